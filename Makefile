@@ -1,0 +1,46 @@
+# `make serve` and `make test` work from a clean clone; everything they need is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOST ?= 127.0.0.1
+PORT ?= 8000
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install serve test lint lock wheel clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make .venv and install what is locked
+
+$(STAMP): pyproject.toml requirements/dev.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+serve: install ## Migrate and fill var/demo.db, print tokens, and serve it
+	@mkdir -p var
+	@IPT_DATABASE_URL=sqlite:///var/demo.db $(BIN)/ipt-workflow db upgrade
+	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/ipt-workflow demo
+	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/ipt-workflow serve
+
+test: install ## Run every test
+	$(BIN)/python -m pytest
+
+lint: install ## Check format, style, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements/runtime.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml --group dev -o requirements/dev.txt
+
+wheel: install ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean: ## Remove what was made
+	rm -rf $(VENV) dist build var .pytest_cache .mypy_cache .ruff_cache .hypothesis

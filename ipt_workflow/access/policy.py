@@ -1,0 +1,44 @@
+"""The policy: every question that is ever asked before something is read or done, and who may.
+
+A therapist sees their own courses; supervisors, auditors and EHR systems see the organisation's. What a caller may not see does
+not exist for them. Auditors never write; an administrator manages tokens and may refer, and sees no course.
+"""
+
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.course import Course
+from ipt_workflow.errors import Forbidden
+from ipt_workflow.triggers import Role
+
+QUESTIONS: dict[str, tuple[Role, ...]] = {
+    "read courses": ("therapist", "supervisor", "auditor", "ehr"),
+    "search courses by client": ("therapist", "supervisor", "auditor", "ehr"),
+    "open a course": ("therapist", "supervisor", "ehr", "admin"),
+    "change a course": ("therapist", "supervisor", "ehr", "admin"),
+    "propose": ("therapist", "supervisor"),
+    "read proposals": ("therapist", "supervisor", "auditor"),
+    "decide proposals": ("supervisor",),
+    "read the audit log": ("auditor", "supervisor"),
+    "export the audit log": ("auditor",),
+    "verify the journal": ("auditor", "supervisor"),
+    "manage tokens": ("admin",),
+    "read protocols": ("therapist", "supervisor", "auditor", "ehr", "admin"),
+    "read metrics": ("admin", "auditor"),
+}
+SEES_ORGANISATION: frozenset[Role] = frozenset({"supervisor", "auditor", "ehr"})
+
+
+def may(principal: Principal, question: str) -> bool:
+    return principal.role in QUESTIONS[question]
+
+
+def require(principal: Principal, question: str) -> None:
+    """Raises Forbidden unless the principal's role may."""
+    if not may(principal, question):
+        raise Forbidden(question, principal.role, QUESTIONS[question])
+
+
+def may_see(principal: Principal, course: Course) -> bool:
+    """Whether this course exists for the principal."""
+    if principal.role == "therapist":
+        return course.therapist == principal.person
+    return principal.role in SEES_ORGANISATION

@@ -1,0 +1,40 @@
+"""Bearer tokens: `ipt_<id>_<secret>`. The secret is shown once; only its SHA-256 is kept, which 256 random bits need no more than."""
+
+import hashlib
+import hmac
+import re
+import secrets
+
+import msgspec
+
+_SHAPE = re.compile(r"ipt_([0-9a-f]{16})_([A-Za-z0-9]{43})")
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class Minted(msgspec.Struct, frozen=True):
+    """A new token. `text` is what its holder gets; `secret_hash` is what is kept."""
+
+    id: str
+    text: str
+    secret_hash: str
+
+
+def mint() -> Minted:
+    token_id = secrets.token_hex(8)
+    secret = "".join(secrets.choice(_ALPHABET) for _ in range(43))
+    return Minted(token_id, f"ipt_{token_id}_{secret}", digest(secret))
+
+
+def parse(text: str) -> tuple[str, str] | None:
+    """Id and secret of a token; None for what is no token."""
+    match = _SHAPE.fullmatch(text)
+    return (match[1], match[2]) if match else None
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def matches(secret: str, secret_hash: str) -> bool:
+    """In constant time."""
+    return hmac.compare_digest(digest(secret), secret_hash)

@@ -1,0 +1,94 @@
+"""The verbs about tokens: create one, see them, revoke one, and tell who a token's bearer is."""
+
+import datetime as dt
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from ipt_workflow.access import policy, tokens
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.errors import NotFound, Unauthenticated
+from ipt_workflow.payloads import Person
+from ipt_workflow.shell import Shell
+from ipt_workflow.store import queries, tables
+from ipt_workflow.triggers import Role
+from ipt_workflow.views import TokenView
+
+
+class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body that creates a token. Without a subject, the name is the subject; `days` is its life."""
+
+    role: Role
+    name: Person
+    subject: Person | None = None
+    days: Annotated[int, Meta(ge=1, le=3650)] | None = None
+
+
+class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
+    """The one time that a token is shown."""
+
+    id: str
+    token: str
+    role: Role
+    name: str
+    subject: str
+    expires_at: dt.datetime
+
+
+class Accounts:
+    """The verbs about tokens over a shell."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+
+    async def authenticate(self, text: str | None, request_id: str | None = None) -> Principal:
+        """Who a token's bearer is. Raises Unauthenticated."""
+        parsed = tokens.parse(text or "")
+        row = await self.shell.database.read(queries.token, self.shell.organisation, parsed[0]) if parsed else None
+        if parsed is None or row is None or not tokens.matches(parsed[1], row.secret_hash):
+            raise Unauthenticated("A valid token is needed: Authorization: Bearer ipt_…")
+        if row.revoked_at is not None or row.expires_at <= self.shell.clock.now():
+            raise Unauthenticated("The token has been revoked or has expired.")
+        return Principal(
+            person=row.subject,
+            role=row.role,  # type: ignore[arg-type]  # the column holds roles only
+            via="api",
+            request_id=request_id,
+        )
+
+    async def create(self, principal: Principal, new: NewToken) -> CreatedToken:
+        policy.require(principal, "manage tokens")
+        minted, now = tokens.mint(), self.shell.clock.now()
+        row = {
+            "organisation": self.shell.organisation,
+            "id": minted.id,
+            "secret_hash": minted.secret_hash,
+            "role": new.role,
+            "name": new.name,
+            "subject": new.subject or new.name,
+            "created_at": now,
+            "expires_at": now + dt.timedelta(days=new.days or self.shell.settings.token_days),
+        }
+        await self.shell.database.write(queries.insert, tables.token, row)
+        await self.shell.record(principal, "config", "token created")
+        return CreatedToken(
+            id=minted.id,
+            token=minted.text,
+            role=new.role,
+            name=new.name,
+            subject=new.subject or new.name,
+            expires_at=now + dt.timedelta(days=new.days or self.shell.settings.token_days),
+        )
+
+    async def list(self, principal: Principal) -> list[TokenView]:
+        policy.require(principal, "manage tokens")
+        rows = await self.shell.database.read(queries.tokens, self.shell.organisation)
+        return [TokenView(**{name: getattr(row, name) for name in TokenView.__struct_fields__}) for row in rows]
+
+    async def revoke(self, principal: Principal, token_id: str) -> None:
+        policy.require(principal, "manage tokens")
+        now = self.shell.clock.now()
+        if not await self.shell.database.write(queries.revoke_token, self.shell.organisation, token_id, now):
+            raise NotFound("There is no such token, or it has been revoked before.")
+        await self.shell.record(principal, "config", "token revoked")

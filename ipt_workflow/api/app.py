@@ -1,0 +1,89 @@
+"""The application: routes, error handlers, and the service behind them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Litestar, Router
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import Receive, Scope, Send
+
+import ipt_workflow
+from ipt_workflow import settings as configuration
+from ipt_workflow.accounts import Accounts
+from ipt_workflow.api import audit, courses, health, openapi, problems, proposals, protocols, transitions
+from ipt_workflow.api.auth import Bearer
+from ipt_workflow.api.edge import Edge
+from ipt_workflow.clock import Clock
+from ipt_workflow.reading import Reader
+from ipt_workflow.service import Service
+from ipt_workflow.settings import Settings
+from ipt_workflow.shell import Shell, open_shell
+
+
+class Application:
+    """The ASGI application. It opens the service when the server starts it and closes it when the server stops."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.litestar = litestar_app(settings, self._lifespan)
+        self._edge: Edge | None = None
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
+        shell = await open_shell(self.settings, self.clock)
+        install(app, shell)
+        self._edge = Edge(app, shell.metrics)
+        try:
+            yield
+        finally:
+            await shell.database.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._edge or self.litestar)(scope, receive, send)
+
+
+def install(app: Litestar, shell: Shell) -> None:
+    app.state.shell = shell
+    app.state.service = Service(shell)
+    app.state.reader = Reader(shell)
+    app.state.accounts = Accounts(shell)
+
+
+def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
+    """The routes without the edge: what the OpenAPI document is made from."""
+    guarded = [
+        *courses.HANDLERS,
+        *transitions.HANDLERS,
+        *proposals.HANDLERS,
+        *protocols.HANDLERS,
+        *audit.HANDLERS,
+        *health.HANDLERS,
+    ]
+    open_to_all = list(health.OPEN_HANDLERS)
+    (open_to_all if settings.public_schema else guarded).extend(openapi.HANDLERS)
+    return Litestar(
+        route_handlers=[Router("/", route_handlers=guarded, middleware=[Bearer()]), Router("/", route_handlers=open_to_all)],
+        exception_handlers=problems.HANDLERS,
+        lifespan=[lifespan] if lifespan else [],
+        request_max_body_size=settings.body_bytes_max,
+        openapi_config=OpenAPIConfig(
+            title="ipt_workflow",
+            version=ipt_workflow.__version__,
+            description="Runs courses of Interpersonal Psychotherapy as explicit, enforced and audited state machines.",
+            path="/openapi-unused",
+            render_plugins=[openapi.NoPage(path="/unused")],
+            components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
+            security=[{"bearer": []}],
+            use_handler_docstrings=True,
+        ),
+        logging_config=None,
+        debug=False,
+    )
+
+
+def create_app() -> Application:
+    """The application with the settings of the environment: what a server is pointed at."""
+    return Application(configuration.load())

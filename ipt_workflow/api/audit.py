@@ -1,0 +1,142 @@
+"""The audit log: reading, searching, exporting, verifying."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromQuery
+from litestar.response import Stream
+
+from ipt_workflow.api import requests
+from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.courses import listed
+from ipt_workflow.api.requests import ApiRequest, limit_of, moment, one_of, page, read_body
+from ipt_workflow.errors import CommandInvalid, Fault
+from ipt_workflow.store.audit import AuditFilters, Position
+from ipt_workflow.store.tables import AUDIT_KINDS
+from ipt_workflow.views import AuditRecord, Verification
+
+KINDS = ("transition", *AUDIT_KINDS)
+FORMATS = ("ndjson", "csv")
+COLUMNS = (
+    "recorded_at", "kind", "action", "person", "role", "via", "cosigned_by", "from", "to", "courses", "seq", "hash", "rules", "request_id", "id",
+)  # fmt: skip
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for one
+
+
+class AuditList(msgspec.Struct, frozen=True):
+    items: list[AuditRecord]
+    next: str | None
+
+
+class AuditSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """What the audit log is narrowed by. Times are RFC 3339; `to` is not included."""
+
+    kind: str | None = None
+    course: str | None = None
+    actor: str | None = None
+    trigger: str | None = None
+    from_: str | None = None
+    to: str | None = None
+    limit: int | None = None
+    cursor: str | None = None
+
+
+@get("/v1/audit", summary="The audit log", tags=["audit"])
+async def audit_log(
+    request: ApiRequest,
+    kind: FromQuery[str | None] = None,
+    course: FromQuery[str | None] = None,
+    actor: FromQuery[str | None] = None,
+    trigger: FromQuery[str | None] = None,
+    to: FromQuery[str | None] = None,
+    limit: FromQuery[int | None] = None,
+    cursor: FromQuery[str | None] = None,
+) -> Response[AuditList]:
+    """Transitions, refusals, reads, exports and the like, in the order they were written; `from` and `to` bound the time."""
+    from_ = request.query_params.get("from")  # a keyword of Python, and so no parameter's name
+    told = AuditSearch(kind=kind, course=course, actor=actor, trigger=trigger, from_=from_, to=to, limit=limit, cursor=cursor)
+    return await _list(request, told)
+
+
+@post("/v1/audit/search", summary="Search the audit log", tags=["audit"], status_code=200)
+async def audit_search(request: ApiRequest) -> Response[AuditList]:
+    """The same as reading it, with what narrows it in a body."""
+    return await _list(request, (await read_body(request)).shape(AuditSearch))
+
+
+async def _list(request: ApiRequest, told: AuditSearch) -> Response[AuditList]:
+    size, after = limit_of(request, told.limit), requests.cursor(told.cursor, Position, Position())
+    found = await request.app.state.reader.audit_log(principal_of(request), _filters(told), after, size + 1)
+    items, after_text = page(found, size, lambda record: Position(record.recorded_at, record.id))
+    return listed(request, AuditList(items, after_text))
+
+
+def _filters(told: AuditSearch) -> AuditFilters:
+    return AuditFilters(
+        kind=one_of("kind", told.kind, KINDS),
+        course=told.course,
+        actor=told.actor,
+        trigger=told.trigger,
+        from_=moment("from", told.from_),
+        to=moment("to", told.to),
+    )
+
+
+@get("/v1/audit/export", summary="Export the audit log", tags=["audit"])
+async def audit_export(
+    request: ApiRequest,
+    kind: FromQuery[str | None] = None,
+    course: FromQuery[str | None] = None,
+    to: FromQuery[str | None] = None,
+) -> Stream:
+    """The whole log, streamed, as `format=ndjson` or `format=csv`. That it was exported is recorded."""
+    wanted = request.query_params.get("format", "ndjson")
+    if wanted not in FORMATS:
+        raise CommandInvalid([Fault("format", f"must be one of {', '.join(FORMATS)}")])
+    filters = _filters(AuditSearch(kind=kind, course=course, from_=request.query_params.get("from"), to=to))
+    chunks = await request.app.state.reader.audit_export(principal_of(request), filters)
+    if wanted == "csv":
+        return Stream(_csv(chunks), media_type="text/csv", headers={"Content-Disposition": 'attachment; filename="audit.csv"'})
+    return Stream(_ndjson(chunks), media_type="application/x-ndjson")
+
+
+async def _ndjson(chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:
+    encoder = msgspec.json.Encoder()
+    async for chunk in chunks:
+        yield b"".join(encoder.encode(record) + b"\n" for record in chunk)
+
+
+async def _csv(chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:
+    yield _rows([COLUMNS])
+    async for chunk in chunks:
+        yield _rows([_row(record) for record in chunk])
+
+
+def _rows(rows: list[tuple[str, ...]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _row(record: AuditRecord) -> tuple[str, ...]:
+    told = msgspec.to_builtins(record)
+    flat = {**told, **told["actor"], "courses": " ".join(record.courses), "rules": " ".join(record.rules)}
+    return tuple(_cell(flat[column]) for column in COLUMNS)
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+@get("/v1/audit/verify", summary="Verify the journal", tags=["audit"])
+async def audit_verify(request: ApiRequest, course: FromQuery[str | None] = None) -> Verification:
+    """Checks chains, columns, sealed documents and folds: of one course, or of all."""
+    found: Verification = await request.app.state.reader.verify(principal_of(request), course)
+    return found
+
+
+HANDLERS = (audit_log, audit_search, audit_export, audit_verify)

@@ -1,0 +1,135 @@
+"""Courses: opening, reading, listing, options."""
+
+from typing import Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+
+from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.requests import ApiRequest, cursor, key_of, limit_of, moment, one_of, page, read_body
+from ipt_workflow.attention import KINDS
+from ipt_workflow.service import Opening
+from ipt_workflow.store.queries import Filters
+from ipt_workflow.views import Committed, CourseView, EntryView, Options
+
+ATTENTION = tuple(KINDS)
+
+
+class After(msgspec.Struct, frozen=True):
+    """A cursor of a list that is ordered by id."""
+
+    id: str = ""
+
+
+class CourseList(msgspec.Struct, frozen=True):
+    items: list[CourseView]
+    next: str | None
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What courses are searched by. A client's reference is never in a URL."""
+
+    client_ref: str | None = None
+    state: str | None = None
+    phase: str | None = None
+    therapist: str | None = None
+    protocol: str | None = None
+    attention: str | None = None
+    limit: int | None = None
+    cursor: str | None = None
+
+
+class Opened(msgspec.Struct, frozen=True):
+    entry: EntryView
+    course: CourseView
+
+
+class OpenedTogether(msgspec.Struct, frozen=True):
+    entries: tuple[EntryView, ...]
+    course: CourseView
+
+
+def answer(committed: Committed, *, together: bool = False, location: str | None = None) -> Response[Any]:
+    """A 201 with the new ETag."""
+    body = OpenedTogether(committed.entries, committed.course) if together else Opened(committed.entries[-1], committed.course)
+    headers = {"ETag": f'"{committed.course.version}"'}
+    headers |= {"Location": location} if location else {}
+    headers |= {"Idempotent-Replayed": "true"} if committed.replayed else {}
+    return Response(body, status_code=201, headers=headers)
+
+
+def listed(request: ApiRequest, body: Any) -> Response[Any]:
+    """A page, with a Link to the next one."""
+    if body.next is None or request.method != "GET":
+        return Response(body)
+    query = request.url.include_query_params(cursor=body.next) if hasattr(request.url, "include_query_params") else request.url
+    return Response(body, headers={"Link": f'<{query.path}?{query.query}>; rel="next"'})
+
+
+@post("/v1/courses", summary="Open a course", tags=["courses"])
+async def open_course(request: ApiRequest) -> Response[Opened]:
+    """`refer` a client, or `adopt` a course begun elsewhere."""
+    principal, body = principal_of(request), await read_body(request)
+    key = key_of(request, body, principal)
+    committed = await request.app.state.service.open_course(principal, lambda: body.shape(Opening), key)
+    return answer(committed, location=f"/v1/courses/{committed.course.id}")
+
+
+@get("/v1/courses", summary="The caller's caseload", tags=["courses"])
+async def caseload(
+    request: ApiRequest,
+    phase: FromQuery[str | None] = None,
+    therapist: FromQuery[str | None] = None,
+    protocol: FromQuery[str | None] = None,
+    attention: FromQuery[str | None] = None,
+    limit: FromQuery[int | None] = None,
+    cursor: FromQuery[str | None] = None,
+) -> Response[CourseList]:
+    """Courses the caller may see, oldest first, narrowed by state, phase, therapist, protocol and what asks for attention."""
+    state = request.query_params.get("state")  # Litestar keeps the name `state` for itself
+    told = Search(state=state, phase=phase, therapist=therapist, protocol=protocol, attention=attention, limit=limit, cursor=cursor)
+    return await _list(request, told)
+
+
+@post("/v1/courses/search", summary="Search courses", tags=["courses"], status_code=200)
+async def search(request: ApiRequest) -> Response[CourseList]:
+    """Courses by the EHR's client reference, or by what a caseload is narrowed by."""
+    return await _list(request, (await read_body(request)).shape(Search))
+
+
+async def _list(request: ApiRequest, told: Search) -> Response[CourseList]:
+    limit = limit_of(request, told.limit)
+    after = cursor(told.cursor, After, After())
+    one_of("attention", told.attention, ATTENTION)
+    filters = Filters(
+        state=told.state, phase=told.phase, therapist=told.therapist, protocol=told.protocol, attention=told.attention
+    )
+    reader, principal = request.app.state.reader, principal_of(request)
+    if told.client_ref is None:
+        found = await reader.caseload(principal, filters, after.id, limit + 1)
+    else:
+        found = await reader.search(principal, told.client_ref, filters, after.id, limit + 1)
+    items, after_text = page(found, limit, lambda course: After(course.id))
+    return listed(request, CourseList(items, after_text))
+
+
+@get("/v1/courses/{course_id:str}", summary="One course", tags=["courses"])
+async def course(
+    request: ApiRequest, course_id: FromPath[str], as_of: FromQuery[str | None] = None, known_at: FromQuery[str | None] = None
+) -> Response[CourseView]:
+    """As it is; or as it was at `as_of`, by what was on record at `known_at`."""
+    view = await request.app.state.reader.course(
+        principal_of(request), course_id, moment("as_of", as_of), moment("known_at", known_at)
+    )
+    return Response(view, headers={"ETag": f'"{view.version}"'})
+
+
+@get("/v1/courses/{course_id:str}/options", summary="What may be fired", tags=["courses"])
+async def options(request: ApiRequest, course_id: FromPath[str], at: FromQuery[str | None] = None) -> Response[Options]:
+    """Every trigger the caller's role may fire, whether it would be accepted now (or at `at`), and a body that would fire it."""
+    found = await request.app.state.reader.options(principal_of(request), course_id, moment("at", at))
+    return Response(found, headers={"ETag": f'"{found.version}"'})
+
+
+HANDLERS = (open_course, caseload, search, course, options)

@@ -1,0 +1,91 @@
+"""What every request meets first and every answer passes last, also where no route matched: request id, security headers, HEAD,
+the access log, timings."""
+
+import re
+import time
+from typing import Any
+
+import structlog
+from litestar.types import ASGIApp, Message, Receive, Send
+
+from ipt_workflow import logs
+from ipt_workflow.metrics import Metrics
+from ipt_workflow.shell import new_id
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+
+
+class Edge:
+    """The outermost ASGI application. `app` is what it wraps."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        method: str = scope["method"]
+        scope["ipt_request_id"] = request_id
+        if method == "HEAD":
+            scope["method"] = "GET"
+        status = 500
+
+        async def dressed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _headers(message["headers"], scope, request_id)
+            if method == "HEAD" and message["type"] == "http.response.body":
+                message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
+            await send(message)
+
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self.app(scope, receive, dressed)
+        finally:
+            self._note(scope, method, status, time.perf_counter() - started)
+
+    def _note(self, scope: Any, method: str, status: int, seconds: float) -> None:
+        route = str(scope.get("path_template") or "unmatched")
+        self.metrics.requests.labels(method, route, status).observe(seconds)
+        if route not in {"/health/live", "/health/ready", "/metrics"}:
+            noted = structlog.contextvars.get_contextvars()
+            principal = scope.get("ipt_principal")
+            who = {"actor": principal.person, "role": principal.role} if principal else {}
+            told = {**scope.get("ipt_log", {}), **who}
+            logs.logger().info(
+                "request",
+                method=method,
+                route=route,
+                status=status,
+                duration_ms=round(seconds * 1000, 1),
+                **{k: v for k, v in told.items() if k not in noted},
+            )
+
+
+def _request_id(scope: Any) -> str:
+    """The caller's request id where it is a harmless one, else a new one."""
+    told = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return told.decode() if REQUEST_ID.fullmatch(told) else new_id()
+
+
+def _headers(headers: Any, scope: Any, request_id: str) -> list[tuple[bytes, bytes]]:
+    present = {name.lower() for name, _ in headers}
+    dressed = [*headers, *HEADERS, (b"x-request-id", request_id.encode())]
+    if b"content-security-policy" not in present:
+        dressed.append(NO_PAGE)
+    if scope["path"].startswith("/v1") and b"cache-control" not in present:
+        dressed.append((b"cache-control", b"no-store"))
+    return dressed

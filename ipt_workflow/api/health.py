@@ -1,0 +1,38 @@
+"""Whether the service lives, is ready, and how it does."""
+
+import msgspec
+from litestar import Response, get
+
+from ipt_workflow.access import policy
+from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.requests import ApiRequest
+
+
+class Health(msgspec.Struct, frozen=True):
+    status: str
+
+
+@get("/health/live", summary="Whether the process lives", tags=["health"])
+async def live() -> Health:
+    """Answers as long as the process does."""
+    return Health("ok")
+
+
+@get("/health/ready", summary="Whether requests can be served", tags=["health"])
+async def ready(request: ApiRequest) -> Health:
+    """Checks that the database answers and is at this version's migrations; 503 otherwise."""
+    await request.app.state.shell.ready()
+    return Health("ok")
+
+
+@get("/metrics", summary="Prometheus metrics", tags=["health"])
+async def metrics(request: ApiRequest) -> Response[bytes]:
+    """Transitions and refusals by protocol, trigger and rule; latencies; courses by state. Nothing about a client."""
+    policy.require(principal_of(request), "read metrics")
+    shell = request.app.state.shell
+    shell.metrics.set_courses(await request.app.state.reader.count_courses())
+    return Response(shell.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+OPEN_HANDLERS = (live, ready)
+HANDLERS = (metrics,)

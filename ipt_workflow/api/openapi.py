@@ -1,0 +1,158 @@
+"""The OpenAPI document and a page that shows it without loading anything.
+
+Bodies are read by hand, after access and precondition, so the framework does not know them: they are added here, from the trigger
+table.
+"""
+
+import html
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Response, get
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+
+from ipt_workflow import triggers
+from ipt_workflow.api.audit import AuditSearch
+from ipt_workflow.api.courses import Search
+from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
+from ipt_workflow.api.requests import ApiRequest, Together
+from ipt_workflow.service import Opening
+from ipt_workflow.triggers import Command
+
+ERRORS = ("400", "401", "403", "404", "409", "412", "413", "415", "422", "428", "500", "503")
+WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
+    ("/v1/courses", "post"): (Opening,),
+    ("/v1/courses/search", "post"): (Search,),
+    ("/v1/audit/search", "post"): (AuditSearch,),
+    ("/v1/courses/{course_id}/transitions", "post"): (Command, Together),
+    ("/v1/courses/{course_id}/proposals", "post"): (Command,),
+}
+REFERENCE = "#/components/schemas/{name}"
+VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals")
+KEYED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign")
+QUERIES = {"/v1/courses": ("state",), "/v1/audit": ("from",), "/v1/audit/export": ("from", "format")}
+
+
+class NoPage(OpenAPIRenderPlugin):
+    """The framework's own pages load from elsewhere; ours does not."""
+
+    def render(self, request: Any, openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002 - the framework calls it so
+        return b""
+
+
+def document(app: Litestar) -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    schema: dict[str, Any] = app.openapi_schema.to_schema()
+    schema["paths"] = dict(sorted(schema["paths"].items()))
+    _, definitions = msgspec.json.schema_components(_shapes(), ref_template=REFERENCE)
+    schema["components"].setdefault("schemas", {}).update(definitions)
+    schema["components"]["schemas"]["Problem"] = _problem()
+    for path, item in schema["paths"].items():
+        for method, operation in item.items():
+            _complete(path, method, operation)
+    return schema
+
+
+def _shapes() -> list[type[msgspec.Struct]]:
+    """Every shape that a body, or a trigger's data, may have."""
+    bodies = [shape for shapes in WRITES.values() for shape in shapes]
+    return list(dict.fromkeys([*bodies, *(row.payload for row in triggers.TABLE)]))
+
+
+def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+    operation["responses"] |= {
+        status: {
+            "description": _titles(int(status)),
+            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in ERRORS
+    }
+    if path.startswith(("/health", "/schema")):
+        operation["security"] = []
+    parameters = operation.setdefault("parameters", [])
+    parameters += [
+        {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
+        for name in QUERIES.get(path, ())
+        if method == "get"
+    ]
+    if method == "post" and path in VERSIONED:
+        parameters.append(
+            _header(
+                "If-Match", 'The version the write was decided on, as in ETag: "7". Optional for triggers that are never blocked.'
+            )
+        )
+    if method == "post" and path in KEYED:
+        parameters.append(_header("Idempotency-Key", "Makes the write happen once, however often it is sent within a day."))
+    shapes = WRITES.get((path, method))
+    if shapes:
+        references, _ = msgspec.json.schema_components(shapes, ref_template=REFERENCE)
+        schema = references[0] if len(references) == 1 else {"oneOf": list(references)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
+
+
+def _titles(status: int) -> str:
+    return " / ".join(problem.title for problem in PROBLEMS.values() if problem.status == status)
+
+
+def _problem() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": "A problem document (RFC 9457).",
+        "properties": {
+            "type": {"type": "string", "enum": [f"/problems/{slug}" for slug in PROBLEMS]},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "instance": {"type": "string"},
+        },
+        "required": ["type", "title", "status", "detail", "instance"],
+    }
+
+
+@get("/schema/openapi.json", summary="This document", tags=["schema"], include_in_schema=False)
+async def openapi_json(request: ApiRequest) -> Response[bytes]:
+    return Response(msgspec.json.encode(document(request.app)), media_type="application/vnd.oai.openapi+json")
+
+
+@get("/schema", summary="This document as a page", tags=["schema"], include_in_schema=False)
+async def openapi_page(request: ApiRequest) -> Response[bytes]:
+    return Response(_page(document(request.app)).encode(), media_type="text/html; charset=utf-8")
+
+
+def _page(schema: dict[str, Any]) -> str:
+    """Plain HTML: every operation with its parameters and the shapes it takes."""
+    operations = "".join(
+        f"<section><h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{html.escape(operation.get('summary', ''))}. "
+        f"{html.escape(operation.get('description', ''))}</p>{_parameters(operation)}{_body(operation)}</section>"
+        for path, item in schema["paths"].items()
+        for method, operation in item.items()
+    )
+    shapes = html.escape(msgspec.json.format(msgspec.json.encode(schema["components"]["schemas"])).decode())
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(schema['info']['title'])} API</title>"
+        f"<h1>{html.escape(schema['info']['title'])} API</h1><p>{html.escape(schema['info'].get('description', ''))} "
+        f"The same as <a href=/schema/openapi.json>OpenAPI 3.1</a>.</p>{operations}"
+        f"<section><h2>Shapes</h2><details><summary>All schemas</summary><pre>{shapes}</pre></details></section></html>"
+    )
+
+
+def _parameters(operation: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<li><code>{html.escape(p['name'])}</code> in {p['in']}: {html.escape(p.get('description', ''))}</li>"
+        for p in operation["parameters"]
+    )
+    return f"<ul>{rows}</ul>" if rows else ""
+
+
+def _body(operation: dict[str, Any]) -> str:
+    if "requestBody" not in operation:
+        return ""
+    shape = msgspec.json.encode(operation["requestBody"]["content"]["application/json"]["schema"]).decode()
+    return f"<p>Body: <code>{html.escape(shape)}</code></p>"
+
+
+HANDLERS = (openapi_json, openapi_page)

@@ -1,0 +1,128 @@
+"""Problem documents (RFC 9457): one row a kind, and how errors become them. No stack, SQL or text of a client is in any of them."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from ipt_workflow import errors, logs
+from ipt_workflow.errors import Fault, IptError
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_SECONDS = "1"
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A kind of problem. `type` on the wire is `/problems/<slug>`; `means` is its documentation."""
+
+    slug: str
+    status: int
+    title: str
+    means: str
+
+
+_ROWS = (
+    Problem("malformed", 400, "Malformed request", "The body is not the JSON it should be, or a header or cursor cannot be read."),
+    Problem("unauthenticated", 401, "Authentication needed", "There is no token, or it is unknown, expired or revoked."),
+    Problem("forbidden", 403, "Not permitted", "The caller's role does not allow this."),
+    Problem("trigger-not-permitted", 403, "Trigger not permitted", "The caller's role may never fire this trigger. Recorded."),
+    Problem("not-found", 404, "Not found", "There is no such thing, or none that the caller may see."),
+    Problem("method-not-allowed", 405, "Method not allowed", "The path knows other methods; `Allow` lists them."),
+    Problem("transition-refused", 409, "Transition refused", "Rules stand against the trigger; `refusals` lists them all. Recorded."),
+    Problem("key-in-flight", 409, "Request still running", "A request with the same Idempotency-Key is still running."),
+    Problem("stale-version", 412, "Version is stale", "The course has moved on since the version in If-Match; `version` is its present one."),
+    Problem("too-large", 413, "Body too large", "The body is larger than `body_bytes_max`."),
+    Problem("unsupported-media-type", 415, "Unsupported media type", "A body must be application/json."),
+    Problem("invalid", 422, "Not valid", "Well-formed, but some fields are wrong; `errors` lists every one with where it is and what would be right."),
+    Problem("key-reused", 422, "Idempotency key reused", "The Idempotency-Key was used before with another body."),
+    Problem("version-required", 428, "Version required", "A write to a course must name in If-Match the version it was decided on."),
+    Problem("internal", 500, "Internal error", "Something went wrong here. The request id finds it in the logs."),
+    Problem("busy", 503, "Busy", "The service cannot take this now; `Retry-After` says when to try again."),
+)  # fmt: skip
+PROBLEMS = {problem.slug: problem for problem in _ROWS}
+
+_BY_ERROR: dict[type[IptError], str] = {
+    errors.CommandMalformed: "malformed",
+    errors.Unauthenticated: "unauthenticated",
+    errors.TriggerNotPermitted: "trigger-not-permitted",
+    errors.Forbidden: "forbidden",
+    errors.NotFound: "not-found",
+    errors.TransitionRefused: "transition-refused",
+    errors.KeyInFlight: "key-in-flight",
+    errors.StaleVersion: "stale-version",
+    errors.CommandInvalid: "invalid",
+    errors.KeyReused: "key-reused",
+    errors.VersionRequired: "version-required",
+    errors.Busy: "busy",
+    errors.DatabaseNotReady: "busy",
+}
+_BY_STATUS = {
+    400: "malformed",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    415: "unsupported-media-type",
+}
+
+
+def response(slug: str, detail: str, instance: str, headers: dict[str, str] | None = None, **extra: Any) -> Response[bytes]:
+    problem = PROBLEMS[slug]
+    body = {
+        "type": f"/problems/{slug}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "instance": instance,
+        **extra,
+    }
+    return Response(msgspec.json.encode(body), status_code=problem.status, media_type=PROBLEM_JSON, headers=headers or {})
+
+
+def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[bytes]:
+    """An error of ours as a problem document."""
+    slug = next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), "internal")
+    instance = request.url.path
+    if isinstance(error, errors.TransitionRefused):
+        more: dict[str, Any] = {
+            "trigger": error.trigger,
+            "state": error.state,
+            "version": error.version,
+            "refusals": error.refusals,
+        }
+        return response(slug, error.summary, instance, **more)
+    if isinstance(error, errors.CommandInvalid):
+        detail = f"{len(error.faults)} field{' is' if len(error.faults) == 1 else 's are'} not valid"
+        return response(slug, detail, instance, errors=error.faults)
+    if isinstance(error, errors.StaleVersion):
+        return response(slug, str(error), instance, version=error.current)
+    if isinstance(error, errors.TriggerNotPermitted):
+        return response(slug, str(error), instance, trigger=error.trigger, roles=error.allowed)
+    headers = {"WWW-Authenticate": 'Bearer realm="ipt"'} if slug == "unauthenticated" else {}
+    headers |= {"Retry-After": RETRY_SECONDS} if slug == "busy" else {}
+    return response(slug, "An unexpected error." if slug == "internal" else str(error), instance, headers)
+
+
+def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """The framework's own errors: unknown paths and methods, bad parameters, large bodies."""
+    if isinstance(error, ValidationException):
+        faults = [
+            Fault(str(each.get("key", "")), str(each.get("message", ""))) for each in error.extra or [] if isinstance(each, dict)
+        ]
+        return response("invalid", "The parameters are not valid", request.url.path, errors=faults)
+    slug = _BY_STATUS.get(error.status_code)
+    if slug is None:
+        return from_unexpected(request, error)
+    allowed = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    return response(slug, PROBLEMS[slug].means, request.url.path, allowed)
+
+
+def from_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Anything else: logged once, without its message, and answered with nothing but a request id."""
+    logs.logger().error("request failed", exc_info=error)
+    return response("internal", "An unexpected error.", request.url.path, request_id=request.scope.get("ipt_request_id"))
+
+
+HANDLERS: dict[type[Exception] | int, Any] = {IptError: from_error, HTTPException: from_http, Exception: from_unexpected}

@@ -1,0 +1,60 @@
+"""Proposals: commands that wait for a supervisor's co-signature."""
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+
+from ipt_workflow.api import requests
+from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.courses import After, Opened, answer, listed
+from ipt_workflow.api.requests import ApiRequest, limit_of, one_of, page, read_body, write_of
+from ipt_workflow.views import ProposalView
+
+STATUSES = ("waiting", "cosigned", "declined")
+
+
+class ProposalList(msgspec.Struct, frozen=True):
+    items: list[ProposalView]
+    next: str | None
+
+
+@post("/v1/courses/{course_id:str}/proposals", summary="Propose a command", tags=["proposals"])
+async def propose(request: ApiRequest, course_id: FromPath[str]) -> Response[ProposalView]:
+    """The same body as a transition's. It is pinned to the version it was proposed on."""
+    principal, body = principal_of(request), await read_body(request)
+    return Response(
+        await request.app.state.service.propose(principal, course_id, write_of(request, body, principal)), status_code=201
+    )
+
+
+@get("/v1/proposals", summary="Proposals", tags=["proposals"])
+async def proposals(
+    request: ApiRequest,
+    status: FromQuery[str | None] = None,
+    limit: FromQuery[int | None] = None,
+    cursor: FromQuery[str | None] = None,
+) -> Response[ProposalList]:
+    """A therapist sees those on their own courses, supervisors and auditors all."""
+    size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
+    wanted = one_of("status", status, STATUSES)
+    found = await request.app.state.service.proposals(principal_of(request), wanted, after.id, size + 1)
+    items, after_text = page(found, size, lambda proposal: After(proposal.id))
+    return listed(request, ProposalList(items, after_text))
+
+
+@post("/v1/proposals/{proposal_id:str}/cosign", summary="Cosign a proposal", tags=["proposals"])
+async def cosign(request: ApiRequest, proposal_id: FromPath[str]) -> Response[Opened]:
+    """Fires it. Nobody cosigns their own."""
+    principal = principal_of(request)
+    key = requests.key_of(request, requests.Body(b"", None), principal)
+    return answer(await request.app.state.service.cosign(principal, proposal_id, key))
+
+
+@post("/v1/proposals/{proposal_id:str}/decline", summary="Decline a proposal", tags=["proposals"], status_code=200)
+async def decline(request: ApiRequest, proposal_id: FromPath[str]) -> ProposalView:
+    """Ends it without firing it."""
+    declined: ProposalView = await request.app.state.service.decline(principal_of(request), proposal_id)
+    return declined
+
+
+HANDLERS = (propose, proposals, cosign, decline)

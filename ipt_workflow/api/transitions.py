@@ -1,0 +1,59 @@
+"""Transitions: firing, previewing, and a course's history."""
+
+from typing import Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath, FromQuery
+
+from ipt_workflow.api import requests
+from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.courses import answer, listed
+from ipt_workflow.api.requests import ApiRequest, limit_of, page, read_body, write_of
+from ipt_workflow.views import EntryView
+
+
+class AfterSeq(msgspec.Struct, frozen=True):
+    """A cursor of a course's history."""
+
+    seq: int = 0
+
+
+class EntryList(msgspec.Struct, frozen=True):
+    items: list[EntryView]
+    next: str | None
+
+
+@post("/v1/courses/{course_id:str}/transitions", summary="Fire a trigger", tags=["transitions"])
+async def fire(request: ApiRequest, course_id: FromPath[str], dry_run: FromQuery[bool] = False) -> Response[Any]:
+    """One command, or several `together`. With `dry_run=true` the same checks, and no effect."""
+    principal, body = principal_of(request), await read_body(request)
+    write = write_of(request, body, principal)
+    if dry_run:
+        return Response(await request.app.state.service.preview(principal, course_id, write), status_code=200)
+    committed = await request.app.state.service.fire(principal, course_id, write)
+    return answer(committed, together="together" in body.value())
+
+
+@get("/v1/courses/{course_id:str}/transitions", summary="A course's history", tags=["transitions"])
+async def history(
+    request: ApiRequest,
+    course_id: FromPath[str],
+    limit: FromQuery[int | None] = None,
+    cursor: FromQuery[str | None] = None,
+) -> Response[EntryList]:
+    """The journal, oldest first."""
+    size, after = limit_of(request, limit), requests.cursor(cursor, AfterSeq, AfterSeq())
+    found = await request.app.state.reader.history(principal_of(request), course_id, after.seq, size + 1)
+    items, after_text = page(found, size, lambda entry: AfterSeq(entry.seq))
+    return listed(request, EntryList(items, after_text))
+
+
+@get("/v1/courses/{course_id:str}/transitions/{seq:int}", summary="One entry", tags=["transitions"])
+async def entry(request: ApiRequest, course_id: FromPath[str], seq: FromPath[int]) -> EntryView:
+    """One entry of the journal, with the bytes that were hashed."""
+    found: EntryView = await request.app.state.reader.entry(principal_of(request), course_id, seq)
+    return found
+
+
+HANDLERS = (fire, history, entry)

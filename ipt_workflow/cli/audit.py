@@ -1,0 +1,56 @@
+"""`audit`: verifying and exporting the journal."""
+
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, run
+from ipt_workflow.cli.token import operator
+from ipt_workflow.reading import Reader
+from ipt_workflow.shell import Shell
+from ipt_workflow.store.audit import AuditFilters
+from ipt_workflow.views import Verification
+
+app = typer.Typer(help="The audit log.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _auditor() -> Principal:
+    return Principal(person=operator().person, role="auditor", via="cli")
+
+
+@app.command()
+def verify(course: Annotated[str | None, typer.Option(help="One course; default: all.")] = None, as_json: AsJson = False) -> None:
+    """Check every chain, column, sealed document and fold; exit 1 and name the first bad entry."""
+
+    async def work(shell: Shell) -> Verification:
+        reader = Reader(shell)
+        with bar() as progress:
+            task = progress.add_task("courses", total=1 if course else sum(count for *_, count in await reader.count_courses()))
+            return await reader.verify(_auditor(), course, lambda done: progress.advance(task, done))
+
+    found = run(work)
+    if as_json:
+        print_json(found)
+    elif found.ok:
+        erased = f", {found.erased} of them erased" if found.erased else ""
+        out.print(f"{found.checked} entries of {found.courses} courses are as they were written{erased}.", markup=False)
+    else:
+        bad = found.first_bad or {}
+        err.print(f"Course {bad['course']}, entry {bad['seq']}: {bad['fault']}", markup=False)
+    if not found.ok:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def export(course: Annotated[str | None, typer.Option(help="One course; default: all.")] = None) -> None:
+    """Print the audit log, one JSON record a line."""
+
+    async def work(shell: Shell) -> None:
+        async for chunk in await Reader(shell).audit_export(_auditor(), AuditFilters(course=course)):
+            sys.stdout.write("".join(msgspec.json.encode(record).decode() + "\n" for record in chunk))
+
+    run(work)

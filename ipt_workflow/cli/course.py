@@ -1,0 +1,161 @@
+"""`course` and `import`: courses without a server."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from ipt_workflow import importer
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, print_table, run, usage
+from ipt_workflow.cli.token import operator
+from ipt_workflow.commands import schema_faults
+from ipt_workflow.errors import CommandInvalid
+from ipt_workflow.reading import Reader
+from ipt_workflow.service import Service, Write
+from ipt_workflow.shell import Shell
+from ipt_workflow.store.queries import Filters
+from ipt_workflow.triggers import Command, Role
+from ipt_workflow.views import Committed, CourseView, Options, Preview
+
+app = typer.Typer(help="Courses.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+CourseId = Annotated[str, typer.Argument(help="The course's id.")]
+As = Annotated[str, typer.Option("--as", help="The person who does this; recorded as via cli.")]
+ForRole = Annotated[str, typer.Option("--role", help="The role they do it in.")]
+
+
+def caller(person: str, role: str) -> Principal:
+    if role not in ("therapist", "supervisor", "ehr", "admin"):
+        usage("--role must be one of therapist, supervisor, ehr, admin.")
+    chosen: Role = role  # type: ignore[assignment]
+    return Principal(person=person, role=chosen, via="cli")
+
+
+def reader_at_the_machine() -> Principal:
+    return Principal(person=operator().person, role="auditor", via="cli")
+
+
+@app.command("list")
+def list_courses(
+    state: Annotated[str | None, typer.Option(help="Only courses in this state.")] = None,
+    therapist: Annotated[str | None, typer.Option(help="Only this therapist's.")] = None,
+    attention: Annotated[str | None, typer.Option(help="Only those that ask for attention of this kind.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List courses, oldest first."""
+    filters = Filters(state=state, therapist=therapist, attention=attention)
+    found: list[CourseView] = run(lambda shell: Reader(shell).caseload(reader_at_the_machine(), filters, "", limit))
+    if as_json:
+        print_json(found)
+        return
+    rows = [(c.id, c.state, c.therapist, c.progress, " ".join(c.attention)) for c in found]
+    print_table(("course", "state", "therapist", "progress", "attention"), rows)
+
+
+@app.command()
+def show(course_id: CourseId, as_json: AsJson = False) -> None:
+    """Show one course."""
+    found: CourseView = run(lambda shell: Reader(shell).course(reader_at_the_machine(), course_id))
+    if as_json:
+        print_json(found)
+        return
+    out.print(f"{found.id}  {found.state}, version {found.version}, {found.progress}", markup=False)
+    print_table(("phase", "attended", "cap"), [(p, n, found.counters.caps[p]) for p, n in found.counters.attended.items()])
+    if found.next:
+        out.print(f"For {found.next}:", markup=False)
+        print_table(
+            ("", "rule", "", "what it demands"), [("x" if r.met else "", r.rule, r.severity, r.says) for r in found.requirements]
+        )
+
+
+@app.command()
+def options(course_id: CourseId, person: As, role: ForRole = "therapist", as_json: AsJson = False) -> None:
+    """Show what a person may fire on a course now."""
+    found: Options = run(lambda shell: Reader(shell).options(caller(person, role), course_id))
+    if as_json:
+        print_json(found)
+        return
+    rows = [(o.trigger, "yes" if o.allowed else "no", o.to, " ".join(r.rule for r in o.refusals + o.warnings)) for o in found.items]
+    print_table(("trigger", "allowed", "to", "stands against it"), rows)
+
+
+@app.command()
+def fire(
+    course_id: CourseId,
+    trigger: Annotated[str, typer.Argument(help="The trigger.")],
+    person: As,
+    role: ForRole = "therapist",
+    data: Annotated[str, typer.Option(help="Its data as JSON, or - to read them from standard input.")] = "{}",
+    occurred_at: Annotated[str | None, typer.Option(help="When it happened, RFC 3339; default: now.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; some triggers demand it.")] = None,
+    override: Annotated[list[str] | None, typer.Option(help="A soft rule to pass over; may be repeated.")] = None,
+    override_reason: Annotated[str | None, typer.Option(help="Why it is passed over.")] = None,
+    version: Annotated[int | None, typer.Option(help="The version this was decided on; default: the present one.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fire a trigger on a course."""
+    body: dict[str, Any] = {"trigger": trigger, "data": _json(data)}
+    body |= {name: value for name, value in (("occurred_at", occurred_at), ("reason", reason)) if value is not None}
+    if override:
+        body["override"] = {"rules": override, "reason": override_reason}
+    write = Write(decode=lambda: (command_of(body),), version=version, version_required=False)
+    principal = caller(person, role)
+    if dry_run:
+        preview: Preview = run(lambda shell: Service(shell).preview(principal, course_id, write))
+        print_json(preview)
+        raise typer.Exit(0 if preview.option.allowed else FAILED)
+    done: Committed = run(lambda shell: Service(shell).fire(principal, course_id, write))
+    if as_json:
+        print_json({"entry": done.entries[-1], "course": done.course})
+        return
+    entry = done.entries[-1]
+    out.print(f"{entry.seq} {entry.trigger}: {entry.from_} -> {entry.to}; {done.course.progress}", markup=False)
+
+
+def command_of(body: dict[str, Any]) -> Command:
+    try:
+        return msgspec.convert(body, Command)
+    except msgspec.ValidationError as error:
+        raise CommandInvalid(schema_faults(Command, body, "", str(error))) from None
+
+
+def _json(text: str) -> Any:
+    try:
+        return msgspec.json.decode(sys.stdin.read() if text == "-" else text)
+    except msgspec.DecodeError as error:
+        usage(f"--data is not JSON: {error}.")
+
+
+def import_file(
+    file: Annotated[
+        Path, typer.Argument(help="NDJSON: one trigger a line; docs/import.md has the format.", exists=True, dir_okay=False)
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge every line, and write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import courses: every line is judged by the machine. It can be run again without doubling anything."""
+
+    async def work(shell: Shell) -> importer.Report:
+        lines = file.read_bytes().splitlines()
+        with bar() as progress:
+            task = progress.add_task("lines", total=len(lines))
+            return await importer.run(shell, lines, dry_run=dry_run, progress=lambda: progress.advance(task))
+
+    report = run(work)
+    if as_json:
+        print_json(report)
+    else:
+        verb = "would be" if dry_run else "were"
+        out.print(
+            f"{report.accepted} lines {verb} imported, {report.known} were there already, {len(report.refused)} refused.",
+            markup=False,
+        )
+        for refusal in report.refused:
+            err.print(f"line {refusal.line}: {refusal.why}", markup=False)
+    if report.refused:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,61 @@
+"""Every command, by name."""
+
+import sys
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from ipt_workflow.api.app import Application
+from ipt_workflow.cli import audit, course, database, protocol, token
+from ipt_workflow.cli.course import import_file
+from ipt_workflow.cli.database import demo
+from ipt_workflow.cli.output import err, settings_or_exit
+
+app = typer.Typer(
+    name="ipt-workflow",
+    help="Runs courses of Interpersonal Psychotherapy as explicit, enforced and audited state machines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(database.app, name="db")
+app.add_typer(token.app, name="token")
+app.add_typer(protocol.app, name="protocol")
+app.add_typer(course.app, name="course")
+app.add_typer(audit.app, name="audit")
+app.command("import")(import_file)
+app.command("demo")(demo)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Where to listen; default IPT_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default IPT_PORT.")] = None,
+) -> None:
+    """Serve the HTTP API."""
+    settings = settings_or_exit()
+    application = Application(settings)
+    config = uvicorn.Config(
+        application,
+        host=host or settings.host,
+        port=settings.port if port is None else port,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        date_header=True,
+        timeout_graceful_shutdown=10,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        err.print(
+            "The service did not start; the log above says why. A missing or old database: ipt-workflow db upgrade.", markup=False
+        )
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="ipt-workflow", args=sys.argv[1:])

@@ -1,0 +1,93 @@
+"""Printing: JSON for programs, tables for people, errors on standard error; and running the service for one command."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ipt_workflow import logs
+from ipt_workflow.errors import Faulty, IptError, TransitionRefused
+from ipt_workflow.settings import Settings, load
+from ipt_workflow.shell import Shell, open_shell
+
+Result = TypeVar("Result")
+FAILED, USAGE = 1, 2
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def settings_or_exit() -> Settings:
+    """The settings; or the faults in them, and exit 2."""
+    try:
+        settings = load()
+    except IptError as error:
+        fail(error, code=USAGE)
+    logs.configure(settings.log_format, settings.log_level)
+    return settings
+
+
+def run(work: Callable[[Shell], Awaitable[Result]]) -> Result:
+    """Opens the service, does the work, closes it. What is refused or fails is told, and exits 1."""
+    settings = settings_or_exit()
+
+    async def opened() -> Result:
+        shell = await open_shell(settings)
+        try:
+            return await work(shell)
+        finally:
+            await shell.database.close()
+
+    try:
+        return asyncio.run(opened())
+    except IptError as error:
+        fail(error)
+
+
+def fail(error: IptError, code: int = FAILED) -> NoReturn:
+    """Says what went wrong, and exits."""
+    if isinstance(error, TransitionRefused):
+        err.print(f"[bold]{error.summary}[/bold] (state {error.state}, version {error.version})", markup=True)
+        for refusal in error.refusals:
+            err.print(f"  {refusal.rule} ({refusal.severity}): {refusal.message}", markup=False)
+            err.print(f"    is: {words(refusal.current)}; must be: {words(refusal.required)}", markup=False)
+            for remedy in refusal.remedies:
+                err.print(f"    try: {remedy.trigger} ({' or '.join(remedy.roles)})", markup=False)
+    elif isinstance(error, Faulty):
+        err.print(str(error), markup=False)
+    else:
+        err.print(f"{error}", markup=False)
+    raise typer.Exit(code)
+
+
+def usage(message: str) -> NoReturn:
+    err.print(message, markup=False)
+    raise typer.Exit(USAGE)
+
+
+def words(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def print_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    out.print(table)
+
+
+def bar() -> Progress:
+    """A progress bar on standard error; nothing where that is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)

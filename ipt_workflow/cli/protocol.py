@@ -1,0 +1,73 @@
+"""`protocol`: what the files under config/ say."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ipt_workflow.cli.output import fail, out, print_json, print_table, settings_or_exit, usage
+from ipt_workflow.errors import IptError
+from ipt_workflow.machine import machine_for
+from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocol_files import Catalogue, load_catalogue
+
+app = typer.Typer(help="Protocols.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(help="A protocol, such as ipt or ipt@1.")]
+
+
+def _catalogue() -> Catalogue:
+    settings = settings_or_exit()
+    try:
+        return load_catalogue(settings.protocols, settings.instruments)
+    except IptError as error:
+        fail(error)
+
+
+def _find(name: str) -> Protocol:
+    catalogue = _catalogue()
+    protocol_id, _, version = name.partition("@")
+    try:
+        return catalogue.get(protocol_id, int(version) if version else None)
+    except (KeyError, ValueError):
+        usage(f"There is no protocol {name}; there are {', '.join(p.key for p in catalogue.protocols.values())}.")
+
+
+@app.command("list")
+def list_protocols(as_json: AsJson = False) -> None:
+    """List protocols with their bounds."""
+    known = [protocol for _, protocol in sorted(_catalogue().protocols.items())]
+    if as_json:
+        print_json([{"id": p.id, "version": p.version, "title": p.title, "digest": p.digest} for p in known])
+        return
+    rows = [
+        (p.key, p.title, f"{p.contract.sessions} sessions", f"{p.contract.weeks} weeks", ", ".join(p.indications), p.digest[:12])
+        for p in known
+    ]
+    print_table(("protocol", "title", "sessions", "weeks", "indications", "digest"), rows)
+
+
+@app.command()
+def lint(files: Annotated[list[Path] | None, typer.Argument(help="Protocol files; default: those in force.")] = None) -> None:
+    """Check protocol files, and name every fault."""
+    settings = settings_or_exit()
+    folders = sorted({file.parent for file in files}) if files else [settings.protocols]
+    try:
+        for folder in folders:
+            for protocol in load_catalogue(folder, settings.instruments).protocols.values():
+                out.print(f"{protocol.key}: no faults", markup=False)
+    except IptError as error:
+        fail(error)
+
+
+@app.command()
+def show(name: Name) -> None:
+    """Show a protocol's definition and digest."""
+    protocol = _find(name)
+    print_json({"digest": protocol.digest, "definition": protocol.source})
+
+
+@app.command()
+def diagram(name: Name = "ipt") -> None:
+    """Print a protocol's diagram as mermaid text, drawn from the machine."""
+    out.print(machine_for(_find(name)).diagram(), markup=False)

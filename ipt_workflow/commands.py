@@ -1,0 +1,197 @@
+"""From a command as it came to one that can be judged: decoded, checked, placed in time. Every fault is reported at once."""
+
+import datetime as dt
+from functools import cache
+from typing import Any
+
+import jsonschema
+import msgspec
+
+from ipt_workflow import measures, triggers
+from ipt_workflow.errors import CommandInvalid, Fault, TriggerNotPermitted
+from ipt_workflow.payloads import Amend, Payload, RecordMeasure, RecordSession, RelinkClient
+from ipt_workflow.protocol import Protocol
+from ipt_workflow.rules import REGISTRY, Context
+from ipt_workflow.structure import structural
+from ipt_workflow.triggers import Command, Override, Trigger
+
+FAULTS_MAX = 50
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A command ready to be judged. `given` is the data as the entry keeps it; `data` its structural form."""
+
+    name: str
+    row: Trigger
+    payload: Payload
+    given: dict[str, Any]
+    data: dict[str, Any]
+    at: dt.datetime
+    reason: str | None
+    override: Override | None
+
+
+def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
+    """Decodes a command under a protocol.
+
+    Raises CommandInvalid with every fault, or TriggerNotPermitted where the actor's role may never fire the trigger.
+    """
+    row = triggers.find(command.trigger, protocol)
+    if row is None:
+        known = ", ".join(triggers.names(protocol))
+        raise CommandInvalid([Fault("trigger", f"{protocol.key} has no trigger {command.trigger!r}; it has {known}")])
+    if context.actor.role not in row.roles:
+        raise TriggerNotPermitted(command.trigger, context.actor.role, row.roles)
+    payload, faults = decode(row.payload, command.data)
+    faults += _envelope_faults(row, command)
+    if payload is not None:
+        faults += _payload_faults(protocol, payload, command)
+        at, late_faults = _moment(command, payload, context)
+        faults += late_faults
+    if faults or payload is None:
+        raise CommandInvalid(faults[:FAULTS_MAX])
+    return Prepared(
+        name=command.trigger,
+        row=row,
+        payload=payload,
+        given=_given(payload),
+        data=structural(payload),
+        at=at,
+        reason=command.reason,
+        override=command.override,
+    )
+
+
+def decode(payload: type[Payload], data: dict[str, Any]) -> tuple[Payload | None, list[Fault]]:
+    """A payload, or everything that is wrong with its data."""
+    try:
+        return msgspec.convert(data, payload, strict=True), []
+    except msgspec.ValidationError as error:
+        return None, schema_faults(payload, data, "data", str(error))
+
+
+def schema_faults(struct: type[msgspec.Struct], value: Any, where: str, first: str) -> list[Fault]:
+    """Every fault in a value, by the Struct's JSON schema; `first` is what the decoder said, for what no schema can say."""
+    errors = sorted(_validator(struct).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
+    faults = [fault for error in errors for fault in _faults(error, where)]
+    return faults or [Fault(where, _decoder_words(first))]
+
+
+@cache
+def _validator(struct: type[msgspec.Struct]) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(msgspec.json.schema(struct))
+
+
+def _faults(error: Any, where: str) -> list[Fault]:
+    """One error of jsonschema (whose fields have no types worth checking) in words. Values never appear in them: they may be about a client."""
+    path = _path(where, list(error.absolute_path))
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    if error.validator == "required":
+        return [Fault(_path(path, [error.message.split("'")[1]]), "is required")]
+    if error.validator == "additionalProperties":
+        known = sorted(schema.get("properties", {}))
+        unknown = sorted(set(error.instance) - set(known))
+        return [
+            Fault(_path(path, [name[:64]]), f"is not known here; known are {', '.join(known) or 'no fields'}") for name in unknown
+        ]
+    if error.validator == "anyOf" and error.context:
+        branches = [sub for sub in error.context if sub.validator != "type" or sub.validator_value != "null"]
+        return _faults(branches[0], where) if branches else [Fault(path, "has the wrong type")]
+    return [Fault(path, _requirement(error.validator, error.validator_value))]
+
+
+def _path(where: str, parts: list[str | int]) -> str:
+    return (where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)).lstrip(".")
+
+
+def _requirement(validator: str, value: Any) -> str:
+    words = {
+        "type": f"must be of type {value}",
+        "enum": f"must be one of {', '.join(map(str, value)) if isinstance(value, list) else value}",
+        "const": f"must be {value}",
+        "pattern": f"must match {value}",
+        "minLength": f"must have at least {value} character(s)",
+        "maxLength": f"must have at most {value} characters",
+        "minItems": f"must have at least {value} item(s)",
+        "maxItems": f"must have at most {value} items",
+        "minimum": f"must be at least {value}",
+        "maximum": f"must be at most {value}",
+        "format": f"must be a {value}",
+    }
+    return words.get(validator, f"breaks {validator}: {value}")
+
+
+def _decoder_words(message: str) -> str:
+    """The decoder's own message; it names types and places, never values."""
+    return message.replace("Object", "The data").replace("`", "'")
+
+
+def _envelope_faults(row: Trigger, command: Command) -> list[Fault]:
+    faults = []
+    if row.reason_required and command.reason is None:
+        faults.append(Fault("reason", f"is required for {command.trigger}"))
+    named = command.override.rules if command.override else ()
+    unknown = [name[:64] for name in named if name not in REGISTRY]
+    return [*faults, *(Fault("override.rules", f"{name!r} is no rule; rules are listed in docs/rules.md") for name in unknown)]
+
+
+def _payload_faults(protocol: Protocol, payload: Payload, command: Command) -> list[Fault]:
+    """What no schema of one field can say."""
+    if isinstance(payload, RecordSession) and payload.kind == "additional" and command.reason is None:
+        return [Fault("reason", "is required for an additional session")]
+    if isinstance(payload, RecordMeasure):
+        return _measure_faults(protocol, payload, command)
+    if isinstance(payload, Amend):
+        return _amend_faults(payload)
+    return []
+
+
+def _measure_faults(protocol: Protocol, payload: RecordMeasure, command: Command) -> list[Fault]:
+    told = [payload.items is not None, payload.total is not None, payload.not_obtained]
+    faults = []
+    if sum(told) != 1:
+        faults.append(Fault("data", "must have exactly one of items, total and not_obtained"))
+    if payload.not_obtained and command.reason is None:
+        faults.append(Fault("reason", "is required where a measure could not be obtained"))
+    key = instrument_key(protocol, payload.instrument)
+    if key is None:
+        faults.append(Fault("data.instrument", f"is not known; known are {', '.join(sorted(protocol.instruments))}"))
+    elif payload.items is not None or payload.total is not None:
+        instrument = protocol.instruments[key]
+        faults += measures.faults_in(instrument, payload.items if payload.items is not None else payload.total)
+    return faults
+
+
+def instrument_key(protocol: Protocol, name: str) -> str | None:
+    """`phq9` and `phq9@1` alike: the version the protocol pins, else the newest known."""
+    if name in protocol.instruments:
+        return name
+    pinned = [key for spec in protocol.measures for key in spec.instruments if key.partition("@")[0] == name]
+    known = sorted((i.version, key) for key, i in protocol.instruments.items() if i.id == name)
+    return pinned[0] if pinned else known[-1][1] if known else None
+
+
+def _amend_faults(payload: Amend) -> list[Fault]:
+    corrects = payload.data is not None or payload.occurred_at is not None
+    if payload.void == corrects:
+        return [Fault("data", "must have either void: true, or data or occurred_at")]
+    return []
+
+
+def _moment(command: Command, payload: Payload, context: Context) -> tuple[dt.datetime, list[Fault]]:
+    """When it happened: now, unless told. A little ahead is a clock that runs fast, and taken as now."""
+    if command.occurred_at is None:
+        return context.now, []
+    at = command.occurred_at.astimezone(dt.UTC)
+    if at <= context.now or triggers.may_lie_ahead(command.trigger, structural(payload)):
+        return at, []
+    if at - context.now <= dt.timedelta(seconds=context.ahead_seconds):
+        return context.now, []
+    return at, [Fault("occurred_at", f"lies more than {context.ahead_seconds} s ahead; only bookings and cancellations may")]
+
+
+def _given(payload: Payload) -> dict[str, Any]:
+    given: dict[str, Any] = msgspec.to_builtins(payload)
+    if isinstance(payload, RelinkClient):
+        del given["client_ref"]
+    return given

@@ -1,0 +1,171 @@
+"""Counting sessions and weeks: two limits, each of which binds on its own (`machine.md`, Counting; domain.md 6.0)."""
+
+import datetime as dt
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ipt_workflow.course import Contract, Course, Session
+from ipt_workflow.payloads import MISSED_BY_CLIENT
+from ipt_workflow.protocol import PhaseSpec, Protocol
+
+UTC = ZoneInfo("UTC")
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """Sessions. `remaining` is None until a contract is agreed; `over` counts sessions beyond a cap, which never count."""
+
+    attended: dict[str, int]
+    missed: dict[str, int]
+    over: dict[str, int]
+    caps: dict[str, int | None]
+    consumed: int
+    contracted: int | None
+    remaining: int | None
+    session: int  # the n of `session n of N`: the one to come, or the last of all
+
+
+class WeekClock(msgspec.Struct, frozen=True, kw_only=True):
+    """Weeks, in the organisation's time zone, from the first attended session. `paused_days` stopped the clock."""
+
+    started_on: dt.date
+    week: int  # the w of `week w of W`
+    weeks: int | None
+    planned_end: dt.date | None
+    paused_days: int
+
+
+def counters(protocol: Protocol, course: Course) -> Counters:
+    attended = {phase.id: phase_count(course, phase) for phase in protocol.phases}
+    contract = course.contract
+    consumed = _consumed(protocol, course, contract)
+    remaining = max(0, contract.sessions - consumed) if contract else None
+    return Counters(
+        attended=attended,
+        missed={phase.id: sum(s.phase == phase.id and not s.attended for s in course.sessions) for phase in protocol.phases},
+        over={
+            phase.id: sum(s.phase == phase.id and s.attended and not s.counts for s in course.sessions) for phase in protocol.phases
+        },
+        caps={phase.id: phase_cap(protocol, course, phase) for phase in protocol.phases},
+        consumed=consumed,
+        contracted=contract.sessions if contract else None,
+        remaining=remaining,
+        session=min(consumed + 1, contract.sessions) if contract else consumed + 1,
+    )
+
+
+def phase_count(course: Course, phase: PhaseSpec) -> int:
+    """Sessions of a phase towards its bounds: those the client attended, or (`count = "held"`) those that took place at all."""
+    if phase.count == "held":
+        counted = sum(
+            s.phase == phase.id and s.kind == "session" and (s.attended or s.attendance in {"3", "7"}) for s in course.sessions
+        )
+    else:
+        counted = attended_in(course, phase.id)
+    return counted + _adopted(course, phase.id)
+
+
+def attended_in(course: Course, phase_id: str) -> int:
+    return sum(session.phase == phase_id and session.counts for session in course.sessions)
+
+
+def attended_total(course: Course) -> int:
+    return sum(session.counts for session in course.sessions) + sum((course.adopted.attended if course.adopted else {}).values())
+
+
+def remaining(protocol: Protocol, course: Course) -> int | None:
+    return max(0, course.contract.sessions - _consumed(protocol, course, course.contract)) if course.contract else None
+
+
+def consumed(protocol: Protocol, course: Course) -> int:
+    return _consumed(protocol, course, course.contract)
+
+
+def consumed_in_last(protocol: Protocol, course: Course) -> int:
+    """Sessions of the last phase that are used up: attended there, or missed where the contract counts misses."""
+    last = protocol.last
+    used = phase_count(course, last) + _counted_misses(course, course.contract, {last.id})
+    return min(used, last.sessions_max or used)
+
+
+def phase_cap(protocol: Protocol, course: Course, phase: PhaseSpec) -> int | None:
+    """How many sessions the phase may have now. Without a number of its own: what the contract leaves beside the other phases."""
+    if phase.sessions_max is not None:
+        return phase.sessions_max_extended if phase.id in course.extended else phase.sessions_max
+    if course.contract is None:
+        return None
+    position = protocol.position(phase.id)
+    before = sum(phase_count(course, earlier) for earlier in protocol.phases[:position])
+    return max(0, course.contract.sessions - before - reserved_after(protocol, phase))
+
+
+def reserved_after(protocol: Protocol, phase: PhaseSpec) -> int:
+    """Sessions the contract keeps for the phases after this one: the fewest each of them may have."""
+    return sum(later.sessions_min for later in protocol.phases[protocol.position(phase.id) + 1 :])
+
+
+def _consumed(protocol: Protocol, course: Course, contract: Contract | None) -> int:
+    """Attended, plus the misses the contract counts. Misses before the last phase never reach into the last phase's sessions."""
+    last = protocol.last
+    attended = attended_total(course)
+    if contract is None or not contract.missed_count:
+        return attended
+    earlier = {phase.id for phase in protocol.phases[:-1]}
+    attended_last = phase_count(course, last)
+    attended_earlier = attended - attended_last
+    room = max(0, contract.sessions - last.sessions_min - attended_earlier)
+    misses_earlier = min(_counted_misses(course, contract, earlier), room)
+    return min(contract.sessions, attended_earlier + misses_earlier + consumed_in_last(protocol, course))
+
+
+def _counted_misses(course: Course, contract: Contract | None, phases: set[str]) -> int:
+    if contract is None or not contract.missed_count:
+        return 0
+    return sum(session.phase in phases and _miss_counts(session) for session in course.sessions)
+
+
+def _miss_counts(session: Session) -> bool:
+    """Codes 3 and 7, and 2 where the notice came late; never a miss that was excused, never the provider's own (4)."""
+    if session.excused or session.kind != "session" or session.attendance not in MISSED_BY_CLIENT:
+        return False
+    return session.attendance != "2" or session.late_notice
+
+
+def _adopted(course: Course, phase_id: str) -> int:
+    return course.adopted.attended.get(phase_id, 0) if course.adopted else 0
+
+
+def clock(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> WeekClock | None:
+    """Where the course is in its weeks at a moment; None before the first attended session."""
+    started_on = first_session_on(course, zone)
+    if started_on is None:
+        return None
+    contract = course.contract
+    paused = paused_days(course, at, zone) if contract and contract.pause_stops_clock else 0
+    elapsed = max(0, (at.astimezone(zone).date() - started_on).days - paused)
+    return WeekClock(
+        started_on=started_on,
+        week=elapsed // 7 + 1,
+        weeks=contract.weeks if contract else None,
+        planned_end=started_on + dt.timedelta(weeks=contract.weeks, days=paused) if contract else None,
+        paused_days=paused,
+    )
+
+
+def first_session_on(course: Course, zone: ZoneInfo = UTC) -> dt.date | None:
+    if course.adopted and course.adopted.first_session_on:
+        return course.adopted.first_session_on
+    return min((session.at.astimezone(zone).date() for session in course.sessions if session.counts), default=None)
+
+
+def paused_days(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> int:
+    """Whole days, up to `at`, that the course was paused."""
+    return sum(
+        max(0, (min(pause.until or at, at).astimezone(zone).date() - pause.since.astimezone(zone).date()).days)
+        for pause in course.interruptions
+    )
+
+
+def midnight(day: dt.date, zone: ZoneInfo = UTC) -> dt.datetime:
+    """The moment a day begins in the organisation's time zone, in UTC."""
+    return dt.datetime.combine(day, dt.time(), zone).astimezone(dt.UTC)

@@ -1,0 +1,217 @@
+"""Course: what is known of one client's run of a protocol, folded from its accepted triggers.
+
+Everything here is structural: no free text and no clinical content, so that folding never needs what erasure may take away.
+"""
+
+import datetime as dt
+
+import msgspec
+
+from ipt_workflow.payloads import ATTENDED
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One session, held or not. `seq` is its entry's, and its name everywhere. `phase` is where the fold found it."""
+
+    seq: int
+    phase: str | None  # None while the course was only referred
+    at: dt.datetime
+    attendance: str
+    kind: str
+    given_by: str | None
+    ref: str | None = None
+    late_notice: bool = False
+    excused: bool = False
+    focus: str | None = None
+    signed: bool = False
+    acknowledged: bool = False
+
+    @property
+    def attended(self) -> bool:
+        return self.attendance in ATTENDED
+
+    @property
+    def counts(self) -> bool:
+        """A session that took place and belongs to the contract."""
+        return self.attended and self.kind == "session"
+
+    @property
+    def deviates(self) -> bool:
+        """Held beyond a cap, and no supervisor has taken note of it yet."""
+        return self.kind == "additional" and self.attended and not self.acknowledged
+
+
+class Booking(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    scheduled_for: dt.datetime
+    kind: str = "session"
+    ref: str | None = None
+
+
+class Interruption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A pause, from one moment to another; `until` is None while it lasts."""
+
+    since: dt.datetime
+    planned_return: dt.date
+    until: dt.datetime | None = None
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    deceased: bool
+
+
+class Inventory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The union of all versions."""
+
+    sections: tuple[str, ...] = ()
+    people: tuple[Person, ...] = ()
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The latest version: the parts that were given, and those that could not be had."""
+
+    given: tuple[str, ...] = ()
+    not_obtained: tuple[str, ...] = ()
+
+
+class Formulation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The latest version and what the client said to it. `parts` are those of the triad that were given."""
+
+    version: int
+    parts: tuple[str, ...] = ()
+    response: str | None = None
+    accepted_version: int | None = None  # the last version the client accepted, whole or in part
+
+
+class SickRole(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`status`: pending, assigned_full, assigned_limited, declined, waived or relinquished."""
+
+    status: str = "pending"
+    response: str | None = None
+
+
+class Focus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    primary: str
+    secondary: str | None = None
+    stage: str | None = None  # of a role dispute
+    formulation: int | None = None  # the version accepted when this focus was chosen
+    changes: int = 0
+
+    @property
+    def areas(self) -> tuple[str, ...]:
+        return tuple(area for area in (self.primary, self.secondary) if area)
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    sessions: int
+    weeks: int
+    cadence_days: int = 7
+    missed_count: bool = False
+    pause_stops_clock: bool = False
+    amendments: int = 0
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One measurement: its entry, when it was taken, and its total (None where items were missing)."""
+
+    seq: int
+    at: dt.datetime
+    total: int | None = None
+
+
+class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All readings of one instrument, kept as first, first valid, and last; `in_last_phase` is the last taken in the last phase."""
+
+    count: int = 0
+    baseline: Reading | None = None
+    last: Reading | None = None
+    not_obtained: tuple[str, ...] = ()  # the phases in which it was said that it could not be obtained
+    phases: tuple[str, ...] = ()  # the phases in which there is a valid reading
+
+
+class Risk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`open_since`: when the oldest risk that nobody has reviewed yet was seen."""
+
+    level: str = "none"
+    open_since: dt.datetime | None = None
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    at: dt.datetime
+    left: str  # the state the course was in
+    end_code: str
+    outcome: str | None = None
+
+
+class Adopted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a supervisor attested of a course begun elsewhere; marked so for ever."""
+
+    at: dt.datetime
+    attended: dict[str, int] = {}
+    first_session_on: dt.date | None = None
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The fold. `version` is the last entry's seq; `phase` is the current phase, or the last one reached."""
+
+    id: str
+    version: int
+    state: str
+    phase: str | None = None
+    client: str  # opaque id of the client record, never the EHR's reference
+    therapist: str | None = None
+    protocol: str
+    protocol_version: int
+    protocol_digest: str
+    acute: bool
+    linked_from: str | None = None  # the completed course this one follows
+    indication: str | None = None
+    age_band: str | None = None
+    opened_at: dt.datetime
+    started_at: dt.datetime | None = None
+    last_occurred_at: dt.datetime
+    last_recorded_at: dt.datetime
+    consents: tuple[str, ...] = ()
+    sessions: tuple[Session, ...] = ()
+    bookings: tuple[Booking, ...] = ()
+    interruptions: tuple[Interruption, ...] = ()
+    extended: tuple[str, ...] = ()
+    evaluated: bool = False
+    history: History | None = None
+    inventory: Inventory | None = None
+    timeline: bool = False
+    formulation: Formulation | None = None
+    formulations: int = 0
+    sick_role: SickRole = SickRole()
+    focus: Focus | None = None
+    contract: Contract | None = None
+    measures: dict[str, Track] = {}
+    risk: Risk = Risk()
+    ending_announced_at: dt.datetime | None = None
+    gains: bool = False
+    independence: bool = False
+    recurrence_planned: bool = False
+    continuation: str | None = None
+    referred_on: bool = False
+    contacts: int = 0
+    ending: Ending | None = None
+    adopted: Adopted | None = None
+    attested: tuple[str, ...] = ()  # artefacts attested at adoption
+    contradicted: tuple[int, ...] = ()  # entries that a later told fact contradicts
+    deviations: int = 0
+    overrides: int = 0
+
+    @property
+    def open(self) -> bool:
+        return self.ending is None
+
+    def session(self, seq: int) -> Session | None:
+        return next((session for session in self.sessions if session.seq == seq), None)
+
+    @property
+    def unsigned(self) -> tuple[Session, ...]:
+        return tuple(session for session in self.sessions if session.attended and not session.signed)
+
+    @property
+    def open_deviations(self) -> tuple[Session, ...]:
+        return tuple(session for session in self.sessions if session.deviates)

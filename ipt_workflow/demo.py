@@ -1,0 +1,162 @@
+"""The demonstration caseload: about forty courses at every stage, made by firing triggers, on a clock that is set by hand."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ipt_workflow import examples
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.accounts import Accounts, NewToken
+from ipt_workflow.clock import VirtualClock
+from ipt_workflow.errors import TransitionRefused
+from ipt_workflow.service import Opening, Service, Write
+from ipt_workflow.shell import Shell
+from ipt_workflow.store import queries
+from ipt_workflow.triggers import Command, Role
+
+THERAPISTS = ("therapist-1", "therapist-2", "therapist-3")
+SUBJECTS: dict[Role, str] = {
+    "therapist": THERAPISTS[0],
+    "supervisor": "supervisor-1",
+    "auditor": "auditor-1",
+    "ehr": "ehr-1",
+    "admin": "admin-1",
+}
+
+Step = tuple[str, dict[str, Any]]  # a trigger, and what of its command is not the example's
+
+
+def _steps(*told: str | Step) -> list[Step]:
+    return [each if isinstance(each, tuple) else (each, {}) for each in told]
+
+
+def session(attendance: str = "5", **data: Any) -> Step:
+    return "record_session", {"data": {"attendance": attendance, **data}}
+
+
+HELD = _steps("record_session", "sign_session")
+TOLD = _steps("record_consent", "start")
+FIRST = [*TOLD, *_steps("record_measure"), *HELD, *_steps("record_evaluation", "record_history", "assign_sick_role")]
+SECOND = [*HELD, *_steps("record_inventory", "record_timeline", "record_formulation", "accept_formulation", "select_focus")]
+AGREED = _steps(
+    "agree_contract",
+    ("record_measure", {"data": {"instrument": "ifr", "total": 4}}),
+    ("record_measure", {"data": {"instrument": "mspss", "total": 50}}),
+)
+MIDDLE = [*FIRST, *SECOND, *AGREED, *_steps("begin_middle")]
+FINAL = [*MIDDLE, *HELD * 7, *_steps("announce_ending", "begin_final")]
+WORK = _steps(
+    "record_gains",
+    "record_independence",
+    "plan_for_recurrence",
+    "decide_continuation",
+    "relinquish_sick_role",
+    ("record_measure", {"data": {"instrument": "phq9", "items": [1, 0, 1, 1, 0, 1, 0, 0, 0]}}),
+    ("record_measure", {"data": {"instrument": "ifr", "total": 7}}),
+    ("record_measure", {"data": {"instrument": "mspss", "total": 66}}),
+)
+WEEKS = {"override": {"rules": ["contracted_weeks_served"], "reason": "The client moves away sooner than planned."}}
+DONE = [*FINAL, *HELD * 3, *WORK, *_steps(("complete", {"data": {"outcome": "remission"}, **WEEKS}))]
+RISK = {"data": {"instrument": "phq9", "items": [2, 2, 2, 2, 1, 2, 1, 1, 1]}}
+LATE_SUPPORT = {
+    "override": {"rules": ["baseline_of_every_aim", "timeline_recorded"], "reason": "The forms come with the next session."}
+}
+
+PLANS: tuple[tuple[int, list[Step]], ...] = (
+    (2, []),
+    (1, _steps(session("3"))),
+    (1, _steps("book_session")),
+    (2, TOLD),
+    (3, FIRST),
+    (1, [*FIRST, *HELD, *HELD, session()]),  # the last one is a fourth session, and refused
+    (
+        1,
+        [
+            *FIRST,
+            *HELD,
+            *HELD,
+            ("record_session", {"data": {"attendance": "5", "kind": "additional"}, "reason": "It was a crisis."}),
+        ],
+    ),
+    (2, [*FIRST, *SECOND]),
+    (2, MIDDLE),
+    (2, [*FIRST, *SECOND, *_steps("agree_contract"), ("begin_middle", LATE_SUPPORT), *HELD]),
+    (2, [*MIDDLE, *HELD * 2, session("3"), *HELD]),
+    (2, [*MIDDLE, session("4"), session("2", late_notice=True), *HELD]),
+    (2, [*MIDDLE, *HELD * 4, *_steps(("record_measure", RISK))]),
+    (1, [*MIDDLE, *HELD * 2, session("3"), ("amend", {"data": {"data": {"attendance": "6"}}, "reason": "The client came late."})]),
+    (2, [*MIDDLE, *HELD * 5, *_steps("record_session")]),
+    (2, [*MIDDLE, *HELD * 3, *_steps("pause")]),
+    (3, FINAL),
+    (2, [*FINAL, *HELD * 2]),
+    (1, [*FINAL, *HELD * 3, *WORK[:3]]),
+    (4, DONE),
+    (1, [*MIDDLE, *HELD * 2, session("3"), session("3"), *_steps("end_early")]),
+    (1, [*TOLD, *_steps("end_early")]),
+    (1, _steps("decline")),
+    (1, [*FIRST, *_steps("decline")]),
+)
+COURSES = sum(count for count, _ in PLANS)
+
+
+class Made(msgspec.Struct, frozen=True):
+    courses: int
+    states: int
+    tokens: dict[Role, str]
+
+
+async def make(shell: Shell, progress: Callable[[], None] = lambda: None) -> Made:
+    """Makes the courses, unless they are there already, and a token for every role."""
+    courses = states = 0
+    if await shell.database.read(queries.client_id, shell.organisation, "DEMO-001") is None:
+        clock = VirtualClock(shell.clock.now())
+        rehearsal = Shell(shell.database, shell.catalogue, shell.settings, clock)
+        for number, steps in enumerate((steps for count, steps in PLANS for _ in range(count)), start=1):
+            await _course(rehearsal, clock, shell.clock.now(), number, steps)
+            progress()
+        counts = await shell.database.read(queries.courses_by_state, shell.organisation)
+        courses, states = sum(count for *_, count in counts), len(counts)
+    operator = Principal(person="demo", role="admin", via="cli")
+    accounts = Accounts(shell)
+    tokens: dict[Role, str] = {}
+    for role, subject in SUBJECTS.items():
+        tokens[role] = (await accounts.create(operator, NewToken(role=role, name=f"demo {role}", subject=subject, days=1))).token
+    return Made(courses, states, tokens)
+
+
+async def _course(shell: Shell, clock: VirtualClock, end: dt.datetime, number: int, steps: list[Step]) -> None:
+    """One course, a week for every session, so that its last step was a few days ago."""
+    weeks = sum(trigger == "record_session" for trigger, _ in steps)
+    clock.set(end - dt.timedelta(weeks=weeks, days=number % 5 + 2))
+    therapist = THERAPISTS[number % len(THERAPISTS)]
+    principal = Principal(person=therapist, role="therapist", via="cli")
+    service = Service(shell)
+    opening = Opening(
+        client_ref=f"DEMO-{number:03}",
+        protocol="ipt",
+        therapist=therapist,
+        data={"source": "General practitioner", "indication": "depression"},
+    )
+    opened = await service.open_course(principal, lambda: opening)
+    for step in steps:
+        clock.advance(dt.timedelta(days=7) if step[0] == "record_session" else dt.timedelta(minutes=7))
+        await _fire(shell, service, principal, opened.course.id, step)
+
+
+async def _fire(shell: Shell, service: Service, principal: Principal, course_id: str, step: Step) -> None:
+    """The trigger's example with what the step says instead. A refusal is part of the demonstration: it is in the audit log."""
+    name, told = step
+    stored = await shell.visible(principal, course_id)
+    context = shell.context(principal, shell.clock.now())
+    if name == "amend":
+        body: dict[str, Any] = {"trigger": name, **told, "data": {"supersedes": stored.course.sessions[-1].seq, **told["data"]}}
+    else:
+        body = {**examples.example(shell.machine_of(stored.course).protocol, stored.course, name, context), **told}
+    command = msgspec.convert(body, Command)
+    try:
+        await service.fire(principal, course_id, Write(decode=lambda: (command,), version_required=False))
+    except TransitionRefused:
+        if name != "record_session":
+            raise

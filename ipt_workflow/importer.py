@@ -1,0 +1,228 @@
+"""Importing courses from NDJSON: one trigger a line, many courses, each line judged by the machine.
+
+A line names its course by the importer's own key; the line that opens it names client and protocol too. What was imported is kept
+under a key made of the line itself, so that a file can be run again, mended or longer, without doubling anything.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from ipt_workflow import journal, placement
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.commands import schema_faults
+from ipt_workflow.course import Course
+from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptError, TransitionRefused
+from ipt_workflow.folding import Fact
+from ipt_workflow.machine import machine_for
+from ipt_workflow.payloads import ClientRef, Code, Moment, Person, Seq, Text
+from ipt_workflow.rules import Context
+from ipt_workflow.service import Key, Opening, Service, Write
+from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.store import queries
+from ipt_workflow.triggers import Command, Override, Role
+
+OPENING = ("refer", "adopt")
+FOR_EVER = dt.timedelta(days=36_500)
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line. `person` and `role` say who did it; without them it was the course's therapist."""
+
+    course: ClientRef
+    trigger: str
+    data: dict[str, Any] = {}
+    occurred_at: Moment | None = None
+    reason: Text | None = None
+    override: Override | None = None
+    person: Person | None = None
+    role: Role = "therapist"
+    client_ref: ClientRef | None = None
+    protocol: Code = "ipt"
+    protocol_version: Seq | None = None
+    therapist: Person | None = None
+
+
+class RefusedLine(msgspec.Struct, frozen=True):
+    line: int
+    course: str | None
+    why: str
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What became of the lines: `accepted` now, `known` from an earlier run, `refused` with the reason of each."""
+
+    accepted: int = 0
+    known: int = 0
+    refused: list[RefusedLine] = []
+
+
+class Imported(msgspec.Struct, kw_only=True):
+    """A course of the file: its id in the service, its therapist, and (in a rehearsal) what it has come to."""
+
+    id: str
+    therapist: str | None
+    course: Course | None = None
+    facts: tuple[Fact, ...] = ()
+    given: dict[int, dict[str, Any]] = {}
+
+
+async def run(
+    shell: Shell, lines: Sequence[bytes], *, dry_run: bool = False, progress: Callable[[], None] = lambda: None
+) -> Report:
+    """Imports lines in their order. With `dry_run` every line is judged as it would be, and nothing is written."""
+    task = _Import(shell, dry_run=dry_run)
+    for number, raw in enumerate(lines, start=1):
+        if raw.strip():
+            await task.take(number, raw)
+        progress()
+    return task.report
+
+
+class _Import:
+    def __init__(self, shell: Shell, *, dry_run: bool) -> None:
+        self.shell = shell
+        self.service = Service(shell)
+        self.dry_run = dry_run
+        self.report = Report()
+        self.courses: dict[str, Imported] = {}
+        self._seen: dict[str, int] = {}
+
+    async def take(self, number: int, raw: bytes) -> None:
+        """One line: accepted, known, or refused."""
+        line: Line | None = None
+        try:
+            line = _line(raw)
+            self.report.known += await self._take(line, self._key(line, raw))
+        except IptError as error:
+            self.report.refused.append(RefusedLine(number, line.course if line else None, _why(error)))
+
+    async def _take(self, line: Line, key: Key) -> bool:
+        """Whether the line was known already."""
+        kept = await self.shell.database.read(queries.answer, self.shell.organisation, key.scope, self.shell.clock.now())
+        if line.trigger in OPENING:
+            if kept is None:
+                await self._open(line, key)
+            else:
+                await self._known(line, kept.course_id)
+        elif kept is None:
+            await self._fire(line, key)
+        self.report.accepted += kept is None
+        return kept is not None
+
+    async def _known(self, line: Line, course_id: str) -> None:
+        """A course of an earlier run; in a rehearsal it is rehearsed from what it is now."""
+        stored = await self.shell.database.read(queries.load_course, self.shell.organisation, course_id)
+        entries = await self.shell.entries(course_id)
+        course = stored.course if stored else None
+        self.courses[line.course] = Imported(
+            id=course_id,
+            therapist=course.therapist if course else None,
+            course=course,
+            facts=journal.facts(entries),
+            given=journal.given(entries),
+        )
+
+    async def _open(self, line: Line, key: Key) -> None:
+        if line.client_ref is None:
+            raise CommandMalformed(f"{line.trigger} needs client_ref")
+        therapist = line.therapist or (line.person if line.role == "therapist" else None)
+        principal = Principal(person=line.person or therapist or "import", role=line.role, via="import")
+        opening = Opening(
+            client_ref=line.client_ref,
+            protocol=line.protocol,
+            protocol_version=line.protocol_version,
+            therapist=therapist,
+            trigger="adopt" if line.trigger == "adopt" else "refer",
+            occurred_at=line.occurred_at,
+            reason=line.reason,
+            override=line.override,
+            data=line.data,
+        )
+        if self.dry_run:
+            self.courses[line.course] = await self._rehearse_opening(line, principal, therapist)
+            return
+        done = await self.service.open_course(principal, lambda: opening, key)
+        self.courses[line.course] = Imported(id=done.course.id, therapist=therapist)
+
+    async def _fire(self, line: Line, key: Key) -> None:
+        imported = self.courses.get(line.course)
+        if imported is None:
+            raise CommandMalformed(f"course {line.course!r} is not opened by an earlier line of this file")
+        principal = Principal(person=line.person or imported.therapist or "import", role=line.role, via="import")
+        if self.dry_run:
+            self._rehearse(imported, _command(line), self._context(principal, imported))
+            return
+        write = Write(decode=lambda: (_command(line),), version_required=False, key=key)
+        done = await self.service.fire(principal, imported.id, write)
+        imported.therapist = done.course.therapist
+
+    async def _rehearse_opening(self, line: Line, principal: Principal, therapist: str | None) -> Imported:
+        assert line.client_ref is not None
+        known = await self.shell.database.read(queries.client_id, self.shell.organisation, line.client_ref)
+        other = await self.shell.database.read(queries.other_open_course, self.shell.organisation, known) if known else None
+        rehearsed = [
+            each.id for each in self.courses.values() if each.course and each.course.client == line.client_ref and each.course.open
+        ]
+        imported = Imported(id=new_id(), therapist=therapist)
+        context = msgspec.structs.replace(
+            self._context(principal, imported),
+            client=line.client_ref,
+            therapist=therapist,
+            other_open_course=other or next(iter(rehearsed), None),
+        )
+        protocol = self.shell.protocol(line.protocol, line.protocol_version)
+        self._keep(imported, machine_for(protocol).fire(None, _command(line), context), protocol.digest)
+        return imported
+
+    def _rehearse(self, imported: Imported, command: Command, context: Context) -> None:
+        assert imported.course is not None
+        machine = self.shell.machine_of(imported.course)
+        self._keep(imported, machine.fire(imported.course, command, context), machine.protocol.digest)
+        imported.therapist = imported.course.therapist
+
+    def _keep(self, imported: Imported, accepted: Any, digest: str) -> None:
+        imported.course = accepted.course
+        imported.facts += tuple(placement.fact_of(draft, imported.id, digest) for draft in accepted.drafts)
+        imported.given = {**imported.given, **{draft.seq: draft.given for draft in accepted.drafts}}
+
+    def _context(self, principal: Principal, imported: Imported) -> Context:
+        now = self.shell.clock.now()
+        if imported.course:
+            now = max(now, imported.course.last_recorded_at)
+        return self.shell.context(principal, now, course_id=imported.id, history=imported.facts, given=imported.given)
+
+    def _key(self, line: Line, raw: bytes) -> Key:
+        """The line itself is its key, and how often it has stood in the file."""
+        digest = hashlib.sha256(raw.strip()).hexdigest()
+        times = self._seen[digest] = self._seen.get(digest, 0) + 1
+        scope = hashlib.sha256(f"import\n{line.course}\n{digest}\n{times}".encode()).hexdigest()
+        return Key(scope, digest, kept=FOR_EVER)
+
+
+def _line(raw: bytes) -> Line:
+    try:
+        value = msgspec.json.decode(raw)
+    except msgspec.DecodeError as error:
+        raise CommandMalformed(f"is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise CommandMalformed("must be a JSON object")
+    try:
+        return msgspec.convert(value, Line)
+    except msgspec.ValidationError as error:
+        raise CommandInvalid(schema_faults(Line, value, "", str(error))) from None
+
+
+def _command(line: Line) -> Command:
+    return Command(line.trigger, line.data, line.occurred_at, line.reason, line.override)
+
+
+def _why(error: IptError) -> str:
+    if isinstance(error, TransitionRefused):
+        return f"{error.trigger} refused: " + "; ".join(f"{refusal.rule}: {refusal.message}" for refusal in error.refusals)
+    if isinstance(error, Faulty):
+        return "; ".join(str(fault) for fault in error.faults)
+    return str(error)

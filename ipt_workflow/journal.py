@@ -1,0 +1,215 @@
+"""The journal: entries, their canonical bytes, the hash chain, and replay.
+
+What is hashed is the RFC 8785 form of an entry, stored as written and never rebuilt from columns. Free text is not in it: only
+`data_digest`, the SHA-256 of a random salt and the sealed document, which live in a row of their own that erasure may empty.
+An erased entry still proves that it was written, and still folds.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import rfc8785
+
+from ipt_workflow.course import Course
+from ipt_workflow.errors import JournalBroken
+from ipt_workflow.folding import Fact, fold
+from ipt_workflow.placement import Draft
+
+GENESIS = "0" * 64
+SALT_BYTES = 16
+
+
+class EntryActor(msgspec.Struct, frozen=True):
+    person: str
+    role: str
+    via: str
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """What the canonical bytes say."""
+
+    organisation: str
+    course: str
+    seq: int
+    id: str
+    trigger: str
+    from_: str | None
+    to: str
+    actor: EntryActor
+    cosigned_by: str | None
+    occurred_at: dt.datetime
+    recorded_at: dt.datetime
+    protocol_digest: str
+    overridden: tuple[str, ...]
+    contradicts: tuple[int, ...]
+    data: dict[str, Any]
+    data_digest: str
+    prev_hash: str
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """The document behind `data_digest`: everything the command said, in its own words."""
+
+    data: dict[str, Any]
+    reason: str | None
+    override: dict[str, Any] | None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a course's journal. `salt` (hex) and `sealed` are None where the entry was erased."""
+
+    written: Written
+    canonical: bytes
+    hash: str
+    salt: str | None
+    sealed: bytes | None
+
+    @property
+    def fact(self) -> Fact:
+        w = self.written
+        return Fact(
+            course=w.course,
+            seq=w.seq,
+            trigger=w.trigger,
+            data=w.data,
+            occurred_at=w.occurred_at,
+            recorded_at=w.recorded_at,
+            person=w.actor.person,
+            role=w.actor.role,
+            cosigned_by=w.cosigned_by,
+            overridden=w.overridden,
+            contradicts=w.contradicts,
+            protocol_digest=w.protocol_digest,
+        )
+
+    @property
+    def document(self) -> Sealed | None:
+        return msgspec.json.decode(self.sealed, type=Sealed) if self.sealed is not None else None
+
+
+def seal(
+    draft: Draft, *, organisation: str, course: str, entry_id: str, protocol_digest: str, prev_hash: str, salt: bytes
+) -> Entry:
+    """Turns an accepted draft into an entry: seals what is sealed, and hashes the rest."""
+    sealed = rfc8785.dumps(
+        {"data": draft.given, "reason": draft.reason, "override": msgspec.to_builtins(draft.override) if draft.override else None}
+    )
+    canonical = rfc8785.dumps(
+        {
+            "organisation": organisation,
+            "course": course,
+            "seq": draft.seq,
+            "id": entry_id,
+            "trigger": draft.trigger,
+            "from": draft.from_,
+            "to": draft.to,
+            "actor": {"person": draft.actor.person, "role": draft.actor.role, "via": draft.actor.via},
+            "cosigned_by": draft.cosigned_by,
+            "occurred_at": moment(draft.occurred_at),
+            "recorded_at": moment(draft.recorded_at),
+            "protocol_digest": protocol_digest,
+            "overridden": list(draft.overridden),
+            "contradicts": list(draft.contradicts),
+            "data": draft.data,
+            "data_digest": data_digest(salt, sealed),
+            "prev_hash": prev_hash,
+        }
+    )
+    return read(canonical, salt=salt.hex(), sealed=sealed)
+
+
+def data_digest(salt: bytes, sealed: bytes) -> str:
+    """SHA-256(salt ‖ JCS of the sealed document), hex."""
+    return hashlib.sha256(salt + sealed).hexdigest()
+
+
+def entry_hash(canonical: bytes) -> str:
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def moment(value: dt.datetime) -> str:
+    """RFC 3339 in UTC, always with microseconds, so that text order is time order."""
+    return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def read(canonical: bytes, *, salt: str | None, sealed: bytes | None) -> Entry:
+    """An entry from its stored bytes. Raises JournalBroken where they are not the bytes of an entry."""
+    try:
+        written = msgspec.json.decode(canonical, type=Written)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise JournalBroken("The canonical bytes are not those of an entry.") from error
+    return Entry(written=written, canonical=canonical, hash=entry_hash(canonical), salt=salt, sealed=sealed)
+
+
+def facts(entries: Iterable[Entry]) -> tuple[Fact, ...]:
+    return tuple(entry.fact for entry in entries)
+
+
+def given(entries: Iterable[Entry]) -> dict[int, dict[str, Any]]:
+    """The data of every entry as it was given, by seq; for an amendment's root, as it was given last."""
+    by_seq: dict[int, dict[str, Any]] = {}
+    root: dict[int, int] = {}
+    for entry in entries:
+        seq, data = entry.written.seq, entry.written.data
+        document = entry.document
+        if entry.written.trigger == "amend":
+            root[seq] = root.get(data["supersedes"], data["supersedes"])
+            if document and "data" in document.data:
+                by_seq[root[seq]] = document.data["data"]
+        elif document:
+            by_seq[seq] = document.data
+    return by_seq
+
+
+def replay(entries: Sequence[Entry], *, as_of: dt.datetime | None = None, known_at: dt.datetime | None = None) -> Course | None:
+    """The course that the entries tell of: as it was at `as_of`, by what was on record at `known_at`."""
+    known = [entry.fact for entry in entries if known_at is None or entry.written.recorded_at <= known_at]
+    return fold(known, as_of=as_of) if known else None
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What checking one course's chain found. `fault` is None where all is well."""
+
+    entries: int
+    erased: int
+    bad_seq: int | None = None
+    fault: str | None = None
+
+
+def check_chain(entries: Sequence[tuple[Entry, str]], organisation: str, course: str) -> Checked:
+    """Checks stored entries, each with the hash stored beside it: bytes, links, order and sealed documents."""
+    prev, erased = GENESIS, 0
+    for expected, (entry, stored_hash) in enumerate(entries, start=1):
+        fault = _fault(entry, stored_hash, expected, prev, organisation, course)
+        if fault:
+            return Checked(entries=expected, erased=erased, bad_seq=expected, fault=fault)
+        erased += entry.sealed is None
+        prev = entry.hash
+    return Checked(entries=len(entries), erased=erased)
+
+
+def _fault(entry: Entry, stored_hash: str, expected: int, prev: str, organisation: str, course: str) -> str | None:
+    written = entry.written
+    if stored_hash != entry.hash:
+        return "hash: it is not the SHA-256 of the canonical bytes"
+    if written.seq != expected:
+        return f"seq: {written.seq} stands where {expected} should"
+    if (written.organisation, written.course) != (organisation, course):
+        return "course: the entry belongs to another course"
+    if written.prev_hash != prev:
+        return "prev_hash: it is not the hash of the entry before"
+    if (entry.sealed is None) != (entry.salt is None):
+        return "sealed: salt and sealed document are erased together or not at all"
+    if entry.sealed is not None and entry.salt is not None and not _opens(entry, entry.salt, entry.sealed):
+        return "data_digest: it is not the SHA-256 of salt and sealed document"
+    return None
+
+
+def _opens(entry: Entry, salt: str, sealed: bytes) -> bool:
+    try:
+        return data_digest(bytes.fromhex(salt), sealed) == entry.written.data_digest
+    except ValueError:
+        return False

@@ -1,0 +1,352 @@
+"""The course machine: one `transitions.Machine` a protocol version, shared by all its courses.
+
+`decide` answers what a command does to a course: `Accepted` with the new course and a draft of each entry, or `Refused` with every
+rule that stands against it. It is pure: no I/O, no clock, no globals that change.
+
+`transitions` enforces: every row of the trigger table is a transition whose one condition evaluates all rules bound to the
+trigger and keeps the refusals, so nothing is evaluated twice and nothing can slip past. The machine is synchronous, is never
+queued, holds no models, and has no automatic transitions (`to_<state>` would skip every rule).
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import msgspec
+from transitions import EventData, Machine, MachineError
+from transitions.extensions import GraphMachine
+
+from ipt_workflow import deriving, examples, placement, triggers
+from ipt_workflow.commands import Prepared, prepare
+from ipt_workflow.course import Course
+from ipt_workflow.errors import TransitionRefused
+from ipt_workflow.folding import Fact, fold
+from ipt_workflow.placement import Draft, Verdict
+from ipt_workflow.protocol import Protocol
+from ipt_workflow.refusal import Refusal
+from ipt_workflow.rules import ARTEFACTS, REGISTRY, Bound, Case, Context, bound_to
+from ipt_workflow.triggers import NEW, Command
+
+logging.getLogger("transitions").setLevel(logging.WARNING)
+
+ARTEFACT_OF = {rule: artefact for artefact, rules in ARTEFACTS.items() for rule in rules}
+TOGETHER_MAX = 20
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The course as it is now, and what is to be written."""
+
+    course: Course
+    drafts: tuple[Draft, ...]
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    trigger: str
+    state: str | None
+    version: int
+    refusals: tuple[Refusal, ...]
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True):
+    """One trigger, offered to one actor. `allowed` is true exactly when firing `example` is accepted.
+
+    `refusals` are the hard rules that stand against it, `warnings` the soft ones, which the example overrides where no hard one
+    stands. `earliest` is when waiting alone would let it pass, where it would.
+    """
+
+    trigger: str
+    does: str
+    allowed: bool
+    to: str | None
+    refusals: tuple[Refusal, ...]
+    warnings: tuple[Refusal, ...]
+    earliest: dt.datetime | None
+    data_schema: dict[str, Any]
+    example: dict[str, Any]
+
+
+class Token:
+    """What `transitions` moves: a state, and nothing else. Made for one trigger and thrown away."""
+
+    __slots__ = ("state",)
+
+    def __init__(self, state: str) -> None:
+        self.state = state
+
+
+class CourseMachine:
+    """The machine of one protocol version. It is safe to share between threads: firing leaves nothing behind in it."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self.triggers = triggers.names(protocol)
+        self.bound = {name: bound_to(protocol, name) for name in self.triggers}
+        self._machine = Machine(
+            model=None,
+            states=self.states,
+            initial=None,
+            transitions=[row for name in self.triggers for row in self._rows(name)],
+            auto_transitions=False,
+            send_event=True,
+        )
+
+    @property
+    def states(self) -> list[str]:
+        """Every state, in the order a course may see them."""
+        return [NEW, triggers.REFERRED, *(phase.id for phase in self.protocol.phases), triggers.PAUSED, *triggers.ENDED]
+
+    def fire(self, course: Course | None, command: Command, context: Context) -> Accepted:
+        """Fires one trigger. Raises CommandInvalid, TriggerNotPermitted or TransitionRefused."""
+        return self.together(course, (command,), context)
+
+    def together(self, course: Course | None, commands: tuple[Command, ...], context: Context) -> Accepted:
+        """Fires several triggers as one: placed, folded and accepted together, or none of them. Raises as `fire` does."""
+        answer = self.preview(course, commands, context)
+        if isinstance(answer, Refused):
+            raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
+        return answer
+
+    def preview(self, course: Course | None, commands: tuple[Command, ...], context: Context) -> Accepted | Refused:
+        """What firing these would do. Nothing happens."""
+        prepared = tuple(prepare(self.protocol, command, context) for command in commands)
+        if course is not None and placement.is_late(course, prepared):
+            return self._place(course, prepared, context)
+        return self._append(course, prepared, context)
+
+    def judge(
+        self, course: Course | None, name: str, data: dict[str, Any], at: dt.datetime, context: Context, **more: Any
+    ) -> Verdict:
+        """Every rule bound to a trigger, put to the course: where it would lead, and what stands against it."""
+        token = Token(course.state if course else NEW)
+        judged: list[Refusal] = []
+        case = Case(protocol=self.protocol, course=course, trigger=name, data=data, at=at, context=context, **more)  # type: ignore[arg-type]
+        try:
+            self._machine.events[name].trigger(token, case=case, judged=judged)
+        except MachineError:
+            judged.append(_required(_ask(REGISTRY["state_allows"], case)))
+        return Verdict(to=token.state, refusals=tuple(judged))
+
+    def structural(self, course: Course, fact: Fact, context: Context) -> tuple[Refusal, ...]:
+        """The structural rules that an accepted fact would fail here, less those it overrode when it was accepted."""
+        if fact.trigger not in self.bound or fact.trigger in {"refer", "adopt"}:
+            return ()
+        case = Case(
+            protocol=self.protocol, course=course, trigger=fact.trigger, data=fact.data, at=fact.occurred_at, context=context
+        )
+        wrong_state = _ask(REGISTRY["state_allows"], case)
+        if wrong_state:
+            return (wrong_state,)
+        structural = (
+            bound for bound in self.bound[fact.trigger] if bound.rule.structural and bound.rule.name not in fact.overridden
+        )
+        return tuple(refusal for bound in structural if (refusal := _evaluate(bound, case)))
+
+    def options(self, course: Course, context_for: Callable[[str], Context], at: dt.datetime | None = None) -> tuple[Option, ...]:
+        """Every trigger the actor's role may ever fire, and what firing it now (or at `at`) would do. Nothing happens.
+
+        `context_for` gives the context of a trigger, since some need to know of other courses and protocols.
+        """
+        offered = []
+        for name in self.triggers:
+            row = triggers.find(name, self.protocol)
+            context = context_for(name)
+            if row is not None and NEW not in row.sources and context.actor.role in row.roles:
+                offered.append(self._option(course, name, context, at))
+        return tuple(offered)
+
+    def _option(self, course: Course, name: str, context: Context, at: dt.datetime | None) -> Option:
+        body = examples.example(self.protocol, course, name, context)
+        if at is not None:
+            body["occurred_at"] = at.isoformat()
+        return self.option(course, body, context)
+
+    def option(self, course: Course | None, body: dict[str, Any], context: Context) -> Option:
+        """What a command, as a body, would do; its example is the body, with an override where only soft rules stand against it."""
+        answer = self.preview(course, (msgspec.convert(body, Command),), context)
+        standing = answer.refusals if isinstance(answer, Refused) else ()
+        hard = tuple(refusal for refusal in standing if refusal.severity == "hard")
+        soft = tuple(refusal for refusal in standing if refusal.severity == "soft")
+        if soft and not hard:
+            named = (body.get("override") or {}).get("rules", [])
+            body = {**body, "override": {"rules": [*named, *(refusal.rule for refusal in soft)], "reason": examples.REASON}}
+            answer = self.preview(course, (msgspec.convert(body, Command),), context)
+        name = body["trigger"]
+        row = triggers.find(name, self.protocol)
+        assert row is not None  # `preview` has found it
+        times = [refusal.earliest for refusal in standing]
+        return Option(
+            trigger=name,
+            does=row.does,
+            allowed=isinstance(answer, Accepted),
+            to=answer.course.state if isinstance(answer, Accepted) else self._leads_to(course, name),
+            refusals=hard,
+            warnings=soft,
+            earliest=max((time for time in times if time), default=None) if all(times) else None,
+            data_schema=data_schema(name),
+            example=body,
+        )
+
+    def _leads_to(self, course: Course | None, name: str) -> str | None:
+        """The state a refused trigger would lead to, as far as the table tells."""
+        row = triggers.find(name, self.protocol)
+        to = triggers.destination(self.protocol, row, name) if row else None
+        if to in {"remembered", "adopted"}:
+            return course.phase if course else None
+        return to or (course.state if course else None)
+
+    def requirements(
+        self, course: Course, at: dt.datetime, context: Context
+    ) -> tuple[str | None, tuple[tuple[Bound, Refusal | None], ...]]:
+        """What leaving the present phase needs: the trigger that leaves it, and each of its rules with its refusal, if any."""
+        phase = course.phase
+        if phase is None or not course.open:
+            return None, ()
+        after = self.protocol.next_phase(phase)
+        name = triggers.BEGIN_PREFIX + after.id if after else "complete"
+        case = Case(protocol=self.protocol, course=course, trigger=name, data={}, at=at, context=context)
+        return name, tuple((bound, _met_or_refused(bound, case)) for bound in self.bound[name])
+
+    def diagram(self) -> str:
+        """The protocol's states and the triggers between them, as mermaid text, drawn by `transitions` from this machine's rows."""
+        rows = [row for name in self.triggers for row in self._rows(name) if row["dest"] is not None and row["source"] != NEW]
+        drawn = [{key: row[key] for key in ("trigger", "source", "dest")} for row in rows]
+        states = self.states[1:]
+        machine = GraphMachine(
+            states=states,
+            initial=states[0],
+            transitions=drawn,
+            auto_transitions=False,
+            graph_engine="mermaid",
+            title=self.protocol.title,
+        )
+        return str(machine.get_graph().source)
+
+    def _rows(self, name: str) -> list[dict[str, Any]]:
+        """A trigger's rows for `transitions`: one a source, or (where the course remembers where to) one a source and phase."""
+        row = triggers.find(name, self.protocol)
+        assert row is not None
+        sources = triggers.states(self.protocol, row.sources, name)
+        if row.to in {"remembered", "adopted"}:
+            return [
+                {"trigger": name, "source": source, "dest": dest, "conditions": [self._leads_there, self._lawful]}
+                for source in sources
+                for dest in self._remembered(row.to, source)
+            ]
+        dest = triggers.destination(self.protocol, row, name)
+        return [{"trigger": name, "source": source, "dest": dest, "conditions": [self._lawful]} for source in sources]
+
+    def _remembered(self, to: str, source: str) -> list[str]:
+        phases = [phase.id for phase in self.protocol.phases]
+        if to == "adopted" or source == triggers.PAUSED:
+            return phases
+        if source == triggers.COMPLETED:
+            return phases[-1:]
+        if source == triggers.NOT_SUITABLE:
+            return [triggers.REFERRED, phases[0]]
+        return [triggers.REFERRED, *phases, triggers.PAUSED]
+
+    def _leads_there(self, event: EventData) -> bool:
+        """Chooses the row by what the course remembers, before any rule is evaluated."""
+        case: Case = event.kwargs["case"]
+        dest = event.transition.dest if event.transition else None
+        if case.trigger == "adopt":
+            return bool(dest == case.data["phase"]) or (
+                case.data["phase"] not in {phase.id for phase in self.protocol.phases} and dest == self.protocol.first.id
+            )
+        left = case.course.ending.left if case.course.ending else case.course.phase
+        return bool(dest == left)
+
+    def _lawful(self, event: EventData) -> bool:
+        """The one condition: asks every rule bound to the trigger and keeps the refusals."""
+        case: Case = event.kwargs["case"]
+        judged: list[Refusal] = event.kwargs["judged"]
+        attested = case.course.attested if case.course else ()
+        asked = (bound for bound in self.bound[case.trigger] if ARTEFACT_OF.get(bound.rule.name) not in attested)
+        judged.extend(refusal for bound in asked if (refusal := _evaluate(bound, case)))
+        return not judged
+
+    def _append(self, course: Course | None, prepared: tuple[Prepared, ...], context: Context) -> Accepted | Refused:
+        """The usual case: everything happens after all that is known."""
+        drafts: list[Draft] = []
+        now = course
+        for each in prepared:
+            data = deriving.derive(self.protocol, now, each, context)
+            verdict = self.judge(now, each.name, data, each.at, context)
+            standing, overridden = placement.weigh(each, verdict.refusals)
+            if standing:
+                return refused(course, each.name, standing)
+            draft = placement.draft(each, now, data, context, seq=now.version + 1 if now else 1, overridden=overridden)
+            now = placement.advance(now, draft, self.protocol.digest, context.course_id or "")
+            drafts.append(msgspec.structs.replace(draft, to=now.state))
+        assert now is not None
+        return Accepted(course=now, drafts=tuple(drafts))
+
+    def _place(self, course: Course, prepared: tuple[Prepared, ...], context: Context) -> Accepted | Refused:
+        """A late entry or an amendment: placed where it happened, and the whole course folded again."""
+        answer = placement.place(self, course, prepared, context)
+        if isinstance(answer, placement.Stands):
+            return refused(course, answer.trigger, answer.refusals)
+        facts = tuple(placement.fact_of(draft, course.id, self.protocol.digest) for draft in answer)
+        folded = fold((*context.history, *facts))
+        assert folded is not None
+        drafts = tuple(
+            msgspec.structs.replace(draft, from_=course.state, to=folded.state) if draft.trigger == "amend" else draft
+            for draft in answer
+        )
+        return Accepted(course=folded, drafts=drafts)
+
+
+def refused(course: Course | None, trigger: str, refusals: tuple[Refusal, ...]) -> Refused:
+    return Refused(
+        trigger=trigger, state=course.state if course else None, version=course.version if course else 0, refusals=refusals
+    )
+
+
+def _evaluate(bound: Bound, case: Case) -> Refusal | None:
+    return bound.rule.judge(
+        msgspec.structs.replace(
+            case, rule=bound.rule.name, severity=bound.severity, parameters=bound.parameters, source=bound.rule.source
+        )
+    )
+
+
+def _met_or_refused(bound: Bound, case: Case) -> Refusal | None:
+    attested = ARTEFACT_OF.get(bound.rule.name) in case.course.attested
+    return None if attested else _evaluate(bound, case)
+
+
+def _ask(rule: Any, case: Case) -> Refusal | None:
+    return _evaluate(Bound(rule=rule, severity="hard"), case)
+
+
+def _required(refusal: Refusal | None) -> Refusal:
+    assert refusal is not None, "transitions and the trigger table disagree about a state"
+    return refusal
+
+
+_MACHINES: dict[str, CourseMachine] = {}
+
+
+def machine_for(protocol: Protocol) -> CourseMachine:
+    """The shared machine of a protocol version: built once, since building one takes as long as a hundred triggers."""
+    machine = _MACHINES.get(protocol.digest)
+    if machine is None:
+        machine = _MACHINES.setdefault(protocol.digest, CourseMachine(protocol))
+    return machine
+
+
+@cache
+def data_schema(name: str) -> dict[str, Any]:
+    """The JSON schema of a trigger's data, with everything it needs inside it."""
+    row = triggers.PATTERN if name.startswith(triggers.BEGIN_PREFIX) else triggers.BY_NAME[name]
+    return msgspec.json.schema(row.payload)
+
+
+def decide(protocol: Protocol, course: Course | None, command: Command, context: Context) -> Accepted | Refused:
+    """What a command does to a course. Pure.
+
+    Raises CommandInvalid where the command is not valid, TriggerNotPermitted where the actor's role may never fire it.
+    """
+    return machine_for(protocol).preview(course, (command,), context)

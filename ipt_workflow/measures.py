@@ -1,0 +1,247 @@
+"""Scales: scoring, bands, the risk item, and change between two readings (domain.md 3).
+
+Totals are whole numbers. A reading with missing answers has no total, but its risk item is read all the same.
+Answers are taken as the scale scores them: one that runs the other way round is turned before it comes here.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import msgspec
+
+from ipt_workflow.errors import Fault
+
+Aim = Literal["symptoms", "interpersonal_functioning", "social_support"]
+Confidence = Literal["seed", "found", "memory_high", "memory_medium", "memory_low", "design"]
+
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Totals from `min` to `max`, both included."""
+
+    label: str
+    min: int
+    max: int
+
+
+class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a value comes from. `key` is its path in the file. `docs/protocols.md` defines `confidence`."""
+
+    key: str
+    source: str
+    confidence: Confidence
+
+
+class InstrumentFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of `config/instruments/`. `item_texts` is empty where they may not be shipped."""
+
+    id: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{0,31}$")]
+    version: AtLeastOne
+    title: str
+    aim: Aim
+    direction: Literal["higher_is_worse", "higher_is_better"]
+    items: AtLeastOne
+    item_min: int
+    item_max: int
+    total_min: int
+    total_max: int
+    bands: tuple[Band, ...] = ()
+    caseness: int | None = None  # a total from here on is a case
+    remission_below: int | None = None
+    reliable_change: AtLeastOne | None = None  # points that are more than the scale's own error
+    response_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] = 50
+    risk_item: AtLeastOne | None = None  # counted from 1
+    risk_threshold: int = 1
+    item_texts: tuple[str, ...] = ()
+    licence: Annotated[str, msgspec.Meta(min_length=1)]
+    evidence: Annotated[tuple[Evidence, ...], msgspec.Meta(min_length=1)]
+
+    @property
+    def summed(self) -> bool:
+        """Whether the total is the plain sum of the answers. Of other scales only totals are taken."""
+        return (self.total_min, self.total_max) == (self.items * self.item_min, self.items * self.item_max)
+
+
+class Instrument(InstrumentFile, frozen=True, kw_only=True):
+    """A loaded instrument. `digest` is the SHA-256 (hex) of the JCS form of its TOML as written."""
+
+    digest: str
+
+    @property
+    def key(self) -> str:
+        """`phq9@1`."""
+        return f"{self.id}@{self.version}"
+
+
+class Score(msgspec.Struct, frozen=True):
+    """`total` is None where answers are missing. `risk`: the risk item was at its threshold or above."""
+
+    total: int | None
+    band: str | None
+    risk: bool
+    missing: int
+
+
+class Change(msgspec.Struct, frozen=True):
+    """From the first to the last valid reading of one scale.
+
+    None: the scale does not define it, or it cannot apply. `recovery` speaks of this scale; the NHS asks
+    it of PHQ-9 and GAD-7 together (F46).
+    """
+
+    improvement: int  # points towards health, whichever way the scale runs
+    reliable_improvement: bool | None
+    reliable_deterioration: bool | None
+    response: bool | None
+    remission: bool | None
+    recovery: bool | None  # None where the first reading was no case: it cannot recover (F42)
+
+
+def score(instrument: Instrument, items: Sequence[int | None]) -> Score:
+    """Scores answers in which `faults_in` finds no fault; None stands for a missing one."""
+    missing = sum(answer is None for answer in items)
+    total = None if missing else sum(answer for answer in items if answer is not None)
+    risk_answer = items[instrument.risk_item - 1] if instrument.risk_item else None
+    return Score(
+        total=total,
+        band=band(instrument, total),
+        risk=risk_answer is not None and risk_answer >= instrument.risk_threshold,
+        missing=missing,
+    )
+
+
+def score_total(instrument: Instrument, total: int) -> Score:
+    """Scores a bare total. It does not tell how the risk item was answered, so it raises no risk."""
+    return Score(total=total, band=band(instrument, total), risk=False, missing=0)
+
+
+def band(instrument: Instrument, total: int | None) -> str | None:
+    """The label of the band a total lies in; None without a total, or where the scale has no bands."""
+    if total is None:
+        return None
+    return next((each.label for each in instrument.bands if each.min <= total <= each.max), None)
+
+
+def faults_in(instrument: Instrument, told: Sequence[int | None] | int | None) -> list[Fault]:
+    """What is wrong with answers or a total, as faults of a command's data. A missing answer is no fault.
+
+    The messages never repeat what was told: it is about a client. None was not told at all.
+    """
+    if told is None:
+        return []
+    if isinstance(told, int):
+        low, high = instrument.total_min, instrument.total_max
+        if low <= told <= high:
+            return []
+        return [Fault("data.total", f"must lie from {low} to {high} for {instrument.key}")]
+    if not instrument.summed:
+        return [Fault("data.items", f"{instrument.key} is not a sum of answers: give data.total instead")]
+    if len(told) != instrument.items:
+        wanted = f"must have {instrument.items} answers for {instrument.key}, null where one is missing"
+        return [Fault("data.items", wanted)]
+    low, high = instrument.item_min, instrument.item_max
+    return [
+        Fault(f"data.items[{index}]", f"must lie from {low} to {high} for {instrument.key}")
+        for index, answer in enumerate(told)
+        if answer is not None and not low <= answer <= high
+    ]
+
+
+def change(instrument: Instrument, baseline: int, last: int) -> Change:
+    """What became of a client between two totals.
+
+    Response, remission and recovery are defined only where higher is worse (domain.md 3).
+    """
+    worse_is_higher = instrument.direction == "higher_is_worse"
+    improvement = baseline - last if worse_is_higher else last - baseline
+    reliable = instrument.reliable_change
+    return Change(
+        improvement=improvement,
+        reliable_improvement=None if reliable is None else improvement >= reliable,
+        reliable_deterioration=None if reliable is None else improvement <= -reliable,
+        response=_response(instrument, baseline, last) if worse_is_higher else None,
+        remission=None if instrument.remission_below is None else last < instrument.remission_below,
+        recovery=_recovery(instrument, baseline, last),
+    )
+
+
+def _response(instrument: Instrument, baseline: int, last: int) -> bool | None:
+    """A drop by `response_percent` of what the baseline had above the floor (0 on PHQ-9 and GAD-7)."""
+    above_floor = baseline - instrument.total_min
+    if above_floor == 0:
+        return None
+    return (baseline - last) * 100 >= instrument.response_percent * above_floor
+
+
+def _recovery(instrument: Instrument, baseline: int, last: int) -> bool | None:
+    if instrument.caseness is None or baseline < instrument.caseness:
+        return None
+    return last < instrument.caseness
+
+
+def faults_of(spec: InstrumentFile) -> list[Fault]:
+    """What is wrong with an instrument file beyond its fields' types. A wrong range is mended first."""
+    faults = _range_faults(spec) or [*_cut_faults(spec), *_risk_faults(spec), *_band_faults(spec)]
+    if spec.item_texts and len(spec.item_texts) != spec.items:
+        faults.append(
+            Fault(
+                "item_texts",
+                f"must have {spec.items} texts (one an item) or none, not {len(spec.item_texts)}",
+            )
+        )
+    return faults
+
+
+def _range_faults(spec: InstrumentFile) -> list[Fault]:
+    low, high = spec.items * spec.item_min, spec.items * spec.item_max
+    if spec.item_min >= spec.item_max:
+        return [Fault("item_max", f"must be above item_min ({spec.item_min}), not be {spec.item_max}")]
+    if not low <= spec.total_min < spec.total_max <= high:
+        wanted = f"total_min to total_max must be a range within {low} to {high}, which the items allow"
+        return [Fault("total_max", f"{wanted}, not {spec.total_min} to {spec.total_max}")]
+    return []
+
+
+def _cut_faults(spec: InstrumentFile) -> list[Fault]:
+    faults = []
+    for name, cut in (("caseness", spec.caseness), ("remission_below", spec.remission_below)):
+        if cut is None:
+            continue
+        if spec.direction == "higher_is_better":
+            faults.append(Fault(name, 'is defined only where direction is "higher_is_worse"'))
+        elif not spec.total_min < cut <= spec.total_max:
+            wanted = f"must lie from {spec.total_min + 1} to {spec.total_max}"
+            faults.append(Fault(name, f"{wanted}, not be {cut}"))
+    width = spec.total_max - spec.total_min
+    if spec.reliable_change is not None and spec.reliable_change > width:
+        faults.append(Fault("reliable_change", f"must be at most {width}, not {spec.reliable_change}"))
+    return faults
+
+
+def _risk_faults(spec: InstrumentFile) -> list[Fault]:
+    if spec.risk_item is None:
+        return []
+    faults = []
+    if spec.risk_item > spec.items:
+        faults.append(Fault("risk_item", f"must lie from 1 to {spec.items}, not be {spec.risk_item}"))
+    if not spec.item_min < spec.risk_threshold <= spec.item_max:
+        wanted = f"must lie from {spec.item_min + 1} to {spec.item_max}"
+        faults.append(Fault("risk_threshold", f"{wanted}, not be {spec.risk_threshold}"))
+    if not spec.summed:
+        faults.append(Fault("risk_item", "would never be read: the total is not the sum of the answers"))
+    return faults
+
+
+def _band_faults(spec: InstrumentFile) -> list[Fault]:
+    """Bands cover every total once. The first that does not follow on is named."""
+    begins = spec.total_min
+    for index, each in enumerate(spec.bands):
+        if each.min != begins:
+            wanted = f"must be {begins}, so that every total has one band"
+            return [Fault(f"bands[{index}].min", f"{wanted}, not {each.min}")]
+        begins = each.max + 1
+    if spec.bands and begins != spec.total_max + 1:
+        last = f"bands[{len(spec.bands) - 1}].max"
+        return [Fault(last, f"must be total_max ({spec.total_max}), not {begins - 1}")]
+    return []

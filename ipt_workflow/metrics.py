@@ -1,0 +1,26 @@
+"""Prometheus metrics. Labels are names from the protocol and the trigger table, never anything about a client."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class Metrics:
+    """One registry a service, so that several can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.transitions = Counter("ipt_transitions", "Transitions recorded.", ["protocol", "trigger"], registry=self.registry)
+        self.refusals = Counter(
+            "ipt_refusals", "Rules that stood against a trigger.", ["protocol", "trigger", "rule"], registry=self.registry
+        )
+        self.courses = Gauge("ipt_courses", "Courses by protocol and state.", ["protocol", "state"], registry=self.registry)
+        self.requests = Histogram(
+            "ipt_request_seconds", "How long requests took.", ["method", "route", "status"], registry=self.registry
+        )
+
+    def set_courses(self, counts: list[tuple[str, str, int]]) -> None:
+        self.courses.clear()
+        for protocol, state, count in counts:
+            self.courses.labels(protocol, state).set(count)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)

@@ -1,0 +1,335 @@
+"""Placing what is told late, and what amends, where it happened.
+
+Entries chain in the order they are recorded and fold in the order they occurred. A late entry is judged at its own place. Later
+entries are not judged anew, except that none may fail a structural rule which it passed before: such a change is refused, and
+the refusal lists what would break. What must never be blocked is accepted all the same, and marks what it contradicts.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from ipt_workflow import deriving
+from ipt_workflow import protocol as protocols
+from ipt_workflow.commands import Prepared, decode
+from ipt_workflow.course import Course
+from ipt_workflow.errors import CommandInvalid, Fault
+from ipt_workflow.folding import Fact, Placed, apply, standing, step, timeline
+from ipt_workflow.folding import place as position
+from ipt_workflow.payloads import Amend
+from ipt_workflow.refusal import Break, Refusal
+from ipt_workflow.rules import Actor, Context
+from ipt_workflow.rules.amending import amended_root
+from ipt_workflow.structure import structural
+from ipt_workflow.triggers import Override, find
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted trigger, before the journal seals it. `data` is structural; `given`, `reason` and `override` are sealed."""
+
+    seq: int
+    trigger: str
+    from_: str | None
+    to: str
+    actor: Actor
+    cosigned_by: str | None
+    occurred_at: dt.datetime
+    recorded_at: dt.datetime
+    data: dict[str, Any]
+    given: dict[str, Any]
+    reason: str | None = None
+    override: Override | None = None
+    overridden: tuple[str, ...] = ()
+    contradicts: tuple[int, ...] = ()
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    to: str
+    refusals: tuple[Refusal, ...]
+
+
+class Stands(msgspec.Struct, frozen=True):
+    """What stands against one of several commands."""
+
+    trigger: str
+    refusals: tuple[Refusal, ...]
+
+
+class Judge(Protocol):
+    """What placing needs of the machine."""
+
+    protocol: protocols.Protocol
+
+    def judge(
+        self, course: Course | None, name: str, data: dict[str, Any], at: dt.datetime, context: Context, **more: Any
+    ) -> Verdict: ...
+
+    def structural(self, course: Course, fact: Fact, context: Context) -> tuple[Refusal, ...]: ...
+
+
+class Amendment(msgspec.Struct, frozen=True, kw_only=True):
+    """An amendment with the entry it acts on: `root` as recorded, `said` as it stood until now.
+
+    `told` is what it is to say, where that changes; `at` when it is to have happened.
+    """
+
+    prepared: Prepared
+    root: Fact
+    said: Fact
+    told: Prepared | None
+    at: dt.datetime
+    void: bool
+
+
+def is_late(course: Course, prepared: Sequence[Prepared]) -> bool:
+    """Whether any of these has a place before something that is already known, or amends."""
+    reached = course.last_occurred_at
+    for each in prepared:
+        if each.name == "amend" or each.at < reached:
+            return True
+        reached = each.at
+    return False
+
+
+def weigh(prepared: Prepared, refusals: tuple[Refusal, ...]) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
+    """The refusals that hold, and the soft rules that the command passes over."""
+    named = set(prepared.override.rules) if prepared.override else set()
+    overridden = tuple(refusal.rule for refusal in refusals if refusal.severity == "soft" and refusal.rule in named)
+    return tuple(refusal for refusal in refusals if refusal.rule not in overridden), overridden
+
+
+def draft(
+    prepared: Prepared, course: Course | None, data: dict[str, Any], context: Context, *, seq: int, overridden: tuple[str, ...] = ()
+) -> Draft:
+    return Draft(
+        seq=seq,
+        trigger=prepared.name,
+        from_=course.state if course else None,
+        to=course.state if course else "",
+        actor=context.actor,
+        cosigned_by=context.cosigner.person if context.cosigner else None,
+        occurred_at=prepared.at,
+        recorded_at=context.now,
+        data=data,
+        given=prepared.given,
+        reason=prepared.reason,
+        override=prepared.override,
+        overridden=overridden,
+    )
+
+
+def fact_of(draft: Draft, course_id: str, digest: str) -> Fact:
+    return Fact(
+        course=course_id,
+        seq=draft.seq,
+        trigger=draft.trigger,
+        data=draft.data,
+        occurred_at=draft.occurred_at,
+        recorded_at=draft.recorded_at,
+        person=draft.actor.person,
+        role=draft.actor.role,
+        cosigned_by=draft.cosigned_by,
+        overridden=draft.overridden,
+        contradicts=draft.contradicts,
+        protocol_digest=digest,
+    )
+
+
+def advance(course: Course | None, draft: Draft, digest: str, course_id: str = "") -> Course:
+    return apply(course, fact_of(draft, course.id if course else course_id, digest))
+
+
+def place(judge: Judge, course: Course, prepared: tuple[Prepared, ...], context: Context) -> tuple[Draft, ...] | Stands:
+    """Drafts for commands of which some are late or amend, or what stands against the first that is refused.
+
+    Raises CommandInvalid where something is said to have happened before the course was opened.
+    """
+    amendments: dict[int, Amendment] = {}
+    for each in prepared:
+        if each.name == "amend":
+            answer = _amendment(judge, course, each, context)
+            if isinstance(answer, Stands):
+                return answer
+            amendments[answer.root.seq] = answer
+    return _Walk(judge, course, prepared, amendments, context).answer()
+
+
+def _amendment(judge: Judge, course: Course, prepared: Prepared, context: Context) -> Amendment | Stands:
+    payload = prepared.payload
+    assert isinstance(payload, Amend)
+    standing_refusals, _ = weigh(prepared, judge.judge(course, "amend", prepared.data, prepared.at, context).refusals)
+    if standing_refusals:
+        return Stands("amend", standing_refusals)
+    root = amended_root(context.history, payload.supersedes)
+    assert root is not None  # `entry_amendable` has found it
+    said = standing(context.history).get(root.seq) or root
+    return Amendment(
+        prepared=prepared,
+        root=root,
+        said=said,
+        told=None if payload.data is None else _told(judge.protocol, prepared, payload.data, root, context),
+        at=payload.occurred_at.astimezone(dt.UTC) if payload.occurred_at else said.occurred_at,
+        void=payload.void,
+    )
+
+
+def _told(protocol: protocols.Protocol, amend: Prepared, patch: dict[str, Any], root: Fact, context: Context) -> Prepared:
+    """What the entry is to say: the patch laid over what it said, decoded by its own trigger's payload."""
+    row = find(root.trigger, protocol)
+    assert row is not None
+    decoded, faults = decode(row.payload, merge_patch(context.given.get(root.seq, {}), patch))
+    if decoded is None:
+        raise CommandInvalid([msgspec.structs.replace(fault, where=f"data.{fault.where}") for fault in faults])
+    return msgspec.structs.replace(
+        amend, name=root.trigger, row=row, payload=decoded, given=msgspec.to_builtins(decoded), data=structural(decoded)
+    )
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
+
+
+class _Walk:
+    """One walk along the new order of a course's entries, from the first to the last."""
+
+    def __init__(
+        self, judge: Judge, course: Course, prepared: tuple[Prepared, ...], amendments: dict[int, Amendment], context: Context
+    ) -> None:
+        self.judge = judge
+        self.course = course
+        self.context = context
+        self.amendments = amendments
+        self.prepared = prepared
+        self.drafts: dict[int, Draft] = {}
+        self.breaks: list[Break] = []
+        self.blockable = [each for each in prepared if not each.row.never_blocked]
+
+    def answer(self) -> tuple[Draft, ...] | Stands:
+        failing_before = self._failing_before()
+        here: Course | None = None
+        for _at, seq, item in self._order():
+            if isinstance(item, Placed):
+                here = step(here, self._existing(here, item, failing_before))
+                continue
+            if here is None:
+                opened = self.course.opened_at.isoformat()
+                raise CommandInvalid([Fault("occurred_at", f"lies before the course was opened ({opened})")])
+            judged = self._amended(here, item, seq) if isinstance(item, Amendment) else self._new(here, item, seq)
+            if isinstance(judged, Stands):
+                return judged
+            if judged is not None:
+                here = step(here, judged)
+        if self.breaks and self.blockable:
+            return self._broken()
+        contradicts = tuple(sorted(each.seq for each in self.breaks))
+        return tuple(
+            msgspec.structs.replace(self.drafts[seq], contradicts=contradicts if index == 0 else ())
+            for index, seq in enumerate(sorted(self.drafts))
+        )
+
+    def _order(self) -> list[tuple[dt.datetime, int, Placed | Prepared | Amendment]]:
+        """Everything that is to stand, in the order it occurred. Voided entries are walked too, to write their amendments."""
+        order: list[tuple[dt.datetime, int, Placed | Prepared | Amendment]] = [
+            (*position(placed.fact), placed) for placed in timeline(self.context.history) if placed.root not in self.amendments
+        ]
+        seq = self.course.version
+        by_prepared = {id(amendment.prepared): amendment for amendment in self.amendments.values()}
+        for each in self.prepared:
+            seq += 1
+            amendment = by_prepared.get(id(each))
+            if amendment is None:
+                order.append((each.at, seq, each))
+            else:
+                order.append((amendment.at, amendment.root.seq, amendment))
+                self.drafts[seq] = draft(each, self.course, each.data, self.context, seq=seq)
+        return sorted(order, key=lambda item: item[:2])
+
+    def _failing_before(self) -> set[tuple[int, str]]:
+        """Which structural rules which entries failed in the old order: what was told then is not held against them now."""
+        failing: set[tuple[int, str]] = set()
+        here: Course | None = None
+        for placed in timeline(self.context.history):
+            if here is not None and not placed.contradicted:
+                failing |= {(placed.fact.seq, refusal.rule) for refusal in self._structural(here, placed.fact)}
+            here = step(here, placed)
+        return failing
+
+    def _structural(self, here: Course, fact: Fact) -> tuple[Refusal, ...]:
+        """Judged at the fact's own recorded time, actor and overrides."""
+        context = Context(
+            now=fact.recorded_at,
+            actor=Actor(fact.person, fact.role),  # type: ignore[arg-type]
+            cosigner=Actor(fact.cosigned_by, "supervisor") if fact.cosigned_by else None,
+            zone=self.context.zone,
+        )
+        return self.judge.structural(here, fact, context)
+
+    def _existing(self, here: Course | None, placed: Placed, failing_before: set[tuple[int, str]]) -> Placed:
+        """An entry that stood before: as it was, or contradicted by what must never be blocked."""
+        if here is None or placed.contradicted:
+            return placed
+        newly = tuple(r for r in self._structural(here, placed.fact) if (placed.fact.seq, r.rule) not in failing_before)
+        if not newly:
+            return placed
+        self.breaks.append(Break(placed.fact.seq, placed.fact.trigger, newly))
+        return msgspec.structs.replace(placed, contradicted=not self.blockable)
+
+    def _new(self, here: Course, prepared: Prepared, seq: int) -> Placed | Stands:
+        data = deriving.derive(self.judge.protocol, here, prepared, self.context)
+        verdict = self.judge.judge(here, prepared.name, data, prepared.at, self.context)
+        refusals, overridden = weigh(prepared, verdict.refusals)
+        if refusals:
+            return Stands(prepared.name, refusals)
+        drafted = draft(prepared, here, data, self.context, seq=seq, overridden=overridden)
+        placed = Placed(root=seq, fact=fact_of(drafted, self.course.id, self.judge.protocol.digest))
+        self.drafts[seq] = msgspec.structs.replace(drafted, to=step(here, placed).state)
+        return placed
+
+    def _amended(self, here: Course, amendment: Amendment, root_seq: int) -> Placed | Stands | None:
+        """What an amended entry says now, judged at its place by the structural rules."""
+        seq = next(seq for seq, each in self.drafts.items() if each.data.get("supersedes") == amendment.prepared.data["supersedes"])
+        data: dict[str, Any] = {"supersedes": amendment.prepared.data["supersedes"]}
+        if amendment.void:
+            self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], data={**data, "void": True})
+            return None
+        fact = msgspec.structs.replace(amendment.said, occurred_at=amendment.at)
+        if amendment.told:
+            derived = deriving.derive(self.judge.protocol, here, amendment.told, self.context)
+            fact = msgspec.structs.replace(fact, data=_keep_derived(amendment.said.data, amendment.told, derived))
+            data["data"] = fact.data
+            given = {**amendment.prepared.given, "data": amendment.told.given}
+            self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], given=given)
+        failed_before = {refusal.rule for refusal in self._structural(here, amendment.said)}
+        newly = tuple(refusal for refusal in self._structural(here, fact) if refusal.rule not in failed_before)
+        if newly:
+            return Stands("amend", newly)
+        data["occurred_at"] = amendment.at.isoformat()
+        self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], data=data)
+        return Placed(root=root_seq, fact=fact)
+
+    def _broken(self) -> Stands:
+        """The refusal for the first command that is not exempt, with everything that would break."""
+        first = self.blockable[0]
+        verdict = self.judge.judge(self.course, "amend", {"supersedes": 0}, first.at, self.context, breaks=tuple(self.breaks))
+        held = tuple(refusal for refusal in verdict.refusals if refusal.rule == "later_entries_hold")
+        return Stands(first.name, held)
+
+
+# What an entry keeps however it is amended: who gave a session, the number of a formulation, what opened the course.
+KEPT = ("given_by", "version", "client", "protocol", "protocol_version", "protocol_digest", "acute", "therapist", "linked_from")
+
+
+def _keep_derived(said: dict[str, Any], told: Prepared, derived: dict[str, Any]) -> dict[str, Any]:
+    own = type(told.payload).__struct_fields__  # these are told; all others were derived
+    return {**derived, **{name: said[name] for name in KEPT if name in said and name not in own}}

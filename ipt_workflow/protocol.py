@@ -1,0 +1,132 @@
+"""What a protocol file says: one Struct a table of `config/protocols/*.toml`.
+
+A protocol is data. Files name rules and give them numbers; they hold no expressions and nothing in them is evaluated.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from ipt_workflow.measures import Aim, Evidence, Instrument
+
+SickRoleMode = Literal["full", "limited", "optional", "not_used"]
+
+
+class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Both ends belong to the range."""
+
+    min: int
+    max: int
+
+    def __contains__(self, value: int) -> bool:
+        return self.min <= value <= self.max
+
+    def __str__(self) -> str:
+        return f"{self.min} to {self.max}" if self.min != self.max else f"exactly {self.min}"
+
+
+class ContractSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The range within which therapist and client may agree a contract without a supervisor."""
+
+    weeks: Bounds
+    sessions: Bounds
+    cadence_days: int
+    minutes: Bounds
+    grace_days: int  # how long after the planned end a session may still be held
+    gap_days: int  # a longer gap between attended sessions raises attention `overdue`
+    ending_notice_sessions: int  # ending should be raised when so many sessions remain
+    ending_notice_days: int  # ... or so many days before the planned end
+
+
+class PhaseRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rule that leaving this phase must meet beyond the artefacts, with its parameters."""
+
+    rule: str
+    parameters: dict[str, int | str | bool] = {}
+
+
+class PhaseSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One phase. `sessions_max` is None where the contract sets it: all that the other phases leave."""
+
+    id: str
+    title: str
+    sessions_min: int
+    sessions_max: int | None = None
+    sessions_max_extended: int | None = None  # what one `extend_phase` raises the cap to
+    count: Literal["attended", "held"] = "attended"
+    requires: tuple[str, ...] = ()  # artefacts, by the names in `rules.ARTEFACTS`
+    soft: tuple[str, ...] = ()  # those of them whose absence a reason may override
+    rules: tuple[PhaseRule, ...] = ()
+
+
+class SickRoleSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    mode: SickRoleMode
+
+
+class FocusSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    areas: tuple[str, ...]
+    max: int  # the primary and so many less one
+
+
+class MeasureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Instruments, pinned as `phq9@1`, that speak to one aim; any one of them satisfies a gate on the aim."""
+
+    aim: Aim
+    instruments: tuple[str, ...]
+
+
+class ProtocolFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole of one file."""
+
+    id: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{0,31}$")]
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    title: str
+    evidence: tuple[Evidence, ...]
+    indications: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    format: Literal["individual", "group", "couple", "telephone"]
+    provider: str
+    ages: Bounds
+    acute: bool
+    contract: ContractSpec
+    phases: Annotated[tuple[PhaseSpec, ...], msgspec.Meta(min_length=2)]
+    sick_role: SickRoleSpec
+    focus: FocusSpec
+    measures: tuple[MeasureSpec, ...]
+
+
+class Protocol(ProtocolFile, frozen=True, kw_only=True):
+    """A loaded protocol. `digest` is the SHA-256 (hex) of the JCS form of the TOML as written, without defaults."""
+
+    digest: str
+    source: dict[str, Any]  # the TOML as written
+    instruments: dict[str, Instrument]  # every instrument known to the service, by `id@version`
+
+    @property
+    def key(self) -> str:
+        """`ipt@1`."""
+        return f"{self.id}@{self.version}"
+
+    @property
+    def first(self) -> PhaseSpec:
+        return self.phases[0]
+
+    @property
+    def last(self) -> PhaseSpec:
+        return self.phases[-1]
+
+    def phase(self, phase_id: str) -> PhaseSpec:
+        return self.phases[self.position(phase_id)]
+
+    def position(self, phase_id: str) -> int:
+        """Where the phase stands in the order, from 0. Raises KeyError for a phase this protocol does not have."""
+        for index, phase in enumerate(self.phases):
+            if phase.id == phase_id:
+                return index
+        raise KeyError(phase_id)
+
+    def next_phase(self, phase_id: str) -> PhaseSpec | None:
+        after = self.position(phase_id) + 1
+        return self.phases[after] if after < len(self.phases) else None
+
+    def instruments_for(self, aim: Aim) -> tuple[str, ...]:
+        return tuple(key for spec in self.measures if spec.aim == aim for key in spec.instruments)

@@ -1,0 +1,151 @@
+"""The verbs that read. Every read of a course is recorded, and names every course it showed."""
+
+import datetime as dt
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from ipt_workflow import journal, verifying, views
+from ipt_workflow.access import policy
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound
+from ipt_workflow.rules import Context
+from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.store import audit, queries
+from ipt_workflow.store.audit import AuditFilters, Position
+from ipt_workflow.store.queries import Filters, StoredCourse
+from ipt_workflow.views import AuditRecord, CourseView, EntryView, Options, Verification
+
+
+class Reader:
+    """The reading verbs over a shell."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+
+    async def course(
+        self, principal: Principal, course_id: str, as_of: dt.datetime | None = None, known_at: dt.datetime | None = None
+    ) -> CourseView:
+        """A course now; or as it was at `as_of`, by what was on record at `known_at`."""
+        stored = await self.shell.visible(principal, course_id)
+        policy.require(principal, "read courses")
+        await self.shell.record(principal, "read", "course", [course_id])
+        context = self.shell.context(principal, as_of or known_at or self.shell.clock.now())
+        if as_of is None and known_at is None:
+            return self.shell.view(stored.course, context, stored.head, stored.client_ref)
+        entries = await self.shell.entries(course_id)
+        course = journal.replay(entries, as_of=as_of, known_at=known_at)
+        if course is None:
+            raise NotFound("The course had not been opened by then.")
+        head = next(entry.hash for entry in reversed(entries) if entry.written.seq <= course.version)
+        return self.shell.view(course, context, head, stored.client_ref)
+
+    async def options(self, principal: Principal, course_id: str, at: dt.datetime | None = None) -> Options:
+        """What the caller may fire, whether it would be accepted, and a body that would do it."""
+        stored = await self.shell.visible(principal, course_id)
+        policy.require(principal, "read courses")
+        course = stored.course
+        if at is not None and at < course.opened_at:
+            raise CommandInvalid([Fault("at", f"lies before the course was opened ({course.opened_at.isoformat()})")])
+        other = await self.shell.database.read(queries.other_open_course, self.shell.organisation, course.client, course.id)
+        now = max(self.shell.clock.now(), course.last_recorded_at)
+        context = self.shell.with_history(
+            self.shell.context(
+                principal, max(now, at) if at else now, other_open_course=other, client=new_id(), course_id=new_id()
+            ),
+            await self.shell.entries(course_id),
+        )
+        machine = self.shell.machine_of(course)
+        items = machine.options(course, lambda name: self._context_of(stored, name, context), at)
+        await self.shell.record(principal, "read", "options", [course_id])
+        return Options(version=course.version, items=items)
+
+    def _context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
+        """The context of one trigger's example: the example names a client of their own, and a protocol if there is another."""
+        protocol = self.shell.machine_of(stored.course).protocol
+        if name == "relink_client":
+            return msgspec.structs.replace(context, other_open_course=None)
+        if name == "change_protocol":
+            others = [other for other in self.shell.catalogue.protocols.values() if other.digest != protocol.digest]
+            return msgspec.structs.replace(context, target=others[-1] if others else protocol)
+        if name == "open_followup":
+            return msgspec.structs.replace(context, target=protocol)
+        return context
+
+    async def caseload(self, principal: Principal, filters: Filters, after: str, limit: int) -> list[CourseView]:
+        """Courses the caller may see, in the order they were opened."""
+        policy.require(principal, "read courses")
+        if principal.role == "therapist":
+            if filters.therapist not in {None, principal.person}:
+                return []
+            filters = msgspec.structs.replace(filters, therapist=principal.person)
+        return await self._courses(principal, "caseload", filters, after, limit)
+
+    async def search(
+        self, principal: Principal, client_ref: str | None, filters: Filters, after: str, limit: int
+    ) -> list[CourseView]:
+        """Courses by client. The reference comes in a body, never in a URL."""
+        policy.require(principal, "search courses by client")
+        if client_ref is not None:
+            client = await self.shell.database.read(queries.client_id, self.shell.organisation, client_ref)
+            filters = msgspec.structs.replace(filters, client=client or "-")
+        return await self.caseload(principal, filters, after, limit)
+
+    async def _courses(self, principal: Principal, action: str, filters: Filters, after: str, limit: int) -> list[CourseView]:
+        now = self.shell.clock.now()
+        found = await self.shell.database.read(queries.caseload, self.shell.organisation, filters, after, limit, now)
+        await self.shell.record(principal, "read", action, [stored.course.id for stored in found])
+        context = self.shell.context(principal, now)
+        return [self.shell.view(stored.course, context, stored.head, stored.client_ref) for stored in found]
+
+    async def history(self, principal: Principal, course_id: str, after: int, limit: int) -> list[EntryView]:
+        """A course's journal, oldest first."""
+        await self.shell.visible(principal, course_id)
+        policy.require(principal, "read courses")
+        await self.shell.record(principal, "read", "history", [course_id])
+        known = await self.shell.entries(course_id)
+        return list(views.entry_views([entry for entry in known if entry.written.seq > after][:limit], known))
+
+    async def entry(self, principal: Principal, course_id: str, seq: int) -> EntryView:
+        found = await self.history(principal, course_id, seq - 1, 1)
+        if not found or found[0].seq != seq:
+            raise NotFound("The course has no such entry.")
+        return found[0]
+
+    async def audit_log(self, principal: Principal, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
+        """The audit log, in the order it was written."""
+        policy.require(principal, "read the audit log")
+        rows = await self.shell.database.read(audit.page, self.shell.organisation, filters, after, limit)
+        records = [views.audit_record(row) for row in rows]
+        await self.shell.record(principal, "read", "audit", [course for each in records for course in each.courses])
+        return records
+
+    async def audit_export(self, principal: Principal, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
+        """The whole audit log up to now, a chunk at a time. That it was exported is recorded before the first chunk."""
+        policy.require(principal, "export the audit log")
+        until = self.shell.clock.now()
+        bounded = msgspec.structs.replace(filters, to=min(filters.to or until, until))
+        await self.shell.record(principal, "export", "audit", [filters.course] if filters.course else [])
+        return self._chunks(bounded)
+
+    async def _chunks(self, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
+        after, size = Position(), self.shell.settings.export_chunk
+        while True:
+            rows = await self.shell.database.read(audit.page, self.shell.organisation, filters, after, size)
+            if rows:
+                yield [views.audit_record(row) for row in rows]
+                after = Position(rows[-1]["recorded_at"], rows[-1]["id"])
+            if len(rows) < size:
+                return
+
+    async def verify(self, principal: Principal, course_id: str | None = None, progress: Any = None) -> Verification:
+        """Checks chains, columns, sealed documents and folds: of one course, or of all."""
+        policy.require(principal, "verify the journal")
+        if course_id is not None:
+            await self.shell.visible(principal, course_id)
+        await self.shell.record(principal, "read", "verify", [course_id] if course_id else [])
+        return await verifying.verify(self.shell, course_id, progress)
+
+    async def count_courses(self) -> list[tuple[str, str, int]]:
+        return await self.shell.database.read(queries.courses_by_state, self.shell.organisation)

@@ -1,0 +1,29 @@
+"""The named rules. Each one is met, or refuses and says what would help.
+
+A rule is a function of a `Case`. It reads the course, the protocol's numbers and the command's structural data; it fetches
+nothing and reads no clock. The machine calls every rule bound to a trigger, so that all refusals come at once.
+"""
+
+from ipt_workflow.rules import agreement, amending, ending, episode, first_phase, placing, sessions
+from ipt_workflow.rules.binding import ARTEFACTS, PHASE_RULES, Bound, bound_to
+from ipt_workflow.rules.case import REGISTRY, Actor, Case, Context, Rule, supervisor_of
+
+__all__ = [
+    "ARTEFACTS",
+    "PHASE_RULES",
+    "REGISTRY",
+    "Actor",
+    "Bound",
+    "Case",
+    "Context",
+    "Rule",
+    "agreement",
+    "amending",
+    "bound_to",
+    "ending",
+    "episode",
+    "first_phase",
+    "placing",
+    "sessions",
+    "supervisor_of",
+]

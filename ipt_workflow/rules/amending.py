@@ -1,0 +1,74 @@
+"""Rules about correcting the record."""
+
+from ipt_workflow import triggers
+from ipt_workflow.folding import Fact, superseded_by
+from ipt_workflow.refusal import Refusal
+from ipt_workflow.rules.case import Case, rule, supervisor_of
+from ipt_workflow.rules.episode import with_supervisor
+
+ENDINGS = frozenset({"complete", "end_early", "decline"})
+NOT_AMENDABLE = frozenset({"reopen", "relink_client", "open_followup", "change_protocol"})
+SUPERVISED = frozenset({"raise_risk", "review_risk", "record_consent", "withdraw_consent"})
+
+
+def superseded(case: Case) -> Fact | None:
+    """The entry that an amendment names."""
+    return next((fact for fact in case.context.history if fact.seq == case.data["supersedes"]), None)
+
+
+def amended_root(history: tuple[Fact, ...], seq: int) -> Fact | None:
+    """The entry at the bottom of a chain of amendments."""
+    by_seq = {fact.seq: fact for fact in history}
+    fact = by_seq.get(seq)
+    while fact and fact.trigger == "amend":
+        fact = by_seq.get(fact.data["supersedes"])
+    return fact
+
+
+@rule(source="machine.md, Time")
+def entry_amendable(case: Case) -> Refusal | None:
+    """An entry of this course, not superseded yet; endings are taken back by `reopen`, and `refer` cannot be voided."""
+    seq = case.data["supersedes"]
+    fact, root = superseded(case), amended_root(case.context.history, seq)
+    if fact is None or root is None:
+        return case.stands(f"Entry {seq} is no entry of this course.", current=seq, required="an entry of this course")
+    by = superseded_by(case.context.history).get(seq)
+    if by is not None:
+        return case.stands(
+            f"Entry {seq} has been superseded. Amend entry {by} instead.", current=f"superseded by {by}", required=by
+        )
+    if root.trigger in ENDINGS:
+        return case.stands(
+            "An ending is not amended but taken back.", current=root.trigger, required="reopen", remedies=("reopen",)
+        )
+    if root.trigger in NOT_AMENDABLE:
+        return case.stands(
+            f"{root.trigger} is put right by another {root.trigger}.", current=root.trigger, required="another trigger"
+        )
+    if root.trigger in {"refer", "adopt"} and case.data.get("void"):
+        return case.stands("What opened the course cannot be voided.", current=root.trigger, required="`data` or `occurred_at`")
+    return None
+
+
+@rule(source="machine.md, amend")
+def amendment_agreed(case: Case) -> Refusal | None:
+    """A therapist amends their own entries; state changes, risk, consent, overrides and others' entries need a supervisor."""
+    fact, root = superseded(case), amended_root(case.context.history, case.data["supersedes"])
+    if fact is None or root is None or supervisor_of(case.context):
+        return None
+    row = triggers.find(root.trigger, case.protocol)
+    kinds = {
+        "another person's entry": fact.person != case.context.actor.person,
+        "a change of state": row is not None and row.changes_state,
+        "risk or consent": root.trigger in SUPERVISED,
+        "an override": bool(root.overridden),
+    }
+    reasons = [kind for kind, applies in kinds.items() if applies]
+    if not reasons:
+        return None
+    return with_supervisor(
+        case,
+        f"Amending {' and '.join(reasons)} needs a supervisor.",
+        current=reasons,
+        required="a supervisor, or a proposal that one cosigns",
+    )

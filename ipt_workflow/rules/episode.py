@@ -1,0 +1,149 @@
+"""Rules about the course as a whole: opening, starting, handing over, reopening, following up."""
+
+import datetime as dt
+
+from ipt_workflow.refusal import Refusal, Remedy
+from ipt_workflow.rules.case import Case, rule, supervisor_of
+
+REOPEN_DAYS = 30
+
+
+@rule(source="domain I21")
+def one_active_course(case: Case) -> Refusal | None:
+    """A client has at most one open acute course; maintenance is not acute."""
+    protocol = case.context.target or case.protocol
+    ends_open = case.trigger != "relink_client" or case.course.open
+    if not (protocol.acute and ends_open and case.context.other_open_course):
+        return None
+    return case.stands(
+        "This client already has an open acute course. Complete or end that one first.",
+        current="1 open acute course",
+        required="none",
+        remedies=("complete", "end_early"),
+    )
+
+
+@rule(source="domain 6.2")
+def consent_given(case: Case) -> Refusal | None:
+    """The client's consent to treatment is on record before the first phase begins."""
+    if "treatment" in case.course.consents:
+        return None
+    return case.stands(
+        "There is no consent to treatment.",
+        current=list(case.course.consents),
+        required="treatment",
+        remedies=("record_consent",),
+    )
+
+
+@rule(source="design")
+def therapist_assigned(case: Case) -> Refusal | None:
+    """Somebody is the course's therapist before the first phase begins."""
+    if case.course.therapist:
+        return None
+    return case.stands("The course has no therapist.", current=None, required="a therapist", remedies=("transfer",))
+
+
+@rule(source="seed S17", soft=True)
+def indication_fits(case: Case) -> Refusal | None:
+    """What the client was referred for, if it was said, is one of the protocol's indications."""
+    indication = case.course.indication
+    if indication is None or indication in case.protocol.indications:
+        return None
+    return case.stands(
+        f"{case.protocol.title} is not indicated for {indication}.",
+        current=indication,
+        required="one of " + ", ".join(case.protocol.indications),
+    )
+
+
+@rule(source="domain 6.2")
+def adopted_phase_exists(case: Case) -> Refusal | None:
+    """A course begun elsewhere is taken over at a phase of its protocol, with counts for its phases only."""
+    known = {phase.id for phase in case.protocol.phases}
+    wrong = sorted({case.data["phase"], *case.data["attended"]} - known)
+    if not wrong:
+        return None
+    return case.stands(
+        f"The protocol has no phase {', '.join(wrong)}.",
+        current=wrong,
+        required="phases among " + ", ".join(phase.id for phase in case.protocol.phases),
+    )
+
+
+@rule(source="domain I17")
+def no_acute_risk(case: Case) -> Refusal | None:
+    """Acute risk holds the phase; it never holds recording, review, referral or ending early."""
+    if case.course.risk.level != "acute":
+        return None
+    return case.stands("Risk is acute.", current="acute", required="not acute", remedies=("review_risk",))
+
+
+@rule(source="machine.md, reopen")
+def reopen_window(case: Case) -> Refusal | None:
+    """An ending is taken back within 30 days; later a second supervisor agrees."""
+    ending = case.course.ending
+    if ending is None or case.context.cosigner or case.at - ending.at <= dt.timedelta(days=REOPEN_DAYS):
+        return None
+    days = (case.at - ending.at).days
+    return with_supervisor(
+        case,
+        "The course ended too long ago for one supervisor to take that back.",
+        current=f"{days} days ago",
+        required=f"at most {REOPEN_DAYS} days ago, or a second supervisor's agreement",
+    )
+
+
+@rule(source="domain 6.2")
+def supervisor_agrees(case: Case) -> Refusal | None:
+    """A supervisor fires this, or cosigns it."""
+    if supervisor_of(case.context):
+        return None
+    return with_supervisor(
+        case, "This needs a supervisor's agreement.", current="none", required="a supervisor, or a proposal that one cosigns"
+    )
+
+
+@rule(source="machine.md, extend_phase")
+def extension_allowed(case: Case) -> Refusal | None:
+    """A phase is extended only where the protocol names an extended cap, and once."""
+    phase = case.phase
+    if phase.sessions_max_extended is not None and phase.id not in case.course.extended:
+        return None
+    extended = phase.id in case.course.extended
+    return case.stands(
+        f"The {phase.id} phase has been extended before." if extended else f"The protocol does not extend the {phase.id} phase.",
+        current="extended" if extended else phase.sessions_max,
+        required="a phase with an extended cap, not yet extended",
+    )
+
+
+@rule(source="design")
+def protocol_differs(case: Case) -> Refusal | None:
+    """A protocol is changed for another one, or another version."""
+    target = case.context.target
+    if target is None or target.digest != case.course.protocol_digest:
+        return None
+    return case.stands("The course already runs under this protocol.", current=target.key, required="another protocol or version")
+
+
+@rule(source="design")
+def client_differs(case: Case) -> Refusal | None:
+    """A course is put with another client record than its own."""
+    if case.context.client != case.course.client:
+        return None
+    return case.stands("The course already belongs to this client.", current="the same client", required="another client")
+
+
+def with_supervisor(case: Case, message: str, *, current: object, required: object) -> Refusal:
+    """A refusal whose remedy is to post the same command as a proposal for a supervisor to cosign."""
+    refusal = case.stands(message, current=current, required=required)
+    return Refusal(
+        rule=refusal.rule,
+        severity=refusal.severity,
+        message=refusal.message,
+        current=current,
+        required=required,
+        remedies=(Remedy(trigger=case.trigger, roles=("supervisor",)),),
+        source=refusal.source,
+    )

@@ -1,0 +1,486 @@
+"""The verbs that write: open a course, fire, propose, cosign, decline. Every one goes through the machine and one commit.
+
+The order of checks is the contract's: what the caller may not see, what they may not do, the idempotency key, the version, and only
+then the body, since a body is decoded after access and precondition.
+"""
+
+import datetime as dt
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from ipt_workflow import attention, journal, placement, triggers, views
+from ipt_workflow.access import policy
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.course import Course
+from ipt_workflow.errors import (
+    Busy,
+    CommandInvalid,
+    Fault,
+    Forbidden,
+    KeyInFlight,
+    KeyReused,
+    NotFound,
+    StaleVersion,
+    TransitionRefused,
+    TriggerNotPermitted,
+    VersionRequired,
+)
+from ipt_workflow.journal import GENESIS, Entry
+from ipt_workflow.machine import TOGETHER_MAX, Accepted, Option, Refused, data_schema, machine_for
+from ipt_workflow.payloads import ClientRef, Code, Moment, Person, Seq, Text
+from ipt_workflow.rules import Actor, Context
+from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.store import commit, queries, tables
+from ipt_workflow.store.commit import CourseChange, DecidedProposal, KeptAnswer, NewClient, Unit
+from ipt_workflow.store.queries import StoredCourse
+from ipt_workflow.triggers import Command, Override
+from ipt_workflow.views import Committed, Preview
+
+ATTEMPTS = 8
+ALONE = frozenset({"change_protocol", "relink_client", "open_followup"})  # they touch more than one course's facts
+SOMEBODY = Actor("-", "supervisor")  # stands for the supervisor who may cosign a proposal
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The body that opens a course."""
+
+    client_ref: ClientRef
+    protocol: Code
+    protocol_version: Seq | None = None
+    therapist: Person | None = None
+    trigger: Literal["refer", "adopt"] = "refer"
+    occurred_at: Moment | None = None
+    reason: Text | None = None
+    override: Override | None = None
+    data: dict[str, Any]
+
+
+class Key(msgspec.Struct, frozen=True):
+    """An idempotency key: the digest of principal, method, path and key, and that of the body. `kept` is how long; None: a setting."""
+
+    scope: str
+    body: str
+    kept: dt.timedelta | None = None
+
+
+class Write(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to write. `decode` gives its commands, and raises what is wrong with the body."""
+
+    decode: Callable[[], tuple[Command, ...]]
+    version: int | None = None
+    version_required: bool = True
+    key: Key | None = None
+
+
+class Client(msgspec.Struct, frozen=True):
+    """A client's record, `known` or to be made with the commit. `open_course` is their open acute course."""
+
+    id: str
+    ref: str
+    known: bool
+    open_course: str | None = None
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decision is about: the course as stored, None where it is to be opened."""
+
+    stored: StoredCourse | None
+    client: Client | None = None
+    client_ref: str | None = None
+
+
+class Service:
+    """The writing verbs over a shell."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+        self._running: set[str] = set()
+
+    async def open_course(self, principal: Principal, decode: Callable[[], Opening], key: Key | None = None) -> Committed:
+        """Opens a course: `refer`, or `adopt` one begun elsewhere."""
+        policy.require(principal, "open a course")
+        return await self._once(principal, key, lambda: self._open(principal, decode(), key))
+
+    async def fire(self, principal: Principal, course_id: str, write: Write) -> Committed:
+        """Fires one trigger, or several together."""
+        stored = await self.shell.visible(principal, course_id)
+        policy.require(principal, "change a course")
+        return await self._once(principal, write.key, lambda: self._fire(principal, stored, write), [course_id])
+
+    async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
+        """What firing would do. Nothing is written but that this was looked at."""
+        stored = await self.shell.visible(principal, course_id)
+        policy.require(principal, "change a course")
+        commands = _checked(write, stored.course)
+        context = await self._context(principal, stored, commands, await self._new_client(stored.course, commands))
+        machine = self.shell.machine_of(stored.course)
+        answer = machine.preview(stored.course, commands, context)
+        option = machine.option(stored.course, msgspec.to_builtins(commands[0]), context) if len(commands) == 1 else None
+        await self.shell.record(principal, "read", "preview", [course_id])
+        course = answer.course if isinstance(answer, Accepted) else stored.course
+        if option is None:
+            option = _together_option(commands, answer, stored.course)
+        return Preview(option=option, course=self.shell.view(course, context, stored.head, stored.client_ref))
+
+    async def propose(self, principal: Principal, course_id: str, write: Write) -> views.ProposalView:
+        """Keeps a command until a supervisor cosigns it. It must be one that a cosign would let pass."""
+        stored = await self.shell.visible(principal, course_id)
+        policy.require(principal, "propose")
+        commands = _checked(write, stored.course)
+        if len(commands) != 1:
+            raise CommandInvalid([Fault("together", "cannot be proposed; propose one command at a time")])
+        context = msgspec.structs.replace(await self._context(principal, stored, commands), cosigner=SOMEBODY)
+        await self._decided(
+            principal, stored.course, self.shell.machine_of(stored.course).preview(stored.course, commands, context)
+        )
+        row = {
+            "organisation": self.shell.organisation,
+            "id": new_id(),
+            "course_id": course_id,
+            "version": stored.course.version,
+            "trigger": commands[0].trigger,
+            "body": msgspec.json.encode(commands[0]),
+            "proposed_by": principal.person,
+            "proposed_role": principal.role,
+            "proposed_at": context.now,
+            "status": "waiting",
+        }
+        await self.shell.database.write(queries.insert, tables.proposal, row)
+        await self.shell.record(principal, "proposal", "proposed", [course_id])
+        return await self._proposal(str(row["id"]))
+
+    async def cosign(self, principal: Principal, proposal_id: str, key: Key | None = None) -> Committed:
+        """Fires a proposal: its actor is who proposed it, and the principal has cosigned."""
+        row, stored = await self._waiting(principal, proposal_id)
+        return await self._once(principal, key, lambda: self._cosign(principal, row, stored, key))
+
+    async def _cosign(self, principal: Principal, row: Any, stored: StoredCourse, key: Key | None) -> Committed:
+        if row.status != "waiting" or row.body is None:
+            raise StaleVersion(stored.course.version)
+        if row.version != stored.course.version:
+            raise StaleVersion(stored.course.version)
+        command = msgspec.json.decode(row.body, type=Command)
+        proposer = Principal(person=row.proposed_by, role=row.proposed_role, via=principal.via, request_id=principal.request_id)
+        context = msgspec.structs.replace(await self._context(proposer, stored, (command,)), cosigner=principal.actor)
+        answer = self.shell.machine_of(stored.course).preview(stored.course, (command,), context)
+        accepted = await self._decided(principal, stored.course, answer)
+        decided = DecidedProposal(
+            id=row.id, by=principal.person, at=context.now, status="cosigned", entry_seq=accepted.course.version
+        )
+        return await self._commit(Subject(stored=stored, client_ref=stored.client_ref), accepted, context, key, decided)
+
+    async def decline(self, principal: Principal, proposal_id: str) -> views.ProposalView:
+        """Ends a proposal without firing it."""
+        row, stored = await self._waiting(principal, proposal_id)
+        if row.status != "waiting":
+            raise StaleVersion(stored.course.version)
+        decided = DecidedProposal(id=row.id, by=principal.person, at=self.shell.clock.now(), status="declined")
+        await self.shell.database.write(commit.decide_proposal, self.shell.organisation, decided)
+        await self.shell.record(principal, "proposal", "declined", [row.course_id])
+        return await self._proposal(proposal_id)
+
+    async def proposals(self, principal: Principal, status: str | None, after: str, limit: int) -> list[views.ProposalView]:
+        policy.require(principal, "read proposals")
+        own = principal.person if principal.role == "therapist" else None
+        rows = await self.shell.database.read(
+            lambda c: queries.proposals(c, self.shell.organisation, status=status, therapist=own, after=after, limit=limit)
+        )
+        await self.shell.record(principal, "read", "proposals", [row.course_id for row in rows])
+        return [_proposal_view(row) for row in rows]
+
+    async def _proposal(self, proposal_id: str) -> views.ProposalView:
+        row = await self.shell.database.read(queries.proposal, self.shell.organisation, proposal_id)
+        if row is None:
+            raise NotFound("There is no such proposal, or none that you may see.")
+        return _proposal_view(row)
+
+    async def _waiting(self, principal: Principal, proposal_id: str) -> tuple[Any, StoredCourse]:
+        """A proposal that the principal may decide, with its course."""
+        row = await self.shell.database.read(queries.proposal, self.shell.organisation, proposal_id)
+        if row is None:
+            raise NotFound("There is no such proposal, or none that you may see.")
+        stored = await self.shell.visible(principal, row.course_id)
+        policy.require(principal, "decide proposals")
+        if row.proposed_by == principal.person:
+            raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
+        return row, stored
+
+    async def _once(
+        self, principal: Principal, key: Key | None, run: Callable[[], Awaitable[Committed]], courses: Sequence[str] = ()
+    ) -> Committed:
+        """Runs a write under its idempotency key: replayed where it was answered before, alone while it runs."""
+        if key is None:
+            return await self._noted(principal, run, courses)
+        replayed = await self._replay(principal, key)
+        if replayed:
+            return replayed
+        if key.scope in self._running:
+            raise KeyInFlight("A request with this Idempotency-Key is still running.")
+        self._running.add(key.scope)
+        try:
+            return await self._noted(principal, run, courses)
+        except (commit.KeyTaken, StaleVersion):
+            replayed = await self._replay(principal, key)
+            if replayed is None:
+                raise
+            return replayed
+        finally:
+            self._running.discard(key.scope)
+
+    async def _noted(self, principal: Principal, run: Callable[[], Awaitable[Committed]], courses: Sequence[str]) -> Committed:
+        """Runs a write, and records that a role tried what it may never do."""
+        try:
+            return await run()
+        except TriggerNotPermitted as error:
+            await self.shell.record(principal, "refusal", error.trigger, courses, ["role"])
+            raise
+
+    async def _replay(self, principal: Principal, key: Key) -> Committed | None:
+        """The answer the key was given before, made again from the journal as it stood then."""
+        kept = await self.shell.database.read(queries.answer, self.shell.organisation, key.scope, self.shell.clock.now())
+        if kept is None:
+            return None
+        if kept.body != key.body:
+            raise KeyReused("This Idempotency-Key was used with another body. Use a new key for a new request.")
+        known = [entry for entry in await self.shell.entries(kept.course_id) if entry.written.seq <= kept.last_seq]
+        course = journal.replay(known)
+        stored = await self.shell.database.read(queries.load_course, self.shell.organisation, kept.course_id)
+        assert course is not None  # the key was committed with these entries
+        assert stored is not None
+        written = [entry for entry in known if entry.written.seq >= kept.first_seq]
+        context = self.shell.context(principal, written[-1].written.recorded_at)
+        return Committed(
+            course=self.shell.view(course, context, written[-1].hash, stored.client_ref),
+            entries=views.entry_views(written, written),
+            replayed=True,
+        )
+
+    async def _open(self, principal: Principal, opening: Opening, key: Key | None) -> Committed:
+        protocol = self.shell.protocol(opening.protocol, opening.protocol_version)
+        command = Command(
+            trigger=opening.trigger,
+            data=opening.data,
+            occurred_at=opening.occurred_at,
+            reason=opening.reason,
+            override=opening.override,
+        )
+        therapist = opening.therapist or (principal.person if principal.role == "therapist" else None)
+        for _attempt in range(ATTEMPTS):
+            client, other = await self._client(opening.client_ref)
+            context = self.shell.context(
+                principal,
+                self.shell.clock.now(),
+                course_id=new_id(),
+                client=client.id,
+                therapist=therapist,
+                other_open_course=other,
+            )
+            accepted = await self._decided(principal, None, machine_for(protocol).preview(None, (command,), context), protocol.id)
+            try:
+                return await self._commit(
+                    Subject(stored=None, client=client, client_ref=opening.client_ref), accepted, context, key
+                )
+            except (commit.ActiveCourseExists, commit.ClientTaken):
+                continue
+        raise Busy("The client's record is being written by others. Try again.")
+
+    async def _client(self, ref: str) -> tuple[Client, str | None]:
+        """The client's record (a new one where the reference is new), and their open acute course."""
+        known = await self.shell.database.read(queries.client_id, self.shell.organisation, ref)
+        if known is None:
+            return Client(new_id(), ref, known=False), None
+        other = await self.shell.database.read(queries.other_open_course, self.shell.organisation, known)
+        return Client(known, ref, known=True), other
+
+    async def _fire(self, principal: Principal, stored: StoredCourse, write: Write) -> Committed:
+        commands = _checked(write, stored.course)
+        for _attempt in range(ATTEMPTS):
+            client = await self._new_client(stored.course, commands)
+            context = await self._context(principal, stored, commands, client)
+            answer = self.shell.machine_of(stored.course).preview(stored.course, commands, context)
+            accepted = await self._decided(principal, stored.course, answer)
+            subject = Subject(stored=stored, client=client, client_ref=client.ref if client else stored.client_ref)
+            try:
+                return await self._commit(subject, accepted, context, write.key)
+            except (commit.ActiveCourseExists, commit.ClientTaken):
+                pass
+            except StaleVersion:
+                if write.version is not None:
+                    raise
+            stored = await self.shell.visible(principal, stored.course.id)
+        raise Busy("The course is being written by others. Try again.")
+
+    async def _new_client(self, course: Course, commands: tuple[Command, ...]) -> Client | None:
+        """The client that a course is to be put with, where that is what is asked."""
+        ref = commands[0].data.get("client_ref")
+        if commands[0].trigger != "relink_client" or not isinstance(ref, str):
+            return None
+        client, other = await self._client(ref)
+        return msgspec.structs.replace(client, open_course=other if other != course.id else None)
+
+    async def _context(
+        self, principal: Principal, stored: StoredCourse, commands: tuple[Command, ...], client: Client | None = None
+    ) -> Context:
+        """Everything that deciding these commands needs from outside the course."""
+        course = stored.course
+        now = max(self.shell.clock.now(), course.last_recorded_at)
+        context = self.shell.context(principal, now)
+        first = commands[0]
+        if any(each.trigger == "amend" or (each.occurred_at or now) < course.last_occurred_at for each in commands):
+            context = self.shell.with_history(context, await self.shell.entries(course.id))
+        if first.trigger in {"change_protocol", "open_followup"}:
+            context = msgspec.structs.replace(context, target=self._target(course, first), course_id=new_id())
+        if first.trigger in {"reopen", "open_followup", "change_protocol"}:
+            return msgspec.structs.replace(context, other_open_course=await self._other(course.client, course.id))
+        if client:
+            return msgspec.structs.replace(context, client=client.id, other_open_course=client.open_course)
+        return context
+
+    def _target(self, course: Course, command: Command) -> Any:
+        name, version = command.data.get("protocol"), command.data.get("protocol_version")
+        if not isinstance(name, str) or not isinstance(version, int | None):
+            return self.shell.machine_of(course).protocol  # decoding the command will say what is wrong
+        return self.shell.protocol(name, version, "data.protocol")
+
+    async def _other(self, client: str, course_id: str) -> str | None:
+        return await self.shell.database.read(queries.other_open_course, self.shell.organisation, client, course_id)
+
+    async def _decided(
+        self, principal: Principal, course: Course | None, answer: Accepted | Refused, protocol: str = ""
+    ) -> Accepted:
+        """The acceptance; or records the refusal, and raises it."""
+        if isinstance(answer, Accepted):
+            return answer
+        rules = [refusal.rule for refusal in answer.refusals]
+        for rule in rules:
+            self.shell.metrics.refusals.labels(course.protocol if course else protocol, answer.trigger, rule).inc()
+        await self.shell.record(principal, "refusal", answer.trigger, [course.id] if course else [], rules)
+        raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
+
+    async def _commit(
+        self, subject: Subject, accepted: Accepted, context: Context, key: Key | None, decided: DecidedProposal | None = None
+    ) -> Committed:
+        course, drafts = accepted.course, accepted.drafts
+        expected = subject.stored.course.version if subject.stored else 0
+        entries = self._sealed(course, drafts, subject.stored.head if subject.stored else GENESIS, expected)
+        changes = [self._change(course, expected, entries)]
+        if drafts[-1].trigger == "open_followup":
+            changes.append(self._followup(course, drafts[-1], context))
+        unit = Unit(
+            organisation=self.shell.organisation,
+            changes=tuple(changes),
+            client=NewClient(subject.client.id, subject.client.ref) if subject.client and not subject.client.known else None,
+            answer=self._answer(key, course, entries) if key else None,
+            proposal=decided,
+        )
+        await self.shell.database.write(commit.commit, unit)
+        for entry in entries:
+            self.shell.metrics.transitions.labels(course.protocol, entry.written.trigger).inc()
+        seen_at = msgspec.structs.replace(context, now=entries[-1].written.recorded_at)
+        return Committed(
+            course=self.shell.view(course, seen_at, entries[-1].hash, subject.client_ref),
+            entries=views.entry_views(entries, entries),
+        )
+
+    def _sealed(self, course: Course, drafts: tuple[placement.Draft, ...], head: str, expected: int) -> tuple[Entry, ...]:
+        entries: list[Entry] = []
+        digest = course.protocol_digest
+        for draft in drafts:
+            sealed = journal.seal(
+                draft,
+                organisation=self.shell.organisation,
+                course=course.id,
+                entry_id=new_id(),
+                protocol_digest=digest,
+                prev_hash=entries[-1].hash if entries else head,
+                salt=secrets.token_bytes(journal.SALT_BYTES),
+            )
+            entries.append(sealed)
+        assert [entry.written.seq for entry in entries] == list(range(expected + 1, expected + len(entries) + 1))
+        return tuple(entries)
+
+    def _change(self, course: Course, expected: int, entries: tuple[Entry, ...]) -> CourseChange:
+        due = attention.attention(self.shell.machine_of(course), course, self.shell.zone)
+        return CourseChange(course=course, expected=expected, entries=entries, attention=due)
+
+    def _followup(self, parent: Course, draft: placement.Draft, context: Context) -> CourseChange:
+        """The linked course, opened by the same commit."""
+        assert context.target is not None
+        opening = msgspec.structs.replace(
+            context,
+            client=parent.client,
+            therapist=draft.data.get("therapist", parent.therapist),
+            linked_from=parent.id,
+            target=None,
+            history=(),
+        )
+        command = Command(
+            "refer",
+            {"source": "Follow-up of a completed course", **({"indication": parent.indication} if parent.indication else {})},
+        )
+        accepted = machine_for(context.target).fire(None, command, opening)
+        return self._change(accepted.course, 0, self._sealed(accepted.course, accepted.drafts, GENESIS, 0))
+
+    def _answer(self, key: Key, course: Course, entries: tuple[Entry, ...]) -> KeptAnswer:
+        at = entries[-1].written.recorded_at
+        return KeptAnswer(
+            scope=key.scope,
+            body=key.body,
+            course_id=course.id,
+            first_seq=entries[0].written.seq,
+            last_seq=entries[-1].written.seq,
+            committed_at=at,
+            expires_at=at + (key.kept or dt.timedelta(hours=self.shell.settings.idempotency_hours)),
+        )
+
+
+def _checked(write: Write, course: Course) -> tuple[Command, ...]:
+    """Precondition first, then the body."""
+    if write.version is None and write.version_required:
+        raise VersionRequired(f"Say in If-Match on which version you decided; the course is at version {course.version}.")
+    if write.version is not None and write.version != course.version:
+        raise StaleVersion(course.version)
+    commands = write.decode()
+    if not 1 <= len(commands) <= TOGETHER_MAX:
+        raise CommandInvalid([Fault("together", f"must hold from 1 to {TOGETHER_MAX} commands")])
+    if len(commands) > 1:
+        alone = [Fault(f"together[{i}].trigger", "is fired alone") for i, each in enumerate(commands) if each.trigger in ALONE]
+        if alone:
+            raise CommandInvalid(alone)
+    return commands
+
+
+def _together_option(commands: tuple[Command, ...], answer: Accepted | Refused, course: Course) -> Any:
+    """Several commands previewed as one: allowed together, or refused for what stands against the first that fails."""
+    refusals = answer.refusals if isinstance(answer, Refused) else ()
+    name = answer.trigger if isinstance(answer, Refused) else commands[-1].trigger
+    return Option(
+        trigger=name,
+        does=triggers.BY_NAME.get(name, triggers.PATTERN).does,
+        allowed=isinstance(answer, Accepted),
+        to=answer.course.state if isinstance(answer, Accepted) else course.state,
+        refusals=tuple(refusal for refusal in refusals if refusal.severity == "hard"),
+        warnings=tuple(refusal for refusal in refusals if refusal.severity == "soft"),
+        earliest=None,
+        data_schema=data_schema(name),
+        example={"together": [msgspec.to_builtins(command) for command in commands]},
+    )
+
+
+def _proposal_view(row: Any) -> views.ProposalView:
+    return views.ProposalView(
+        id=row.id,
+        course=row.course_id,
+        version=row.version,
+        trigger=row.trigger,
+        status=row.status,
+        proposed_by=row.proposed_by,
+        proposed_at=row.proposed_at,
+        decided_by=row.decided_by,
+        decided_at=row.decided_at,
+        entry_seq=row.entry_seq,
+        command=msgspec.json.decode(row.body) if row.body else None,
+    )

@@ -1,0 +1,149 @@
+"""What the verbs of the service share: the database, the protocols, the clock, and how a course is found for a caller."""
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from uuid_utils import uuid7
+
+from ipt_workflow import attention, journal, protocol_files, views
+from ipt_workflow.access import policy
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.clock import Clock, SystemClock
+from ipt_workflow.course import Course
+from ipt_workflow.errors import CommandInvalid, DatabaseNotReady, Fault, NotFound
+from ipt_workflow.journal import Entry
+from ipt_workflow.machine import CourseMachine, machine_for
+from ipt_workflow.metrics import Metrics
+from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocol_files import Catalogue
+from ipt_workflow.rules import Context
+from ipt_workflow.settings import Settings
+from ipt_workflow.store import audit, migrate, queries
+from ipt_workflow.store.database import Database, open_database
+from ipt_workflow.store.queries import StoredCourse
+
+
+def new_id() -> str:
+    """A UUIDv7: ids sort by the time they were made."""
+    return str(uuid7())
+
+
+class Shell:
+    """An open service without its verbs."""
+
+    def __init__(self, database: Database, catalogue: Catalogue, settings: Settings, clock: Clock) -> None:
+        self.database = database
+        self.catalogue = catalogue
+        self.settings = settings
+        self.clock = clock
+        self.metrics = Metrics()
+        self.organisation = settings.organisation
+        self._by_digest = {protocol.digest: protocol for protocol in catalogue.protocols.values()}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return self.settings.zone
+
+    async def ready(self) -> None:
+        """Raises DatabaseNotReady unless the database answers and is at this version's migrations."""
+        revision = await self.database.read(migrate.current)
+        if revision != migrate.head():
+            raise DatabaseNotReady(
+                f"The database is at revision {revision or 'none'}, this version needs {migrate.head()}: run `ipt-workflow db upgrade`."
+            )
+
+    async def load_protocols(self) -> None:
+        """Keeps every definition, and learns those that are kept but no longer in a file.
+
+        Raises ProtocolInvalid where a file was changed under an old version.
+        """
+        stored = await self.database.read(queries.stored_protocols, self.organisation)
+        protocol_files.check_unchanged(self.catalogue, [(row.id, row.version, row.digest) for row in stored])
+        for row in stored:
+            definition = protocol_files.read_definition(msgspec.json.decode(row.definition), self.catalogue.instruments)
+            self._by_digest.setdefault(definition.digest, definition)
+        kept = {(row.id, row.version) for row in stored}
+        rows = [
+            _protocol_row(self.organisation, p, self.clock.now()) for key, p in self.catalogue.protocols.items() if key not in kept
+        ]
+        if rows:
+            await self.database.write(queries.keep_protocols, rows)
+
+    def machine_of(self, course: Course) -> CourseMachine:
+        """The machine of the protocol that the course has pinned."""
+        return machine_for(self._by_digest[course.protocol_digest])
+
+    def protocol(self, protocol_id: str, version: int | None, where: str = "protocol") -> Protocol:
+        """A protocol by its name. Raises CommandInvalid."""
+        try:
+            return self.catalogue.get(protocol_id, version)
+        except KeyError:
+            known = ", ".join(sorted(protocol.key for protocol in self.catalogue.protocols.values()))
+            raise CommandInvalid([Fault(where, f"is not known; known are {known}")]) from None
+
+    async def visible(self, principal: Principal, course_id: str) -> StoredCourse:
+        """A course, if it exists for the principal. Raises NotFound."""
+        stored = await self.database.read(queries.load_course, self.organisation, course_id)
+        if stored is None or not policy.may_see(principal, stored.course):
+            raise NotFound("There is no such course, or none that you may see.")
+        return stored
+
+    async def entries(self, course_id: str) -> list[Entry]:
+        return await self.database.read(queries.load_entries, self.organisation, course_id)
+
+    def context(self, principal: Principal, now: dt.datetime, **more: Any) -> Context:
+        return Context(now=now, actor=principal.actor, zone=self.zone, ahead_seconds=self.settings.clock_ahead_seconds, **more)
+
+    def with_history(self, context: Context, entries: Iterable[Entry]) -> Context:
+        known = list(entries)
+        return msgspec.structs.replace(context, history=journal.facts(known), given=journal.given(known))
+
+    def view(self, course: Course, context: Context, head: str, client_ref: str | None) -> views.CourseView:
+        machine = self.machine_of(course)
+        due = attention.attention(machine, course, self.zone)
+        kinds = sorted(kind for kind, since in due.items() if since <= context.now)
+        return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
+
+    async def record(
+        self, principal: Principal, kind: str, action: str, courses: Iterable[str] = (), rules: Iterable[str] = ()
+    ) -> None:
+        """Writes to the audit log what was no transition, with every course it touched."""
+        row = {
+            "id": new_id(),
+            "kind": kind,
+            "recorded_at": self.clock.now(),
+            "person": principal.person,
+            "role": principal.role,
+            "via": principal.via,
+            "action": action,
+            "rules": ",".join(rules)[:2000] or None,
+            "request_id": principal.request_id,
+        }
+        await self.database.write(audit.record, self.organisation, row, tuple(courses))
+
+
+def _protocol_row(organisation: str, protocol: Protocol, now: dt.datetime) -> dict[str, Any]:
+    return {
+        "organisation": organisation,
+        "id": protocol.id,
+        "version": protocol.version,
+        "digest": protocol.digest,
+        "definition": msgspec.json.encode(protocol.source),
+        "loaded_at": now,
+    }
+
+
+async def open_shell(settings: Settings, clock: Clock | None = None) -> Shell:
+    """Opens the database and loads the protocols. Raises ProtocolInvalid or DatabaseNotReady."""
+    catalogue = protocol_files.load_catalogue(settings.protocols, settings.instruments)
+    shell = Shell(open_database(settings.database_url), catalogue, settings, clock or SystemClock())
+    try:
+        await shell.ready()
+        await shell.load_protocols()
+    except BaseException:
+        await shell.database.close()
+        raise
+    return shell

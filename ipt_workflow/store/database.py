@@ -1,0 +1,115 @@
+"""Opening the database, and running functions on its connections.
+
+The rest of the store is plain functions of a connection. `read` and `write` run one of them in a transaction of its own: on SQLite
+in a thread (many readers, one writer), on PostgreSQL on an asyncpg connection.
+
+SQLite: two engines. The writer begins IMMEDIATE, or two writers could read the same head and fork a chain; a reader that began so
+would block everybody, so readers are `query_only` and deferred.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+Result = TypeVar("Result")
+READERS = 4
+BUSY_TIMEOUT_MS = 10_000
+
+
+class Database:
+    """One database. `close` it when done."""
+
+    dialect: str
+
+    async def read(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Runs `function(connection, *args)` and rolls back."""
+        raise NotImplementedError
+
+    async def write(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Runs `function(connection, *args)` and commits, or rolls back and raises what it raised."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+
+def open_database(url: str) -> Database:
+    """A database by its URL: `sqlite:///path` or `postgresql://…`."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return SqliteDatabase(parsed)
+    return PostgresDatabase(parsed)
+
+
+class SqliteDatabase(Database):
+    dialect = "sqlite"
+
+    def __init__(self, url: sa.URL) -> None:
+        if url.database and url.database != ":memory:":
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        self._writer = _sqlite_engine(url, writes=True)
+        self._reader = _sqlite_engine(url, writes=False)
+        self._write_lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ipt-write")
+        self._read_lanes = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="ipt-read")
+
+    async def read(self, function: Callable[..., Result], *args: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._read_lanes, _run, self._reader, function, args)
+
+    async def write(self, function: Callable[..., Result], *args: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._write_lane, _run, self._writer, function, args)
+
+    async def close(self) -> None:
+        self._write_lane.shutdown()
+        self._read_lanes.shutdown()
+        self._writer.dispose()
+        self._reader.dispose()
+
+
+def _run(engine: sa.Engine, function: Callable[..., Result], args: tuple[Any, ...]) -> Result:
+    with engine.begin() as connection:
+        return function(connection, *args)
+
+
+def _sqlite_engine(url: sa.URL, *, writes: bool) -> sa.Engine:
+    engine = sa.create_engine(url, pool_size=READERS, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+
+    @sa.event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver begins nothing on its own; `begin` below does
+        for pragma in (
+            f"busy_timeout = {BUSY_TIMEOUT_MS}",
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            f"query_only = {'OFF' if writes else 'ON'}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+class PostgresDatabase(Database):
+    dialect = "postgresql"
+
+    def __init__(self, url: sa.URL) -> None:
+        self._engine = create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
+
+    async def read(self, function: Callable[..., Result], *args: Any) -> Result:
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(function, *args)
+
+    async def write(self, function: Callable[..., Result], *args: Any) -> Result:
+        async with self._engine.begin() as connection:
+            return await connection.run_sync(function, *args)
+
+    async def close(self) -> None:
+        await self._engine.dispose()

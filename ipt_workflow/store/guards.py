@@ -1,0 +1,68 @@
+"""Guard triggers: the database itself refuses to change or remove what was recorded.
+
+Alembic's batch mode drops triggers without a word, so migrations create them again and a test lists them at head.
+"""
+
+from collections.abc import Iterator
+
+from ipt_workflow.store import tables
+
+APPEND_ONLY = ("entry", "audit_event", "audit_subject")
+KEYS = {
+    "entry": ("organisation", "course_id", "seq"),
+    "audit_event": ("organisation", "id"),
+    "audit_subject": ("organisation", "event_id", "course_id"),
+    "entry_data": ("organisation", "course_id", "seq"),
+}
+
+
+def sqlite() -> Iterator[tuple[str, str]]:
+    """Names and statements. BEFORE INSERT too, since INSERT OR REPLACE removes a row without firing BEFORE DELETE."""
+    for table in APPEND_ONLY:
+        yield _sqlite(table, "UPDATE", "1", f"{table} is append-only")
+    for table in (*APPEND_ONLY, "entry_data"):
+        same_key = " AND ".join(f"{column} = NEW.{column}" for column in KEYS[table])
+        yield _sqlite(table, "DELETE", "1", f"{table} is append-only")
+        yield _sqlite(table, "INSERT", f"EXISTS (SELECT 1 FROM {table} WHERE {same_key})", f"{table} has this row already")
+    keeps_key = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in KEYS["entry_data"])
+    yield _sqlite(
+        "entry_data", "UPDATE", f"NEW.salt IS NOT NULL OR NEW.sealed IS NOT NULL OR {keeps_key}", "entry_data can only be erased"
+    )
+
+
+def _sqlite(table: str, verb: str, when: str, message: str) -> tuple[str, str]:
+    name = f"guard_{table}_{verb.lower()}"
+    return name, f"CREATE TRIGGER {name} BEFORE {verb} ON {table} WHEN {when} BEGIN SELECT RAISE(ABORT, '{message}'); END"
+
+
+def postgresql() -> Iterator[tuple[str, str]]:
+    yield (
+        "guard_append_only",
+        "CREATE FUNCTION guard_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$",
+    )
+    keeps_key = " OR ".join(f"NEW.{column} IS DISTINCT FROM OLD.{column}" for column in KEYS["entry_data"])
+    yield (
+        "guard_erasure",
+        "CREATE FUNCTION guard_erasure() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN IF NEW.salt IS NOT NULL OR NEW.sealed IS NOT NULL OR {keeps_key} THEN "
+        "RAISE EXCEPTION 'entry_data can only be erased' USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END $$",
+    )
+    for table in (*APPEND_ONLY, "entry_data"):
+        verbs = "DELETE" if table == "entry_data" else "UPDATE OR DELETE"
+        name = f"guard_{table}_rows"
+        yield name, f"CREATE TRIGGER {name} BEFORE {verbs} ON {table} FOR EACH ROW EXECUTE FUNCTION guard_append_only()"
+        name = f"guard_{table}_truncate"
+        yield name, f"CREATE TRIGGER {name} BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION guard_append_only()"
+    yield (
+        "guard_entry_data_erasure",
+        "CREATE TRIGGER guard_entry_data_erasure BEFORE UPDATE ON entry_data FOR EACH ROW EXECUTE FUNCTION guard_erasure()",
+    )
+
+
+def statements(dialect: str) -> Iterator[tuple[str, str]]:
+    """Every guard of a database, as (name, statement)."""
+    return sqlite() if dialect == "sqlite" else postgresql()
+
+
+assert set(KEYS) <= set(tables.METADATA.tables)

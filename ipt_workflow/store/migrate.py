@@ -1,0 +1,56 @@
+"""Bringing a database to this version's tables, and checking that it is there."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from ipt_workflow.store import guards, tables
+
+HERE = Path(__file__).parent / "migrations"
+
+
+def _config(connection: sa.Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(HERE).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def upgrade(connection: sa.Connection) -> str:
+    """Runs every migration that has not been run. Returns the revision the database is at then."""
+    command.upgrade(_config(connection), "head")
+    return head()
+
+
+def head() -> str:
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision is not None
+    return revision
+
+
+def current(connection: sa.Connection) -> str | None:
+    """The revision a database is at; None where it has none of our tables."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def missing_guards(connection: sa.Connection) -> list[str]:
+    """Guard triggers that should stand in the database and do not."""
+    dialect = connection.dialect.name
+    query = (
+        "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        if dialect == "sqlite"
+        else "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal UNION SELECT proname FROM pg_proc WHERE proname LIKE 'guard_%'"
+    )
+    present = set(connection.exec_driver_sql(query).scalars())
+    return [name for name, _ in guards.statements(dialect) if name not in present]
+
+
+def differences(connection: sa.Connection) -> list[str]:
+    """Where the database differs from the tables as declared."""
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return [str(difference) for difference in compare_metadata(context, tables.METADATA)]

@@ -1,0 +1,236 @@
+"""Reading. Plain statements; they fetch and judge nothing."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from ipt_workflow.course import Course
+from ipt_workflow.journal import Entry, read
+from ipt_workflow.store import tables
+from ipt_workflow.store.tables import ProtocolRow, TokenRow
+
+course, entry, entry_data, client = tables.course, tables.entry, tables.entry_data, tables.client
+_course_decoder = msgspec.json.Decoder(Course)
+
+
+class StoredCourse(msgspec.Struct, frozen=True):
+    """A course as its row has it. `client_ref` is None where the client was erased."""
+
+    course: Course
+    head: str
+    client_ref: str | None
+    attention: tuple[str, ...] = ()
+
+
+class StoredEntry(msgspec.Struct, frozen=True):
+    """An entry with the columns that stand beside its bytes."""
+
+    entry: Entry
+    columns: dict[str, Any]
+
+
+class KeptAnswer(msgspec.Struct, frozen=True):
+    body: str
+    course_id: str
+    first_seq: int
+    last_seq: int
+
+
+_ATTENTION = [column for column in course.c if column.name.endswith("_from")]
+_select_course = sa.select(course.c.snapshot, course.c.head, client.c.ref, *_ATTENTION).select_from(
+    course.outerjoin(client, sa.and_(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id))
+)
+
+
+def _stored(row: Any, now: dt.datetime | None = None) -> StoredCourse:
+    due = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
+    attention = tuple(
+        column.name.removesuffix("_from")
+        for column in _ATTENTION
+        if due[column] is not None and (now is None or due[column] <= now)
+    )
+    return StoredCourse(_course_decoder.decode(row.snapshot), row.head, row.ref, attention)
+
+
+def load_course(connection: sa.Connection, organisation: str, course_id: str) -> StoredCourse | None:
+    row = connection.execute(_select_course.where(course.c.organisation == organisation, course.c.id == course_id)).first()
+    return _stored(row) if row else None
+
+
+_entry_columns = [column for column in entry.c if column.name != "canonical"]
+_select_entries = sa.select(
+    entry.c.canonical, entry_data.c.salt, entry_data.c.sealed, entry_data.c.seq.label("sealed_seq"), *_entry_columns
+).select_from(
+    entry.outerjoin(
+        entry_data,
+        sa.and_(
+            entry_data.c.organisation == entry.c.organisation,
+            entry_data.c.course_id == entry.c.course_id,
+            entry_data.c.seq == entry.c.seq,
+        ),
+    )
+)
+
+
+def load_entries(
+    connection: sa.Connection, organisation: str, course_id: str, after: int = 0, limit: int | None = None
+) -> list[Entry]:
+    """A course's entries in the order they were recorded, after a seq."""
+    statement = (
+        _select_entries.where(entry.c.organisation == organisation, entry.c.course_id == course_id, entry.c.seq > after)
+        .order_by(entry.c.seq)
+        .limit(limit)
+    )
+    return [read(row.canonical, salt=row.salt, sealed=row.sealed) for row in connection.execute(statement)]
+
+
+def raw_entries(connection: sa.Connection, organisation: str, course_id: str) -> list[Any]:
+    """A course's entries with every column as it is stored, unread: for checking."""
+    statement = _select_entries.where(entry.c.organisation == organisation, entry.c.course_id == course_id).order_by(entry.c.seq)
+    return list(connection.execute(statement))
+
+
+def other_open_course(connection: sa.Connection, organisation: str, client_id: str, but: str | None = None) -> str | None:
+    """The client's open acute course, other than one."""
+    statement = sa.select(course.c.id).where(
+        course.c.organisation == organisation, course.c.client_id == client_id, course.c.active_acute, course.c.id != (but or "")
+    )
+    found: str | None = connection.execute(statement).scalar()
+    return found
+
+
+def client_id(connection: sa.Connection, organisation: str, ref: str) -> str | None:
+    found: str | None = connection.execute(
+        sa.select(client.c.id).where(client.c.organisation == organisation, client.c.ref == ref)
+    ).scalar()
+    return found
+
+
+def answer(connection: sa.Connection, organisation: str, scope: str, now: dt.datetime) -> KeptAnswer | None:
+    """What an idempotency key was answered with, unless that has expired."""
+    table = tables.idempotency
+    row = connection.execute(
+        sa.select(table.c.body, table.c.course_id, table.c.first_seq, table.c.last_seq).where(
+            table.c.organisation == organisation, table.c.scope == scope, table.c.expires_at > now
+        )
+    ).first()
+    return KeptAnswer(*row) if row else None
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list of courses is narrowed by."""
+
+    state: str | None = None
+    phase: str | None = None
+    therapist: str | None = None
+    protocol: str | None = None
+    attention: str | None = None
+    client: str | None = None
+
+
+def caseload(
+    connection: sa.Connection, organisation: str, filters: Filters, after: str, limit: int, now: dt.datetime
+) -> list[StoredCourse]:
+    """Courses in the order they were opened (their ids are UUIDv7), after an id."""
+    statement = _select_course.where(course.c.organisation == organisation, course.c.id > after)
+    for column, value in (
+        (course.c.state, filters.state),
+        (course.c.phase, filters.phase),
+        (course.c.therapist, filters.therapist),
+        (course.c.protocol, filters.protocol),
+        (course.c.client_id, filters.client),
+    ):
+        if value is not None:
+            statement = statement.where(column == value)
+    if filters.attention:
+        statement = statement.where(course.c[f"{filters.attention}_from"] <= now)
+    rows = connection.execute(statement.order_by(course.c.id).limit(limit))
+    return [_stored(row, now) for row in rows]
+
+
+def course_ids(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:
+    statement = (
+        sa.select(course.c.id).where(course.c.organisation == organisation, course.c.id > after).order_by(course.c.id).limit(limit)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def journal_course_ids(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:
+    """Courses by their entries, so that a course whose row is gone is found all the same."""
+    statement = (
+        sa.select(entry.c.course_id)
+        .where(entry.c.organisation == organisation, entry.c.course_id > after)
+        .distinct()
+        .order_by(entry.c.course_id)
+        .limit(limit)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def courses_by_state(connection: sa.Connection, organisation: str) -> list[tuple[str, str, int]]:
+    """How many courses of each protocol are in each state."""
+    statement = (
+        sa.select(course.c.protocol, course.c.state, sa.func.count())
+        .where(course.c.organisation == organisation)
+        .group_by(course.c.protocol, course.c.state)
+    )
+    return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
+
+
+def stored_protocols(connection: sa.Connection, organisation: str) -> list[ProtocolRow]:
+    table = tables.protocol
+    rows = connection.execute(sa.select(table).where(table.c.organisation == organisation))
+    return [ProtocolRow(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
+
+
+def token(connection: sa.Connection, organisation: str, token_id: str) -> TokenRow | None:
+    table = tables.token
+    row = connection.execute(sa.select(table).where(table.c.organisation == organisation, table.c.id == token_id)).first()
+    return TokenRow(**row._mapping) if row else None  # noqa: SLF001
+
+
+def tokens(connection: sa.Connection, organisation: str) -> list[TokenRow]:
+    table = tables.token
+    rows = connection.execute(sa.select(table).where(table.c.organisation == organisation).order_by(table.c.created_at, table.c.id))
+    return [TokenRow(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def proposals(
+    connection: sa.Connection, organisation: str, *, status: str | None, therapist: str | None, after: str, limit: int
+) -> list[Any]:
+    """Proposals in the order they were made; for a therapist those on their own courses."""
+    table = tables.proposal
+    statement = sa.select(table).where(table.c.organisation == organisation, table.c.id > after)
+    if status:
+        statement = statement.where(table.c.status == status)
+    if therapist is not None:
+        own = sa.select(course.c.id).where(course.c.organisation == organisation, course.c.therapist == therapist)
+        statement = statement.where(table.c.course_id.in_(own))
+    return list(connection.execute(statement.order_by(table.c.id).limit(limit)))
+
+
+def proposal(connection: sa.Connection, organisation: str, proposal_id: str) -> Any | None:
+    table = tables.proposal
+    return connection.execute(sa.select(table).where(table.c.organisation == organisation, table.c.id == proposal_id)).first()
+
+
+def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]] | dict[str, Any]) -> None:
+    connection.execute(sa.insert(table), rows)
+
+
+def keep_protocols(connection: sa.Connection, rows: Iterable[dict[str, Any]]) -> None:
+    """Keeps the definitions that are not kept yet."""
+    table = tables.protocol
+    for row in rows:
+        key = [table.c[name] == row[name] for name in ("organisation", "id", "version")]
+        if not connection.execute(sa.select(table.c.digest).where(*key)).first():
+            connection.execute(sa.insert(table), row)
+
+
+def revoke_token(connection: sa.Connection, organisation: str, token_id: str, at: dt.datetime) -> bool:
+    table = tables.token
+    where = (table.c.organisation == organisation, table.c.id == token_id, table.c.revoked_at.is_(None))
+    return connection.execute(sa.update(table).where(*where).values(revoked_at=at)).rowcount == 1

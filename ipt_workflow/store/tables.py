@@ -1,0 +1,252 @@
+"""The tables. Every one is keyed by organisation first, so that it can be partitioned or sharded on it.
+
+Constructors of table classes do not validate; the domain's types do. Statements are built from `__table__`, never through an
+ORM session. Times are aware and in UTC on both databases.
+"""
+
+import datetime as dt
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+METADATA = SQLModel.metadata
+METADATA.naming_convention = NAMING
+
+ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
+AUDIT_KINDS = ("refusal", "read", "export", "sign_in", "config", "proposal")
+
+
+def one_of(name: str, values: tuple[str, ...]) -> Any:
+    """An enum column that holds readable values and is checked by the database."""
+    return sa.Enum(*values, name=name, native_enum=False, create_constraint=True, length=24)
+
+
+class ProtocolRow(SQLModel, table=True):
+    """A protocol's definition as it was when first loaded: an edited file never changes a running course."""
+
+    __tablename__ = "protocol"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=64)
+    version: int = Field(primary_key=True)
+    digest: str = Field(max_length=64)
+    definition: bytes
+    loaded_at: dt.datetime
+
+
+class ClientRow(SQLModel, table=True):
+    """The one place where the EHR's reference to a client is kept; erasing it leaves the journal whole."""
+
+    __tablename__ = "client"
+    __table_args__ = (sa.UniqueConstraint("organisation", "ref"),)
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    ref: str | None = Field(default=None, max_length=128)
+    created_at: dt.datetime
+
+
+class CourseRow(SQLModel, table=True):
+    """The cache of a course's fold, with what lists are filtered by. `snapshot` holds the whole fold.
+
+    The `…_from` columns say from when on a course needs attention of that kind, if it does.
+    """
+
+    __tablename__ = "course"
+    __table_args__ = (
+        sa.Index(
+            "uq_course_one_active",
+            "organisation",
+            "client_id",
+            unique=True,
+            sqlite_where=sa.text("active_acute"),
+            postgresql_where=sa.text("active_acute"),
+        ),
+        sa.Index("ix_course_therapist", "organisation", "therapist", "id"),
+        sa.Index("ix_course_state", "organisation", "state", "id"),
+        sa.Index("ix_course_client", "organisation", "client_id"),
+    )
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    client_id: str = Field(max_length=36)
+    therapist: str | None = Field(default=None, max_length=128)
+    protocol: str = Field(max_length=64)
+    protocol_version: int
+    protocol_digest: str = Field(max_length=64)
+    state: str = Field(max_length=64)
+    phase: str | None = Field(default=None, max_length=64)
+    active_acute: bool
+    version: int
+    head: str = Field(max_length=64)
+    last_recorded_at: dt.datetime
+    snapshot: bytes
+    overdue_from: dt.datetime | None = None
+    blocked_from: dt.datetime | None = None
+    ending_from: dt.datetime | None = None
+    risk_from: dt.datetime | None = None
+    unsigned_from: dt.datetime | None = None
+    deviation_from: dt.datetime | None = None
+    notices_from: dt.datetime | None = None
+    unassigned_from: dt.datetime | None = None
+    contradicted_from: dt.datetime | None = None
+
+
+class EntryRow(SQLModel, table=True):
+    """One entry of a course's journal. `canonical` is what was hashed; the other columns only help to find it."""
+
+    __tablename__ = "entry"
+    __table_args__ = (
+        sa.UniqueConstraint("organisation", "id"),
+        sa.Index("ix_entry_recorded", "organisation", "recorded_at", "id"),
+        sa.Index("ix_entry_person", "organisation", "person", "recorded_at", "id"),
+        sa.Index("ix_entry_trigger", "organisation", "trigger", "recorded_at", "id"),
+    )
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    course_id: str = Field(primary_key=True, max_length=36)
+    seq: int = Field(primary_key=True)
+    id: str = Field(max_length=36)
+    trigger: str = Field(max_length=80)
+    from_state: str | None = Field(default=None, max_length=64)
+    to_state: str = Field(max_length=64)
+    person: str = Field(max_length=128)
+    role: str = Field(sa_type=one_of("entry_role", ROLES))
+    via: str = Field(max_length=16)
+    cosigned_by: str | None = Field(default=None, max_length=128)
+    occurred_at: dt.datetime
+    recorded_at: dt.datetime
+    protocol_digest: str = Field(max_length=64)
+    data_digest: str = Field(max_length=64)
+    prev_hash: str = Field(max_length=64)
+    hash: str = Field(max_length=64)
+    canonical: bytes
+
+
+class EntryDataRow(SQLModel, table=True):
+    """What an entry seals. Erasure empties `salt` and `sealed`, together, and may do nothing else."""
+
+    __tablename__ = "entry_data"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    course_id: str = Field(primary_key=True, max_length=36)
+    seq: int = Field(primary_key=True)
+    salt: str | None = Field(default=None, max_length=64)
+    sealed: bytes | None = None
+
+
+class IdempotencyRow(SQLModel, table=True):
+    """What a key was answered with: which entries it made, never their content. Kept for a day."""
+
+    __tablename__ = "idempotency"
+    __table_args__ = (sa.Index("ix_idempotency_expires", "organisation", "expires_at"),)
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    scope: str = Field(primary_key=True, max_length=64)
+    body: str = Field(max_length=64)
+    course_id: str = Field(max_length=36)
+    first_seq: int
+    last_seq: int
+    expires_at: dt.datetime
+
+
+class OutboxRow(SQLModel, table=True):
+    """One row an entry, written with it, for the relay to deliver. It names the entry and holds nothing of it."""
+
+    __tablename__ = "outbox"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    course_id: str = Field(max_length=36)
+    seq: int
+    created_at: dt.datetime
+
+
+class ProposalRow(SQLModel, table=True):
+    """A command that waits for a supervisor. `body` is emptied once it is decided: the entry has it then."""
+
+    __tablename__ = "proposal"
+    __table_args__ = (sa.Index("ix_proposal_status", "organisation", "status", "id"),)
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    course_id: str = Field(max_length=36)
+    version: int
+    trigger: str = Field(max_length=80)
+    body: bytes | None = None
+    proposed_by: str = Field(max_length=128)
+    proposed_role: str = Field(sa_type=one_of("proposal_role", ROLES))
+    proposed_at: dt.datetime
+    status: str = Field(sa_type=one_of("proposal_status", ("waiting", "cosigned", "declined")))
+    decided_by: str | None = Field(default=None, max_length=128)
+    decided_at: dt.datetime | None = None
+    entry_seq: int | None = None
+
+
+class TokenRow(SQLModel, table=True):
+    """A bearer token: only the SHA-256 of its secret part is kept."""
+
+    __tablename__ = "token"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=32)
+    secret_hash: str = Field(max_length=64)
+    role: str = Field(sa_type=one_of("token_role", ROLES))
+    name: str = Field(max_length=128)
+    subject: str = Field(max_length=128)
+    created_at: dt.datetime
+    expires_at: dt.datetime
+    revoked_at: dt.datetime | None = None
+
+
+class AuditRow(SQLModel, table=True):
+    """What was not a transition: refusals, reads, exports and the like. Transitions are in `entry`."""
+
+    __tablename__ = "audit_event"
+    __table_args__ = (
+        sa.Index("ix_audit_event_recorded", "organisation", "recorded_at", "id"),
+        sa.Index("ix_audit_event_person", "organisation", "person", "recorded_at", "id"),
+    )
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    kind: str = Field(sa_type=one_of("audit_kind", AUDIT_KINDS))
+    recorded_at: dt.datetime
+    person: str = Field(max_length=128)
+    role: str = Field(sa_type=one_of("audit_role", ROLES))
+    via: str = Field(max_length=16)
+    action: str = Field(max_length=80)  # the trigger that was refused, or what was read
+    rules: str | None = Field(default=None, max_length=2000)  # of a refusal: the rules' names, by commas
+    request_id: str | None = Field(default=None, max_length=64)
+
+
+class AuditSubjectRow(SQLModel, table=True):
+    """Every course that an audit event touched."""
+
+    __tablename__ = "audit_subject"
+    __table_args__ = (sa.Index("ix_audit_subject_course", "organisation", "course_id", "event_id"),)
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    event_id: str = Field(primary_key=True, max_length=36)
+    course_id: str = Field(primary_key=True, max_length=36)
+
+
+protocol = ProtocolRow.__table__  # type: ignore[attr-defined]
+client = ClientRow.__table__  # type: ignore[attr-defined]
+course = CourseRow.__table__  # type: ignore[attr-defined]
+entry = EntryRow.__table__  # type: ignore[attr-defined]
+entry_data = EntryDataRow.__table__  # type: ignore[attr-defined]
+idempotency = IdempotencyRow.__table__  # type: ignore[attr-defined]
+outbox = OutboxRow.__table__  # type: ignore[attr-defined]
+proposal = ProposalRow.__table__  # type: ignore[attr-defined]
+token = TokenRow.__table__  # type: ignore[attr-defined]
+audit_event = AuditRow.__table__  # type: ignore[attr-defined]
+audit_subject = AuditSubjectRow.__table__  # type: ignore[attr-defined]

@@ -1,0 +1,359 @@
+"""What readers see: courses, entries, records of the audit log. Shapes of HTTP answers and of `--json`."""
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ipt_workflow import counters, measures
+from ipt_workflow.counters import Counters, WeekClock
+from ipt_workflow.course import Contract, Course, Ending, Focus, Interruption, Risk, Session, SickRole, Track
+from ipt_workflow.folding import superseded_by
+from ipt_workflow.journal import Entry, EntryActor
+from ipt_workflow.machine import CourseMachine, Option
+from ipt_workflow.protocol import Protocol
+from ipt_workflow.refusal import Remedy
+from ipt_workflow.rules import Context
+
+
+class Requirement(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule that leaving the present phase must meet."""
+
+    rule: str
+    says: str
+    met: bool
+    severity: str
+    current: Any
+    required: Any
+    remedies: tuple[Remedy, ...]
+
+
+class ReadingView(msgspec.Struct, frozen=True, kw_only=True):
+    seq: int
+    at: dt.datetime
+    total: int
+    band: str | None
+
+
+class MeasureView(msgspec.Struct, frozen=True, kw_only=True):
+    aim: str
+    count: int
+    baseline: ReadingView | None
+    last: ReadingView | None
+    change: measures.Change | None
+    not_obtained: tuple[str, ...]
+
+
+class SessionView(msgspec.Struct, frozen=True, kw_only=True):
+    seq: int
+    phase: str | None
+    at: dt.datetime
+    attendance: str
+    kind: str
+    given_by: str | None
+    ref: str | None
+    focus: str | None
+    signed: bool
+    acknowledged: bool
+
+
+class AdoptedView(msgspec.Struct, frozen=True, kw_only=True):
+    at: dt.datetime
+    attended: dict[str, int]
+    artefacts: tuple[str, ...]
+
+
+class CourseView(msgspec.Struct, frozen=True, kw_only=True):
+    """One course, as it is. `progress` is `session n of N, week w of W`; `next` the trigger that leaves the present phase."""
+
+    id: str
+    client_ref: str | None
+    therapist: str | None
+    protocol: str
+    protocol_version: int
+    protocol_digest: str
+    state: str
+    phase: str | None
+    version: int
+    head: str
+    progress: str
+    counters: Counters
+    clock: WeekClock | None
+    consents: tuple[str, ...]
+    sick_role: SickRole
+    focus: Focus | None
+    contract: Contract | None
+    formulation_version: int | None
+    sessions: tuple[SessionView, ...]
+    interruptions: tuple[Interruption, ...]
+    measures: dict[str, MeasureView]
+    risk: Risk
+    next: str | None
+    requirements: tuple[Requirement, ...]
+    attention: tuple[str, ...]
+    ending: Ending | None
+    adopted: AdoptedView | None
+    linked_from: str | None
+    indication: str | None
+    age_band: str | None
+    contradicted: tuple[int, ...]
+    deviations: int
+    overrides: int
+    opened_at: dt.datetime
+    started_at: dt.datetime | None
+    last_recorded_at: dt.datetime
+
+
+class EntryView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """One entry. `data_digest` is SHA-256(salt ‖ JCS of `{data, reason, override}`); `hash` is the SHA-256 of `canonical`.
+
+    Where the entry was erased, `data` is what the canonical bytes still tell, and `salt`, `reason` and `override` are null.
+    """
+
+    id: str
+    seq: int
+    trigger: str
+    from_: str | None
+    to: str
+    actor: EntryActor
+    cosigned_by: str | None
+    occurred_at: dt.datetime
+    recorded_at: dt.datetime
+    reason: str | None
+    override: dict[str, Any] | None
+    data: dict[str, Any]
+    structural: dict[str, Any]
+    superseded_by: int | None
+    contradicted_by: int | None
+    erased: bool
+    protocol_digest: str
+    canonical: str
+    salt: str | None
+    data_digest: str
+    prev_hash: str
+    hash: str
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a write came to."""
+
+    course: CourseView
+    entries: tuple[EntryView, ...]
+    replayed: bool = False
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a write would come to. `course` is as it would be, or as it is where the write would be refused."""
+
+    option: Option
+    course: CourseView | None
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    version: int
+    items: tuple[Option, ...]
+
+
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """One record of the audit log. `action` is the trigger, or what was read; `courses` are all that it touched."""
+
+    id: str
+    kind: str
+    recorded_at: dt.datetime
+    actor: EntryActor
+    cosigned_by: str | None
+    action: str
+    trigger: str | None
+    from_: str | None
+    to: str | None
+    courses: tuple[str, ...]
+    seq: int | None
+    hash: str | None
+    rules: tuple[str, ...]
+    request_id: str | None
+
+
+class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    course: str
+    version: int
+    trigger: str
+    status: str
+    proposed_by: str
+    proposed_at: dt.datetime
+    decided_by: str | None
+    decided_at: dt.datetime | None
+    entry_seq: int | None
+    command: dict[str, Any] | None
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """What `audit verify` found. `checked` counts entries; `first_bad` is None where `ok`."""
+
+    ok: bool
+    courses: int
+    checked: int
+    erased: int
+    first_bad: dict[str, Any] | None = None
+
+
+class TokenView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    role: str
+    name: str
+    subject: str
+    created_at: dt.datetime
+    expires_at: dt.datetime
+    revoked_at: dt.datetime | None
+
+
+def course_view(
+    machine: CourseMachine, course: Course, context: Context, *, head: str, client_ref: str | None, attention: Iterable[str]
+) -> CourseView:
+    """A course as it is at the context's `now`."""
+    protocol = machine.protocol
+    clock = counters.clock(course, context.now, context.zone)
+    counted = counters.counters(protocol, course)
+    leaves, asked = machine.requirements(course, context.now, context)
+    return CourseView(
+        id=course.id,
+        client_ref=client_ref,
+        therapist=course.therapist,
+        protocol=course.protocol,
+        protocol_version=course.protocol_version,
+        protocol_digest=course.protocol_digest,
+        state=course.state,
+        phase=course.phase,
+        version=course.version,
+        head=head,
+        progress=_progress(counted, clock),
+        counters=counted,
+        clock=clock,
+        consents=course.consents,
+        sick_role=course.sick_role,
+        focus=course.focus,
+        contract=course.contract,
+        formulation_version=course.formulation.version if course.formulation else None,
+        sessions=tuple(_session(session) for session in course.sessions),
+        interruptions=course.interruptions,
+        measures={key: _measure(protocol, key, track) for key, track in course.measures.items() if key in protocol.instruments},
+        risk=course.risk,
+        next=leaves,
+        requirements=tuple(
+            Requirement(
+                rule=bound.rule.name,
+                says=bound.rule.says,
+                met=refusal is None,
+                severity=refusal.severity if refusal else bound.severity,
+                current=refusal.current if refusal else None,
+                required=refusal.required if refusal else None,
+                remedies=refusal.remedies if refusal else (),
+            )
+            for bound, refusal in asked
+        ),
+        attention=tuple(attention),
+        ending=course.ending,
+        adopted=AdoptedView(at=course.adopted.at, attended=course.adopted.attended, artefacts=course.attested)
+        if course.adopted
+        else None,
+        linked_from=course.linked_from,
+        indication=course.indication,
+        age_band=course.age_band,
+        contradicted=course.contradicted,
+        deviations=course.deviations,
+        overrides=course.overrides,
+        opened_at=course.opened_at,
+        started_at=course.started_at,
+        last_recorded_at=course.last_recorded_at,
+    )
+
+
+def _progress(counted: Counters, clock: WeekClock | None) -> str:
+    sessions = f"session {counted.session}" + (f" of {counted.contracted}" if counted.contracted else "")
+    if clock is None:
+        return sessions
+    return f"{sessions}, week {clock.week}" + (f" of {clock.weeks}" if clock.weeks else "")
+
+
+def _session(session: Session) -> SessionView:
+    return SessionView(**{name: getattr(session, name) for name in SessionView.__struct_fields__})
+
+
+def _measure(protocol: Protocol, key: str, track: Track) -> MeasureView:
+    instrument = protocol.instruments[key]
+
+    def reading(of: Any) -> ReadingView | None:
+        return ReadingView(seq=of.seq, at=of.at, total=of.total, band=measures.band(instrument, of.total)) if of else None
+
+    changed = track.baseline and track.last and track.last.seq != track.baseline.seq
+    change = (
+        measures.change(instrument, track.baseline.total or 0, track.last.total or 0)
+        if changed and track.baseline and track.last
+        else None
+    )
+    return MeasureView(
+        aim=instrument.aim,
+        count=track.count,
+        baseline=reading(track.baseline),
+        last=reading(track.last),
+        change=change,
+        not_obtained=track.not_obtained,
+    )
+
+
+def entry_views(entries: Iterable[Entry], known: Iterable[Entry]) -> tuple[EntryView, ...]:
+    """Entries with what, among all that are known, supersedes or contradicts them."""
+    facts = [entry.fact for entry in known]
+    superseded = superseded_by(facts)
+    contradicted = {seq: fact.seq for fact in facts for seq in fact.contradicts}
+    return tuple(_entry(entry, superseded.get(entry.written.seq), contradicted.get(entry.written.seq)) for entry in entries)
+
+
+def _entry(entry: Entry, superseded: int | None, contradicted: int | None) -> EntryView:
+    written, document = entry.written, entry.document
+    return EntryView(
+        id=written.id,
+        seq=written.seq,
+        trigger=written.trigger,
+        from_=written.from_,
+        to=written.to,
+        actor=written.actor,
+        cosigned_by=written.cosigned_by,
+        occurred_at=written.occurred_at,
+        recorded_at=written.recorded_at,
+        reason=document.reason if document else None,
+        override=document.override if document else None,
+        data=document.data if document else written.data,
+        structural=written.data,
+        superseded_by=superseded,
+        contradicted_by=contradicted,
+        erased=document is None,
+        protocol_digest=written.protocol_digest,
+        canonical=entry.canonical.decode(),
+        salt=entry.salt,
+        data_digest=written.data_digest,
+        prev_hash=written.prev_hash,
+        hash=entry.hash,
+    )
+
+
+def audit_record(row: dict[str, Any]) -> AuditRecord:
+    """A row of the audit log."""
+    is_trigger = row["kind"] in {"transition", "refusal"}
+    return AuditRecord(
+        id=row["id"],
+        kind=row["kind"],
+        recorded_at=row["recorded_at"],
+        actor=EntryActor(row["person"], row["role"], row["via"]),
+        cosigned_by=row["cosigned_by"],
+        action=row["action"],
+        trigger=row["action"] if is_trigger else None,
+        from_=row["from_state"],
+        to=row["to_state"],
+        courses=tuple(row["courses"]),
+        seq=row["seq"],
+        hash=row["hash"],
+        rules=tuple(filter(None, (row["rules"] or "").split(","))),
+        request_id=row["request_id"],
+    )

@@ -1,0 +1,125 @@
+"""What every test may use: settings for a database of its own, an open service, and a client over HTTP."""
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ipt_workflow import settings as configuration
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.accounts import Accounts, NewToken
+from ipt_workflow.api.app import Application
+from ipt_workflow.clock import VirtualClock
+from ipt_workflow.settings import Settings
+from ipt_workflow.store import migrate
+from ipt_workflow.store.database import open_database
+
+START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
+OPERATOR = Principal(person="operator", role="admin", via="cli")
+ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A migrated SQLite database of the test's own."""
+    made = configuration.load({"IPT_DATABASE_URL": f"sqlite:///{tmp_path}/ipt.db"})
+    asyncio.run(_migrate(made.database_url))
+    return made
+
+
+async def _migrate(url: str) -> None:
+    database = open_database(url)
+    await database.write(migrate.upgrade)
+    await database.close()
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock(START)
+
+
+class Api:
+    """A client of the running application that knows a token for every role, and the course it works on."""
+
+    def __init__(self, client: httpx.AsyncClient, tokens: dict[str, str], application: Application) -> None:
+        self.client = client
+        self.tokens = tokens
+        self.application = application
+        self.shell = application.litestar.state.shell
+
+    def headers(self, role: str, **more: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens[role]}", **{name.replace("_", "-"): value for name, value in more.items()}}
+
+    async def get(self, path: str, role: str = "therapist", **more: str) -> httpx.Response:
+        return await self.client.get(path, headers=self.headers(role, **more))
+
+    async def post(self, path: str, body: Any = None, role: str = "therapist", **more: str) -> httpx.Response:
+        return await self.client.post(path, json=body, headers=self.headers(role, **more))
+
+    async def open(self, ref: str = "EHR-1", **more: Any) -> dict[str, Any]:
+        """A new course of therapist-1."""
+        body = {
+            "client_ref": ref,
+            "protocol": "ipt",
+            "data": {"source": "General practitioner", "indication": "depression"},
+            **more,
+        }
+        answer = await self.post("/v1/courses", body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["course"]
+
+    async def fire(self, course: str, trigger: str, data: Any = None, role: str = "therapist", **more: Any) -> httpx.Response:
+        """Fires on the present version."""
+        version = (await self.version(course)) if "version" not in more else more.pop("version")
+        return await self.post(
+            f"/v1/courses/{course}/transitions", {"trigger": trigger, "data": data or {}, **more}, role, If_Match=f'"{version}"'
+        )
+
+    async def version(self, course: str) -> int:
+        return (await self.get(f"/v1/courses/{course}", "supervisor")).json()["version"]
+
+    async def options(self, course: str, role: str = "therapist") -> dict[str, Any]:
+        found = (await self.get(f"/v1/courses/{course}/options", role)).json()
+        return {item["trigger"]: item for item in found["items"]}
+
+    async def example(self, course: str, trigger: str, role: str = "therapist") -> httpx.Response:
+        """Fires the example that options offers."""
+        body = (await self.options(course, role))[trigger]["example"]
+        return await self.post(f"/v1/courses/{course}/transitions", body, role, If_Match=f'"{await self.version(course)}"')
+
+    async def walk(self, course: str, *triggers: str) -> None:
+        for trigger in triggers:
+            answer = await self.example(course, trigger)
+            assert answer.status_code == 201, (trigger, answer.text)
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: VirtualClock | None = None) -> AsyncIterator[Api]:
+    application = Application(settings, clock)
+    async with application.litestar.lifespan():
+        accounts: Accounts = application.litestar.state.accounts
+        tokens = {
+            role: (await accounts.create(OPERATOR, NewToken(role=role, name=role, subject=f"{role}-1"))).token for role in ROLES
+        }  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=application, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://ipt") as client:
+            yield Api(client, tokens, application)
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[Callable[..., Any]]:
+    """Runs a coroutine function with an `Api`: `api(async_test)`."""
+
+    def run(test: Callable[[Api], Any], clock: VirtualClock | None = None) -> Any:
+        async def inside() -> Any:
+            async with running(settings, clock) as open_api:
+                return await test(open_api)
+
+        return asyncio.run(inside())
+
+    return run

@@ -1,0 +1,33 @@
+"""The canonical form we hash, against the vectors of RFC 8785's author (`tests/vectors/jcs`)."""
+
+import json
+from pathlib import Path
+
+import pytest
+import rfc8785
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "jcs"
+NAMES = sorted(path.stem for path in (VECTORS / "input").glob("*.json"))
+
+
+def test_there_are_vectors():
+    assert NAMES == ["arrays", "french", "structures", "unicode", "values", "weird"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_canonical_form_is_the_one_of_the_vector(name):
+    document = json.loads((VECTORS / "input" / f"{name}.json").read_bytes())
+    expected = bytes.fromhex((VECTORS / "outhex" / f"{name}.txt").read_text())
+    assert rfc8785.dumps(document) == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_canonical_form_of_a_canonical_form_is_itself(name):
+    expected = bytes.fromhex((VECTORS / "outhex" / f"{name}.txt").read_text())
+    assert rfc8785.dumps(json.loads(expected)) == expected
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 2**53])
+def test_numbers_without_an_exact_form_are_refused(number):
+    with pytest.raises(rfc8785.CanonicalizationError):
+        rfc8785.dumps({"number": number})
