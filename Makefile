@@ -42,5 +42,5 @@ lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
 wheel: install ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
-clean: ## Remove what was made
-	rm -rf $(VENV) dist build var .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## Remove what was made, but no database other than the demo's
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage var/demo.db*

@@ -138,6 +138,7 @@ class Risk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: dt.datetime
+    recorded_at: dt.datetime
     left: str  # the state the course was in
     end_code: str
     outcome: str | None = None

@@ -5,7 +5,7 @@ order, with amendments acting in the place of what they supersede; `fold` applie
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -59,8 +59,18 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     contradicted: bool = False
 
 
-def place(fact: Fact) -> tuple[dt.datetime, int]:
-    return fact.occurred_at, fact.seq
+Place = tuple[dt.datetime, int, int]
+
+
+def place(seq: int, at: dt.datetime, session: int | None, times: Mapping[int, dt.datetime]) -> Place:
+    """Where an entry acts: when it occurred, ties by seq. What is told of a session never acts before the session itself.
+
+    `session` is the session that the entry names, if any; `times` says when the entries that stand occurred.
+    """
+    own = (at, seq, 0)
+    if session is None or session not in times:
+        return own
+    return max(own, (times[session], session, seq))
 
 
 def superseded_by(facts: Iterable[Fact]) -> dict[int, int]:
@@ -110,12 +120,10 @@ def timeline(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> list
     """The facts that stand, in the order they occurred; up to `as_of` where that is given."""
     stands = standing(facts)
     contradicted = {seq for fact in stands.values() if fact for seq in fact.contradicts}
-    placed = [
-        Placed(root=seq, fact=fact, contradicted=seq in contradicted)
-        for seq, fact in stands.items()
-        if fact is not None and (as_of is None or fact.occurred_at <= as_of)
-    ]
-    return sorted(placed, key=lambda each: place(each.fact))
+    known = {seq: fact for seq, fact in stands.items() if fact is not None and (as_of is None or fact.occurred_at <= as_of)}
+    times = {seq: fact.occurred_at for seq, fact in known.items()}
+    placed = [Placed(root=seq, fact=fact, contradicted=seq in contradicted) for seq, fact in known.items()]
+    return sorted(placed, key=lambda each: place(each.root, each.fact.occurred_at, each.fact.data.get("session"), times))
 
 
 def fold(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> Course | None:
@@ -223,7 +231,13 @@ def _begin(course: Course, fact: Fact) -> Course:
 def _ended(state: str) -> Callable[[Course, Fact], Course]:
     def end(course: Course, fact: Fact) -> Course:
         left = course.ending.left if course.ending else course.state
-        ending = Ending(at=fact.occurred_at, left=left, end_code=fact.data.get("end_code", "46"), outcome=fact.data.get("outcome"))
+        ending = Ending(
+            at=fact.occurred_at,
+            recorded_at=fact.recorded_at,
+            left=left,
+            end_code=fact.data.get("end_code", "46"),
+            outcome=fact.data.get("outcome"),
+        )
         return replace(_unpaused(course, fact.occurred_at), state=state, ending=ending)
 
     return end

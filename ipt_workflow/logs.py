@@ -5,6 +5,7 @@ string. An exception is logged as its type and the places it came through, never
 client said. Records of other libraries keep the logger's name and level; their text passes only where it cannot be about a client.
 """
 
+import errno
 import logging
 import sys
 import traceback
@@ -17,11 +18,19 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 ALLOWED = frozenset(
     {
         "event", "level", "timestamp", "logger", "request_id", "course_id", "actor", "role", "via", "trigger", "version", "duration_ms",
-        "method", "route", "status", "rules", "protocol", "kind", "count", "entries", "error_type", "frames", "command", "host", "port",
+        "method", "route", "status", "rules", "protocol", "kind", "count", "entries", "error_type", "errno", "frames", "command", "host", "port",
         "database", "organisation", "outcome", "dropped", "first_bad",
     }
 )  # fmt: skip
-SPEAKING_LOGGERS = ("uvicorn.error", "alembic")  # their lines tell of starting, stopping and migrating
+SERVER_LINES = (  # how the server's own lines begin; its others may quote an exception or an address that was asked for
+    "Started server process",
+    "Waiting for application",
+    "Application startup",
+    "Application shutdown",
+    "Uvicorn running on",
+    "Shutting down",
+    "Finished server process",
+)
 
 
 def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> None:
@@ -49,7 +58,9 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[mute_foreign, *shared], processors=[_unwrap, renderer])
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[mute_foreign, *shared], processors=[_unwrap, renderer], pass_foreign_args=True
+        )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in ("transitions", "sqlalchemy", "alembic", "httpx"):
@@ -66,11 +77,15 @@ def allow_list(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 
 def bare_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Puts an exception's type and frames in the place of the exception."""
+    """Puts an exception's type and frames in the place of the exception; of an OSError also the name of its number."""
     info = event.pop("exc_info", None)
     error = info[1] if isinstance(info, tuple) else info if isinstance(info, BaseException) else sys.exc_info()[1] if info else None
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
     if error is not None:
         event["error_type"] = type(error).__name__
+        if isinstance(error, OSError) and error.errno is not None:
+            event["errno"] = errno.errorcode.get(error.errno, "unknown")
         event["frames"] = frames(error.__traceback__)
     return event
 
@@ -81,14 +96,27 @@ def frames(trace: TracebackType | None) -> list[str]:
 
 
 def mute_foreign(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A record of another library: its text passes only where it cannot be about a client."""
+    """A record of another library: its text passes only where it cannot be about a client.
+
+    The server logs why it could not start as text, while it handles the exception: the exception then stands in for the text.
+    """
     record: logging.LogRecord = event["_record"]
     event["logger"] = record.name
-    if not record.name.startswith(SPEAKING_LOGGERS) or record.exc_info:
-        event["event"] = "library message"
-    if record.exc_info:
-        event["exc_info"] = record.exc_info
+    if _may_speak(record, event.pop("positional_args", None)):
+        return event
+    event["event"] = "library message"
+    if not record.exc_info and record.levelno >= logging.ERROR:
+        event["exc_info"] = sys.exc_info()[1]
     return event
+
+
+def _may_speak(record: logging.LogRecord, args: Any) -> bool:
+    values = args.values() if isinstance(args, dict) else args or ()
+    if record.exc_info or any(isinstance(value, BaseException) for value in values):
+        return False
+    if record.name == "uvicorn.error":
+        return str(record.msg).startswith(SERVER_LINES)
+    return record.name.partition(".")[0] == "alembic"
 
 
 def _unwrap(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

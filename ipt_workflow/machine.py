@@ -21,7 +21,7 @@ from transitions.extensions import GraphMachine
 from ipt_workflow import deriving, examples, placement, triggers
 from ipt_workflow.commands import Prepared, prepare
 from ipt_workflow.course import Course
-from ipt_workflow.errors import TransitionRefused
+from ipt_workflow.errors import CommandInvalid, Fault, TransitionRefused
 from ipt_workflow.folding import Fact, fold
 from ipt_workflow.placement import Draft, Verdict
 from ipt_workflow.protocol import Protocol
@@ -110,10 +110,25 @@ class CourseMachine:
 
     def preview(self, course: Course | None, commands: tuple[Command, ...], context: Context) -> Accepted | Refused:
         """What firing these would do. Nothing happens."""
-        prepared = tuple(prepare(self.protocol, command, context) for command in commands)
+        prepared = self._prepared(commands, context)
         if course is not None and placement.is_late(course, prepared):
             return self._place(course, prepared, context)
         return self._append(course, prepared, context)
+
+    def _prepared(self, commands: tuple[Command, ...], context: Context) -> tuple[Prepared, ...]:
+        """Every command prepared; or the faults of all of them, each under its own place."""
+        if len(commands) == 1:
+            return (prepare(self.protocol, commands[0], context),)
+        prepared: list[Prepared] = []
+        faults: list[Fault] = []
+        for index, command in enumerate(commands):
+            try:
+                prepared.append(prepare(self.protocol, command, context))
+            except CommandInvalid as error:
+                faults += [Fault(f"together[{index}].{fault.where}", fault.message) for fault in error.faults]
+        if faults:
+            raise CommandInvalid(faults)
+        return tuple(prepared)
 
     def judge(
         self, course: Course | None, name: str, data: dict[str, Any], at: dt.datetime, context: Context, **more: Any

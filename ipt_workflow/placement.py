@@ -200,6 +200,9 @@ def merge_patch(target: Any, patch: Any) -> Any:
     return merged
 
 
+Item = Placed | Prepared | Amendment
+
+
 class _Walk:
     """One walk along the new order of a course's entries, from the first to the last."""
 
@@ -218,7 +221,7 @@ class _Walk:
     def answer(self) -> tuple[Draft, ...] | Stands:
         failing_before = self._failing_before()
         here: Course | None = None
-        for _at, seq, item in self._order():
+        for seq, item in self._order():
             if isinstance(item, Placed):
                 here = step(here, self._existing(here, item, failing_before))
                 continue
@@ -227,7 +230,7 @@ class _Walk:
                 raise CommandInvalid([Fault("occurred_at", f"lies before the course was opened ({opened})")])
             judged = self._amended(here, item, seq) if isinstance(item, Amendment) else self._new(here, item, seq)
             if isinstance(judged, Stands):
-                return judged
+                return self._broken() if self.breaks else judged
             if judged is not None:
                 here = step(here, judged)
         if self.breaks and self.blockable:
@@ -238,22 +241,24 @@ class _Walk:
             for index, seq in enumerate(sorted(self.drafts))
         )
 
-    def _order(self) -> list[tuple[dt.datetime, int, Placed | Prepared | Amendment]]:
+    def _order(self) -> list[tuple[int, Item]]:
         """Everything that is to stand, in the order it occurred. Voided entries are walked too, to write their amendments."""
-        order: list[tuple[dt.datetime, int, Placed | Prepared | Amendment]] = [
-            (*position(placed.fact), placed) for placed in timeline(self.context.history) if placed.root not in self.amendments
+        stand = [placed for placed in timeline(self.context.history) if placed.root not in self.amendments]
+        items: list[tuple[int, dt.datetime, int | None, Item]] = [
+            (placed.root, placed.fact.occurred_at, placed.fact.data.get("session"), placed) for placed in stand
         ]
-        seq = self.course.version
         by_prepared = {id(amendment.prepared): amendment for amendment in self.amendments.values()}
-        for each in self.prepared:
-            seq += 1
+        for seq, each in enumerate(self.prepared, start=self.course.version + 1):
             amendment = by_prepared.get(id(each))
             if amendment is None:
-                order.append((each.at, seq, each))
+                items.append((seq, each.at, each.data.get("session"), each))
             else:
-                order.append((amendment.at, amendment.root.seq, amendment))
+                items.append((amendment.root.seq, amendment.at, amendment.said.data.get("session"), amendment))
                 self.drafts[seq] = draft(each, self.course, each.data, self.context, seq=seq)
-        return sorted(order, key=lambda item: item[:2])
+        times = {seq: at for seq, at, _, _ in items}
+        return [
+            (seq, item) for seq, at, session, item in sorted(items, key=lambda item: position(item[0], item[1], item[2], times))
+        ]
 
     def _failing_before(self) -> set[tuple[int, str]]:
         """Which structural rules which entries failed in the old order: what was told then is not held against them now."""

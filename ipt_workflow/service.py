@@ -101,13 +101,13 @@ class Service:
 
     async def open_course(self, principal: Principal, decode: Callable[[], Opening], key: Key | None = None) -> Committed:
         """Opens a course: `refer`, or `adopt` one begun elsewhere."""
-        policy.require(principal, "open a course")
+        await self._require(principal, "open a course")
         return await self._once(principal, key, lambda: self._open(principal, decode(), key))
 
     async def fire(self, principal: Principal, course_id: str, write: Write) -> Committed:
         """Fires one trigger, or several together."""
         stored = await self.shell.visible(principal, course_id)
-        policy.require(principal, "change a course")
+        await self._require(principal, "change a course", [course_id])
         return await self._once(principal, write.key, lambda: self._fire(principal, stored, write), [course_id])
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
@@ -128,7 +128,7 @@ class Service:
     async def propose(self, principal: Principal, course_id: str, write: Write) -> views.ProposalView:
         """Keeps a command until a supervisor cosigns it. It must be one that a cosign would let pass."""
         stored = await self.shell.visible(principal, course_id)
-        policy.require(principal, "propose")
+        await self._require(principal, "propose", [course_id])
         commands = _checked(write, stored.course)
         if len(commands) != 1:
             raise CommandInvalid([Fault("together", "cannot be proposed; propose one command at a time")])
@@ -203,10 +203,16 @@ class Service:
         if row is None:
             raise NotFound("There is no such proposal, or none that you may see.")
         stored = await self.shell.visible(principal, row.course_id)
-        policy.require(principal, "decide proposals")
+        await self._require(principal, "decide proposals", [row.course_id])
         if row.proposed_by == principal.person:
             raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
         return row, stored
+
+    async def _require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:
+        """Asks the policy, and records that somebody tried to write who may not. Raises Forbidden."""
+        if not policy.may(principal, question):
+            await self.shell.record(principal, "refusal", question, courses, ["role"])
+        policy.require(principal, question)
 
     async def _once(
         self, principal: Principal, key: Key | None, run: Callable[[], Awaitable[Committed]], courses: Sequence[str] = ()

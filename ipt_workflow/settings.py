@@ -14,7 +14,8 @@ from pydantic import Field
 from ipt_workflow.errors import Fault, SettingsInvalid
 
 PREFIX = "IPT_"
-NOT_SETTINGS = ("IPT_CONFIG_DIR", "IPT_TEST_")  # the first is read before any setting, the others by the tests
+CONFIG_DIR = "IPT_CONFIG_DIR"  # read before any setting
+FOR_TESTS = "IPT_TEST_"
 PACKAGE = Path(__file__).parent
 
 
@@ -47,15 +48,23 @@ class Settings(pydantic.BaseModel):
             raise ValueError("must be an IANA time zone such as Europe/Berlin")
         return value
 
+    @pydantic.field_validator("page_limit_max")
+    @classmethod
+    def _holds_the_default(cls, value: int, info: pydantic.ValidationInfo) -> int:
+        default = info.data.get("page_limit_default", value)
+        if value < default:
+            raise ValueError(f"is {value}, less than page_limit_default ({default}): raise the one or lower the other")
+        return value
+
     @pydantic.field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
         try:
-            backend = sa.make_url(value).get_backend_name()
+            url = sa.make_url(value)
         except (sa.exc.ArgumentError, ValueError):
-            backend = ""
-        if backend not in {"sqlite", "postgresql"}:
-            raise ValueError("must be sqlite:///… or postgresql://…")
+            url = None
+        if url is None or url.drivername not in {"sqlite", "postgresql"} or (url.drivername == "sqlite" and not url.database):
+            raise ValueError("must be sqlite:///path or postgresql://user@host/name, without a driver")
         return value
 
     @property
@@ -80,32 +89,34 @@ def default_config_dir() -> Path:
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings in force. Raises SettingsInvalid with every fault."""
     environment = os.environ if environ is None else environ
-    config_dir = Path(environment.get("IPT_CONFIG_DIR") or default_config_dir())
+    config_dir = Path(environment.get(CONFIG_DIR) or default_config_dir())
     told = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
-        if name.startswith(PREFIX) and not name.startswith(NOT_SETTINGS)
+        if name.startswith(PREFIX) and name != CONFIG_DIR and not name.startswith(FOR_TESTS)
     }
-    faults: list[Fault] = []
-    values = {**_file(config_dir / "service.toml", faults), **told, "config_dir": config_dir}
+    defaults, faults = _file(config_dir / "service.toml")
+    unread = bool(faults)
+    if "config_dir" in defaults:
+        faults.append(Fault("service.toml: config_dir", f"is set by {CONFIG_DIR} alone"))
+    try:
+        made = Settings(**{**defaults, **told, "config_dir": config_dir})
+    except pydantic.ValidationError as error:
+        faults += [_fault(each, told) for each in error.errors() if not (unread and each["type"] == "missing")]
     if faults:
         raise SettingsInvalid(faults)
-    try:
-        return Settings(**values)
-    except pydantic.ValidationError as error:
-        raise SettingsInvalid([_fault(each, told) for each in error.errors()]) from None
+    return made
 
 
-def _file(path: Path, faults: list[Fault]) -> dict[str, Any]:
+def _file(path: Path) -> tuple[dict[str, Any], list[Fault]]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        faults.append(
-            Fault("IPT_CONFIG_DIR", f"has no {path.name}: it must name a folder like the config/ this software comes with")
-        )
+        return tomllib.loads(path.read_text(encoding="utf-8")), []
+    except OSError:
+        return {}, [
+            Fault(CONFIG_DIR, f"has no readable {path.name}: it must name a folder like the config/ this software comes with")
+        ]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        faults.append(Fault(path.name, f"is not TOML: {error}"))
-    return {}
+        return {}, [Fault(path.name, f"is not TOML: {error}")]
 
 
 def _fault(error: Any, told: Mapping[str, str]) -> Fault:
@@ -113,4 +124,6 @@ def _fault(error: Any, told: Mapping[str, str]) -> Fault:
     where = PREFIX + name.upper() if name in told else f"service.toml: {name}"
     if error["type"] == "extra_forbidden":
         return Fault(where, "is no setting; config/service.toml lists them all")
+    if error["type"] == "missing":
+        return Fault(where, "is missing; copy it from the config/ this software comes with")
     return Fault(where, error["msg"].removeprefix("Value error, "))

@@ -340,7 +340,7 @@ def _entry(entry: Entry, superseded: int | None, contradicted: int | None) -> En
 
 def audit_record(row: dict[str, Any]) -> AuditRecord:
     """A row of the audit log."""
-    is_trigger = row["kind"] in {"transition", "refusal"}
+    is_trigger = row["kind"] in {"transition", "refusal"} and " " not in row["action"]  # a refused question is words
     return AuditRecord(
         id=row["id"],
         kind=row["kind"],

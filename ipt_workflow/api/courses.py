@@ -1,6 +1,7 @@
 """Courses: opening, reading, listing, options."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response, get, post
@@ -63,8 +64,8 @@ def listed(request: ApiRequest, body: Any) -> Response[Any]:
     """A page, with a Link to the next one."""
     if body.next is None or request.method != "GET":
         return Response(body)
-    query = request.url.include_query_params(cursor=body.next) if hasattr(request.url, "include_query_params") else request.url
-    return Response(body, headers={"Link": f'<{query.path}?{query.query}>; rel="next"'})
+    query = urlencode({**dict(request.query_params), "cursor": body.next})
+    return Response(body, headers={"Link": f'<{request.url.path}?{query}>; rel="next"'})
 
 
 @post("/v1/courses", summary="Open a course", tags=["courses"])

@@ -64,7 +64,9 @@ def show(course_id: CourseId, as_json: AsJson = False) -> None:
         print_json(found)
         return
     out.print(f"{found.id}  {found.state}, version {found.version}, {found.progress}", markup=False)
-    print_table(("phase", "attended", "cap"), [(p, n, found.counters.caps[p]) for p, n in found.counters.attended.items()])
+    counted = found.counters
+    rows = [(p, n, counted.caps[p], counted.over[p] or "") for p, n in counted.attended.items()]
+    print_table(("phase", "attended", "of at most", "over"), rows)
     if found.next:
         out.print(f"For {found.next}:", markup=False)
         print_table(

@@ -81,11 +81,11 @@ def no_acute_risk(case: Case) -> Refusal | None:
 
 @rule(source="machine.md, reopen")
 def reopen_window(case: Case) -> Refusal | None:
-    """An ending is taken back within 30 days; later a second supervisor agrees."""
+    """An ending is taken back within 30 days of its being recorded; later a second supervisor agrees."""
     ending = case.course.ending
-    if ending is None or case.context.cosigner or case.at - ending.at <= dt.timedelta(days=REOPEN_DAYS):
+    if ending is None or case.context.cosigner or case.at - ending.recorded_at <= dt.timedelta(days=REOPEN_DAYS):
         return None
-    days = (case.at - ending.at).days
+    days = (case.at - ending.recorded_at).days
     return with_supervisor(
         case,
         "The course ended too long ago for one supervisor to take that back.",

@@ -101,7 +101,7 @@ def within_planned_end(case: Case) -> Refusal | None:
     )
 
 
-@rule(source="design", structural=True)
+@rule(source="design")
 def session_known(case: Case) -> Refusal | None:
     """The session named is one of this course."""
     if case.course.session(case.data["session"]):
@@ -114,7 +114,7 @@ def session_known(case: Case) -> Refusal | None:
     )
 
 
-@rule(source="design", structural=True)
+@rule(source="design")
 def session_signable(case: Case) -> Refusal | None:
     """What is signed is a session of this course that was held and is not signed yet."""
     session = case.course.session(case.data["session"])

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from ipt_workflow.errors import Busy
+
 Result = TypeVar("Result")
 READERS = 4
 BUSY_TIMEOUT_MS = 10_000
@@ -71,8 +73,13 @@ class SqliteDatabase(Database):
 
 
 def _run(engine: sa.Engine, function: Callable[..., Result], args: tuple[Any, ...]) -> Result:
-    with engine.begin() as connection:
-        return function(connection, *args)
+    try:
+        with engine.begin() as connection:
+            return function(connection, *args)
+    except sa.exc.OperationalError as error:
+        if "database is locked" in str(error.orig):
+            raise Busy("Another process is writing to the database. Try again.") from error
+        raise
 
 
 def _sqlite_engine(url: sa.URL, *, writes: bool) -> sa.Engine:
