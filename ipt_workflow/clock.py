@@ -21,7 +21,7 @@ class VirtualClock:
     """A clock that stands still until it is moved: for rehearsals, demonstrations and tests."""
 
     def __init__(self, start: dt.datetime) -> None:
-        self._now = start.astimezone(dt.UTC)
+        self.set(start)
 
     def now(self) -> dt.datetime:
         return self._now
@@ -30,4 +30,7 @@ class VirtualClock:
         self._now += by
 
     def set(self, to: dt.datetime) -> None:
+        """Raises ValueError for a time without a zone, which would be read in the machine's own."""
+        if to.tzinfo is None:
+            raise ValueError("a time needs a zone")
         self._now = to.astimezone(dt.UTC)

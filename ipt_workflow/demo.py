@@ -11,10 +11,11 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.clock import VirtualClock
 from ipt_workflow.errors import TransitionRefused
-from ipt_workflow.service import Opening, Service, Write
+from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import queries
 from ipt_workflow.triggers import Command, Role
+from ipt_workflow.writes import Opening, Write
 
 THERAPISTS = ("therapist-1", "therapist-2", "therapist-3")
 SUBJECTS: dict[Role, str] = {

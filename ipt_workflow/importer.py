@@ -16,14 +16,15 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.commands import schema_faults
 from ipt_workflow.course import Course
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptError, TransitionRefused
-from ipt_workflow.folding import Fact
+from ipt_workflow.fact import Fact
 from ipt_workflow.machine import machine_for
 from ipt_workflow.payloads import ClientRef, Code, Moment, Person, Seq, Text
 from ipt_workflow.rules import Context
-from ipt_workflow.service import Key, Opening, Service, Write
+from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import queries
 from ipt_workflow.triggers import Command, Override, Role
+from ipt_workflow.writes import Key, Opening, Write
 
 OPENING = ("refer", "adopt")
 FOR_EVER = dt.timedelta(days=36_500)

@@ -15,7 +15,8 @@ import rfc8785
 
 from ipt_workflow.course import Course
 from ipt_workflow.errors import JournalBroken
-from ipt_workflow.folding import Fact, fold
+from ipt_workflow.fact import Fact
+from ipt_workflow.folding import fold
 from ipt_workflow.placement import Draft
 
 GENESIS = "0" * 64

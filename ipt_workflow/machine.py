@@ -22,7 +22,8 @@ from ipt_workflow import deriving, examples, placement, triggers
 from ipt_workflow.commands import Prepared, prepare
 from ipt_workflow.course import Course
 from ipt_workflow.errors import CommandInvalid, Fault, TransitionRefused
-from ipt_workflow.folding import Fact, fold
+from ipt_workflow.fact import Fact
+from ipt_workflow.folding import fold
 from ipt_workflow.placement import Draft, Verdict
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.refusal import Refusal

@@ -13,10 +13,12 @@ import msgspec
 
 from ipt_workflow import deriving
 from ipt_workflow import protocol as protocols
+from ipt_workflow.applying import apply
 from ipt_workflow.commands import Prepared, decode
 from ipt_workflow.course import Course
 from ipt_workflow.errors import CommandInvalid, Fault
-from ipt_workflow.folding import Fact, Placed, apply, standing, step, timeline
+from ipt_workflow.fact import Fact
+from ipt_workflow.folding import Placed, standing, step, timeline
 from ipt_workflow.folding import place as position
 from ipt_workflow.payloads import Amend
 from ipt_workflow.refusal import Break, Refusal

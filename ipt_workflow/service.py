@@ -7,7 +7,7 @@ then the body, since a body is decoded after access and precondition.
 import datetime as dt
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -30,49 +30,18 @@ from ipt_workflow.errors import (
 )
 from ipt_workflow.journal import GENESIS, Entry
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Option, Refused, data_schema, machine_for
-from ipt_workflow.payloads import ClientRef, Code, Moment, Person, Seq, Text
 from ipt_workflow.rules import Actor, Context
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import commit, queries, tables
 from ipt_workflow.store.commit import CourseChange, DecidedProposal, KeptAnswer, NewClient, Unit
 from ipt_workflow.store.queries import StoredCourse
-from ipt_workflow.triggers import Command, Override
+from ipt_workflow.triggers import Command
 from ipt_workflow.views import Committed, Preview
+from ipt_workflow.writes import Key, Opening, Write
 
 ATTEMPTS = 8
 ALONE = frozenset({"change_protocol", "relink_client", "open_followup"})  # they touch more than one course's facts
 SOMEBODY = Actor("-", "supervisor")  # stands for the supervisor who may cosign a proposal
-
-
-class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The body that opens a course."""
-
-    client_ref: ClientRef
-    protocol: Code
-    protocol_version: Seq | None = None
-    therapist: Person | None = None
-    trigger: Literal["refer", "adopt"] = "refer"
-    occurred_at: Moment | None = None
-    reason: Text | None = None
-    override: Override | None = None
-    data: dict[str, Any]
-
-
-class Key(msgspec.Struct, frozen=True):
-    """An idempotency key: the digest of principal, method, path and key, and that of the body. `kept` is how long; None: a setting."""
-
-    scope: str
-    body: str
-    kept: dt.timedelta | None = None
-
-
-class Write(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to write. `decode` gives its commands, and raises what is wrong with the body."""
-
-    decode: Callable[[], tuple[Command, ...]]
-    version: int | None = None
-    version_required: bool = True
-    key: Key | None = None
 
 
 class Client(msgspec.Struct, frozen=True):

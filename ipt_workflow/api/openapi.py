@@ -16,8 +16,8 @@ from ipt_workflow.api.audit import AuditSearch
 from ipt_workflow.api.courses import Search
 from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
 from ipt_workflow.api.requests import ApiRequest, Together
-from ipt_workflow.service import Opening
 from ipt_workflow.triggers import Command
+from ipt_workflow.writes import Opening
 
 ERRORS = ("400", "401", "403", "404", "409", "412", "413", "415", "422", "428", "500", "503")
 WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {

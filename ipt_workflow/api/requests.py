@@ -18,8 +18,8 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.commands import decode, schema_faults
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.payloads import Moment
-from ipt_workflow.service import Key, Write
 from ipt_workflow.triggers import Command
+from ipt_workflow.writes import Key, Write
 
 ApiRequest = Request[Any, Any, State]
 Shape = TypeVar("Shape", bound=msgspec.Struct)

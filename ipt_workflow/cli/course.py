@@ -14,11 +14,12 @@ from ipt_workflow.cli.token import operator
 from ipt_workflow.commands import schema_faults
 from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.reading import Reader
-from ipt_workflow.service import Service, Write
+from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
 from ipt_workflow.store.queries import Filters
 from ipt_workflow.triggers import Command, Role
 from ipt_workflow.views import Committed, CourseView, Options, Preview
+from ipt_workflow.writes import Write
 
 app = typer.Typer(help="Courses.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -1,0 +1,41 @@
+"""What a write asks for, as the service takes it from HTTP, the command line and the importer."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+from ipt_workflow.payloads import ClientRef, Code, Moment, Person, Seq, Text
+from ipt_workflow.triggers import Command, Override
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The body that opens a course."""
+
+    client_ref: ClientRef
+    protocol: Code
+    protocol_version: Seq | None = None
+    therapist: Person | None = None
+    trigger: Literal["refer", "adopt"] = "refer"
+    occurred_at: Moment | None = None
+    reason: Text | None = None
+    override: Override | None = None
+    data: dict[str, Any]
+
+
+class Key(msgspec.Struct, frozen=True):
+    """An idempotency key: the digest of principal, method, path and key, and that of the body. `kept` is how long; None: a setting."""
+
+    scope: str
+    body: str
+    kept: dt.timedelta | None = None
+
+
+class Write(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to write. `decode` gives its commands, and raises what is wrong with the body."""
+
+    decode: Callable[[], tuple[Command, ...]]
+    version: int | None = None
+    version_required: bool = True
+    key: Key | None = None

@@ -1,0 +1,45 @@
+"""The clocks: what every other part takes the time from."""
+
+import datetime as dt
+
+import pytest
+
+from ipt_workflow.clock import SystemClock, VirtualClock
+
+START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
+
+
+def test_the_system_clock_tells_the_present_moment_in_utc() -> None:
+    before = dt.datetime.now(dt.UTC)
+    told = SystemClock().now()
+    assert before <= told <= dt.datetime.now(dt.UTC)
+    assert told.utcoffset() == dt.timedelta(0)
+
+
+def test_a_virtual_clock_stands_still_until_it_is_moved() -> None:
+    clock = VirtualClock(START)
+    assert clock.now() == clock.now() == START
+
+
+def test_a_virtual_clock_advances_by_as_much_as_it_is_told_to_the_microsecond() -> None:
+    clock = VirtualClock(START)
+    clock.advance(dt.timedelta(days=7))
+    clock.advance(dt.timedelta(microseconds=1))
+    assert clock.now() == START + dt.timedelta(days=7, microseconds=1)
+
+
+def test_a_virtual_clock_can_be_set_back() -> None:
+    clock = VirtualClock(START)
+    clock.set(START - dt.timedelta(weeks=20))
+    assert clock.now() == START - dt.timedelta(weeks=20)
+
+
+def test_a_virtual_clock_tells_utc_whatever_zone_it_was_set_in() -> None:
+    clock = VirtualClock(dt.datetime(2026, 1, 5, 10, 0, tzinfo=dt.timezone(dt.timedelta(hours=1))))
+    assert clock.now() == START
+    assert clock.now().utcoffset() == dt.timedelta(0)
+
+
+def test_a_virtual_clock_takes_no_time_without_a_zone() -> None:
+    with pytest.raises(ValueError, match="needs a zone"):
+        VirtualClock(dt.datetime(2026, 1, 5, 9, 0))
