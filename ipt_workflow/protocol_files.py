@@ -5,11 +5,9 @@ so that each fault listed is one to mend.
 """
 
 import copy
-import difflib
 import hashlib
-import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,36 +17,31 @@ import msgspec
 import rfc8785
 
 from ipt_workflow.errors import Fault, ProtocolInvalid
-from ipt_workflow.measures import Evidence, Instrument, InstrumentFile, faults_of
+from ipt_workflow.measures import Instrument, InstrumentFile
 from ipt_workflow.protocol import (
-    ContractSpec,
-    FocusSpec,
-    MeasureSpec,
-    PhaseSpec,
     Protocol,
     ProtocolFile,
-    SickRoleSpec,
+)
+from ipt_workflow.protocol_checks import (
+    Known,
+    evidence_faults,
+    instrument_faults,
+    join_path,
+    name_faults,
+    order_faults,
+    path_of,
+    protocol_faults,
+    unknown_name,
+    value_faults,
 )
 from ipt_workflow.rules import ARTEFACTS, PHASE_RULES, REGISTRY
-from ipt_workflow.triggers import RESERVED_STATES
 
 Spec = TypeVar("Spec", bound=msgspec.Struct)
 Check = Callable[[dict[str, Any]], list[Fault]]
 
 KNOWN_RULES = {name: REGISTRY[name].parameters for name in PHASE_RULES}
 KNOWN_ARTEFACTS = frozenset(ARTEFACTS)
-INTEGER_MAX = 2**53 - 1  # RFC 8785 writes no larger number exactly
 TYPES = {"object": "a table", "array": "a list", "integer": "a whole number", "string": "a text"}
-PHASE_ID = re.compile("[a-z][a-z0-9_]{0,31}")  # it becomes part of a trigger's name: begin_<phase>
-AT_LEAST_ONE = (
-    "ages.min",
-    "contract.weeks.min",
-    "contract.sessions.min",
-    "contract.minutes.min",
-    "contract.cadence_days",
-    "contract.gap_days",
-)
-AT_LEAST_NONE = ("contract.grace_days", "contract.ending_notice_sessions", "contract.ending_notice_days")
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,14 +70,6 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
         raise KeyError(digest)
 
 
-class _Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What a protocol file may name: rules with their parameters, artefacts, instruments with their aims."""
-
-    rules: Mapping[str, frozenset[str]]
-    artefacts: frozenset[str]
-    instruments: Mapping[str, Any]
-
-
 class _File(msgspec.Struct, frozen=True):
     """A file as written. `key` is its id and version where both can be read; `spec` is None if faulty."""
 
@@ -107,10 +92,10 @@ def load_catalogue(
     may require. Unless told otherwise they are the service's own.
     """
     faults: list[Fault] = []
-    instrument_files = _read_folder(instrument_dir, InstrumentFile, _instrument_faults, faults)
+    instrument_files = _read_folder(instrument_dir, InstrumentFile, instrument_faults, faults)
     aims = {f"{file.key[0]}@{file.key[1]}": file.source.get("aim") for file in instrument_files if file.key}
-    known = _Known(rules=known_rules, artefacts=known_artefacts, instruments=aims)
-    check = partial(_protocol_faults, known=known)
+    known = Known(rules=known_rules, artefacts=known_artefacts, instruments=aims)
+    check = partial(protocol_faults, known=known)
     protocol_files = _read_folder(protocol_dir, ProtocolFile, check, faults)
     if faults:
         raise ProtocolInvalid(faults)
@@ -188,8 +173,8 @@ def _read(stem: str, source: dict[str, Any], struct: type[Spec], check: Check) -
     errors = list(jsonschema.Draft202012Validator(msgspec.json.schema(struct)).iter_errors(source))
     shape = [fault for error in errors for fault in _shape_faults(error)]
     judged = _without_unknown_keys(source, errors)
-    malformed = {fault.where: fault for fault in [*shape, *_value_faults(source)]}
-    other = [*_name_faults(stem, source), *_order_faults(judged), *_evidence_faults(judged), *check(judged)]
+    malformed = {fault.where: fault for fault in [*shape, *value_faults(source)]}
+    other = [*name_faults(stem, source), *order_faults(judged), *evidence_faults(judged), *check(judged)]
     unsound = dict.fromkeys(fault for fault in other if fault.where not in malformed)
     faults = sorted([*malformed.values(), *unsound], key=lambda fault: fault.where)
     protocol_id, version = source.get("id"), source.get("version")
@@ -200,13 +185,13 @@ def _read(stem: str, source: dict[str, Any], struct: type[Spec], check: Check) -
 
 def _shape_faults(error: jsonschema.ValidationError) -> list[Fault]:
     """One error of the schema in words: unknown and missing keys, wrong types, values out of a list."""
-    where, asked = _path(error.absolute_path), _asked(error)
+    where, asked = path_of(error.absolute_path), _asked(error)
     written: Any = error.instance
     if error.validator == "additionalProperties":
         known = _properties(error)
-        return [Fault(_join(where, name), _unknown(name, known)) for name in written if name not in known]
+        return [Fault(join_path(where, name), unknown_name(name, known)) for name in written if name not in known]
     if error.validator == "required":
-        return [Fault(_join(where, name), "is required") for name in asked if name not in written]
+        return [Fault(join_path(where, name), "is required") for name in asked if name not in written]
     if error.validator == "anyOf":
         told = [each for each in error.context or () if _asked(each) != "null"]  # TOML has no null
         return [Fault(where, "must be " + " or ".join(_wanted(each) for each in told))]
@@ -236,12 +221,6 @@ def _properties(error: jsonschema.ValidationError) -> dict[str, Any]:
     return dict(schema["properties"]) if isinstance(schema, Mapping) else {}
 
 
-def _unknown(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-    return f"is not known; {hint}"
-
-
 def _without_unknown_keys(source: dict[str, Any], errors: list[jsonschema.ValidationError]) -> dict[str, Any]:
     """The document as if the unknown keys had not been written, so that the rest of a table is judged."""
     judged = copy.deepcopy(source)
@@ -253,244 +232,3 @@ def _without_unknown_keys(source: dict[str, Any], errors: list[jsonschema.Valida
             for name in set(table) - set(_properties(error)):
                 del table[name]
     return judged
-
-
-def _path(parts: Iterable[str | int]) -> str:
-    where = ""
-    for part in parts:
-        where = f"{where}[{part}]" if isinstance(part, int) else _join(where, part)
-    return where
-
-
-def _join(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
-
-
-def _walk(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of a document with its path (`phases[0].sessions_min`), tables and lists included."""
-    yield where, value
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _walk(item, _join(where, name))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _walk(item, f"{where}[{index}]")
-
-
-# What any file must keep to
-
-
-def _value_faults(source: dict[str, Any]) -> list[Fault]:
-    """Texts, whole numbers, booleans, tables and lists have one canonical form; floats and dates do not."""
-    faults = []
-    for where, value in _walk(source):
-        if isinstance(value, int) and abs(value) > INTEGER_MAX:
-            faults.append(Fault(where, f"must lie within {-INTEGER_MAX} and {INTEGER_MAX}"))
-        elif not isinstance(value, dict | list | str | int):
-            faults.append(Fault(where, "must be a text, a whole number, true or false; no fraction, no date"))
-    return faults
-
-
-def _name_faults(stem: str, source: dict[str, Any]) -> list[Fault]:
-    fitting = (f"{source.get('id')}", f"{source.get('id')}@{source.get('version')}")
-    if "id" not in source or stem in fitting:
-        return []
-    return [Fault("id", f"does not fit the file's name: {fitting[0]}.toml or {fitting[1]}.toml would")]
-
-
-def _order_faults(source: dict[str, Any]) -> list[Fault]:
-    return [
-        Fault(f"{where}.max", f"must not be below min ({value['min']})")
-        for where, value in _walk(source)
-        if isinstance(value, dict) and _number(value.get("min")) and _number(value.get("max"))
-        if value["max"] < value["min"]
-    ]
-
-
-def _evidence_faults(source: dict[str, Any]) -> list[Fault]:
-    """Every number but the version has a row, for itself or for what it stands in; no row is left over."""
-    rows = [(index, _section(row, Evidence)) for index, row in enumerate(_list(source.get("evidence")))]
-    keys = {row.key: index for index, row in rows if row}
-    values = dict(_walk({name: value for name, value in source.items() if name != "evidence"}))
-    inside = tuple(f"{key}{mark}" for key in keys for mark in ".[")
-    stale = [key for key in keys if key not in values]
-    bare = [
-        where
-        for where, value in values.items()
-        if _number(value) and where not in {"version", *keys} and not where.startswith(inside)
-    ]
-    faults = [Fault(f"evidence[{keys[key]}].key", f"{key} {_unknown(key, values)}") for key in stale]
-    return faults + [Fault(where, "needs an [[evidence]] row: where is the number from?") for where in bare]
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _section(table: Any, struct: type[Spec]) -> Spec | None:
-    """A table as its Struct; None where it is malformed, which the schema's faults tell."""
-    try:
-        return msgspec.convert(table, struct)
-    except msgspec.ValidationError:
-        return None
-
-
-def _instrument_faults(source: dict[str, Any]) -> list[Fault]:
-    spec = _section(source, InstrumentFile)
-    return faults_of(spec) if spec else []
-
-
-# What a protocol must keep to
-
-
-def _protocol_faults(source: dict[str, Any], known: _Known) -> list[Fault]:
-    """Tables that are malformed are passed over. A check across tables needs all that it compares."""
-    contract = _section(source.get("contract"), ContractSpec)
-    focus = _section(source.get("focus"), FocusSpec)
-    phases = [_section(phase, PhaseSpec) for phase in _list(source.get("phases"))]
-    measures = [_section(measure, MeasureSpec) for measure in _list(source.get("measures"))]
-    sick_role = _section(source.get("sick_role"), SickRoleSpec)
-    faults = _least_faults(source) + _phase_list_faults(phases) + _sick_role_faults(sick_role, phases)
-    for index, phase in enumerate(phases):
-        faults += _phase_faults(f"phases[{index}]", phase, known) if phase else []
-    faults += _measure_faults(measures, known)
-    faults += _focus_faults(focus) if focus else []
-    if contract and phases and all(phases):
-        faults += _sum_faults([phase for phase in phases if phase], contract)
-    if all(phases) and all(measures):
-        faults += _unmeasured_faults([p for p in phases if p], [m for m in measures if m])
-    return faults
-
-
-def _least_faults(source: dict[str, Any]) -> list[Fault]:
-    values = dict(_walk(source))
-    least = dict.fromkeys(AT_LEAST_ONE, 1) | dict.fromkeys(AT_LEAST_NONE, 0)
-    least |= {f"phases[{index}].sessions_min": 1 for index in range(len(_list(source.get("phases"))))}
-    return [
-        Fault(where, f"must be at least {bound}, not {values[where]}")
-        for where, bound in least.items()
-        if _number(values.get(where)) and values[where] < bound
-    ]
-
-
-def _phase_list_faults(phases: list[PhaseSpec | None]) -> list[Fault]:
-    """Ids differ. Only one phase, neither first nor last, may have all that the contract leaves."""
-    faults, ids, open_ended = [], set(), 0
-    for index, phase in enumerate(phases):
-        if phase is None:
-            continue
-        where, edge = f"phases[{index}]", index in {0, len(phases) - 1}
-        if phase.id in ids:
-            faults.append(Fault(f"{where}.id", f"{phase.id} is the id of an earlier phase"))
-        ids.add(phase.id)
-        open_ended += phase.sessions_max is None
-        if phase.sessions_max is None and edge:
-            faults.append(Fault(f"{where}.sessions_max", "is required in the first phase and in the last"))
-        elif phase.sessions_max is None and open_ended > 1:
-            faults.append(Fault(f"{where}.sessions_max", "is required: only one phase may go without"))
-    last = phases[-1] if phases else None
-    if last and last.sessions_max not in {None, last.sessions_min}:
-        wanted = f"must equal sessions_min ({last.sessions_min}), since a last phase has a fixed length"
-        faults.append(Fault(f"phases[{len(phases) - 1}].sessions_max", wanted))
-    return faults
-
-
-def _phase_faults(where: str, phase: PhaseSpec, known: _Known) -> list[Fault]:
-    faults = _cap_faults(where, phase) + _requirement_faults(where, phase, known)
-    if phase.id in RESERVED_STATES:
-        faults.append(Fault(f"{where}.id", f"{phase.id} is a state of every course: choose another id"))
-    elif not PHASE_ID.fullmatch(phase.id):
-        faults.append(Fault(f"{where}.id", f"must be written as {PHASE_ID.pattern}"))
-    for index, extra in enumerate(phase.rules):
-        place, parameters = f"{where}.rules[{index}]", known.rules.get(extra.rule)
-        if parameters is None:
-            faults.append(Fault(f"{place}.rule", f"{extra.rule} {_unknown(extra.rule, known.rules)}"))
-        elif set(extra.parameters) != parameters:
-            wanted = ", ".join(sorted(parameters)) or "none"
-            faults.append(Fault(f"{place}.parameters", f"must be, for {extra.rule}: {wanted}"))
-    return faults
-
-
-def _cap_faults(where: str, phase: PhaseSpec) -> list[Fault]:
-    least, most, extended = phase.sessions_min, phase.sessions_max, phase.sessions_max_extended
-    faults = []
-    if most is not None and most < least:
-        faults.append(Fault(f"{where}.sessions_max", f"must not be below sessions_min ({least})"))
-    if extended is not None and most is None:
-        faults.append(Fault(f"{where}.sessions_max_extended", "needs a sessions_max that it extends"))
-    if extended is not None and most is not None and extended <= most:
-        faults.append(Fault(f"{where}.sessions_max_extended", f"must be above sessions_max ({most})"))
-    return faults
-
-
-def _requirement_faults(where: str, phase: PhaseSpec, known: _Known) -> list[Fault]:
-    unknown = [name for name in dict.fromkeys(phase.requires) if name not in known.artefacts]
-    faults = [Fault(f"{where}.requires", f"{name} {_unknown(name, known.artefacts)}") for name in unknown]
-    if len(set(phase.requires)) < len(phase.requires):
-        faults.append(Fault(f"{where}.requires", "must name each artefact once"))
-    astray = [name for name in phase.soft if name not in phase.requires]
-    return faults + [Fault(f"{where}.soft", f"{name} is not among requires") for name in astray]
-
-
-def _sick_role_faults(sick_role: SickRoleSpec | None, phases: list[PhaseSpec | None]) -> list[Fault]:
-    """What a protocol declares of the sick role, no phase softens. What it does not use, none requires."""
-    mode = sick_role.mode if sick_role else None
-    faults = []
-    for index, phase in enumerate(phases):
-        if mode == "not_used" and phase and "sick_role" in phase.requires:
-            faults.append(Fault(f"phases[{index}].requires", "names a sick_role whose mode is not_used"))
-        if mode in {"full", "limited"} and phase and "sick_role" in phase.soft:
-            faults.append(Fault(f"phases[{index}].soft", f"names a sick_role whose mode is {mode}"))
-    return faults
-
-
-def _sum_faults(phases: list[PhaseSpec], contract: ContractSpec) -> list[Fault]:
-    where, most = "contract.sessions.max", contract.sessions.max
-    fewest = sum(phase.sessions_min for phase in phases)
-    caps = [phase.sessions_max for phase in phases if phase.sessions_max is not None]
-    if most < fewest:
-        return [Fault(where, f"must be at least {fewest}: the phases need so many sessions")]
-    if len(caps) == len(phases) and most > sum(caps):
-        return [Fault(where, f"must be at most {sum(caps)}: the phases allow no more sessions")]
-    return []
-
-
-def _focus_faults(focus: FocusSpec) -> list[Fault]:
-    areas = focus.areas
-    if not areas or len(set(areas)) < len(areas):
-        return [Fault("focus.areas", "must name at least one problem area, and each of them once")]
-    if not 1 <= focus.max <= len(areas):
-        return [Fault("focus.max", f"must lie from 1 to {len(areas)}, the number of areas")]
-    return []
-
-
-def _measure_faults(measures: list[MeasureSpec | None], known: _Known) -> list[Fault]:
-    """Each aim has one table, and instruments that are known and speak to it."""
-    faults, aims = [], set()
-    for index, measure in enumerate(measures):
-        if measure is None:
-            continue
-        where = f"measures[{index}]"
-        if measure.aim in aims:
-            faults.append(Fault(f"{where}.aim", f"{measure.aim} has a table already"))
-        aims.add(measure.aim)
-        if not measure.instruments:
-            faults.append(Fault(f"{where}.instruments", "must name at least one instrument"))
-        for key in measure.instruments:
-            if key not in known.instruments:
-                faults.append(Fault(f"{where}.instruments", f"{key} {_unknown(key, known.instruments)}"))
-            elif known.instruments[key] != measure.aim:
-                faults.append(Fault(f"{where}.instruments", f"{key} has another aim in its own file"))
-    return faults
-
-
-def _unmeasured_faults(phases: list[PhaseSpec], measures: list[MeasureSpec]) -> list[Fault]:
-    """A baseline or an end value of symptoms is required only where there is a scale for it."""
-    asked = sorted({name for phase in phases for name in phase.requires} & {"baseline", "end_measures"})
-    if not asked or any(measure.aim == "symptoms" for measure in measures):
-        return []
-    return [Fault("measures", f"must have the aim symptoms: phases require {' and '.join(asked)}")]

@@ -14,7 +14,7 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipt_workflow import protocol_files
+from ipt_workflow import protocol_checks, protocol_files
 from ipt_workflow.errors import ProtocolInvalid
 from ipt_workflow.protocol_files import check_unchanged, load_catalogue, read_definition
 from ipt_workflow.triggers import RESERVED_STATES
@@ -518,7 +518,7 @@ def test_an_error_lists_each_fault_on_its_line(folders):
 
 
 DOCUMENTS = {"ipt.toml": IPT, "phq9.toml": PHQ9}
-PLACES = [(name, where) for name in DOCUMENTS for where, _ in protocol_files._walk(DOCUMENTS[name]) if where]
+PLACES = [(name, where) for name in DOCUMENTS for where, _ in protocol_checks.walk(DOCUMENTS[name]) if where]
 VALUES = [REMOVED, 0, -1, "x", True, 1.5, [], {}, [{}], {"x": 1}]
 
 
