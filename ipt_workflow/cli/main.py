@@ -10,7 +10,8 @@ from ipt_workflow.api.app import Application
 from ipt_workflow.cli import audit, course, database, protocol, token
 from ipt_workflow.cli.course import import_file
 from ipt_workflow.cli.database import demo
-from ipt_workflow.cli.output import err, settings_or_exit
+from ipt_workflow.cli.output import run, settings_or_exit
+from ipt_workflow.shell import Shell
 
 app = typer.Typer(
     name="ipt-workflow",
@@ -35,9 +36,9 @@ def serve(
 ) -> None:
     """Serve the HTTP API."""
     settings = settings_or_exit()
-    application = Application(settings)
+    run(_opens)
     config = uvicorn.Config(
-        application,
+        Application(settings),
         host=host or settings.host,
         port=settings.port if port is None else port,
         log_config=None,
@@ -47,13 +48,11 @@ def serve(
         date_header=True,
         timeout_graceful_shutdown=10,
     )
-    server = uvicorn.Server(config)
-    server.run()
-    if not server.started:
-        err.print(
-            "The service did not start; the log above says why. A missing or old database: ipt-workflow db upgrade.", markup=False
-        )
-        raise typer.Exit(1)
+    uvicorn.Server(config).run()
+
+
+async def _opens(shell: Shell) -> None:
+    """That the service opens at all is told before the server starts, in words."""
 
 
 def main() -> None:

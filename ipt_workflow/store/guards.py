@@ -14,20 +14,31 @@ KEYS = {
     "audit_subject": ("organisation", "event_id", "course_id"),
     "entry_data": ("organisation", "course_id", "seq"),
 }
+ALSO_UNIQUE = {"entry": ("organisation", "id")}
 
 
 def sqlite() -> Iterator[tuple[str, str]]:
-    """Names and statements. BEFORE INSERT too, since INSERT OR REPLACE removes a row without firing BEFORE DELETE."""
+    """Names and statements. BEFORE INSERT too, since INSERT OR REPLACE removes a row without firing BEFORE DELETE.
+
+    It removes whatever has the same value under any unique index, or the same hidden rowid; so may UPDATE OR REPLACE of the rowid.
+    """
     for table in APPEND_ONLY:
         yield _sqlite(table, "UPDATE", "1", f"{table} is append-only")
     for table in (*APPEND_ONLY, "entry_data"):
-        same_key = " AND ".join(f"{column} = NEW.{column}" for column in KEYS[table])
         yield _sqlite(table, "DELETE", "1", f"{table} is append-only")
-        yield _sqlite(table, "INSERT", f"EXISTS (SELECT 1 FROM {table} WHERE {same_key})", f"{table} has this row already")
-    keeps_key = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in KEYS["entry_data"])
+        yield _sqlite(table, "INSERT", " OR ".join(_present(table)), f"{table} has this row already")
+    keeps_key = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in (*KEYS["entry_data"], "rowid"))
     yield _sqlite(
         "entry_data", "UPDATE", f"NEW.salt IS NOT NULL OR NEW.sealed IS NOT NULL OR {keeps_key}", "entry_data can only be erased"
     )
+
+
+def _present(table: str) -> Iterator[str]:
+    """Conditions that a new row would take the place of one that is there, one for each way."""
+    for key in (KEYS[table], ALSO_UNIQUE.get(table), ("rowid",)):
+        if key:
+            same = " AND ".join(f"{column} = NEW.{column}" for column in key)
+            yield f"EXISTS (SELECT 1 FROM {table} WHERE {same})"
 
 
 def _sqlite(table: str, verb: str, when: str, message: str) -> tuple[str, str]:

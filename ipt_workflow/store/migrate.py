@@ -39,15 +39,15 @@ def current(connection: sa.Connection) -> str | None:
 
 
 def missing_guards(connection: sa.Connection) -> list[str]:
-    """Guard triggers that should stand in the database and do not."""
-    dialect = connection.dialect.name
-    query = (
-        "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-        if dialect == "sqlite"
-        else "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal UNION SELECT proname FROM pg_proc WHERE proname LIKE 'guard_%'"
-    )
-    present = set(connection.exec_driver_sql(query).scalars())
-    return [name for name, _ in guards.statements(dialect) if name not in present]
+    """Guard triggers that should stand in the database and do not, or (on SQLite, which keeps the statement) do not as they should."""
+    expected = list(guards.statements(connection.dialect.name))
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+        present = {(name, sql) for name, sql in found}
+        return [name for name, statement in expected if (name, statement) not in present]
+    query = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal UNION SELECT proname FROM pg_proc WHERE proname LIKE 'guard_%'"
+    names = set(connection.exec_driver_sql(query).scalars())
+    return [name for name, _ in expected if name not in names]
 
 
 def differences(connection: sa.Connection) -> list[str]:

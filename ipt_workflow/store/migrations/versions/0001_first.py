@@ -14,14 +14,14 @@ SQLITE_GUARDS = (
     "CREATE TRIGGER guard_audit_event_update BEFORE UPDATE ON audit_event WHEN 1 BEGIN SELECT RAISE(ABORT, 'audit_event is append-only'); END",
     "CREATE TRIGGER guard_audit_subject_update BEFORE UPDATE ON audit_subject WHEN 1 BEGIN SELECT RAISE(ABORT, 'audit_subject is append-only'); END",
     "CREATE TRIGGER guard_entry_delete BEFORE DELETE ON entry WHEN 1 BEGIN SELECT RAISE(ABORT, 'entry is append-only'); END",
-    "CREATE TRIGGER guard_entry_insert BEFORE INSERT ON entry WHEN EXISTS (SELECT 1 FROM entry WHERE organisation = NEW.organisation AND course_id = NEW.course_id AND seq = NEW.seq) BEGIN SELECT RAISE(ABORT, 'entry has this row already'); END",
+    "CREATE TRIGGER guard_entry_insert BEFORE INSERT ON entry WHEN EXISTS (SELECT 1 FROM entry WHERE organisation = NEW.organisation AND course_id = NEW.course_id AND seq = NEW.seq) OR EXISTS (SELECT 1 FROM entry WHERE organisation = NEW.organisation AND id = NEW.id) OR EXISTS (SELECT 1 FROM entry WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'entry has this row already'); END",
     "CREATE TRIGGER guard_audit_event_delete BEFORE DELETE ON audit_event WHEN 1 BEGIN SELECT RAISE(ABORT, 'audit_event is append-only'); END",
-    "CREATE TRIGGER guard_audit_event_insert BEFORE INSERT ON audit_event WHEN EXISTS (SELECT 1 FROM audit_event WHERE organisation = NEW.organisation AND id = NEW.id) BEGIN SELECT RAISE(ABORT, 'audit_event has this row already'); END",
+    "CREATE TRIGGER guard_audit_event_insert BEFORE INSERT ON audit_event WHEN EXISTS (SELECT 1 FROM audit_event WHERE organisation = NEW.organisation AND id = NEW.id) OR EXISTS (SELECT 1 FROM audit_event WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'audit_event has this row already'); END",
     "CREATE TRIGGER guard_audit_subject_delete BEFORE DELETE ON audit_subject WHEN 1 BEGIN SELECT RAISE(ABORT, 'audit_subject is append-only'); END",
-    "CREATE TRIGGER guard_audit_subject_insert BEFORE INSERT ON audit_subject WHEN EXISTS (SELECT 1 FROM audit_subject WHERE organisation = NEW.organisation AND event_id = NEW.event_id AND course_id = NEW.course_id) BEGIN SELECT RAISE(ABORT, 'audit_subject has this row already'); END",
+    "CREATE TRIGGER guard_audit_subject_insert BEFORE INSERT ON audit_subject WHEN EXISTS (SELECT 1 FROM audit_subject WHERE organisation = NEW.organisation AND event_id = NEW.event_id AND course_id = NEW.course_id) OR EXISTS (SELECT 1 FROM audit_subject WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'audit_subject has this row already'); END",
     "CREATE TRIGGER guard_entry_data_delete BEFORE DELETE ON entry_data WHEN 1 BEGIN SELECT RAISE(ABORT, 'entry_data is append-only'); END",
-    "CREATE TRIGGER guard_entry_data_insert BEFORE INSERT ON entry_data WHEN EXISTS (SELECT 1 FROM entry_data WHERE organisation = NEW.organisation AND course_id = NEW.course_id AND seq = NEW.seq) BEGIN SELECT RAISE(ABORT, 'entry_data has this row already'); END",
-    "CREATE TRIGGER guard_entry_data_update BEFORE UPDATE ON entry_data WHEN NEW.salt IS NOT NULL OR NEW.sealed IS NOT NULL OR NEW.organisation IS NOT OLD.organisation OR NEW.course_id IS NOT OLD.course_id OR NEW.seq IS NOT OLD.seq BEGIN SELECT RAISE(ABORT, 'entry_data can only be erased'); END",
+    "CREATE TRIGGER guard_entry_data_insert BEFORE INSERT ON entry_data WHEN EXISTS (SELECT 1 FROM entry_data WHERE organisation = NEW.organisation AND course_id = NEW.course_id AND seq = NEW.seq) OR EXISTS (SELECT 1 FROM entry_data WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'entry_data has this row already'); END",
+    "CREATE TRIGGER guard_entry_data_update BEFORE UPDATE ON entry_data WHEN NEW.salt IS NOT NULL OR NEW.sealed IS NOT NULL OR NEW.organisation IS NOT OLD.organisation OR NEW.course_id IS NOT OLD.course_id OR NEW.seq IS NOT OLD.seq OR NEW.rowid IS NOT OLD.rowid BEGIN SELECT RAISE(ABORT, 'entry_data can only be erased'); END",
 )
 
 POSTGRESQL_GUARDS = (
