@@ -26,9 +26,9 @@ from ipt_workflow.fact import Fact
 from ipt_workflow.folding import fold
 from ipt_workflow.placement import Draft, Verdict
 from ipt_workflow.protocol import Protocol
-from ipt_workflow.refusal import Refusal
+from ipt_workflow.refusal import Break, Refusal
 from ipt_workflow.rules import ARTEFACTS, REGISTRY, Bound, Case, Context, bound_to
-from ipt_workflow.triggers import NEW, Command
+from ipt_workflow.triggers import NEW, Command, Override
 
 logging.getLogger("transitions").setLevel(logging.WARNING)
 
@@ -75,6 +75,21 @@ class Token:
 
     def __init__(self, state: str) -> None:
         self.state = state
+
+
+class Hearing:
+    """What the rules say to one trigger: the refusals that stand, and the soft rules that its override passes over."""
+
+    def __init__(self, override: Override | None) -> None:
+        self._named = override.rules if override else ()
+        self.standing: list[Refusal] = []
+        self.overridden: list[str] = []
+
+    def hear(self, refusal: Refusal) -> None:
+        if refusal.severity == "soft" and refusal.rule in self._named:
+            self.overridden.append(refusal.rule)
+        else:
+            self.standing.append(refusal)
 
 
 class CourseMachine:
@@ -131,18 +146,21 @@ class CourseMachine:
             raise CommandInvalid(faults)
         return tuple(prepared)
 
-    def judge(
-        self, course: Course | None, name: str, data: dict[str, Any], at: dt.datetime, context: Context, **more: Any
-    ) -> Verdict:
-        """Every rule bound to a trigger, put to the course: where it would lead, and what stands against it."""
+    def judge(self, course: Course | None, prepared: Prepared, data: dict[str, Any], context: Context) -> Verdict:
+        """Every rule bound to a trigger, put to the course: where it leads, and what stands against it."""
         token = Token(course.state if course else NEW)
-        judged: list[Refusal] = []
-        case = Case(protocol=self.protocol, course=course, trigger=name, data=data, at=at, context=context, **more)  # type: ignore[arg-type]
+        hearing = Hearing(prepared.override)
+        case = Case(protocol=self.protocol, course=course, trigger=prepared.name, data=data, at=prepared.at, context=context)  # type: ignore[arg-type]
         try:
-            self._machine.events[name].trigger(token, case=case, judged=judged)
+            self._machine.events[prepared.name].trigger(token, case=case, hearing=hearing)
         except MachineError:
-            judged.append(_required(_ask(REGISTRY["state_allows"], case)))
-        return Verdict(to=token.state, refusals=tuple(judged))
+            hearing.standing.append(_required(_ask(REGISTRY["state_allows"], case)))
+        return Verdict(token.state, tuple(hearing.standing), tuple(hearing.overridden))
+
+    def broken(self, course: Course, name: str, at: dt.datetime, context: Context, breaks: tuple[Break, ...]) -> Refusal:
+        """The refusal of what would leave later entries unlawful."""
+        case = Case(protocol=self.protocol, course=course, trigger=name, data={}, at=at, context=context, breaks=breaks)
+        return _required(_ask(REGISTRY["later_entries_hold"], case))
 
     def structural(self, course: Course, fact: Fact, context: Context) -> tuple[Refusal, ...]:
         """The structural rules that an accepted fact would fail here, less those it overrode when it was accepted."""
@@ -277,11 +295,13 @@ class CourseMachine:
     def _lawful(self, event: EventData) -> bool:
         """The one condition: asks every rule bound to the trigger and keeps the refusals."""
         case: Case = event.kwargs["case"]
-        judged: list[Refusal] = event.kwargs["judged"]
+        hearing: Hearing = event.kwargs["hearing"]
         attested = case.course.attested if case.course else ()
-        asked = (bound for bound in self.bound[case.trigger] if ARTEFACT_OF.get(bound.rule.name) not in attested)
-        judged.extend(refusal for bound in asked if (refusal := _evaluate(bound, case)))
-        return not judged
+        for bound in self.bound[case.trigger]:
+            refusal = None if ARTEFACT_OF.get(bound.rule.name) in attested else _evaluate(bound, case)
+            if refusal:
+                hearing.hear(refusal)
+        return not hearing.standing
 
     def _append(self, course: Course | None, prepared: tuple[Prepared, ...], context: Context) -> Accepted | Refused:
         """The usual case: everything happens after all that is known."""
@@ -289,12 +309,13 @@ class CourseMachine:
         now = course
         for each in prepared:
             data = deriving.derive(self.protocol, now, each, context)
-            verdict = self.judge(now, each.name, data, each.at, context)
-            standing, overridden = placement.weigh(each, verdict.refusals)
-            if standing:
-                return refused(course, each.name, standing)
-            draft = placement.draft(each, now, data, context, seq=now.version + 1 if now else 1, overridden=overridden)
+            verdict = self.judge(now, each, data, context)
+            if verdict.refusals:
+                return refused(course, each.name, verdict.refusals)
+            seq = now.version + 1 if now else 1
+            draft = placement.draft(each, now, data, context, seq=seq, overridden=verdict.overridden)
             now = placement.advance(now, draft, self.protocol.digest, context.course_id or "")
+            assert now.state == verdict.to, f"the fold and transitions disagree about {each.name}"
             drafts.append(msgspec.structs.replace(draft, to=now.state))
         assert now is not None
         return Accepted(course=now, drafts=tuple(drafts))
@@ -338,7 +359,7 @@ def _ask(rule: Any, case: Case) -> Refusal | None:
 
 
 def _required(refusal: Refusal | None) -> Refusal:
-    assert refusal is not None, "transitions and the trigger table disagree about a state"
+    assert refusal is not None, "a rule that must stand does not: transitions and the trigger table disagree"
     return refusal
 
 

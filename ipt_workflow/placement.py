@@ -48,8 +48,11 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
+    """Where a trigger leads; the refusals that hold; and the soft rules that the command passed over."""
+
     to: str
     refusals: tuple[Refusal, ...]
+    overridden: tuple[str, ...]
 
 
 class Stands(msgspec.Struct, frozen=True):
@@ -64,9 +67,9 @@ class Judge(Protocol):
 
     protocol: protocols.Protocol
 
-    def judge(
-        self, course: Course | None, name: str, data: dict[str, Any], at: dt.datetime, context: Context, **more: Any
-    ) -> Verdict: ...
+    def judge(self, course: Course | None, prepared: Prepared, data: dict[str, Any], context: Context) -> Verdict: ...
+
+    def broken(self, course: Course, name: str, at: dt.datetime, context: Context, breaks: tuple[Break, ...]) -> Refusal: ...
 
     def structural(self, course: Course, fact: Fact, context: Context) -> tuple[Refusal, ...]: ...
 
@@ -93,13 +96,6 @@ def is_late(course: Course, prepared: Sequence[Prepared]) -> bool:
             return True
         reached = each.at
     return False
-
-
-def weigh(prepared: Prepared, refusals: tuple[Refusal, ...]) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
-    """The refusals that hold, and the soft rules that the command passes over."""
-    named = set(prepared.override.rules) if prepared.override else set()
-    overridden = tuple(refusal.rule for refusal in refusals if refusal.severity == "soft" and refusal.rule in named)
-    return tuple(refusal for refusal in refusals if refusal.rule not in overridden), overridden
 
 
 def draft(
@@ -161,9 +157,9 @@ def place(judge: Judge, course: Course, prepared: tuple[Prepared, ...], context:
 def _amendment(judge: Judge, course: Course, prepared: Prepared, context: Context) -> Amendment | Stands:
     payload = prepared.payload
     assert isinstance(payload, Amend)
-    standing_refusals, _ = weigh(prepared, judge.judge(course, "amend", prepared.data, prepared.at, context).refusals)
-    if standing_refusals:
-        return Stands("amend", standing_refusals)
+    verdict = judge.judge(course, prepared, prepared.data, context)
+    if verdict.refusals:
+        return Stands("amend", verdict.refusals)
     root = amended_root(context.history, payload.supersedes)
     assert root is not None  # `entry_amendable` has found it
     said = standing(context.history).get(root.seq) or root
@@ -225,16 +221,14 @@ class _Walk:
         here: Course | None = None
         for seq, item in self._order():
             if isinstance(item, Placed):
-                here = step(here, self._existing(here, item, failing_before))
-                continue
-            if here is None:
-                opened = self.course.opened_at.isoformat()
-                raise CommandInvalid([Fault("occurred_at", f"lies before the course was opened ({opened})")])
-            judged = self._amended(here, item, seq) if isinstance(item, Amendment) else self._new(here, item, seq)
+                judged: Placed | Stands | None = self._existing(here, item, failing_before)
+            elif isinstance(item, Amendment):
+                judged = self._amended(here, item, seq, failing_before)
+            else:
+                judged = self._new(here, item, seq)
             if isinstance(judged, Stands):
                 return self._broken() if self.breaks else judged
-            if judged is not None:
-                here = step(here, judged)
+            here = step(here, judged) if judged else here
         if self.breaks and self.blockable:
             return self._broken()
         contradicts = tuple(sorted(each.seq for each in self.breaks))
@@ -258,9 +252,12 @@ class _Walk:
                 items.append((amendment.root.seq, amendment.at, amendment.said.data.get("session"), amendment))
                 self.drafts[seq] = draft(each, self.course, each.data, self.context, seq=seq)
         times = {seq: at for seq, at, _, _ in items}
-        return [
-            (seq, item) for seq, at, session, item in sorted(items, key=lambda item: position(item[0], item[1], item[2], times))
-        ]
+        items.sort(key=lambda item: position(item[0], item[1], item[2], times))
+        if items[0][0] != 1:
+            raise CommandInvalid(
+                [Fault("occurred_at", f"must not let anything happen before the course was opened ({times[1].isoformat()})")]
+            )
+        return [(seq, item) for seq, _, _, item in items]
 
     def _failing_before(self) -> set[tuple[int, str]]:
         """Which structural rules which entries failed in the old order: what was told then is not held against them now."""
@@ -292,18 +289,19 @@ class _Walk:
         self.breaks.append(Break(placed.fact.seq, placed.fact.trigger, newly))
         return msgspec.structs.replace(placed, contradicted=not self.blockable)
 
-    def _new(self, here: Course, prepared: Prepared, seq: int) -> Placed | Stands:
+    def _new(self, here: Course | None, prepared: Prepared, seq: int) -> Placed | Stands:
         data = deriving.derive(self.judge.protocol, here, prepared, self.context)
-        verdict = self.judge.judge(here, prepared.name, data, prepared.at, self.context)
-        refusals, overridden = weigh(prepared, verdict.refusals)
-        if refusals:
-            return Stands(prepared.name, refusals)
-        drafted = draft(prepared, here, data, self.context, seq=seq, overridden=overridden)
+        verdict = self.judge.judge(here, prepared, data, self.context)
+        if verdict.refusals:
+            return Stands(prepared.name, verdict.refusals)
+        drafted = draft(prepared, here, data, self.context, seq=seq, overridden=verdict.overridden)
         placed = Placed(root=seq, fact=fact_of(drafted, self.course.id, self.judge.protocol.digest))
         self.drafts[seq] = msgspec.structs.replace(drafted, to=step(here, placed).state)
         return placed
 
-    def _amended(self, here: Course, amendment: Amendment, root_seq: int) -> Placed | Stands | None:
+    def _amended(
+        self, here: Course | None, amendment: Amendment, root_seq: int, failing_before: set[tuple[int, str]]
+    ) -> Placed | Stands | None:
         """What an amended entry says now, judged at its place by the structural rules."""
         seq = next(seq for seq, each in self.drafts.items() if each.data.get("supersedes") == amendment.prepared.data["supersedes"])
         data: dict[str, Any] = {"supersedes": amendment.prepared.data["supersedes"]}
@@ -317,8 +315,7 @@ class _Walk:
             data["data"] = fact.data
             given = {**amendment.prepared.given, "data": amendment.told.given}
             self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], given=given)
-        failed_before = {refusal.rule for refusal in self._structural(here, amendment.said)}
-        newly = tuple(refusal for refusal in self._structural(here, fact) if refusal.rule not in failed_before)
+        newly = tuple(r for r in self._structural(here, fact) if (root_seq, r.rule) not in failing_before) if here else ()
         if newly:
             return Stands("amend", newly)
         data["occurred_at"] = amendment.at.isoformat()
@@ -328,9 +325,8 @@ class _Walk:
     def _broken(self) -> Stands:
         """The refusal for the first command that is not exempt, with everything that would break."""
         first = self.blockable[0]
-        verdict = self.judge.judge(self.course, "amend", {"supersedes": 0}, first.at, self.context, breaks=tuple(self.breaks))
-        held = tuple(refusal for refusal in verdict.refusals if refusal.rule == "later_entries_hold")
-        return Stands(first.name, held)
+        refusal = self.judge.broken(self.course, first.name, first.at, self.context, tuple(self.breaks))
+        return Stands(first.name, (refusal,))
 
 
 # What an entry keeps however it is amended: who gave a session, the number of a formulation, what opened the course.
