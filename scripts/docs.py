@@ -1,0 +1,500 @@
+"""Writes the generated parts of docs/*.md from the code: what stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+
+`python scripts/docs.py` rewrites them; `--check` writes nothing and exits 1 where something differs. The tests run the check.
+"""
+
+import datetime as dt
+import inspect
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typer
+from msgspec import inspect as shapes
+
+from ipt_workflow import attention, examples, logs, protocol_files, settings, triggers
+from ipt_workflow.access import policy
+from ipt_workflow.api import openapi
+from ipt_workflow.api.app import litestar_app
+from ipt_workflow.api.problems import PROBLEMS
+from ipt_workflow.cli import app as command_line
+from ipt_workflow.course import Course
+from ipt_workflow.machine import CourseMachine, Refused, decide, machine_for
+from ipt_workflow.metrics import Metrics
+from ipt_workflow.protocol import Protocol
+from ipt_workflow.rules import ARTEFACTS, PHASE_RULES, REGISTRY, Actor, Context, Rule
+from ipt_workflow.store import tables
+from ipt_workflow.triggers import Command
+
+DOCS = Path(__file__).parent.parent / "docs"
+MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+AUDIT_MEANS = {
+    "transition": "A trigger was accepted: one entry of a course's journal.",
+    "refusal": "A trigger was refused by rules (`rules` names them), or somebody tried what their role may not (`rules` is `role`).",
+    "read": "A course, a caseload, a history, options, a preview, proposals or this log were read; every course shown is named.",
+    "export": "The audit log was exported.",
+    "sign_in": "Kept for signing in at the pages; nothing writes it yet.",
+    "config": "A token was created or revoked.",
+    "proposal": "A command was proposed, or a proposal declined. A cosigned one is a transition.",
+}
+ROLE_MEANS = {
+    "therapist": "gives the therapy; sees and changes their own courses",
+    "supervisor": "sees the organisation's courses, agrees to exceptions, attests, reopens, corrects what others recorded",
+    "ehr": "a system, not a person: tells of referrals, sessions, measures and consents it knows of",
+    "admin": "manages tokens and may refer; sees no course",
+    "auditor": "reads everything, exports and verifies; never writes",
+}
+PART_WORDS = {
+    "new": "–",
+    "first": "first phase",
+    "later": "a later phase",
+    "phase": "any phase",
+    "last": "last phase",
+    "before_last_or_last": "last phase or the one before",
+    "previous": "the phase before",
+}
+SOURCE_WORDS = {
+    triggers.ANY: "any state",
+    triggers.OPEN: "referred, any phase, paused",
+    triggers.AFTER_START: "any state after `start`",
+    triggers.ENDED: "any ending",
+}
+TO_WORDS = {
+    None: "stays",
+    "first": "first phase",
+    "next": "that phase",
+    "remembered": "the state it left",
+    "adopted": "the phase named",
+}
+PATTERN_WORDS = {
+    r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}$": "code",
+    r"^[^\s\x00-\x1f](?:[^\x00-\x1f]*[^\s\x00-\x1f])?$": "person",
+    r"^[\x21-\x7e]+$": "reference of the EHR",
+    r"^[^\x00-\x1f\x7f]+$": "client reference",
+    r"^[A-Za-z0-9_+-]{1,16}$": "code, 16 characters at most",
+}
+
+
+def default_protocol() -> Protocol:
+    config = settings.default_config_dir()
+    return protocol_files.load_catalogue(config / "protocols", config / "instruments").get("ipt")
+
+
+IPT = default_protocol()
+MACHINE: CourseMachine = machine_for(IPT)
+
+
+def table(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
+    lines = [columns, tuple("---" for _ in columns), *rows]
+    return "".join("| " + " | ".join(_cell(cell) for cell in line) + " |\n" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    return ("" if value is None else str(value)).replace("|", "\\|").replace("\n", " ")
+
+
+def code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+# Triggers
+
+
+def trigger_table() -> str:
+    rows = []
+    for row in triggers.TABLE:
+        marks = [mark for mark, applies in (("reason", row.reason_required), ("never blocked", row.never_blocked)) if applies]
+        says = f"{row.does} {'*' + ', '.join(marks) + '*' if marks else ''}".strip()
+        rows.append(
+            (
+                f"`{row.name}`",
+                says,
+                _sources(row.sources),
+                TO_WORDS.get(row.to, f"`{row.to}`"),
+                ", ".join(row.roles),
+                code(row.rules),
+            )
+        )
+    return table(("trigger", "what it does", "from", "to", "who", "rules"), rows)
+
+
+def _sources(sources: tuple[str, ...]) -> str:
+    return SOURCE_WORDS.get(sources) or ", ".join(PART_WORDS.get(part, f"`{part}`") for part in sources)
+
+
+def trigger_data() -> str:
+    return "\n".join(_data_of(row) for row in triggers.TABLE)
+
+
+def _data_of(row: triggers.Trigger) -> str:
+    fields = list(_fields(shapes.type_info(row.payload)))
+    note = f"{' '.join(inspect.cleandoc(row.payload.__doc__ or '').split())}\n\n" if row.payload.__doc__ and fields else ""
+    if not fields:
+        return f"### `{row.name}`\n\nNo data.\n"
+    return f"### `{row.name}`\n\n{note}{table(('field', 'type', 'given', 'kept'), fields)}"
+
+
+def _fields(struct: Any, before: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Every field of a payload, those of tables inside it by their path."""
+    for field in struct.fields:
+        words, sealed, inner = _type(field.type)
+        path = before + field.encode_name + ("[]" if inner and _is_list(field.type) else "")
+        yield f"`{path}`", words, _given(field), sealed
+        if inner is not None:
+            yield from _fields(inner, path + ".")
+
+
+def _given(field: Any) -> str:
+    if field.required:
+        return "required"
+    if field.default in (None, (), msgspec.NODEFAULT):
+        return "optional"
+    return f"default `{msgspec.json.encode(field.default).decode()}`"
+
+
+def _is_list(info: Any) -> bool:
+    info = _bare(info)
+    return isinstance(info, shapes.VarTupleType)
+
+
+def _bare(info: Any) -> Any:
+    while isinstance(info, shapes.Metadata | shapes.UnionType):
+        if isinstance(info, shapes.Metadata):
+            info = info.type
+        else:
+            info = next(each for each in info.types if not isinstance(each, shapes.NoneType))
+    return info
+
+
+def _type(info: Any) -> tuple[str, str, Any]:
+    """A field's type in words, whether it is sealed, and the Struct inside it, if any."""
+    kept = "structural"
+    while isinstance(info, shapes.Metadata | shapes.UnionType):
+        if isinstance(info, shapes.Metadata):
+            extra = info.extra or {}
+            kept = "sealed" if extra.get("sealed") else "never with the entry" if extra.get("reference") else kept
+        info = _inside(info)
+    if isinstance(info, shapes.StructType):
+        return "table", kept, info
+    if isinstance(info, shapes.VarTupleType):
+        words, item_kept, inner = _type(info.item_type)
+        return f"list of {words}", item_kept if kept == "structural" else kept, inner
+    if isinstance(info, shapes.LiteralType):
+        return "one of " + code(map(str, info.values)), kept, None
+    return _plain(info), kept, None
+
+
+def _inside(info: Any) -> Any:
+    if isinstance(info, shapes.Metadata):
+        return info.type
+    return next(each for each in info.types if not isinstance(each, shapes.NoneType))
+
+
+def _plain(info: Any) -> str:
+    if isinstance(info, shapes.StrType):
+        return PATTERN_WORDS.get(info.pattern or "", f"text, {info.max_length} characters at most" if info.max_length else "text")
+    if isinstance(info, shapes.IntType):
+        bounds = f", {info.ge} to {info.le}" if info.ge is not None and info.le is not None else ""
+        return f"whole number{bounds}"
+    words = {
+        shapes.BoolType: "true or false",
+        shapes.DateType: "date",
+        shapes.DateTimeType: "time with an offset",
+        shapes.AnyType: "anything",
+    }
+    if isinstance(info, shapes.DictType):
+        return f"table of {_type(info.value_type)[0]} by {_type(info.key_type)[0]}"
+    return words[type(info)]
+
+
+# Rules
+
+
+def rule_table() -> str:
+    rows = []
+    for name in sorted(REGISTRY):
+        rule = REGISTRY[name]
+        rows.append((f"`{name}`", severity(rule), "yes" if rule.structural else "", rule.source, rule.says, _guards(name)))
+    return table(("rule", "hard or soft", "structural", "source", "what it demands", "over, in `ipt`"), rows)
+
+
+def severity(rule: Rule) -> str:
+    """In `ipt`: a rule may be soft of itself, by the protocol, or where its own text says so."""
+    bound = {each.severity for bounds in MACHINE.bound.values() for each in bounds if each.rule.name == rule.name}
+    if rule.soft:
+        return "soft"
+    if bound == {"soft"}:
+        return "soft in `ipt`"
+    return "hard; soft as told" if "soft" in rule.says else "hard"
+
+
+def _guards(name: str) -> str:
+    if name == "state_allows":
+        return "every trigger"
+    over = code(trigger for trigger, bound in MACHINE.bound.items() if any(each.rule.name == name for each in bound))
+    return f"{over}, and whatever is told late" if name == "later_entries_hold" else over or "what a protocol asks it of"
+
+
+def requirements() -> str:
+    """What leaving each phase of `ipt` must meet."""
+    rows = []
+    for phase in IPT.phases:
+        after = IPT.next_phase(phase.id)
+        name = f"begin_{after.id}" if after else "complete"
+        rows += [(f"`{name}`", f"`{each.rule.name}`", each.severity, each.rule.says) for each in MACHINE.bound[name]]
+    return table(("to", "rule", "", "what it demands"), rows)
+
+
+def phase_table() -> str:
+    rows = []
+    for phase in IPT.phases:
+        most = "what the contract leaves" if phase.sessions_max is None else phase.sessions_max
+        extended = f", once {phase.sessions_max_extended} with a supervisor" if phase.sessions_max_extended else ""
+        rows.append((f"`{phase.id}`", phase.sessions_min, f"{most}{extended}", code(phase.requires), code(phase.soft)))
+    return table(("phase", "sessions at least", "at most", "must have", "of these soft"), rows)
+
+
+def artefact_table() -> str:
+    return table(("artefact", "rules that look for it"), ((f"`{name}`", code(rules)) for name, rules in ARTEFACTS.items()))
+
+
+def phase_rule_table() -> str:
+    rows = ((f"`{name}`", code(sorted(REGISTRY[name].parameters)) or "none", REGISTRY[name].says) for name in PHASE_RULES)
+    return table(("rule", "parameters", "what it demands"), rows)
+
+
+def diagram() -> str:
+    return f"```mermaid\n{MACHINE.diagram().strip()}\n```\n"
+
+
+# A real refusal
+
+
+def refusal() -> str:
+    """`begin_middle` in a course that has all but the sick role and the problem area."""
+    now = dt.datetime(2026, 3, 2, 10, 0, tzinfo=dt.UTC)
+    therapist = Actor("therapist-1", "therapist")
+    course: Course | None = None
+    steps = ["refer", "record_consent", "start", "record_session", "sign_session", "record_evaluation", "record_history"]
+    steps += ["record_inventory", "record_timeline", "record_formulation", "accept_formulation", "agree_contract", "record_measure"]
+    for minutes, name in enumerate(steps):
+        context = Context(
+            now=now + dt.timedelta(minutes=minutes), actor=therapist, course_id="0197c8f2-…", client="…", therapist="therapist-1"
+        )
+        body = examples.example(IPT, course, name, context)
+        answer = decide(IPT, course, msgspec.convert(body, Command), context)
+        assert not isinstance(answer, Refused), (name, answer)
+        course = answer.course
+    override = triggers.Override(("baseline_of_every_aim",), "The forms come with the next session.")
+    answer = decide(IPT, course, Command("begin_middle", override=override), context)
+    assert isinstance(answer, Refused)
+    n = len(answer.refusals)
+    problem = {
+        "type": "/problems/transition-refused",
+        "title": PROBLEMS["transition-refused"].title,
+        "status": PROBLEMS["transition-refused"].status,
+        "detail": f"begin_middle: {n} rules are not met",
+        "instance": "/v1/courses/0197c8f2-…/transitions",
+        **msgspec.to_builtins(answer),
+    }
+    return f"```json\n{msgspec.json.format(msgspec.json.encode(problem), indent=2).decode()}\n```\n"
+
+
+# The shell
+
+
+def problem_table() -> str:
+    rows = [(f"`/problems/{slug}`", each.status, each.title, each.means) for slug, each in PROBLEMS.items()]
+    return table(("type", "status", "title", "means"), rows)
+
+
+def setting_table() -> str:
+    text = (settings.default_config_dir() / "service.toml").read_text(encoding="utf-8")
+    defaults = tomllib.loads(text)
+    rows = [
+        (
+            "`IPT_CONFIG_DIR`",
+            "the `config/` of the source tree or the wheel",
+            "a folder",
+            "Where the files under `config/` are. Environment only.",
+        )
+    ]
+    comments: list[str] = []
+    said, in_comment = "", False
+    for line in text.splitlines():
+        if line.startswith("#"):
+            comments = [*comments, line.lstrip("# ")] if in_comment else [line.lstrip("# ")]
+            in_comment = True
+            said = " ".join(comments)
+            continue
+        in_comment = False
+        name = line.partition("=")[0].strip()
+        if name in defaults:
+            rows.append((f"`IPT_{name.upper()}`", f"`{msgspec.json.encode(defaults[name]).decode()}`", _bounds(name), said))
+    return table(("setting", "default", "values", "what it is"), rows)
+
+
+def _bounds(name: str) -> str:
+    told = settings.Settings.model_json_schema()["properties"][name]
+    if "enum" in told:
+        return ", ".join(told["enum"])
+    if "minimum" in told:
+        return f"{told['minimum']} to {told['maximum']}"
+    return {"boolean": "true or false", "string": "text"}.get(told["type"], told["type"])
+
+
+def question_table() -> str:
+    roles = list(ROLE_MEANS)
+    rows = [(question, *("yes" if role in allowed else "" for role in roles)) for question, allowed in policy.QUESTIONS.items()]
+    return table(("may …", *roles), rows)
+
+
+def role_table() -> str:
+    rows = []
+    for role, means in ROLE_MEANS.items():
+        may = [row.name for row in triggers.TABLE if role in row.roles]
+        rows.append((f"`{role}`", means, code(may) or "nothing"))
+    return table(("role", "who that is", "may fire"), rows)
+
+
+def attention_table() -> str:
+    return table(("kind", "when"), ((f"`{kind}`", means) for kind, means in attention.KINDS.items()))
+
+
+def audit_table() -> str:
+    return table(("kind", "what it records"), ((f"`{kind}`", AUDIT_MEANS[kind]) for kind in ("transition", *tables.AUDIT_KINDS)))
+
+
+def command_list() -> str:
+    return "\n".join(_command(path, each) for path, each in commands(typer.main.get_command(command_line), ("ipt-workflow",)))
+
+
+def commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Every command with its full name."""
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield " ".join(path), command
+        return
+    for name, child in sorted(children.items()):
+        yield from commands(child, (*path, name))
+
+
+def _command(path: str, command: Any) -> str:
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    usage = " ".join([path, *(each.name.upper() for each in arguments)])
+    rows = [(f"`{', '.join(each.opts)}`", each.help or "") for each in command.params if each.param_type_name == "option"]
+    rows = [row for row in rows if row[0] != "`--help`"]
+    helps = [f"- `{each.name.upper()}`: {each.help}" for each in arguments if getattr(each, "help", None)]
+    parts = [f"### `{usage}`", " ".join((command.help or "").split())]
+    parts += ["\n".join(helps)] if helps else []
+    parts += [table(("option", ""), rows).rstrip()] if rows else []
+    return "\n\n".join(parts) + "\n"
+
+
+def route_table() -> str:
+    paths = openapi.document(litestar_app(settings.load({})))["paths"]
+    rows = [
+        (f"`{method.upper()} {path}`", operation["summary"], " ".join(operation.get("description", "").split()))
+        for path, item in paths.items()
+        for method, operation in item.items()
+    ]
+    return table(("route", "does", ""), rows)
+
+
+def instrument_table() -> str:
+    rows = []
+    for key, each in sorted(IPT.instruments.items()):
+        bands = ", ".join(f"{band.label} {band.min}–{band.max}" for band in each.bands) or "none"
+        risk = f"item {each.risk_item} from {each.risk_threshold}" if each.risk_item else "none"
+        confidence = sorted({row.confidence for row in each.evidence})
+        rows.append(
+            (f"`{key}`", each.title, each.aim.replace("_", " "), f"{each.items} × {each.item_min}–{each.item_max}; {each.total_min}–{each.total_max}",
+             each.direction.replace("_", " "), bands, each.reliable_change or "not defined", risk, ", ".join(confidence), each.licence)
+        )  # fmt: skip
+    columns = (
+        "key",
+        "scale",
+        "aim",
+        "answers; total",
+        "direction",
+        "bands",
+        "reliable change",
+        "risk item",
+        "confidence of its numbers",
+        "licence",
+    )
+    return table(columns, rows)
+
+
+def evidence_table() -> str:
+    return table(("key", "source", "confidence"), ((f"`{row.key}`", row.source, f"`{row.confidence}`") for row in IPT.evidence))
+
+
+def metric_table() -> str:
+    rows = [(f"`{metric.name}`", metric.type, metric.documentation) for metric in Metrics().registry.collect()]
+    return table(("metric", "type", "what it counts"), rows)
+
+
+def log_keys() -> str:
+    return code(sorted(logs.ALLOWED)) + "\n"
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "triggers": trigger_table,
+    "trigger-data": trigger_data,
+    "rules": rule_table,
+    "requirements": requirements,
+    "phases": phase_table,
+    "artefacts": artefact_table,
+    "phase-rules": phase_rule_table,
+    "diagram": diagram,
+    "refusal": refusal,
+    "problems": problem_table,
+    "settings": setting_table,
+    "questions": question_table,
+    "roles": role_table,
+    "attention": attention_table,
+    "audit-kinds": audit_table,
+    "commands": command_list,
+    "routes": route_table,
+    "instruments": instrument_table,
+    "evidence": evidence_table,
+    "metrics": metric_table,
+    "log-keys": log_keys,
+}
+
+
+def rewritten(text: str) -> str:
+    """A document with its generated parts as the code has them now. Raises KeyError for a part nobody generates."""
+    return MARKED.sub(lambda found: f"{found[1]}\n{GENERATED[found['name']]()}\n{found[3]}", text)
+
+
+def stale() -> list[Path]:
+    """Documents whose generated parts are not what the code says."""
+    return [path for path in pages() if rewritten(path.read_text(encoding="utf-8")) != path.read_text(encoding="utf-8")]
+
+
+def pages() -> list[Path]:
+    return sorted(DOCS.glob("*.md"))
+
+
+def names_used() -> list[str]:
+    return [found["name"] for path in pages() for found in MARKED.finditer(path.read_text(encoding="utf-8"))]
+
+
+def main(arguments: list[str]) -> int:
+    old = stale()
+    for path in old:
+        if "--check" not in arguments:
+            path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
+        print(f"{path.name} {'is not what the code says: run python scripts/docs.py' if '--check' in arguments else 'written'}")
+    return 1 if old and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,285 @@
+"""Many writers at once on one SQLite file, in one process and in several: one wins, the others are told, nothing is lost or doubled."""
+
+import asyncio
+import collections
+import json
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+import sqlalchemy as sa
+import walked
+
+from ipt_workflow import verifying
+from ipt_workflow.errors import KeyInFlight, StaleVersion, TransitionRefused
+from ipt_workflow.service import Key, Service, Write
+from ipt_workflow.store import queries
+from ipt_workflow.triggers import Command
+
+NOTE = Command("note", {"text": "She called."})
+PROCESSES = 4
+WORKER = textwrap.dedent(
+    """
+    import asyncio, json, pathlib, sys, time
+    import walked
+    from ipt_workflow.errors import IptError, StaleVersion
+    from ipt_workflow.service import Key, Service, Write
+    from ipt_workflow.clock import SystemClock
+    from ipt_workflow.triggers import Command
+
+    async def notes(shell, course, rounds):
+        '''Writes on every version it sees, `rounds` times, and says which versions it won and lost.'''
+        won, lost, service = [], [], Service(shell)
+        for _ in range(rounds):
+            version = (await shell.visible(walked.THERAPIST, course)).course.version
+            write = Write(decode=lambda: (Command("note", {"text": "She called."}),), version=version)
+            try:
+                await service.fire(walked.THERAPIST, course, write)
+                won.append(version)
+            except StaleVersion:
+                lost.append(version)
+        return {"won": won, "lost": lost}
+
+    async def opening(shell, ref, key):
+        kept = Key(key, "body") if key else None
+        try:
+            done = await Service(shell).open_course(walked.THERAPIST, lambda: walked.opening(ref), kept)
+        except IptError as error:
+            return {"error": type(error).__name__}
+        return {"course": done.course.id, "replayed": done.replayed}
+
+    async def once(shell, course, key):
+        write = Write(decode=lambda: (Command("note", {"text": "Once."}),), version_required=False, key=Key(key, "body"))
+        done = await Service(shell).fire(walked.THERAPIST, course, write)
+        return {"seq": done.entries[-1].seq, "replayed": done.replayed}
+
+    async def main(path, go, work, *args):
+        async with walked.opened(walked.at(pathlib.Path(path)), SystemClock()) as shell:
+            print("ready", flush=True)
+            sys.stdin.readline()
+            print(json.dumps(await {"notes": notes, "opening": opening, "once": once}[work](shell, *json.loads(go))))
+
+    asyncio.run(main(*sys.argv[1:]))
+    """
+)
+
+
+@pytest.fixture(scope="module")
+def walked_course(tmp_path_factory):
+    async def fill(shell):
+        await walked.open_course(shell)
+
+    return walked.database(tmp_path_factory.mktemp("concurrency"), fill)
+
+
+@pytest.fixture
+def settings(walked_course, tmp_path):
+    return walked.copy(walked_course, tmp_path)
+
+
+def course_of(settings) -> str:
+    return walked.with_shell(settings, lambda shell: shell.database.read(queries.course_ids, "default", "", 2))[0]
+
+
+def in_processes(settings, work, *args, processes=PROCESSES) -> list[dict]:
+    """What a function of the worker answers in several processes, all started at one signal."""
+    command = [sys.executable, "-c", WORKER, walked.path_of(settings), json.dumps(args), work]
+    started = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=str(_tests()))
+        for _ in range(processes)
+    ]
+    for process in started:
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=60)[0] for process in started]
+    assert [process.returncode for process in started] == [0] * processes
+    return [json.loads(text) for text in answers]
+
+
+def _tests():
+    from pathlib import Path
+
+    return Path(walked.__file__).parent
+
+
+def seqs(settings) -> list[int]:
+    return [row[0] for row in select(settings, "SELECT seq FROM entry ORDER BY seq")]
+
+
+def select(settings, statement) -> list[tuple]:
+    engine = sa.create_engine(settings.database_url)
+    with engine.connect() as connection:
+        found = [tuple(row) for row in connection.exec_driver_sql(statement)]
+    engine.dispose()
+    return found
+
+
+def assert_whole(settings) -> None:
+    """Every chain verifies, and every entry has its sealed document and its outbox row, once."""
+    assert walked.with_shell(settings, verifying.verify).ok
+    places = select(settings, "SELECT course_id, seq FROM entry ORDER BY 1, 2")
+    assert select(settings, "SELECT course_id, seq FROM entry_data ORDER BY 1, 2") == places
+    assert select(settings, "SELECT course_id, seq FROM outbox ORDER BY 1, 2") == places
+
+
+def test_of_many_tasks_on_one_version_exactly_one_wins(settings):
+    course = course_of(settings)
+
+    async def race(shell):
+        service = Service(shell)
+        write = Write(decode=lambda: (NOTE,), version=1)
+        return await asyncio.gather(*(service.fire(walked.THERAPIST, course, write) for _ in range(20)), return_exceptions=True)
+
+    answers = walked.with_shell(settings, race)
+    lost = [each for each in answers if isinstance(each, Exception)]
+    assert len(lost) == 19
+    assert {type(each) for each in lost} == {StaleVersion}
+    assert {each.current for each in lost} == {2}
+    assert seqs(settings) == [1, 2]
+    assert_whole(settings)
+
+
+def test_tasks_that_name_no_version_are_placed_one_after_the_other(settings):
+    course = course_of(settings)
+
+    async def race(shell):
+        return await asyncio.gather(*(walked.fire(shell, course, NOTE) for _ in range(6)))
+
+    done = walked.with_shell(settings, race)
+    assert sorted(each.entries[-1].seq for each in done) == [2, 3, 4, 5, 6, 7]
+    assert_whole(settings)
+
+
+def test_threads_with_a_service_each_win_every_version_once(settings):
+    course = course_of(settings)
+    won: list[int] = []
+
+    def work() -> None:
+        async def notes(shell):
+            for _ in range(12):
+                version = (await shell.visible(walked.THERAPIST, course)).course.version
+                try:
+                    await Service(shell).fire(walked.THERAPIST, course, Write(decode=lambda: (NOTE,), version=version))
+                    won.append(version)
+                except StaleVersion:
+                    pass
+
+        walked.with_shell(settings, notes)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won) == list(range(1, len(won) + 1))
+    assert seqs(settings) == list(range(1, len(won) + 2))
+    assert_whole(settings)
+
+
+def test_several_processes_win_every_version_once_and_are_told_when_they_lose(settings):
+    course = course_of(settings)
+    answers = in_processes(settings, "notes", course, 15)
+    won = collections.Counter(version for each in answers for version in each["won"])
+    lost = [version for each in answers for version in each["lost"]]
+    assert sum(won.values()) + len(lost) == PROCESSES * 15
+    assert sorted(won) == list(range(1, len(won) + 1))
+    assert set(won.values()) == {1}
+    assert set(lost) <= set(won)
+    assert seqs(settings) == list(range(1, len(won) + 2))
+    assert_whole(settings)
+
+
+def test_several_processes_that_open_a_course_of_one_client_make_one(settings):
+    answers = in_processes(settings, "opening", "EHR-2", None)
+    assert collections.Counter(each.get("error") for each in answers) == {None: 1, "TransitionRefused": PROCESSES - 1}
+    assert select(settings, "SELECT count(*) FROM client WHERE ref = 'EHR-2'") == [(1,)]
+    assert select(settings, "SELECT count(*) FROM course") == [(2,)]
+    assert_whole(settings)
+
+
+def test_of_many_tasks_that_open_a_course_of_one_client_exactly_one_does(settings):
+    async def race(shell):
+        service = Service(shell)
+        openings = (service.open_course(walked.THERAPIST, lambda: walked.opening("EHR-2")) for _ in range(12))
+        return await asyncio.gather(*openings, return_exceptions=True)
+
+    answers = walked.with_shell(settings, race)
+    lost = [each for each in answers if isinstance(each, Exception)]
+    assert len(lost) == 11
+    assert {type(each) for each in lost} == {TransitionRefused}
+    assert {refusal.rule for each in lost for refusal in each.refusals} == {"one_active_course"}
+    assert select(settings, "SELECT count(*) FROM course") == [(2,)]
+    assert_whole(settings)
+
+
+def test_one_key_from_several_processes_has_one_effect_and_all_get_its_answer(settings):
+    course = course_of(settings)
+    answers = in_processes(settings, "once", course, "key")
+    assert {each["seq"] for each in answers} == {2}
+    assert [each["replayed"] for each in answers].count(False) == 1
+    assert seqs(settings) == [1, 2]
+    assert_whole(settings)
+
+
+def test_one_key_from_several_processes_opens_one_course(settings):
+    answers = in_processes(settings, "opening", "EHR-3", "key")
+    assert len({each["course"] for each in answers if "course" in each}) == 1
+    assert sum(not each.get("replayed", True) for each in answers) == 1
+    assert select(settings, "SELECT count(*) FROM course") == [(2,)]
+    assert_whole(settings)
+
+
+def test_a_key_whose_request_is_still_running_is_told_so(settings):
+    course = course_of(settings)
+
+    async def race(shell):
+        service = Service(shell)
+        write = Write(decode=lambda: (NOTE,), version_required=False, key=Key("key", "body"))
+        first = await asyncio.gather(*(service.fire(walked.THERAPIST, course, write) for _ in range(5)), return_exceptions=True)
+        return first, await service.fire(walked.THERAPIST, course, write)
+
+    first, later = walked.with_shell(settings, race)
+    assert {type(each) for each in first if isinstance(each, Exception)} <= {KeyInFlight}
+    assert later.replayed
+    assert {each.entries[-1].seq for each in (*first, later) if not isinstance(each, Exception)} == {2}
+    assert seqs(settings) == [1, 2]
+
+
+def test_writers_to_different_courses_do_not_disturb_each_other(settings):
+    async def race(shell):
+        courses = await asyncio.gather(*(walked.open_course(shell, f"EHR-{number}") for number in range(10, 18)))
+        await asyncio.gather(*(walked.fire(shell, course, NOTE, version=1) for course in courses))
+        return courses
+
+    courses = walked.with_shell(settings, race)
+    assert dict(select(settings, "SELECT id, version FROM course WHERE version = 2")) == dict.fromkeys(courses, 2)
+    assert_whole(settings)
+
+
+def test_readers_see_whole_units_while_others_write(settings):
+    course = course_of(settings)
+
+    async def race(shell):
+        stop = asyncio.Event()
+
+        async def read():
+            seen = 0
+            while not stop.is_set():
+                checked = await shell.database.read(verifying.check_course, "default", course)
+                assert checked.fault is None, checked
+                assert checked.entries >= seen
+                seen = checked.entries
+            return seen
+
+        readers = [asyncio.create_task(read()) for _ in range(3)]
+        for _ in range(15):
+            await walked.fire(shell, course, NOTE)
+        stop.set()
+        return await asyncio.gather(*readers)
+
+    assert max(walked.with_shell(settings, race)) >= 2
+    assert_whole(settings)
