@@ -71,7 +71,7 @@ class Accounts:
             "expires_at": now + dt.timedelta(days=new.days or self.shell.settings.token_days),
         }
         await self.shell.database.write(queries.insert, tables.token, row)
-        await self.shell.record(principal, "config", "token created")
+        await self.shell.record(principal, "config", f"token {minted.id} created")
         return CreatedToken(
             id=minted.id,
             token=minted.text,
@@ -91,4 +91,4 @@ class Accounts:
         now = self.shell.clock.now()
         if not await self.shell.database.write(queries.revoke_token, self.shell.organisation, token_id, now):
             raise NotFound("There is no such token, or it has been revoked before.")
-        await self.shell.record(principal, "config", "token revoked")
+        await self.shell.record(principal, "config", f"token {token_id} revoked")

@@ -120,7 +120,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All readings of one instrument, kept as first, first valid, and last; `in_last_phase` is the last taken in the last phase."""
+    """All readings of one instrument: how many, and of those with a total the first and the last."""
 
     count: int = 0
     baseline: Reading | None = None

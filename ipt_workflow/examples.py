@@ -13,7 +13,7 @@ from ipt_workflow.course import Course
 from ipt_workflow.folding import superseded_by
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.rules import Actor, Case, Context, amending, first_phase
-from ipt_workflow.triggers import BEGIN_PREFIX, find
+from ipt_workflow.triggers import BEGIN_PREFIX, ENDINGS, find
 
 Example = Callable[[Protocol, Course, Context], dict[str, Any]]
 REASON = "Agreed in supervision."
@@ -220,7 +220,7 @@ def _amend(protocol: Protocol, _course: Course, context: Context) -> dict[str, A
     done = superseded_by(context.history)
     for fact in reversed(context.history):
         root = amending.amended_root(context.history, fact.seq)
-        if fact.seq in done or root is None or root.trigger in amending.ENDINGS | amending.NOT_AMENDABLE:
+        if fact.seq in done or root is None or root.trigger in ENDINGS | amending.NOT_AMENDABLE:
             continue
         if fact.seq not in done and _may_amend(protocol, fact.seq, context):
             at = fact.data.get("occurred_at") if fact.trigger == "amend" else None

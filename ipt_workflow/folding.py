@@ -12,6 +12,7 @@ import msgspec
 from ipt_workflow.applying import apply
 from ipt_workflow.course import Course
 from ipt_workflow.fact import Fact
+from ipt_workflow.triggers import ENDINGS
 
 replace = msgspec.structs.replace
 
@@ -84,11 +85,36 @@ def amend(original: Fact, current: Fact | None, amendment: Fact) -> Fact | None:
 def timeline(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> list[Placed]:
     """The facts that stand, in the order they occurred; up to `as_of` where that is given."""
     stands = standing(facts)
-    contradicted = {seq for fact in stands.values() if fact for seq in fact.contradicts}
     known = {seq: fact for seq, fact in stands.items() if fact is not None and (as_of is None or fact.occurred_at <= as_of)}
     times = {seq: fact.occurred_at for seq, fact in known.items()}
-    placed = [Placed(root=seq, fact=fact, contradicted=seq in contradicted) for seq, fact in known.items()]
-    return sorted(placed, key=lambda each: place(each.root, each.fact.occurred_at, each.fact.data.get("session"), times))
+    placed = [Placed(root=seq, fact=fact) for seq, fact in known.items()]
+    placed.sort(key=lambda each: place(each.root, each.fact.occurred_at, each.fact.data.get("session"), times))
+    undone = _taken_back(placed)
+    acting = [each for each in placed if each.root not in undone]
+    contradicted = {seq for each in acting for seq in each.fact.contradicts}
+    return [replace(each, contradicted=True) if each.root in contradicted else each for each in acting]
+
+
+def _taken_back(placed: Sequence[Placed]) -> set[int]:
+    """Endings that contradicted what was told before, and were reopened: with their reopening they act no more.
+
+    An ending that contradicted nothing is reopened where it stands, which comes to the same.
+    """
+    undone: set[int] = set()
+    ending: Placed | None = None
+    for each in placed:
+        if each.fact.trigger in ENDINGS:
+            ending = each
+        elif each.fact.trigger == "reopen" and ending and ending.fact.contradicts:
+            undone |= {ending.root, each.root}
+    return undone
+
+
+def contradictions(facts: Sequence[Fact]) -> dict[int, int]:
+    """Which entry that still stands is contradicted by which."""
+    acting = timeline(facts)
+    standing_roots = {each.root for each in acting}
+    return {seq: each.fact.seq for each in acting for seq in each.fact.contradicts if seq in standing_roots}
 
 
 def fold(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> Course | None:
@@ -101,12 +127,11 @@ def fold(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> Course |
 
 def sealed_up(course: Course, facts: Sequence[Fact]) -> Course:
     """The course with what only the whole journal tells: how far it reaches, and what contradicts what."""
-    contradicted = tuple(sorted({seq for fact in standing(facts).values() if fact for seq in fact.contradicts}))
     return replace(
         course,
         version=max(fact.seq for fact in facts),
         last_recorded_at=max(fact.recorded_at for fact in facts),
-        contradicted=contradicted,
+        contradicted=tuple(sorted(contradictions(facts))),
     )
 
 

@@ -23,6 +23,7 @@ from ipt_workflow.rules import Context
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import queries
+from ipt_workflow.store.queries import StoredCourse
 from ipt_workflow.triggers import Command, Override, Role
 from ipt_workflow.writes import Key, Opening, Write
 
@@ -72,10 +73,18 @@ class Imported(msgspec.Struct, kw_only=True):
 
 
 async def run(
-    shell: Shell, lines: Sequence[bytes], *, dry_run: bool = False, progress: Callable[[], None] = lambda: None
+    shell: Shell,
+    lines: Sequence[bytes],
+    *,
+    person: str = "import",
+    dry_run: bool = False,
+    progress: Callable[[], None] = lambda: None,
 ) -> Report:
-    """Imports lines in their order. With `dry_run` every line is judged as it would be, and nothing is written."""
-    task = _Import(shell, dry_run=dry_run)
+    """Imports lines in their order. `person` did what a line says of nobody, in a course without a therapist.
+
+    With `dry_run` every line is judged as it would be, and nothing is written.
+    """
+    task = _Import(shell, person=person, dry_run=dry_run)
     for number, raw in enumerate(lines, start=1):
         if raw.strip():
             await task.take(number, raw)
@@ -84,7 +93,8 @@ async def run(
 
 
 class _Import:
-    def __init__(self, shell: Shell, *, dry_run: bool) -> None:
+    def __init__(self, shell: Shell, *, person: str, dry_run: bool) -> None:
+        self.person = person
         self.shell = shell
         self.service = Service(shell)
         self.dry_run = dry_run
@@ -131,7 +141,7 @@ class _Import:
         if line.client_ref is None:
             raise CommandMalformed(f"{line.trigger} needs client_ref")
         therapist = line.therapist or (line.person if line.role == "therapist" else None)
-        principal = Principal(person=line.person or therapist or "import", role=line.role, via="import")
+        principal = Principal(person=line.person or therapist or self.person, role=line.role, via="cli")
         opening = Opening(
             client_ref=line.client_ref,
             protocol=line.protocol,
@@ -153,11 +163,11 @@ class _Import:
         imported = self.courses.get(line.course)
         if imported is None:
             raise CommandMalformed(f"course {line.course!r} is not opened by an earlier line of this file")
-        principal = Principal(person=line.person or imported.therapist or "import", role=line.role, via="import")
+        principal = Principal(person=line.person or imported.therapist or self.person, role=line.role, via="cli")
         if self.dry_run:
-            self._rehearse(imported, _command(line), self._context(principal, imported))
+            await self._rehearse(imported, _command(line), principal)
             return
-        write = Write(decode=lambda: (_command(line),), version_required=False, key=key)
+        write = Write(decode=lambda: (_command(line),), triggers=(line.trigger,), version_required=False, key=key)
         done = await self.service.fire(principal, imported.id, write)
         imported.therapist = done.course.therapist
 
@@ -179,8 +189,12 @@ class _Import:
         self._keep(imported, machine_for(protocol).fire(None, _command(line), context), protocol.digest)
         return imported
 
-    def _rehearse(self, imported: Imported, command: Command, context: Context) -> None:
+    async def _rehearse(self, imported: Imported, command: Command, principal: Principal) -> None:
         assert imported.course is not None
+        stored = StoredCourse(imported.course, "", None)
+        client = await self.service.new_client(imported.course, (command,))
+        context = await self.service.context_of(principal, stored, (command,), client)
+        context = msgspec.structs.replace(context, history=imported.facts, given=imported.given)
         machine = self.shell.machine_of(imported.course)
         self._keep(imported, machine.fire(imported.course, command, context), machine.protocol.digest)
         imported.therapist = imported.course.therapist

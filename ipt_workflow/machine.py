@@ -194,22 +194,26 @@ class CourseMachine:
         body = examples.example(self.protocol, course, name, context)
         if at is not None:
             body["occurred_at"] = at.isoformat()
-        return self.option(course, body, context)
+        option, _ = self.option(course, (msgspec.convert(body, Command),), context)
+        return option
 
-    def option(self, course: Course | None, body: dict[str, Any], context: Context) -> Option:
-        """What a command, as a body, would do; its example is the body, with an override where only soft rules stand against it."""
-        answer = self.preview(course, (msgspec.convert(body, Command),), context)
+    def option(self, course: Course, commands: tuple[Command, ...], context: Context) -> tuple[Option, Accepted | Refused]:
+        """What firing these would do, as an option, and the answer itself.
+
+        The option's example is what was given; where only soft rules stand against one command, with an override of them.
+        """
+        answer = self.preview(course, commands, context)
         standing = answer.refusals if isinstance(answer, Refused) else ()
         hard = tuple(refusal for refusal in standing if refusal.severity == "hard")
         soft = tuple(refusal for refusal in standing if refusal.severity == "soft")
-        if soft and not hard:
-            named = (body.get("override") or {}).get("rules", [])
-            body = {**body, "override": {"rules": [*named, *(refusal.rule for refusal in soft)], "reason": examples.REASON}}
-            answer = self.preview(course, (msgspec.convert(body, Command),), context)
-        name = body["trigger"]
+        if soft and not hard and len(commands) == 1:
+            commands = (_overriding(commands[0], soft),)
+            answer = self.preview(course, commands, context)
+        name = answer.trigger if isinstance(answer, Refused) else commands[-1].trigger
         row = triggers.find(name, self.protocol)
         assert row is not None  # `preview` has found it
         times = [refusal.earliest for refusal in standing]
+        bodies = [msgspec.to_builtins(command) for command in commands]
         return Option(
             trigger=name,
             does=row.does,
@@ -219,8 +223,8 @@ class CourseMachine:
             warnings=soft,
             earliest=max((time for time in times if time), default=None) if all(times) else None,
             data_schema=data_schema(name),
-            example=body,
-        )
+            example=bodies[0] if len(bodies) == 1 else {"together": bodies},
+        ), answer
 
     def _leads_to(self, course: Course | None, name: str) -> str | None:
         """The state a refused trigger would lead to, as far as the table tells."""
@@ -253,9 +257,9 @@ class CourseMachine:
             transitions=drawn,
             auto_transitions=False,
             graph_engine="mermaid",
-            title=self.protocol.title,
         )
-        return str(machine.get_graph().source)
+        text = str(machine.get_graph().source)
+        return text[text.index("stateDiagram") :]  # the library puts a front matter before it that no renderer reads
 
     def _rows(self, name: str) -> list[dict[str, Any]]:
         """A trigger's rows for `transitions`: one a source, or (where the course remembers where to) one a source and phase."""
@@ -329,10 +333,17 @@ class CourseMachine:
         folded = fold((*context.history, *facts))
         assert folded is not None
         drafts = tuple(
-            msgspec.structs.replace(draft, from_=course.state, to=folded.state) if draft.trigger == "amend" else draft
+            msgspec.structs.replace(draft, from_=course.state, to=folded.state) if draft.trigger in {"amend", "reopen"} else draft
             for draft in answer
         )
         return Accepted(course=folded, drafts=drafts)
+
+
+def _overriding(command: Command, soft: tuple[Refusal, ...]) -> Command:
+    """The command with an override of these soft rules, and of those it overrode before."""
+    named = command.override.rules if command.override else ()
+    reason = command.override.reason if command.override else examples.REASON
+    return msgspec.structs.replace(command, override=Override((*named, *(refusal.rule for refusal in soft)), reason))
 
 
 def refused(course: Course | None, trigger: str, refusals: tuple[Refusal, ...]) -> Refused:

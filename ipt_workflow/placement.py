@@ -89,10 +89,10 @@ class Amendment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_late(course: Course, prepared: Sequence[Prepared]) -> bool:
-    """Whether any of these has a place before something that is already known, or amends."""
+    """Whether any of these has a place before something that is already known, amends, or takes back what contradicted."""
     reached = course.last_occurred_at
     for each in prepared:
-        if each.name == "amend" or each.at < reached:
+        if each.name == "amend" or each.at < reached or (each.name == "reopen" and course.contradicted):
             return True
         reached = each.at
     return False

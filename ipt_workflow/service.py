@@ -29,7 +29,7 @@ from ipt_workflow.errors import (
     VersionRequired,
 )
 from ipt_workflow.journal import GENESIS, Entry
-from ipt_workflow.machine import TOGETHER_MAX, Accepted, Option, Refused, data_schema, machine_for
+from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
 from ipt_workflow.rules import Actor, Context
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import commit, queries, tables
@@ -77,34 +77,33 @@ class Service:
         """Fires one trigger, or several together."""
         stored = await self.shell.visible(principal, course_id)
         await self._require(principal, "change a course", [course_id])
-        return await self._once(principal, write.key, lambda: self._fire(principal, stored, write), [course_id])
+        await self._permit(principal, write.triggers, [course_id])
+        return await self._once(principal, write.key, lambda: self._fire(principal, stored, write))
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """What firing would do. Nothing is written but that this was looked at."""
         stored = await self.shell.visible(principal, course_id)
         policy.require(principal, "change a course")
         commands = _checked(write, stored.course)
-        context = await self._context(principal, stored, commands, await self._new_client(stored.course, commands))
-        machine = self.shell.machine_of(stored.course)
-        answer = machine.preview(stored.course, commands, context)
-        option = machine.option(stored.course, msgspec.to_builtins(commands[0]), context) if len(commands) == 1 else None
+        context = await self.context_of(principal, stored, commands, await self.new_client(stored.course, commands))
+        option, answer = self.shell.machine_of(stored.course).option(stored.course, commands, context)
         await self.shell.record(principal, "read", "preview", [course_id])
         course = answer.course if isinstance(answer, Accepted) else stored.course
-        if option is None:
-            option = _together_option(commands, answer, stored.course)
         return Preview(option=option, course=self.shell.view(course, context, stored.head, stored.client_ref))
 
     async def propose(self, principal: Principal, course_id: str, write: Write) -> views.ProposalView:
         """Keeps a command until a supervisor cosigns it. It must be one that a cosign would let pass."""
         stored = await self.shell.visible(principal, course_id)
         await self._require(principal, "propose", [course_id])
+        await self._permit(principal, write.triggers, [course_id])
         commands = _checked(write, stored.course)
         if len(commands) != 1:
             raise CommandInvalid([Fault("together", "cannot be proposed; propose one command at a time")])
-        context = msgspec.structs.replace(await self._context(principal, stored, commands), cosigner=SOMEBODY)
-        await self._decided(
-            principal, stored.course, self.shell.machine_of(stored.course).preview(stored.course, commands, context)
-        )
+        machine, context = self.shell.machine_of(stored.course), await self.context_of(principal, stored, commands)
+        if isinstance(machine.preview(stored.course, commands, context), Accepted):
+            raise CommandInvalid([Fault("trigger", f"{commands[0].trigger} needs no co-signature here: fire it")])
+        cosigned = msgspec.structs.replace(context, cosigner=SOMEBODY)
+        await self._decided(principal, stored.course, machine.preview(stored.course, commands, cosigned))
         row = {
             "organisation": self.shell.organisation,
             "id": new_id(),
@@ -133,7 +132,7 @@ class Service:
             raise StaleVersion(stored.course.version)
         command = msgspec.json.decode(row.body, type=Command)
         proposer = Principal(person=row.proposed_by, role=row.proposed_role, via=principal.via, request_id=principal.request_id)
-        context = msgspec.structs.replace(await self._context(proposer, stored, (command,)), cosigner=principal.actor)
+        context = msgspec.structs.replace(await self.context_of(proposer, stored, (command,)), cosigner=principal.actor)
         answer = self.shell.machine_of(stored.course).preview(stored.course, (command,), context)
         accepted = await self._decided(principal, stored.course, answer)
         decided = DecidedProposal(
@@ -183,12 +182,10 @@ class Service:
             await self.shell.record(principal, "refusal", question, courses, ["role"])
         policy.require(principal, question)
 
-    async def _once(
-        self, principal: Principal, key: Key | None, run: Callable[[], Awaitable[Committed]], courses: Sequence[str] = ()
-    ) -> Committed:
+    async def _once(self, principal: Principal, key: Key | None, run: Callable[[], Awaitable[Committed]]) -> Committed:
         """Runs a write under its idempotency key: replayed where it was answered before, alone while it runs."""
         if key is None:
-            return await self._noted(principal, run, courses)
+            return await run()
         replayed = await self._replay(principal, key)
         if replayed:
             return replayed
@@ -196,7 +193,7 @@ class Service:
             raise KeyInFlight("A request with this Idempotency-Key is still running.")
         self._running.add(key.scope)
         try:
-            return await self._noted(principal, run, courses)
+            return await run()
         except (commit.KeyTaken, StaleVersion):
             replayed = await self._replay(principal, key)
             if replayed is None:
@@ -205,13 +202,13 @@ class Service:
         finally:
             self._running.discard(key.scope)
 
-    async def _noted(self, principal: Principal, run: Callable[[], Awaitable[Committed]], courses: Sequence[str]) -> Committed:
-        """Runs a write, and records that a role tried what it may never do."""
-        try:
-            return await run()
-        except TriggerNotPermitted as error:
-            await self.shell.record(principal, "refusal", error.trigger, courses, ["role"])
-            raise
+    async def _permit(self, principal: Principal, names: Sequence[str], courses: Sequence[str] = ()) -> None:
+        """Whether the principal's role may ever fire these; that it tried is recorded. Raises TriggerNotPermitted."""
+        for name in names:
+            row = triggers.PATTERN if name.startswith(triggers.BEGIN_PREFIX) else triggers.BY_NAME.get(name)
+            if row is not None and principal.role not in row.roles:
+                await self.shell.record(principal, "refusal", name, courses, ["role"])
+                raise TriggerNotPermitted(name, principal.role, row.roles)
 
     async def _replay(self, principal: Principal, key: Key) -> Committed | None:
         """The answer the key was given before, made again from the journal as it stood then."""
@@ -234,6 +231,7 @@ class Service:
         )
 
     async def _open(self, principal: Principal, opening: Opening, key: Key | None) -> Committed:
+        await self._permit(principal, [opening.trigger])
         protocol = self.shell.protocol(opening.protocol, opening.protocol_version)
         command = Command(
             trigger=opening.trigger,
@@ -273,8 +271,8 @@ class Service:
     async def _fire(self, principal: Principal, stored: StoredCourse, write: Write) -> Committed:
         commands = _checked(write, stored.course)
         for _attempt in range(ATTEMPTS):
-            client = await self._new_client(stored.course, commands)
-            context = await self._context(principal, stored, commands, client)
+            client = await self.new_client(stored.course, commands)
+            context = await self.context_of(principal, stored, commands, client)
             answer = self.shell.machine_of(stored.course).preview(stored.course, commands, context)
             accepted = await self._decided(principal, stored.course, answer)
             subject = Subject(stored=stored, client=client, client_ref=client.ref if client else stored.client_ref)
@@ -288,7 +286,7 @@ class Service:
             stored = await self.shell.visible(principal, stored.course.id)
         raise Busy("The course is being written by others. Try again.")
 
-    async def _new_client(self, course: Course, commands: tuple[Command, ...]) -> Client | None:
+    async def new_client(self, course: Course, commands: tuple[Command, ...]) -> Client | None:
         """The client that a course is to be put with, where that is what is asked."""
         ref = commands[0].data.get("client_ref")
         if commands[0].trigger != "relink_client" or not isinstance(ref, str):
@@ -296,7 +294,7 @@ class Service:
         client, other = await self._client(ref)
         return msgspec.structs.replace(client, open_course=other if other != course.id else None)
 
-    async def _context(
+    async def context_of(
         self, principal: Principal, stored: StoredCourse, commands: tuple[Command, ...], client: Client | None = None
     ) -> Context:
         """Everything that deciding these commands needs from outside the course."""
@@ -304,7 +302,7 @@ class Service:
         now = max(self.shell.clock.now(), course.last_recorded_at)
         context = self.shell.context(principal, now)
         first = commands[0]
-        if any(each.trigger == "amend" or (each.occurred_at or now) < course.last_occurred_at for each in commands):
+        if any(_looks_back(each, course, now) for each in commands):
             context = self.shell.with_history(context, await self.shell.entries(course.id))
         if first.trigger in {"change_protocol", "open_followup"}:
             context = msgspec.structs.replace(context, target=self._target(course, first), course_id=new_id())
@@ -414,6 +412,8 @@ class Service:
 
 def _checked(write: Write, course: Course) -> tuple[Command, ...]:
     """Precondition first, then the body."""
+    if write.problem:
+        raise write.problem
     if write.version is None and write.version_required:
         raise VersionRequired(f"Say in If-Match on which version you decided; the course is at version {course.version}.")
     if write.version is not None and write.version != course.version:
@@ -428,21 +428,10 @@ def _checked(write: Write, course: Course) -> tuple[Command, ...]:
     return commands
 
 
-def _together_option(commands: tuple[Command, ...], answer: Accepted | Refused, course: Course) -> Any:
-    """Several commands previewed as one: allowed together, or refused for what stands against the first that fails."""
-    refusals = answer.refusals if isinstance(answer, Refused) else ()
-    name = answer.trigger if isinstance(answer, Refused) else commands[-1].trigger
-    return Option(
-        trigger=name,
-        does=triggers.BY_NAME.get(name, triggers.PATTERN).does,
-        allowed=isinstance(answer, Accepted),
-        to=answer.course.state if isinstance(answer, Accepted) else course.state,
-        refusals=tuple(refusal for refusal in refusals if refusal.severity == "hard"),
-        warnings=tuple(refusal for refusal in refusals if refusal.severity == "soft"),
-        earliest=None,
-        data_schema=data_schema(name),
-        example={"together": [msgspec.to_builtins(command) for command in commands]},
-    )
+def _looks_back(command: Command, course: Course, now: dt.datetime) -> bool:
+    """Whether deciding needs the journal: for what is late, amends, or takes back what contradicted."""
+    takes_back = command.trigger == "reopen" and bool(course.contradicted)
+    return command.trigger == "amend" or takes_back or (command.occurred_at or now) < course.last_occurred_at
 
 
 def _proposal_view(row: Any) -> views.ProposalView:

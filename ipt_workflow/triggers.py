@@ -21,6 +21,7 @@ COMPLETED = "completed"
 ENDED_EARLY = "ended_early"
 NOT_SUITABLE = "not_suitable"
 ENDED = (COMPLETED, ENDED_EARLY, NOT_SUITABLE)
+ENDINGS = frozenset({"complete", "end_early", "decline"})
 RESERVED_STATES = frozenset({NEW, REFERRED, PAUSED, *ENDED})
 
 T: tuple[Role, ...] = ("therapist",)
@@ -58,7 +59,7 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table.
 
     `to` is None where the state stays; `leads` tells which destinations are fixed by what the course remembers. `never_blocked`
-    triggers are always accepted, whatever state or paperwork; `cosigned` ones need a supervisor's agreement.
+    triggers wait for no paperwork and for nothing that came later.
     """
 
     name: str

@@ -1,12 +1,13 @@
 """Checking what is stored against what was written: chains, columns, sealed documents, and folds against their snapshots."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from ipt_workflow import journal
+from ipt_workflow import attention, journal
+from ipt_workflow.course import Course
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal import Checked, Entry
 from ipt_workflow.shell import Shell
@@ -15,14 +16,19 @@ from ipt_workflow.views import Verification
 
 BATCH = 200
 Progress = Callable[[int], None]
+Due = Callable[[Course], Mapping[str, dt.datetime]]
 
 
 async def verify(shell: Shell, course_id: str | None = None, progress: Progress | None = None) -> Verification:
     """Checks one course or all. `progress` is called with the number of courses checked since the last call."""
     courses = entries = erased = 0
+
+    def due(course: Course) -> Mapping[str, dt.datetime]:
+        return attention.attention(shell.machine_of(course), course, shell.zone)
+
     async for batch in _batches(shell, course_id):
         for each in batch:
-            checked = await shell.database.read(check_course, shell.organisation, each)
+            checked = await shell.database.read(check_course, shell.organisation, each, due)
             courses, entries, erased = courses + 1, entries + checked.entries, erased + checked.erased
             if checked.fault:
                 first_bad = {"course": each, "seq": checked.bad_seq, "fault": checked.fault}
@@ -48,55 +54,68 @@ async def _batches(shell: Shell, course_id: str | None) -> Any:
         after = batch[-1]
 
 
-def check_course(connection: sa.Connection, organisation: str, course_id: str) -> Checked:
-    """Everything that can be checked of one course."""
+def check_course(connection: sa.Connection, organisation: str, course_id: str, due: Due | None = None) -> Checked:
+    """Everything that can be checked of one course. `due` says what attention it asks for; without it, that is not checked."""
     rows = queries.raw_entries(connection, organisation, course_id)
     entries: list[tuple[Entry, str]] = []
+    unlike: Checked | None = None  # the first entry that cannot be read, or whose columns say something else
     for expected, row in enumerate(rows, start=1):
         try:
-            entry = journal.read(row.canonical, salt=row.salt, sealed=row.sealed)
+            entry = _entry(row)
+            fault = _column_fault(connection, entry, row)
         except JournalBroken as error:
-            return Checked(entries=expected, erased=0, bad_seq=row.seq, fault=f"canonical: {error}")
-        fault = _column_fault(entry, row)
+            fault = f"canonical: {error}"
         if fault:
-            return Checked(entries=expected, erased=0, bad_seq=row.seq, fault=fault)
+            unlike = Checked(entries=expected, erased=0, bad_seq=expected, fault=fault)
+            break
         entries.append((entry, row.hash))
     checked = journal.check_chain(entries, organisation, course_id)
-    if checked.fault:
-        return checked
-    fault = _fold_fault(connection, organisation, course_id, [entry for entry, _ in entries])
-    return Checked(entries=checked.entries, erased=checked.erased, bad_seq=len(entries), fault=fault) if fault else checked
+    if checked.fault or unlike:
+        return checked if checked.fault or not unlike else unlike
+    seq, fault = _course_fault(connection, organisation, course_id, [entry for entry, _ in entries], due)
+    return Checked(entries=checked.entries, erased=checked.erased, bad_seq=seq, fault=fault) if fault else checked
 
 
-def _column_fault(entry: Entry, row: Any) -> str | None:
+def _entry(row: Any) -> Entry:
+    """Raises JournalBroken where something else than bytes and text is stored."""
+    if not (isinstance(row.canonical, bytes) and isinstance(row.salt, str | None) and isinstance(row.sealed, bytes | None)):
+        raise JournalBroken("A column holds what is neither bytes nor text.")
+    return journal.read(row.canonical, salt=row.salt, sealed=row.sealed)
+
+
+def _column_fault(connection: sa.Connection, entry: Entry, row: Any) -> str | None:
     """Whether a column says something else than the canonical bytes."""
     if row.sealed_seq is None:
         return "entry_data: the row of what was sealed is missing"
+    if entry.salt is not None and entry.salt != entry.salt.lower():
+        return "salt: it is not as it was written"
     for name, value in commit.entry_columns(entry).items():
-        if not _same(value, getattr(row, name)):
+        if not _same(connection, tables.entry.c[name], value, getattr(row, name)):
             return f"{name}: the column is not what was hashed"
     return None
 
 
-def _same(written: Any, stored: Any) -> bool:
-    if isinstance(written, dt.datetime):
-        return isinstance(stored, dt.datetime) and written == stored
-    return bool(written == stored) and type(written) is type(stored)
+def _same(connection: sa.Connection, column: sa.Column[Any], written: object, stored: object) -> bool:
+    expected = queries.raw_form(connection, column, written)
+    return bool(expected == stored) and type(expected) is type(stored)
 
 
-def _fold_fault(connection: sa.Connection, organisation: str, course_id: str, entries: list[Entry]) -> str | None:
-    """Whether the course's row is the fold of its entries."""
-    table = tables.course
-    row = (
-        connection.execute(sa.select(table).where(table.c.organisation == organisation, table.c.id == course_id)).mappings().first()
-    )
-    if row is None:
-        return "course: the row is missing"
+def _course_fault(
+    connection: sa.Connection, organisation: str, course_id: str, entries: list[Entry], due: Due | None
+) -> tuple[int, str | None]:
+    """Whether the course's row is the fold of its entries, and at which entry they part."""
+    row = queries.raw_course(connection, organisation, course_id)
     course = journal.replay(entries)
+    if row is None:
+        return max(1, len(entries)), "course: the row is missing"
     if course is None:
-        return "course: there are no entries"
-    change = commit.CourseChange(course=course, expected=0, entries=(entries[-1],), attention={})
+        return 1, "course: there are no entries"
+    if isinstance(row.version, int) and row.version != course.version:
+        least = min(row.version, course.version)
+        return least + 1, f"course.version: it is {row.version}, and there are {course.version} entries"
+    change = commit.CourseChange(course=course, expected=0, entries=(entries[-1],), attention=due(course) if due else {})
     for name, value in commit.course_columns(organisation, change).items():
-        if not name.endswith("_from") and not _same(value, row[name]):
-            return f"course.{name}: it is not what the entries fold to"
-    return None
+        known = due is not None or not name.endswith("_from")
+        if known and not _same(connection, tables.course.c[name], value, row._mapping[name]):  # noqa: SLF001 - SQLAlchemy's public name
+            return course.version, f"course.{name}: it is not what the entries fold to"
+    return course.version, None

@@ -9,7 +9,7 @@ import msgspec
 from ipt_workflow import counters, measures
 from ipt_workflow.counters import Counters, WeekClock
 from ipt_workflow.course import Contract, Course, Ending, Focus, Interruption, Risk, Session, SickRole, Track
-from ipt_workflow.folding import superseded_by
+from ipt_workflow.folding import contradictions, superseded_by
 from ipt_workflow.journal import Entry, EntryActor
 from ipt_workflow.machine import CourseMachine, Option
 from ipt_workflow.protocol import Protocol
@@ -306,7 +306,7 @@ def entry_views(entries: Iterable[Entry], known: Iterable[Entry]) -> tuple[Entry
     """Entries with what, among all that are known, supersedes or contradicts them."""
     facts = [entry.fact for entry in known]
     superseded = superseded_by(facts)
-    contradicted = {seq: fact.seq for fact in facts for seq in fact.contradicts}
+    contradicted = contradictions(facts)
     return tuple(_entry(entry, superseded.get(entry.written.seq), contradicted.get(entry.written.seq)) for entry in entries)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ipt_workflow.errors import IptError
 from ipt_workflow.payloads import ClientRef, Code, Moment, Person, Seq, Text
 from ipt_workflow.triggers import Command, Override
 
@@ -33,9 +34,14 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to write. `decode` gives its commands, and raises what is wrong with the body."""
+    """A request to write. `decode` gives its commands, and raises what is wrong with the body.
+
+    `triggers` are the names that can be made out before it is decoded; `problem` is what is wrong with its headers.
+    """
 
     decode: Callable[[], tuple[Command, ...]]
+    triggers: tuple[str, ...] = ()
+    problem: IptError | None = None
     version: int | None = None
     version_required: bool = True
     key: Key | None = None

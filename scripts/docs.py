@@ -158,17 +158,9 @@ def _given(field: Any) -> str:
 
 
 def _is_list(info: Any) -> bool:
-    info = _bare(info)
-    return isinstance(info, shapes.VarTupleType)
-
-
-def _bare(info: Any) -> Any:
     while isinstance(info, shapes.Metadata | shapes.UnionType):
-        if isinstance(info, shapes.Metadata):
-            info = info.type
-        else:
-            info = next(each for each in info.types if not isinstance(each, shapes.NoneType))
-    return info
+        info = _inside(info)
+    return isinstance(info, shapes.VarTupleType)
 
 
 def _type(info: Any) -> tuple[str, str, Any]:

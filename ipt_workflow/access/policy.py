@@ -13,7 +13,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "read courses": ("therapist", "supervisor", "auditor", "ehr"),
     "search courses by client": ("therapist", "supervisor", "auditor", "ehr"),
     "open a course": ("therapist", "supervisor", "ehr", "admin"),
-    "change a course": ("therapist", "supervisor", "ehr", "admin"),
+    "change a course": ("therapist", "supervisor", "ehr"),
     "propose": ("therapist", "supervisor"),
     "read proposals": ("therapist", "supervisor", "auditor"),
     "decide proposals": ("supervisor",),

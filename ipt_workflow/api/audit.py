@@ -90,13 +90,16 @@ async def audit_export(
     request: ApiRequest,
     kind: FromQuery[str | None] = None,
     course: FromQuery[str | None] = None,
+    actor: FromQuery[str | None] = None,
+    trigger: FromQuery[str | None] = None,
     to: FromQuery[str | None] = None,
 ) -> Stream:
     """The whole log, streamed, as `format=ndjson` or `format=csv`. That it was exported is recorded."""
     wanted = request.query_params.get("format", "ndjson")
     if wanted not in FORMATS:
         raise CommandInvalid([Fault("format", f"must be one of {', '.join(FORMATS)}")])
-    filters = _filters(AuditSearch(kind=kind, course=course, from_=request.query_params.get("from"), to=to))
+    from_ = request.query_params.get("from")
+    filters = _filters(AuditSearch(kind=kind, course=course, actor=actor, trigger=trigger, from_=from_, to=to))
     chunks = await request.app.state.reader.audit_export(principal_of(request), filters)
     if wanted == "csv":
         return Stream(_csv(chunks), media_type="text/csv", headers={"Content-Disposition": 'attachment; filename="audit.csv"'})

@@ -112,7 +112,11 @@ def write_of(request: ApiRequest, body: Body, principal: Principal) -> Write:
         ],
         "course_id": request.path_params.get("course_id"),
     }
-    return Write(decode=body.commands, version=if_match(request), version_required=not free, key=key_of(request, body, principal))
+    try:
+        version, key, problem = if_match(request), key_of(request, body, principal), None
+    except CommandMalformed as error:
+        version, key, problem = None, None, error
+    return Write(decode=body.commands, triggers=tuple(names), problem=problem, version=version, version_required=not free, key=key)
 
 
 def if_match(request: ApiRequest) -> int | None:

@@ -46,7 +46,10 @@ def verify(course: Annotated[str | None, typer.Option(help="One course; default:
 
 
 @app.command()
-def export(course: Annotated[str | None, typer.Option(help="One course; default: all.")] = None) -> None:
+def export(
+    course: Annotated[str | None, typer.Option(help="One course; default: all.")] = None,
+    as_json: AsJson = False,  # noqa: ARG001 - it is JSON either way
+) -> None:
     """Print the audit log, one JSON record a line."""
 
     async def work(shell: Shell) -> None:

@@ -106,7 +106,7 @@ def fire(
     body |= {name: value for name, value in (("occurred_at", occurred_at), ("reason", reason)) if value is not None}
     if override:
         body["override"] = {"rules": override, "reason": override_reason}
-    write = Write(decode=lambda: (command_of(body),), version=version, version_required=False)
+    write = Write(decode=lambda: (command_of(body),), triggers=(trigger,), version=version, version_required=False)
     principal = caller(person, role)
     if dry_run:
         preview: Preview = run(lambda shell: Service(shell).preview(principal, course_id, write))
@@ -138,6 +138,7 @@ def import_file(
     file: Annotated[
         Path, typer.Argument(help="NDJSON: one trigger a line; docs/import.md has the format.", exists=True, dir_okay=False)
     ],
+    person: Annotated[str | None, typer.Option("--as", help="Who imports: the actor of lines that name nobody.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge every line, and write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -147,7 +148,9 @@ def import_file(
         lines = file.read_bytes().splitlines()
         with bar() as progress:
             task = progress.add_task("lines", total=len(lines))
-            return await importer.run(shell, lines, dry_run=dry_run, progress=lambda: progress.advance(task))
+            return await importer.run(
+                shell, lines, person=person or operator().person, dry_run=dry_run, progress=lambda: progress.advance(task)
+            )
 
     report = run(work)
     if as_json:

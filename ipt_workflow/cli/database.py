@@ -2,36 +2,39 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
 from ipt_workflow import demo as demonstration
-from ipt_workflow.cli.output import FAILED, bar, err, out, run, settings_or_exit
+from ipt_workflow.cli.output import FAILED, bar, err, fail, out, print_json, run, settings_or_exit
+from ipt_workflow.errors import IptError
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import migrate
 from ipt_workflow.store.database import Database, open_database
 
 Result = TypeVar("Result")
 app = typer.Typer(help="The database.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
-def upgrade() -> None:
+def upgrade(as_json: AsJson = False) -> None:
     """Bring the database to this version's tables; make it if there is none."""
-    settings = settings_or_exit()
 
     async def work(database: Database) -> str:
         return await database.write(migrate.upgrade)
 
-    revision = asyncio.run(_with(open_database(settings.database_url), work))
-    out.print(f"The database is at revision {revision}.")
+    revision = _on_database(work)
+    if as_json:
+        print_json({"revision": revision})
+    else:
+        out.print(f"The database is at revision {revision}.")
 
 
 @app.command()
-def check() -> None:
+def check(as_json: AsJson = False) -> None:
     """Check that the database has this version's tables and guards; exit 1 if not."""
-    settings = settings_or_exit()
 
     async def work(database: Database) -> list[str]:
         revision = await database.read(migrate.current)
@@ -40,22 +43,35 @@ def check() -> None:
         guards = [f"guard {name}: it is missing" for name in await database.read(migrate.missing_guards)]
         return [*guards, *(f"table: {each}" for each in await database.read(migrate.differences))]
 
-    faults = asyncio.run(_with(open_database(settings.database_url), work))
-    for fault in faults:
+    faults = _on_database(work)
+    if as_json:
+        print_json({"ok": not faults, "faults": faults})
+    elif not faults:
+        out.print("The database has this version's tables and guards.")
+    for fault in () if as_json else faults:
         err.print(fault, markup=False)
     if faults:
         raise typer.Exit(FAILED)
-    out.print("The database has this version's tables and guards.")
 
 
-async def _with(database: Database, work: Callable[[Database], Awaitable[Result]]) -> Result:
+def _on_database(work: Callable[[Database], Awaitable[Result]]) -> Result:
+    """Does something to a database that need not be at this version's migrations."""
+    settings = settings_or_exit()
+
+    async def opened() -> Result:
+        database = open_database(settings.database_url)
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
     try:
-        return await work(database)
-    finally:
-        await database.close()
+        return asyncio.run(opened())
+    except IptError as error:
+        fail(error)
 
 
-def demo() -> None:
+def demo(as_json: AsJson = False) -> None:
     """Fill an empty database with a demonstration caseload, and print a token for every role."""
     settings = settings_or_exit()
 
@@ -65,6 +81,9 @@ def demo() -> None:
             return await demonstration.make(shell, lambda: progress.advance(task))
 
     made = run(work)
+    if as_json:
+        print_json(made)
+        return
     out.print(
         f"{made.courses} demonstration courses in {made.states} states."
         if made.courses

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ipt_workflow.cli.output import fail, out, print_json, print_table, settings_or_exit, usage
-from ipt_workflow.errors import IptError
+from ipt_workflow.cli.output import FAILED, fail, out, print_json, print_table, settings_or_exit, usage
+from ipt_workflow.errors import IptError, ProtocolInvalid
 from ipt_workflow.machine import machine_for
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.protocol_files import Catalogue, load_catalogue
@@ -48,26 +48,42 @@ def list_protocols(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def lint(files: Annotated[list[Path] | None, typer.Argument(help="Protocol files; default: those in force.")] = None) -> None:
+def lint(
+    files: Annotated[list[Path] | None, typer.Argument(help="Protocol files; default: those in force.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check protocol files, and name every fault."""
     settings = settings_or_exit()
     folders = sorted({file.parent for file in files}) if files else [settings.protocols]
+    sound: list[str] = []
     try:
         for folder in folders:
-            for protocol in load_catalogue(folder, settings.instruments).protocols.values():
-                out.print(f"{protocol.key}: no faults", markup=False)
-    except IptError as error:
-        fail(error)
+            sound += [protocol.key for protocol in load_catalogue(folder, settings.instruments).protocols.values()]
+    except ProtocolInvalid as error:
+        if not as_json:
+            fail(error)
+        print_json({"ok": False, "protocols": sound, "faults": error.faults})
+        raise typer.Exit(FAILED) from error
+    if as_json:
+        print_json({"ok": True, "protocols": sound, "faults": []})
+        return
+    for key in sound:
+        out.print(f"{key}: no faults", markup=False)
 
 
 @app.command()
-def show(name: Name) -> None:
-    """Show a protocol's definition and digest."""
+def show(name: Name, as_json: AsJson = False) -> None:  # noqa: ARG001 - a definition is JSON either way
+    """Show a protocol's definition and digest, as JSON."""
     protocol = _find(name)
     print_json({"digest": protocol.digest, "definition": protocol.source})
 
 
 @app.command()
-def diagram(name: Name = "ipt") -> None:
+def diagram(name: Name = "ipt", as_json: AsJson = False) -> None:
     """Print a protocol's diagram as mermaid text, drawn from the machine."""
-    out.print(machine_for(_find(name)).diagram(), markup=False)
+    protocol = _find(name)
+    mermaid = machine_for(protocol).diagram()
+    if as_json:
+        print_json({"protocol": protocol.key, "mermaid": mermaid})
+    else:
+        out.print(mermaid, markup=False)

@@ -54,7 +54,10 @@ def list_tokens(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def revoke(token_id: Annotated[str, typer.Argument(help="The token's id: the part after ipt_.")]) -> None:
+def revoke(token_id: Annotated[str, typer.Argument(help="The token's id: the part after ipt_.")], as_json: AsJson = False) -> None:
     """Revoke a token, at once."""
     run(lambda shell: Accounts(shell).revoke(operator(), token_id))
-    out.print(f"{token_id} is revoked.", markup=False)
+    if as_json:
+        print_json({"id": token_id, "revoked": True})
+    else:
+        out.print(f"{token_id} is revoked.", markup=False)

@@ -7,7 +7,6 @@ from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules.case import Case, rule, supervisor_of
 from ipt_workflow.rules.episode import with_supervisor
 
-ENDINGS = frozenset({"complete", "end_early", "decline"})
 NOT_AMENDABLE = frozenset({"reopen", "relink_client", "open_followup", "change_protocol"})
 SUPERVISED = frozenset({"raise_risk", "review_risk", "record_consent", "withdraw_consent"})
 
@@ -38,7 +37,7 @@ def entry_amendable(case: Case) -> Refusal | None:
         return case.stands(
             f"Entry {seq} has been superseded. Amend entry {by} instead.", current=f"superseded by {by}", required=by
         )
-    if root.trigger in ENDINGS:
+    if root.trigger in triggers.ENDINGS:
         return case.stands(
             "An ending is not amended but taken back.", current=root.trigger, required="reopen", remedies=("reopen",)
         )

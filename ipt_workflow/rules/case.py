@@ -13,7 +13,7 @@ from ipt_workflow.fact import Fact
 from ipt_workflow.protocol import PhaseSpec, Protocol
 from ipt_workflow.refusal import Break, Refusal, Remedy, Severity
 
-Via = Literal["api", "cli", "pages", "ehr", "import"]
+Via = Literal["api", "cli", "pages", "ehr"]
 
 
 class Actor(msgspec.Struct, frozen=True):

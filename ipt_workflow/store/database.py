@@ -8,15 +8,17 @@ would block everybody, so readers are `query_only` and deferred.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ipt_workflow.errors import Busy
+from ipt_workflow.errors import Busy, DatabaseNotReady
 
 Result = TypeVar("Result")
 READERS = 4
@@ -53,7 +55,10 @@ class SqliteDatabase(Database):
 
     def __init__(self, url: sa.URL) -> None:
         if url.database and url.database != ":memory:":
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DatabaseNotReady(f"The folder of the database cannot be made: {error.strerror}.") from error
         self._writer = _sqlite_engine(url, writes=True)
         self._reader = _sqlite_engine(url, writes=False)
         self._write_lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ipt-write")
@@ -79,6 +84,12 @@ def _run(engine: sa.Engine, function: Callable[..., Result], args: tuple[Any, ..
     except sa.exc.OperationalError as error:
         if "database is locked" in str(error.orig):
             raise Busy("Another process is writing to the database. Try again.") from error
+        if "unable to open" in str(error.orig):
+            raise DatabaseNotReady("The database cannot be opened: its folder or file may not be read and written.") from error
+        raise
+    except sa.exc.DatabaseError as error:
+        if "not a database" in str(error.orig):
+            raise DatabaseNotReady("The database cannot be opened: the file is no SQLite database.") from error
         raise
 
 
@@ -88,6 +99,7 @@ def _sqlite_engine(url: sa.URL, *, writes: bool) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver begins nothing on its own; `begin` below does
+        connection.text_factory = _text
         for pragma in (
             f"busy_timeout = {BUSY_TIMEOUT_MS}",
             "journal_mode = WAL",
@@ -104,6 +116,11 @@ def _sqlite_engine(url: sa.URL, *, writes: bool) -> sa.Engine:
     return engine
 
 
+def _text(stored: bytes) -> str:
+    """Text that was damaged in the file is told as it is; reading it must not fail, or it could not be found."""
+    return stored.decode("utf-8", errors="backslashreplace")
+
+
 class PostgresDatabase(Database):
     dialect = "postgresql"
 
@@ -111,12 +128,21 @@ class PostgresDatabase(Database):
         self._engine = create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
-        async with self._engine.connect() as connection:
+        async with _reached(), self._engine.connect() as connection:
             return await connection.run_sync(function, *args)
 
     async def write(self, function: Callable[..., Result], *args: Any) -> Result:
-        async with self._engine.begin() as connection:
+        async with _reached(), self._engine.begin() as connection:
             return await connection.run_sync(function, *args)
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+@asynccontextmanager
+async def _reached() -> AsyncIterator[None]:
+    """Raises DatabaseNotReady where the server does not answer, or does not let us in."""
+    try:
+        yield
+    except (OSError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+        raise DatabaseNotReady("The database server cannot be reached, or has no such database or user.") from error

@@ -60,19 +60,27 @@ def load_course(connection: sa.Connection, organisation: str, course_id: str) ->
     return _stored(row) if row else None
 
 
-_entry_columns = [column for column in entry.c if column.name != "canonical"]
-_select_entries = sa.select(
-    entry.c.canonical, entry_data.c.salt, entry_data.c.sealed, entry_data.c.seq.label("sealed_seq"), *_entry_columns
-).select_from(
-    entry.outerjoin(
-        entry_data,
-        sa.and_(
-            entry_data.c.organisation == entry.c.organisation,
-            entry_data.c.course_id == entry.c.course_id,
-            entry_data.c.seq == entry.c.seq,
-        ),
-    )
+_with_data = entry.outerjoin(
+    entry_data,
+    sa.and_(
+        entry_data.c.organisation == entry.c.organisation,
+        entry_data.c.course_id == entry.c.course_id,
+        entry_data.c.seq == entry.c.seq,
+    ),
 )
+_select_entries = sa.select(entry.c.canonical, entry_data.c.salt, entry_data.c.sealed).select_from(_with_data)
+
+
+def _raw(column: sa.Column[Any], name: str | None = None) -> sa.ColumnElement[Any]:
+    return sa.type_coerce(column, sa.types.NullType()).label(name or column.name)
+
+
+_raw_entries = sa.select(
+    *(_raw(column) for column in entry.c),
+    _raw(entry_data.c.salt),
+    _raw(entry_data.c.sealed),
+    _raw(entry_data.c.seq, "sealed_seq"),
+).select_from(_with_data)
 
 
 def load_entries(
@@ -88,9 +96,22 @@ def load_entries(
 
 
 def raw_entries(connection: sa.Connection, organisation: str, course_id: str) -> list[Any]:
-    """A course's entries with every column as it is stored, unread: for checking."""
-    statement = _select_entries.where(entry.c.organisation == organisation, entry.c.course_id == course_id).order_by(entry.c.seq)
+    """A course's entries with every column as the driver gives it, converted and judged by nothing: for checking."""
+    statement = _raw_entries.where(entry.c.organisation == organisation, entry.c.course_id == course_id).order_by(entry.c.seq)
     return list(connection.execute(statement))
+
+
+def raw_course(connection: sa.Connection, organisation: str, course_id: str) -> Any | None:
+    """A course's row in the same way."""
+    statement = sa.select(*(_raw(column) for column in course.c))
+    return connection.execute(statement.where(course.c.organisation == organisation, course.c.id == course_id)).first()
+
+
+def raw_form(connection: sa.Connection, column: sa.Column[Any], value: object) -> object:
+    """A value as the driver gives it when it is read from this column unconverted."""
+    convert = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    given = convert(value) if convert else value
+    return bytes(given) if isinstance(given, memoryview) else given
 
 
 def other_open_course(connection: sa.Connection, organisation: str, client_id: str, but: str | None = None) -> str | None:

@@ -1,0 +1,271 @@
+"""Verification finds whatever was changed behind the service's back, and says where: in which course, at which entry."""
+
+import asyncio
+import re
+import sqlite3
+from contextlib import closing, contextmanager
+
+import pytest
+import walked
+
+from ipt_workflow import verifying
+from ipt_workflow.clock import VirtualClock
+from ipt_workflow.shell import open_shell
+from ipt_workflow.store import guards, tables
+
+LENGTH = 12
+ENTRY = [column.name for column in tables.entry.columns]
+ENTRY_DATA = [column.name for column in tables.entry_data.columns]
+COURSE = [column.name for column in tables.course.columns]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two courses: one of a dozen entries, and beside it one of a single entry."""
+
+    async def fill(shell):
+        course = await walked.open_course(shell)
+        await walked.walk(shell, course, *walked.A_DOZEN)
+        await walked.open_course(shell, "EHR-2")
+
+    return walked.database(tmp_path_factory.mktemp("verifying"), fill)
+
+
+class Tampered:
+    """A database whose guards are dropped, a connection that writes to it as it likes, and what verification says."""
+
+    def __init__(self, settings, connection, verify) -> None:
+        self.settings = settings
+        self.verify = verify
+        self.connection = connection
+        self.course, self.other = (row[0] for row in connection.execute("SELECT id FROM course ORDER BY version DESC"))
+
+    @contextmanager
+    def changed(self, table, column, where, new):
+        """One cell holds something else for a while."""
+        cell = f"SELECT {column}, typeof({column}), rowid FROM {table} WHERE {where}"
+        old, kind, rowid = self.connection.execute(cell).fetchone()
+        value = new(old)
+        if kind == "text" and isinstance(value, bytes):
+            self.connection.execute(f"UPDATE {table} SET {column} = CAST(? AS TEXT) WHERE rowid = ?", (value, rowid))
+        else:
+            self.connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, rowid))
+        raw = self.connection.execute(f"SELECT CAST({column} AS BLOB) FROM {table} WHERE rowid = ?", (rowid,)).fetchone()[0]
+        assert raw != (old.encode() if isinstance(old, str) else old)
+        try:
+            yield
+        finally:
+            self.connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (old, rowid))
+
+
+@pytest.fixture
+def tampered(made, tmp_path):
+    settings = walked.copy(made, tmp_path)
+    with closing(sqlite3.connect(walked.path_of(settings), isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("PRAGMA synchronous = OFF")
+        for name, _ in guards.sqlite():
+            connection.execute(f"DROP TRIGGER {name}")
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL").fetchall():
+            connection.execute(f"DROP INDEX {name}")
+        with asyncio.Runner() as runner:
+            shell = runner.run(open_shell(settings, VirtualClock(walked.START)))
+            yield Tampered(settings, connection, lambda *only: runner.run(verifying.verify(shell, *only)))
+            runner.run(shell.database.close())
+
+
+def byte(place, mask=1):
+    """Changes one byte of a text, a blob or a number; puts something where there is nothing."""
+
+    def change(old):
+        if old is None:
+            return "x"
+        if isinstance(old, int):
+            return old ^ 0x40
+        raw = bytearray(old.encode() if isinstance(old, str) else old)
+        raw[int(place * (len(raw) - 1))] ^= mask
+        return bytes(raw)
+
+    return change
+
+
+CHANGES = {
+    "first byte": byte(0),
+    "middle byte": byte(0.5),
+    "last byte": byte(1),
+    "case": byte(0.5, 0x20),
+    "not text": byte(0.5, 0x80),
+}
+
+
+def test_courses_that_nobody_touched_are_as_they_were_written(tampered):
+    found = tampered.verify()
+    assert found.ok, found.first_bad
+    assert (found.courses, found.checked, found.erased, found.first_bad) == (2, LENGTH + 1, 0, None)
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_one_byte_changed_in_any_column_of_any_entry_is_found_and_named(tampered, how):
+    for seq in range(1, LENGTH + 1):
+        for table, columns in (("entry", ENTRY), ("entry_data", ENTRY_DATA)):
+            for column in columns:
+                with tampered.changed(table, column, f"seq = {seq} AND course_id = '{tampered.course}'", CHANGES[how]):
+                    found = tampered.verify()
+                    told = (found.ok, *list((found.first_bad or {}).values())[:2])
+                    if (table, column) == ("entry", "course_id"):
+                        assert told in {(False, tampered.course, seq), (False, strayed(tampered), 1)}, (column, seq, found)
+                    else:
+                        assert told == (False, tampered.course, seq), (table, column, found)
+    assert tampered.verify().ok
+
+
+def strayed(tampered) -> str:
+    """The course that one entry has come to alone."""
+    ids = "SELECT CAST(course_id AS BLOB) FROM entry WHERE course_id NOT IN (SELECT id FROM course)"
+    return tampered.connection.execute(ids).fetchone()[0].decode(errors="backslashreplace")
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_one_byte_changed_in_any_column_of_the_course_row_is_found_and_named(tampered, how):
+    for column in COURSE:
+        with tampered.changed("course", column, f"id = '{tampered.course}'", CHANGES[how]):
+            found = tampered.verify()
+            assert not found.ok, column
+            if column != "id":
+                assert found.first_bad["course"] == tampered.course, column
+            assert re.match(r"course(\.\w+)?:", found.first_bad["fault"]), found.first_bad
+    assert tampered.verify().ok
+
+
+@pytest.mark.parametrize("column", ("canonical", "sealed", "snapshot", "version", "salt", "occurred_at", "role"))
+def test_a_cell_that_holds_nothing_or_another_kind_of_value_is_found(tampered, column):
+    table = "course" if column in {"snapshot", "version"} else "entry_data" if column in {"sealed", "salt"} else "entry"
+    where = f"id = '{tampered.course}'" if table == "course" else f"seq = 3 AND course_id = '{tampered.course}'"
+    for value in (b"", "", 7, 1.5):
+        with tampered.changed(table, column, where, lambda _old, value=value: value):
+            assert not tampered.verify().ok, (column, value)
+
+
+def run(tampered, statement, *values) -> None:
+    assert tampered.connection.execute(statement, values).rowcount > 0
+
+
+@pytest.mark.parametrize("seq", (1, 5, LENGTH))
+def test_a_removed_entry_is_missed(tampered, seq):
+    run(tampered, "DELETE FROM entry WHERE seq = ? AND course_id = ?", seq, tampered.course)
+    found = tampered.verify()
+    assert (found.first_bad["course"], found.first_bad["seq"]) == (tampered.course, seq)
+
+
+def test_an_entry_removed_with_all_that_came_with_it_is_missed(tampered):
+    for table in ("entry", "entry_data", "outbox"):
+        run(tampered, f"DELETE FROM {table} WHERE seq = ? AND course_id = ?", LENGTH, tampered.course)
+    found = tampered.verify()
+    assert found.first_bad == {
+        "course": tampered.course,
+        "seq": LENGTH,
+        "fault": "course.version: it is 12, and there are 11 entries",
+    }
+
+
+def test_a_removed_sealed_document_is_missed_where_nothing_was_erased(tampered):
+    run(tampered, "DELETE FROM entry_data WHERE seq = 4 AND course_id = ?", tampered.course)
+    found = tampered.verify()
+    assert (found.first_bad["course"], found.first_bad["seq"]) == (tampered.course, 4)
+    assert "missing" in found.first_bad["fault"]
+
+
+def test_a_removed_course_row_is_missed(tampered):
+    run(tampered, "DELETE FROM course WHERE id = ?", tampered.course)
+    assert tampered.verify().first_bad == {"course": tampered.course, "seq": LENGTH, "fault": "course: the row is missing"}
+
+
+def test_a_course_row_without_entries_is_found(tampered):
+    for table in ("entry", "entry_data"):
+        run(tampered, f"DELETE FROM {table} WHERE course_id = ?", tampered.course)
+    assert tampered.verify().first_bad == {"course": tampered.course, "seq": 1, "fault": "course: there are no entries"}
+
+
+@pytest.mark.parametrize("table", ("entry", "entry_data"))
+def test_swapped_rows_are_found(tampered, table):
+    for old, new in ((3, 99), (5, 3), (99, 5)):
+        run(tampered, f"UPDATE {table} SET seq = ? WHERE seq = ? AND course_id = ?", new, old, tampered.course)
+    found = tampered.verify()
+    assert (found.first_bad["course"], found.first_bad["seq"]) == (tampered.course, 3)
+
+
+def test_swapped_bytes_of_two_entries_are_found(tampered):
+    rows = dict(tampered.connection.execute("SELECT seq, canonical FROM entry WHERE course_id = ?", (tampered.course,)))
+    for seq, other in ((3, 5), (5, 3)):
+        run(tampered, "UPDATE entry SET canonical = ? WHERE seq = ? AND course_id = ?", rows[other], seq, tampered.course)
+    assert tampered.verify().first_bad["seq"] == 3
+
+
+def test_an_added_entry_is_found_even_where_its_chain_is_right(tampered):
+    add_forged(tampered)
+    found = tampered.verify()
+    assert (found.first_bad["course"], found.first_bad["seq"]) == (tampered.course, LENGTH + 1)
+
+
+def test_an_entry_of_another_course_is_found_in_this_one(tampered):
+    names = ", ".join(ENTRY)
+    told = ", ".join({"course_id": "?", "seq": str(LENGTH + 1), "id": "'x'"}.get(name, name) for name in ENTRY)
+    run(tampered, f"INSERT INTO entry ({names}) SELECT {told} FROM entry WHERE course_id = ?", tampered.course, tampered.other)
+    found = tampered.verify()
+    assert (found.first_bad["course"], found.first_bad["seq"]) == (tampered.course, LENGTH + 1)
+
+
+def add_forged(tampered) -> None:
+    """An entry made by somebody who knows the format: its columns, its links and its document fit."""
+    from ipt_workflow.journal import read, seal
+    from ipt_workflow.placement import Draft
+    from ipt_workflow.rules import Actor
+    from ipt_workflow.store import commit
+
+    last = read(
+        tampered.connection.execute(
+            "SELECT canonical FROM entry WHERE course_id = ? AND seq = ?", (tampered.course, LENGTH)
+        ).fetchone()[0],
+        salt=None,
+        sealed=None,
+    )
+    at = last.written.recorded_at
+    draft = Draft(seq=LENGTH + 1, trigger="note", from_=last.written.to, to=last.written.to, actor=Actor("x", "therapist", "api"),
+                  cosigned_by=None, occurred_at=at, recorded_at=at, data={}, given={"text": "x"})  # fmt: skip
+    forged = seal(draft, organisation="default", course=tampered.course, entry_id="x", protocol_digest=last.written.protocol_digest,
+                  prev_hash=last.hash, salt=b"1" * 16)  # fmt: skip
+    times = {"occurred_at": at.strftime("%Y-%m-%d %H:%M:%S.%f"), "recorded_at": at.strftime("%Y-%m-%d %H:%M:%S.%f")}
+    values = {**commit.entry_columns(forged), **times, "canonical": forged.canonical}
+    run(tampered, f"INSERT INTO entry ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", *values.values())
+    run(tampered, "INSERT INTO entry_data VALUES ('default', ?, ?, ?, ?)", tampered.course, LENGTH + 1, forged.salt, forged.sealed)
+
+
+def test_the_first_of_several_bad_entries_is_named(tampered):
+    run(tampered, "UPDATE entry SET person = 'x' WHERE seq = 9 AND course_id = ?", tampered.course)
+    run(tampered, "UPDATE entry_data SET sealed = x'00' WHERE seq = 4 AND course_id = ?", tampered.course)
+    assert tampered.verify().first_bad["seq"] == 4
+
+
+def test_erased_entries_are_told_and_are_no_fault(tampered):
+    run(tampered, "UPDATE entry_data SET salt = NULL, sealed = NULL WHERE seq IN (3, 7) AND course_id = ?", tampered.course)
+    found = tampered.verify()
+    assert found.ok, found.first_bad
+    assert found.erased == 2
+
+
+@pytest.mark.parametrize("half", ("salt", "sealed"))
+def test_an_entry_that_is_erased_by_half_is_a_fault(tampered, half):
+    run(tampered, f"UPDATE entry_data SET {half} = NULL WHERE seq = 3 AND course_id = ?", tampered.course)
+    assert tampered.verify().first_bad["seq"] == 3
+
+
+def test_one_course_can_be_verified_alone(tampered):
+    run(tampered, "UPDATE entry SET person = 'x' WHERE seq = 9 AND course_id = ?", tampered.course)
+    assert tampered.verify(tampered.other).ok
+    assert not tampered.verify(tampered.course).ok
+
+
+def test_progress_is_told_in_courses(tampered):
+    told = []
+    tampered.verify(None, told.append)
+    assert sum(told) == 2
