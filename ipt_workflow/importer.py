@@ -12,16 +12,17 @@ from typing import Any
 import msgspec
 
 from ipt_workflow import journal, placement
+from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.commands import schema_faults
 from ipt_workflow.course import Course
-from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptError, TransitionRefused
+from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptError, NotFound, TransitionRefused
 from ipt_workflow.fact import Fact
 from ipt_workflow.machine import machine_for
 from ipt_workflow.payloads import ClientRef, Code, Moment, Person, Seq, Text
 from ipt_workflow.rules import Context
 from ipt_workflow.service import Service
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.shell import NOT_SEEN, Shell, new_id
 from ipt_workflow.store import queries
 from ipt_workflow.store.queries import StoredCourse
 from ipt_workflow.triggers import Command, Override, Role
@@ -173,24 +174,33 @@ class _Import:
 
     async def _rehearse_opening(self, line: Line, principal: Principal, therapist: str | None) -> Imported:
         assert line.client_ref is not None
-        known = await self.shell.database.read(queries.client_id, self.shell.organisation, line.client_ref)
-        other = await self.shell.database.read(queries.other_open_course, self.shell.organisation, known) if known else None
-        rehearsed = [
-            each.id for each in self.courses.values() if each.course and each.course.client == line.client_ref and each.course.open
-        ]
+        policy.require(principal, "open a course")
         imported = Imported(id=new_id(), therapist=therapist)
         context = msgspec.structs.replace(
             self._context(principal, imported),
             client=line.client_ref,
             therapist=therapist,
-            other_open_course=other or next(iter(rehearsed), None),
+            other_open_course=await self._rehearsed_other(line.client_ref),
         )
         protocol = self.shell.protocol(line.protocol, line.protocol_version)
         self._keep(imported, machine_for(protocol).fire(None, _command(line), context), protocol.digest)
         return imported
 
+    async def _rehearsed_other(self, client_ref: str) -> str | None:
+        """The client's open acute course, by what the file has made of it so far."""
+        known = await self.shell.database.read(queries.client_id, self.shell.organisation, client_ref)
+        stored = await self.shell.database.read(queries.other_open_course, self.shell.organisation, known) if known else None
+        rehearsed = {each.id: each.course for each in self.courses.values() if each.course}
+        open_now = [
+            key for key, course in rehearsed.items() if course.client in {client_ref, known} and course.acute and course.open
+        ]
+        return next(iter(open_now), None) or (stored if stored not in rehearsed else None)
+
     async def _rehearse(self, imported: Imported, command: Command, principal: Principal) -> None:
         assert imported.course is not None
+        if not policy.may_see(principal, imported.course):
+            raise NotFound(NOT_SEEN)
+        policy.require(principal, "change a course")
         stored = StoredCourse(imported.course, "", None)
         client = await self.service.new_client(imported.course, (command,))
         context = await self.service.context_of(principal, stored, (command,), client)

@@ -7,7 +7,7 @@ so that each fault listed is one to mend.
 import copy
 import hashlib
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,30 +80,31 @@ class _File(msgspec.Struct, frozen=True):
 
 
 def load_catalogue(
-    protocol_dir: Path,
+    protocols: Path | Sequence[Path],
     instrument_dir: Path,
     *,
     known_rules: Mapping[str, frozenset[str]] = KNOWN_RULES,
     known_artefacts: frozenset[str] = KNOWN_ARTEFACTS,
 ) -> Catalogue:
-    """Reads both folders. Raises ProtocolInvalid with every fault of every file.
+    """Reads the protocols of a folder, or those named, and the folder of instruments.
 
+    Raises ProtocolInvalid with every fault of every file.
     `known_rules` are the rules a phase may add, each with the parameters it takes; `known_artefacts` what it
     may require. Unless told otherwise they are the service's own.
     """
     faults: list[Fault] = []
-    instrument_files = _read_folder(instrument_dir, InstrumentFile, instrument_faults, faults)
+    instrument_files = _read_files(instrument_dir, InstrumentFile, instrument_faults, faults)
     aims = {f"{file.key[0]}@{file.key[1]}": file.source.get("aim") for file in instrument_files if file.key}
     known = Known(rules=known_rules, artefacts=known_artefacts, instruments=aims)
     check = partial(protocol_faults, known=known)
-    protocol_files = _read_folder(protocol_dir, ProtocolFile, check, faults)
+    protocol_files = _read_files(protocols, ProtocolFile, check, faults)
     if faults:
         raise ProtocolInvalid(faults)
     loaded = [Instrument(**_fields(file.spec), digest=digest(file.source)) for file in instrument_files]
     instruments = {instrument.key: instrument for instrument in loaded}
-    protocols = [_protocol(file.spec, file.source, instruments) for file in protocol_files]
+    loaded_protocols = [_protocol(file.spec, file.source, instruments) for file in protocol_files]
     return Catalogue(
-        protocols={(protocol.id, protocol.version): protocol for protocol in protocols},
+        protocols={(protocol.id, protocol.version): protocol for protocol in loaded_protocols},
         instruments=instruments,
         files={file.key: file.name for file in protocol_files if file.key},
     )
@@ -149,18 +150,18 @@ def _fields(spec: msgspec.Struct) -> dict[str, Any]:
 # Reading one file
 
 
-def _read_folder(folder: Path, struct: type[Spec], check: Check, faults: list[Fault]) -> list[_File]:
-    paths = sorted(folder.glob("*.toml"))
-    if not paths:
-        faults.append(Fault(f"{folder.name}/", "has no .toml file"))
+def _read_files(source: Path | Sequence[Path], struct: type[Spec], check: Check, faults: list[Fault]) -> list[_File]:
+    paths = sorted(source.glob("*.toml")) if isinstance(source, Path) else sorted(source)
+    if isinstance(source, Path) and not paths:
+        faults.append(Fault(f"{source.name}/", "has no .toml file"))
     files: list[_File] = []
     for path in paths:
         try:
-            source = tomllib.loads(path.read_text(encoding="utf-8"))
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             faults.append(Fault(path.name, f"cannot be read as TOML: {error}"))
             continue
-        file, found = _read(path.stem, source, struct, check)
+        file, found = _read(path.stem, document, struct, check)
         twin = next((other.name for other in files if file.key and other.key == file.key), None)
         if twin:
             found.append(Fault("version", f"{twin} has the same id and version: each needs its own"))

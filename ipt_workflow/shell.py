@@ -25,6 +25,8 @@ from ipt_workflow.store import audit, migrate, queries
 from ipt_workflow.store.database import Database, open_database
 from ipt_workflow.store.queries import StoredCourse
 
+NOT_SEEN = "There is no such course, or none that you may see."
+
 
 def new_id() -> str:
     """A UUIDv7: ids sort by the time they were made."""
@@ -88,7 +90,7 @@ class Shell:
         """A course, if it exists for the principal. Raises NotFound."""
         stored = await self.database.read(queries.load_course, self.organisation, course_id)
         if stored is None or not policy.may_see(principal, stored.course):
-            raise NotFound("There is no such course, or none that you may see.")
+            raise NotFound(NOT_SEEN)
         return stored
 
     async def entries(self, course_id: str) -> list[Entry]:

@@ -54,15 +54,12 @@ def lint(
 ) -> None:
     """Check protocol files, and name every fault."""
     settings = settings_or_exit()
-    folders = sorted({file.parent for file in files}) if files else [settings.protocols]
-    sound: list[str] = []
     try:
-        for folder in folders:
-            sound += [protocol.key for protocol in load_catalogue(folder, settings.instruments).protocols.values()]
+        sound = [protocol.key for protocol in load_catalogue(files or settings.protocols, settings.instruments).protocols.values()]
     except ProtocolInvalid as error:
         if not as_json:
             fail(error)
-        print_json({"ok": False, "protocols": sound, "faults": error.faults})
+        print_json({"ok": False, "protocols": [], "faults": error.faults})
         raise typer.Exit(FAILED) from error
     if as_json:
         print_json({"ok": True, "protocols": sound, "faults": []})

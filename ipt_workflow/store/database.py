@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -23,6 +22,7 @@ from ipt_workflow.errors import Busy, DatabaseNotReady
 Result = TypeVar("Result")
 READERS = 4
 BUSY_TIMEOUT_MS = 10_000
+NOT_LET_IN = frozenset({"3D000", "28000", "28P01"})  # PostgreSQL's codes: no such database, no such user, wrong password
 
 
 class Database:
@@ -144,5 +144,9 @@ async def _reached() -> AsyncIterator[None]:
     """Raises DatabaseNotReady where the server does not answer, or does not let us in."""
     try:
         yield
-    except (OSError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
-        raise DatabaseNotReady("The database server cannot be reached, or has no such database or user.") from error
+    except OSError as error:
+        raise DatabaseNotReady("The database server cannot be reached.") from error
+    except sa.exc.DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in NOT_LET_IN:
+            raise DatabaseNotReady("The database server has no such database or user, or another password.") from error
+        raise
