@@ -65,14 +65,23 @@ LATE_SUPPORT = {
     "override": {"rules": ["baseline_of_every_aim", "timeline_recorded"], "reason": "The forms come with the next session."}
 }
 
-PLANS: tuple[tuple[int, list[Step]], ...] = (
-    (2, []),
-    (1, _steps(session("3"))),
-    (1, _steps("book_session")),
-    (2, TOLD),
-    (3, FIRST),
-    (1, [*FIRST, *HELD, *HELD, session()]),  # the last one is a fourth session, and refused
-    (
+
+class Plan(msgspec.Struct, frozen=True):
+    """So many courses that take these steps; the last of them so many weeks ago."""
+
+    count: int
+    steps: list[Step]
+    idle_weeks: int = 0
+
+
+PLANS: tuple[Plan, ...] = (
+    Plan(2, []),
+    Plan(1, _steps(session("3"))),
+    Plan(1, _steps("book_session")),
+    Plan(2, TOLD),
+    Plan(3, FIRST),
+    Plan(1, [*FIRST, *HELD, *HELD, session()]),  # the last one is a fourth session, and refused
+    Plan(
         1,
         [
             *FIRST,
@@ -81,25 +90,28 @@ PLANS: tuple[tuple[int, list[Step]], ...] = (
             ("record_session", {"data": {"attendance": "5", "kind": "additional"}, "reason": "It was a crisis."}),
         ],
     ),
-    (2, [*FIRST, *SECOND]),
-    (2, MIDDLE),
-    (2, [*FIRST, *SECOND, *_steps("agree_contract"), ("begin_middle", LATE_SUPPORT), *HELD]),
-    (2, [*MIDDLE, *HELD * 2, session("3"), *HELD]),
-    (2, [*MIDDLE, session("4"), session("2", late_notice=True), *HELD]),
-    (2, [*MIDDLE, *HELD * 4, *_steps(("record_measure", RISK))]),
-    (1, [*MIDDLE, *HELD * 2, session("3"), ("amend", {"data": {"data": {"attendance": "6"}}, "reason": "The client came late."})]),
-    (2, [*MIDDLE, *HELD * 5, *_steps("record_session")]),
-    (2, [*MIDDLE, *HELD * 3, *_steps("pause")]),
-    (3, FINAL),
-    (2, [*FINAL, *HELD * 2]),
-    (1, [*FINAL, *HELD * 3, *WORK[:3]]),
-    (4, DONE),
-    (1, [*MIDDLE, *HELD * 2, session("3"), session("3"), *_steps("end_early")]),
-    (1, [*TOLD, *_steps("end_early")]),
-    (1, _steps("decline")),
-    (1, [*FIRST, *_steps("decline")]),
+    Plan(2, [*FIRST, *SECOND]),
+    Plan(2, MIDDLE),
+    Plan(2, [*FIRST, *SECOND, *_steps("agree_contract"), ("begin_middle", LATE_SUPPORT), *HELD]),
+    Plan(2, [*MIDDLE, *HELD * 2, session("3"), *HELD]),
+    Plan(2, [*MIDDLE, session("4"), session("2", late_notice=True), *HELD]),
+    Plan(2, [*MIDDLE, *HELD * 4, *_steps(("record_measure", RISK))]),
+    Plan(
+        1, [*MIDDLE, *HELD * 2, session("3"), ("amend", {"data": {"data": {"attendance": "6"}}, "reason": "The client came late."})]
+    ),
+    Plan(2, [*MIDDLE, *HELD * 5, *_steps("record_session")]),
+    Plan(2, [*MIDDLE, *HELD * 3, *_steps("pause")]),
+    Plan(1, [*MIDDLE, *HELD * 2], idle_weeks=5),
+    Plan(3, FINAL),
+    Plan(2, [*FINAL, *HELD * 2]),
+    Plan(1, [*FINAL, *HELD * 3, *WORK[:3]]),
+    Plan(4, DONE),
+    Plan(1, [*MIDDLE, *HELD * 2, session("3"), session("3"), *_steps("end_early")]),
+    Plan(1, [*TOLD, *_steps("end_early")]),
+    Plan(1, _steps("decline")),
+    Plan(1, [*FIRST, *_steps("decline")]),
 )
-COURSES = sum(count for count, _ in PLANS)
+COURSES = sum(plan.count for plan in PLANS)
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -114,8 +126,9 @@ async def make(shell: Shell, progress: Callable[[], None] = lambda: None) -> Mad
     if await shell.database.read(queries.client_id, shell.organisation, "DEMO-001") is None:
         clock = VirtualClock(shell.clock.now())
         rehearsal = Shell(shell.database, shell.catalogue, shell.settings, clock)
-        for number, steps in enumerate((steps for count, steps in PLANS for _ in range(count)), start=1):
-            await _course(rehearsal, clock, shell.clock.now(), number, steps)
+        each_course = [plan for plan in PLANS for _ in range(plan.count)]
+        for number, plan in enumerate(each_course, start=1):
+            await _course(rehearsal, clock, shell.clock.now(), number, plan)
             progress()
         counts = await shell.database.read(queries.courses_by_state, shell.organisation)
         courses, states = sum(count for *_, count in counts), len(counts)
@@ -127,9 +140,9 @@ async def make(shell: Shell, progress: Callable[[], None] = lambda: None) -> Mad
     return Made(courses, states, tokens)
 
 
-async def _course(shell: Shell, clock: VirtualClock, end: dt.datetime, number: int, steps: list[Step]) -> None:
+async def _course(shell: Shell, clock: VirtualClock, end: dt.datetime, number: int, plan: Plan) -> None:
     """One course, a week for every session, so that its last step was a few days ago."""
-    weeks = sum(trigger == "record_session" for trigger, _ in steps)
+    weeks = plan.idle_weeks + sum(trigger == "record_session" for trigger, _ in plan.steps)
     clock.set(end - dt.timedelta(weeks=weeks, days=number % 5 + 2))
     therapist = THERAPISTS[number % len(THERAPISTS)]
     principal = Principal(person=therapist, role="therapist", via="cli")
@@ -141,7 +154,7 @@ async def _course(shell: Shell, clock: VirtualClock, end: dt.datetime, number: i
         data={"source": "General practitioner", "indication": "depression"},
     )
     opened = await service.open_course(principal, lambda: opening)
-    for step in steps:
+    for step in plan.steps:
         clock.advance(dt.timedelta(days=7) if step[0] == "record_session" else dt.timedelta(minutes=7))
         await _fire(shell, service, principal, opened.course.id, step)
 

@@ -194,7 +194,7 @@ class Service:
         self._running.add(key.scope)
         try:
             return await run()
-        except (commit.KeyTaken, StaleVersion):
+        except (commit.KeyTaken, StaleVersion, TransitionRefused):  # it may stand in its own way: it was committed elsewhere
             replayed = await self._replay(principal, key)
             if replayed is None:
                 raise

@@ -25,13 +25,6 @@ class StoredCourse(msgspec.Struct, frozen=True):
     attention: tuple[str, ...] = ()
 
 
-class StoredEntry(msgspec.Struct, frozen=True):
-    """An entry with the columns that stand beside its bytes."""
-
-    entry: Entry
-    columns: dict[str, Any]
-
-
 class KeptAnswer(msgspec.Struct, frozen=True):
     body: str
     course_id: str

@@ -283,3 +283,23 @@ def test_readers_see_whole_units_while_others_write(settings):
 
     assert max(walked.with_shell(settings, race)) >= 2
     assert_whole(settings)
+
+
+def test_a_key_that_is_committed_elsewhere_between_looking_and_deciding_is_answered_with_what_it_opened(settings):
+    async def race():
+        async with walked.opened(settings) as here, walked.opened(settings) as there:
+            first, second, key = Service(there), Service(here), Key("key", "body")
+            look, looked = second._replay, []
+
+            async def look_and_be_overtaken(principal, key):
+                found = await look(principal, key)
+                if not looked:
+                    looked.append(await first.open_course(walked.THERAPIST, lambda: walked.opening("EHR-4"), key))
+                return found
+
+            second._replay = look_and_be_overtaken
+            answer = await second.open_course(walked.THERAPIST, lambda: walked.opening("EHR-4"), key)
+            assert answer.replayed
+            assert answer.course.id == looked[0].course.id
+
+    asyncio.run(race())
