@@ -4,7 +4,7 @@ A log over all of them, with a position assigned after commit, comes later in a 
 """
 
 import datetime as dt
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import sqlalchemy as sa
@@ -24,10 +24,14 @@ class AuditFilters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where a reader of the audit log is: after this moment and id."""
+    """Where a reader of the audit log is: after this moment (in UTC) and id."""
 
-    at: dt.datetime = dt.datetime.min.replace(tzinfo=dt.UTC)
-    id: str = ""
+    at: Annotated[dt.datetime, msgspec.Meta(tz=True)] = dt.datetime.min.replace(tzinfo=dt.UTC)
+    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f-]{36}$")] = ""
+
+    def __post_init__(self) -> None:
+        if self.at.utcoffset():
+            raise ValueError("at must be in UTC")
 
 
 def record(connection: sa.Connection, organisation: str, event_row: dict[str, Any], courses: tuple[str, ...]) -> None:
