@@ -33,8 +33,17 @@ from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
 from ipt_workflow.rules import Actor, Context
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import commit, queries, tables
-from ipt_workflow.store.commit import CourseChange, DecidedProposal, KeptAnswer, NewClient, Unit
 from ipt_workflow.store.queries import StoredCourse
+from ipt_workflow.store.units import (
+    ActiveCourseExists,
+    ClientTaken,
+    CourseChange,
+    DecidedProposal,
+    KeptAnswer,
+    KeyTaken,
+    NewClient,
+    Unit,
+)
 from ipt_workflow.triggers import Command
 from ipt_workflow.views import Committed, Preview
 from ipt_workflow.writes import Key, Opening, Write
@@ -194,7 +203,7 @@ class Service:
         self._running.add(key.scope)
         try:
             return await run()
-        except (commit.KeyTaken, StaleVersion, TransitionRefused):  # it may stand in its own way: it was committed elsewhere
+        except (KeyTaken, StaleVersion, TransitionRefused):  # it may stand in its own way: it was committed elsewhere
             replayed = await self._replay(principal, key)
             if replayed is None:
                 raise
@@ -212,14 +221,14 @@ class Service:
 
     async def _replay(self, principal: Principal, key: Key) -> Committed | None:
         """The answer the key was given before, made again from the journal as it stood then."""
-        kept = await self.shell.database.read(queries.answer, self.shell.organisation, key.scope, self.shell.clock.now())
+        kept = await self.shell.kept_answer(key.scope)
         if kept is None:
             return None
         if kept.body != key.body:
             raise KeyReused("This Idempotency-Key was used with another body. Use a new key for a new request.")
         known = [entry for entry in await self.shell.entries(kept.course_id) if entry.written.seq <= kept.last_seq]
         course = journal.replay(known)
-        stored = await self.shell.database.read(queries.load_course, self.shell.organisation, kept.course_id)
+        stored = await self.shell.courses.get(kept.course_id)
         assert course is not None  # the key was committed with these entries
         assert stored is not None
         written = [entry for entry in known if entry.written.seq >= kept.first_seq]
@@ -256,7 +265,7 @@ class Service:
                 return await self._commit(
                     Subject(stored=None, client=client, client_ref=opening.client_ref), accepted, context, key
                 )
-            except (commit.ActiveCourseExists, commit.ClientTaken):
+            except (ActiveCourseExists, ClientTaken):
                 continue
         raise Busy("The client's record is being written by others. Try again.")
 
@@ -278,7 +287,7 @@ class Service:
             subject = Subject(stored=stored, client=client, client_ref=client.ref if client else stored.client_ref)
             try:
                 return await self._commit(subject, accepted, context, write.key)
-            except (commit.ActiveCourseExists, commit.ClientTaken):
+            except (ActiveCourseExists, ClientTaken):
                 pass
             except StaleVersion:
                 if write.version is not None:
@@ -349,7 +358,7 @@ class Service:
             answer=self._answer(key, course, entries) if key else None,
             proposal=decided,
         )
-        await self.shell.database.write(commit.commit, unit)
+        await self.shell.committer.commit(unit)
         for entry in entries:
             self.shell.metrics.transitions.labels(course.protocol, entry.written.trigger).inc()
         seen_at = msgspec.structs.replace(context, now=entries[-1].written.recorded_at)

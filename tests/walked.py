@@ -37,7 +37,7 @@ async def opened(settings: Settings, clock: VirtualClock | None = None) -> Async
     try:
         yield shell
     finally:
-        await shell.database.close()
+        await shell.close()
 
 
 def with_shell(settings: Settings, work: Callable[[Shell], Awaitable[Any]], clock: VirtualClock | None = None) -> Any:

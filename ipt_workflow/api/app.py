@@ -39,7 +39,7 @@ class Application:
         try:
             yield
         finally:
-            await shell.database.close()
+            await shell.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (self._edge or self.litestar)(scope, receive, send)

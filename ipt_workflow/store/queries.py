@@ -26,10 +26,12 @@ class StoredCourse(msgspec.Struct, frozen=True):
 
 
 class KeptAnswer(msgspec.Struct, frozen=True):
+    scope: str
     body: str
     course_id: str
     first_seq: int
     last_seq: int
+    expires_at: dt.datetime
 
 
 _ATTENTION = [column for column in course.c if column.name.endswith("_from")]
@@ -48,9 +50,10 @@ def _stored(row: Any, now: dt.datetime | None = None) -> StoredCourse:
     return StoredCourse(_course_decoder.decode(row.snapshot), row.head, row.ref, attention)
 
 
-def load_course(connection: sa.Connection, organisation: str, course_id: str) -> StoredCourse | None:
-    row = connection.execute(_select_course.where(course.c.organisation == organisation, course.c.id == course_id)).first()
-    return _stored(row) if row else None
+def courses(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, StoredCourse]:
+    """Courses by their ids."""
+    found = connection.execute(_select_course.where(course.c.organisation == organisation, course.c.id.in_(ids)))
+    return {stored.course.id: stored for stored in map(_stored, found)}
 
 
 _with_data = entry.outerjoin(
@@ -123,15 +126,12 @@ def client_id(connection: sa.Connection, organisation: str, ref: str) -> str | N
     return found
 
 
-def answer(connection: sa.Connection, organisation: str, scope: str, now: dt.datetime) -> KeptAnswer | None:
-    """What an idempotency key was answered with, unless that has expired."""
+def answers(connection: sa.Connection, organisation: str, scopes: Sequence[str]) -> dict[str, KeptAnswer]:
+    """What idempotency keys were answered with, by their scopes; some may have expired."""
     table = tables.idempotency
-    row = connection.execute(
-        sa.select(table.c.body, table.c.course_id, table.c.first_seq, table.c.last_seq).where(
-            table.c.organisation == organisation, table.c.scope == scope, table.c.expires_at > now
-        )
-    ).first()
-    return KeptAnswer(*row) if row else None
+    columns = [table.c[name] for name in KeptAnswer.__struct_fields__]
+    found = connection.execute(sa.select(*columns).where(table.c.organisation == organisation, table.c.scope.in_(scopes)))
+    return {row.scope: KeptAnswer(*row) for row in found}
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,10 +200,10 @@ def stored_protocols(connection: sa.Connection, organisation: str) -> list[Proto
     return [ProtocolRow(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
 
 
-def token(connection: sa.Connection, organisation: str, token_id: str) -> TokenRow | None:
+def tokens_by_id(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, Any]:
     table = tables.token
-    row = connection.execute(sa.select(table).where(table.c.organisation == organisation, table.c.id == token_id)).first()
-    return TokenRow(**row._mapping) if row else None  # noqa: SLF001
+    found = connection.execute(sa.select(table).where(table.c.organisation == organisation, table.c.id.in_(ids)))
+    return {row.id: row for row in found}
 
 
 def tokens(connection: sa.Connection, organisation: str) -> list[TokenRow]:

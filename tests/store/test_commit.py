@@ -12,8 +12,8 @@ import walked
 from ipt_workflow import attention, journal
 from ipt_workflow.errors import StaleVersion
 from ipt_workflow.machine import machine_for
-from ipt_workflow.store import commit, queries, tables
-from ipt_workflow.store.commit import (
+from ipt_workflow.store import commit, queries, rows, tables
+from ipt_workflow.store.units import (
     ActiveCourseExists,
     ClientTaken,
     CourseChange,
@@ -94,7 +94,7 @@ def answer(shell, scope="key", course="course-1", hours=24) -> KeptAnswer:
     )
 
 
-async def rows(shell) -> dict[str, list[tuple]]:
+async def contents(shell) -> dict[str, list[tuple]]:
     def everything(connection):
         return {
             name: sorted(map(tuple, connection.execute(sa.select(table))), key=repr)
@@ -106,10 +106,10 @@ async def rows(shell) -> dict[str, list[tuple]]:
 
 async def loses(shell, wrong: Unit, error: type[Exception]) -> Exception:
     """The unit raises, and leaves every table as it was."""
-    before = await rows(shell)
+    before = await contents(shell)
     with pytest.raises(error) as raised:
         await shell.database.write(commit.commit, wrong)
-    assert await rows(shell) == before
+    assert await contents(shell) == before
     return raised.value
 
 
@@ -117,7 +117,7 @@ def test_a_unit_writes_course_client_entry_sealed_document_outbox_and_answer_tog
     async def test(shell):
         made = change(shell)
         await shell.database.write(commit.commit, unit(made, client=NewClient("client-1", "EHR-1"), answer=answer(shell)))
-        found = await rows(shell)
+        found = await contents(shell)
         assert {name: len(found[name]) for name in ("course", "client", "entry", "entry_data", "outbox", "idempotency")} == {
             "course": 1,
             "client": 1,
@@ -126,7 +126,7 @@ def test_a_unit_writes_course_client_entry_sealed_document_outbox_and_answer_tog
             "outbox": 1,
             "idempotency": 1,
         }
-        stored = await shell.database.read(queries.load_course, ORGANISATION, "course-1")
+        stored = await shell.courses.get("course-1")
         assert stored.course == made.course
         assert stored.client_ref == "EHR-1"
         assert stored.head == made.entries[-1].hash
@@ -232,7 +232,7 @@ def test_a_key_is_free_again_when_its_answer_has_expired(store):
         await shell.database.write(
             commit.commit, unit(change(shell, "course-2", "client-2"), answer=answer(shell, course="course-2"))
         )
-        kept = await shell.database.read(queries.answer, ORGANISATION, "key", shell.clock.now())
+        kept = await shell.kept_answer("key")
         assert kept.course_id == "course-2"
 
     store(test)
@@ -321,7 +321,7 @@ def test_one_entry_a_seq_is_kept_by_the_key_even_without_the_service(store):
 
         def write_without_the_course(connection):
             connection.execute(
-                sa.insert(tables.entry), [{**commit.entry_columns(e), "canonical": e.canonical} for e in second.entries]
+                sa.insert(tables.entry), [{**rows.entry_columns(e), "canonical": e.canonical} for e in second.entries]
             )
 
         await shell.database.write(write_without_the_course)
