@@ -5,6 +5,7 @@ import re
 import sqlite3
 from contextlib import closing, contextmanager
 
+import databases
 import pytest
 import walked
 
@@ -60,8 +61,8 @@ class Tampered:
 
 @pytest.fixture
 def tampered(made, tmp_path):
-    settings = walked.copy(made, tmp_path)
-    with closing(sqlite3.connect(walked.path_of(settings), isolation_level=None)) as connection:
+    settings = databases.copy(made, tmp_path)
+    with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("PRAGMA synchronous = OFF")
         for name, _ in guards.sqlite():

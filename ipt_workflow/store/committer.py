@@ -113,7 +113,7 @@ class Committer:
         events = [job for job in jobs if isinstance(job.work, Event)]
         tries = Tries(self._patience)
         try:
-            won = await tries.of(self._database.batch, batches.write, [job.work for job in units], [job.work for job in events])
+            won = await tries.of(self._database.tell, batches.write, [job.work for job in units], [job.work for job in events])
         except sa.exc.IntegrityError:
             won = [False] * len(units)
         else:
@@ -133,7 +133,7 @@ class Committer:
         tries = Tries(self._patience, made)
         try:
             if isinstance(job.work, Event):
-                await tries.of(self._database.batch, batches.write, [], [job.work])
+                await tries.of(self._database.tell, batches.write, [], [job.work])
             else:
                 await tries.of(self._database.write, commit.commit, job.work)
         except (IptError, sa.exc.IntegrityError) as error:

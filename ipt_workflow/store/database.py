@@ -1,7 +1,8 @@
 """Opening the database, and running functions on its connections.
 
 The rest of the store is plain functions of a connection. `read` and `write` run one of them in a transaction of its own: on SQLite
-in a thread (many readers, one writer), on PostgreSQL on an asyncpg connection. `batch` is for what PostgreSQL does in one statement.
+in a thread (many readers, one writer), on PostgreSQL on an asyncpg connection. `ask` and `tell` are for functions whose statements
+each stand alone: on PostgreSQL those need no transaction around them, which saves most of their round trips.
 
 SQLite: two engines. The writer begins IMMEDIATE, or two writers could read the same head and fork a chain; a reader that began so
 would block everybody, so readers are `query_only` and deferred.
@@ -37,15 +38,19 @@ class Database:
     dialect: str
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Runs `function(connection, *args)` and rolls back."""
+        """Runs `function(connection, *args)` on one snapshot of the database."""
         raise NotImplementedError
 
     async def write(self, function: Callable[..., Result], *args: Any) -> Result:
         """Runs `function(connection, *args)` and commits, or rolls back and raises what it raised."""
         raise NotImplementedError
 
-    async def batch(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Runs `function(connection, *args)`; whole on SQLite, and each of its statements whole on PostgreSQL."""
+    async def ask(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Runs `function(connection, *args)`, which reads by statements that stand alone."""
+        raise NotImplementedError
+
+    async def tell(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Runs `function(connection, *args)`, which writes by statements that stand alone."""
         raise NotImplementedError
 
     async def close(self) -> None:
@@ -80,7 +85,10 @@ class SqliteDatabase(Database):
     async def write(self, function: Callable[..., Result], *args: Any) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._write_lane, _run, self._writer, function, args)
 
-    async def batch(self, function: Callable[..., Result], *args: Any) -> Result:
+    async def ask(self, function: Callable[..., Result], *args: Any) -> Result:
+        return await self.read(function, *args)
+
+    async def tell(self, function: Callable[..., Result], *args: Any) -> Result:
         return await self.write(function, *args)
 
     async def close(self) -> None:
@@ -137,8 +145,6 @@ def _text(stored: bytes) -> str:
 
 
 class PostgresDatabase(Database):
-    """Single statements and reads need no transaction of their own: they save two round trips and run in autocommit."""
-
     dialect = "postgresql"
 
     def __init__(self, url: sa.URL, statement_seconds: float | None, connections: int) -> None:
@@ -150,24 +156,28 @@ class PostgresDatabase(Database):
             "command_timeout": statement_seconds and 2 * statement_seconds,
             "server_settings": told,
         }
+        common = {"pool_size": connections, "max_overflow": 0, "connect_args": options}
         asyncpg = url.set(drivername="postgresql+asyncpg")
-        self._single = create_async_engine(
-            asyncpg, pool_size=connections, max_overflow=0, connect_args=options, isolation_level="AUTOCOMMIT"
-        )
-        self._whole = create_async_engine(asyncpg, pool_size=connections, max_overflow=0, connect_args=options, pool_pre_ping=True)
+        self._single = create_async_engine(asyncpg, isolation_level="AUTOCOMMIT", **common)
+        self._whole = create_async_engine(asyncpg, pool_pre_ping=True, **common)
+        self._snapshot = self._whole.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
-        try:
-            return await self.batch(function, *args)
-        except Unreachable:  # the pool may have held connections to a server that was restarted since
-            return await self.batch(function, *args)
-
-    async def batch(self, function: Callable[..., Result], *args: Any) -> Result:
-        async with _reached(), self._single.connect() as connection, _kept(connection):
+        async with _reached(), self._snapshot.connect() as connection, _kept(connection):
             return await connection.run_sync(function, *args)
 
     async def write(self, function: Callable[..., Result], *args: Any) -> Result:
         async with _reached(), self._whole.begin() as connection, _kept(connection):
+            return await connection.run_sync(function, *args)
+
+    async def ask(self, function: Callable[..., Result], *args: Any) -> Result:
+        try:
+            return await self.tell(function, *args)
+        except Unreachable:  # the pool may have held connections to a server that was restarted since
+            return await self.tell(function, *args)
+
+    async def tell(self, function: Callable[..., Result], *args: Any) -> Result:
+        async with _reached(), self._single.connect() as connection, _kept(connection):
             return await connection.run_sync(function, *args)
 
     async def close(self) -> None:

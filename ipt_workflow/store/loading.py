@@ -43,7 +43,7 @@ class Loader(Generic[Found]):
             ids = list(self._asked)[:AT_ONCE]
             answers = {its_id: self._asked.pop(its_id) for its_id in ids}
             try:
-                found = await self._database.read(self._find, self._organisation, ids)
+                found = await self._database.ask(self._find, self._organisation, ids)
             except Exception as error:  # noqa: BLE001 - whatever it was, those who asked must hear of it
                 for answer in answers.values():
                     answer.set_exception(error)

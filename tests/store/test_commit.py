@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 from zoneinfo import ZoneInfo
 
+import databases
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -30,17 +31,17 @@ REFERRAL = Command("refer", {"source": "General practitioner", "indication": "de
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory):
+def empty(tmp_path_factory, server):
     async def nothing(shell):
         pass
 
-    return walked.database(tmp_path_factory.mktemp("commit"), nothing)
+    return walked.database(tmp_path_factory.mktemp("commit"), nothing, server)
 
 
 @pytest.fixture
 def store(empty, tmp_path):
     """Runs an async test with an open shell on an empty database."""
-    settings = walked.copy(empty, tmp_path)
+    settings = databases.copy(empty, tmp_path)
     return lambda test: walked.with_shell(settings, test)
 
 
@@ -139,9 +140,15 @@ def test_a_unit_writes_course_client_entry_sealed_document_outbox_and_answer_tog
 def test_a_part_that_fails_takes_everything_else_with_it(store, table):
     async def test(shell):
         def sabotage(connection):
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql(
+                    f"CREATE TRIGGER sabotage BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'out of order'); END"
+                )
+                return
             connection.exec_driver_sql(
-                f"CREATE TRIGGER sabotage BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'out of order'); END"
+                "CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'out of order'; END$$"
             )
+            connection.exec_driver_sql(f"CREATE TRIGGER sabotage BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION sabotage()")
 
         await shell.database.write(sabotage)
         whole = unit(change(shell), client=NewClient("client-1", "EHR-1"), answer=answer(shell))
@@ -277,30 +284,43 @@ def enums() -> list[sa.Column]:
     return [column for table in tables.METADATA.tables.values() for column in table.columns if isinstance(column.type, sa.Enum)]
 
 
-def test_every_role_kind_and_status_is_checked_by_the_database(empty):
+def test_every_role_kind_and_status_is_checked_by_the_database(store):
     """The CHECK lists exactly the values that the column may hold, and the database holds to it."""
     assert {column.name for column in enums()} >= {"role", "kind", "status", "proposed_role"}
-    engine = sa.create_engine(empty.database_url)
-    for column in enums():
-        values = {
-            other.name: other.type.enums[0] if isinstance(other.type, sa.Enum) else _some(other) for other in column.table.columns
-        }
-        for value in (*column.type.enums, "impostor", "", column.type.enums[0].upper()):
-            statement = f"INSERT INTO {column.table.name} ({', '.join(values)}) VALUES ({', '.join(':' + name for name in values)})"
-            with engine.connect() as connection:
-                if value in column.type.enums:
-                    connection.execute(sa.text(statement), {**values, column.name: value})
-                else:
-                    with pytest.raises(sa.exc.IntegrityError, match="CHECK"):
-                        connection.execute(sa.text(statement), {**values, column.name: value})
-                connection.rollback()
-    engine.dispose()
+
+    async def test(shell):
+        for column in enums():
+            for value in (*column.type.enums, "impostor", "", column.type.enums[0].upper()):
+                assert await shell.database.write(_takes, column, value) == (value in column.type.enums), (column, value)
+
+    store(test)
+
+
+def _takes(connection, column, value) -> bool:
+    """Whether the database takes a row with this value. The row is not kept."""
+    unchecked = sa.table(
+        column.table.name,
+        *(sa.column(other.name, sa.String if isinstance(other.type, sa.Enum) else other.type) for other in column.table.columns),
+    )
+    row = {other.name: other.type.enums[0] if isinstance(other.type, sa.Enum) else _some(other) for other in column.table.columns}
+    attempt = connection.begin_nested()
+    try:
+        connection.execute(sa.insert(unchecked), {**row, column.name: value})
+    except sa.exc.IntegrityError:
+        return False
+    else:
+        return True
+    finally:
+        attempt.rollback()
 
 
 def _some(column: sa.Column) -> object:
-    if isinstance(column.type, sa.Integer):
-        return 1
-    return b"x" if isinstance(column.type, sa.LargeBinary) else "2026-01-05 09:00:00.000000"
+    for kind, value in ((sa.Boolean, True), (sa.Integer, 1), (sa.LargeBinary, b"x"), (sa.DateTime, walked.START)):
+        if isinstance(column.type.dialect_impl(sa.dialects.sqlite.dialect()), kind) or isinstance(
+            getattr(column.type, "impl", None), kind
+        ):
+            return value
+    return "x"
 
 
 def test_every_table_is_keyed_by_organisation_first():
