@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
@@ -50,9 +51,29 @@ def _stored(row: Any, now: dt.datetime | None = None) -> StoredCourse:
     return StoredCourse(_course_decoder.decode(row.snapshot), row.head, row.ref, attention)
 
 
+def _by_ids(select: sa.Select[Any], organisation: sa.Column[Any], its_id: sa.Column[Any]) -> dict[str, sa.Select[Any]]:
+    """A statement for each database that finds any number of ids and has the same text for every number."""
+    ours = select.where(organisation == sa.bindparam("organisation"))
+    listed = sa.func.json_each(sa.bindparam("ids", type_=sa.JSON)).table_valued("value")
+    given = sa.bindparam("ids", type_=postgresql.ARRAY(sa.String))
+    return {
+        "sqlite": ours.where(its_id.in_(sa.select(listed.c.value))),
+        "postgresql": ours.where(its_id == sa.any_(given)),
+    }
+
+
+def _found(
+    connection: sa.Connection, statements: dict[str, sa.Select[Any]], organisation: str, ids: Sequence[str]
+) -> sa.CursorResult[Any]:
+    return connection.execute(statements[connection.dialect.name], {"organisation": organisation, "ids": list(ids)})
+
+
+_courses_by_id = _by_ids(_select_course, course.c.organisation, course.c.id)
+
+
 def courses(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, StoredCourse]:
     """Courses by their ids."""
-    found = connection.execute(_select_course.where(course.c.organisation == organisation, course.c.id.in_(ids)))
+    found = _found(connection, _courses_by_id, organisation, ids)
     return {stored.course.id: stored for stored in map(_stored, found)}
 
 
@@ -126,12 +147,17 @@ def client_id(connection: sa.Connection, organisation: str, ref: str) -> str | N
     return found
 
 
+_answers_by_scope = _by_ids(
+    sa.select(*(tables.idempotency.c[name] for name in KeptAnswer.__struct_fields__)),
+    tables.idempotency.c.organisation,
+    tables.idempotency.c.scope,
+)
+
+
 def answers(connection: sa.Connection, organisation: str, scopes: Sequence[str]) -> dict[str, KeptAnswer]:
     """What idempotency keys were answered with, by their scopes; some may have expired."""
-    table = tables.idempotency
-    columns = [table.c[name] for name in KeptAnswer.__struct_fields__]
-    found = connection.execute(sa.select(*columns).where(table.c.organisation == organisation, table.c.scope.in_(scopes)))
-    return {row.scope: KeptAnswer(*row) for row in found}
+    found = _found(connection, _answers_by_scope, organisation, scopes)
+    return {row.scope: KeptAnswer(**row._mapping) for row in found}  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,10 +226,11 @@ def stored_protocols(connection: sa.Connection, organisation: str) -> list[Proto
     return [ProtocolRow(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
 
 
+_tokens_by_id = _by_ids(sa.select(tables.token), tables.token.c.organisation, tables.token.c.id)
+
+
 def tokens_by_id(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, Any]:
-    table = tables.token
-    found = connection.execute(sa.select(table).where(table.c.organisation == organisation, table.c.id.in_(ids)))
-    return {row.id: row for row in found}
+    return {row.id: row for row in _found(connection, _tokens_by_id, organisation, ids)}
 
 
 def tokens(connection: sa.Connection, organisation: str) -> list[TokenRow]:
