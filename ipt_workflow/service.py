@@ -363,7 +363,7 @@ class Service:
             self.shell.metrics.transitions.labels(course.protocol, entry.written.trigger).inc()
         seen_at = msgspec.structs.replace(context, now=entries[-1].written.recorded_at)
         return Committed(
-            course=self.shell.view(course, seen_at, entries[-1].hash, subject.client_ref),
+            course=self.shell.view(course, seen_at, entries[-1].hash, subject.client_ref, changes[0].attention),
             entries=views.entry_views(entries, entries),
         )
 

@@ -1,7 +1,7 @@
 """What the verbs of the service share: the database, the protocols, the clock, and how a course is found for a caller."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -125,9 +125,12 @@ class Shell:
         known = list(entries)
         return msgspec.structs.replace(context, history=journal.facts(known), given=journal.given(known))
 
-    def view(self, course: Course, context: Context, head: str, client_ref: str | None) -> views.CourseView:
+    def view(
+        self, course: Course, context: Context, head: str, client_ref: str | None, due: Mapping[str, dt.datetime] | None = None
+    ) -> views.CourseView:
+        """A course as callers see it. `due` is the attention it asks for, where that is known already."""
         machine = self.machine_of(course)
-        due = attention.attention(machine, course, self.zone)
+        due = attention.attention(machine, course, self.zone) if due is None else due
         kinds = sorted(kind for kind, since in due.items() if since <= context.now)
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
 

@@ -7,7 +7,7 @@ that violates a constraint would fail its whole batch, so such a batch is taken 
 When the connection is lost, or the database gives up on a deadlock, the batch is tried again for a while. Trying again is safe: a
 unit swaps its course's version, so it cannot be written twice; and one that finds itself written has won.
 
-A caller that is cancelled or gives up waiting leaves its unit in the queue. It is committed or not; the idempotency key tells which.
+A caller that is cancelled leaves its unit in the queue. It is committed or not; the idempotency key tells which.
 """
 
 import asyncio
@@ -29,11 +29,12 @@ LONGEST_PAUSE = 1.0
 class Job:
     """A unit or an event on its way, and who waits for it."""
 
-    __slots__ = ("done", "work")
+    __slots__ = ("done", "until", "work")
 
-    def __init__(self, work: Unit | Event, done: "asyncio.Future[None]") -> None:
+    def __init__(self, work: Unit | Event, done: "asyncio.Future[None]", until: float) -> None:
         self.work = work
         self.done = done
+        self.until = until
 
     def end(self, error: BaseException | None = None) -> None:
         """Tells the caller, unless it has stopped waiting."""
@@ -46,7 +47,8 @@ class Job:
 
 
 class Committer:
-    """The lane. `queue_max` jobs may wait, `batch_max` share a transaction, `patience` is how long one may take, in seconds."""
+    """The lane. `queue_max` jobs may wait and `batch_max` share a transaction; `patience` is how long, in seconds, a job may
+    wait for its turn, and again how long it is tried."""
 
     def __init__(self, database: Database, *, queue_max: int, batch_max: int, patience: float) -> None:
         self._database = database
@@ -62,14 +64,11 @@ class Committer:
         if self._closed or len(self._waiting) >= self._queue_max:
             raise Busy("Too many writes are waiting. Try again.")
         loop = asyncio.get_running_loop()
-        job = Job(work, loop.create_future())
+        job = Job(work, loop.create_future(), loop.time() + self._patience)
         self._waiting.append(job)
         if self._lane is None or self._lane.done():
             self._lane = loop.create_task(self._drain())
-        try:
-            await asyncio.wait_for(job.done, 2 * self._patience)
-        except TimeoutError:
-            raise Busy("The write took too long; it may yet be done. Repeat it with its Idempotency-Key to learn.") from None
+        await job.done
 
     async def close(self) -> None:
         """Takes nothing more, and ends when everything that waits is committed."""
@@ -79,6 +78,7 @@ class Committer:
 
     async def _drain(self) -> None:
         while self._waiting:
+            self._give_up_the_late()
             jobs = self._next()
             try:
                 await self._take(jobs)
@@ -86,9 +86,15 @@ class Committer:
                 for job in jobs:
                     job.end(error)
 
+    def _give_up_the_late(self) -> None:
+        """Those who waited too long are told so; nothing of theirs was written."""
+        now = asyncio.get_running_loop().time()
+        while self._waiting and self._waiting[0].until < now:
+            self._waiting.popleft().end(Busy("The write waited too long. Try again."))
+
     def _next(self) -> list[Job]:
         """Those in front: one that goes alone, or as many as share a transaction. A course's later units wait their turn."""
-        if not _shares(self._waiting[0]):
+        if self._waiting and not _shares(self._waiting[0]):
             return [self._waiting.popleft()]
         taken: list[Job] = []
         left: list[Job] = []
@@ -106,6 +112,8 @@ class Committer:
 
     async def _take(self, jobs: list[Job]) -> None:
         """Commits a batch, or a unit that goes alone."""
+        if not jobs:
+            return
         if not _shares(jobs[0]):
             await self._alone(jobs[0])
             return
