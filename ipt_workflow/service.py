@@ -20,6 +20,7 @@ from ipt_workflow.errors import (
     CommandInvalid,
     Fault,
     Forbidden,
+    IptError,
     KeyInFlight,
     KeyReused,
     NotFound,
@@ -30,6 +31,7 @@ from ipt_workflow.errors import (
 )
 from ipt_workflow.journal import GENESIS, Entry
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
+from ipt_workflow.payloads import ClientRef
 from ipt_workflow.rules import Actor, Context
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import commit, queries, tables
@@ -129,9 +131,13 @@ class Service:
         await self.shell.record(principal, "proposal", "proposed", [course_id])
         return await self._proposal(str(row["id"]))
 
-    async def cosign(self, principal: Principal, proposal_id: str, key: Key | None = None) -> Committed:
-        """Fires a proposal: its actor is who proposed it, and the principal has cosigned."""
+    async def cosign(
+        self, principal: Principal, proposal_id: str, key: Key | None = None, problem: IptError | None = None
+    ) -> Committed:
+        """Fires a proposal: its actor is who proposed it, and the principal has cosigned. `problem` is what is wrong with the key."""
         row, stored = await self._waiting(principal, proposal_id)
+        if problem:
+            raise problem
         return await self._once(principal, key, lambda: self._cosign(principal, row, stored, key))
 
     async def _cosign(self, principal: Principal, row: Any, stored: StoredCourse, key: Key | None) -> Committed:
@@ -155,7 +161,8 @@ class Service:
         if row.status != "waiting":
             raise StaleVersion(stored.course.version)
         decided = DecidedProposal(id=row.id, by=principal.person, at=self.shell.clock.now(), status="declined")
-        await self.shell.database.write(commit.decide_proposal, self.shell.organisation, decided)
+        if not await self.shell.database.write(commit.decide_proposal, self.shell.organisation, decided):
+            raise StaleVersion(stored.course.version)
         await self.shell.record(principal, "proposal", "declined", [row.course_id])
         return await self._proposal(proposal_id)
 
@@ -216,8 +223,9 @@ class Service:
         for name in names:
             row = triggers.PATTERN if name.startswith(triggers.BEGIN_PREFIX) else triggers.BY_NAME.get(name)
             if row is not None and principal.role not in row.roles:
-                await self.shell.record(principal, "refusal", name, courses, ["role"])
-                raise TriggerNotPermitted(name, principal.role, row.roles)
+                known = name if name in self.shell.trigger_names else row.name  # else it is a caller's free text
+                await self.shell.record(principal, "refusal", known, courses, ["role"])
+                raise TriggerNotPermitted(known, principal.role, row.roles)
 
     async def _replay(self, principal: Principal, key: Key) -> Committed | None:
         """The answer the key was given before, made again from the journal as it stood then."""
@@ -297,9 +305,12 @@ class Service:
 
     async def new_client(self, course: Course, commands: tuple[Command, ...]) -> Client | None:
         """The client that a course is to be put with, where that is what is asked."""
-        ref = commands[0].data.get("client_ref")
-        if commands[0].trigger != "relink_client" or not isinstance(ref, str):
+        if commands[0].trigger != "relink_client":
             return None
+        try:
+            ref = msgspec.convert(commands[0].data.get("client_ref"), ClientRef)
+        except msgspec.ValidationError:
+            return None  # decoding the command will say what is wrong
         client, other = await self._client(ref)
         return msgspec.structs.replace(client, open_course=other if other != course.id else None)
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from uuid_utils import uuid7
 
-from ipt_workflow import attention, journal, protocol_files, views
+from ipt_workflow import attention, journal, protocol_files, triggers, views
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.clock import Clock, SystemClock
@@ -55,6 +55,7 @@ class Shell:
         self.clock = clock
         self.metrics = Metrics()
         self.organisation = settings.organisation
+        self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
         self._by_digest = {protocol.digest: protocol for protocol in catalogue.protocols.values()}
 
     @property

@@ -46,8 +46,8 @@ async def proposals(
 async def cosign(request: ApiRequest, proposal_id: FromPath[str]) -> Response[Opened]:
     """Fires it. Nobody cosigns their own."""
     principal = principal_of(request)
-    key = requests.key_of(request, requests.Body(b"", None), principal)
-    return answer(await request.app.state.service.cosign(principal, proposal_id, key))
+    key, problem = requests.key_or_problem(request, requests.Body(b"", None), principal)
+    return answer(await request.app.state.service.cosign(principal, proposal_id, key, problem))
 
 
 @post("/v1/proposals/{proposal_id:str}/decline", summary="Decline a proposal", tags=["proposals"], status_code=200)

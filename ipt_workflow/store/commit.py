@@ -29,8 +29,8 @@ def commit(connection: sa.Connection, unit: Unit) -> None:
         connection.execute(_insert_entry, [rows.entry(entry) for entry in entries])
         connection.execute(_insert_entry_data, [rows.entry_data(entry) for entry in entries])
         connection.execute(_insert_outbox, [rows.outbox(entry) for entry in entries])
-        if unit.proposal:
-            decide_proposal(connection, unit.organisation, unit.proposal)
+        if unit.proposal and not decide_proposal(connection, unit.organisation, unit.proposal):
+            raise StaleVersion(unit.changes[0].expected)
     except sa.exc.IntegrityError as error:
         raise _meaning(str(error.orig), unit) from error
 
@@ -90,16 +90,15 @@ def is_written(connection: sa.Connection, work: Unit | Event) -> bool:
     return connection.execute(sa.select(table.c.id).where(*where)).first() is not None
 
 
-def decide_proposal(connection: sa.Connection, organisation: str, decided: DecidedProposal) -> None:
-    """Ends a proposal and empties its body. Raises StaleVersion where it was decided before."""
+def decide_proposal(connection: sa.Connection, organisation: str, decided: DecidedProposal) -> bool:
+    """Ends a proposal and empties its body; whether it was still waiting."""
     table = tables.proposal
     changed = connection.execute(
         sa.update(table)
         .where(table.c.organisation == organisation, table.c.id == decided.id, table.c.status == "waiting")
         .values(status=decided.status, decided_by=decided.by, decided_at=decided.at, entry_seq=decided.entry_seq, body=None)
     )
-    if changed.rowcount != 1:
-        raise StaleVersion(0)
+    return bool(changed.rowcount == 1)
 
 
 _insert_client = sa.insert(tables.client)
