@@ -12,7 +12,8 @@ from ipt_workflow.course import Course
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal import Checked, Entry
 from ipt_workflow.shell import Shell
-from ipt_workflow.store import commit, queries, tables
+from ipt_workflow.store import queries, rows, tables
+from ipt_workflow.store.units import CourseChange
 from ipt_workflow.views import Verification
 
 BATCH = 200
@@ -59,10 +60,10 @@ async def _batches(shell: Shell, course_id: str | None) -> Any:
 
 def check_course(connection: sa.Connection, organisation: str, course_id: str, due: Due | None = None) -> Checked:
     """Everything that can be checked of one course. `due` says what attention it asks for; without it, that is not checked."""
-    rows = queries.raw_entries(connection, organisation, course_id)
+    stored = queries.raw_entries(connection, organisation, course_id)
     entries: list[tuple[Entry, str]] = []
     unlike: Checked | None = None  # the first entry that cannot be read, or whose columns say something else
-    for expected, row in enumerate(rows, start=1):
+    for expected, row in enumerate(stored, start=1):
         try:
             entry = _entry(row)
             fault = _column_fault(connection, entry, row)
@@ -92,7 +93,7 @@ def _column_fault(connection: sa.Connection, entry: Entry, row: Any) -> str | No
         return "entry_data: the row of what was sealed is missing"
     if entry.salt is not None and not HEX.fullmatch(entry.salt):
         return "salt: it is not as it was written"
-    for name, value in commit.entry_columns(entry).items():
+    for name, value in rows.entry_columns(entry).items():
         if not _same(connection, tables.entry.c[name], value, getattr(row, name)):
             return f"{name}: the column is not what was hashed"
     return None
@@ -116,8 +117,8 @@ def _course_fault(
     if isinstance(row.version, int) and row.version != course.version:
         least = min(row.version, course.version)
         return least + 1, f"course.version: it is {row.version}, and there are {course.version} entries"
-    change = commit.CourseChange(course=course, expected=0, entries=(entries[-1],), attention=due(course) if due else {})
-    for name, value in commit.course_columns(organisation, change).items():
+    change = CourseChange(course=course, expected=0, entries=(entries[-1],), attention=due(course) if due else {})
+    for name, value in rows.course_columns(organisation, change).items():
         if name in BY_ZONE or (due is None and name.endswith("_from")):
             continue
         if not _same(connection, tables.course.c[name], value, row._mapping[name]):  # noqa: SLF001 - SQLAlchemy's public name

@@ -15,6 +15,7 @@ from ipt_workflow.accounts import Accounts
 from ipt_workflow.api import audit, courses, health, openapi, problems, proposals, protocols, transitions
 from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
+from ipt_workflow.api.hot import HotRoute
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.clock import Clock
 from ipt_workflow.reading import Reader
@@ -36,11 +37,11 @@ class Application:
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         shell = await open_shell(self.settings, self.clock)
         install(app, shell)
-        self._edge = Edge(app, shell.metrics)
+        self._edge = Edge(HotRoute(app), shell.metrics)
         try:
             yield
         finally:
-            await shell.database.close()
+            await shell.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (self._edge or self.litestar)(scope, receive, send)

@@ -127,4 +127,11 @@ def from_unexpected(request: Request[Any, Any, Any], error: Exception) -> Respon
     return response("internal", "An unexpected error.", request.url.path, request_id=request.scope.get("ipt_request_id"))
 
 
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Any error as a problem document, by the most particular of the handlers."""
+    kind = next(kind for kind in type(error).__mro__ if kind in HANDLERS)
+    response: Response[bytes] = HANDLERS[kind](request, error)
+    return response
+
+
 HANDLERS: dict[type[Exception] | int, Any] = {IptError: from_error, HTTPException: from_http, Exception: from_unexpected}

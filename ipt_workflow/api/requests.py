@@ -19,9 +19,10 @@ from msgspec import Meta
 
 from ipt_workflow import triggers
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.commands import decode, schema_faults
+from ipt_workflow.commands import IN_YEARS, YEARS, decode, schema_faults
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.payloads import Moment
+from ipt_workflow.protocol_checks import PHASE_ID
 from ipt_workflow.triggers import Command
 from ipt_workflow.writes import Key, Write
 
@@ -29,7 +30,7 @@ ApiRequest = Request[Any, Any, State]
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 _ETAG = re.compile(r'"?([0-9]{1,9})"?')
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-FIRST_YEAR, LAST_YEAR = 1900, 8999  # of a time in a query: what lies beyond cannot be reckoned with
+_BEGIN = re.compile(triggers.BEGIN_PREFIX + PHASE_ID.pattern)
 
 Sought = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f]*$")]  # what a list is searched by
 Id = Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}$")]
@@ -86,7 +87,7 @@ class Body:
     def commands(self) -> tuple[Command, ...]:
         """One command, or several together. Raises CommandInvalid with every fault, also those of the data."""
         value = self.value()
-        shape = Together if "together" in value else Command
+        shape: type[Together | Command] = Together if "together" in value else Command
         try:
             told = msgspec.convert(value, shape)
         except msgspec.ValidationError as error:
@@ -94,13 +95,14 @@ class Body:
         return told.together if isinstance(told, Together) else (told,)
 
     def triggers(self) -> list[str]:
-        """The triggers' names, as far as they can be made out."""
+        """The triggers' names: empty for what cannot be one, which may be anything, and is neither logged nor recorded."""
         try:
             value = msgspec.json.decode(self.raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return []
         told = value.get("together", [value]) if isinstance(value, dict) else []
-        return [str(each.get("trigger")) for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+        names = [str(each.get("trigger")) for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+        return [name if name in triggers.BY_NAME or _BEGIN.fullmatch(name) else "" for name in names]
 
 
 def _data_faults(value: dict[str, Any]) -> list[Fault]:
@@ -138,9 +140,7 @@ def write_of(request: ApiRequest, body: Body, principal: Principal) -> Write:
     rows = [triggers.BY_NAME.get(name) for name in names]
     free = bool(rows) and all(row is not None and row.never_blocked for row in rows)
     request.scope["ipt_log"] = {  # type: ignore[typeddict-unknown-key]
-        "trigger": ",".join(name for name, row in zip(names, rows, strict=True) if row or name.startswith(triggers.BEGIN_PREFIX))[
-            :200
-        ],
+        "trigger": ",".join(filter(None, names))[:200],
         "course_id": request.path_params.get("course_id"),
     }
     key, body = keyed(request, body, principal)
@@ -189,8 +189,8 @@ def moment(name: str, told: str | None) -> dt.datetime | None:
         found = msgspec.convert(told.replace(" ", "+"), Moment)
     except msgspec.ValidationError:
         raise CommandInvalid([Fault(name, "must be an RFC 3339 time with an offset, such as 2026-03-01T09:00:00Z")]) from None
-    if not FIRST_YEAR <= found.year <= LAST_YEAR:
-        raise CommandInvalid([Fault(name, f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")])
+    if found.year not in YEARS:
+        raise CommandInvalid([Fault(name, IN_YEARS)])
     return found.astimezone(dt.UTC)
 
 

@@ -34,16 +34,6 @@ class Position(msgspec.Struct, frozen=True):
             raise ValueError("at must be in UTC")
 
 
-def record(connection: sa.Connection, organisation: str, event_row: dict[str, Any], courses: tuple[str, ...]) -> None:
-    """Writes one event and every course it touched."""
-    connection.execute(sa.insert(event), {"organisation": organisation, **event_row})
-    if courses:
-        rows = [
-            {"organisation": organisation, "event_id": event_row["id"], "course_id": course} for course in dict.fromkeys(courses)
-        ]
-        connection.execute(sa.insert(subject), rows)
-
-
 def page(connection: sa.Connection, organisation: str, filters: AuditFilters, after: Position, limit: int) -> list[dict[str, Any]]:
     """Records in the order they were written, after a position. Each names the courses it touched."""
     parts = []

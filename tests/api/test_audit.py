@@ -9,9 +9,9 @@ import re
 import sqlite3
 from contextlib import closing
 
+import databases
 import httpx
 import pytest
-import walked
 from conftest import OPERATOR, START, running
 
 from ipt_workflow.accounts import NewToken
@@ -37,7 +37,7 @@ async def log(api, query: str = "", role: str = "auditor") -> list[dict]:
 
 def sql(settings, *statements: str, guarded: bool = False) -> None:
     """Changes the database behind the service's back; without its guards, unless told."""
-    with closing(sqlite3.connect(walked.path_of(settings), isolation_level=None)) as connection:
+    with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         for name, _ in [] if guarded else guards.sqlite():
             connection.execute(f"DROP TRIGGER IF EXISTS {name}")
         for statement in statements:

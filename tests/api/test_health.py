@@ -4,9 +4,9 @@ import asyncio
 import sqlite3
 from contextlib import closing
 
+import databases
 import httpx
 import pytest
-import walked
 from conftest import running
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -46,7 +46,7 @@ def test_a_service_lives_and_is_ready_and_says_so_to_anybody(settings):
 
 def test_a_service_whose_database_is_behind_is_not_ready_says_what_to_run_and_lives(settings, api):
     async def test(api):
-        with closing(sqlite3.connect(walked.path_of(settings), isolation_level=None)) as connection:
+        with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
             connection.execute("UPDATE alembic_version SET version_num = '0000'")
         answer = await api.client.get("/health/ready")
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/busy")
@@ -55,7 +55,7 @@ def test_a_service_whose_database_is_behind_is_not_ready_says_what_to_run_and_li
         assert "ipt-workflow db upgrade" in answer.json()["detail"]
         assert int(answer.headers["retry-after"]) >= 1
         assert (await api.client.get("/health/live")).status_code == 200
-        with closing(sqlite3.connect(walked.path_of(settings), isolation_level=None)) as connection:
+        with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
             connection.execute("UPDATE alembic_version SET version_num = '0001'")
         assert (await api.client.get("/health/ready")).status_code == 200
 
@@ -64,7 +64,7 @@ def test_a_service_whose_database_is_behind_is_not_ready_says_what_to_run_and_li
 
 def test_a_service_whose_tables_are_gone_is_not_ready(settings, api):
     async def test(api):
-        with closing(sqlite3.connect(walked.path_of(settings), isolation_level=None)) as connection:
+        with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
             connection.execute("DELETE FROM alembic_version")
         answer = await api.client.get("/health/ready")
         assert answer.status_code == 503

@@ -14,6 +14,7 @@ import urllib.request
 from contextlib import closing
 from pathlib import Path
 
+import databases
 import pytest
 import walked
 from typer.testing import CliRunner
@@ -62,7 +63,7 @@ class Cli:
 @pytest.fixture
 def cli(made, tmp_path, monkeypatch):
     """The command line on a copy of that database."""
-    return Cli(walked.path_of(walked.copy(made, tmp_path)), monkeypatch)
+    return Cli(databases.path_of(databases.copy(made, tmp_path)), monkeypatch)
 
 
 @pytest.fixture
