@@ -44,7 +44,7 @@ def settings_of(url: str) -> Settings:
 
 def empty(folder: Path, server: str | None = None) -> Settings:
     """A migrated database: a file in the folder, or one on the server."""
-    settings = settings_of(_create(server) if server else f"sqlite:///{folder / 'ipt.db'}")
+    settings = settings_of(create(server) if server else f"sqlite:///{folder / 'ipt.db'}")
     asyncio.run(_migrate(settings.database_url))
     return settings
 
@@ -60,12 +60,12 @@ def copy(settings: Settings, folder: Path) -> Settings:
     url = sa.make_url(settings.database_url)
     if url.get_backend_name() == "postgresql":
         maintenance = url.set(database="postgres").render_as_string(hide_password=False)
-        return settings_of(_create(maintenance, template=str(url.database)))
+        return settings_of(create(maintenance, template=str(url.database)))
     shutil.copy(path_of(settings), folder / "copy.db")
     return settings_of(f"sqlite:///{folder / 'copy.db'}")
 
 
-def _create(server: str, template: str = "template0") -> str:
+def create(server: str, template: str = "template0") -> str:
     """A new database on the server. It goes with the server, or is left there for whoever gave it."""
     name = f"ipt_{uuid.uuid4().hex}"
 

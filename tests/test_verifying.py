@@ -216,6 +216,22 @@ def test_an_entry_of_another_course_is_found_in_this_one(tampered):
     assert (found.first_bad["course"], found.first_bad["seq"]) == (tampered.course, LENGTH + 1)
 
 
+def test_several_processes_find_the_same_first_bad_entry_as_one(made, tmp_path):
+    settings = databases.copy(made, tmp_path)
+
+    async def both(shell):
+        return await verifying.verify(shell), await verifying.verify(shell, processes=2)
+
+    alone, shared = walked.with_shell(settings, both)
+    assert alone.ok
+    assert shared == alone
+    with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
+        connection.execute("UPDATE course SET state = 'final'")
+    alone, shared = walked.with_shell(settings, both)
+    assert not alone.ok
+    assert shared == alone
+
+
 def add_forged(tampered) -> None:
     """An entry made by somebody who knows the format: its columns, its links and its document fit."""
     from ipt_workflow.journal import read, seal

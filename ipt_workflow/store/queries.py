@@ -26,6 +26,23 @@ class StoredCourse(msgspec.Struct, frozen=True):
     attention: tuple[str, ...] = ()
 
 
+def _by_ids(select: sa.Select[Any], organisation: sa.Column[Any], its_id: sa.Column[Any]) -> dict[str, sa.Select[Any]]:
+    """A statement for each database that finds any number of ids and has the same text for every number."""
+    ours = select.where(organisation == sa.bindparam("organisation"))
+    listed = sa.func.json_each(sa.bindparam("ids", type_=sa.JSON)).table_valued("value")
+    given = sa.bindparam("ids", type_=postgresql.ARRAY(sa.String))
+    return {
+        "sqlite": ours.where(its_id.in_(sa.select(listed.c.value))),
+        "postgresql": ours.where(its_id == sa.any_(given)),
+    }
+
+
+def _found(
+    connection: sa.Connection, statements: dict[str, sa.Select[Any]], organisation: str, ids: Sequence[str]
+) -> sa.CursorResult[Any]:
+    return connection.execute(statements[connection.dialect.name], {"organisation": organisation, "ids": list(ids)})
+
+
 class KeptAnswer(msgspec.Struct, frozen=True):
     scope: str
     body: str
@@ -49,23 +66,6 @@ def _stored(row: Any, now: dt.datetime | None = None) -> StoredCourse:
         if due[column] is not None and (now is None or due[column] <= now)
     )
     return StoredCourse(_course_decoder.decode(row.snapshot), row.head, row.ref, attention)
-
-
-def _by_ids(select: sa.Select[Any], organisation: sa.Column[Any], its_id: sa.Column[Any]) -> dict[str, sa.Select[Any]]:
-    """A statement for each database that finds any number of ids and has the same text for every number."""
-    ours = select.where(organisation == sa.bindparam("organisation"))
-    listed = sa.func.json_each(sa.bindparam("ids", type_=sa.JSON)).table_valued("value")
-    given = sa.bindparam("ids", type_=postgresql.ARRAY(sa.String))
-    return {
-        "sqlite": ours.where(its_id.in_(sa.select(listed.c.value))),
-        "postgresql": ours.where(its_id == sa.any_(given)),
-    }
-
-
-def _found(
-    connection: sa.Connection, statements: dict[str, sa.Select[Any]], organisation: str, ids: Sequence[str]
-) -> sa.CursorResult[Any]:
-    return connection.execute(statements[connection.dialect.name], {"organisation": organisation, "ids": list(ids)})
 
 
 _courses_by_id = _by_ids(_select_course, course.c.organisation, course.c.id)
@@ -112,16 +112,21 @@ def load_entries(
     return [read(row.canonical, salt=row.salt, sealed=row.sealed) for row in connection.execute(statement)]
 
 
-def raw_entries(connection: sa.Connection, organisation: str, course_id: str) -> list[Any]:
-    """A course's entries with every column as the driver gives it, converted and judged by nothing: for checking."""
-    statement = _raw_entries.where(entry.c.organisation == organisation, entry.c.course_id == course_id).order_by(entry.c.seq)
-    return list(connection.execute(statement))
+_raw_entries_of = _by_ids(_raw_entries.order_by(entry.c.course_id, entry.c.seq), entry.c.organisation, entry.c.course_id)
+_raw_courses = _by_ids(sa.select(*(_raw(column) for column in course.c)), course.c.organisation, course.c.id)
 
 
-def raw_course(connection: sa.Connection, organisation: str, course_id: str) -> Any | None:
-    """A course's row in the same way."""
-    statement = sa.select(*(_raw(column) for column in course.c))
-    return connection.execute(statement.where(course.c.organisation == organisation, course.c.id == course_id)).first()
+def raw_entries(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, list[Any]]:
+    """Courses' entries with every column as the driver gives it, converted and judged by nothing: for checking."""
+    found: dict[str, list[Any]] = {its_id: [] for its_id in ids}
+    for row in _found(connection, _raw_entries_of, organisation, ids):
+        found[row.course_id].append(row)
+    return found
+
+
+def raw_courses(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, Any]:
+    """Courses' rows in the same way."""
+    return {row.id: row for row in _found(connection, _raw_courses, organisation, ids)}
 
 
 def raw_form(connection: sa.Connection, column: sa.Column[Any], value: object) -> object:

@@ -6,10 +6,10 @@ import msgspec
 
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry
+from ipt_workflow.store.tables import ATTENTION
 from ipt_workflow.store.units import CourseChange, Event, KeptAnswer, Unit
 
 Row = dict[str, Any]
-ATTENTION = ("overdue", "blocked", "ending", "risk", "unsigned", "deviation", "notices", "unassigned", "contradicted")
 
 
 def course_columns(organisation: str, change: CourseChange) -> Row:
