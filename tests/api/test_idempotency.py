@@ -327,18 +327,34 @@ def test_of_many_at_once_one_writes_and_the_others_wait_or_are_replayed(api, ope
     api(test)
 
 
-def test_two_processes_on_one_database_write_once_and_answer_alike(settings):
+@pytest.mark.parametrize("what", ("firing", "opening", "cosigning"))
+def test_of_two_processes_the_one_that_comes_second_to_the_commit_answers_what_the_first_did(settings, what):
+    async def send(api: Api, path: str) -> httpx.Response:
+        body = {"firing": NOTE, "opening": REFERRAL, "cosigning": None}[what]
+        version = {"If_Match": '"4"'} if what == "firing" else {}
+        return await api.post(path, body, "therapist" if what != "cosigning" else "supervisor", Idempotency_Key="k", **version)
+
     async def test() -> None:
         async with running(settings) as one, running(settings) as two:
             course = (await one.open())["id"]
-            for number in range(5):
-                key, version = f"k-{number}", f'"{number + 1}"'
-                sent = (fire(each, course, NOTE, key, If_Match=version) for each in (one, two))
-                answers = await asyncio.gather(*sent)
-                assert [answer.status_code for answer in answers] == [201, 201], [answer.text for answer in answers]
-                assert answers[0].json() == answers[1].json()
-                assert sum("idempotent-replayed" in answer.headers for answer in answers) == 1
-            assert await triggers_of(two, course) == ["refer"] + ["note"] * 5
+            await one.walk(course, "record_consent", "start", "record_evaluation")
+            waiver = {"trigger": "waive_sick_role", "reason": "Not wanted."}
+            made = await one.post(f"/v1/courses/{course}/proposals", waiver, If_Match='"4"')
+            path = {
+                "firing": f"/v1/courses/{course}/transitions",
+                "opening": "/v1/courses",
+                "cosigning": f"/v1/proposals/{made.json()['id']}/cosign",
+            }[what]
+            with held(one) as (reached, go):
+                late = asyncio.create_task(send(one, path))
+                await reached.wait()
+                first = await send(two, path)
+                go.set()
+                replays(await late, first)
+            fresh(first)
+            replays(await send(two, path), first)
+            assert await two.version(course) == (4 if what == "opening" else 5)
+            assert len((await two.get("/v1/courses")).json()["items"]) == (2 if what == "opening" else 1)
 
     asyncio.run(test())
 
