@@ -21,7 +21,7 @@ from ipt_workflow.protocol import Protocol
 from ipt_workflow.protocol_files import Catalogue
 from ipt_workflow.rules import Context
 from ipt_workflow.settings import Settings
-from ipt_workflow.store import migrate, queries
+from ipt_workflow.store import migrate, queries, questions
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database, open_database
 from ipt_workflow.store.loading import Loader
@@ -47,9 +47,9 @@ class Shell:
             batch_max=settings.commit_batch_max,
             patience=settings.commit_patience_seconds,
         )
-        self.courses = Loader(database, settings.organisation, queries.courses)
-        self.tokens = Loader(database, settings.organisation, queries.tokens_by_id)
-        self.answers = Loader(database, settings.organisation, queries.answers)
+        self.courses = Loader(database, settings.organisation, questions.COURSES)
+        self.tokens = Loader(database, settings.organisation, questions.TOKENS)
+        self.answers = Loader(database, settings.organisation, questions.ANSWERS)
         self.catalogue = catalogue
         self.settings = settings
         self.clock = clock
