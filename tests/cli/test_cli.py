@@ -74,9 +74,9 @@ def bare(tmp_path, monkeypatch):
 
 def test_a_database_is_made_and_then_passes_the_check(bare):
     assert "ipt-workflow db upgrade" in bare("db", "check", code=1).stderr
-    assert "0001" in bare("db", "upgrade").stdout
+    assert "0002" in bare("db", "upgrade").stdout
     bare("db", "check")
-    assert bare.json("db", "upgrade") == {"revision": "0001"}
+    assert bare.json("db", "upgrade") == {"revision": "0002"}
     assert bare.json("db", "check") == {"ok": True, "faults": []}
 
 
