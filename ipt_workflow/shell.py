@@ -49,6 +49,11 @@ class Shell:
     def zone(self) -> ZoneInfo:
         return self.settings.zone
 
+    @property
+    def protocols(self) -> list[Protocol]:
+        """Every protocol a course may run under: those in files, and those that are only kept."""
+        return sorted(self._by_digest.values(), key=lambda protocol: (protocol.id, protocol.version))
+
     async def ready(self) -> None:
         """Raises DatabaseNotReady unless the database answers and is at this version's migrations."""
         revision = await self.database.read(migrate.current)

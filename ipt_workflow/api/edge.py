@@ -86,6 +86,6 @@ def _headers(headers: Any, scope: Any, request_id: str) -> list[tuple[bytes, byt
     dressed = [*headers, *HEADERS, (b"x-request-id", request_id.encode())]
     if b"content-security-policy" not in present:
         dressed.append(NO_PAGE)
-    if scope["path"].startswith("/v1") and b"cache-control" not in present:
+    if scope["path"].startswith(("/v1", "/fhir")) and b"cache-control" not in present:
         dressed.append((b"cache-control", b"no-store"))
     return dressed

@@ -88,6 +88,16 @@ def load_entries(
     return [read(row.canonical, salt=row.salt, sealed=row.sealed) for row in connection.execute(statement)]
 
 
+def entries_of(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> dict[str, list[Entry]]:
+    """The journals of several courses, each in the order it was recorded."""
+    statement = _select_entries.where(entry.c.organisation == organisation, entry.c.course_id.in_(course_ids))
+    found: dict[str, list[Entry]] = {course_id: [] for course_id in course_ids}
+    for row in connection.execute(statement.order_by(entry.c.course_id, entry.c.seq)):
+        each = read(row.canonical, salt=row.salt, sealed=row.sealed)
+        found[each.written.course].append(each)
+    return found
+
+
 def raw_entries(connection: sa.Connection, organisation: str, course_id: str) -> list[Any]:
     """A course's entries with every column as the driver gives it, converted and judged by nothing: for checking."""
     statement = _raw_entries.where(entry.c.organisation == organisation, entry.c.course_id == course_id).order_by(entry.c.seq)
@@ -143,6 +153,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     protocol: str | None = None
     attention: str | None = None
     client: str | None = None
+    ids: tuple[str, ...] | None = None
 
 
 def caseload(
@@ -159,6 +170,8 @@ def caseload(
     ):
         if value is not None:
             statement = statement.where(column == value)
+    if filters.ids is not None:
+        statement = statement.where(course.c.id.in_(filters.ids))
     if filters.attention:
         statement = statement.where(course.c[f"{filters.attention}_from"] <= now)
     rows = connection.execute(statement.order_by(course.c.id).limit(limit))
