@@ -5,19 +5,22 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
-from ipt_workflow import journal
+from ipt_workflow import fhir_audit_log, journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import NotFound
 from ipt_workflow.fhir.course_resources import plan_definition
 from ipt_workflow.fhir.kinds import KINDS, NAME_A_COURSE, Served
 from ipt_workflow.fhir.record import Record, Site
+from ipt_workflow.fhir.resources import AuditEvent
 from ipt_workflow.fhir.searching import Term
 from ipt_workflow.fhir.types import Resource
 from ipt_workflow.journal import Entry
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import queries
+from ipt_workflow.store.audit import Position
 from ipt_workflow.store.queries import Filters, StoredCourse
+from ipt_workflow.views import AuditRecord
 
 NOBODY = "-"  # a client that nobody is
 CHUNK = 50  # courses whose journals are held at once
@@ -25,10 +28,11 @@ NOT_THERE = "There is no such resource, or none that you may see."
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a search goes on: after a course, and so many matches of the next one."""
+    """Where a search goes on: after a course, and so many matches of the next one. In the audit log: after a record of that time."""
 
-    course: str = ""
+    after: str = ""
     skip: int = 0
+    at: dt.datetime | None = None
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +66,10 @@ class FhirReader:
         )
         return named if named.patient_system else msgspec.structs.replace(named, patient_system=named.own("client-ref"))
 
+    async def audit_events(self, site: Site, records: Sequence[AuditRecord]) -> list[AuditEvent]:
+        """Records of the audit log, which the caller has been given, as AuditEvents."""
+        return await fhir_audit_log.events(self.shell, site, records)
+
     def require(self, principal: Principal, kind: str) -> None:
         """Raises NotFound where there are no such resources, Forbidden where the caller may not read them."""
         policy.require(principal, _served(kind).question)
@@ -77,8 +85,10 @@ class FhirReader:
         """A resource as it is, or as it was at one of its versions. Raises NotFound."""
         served = _served(kind)
         policy.require(principal, served.question)
+        if kind == "AuditEvent":
+            return await self._audit_event(principal, site, resource_id, version)
         if served.make is None:
-            return _only(self._plans(site), resource_id)
+            return _only(self._plans(site) if version is None else (), resource_id)
         course_id = resource_id.partition(".")[0]
         stored = await self.shell.visible(principal, course_id)
         entries = await self.shell.entries(course_id)
@@ -108,13 +118,15 @@ class FhirReader:
         """One page of what matches. It may hold fewer than the limit and still not be the last: so many courses are looked at a page."""
         served = _served(kind)
         policy.require(principal, served.question)
+        if kind == "AuditEvent":
+            return await self._audit_events(principal, site, query, after, limit)
         if served.make is None:
             matching = [each for each in self._plans(site) if _matches(query, each)]
             rest = Place("", after.skip + limit) if len(matching) > after.skip + limit else None
             return Found(tuple(matching[after.skip : after.skip + limit]), rest)
         found: list[Resource] = []
-        looked, place, skip = 0, after.course, after.skip
-        async for stored, matching in self._matching(principal, site, served.make, query, after.course):
+        looked, place, skip = 0, after.after, after.skip
+        async for stored, matching in self._matching(principal, site, served.make, query, after.after):
             room = limit - len(found)
             found += matching[skip : skip + room]
             if len(matching) > skip + room:
@@ -128,6 +140,8 @@ class FhirReader:
         """How many match. That they were counted is recorded, and of which courses."""
         served = _served(kind)
         policy.require(principal, served.question)
+        if kind == "AuditEvent":
+            return await self._count_audit_events(principal, site, query)
         if served.make is None:
             return sum(_matches(query, each) for each in self._plans(site))
         total, courses = 0, []
@@ -136,6 +150,36 @@ class FhirReader:
             courses += [stored.course.id] if matching else []
         await self.shell.record(principal, "read", f"fhir search {kind}", courses)
         return total
+
+    async def _audit_event(self, principal: Principal, site: Site, event_id: str, version: int | None) -> Resource:
+        found = await fhir_audit_log.one(self.shell, site, event_id) if version is None else None
+        if found is None:
+            raise NotFound(NOT_THERE)
+        await self.shell.record(principal, "read", "fhir read AuditEvent", _shown(found))
+        return found
+
+    async def _audit_events(self, principal: Principal, site: Site, query: Query, after: Place, limit: int) -> Found:
+        position = Position(after.at, after.after) if after.at else Position()
+        page = await fhir_audit_log.search(self.shell, site, query.terms, await self._courses_of(query), position, limit)
+        courses = [course for event in page.events for course in _shown(event)]
+        await self.shell.record(principal, "read", "fhir search AuditEvent", courses)
+        return Found(page.events, Place(page.rest.id, at=page.rest.at) if page.rest else None)
+
+    async def _count_audit_events(self, principal: Principal, site: Site, query: Query) -> int:
+        total, place = 0, Position()
+        courses = await self._courses_of(query)
+        await self.shell.record(principal, "read", "fhir search AuditEvent", courses or ())
+        while True:
+            page = await fhir_audit_log.search(self.shell, site, query.terms, courses, place, self.shell.settings.export_chunk)
+            total += len(page.events)
+            if page.rest is None:
+                return total
+            place = page.rest
+
+    async def _courses_of(self, query: Query) -> tuple[str, ...] | None:
+        if query.client is None:
+            return None
+        return await self.shell.database.read(queries.courses_of, self.shell.organisation, query.client)
 
     async def _page(self, principal: Principal, kind: str, found: list[Resource], rest: Place | None) -> Found:
         courses = [str(each.id).partition(".")[0] for each in found]
@@ -189,6 +233,12 @@ def _served(kind: str) -> Served:
         return KINDS[kind]
     except KeyError:
         raise NotFound(f"This service has no such resources; it has {', '.join(KINDS)}.") from None
+
+
+def _shown(event: AuditEvent) -> list[str]:
+    """The courses that an AuditEvent names."""
+    told = [each.what.reference for each in event.entity if each.what and each.what.reference]
+    return [reference.split("/")[1] for reference in told]
 
 
 def _only(resources: Sequence[Resource], resource_id: str) -> Resource:

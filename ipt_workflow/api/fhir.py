@@ -12,7 +12,7 @@ from litestar.params import FromPath
 
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.fhir_outcomes import FHIR_JSON
-from ipt_workflow.api.fhir_queries import Asked, asked, parameters, strict
+from ipt_workflow.api.fhir_queries import BASE, Asked, asked, parameters, site_of, strict
 from ipt_workflow.api.requests import ApiRequest, cursor, cursor_text, moment
 from ipt_workflow.api.transitions import AfterSeq
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
@@ -24,7 +24,6 @@ from ipt_workflow.fhir.resources import Response as Answered
 from ipt_workflow.fhir.types import Resource, concept
 from ipt_workflow.fhir_reading import NOT_THERE
 
-BASE = "/fhir/R4"
 FORMATS = frozenset({"json", "application/json", "application/fhir+json", "text/json"})
 ACCEPTED = frozenset({"application/fhir+json", "application/json", "application/*", "*/*"})
 
@@ -33,7 +32,7 @@ class NotAcceptable(HTTPException):
     status_code = 406
 
 
-def site_of(request: ApiRequest) -> Site:
+def negotiated(request: ApiRequest) -> Site:
     """This service's names. Raises NotAcceptable where the caller wants no JSON."""
     wanted = request.query_params.get("_format")
     if wanted is not None and wanted.partition(";")[0].strip() not in FORMATS:
@@ -41,8 +40,7 @@ def site_of(request: ApiRequest) -> Site:
     kinds = {kind.partition(";")[0].strip().lower() for kind in request.headers.get("accept", "*/*").split(",")}
     if wanted is None and not kinds & ACCEPTED:
         raise NotAcceptable
-    site: Site = request.app.state.fhir.site(str(request.base_url).rstrip("/") + BASE)
-    return site
+    return site_of(request)
 
 
 def answer(body: Any, headers: dict[str, str] | None = None) -> Response[bytes]:
@@ -65,13 +63,13 @@ def versioned(request: ApiRequest, resource: Resource) -> Response[bytes]:
 @get(f"{BASE}/metadata", summary="What FHIR can do here", tags=["fhir"])
 async def metadata(request: ApiRequest) -> Response[bytes]:
     """The CapabilityStatement: resources, interactions, search parameters."""
-    return answer(capability_statement(site_of(request), request.app.state.shell.clock.now()))
+    return answer(capability_statement(negotiated(request), request.app.state.shell.clock.now()))
 
 
 @get(f"{BASE}/{{kind:str}}/{{resource_id:str}}", summary="Read a resource", tags=["fhir"])
 async def read(request: ApiRequest, kind: FromPath[str], resource_id: FromPath[str]) -> Response[bytes]:
     """As it is. `If-None-Match` is answered with 304 where nothing has changed."""
-    return versioned(request, await request.app.state.fhir.read(principal_of(request), site_of(request), kind, resource_id))
+    return versioned(request, await request.app.state.fhir.read(principal_of(request), negotiated(request), kind, resource_id))
 
 
 @get(f"{BASE}/{{kind:str}}/{{resource_id:str}}/_history/{{version:str}}", summary="Read a version", tags=["fhir"])
@@ -79,7 +77,7 @@ async def vread(request: ApiRequest, kind: FromPath[str], resource_id: FromPath[
     """As it was at a version, which is an entry's seq."""
     if not re.fullmatch("[1-9][0-9]{0,8}", version):
         raise NotFound(NOT_THERE)
-    principal, site = principal_of(request), site_of(request)
+    principal, site = principal_of(request), negotiated(request)
     return versioned(request, await request.app.state.fhir.read(principal, site, kind, resource_id, int(version)))
 
 
@@ -96,7 +94,7 @@ async def search_with_form(request: ApiRequest, kind: FromPath[str]) -> Response
 
 
 async def _search(request: ApiRequest, kind: str) -> Response[bytes]:
-    site, principal, fhir = site_of(request), principal_of(request), request.app.state.fhir
+    site, principal, fhir = negotiated(request), principal_of(request), request.app.state.fhir
     fhir.require(principal, kind)
     told = await asked(request, site, kind)
     path = f"{site.base}/{kind}"
@@ -127,7 +125,7 @@ def _entry(site: Site, resource: Resource, mode: Search) -> BundleEntry:
 @get(f"{BASE}/{{kind:str}}/{{resource_id:str}}/_history", summary="A course's versions", tags=["fhir"])
 async def history(request: ApiRequest, kind: FromPath[str], resource_id: FromPath[str]) -> Response[bytes]:
     """Versions of an EpisodeOfCare, newest first: one for every entry of its journal. `_since` and `_count` narrow it."""
-    site, principal = site_of(request), principal_of(request)
+    site, principal = negotiated(request), principal_of(request)
     if kind not in KINDS or not KINDS[kind].history:
         raise NotFound("Only an EpisodeOfCare has a history.")
     told = dict((await parameters(request))[0])

@@ -17,6 +17,7 @@ from ipt_workflow.fhir.record import Site
 from ipt_workflow.fhir.searching import Term, term
 from ipt_workflow.fhir_reading import Place, Query
 
+BASE = "/fhir/R4"
 FORM = "application/x-www-form-urlencoded"
 FIELDS_MAX = 200
 RESULT = {  # parameters of the answer, and what of them is supported
@@ -46,6 +47,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         """A URL of this search; `after` where its next page begins."""
         pairs = [*self.processed, ("_count", str(self.count))]
         return f"{path}?{urlencode([*pairs, ('_cursor', cursor_text(after))] if after else pairs)}"
+
+
+def site_of(request: ApiRequest) -> Site:
+    """This service's names, as the caller reaches it."""
+    site: Site = request.app.state.fhir.site(str(request.base_url).rstrip("/") + BASE)
+    return site
 
 
 async def parameters(request: ApiRequest) -> tuple[Pairs, Pairs]:

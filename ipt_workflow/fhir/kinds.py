@@ -193,5 +193,30 @@ KINDS: dict[str, Served] = {
                 Param(name="title", kind="string", values=lambda r: (r.title,), says="How its title begins."),
             ),
         ),
+        Served(
+            name="AuditEvent",
+            says="A record of the audit log, on the IHE BALP profiles.",
+            question="read the audit log",
+            patient=("patient",),
+            params=(
+                ID,
+                Param(name="date", kind="date", values=lambda r: (r.recorded,), says="When it was recorded."),
+                Param(name="action", kind="token", values=lambda r: (r.action,), says="C, R, U or E."),
+                Param(name="outcome", kind="token", values=lambda r: (r.outcome,), says="0, or 4 of a refusal."),
+                Param(name="type", kind="token", values=lambda r: (r.type,), says="rest, or signing in."),
+                Param(name="subtype", kind="token", values=lambda r: r.subtype, says="The interaction."),
+                Param(
+                    name="agent",
+                    kind="reference",
+                    logical=True,
+                    values=lambda r: [each.who for each in r.agent],
+                    says="Who did it, by identifier.",
+                ),
+                Param(name="entity", kind="reference", values=lambda r: [each.what for each in r.entity], says="The course."),
+                Param(
+                    name="entity-role", kind="token", values=lambda r: [each.role for each in r.entity], says="What an entity was."
+                ),
+            ),
+        ),
     )
 }

@@ -33,9 +33,8 @@ class KeptAnswer(msgspec.Struct, frozen=True):
 
 
 _ATTENTION = [column for column in course.c if column.name.endswith("_from")]
-_select_course = sa.select(course.c.snapshot, course.c.head, client.c.ref, *_ATTENTION).select_from(
-    course.outerjoin(client, sa.and_(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id))
-)
+_with_client = course.outerjoin(client, sa.and_(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id))
+_select_course = sa.select(course.c.snapshot, course.c.head, client.c.ref, *_ATTENTION).select_from(_with_client)
 
 
 def _stored(row: Any, now: dt.datetime | None = None) -> StoredCourse:
@@ -131,6 +130,19 @@ def client_id(connection: sa.Connection, organisation: str, ref: str) -> str | N
         sa.select(client.c.id).where(client.c.organisation == organisation, client.c.ref == ref)
     ).scalar()
     return found
+
+
+def clients_of(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> list[tuple[str, str, str | None]]:
+    """Courses with their client's id and reference, which is None where it was erased."""
+    statement = sa.select(course.c.id, course.c.client_id, client.c.ref).select_from(_with_client)
+    rows = connection.execute(statement.where(course.c.organisation == organisation, course.c.id.in_(course_ids)))
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def courses_of(connection: sa.Connection, organisation: str, client: str) -> tuple[str, ...]:
+    """A client's courses."""
+    statement = sa.select(course.c.id).where(course.c.organisation == organisation, course.c.client_id == client)
+    return tuple(connection.execute(statement.order_by(course.c.id)).scalars())
 
 
 def answer(connection: sa.Connection, organisation: str, scope: str, now: dt.datetime) -> KeptAnswer | None:
