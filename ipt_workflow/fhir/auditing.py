@@ -25,7 +25,6 @@ OBJECT_ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
 REST = Coding(system=EVENT_TYPE, code="rest", display="Restful Operation")
 AUTHENTICATION = Coding(system=DICOM, code="110114", display="User Authentication")
 LOGIN = Coding(system=DICOM, code="110122", display="Login")
-EXPORT = Coding(system=DICOM, code="110106", display="Export")
 APPLICATION_SERVER = Coding(
     system="http://terminology.hl7.org/CodeSystem/security-source-type", code="4", display="Application Server"
 )
@@ -40,7 +39,6 @@ class Interaction(msgspec.Struct, frozen=True):
     code: str
     action: str
     profile: str | None
-    more: tuple[Coding, ...] = ()
 
 
 CREATE = Interaction("create", "C", "Create")
@@ -48,7 +46,6 @@ UPDATE = Interaction("update", "U", "Update")
 READ = Interaction("read", "R", "Read")
 VREAD = Interaction("vread", "R", "Read")
 QUERY = Interaction("search-type", "E", "Query")
-EXPORTED = Interaction("search-type", "E", "Query", (EXPORT,))
 OPERATION = Interaction("operation", "E", None)
 
 
@@ -62,7 +59,7 @@ def interaction(record: AuditRecord) -> Interaction:
         return CREATE if record.action.endswith(" created") else UPDATE
     if record.kind == "read":
         return _reading(record)
-    return {"export": EXPORTED, "proposal": UPDATE}.get(record.kind, OPERATION)
+    return {"export": QUERY, "proposal": UPDATE}.get(record.kind, OPERATION)
 
 
 def _reading(record: AuditRecord) -> Interaction:
@@ -80,7 +77,7 @@ def audit_event(record: AuditRecord, clients: Mapping[str, Reference], site: Sit
         id=record.id,
         meta=Meta(version_id="1", last_updated=record.recorded_at, profile=_profile(record, did, patients)),
         type=AUTHENTICATION if record.kind == "sign_in" else REST,
-        subtype=(LOGIN,) if record.kind == "sign_in" else (Coding(system=INTERACTION, code=did.code, display=did.code), *did.more),
+        subtype=(LOGIN,) if record.kind == "sign_in" else (Coding(system=INTERACTION, code=did.code, display=did.code),),
         action=did.action,
         recorded=record.recorded_at,
         outcome=REFUSED if record.kind == "refusal" else DONE,
@@ -105,11 +102,11 @@ def _service(site: Site) -> Reference:
 
 
 def _agents(record: AuditRecord, did: Interaction, site: Site) -> list[AuditAgent]:
-    """Where data was written, the caller is its source; where it was read, the caller is where it went."""
+    """Where data was written, the caller is its source; where it was read, the caller is where it went. BALP has room for one user."""
     actor, reads = record.actor, did.action == "R"
     client = "110152" if reads else "110153"
     server = "110153" if reads else "110152"
-    agents = [
+    return [
         AuditAgent(
             type=_role_id(client),
             who=Reference(identifier=Identifier(system=site.own("via"), value=actor.via)),
@@ -129,9 +126,6 @@ def _agents(record: AuditRecord, did: Interaction, site: Site) -> list[AuditAgen
             requestor=True,
         ),
     ]
-    if record.cosigned_by:
-        agents.append(AuditAgent(type=_participation("VRF"), who=site.person(record.cosigned_by, "supervisor"), requestor=False))
-    return agents
 
 
 def _role_id(code: str) -> CodeableConcept:
@@ -140,7 +134,7 @@ def _role_id(code: str) -> CodeableConcept:
 
 
 def _participation(code: str) -> CodeableConcept:
-    display = {"AUT": "author (originator)", "IRCP": "information recipient", "VRF": "verifier"}[code]
+    display = {"AUT": "author (originator)", "IRCP": "information recipient"}[code]
     return concept(Coding(system=PARTICIPATION, code=code, display=display))
 
 
@@ -162,17 +156,18 @@ def _subjects(record: AuditRecord, did: Interaction, site: Site) -> list[AuditEn
             AuditEntity(what=Reference(reference=f"EpisodeOfCare/{course}"), type=_entity_type("4", "Other"))
             for course in record.courses
         ]
-        query = base64.b64encode(record.action.encode()).decode()
+        query = base64.b64encode(f"{record.kind} {record.action}".encode()).decode()
         return [
             AuditEntity(type=_entity_type("2", "System Object"), role=_object_role("24", "Query"), query=query),
             *shown,
         ]
+    told = {"action": record.action, "cosigned_by": record.cosigned_by}
     return [
         AuditEntity(
             what=_data(record, site),
             type=_entity_type("2", "System Object"),
             role=_object_role("4", "Domain Resource"),
-            detail=(AuditDetail(type="action", value_string=record.action),),
+            detail=tuple(AuditDetail(type=name, value_string=value) for name, value in told.items() if value),
         )
     ]
 

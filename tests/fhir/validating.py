@@ -82,7 +82,7 @@ def _belongs(value: dict[str, Any], kind: dict[str, Any]) -> bool:
 
 
 def _codings(value: dict[str, Any]) -> list[dict[str, Any]]:
-    return value["coding"] if "coding" in value else [value]
+    return value.get("coding", [value])
 
 
 def _bound(value: dict[str, Any], value_set: str) -> bool:
