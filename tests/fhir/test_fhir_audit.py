@@ -163,34 +163,35 @@ def test_reading_as_fhir_is_itself_an_audit_event(api):
     api(test)
 
 
-@pytest.mark.parametrize(
-    ("query", "actions"),
-    [
-        ("action=C", ["C"]),
-        ("action=U", ["U"]),
-        ("outcome=4", ["U"]),
-        ("outcome=0&action=C,U", ["C", "U"]),
-        ("subtype=http://hl7.org/fhir/restful-interaction|update", ["U", "U"]),
-        ("subtype=create", ["C"]),
-        ("type=rest&action=C", ["C"]),
-        ("type=110114", []),
-        ("agent:identifier=urn:ipt-workflow:person|therapist-1&action=U", ["U", "U"]),
-        ("agent:identifier=somebody", []),
-        ("date=ge2100-01-01", []),
-        ("date=lt2100-01-01&action=C", ["C"]),
-        ("date=ge2020&date=le2100&action=C", ["C"]),
-        ("entity-role=24&outcome=4", []),
-    ],
-)
-def test_audit_events_are_searched(api, query, actions):
+WANTED = [
+    ("action=C", ["C"]),
+    ("action=U", ["U", "U"]),
+    ("outcome=4", ["U"]),
+    ("outcome=0&action=C,U", ["C", "U"]),
+    ("subtype=http://hl7.org/fhir/restful-interaction|update", ["U", "U"]),
+    ("subtype=create", ["C"]),
+    ("type=rest&action=C", ["C"]),
+    ("type=110114", []),
+    ("agent:identifier=urn:ipt-workflow:person|therapist-1&action=U", ["U", "U"]),
+    ("agent:identifier=somebody", []),
+    ("date=ge2100-01-01", []),
+    ("date=lt2100-01-01&action=C", ["C"]),
+    ("date=ge2020&date=le2100&action=C", ["C"]),
+    ("entity-role=24&outcome=4", []),
+]
+
+
+def test_audit_events_are_searched(api):
     async def test(api):
         course = (await api.open())["id"]
         await api.walk(course, "record_consent")
         refused = await api.fire(course, "begin_middle")
         assert refused.status_code == 409
-        found = (await api.get(f"/fhir/R4/AuditEvent?entity=EpisodeOfCare/{course}&{query}", "auditor")).json()
-        wanted = [entry["resource"]["action"] for entry in found.get("entry", ())]
-        assert wanted == (actions if query != "action=U" else ["U", "U"])
+        told = {}
+        for query, _ in WANTED:
+            found = (await api.get(f"/fhir/R4/AuditEvent?entity=EpisodeOfCare/{course}&{query}", "auditor")).json()
+            told[query] = [entry["resource"]["action"] for entry in found.get("entry", ())]
+        assert told == dict(WANTED)
 
     api(test)
 
