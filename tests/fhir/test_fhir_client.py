@@ -104,7 +104,7 @@ def test_it_counts(served):
 def test_what_is_not_there_and_what_it_may_not_see_it_understands(served):
     with pytest.raises(ResourceNotFound):
         served.get("EpisodeOfCare", "nothing")
-    with pytest.raises(ForbiddenError, match="OperationOutcome.*forbidden"):
+    with pytest.raises(ForbiddenError, match=r"OperationOutcome.*forbidden"):
         served.resources("AuditEvent").fetch()
     with pytest.raises(OperationOutcome) as refused:
         served.resources("EpisodeOfCare").search(date="soon").fetch()

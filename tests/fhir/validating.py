@@ -2,8 +2,8 @@
 
 import atexit
 import json
-import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,9 @@ def _npm(resources: list[dict[str, Any]]) -> list[dict[str, list[str]]]:
 @cache
 def _process() -> subprocess.Popen[str]:
     """The validators, started when they are first needed: they take their time to learn FHIR."""
-    node = shutil.which("node")
-    assert node, "node is needed to validate FHIR resources: .ci/run installs it"
-    assert (HERE / "node_modules").is_dir(), "the FHIR validators are not installed: make install"
+    node = Path(sys.executable).with_name("node")
+    assert node.exists(), "node is not installed: make install"
+    assert (HERE / "node_modules").is_dir(), "the FHIR validators are not installed: make validators"
     process = subprocess.Popen([node, "validate.mjs"], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(_stop, process)
     _asked(process, [profile(path.name) for path in sorted(BALP.glob("StructureDefinition-*.json"))])
