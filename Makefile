@@ -8,10 +8,10 @@ STAMP := $(VENV)/.installed
 VALIDATORS := tests/fhir/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install validators serve test lint lock wheel clean
+.PHONY: help install validators serve serve-postgres test bench bench-compare lint lock wheel clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Make .venv and install what is locked
 
@@ -33,8 +33,18 @@ serve: install ## Migrate and fill var/demo.db, print tokens, and serve it
 	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/ipt-workflow demo
 	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/ipt-workflow serve
 
+serve-postgres: install ## The same on a PostgreSQL server of its own, in var/postgres
+	@mkdir -p var
+	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/python scripts/serve_postgres.py var/postgres
+
 test: install validators ## Run every test
 	$(BIN)/python -m pytest
+
+bench: install ## Measure the service beside its limits and peers; some quarter of an hour (QUICK=1: three minutes)
+	$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+bench-compare: install ## Compare two results: OLD=… NEW=…
+	$(BIN)/python -m bench.compare $(OLD) $(NEW)
 
 lint: install ## Check format, style, types and import contracts
 	$(BIN)/ruff format --check .

@@ -17,6 +17,7 @@ IptError
 ├── Busy                   the store cannot take the write now; it may be tried again
 ├── JournalBroken          a stored entry is not what was written
 └── DatabaseNotReady       the database is missing, or not at this version's migrations
+    └── Unreachable            it does not answer just now; it may be tried again
 """
 
 from collections.abc import Sequence
@@ -145,3 +146,7 @@ class JournalBroken(IptError):
 
 class DatabaseNotReady(IptError):
     """The database is missing, or not at this version's migrations."""
+
+
+class Unreachable(DatabaseNotReady):
+    """The database does not answer just now."""

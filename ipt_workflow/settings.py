@@ -42,6 +42,11 @@ class Settings(pydantic.BaseModel):
     public_schema: bool
     fhir_canonical: Annotated[str, Field(pattern=r"^(urn:[a-z0-9][a-z0-9-]{1,31}(:[A-Za-z0-9._-]+)*|https?://[^\s?#|]*[^\s?#|/])$")]
     fhir_patient_system: Annotated[str, Field(pattern=r"^([a-z][a-z0-9+.-]*:[^\s|]+)?$")]
+    commit_batch_max: Annotated[int, Field(ge=1, le=1000)]
+    commit_queue_max: Annotated[int, Field(ge=1, le=100_000)]
+    commit_patience_seconds: Annotated[float, Field(gt=0, le=300)]
+    database_connections: Annotated[int, Field(ge=1, le=100)]
+    statement_seconds: Annotated[float, Field(gt=0, le=300)]
 
     @pydantic.field_validator("time_zone")
     @classmethod

@@ -15,6 +15,8 @@ from ipt_workflow.accounts import Accounts
 from ipt_workflow.api import audit, courses, fhir, health, openapi, problems, proposals, protocols, transitions
 from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
+from ipt_workflow.api.hot import HotRoute
+from ipt_workflow.api.requests import NoNul
 from ipt_workflow.clock import Clock
 from ipt_workflow.fhir_reading import FhirReader
 from ipt_workflow.reading import Reader
@@ -36,11 +38,11 @@ class Application:
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         shell = await open_shell(self.settings, self.clock)
         install(app, shell)
-        self._edge = Edge(app, shell.metrics)
+        self._edge = Edge(HotRoute(app, self.settings.body_bytes_max), shell.metrics)
         try:
             yield
         finally:
-            await shell.database.close()
+            await shell.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (self._edge or self.litestar)(scope, receive, send)
@@ -68,7 +70,10 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
     open_to_all = list(health.OPEN_HANDLERS)
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
-        route_handlers=[Router("/", route_handlers=guarded, middleware=[Bearer()]), Router("/", route_handlers=open_to_all)],
+        route_handlers=[
+            Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
+            Router("/", route_handlers=open_to_all),
+        ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],
         request_max_body_size=settings.body_bytes_max,
@@ -76,8 +81,7 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
             title="ipt_workflow",
             version=ipt_workflow.__version__,
             description="Runs courses of Interpersonal Psychotherapy as explicit, enforced and audited state machines.",
-            path="/openapi-unused",
-            render_plugins=[openapi.NoPage(path="/unused")],
+            openapi_router=openapi.NoPages("/schema", route_handlers=[]),
             components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"bearer": []}],
             use_handler_docstrings=True,

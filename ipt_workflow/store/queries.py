@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
@@ -25,11 +26,30 @@ class StoredCourse(msgspec.Struct, frozen=True):
     attention: tuple[str, ...] = ()
 
 
+def _by_ids(select: sa.Select[Any], organisation: sa.Column[Any], its_id: sa.Column[Any]) -> dict[str, sa.Select[Any]]:
+    """A statement for each database that finds any number of ids and has the same text for every number."""
+    ours = select.where(organisation == sa.bindparam("organisation"))
+    listed = sa.func.json_each(sa.bindparam("ids", type_=sa.JSON)).table_valued("value")
+    given = sa.bindparam("ids", type_=postgresql.ARRAY(sa.String))
+    return {
+        "sqlite": ours.where(its_id.in_(sa.select(listed.c.value))),
+        "postgresql": ours.where(its_id == sa.any_(given)),
+    }
+
+
+def _found(
+    connection: sa.Connection, statements: dict[str, sa.Select[Any]], organisation: str, ids: Sequence[str]
+) -> sa.CursorResult[Any]:
+    return connection.execute(statements[connection.dialect.name], {"organisation": organisation, "ids": list(ids)})
+
+
 class KeptAnswer(msgspec.Struct, frozen=True):
+    scope: str
     body: str
     course_id: str
     first_seq: int
     last_seq: int
+    expires_at: dt.datetime
 
 
 _ATTENTION = [column for column in course.c if column.name.endswith("_from")]
@@ -45,11 +65,6 @@ def _stored(row: Any, now: dt.datetime | None = None) -> StoredCourse:
         if due[column] is not None and (now is None or due[column] <= now)
     )
     return StoredCourse(_course_decoder.decode(row.snapshot), row.head, row.ref, attention)
-
-
-def load_course(connection: sa.Connection, organisation: str, course_id: str) -> StoredCourse | None:
-    row = connection.execute(_select_course.where(course.c.organisation == organisation, course.c.id == course_id)).first()
-    return _stored(row) if row else None
 
 
 _with_data = entry.outerjoin(
@@ -87,26 +102,33 @@ def load_entries(
     return [read(row.canonical, salt=row.salt, sealed=row.sealed) for row in connection.execute(statement)]
 
 
+_entries_of = _by_ids(_select_entries.order_by(entry.c.course_id, entry.c.seq), entry.c.organisation, entry.c.course_id)
+
+
 def entries_of(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> dict[str, list[Entry]]:
     """The journals of several courses, each in the order it was recorded."""
-    statement = _select_entries.where(entry.c.organisation == organisation, entry.c.course_id.in_(course_ids))
     found: dict[str, list[Entry]] = {course_id: [] for course_id in course_ids}
-    for row in connection.execute(statement.order_by(entry.c.course_id, entry.c.seq)):
+    for row in _found(connection, _entries_of, organisation, course_ids):
         each = read(row.canonical, salt=row.salt, sealed=row.sealed)
         found[each.written.course].append(each)
     return found
 
 
-def raw_entries(connection: sa.Connection, organisation: str, course_id: str) -> list[Any]:
-    """A course's entries with every column as the driver gives it, converted and judged by nothing: for checking."""
-    statement = _raw_entries.where(entry.c.organisation == organisation, entry.c.course_id == course_id).order_by(entry.c.seq)
-    return list(connection.execute(statement))
+_raw_entries_of = _by_ids(_raw_entries.order_by(entry.c.course_id, entry.c.seq), entry.c.organisation, entry.c.course_id)
+_raw_courses = _by_ids(sa.select(*(_raw(column) for column in course.c)), course.c.organisation, course.c.id)
 
 
-def raw_course(connection: sa.Connection, organisation: str, course_id: str) -> Any | None:
-    """A course's row in the same way."""
-    statement = sa.select(*(_raw(column) for column in course.c))
-    return connection.execute(statement.where(course.c.organisation == organisation, course.c.id == course_id)).first()
+def raw_entries(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, list[Any]]:
+    """Courses' entries with every column as the driver gives it, converted and judged by nothing: for checking."""
+    found: dict[str, list[Any]] = {its_id: [] for its_id in ids}
+    for row in _found(connection, _raw_entries_of, organisation, ids):
+        found[row.course_id].append(row)
+    return found
+
+
+def raw_courses(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, Any]:
+    """Courses' rows in the same way."""
+    return {row.id: row for row in _found(connection, _raw_courses, organisation, ids)}
 
 
 def raw_form(connection: sa.Connection, column: sa.Column[Any], value: object) -> object:
@@ -132,28 +154,20 @@ def client_id(connection: sa.Connection, organisation: str, ref: str) -> str | N
     return found
 
 
+_clients_of = _by_ids(
+    sa.select(course.c.id, course.c.client_id, client.c.ref).select_from(_with_client), course.c.organisation, course.c.id
+)
+
+
 def clients_of(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> list[tuple[str, str, str | None]]:
     """Courses with their client's id and reference, which is None where it was erased."""
-    statement = sa.select(course.c.id, course.c.client_id, client.c.ref).select_from(_with_client)
-    rows = connection.execute(statement.where(course.c.organisation == organisation, course.c.id.in_(course_ids)))
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [(row.id, row.client_id, row.ref) for row in _found(connection, _clients_of, organisation, course_ids)]
 
 
 def courses_of(connection: sa.Connection, organisation: str, client: str) -> tuple[str, ...]:
     """A client's courses."""
     statement = sa.select(course.c.id).where(course.c.organisation == organisation, course.c.client_id == client)
     return tuple(connection.execute(statement.order_by(course.c.id)).scalars())
-
-
-def answer(connection: sa.Connection, organisation: str, scope: str, now: dt.datetime) -> KeptAnswer | None:
-    """What an idempotency key was answered with, unless that has expired."""
-    table = tables.idempotency
-    row = connection.execute(
-        sa.select(table.c.body, table.c.course_id, table.c.first_seq, table.c.last_seq).where(
-            table.c.organisation == organisation, table.c.scope == scope, table.c.expires_at > now
-        )
-    ).first()
-    return KeptAnswer(*row) if row else None
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,12 +237,6 @@ def stored_protocols(connection: sa.Connection, organisation: str) -> list[Proto
     table = tables.protocol
     rows = connection.execute(sa.select(table).where(table.c.organisation == organisation))
     return [ProtocolRow(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
-
-
-def token(connection: sa.Connection, organisation: str, token_id: str) -> TokenRow | None:
-    table = tables.token
-    row = connection.execute(sa.select(table).where(table.c.organisation == organisation, table.c.id == token_id)).first()
-    return TokenRow(**row._mapping) if row else None  # noqa: SLF001
 
 
 def tokens(connection: sa.Connection, organisation: str) -> list[TokenRow]:

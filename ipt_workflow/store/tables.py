@@ -21,12 +21,19 @@ METADATA = SQLModel.metadata
 METADATA.naming_convention = NAMING
 
 ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
+ATTENTION = ("overdue", "blocked", "ending", "risk", "unsigned", "deviation", "notices", "unassigned", "contradicted")
 AUDIT_KINDS = ("refusal", "read", "export", "sign_in", "config", "proposal")
 
 
 def one_of(name: str, values: tuple[str, ...]) -> Any:
     """An enum column that holds readable values and is checked by the database."""
     return sa.Enum(*values, name=name, native_enum=False, create_constraint=True, length=24)
+
+
+def _attention_index(kind: str) -> sa.Index:
+    """An index of those courses alone that need attention of this kind, or will."""
+    some = sa.text(f"{kind}_from IS NOT NULL")
+    return sa.Index(f"ix_course_{kind}", "organisation", f"{kind}_from", "id", sqlite_where=some, postgresql_where=some)
 
 
 class ProtocolRow(SQLModel, table=True):
@@ -73,6 +80,7 @@ class CourseRow(SQLModel, table=True):
         sa.Index("ix_course_therapist", "organisation", "therapist", "id"),
         sa.Index("ix_course_state", "organisation", "state", "id"),
         sa.Index("ix_course_client", "organisation", "client_id"),
+        *(_attention_index(kind) for kind in ATTENTION),
     )
 
     organisation: str = Field(primary_key=True, max_length=64)

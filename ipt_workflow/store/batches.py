@@ -1,0 +1,180 @@
+"""Writing many units at once: each wins or loses alone and whole, but they share one transaction.
+
+A batch holds plain units only, of different courses (`Unit.plain`). The winners are those whose course was still at the version they
+were decided on. SQLite takes them row by row under its one write lock. PostgreSQL takes them in one statement: it updates the
+courses by compare-and-swap, and inserts everything else for those that were updated.
+
+Statements are made once, from the tables. A violated constraint fails the whole batch; the committer then tries its units one by one.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from ipt_workflow.store import rows, tables
+from ipt_workflow.store.questions import DIALECTS
+from ipt_workflow.store.rows import Row
+from ipt_workflow.store.units import Event, Unit
+
+JOURNAL = (tables.entry, tables.entry_data, tables.outbox)
+
+
+class Columns:
+    """A table's columns, and how a row becomes a tuple that the database's driver takes."""
+
+    def __init__(self, table: sa.Table, dialect: sa.Dialect) -> None:
+        self.names = tuple(dialect.identifier_preparer.quote(column.name) for column in table.c)
+        self.types = tuple(column.type.dialect_impl(dialect).compile(dialect).partition("(")[0] for column in table.c)
+        bound = ((column.name, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in table.c)
+        self._bind: tuple[tuple[str, Callable[[Any], Any] | None], ...] = tuple(bound)
+
+    def values(self, row: Row) -> tuple[Any, ...]:
+        return tuple(process(row[name]) if process else row[name] for name, process in self._bind)
+
+
+@cache
+def columns(table: sa.Table, dialect_name: str) -> Columns:
+    return Columns(table, DIALECTS[dialect_name])
+
+
+def _journal_rows(table: sa.Table, unit: Unit) -> Iterable[Row]:
+    make = {tables.entry: rows.entry, tables.entry_data: rows.entry_data, tables.outbox: rows.outbox}[table]
+    return (make(entry) for entry in unit.changes[0].entries)
+
+
+def _event_rows(events: Sequence[Event]) -> tuple[list[Row], list[Row]]:
+    return (
+        [dict(event.row) for event in events],
+        [row for event in events for row in rows.subjects(event.row["organisation"], event)],
+    )
+
+
+# SQLite
+
+
+def write_sqlite(connection: sa.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+    """Writes units and events; which of the units won. Raises `sqlalchemy.exc.IntegrityError`."""
+    won = [_swap_sqlite(connection, unit) for unit in units]
+    winners = [unit for unit, has_won in zip(units, won, strict=True) if has_won]
+    kept = [rows.kept_answer(unit.organisation, unit.answer) for unit in winners if unit.answer]
+    _insert_sqlite(connection, tables.idempotency, kept)
+    for table in JOURNAL:
+        _insert_sqlite(connection, table, [row for unit in winners for row in _journal_rows(table, unit)])
+    told, touched = _event_rows(events)
+    _insert_sqlite(connection, tables.audit_event, told)
+    _insert_sqlite(connection, tables.audit_subject, touched)
+    return won
+
+
+def _swap_sqlite(connection: sa.Connection, unit: Unit) -> bool:
+    change = unit.changes[0]
+    values = columns(tables.course, "sqlite").values(rows.course_columns(unit.organisation, change))
+    key = (unit.organisation, change.course.id, change.expected)
+    return connection.exec_driver_sql(_swap_sql(), (*values, *key)).rowcount == 1
+
+
+@cache
+def _swap_sql() -> str:
+    names = columns(tables.course, "sqlite").names
+    return f"UPDATE course SET {', '.join(f'{name} = ?' for name in names)} WHERE organisation = ? AND id = ? AND version = ?"
+
+
+def _insert_sqlite(connection: sa.Connection, table: sa.Table, told: Sequence[Row]) -> None:
+    if told:
+        known = columns(table, "sqlite")
+        connection.exec_driver_sql(_insert_sql(table), [known.values(row) for row in told])
+
+
+@cache
+def _insert_sql(table: sa.Table) -> str:
+    names = columns(table, "sqlite").names
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+
+
+# PostgreSQL
+
+
+Fetch = Callable[..., Awaitable[Sequence[Any]]]
+
+
+async def write_postgres(fetch: Fetch, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+    """Writes units and events; which of the units won. `fetch` runs a statement with its arrays. Raises what it raises."""
+    won: set[int] = set()
+    if units:
+        numbered = sorted(enumerate(units), key=lambda each: each[1].courses)  # in one order, or two processes lock crosswise
+        won = {row[0] for row in await fetch(_commit_sql(), *_commit_arrays(numbered))}
+    if events:
+        told, touched = _event_rows(events)
+        await fetch(_events_sql(), *_arrays(tables.audit_event, told), *_arrays(tables.audit_subject, touched))
+    return [number in won for number in range(len(units))]
+
+
+def _commit_arrays(numbered: Sequence[tuple[int, Unit]]) -> tuple[list[Any], ...]:
+    courses = [rows.course_columns(unit.organisation, unit.changes[0]) for _, unit in numbered]
+    arrays = [
+        [number for number, _ in numbered],
+        [unit.changes[0].expected for _, unit in numbered],
+        *_arrays(tables.course, courses),
+    ]
+    keyed = [(number, unit.organisation, unit.answer) for number, unit in numbered if unit.answer]
+    arrays += [[number for number, _, _ in keyed]]
+    arrays += _arrays(tables.idempotency, [rows.kept_answer(organisation, answer) for _, organisation, answer in keyed])
+    owners = [number for number, unit in numbered for _ in unit.changes[0].entries]
+    for table in JOURNAL:
+        arrays += [owners, *_arrays(table, [row for _, unit in numbered for row in _journal_rows(table, unit)])]
+    return tuple(arrays)
+
+
+def _arrays(table: sa.Table, told: Sequence[Row]) -> list[list[Any]]:
+    """The rows of a table as one array a column."""
+    known = columns(table, "postgresql")
+    values = [known.values(row) for row in told]
+    return [[row[position] for row in values] for position in range(len(known.names))]
+
+
+class _Parameters:
+    """Numbers the arrays of a statement as they are named."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def unnest(self, table: sa.Table, *before: str) -> str:
+        """`unnest($1::…[], …) AS t (before…, columns…)`; what comes before the columns are whole numbers."""
+        known = columns(table, "postgresql")
+        names = (*before, *known.names)
+        arrays = []
+        for kind in (*("INTEGER" for _ in before), *known.types):
+            self._count += 1
+            arrays.append(f"${self._count}::{kind}[]")
+        return f"unnest({', '.join(arrays)}) AS t ({', '.join(names)})"
+
+
+@cache
+def _commit_sql() -> str:
+    """One statement: what is given in arrays, the courses that were swapped, and what is inserted for those."""
+    parameters = _Parameters()
+    settable = [name for name in columns(tables.course, "postgresql").names if name not in {"organisation", "id"}]
+    parts = [
+        f"given AS (SELECT * FROM {parameters.unnest(tables.course, 'n', 'expected')})",
+        f"swapped AS (UPDATE course SET {', '.join(f'{name} = given.{name}' for name in settable)} FROM given"
+        " WHERE course.organisation = given.organisation AND course.id = given.id AND course.version = given.expected RETURNING given.n)",
+    ]
+    for table in (tables.idempotency, *JOURNAL):
+        names = ", ".join(columns(table, "postgresql").names)
+        parts.append(
+            f"into_{table.name} AS (INSERT INTO {table.name} ({names})"
+            f" SELECT {names} FROM {parameters.unnest(table, 'n')} JOIN swapped USING (n))"
+        )
+    return f"WITH {', '.join(parts)} SELECT n FROM swapped"
+
+
+@cache
+def _events_sql() -> str:
+    parameters = _Parameters()
+    event, subject = (", ".join(columns(table, "postgresql").names) for table in (tables.audit_event, tables.audit_subject))
+    return (
+        f"WITH told AS (INSERT INTO audit_event ({event}) SELECT {event} FROM {parameters.unnest(tables.audit_event)})"
+        f" INSERT INTO audit_subject ({subject}) SELECT {subject} FROM {parameters.unnest(tables.audit_subject)}"
+    )
