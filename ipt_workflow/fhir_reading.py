@@ -2,8 +2,10 @@
 
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from ipt_workflow import fhir_audit_log, journal
 from ipt_workflow.access import policy
@@ -30,9 +32,13 @@ NOT_THERE = "There is no such resource, or none that you may see."
 class Place(msgspec.Struct, frozen=True):
     """Where a search goes on: after a course, and so many matches of the next one. In the audit log: after a record of that time."""
 
-    after: str = ""
-    skip: int = 0
-    at: dt.datetime | None = None
+    after: Annotated[str, Meta(pattern=r"^([0-9a-f-]{36})?$")] = ""
+    skip: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    at: Annotated[dt.datetime, Meta(tz=True)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.at and self.at.utcoffset():
+            raise ValueError("at must be in UTC")
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,9 +69,12 @@ async def parameters(request: ApiRequest) -> tuple[Pairs, Pairs]:
 
 def _pairs(raw: bytes) -> Pairs:
     try:
-        return parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX)
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX)
     except ValueError:
         raise CommandInvalid([Fault("", f"parameters must be UTF-8, and no more than {FIELDS_MAX}")]) from None
+    if any("\0" in part for pair in pairs for part in pair):
+        raise CommandInvalid([Fault("", "no parameter may have a NUL in it")])
+    return pairs
 
 
 def strict(request: ApiRequest) -> bool:

@@ -198,7 +198,8 @@ def _parameters(operation: dict[str, Any]) -> str:
 def _body(operation: dict[str, Any]) -> str:
     if "requestBody" not in operation:
         return ""
-    shape = msgspec.json.encode(operation["requestBody"]["content"]["application/json"]["schema"]).decode()
+    (content,) = operation["requestBody"]["content"].values()
+    shape = msgspec.json.encode(content["schema"]).decode()
     return f"<p>Body: <code>{html.escape(shape)}</code></p>"
 
 

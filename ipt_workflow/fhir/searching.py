@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ipt_workflow.commands import YEARS
 from ipt_workflow.errors import Fault
 from ipt_workflow.fhir.types import CodeableConcept, Coding, Identifier, Period, Reference
 
@@ -94,9 +95,11 @@ def _date(text: str) -> Told | str:
     prefix = (found["prefix"] or "eq") if found else ""
     if not found or prefix not in PREFIXES:
         return f"must be a date or time such as ge2026-03-01 or 2026-03-01T09:00:00Z; prefixes are {', '.join(PREFIXES)}"
+    if int(found["year"]) not in YEARS:
+        return f"must lie in the years {YEARS[0]} to {YEARS[-1]}"
     try:
         return Told(text, prefix=prefix, span=_span(found))
-    except (ValueError, OverflowError):
+    except ValueError:
         return "must be a date that exists"
 
 

@@ -4,9 +4,9 @@ import datetime as dt
 import sqlite3
 from contextlib import closing
 
+import databases
 import pytest
 import validating
-import walked
 
 from ipt_workflow.clock import VirtualClock
 
@@ -125,7 +125,7 @@ def test_who_a_course_is_of_and_with(clocked):
 def test_a_client_who_was_erased_is_known_by_our_own_id_alone(clocked, settings):
     async def test(api):
         course = (await api.open("EHR-4711"))["id"]
-        with closing(sqlite3.connect(walked.path_of(settings))) as connection:
+        with closing(sqlite3.connect(databases.path_of(settings))) as connection:
             (client,) = connection.execute("SELECT id FROM client").fetchone()
             connection.execute("UPDATE client SET ref = NULL")
             connection.commit()

@@ -66,8 +66,6 @@ def test_dates_stand_for_a_stretch_of_time(text, period, found):
 )
 def test_what_is_no_date_is_refused_and_not_repeated(text):
     made = term(Param(name="date", kind="date", values=lambda r: (), says=""), "", text)
-    if text == "9999":  # the last year there is has no end that can be told
-        assert isinstance(made, Fault)
     assert isinstance(made, Fault)
     assert not text or text not in made.message
 

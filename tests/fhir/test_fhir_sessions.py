@@ -3,9 +3,9 @@
 import sqlite3
 from contextlib import closing
 
+import databases
 import pytest
 import validating
-import walked
 
 
 async def fhir(api, path, role="therapist"):
@@ -203,7 +203,7 @@ def test_erased_answers_are_gone_and_the_total_still_stands(api, settings):
     async def test(api):
         course = await started(api)
         seq = await fired(api, course, "record_measure", {"instrument": "phq9", "items": ITEMS})
-        with closing(sqlite3.connect(walked.path_of(settings))) as connection:
+        with closing(sqlite3.connect(databases.path_of(settings))) as connection:
             connection.execute("UPDATE entry_data SET salt = NULL, sealed = NULL")
             connection.commit()
         assert (await api.get(f"/fhir/R4/QuestionnaireResponse/{course}.{seq}")).status_code == 404
