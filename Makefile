@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
 STAMP := $(VENV)/.installed
+VALIDATORS := tests/fhir/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve serve-postgres test faults bench bench-compare lint lock wheel clean
+.PHONY: help install validators serve serve-postgres test faults bench bench-compare lint lock wheel clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +21,12 @@ $(STAMP): pyproject.toml requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
+validators: $(VALIDATORS)/node_modules/.installed ## Install the FHIR validators that the tests ask
+
+$(VALIDATORS)/node_modules/.installed: $(STAMP) $(VALIDATORS)/package-lock.json
+	cd $(VALIDATORS) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
+	touch $@
+
 serve: install ## Migrate and fill var/demo.db, print tokens, and serve it
 	@mkdir -p var
 	@IPT_DATABASE_URL=sqlite:///var/demo.db $(BIN)/ipt-workflow db upgrade
@@ -30,7 +37,7 @@ serve-postgres: install ## The same on a PostgreSQL server of its own, in var/po
 	@mkdir -p var
 	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/python scripts/serve_postgres.py var/postgres
 
-test: install ## Run every test
+test: install validators ## Run every test
 	$(BIN)/python -m pytest
 
 faults: install ## Break it in every way known, with twenty seeds (FAULT_SEEDS)
@@ -56,4 +63,4 @@ wheel: install ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean: ## Remove what was made, but no database other than the demo's
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage var/demo.db*
+	rm -rf $(VENV) $(VALIDATORS)/node_modules dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage var/demo.db*

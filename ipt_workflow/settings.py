@@ -40,6 +40,8 @@ class Settings(pydantic.BaseModel):
     clock_ahead_seconds: Annotated[int, Field(ge=0, le=3600)]
     export_chunk: Annotated[int, Field(ge=1, le=10_000)]
     public_schema: bool
+    fhir_canonical: Annotated[str, Field(pattern=r"^(urn:[a-z0-9][a-z0-9-]{1,31}(:[A-Za-z0-9._-]+)*|https?://[^\s?#|]*[^\s?#|/])$")]
+    fhir_patient_system: Annotated[str, Field(pattern=r"^([a-z][a-z0-9+.-]*:[^\s|]+)?$")]
     commit_batch_max: Annotated[int, Field(ge=1, le=1000)]
     commit_queue_max: Annotated[int, Field(ge=1, le=100_000)]
     commit_patience_seconds: Annotated[float, Field(gt=0, le=300)]

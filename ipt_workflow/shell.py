@@ -64,6 +64,11 @@ class Shell:
     def zone(self) -> ZoneInfo:
         return self.settings.zone
 
+    @property
+    def protocols(self) -> list[Protocol]:
+        """Every protocol a course may run under: those in files, and those that are only kept."""
+        return sorted(self._by_digest.values(), key=lambda protocol: (protocol.id, protocol.version))
+
     async def close(self) -> None:
         """Commits what waits, then closes the database."""
         await self.committer.close()

@@ -12,12 +12,13 @@ from litestar.types import Receive, Scope, Send
 import ipt_workflow
 from ipt_workflow import settings as configuration
 from ipt_workflow.accounts import Accounts
-from ipt_workflow.api import audit, courses, health, openapi, problems, proposals, protocols, transitions
+from ipt_workflow.api import audit, courses, fhir, health, openapi, problems, proposals, protocols, transitions
 from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.hot import HotRoute
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.clock import Clock
+from ipt_workflow.fhir_reading import FhirReader
 from ipt_workflow.reading import Reader
 from ipt_workflow.service import Service
 from ipt_workflow.settings import Settings
@@ -51,6 +52,7 @@ def install(app: Litestar, shell: Shell) -> None:
     app.state.shell = shell
     app.state.service = Service(shell)
     app.state.reader = Reader(shell)
+    app.state.fhir = FhirReader(shell)
     app.state.accounts = Accounts(shell)
 
 
@@ -63,9 +65,10 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
         *protocols.HANDLERS,
         *audit.HANDLERS,
         *health.HANDLERS,
+        *fhir.HANDLERS,
     ]
     open_to_all = list(health.OPEN_HANDLERS)
-    (open_to_all if settings.public_schema else guarded).extend(openapi.HANDLERS)
+    (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[
             Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),

@@ -12,6 +12,7 @@ from litestar.response import Stream
 from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import listed
+from ipt_workflow.api.fhir_queries import site_of
 from ipt_workflow.api.requests import ApiRequest, Sought, limit_of, moment, one_of, page, read_body
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.store.audit import AuditFilters, Position
@@ -19,7 +20,7 @@ from ipt_workflow.store.tables import AUDIT_KINDS
 from ipt_workflow.views import AuditRecord, Verification
 
 KINDS = ("transition", *AUDIT_KINDS)
-FORMATS = ("ndjson", "csv")
+FORMATS = ("ndjson", "csv", "fhir")
 COLUMNS = (
     "recorded_at", "kind", "action", "person", "role", "via", "cosigned_by", "from", "to", "courses", "seq", "hash", "rules", "request_id", "id",
 )  # fmt: skip
@@ -94,7 +95,7 @@ async def audit_export(
     trigger: FromQuery[str | None] = None,
     to: FromQuery[str | None] = None,
 ) -> Stream:
-    """The whole log, streamed, as `format=ndjson` or `format=csv`. That it was exported is recorded."""
+    """The whole log, streamed, as `format=ndjson`, `format=csv` or `format=fhir` (AuditEvents). That it was exported is recorded."""
     wanted = request.query_params.get("format", "ndjson")
     if wanted not in FORMATS:
         raise CommandInvalid([Fault("format", f"must be one of {', '.join(FORMATS)}")])
@@ -103,6 +104,8 @@ async def audit_export(
     chunks = await request.app.state.reader.audit_export(principal_of(request), filters)
     if wanted == "csv":
         return Stream(_csv(chunks), media_type="text/csv", headers={"Content-Disposition": 'attachment; filename="audit.csv"'})
+    if wanted == "fhir":
+        return Stream(_fhir(request, chunks), media_type="application/fhir+ndjson")
     return Stream(_ndjson(chunks), media_type="application/x-ndjson")
 
 
@@ -110,6 +113,14 @@ async def _ndjson(chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[byt
     encoder = msgspec.json.Encoder()
     async for chunk in chunks:
         yield b"".join(encoder.encode(record) + b"\n" for record in chunk)
+
+
+async def _fhir(request: ApiRequest, chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:
+    site = site_of(request)
+    encoder = msgspec.json.Encoder()
+    async for chunk in chunks:
+        made = await request.app.state.fhir.audit_events(site, chunk)
+        yield b"".join(encoder.encode(event) + b"\n" for event in made)
 
 
 async def _csv(chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:

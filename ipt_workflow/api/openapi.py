@@ -13,12 +13,15 @@ from litestar import Litestar, Response, Router, get
 from ipt_workflow import triggers
 from ipt_workflow.api.audit import AuditSearch
 from ipt_workflow.api.courses import Search
+from ipt_workflow.api.fhir_outcomes import CODES, FHIR_JSON, is_fhir
+from ipt_workflow.api.fhir_queries import FORM
 from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
 from ipt_workflow.api.requests import ApiRequest, Together
 from ipt_workflow.triggers import Command
 from ipt_workflow.writes import Opening
 
 ERRORS = ("400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "428", "500", "503")
+FHIR_ERRORS = ("400", "401", "403", "404", "405", "406", "413", "415", "500", "503")
 WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/courses", "post"): (Opening,),
     ("/v1/courses/search", "post"): (Search,),
@@ -29,8 +32,14 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
 REFERENCE = "#/components/schemas/{name}"
 VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals")
 KEYED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign")
-STREAMS = {"/v1/audit/export": ("application/x-ndjson", "text/csv")}
-QUERIES = {"/v1/courses": ("state",), "/v1/audit": ("from",), "/v1/audit/export": ("from", "format")}
+STREAMS = {"/v1/audit/export": ("application/x-ndjson", "text/csv", "application/fhir+ndjson")}
+QUERIES = {
+    "/v1/courses": ("state",),
+    "/v1/audit": ("from",),
+    "/v1/audit/export": ("from", "format"),
+    "/fhir/R4/{kind}": ("_id", "_lastUpdated", "_count", "_summary", "_total", "_cursor", "_format"),
+    "/fhir/R4/{kind}/{resource_id}/_history": ("_since", "_count", "_cursor"),
+}
 
 
 class NoPages(Router):
@@ -47,6 +56,7 @@ def document(app: Litestar) -> dict[str, Any]:
     _, definitions = msgspec.json.schema_components(_shapes(), ref_template=REFERENCE)
     schema["components"].setdefault("schemas", {}).update(definitions)
     schema["components"]["schemas"]["Problem"] = _problem()
+    schema["components"]["schemas"]["OperationOutcome"] = _outcome()
     for path, item in schema["paths"].items():
         for method, operation in item.items():
             _complete(path, method, operation)
@@ -60,16 +70,12 @@ def _shapes() -> list[type[msgspec.Struct]]:
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
-    operation["responses"] |= {
-        status: {
-            "description": _titles(int(status)),
-            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status in ERRORS
-    }
+    operation["responses"] |= _errors(path)
     if path in STREAMS:
         operation["responses"]["200"]["content"] = {kind: {"schema": {"type": "string"}} for kind in STREAMS[path]}
-    if path.startswith("/health"):
+    if is_fhir(path):
+        _complete_fhir(path, method, operation)
+    if path.startswith(("/health", "/fhir/R4/metadata")):
         operation["security"] = []
     parameters = operation.setdefault("parameters", [])
     parameters += [
@@ -90,6 +96,45 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         references, _ = msgspec.json.schema_components(shapes, ref_template=REFERENCE)
         schema = references[0] if len(references) == 1 else {"oneOf": list(references)}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _errors(path: str) -> dict[str, Any]:
+    """A problem document, or under /fhir an OperationOutcome."""
+    kind, name = (FHIR_JSON, "OperationOutcome") if is_fhir(path) else (PROBLEM_JSON, "Problem")
+    content = {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    statuses = FHIR_ERRORS if is_fhir(path) else ERRORS
+    return {status: {"description": _titles(int(status)), "content": content} for status in statuses}
+
+
+def _complete_fhir(path: str, method: str, operation: dict[str, Any]) -> None:
+    resource = {"type": "object", "properties": {"resourceType": {"type": "string"}}, "required": ["resourceType"]}
+    operation["responses"]["200"] = {"description": "A resource or a Bundle", "content": {FHIR_JSON: {"schema": resource}}}
+    if method == "get" and path.endswith(("{resource_id}", "{version}")):
+        operation["responses"]["304"] = {"description": "The caller has this version"}
+    if method == "post":
+        form = {"type": "object", "additionalProperties": {"type": "string"}}
+        operation["requestBody"] = {"required": False, "content": {FORM: {"schema": form}}}
+
+
+def _outcome() -> dict[str, Any]:
+    """As much of FHIR's shape as is filled."""
+    text = {"type": "string"}
+    issue = {
+        "type": "object",
+        "properties": {
+            "severity": text,
+            "code": {"type": "string", "enum": sorted({*CODES.values(), "processing"})},
+            "details": {"type": "object", "properties": {"text": text}},
+            "diagnostics": text,
+        },
+        "required": ["severity", "code"],
+    }
+    return {
+        "type": "object",
+        "description": "An OperationOutcome (FHIR R4).",
+        "properties": {"resourceType": {"const": "OperationOutcome"}, "issue": {"type": "array", "minItems": 1, "items": issue}},
+        "required": ["resourceType", "issue"],
+    }
 
 
 def _header(name: str, description: str) -> dict[str, Any]:
@@ -153,7 +198,8 @@ def _parameters(operation: dict[str, Any]) -> str:
 def _body(operation: dict[str, Any]) -> str:
     if "requestBody" not in operation:
         return ""
-    shape = msgspec.json.encode(operation["requestBody"]["content"]["application/json"]["schema"]).decode()
+    (content,) = operation["requestBody"]["content"].values()
+    shape = msgspec.json.encode(content["schema"]).decode()
     return f"<p>Body: <code>{html.escape(shape)}</code></p>"
 
 

@@ -7,6 +7,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from ipt_workflow import errors, logs
+from ipt_workflow.api import fhir_outcomes as outcomes
 from ipt_workflow.errors import Fault, IptError
 
 PROBLEM_JSON = "application/problem+json"
@@ -29,6 +30,7 @@ _ROWS = (
     Problem("trigger-not-permitted", 403, "Trigger not permitted", "The caller's role may never fire this trigger. Recorded."),
     Problem("not-found", 404, "Not found", "There is no such thing, or none that the caller may see."),
     Problem("method-not-allowed", 405, "Method not allowed", "The path knows other methods; `Allow` lists them."),
+    Problem("not-acceptable", 406, "Not acceptable", "FHIR is answered as JSON; `Accept` and `_format` ask for something else."),
     Problem("transition-refused", 409, "Transition refused", "Rules stand against the trigger; `refusals` lists them all. Recorded."),
     Problem("key-in-flight", 409, "Request still running", "A request with the same Idempotency-Key is still running."),
     Problem("stale-version", 412, "Version is stale", "The course has moved on since the version in If-Match; `version` is its present one."),
@@ -63,6 +65,7 @@ _BY_STATUS = {
     403: "forbidden",
     404: "not-found",
     405: "method-not-allowed",
+    406: "not-acceptable",
     413: "too-large",
     415: "unsupported-media-type",
 }
@@ -70,6 +73,8 @@ _BY_STATUS = {
 
 def response(slug: str, detail: str, instance: str, headers: dict[str, str] | None = None, **extra: Any) -> Response[bytes]:
     problem = PROBLEMS[slug]
+    if outcomes.is_fhir(instance):
+        return outcomes.response(problem.status, slug, problem.title, detail, headers, extra)
     body = {
         "type": f"/problems/{slug}",
         "title": problem.title,

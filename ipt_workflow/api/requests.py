@@ -33,7 +33,8 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _BEGIN = re.compile(triggers.BEGIN_PREFIX + PHASE_ID.pattern)
 
 Sought = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f]*$")]  # what a list is searched by
-Id = Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}$")]
+_ID = re.compile("[0-9a-f-]{36}")
+Id = Annotated[str, Meta(pattern=rf"^{_ID.pattern}$")]
 
 
 class NoNul(ASGIMiddleware):
@@ -162,9 +163,10 @@ def write_of(request: Asked, body: Body, principal: Principal) -> Write:
     names = body.triggers()
     rows = [triggers.BY_NAME.get(name) for name in names]
     free = bool(rows) and all(row is not None and row.never_blocked for row in rows)
+    course = str(request.path_params.get("course_id", ""))
     request.scope["ipt_log"] = {
         "trigger": ",".join(filter(None, names))[:200],
-        "course_id": request.path_params.get("course_id"),
+        "course_id": course if _ID.fullmatch(course) else None,  # what is no id is what somebody wrote, and not for a log
     }
     key, body = keyed(request, body, principal)
     try:

@@ -18,6 +18,8 @@ entry, event, subject = tables.entry, tables.audit_event, tables.audit_subject
 class AuditFilters(msgspec.Struct, frozen=True, kw_only=True):
     kind: str | None = None
     course: str | None = None
+    courses: tuple[str, ...] | None = None  # one of these
+    id: str | None = None
     actor: str | None = None
     trigger: str | None = None
     from_: dt.datetime | None = None
@@ -69,6 +71,8 @@ def _transitions(organisation: str, filters: AuditFilters, after: Position) -> s
     statement = _narrowed(sa.select(*columns), entry, organisation, filters, after)
     if filters.course:
         statement = statement.where(entry.c.course_id == filters.course)
+    if filters.courses is not None:
+        statement = statement.where(entry.c.course_id.in_(filters.courses))
     return statement.where(entry.c.trigger == filters.trigger) if filters.trigger else statement
 
 
@@ -88,6 +92,11 @@ def _events(organisation: str, filters: AuditFilters, after: Position) -> sa.Sel
             subject.c.organisation == organisation, subject.c.course_id == filters.course
         )
         statement = statement.where(event.c.id.in_(touching))
+    if filters.courses is not None:
+        touching = sa.select(subject.c.event_id).where(
+            subject.c.organisation == organisation, subject.c.course_id.in_(filters.courses)
+        )
+        statement = statement.where(event.c.id.in_(touching))
     return statement
 
 
@@ -96,6 +105,8 @@ def _narrowed(
 ) -> sa.Select[Any]:
     time, row_id = table.c.recorded_at, table.c.id
     statement = statement.where(table.c.organisation == organisation, time >= after.at, sa.or_(time > after.at, row_id > after.id))
+    if filters.id:
+        statement = statement.where(row_id == filters.id)
     if filters.actor:
         statement = statement.where(table.c.person == filters.actor)
     if filters.from_:

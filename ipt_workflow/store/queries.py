@@ -53,9 +53,8 @@ class KeptAnswer(msgspec.Struct, frozen=True):
 
 
 _ATTENTION = [column for column in course.c if column.name.endswith("_from")]
-_select_course = sa.select(course.c.snapshot, course.c.head, client.c.ref, *_ATTENTION).select_from(
-    course.outerjoin(client, sa.and_(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id))
-)
+_with_client = course.outerjoin(client, sa.and_(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id))
+_select_course = sa.select(course.c.snapshot, course.c.head, client.c.ref, *_ATTENTION).select_from(_with_client)
 
 
 def _stored(row: Any, now: dt.datetime | None = None) -> StoredCourse:
@@ -101,6 +100,18 @@ def load_entries(
         .limit(limit)
     )
     return [read(row.canonical, salt=row.salt, sealed=row.sealed) for row in connection.execute(statement)]
+
+
+_entries_of = _by_ids(_select_entries.order_by(entry.c.course_id, entry.c.seq), entry.c.organisation, entry.c.course_id)
+
+
+def entries_of(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> dict[str, list[Entry]]:
+    """The journals of several courses, each in the order it was recorded."""
+    found: dict[str, list[Entry]] = {course_id: [] for course_id in course_ids}
+    for row in _found(connection, _entries_of, organisation, course_ids):
+        each = read(row.canonical, salt=row.salt, sealed=row.sealed)
+        found[each.written.course].append(each)
+    return found
 
 
 _raw_entries_of = _by_ids(_raw_entries.order_by(entry.c.course_id, entry.c.seq), entry.c.organisation, entry.c.course_id)
@@ -169,6 +180,22 @@ def client_id(connection: sa.Connection, organisation: str, ref: str) -> str | N
     return found
 
 
+_clients_of = _by_ids(
+    sa.select(course.c.id, course.c.client_id, client.c.ref).select_from(_with_client), course.c.organisation, course.c.id
+)
+
+
+def clients_of(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> list[tuple[str, str, str | None]]:
+    """Courses with their client's id and reference, which is None where it was erased."""
+    return [(row.id, row.client_id, row.ref) for row in _found(connection, _clients_of, organisation, course_ids)]
+
+
+def courses_of(connection: sa.Connection, organisation: str, client: str) -> tuple[str, ...]:
+    """A client's courses."""
+    statement = sa.select(course.c.id).where(course.c.organisation == organisation, course.c.client_id == client)
+    return tuple(connection.execute(statement.order_by(course.c.id)).scalars())
+
+
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """What a list of courses is narrowed by."""
 
@@ -178,6 +205,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     protocol: str | None = None
     attention: str | None = None
     client: str | None = None
+    ids: tuple[str, ...] | None = None
 
 
 def caseload(
@@ -194,6 +222,8 @@ def caseload(
     ):
         if value is not None:
             statement = statement.where(column == value)
+    if filters.ids is not None:
+        statement = statement.where(course.c.id.in_(filters.ids))
     if filters.attention:
         statement = statement.where(course.c[f"{filters.attention}_from"] <= now)
     rows = connection.execute(statement.order_by(course.c.id).limit(limit))

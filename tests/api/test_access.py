@@ -14,11 +14,18 @@ from conftest import OPERATOR, START, Api
 from ipt_workflow import settings as configuration
 from ipt_workflow.accounts import NewToken
 from ipt_workflow.api.app import litestar_app
+from ipt_workflow.api.fhir_outcomes import CODES
 from ipt_workflow.api.problems import PROBLEM_JSON
 from ipt_workflow.clock import VirtualClock
 
 COLUMNS = ("therapist", "foreign", "supervisor", "auditor", "ehr", "admin")  # `foreign`: a therapist, but not the course's
-OPEN = {("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/schema"), ("GET", "/schema/openapi.json")}
+OPEN = {
+    ("GET", "/health/live"),
+    ("GET", "/health/ready"),
+    ("GET", "/schema"),
+    ("GET", "/schema/openapi.json"),
+    ("GET", "/fhir/R4/metadata"),
+}
 OPENS = ("refer", "adopt")
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
@@ -36,7 +43,13 @@ WAIVER = {"trigger": "waive_sick_role", "reason": "Not wanted."}  # a therapist 
 REFERRAL = {"client_ref": "EHR-new", "protocol": "ipt", "data": {"source": "General practitioner", "indication": "depression"}}
 ALL_READ = "200 200 200 200 200 200"
 COURSE_READ = "200 404 200 200 200 404"
+FHIR_READ = "200 404 200 200 200 403"
 TABLE: dict[tuple[str, str], Row] = {
+    ("GET", "/fhir/R4/{kind}"): Row("200 200 200 200 200 403"),
+    ("POST", "/fhir/R4/{kind}/_search"): Row("200 200 200 200 200 403"),
+    ("GET", "/fhir/R4/{kind}/{resource_id}"): Row(FHIR_READ),
+    ("GET", "/fhir/R4/{kind}/{resource_id}/_history"): Row(FHIR_READ),
+    ("GET", "/fhir/R4/{kind}/{resource_id}/_history/{version}"): Row(FHIR_READ),
     ("GET", "/metrics"): Row("403 403 403 200 403 200"),
     ("GET", "/v1/audit"): Row("403 403 200 200 403 403"),
     ("POST", "/v1/audit/search"): Row("403 403 200 200 403 403", {}),
@@ -63,7 +76,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/protocols/{protocol_id}/{version}/diagram"): Row(ALL_READ),
     ("GET", "/v1/triggers"): Row(ALL_READ),
 }
-LOOKING = {"/v1/audit/search", "/v1/courses/search"}  # they are posted, and write nothing
+LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4/{kind}/_search"}  # they are posted, and write nothing
 WRITES = [key for key in TABLE if key[0] == "POST" and key[1] not in LOOKING]
 SERVED = {
     (method, route.path_format)
@@ -77,6 +90,10 @@ def status(row: Row, column: str) -> int:
 
 
 def is_problem(answer: httpx.Response, slug: str) -> None:
+    if answer.url.path.startswith("/fhir"):
+        assert answer.headers["content-type"] == "application/fhir+json"
+        assert answer.json()["issue"][0]["code"] == CODES[slug]
+        return
     assert answer.headers["content-type"] == PROBLEM_JSON
     assert answer.json()["type"] == f"/problems/{slug}"
     assert answer.json()["status"] == answer.status_code
@@ -93,7 +110,15 @@ async def token(api: Api, role: Any, subject: str, **more: Any) -> Any:
 async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
     """A course of therapist-1 with what the row needs, as names for the path."""
     course = (await api.open(ref))["id"]
-    names = {"course_id": course, "seq": "1", "protocol_id": "ipt", "version": "1", "proposal_id": NOBODY}
+    names = {
+        "kind": "EpisodeOfCare",
+        "resource_id": course,
+        "course_id": course,
+        "seq": "1",
+        "protocol_id": "ipt",
+        "version": "1",
+        "proposal_id": NOBODY,
+    }
     if row.stands != "course":
         await api.walk(course, "record_consent", "start")
     if row.stands == "proposal":
@@ -135,7 +160,9 @@ def test_each_role_is_answered_as_its_cell_says(api, key):
             assert answer.status_code == status(row, column), (column, answer.text)
             if answer.status_code == 404:
                 is_problem(answer, "not-found")
-            if answer.status_code == 403:
+            if answer.status_code == 403 and key[1].startswith("/fhir"):
+                is_problem(answer, "forbidden")
+            elif answer.status_code == 403:
                 assert answer.headers["content-type"] == PROBLEM_JSON
                 assert answer.json()["type"] in {"/problems/forbidden", "/problems/trigger-not-permitted"}
 

@@ -32,6 +32,7 @@ from ipt_workflow import settings as configuration
 from ipt_workflow import triggers
 from ipt_workflow.api import openapi
 from ipt_workflow.api.app import litestar_app
+from ipt_workflow.api.fhir_outcomes import CODES, FHIR_JSON
 from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
 from ipt_workflow.cli import app
 
@@ -98,7 +99,8 @@ class Server:
     @property
     def known(self) -> dict[str, object]:
         """Parts of paths that lead somewhere."""
-        return {"course_id": self.course, "proposal_id": self.proposal, "protocol_id": "ipt", "version": 1, "seq": 1}
+        fhir = {"kind": "EpisodeOfCare", "resource_id": self.course}
+        return {**fhir, "course_id": self.course, "proposal_id": self.proposal, "protocol_id": "ipt", "version": 1, "seq": 1}
 
     def headers(self, role: str, **more: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[role]}", **{name.replace("_", "-"): value for name, value in more.items()}}
@@ -166,8 +168,12 @@ def tells_its_refusal(status: int, media_type: str, text: str) -> None:
     """Every refusal is a problem document that names itself, and nothing of our insides."""
     if status < 400:
         return
-    assert media_type == PROBLEM_JSON
     problem = json.loads(text)
+    if media_type == FHIR_JSON:
+        assert (problem["resourceType"], problem["issue"][0]["severity"]) == ("OperationOutcome", "error")
+        assert problem["issue"][0]["code"] in {*CODES.values(), "processing"}
+        return
+    assert media_type == PROBLEM_JSON
     kind = PROBLEMS[problem["type"].removeprefix("/problems/")]
     assert (problem["status"], problem["title"]) == (status, kind.title) == (kind.status, kind.title)
     assert not any(word in text for word in ("Traceback", "sqlalchemy", "sqlite3", "SELECT ", "msgspec"))

@@ -105,15 +105,16 @@ def test_no_parameter_could_carry_a_clients_reference(document):
 def test_every_refusal_is_told_of_as_a_problem_document(document):
     for key, operation in operations(document).items():
         errors = {status: told for status, told in operation["responses"].items() if int(status) >= 400}
-        assert {"401", "403", "404", "405", "422", "500", "503"} <= set(errors), key
+        fhir = key[1].startswith("/fhir")
+        assert {"401", "403", "404", "405", "406" if fhir else "422", "500", "503"} <= set(errors), key
         for told in errors.values():
-            assert list(told["content"]) == ["application/problem+json"], key
+            assert list(told["content"]) == ["application/fhir+json" if fhir else "application/problem+json"], key
             assert told["description"], key
 
 
 def test_only_what_needs_no_token_says_so(document):
     free = {path for (_, path), operation in operations(document).items() if operation.get("security") == []}
-    assert free == {"/health/live", "/health/ready"}
+    assert free == {"/health/live", "/health/ready", "/fhir/R4/metadata"}
     assert document["security"] == [{"bearer": []}]
     assert document["components"]["securitySchemes"]["bearer"] == {"type": "http", "scheme": "bearer"}
 
@@ -122,7 +123,8 @@ def test_only_what_needs_no_token_says_so(document):
     ("method", "path", "status", "kinds"),
     (
         ("get", "/metrics", "200", {"text/plain"}),
-        ("get", "/v1/audit/export", "200", {"application/x-ndjson", "text/csv"}),
+        ("get", "/v1/audit/export", "200", {"application/x-ndjson", "text/csv", "application/fhir+ndjson"}),
+        ("get", "/fhir/R4/{kind}", "200", {"application/fhir+json"}),
         ("get", "/v1/protocols/{protocol_id}/diagram", "200", {"text/plain"}),
         ("post", "/v1/courses/{course_id}/transitions", "200", {"application/json"}),
         ("post", "/v1/courses/{course_id}/transitions", "201", {"application/json"}),

@@ -1,0 +1,161 @@
+"""Reading a FHIR search: parameters, handling, paging.
+
+What cannot be taken is refused. What is not known is ignored and said to be ignored, or refused under `Prefer: handling=strict`.
+A client is named in the body of a POST alone; in links, which are URLs, our own opaque id stands for the client.
+"""
+
+import re
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+
+from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, cursor, cursor_text
+from ipt_workflow.errors import CommandInvalid, Fault
+from ipt_workflow.fhir.kinds import KINDS, Served
+from ipt_workflow.fhir.record import Site
+from ipt_workflow.fhir.searching import Term, term
+from ipt_workflow.fhir_reading import Place, Query
+
+BASE = "/fhir/R4"
+FORM = "application/x-www-form-urlencoded"
+FIELDS_MAX = 200
+RESULT = {  # parameters of the answer, and what of them is supported
+    "_count": r"[0-9]{1,6}",
+    "_summary": "count|false",
+    "_total": "none|estimate|accurate",
+    "_format": ".*",
+    "_pretty": ".*",
+    "_client": "[0-9a-f-]{1,36}",
+    "_cursor": ".*",
+}
+Pairs = list[tuple[str, str]]
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A search as it was understood. `processed`: what a link to it repeats; `ignored`: names of what was not understood."""
+
+    query: Query
+    after: Place
+    count: int
+    counted: bool  # only how many there are is wanted
+    total: bool  # ... or that as well
+    processed: tuple[tuple[str, str], ...]
+    ignored: tuple[str, ...]
+
+    def link(self, path: str, after: Place | None = None) -> str:
+        """A URL of this search; `after` where its next page begins."""
+        pairs = [*self.processed, ("_count", str(self.count))]
+        return f"{path}?{urlencode([*pairs, ('_cursor', cursor_text(after))] if after else pairs)}"
+
+
+def site_of(request: ApiRequest) -> Site:
+    """This service's names, as the caller reaches it."""
+    site: Site = request.app.state.fhir.site(str(request.base_url).rstrip("/") + BASE)
+    return site
+
+
+async def parameters(request: ApiRequest) -> tuple[Pairs, Pairs]:
+    """The parameters in the URL, and those in the body."""
+    url = _pairs(request.scope["query_string"])
+    if request.method != "POST":
+        return url, []
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await request.body()
+    if body and kind != FORM:
+        raise UnsupportedMediaType
+    return url, _pairs(body)
+
+
+def _pairs(raw: bytes) -> Pairs:
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX)
+    except ValueError:
+        raise CommandInvalid([Fault("", f"parameters must be UTF-8, and no more than {FIELDS_MAX}")]) from None
+    if any("\0" in part for pair in pairs for part in pair):
+        raise CommandInvalid([Fault("", "no parameter may have a NUL in it")])
+    return pairs
+
+
+def strict(request: ApiRequest) -> bool:
+    return "handling=strict" in {wish.strip().lower() for wish in re.split("[,;]", request.headers.get("prefer", ""))}
+
+
+async def asked(request: ApiRequest, site: Site, kind: str) -> Asked:
+    """The search that a request asks for. Raises CommandInvalid with every fault; none repeats a value."""
+    url, body = await parameters(request)
+    served, told = KINDS[kind], [*url, *body]
+    faults = [
+        Fault(name, "names a client: clients are named in the body of POST …/_search alone")
+        for name, _ in url
+        if _bare(name) in served.patient
+    ]
+    clients = [(name, value) for name, value in body if _bare(name) in served.patient]
+    faults += _client_faults(clients)
+    results = {name: value for name, value in told if name in RESULT and re.fullmatch(RESULT[name], value)}
+    terms, ignored = [], [name for name, _ in told if name in RESULT and name not in results]
+    for name, value in told:
+        if name in RESULT or _bare(name) in served.patient:
+            continue
+        understood = _term(served, name, value)
+        if understood is None:
+            ignored.append(name)
+        elif isinstance(understood, Fault):
+            faults.append(understood)
+        else:
+            terms.append(understood)
+    if strict(request):
+        faults += [Fault(name, "is not supported, or not with this value") for name in ignored]
+    if faults:
+        raise CommandInvalid(faults)
+    client = await _client(request, site, clients) or results.get("_client")
+    return _asked(request, terms, client, results, ignored)
+
+
+def _asked(request: ApiRequest, terms: list[Term], client: str | None, results: dict[str, str], ignored: list[str]) -> Asked:
+    settings = request.app.state.shell.settings
+    count = min(int(results.get("_count", settings.page_limit_default)), settings.page_limit_max)
+    named = [(f"{each.param.name}:{each.modifier}" if each.modifier else each.param.name, each.text) for each in terms]
+    return Asked(
+        query=Query(terms=tuple(terms), client=client),
+        after=cursor(results.get("_cursor"), Place, Place()),
+        count=count,
+        counted=count == 0 or results.get("_summary") == "count",
+        total=results.get("_total") == "accurate",
+        processed=(
+            *named,
+            *((("_client", client),) if client else ()),
+            *((name, results[name]) for name in ("_summary", "_total") if name in results),
+        ),
+        ignored=tuple(dict.fromkeys(ignored)),
+    )
+
+
+def _bare(name: str) -> str:
+    """A parameter's name without its modifier or chain."""
+    return re.split("[:.]", name)[0]
+
+
+def _term(served: Served, name: str, value: str) -> Term | Fault | None:
+    """None: there is no such parameter."""
+    bare, _, modifier = name.partition(":")
+    param = next((each for each in served.params if each.name == bare), None)
+    return term(param, modifier, value) if param else None
+
+
+def _client_faults(clients: Pairs) -> list[Fault]:
+    faults = [
+        Fault(name, f"is known by its identifier alone: say {_bare(name)}:identifier=system|value")
+        for name, _ in clients
+        if name not in {f"{_bare(name)}:identifier", f"{_bare(name)}.identifier"}
+    ]
+    return faults if len(clients) < 2 else [*faults, Fault(clients[1][0], "only one client can be asked for at a time")]
+
+
+async def _client(request: ApiRequest, site: Site, clients: Pairs) -> str | None:
+    """Our own id of the client that is named, if one is."""
+    if not clients:
+        return None
+    system, bar, value = clients[0][1].rpartition("|")
+    found: str = await request.app.state.fhir.client(principal_of(request), site, system if bar else None, value)
+    return found
