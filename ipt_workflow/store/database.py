@@ -29,6 +29,7 @@ Result = TypeVar("Result")
 READERS = 4
 BUSY_TIMEOUT_MS = 10_000
 CONNECT_SECONDS = 5.0
+GRACE_SECONDS = 0.5  # by which the server should have given a statement up, and said so
 # PostgreSQL's codes
 NOT_LET_IN = frozenset({"3D000", "28000", "28P01"})  # no such database, no such user, wrong password
 GONE = frozenset({"57P01", "57P02", "57P03", "53300"})  # shut down, crashed, starting up, too many connections
@@ -166,7 +167,7 @@ class PostgresDatabase(Database):
             told["statement_timeout"] = str(int(statement_seconds * 1000))
         options = {
             "timeout": CONNECT_SECONDS,
-            "command_timeout": statement_seconds and 2 * statement_seconds,
+            "command_timeout": statement_seconds and statement_seconds + GRACE_SECONDS,
             "server_settings": told,
         }
         asyncpg_url = url.set(drivername="postgresql+asyncpg")
@@ -211,7 +212,11 @@ class PostgresDatabase(Database):
         async with _reached(), self._fresh():
             pool = self._bare or await self._opened()
             async with pool.acquire(timeout=CONNECT_SECONDS) as connection:
-                rows: Sequence[Any] = await connection.fetch(sql, *args)
+                try:
+                    rows: Sequence[Any] = await connection.fetch(sql, *args)
+                except TimeoutError:
+                    connection.terminate()  # closing it would wait for an answer once more
+                    raise
                 return rows
 
     @asynccontextmanager
