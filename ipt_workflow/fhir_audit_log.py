@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from ipt_workflow import views
 from ipt_workflow.fhir.auditing import audit_event
 from ipt_workflow.fhir.record import Site
 from ipt_workflow.fhir.resources import AuditEvent
@@ -35,7 +34,7 @@ async def events(shell: Shell, site: Site, records: Sequence[AuditRecord]) -> li
 
 async def one(shell: Shell, site: Site, event_id: str) -> AuditEvent | None:
     rows = await shell.database.read(audit.page, shell.organisation, AuditFilters(id=event_id), Position(), 1)
-    made = await events(shell, site, [views.audit_record(row) for row in rows])
+    made = await events(shell, site, rows)
     return made[0] if made else None
 
 
@@ -48,7 +47,7 @@ async def search(
     found: list[AuditEvent] = []
     for _chunk in range(CHUNKS_MAX):
         rows = await shell.database.read(audit.page, shell.organisation, filters, after, size)
-        for event in await events(shell, site, [views.audit_record(row) for row in rows]):
+        for event in await events(shell, site, rows):
             if all(term.matches(event) for term in terms):
                 if len(found) == limit:
                     return Page(tuple(found), after)
