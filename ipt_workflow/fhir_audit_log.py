@@ -33,8 +33,8 @@ async def events(shell: Shell, site: Site, records: Sequence[AuditRecord]) -> li
 
 
 async def one(shell: Shell, site: Site, event_id: str) -> AuditEvent | None:
-    rows = await shell.database.read(audit.page, shell.organisation, AuditFilters(id=event_id), Position(), 1)
-    made = await events(shell, site, rows)
+    records = await shell.database.read(audit.page, shell.organisation, AuditFilters(id=event_id), Position(), 1)
+    made = await events(shell, site, records)
     return made[0] if made else None
 
 
@@ -46,14 +46,14 @@ async def search(
     size = shell.settings.export_chunk
     found: list[AuditEvent] = []
     for _chunk in range(CHUNKS_MAX):
-        rows = await shell.database.read(audit.page, shell.organisation, filters, after, size)
-        for event in await events(shell, site, rows):
+        records = await shell.database.read(audit.page, shell.organisation, filters, after, size)
+        for event in await events(shell, site, records):
             if all(term.matches(event) for term in terms):
                 if len(found) == limit:
                     return Page(tuple(found), after)
                 found.append(event)
             after = Position(event.recorded, str(event.id))
-        if len(rows) < size:
+        if len(records) < size:
             return Page(tuple(found), None)
     return Page(tuple(found), after)
 
