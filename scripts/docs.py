@@ -23,6 +23,7 @@ from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.cli import app as command_line
 from ipt_workflow.course import Course
+from ipt_workflow.fhir.kinds import KINDS
 from ipt_workflow.machine import CourseMachine, Refused, decide, machine_for
 from ipt_workflow.metrics import Metrics
 from ipt_workflow.protocol import Protocol
@@ -436,6 +437,19 @@ def log_keys() -> str:
     return code(sorted(logs.ALLOWED)) + "\n"
 
 
+def fhir_table() -> str:
+    rows = []
+    for served in KINDS.values():
+        rows += [
+            (f"`{served.name}`", f"`{name}:identifier`", "reference", "The client; in a form alone.") for name in served.patient
+        ]
+        rows += [
+            (f"`{served.name}`", f"`{each.name}:identifier`" if each.logical else f"`{each.name}`", each.kind, each.says)
+            for each in served.params
+        ]
+    return table(("resource", "parameter", "kind", ""), rows)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "triggers": trigger_table,
     "trigger-data": trigger_data,
@@ -454,6 +468,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "audit-kinds": audit_table,
     "commands": command_list,
     "routes": route_table,
+    "fhir-parameters": fhir_table,
     "instruments": instrument_table,
     "evidence": evidence_table,
     "metrics": metric_table,
