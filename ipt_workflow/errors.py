@@ -16,6 +16,7 @@ IptError
 ├── KeyReused              an idempotency key came back with another body
 ├── KeyInFlight            a request with the same idempotency key is still running
 ├── Busy                   the store cannot take the write now; it may be tried again
+├── SecretUnreadable       a stored secret was sealed under a key that is not given
 ├── JournalBroken          a stored entry is not what was written
 └── DatabaseNotReady       the database is missing, or not at this version's migrations
 """
@@ -142,6 +143,10 @@ class KeyInFlight(IptError):
 
 class Busy(IptError):
     """The store cannot take the write now."""
+
+
+class SecretUnreadable(IptError):
+    """A stored secret cannot be opened with the keys the operator gave."""
 
 
 class JournalBroken(IptError):

@@ -330,7 +330,8 @@ class Service:
         rules = [refusal.rule for refusal in answer.refusals]
         for rule in rules:
             self.shell.metrics.refusals.labels(course.protocol if course else protocol, answer.trigger, rule).inc()
-        await self.shell.record(principal, "refusal", answer.trigger, [course.id] if course else [], rules)
+        touched = [course.id] if course else []
+        await self.shell.record(principal, "refusal", answer.trigger, touched, rules, told=course is not None)
         raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
 
     async def _commit(

@@ -110,9 +110,16 @@ class Shell:
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
 
     async def record(
-        self, principal: Principal, kind: str, action: str, courses: Iterable[str] = (), rules: Iterable[str] = ()
+        self,
+        principal: Principal,
+        kind: str,
+        action: str,
+        courses: Iterable[str] = (),
+        rules: Iterable[str] = (),
+        *,
+        told: bool = False,
     ) -> None:
-        """Writes to the audit log what was no transition, with every course it touched."""
+        """Writes to the audit log what was no transition, with every course it touched; where `told`, it is an event as well."""
         row = {
             "id": new_id(),
             "kind": kind,
@@ -124,7 +131,7 @@ class Shell:
             "rules": ",".join(rules)[:2000] or None,
             "request_id": principal.request_id,
         }
-        await self.database.write(audit.record, self.organisation, row, tuple(courses))
+        await self.database.write(audit.record, self.organisation, row, tuple(courses), told)
 
 
 def _protocol_row(organisation: str, protocol: Protocol, now: dt.datetime) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ipt_workflow.errors import CommandInvalid, Fault
+from ipt_workflow.settings import Settings, listed
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -85,6 +86,16 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         if netloc.startswith("[") != (literal.version == 6):
             return "must write an IPv6 address in brackets, and nothing else"
         return None if self.allows(host) else "names an address that deliveries may not go to"
+
+
+def reach_of(settings: Settings) -> Reach:
+    """How far the settings let deliveries reach."""
+    networks = (*listed(settings.delivery_networks), *(LOOPBACK if settings.development else ()))
+    return Reach(
+        networks=tuple(ipaddress.ip_network(each) for each in networks),
+        ports=None if settings.development else frozenset(int(each) for each in listed(settings.delivery_ports)),
+        plain_http=settings.development,
+    )
 
 
 def canonical(address: Address) -> Address:

@@ -30,14 +30,19 @@ class Position(msgspec.Struct, frozen=True):
     id: str = ""
 
 
-def record(connection: sa.Connection, organisation: str, event_row: dict[str, Any], courses: tuple[str, ...]) -> None:
-    """Writes one event and every course it touched."""
+def record(
+    connection: sa.Connection, organisation: str, event_row: dict[str, Any], courses: tuple[str, ...], told: bool = False
+) -> None:
+    """Writes one event and every course it touched; where `told`, also that subscribers are to be told of it."""
     connection.execute(sa.insert(event), {"organisation": organisation, **event_row})
     if courses:
         rows = [
             {"organisation": organisation, "event_id": event_row["id"], "course_id": course} for course in dict.fromkeys(courses)
         ]
         connection.execute(sa.insert(subject), rows)
+    if told:
+        named = {"id": event_row["id"], "kind": event_row["kind"], "course_id": courses[0], "created_at": event_row["recorded_at"]}
+        connection.execute(sa.insert(tables.outbox), {"organisation": organisation, **named})
 
 
 def page(connection: sa.Connection, organisation: str, filters: AuditFilters, after: Position, limit: int) -> list[dict[str, Any]]:
