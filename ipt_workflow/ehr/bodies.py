@@ -43,15 +43,19 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body that replays: all that was missed `since` a moment; or everything from the event `first` to the event `last`."""
+    """The body that replays: what happened `since` a moment, or from the event `first` on; up to the event `last`, or to the end.
+
+    `missed`: only what was not delivered. Unless it says otherwise, that is meant with `since`, and everything with `first`.
+    """
 
     since: Moment | None = None
     first: str | None = None
     last: str | None = None
+    missed: bool | None = None
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """How many deliveries wait again. Where `next` is given there was more than one request replays: ask again with it as `first`."""
+    """How many deliveries wait again. `next` is given where there is more than one request replays: ask again with it as `first`."""
 
     deliveries: int
     next: str | None

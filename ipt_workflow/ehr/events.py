@@ -133,7 +133,7 @@ def type_for(kind: str, trigger: str | None, types: Sequence[str], scope: str) -
 
 def render(told: Told, types: Sequence[str], scope: str) -> Event | None:
     """An event as a subscription with these types and this scope is told of it; None where it is not."""
-    name = type_for(told.kind, told.entry.written.trigger if told.entry else None, types, scope)
+    name = type_for(told.kind, told.trigger, types, scope)
     if name is None:
         return None
     data = _data(told, name, scope)

@@ -10,7 +10,7 @@ from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.deliveries import StoredSubscription
-from ipt_workflow.store.events import Pending
+from ipt_workflow.store.events import Pending, Told
 
 BATCH = 500
 
@@ -34,20 +34,21 @@ def place(connection: sa.Connection, organisation: str, limit: int) -> int:
     stored.begin_task(connection, organisation, "place")
     known = deliveries.subscriptions(connection, organisation)
 
+    # What is disabled is told nothing, and may ask for it later.
     def fan(row: Pending, position: int) -> Iterable[dict[str, Any]]:
         return [
             deliveries.new_delivery(organisation, new_id(), each.id, position, row.course or "", row.created_at)
             for each in known
-            if is_told(each, row.kind, row.trigger, row.course, row.subscription)
+            if is_told(each, row) and (each.status != "disabled" or row.kind == "ping")
         ]
 
     return stored.place(connection, organisation, fan, limit)
 
 
-def is_told(each: StoredSubscription, kind: str, trigger: str | None, course: str | None, about: str | None) -> bool:
-    """Whether a subscription is to be told of an event. What is disabled is told nothing, and may ask for it later."""
-    if kind == "ping":
-        return each.id == about
-    if each.status == "disabled" or (course is not None and each.courses is not None and course not in each.courses):
+def is_told(each: StoredSubscription, event: Pending | Told) -> bool:
+    """Whether a subscription asked to be told of an event: by its type, scope and courses. A ping is for the one it is about alone."""
+    if event.kind == "ping" or event.subscription == each.id:
+        return event.kind == "ping" and event.subscription == each.id
+    if event.course is not None and each.courses is not None and event.course not in each.courses:
         return False
-    return about != each.id and events.type_for(kind, trigger, each.types, each.scope) is not None
+    return events.type_for(event.kind, event.trigger, each.types, each.scope) is not None

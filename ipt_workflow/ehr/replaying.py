@@ -3,8 +3,6 @@
 import datetime as dt
 from typing import Any
 
-import msgspec
-
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr import events, placing
@@ -71,14 +69,7 @@ class Deliveries:
     def _again(self, connection: Any, known: StoredSubscription, page: list[stored.Told], missed: bool) -> int:
         """Sets the events of a page waiting for the subscription, as far as it is told of them."""
         now, organisation = self.shell.clock.now(), self.shell.organisation
-        active = msgspec.structs.replace(known, status="active")
-        wanted = [
-            each
-            for each in page
-            if placing.is_told(
-                active, each.kind, each.entry.written.trigger if each.entry else None, each.course, each.subscription
-            )
-        ]
+        wanted = [each for each in page if placing.is_told(known, each)]
         statuses = deliveries.known(connection, organisation, known.id, page[0].position, page[-1].position)
         new = [
             deliveries.new_delivery(organisation, new_id(), known.id, each.position, each.course or "", now)
@@ -92,18 +83,19 @@ class Deliveries:
 
     async def _range(self, told: Replay) -> tuple[int, int, bool]:
         """First and last place, and whether only what was missed is meant. Raises CommandInvalid."""
-        last_place, _ = await self.shell.database.read(stored.last_position, self.shell.organisation)
-        if told.since is not None and told.last is None and told.first is None:
+        if (told.since is None) == (told.first is None):
+            raise CommandInvalid([Fault("", "must hold either since or first")])
+        missed = told.since is not None if told.missed is None else told.missed
+        if told.since is not None:
             kept_from = self.shell.clock.now() - dt.timedelta(days=self.shell.settings.delivery_days)
-            if told.since < kept_from:
-                raise CommandInvalid(
-                    [Fault("since", f"lies before {kept_from.isoformat()}: what was delivered then is not known any more")]
-                )
-            return await self.shell.database.read(stored.first_since, self.shell.organisation, told.since), last_place, True
-        if told.since is not None or told.first is None:
-            raise CommandInvalid([Fault("", "must hold since, or first and perhaps last")])
-        first = await self._place("first", told.first)
-        return first, await self._place("last", told.last) if told.last else last_place, False
+            if missed and told.since < kept_from:
+                fault = f"lies before {kept_from.isoformat()}: what was delivered then is not known any more"
+                raise CommandInvalid([Fault("since", fault)])
+            first = await self.shell.database.read(stored.first_since, self.shell.organisation, told.since)
+        else:
+            first = await self._place("first", str(told.first))
+        end, _ = await self.shell.database.read(stored.last_position, self.shell.organisation)
+        return first, await self._place("last", told.last) if told.last else end, missed
 
     async def _place(self, name: str, event: str) -> int:
         found = await self.shell.database.read(stored.position_of, self.shell.organisation, event.removeprefix(events.ID_PREFIX))

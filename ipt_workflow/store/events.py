@@ -38,6 +38,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[str, ...]
     shared: bool
 
+    @property
+    def trigger(self) -> str | None:
+        """That of its entry."""
+        return self.entry.written.trigger if self.entry else None
+
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """An outbox row on its way to its place; `trigger` is that of its entry."""
