@@ -36,17 +36,19 @@ MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)
 AUDIT_MEANS = {
     "transition": "A trigger was accepted: one entry of a course's journal.",
     "refusal": "A trigger was refused by rules (`rules` names them), or somebody tried what their role may not (`rules` is `role`).",
-    "read": "A course, a caseload, a history, options, a preview, proposals or this log were read; every course shown is named.",
+    "read": "A course, a caseload, a history, options, a preview, proposals, events, deliveries or this log were read; every course shown is named.",
     "export": "The audit log was exported.",
     "sign_in": "Kept for signing in at the pages; nothing writes it yet.",
-    "config": "A token was created or revoked.",
+    "config": "A token was created or revoked; a subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted.",
     "proposal": "A command was proposed, or a proposal declined. A cosigned one is a transition.",
+    "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld; or deliveries were replayed. The actor is the subscription.",
+    "notice": "Kept for notices from EHR systems; nothing writes it yet.",
 }
 ROLE_MEANS = {
     "therapist": "gives the therapy; sees and changes their own courses",
     "supervisor": "sees the organisation's courses, agrees to exceptions, attests, reopens, corrects what others recorded",
     "ehr": "a system, not a person: tells of referrals, sessions, measures and consents it knows of",
-    "admin": "manages tokens and may refer; sees no course",
+    "admin": "manages tokens and subscriptions and may refer; sees no course",
     "auditor": "reads everything, exports and verifies; never writes",
 }
 PART_WORDS = {

@@ -27,7 +27,7 @@ ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A migrated SQLite database of the test's own."""
-    made = configuration.load({"IPT_DATABASE_URL": f"sqlite:///{tmp_path}/ipt.db"})
+    made = configuration.load({"IPT_DATABASE_URL": f"sqlite:///{tmp_path}/ipt.db", "IPT_RELAY": "false"})
     asyncio.run(_migrate(made.database_url))
     return made
 

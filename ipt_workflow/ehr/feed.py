@@ -17,11 +17,11 @@ from ipt_workflow.views import CourseView
 
 
 class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Events in their order. Ask again after `last`, the last event that was looked at; null where there was none. `more`: at once."""
+    """Events in their order. `next` is what to ask `after` at once, null where this was all; `last` what to ask `after` later on."""
 
     items: list[FeedEvent]
+    next: str | None
     last: str | None
-    more: bool
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,11 +51,8 @@ class Feed:
         told = await self.shell.database.read(stored.after, self.shell.organisation, await self._place(after), limit + 1)
         shown = [(each, item) for each in told[:limit] if (item := _item(each, principal, subscription))]
         await self.shell.record(principal, "read", "events", [each.course for each, _ in shown if each.course])
-        return FeedPage(
-            items=[item for _, item in shown],
-            last=events.webhook_id(told[:limit][-1].id) if told else after,
-            more=len(told) > limit,
-        )
+        last = events.webhook_id(told[:limit][-1].id) if told else after
+        return FeedPage(items=[item for _, item in shown], next=last if len(told) > limit else None, last=last)
 
     async def snapshot(self, principal: Principal, course_id: str) -> Snapshot:
         """A course as it is, with where to go on from."""
