@@ -48,7 +48,7 @@ def receive(
         typer.Option(help="What signatures are verified with: whsec_… or whpk_…; may be repeated.", envvar="RECEIVE_SECRET"),
     ] = None,
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen.")] = 9000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where to listen.")] = 9000,
     fail: Annotated[int, typer.Option(min=0, help="Answer the first so many deliveries with an error.")] = 0,
     fail_status: Annotated[int, typer.Option(min=300, max=599, help="Which error.")] = 500,
     retry_after: Annotated[int | None, typer.Option(min=0, help="Ask, with the error, to wait so many seconds.")] = None,
@@ -73,12 +73,8 @@ def receive(
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    server = uvicorn.Server(
-        uvicorn.Config(Receiver(keys, report, trouble), host=host, port=port, log_config=None, timeout_graceful_shutdown=1)
-    )
-    if not as_json:
-        out.print(f"Listening on http://{host}:{port}/", markup=False)
-    server.run()
+    out.print(f"Listening on http://{host}:{port}/", markup=False)
+    uvicorn.run(Receiver(keys, report, trouble), host=host, port=port, log_config=None, timeout_graceful_shutdown=1)
 
 
 def words(receipt: Receipt) -> str:

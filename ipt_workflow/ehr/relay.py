@@ -29,7 +29,7 @@ from ipt_workflow.store.events import Told
 GONE = 410
 THROTTLED = frozenset({429, 502, 504})
 JITTER = 0.1  # a wait is lengthened by up to this part of itself
-LEASE_MARGIN_SECONDS = 5.0
+LEASE = 1.5  # attempts: how long a delivery is leased for
 PRUNE_SECONDS = 3600.0
 
 
@@ -131,7 +131,7 @@ class Relay:
         now, room = self.shell.clock.now(), self._settings.delivery_concurrency - len(self._running)
         if room <= 0 or not await self.shell.database.read(deliveries.any_due, self.shell.organisation, now):
             return 0
-        until = now + dt.timedelta(seconds=self._settings.delivery_timeout_seconds + LEASE_MARGIN_SECONDS)
+        until = now + dt.timedelta(seconds=self._settings.delivery_timeout_seconds * LEASE + 1)
         claimed = await self.shell.database.write(
             lambda c: deliveries.claim(
                 c,
