@@ -24,7 +24,7 @@ serve: install ## Migrate and fill var/demo.db, print tokens, and serve it
 	@mkdir -p var
 	@IPT_DATABASE_URL=sqlite:///var/demo.db $(BIN)/ipt-workflow db upgrade
 	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/ipt-workflow demo
-	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/ipt-workflow serve
+	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow serve
 
 test: install ## Run every test
 	$(BIN)/python -m pytest

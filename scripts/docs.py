@@ -18,11 +18,12 @@ from msgspec import inspect as shapes
 
 from ipt_workflow import attention, examples, logs, protocol_files, settings, triggers
 from ipt_workflow.access import policy
-from ipt_workflow.api import openapi
+from ipt_workflow.api import openapi, webhooks
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.cli import app as command_line
 from ipt_workflow.course import Course
+from ipt_workflow.ehr import events
 from ipt_workflow.machine import CourseMachine, Refused, decide, machine_for
 from ipt_workflow.metrics import Metrics
 from ipt_workflow.protocol import Protocol
@@ -438,6 +439,22 @@ def log_keys() -> str:
     return code(sorted(logs.ALLOWED)) + "\n"
 
 
+def event_table() -> str:
+    """Every type that has a shape of its own; those of triggers in one row."""
+    named = (*webhooks.TYPES, events.EVERY_NAME)
+    rows = []
+    for name in named:
+        shape = events.shape(name)
+        rows.append(
+            (
+                f"`{name}`",
+                " ".join((shape.__doc__ or "").split()),
+                code(field.encode_name for field in shapes.type_info(shape).fields),
+            )
+        )
+    return table(("type", "when, and what it holds", "`data`"), rows)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "triggers": trigger_table,
     "trigger-data": trigger_data,
@@ -460,6 +477,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "evidence": evidence_table,
     "metrics": metric_table,
     "log-keys": log_keys,
+    "events": event_table,
 }
 
 
