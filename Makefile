@@ -7,10 +7,10 @@ PORT ?= 8000
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test lint lock wheel clean
+.PHONY: help install serve serve-postgres test lint lock wheel clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Make .venv and install what is locked
 
@@ -25,6 +25,10 @@ serve: install ## Migrate and fill var/demo.db, print tokens, and serve it
 	@IPT_DATABASE_URL=sqlite:///var/demo.db $(BIN)/ipt-workflow db upgrade
 	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/ipt-workflow demo
 	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow serve
+
+serve-postgres: install ## The same on a PostgreSQL server of its own, in var/postgres
+	@mkdir -p var
+	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/python scripts/serve_postgres.py var/postgres
 
 test: install ## Run every test
 	$(BIN)/python -m pytest

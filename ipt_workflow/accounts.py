@@ -45,14 +45,14 @@ class Accounts:
     async def authenticate(self, text: str | None, request_id: str | None = None) -> Principal:
         """Who a token's bearer is. Raises Unauthenticated."""
         parsed = tokens.parse(text or "")
-        row = await self.shell.database.read(queries.token, self.shell.organisation, parsed[0]) if parsed else None
+        row = await self.shell.tokens.get(parsed[0]) if parsed else None
         if parsed is None or row is None or not tokens.matches(parsed[1], row.secret_hash):
             raise Unauthenticated("A valid token is needed: Authorization: Bearer ipt_…")
         if row.revoked_at is not None or row.expires_at <= self.shell.clock.now():
             raise Unauthenticated("The token has been revoked or has expired.")
         return Principal(
             person=row.subject,
-            role=row.role,  # type: ignore[arg-type]  # the column holds roles only
+            role=row.role,
             via="api",
             request_id=request_id,
         )

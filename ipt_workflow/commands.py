@@ -1,6 +1,7 @@
 """From a command as it came to one that can be judged: decoded, checked, placed in time. Every fault is reported at once."""
 
 import datetime as dt
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -9,13 +10,15 @@ import msgspec
 
 from ipt_workflow import measures, triggers
 from ipt_workflow.errors import CommandInvalid, Fault, TriggerNotPermitted
-from ipt_workflow.payloads import Amend, Payload, RecordMeasure, RecordSession, RelinkClient
+from ipt_workflow.payloads import Amend, Moment, Payload, RecordMeasure, RecordSession, RelinkClient
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.rules import REGISTRY, Context
 from ipt_workflow.structure import structural
 from ipt_workflow.triggers import Command, Override, Trigger
 
 FAULTS_MAX = 50
+YEARS = range(1900, 2200)  # within which a clinic's dates lie, and within which no arithmetic on them can overflow
+IN_YEARS = f"must lie in the years {YEARS[0]} to {YEARS[-1]}"
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,9 +68,24 @@ def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
 def decode(payload: type[Payload], data: dict[str, Any]) -> tuple[Payload | None, list[Fault]]:
     """A payload, or everything that is wrong with its data."""
     try:
-        return msgspec.convert(data, payload, strict=True), []
+        decoded = msgspec.convert(data, payload, strict=True)
     except msgspec.ValidationError as error:
         return None, schema_faults(payload, data, "data", str(error))
+    faults = list(_time_faults(decoded, "data"))
+    return (None if faults else decoded), faults
+
+
+def _time_faults(value: Any, where: str) -> Iterator[Fault]:
+    """Dates and times that lie where no clinic's do."""
+    if isinstance(value, dt.date):
+        if value.year not in YEARS:
+            yield Fault(where, IN_YEARS)
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _time_faults(getattr(value, name), f"{where}.{name}")
+    elif isinstance(value, tuple):
+        for index, each in enumerate(value):
+            yield from _time_faults(each, f"{where}[{index}]")
 
 
 def schema_faults(struct: type[msgspec.Struct], value: Any, where: str, first: str) -> list[Fault]:
@@ -79,7 +97,25 @@ def schema_faults(struct: type[msgspec.Struct], value: Any, where: str, first: s
 
 @cache
 def _validator(struct: type[msgspec.Struct]) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(msgspec.json.schema(struct))
+    return jsonschema.Draft202012Validator(msgspec.json.schema(struct), format_checker=_formats)
+
+
+_formats = jsonschema.FormatChecker(formats=())
+
+
+def _holds(kind: Any) -> Callable[[object], bool]:
+    """Whether a text is what the decoder takes for this kind."""
+
+    def holds(value: object) -> bool:
+        if isinstance(value, str):
+            msgspec.convert(value, kind)
+        return True
+
+    return holds
+
+
+_formats.checks("date", raises=msgspec.ValidationError)(_holds(dt.date))
+_formats.checks("date-time", raises=msgspec.ValidationError)(_holds(Moment))
 
 
 def _faults(error: Any, where: str) -> list[Fault]:
@@ -104,6 +140,12 @@ def _path(where: str, parts: list[str | int]) -> str:
     return (where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)).lstrip(".")
 
 
+FORMATS = {
+    "date": "must be a date such as 2026-03-01",
+    "date-time": "must be an RFC 3339 time with an offset, such as 2026-03-01T09:00:00Z",
+}
+
+
 def _requirement(validator: str, value: Any) -> str:
     words = {
         "type": f"must be of type {value}",
@@ -116,7 +158,7 @@ def _requirement(validator: str, value: Any) -> str:
         "maxItems": f"must have at most {value} items",
         "minimum": f"must be at least {value}",
         "maximum": f"must be at most {value}",
-        "format": f"must be a {value}",
+        "format": FORMATS.get(str(value), f"must be a {value}"),
     }
     return words.get(validator, f"breaks {validator}: {value}")
 
@@ -182,6 +224,8 @@ def _moment(command: Command, payload: Payload, context: Context) -> tuple[dt.da
     """When it happened: now, unless told. A little ahead is a clock that runs fast, and taken as now."""
     if command.occurred_at is None:
         return context.now, []
+    if command.occurred_at.year not in YEARS:
+        return context.now, [Fault("occurred_at", IN_YEARS)]
     at = command.occurred_at.astimezone(dt.UTC)
     if at <= context.now or triggers.may_lie_ahead(command.trigger, structural(payload)):
         return at, []

@@ -19,6 +19,7 @@ IptError
 ├── SecretUnreadable       a stored secret was sealed under a key that is not given
 ├── JournalBroken          a stored entry is not what was written
 └── DatabaseNotReady       the database is missing, or not at this version's migrations
+    └── Unreachable            it does not answer just now; it may be tried again
 """
 
 from collections.abc import Sequence
@@ -155,3 +156,7 @@ class JournalBroken(IptError):
 
 class DatabaseNotReady(IptError):
     """The database is missing, or not at this version's migrations."""
+
+
+class Unreachable(DatabaseNotReady):
+    """The database does not answer just now."""

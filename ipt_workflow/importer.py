@@ -114,7 +114,7 @@ class _Import:
 
     async def _take(self, line: Line, key: Key) -> bool:
         """Whether the line was known already."""
-        kept = await self.shell.database.read(queries.answer, self.shell.organisation, key.scope, self.shell.clock.now())
+        kept = await self.shell.kept_answer(key.scope)
         if line.trigger in OPENING:
             if kept is None:
                 await self._open(line, key)
@@ -127,7 +127,7 @@ class _Import:
 
     async def _known(self, line: Line, course_id: str) -> None:
         """A course of an earlier run; in a rehearsal it is rehearsed from what it is now."""
-        stored = await self.shell.database.read(queries.load_course, self.shell.organisation, course_id)
+        stored = await self.shell.courses.get(course_id)
         entries = await self.shell.entries(course_id)
         course = stored.course if stored else None
         self.courses[line.course] = Imported(

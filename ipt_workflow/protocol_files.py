@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import jsonschema
 import msgspec
-import rfc8785
 
+from ipt_workflow.canonical import canonical
 from ipt_workflow.errors import Fault, ProtocolInvalid
 from ipt_workflow.measures import Instrument, InstrumentFile
 from ipt_workflow.protocol import (
@@ -117,7 +117,7 @@ def read_definition(source: dict[str, Any], instruments: dict[str, Instrument]) 
 
 def digest(source: dict[str, Any]) -> str:
     """SHA-256 (hex) of the RFC 8785 form of a TOML document as written."""
-    return hashlib.sha256(rfc8785.dumps(source)).hexdigest()
+    return hashlib.sha256(canonical(source)).hexdigest()
 
 
 def check_unchanged(catalogue: Catalogue, stored: Iterable[tuple[str, int, str]]) -> None:

@@ -139,13 +139,15 @@ class Reader:
             if len(rows) < size:
                 return
 
-    async def verify(self, principal: Principal, course_id: str | None = None, progress: Any = None) -> Verification:
+    async def verify(
+        self, principal: Principal, course_id: str | None = None, progress: Any = None, processes: int = 1
+    ) -> Verification:
         """Checks chains, columns, sealed documents and folds: of one course, or of all."""
         policy.require(principal, "verify the journal")
         if course_id is not None:
             await self.shell.visible(principal, course_id)
         await self.shell.record(principal, "read", "verify", [course_id] if course_id else [])
-        return await verifying.verify(self.shell, course_id, progress)
+        return await verifying.verify(self.shell, course_id, progress, processes)
 
     async def count_courses(self) -> list[tuple[str, str, int]]:
         return await self.shell.database.read(queries.courses_by_state, self.shell.organisation)

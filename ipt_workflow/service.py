@@ -20,6 +20,7 @@ from ipt_workflow.errors import (
     CommandInvalid,
     Fault,
     Forbidden,
+    IptError,
     KeyInFlight,
     KeyReused,
     NotFound,
@@ -30,11 +31,21 @@ from ipt_workflow.errors import (
 )
 from ipt_workflow.journal import GENESIS, Entry
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
+from ipt_workflow.payloads import ClientRef
 from ipt_workflow.rules import Actor, Context
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import commit, queries, tables
-from ipt_workflow.store.commit import CourseChange, DecidedProposal, KeptAnswer, NewClient, Unit
 from ipt_workflow.store.queries import StoredCourse
+from ipt_workflow.store.units import (
+    ActiveCourseExists,
+    ClientTaken,
+    CourseChange,
+    DecidedProposal,
+    KeptAnswer,
+    KeyTaken,
+    NewClient,
+    Unit,
+)
 from ipt_workflow.triggers import Command
 from ipt_workflow.views import Committed, Preview
 from ipt_workflow.writes import Key, Opening, Write
@@ -120,9 +131,13 @@ class Service:
         await self.shell.record(principal, "proposal", "proposed", [course_id])
         return await self._proposal(str(row["id"]))
 
-    async def cosign(self, principal: Principal, proposal_id: str, key: Key | None = None) -> Committed:
-        """Fires a proposal: its actor is who proposed it, and the principal has cosigned."""
+    async def cosign(
+        self, principal: Principal, proposal_id: str, key: Key | None = None, problem: IptError | None = None
+    ) -> Committed:
+        """Fires a proposal: its actor is who proposed it, and the principal has cosigned. `problem` is what is wrong with the key."""
         row, stored = await self._waiting(principal, proposal_id)
+        if problem:
+            raise problem
         return await self._once(principal, key, lambda: self._cosign(principal, row, stored, key))
 
     async def _cosign(self, principal: Principal, row: Any, stored: StoredCourse, key: Key | None) -> Committed:
@@ -146,7 +161,8 @@ class Service:
         if row.status != "waiting":
             raise StaleVersion(stored.course.version)
         decided = DecidedProposal(id=row.id, by=principal.person, at=self.shell.clock.now(), status="declined")
-        await self.shell.database.write(commit.decide_proposal, self.shell.organisation, decided)
+        if not await self.shell.database.write(commit.decide_proposal, self.shell.organisation, decided):
+            raise StaleVersion(stored.course.version)
         await self.shell.record(principal, "proposal", "declined", [row.course_id])
         return await self._proposal(proposal_id)
 
@@ -194,7 +210,7 @@ class Service:
         self._running.add(key.scope)
         try:
             return await run()
-        except (commit.KeyTaken, StaleVersion, TransitionRefused):  # it may stand in its own way: it was committed elsewhere
+        except (KeyTaken, StaleVersion, TransitionRefused):  # it may stand in its own way: it was committed elsewhere
             replayed = await self._replay(principal, key)
             if replayed is None:
                 raise
@@ -207,19 +223,20 @@ class Service:
         for name in names:
             row = triggers.PATTERN if name.startswith(triggers.BEGIN_PREFIX) else triggers.BY_NAME.get(name)
             if row is not None and principal.role not in row.roles:
-                await self.shell.record(principal, "refusal", name, courses, ["role"])
-                raise TriggerNotPermitted(name, principal.role, row.roles)
+                known = name if name in self.shell.trigger_names else row.name  # else it is a caller's free text
+                await self.shell.record(principal, "refusal", known, courses, ["role"])
+                raise TriggerNotPermitted(known, principal.role, row.roles)
 
     async def _replay(self, principal: Principal, key: Key) -> Committed | None:
         """The answer the key was given before, made again from the journal as it stood then."""
-        kept = await self.shell.database.read(queries.answer, self.shell.organisation, key.scope, self.shell.clock.now())
+        kept = await self.shell.kept_answer(key.scope)
         if kept is None:
             return None
         if kept.body != key.body:
             raise KeyReused("This Idempotency-Key was used with another body. Use a new key for a new request.")
         known = [entry for entry in await self.shell.entries(kept.course_id) if entry.written.seq <= kept.last_seq]
         course = journal.replay(known)
-        stored = await self.shell.database.read(queries.load_course, self.shell.organisation, kept.course_id)
+        stored = await self.shell.courses.get(kept.course_id)
         assert course is not None  # the key was committed with these entries
         assert stored is not None
         written = [entry for entry in known if entry.written.seq >= kept.first_seq]
@@ -256,7 +273,7 @@ class Service:
                 return await self._commit(
                     Subject(stored=None, client=client, client_ref=opening.client_ref), accepted, context, key
                 )
-            except (commit.ActiveCourseExists, commit.ClientTaken):
+            except (ActiveCourseExists, ClientTaken):
                 continue
         raise Busy("The client's record is being written by others. Try again.")
 
@@ -278,7 +295,7 @@ class Service:
             subject = Subject(stored=stored, client=client, client_ref=client.ref if client else stored.client_ref)
             try:
                 return await self._commit(subject, accepted, context, write.key)
-            except (commit.ActiveCourseExists, commit.ClientTaken):
+            except (ActiveCourseExists, ClientTaken):
                 pass
             except StaleVersion:
                 if write.version is not None:
@@ -288,9 +305,12 @@ class Service:
 
     async def new_client(self, course: Course, commands: tuple[Command, ...]) -> Client | None:
         """The client that a course is to be put with, where that is what is asked."""
-        ref = commands[0].data.get("client_ref")
-        if commands[0].trigger != "relink_client" or not isinstance(ref, str):
+        if commands[0].trigger != "relink_client":
             return None
+        try:
+            ref = msgspec.convert(commands[0].data.get("client_ref"), ClientRef)
+        except msgspec.ValidationError:
+            return None  # decoding the command will say what is wrong
         client, other = await self._client(ref)
         return msgspec.structs.replace(client, open_course=other if other != course.id else None)
 
@@ -350,12 +370,12 @@ class Service:
             answer=self._answer(key, course, entries) if key else None,
             proposal=decided,
         )
-        await self.shell.database.write(commit.commit, unit)
+        await self.shell.committer.commit(unit)
         for entry in entries:
             self.shell.metrics.transitions.labels(course.protocol, entry.written.trigger).inc()
         seen_at = msgspec.structs.replace(context, now=entries[-1].written.recorded_at)
         return Committed(
-            course=self.shell.view(course, seen_at, entries[-1].hash, subject.client_ref),
+            course=self.shell.view(course, seen_at, entries[-1].hash, subject.client_ref, changes[0].attention),
             entries=views.entry_views(entries, entries),
         )
 

@@ -57,6 +57,11 @@ class Settings(pydantic.BaseModel):
     delivery_networks: str
     secret_keys: str
     development: bool
+    commit_batch_max: Annotated[int, Field(ge=1, le=1000)]
+    commit_queue_max: Annotated[int, Field(ge=1, le=100_000)]
+    commit_patience_seconds: Annotated[float, Field(gt=0, le=300)]
+    database_connections: Annotated[int, Field(ge=1, le=100)]
+    statement_seconds: Annotated[float, Field(gt=0, le=300)]
 
     @pydantic.field_validator("time_zone")
     @classmethod

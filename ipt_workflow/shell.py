@@ -1,14 +1,14 @@
 """What the verbs of the service share: the database, the protocols, the clock, and how a course is found for a caller."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 from uuid_utils import uuid7
 
-from ipt_workflow import attention, journal, protocol_files, views
+from ipt_workflow import attention, journal, protocol_files, triggers, views
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.clock import Clock, SystemClock
@@ -21,9 +21,12 @@ from ipt_workflow.protocol import Protocol
 from ipt_workflow.protocol_files import Catalogue
 from ipt_workflow.rules import Context
 from ipt_workflow.settings import Settings
-from ipt_workflow.store import audit, migrate, queries
+from ipt_workflow.store import migrate, queries
+from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database, open_database
-from ipt_workflow.store.queries import StoredCourse
+from ipt_workflow.store.loading import Loader
+from ipt_workflow.store.queries import KeptAnswer, StoredCourse
+from ipt_workflow.store.units import Event
 
 NOT_SEEN = "There is no such course, or none that you may see."
 
@@ -38,16 +41,31 @@ class Shell:
 
     def __init__(self, database: Database, catalogue: Catalogue, settings: Settings, clock: Clock) -> None:
         self.database = database
+        self.committer = Committer(
+            database,
+            queue_max=settings.commit_queue_max,
+            batch_max=settings.commit_batch_max,
+            patience=settings.commit_patience_seconds,
+        )
+        self.courses = Loader(database, settings.organisation, queries.courses)
+        self.tokens = Loader(database, settings.organisation, queries.tokens_by_id)
+        self.answers = Loader(database, settings.organisation, queries.answers)
         self.catalogue = catalogue
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
         self.organisation = settings.organisation
+        self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
         self._by_digest = {protocol.digest: protocol for protocol in catalogue.protocols.values()}
 
     @property
     def zone(self) -> ZoneInfo:
         return self.settings.zone
+
+    async def close(self) -> None:
+        """Commits what waits, then closes the database."""
+        await self.committer.close()
+        await self.database.close()
 
     async def ready(self) -> None:
         """Raises DatabaseNotReady unless the database answers and is at this version's migrations."""
@@ -88,10 +106,15 @@ class Shell:
 
     async def visible(self, principal: Principal, course_id: str) -> StoredCourse:
         """A course, if it exists for the principal. Raises NotFound."""
-        stored = await self.database.read(queries.load_course, self.organisation, course_id)
+        stored = await self.courses.get(course_id)
         if stored is None or not policy.may_see(principal, stored.course):
             raise NotFound(NOT_SEEN)
         return stored
+
+    async def kept_answer(self, scope: str) -> KeptAnswer | None:
+        """What an idempotency key was answered with, unless that has expired."""
+        kept = await self.answers.get(scope)
+        return kept if kept and kept.expires_at > self.clock.now() else None
 
     async def entries(self, course_id: str) -> list[Entry]:
         return await self.database.read(queries.load_entries, self.organisation, course_id)
@@ -103,9 +126,12 @@ class Shell:
         known = list(entries)
         return msgspec.structs.replace(context, history=journal.facts(known), given=journal.given(known))
 
-    def view(self, course: Course, context: Context, head: str, client_ref: str | None) -> views.CourseView:
+    def view(
+        self, course: Course, context: Context, head: str, client_ref: str | None, due: Mapping[str, dt.datetime] | None = None
+    ) -> views.CourseView:
+        """A course as callers see it. `due` is the attention it asks for, where that is known already."""
         machine = self.machine_of(course)
-        due = attention.attention(machine, course, self.zone)
+        due = attention.attention(machine, course, self.zone) if due is None else due
         kinds = sorted(kind for kind, since in due.items() if since <= context.now)
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
 
@@ -121,6 +147,7 @@ class Shell:
     ) -> None:
         """Writes to the audit log what was no transition, with every course it touched; where `told`, it is an event as well."""
         row = {
+            "organisation": self.organisation,
             "id": new_id(),
             "kind": kind,
             "recorded_at": self.clock.now(),
@@ -131,7 +158,7 @@ class Shell:
             "rules": ",".join(rules)[:2000] or None,
             "request_id": principal.request_id,
         }
-        await self.database.write(audit.record, self.organisation, row, tuple(courses), told)
+        await self.committer.commit(Event(row=row, courses=tuple(courses), told=told))
 
 
 def _protocol_row(organisation: str, protocol: Protocol, now: dt.datetime) -> dict[str, Any]:
@@ -148,11 +175,14 @@ def _protocol_row(organisation: str, protocol: Protocol, now: dt.datetime) -> di
 async def open_shell(settings: Settings, clock: Clock | None = None) -> Shell:
     """Opens the database and loads the protocols. Raises ProtocolInvalid or DatabaseNotReady."""
     catalogue = protocol_files.load_catalogue(settings.protocols, settings.instruments)
-    shell = Shell(open_database(settings.database_url), catalogue, settings, clock or SystemClock())
+    database = open_database(
+        settings.database_url, statement_seconds=settings.statement_seconds, connections=settings.database_connections
+    )
+    shell = Shell(database, catalogue, settings, clock or SystemClock())
     try:
         await shell.ready()
         await shell.load_protocols()
     except BaseException:
-        await shell.database.close()
+        await shell.close()
         raise
     return shell

@@ -1,18 +1,25 @@
 """Checking what is stored against what was written: chains, columns, sealed documents, and folds against their snapshots."""
 
+import asyncio
 import datetime as dt
+import multiprocessing
 import re
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow import attention, journal
 from ipt_workflow.course import Course
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal import Checked, Entry
-from ipt_workflow.shell import Shell
-from ipt_workflow.store import commit, queries, tables
+from ipt_workflow.settings import Settings
+from ipt_workflow.shell import Shell, open_shell
+from ipt_workflow.store import queries, rows, tables
+from ipt_workflow.store.units import CourseChange
 from ipt_workflow.views import Verification
 
 BATCH = 200
@@ -22,26 +29,79 @@ Progress = Callable[[int], None]
 Due = Callable[[Course], Mapping[str, dt.datetime]]
 
 
-async def verify(shell: Shell, course_id: str | None = None, progress: Progress | None = None) -> Verification:
-    """Checks one course or all. `progress` is called with the number of courses checked since the last call."""
-    courses = entries = erased = 0
+class Tally(msgspec.Struct, frozen=True):
+    """What checking some courses came to: how much was checked until the first that is bad, and that one."""
 
+    courses: int = 0
+    entries: int = 0
+    erased: int = 0
+    first_bad: dict[str, Any] | None = None
+
+    def __add__(self, later: "Tally") -> "Tally":
+        if self.first_bad:
+            return self
+        return Tally(self.courses + later.courses, self.entries + later.entries, self.erased + later.erased, later.first_bad)
+
+
+async def verify(shell: Shell, course_id: str | None = None, progress: Progress | None = None, processes: int = 1) -> Verification:
+    """Checks one course or all. `progress` is called with the number of courses checked since the last call.
+
+    Several processes share the work, each with its own connection; the first bad entry is the same whoever finds it.
+    """
+    found = Tally()
+    async for tally in _alone(shell, course_id) if processes == 1 else _shared(shell, processes):
+        found += tally
+        if progress:
+            progress(tally.courses)
+        if found.first_bad:
+            break
+    return Verification(
+        ok=not found.first_bad, courses=found.courses, checked=found.entries, erased=found.erased, first_bad=found.first_bad
+    )
+
+
+async def _alone(shell: Shell, course_id: str | None) -> AsyncIterator[Tally]:
+    async for ids in _batches(shell, course_id):
+        yield await tally(shell, ids)
+
+
+async def _shared(shell: Shell, processes: int) -> AsyncIterator[Tally]:
+    """Batches checked by other processes, and what they came to, in the order of the batches."""
+    loop = asyncio.get_running_loop()
+    ahead: deque[asyncio.Future[Tally]] = deque()
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        async for ids in _batches(shell, None):
+            ahead.append(loop.run_in_executor(pool, _elsewhere, shell.settings, ids))
+            if len(ahead) > 2 * processes:
+                yield await ahead.popleft()
+        while ahead:
+            yield await ahead.popleft()
+
+
+def _elsewhere(settings: Settings, ids: list[str]) -> Tally:
+    """Checks a batch in a process of its own."""
+    if not _RUNNING:
+        runner = asyncio.Runner()
+        _RUNNING.append((runner, runner.run(open_shell(settings))))
+    runner, shell = _RUNNING[0]
+    return runner.run(tally(shell, ids))
+
+
+_RUNNING: list[tuple[asyncio.Runner, Shell]] = []  # what a process that only checks keeps open
+
+
+async def tally(shell: Shell, ids: list[str]) -> Tally:
     def due(course: Course) -> Mapping[str, dt.datetime]:
         return attention.attention(shell.machine_of(course), course, shell.zone)
 
-    async for batch in _batches(shell, course_id):
-        for each in batch:
-            checked = await shell.database.read(check_course, shell.organisation, each, due)
-            courses, entries, erased = courses + 1, entries + checked.entries, erased + checked.erased
-            if checked.fault:
-                first_bad = {"course": each, "seq": checked.bad_seq, "fault": checked.fault}
-                return Verification(ok=False, courses=courses, checked=entries, erased=erased, first_bad=first_bad)
-        if progress:
-            progress(len(batch))
-    return Verification(ok=True, courses=courses, checked=entries, erased=erased)
+    found = Tally()
+    for course_id, checked in await shell.database.read(check_courses, shell.organisation, ids, due):
+        bad = {"course": course_id, "seq": checked.bad_seq, "fault": checked.fault} if checked.fault else None
+        found += Tally(1, checked.entries, checked.erased, bad)
+    return found
 
 
-async def _batches(shell: Shell, course_id: str | None) -> Any:
+async def _batches(shell: Shell, course_id: str | None) -> AsyncIterator[list[str]]:
     """Courses in the order of their ids: those that have entries, and those that only have a row."""
     if course_id is not None:
         yield [course_id]
@@ -57,12 +117,25 @@ async def _batches(shell: Shell, course_id: str | None) -> Any:
         after = batch[-1]
 
 
+def check_courses(
+    connection: sa.Connection, organisation: str, ids: Sequence[str], due: Due | None = None
+) -> list[tuple[str, Checked]]:
+    """Everything that can be checked of courses. `due` says what attention one asks for; without it, that is not checked."""
+    stored = queries.raw_entries(connection, organisation, ids)
+    courses = queries.raw_courses(connection, organisation, ids)
+    return [(each, _check(connection, organisation, each, stored[each], courses.get(each), due)) for each in ids]
+
+
 def check_course(connection: sa.Connection, organisation: str, course_id: str, due: Due | None = None) -> Checked:
-    """Everything that can be checked of one course. `due` says what attention it asks for; without it, that is not checked."""
-    rows = queries.raw_entries(connection, organisation, course_id)
+    return check_courses(connection, organisation, [course_id], due)[0][1]
+
+
+def _check(
+    connection: sa.Connection, organisation: str, course_id: str, stored: list[Any], course_row: Any, due: Due | None
+) -> Checked:
     entries: list[tuple[Entry, str]] = []
     unlike: Checked | None = None  # the first entry that cannot be read, or whose columns say something else
-    for expected, row in enumerate(rows, start=1):
+    for expected, row in enumerate(stored, start=1):
         try:
             entry = _entry(row)
             fault = _column_fault(connection, entry, row)
@@ -75,7 +148,7 @@ def check_course(connection: sa.Connection, organisation: str, course_id: str, d
     checked = journal.check_chain(entries, organisation, course_id)
     if checked.fault or unlike:
         return checked if checked.fault or not unlike else unlike
-    seq, fault = _course_fault(connection, organisation, course_id, [entry for entry, _ in entries], due)
+    seq, fault = _course_fault(connection, organisation, course_row, [entry for entry, _ in entries], due)
     return Checked(entries=checked.entries, erased=checked.erased, bad_seq=seq, fault=fault) if fault else checked
 
 
@@ -92,7 +165,7 @@ def _column_fault(connection: sa.Connection, entry: Entry, row: Any) -> str | No
         return "entry_data: the row of what was sealed is missing"
     if entry.salt is not None and not HEX.fullmatch(entry.salt):
         return "salt: it is not as it was written"
-    for name, value in commit.entry_columns(entry).items():
+    for name, value in rows.entry_columns(entry).items():
         if not _same(connection, tables.entry.c[name], value, getattr(row, name)):
             return f"{name}: the column is not what was hashed"
     return None
@@ -104,10 +177,9 @@ def _same(connection: sa.Connection, column: sa.Column[Any], written: object, st
 
 
 def _course_fault(
-    connection: sa.Connection, organisation: str, course_id: str, entries: list[Entry], due: Due | None
+    connection: sa.Connection, organisation: str, row: Any, entries: list[Entry], due: Due | None
 ) -> tuple[int, str | None]:
     """Whether the course's row is the fold of its entries, and at which entry they part."""
-    row = queries.raw_course(connection, organisation, course_id)
     course = journal.replay(entries)
     if row is None:
         return max(1, len(entries)), "course: the row is missing"
@@ -116,8 +188,8 @@ def _course_fault(
     if isinstance(row.version, int) and row.version != course.version:
         least = min(row.version, course.version)
         return least + 1, f"course.version: it is {row.version}, and there are {course.version} entries"
-    change = commit.CourseChange(course=course, expected=0, entries=(entries[-1],), attention=due(course) if due else {})
-    for name, value in commit.course_columns(organisation, change).items():
+    change = CourseChange(course=course, expected=0, entries=(entries[-1],), attention=due(course) if due else {})
+    for name, value in rows.course_columns(organisation, change).items():
         if name in BY_ZONE or (due is None and name.endswith("_from")):
             continue
         if not _same(connection, tables.course.c[name], value, row._mapping[name]):  # noqa: SLF001 - SQLAlchemy's public name

@@ -2,19 +2,21 @@
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from ipt_workflow import counters, measures
 from ipt_workflow.counters import Counters, WeekClock
-from ipt_workflow.course import Contract, Course, Ending, Focus, Interruption, Risk, Session, SickRole, Track
+from ipt_workflow.course import Course, Session, Track
 from ipt_workflow.folding import contradictions, superseded_by
 from ipt_workflow.journal import Entry, EntryActor
 from ipt_workflow.machine import CourseMachine, Option
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.refusal import Remedy
 from ipt_workflow.rules import Context
+
+Shown = TypeVar("Shown", bound=msgspec.Struct)
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +60,51 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged: bool
 
 
+class SickRoleView(msgspec.Struct, frozen=True, kw_only=True):
+    """`status`: pending, assigned_full, assigned_limited, declined, waived or relinquished."""
+
+    status: str
+    response: str | None
+
+
+class FocusView(msgspec.Struct, frozen=True, kw_only=True):
+    primary: str
+    secondary: str | None
+    stage: str | None
+    formulation: int | None
+    changes: int
+
+
+class ContractView(msgspec.Struct, frozen=True, kw_only=True):
+    sessions: int
+    weeks: int
+    cadence_days: int
+    missed_count: bool
+    pause_stops_clock: bool
+    amendments: int
+
+
+class InterruptionView(msgspec.Struct, frozen=True, kw_only=True):
+    since: dt.datetime
+    planned_return: dt.date
+    until: dt.datetime | None
+
+
+class RiskView(msgspec.Struct, frozen=True, kw_only=True):
+    """`open_since`: when the oldest risk that nobody has reviewed yet was seen."""
+
+    level: str
+    open_since: dt.datetime | None
+
+
+class EndingView(msgspec.Struct, frozen=True, kw_only=True):
+    at: dt.datetime
+    recorded_at: dt.datetime
+    left: str
+    end_code: str
+    outcome: str | None
+
+
 class AdoptedView(msgspec.Struct, frozen=True, kw_only=True):
     at: dt.datetime
     attended: dict[str, int]
@@ -81,18 +128,18 @@ class CourseView(msgspec.Struct, frozen=True, kw_only=True):
     counters: Counters
     clock: WeekClock | None
     consents: tuple[str, ...]
-    sick_role: SickRole
-    focus: Focus | None
-    contract: Contract | None
+    sick_role: SickRoleView
+    focus: FocusView | None
+    contract: ContractView | None
     formulation_version: int | None
     sessions: tuple[SessionView, ...]
-    interruptions: tuple[Interruption, ...]
+    interruptions: tuple[InterruptionView, ...]
     measures: dict[str, MeasureView]
-    risk: Risk
+    risk: RiskView
     next: str | None
     requirements: tuple[Requirement, ...]
     attention: tuple[str, ...]
-    ending: Ending | None
+    ending: EndingView | None
     adopted: AdoptedView | None
     linked_from: str | None
     indication: str | None
@@ -231,14 +278,14 @@ def course_view(
         counters=counted,
         clock=clock,
         consents=course.consents,
-        sick_role=course.sick_role,
-        focus=course.focus,
-        contract=course.contract,
+        sick_role=_whole(course.sick_role, SickRoleView),
+        focus=_whole(course.focus, FocusView) if course.focus else None,
+        contract=_whole(course.contract, ContractView) if course.contract else None,
         formulation_version=course.formulation.version if course.formulation else None,
         sessions=tuple(_session(session) for session in course.sessions),
-        interruptions=course.interruptions,
+        interruptions=tuple(_whole(pause, InterruptionView) for pause in course.interruptions),
         measures={key: _measure(protocol, key, track) for key, track in course.measures.items() if key in protocol.instruments},
-        risk=course.risk,
+        risk=_whole(course.risk, RiskView),
         next=leaves,
         requirements=tuple(
             Requirement(
@@ -253,7 +300,7 @@ def course_view(
             for bound, refusal in asked
         ),
         attention=tuple(attention),
-        ending=course.ending,
+        ending=_whole(course.ending, EndingView) if course.ending else None,
         adopted=AdoptedView(at=course.adopted.at, attended=course.adopted.attended, artefacts=course.attested)
         if course.adopted
         else None,
@@ -269,6 +316,11 @@ def course_view(
     )
 
 
+def _whole(part: msgspec.Struct, view: type[Shown]) -> Shown:
+    """A part of the fold with all its fields: the fold itself leaves out those at their defaults, a reader knows no defaults."""
+    return msgspec.convert(part, view, from_attributes=True)
+
+
 def _progress(counted: Counters, clock: WeekClock | None) -> str:
     sessions = f"session {counted.session}" + (f" of {counted.contracted}" if counted.contracted else "")
     if clock is None:
@@ -277,7 +329,7 @@ def _progress(counted: Counters, clock: WeekClock | None) -> str:
 
 
 def _session(session: Session) -> SessionView:
-    return SessionView(**{name: getattr(session, name) for name in SessionView.__struct_fields__})
+    return _whole(session, SessionView)
 
 
 def _measure(protocol: Protocol, key: str, track: Track) -> MeasureView:

@@ -7,35 +7,46 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import databases
 import httpx
 import pytest
+import structlog
 
-from ipt_workflow import settings as configuration
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.api.app import Application
 from ipt_workflow.clock import VirtualClock
 from ipt_workflow.settings import Settings
-from ipt_workflow.store import migrate
-from ipt_workflow.store.database import open_database
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 OPERATOR = Principal(person="operator", role="admin", via="cli")
 ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
 
 
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """A test that sets logging up writes to a stream of its own, which nobody may write to after it."""
+    yield
+    structlog.reset_defaults()
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A migrated SQLite database of the test's own."""
-    made = configuration.load({"IPT_DATABASE_URL": f"sqlite:///{tmp_path}/ipt.db", "IPT_RELAY": "false"})
-    asyncio.run(_migrate(made.database_url))
-    return made
+    return databases.empty(tmp_path)
 
 
-async def _migrate(url: str) -> None:
-    database = open_database(url)
-    await database.write(migrate.upgrade)
-    await database.close()
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server on which tests make databases of their own."""
+    with databases.postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=("sqlite", "postgresql"))
+def server(request: pytest.FixtureRequest) -> str | None:
+    """Runs a test on both databases: a PostgreSQL server, or None for SQLite."""
+    return request.getfixturevalue("postgres") if request.param == "postgresql" else None
 
 
 @pytest.fixture

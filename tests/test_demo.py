@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 
+import databases
 import pytest
 import walked
 
@@ -28,7 +29,7 @@ def made(tmp_path_factory):
 
 
 def rows(made, statement) -> list[tuple]:
-    with closing(sqlite3.connect(walked.path_of(made["settings"]))) as connection:
+    with closing(sqlite3.connect(databases.path_of(made["settings"]))) as connection:
         return connection.execute(statement).fetchall()
 
 
@@ -106,14 +107,14 @@ def test_the_therapist_whose_token_is_told_has_courses(made):
 
 
 def test_made_again_it_makes_new_tokens_and_no_more_courses(made, tmp_path):
-    settings = walked.copy(made["settings"], tmp_path)
+    settings = databases.copy(made["settings"], tmp_path)
     counts = {}
 
     async def again(shell):
         counts["again"] = await demo.make(shell)
 
     def dump():
-        with closing(sqlite3.connect(walked.path_of(settings))) as connection:
+        with closing(sqlite3.connect(databases.path_of(settings))) as connection:
             return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables.METADATA.tables}
 
     before = dump()

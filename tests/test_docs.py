@@ -237,7 +237,7 @@ def test_the_import_example_is_imported_and_known_the_second_time(settings):
             rehearsed = await importer.run(shell, lines, dry_run=True)
             return rehearsed, await importer.run(shell, lines), await importer.run(shell, lines)
         finally:
-            await shell.database.close()
+            await shell.close()
 
     rehearsed, first, second = asyncio.run(twice())
     assert (rehearsed.accepted, rehearsed.refused) == (len(lines), [])

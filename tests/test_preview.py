@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 
+import databases
 import msgspec
 import pytest
 import walked
@@ -28,12 +29,12 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def settings(made, tmp_path):
-    return walked.copy(made, tmp_path)
+    return databases.copy(made, tmp_path)
 
 
 def dump(settings) -> dict[str, list[tuple]]:
     """Every cell of every table, as bytes."""
-    with closing(sqlite3.connect(walked.path_of(settings))) as connection:
+    with closing(sqlite3.connect(databases.path_of(settings))) as connection:
         connection.text_factory = bytes
         return {
             name: connection.execute(f"SELECT rowid, * FROM {name} ORDER BY rowid").fetchall() for name in tables.METADATA.tables

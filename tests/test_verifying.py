@@ -5,6 +5,7 @@ import re
 import sqlite3
 from contextlib import closing, contextmanager
 
+import databases
 import pytest
 import walked
 
@@ -60,8 +61,8 @@ class Tampered:
 
 @pytest.fixture
 def tampered(made, tmp_path):
-    settings = walked.copy(made, tmp_path)
-    with closing(sqlite3.connect(walked.path_of(settings), isolation_level=None)) as connection:
+    settings = databases.copy(made, tmp_path)
+    with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("PRAGMA synchronous = OFF")
         for name, _ in guards.sqlite():
@@ -71,7 +72,7 @@ def tampered(made, tmp_path):
         with asyncio.Runner() as runner:
             shell = runner.run(open_shell(settings, VirtualClock(walked.START)))
             yield Tampered(settings, connection, lambda *only: runner.run(verifying.verify(shell, *only)))
-            runner.run(shell.database.close())
+            runner.run(shell.close())
 
 
 def byte(place, mask=1):
@@ -215,12 +216,28 @@ def test_an_entry_of_another_course_is_found_in_this_one(tampered):
     assert (found.first_bad["course"], found.first_bad["seq"]) == (tampered.course, LENGTH + 1)
 
 
+def test_several_processes_find_the_same_first_bad_entry_as_one(made, tmp_path):
+    settings = databases.copy(made, tmp_path)
+
+    async def both(shell):
+        return await verifying.verify(shell), await verifying.verify(shell, processes=2)
+
+    alone, shared = walked.with_shell(settings, both)
+    assert alone.ok
+    assert shared == alone
+    with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
+        connection.execute("UPDATE course SET state = 'final'")
+    alone, shared = walked.with_shell(settings, both)
+    assert not alone.ok
+    assert shared == alone
+
+
 def add_forged(tampered) -> None:
     """An entry made by somebody who knows the format: its columns, its links and its document fit."""
     from ipt_workflow.journal import read, seal
     from ipt_workflow.placement import Draft
     from ipt_workflow.rules import Actor
-    from ipt_workflow.store import commit
+    from ipt_workflow.store import rows
 
     last = read(
         tampered.connection.execute(
@@ -235,7 +252,7 @@ def add_forged(tampered) -> None:
     forged = seal(draft, organisation="default", course=tampered.course, entry_id="x", protocol_digest=last.written.protocol_digest,
                   prev_hash=last.hash, salt=b"1" * 16)  # fmt: skip
     times = {"occurred_at": at.strftime("%Y-%m-%d %H:%M:%S.%f"), "recorded_at": at.strftime("%Y-%m-%d %H:%M:%S.%f")}
-    values = {**commit.entry_columns(forged), **times, "canonical": forged.canonical}
+    values = {**rows.entry_columns(forged), **times, "canonical": forged.canonical}
     run(tampered, f"INSERT INTO entry ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", *values.values())
     run(tampered, "INSERT INTO entry_data VALUES ('default', ?, ?, ?, ?)", tampered.course, LENGTH + 1, forged.salt, forged.sealed)
 

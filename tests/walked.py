@@ -2,24 +2,20 @@
 
 import asyncio
 import datetime as dt
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import databases
 import msgspec
-import sqlalchemy as sa
 
 from ipt_workflow import examples
-from ipt_workflow import settings as configuration
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.clock import VirtualClock
 from ipt_workflow.service import Opening, Service, Write
 from ipt_workflow.settings import Settings
 from ipt_workflow.shell import Shell, open_shell
-from ipt_workflow.store import migrate
-from ipt_workflow.store.database import open_database
 from ipt_workflow.triggers import Command
 from ipt_workflow.views import Committed
 
@@ -37,7 +33,7 @@ async def opened(settings: Settings, clock: VirtualClock | None = None) -> Async
     try:
         yield shell
     finally:
-        await shell.database.close()
+        await shell.close()
 
 
 def with_shell(settings: Settings, work: Callable[[Shell], Awaitable[Any]], clock: VirtualClock | None = None) -> Any:
@@ -50,33 +46,12 @@ def with_shell(settings: Settings, work: Callable[[Shell], Awaitable[Any]], cloc
     return asyncio.run(inside())
 
 
-def database(folder: Path, work: Callable[[Shell], Awaitable[Any]] | None = None) -> Settings:
-    """A migrated database in a folder, filled by `work`."""
-    settings = at(folder / "ipt.db")
-
-    async def make() -> None:
-        store = open_database(settings.database_url)
-        await store.write(migrate.upgrade)
-        await store.close()
-
-    asyncio.run(make())
+def database(folder: Path, work: Callable[[Shell], Awaitable[Any]] | None = None, server: str | None = None) -> Settings:
+    """A migrated database in a folder, or on a PostgreSQL server, filled by `work`."""
+    settings = databases.empty(folder, server)
     if work:
         with_shell(settings, work)
     return settings
-
-
-def copy(settings: Settings, folder: Path) -> Settings:
-    """The same database once more. Nobody may have it open."""
-    shutil.copy(path_of(settings), folder / "copy.db")
-    return at(folder / "copy.db")
-
-
-def at(path: Path) -> Settings:
-    return configuration.load({"IPT_DATABASE_URL": f"sqlite:///{path}"})
-
-
-def path_of(settings: Settings) -> str:
-    return sa.make_url(settings.database_url).database or ""
 
 
 def opening(ref: str = "EHR-1", **more: Any) -> Opening:

@@ -16,6 +16,8 @@ from ipt_workflow.accounts import Accounts
 from ipt_workflow.api import audit, courses, feed, health, openapi, problems, proposals, protocols, subscriptions, transitions
 from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
+from ipt_workflow.api.hot import HotRoute
+from ipt_workflow.api.requests import NoNul
 from ipt_workflow.clock import Clock
 from ipt_workflow.ehr.feed import Feed
 from ipt_workflow.ehr.relay import Relay
@@ -40,12 +42,12 @@ class Application:
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         shell = await open_shell(self.settings, self.clock)
         install(app, shell)
-        self._edge = Edge(app, shell.metrics)
+        self._edge = Edge(HotRoute(app), shell.metrics)
         try:
             async with _relaying(shell):
                 yield
         finally:
-            await shell.database.close()
+            await shell.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (self._edge or self.litestar)(scope, receive, send)
@@ -91,7 +93,10 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
     open_to_all = list(health.OPEN_HANDLERS)
     (open_to_all if settings.public_schema else guarded).extend(openapi.HANDLERS)
     return Litestar(
-        route_handlers=[Router("/", route_handlers=guarded, middleware=[Bearer()]), Router("/", route_handlers=open_to_all)],
+        route_handlers=[
+            Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
+            Router("/", route_handlers=open_to_all),
+        ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],
         request_max_body_size=settings.body_bytes_max,
@@ -99,8 +104,7 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
             title="ipt_workflow",
             version=ipt_workflow.__version__,
             description="Runs courses of Interpersonal Psychotherapy as explicit, enforced and audited state machines.",
-            path="/openapi-unused",
-            render_plugins=[openapi.NoPage(path="/unused")],
+            openapi_router=openapi.NoPages("/schema", route_handlers=[]),
             components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"bearer": []}],
             use_handler_docstrings=True,

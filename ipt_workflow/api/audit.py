@@ -12,7 +12,7 @@ from litestar.response import Stream
 from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import listed
-from ipt_workflow.api.requests import ApiRequest, limit_of, moment, one_of, page, read_body
+from ipt_workflow.api.requests import ApiRequest, Sought, limit_of, moment, one_of, page, read_body
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.tables import AUDIT_KINDS
@@ -35,9 +35,9 @@ class AuditSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What the audit log is narrowed by. Times are RFC 3339; `to` is not included."""
 
     kind: str | None = None
-    course: str | None = None
-    actor: str | None = None
-    trigger: str | None = None
+    course: Sought | None = None
+    actor: Sought | None = None
+    trigger: Sought | None = None
     from_: str | None = None
     to: str | None = None
     limit: int | None = None

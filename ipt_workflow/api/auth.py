@@ -14,13 +14,18 @@ class Bearer(ASGIMiddleware):
     scopes = (ScopeType.HTTP,)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        told = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"), "")
-        scheme, _, token = told.partition(" ")
-        accounts = scope["litestar_app"].state.accounts
-        request_id = str(scope.get("ipt_request_id") or "") or None
-        principal = await accounts.authenticate(token.strip() if scheme.lower() == "bearer" else None, request_id)
-        scope["ipt_principal"] = principal  # type: ignore[typeddict-unknown-key]
+        await authenticate(scope)
         await next_app(scope, receive, send)
+
+
+async def authenticate(scope: Scope) -> None:
+    """Puts the principal into the scope. Raises Unauthenticated."""
+    told = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"), "")
+    scheme, _, token = told.partition(" ")
+    accounts = scope["litestar_app"].state.accounts
+    request_id = str(scope.get("ipt_request_id") or "") or None
+    principal = await accounts.authenticate(token.strip() if scheme.lower() == "bearer" else None, request_id)
+    scope["ipt_principal"] = principal  # type: ignore[typeddict-unknown-key]
 
 
 def principal_of(request: ApiRequest) -> Principal:

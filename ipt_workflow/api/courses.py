@@ -8,7 +8,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
 from ipt_workflow.api.auth import principal_of
-from ipt_workflow.api.requests import ApiRequest, cursor, key_of, limit_of, moment, one_of, page, read_body
+from ipt_workflow.api.requests import ApiRequest, Id, Sought, cursor, keyed, limit_of, moment, one_of, page, read_body
 from ipt_workflow.attention import KINDS
 from ipt_workflow.store.queries import Filters
 from ipt_workflow.views import Committed, CourseView, EntryView, Options
@@ -20,7 +20,7 @@ ATTENTION = tuple(KINDS)
 class After(msgspec.Struct, frozen=True):
     """A cursor of a list that is ordered by id."""
 
-    id: str = ""
+    id: Id = ""
 
 
 class CourseList(msgspec.Struct, frozen=True):
@@ -31,12 +31,12 @@ class CourseList(msgspec.Struct, frozen=True):
 class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What courses are searched by. A client's reference is never in a URL."""
 
-    client_ref: str | None = None
-    state: str | None = None
-    phase: str | None = None
-    therapist: str | None = None
-    protocol: str | None = None
-    attention: str | None = None
+    client_ref: Sought | None = None
+    state: Sought | None = None
+    phase: Sought | None = None
+    therapist: Sought | None = None
+    protocol: Sought | None = None
+    attention: Sought | None = None
     limit: int | None = None
     cursor: str | None = None
 
@@ -71,8 +71,8 @@ def listed(request: ApiRequest, body: Any) -> Response[Any]:
 @post("/v1/courses", summary="Open a course", tags=["courses"])
 async def open_course(request: ApiRequest) -> Response[Opened]:
     """`refer` a client, or `adopt` a course begun elsewhere."""
-    principal, body = principal_of(request), await read_body(request)
-    key = key_of(request, body, principal)
+    principal = principal_of(request)
+    key, body = keyed(request, await read_body(request), principal)
     committed = await request.app.state.service.open_course(principal, lambda: body.shape(Opening), key)
     return answer(committed, location=f"/v1/courses/{committed.course.id}")
 

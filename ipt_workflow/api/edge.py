@@ -19,6 +19,7 @@ HEADERS = (
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 
 
@@ -45,7 +46,7 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _headers(message["headers"], scope, request_id)
+                message["headers"] = _headers(message["headers"], request_id)
             if method == "HEAD" and message["type"] == "http.response.body":
                 message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
             await send(message)
@@ -59,6 +60,7 @@ class Edge:
 
     def _note(self, scope: Any, method: str, status: int, seconds: float) -> None:
         route = str(scope.get("path_template") or "unmatched")
+        method = method if method in METHODS else "other"  # the caller may make up a word for it
         self.metrics.requests.labels(method, route, status).observe(seconds)
         if route not in {"/health/live", "/health/ready", "/metrics"}:
             noted = structlog.contextvars.get_contextvars()
@@ -81,11 +83,11 @@ def _request_id(scope: Any) -> str:
     return told.decode() if REQUEST_ID.fullmatch(told) else new_id()
 
 
-def _headers(headers: Any, scope: Any, request_id: str) -> list[tuple[bytes, bytes]]:
+def _headers(headers: Any, request_id: str) -> list[tuple[bytes, bytes]]:
     present = {name.lower() for name, _ in headers}
     dressed = [*headers, *HEADERS, (b"x-request-id", request_id.encode())]
     if b"content-security-policy" not in present:
         dressed.append(NO_PAGE)
-    if scope["path"].startswith("/v1") and b"cache-control" not in present:
+    if b"cache-control" not in present:
         dressed.append((b"cache-control", b"no-store"))
     return dressed

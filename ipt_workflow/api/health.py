@@ -26,14 +26,14 @@ async def ready(request: ApiRequest) -> Health:
     return Health("ok")
 
 
-@get("/metrics", summary="Prometheus metrics", tags=["health"])
+@get("/metrics", summary="Prometheus metrics", tags=["health"], media_type="text/plain; version=0.0.4")
 async def metrics(request: ApiRequest) -> Response[bytes]:
     """Transitions and refusals by protocol, trigger and rule; latencies; courses by state; deliveries by status. Nothing about a client."""
     policy.require(principal_of(request), "read metrics")
     shell = request.app.state.shell
     shell.metrics.set_courses(await request.app.state.reader.count_courses())
     shell.metrics.set_deliveries(await shell.database.read(deliveries.counts, shell.organisation))
-    return Response(shell.metrics.text(), media_type="text/plain; version=0.0.4")
+    return Response(shell.metrics.text())
 
 
 OPEN_HANDLERS = (live, ready)

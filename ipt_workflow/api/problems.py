@@ -85,6 +85,8 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
     """An error of ours as a problem document."""
     slug = next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), "internal")
     instance = request.url.path
+    if slug == "internal":
+        return from_unexpected(request, error)
     if isinstance(error, errors.TransitionRefused):
         more: dict[str, Any] = {
             "trigger": error.trigger,
@@ -102,7 +104,7 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
         return response(slug, str(error), instance, trigger=error.trigger, roles=error.allowed)
     headers = {"WWW-Authenticate": 'Bearer realm="ipt"'} if slug == "unauthenticated" else {}
     headers |= {"Retry-After": RETRY_SECONDS} if slug == "busy" else {}
-    return response(slug, "An unexpected error." if slug == "internal" else str(error), instance, headers)
+    return response(slug, str(error), instance, headers)
 
 
 def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -123,6 +125,13 @@ def from_unexpected(request: Request[Any, Any, Any], error: Exception) -> Respon
     """Anything else: logged once, without its message, and answered with nothing but a request id."""
     logs.logger().error("request failed", exc_info=error)
     return response("internal", "An unexpected error.", request.url.path, request_id=request.scope.get("ipt_request_id"))
+
+
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Any error as a problem document, by the most particular of the handlers."""
+    kind = next(kind for kind in type(error).__mro__ if kind in HANDLERS)
+    response: Response[bytes] = HANDLERS[kind](request, error)
+    return response
 
 
 HANDLERS: dict[type[Exception] | int, Any] = {IptError: from_error, HTTPException: from_http, Exception: from_unexpected}

@@ -8,6 +8,7 @@ from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, Opened, answer, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, one_of, page, read_body, write_of
+from ipt_workflow.errors import CommandMalformed
 from ipt_workflow.views import ProposalView
 
 STATUSES = ("waiting", "cosigned", "declined")
@@ -46,8 +47,11 @@ async def proposals(
 async def cosign(request: ApiRequest, proposal_id: FromPath[str]) -> Response[Opened]:
     """Fires it. Nobody cosigns their own."""
     principal = principal_of(request)
-    key = requests.key_of(request, requests.Body(b"", None), principal)
-    return answer(await request.app.state.service.cosign(principal, proposal_id, key))
+    try:
+        key, problem = requests.key_of(request, requests.Body(b"", None), principal), None
+    except CommandMalformed as error:
+        key, problem = None, error
+    return answer(await request.app.state.service.cosign(principal, proposal_id, key, problem))
 
 
 @post("/v1/proposals/{proposal_id:str}/decline", summary="Decline a proposal", tags=["proposals"], status_code=200)

@@ -6,18 +6,23 @@ import datetime as dt
 import hashlib
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import Meta
 
 from ipt_workflow import triggers
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.commands import decode, schema_faults
+from ipt_workflow.commands import IN_YEARS, YEARS, decode, schema_faults
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.payloads import Moment
+from ipt_workflow.protocol_checks import PHASE_ID
 from ipt_workflow.triggers import Command
 from ipt_workflow.writes import Key, Write
 
@@ -25,6 +30,21 @@ ApiRequest = Request[Any, Any, State]
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 _ETAG = re.compile(r'"?([0-9]{1,9})"?')
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_BEGIN = re.compile(triggers.BEGIN_PREFIX + PHASE_ID.pattern)
+
+Sought = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f]*$")]  # what a list is searched by
+Id = Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}$")]
+
+
+class NoNul(ASGIMiddleware):
+    """Refuses a URL with a NUL in it: no name has one, and not every database can be asked for it. Raises CommandMalformed."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        if "\x00" in scope["path"] or b"%00" in scope["query_string"] or b"\x00" in scope["query_string"]:
+            raise CommandMalformed("The URL has a NUL in it.")
+        await next_app(scope, receive, send)
 
 
 class Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +60,7 @@ class UnsupportedMediaType(HTTPException):
 class Body:
     """A body that has been read but not looked at: what is wrong with it is said after access and precondition."""
 
-    def __init__(self, raw: bytes, problem: HTTPException | None) -> None:
+    def __init__(self, raw: bytes, problem: Exception | None) -> None:
         self.raw = raw
         self._problem = problem
 
@@ -67,27 +87,40 @@ class Body:
     def commands(self) -> tuple[Command, ...]:
         """One command, or several together. Raises CommandInvalid with every fault, also those of the data."""
         value = self.value()
-        if "together" in value:
-            return self.shape(Together).together
+        shape: type[Together | Command] = Together if "together" in value else Command
         try:
-            return (msgspec.convert(value, Command),)
+            told = msgspec.convert(value, shape)
         except msgspec.ValidationError as error:
-            faults = schema_faults(Command, value, "", str(error))
-            raise CommandInvalid([*faults, *_data_faults(value)]) from None
+            raise CommandInvalid([*schema_faults(shape, value, "", str(error)), *_data_faults(value)]) from None
+        return told.together if isinstance(told, Together) else (told,)
 
     def triggers(self) -> list[str]:
-        """The triggers' names, as far as they can be made out."""
+        """The triggers' names: empty for what cannot be one, which may be anything, and is neither logged nor recorded."""
         try:
             value = msgspec.json.decode(self.raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return []
         told = value.get("together", [value]) if isinstance(value, dict) else []
-        return [str(each.get("trigger")) for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+        names = [str(each.get("trigger")) for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+        return [name if name in triggers.BY_NAME or _BEGIN.fullmatch(name) else "" for name in names]
 
 
 def _data_faults(value: dict[str, Any]) -> list[Fault]:
-    row = triggers.BY_NAME.get(str(value.get("trigger")))
-    data = value.get("data", {})
+    """What is wrong with the data of every command whose trigger can be made out."""
+    together = value.get("together")
+    if not isinstance(together, list):
+        return _data_faults_of(value)
+    return [
+        msgspec.structs.replace(fault, where=f"together[{index}].{fault.where}")
+        for index, each in enumerate(together)
+        if isinstance(each, dict)
+        for fault in _data_faults_of(each)
+    ]
+
+
+def _data_faults_of(command: dict[str, Any]) -> list[Fault]:
+    row = triggers.BY_NAME.get(str(command.get("trigger")))
+    data = command.get("data", {})
     return decode(row.payload, data)[1] if row and isinstance(data, dict) else []
 
 
@@ -107,15 +140,14 @@ def write_of(request: ApiRequest, body: Body, principal: Principal) -> Write:
     rows = [triggers.BY_NAME.get(name) for name in names]
     free = bool(rows) and all(row is not None and row.never_blocked for row in rows)
     request.scope["ipt_log"] = {  # type: ignore[typeddict-unknown-key]
-        "trigger": ",".join(name for name, row in zip(names, rows, strict=True) if row or name.startswith(triggers.BEGIN_PREFIX))[
-            :200
-        ],
+        "trigger": ",".join(filter(None, names))[:200],
         "course_id": request.path_params.get("course_id"),
     }
+    key, body = keyed(request, body, principal)
     try:
-        version, key, problem = if_match(request), key_of(request, body, principal), None
+        version, problem = if_match(request), None
     except CommandMalformed as error:
-        version, key, problem = None, None, error
+        version, problem = None, error
     return Write(decode=body.commands, triggers=tuple(names), problem=problem, version=version, version_required=not free, key=key)
 
 
@@ -128,6 +160,14 @@ def if_match(request: ApiRequest) -> int | None:
     if match is None:
         raise CommandMalformed('If-Match must be one version as in ETag, such as "7".')
     return int(match[1])
+
+
+def keyed(request: ApiRequest, body: Body, principal: Principal) -> tuple[Key | None, Body]:
+    """The idempotency key and the body; of a key that cannot be read, the body will tell when it is decoded."""
+    try:
+        return key_of(request, body, principal), body
+    except CommandMalformed as error:
+        return None, Body(body.raw, error)
 
 
 def key_of(request: ApiRequest, body: Body, principal: Principal) -> Key | None:
@@ -146,9 +186,12 @@ def moment(name: str, told: str | None) -> dt.datetime | None:
     if told is None:
         return None
     try:
-        return msgspec.convert(told.replace(" ", "+"), Moment).astimezone(dt.UTC)
-    except (msgspec.ValidationError, OverflowError):
+        found = msgspec.convert(told.replace(" ", "+"), Moment)
+    except msgspec.ValidationError:
         raise CommandInvalid([Fault(name, "must be an RFC 3339 time with an offset, such as 2026-03-01T09:00:00Z")]) from None
+    if found.year not in YEARS:
+        raise CommandInvalid([Fault(name, IN_YEARS)])
+    return found.astimezone(dt.UTC)
 
 
 def limit_of(request: ApiRequest, told: int | None) -> int:
@@ -170,9 +213,12 @@ def cursor(told: str | None, struct: type[Shape], start: Shape) -> Shape:
     if told is None:
         return start
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(told.encode()), type=struct)
+        position = msgspec.json.decode(base64.urlsafe_b64decode(told.encode()), type=struct)
     except (msgspec.DecodeError, binascii.Error, ValueError):
-        raise CommandMalformed("The cursor is not one of this list. Start again without it.") from None
+        position = None
+    if position is None or cursor_text(position) != told:
+        raise CommandMalformed("The cursor is not one of this list. Start again without it.")
+    return position
 
 
 def cursor_text(position: msgspec.Struct) -> str:

@@ -1,22 +1,26 @@
 """Transitions: firing, previewing, and a course's history."""
 
-from typing import Any
+from typing import Annotated
 
 import msgspec
 from litestar import Response, get, post
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery
+from msgspec import Meta
 
 from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
-from ipt_workflow.api.courses import answer, listed
+from ipt_workflow.api.courses import Opened, OpenedTogether, answer, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, page, read_body, write_of
-from ipt_workflow.views import EntryView
+from ipt_workflow.views import EntryView, Preview
+
+PREVIEWED = ResponseSpec(Preview, generate_examples=False, description="What a dry run would come to")
 
 
 class AfterSeq(msgspec.Struct, frozen=True):
     """A cursor of a course's history."""
 
-    seq: int = 0
+    seq: Annotated[int, Meta(ge=1)] = 0
 
 
 class EntryList(msgspec.Struct, frozen=True):
@@ -24,8 +28,10 @@ class EntryList(msgspec.Struct, frozen=True):
     next: str | None
 
 
-@post("/v1/courses/{course_id:str}/transitions", summary="Fire a trigger", tags=["transitions"])
-async def fire(request: ApiRequest, course_id: FromPath[str], dry_run: FromQuery[bool] = False) -> Response[Any]:
+@post("/v1/courses/{course_id:str}/transitions", summary="Fire a trigger", tags=["transitions"], responses={200: PREVIEWED})
+async def fire(
+    request: ApiRequest, course_id: FromPath[str], dry_run: FromQuery[bool] = False
+) -> Response[Opened | OpenedTogether]:
     """One command, or several `together`. With `dry_run=true` the same checks, and no effect."""
     principal, body = principal_of(request), await read_body(request)
     write = write_of(request, body, principal)

@@ -23,14 +23,18 @@ def _auditor() -> Principal:
 
 
 @app.command()
-def verify(course: Annotated[str | None, typer.Option(help="One course; default: all.")] = None, as_json: AsJson = False) -> None:
+def verify(
+    course: Annotated[str | None, typer.Option(help="One course; default: all.")] = None,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Share the work among so many processes.")] = 1,
+    as_json: AsJson = False,
+) -> None:
     """Check every chain, column, sealed document and fold; exit 1 and name the first bad entry."""
 
     async def work(shell: Shell) -> Verification:
         reader = Reader(shell)
         with bar() as progress:
             task = progress.add_task("courses", total=1 if course else sum(count for *_, count in await reader.count_courses()))
-            return await reader.verify(_auditor(), course, lambda done: progress.advance(task, done))
+            return await reader.verify(_auditor(), course, lambda done: progress.advance(task, done), 1 if course else processes)
 
     found = run(work)
     if as_json:

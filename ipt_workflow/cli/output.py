@@ -41,7 +41,7 @@ def run(work: Callable[[Shell], Awaitable[Result]]) -> Result:
         try:
             return await work(shell)
         finally:
-            await shell.database.close()
+            await shell.close()
 
     try:
         return asyncio.run(opened())

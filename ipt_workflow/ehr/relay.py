@@ -9,7 +9,6 @@ import asyncio
 import datetime as dt
 import random
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -21,10 +20,11 @@ from ipt_workflow.ehr.safe import Safe
 from ipt_workflow.ehr.sending import Outcome, Sender
 from ipt_workflow.settings import Settings, listed
 from ipt_workflow.shell import Shell, new_id
-from ipt_workflow.store import audit, deliveries
+from ipt_workflow.store import batches, deliveries
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.deliveries import Claimed, Ended, StoredKey, StoredSubscription
 from ipt_workflow.store.events import Told
+from ipt_workflow.store.units import Event as AuditEvent
 
 GONE = 410
 THROTTLED = frozenset({429, 502, 504})
@@ -200,13 +200,14 @@ class Relay:
         def write(connection: sa.Connection) -> bool:
             organisation = self.shell.organisation
             final = ended.status != "waiting"
-            record = self._record(claimed, "delivery", f"{ended.status} {events.webhook_id(job.told.id)}") if final else None
-            if not deliveries.end(connection, organisation, claimed, ended, record):
+            told = (claimed.lane,) if claimed.lane else ()
+            record = self._record(claimed, "delivery", f"{ended.status} {events.webhook_id(job.told.id)}", told)
+            if not deliveries.end(connection, organisation, claimed, ended, [record] if final else []):
                 return False
             if reason and deliveries.disable(connection, organisation, claimed.subscription, reason):
                 row = {"id": new_id(), "kind": "disabled", "subscription_id": claimed.subscription, "detail": reason}
                 stored.put(connection, organisation, {**row, "created_at": ended.at})
-                audit.record(connection, organisation, self._record(claimed, "config", f"disabled: {reason}"), ())
+                batches.write(connection, [], [self._record(claimed, "config", f"disabled: {reason}")])
             return True
 
         if await self.shell.database.write(write):
@@ -220,9 +221,10 @@ class Relay:
         if reason:
             logs.logger().warning("subscription disabled", subscription=claimed.subscription, kind=reason)
 
-    def _record(self, claimed: Claimed, kind: str, action: str) -> dict[str, Any]:
+    def _record(self, claimed: Claimed, kind: str, action: str, courses: tuple[str, ...] = ()) -> AuditEvent:
         """An audit record whose actor is who is told: what is delivered is disclosed to them."""
-        return {
+        row = {
+            "organisation": self.shell.organisation,
             "id": new_id(),
             "kind": kind,
             "recorded_at": self.shell.clock.now(),
@@ -233,3 +235,4 @@ class Relay:
             "rules": None,
             "request_id": None,
         }
+        return AuditEvent(row=row, courses=courses)

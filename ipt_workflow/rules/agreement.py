@@ -161,6 +161,8 @@ def both_agree(case: Case) -> Refusal | None:
 @rule(source="seed S1; domain I7")
 def contract_in_range(case: Case) -> Refusal | None:
     """Weeks and sessions lie in the protocol's range; outside it a supervisor agrees."""
+    if _nothing_to_change(case):
+        return None
     terms, spec = case.data["terms"], case.protocol.contract
     outside = [name for name, bounds in (("sessions", spec.sessions), ("weeks", spec.weeks)) if terms[name] not in bounds]
     if not outside or supervisor_of(case.context):
@@ -176,6 +178,8 @@ def contract_in_range(case: Case) -> Refusal | None:
 @rule(source="seed S4; domain I8", structural=True)
 def contract_fits_phases(case: Case) -> Refusal | None:
     """The contract leaves room for the sessions already used and those that the phases to come must have."""
+    if _nothing_to_change(case):
+        return None
     protocol, course, sessions = case.protocol, case.course, case.data["terms"]["sessions"]
     last = protocol.last
     if course.phase == last.id:
@@ -189,3 +193,8 @@ def contract_fits_phases(case: Case) -> Refusal | None:
     if fits:
         return None
     return case.stands("The contract does not fit the phases.", current=sessions, required=required)
+
+
+def _nothing_to_change(case: Case) -> bool:
+    """A change of a contract that was never agreed has no whole terms to judge: `contract_agreed` stands against it."""
+    return case.trigger == "amend_contract" and case.course.contract is None

@@ -125,7 +125,6 @@ def session_signable(case: Case) -> Refusal | None:
         f"Entry {case.data['session']} is not a session that waits for a signature.",
         current=current,
         required=[each.seq for each in case.course.unsigned],
-        remedies=() if case.course.unsigned else ("record_session",),
     )
 
 

@@ -4,7 +4,7 @@ A log over all of them, with a position assigned after commit, comes later in a 
 """
 
 import datetime as dt
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import sqlalchemy as sa
@@ -24,25 +24,14 @@ class AuditFilters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where a reader of the audit log is: after this moment and id."""
+    """Where a reader of the audit log is: after this moment (in UTC) and id."""
 
-    at: dt.datetime = dt.datetime.min.replace(tzinfo=dt.UTC)
-    id: str = ""
+    at: Annotated[dt.datetime, msgspec.Meta(tz=True)] = dt.datetime.min.replace(tzinfo=dt.UTC)
+    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f-]{36}$")] = ""
 
-
-def record(
-    connection: sa.Connection, organisation: str, event_row: dict[str, Any], courses: tuple[str, ...], told: bool = False
-) -> None:
-    """Writes one event and every course it touched; where `told`, also that subscribers are to be told of it."""
-    connection.execute(sa.insert(event), {"organisation": organisation, **event_row})
-    if courses:
-        rows = [
-            {"organisation": organisation, "event_id": event_row["id"], "course_id": course} for course in dict.fromkeys(courses)
-        ]
-        connection.execute(sa.insert(subject), rows)
-    if told:
-        named = {"id": event_row["id"], "kind": event_row["kind"], "course_id": courses[0], "created_at": event_row["recorded_at"]}
-        connection.execute(sa.insert(tables.outbox), {"organisation": organisation, **named})
+    def __post_init__(self) -> None:
+        if self.at.utcoffset():
+            raise ValueError("at must be in UTC")
 
 
 def page(connection: sa.Connection, organisation: str, filters: AuditFilters, after: Position, limit: int) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Opening the database, and running functions on its connections.
 
 The rest of the store is plain functions of a connection. `read` and `write` run one of them in a transaction of its own: on SQLite
-in a thread (many readers, one writer), on PostgreSQL on an asyncpg connection.
+in a thread (many readers, one writer), on PostgreSQL on an asyncpg connection. `ask` and `tell` are for functions whose statements
+each stand alone: on PostgreSQL those need no transaction around them, which saves most of their round trips.
 
 SQLite: two engines. The writer begins IMMEDIATE, or two writers could read the same head and fork a chain; a reader that began so
 would block everybody, so readers are `query_only` and deferred.
@@ -15,14 +16,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from ipt_workflow.errors import Busy, DatabaseNotReady
+from ipt_workflow.errors import Busy, DatabaseNotReady, Unreachable
 
 Result = TypeVar("Result")
 READERS = 4
 BUSY_TIMEOUT_MS = 10_000
-NOT_LET_IN = frozenset({"3D000", "28000", "28P01"})  # PostgreSQL's codes: no such database, no such user, wrong password
+CONNECT_SECONDS = 5.0
+# PostgreSQL's codes
+NOT_LET_IN = frozenset({"3D000", "28000", "28P01"})  # no such database, no such user, wrong password
+GONE = frozenset({"57P01", "57P02", "57P03", "53300"})  # shut down, crashed, starting up, too many connections
+CONTENDED = frozenset(
+    {"40001", "40P01", "55P03", "57014"}
+)  # serialization failure, deadlock, lock not had, statement took too long
 
 
 class Database:
@@ -31,23 +38,31 @@ class Database:
     dialect: str
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Runs `function(connection, *args)` and rolls back."""
+        """Runs `function(connection, *args)` on one snapshot of the database."""
         raise NotImplementedError
 
     async def write(self, function: Callable[..., Result], *args: Any) -> Result:
         """Runs `function(connection, *args)` and commits, or rolls back and raises what it raised."""
         raise NotImplementedError
 
+    async def ask(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Runs `function(connection, *args)`, which reads by statements that stand alone."""
+        raise NotImplementedError
+
+    async def tell(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Runs `function(connection, *args)`, which writes by statements that stand alone."""
+        raise NotImplementedError
+
     async def close(self) -> None:
         raise NotImplementedError
 
 
-def open_database(url: str) -> Database:
-    """A database by its URL: `sqlite:///path` or `postgresql://…`."""
+def open_database(url: str, *, statement_seconds: float | None = None, connections: int = 4) -> Database:
+    """A database by its URL: `sqlite:///path` or `postgresql://…`. A statement on PostgreSQL may take so many seconds."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return SqliteDatabase(parsed)
-    return PostgresDatabase(parsed)
+    return PostgresDatabase(parsed, statement_seconds, connections)
 
 
 class SqliteDatabase(Database):
@@ -70,6 +85,12 @@ class SqliteDatabase(Database):
     async def write(self, function: Callable[..., Result], *args: Any) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._write_lane, _run, self._writer, function, args)
 
+    async def ask(self, function: Callable[..., Result], *args: Any) -> Result:
+        return await self.read(function, *args)
+
+    async def tell(self, function: Callable[..., Result], *args: Any) -> Result:
+        return await self.write(function, *args)
+
     async def close(self) -> None:
         self._write_lane.shutdown()
         self._read_lanes.shutdown()
@@ -86,6 +107,8 @@ def _run(engine: sa.Engine, function: Callable[..., Result], args: tuple[Any, ..
             raise Busy("Another process is writing to the database. Try again.") from error
         if "unable to open" in str(error.orig):
             raise DatabaseNotReady("The database cannot be opened: its folder or file may not be read and written.") from error
+        if "disk is full" in str(error.orig) or "disk I/O error" in str(error.orig):
+            raise DatabaseNotReady("The database cannot be written: the disk is full or failing.") from error
         raise
     except sa.exc.DatabaseError as error:
         if "not a database" in str(error.orig):
@@ -124,29 +147,69 @@ def _text(stored: bytes) -> str:
 class PostgresDatabase(Database):
     dialect = "postgresql"
 
-    def __init__(self, url: sa.URL) -> None:
-        self._engine = create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
+    def __init__(self, url: sa.URL, statement_seconds: float | None, connections: int) -> None:
+        told = {"application_name": "ipt_workflow"}
+        if statement_seconds:
+            told["statement_timeout"] = str(int(statement_seconds * 1000))
+        options = {
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": statement_seconds and 2 * statement_seconds,
+            "server_settings": told,
+        }
+        common = {"pool_size": connections, "max_overflow": 0, "connect_args": options}
+        asyncpg = url.set(drivername="postgresql+asyncpg")
+        self._single = create_async_engine(asyncpg, isolation_level="AUTOCOMMIT", **common)
+        self._whole = create_async_engine(asyncpg, pool_pre_ping=True, **common)
+        self._snapshot = self._whole.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
-        async with _reached(), self._engine.connect() as connection:
+        async with _reached(), self._snapshot.connect() as connection, _kept(connection):
             return await connection.run_sync(function, *args)
 
     async def write(self, function: Callable[..., Result], *args: Any) -> Result:
-        async with _reached(), self._engine.begin() as connection:
+        async with _reached(), self._whole.begin() as connection, _kept(connection):
+            return await connection.run_sync(function, *args)
+
+    async def ask(self, function: Callable[..., Result], *args: Any) -> Result:
+        try:
+            return await self.tell(function, *args)
+        except Unreachable:  # the pool may have held connections to a server that was restarted since
+            return await self.tell(function, *args)
+
+    async def tell(self, function: Callable[..., Result], *args: Any) -> Result:
+        async with _reached(), self._single.connect() as connection, _kept(connection):
             return await connection.run_sync(function, *args)
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        await self._single.dispose()
+        await self._whole.dispose()
+
+
+@asynccontextmanager
+async def _kept(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Throws the connection away where an answer did not come in time: nobody knows what it will say next."""
+    try:
+        yield
+    except TimeoutError:
+        await connection.invalidate()
+        raise
 
 
 @asynccontextmanager
 async def _reached() -> AsyncIterator[None]:
-    """Raises DatabaseNotReady where the server does not answer, or does not let us in."""
+    """Raises Unreachable where the server does not answer, DatabaseNotReady where it does not let us in, Busy where it gave up."""
     try:
         yield
-    except OSError as error:
-        raise DatabaseNotReady("The database server cannot be reached.") from error
+    except (OSError, TimeoutError) as error:
+        raise Unreachable("The database server cannot be reached.") from error
+    except sa.exc.TimeoutError as error:
+        raise Busy("Every connection to the database is taken. Try again.") from error
     except sa.exc.DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) in NOT_LET_IN:
+        code = getattr(error.orig, "sqlstate", None)
+        if code in NOT_LET_IN:
             raise DatabaseNotReady("The database server has no such database or user, or another password.") from error
+        if error.connection_invalidated or code in GONE:
+            raise Unreachable("The database server has gone away.") from error
+        if code in CONTENDED:
+            raise Busy("The database is contended. Try again.") from error
         raise

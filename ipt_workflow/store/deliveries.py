@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store import audit, tables
+from ipt_workflow.store import batches, tables
+from ipt_workflow.store.units import Event
 
 delivery, subscription, key, event = tables.delivery, tables.subscription, tables.subscription_key, tables.event
 
@@ -256,8 +257,8 @@ def _busy(connection: sa.Connection, organisation: str, now: dt.datetime) -> Cou
     return Counter({row.subscription_id: row.count for row in connection.execute(statement)})
 
 
-def end(connection: sa.Connection, organisation: str, claimed: Claimed, ended: Ended, record: dict[str, Any] | None) -> bool:
-    """Writes what became of an attempt, with its audit record. False where the lease was lost meanwhile: then nothing is written."""
+def end(connection: sa.Connection, organisation: str, claimed: Claimed, ended: Ended, records: Sequence[Event]) -> bool:
+    """Writes what became of an attempt, with its records for the audit log. False where the lease was lost meanwhile: then nothing is written."""
     values: dict[str, Any] = {"status": ended.status, "lease": None, "leased_until": None}
     if ended.attempted:
         values |= {
@@ -276,8 +277,7 @@ def end(connection: sa.Connection, organisation: str, claimed: Claimed, ended: E
         return False
     if ended.attempted:
         _note_health(connection, organisation, claimed.subscription, ended)
-    if record:
-        audit.record(connection, organisation, record, (claimed.lane,) if claimed.lane else ())
+    batches.write(connection, [], records)
     return True
 
 

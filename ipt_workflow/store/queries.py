@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
@@ -25,11 +26,30 @@ class StoredCourse(msgspec.Struct, frozen=True):
     attention: tuple[str, ...] = ()
 
 
+def _by_ids(select: sa.Select[Any], organisation: sa.Column[Any], its_id: sa.Column[Any]) -> dict[str, sa.Select[Any]]:
+    """A statement for each database that finds any number of ids and has the same text for every number."""
+    ours = select.where(organisation == sa.bindparam("organisation"))
+    listed = sa.func.json_each(sa.bindparam("ids", type_=sa.JSON)).table_valued("value")
+    given = sa.bindparam("ids", type_=postgresql.ARRAY(sa.String))
+    return {
+        "sqlite": ours.where(its_id.in_(sa.select(listed.c.value))),
+        "postgresql": ours.where(its_id == sa.any_(given)),
+    }
+
+
+def _found(
+    connection: sa.Connection, statements: dict[str, sa.Select[Any]], organisation: str, ids: Sequence[str]
+) -> sa.CursorResult[Any]:
+    return connection.execute(statements[connection.dialect.name], {"organisation": organisation, "ids": list(ids)})
+
+
 class KeptAnswer(msgspec.Struct, frozen=True):
+    scope: str
     body: str
     course_id: str
     first_seq: int
     last_seq: int
+    expires_at: dt.datetime
 
 
 _ATTENTION = [column for column in course.c if column.name.endswith("_from")]
@@ -48,9 +68,13 @@ def _stored(row: Any, now: dt.datetime | None = None) -> StoredCourse:
     return StoredCourse(_course_decoder.decode(row.snapshot), row.head, row.ref, attention)
 
 
-def load_course(connection: sa.Connection, organisation: str, course_id: str) -> StoredCourse | None:
-    row = connection.execute(_select_course.where(course.c.organisation == organisation, course.c.id == course_id)).first()
-    return _stored(row) if row else None
+_courses_by_id = _by_ids(_select_course, course.c.organisation, course.c.id)
+
+
+def courses(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, StoredCourse]:
+    """Courses by their ids."""
+    found = _found(connection, _courses_by_id, organisation, ids)
+    return {stored.course.id: stored for stored in map(_stored, found)}
 
 
 _with_data = entry.outerjoin(
@@ -88,16 +112,21 @@ def load_entries(
     return [read(row.canonical, salt=row.salt, sealed=row.sealed) for row in connection.execute(statement)]
 
 
-def raw_entries(connection: sa.Connection, organisation: str, course_id: str) -> list[Any]:
-    """A course's entries with every column as the driver gives it, converted and judged by nothing: for checking."""
-    statement = _raw_entries.where(entry.c.organisation == organisation, entry.c.course_id == course_id).order_by(entry.c.seq)
-    return list(connection.execute(statement))
+_raw_entries_of = _by_ids(_raw_entries.order_by(entry.c.course_id, entry.c.seq), entry.c.organisation, entry.c.course_id)
+_raw_courses = _by_ids(sa.select(*(_raw(column) for column in course.c)), course.c.organisation, course.c.id)
 
 
-def raw_course(connection: sa.Connection, organisation: str, course_id: str) -> Any | None:
-    """A course's row in the same way."""
-    statement = sa.select(*(_raw(column) for column in course.c))
-    return connection.execute(statement.where(course.c.organisation == organisation, course.c.id == course_id)).first()
+def raw_entries(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, list[Any]]:
+    """Courses' entries with every column as the driver gives it, converted and judged by nothing: for checking."""
+    found: dict[str, list[Any]] = {its_id: [] for its_id in ids}
+    for row in _found(connection, _raw_entries_of, organisation, ids):
+        found[row.course_id].append(row)
+    return found
+
+
+def raw_courses(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, Any]:
+    """Courses' rows in the same way."""
+    return {row.id: row for row in _found(connection, _raw_courses, organisation, ids)}
 
 
 def raw_form(connection: sa.Connection, column: sa.Column[Any], value: object) -> object:
@@ -123,15 +152,17 @@ def client_id(connection: sa.Connection, organisation: str, ref: str) -> str | N
     return found
 
 
-def answer(connection: sa.Connection, organisation: str, scope: str, now: dt.datetime) -> KeptAnswer | None:
-    """What an idempotency key was answered with, unless that has expired."""
-    table = tables.idempotency
-    row = connection.execute(
-        sa.select(table.c.body, table.c.course_id, table.c.first_seq, table.c.last_seq).where(
-            table.c.organisation == organisation, table.c.scope == scope, table.c.expires_at > now
-        )
-    ).first()
-    return KeptAnswer(*row) if row else None
+_answers_by_scope = _by_ids(
+    sa.select(*(tables.idempotency.c[name] for name in KeptAnswer.__struct_fields__)),
+    tables.idempotency.c.organisation,
+    tables.idempotency.c.scope,
+)
+
+
+def answers(connection: sa.Connection, organisation: str, scopes: Sequence[str]) -> dict[str, KeptAnswer]:
+    """What idempotency keys were answered with, by their scopes; some may have expired."""
+    found = _found(connection, _answers_by_scope, organisation, scopes)
+    return {row.scope: KeptAnswer(**row._mapping) for row in found}  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,10 +238,11 @@ def stored_protocols(connection: sa.Connection, organisation: str) -> list[Proto
     return [ProtocolRow(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
 
 
-def token(connection: sa.Connection, organisation: str, token_id: str) -> TokenRow | None:
-    table = tables.token
-    row = connection.execute(sa.select(table).where(table.c.organisation == organisation, table.c.id == token_id)).first()
-    return TokenRow(**row._mapping) if row else None  # noqa: SLF001
+_tokens_by_id = _by_ids(sa.select(tables.token), tables.token.c.organisation, tables.token.c.id)
+
+
+def tokens_by_id(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, Any]:
+    return {row.id: row for row in _found(connection, _tokens_by_id, organisation, ids)}
 
 
 def tokens(connection: sa.Connection, organisation: str) -> list[TokenRow]:

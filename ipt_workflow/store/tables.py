@@ -21,6 +21,7 @@ METADATA = SQLModel.metadata
 METADATA.naming_convention = NAMING
 
 ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
+ATTENTION = ("overdue", "blocked", "ending", "risk", "unsigned", "deviation", "notices", "unassigned", "contradicted")
 AUDIT_KINDS = ("refusal", "read", "export", "sign_in", "config", "proposal", "delivery", "notice")
 EVENT_KINDS = ("entry", "refusal", "attention", "disabled", "ping")
 SCOPES = ("thin", "clinical")
@@ -31,6 +32,12 @@ DELIVERY_STATUSES = ("waiting", "delivered", "dead", "withheld", "cancelled")
 def one_of(name: str, values: tuple[str, ...]) -> Any:
     """An enum column that holds readable values and is checked by the database."""
     return sa.Enum(*values, name=name, native_enum=False, create_constraint=True, length=24)
+
+
+def _attention_index(kind: str) -> sa.Index:
+    """An index of those courses alone that need attention of this kind, or will."""
+    some = sa.text(f"{kind}_from IS NOT NULL")
+    return sa.Index(f"ix_course_{kind}", "organisation", f"{kind}_from", "id", sqlite_where=some, postgresql_where=some)
 
 
 class ProtocolRow(SQLModel, table=True):
@@ -77,6 +84,7 @@ class CourseRow(SQLModel, table=True):
         sa.Index("ix_course_therapist", "organisation", "therapist", "id"),
         sa.Index("ix_course_state", "organisation", "state", "id"),
         sa.Index("ix_course_client", "organisation", "client_id"),
+        *(_attention_index(kind) for kind in ATTENTION),
     )
 
     organisation: str = Field(primary_key=True, max_length=64)
@@ -173,7 +181,7 @@ class OutboxRow(SQLModel, table=True):
 
     organisation: str = Field(primary_key=True, max_length=64)
     id: str = Field(primary_key=True, max_length=36)
-    kind: str = Field(default="entry", sa_type=one_of("outbox_kind", EVENT_KINDS), sa_column_kwargs={"server_default": "entry"})
+    kind: str = Field(sa_type=one_of("outbox_kind", EVENT_KINDS), sa_column_kwargs={"server_default": "entry"})
     course_id: str | None = Field(default=None, max_length=36)
     seq: int | None = None
     detail: str | None = Field(default=None, max_length=64)

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 
+import databases
 import pytest
 import sqlalchemy as sa
 import walked
@@ -95,7 +96,7 @@ class Import:
 
 @pytest.fixture
 def imported(empty, tmp_path, monkeypatch):
-    settings = walked.copy(empty, tmp_path)
+    settings = databases.copy(empty, tmp_path)
     for name in [name for name in os.environ if name.startswith("IPT_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("IPT_DATABASE_URL", settings.database_url)

@@ -7,14 +7,20 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from ipt_workflow.store import audit, migrate, tables
+from ipt_workflow.store import batches, migrate, tables
 from ipt_workflow.store.database import open_database
+from ipt_workflow.store.units import Event
 
 AT = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
-RECORD = {"id": "1", "kind": "read", "recorded_at": AT, "person": "p", "role": "auditor", "via": "api", "action": "audit"}
+RECORD = {"organisation": "default", "id": "1", "kind": "read", "recorded_at": AT, "person": "p", "role": "auditor", "via": "api",
+          "action": "audit", "rules": None, "request_id": None}  # fmt: skip
 OUTBOX = (
     "INSERT INTO outbox (organisation, id, course_id, seq, created_at) VALUES ('default', 'e1', 'c1', 1, '2026-01-05 09:00:00')"
 )
+
+
+def record(connection, **more):
+    batches.write(connection, [], [Event(row={**RECORD, **more}, courses=("c1",))])
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -26,8 +32,8 @@ def upgraded(request, tmp_path):
         async def inside():
             database = open_database(url)
             try:
-                await database.write(lambda c: command.upgrade(migrate._config(c), "0001"))
-                await database.write(audit.record, "default", RECORD, ("c1",))
+                await database.write(lambda c: command.upgrade(migrate._config(c), "0002"))
+                await database.write(lambda c: c.execute(sa.insert(tables.audit_event), RECORD) and None)
                 await database.write(lambda c: c.exec_driver_sql(OUTBOX))
                 await database.write(migrate.upgrade)
                 return [await database.write(function) for function in functions]
@@ -61,7 +67,7 @@ def test_records_are_still_guarded(upgraded, statement):
 
 @pytest.mark.parametrize("kind", ("delivery", "notice", "read"))
 def test_the_new_kinds_are_taken(upgraded, kind):
-    upgraded(lambda c: audit.record(c, "default", {**RECORD, "id": "2", "kind": kind}, ()))
+    upgraded(lambda c: record(c, id="2", kind=kind))
 
 
 def test_a_kind_that_is_none_is_still_refused(upgraded):

@@ -10,11 +10,15 @@ from ipt_workflow import settings as configuration
 from ipt_workflow.clock import VirtualClock
 from ipt_workflow.ehr import placing
 from ipt_workflow.ehr.feed import Feed
-from ipt_workflow.store import audit, events, migrate
+from ipt_workflow.store import events, migrate
 from ipt_workflow.store.database import open_database
+from ipt_workflow.store.units import Event
 from ipt_workflow.triggers import Command
 
 NOTE = Command("note", {"text": "She called."})
+
+
+REFUSAL = "0197c8f3-2244-7d10-a0b1-6c2e8f9d0e77"
 
 
 def scene(url: str, test):
@@ -41,7 +45,7 @@ def test_what_began_earlier_and_commits_later_comes_after_what_was_read_meanwhil
         await database.close()
 
     async def test(shell):
-        async with shell.database._engine.connect() as slow:
+        async with shell.database._whole.connect() as slow:
             begun = await slow.begin()
             await slow.run_sync(events.put, "default", row("slow", minutes=0))
             await shell.database.write(events.put, "default", row("quick", minutes=1))
@@ -83,9 +87,9 @@ def test_entries_of_a_course_keep_the_order_of_its_journal_though_they_are_of_on
 def test_a_refusal_is_an_event_and_what_a_role_may_not_is_none(database_url):
     async def test(shell):
         course = await walked.open_course(shell)
-        refusal = {"id": "r1", "kind": "refusal", "recorded_at": walked.START, "person": "p", "role": "therapist", "via": "api"}
+        refusal = {"id": REFUSAL, "kind": "refusal", "recorded_at": walked.START, "person": "p", "role": "therapist", "via": "api"}
         named = {**refusal, "action": "begin_middle", "rules": "state_allows,consent_given", "request_id": None}
-        await shell.database.write(audit.record, "default", named, (course,), True)
+        await shell.committer.commit(Event(row={"organisation": "default", **named}, courses=(course,), told=True))
         await shell.record(walked.THERAPIST, "refusal", "decide proposals", [course], ["role"])
         await placing.place_all(shell)
         found = await shell.database.read(events.after, "default", 0, 100)

@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 from zoneinfo import ZoneInfo
 
+import databases
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -12,8 +13,8 @@ import walked
 from ipt_workflow import attention, journal
 from ipt_workflow.errors import StaleVersion
 from ipt_workflow.machine import machine_for
-from ipt_workflow.store import commit, queries, tables
-from ipt_workflow.store.commit import (
+from ipt_workflow.store import commit, queries, rows, tables
+from ipt_workflow.store.units import (
     ActiveCourseExists,
     ClientTaken,
     CourseChange,
@@ -30,17 +31,17 @@ REFERRAL = Command("refer", {"source": "General practitioner", "indication": "de
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory):
+def empty(tmp_path_factory, server):
     async def nothing(shell):
         pass
 
-    return walked.database(tmp_path_factory.mktemp("commit"), nothing)
+    return walked.database(tmp_path_factory.mktemp("commit"), nothing, server)
 
 
 @pytest.fixture
 def store(empty, tmp_path):
     """Runs an async test with an open shell on an empty database."""
-    settings = walked.copy(empty, tmp_path)
+    settings = databases.copy(empty, tmp_path)
     return lambda test: walked.with_shell(settings, test)
 
 
@@ -94,7 +95,7 @@ def answer(shell, scope="key", course="course-1", hours=24) -> KeptAnswer:
     )
 
 
-async def rows(shell) -> dict[str, list[tuple]]:
+async def contents(shell) -> dict[str, list[tuple]]:
     def everything(connection):
         return {
             name: sorted(map(tuple, connection.execute(sa.select(table))), key=repr)
@@ -106,10 +107,10 @@ async def rows(shell) -> dict[str, list[tuple]]:
 
 async def loses(shell, wrong: Unit, error: type[Exception]) -> Exception:
     """The unit raises, and leaves every table as it was."""
-    before = await rows(shell)
+    before = await contents(shell)
     with pytest.raises(error) as raised:
         await shell.database.write(commit.commit, wrong)
-    assert await rows(shell) == before
+    assert await contents(shell) == before
     return raised.value
 
 
@@ -117,7 +118,7 @@ def test_a_unit_writes_course_client_entry_sealed_document_outbox_and_answer_tog
     async def test(shell):
         made = change(shell)
         await shell.database.write(commit.commit, unit(made, client=NewClient("client-1", "EHR-1"), answer=answer(shell)))
-        found = await rows(shell)
+        found = await contents(shell)
         assert {name: len(found[name]) for name in ("course", "client", "entry", "entry_data", "outbox", "idempotency")} == {
             "course": 1,
             "client": 1,
@@ -126,7 +127,7 @@ def test_a_unit_writes_course_client_entry_sealed_document_outbox_and_answer_tog
             "outbox": 1,
             "idempotency": 1,
         }
-        stored = await shell.database.read(queries.load_course, ORGANISATION, "course-1")
+        stored = await shell.courses.get("course-1")
         assert stored.course == made.course
         assert stored.client_ref == "EHR-1"
         assert stored.head == made.entries[-1].hash
@@ -139,9 +140,15 @@ def test_a_unit_writes_course_client_entry_sealed_document_outbox_and_answer_tog
 def test_a_part_that_fails_takes_everything_else_with_it(store, table):
     async def test(shell):
         def sabotage(connection):
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql(
+                    f"CREATE TRIGGER sabotage BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'out of order'); END"
+                )
+                return
             connection.exec_driver_sql(
-                f"CREATE TRIGGER sabotage BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'out of order'); END"
+                "CREATE FUNCTION sabotage() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'out of order'; END$$"
             )
+            connection.exec_driver_sql(f"CREATE TRIGGER sabotage BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION sabotage()")
 
         await shell.database.write(sabotage)
         whole = unit(change(shell), client=NewClient("client-1", "EHR-1"), answer=answer(shell))
@@ -232,7 +239,7 @@ def test_a_key_is_free_again_when_its_answer_has_expired(store):
         await shell.database.write(
             commit.commit, unit(change(shell, "course-2", "client-2"), answer=answer(shell, course="course-2"))
         )
-        kept = await shell.database.read(queries.answer, ORGANISATION, "key", shell.clock.now())
+        kept = await shell.kept_answer("key")
         assert kept.course_id == "course-2"
 
     store(test)
@@ -277,30 +284,43 @@ def enums() -> list[sa.Column]:
     return [column for table in tables.METADATA.tables.values() for column in table.columns if isinstance(column.type, sa.Enum)]
 
 
-def test_every_role_kind_and_status_is_checked_by_the_database(empty):
+def test_every_role_kind_and_status_is_checked_by_the_database(store):
     """The CHECK lists exactly the values that the column may hold, and the database holds to it."""
     assert {column.name for column in enums()} >= {"role", "kind", "status", "proposed_role"}
-    engine = sa.create_engine(empty.database_url)
-    for column in enums():
-        values = {
-            other.name: other.type.enums[0] if isinstance(other.type, sa.Enum) else _some(other) for other in column.table.columns
-        }
-        for value in (*column.type.enums, "impostor", "", column.type.enums[0].upper()):
-            statement = f"INSERT INTO {column.table.name} ({', '.join(values)}) VALUES ({', '.join(':' + name for name in values)})"
-            with engine.connect() as connection:
-                if value in column.type.enums:
-                    connection.execute(sa.text(statement), {**values, column.name: value})
-                else:
-                    with pytest.raises(sa.exc.IntegrityError, match="CHECK"):
-                        connection.execute(sa.text(statement), {**values, column.name: value})
-                connection.rollback()
-    engine.dispose()
+
+    async def test(shell):
+        for column in enums():
+            for value in (*column.type.enums, "impostor", "", column.type.enums[0].upper()):
+                assert await shell.database.write(_takes, column, value) == (value in column.type.enums), (column, value)
+
+    store(test)
+
+
+def _takes(connection, column, value) -> bool:
+    """Whether the database takes a row with this value. The row is not kept."""
+    unchecked = sa.table(
+        column.table.name,
+        *(sa.column(other.name, sa.String if isinstance(other.type, sa.Enum) else other.type) for other in column.table.columns),
+    )
+    row = {other.name: other.type.enums[0] if isinstance(other.type, sa.Enum) else _some(other) for other in column.table.columns}
+    attempt = connection.begin_nested()
+    try:
+        connection.execute(sa.insert(unchecked), {**row, column.name: value})
+    except sa.exc.IntegrityError:
+        return False
+    else:
+        return True
+    finally:
+        attempt.rollback()
 
 
 def _some(column: sa.Column) -> object:
-    if isinstance(column.type, sa.Integer):
-        return 1
-    return b"x" if isinstance(column.type, sa.LargeBinary) else "2026-01-05 09:00:00.000000"
+    for kind, value in ((sa.Boolean, True), (sa.Integer, 1), (sa.LargeBinary, b"x"), (sa.DateTime, walked.START)):
+        if isinstance(column.type.dialect_impl(sa.dialects.sqlite.dialect()), kind) or isinstance(
+            getattr(column.type, "impl", None), kind
+        ):
+            return value
+    return "x"
 
 
 def test_every_table_is_keyed_by_organisation_first():
@@ -321,7 +341,7 @@ def test_one_entry_a_seq_is_kept_by_the_key_even_without_the_service(store):
 
         def write_without_the_course(connection):
             connection.execute(
-                sa.insert(tables.entry), [{**commit.entry_columns(e), "canonical": e.canonical} for e in second.entries]
+                sa.insert(tables.entry), [{**rows.entry_columns(e), "canonical": e.canonical} for e in second.entries]
             )
 
         await shell.database.write(write_without_the_course)

@@ -1,4 +1,4 @@
-"""Many writers at once on one SQLite file, in one process and in several: one wins, the others are told, nothing is lost or doubled."""
+"""Many writers at once on one database, in one process and in several: one wins, the others are told, nothing is lost or doubled."""
 
 import asyncio
 import collections
@@ -8,9 +8,10 @@ import sys
 import textwrap
 import threading
 
+import databases
 import pytest
-import sqlalchemy as sa
 import walked
+from databases import select
 
 from ipt_workflow import verifying
 from ipt_workflow.errors import KeyInFlight, StaleVersion, TransitionRefused
@@ -22,8 +23,8 @@ NOTE = Command("note", {"text": "She called."})
 PROCESSES = 4
 WORKER = textwrap.dedent(
     """
-    import asyncio, json, pathlib, sys, time
-    import walked
+    import asyncio, json, sys
+    import databases, walked
     from ipt_workflow.errors import IptError, StaleVersion
     from ipt_workflow.service import Key, Service, Write
     from ipt_workflow.clock import SystemClock
@@ -55,8 +56,8 @@ WORKER = textwrap.dedent(
         done = await Service(shell).fire(walked.THERAPIST, course, write)
         return {"seq": done.entries[-1].seq, "replayed": done.replayed}
 
-    async def main(path, go, work, *args):
-        async with walked.opened(walked.at(pathlib.Path(path)), SystemClock()) as shell:
+    async def main(url, go, work, *args):
+        async with walked.opened(databases.settings_of(url), SystemClock()) as shell:
             print("ready", flush=True)
             sys.stdin.readline()
             print(json.dumps(await {"notes": notes, "opening": opening, "once": once}[work](shell, *json.loads(go))))
@@ -67,16 +68,16 @@ WORKER = textwrap.dedent(
 
 
 @pytest.fixture(scope="module")
-def walked_course(tmp_path_factory):
+def walked_course(tmp_path_factory, server):
     async def fill(shell):
         await walked.open_course(shell)
 
-    return walked.database(tmp_path_factory.mktemp("concurrency"), fill)
+    return walked.database(tmp_path_factory.mktemp("concurrency"), fill, server)
 
 
 @pytest.fixture
 def settings(walked_course, tmp_path):
-    return walked.copy(walked_course, tmp_path)
+    return databases.copy(walked_course, tmp_path)
 
 
 def course_of(settings) -> str:
@@ -85,7 +86,7 @@ def course_of(settings) -> str:
 
 def in_processes(settings, work, *args, processes=PROCESSES) -> list[dict]:
     """What a function of the worker answers in several processes, all started at one signal."""
-    command = [sys.executable, "-c", WORKER, walked.path_of(settings), json.dumps(args), work]
+    command = [sys.executable, "-c", WORKER, settings.database_url, json.dumps(args), work]
     started = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=str(_tests()))
         for _ in range(processes)
@@ -108,14 +109,6 @@ def _tests():
 
 def seqs(settings) -> list[int]:
     return [row[0] for row in select(settings, "SELECT seq FROM entry ORDER BY seq")]
-
-
-def select(settings, statement) -> list[tuple]:
-    engine = sa.create_engine(settings.database_url)
-    with engine.connect() as connection:
-        found = [tuple(row) for row in connection.exec_driver_sql(statement)]
-    engine.dispose()
-    return found
 
 
 def assert_whole(settings) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from contextlib import closing
 
+import databases
 import pytest
 import sqlalchemy as sa
 import walked
@@ -32,13 +33,13 @@ def filled(tmp_path_factory):
 @pytest.fixture
 def kept(filled, tmp_path):
     """A copy of it, opened by the bare driver."""
-    with closing(sqlite3.connect(walked.path_of(walked.copy(filled, tmp_path)), isolation_level=None)) as connection:
+    with closing(sqlite3.connect(databases.path_of(databases.copy(filled, tmp_path)), isolation_level=None)) as connection:
         yield connection
 
 
 @pytest.fixture
 def engine(filled, tmp_path):
-    made = sa.create_engine(walked.copy(filled, tmp_path).database_url)
+    made = sa.create_engine(databases.copy(filled, tmp_path).database_url)
     yield made
     made.dispose()
 

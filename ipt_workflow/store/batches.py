@@ -1,0 +1,184 @@
+"""Writing many units at once: each wins or loses alone and whole, but they share one transaction.
+
+A batch holds plain units only, of different courses (`Unit.plain`). The winners are those whose course was still at the version they
+were decided on. SQLite takes them row by row under its one write lock. PostgreSQL takes them in one statement: it updates the
+courses by compare-and-swap, and inserts everything else for those that were updated.
+
+Statements are made once, from the tables. A violated constraint fails the whole batch; the committer then tries its units one by one.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ipt_workflow.store import rows, tables
+from ipt_workflow.store.rows import Row
+from ipt_workflow.store.units import Event, Unit
+
+POSTGRES = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
+SQLITE = sqlite.dialect()
+JOURNAL = (tables.entry, tables.entry_data, tables.outbox)
+
+
+class Columns:
+    """A table's columns, and how a row becomes a tuple that the database's driver takes."""
+
+    def __init__(self, table: sa.Table, dialect: sa.Dialect) -> None:
+        self.names = tuple(dialect.identifier_preparer.quote(column.name) for column in table.c)
+        self.types = tuple(column.type.dialect_impl(dialect).compile(dialect).partition("(")[0] for column in table.c)
+        bound = ((column.name, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in table.c)
+        self._bind: tuple[tuple[str, Callable[[Any], Any] | None], ...] = tuple(bound)
+
+    def values(self, row: Row) -> tuple[Any, ...]:
+        return tuple(process(row[name]) if process else row[name] for name, process in self._bind)
+
+
+@cache
+def columns(table: sa.Table, dialect_name: str) -> Columns:
+    return Columns(table, POSTGRES if dialect_name == "postgresql" else SQLITE)
+
+
+def write(connection: sa.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+    """Writes units and events; which of the units won. Raises `sqlalchemy.exc.IntegrityError` where one violates a constraint."""
+    if connection.dialect.name == "postgresql":
+        return _write_postgres(connection, units, events)
+    return _write_sqlite(connection, units, events)
+
+
+def _journal_rows(table: sa.Table, unit: Unit) -> Iterable[Row]:
+    make = {tables.entry: rows.entry, tables.entry_data: rows.entry_data, tables.outbox: rows.outbox}[table]
+    return (make(entry) for entry in unit.changes[0].entries)
+
+
+def _event_rows(events: Sequence[Event]) -> dict[sa.Table, list[Row]]:
+    return {
+        tables.audit_event: [dict(event.row) for event in events],
+        tables.audit_subject: [row for event in events for row in rows.subjects(event.row["organisation"], event)],
+        tables.outbox: [row for event in events for row in rows.outbox_of_event(event)],
+    }
+
+
+# SQLite
+
+
+def _write_sqlite(connection: sa.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+    won = [_swap_sqlite(connection, unit) for unit in units]
+    winners = [unit for unit, has_won in zip(units, won, strict=True) if has_won]
+    kept = [rows.kept_answer(unit.organisation, unit.answer) for unit in winners if unit.answer]
+    _insert_sqlite(connection, tables.idempotency, kept)
+    for table in JOURNAL:
+        _insert_sqlite(connection, table, [row for unit in winners for row in _journal_rows(table, unit)])
+    for table, told in _event_rows(events).items():
+        _insert_sqlite(connection, table, told)
+    return won
+
+
+def _swap_sqlite(connection: sa.Connection, unit: Unit) -> bool:
+    change = unit.changes[0]
+    values = columns(tables.course, "sqlite").values(rows.course_columns(unit.organisation, change))
+    key = (unit.organisation, change.course.id, change.expected)
+    return connection.exec_driver_sql(_swap_sql(), (*values, *key)).rowcount == 1
+
+
+@cache
+def _swap_sql() -> str:
+    names = columns(tables.course, "sqlite").names
+    return f"UPDATE course SET {', '.join(f'{name} = ?' for name in names)} WHERE organisation = ? AND id = ? AND version = ?"
+
+
+def _insert_sqlite(connection: sa.Connection, table: sa.Table, told: Sequence[Row]) -> None:
+    if told:
+        known = columns(table, "sqlite")
+        connection.exec_driver_sql(_insert_sql(table), [known.values(row) for row in told])
+
+
+@cache
+def _insert_sql(table: sa.Table) -> str:
+    names = columns(table, "sqlite").names
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+
+
+# PostgreSQL
+
+
+def _write_postgres(connection: sa.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+    won: set[int] = set()
+    if units:
+        numbered = sorted(enumerate(units), key=lambda each: each[1].courses)  # in one order, or two processes lock crosswise
+        won = {row[0] for row in connection.exec_driver_sql(_commit_sql(), _commit_arrays(numbered))}
+    if events:
+        arrays = [array for table, told in _event_rows(events).items() for array in _arrays(table, told)]
+        connection.exec_driver_sql(_events_sql(), tuple(arrays))
+    return [number in won for number in range(len(units))]
+
+
+def _commit_arrays(numbered: Sequence[tuple[int, Unit]]) -> tuple[list[Any], ...]:
+    courses = [rows.course_columns(unit.organisation, unit.changes[0]) for _, unit in numbered]
+    arrays = [
+        [number for number, _ in numbered],
+        [unit.changes[0].expected for _, unit in numbered],
+        *_arrays(tables.course, courses),
+    ]
+    keyed = [(number, unit.organisation, unit.answer) for number, unit in numbered if unit.answer]
+    arrays += [[number for number, _, _ in keyed]]
+    arrays += _arrays(tables.idempotency, [rows.kept_answer(organisation, answer) for _, organisation, answer in keyed])
+    owners = [number for number, unit in numbered for _ in unit.changes[0].entries]
+    for table in JOURNAL:
+        arrays += [owners, *_arrays(table, [row for _, unit in numbered for row in _journal_rows(table, unit)])]
+    return tuple(arrays)
+
+
+def _arrays(table: sa.Table, told: Sequence[Row]) -> list[list[Any]]:
+    """The rows of a table as one array a column."""
+    known = columns(table, "postgresql")
+    values = [known.values(row) for row in told]
+    return [[row[position] for row in values] for position in range(len(known.names))]
+
+
+class _Parameters:
+    """Numbers the arrays of a statement as they are named."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def unnest(self, table: sa.Table, *before: str) -> str:
+        """`unnest($1::…[], …) AS t (before…, columns…)`; what comes before the columns are whole numbers."""
+        known = columns(table, "postgresql")
+        names = (*before, *known.names)
+        arrays = []
+        for kind in (*("INTEGER" for _ in before), *known.types):
+            self._count += 1
+            arrays.append(f"${self._count}::{kind}[]")
+        return f"unnest({', '.join(arrays)}) AS t ({', '.join(names)})"
+
+
+@cache
+def _commit_sql() -> str:
+    """One statement: what is given in arrays, the courses that were swapped, and what is inserted for those."""
+    parameters = _Parameters()
+    settable = [name for name in columns(tables.course, "postgresql").names if name not in {"organisation", "id"}]
+    parts = [
+        f"given AS (SELECT * FROM {parameters.unnest(tables.course, 'n', 'expected')})",
+        f"swapped AS (UPDATE course SET {', '.join(f'{name} = given.{name}' for name in settable)} FROM given"
+        " WHERE course.organisation = given.organisation AND course.id = given.id AND course.version = given.expected RETURNING given.n)",
+    ]
+    for table in (tables.idempotency, *JOURNAL):
+        names = ", ".join(columns(table, "postgresql").names)
+        parts.append(
+            f"into_{table.name} AS (INSERT INTO {table.name} ({names})"
+            f" SELECT {names} FROM {parameters.unnest(table, 'n')} JOIN swapped USING (n))"
+        )
+    return f"WITH {', '.join(parts)} SELECT n FROM swapped"
+
+
+@cache
+def _events_sql() -> str:
+    parameters = _Parameters()
+    inserts = []
+    for table in (tables.audit_event, tables.audit_subject, tables.outbox):
+        names = ", ".join(columns(table, "postgresql").names)
+        inserts.append(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {parameters.unnest(table)}")
+    return f"WITH told AS ({inserts[0]}), touched AS ({inserts[1]}) {inserts[2]}"

@@ -1,0 +1,178 @@
+"""The committer: one lane a process, through which everything about courses is written.
+
+Callers put a unit (or an event of the audit log) into the queue and wait. The lane takes what is waiting, at most one unit a course,
+commits it in one transaction, and tells each caller whether their unit won. Units that touch more than one course go alone. A unit
+that violates a constraint would fail its whole batch, so such a batch is taken again one by one.
+
+When the connection is lost, or the database gives up on a deadlock, the batch is tried again for a while. Trying again is safe: a
+unit swaps its course's version, so it cannot be written twice; and one that finds itself written has won.
+
+A caller that is cancelled leaves its unit in the queue. It is committed or not; the idempotency key tells which.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+from ipt_workflow.errors import Busy, IptError, Unreachable
+from ipt_workflow.store import batches, commit
+from ipt_workflow.store.database import Database
+from ipt_workflow.store.units import Event, Unit
+
+FIRST_PAUSE = 0.02  # seconds before a batch is tried again; doubled each time
+LONGEST_PAUSE = 1.0
+
+
+class Job:
+    """A unit or an event on its way, and who waits for it."""
+
+    __slots__ = ("done", "until", "work")
+
+    def __init__(self, work: Unit | Event, done: "asyncio.Future[None]", until: float) -> None:
+        self.work = work
+        self.done = done
+        self.until = until
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Tells the caller, unless it has stopped waiting."""
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
+
+
+class Committer:
+    """The lane. `queue_max` jobs may wait and `batch_max` share a transaction; `patience` is how long, in seconds, a job may
+    wait for its turn, and again how long it is tried."""
+
+    def __init__(self, database: Database, *, queue_max: int, batch_max: int, patience: float) -> None:
+        self._database = database
+        self._queue_max = queue_max
+        self._batch_max = batch_max
+        self._patience = patience
+        self._waiting: deque[Job] = deque()
+        self._lane: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def commit(self, work: Unit | Event) -> None:
+        """Writes it durably. Raises StaleVersion, ActiveCourseExists, KeyTaken, ClientTaken, or Busy."""
+        if self._closed or len(self._waiting) >= self._queue_max:
+            raise Busy("Too many writes are waiting. Try again.")
+        loop = asyncio.get_running_loop()
+        job = Job(work, loop.create_future(), loop.time() + self._patience)
+        self._waiting.append(job)
+        if self._lane is None or self._lane.done():
+            self._lane = loop.create_task(self._drain())
+        await job.done
+
+    async def close(self) -> None:
+        """Takes nothing more, and ends when everything that waits is committed."""
+        self._closed = True
+        if self._lane:
+            await self._lane
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            self._give_up_the_late()
+            jobs = self._next()
+            try:
+                await self._take(jobs)
+            except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear of it, and the lane goes on
+                for job in jobs:
+                    job.end(error)
+
+    def _give_up_the_late(self) -> None:
+        """Those who waited too long are told so; nothing of theirs was written."""
+        now = asyncio.get_running_loop().time()
+        while self._waiting and self._waiting[0].until < now:
+            self._waiting.popleft().end(Busy("The write waited too long. Try again."))
+
+    def _next(self) -> list[Job]:
+        """Those in front: one that goes alone, or as many as share a transaction. A course's later units wait their turn."""
+        if self._waiting and not _shares(self._waiting[0]):
+            return [self._waiting.popleft()]
+        taken: list[Job] = []
+        left: list[Job] = []
+        courses: set[str] = set()
+        while self._waiting and len(taken) < self._batch_max:
+            job = self._waiting.popleft()
+            touched = job.work.courses if isinstance(job.work, Unit) else ()
+            if not _shares(job) or not courses.isdisjoint(touched):
+                left.append(job)
+            else:
+                taken.append(job)
+            courses.update(touched)
+        self._waiting.extendleft(reversed(left))
+        return taken
+
+    async def _take(self, jobs: list[Job]) -> None:
+        """Commits a batch, or a unit that goes alone."""
+        if not jobs:
+            return
+        if not _shares(jobs[0]):
+            await self._alone(jobs[0])
+            return
+        units = [job for job in jobs if isinstance(job.work, Unit)]
+        events = [job for job in jobs if isinstance(job.work, Event)]
+        tries = Tries(self._patience)
+        try:
+            won = await tries.of(self._database.tell, batches.write, [job.work for job in units], [job.work for job in events])
+        except sa.exc.IntegrityError:
+            won = [False] * len(units)
+        else:
+            for job in events:
+                job.end()
+        for job in events:
+            if not job.done.done():
+                await self._alone(job, tries.made)
+        for job, has_won in zip(units, won, strict=True):
+            if has_won:
+                job.end()
+            else:
+                await self._alone(job, tries.made)
+
+    async def _alone(self, job: Job, made: int = 0) -> None:
+        """Commits one job in a transaction of its own, after so many tries in a batch."""
+        tries = Tries(self._patience, made)
+        try:
+            if isinstance(job.work, Event):
+                await tries.of(self._database.tell, batches.write, [], [job.work])
+            else:
+                await tries.of(self._database.write, commit.commit, job.work)
+        except (IptError, sa.exc.IntegrityError) as error:
+            found = tries.made > 1 and await self._database.read(commit.is_written, job.work)
+            job.end(None if found else error)
+        except Exception as error:  # noqa: BLE001 - this job failed alone, and whoever waits for it must hear of it
+            job.end(error)
+        else:
+            job.end()
+
+
+class Tries:
+    """Tries something again while the database cannot be reached or gives up on a deadlock, for so many seconds."""
+
+    def __init__(self, patience: float, made: int = 0) -> None:
+        self._patience = patience
+        self.made = made
+
+    async def of(self, run: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        clock, pause = asyncio.get_running_loop().time, FIRST_PAUSE
+        give_up = clock() + self._patience
+        while True:
+            self.made += 1
+            try:
+                return await run(*args)
+            except (Unreachable, Busy):
+                if clock() + pause > give_up:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _shares(job: Job) -> bool:
+    return isinstance(job.work, Event) or job.work.plain

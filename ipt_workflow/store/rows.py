@@ -1,0 +1,134 @@
+"""What is committed, as rows: a mapping of column names to values for each table."""
+
+from typing import Any
+
+import msgspec
+
+from ipt_workflow.course import Course
+from ipt_workflow.journal import Entry
+from ipt_workflow.store.tables import ATTENTION
+from ipt_workflow.store.units import CourseChange, Event, KeptAnswer, Unit
+
+Row = dict[str, Any]
+
+
+def course_columns(organisation: str, change: CourseChange) -> Row:
+    course = change.course
+    return {
+        "organisation": organisation,
+        "id": course.id,
+        "client_id": course.client,
+        "therapist": course.therapist,
+        "protocol": course.protocol,
+        "protocol_version": course.protocol_version,
+        "protocol_digest": course.protocol_digest,
+        "state": course.state,
+        "phase": course.phase,
+        "active_acute": course.acute and course.open,
+        "version": course.version,
+        "head": change.entries[-1].hash,
+        "last_recorded_at": course.last_recorded_at,
+        "snapshot": snapshot(course),
+        **{f"{kind}_from": change.attention.get(kind) for kind in ATTENTION},
+    }
+
+
+def snapshot(course: Course) -> bytes:
+    """The fold as it is stored; the same course always gives the same bytes."""
+    return msgspec.json.encode(course, order="deterministic")
+
+
+def entry(entry: Entry) -> Row:
+    return {**entry_columns(entry), "canonical": entry.canonical}
+
+
+def entry_columns(entry: Entry) -> Row:
+    """Every column beside the canonical bytes, as the bytes have it. `audit verify` compares them."""
+    written = entry.written
+    return {
+        "organisation": written.organisation,
+        "course_id": written.course,
+        "seq": written.seq,
+        "id": written.id,
+        "trigger": written.trigger,
+        "from_state": written.from_,
+        "to_state": written.to,
+        "person": written.actor.person,
+        "role": written.actor.role,
+        "via": written.actor.via,
+        "cosigned_by": written.cosigned_by,
+        "occurred_at": written.occurred_at,
+        "recorded_at": written.recorded_at,
+        "protocol_digest": written.protocol_digest,
+        "data_digest": written.data_digest,
+        "prev_hash": written.prev_hash,
+        "hash": entry.hash,
+    }
+
+
+def entry_data(entry: Entry) -> Row:
+    written = entry.written
+    return {
+        "organisation": written.organisation,
+        "course_id": written.course,
+        "seq": written.seq,
+        "salt": entry.salt,
+        "sealed": entry.sealed,
+    }
+
+
+def outbox(entry: Entry) -> Row:
+    written = entry.written
+    return {
+        "organisation": written.organisation,
+        "id": written.id,
+        "kind": "entry",
+        "course_id": written.course,
+        "seq": written.seq,
+        "detail": None,
+        "subscription_id": None,
+        "created_at": written.recorded_at,
+    }
+
+
+def outbox_of_event(event: Event) -> list[Row]:
+    """What subscribers are to be told of it, if they are."""
+    if not event.told:
+        return []
+    return [
+        {
+            "organisation": event.row["organisation"],
+            "id": event.row["id"],
+            "kind": event.row["kind"],
+            "course_id": event.courses[0],
+            "seq": None,
+            "detail": None,
+            "subscription_id": None,
+            "created_at": event.row["recorded_at"],
+        }
+    ]
+
+
+def kept_answer(organisation: str, answer: KeptAnswer) -> Row:
+    return {
+        "organisation": organisation,
+        "scope": answer.scope,
+        "body": answer.body,
+        "course_id": answer.course_id,
+        "first_seq": answer.first_seq,
+        "last_seq": answer.last_seq,
+        "expires_at": answer.expires_at,
+    }
+
+
+def client(unit: Unit) -> Row:
+    assert unit.client is not None
+    created_at = unit.changes[0].entries[0].written.recorded_at
+    return {"organisation": unit.organisation, "id": unit.client.id, "ref": unit.client.ref, "created_at": created_at}
+
+
+def subjects(organisation: str, event: Event) -> list[Row]:
+    """The courses an event touched, each once."""
+    return [
+        {"organisation": organisation, "event_id": event.row["id"], "course_id": course} for course in dict.fromkeys(event.courses)
+    ]

@@ -1,0 +1,84 @@
+"""What is committed: a unit of entries with all that belongs to them, or an event of the audit log; and how each may fail."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ipt_workflow.course import Course
+from ipt_workflow.errors import IptError
+from ipt_workflow.journal import Entry
+
+
+class ActiveCourseExists(IptError):
+    """The client has another open acute course: the unique index stands for the rule `one_active_course`."""
+
+
+class KeyTaken(IptError):
+    """Another request with this idempotency key was committed first."""
+
+
+class ClientTaken(IptError):
+    """Another request made the record of this client first."""
+
+
+class NewClient(msgspec.Struct, frozen=True):
+    id: str
+    ref: str
+
+
+class CourseChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One course's new entries and what they make of it. `expected` is the version they were decided on, 0 for a new course."""
+
+    course: Course
+    expected: int
+    entries: tuple[Entry, ...]
+    attention: Mapping[str, dt.datetime]
+
+
+class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an idempotency key is to be answered with from now on."""
+
+    scope: str
+    body: str
+    course_id: str
+    first_seq: int
+    last_seq: int
+    committed_at: dt.datetime
+    expires_at: dt.datetime
+
+
+class DecidedProposal(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    by: str
+    at: dt.datetime
+    status: str
+    entry_seq: int | None = None
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True):
+    """What wins or loses as a whole: one or several entries of one or several courses."""
+
+    organisation: str
+    changes: tuple[CourseChange, ...]
+    client: NewClient | None = None
+    answer: KeptAnswer | None = None
+    proposal: DecidedProposal | None = None
+
+    @property
+    def courses(self) -> tuple[str, ...]:
+        return tuple(change.course.id for change in self.changes)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it goes on with one course that exists, and touches nothing else: such units share a transaction."""
+        return len(self.changes) == 1 and self.changes[0].expected > 0 and self.client is None and self.proposal is None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of the audit log that is no transition, with every course it touched. `told`: subscribers are to be told of it."""
+
+    row: Mapping[str, Any]
+    courses: tuple[str, ...]
+    told: bool = False

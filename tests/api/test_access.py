@@ -1,0 +1,347 @@
+"""Who may do what: every route and method under every role, every trigger under every role.
+
+A route without a row here fails. Rows give the status that each column's caller is answered. Every cell has a course of its own.
+"""
+
+import datetime as dt
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from conftest import OPERATOR, START, Api
+
+from ipt_workflow import settings as configuration
+from ipt_workflow.accounts import NewToken
+from ipt_workflow.api.app import litestar_app
+from ipt_workflow.api.problems import PROBLEM_JSON
+from ipt_workflow.clock import VirtualClock
+
+COLUMNS = ("therapist", "foreign", "supervisor", "auditor", "ehr", "admin")  # `foreign`: a therapist, but not the course's
+OPEN = {("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/schema"), ("GET", "/schema/openapi.json")}
+OPENS = ("refer", "adopt")
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+class Row(msgspec.Struct, frozen=True):
+    """`statuses` in the order of COLUMNS. `body` is what is posted; `stands` what has to be there first."""
+
+    statuses: str
+    body: Any = None
+    stands: str = "course"
+
+
+NOTE = {"trigger": "note", "data": {"text": "x"}}
+WAIVER = {"trigger": "waive_sick_role", "reason": "Not wanted."}  # a therapist needs a supervisor for it
+REFERRAL = {"client_ref": "EHR-new", "protocol": "ipt", "data": {"source": "General practitioner", "indication": "depression"}}
+ALL_READ = "200 200 200 200 200 200"
+COURSE_READ = "200 404 200 200 200 404"
+TABLE: dict[tuple[str, str], Row] = {
+    ("GET", "/metrics"): Row("403 403 403 200 403 200"),
+    ("GET", "/v1/audit"): Row("403 403 200 200 403 403"),
+    ("POST", "/v1/audit/search"): Row("403 403 200 200 403 403", {}),
+    ("GET", "/v1/audit/export"): Row("403 403 403 200 403 403"),
+    ("GET", "/v1/audit/verify"): Row("403 403 200 200 403 403"),
+    ("GET", "/v1/courses"): Row("200 200 200 200 200 403"),
+    ("POST", "/v1/courses"): Row("201 201 201 403 201 201", REFERRAL),
+    ("POST", "/v1/courses/search"): Row("200 200 200 200 200 403", {"client_ref": "EHR-1"}),
+    ("GET", "/v1/courses/{course_id}"): Row(COURSE_READ),
+    ("GET", "/v1/courses/{course_id}/options"): Row(COURSE_READ),
+    ("GET", "/v1/courses/{course_id}/transitions"): Row(COURSE_READ),
+    ("GET", "/v1/courses/{course_id}/transitions/{seq}"): Row(COURSE_READ),
+    ("POST", "/v1/courses/{course_id}/transitions"): Row("201 404 201 403 403 404", NOTE),
+    ("POST", "/v1/courses/{course_id}/transitions?dry_run=true"): Row("200 404 200 403 403 404", NOTE),
+    # A supervisor may propose, but needs no other supervisor for this.
+    ("POST", "/v1/courses/{course_id}/proposals"): Row("201 404 422 403 403 404", WAIVER, "first phase"),
+    ("GET", "/v1/proposals"): Row("200 200 200 200 403 403"),
+    ("POST", "/v1/proposals/{proposal_id}/cosign"): Row("403 404 201 403 403 404", stands="proposal"),
+    ("POST", "/v1/proposals/{proposal_id}/decline"): Row("403 404 200 403 403 404", stands="proposal"),
+    ("GET", "/v1/protocols"): Row(ALL_READ),
+    ("GET", "/v1/protocols/{protocol_id}"): Row(ALL_READ),
+    ("GET", "/v1/protocols/{protocol_id}/diagram"): Row(ALL_READ),
+    ("GET", "/v1/protocols/{protocol_id}/{version}"): Row(ALL_READ),
+    ("GET", "/v1/protocols/{protocol_id}/{version}/diagram"): Row(ALL_READ),
+    ("GET", "/v1/triggers"): Row(ALL_READ),
+}
+LOOKING = {"/v1/audit/search", "/v1/courses/search"}  # they are posted, and write nothing
+WRITES = [key for key in TABLE if key[0] == "POST" and key[1] not in LOOKING]
+SERVED = {
+    (method, route.path_format)
+    for route in litestar_app(configuration.load({})).routes
+    for method in route.methods - {"OPTIONS", "HEAD"}
+}
+
+
+def status(row: Row, column: str) -> int:
+    return int(row.statuses.split()[COLUMNS.index(column)])
+
+
+def is_problem(answer: httpx.Response, slug: str) -> None:
+    assert answer.headers["content-type"] == PROBLEM_JSON
+    assert answer.json()["type"] == f"/problems/{slug}"
+    assert answer.json()["status"] == answer.status_code
+
+
+async def with_foreigner(api: Api) -> None:
+    api.tokens["foreign"] = (await token(api, "therapist", "therapist-2")).token
+
+
+async def token(api: Api, role: Any, subject: str, **more: Any) -> Any:
+    return await api.application.litestar.state.accounts.create(OPERATOR, NewToken(role=role, name=subject, **more))
+
+
+async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
+    """A course of therapist-1 with what the row needs, as names for the path."""
+    course = (await api.open(ref))["id"]
+    names = {"course_id": course, "seq": "1", "protocol_id": "ipt", "version": "1", "proposal_id": NOBODY}
+    if row.stands != "course":
+        await api.walk(course, "record_consent", "start")
+    if row.stands == "proposal":
+        answer = await api.post(f"/v1/courses/{course}/proposals", WAIVER, If_Match='"3"')
+        assert answer.status_code == 201, answer.text
+        names["proposal_id"] = answer.json()["id"]
+    return names
+
+
+async def call(api: Api, key: tuple[str, str], row: Row, names: dict[str, str], **headers: str) -> httpx.Response:
+    method, path = key
+    if method == "POST" and "{course_id}" in path:
+        headers["If-Match"] = f'"{await api.version(names["course_id"])}"'
+    return await api.client.request(method, path.format(**names), json=row.body, headers=headers)
+
+
+async def refusals(api: Api, **sought: str) -> list[dict[str, Any]]:
+    answer = await api.post("/v1/audit/search", {"kind": "refusal", "limit": 200, **sought}, "supervisor")
+    assert answer.status_code == 200, answer.text
+    return answer.json()["items"]
+
+
+def test_every_route_and_method_has_a_row():
+    told = {(method, path.partition("?")[0]) for method, path in TABLE}
+    assert told | OPEN == SERVED
+    assert not told & OPEN
+
+
+@pytest.mark.parametrize("key", TABLE, ids=" ".join)
+def test_each_role_is_answered_as_its_cell_says(api, key):
+    row = TABLE[key]
+
+    async def test(api):
+        await with_foreigner(api)
+        for column in COLUMNS:
+            names = await standing(api, row, f"EHR-{column}")
+            body = {**row.body, "client_ref": f"EHR-{column}-new"} if key == ("POST", "/v1/courses") else row.body
+            answer = await call(api, key, Row(row.statuses, body), names, **api.headers(column))
+            assert answer.status_code == status(row, column), (column, answer.text)
+            if answer.status_code == 404:
+                is_problem(answer, "not-found")
+            if answer.status_code == 403:
+                assert answer.headers["content-type"] == PROBLEM_JSON
+                assert answer.json()["type"] in {"/problems/forbidden", "/problems/trigger-not-permitted"}
+
+    api(test)
+
+
+@pytest.mark.parametrize("key", sorted(OPEN), ids=" ".join)
+def test_what_is_open_to_all_needs_no_token(api, key):
+    async def test(api):
+        assert (await api.client.request(*key)).status_code == 200
+
+    api(test)
+
+
+@pytest.mark.parametrize("key", TABLE, ids=" ".join)
+def test_without_a_valid_token_everything_else_is_401(api, key):
+    row, clock = TABLE[key], VirtualClock(START)
+
+    async def test(api):
+        names = await standing(api, row)
+        revoked, expiring = await token(api, "supervisor", "s-2"), await token(api, "supervisor", "s-3", days=1)
+        good = (await token(api, "supervisor", "s-4", days=3)).token
+        await api.application.litestar.state.accounts.revoke(OPERATOR, revoked.id)
+        clock.advance(dt.timedelta(days=1))
+        told = (
+            None,
+            "",
+            good,
+            "Bearer",
+            f"Basic {good}",
+            f"Bearer {good}x",
+            f"Bearer {good[:-1]}{'a' if good[-1] != 'a' else 'b'}",
+            f"Bearer {revoked.token}",
+            f"Bearer {expiring.token}",
+        )
+        for text in told:
+            answer = await call(api, key, row, names, **({} if text is None else {"Authorization": text}))
+            assert answer.status_code == 401, (told.index(text), answer.text)
+            is_problem(answer, "unauthenticated")
+            assert answer.headers["www-authenticate"] == 'Bearer realm="ipt"'
+            assert good not in answer.text
+        assert (await call(api, key, row, names, Authorization=f"bearer {good}")).status_code != 401
+
+    api(test, clock)
+
+
+@pytest.mark.parametrize("key", WRITES, ids=" ".join)
+def test_an_auditor_never_writes_and_that_they_tried_is_recorded(api, key):
+    row = TABLE[key]
+
+    async def test(api):
+        names = await standing(api, row)
+        before = await api.version(names["course_id"])
+        answer = await call(api, key, row, names, **api.headers("auditor", X_Request_Id="tried"))
+        assert answer.status_code == 403
+        assert await api.version(names["course_id"]) == before
+        recorded = await refusals(api, actor="auditor-1")
+        if "dry_run" in key[1]:
+            assert recorded == []  # a dry run would have written nothing
+            return
+        assert [(each["request_id"], each["rules"]) for each in recorded] == [("tried", ["role"])]
+        assert recorded[0]["actor"] == {"person": "auditor-1", "role": "auditor", "via": "api"}
+        assert recorded[0]["courses"] == ([] if key[1] == "/v1/courses" else [names["course_id"]])
+
+    api(test)
+
+
+def test_an_auditor_may_not_write_even_what_no_paperwork_blocks(api):
+    async def test(api):
+        course = (await api.open())["id"]
+        for trigger in ("note", "record_contact", "raise_risk", "end_early"):
+            answer = await api.post(f"/v1/courses/{course}/transitions", {"trigger": trigger}, "auditor")
+            assert answer.status_code == 403
+            is_problem(answer, "forbidden")
+        assert await api.version(course) == 1
+
+    api(test)
+
+
+def test_a_course_of_somebody_else_is_answered_like_one_that_never_was(api):
+    async def test(api):
+        await with_foreigner(api)
+        names = await standing(api, Row("", stands="first phase"))
+        never = {**names, "course_id": NOBODY}
+        for key in (key for key in TABLE if "{course_id}" in key[1]):
+            answers = []
+            for each in (names, never):
+                answer = await api.client.request(
+                    key[0], key[1].format(**each), json=TABLE[key].body, headers=api.headers("foreign", If_Match='"3"')
+                )
+                assert answer.status_code == 404, key
+                answers.append({**answer.json(), "instance": None})
+            assert answers[0] == answers[1]
+
+    api(test)
+
+
+def test_what_a_therapist_may_not_see_is_in_no_list(api):
+    async def test(api):
+        await with_foreigner(api)
+        own = await api.post("/v1/courses", {**REFERRAL, "client_ref": "EHR-2"}, "foreign")
+        names = await standing(api, Row("", stands="proposal"))
+        seen = (await api.get("/v1/courses", "foreign")).json()["items"]
+        assert [course["id"] for course in seen] == [own.json()["course"]["id"]]
+        assert (await api.get("/v1/courses?therapist=therapist-1", "foreign")).json()["items"] == []
+        assert (await api.post("/v1/courses/search", {"client_ref": "EHR-1"}, "foreign")).json()["items"] == []
+        assert (await api.get("/v1/proposals", "foreign")).json()["items"] == []
+        for role in ("therapist", "supervisor", "auditor", "ehr"):
+            found = (await api.post("/v1/courses/search", {"client_ref": "EHR-1"}, role)).json()["items"]
+            assert [course["id"] for course in found] == [names["course_id"]]
+        for role in ("therapist", "supervisor", "auditor"):
+            assert [each["id"] for each in (await api.get("/v1/proposals", role)).json()["items"]] == [names["proposal_id"]]
+
+    api(test)
+
+
+def test_a_transfer_takes_the_course_from_one_therapist_and_gives_it_to_the_other(api):
+    async def test(api):
+        await with_foreigner(api)
+        course = (await api.open())["id"]
+        answer = await api.fire(course, "transfer", {"therapist": "therapist-2", "handover": "Talked through."}, reason="Moved.")
+        assert answer.status_code == 201
+        assert (await api.get(f"/v1/courses/{course}")).status_code == 404
+        assert (await api.fire(course, "note", {"text": "x"})).status_code == 404
+        assert (await api.get(f"/v1/courses/{course}", "foreign")).status_code == 200
+        assert (await api.fire(course, "note", {"text": "x"}, role="foreign")).status_code == 201
+
+    api(test)
+
+
+# Triggers
+
+
+async def trigger_rows(api: Api) -> list[dict[str, Any]]:
+    return (await api.get("/v1/triggers")).json()["items"]
+
+
+async def attempt(api: Api, course: str, row: dict[str, Any], role: str, **query: str) -> httpx.Response:
+    """Fires the trigger table's example; what opens a course opens one."""
+    name = row["trigger"]
+    body = {"trigger": name, "data": row["data_schema"]["examples"][0], "reason": "Agreed."}
+    if name in OPENS:
+        return await api.post("/v1/courses", {**body, "client_ref": f"EHR-{name}-{role}", "protocol": "ipt"}, role)
+    version = await api.version(course)
+    return await api.client.post(
+        f"/v1/courses/{course}/transitions", params=query, json=body, headers=api.headers(role, If_Match=f'"{version}"')
+    )
+
+
+@pytest.mark.parametrize("role", ("therapist", "supervisor", "ehr", "admin", "auditor"))
+def test_a_role_that_may_never_fire_a_trigger_is_told_so_and_recorded(api, role):
+    async def test(api):
+        course = (await api.open())["id"]
+        sees_courses, writes = role != "admin", role != "auditor"
+        for row in await trigger_rows(api):
+            if role in row["roles"]:
+                continue
+            trigger = row["trigger"]
+            answer = await attempt(api, course, row, role)
+            if not sees_courses and trigger not in OPENS:
+                is_problem(answer, "not-found")
+                continue
+            assert answer.status_code == 403, (trigger, answer.text)
+            is_problem(answer, "trigger-not-permitted" if writes else "forbidden")
+            if not writes:
+                continue
+            assert answer.json()["trigger"] == trigger
+            assert answer.json()["roles"] == row["roles"]
+            (recorded,) = await refusals(api, trigger=trigger)
+            assert (recorded["actor"]["person"], recorded["rules"]) == (f"{role}-1", ["role"])
+            assert recorded["courses"] == ([] if trigger in OPENS else [course])
+        assert await api.version(course) == 1
+
+    api(test)
+
+
+@pytest.mark.parametrize("role", ("therapist", "supervisor", "ehr", "admin"))
+def test_a_role_that_may_fire_a_trigger_is_judged_by_the_rules_and_not_by_its_role(api, role):
+    async def test(api):
+        course = (await api.open())["id"]
+        for row in await trigger_rows(api):
+            if role in row["roles"]:
+                answer = await attempt(api, course, row, role, dry_run="true")
+                assert answer.status_code in {200, 201, 409, 422}, (row["trigger"], answer.text)
+
+    api(test)
+
+
+@pytest.mark.parametrize("role", ("therapist", "supervisor", "ehr", "auditor"))
+def test_options_offer_exactly_what_the_role_may_ever_fire(api, role):
+    async def test(api):
+        course = (await api.open())["id"]
+        mine = [row["trigger"] for row in await trigger_rows(api) if role in row["roles"] and row["trigger"] not in OPENS]
+        assert list(await api.options(course, role)) == mine
+
+    api(test)
+
+
+def test_together_is_not_permitted_where_one_of_its_triggers_is_not(api):
+    async def test(api):
+        course = (await api.open())["id"]
+        both = {"together": [{"trigger": "record_consent", "data": {"scope": "treatment"}}, NOTE]}
+        answer = await api.post(f"/v1/courses/{course}/transitions", both, "ehr", If_Match='"1"')
+        assert answer.status_code == 403
+        is_problem(answer, "trigger-not-permitted")
+        assert answer.json()["trigger"] == "note"
+        assert await api.version(course) == 1
+
+    api(test)

@@ -1,0 +1,342 @@
+"""Nothing that is told of a client is in a log, a problem, a header, a metric or the audit log, whatever becomes of the request.
+
+Every free text that is sent is marked; afterwards the marks are looked for wherever they must not be.
+"""
+
+import io
+import json
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import databases
+import httpx
+import pytest
+import structlog
+from conftest import Api
+
+from ipt_workflow import logs
+
+MARK = "zqx-marked"  # in whatever is told of a client
+NOTHING = object()
+THERAPY = (
+    *("record_consent", "start", "book_session", "record_session", "sign_session", "link_session", "record_evaluation", "record_history"),
+    *("record_inventory", "record_timeline", "record_formulation", "accept_formulation", *["record_measure"] * 3, "assign_sick_role"),
+    *("update_sick_role", "select_focus", "agree_contract", "amend_contract", "record_contact", "raise_risk", "review_risk", "refer_on"),
+    *("note", "amend", "withdraw_consent", "transfer", "pause", "resume", "begin_middle", "record_formulation", "accept_formulation"),
+    *("change_focus", "set_dispute_stage"), *("record_session", "sign_session") * 9, "announce_ending", "begin_final", *("record_session", "sign_session") * 3,
+    *("record_gains", "record_independence", "plan_for_recurrence", "relinquish_sick_role", "decide_continuation"),
+    *["record_measure"] * 3, "complete", "open_followup",
+)  # fmt: skip
+SUPERVISION = ("attest_session", "acknowledge_deviation", "waive_sick_role", "extend_phase", "change_protocol", "relink_client")
+
+
+class Told:
+    """Tells a service of clients, with marks, and keeps what it said in public: headers, problem documents and the log."""
+
+    def __init__(self, api: Api, log: io.StringIO) -> None:
+        self.api = api
+        self.log = log
+        self.headers: list[str] = []
+        self.problems: list[str] = []
+        self.fired: set[str] = set()
+        self.opened = 0
+        self.rows: dict[str, dict[str, Any]] = {}
+        api.client.event_hooks = {"response": [self._listen]}
+
+    async def _listen(self, answer: httpx.Response) -> None:
+        await answer.aread()
+        self.headers.append(str(answer.headers.raw))
+        if answer.status_code >= 400:
+            self.problems.append(answer.text)
+
+    async def learn(self) -> "Told":
+        self.rows = {row["trigger"]: row for row in (await self.api.get("/v1/triggers")).json()["items"]}
+        return self
+
+    def body(self, example: dict[str, Any]) -> dict[str, Any]:
+        """A command with marks in its data, its reason and the reason of an override."""
+        schema = self.rows[example["trigger"]]["data_schema"]
+        data = marked(schema, schema, example.get("data", {}))
+        if "client_ref" in data:
+            data["client_ref"] = MARK
+        rules = example.get("override", {"rules": ["indication_fits"]})["rules"]
+        return {**example, "data": data, "reason": MARK, "override": {"rules": rules, "reason": MARK}}
+
+    async def open(self, trigger: str = "refer", role: str = "therapist") -> str:
+        self.opened += 1
+        self.fired.add(trigger)
+        body = self.body({"trigger": trigger, "data": self.rows[trigger]["data_schema"]["examples"][0]})
+        answer = await self.api.post("/v1/courses", {**body, "client_ref": f"{MARK} {self.opened}", "protocol": "ipt"}, role)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["course"]["id"]
+
+    async def fire(self, course: str, trigger: str, role: str = "therapist") -> httpx.Response:
+        """Fires the example that options offers, marked. It is accepted or refused, but never wrong."""
+        example = (await self.api.options(course, role))[trigger]["example"]
+        if trigger == "amend":
+            example["data"] = {"supersedes": await self.seq(course, "note"), "data": {"text": f"{MARK} too"}}
+        answer = await self.send(course, self.body(example), role)
+        assert answer.status_code in {201, 409}, (trigger, answer.text)
+        self.fired.add(trigger)
+        return answer
+
+    async def send(self, course: str, body: Any, role: str = "therapist") -> httpx.Response:
+        return await self.api.post(f"/v1/courses/{course}/transitions", body, role, If_Match=f'"{await self.api.version(course)}"')
+
+    async def seq(self, course: str, trigger: str) -> int:
+        entries = (await self.api.get(f"/v1/courses/{course}/transitions?limit=200")).json()["items"]
+        return next(entry["seq"] for entry in entries if entry["trigger"] == trigger)
+
+    async def accepted(self, course: str, *triggers: str, role: str = "therapist") -> None:
+        for trigger in triggers:
+            answer = await self.fire(course, trigger, role)
+            assert answer.status_code == 201, (trigger, answer.text)
+
+    def problem(self) -> str:
+        """The type of the last problem."""
+        return json.loads(self.problems[-1])["type"].removeprefix("/problems/")
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Everything that is logged, at the level that tells most. Logging is put back as it was."""
+    root, names = logging.getLogger(), ("transitions", "sqlalchemy", "alembic", "httpx", "uvicorn.access")
+    handlers, level = root.handlers[:], root.level
+    before = {name: (logging.getLogger(name).level, logging.getLogger(name).disabled) for name in names}
+    out = io.StringIO()
+    logs.configure("json", "debug", out)
+    yield out
+    root.handlers = handlers
+    root.setLevel(level)
+    for name in names:
+        logging.getLogger(name).level, logging.getLogger(name).disabled = before[name]
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture
+def telling(api, log, capfd):
+    """Runs a test with a `Told`, and then looks for the marks."""
+
+    def run(test: Any) -> None:
+        async def inside(api: Api) -> Told:
+            told = await Told(api, log).learn()
+            await test(told)
+            assert "request" in log.getvalue()
+            assert_unmarked("metrics", (await api.get("/metrics", "auditor")).text)
+            assert_unmarked("audit log", (await api.get("/v1/audit/export", "auditor")).text)
+            return told
+
+        told = api(inside)
+        assert told.problems
+        assert_unmarked("problems", "\n".join(told.problems))
+        assert_unmarked("headers", "\n".join(told.headers))
+        assert_unmarked("log", log.getvalue())
+        assert_unmarked("terminal", "".join(capfd.readouterr()))
+
+    return run
+
+
+def assert_unmarked(place: str, text: str) -> None:
+    at = text.find(MARK)
+    assert at < 0, f"in the {place}: …{text[max(0, at - 300) : at + 100]}…"
+
+
+def resolved(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
+    """A schema without its reference, and without null."""
+    if "$ref" in schema:
+        return root["$defs"][schema["$ref"].rpartition("/")[2]]
+    branches = [branch for branch in schema.get("anyOf", []) if branch.get("type") != "null"]
+    return resolved(branches[0], root) if branches else schema
+
+
+def is_free_text(schema: dict[str, Any]) -> bool:
+    return schema.get("type") == "string" and not {"enum", "format", "pattern"} & set(schema)
+
+
+def marked(schema: dict[str, Any], root: dict[str, Any], example: Any = NOTHING) -> Any:
+    """Data as in the example, with a mark in every free text, also in those that the example leaves out."""
+    schema = resolved(schema, root)
+    if is_free_text(schema):
+        return MARK
+    if schema.get("type") == "array":
+        each = [NOTHING] if example is NOTHING else example
+        items = [item for item in (marked(schema["items"], root, one) for one in each) if item is not NOTHING]
+        return items or example
+    if "properties" not in schema:
+        return example
+    given = {} if example is NOTHING else example
+    fields = {name: marked(sub, root, given.get(name, NOTHING)) for name, sub in schema["properties"].items()}
+    data = {name: value for name, value in fields.items() if value is not NOTHING}
+    return data if data.keys() >= set(schema["required"]) and (data or given == example) else NOTHING
+
+
+def spoilt(schema: dict[str, Any], root: dict[str, Any]) -> Any:
+    """Data that is wrong wherever it can be, with a mark at every place."""
+    schema = resolved(schema, root)
+    if schema.get("type") == "array":
+        return [spoilt(schema["items"], root), MARK, {"other": MARK}]
+    if "properties" in schema:
+        return {name: spoilt(sub, root) for name, sub in schema["properties"].items()} or {"other": MARK}
+    return f"{MARK} " * 500 if is_free_text(schema) else f" {MARK} !?\n"
+
+
+def test_whole_courses_are_told_to_the_journal_alone(telling, settings):
+    async def test(told):
+        course = await told.open()
+        for trigger in ("begin_middle", "complete", "change_protocol", "extend_phase"):
+            assert (await told.fire(course, trigger)).status_code == 409
+        await told.accepted(course, *THERAPY)
+        entries = (await told.api.get(f"/v1/courses/{course}/transitions?limit=200")).json()["items"]
+        assert {entry["reason"] for entry in entries} == {MARK}
+        assert sum(MARK in json.dumps(entry["data"]) for entry in entries) > 30  # there is something to be found
+        for ending in ("decline", "end_early"):
+            other = await told.open()
+            await told.accepted(other, "record_consent", "start", ending)
+            await told.accepted(other, "reopen", role="supervisor")
+        supervised = await told.open("adopt", "supervisor")
+        for trigger in SUPERVISION:
+            await told.fire(supervised, trigger, "supervisor")
+        assert told.fired == set(told.rows)
+
+    telling(test)
+    with closing(sqlite3.connect(databases.path_of(settings))) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        holding = {table for table in tables if MARK in str(connection.execute(f'SELECT * FROM "{table}"').fetchall())}
+    assert holding == {"entry_data", "client"}  # what erasure may empty
+
+
+def test_what_is_refused_or_proposed_is_told_to_nobody(telling):
+    async def test(told):
+        course = await told.open()
+        for trigger in sorted(set(told.rows) - {"refer", "adopt", "amend", "end_early", "decline", "transfer"}):
+            role = "therapist" if "therapist" in told.rows[trigger]["roles"] else "supervisor"
+            body = told.body((await told.api.options(course, role))[trigger]["example"])
+            looked = await told.api.post(
+                f"/v1/courses/{course}/transitions?dry_run=true", body, role, If_Match=f'"{await told.api.version(course)}"'
+            )
+            assert looked.status_code == 200, looked.text
+            await told.send(course, body, "ehr")
+            await told.send(course, body, "auditor")
+        assert await told.api.version(course) > 1  # an EHR may fire some of them
+        await told.accepted(course, "start")
+        for trigger in ("waive_sick_role", "change_protocol", "extend_phase"):
+            body = told.body((await told.api.options(course))[trigger]["example"])
+            await told.api.post(f"/v1/courses/{course}/proposals", body, If_Match=f'"{await told.api.version(course)}"')
+        waiting = (await told.api.get("/v1/proposals", "supervisor")).json()["items"]
+        assert MARK in json.dumps(waiting)
+        for proposal in waiting:
+            await told.api.post(f"/v1/proposals/{proposal['id']}/decline", role="supervisor")
+
+    telling(test)
+
+
+def test_a_wrong_body_is_told_by_its_places_and_never_by_its_values(telling):
+    async def test(told):
+        course = await told.open()
+        for trigger, row in told.rows.items():
+            role = "therapist" if "therapist" in row["roles"] else "supervisor"
+            schema = row["data_schema"]
+            whole = {"trigger": trigger, "data": spoilt(schema, schema)}
+            envelope = {"occurred_at": MARK, "reason": [MARK], "override": {"rules": MARK, "reason": {"other": MARK}}}
+            for body in (
+                whole,
+                {**whole, **envelope},
+                {"trigger": trigger, "data": MARK},
+                {"trigger": trigger, "data": [MARK]},
+                {"together": [whole, {**whole, **envelope}, MARK]},
+                {"together": MARK},
+            ):
+                await told.send(course, body, role)
+                assert told.problem() == "invalid", (trigger, told.problems[-1])
+        for body in (
+            {"client_ref": [MARK], "protocol": f"{MARK} ?"},
+            {"client_ref": MARK, "protocol": MARK, "data": {"source": MARK}},
+        ):
+            await told.api.post("/v1/courses", body)
+            assert told.problem() == "invalid"
+
+    telling(test)
+
+
+def test_what_cannot_be_read_is_not_quoted(telling):
+    async def test(told):
+        course = await told.open()
+        text = json.dumps({"trigger": "note", "data": {"text": MARK}})
+        unreadable = {
+            "malformed": (text[:-4], f"[{text}]", f'"{MARK}"', f"{text}{MARK}", text.replace(MARK, f"{MARK}\n"), f"\ufeff{text}"),
+            "too-large": (MARK * 200_000,),
+        }
+        for slug, contents in unreadable.items():
+            for content in contents:
+                for path in ("/v1/courses", f"/v1/courses/{course}/transitions", "/v1/courses/search", "/v1/audit/search"):
+                    headers = told.api.headers("supervisor", Content_Type="application/json", If_Match='"1"')
+                    await told.api.client.post(path, content=content, headers=headers)
+                    assert told.problem() == slug, (path, content[:80])
+        for headers in ({"Content-Type": f"text/{MARK}"}, {"If-Match": MARK}, {"Idempotency-Key": f"{MARK} {MARK}"}):
+            sent = {**told.api.headers("therapist"), "Content-Type": "application/json", "If-Match": '"1"', **headers}
+            await told.api.client.post(f"/v1/courses/{course}/transitions", content=text, headers=sent)
+            assert told.problem() in {"malformed", "unsupported-media-type"}
+        await told.api.client.get("/v1/courses", headers={"Authorization": f"Bearer {MARK}"})
+        assert told.problem() == "unauthenticated"
+
+    telling(test)
+
+
+def test_what_was_searched_for_is_not_quoted(telling):
+    async def test(told):
+        course = await told.open()
+        for path in ("/v1/courses", "/v1/audit"):
+            for name in (
+                "state",
+                "phase",
+                "therapist",
+                "attention",
+                "kind",
+                "course",
+                "actor",
+                "trigger",
+                "limit",
+                "cursor",
+                "from",
+                "to",
+            ):
+                await told.api.get(f"{path}?{name}={MARK}", "supervisor")
+        for query in ("as_of", "known_at"):
+            await told.api.get(f"/v1/courses/{course}?{query}={MARK}")
+            assert told.problem() == "invalid"
+        await told.api.get(f"/v1/courses/{course}/options?at={MARK}")
+        assert told.problem() == "invalid"
+        for body in (
+            {"client_ref": MARK},
+            {"client_ref": [MARK]},
+            {"limit": MARK},
+            {"cursor": MARK},
+            {"attention": MARK},
+            {"state": MARK},
+        ):
+            await told.api.post("/v1/courses/search", body)
+        for body in ({"actor": MARK}, {"kind": MARK}, {"from": MARK}, {"course": MARK}, {"trigger": [MARK]}):
+            await told.api.post("/v1/audit/search", body, "supervisor")
+
+    telling(test)
+
+
+def test_an_error_of_the_database_is_logged_without_what_was_to_be_written(telling, settings):
+    async def test(told):
+        course = await told.open()
+        with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
+            connection.execute("ALTER TABLE entry_data RENAME TO gone")
+        answer = await told.send(course, told.body({"trigger": "note", "data": {"text": MARK}}))
+        assert (answer.status_code, told.problem()) == (500, "internal")
+        assert set(answer.json()) == {"type", "title", "status", "detail", "instance", "request_id"}
+        failed = [json.loads(line) for line in told.log.getvalue().splitlines() if '"request failed"' in line]
+        assert [line["request_id"] for line in failed] == [answer.json()["request_id"]]
+        assert failed[0]["frames"]
+        with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
+            connection.execute("ALTER TABLE gone RENAME TO entry_data")
+
+    telling(test)

@@ -1,0 +1,176 @@
+"""The OpenAPI document tells what is served, and everything that is."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+from conftest import running
+from schemathesis.specs.openapi import definitions
+
+from ipt_workflow import settings as configuration
+from ipt_workflow import triggers
+from ipt_workflow.api import openapi
+from ipt_workflow.api.app import litestar_app
+from ipt_workflow.protocol_files import load_catalogue
+
+ROOT = Path(__file__).parents[2]
+METHODS = {"get", "post", "put", "patch", "delete"}
+ITSELF = {"/schema", "/schema/openapi.json"}
+
+
+@pytest.fixture(scope="module")
+def app():
+    return litestar_app(configuration.load({}))
+
+
+@pytest.fixture(scope="module")
+def document(app):
+    return json.loads(msgspec.json.encode(openapi.document(app)))
+
+
+def operations(document):
+    return {(method, path): operation for path, item in document["paths"].items() for method, operation in item.items()}
+
+
+def references(node) -> set[str]:
+    if isinstance(node, dict):
+        own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+        return own.union(*map(references, node.values()))
+    return set().union(*map(references, node)) if isinstance(node, list) else set()
+
+
+def test_what_is_served_without_a_token_is_the_committed_document(api):
+    async def test(api):
+        for _ in range(2):  # asking adds nothing to it
+            answer = await api.client.get("/schema/openapi.json")
+            assert answer.status_code == 200
+            assert answer.headers["content-type"] == "application/vnd.oai.openapi+json"
+            assert answer.json() == json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
+
+    api(test)
+
+
+def test_the_document_is_valid_openapi_3_1(document):
+    assert document["openapi"].startswith("3.1")
+    assert [error.message for error in definitions.OPENAPI_31_VALIDATOR.iter_errors(document)] == []
+
+
+def test_every_schema_in_the_document_is_a_json_schema(document):
+    for schema in document["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_every_reference_in_the_document_leads_somewhere(document):
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    found = references(document)
+    assert found
+    assert found <= known
+
+
+def test_every_operation_has_a_name_of_its_own_a_summary_and_an_account_of_itself(document):
+    found = operations(document)
+    assert len({operation["operationId"] for operation in found.values()}) == len(found)
+    for key, operation in found.items():
+        assert operation["summary"], key
+        assert operation["description"], key
+
+
+def test_every_route_of_the_application_is_in_the_document(app, document):
+    served = {
+        (method.lower(), re.sub(r":\w+\}", "}", route.path_format))
+        for route in app.routes
+        for method in route.methods
+        if method.lower() in METHODS and route.path_format not in ITSELF
+    }
+    assert served == set(operations(document))
+    assert len(served) >= 25
+
+
+def test_every_part_of_a_path_is_a_parameter_that_must_be_given(document):
+    for (method, path), operation in operations(document).items():
+        told = {each["name"]: each for each in operation["parameters"] if each["in"] == "path"}
+        assert set(told) == set(re.findall(r"\{(\w+)\}", path)), (method, path)
+        assert all(each["required"] for each in told.values())
+
+
+def test_no_parameter_could_carry_a_clients_reference(document):
+    for key, operation in operations(document).items():
+        assert not [each["name"] for each in operation["parameters"] if "client" in each["name"]], key
+
+
+def test_every_refusal_is_told_of_as_a_problem_document(document):
+    for key, operation in operations(document).items():
+        errors = {status: told for status, told in operation["responses"].items() if int(status) >= 400}
+        assert {"401", "403", "404", "405", "422", "500", "503"} <= set(errors), key
+        for told in errors.values():
+            assert list(told["content"]) == ["application/problem+json"], key
+            assert told["description"], key
+
+
+def test_only_what_needs_no_token_says_so(document):
+    free = {path for (_, path), operation in operations(document).items() if operation.get("security") == []}
+    assert free == {"/health/live", "/health/ready"}
+    assert document["security"] == [{"bearer": []}]
+    assert document["components"]["securitySchemes"]["bearer"] == {"type": "http", "scheme": "bearer"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "kinds"),
+    (
+        ("get", "/metrics", "200", {"text/plain"}),
+        ("get", "/v1/audit/export", "200", {"application/x-ndjson", "text/csv"}),
+        ("get", "/v1/protocols/{protocol_id}/diagram", "200", {"text/plain"}),
+        ("post", "/v1/courses/{course_id}/transitions", "200", {"application/json"}),
+        ("post", "/v1/courses/{course_id}/transitions", "201", {"application/json"}),
+    ),
+)
+def test_the_kinds_of_an_answer_are_those_that_are_sent(document, method, path, status, kinds):
+    told = operations(document)[method, path]["responses"][status]["content"]
+    assert {kind.partition(";")[0] for kind in told} == kinds
+
+
+def test_every_trigger_has_one_complete_example_of_its_data_that_its_schema_accepts(api):
+    async def test(api):
+        items = (await api.get("/v1/triggers")).json()["items"]
+        protocol = load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments").get("ipt")
+        assert [item["trigger"] for item in items] == list(triggers.names(protocol))
+        for item in items:
+            schema = item["data_schema"]
+            shape = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+            jsonschema.Draft202012Validator.check_schema(schema)
+            assert len(schema["examples"]) == 1, item["trigger"]
+            jsonschema.validate(schema["examples"][0], schema)
+            assert set(shape["required"]) <= set(schema["examples"][0]), item["trigger"]
+            assert shape["additionalProperties"] is False, item["trigger"]
+            assert set(item) >= {"trigger", "from", "to", "roles", "rules", "data_schema"}
+
+    api(test)
+
+
+def test_the_page_of_the_document_loads_nothing_and_names_every_operation(api, document):
+    async def test(api):
+        answer = await api.client.get("/schema")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert not re.search(
+            r"(?:src|href)\s*=\s*[\"']?\s*(?:https?:)?//|@import|url\(|<script|<iframe|<link", answer.text, re.IGNORECASE
+        )
+        for method, path in operations(document):
+            assert f"<code>{method.upper()} {path}</code>" in answer.text
+
+    api(test)
+
+
+def test_where_the_document_is_not_public_it_asks_for_a_token(settings):
+    async def test():
+        async with running(settings.model_copy(update={"public_schema": False})) as api:
+            for path in sorted(ITSELF):
+                assert (await api.client.get(path)).status_code == 401
+                assert (await api.get(path)).status_code == 200
+
+    asyncio.run(test())

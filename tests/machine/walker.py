@@ -1,0 +1,376 @@
+"""A course in memory: the machine alone, a clock that only the test moves, and steps to every stage.
+
+Nothing here skips a rule: each stage is reached by firing triggers. After every step the course must be what its entries fold to.
+"""
+
+import copy
+import datetime as dt
+from collections.abc import Callable
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ipt_workflow import counters, examples, journal, placement
+from ipt_workflow.course import Course
+from ipt_workflow.errors import TransitionRefused
+from ipt_workflow.fact import Fact
+from ipt_workflow.folding import fold
+from ipt_workflow.machine import Accepted, Option, Refused, machine_for
+from ipt_workflow.placement import Draft
+from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.refusal import Refusal
+from ipt_workflow.rules import REGISTRY, Actor, Context
+from ipt_workflow.triggers import Command
+
+ROOT = Path(__file__).parents[2]
+START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
+T = Actor("therapist-1", "therapist")
+OTHER_T = Actor("therapist-2", "therapist")
+S = Actor("supervisor-1", "supervisor")
+S2 = Actor("supervisor-2", "supervisor")
+E = Actor("ehr-1", "ehr")
+A = Actor("admin-1", "admin")
+BY_ROLE = {actor.role: actor for actor in (T, S, E, A)}
+SYMPTOMS = {"instrument": "phq9", "items": [2] * 8 + [0]}
+FUNCTIONING = {"instrument": "ifr", "total": 5}
+SUPPORT = {"instrument": "mspss", "total": 40}
+DAY = dt.timedelta(days=1)
+WEEK = dt.timedelta(days=7)
+MINUTE = dt.timedelta(minutes=1)
+HOUR = dt.timedelta(hours=1)
+
+
+@cache
+def ipt() -> Protocol:
+    return load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments").get("ipt")
+
+
+def variant(name: str, **changes: Any) -> Protocol:
+    """The default protocol under another name, with some of its tables replaced."""
+    return msgspec.structs.replace(ipt(), id=name, digest=name.ljust(64, "0"), **changes)
+
+
+replaced = msgspec.structs.replace
+
+
+class Walk:
+    """One course and whoever fires its triggers. `now` moves on a minute with every step."""
+
+    def __init__(self, protocol: Protocol | None = None, zone: str = "UTC") -> None:
+        self.protocol = protocol or ipt()
+        self.zone = ZoneInfo(zone)
+        self.now = START
+        self.course: Course | None = None
+        self.history: tuple[Fact, ...] = ()
+        self.drafts: tuple[Draft, ...] = ()
+        self.given: dict[int, dict[str, Any]] = {}
+        self.digests: dict[int, str] = {}
+        self.other_open_course: str | None = None
+        self.target: Protocol | None = None
+        self.client = "client-1"
+
+    def copy(self) -> "Walk":
+        return copy.copy(self)  # nothing that a walk holds is changed in place
+
+    # Asking
+
+    @property
+    def c(self) -> Course:
+        assert self.course is not None
+        return self.course
+
+    @property
+    def state(self) -> str:
+        return self.c.state
+
+    @property
+    def counted(self) -> counters.Counters:
+        return counters.counters(self.protocol, self.c)
+
+    @property
+    def last(self) -> int:
+        """The seq of the last entry."""
+        return self.c.version
+
+    @property
+    def machine(self):
+        return machine_for(self.protocol)
+
+    def seqs(self, trigger: str) -> list[int]:
+        return [fact.seq for fact in self.history if fact.trigger == trigger]
+
+    def seq(self, trigger: str) -> int:
+        """The seq of the last entry of this trigger."""
+        return self.seqs(trigger)[-1]
+
+    def fact(self, seq: int) -> Fact:
+        return self.history[seq - 1]
+
+    def context(self, by: Actor = T, cosigner: Actor | None = None, trigger: str = "") -> Context:
+        return Context(
+            now=self.now,
+            actor=by,
+            cosigner=cosigner,
+            zone=self.zone,
+            other_open_course=self.other_open_course,
+            history=self.history,
+            given=self.given,
+            target=self.target or (self.protocol if trigger in {"open_followup", "change_protocol"} else None),
+            course_id="course-1",
+            client=self.client if self.course is None else "client-2",
+            therapist=T.person,
+        )
+
+    def options(self, by: Actor = T, at: dt.datetime | None = None) -> dict[str, Option]:
+        return {each.trigger: each for each in self.machine.options(self.c, lambda name: self.context(by, trigger=name), at)}
+
+    def example(self, trigger: str, by: Actor = T, **data: Any) -> dict[str, Any]:
+        """The example that options would offer, with some of its data replaced."""
+        body = examples.example(self.protocol, self.course, trigger, self.context(by, trigger=trigger))
+        return {**body, "data": {**body["data"], **data}}
+
+    def preview(self, *bodies: dict[str, Any], by: Actor = T, cosigner: Actor | None = None) -> Accepted | Refused:
+        commands = tuple(msgspec.convert(body, Command) for body in bodies)
+        return self.machine.preview(self.course, commands, self.context(by, cosigner, bodies[0]["trigger"]))
+
+    def refused(self, trigger: str, by: Actor = T, cosigner: Actor | None = None, **more: Any) -> dict[str, Refusal]:
+        """What stands against a trigger, by rule: nothing where it is accepted. `more` as for `fire`."""
+        answer = self.preview(self.body(trigger, by, **more), by=by, cosigner=cosigner)
+        return {refusal.rule: refusal for refusal in answer.refusals} if isinstance(answer, Refused) else {}
+
+    def replay(self, **at: dt.datetime) -> Course | None:
+        return journal.replay(self.entries(), **at)
+
+    # Firing
+
+    def body(
+        self,
+        trigger: str,
+        by: Actor = T,
+        *,
+        override: tuple[str, ...] = (),
+        at: dt.datetime | None = None,
+        reason: str = "",
+        **data: Any,
+    ) -> dict[str, Any]:
+        """The example, or with `data=` the data as given; with an override, a time or a reason."""
+        whole = data.pop("data", None)
+        body = self.example(trigger, by, **data)
+        if whole is not None:
+            body["data"] = whole
+        if reason:
+            body["reason"] = reason
+        if override:
+            body["override"] = {"rules": list(override), "reason": "It was so."}
+        if at is not None:
+            body["occurred_at"] = at.isoformat()
+        return body
+
+    def fire(self, trigger: str, by: Actor = T, cosigner: Actor | None = None, **more: Any) -> Course:
+        """Fires the example of a trigger, changed by `more`. Raises TransitionRefused."""
+        self.now += MINUTE
+        return self.together(self.body(trigger, by, **more), by=by, cosigner=cosigner)
+
+    def do(self, *triggers: str, by: Actor = T) -> "Walk":
+        for trigger in triggers:
+            self.fire(trigger, by)
+        return self
+
+    def together(self, *bodies: dict[str, Any], by: Actor = T, cosigner: Actor | None = None) -> Course:
+        answer = self.preview(*bodies, by=by, cosigner=cosigner)
+        if isinstance(answer, Refused):
+            raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
+        return self.keep(answer)
+
+    def keep(self, accepted: Accepted) -> Course:
+        """Takes an answer for what happened, as the store would."""
+        digest = self.protocol.digest
+        for draft in accepted.drafts:
+            assert draft.seq == len(self.history) + 1
+            assert not self.history or draft.recorded_at >= self.history[-1].recorded_at
+            self.history = (*self.history, placement.fact_of(draft, "course-1", digest))
+            self.drafts = (*self.drafts, draft)
+            self.digests = {**self.digests, draft.seq: digest}
+            self._keep_given(draft)
+        self.course = accepted.course
+        assert fold(self.history) == self.course
+        return self.c
+
+    def _keep_given(self, draft: Draft) -> None:
+        if draft.trigger != "amend":
+            self.given = {**self.given, draft.seq: draft.given}
+        elif "data" in draft.given:
+            root = draft.given["supersedes"]
+            while self.fact(root).trigger == "amend":
+                root = self.fact(root).data["supersedes"]
+            self.given = {**self.given, root: draft.given["data"]}
+
+    def entries(self) -> list[journal.Entry]:
+        """The journal, sealed."""
+        sealed: list[journal.Entry] = []
+        for draft in self.drafts:
+            sealed.append(
+                journal.seal(
+                    draft,
+                    organisation="clinic",
+                    course="course-1",
+                    entry_id=f"entry-{draft.seq}",
+                    protocol_digest=self.digests[draft.seq],
+                    prev_hash=sealed[-1].hash if sealed else journal.GENESIS,
+                    salt=bytes(journal.SALT_BYTES),
+                )
+            )
+        return sealed
+
+    # Steps
+
+    def session(self, attendance: str = "5", by: Actor = T, *, sign: bool = True, **data: Any) -> int:
+        """Tells of a session a week after the one before, and signs it where it was held."""
+        if self.c.sessions:
+            self.now = max(self.now, max(session.at for session in self.c.sessions) + WEEK - MINUTE)
+        self.fire("record_session", by, attendance=attendance, **data)
+        seq = self.last
+        if sign and attendance in {"5", "6"}:
+            self.fire("sign_session", session=seq)
+        return seq
+
+    def measure(self, *scales: dict[str, Any]) -> None:
+        for scale in scales or (SYMPTOMS, FUNCTIONING, SUPPORT):
+            self.fire("record_measure", data=scale)
+
+    def referred(self, **data: Any) -> "Walk":
+        self.fire("refer", **data)
+        return self
+
+    def in_initial(self) -> "Walk":
+        return self.referred().do("record_consent", "start")
+
+    def ready_for_middle(self, *, sessions: int = 1, without: tuple[str, ...] = (), **terms: Any) -> "Walk":
+        self.in_initial()
+        for _ in range(sessions):
+            self.session()
+        for trigger in FIRST_PHASE_WORK:
+            if trigger not in without:
+                self.fire(trigger, **(terms if trigger == "agree_contract" else {}))
+        self.measure()
+        return self
+
+    def in_middle(self, **more: Any) -> "Walk":
+        return self.ready_for_middle(**more).do("begin_middle")
+
+    def with_remaining(self, remaining: int, **more: Any) -> "Walk":
+        """In the middle phase, with so many of the contract's sessions left."""
+        self.in_middle(**more)
+        while (self.counted.remaining or 0) > remaining:
+            self.session()
+        return self
+
+    def ready_for_final(self, **more: Any) -> "Walk":
+        return self.with_remaining(3, **more).do("announce_ending")
+
+    def in_final(self, **more: Any) -> "Walk":
+        return self.ready_for_final(**more).do("begin_final")
+
+    def ready_to_complete(self, *, sessions: int = 3, without: tuple[str, ...] = (), **more: Any) -> "Walk":
+        self.in_final(**more)
+        for _ in range(sessions):
+            self.session()
+        for trigger in LAST_PHASE_WORK:
+            if trigger not in without:
+                self.fire(trigger)
+        self.measure()
+        return self
+
+    def completed(self, **more: Any) -> "Walk":
+        return self.ready_to_complete(**more).do("complete")
+
+    def ended_early(self) -> "Walk":
+        return self.in_middle().do("end_early")
+
+    def not_suitable(self) -> "Walk":
+        return self.in_initial().do("decline")
+
+    def paused(self) -> "Walk":
+        return self.in_middle().do("pause")
+
+
+FIRST_PHASE_WORK = (
+    "record_evaluation", "record_history", "record_inventory", "record_timeline", "record_formulation", "accept_formulation",
+    "assign_sick_role", "select_focus", "agree_contract",
+)  # fmt: skip
+LAST_PHASE_WORK = ("record_gains", "record_independence", "plan_for_recurrence", "decide_continuation", "relinquish_sick_role")
+STAGES = (
+    "referred", "in_initial", "ready_for_middle", "in_middle", "ready_for_final", "in_final", "ready_to_complete", "completed",
+    "ended_early", "not_suitable", "paused",
+)  # fmt: skip
+
+
+@cache
+def _reached(stage: str, numbers: tuple[tuple[str, Any], ...]) -> Walk:
+    walk = Walk()
+    getattr(walk, stage)(**dict(numbers))
+    return walk
+
+
+def reach(stage: str, **numbers: Any) -> Walk:
+    """A walk of the default protocol that has reached a stage. Each is walked once and copied."""
+    return _reached(stage, tuple(sorted(numbers.items()))).copy()
+
+
+# Rules, seen from both sides
+
+ANY = object()
+Test = Callable[..., None]
+
+
+def covers(*rules: str) -> Callable[[Test], Test]:
+    """Marks a test as the one that shows these rules from both sides. It must have seen each stand, or the one its parameter names."""
+
+    def mark(test: Test) -> Test:
+        @wraps(test)
+        def shown(*args: Any, **more: Any) -> None:
+            SEEN.clear()
+            test(*args, **more)
+            unseen = set((more["rule"],) if "rule" in more else rules) - SEEN
+            assert not unseen, f"{unseen} never stood in this test"
+
+        return shown
+
+    return mark
+
+
+SEEN: set[str] = set()
+
+
+def stands(
+    walk: Walk,
+    rule: str,
+    trigger: str,
+    by: Actor = T,
+    *,
+    severity: str = "hard",
+    current: Any = ANY,
+    required: Any = ANY,
+    remedies: tuple[str, ...] | None = None,
+    alone: bool = True,
+    **more: Any,
+) -> Refusal:
+    """The trigger is refused by this rule (`alone`: and by no other), in these words. A soft one can be overridden, a hard one cannot."""
+    refusals = walk.refused(trigger, by, **more)
+    assert rule in refusals, f"{trigger} is not refused by {rule} but by {sorted(refusals)}"
+    SEEN.add(rule)
+    refusal = refusals[rule]
+    assert not alone or list(refusals) == [rule]
+    assert refusal.severity == severity
+    assert refusal.message
+    assert refusal.source == REGISTRY[rule].source
+    assert current is ANY or refusal.current == current
+    assert required is ANY or refusal.required == required
+    assert remedies is None or tuple(remedy.trigger for remedy in refusal.remedies) == remedies
+    overridden = walk.refused(trigger, by, **{**more, "override": (*more.get("override", ()), rule)})
+    assert (rule in overridden) == (severity == "hard"), f"overriding {rule}, which is {severity}, leaves {sorted(overridden)}"
+    return refusal

@@ -1,0 +1,292 @@
+"""The lane: what waits shares a transaction, each unit wins or loses alone, and no failure reaches beyond its own unit."""
+
+import asyncio
+
+import databases
+import pytest
+import sqlalchemy as sa
+import walked
+
+from ipt_workflow import verifying
+from ipt_workflow.errors import Busy, StaleVersion, Unreachable
+from ipt_workflow.service import Key
+from ipt_workflow.store import batches, commit, tables
+from ipt_workflow.store.committer import Committer
+from ipt_workflow.triggers import Command
+
+NOTE = Command("note", {"text": "She called."})
+COURSES = 6
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, server):
+    async def fill(shell):
+        for number in range(COURSES):
+            await walked.open_course(shell, f"EHR-{number}")
+
+    return walked.database(tmp_path_factory.mktemp("committer"), fill, server)
+
+
+@pytest.fixture
+def store(filled, tmp_path):
+    """Runs an async test with an open shell on a database of a few courses."""
+    settings = databases.copy(filled, tmp_path)
+    return lambda test: walked.with_shell(settings, test)
+
+
+async def ids(shell) -> list[str]:
+    return await shell.database.read(
+        lambda c: list(c.execute(sa.select(tables.course.c.id).order_by(tables.course.c.id)).scalars())
+    )
+
+
+async def versions(shell) -> dict[str, int]:
+    return dict(
+        await shell.database.read(lambda c: list(map(tuple, c.execute(sa.select(tables.course.c.id, tables.course.c.version)))))
+    )
+
+
+class Watched:
+    """A database that notes what runs on it, and may fail first."""
+
+    def __init__(self, database, failures=()):
+        self._database = database
+        self.failures = list(failures)
+        self.batches = []
+
+    async def tell(self, function, units, events):
+        if function is batches.write:
+            self.batches.append((len(units), len(events)))
+        if self.failures:
+            before, error = self.failures.pop(0)
+            if not before:
+                await self._database.tell(function, units, events)
+            raise error
+        return await self._database.tell(function, units, events)
+
+    def __getattr__(self, name):
+        return getattr(self._database, name)
+
+
+def watch(shell, *failures, patience=2.0, queue_max=100) -> Watched:
+    """Puts a watched database under the shell's committer."""
+    watched = Watched(shell.database, failures)
+    shell.committer = Committer(watched, queue_max=queue_max, batch_max=64, patience=patience)
+    return watched
+
+
+async def notes(shell, courses, **more):
+    return await asyncio.gather(*(walked.fire(shell, course, NOTE, **more) for course in courses), return_exceptions=True)
+
+
+def test_what_waits_shares_a_transaction(store):
+    async def test(shell):
+        watched = watch(shell)
+        courses = await ids(shell)
+        await notes(shell, courses)
+        assert max(units for units, _ in watched.batches) > 1
+        assert sum(units for units, _ in watched.batches) == COURSES
+        assert await versions(shell) == dict.fromkeys(courses, 2)
+        assert (await verifying.verify(shell)).ok
+
+    store(test)
+
+
+def test_two_units_of_one_course_never_share_a_transaction(store):
+    async def test(shell):
+        watched = watch(shell)
+        course = (await ids(shell))[0]
+        done = await notes(shell, [course] * 5)
+        assert sorted(each.entries[-1].seq for each in done) == [2, 3, 4, 5, 6]
+        assert all(units <= 1 for units, _ in watched.batches)
+
+    store(test)
+
+
+def test_a_unit_that_loses_its_version_loses_alone(store):
+    async def test(shell):
+        courses = await ids(shell)
+        await walked.fire(shell, courses[0], NOTE)
+        watch(shell)
+        stale = await shell.courses.get(courses[0])
+        shell.courses.get = _stale(shell.courses.get, courses[0], stale)
+        await commit_elsewhere(shell, courses[0])
+        answers = await asyncio.gather(
+            *(walked.fire(shell, course, NOTE, version=2 if course == courses[0] else 1) for course in courses),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in answers if isinstance(each, Exception)] == [StaleVersion]
+        assert answers[0].current == 3
+
+    store(test)
+
+
+def _stale(get, its_id, old):
+    async def got(asked):
+        return old if asked == its_id else await get(asked)
+
+    return got
+
+
+async def commit_elsewhere(shell, course) -> None:
+    """Another process writes to the course."""
+    async with walked.opened(shell.settings) as other:
+        await walked.fire(other, course, NOTE)
+
+
+def test_a_unit_that_violates_a_constraint_fails_alone(store):
+    async def test(shell):
+        courses = await ids(shell)
+        key = Key("key", "body")
+        async with walked.opened(shell.settings) as other:
+            await walked.fire(other, courses[1], NOTE, key=key)
+        watched = watch(shell)
+
+        async def unseen(_scope):
+            return None
+
+        look, shell.answers.get = shell.answers.get, unseen
+        running = [walked.fire(shell, course, NOTE, key=key if course == courses[0] else None) for course in courses]
+        first = asyncio.gather(*running, return_exceptions=True)
+        await asyncio.sleep(0)
+        shell.answers.get = look
+        answers = await first
+        assert max(units for units, _ in watched.batches) > 1
+        assert [each.replayed for each in answers] == [True, False, False, False, False, False]
+        assert (await versions(shell))[courses[0]] == 1
+        assert (await verifying.verify(shell)).ok
+
+    store(test)
+
+
+def test_a_batch_that_failed_before_it_was_committed_is_committed_once(store):
+    async def test(shell):
+        watch(shell, (True, Unreachable("gone")), (True, Busy("deadlock")))
+        courses = await ids(shell)
+        assert not any(isinstance(each, Exception) for each in await notes(shell, courses))
+        assert await versions(shell) == dict.fromkeys(courses, 2)
+
+    store(test)
+
+
+def test_a_batch_whose_answer_was_lost_is_not_committed_twice(store):
+    async def test(shell):
+        watch(shell, (False, Unreachable("gone")))
+        courses = await ids(shell)
+        done = await notes(shell, courses)
+        assert [each.entries[-1].seq for each in done] == [2] * COURSES
+        assert await versions(shell) == dict.fromkeys(courses, 2)
+        assert (await verifying.verify(shell)).ok
+
+    store(test)
+
+
+def test_a_unit_with_a_key_whose_answer_was_lost_is_not_committed_twice(store):
+    async def test(shell):
+        watch(shell, (False, Unreachable("gone")))
+        course = (await ids(shell))[0]
+        done = await walked.fire(shell, course, NOTE, key=Key("key", "body"))
+        assert (done.entries[-1].seq, done.replayed) == (2, False)
+        again = await walked.fire(shell, course, NOTE, key=Key("key", "body"))
+        assert (again.entries[-1].seq, again.replayed) == (2, True)
+
+    store(test)
+
+
+def test_a_read_whose_record_was_lost_on_the_way_is_recorded_once(store):
+    async def test(shell):
+        watch(shell, (False, Unreachable("gone")))
+        course = (await ids(shell))[0]
+        await shell.record(walked.THERAPIST, "read", "course", [course])
+        counted = sa.select(sa.func.count()).select_from(tables.audit_event)
+        assert await shell.database.read(lambda c: c.execute(counted).scalar()) == 1
+
+    store(test)
+
+
+def test_a_database_that_stays_away_is_told_to_those_who_wait(store):
+    async def test(shell):
+        watch(shell, *[(True, Unreachable("gone"))] * 100, patience=0.1)
+        courses = await ids(shell)
+        answers = await notes(shell, courses[:2])
+        assert {type(each) for each in answers} == {Unreachable}
+        shell.committer._database.failures.clear()
+        await walked.fire(shell, courses[0], NOTE)
+
+    store(test)
+
+
+def test_more_than_the_queue_holds_is_refused_at_once(store):
+    async def test(shell):
+        watch(shell, queue_max=2)
+        answers = await notes(shell, await ids(shell))
+        assert {type(each) for each in answers if isinstance(each, Exception)} == {Busy}
+        accepted = sum(not isinstance(each, Exception) for each in answers)
+        assert accepted >= 2
+        assert sum((await versions(shell)).values()) == COURSES + accepted
+
+    store(test)
+
+
+def test_a_request_that_is_cancelled_leaves_its_unit_whole_and_its_key_tells_what_became_of_it(store):
+    async def test(shell):
+        course = (await ids(shell))[0]
+        key = Key("key", "body")
+        running = asyncio.create_task(walked.fire(shell, course, NOTE, key=key))
+        while not shell.committer._waiting and not running.done():
+            await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        again = await walked.fire(shell, course, NOTE, key=key)
+        assert again.entries[-1].seq == 2
+        assert (await versions(shell))[course] == 2
+
+    store(test)
+
+
+def test_closing_commits_what_waits_and_takes_nothing_more(store):
+    async def test(shell):
+        courses = await ids(shell)
+        running = [asyncio.create_task(walked.fire(shell, course, NOTE)) for course in courses]
+        while len(shell.committer._waiting) < COURSES and not any(task.done() for task in running):
+            await asyncio.sleep(0)
+        await shell.committer.close()
+        await asyncio.gather(*running, return_exceptions=True)
+        with pytest.raises(Busy):
+            await walked.fire(shell, courses[0], NOTE)
+        assert sum((await versions(shell)).values()) >= COURSES + sum(not task.exception() for task in running)
+
+    store(test)
+
+
+def test_what_a_statement_writes_is_what_a_transaction_writes(store):
+    """The two ways of writing a unit, in a batch and alone, leave the same rows."""
+
+    async def test(shell):
+        one, two = (await ids(shell))[:2]
+        seen = {}
+
+        async def captured(work):
+            seen[work.courses[0]] = work
+
+        real, shell.committer.commit = shell.committer.commit, captured
+        for course in (one, two):
+            await walked.fire(shell, course, NOTE, key=Key(course, "body"))
+        shell.committer.commit = real
+        assert await shell.database.tell(batches.write, [seen[one]], []) == [True]
+        await shell.database.write(commit.commit, seen[two])
+
+        def of(course):
+            def read(connection):
+                for table in (tables.course, tables.entry, tables.entry_data, tables.outbox, tables.idempotency):
+                    key = table.c.id if table is tables.course else table.c.course_id
+                    for row in connection.execute(sa.select(table).where(key == course)):
+                        yield table.name, [type(value) for value in row]
+
+            return lambda connection: list(read(connection))
+
+        assert await shell.database.read(of(one)) == await shell.database.read(of(two))
+        assert (await verifying.verify(shell)).ok
+
+    store(test)
