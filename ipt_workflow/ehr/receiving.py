@@ -76,6 +76,8 @@ class Receiver:
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         body = await _body(receive)
+        if body is None:
+            return
         if scope["method"] != "POST":
             await _respond(send, 405, {"allow": "POST"})
             return
@@ -143,11 +145,13 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-async def _body(receive: Any) -> bytes:
-    """The body, or as much of it as a delivery may have and a byte more."""
+async def _body(receive: Any) -> bytes | None:
+    """The body, or as much of it as a delivery may have and a byte more; None where the sender went away in the middle of it."""
     body = b""
     while len(body) <= BODY_BYTES_MAX:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         if not message.get("more_body", False):
             break

@@ -20,7 +20,7 @@ from ipt_workflow.ehr.safe import Safe
 from ipt_workflow.ehr.sending import Outcome, Sender
 from ipt_workflow.settings import Settings, listed
 from ipt_workflow.shell import Shell, new_id
-from ipt_workflow.store import batches, deliveries
+from ipt_workflow.store import audit, deliveries
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.deliveries import Claimed, Ended, StoredKey, StoredSubscription
 from ipt_workflow.store.events import Told
@@ -207,7 +207,7 @@ class Relay:
             if reason and deliveries.disable(connection, organisation, claimed.subscription, reason):
                 row = {"id": new_id(), "kind": "disabled", "subscription_id": claimed.subscription, "detail": reason}
                 stored.put(connection, organisation, {**row, "created_at": ended.at})
-                batches.write(connection, [], [self._record(claimed, "config", f"disabled: {reason}")])
+                audit.record(connection, self._record(claimed, "config", f"disabled: {reason}"))
             return True
 
         if await self.shell.database.write(write):

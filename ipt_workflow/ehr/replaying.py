@@ -1,6 +1,7 @@
 """The verbs about deliveries: see them, and have them sent again: one, a range, or all that was missed."""
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 from ipt_workflow.access import policy
@@ -37,7 +38,7 @@ class Deliveries:
 
     async def replay_one(self, principal: Principal, delivery_id: str) -> Replayed:
         """Has one delivery sent again, with the same id."""
-        policy.require(principal, "manage subscriptions")
+        await self.shell.require(principal, "manage subscriptions")
         row = await self.shell.database.read(deliveries.find, self.shell.organisation, delivery_id)
         if row is None or row.status == "cancelled":
             raise NotFound("There is no such delivery.")
@@ -46,10 +47,11 @@ class Deliveries:
         await self.shell.record(principal, "delivery", f"delivery {delivery_id} replayed", [row.lane] if row.lane else [])
         return Replayed(deliveries=count, next=None)
 
-    async def replay(self, principal: Principal, subscription_id: str, told: Replay) -> Replayed:
+    async def replay(self, principal: Principal, subscription_id: str, decode: Callable[[], Replay]) -> Replayed:
         """Has a range sent again, or all that was missed. What waits already goes on waiting."""
-        policy.require(principal, "manage subscriptions")
+        await self.shell.require(principal, "manage subscriptions")
         known = await found(self.shell, subscription_id)
+        told = decode()
         await placing.place_all(self.shell)
         first, last, missed = await self._range(told)
         count, reached = 0, first - 1

@@ -1,6 +1,10 @@
-"""The verbs about subscriptions: create one, see them, change, rotate, ping, pause, resume, delete."""
+"""The verbs about subscriptions: create one, see them, change, rotate, ping, pause, resume, delete.
+
+A body is decoded after access, and after what it is about was found.
+"""
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -30,8 +34,9 @@ class Subscriptions:
         self._reach = reach_of(shell.settings)
         self._safe = Safe(listed(shell.settings.secret_keys))
 
-    async def create(self, principal: Principal, new: NewSubscription) -> ShownSecret:
-        policy.require(principal, "manage subscriptions")
+    async def create(self, principal: Principal, decode: Callable[[], NewSubscription]) -> ShownSecret:
+        await self.shell.require(principal, "manage subscriptions")
+        new = decode()
         await self._check(new.url, new.types, new.courses, new.scope)
         now, subscription_id = self.shell.clock.now(), new_id()
         row = {
@@ -57,9 +62,12 @@ class Subscriptions:
         policy.require(principal, "manage subscriptions")
         return await self._view(subscription_id)
 
-    async def change(self, principal: Principal, subscription_id: str, told: SubscriptionChange) -> SubscriptionView:
-        policy.require(principal, "manage subscriptions")
+    async def change(
+        self, principal: Principal, subscription_id: str, decode: Callable[[], SubscriptionChange]
+    ) -> SubscriptionView:
+        await self.shell.require(principal, "manage subscriptions")
         known = await self._find(subscription_id)
+        told = decode()
         given = {name: value for name in told.__struct_fields__ if (value := getattr(told, name)) is not UNSET}
         as_it_will_be = msgspec.structs.replace(known, **given)
         await self._check(as_it_will_be.url, as_it_will_be.types, given.get("courses"), as_it_will_be.scope)
@@ -67,11 +75,11 @@ class Subscriptions:
             await self._set(principal, subscription_id, "changed", **_columns(**given))
         return await self._view(subscription_id)
 
-    async def rotate(self, principal: Principal, subscription_id: str, told: Rotation) -> ShownSecret:
+    async def rotate(self, principal: Principal, subscription_id: str, decode: Callable[[], Rotation]) -> ShownSecret:
         """New keys of the same kinds. Until the overlap ends, every delivery carries signatures of the old ones too."""
-        policy.require(principal, "manage subscriptions")
+        await self.shell.require(principal, "manage subscriptions")
         await self._find(subscription_id)
-        now = self.shell.clock.now()
+        told, now = decode(), self.shell.clock.now()
         old = await self.shell.database.read(deliveries.keys, self.shell.organisation, subscription_id, now)
         keys, secret = self._mint(subscription_id, tuple(dict.fromkeys(key.scheme for key in old)), now)
         until = now + dt.timedelta(hours=told.overlap_hours)
@@ -81,7 +89,7 @@ class Subscriptions:
 
     async def ping(self, principal: Principal, subscription_id: str) -> str:
         """Has a `subscription.ping` delivered. Returns the id it comes with."""
-        policy.require(principal, "manage subscriptions")
+        await self.shell.require(principal, "manage subscriptions")
         await self._find(subscription_id)
         row = {"id": new_id(), "kind": "ping", "subscription_id": subscription_id, "created_at": self.shell.clock.now()}
         await self.shell.database.write(stored.put, self.shell.organisation, row)
@@ -90,7 +98,7 @@ class Subscriptions:
 
     async def pause(self, principal: Principal, subscription_id: str) -> SubscriptionView:
         """Nothing is sent until it is resumed; what happens meanwhile waits."""
-        policy.require(principal, "manage subscriptions")
+        await self.shell.require(principal, "manage subscriptions")
         known = await self._find(subscription_id)
         if known.status == "disabled":
             raise CommandInvalid([Fault("status", "is disabled, and nothing is sent; resume it first")])
@@ -99,14 +107,14 @@ class Subscriptions:
 
     async def resume(self, principal: Principal, subscription_id: str) -> SubscriptionView:
         """Sends again, also where it was disabled: what waited goes first, what happened meanwhile may be replayed."""
-        policy.require(principal, "manage subscriptions")
+        await self.shell.require(principal, "manage subscriptions")
         await self._find(subscription_id)
         healthy = {"status": "active", "reason": None, "failing_since": None, "throttled_until": None}
         await self._set(principal, subscription_id, "resumed", **healthy)
         return await self._view(subscription_id)
 
     async def delete(self, principal: Principal, subscription_id: str) -> None:
-        policy.require(principal, "manage subscriptions")
+        await self.shell.require(principal, "manage subscriptions")
         await self._find(subscription_id)
         now = self.shell.clock.now()
         await self.shell.database.write(deliveries.delete, self.shell.organisation, subscription_id, now)

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store import tables
+from ipt_workflow.store import rows, tables
+from ipt_workflow.store.units import Event
 
 entry, event, subject = tables.entry, tables.audit_event, tables.audit_subject
 
@@ -34,6 +35,14 @@ class Position(msgspec.Struct, frozen=True):
             raise ValueError("at must be in UTC")
 
 
+def record(connection: sa.Connection, told: Event) -> None:
+    """Writes an event in the caller's transaction; those that have none of their own go through the committer."""
+    connection.execute(sa.insert(event), dict(told.row))
+    touched = rows.subjects(told.row["organisation"], told)
+    if touched:
+        connection.execute(sa.insert(subject), touched)
+
+
 def page(connection: sa.Connection, organisation: str, filters: AuditFilters, after: Position, limit: int) -> list[dict[str, Any]]:
     """Records in the order they were written, after a position. Each names the courses it touched."""
     parts = []
@@ -42,9 +51,9 @@ def page(connection: sa.Connection, organisation: str, filters: AuditFilters, af
     if filters.kind != "transition":
         parts.append(_events(organisation, filters, after).limit(limit))
     both = sa.union_all(*(sa.select(part.order_by("recorded_at", "id").subquery()) for part in parts)).subquery()
-    rows = connection.execute(sa.select(both).order_by(both.c.recorded_at, both.c.id).limit(limit)).mappings().all()
-    touched = _subjects(connection, organisation, [row["id"] for row in rows if row["course_id"] is None])
-    return [{**row, "courses": [row["course_id"]] if row["course_id"] else touched.get(row["id"], [])} for row in rows]
+    found = connection.execute(sa.select(both).order_by(both.c.recorded_at, both.c.id).limit(limit)).mappings().all()
+    touched = _subjects(connection, organisation, [row["id"] for row in found if row["course_id"] is None])
+    return [{**row, "courses": [row["course_id"]] if row["course_id"] else touched.get(row["id"], [])} for row in found]
 
 
 def _transitions(organisation: str, filters: AuditFilters, after: Position) -> sa.Select[Any]:

@@ -7,19 +7,17 @@ courses by compare-and-swap, and inserts everything else for those that were upd
 Statements are made once, from the tables. A violated constraint fails the whole batch; the committer then tries its units one by one.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.store import rows, tables
+from ipt_workflow.store.questions import DIALECTS
 from ipt_workflow.store.rows import Row
 from ipt_workflow.store.units import Event, Unit
 
-POSTGRES = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
-SQLITE = sqlite.dialect()
 JOURNAL = (tables.entry, tables.entry_data, tables.outbox)
 
 
@@ -38,14 +36,7 @@ class Columns:
 
 @cache
 def columns(table: sa.Table, dialect_name: str) -> Columns:
-    return Columns(table, POSTGRES if dialect_name == "postgresql" else SQLITE)
-
-
-def write(connection: sa.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
-    """Writes units and events; which of the units won. Raises `sqlalchemy.exc.IntegrityError` where one violates a constraint."""
-    if connection.dialect.name == "postgresql":
-        return _write_postgres(connection, units, events)
-    return _write_sqlite(connection, units, events)
+    return Columns(table, DIALECTS[dialect_name])
 
 
 def _journal_rows(table: sa.Table, unit: Unit) -> Iterable[Row]:
@@ -64,7 +55,8 @@ def _event_rows(events: Sequence[Event]) -> dict[sa.Table, list[Row]]:
 # SQLite
 
 
-def _write_sqlite(connection: sa.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+def write_sqlite(connection: sa.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+    """Writes units and events; which of the units won. Raises `sqlalchemy.exc.IntegrityError`."""
     won = [_swap_sqlite(connection, unit) for unit in units]
     winners = [unit for unit, has_won in zip(units, won, strict=True) if has_won]
     kept = [rows.kept_answer(unit.organisation, unit.answer) for unit in winners if unit.answer]
@@ -104,14 +96,18 @@ def _insert_sql(table: sa.Table) -> str:
 # PostgreSQL
 
 
-def _write_postgres(connection: sa.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+Fetch = Callable[..., Awaitable[Sequence[Any]]]
+
+
+async def write_postgres(fetch: Fetch, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+    """Writes units and events; which of the units won. `fetch` runs a statement with its arrays. Raises what it raises."""
     won: set[int] = set()
     if units:
         numbered = sorted(enumerate(units), key=lambda each: each[1].courses)  # in one order, or two processes lock crosswise
-        won = {row[0] for row in connection.exec_driver_sql(_commit_sql(), _commit_arrays(numbered))}
+        won = {row[0] for row in await fetch(_commit_sql(), *_commit_arrays(numbered))}
     if events:
         arrays = [array for table, told in _event_rows(events).items() for array in _arrays(table, told)]
-        connection.exec_driver_sql(_events_sql(), tuple(arrays))
+        await fetch(_events_sql(), *arrays)
     return [number in won for number in range(len(units))]
 
 

@@ -15,12 +15,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import sqlalchemy as sa
-
 from ipt_workflow.errors import Busy, IptError, Unreachable
-from ipt_workflow.store import batches, commit
+from ipt_workflow.store import commit
 from ipt_workflow.store.database import Database
-from ipt_workflow.store.units import Event, Unit
+from ipt_workflow.store.units import ConstraintViolated, Event, Unit
 
 FIRST_PAUSE = 0.02  # seconds before a batch is tried again; doubled each time
 LONGEST_PAUSE = 1.0
@@ -121,8 +119,8 @@ class Committer:
         events = [job for job in jobs if isinstance(job.work, Event)]
         tries = Tries(self._patience)
         try:
-            won = await tries.of(self._database.tell, batches.write, [job.work for job in units], [job.work for job in events])
-        except sa.exc.IntegrityError:
+            won = await tries.of(self._database.put, [job.work for job in units], [job.work for job in events])
+        except ConstraintViolated:
             won = [False] * len(units)
         else:
             for job in events:
@@ -141,10 +139,10 @@ class Committer:
         tries = Tries(self._patience, made)
         try:
             if isinstance(job.work, Event):
-                await tries.of(self._database.tell, batches.write, [], [job.work])
+                await tries.of(self._database.put, [], [job.work])
             else:
                 await tries.of(self._database.write, commit.commit, job.work)
-        except (IptError, sa.exc.IntegrityError) as error:
+        except IptError as error:
             found = tries.made > 1 and await self._database.read(commit.is_written, job.work)
             job.end(None if found else error)
         except Exception as error:  # noqa: BLE001 - this job failed alone, and whoever waits for it must hear of it

@@ -1,24 +1,29 @@
 """Opening the database, and running functions on its connections.
 
 The rest of the store is plain functions of a connection. `read` and `write` run one of them in a transaction of its own: on SQLite
-in a thread (many readers, one writer), on PostgreSQL on an asyncpg connection. `ask` and `tell` are for functions whose statements
-each stand alone: on PostgreSQL those need no transaction around them, which saves most of their round trips.
+in a thread (many readers, one writer), on PostgreSQL on an asyncpg connection. `find` and `put` are what every request needs, many at
+once: on PostgreSQL one statement each, on the bare driver and without a transaction around it.
 
 SQLite: two engines. The writer begins IMMEDIATE, or two writers could read the same head and fork a chain; a reader that began so
 would block everybody, so readers are `query_only` and deferred.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from ipt_workflow.errors import Busy, DatabaseNotReady, Unreachable
+from ipt_workflow.errors import Busy, DatabaseNotReady, IptError, Unreachable
+from ipt_workflow.store import batches
+from ipt_workflow.store.questions import Question
+from ipt_workflow.store.units import ConstraintViolated, Event, Unit
 
 Result = TypeVar("Result")
 READERS = 4
@@ -45,12 +50,12 @@ class Database:
         """Runs `function(connection, *args)` and commits, or rolls back and raises what it raised."""
         raise NotImplementedError
 
-    async def ask(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Runs `function(connection, *args)`, which reads by statements that stand alone."""
+    async def find(self, question: Question[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
+        """What is stored under these ids."""
         raise NotImplementedError
 
-    async def tell(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Runs `function(connection, *args)`, which writes by statements that stand alone."""
+    async def put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+        """Commits plain units of different courses, and events; which of the units won. Raises ConstraintViolated."""
         raise NotImplementedError
 
     async def close(self) -> None:
@@ -85,11 +90,15 @@ class SqliteDatabase(Database):
     async def write(self, function: Callable[..., Result], *args: Any) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._write_lane, _run, self._writer, function, args)
 
-    async def ask(self, function: Callable[..., Result], *args: Any) -> Result:
-        return await self.read(function, *args)
+    async def find(self, question: Question[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
+        rows = await self.read(_find_sqlite, question.sql["sqlite"], organisation, msgspec.json.encode(ids).decode())
+        return question.answers("sqlite", rows)
 
-    async def tell(self, function: Callable[..., Result], *args: Any) -> Result:
-        return await self.write(function, *args)
+    async def put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+        try:
+            return await self.write(batches.write_sqlite, units, events)
+        except sa.exc.IntegrityError as error:
+            raise ConstraintViolated("A row of the batch broke a constraint.") from error
 
     async def close(self) -> None:
         self._write_lane.shutdown()
@@ -114,6 +123,10 @@ def _run(engine: sa.Engine, function: Callable[..., Result], args: tuple[Any, ..
         if "not a database" in str(error.orig):
             raise DatabaseNotReady("The database cannot be opened: the file is no SQLite database.") from error
         raise
+
+
+def _find_sqlite(connection: sa.Connection, sql: str, organisation: str, ids: str) -> list[Any]:
+    return list(connection.exec_driver_sql(sql, (organisation, ids)).cursor.fetchall())
 
 
 def _sqlite_engine(url: sa.URL, *, writes: bool) -> sa.Engine:
@@ -156,11 +169,15 @@ class PostgresDatabase(Database):
             "command_timeout": statement_seconds and 2 * statement_seconds,
             "server_settings": told,
         }
-        common = {"pool_size": connections, "max_overflow": 0, "connect_args": options}
-        asyncpg = url.set(drivername="postgresql+asyncpg")
-        self._single = create_async_engine(asyncpg, isolation_level="AUTOCOMMIT", **common)
-        self._whole = create_async_engine(asyncpg, pool_pre_ping=True, **common)
+        asyncpg_url = url.set(drivername="postgresql+asyncpg")
+        self._whole = create_async_engine(
+            asyncpg_url, pool_size=connections, max_overflow=0, connect_args=options, pool_pre_ping=True
+        )
         self._snapshot = self._whole.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        where = self._whole.dialect.create_connect_args(asyncpg_url)[1]
+        self._where = {**where, **options, "min_size": 0, "max_size": connections, "reset": _as_it_is}
+        self._bare: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
         async with _reached(), self._snapshot.connect() as connection, _kept(connection):
@@ -170,19 +187,40 @@ class PostgresDatabase(Database):
         async with _reached(), self._whole.begin() as connection, _kept(connection):
             return await connection.run_sync(function, *args)
 
-    async def ask(self, function: Callable[..., Result], *args: Any) -> Result:
+    async def find(self, question: Question[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
+        sql = question.sql["postgresql"]
         try:
-            return await self.tell(function, *args)
-        except Unreachable:  # the pool may have held connections to a server that was restarted since
-            return await self.tell(function, *args)
+            rows = await self._fetch(sql, organisation, ids)
+        except Unreachable:  # the pool may have held a connection to a server that was restarted since
+            rows = await self._fetch(sql, organisation, ids)
+        return question.answers("postgresql", rows)
 
-    async def tell(self, function: Callable[..., Result], *args: Any) -> Result:
-        async with _reached(), self._single.connect() as connection, _kept(connection):
-            return await connection.run_sync(function, *args)
+    async def put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+        try:
+            return await batches.write_postgres(self._fetch, units, events)
+        except asyncpg.IntegrityConstraintViolationError as error:
+            raise ConstraintViolated("A row of the batch broke a constraint.") from error
+
+    async def _fetch(self, sql: str, *args: Any) -> Sequence[Any]:
+        """Runs one statement, which is a transaction of its own."""
+        async with _reached():
+            pool = self._bare or await self._opened()
+            rows: Sequence[Any] = await pool.fetch(sql, *args)
+            return rows
+
+    async def _opened(self) -> asyncpg.Pool:
+        async with self._opening:
+            self._bare = self._bare or await asyncpg.create_pool(**self._where)
+        return self._bare
 
     async def close(self) -> None:
-        await self._single.dispose()
+        if self._bare:
+            await self._bare.close()
         await self._whole.dispose()
+
+
+async def _as_it_is(_connection: object) -> None:
+    """A connection goes back to the pool as it is: single statements leave nothing behind that would have to be reset."""
 
 
 @asynccontextmanager
@@ -200,16 +238,23 @@ async def _reached() -> AsyncIterator[None]:
     """Raises Unreachable where the server does not answer, DatabaseNotReady where it does not let us in, Busy where it gave up."""
     try:
         yield
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
         raise Unreachable("The database server cannot be reached.") from error
     except sa.exc.TimeoutError as error:
         raise Busy("Every connection to the database is taken. Try again.") from error
+    except asyncpg.PostgresError as error:
+        raise _meaning(error.sqlstate) or error from error
     except sa.exc.DBAPIError as error:
-        code = getattr(error.orig, "sqlstate", None)
-        if code in NOT_LET_IN:
-            raise DatabaseNotReady("The database server has no such database or user, or another password.") from error
-        if error.connection_invalidated or code in GONE:
-            raise Unreachable("The database server has gone away.") from error
-        if code in CONTENDED:
-            raise Busy("The database is contended. Try again.") from error
-        raise
+        gone = Unreachable("The database server has gone away.") if error.connection_invalidated else None
+        raise _meaning(getattr(error.orig, "sqlstate", None)) or gone or error from error
+
+
+def _meaning(code: str | None) -> IptError | None:
+    """What one of PostgreSQL's codes means to us, if anything."""
+    if code in NOT_LET_IN:
+        return DatabaseNotReady("The database server has no such database or user, or another password.")
+    if code in GONE or (code or "").startswith("08"):
+        return Unreachable("The database server has gone away.")
+    if code in CONTENDED:
+        return Busy("The database is contended. Try again.")
+    return None

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store import batches, tables
+from ipt_workflow.store import audit, tables
 from ipt_workflow.store.units import Event
 
 delivery, subscription, key, event = tables.delivery, tables.subscription, tables.subscription_key, tables.event
@@ -277,7 +277,8 @@ def end(connection: sa.Connection, organisation: str, claimed: Claimed, ended: E
         return False
     if ended.attempted:
         _note_health(connection, organisation, claimed.subscription, ended)
-    batches.write(connection, [], records)
+    for record in records:
+        audit.record(connection, record)
     return True
 
 

@@ -5,48 +5,49 @@ all others. So a busy service asks the database no more often than it can answer
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
-import sqlalchemy as sa
-
 from ipt_workflow.store.database import Database
+from ipt_workflow.store.questions import Question
 
 Found = TypeVar("Found")
 AT_ONCE = 256
 
 
 class Loader(Generic[Found]):
-    """`find` gives what it knows of the ids it is asked for, of one organisation."""
+    """Puts one question to the database, about one organisation."""
 
-    def __init__(
-        self, database: Database, organisation: str, find: Callable[[sa.Connection, str, Sequence[str]], Mapping[str, Found]]
-    ) -> None:
+    def __init__(self, database: Database, organisation: str, question: Question[Found]) -> None:
         self._database = database
         self._organisation = organisation
-        self._find = find
-        self._asked: dict[str, asyncio.Future[Found | None]] = {}
+        self._question = question
+        self._waiting: dict[str, list[asyncio.Future[Found | None]]] = {}
         self._asking: asyncio.Task[None] | None = None
 
     async def get(self, its_id: str) -> Found | None:
         """What is stored under an id, as of now; None where there is nothing."""
         loop = asyncio.get_running_loop()
-        answer = self._asked.get(its_id)
-        if answer is None:
-            answer = self._asked[its_id] = loop.create_future()
+        answer: asyncio.Future[Found | None] = loop.create_future()
+        self._waiting.setdefault(its_id, []).append(answer)
         if self._asking is None or self._asking.done():
             self._asking = loop.create_task(self._ask())
-        return await asyncio.shield(answer)
+        return await answer
 
     async def _ask(self) -> None:
-        while self._asked:
-            ids = list(self._asked)[:AT_ONCE]
-            answers = {its_id: self._asked.pop(its_id) for its_id in ids}
+        while self._waiting:
+            asked = {its_id: self._waiting.pop(its_id) for its_id in list(self._waiting)[:AT_ONCE]}
             try:
-                found = await self._database.ask(self._find, self._organisation, ids)
+                found = await self._database.find(self._question, self._organisation, list(asked))
             except Exception as error:  # noqa: BLE001 - whatever it was, those who asked must hear of it
-                for answer in answers.values():
+                for answer in _still_waiting(asked.values()):
                     answer.set_exception(error)
             else:
-                for its_id, answer in answers.items():
-                    answer.set_result(found.get(its_id))
+                for its_id, answers in asked.items():
+                    for answer in _still_waiting([answers]):
+                        answer.set_result(found.get(its_id))
+
+
+def _still_waiting(lists: Iterable[list[asyncio.Future[Found | None]]]) -> Iterator[asyncio.Future[Found | None]]:
+    """Those who have not been cancelled meanwhile."""
+    return (answer for answers in lists for answer in answers if not answer.done())

@@ -68,15 +68,6 @@ def _stored(row: Any, now: dt.datetime | None = None) -> StoredCourse:
     return StoredCourse(_course_decoder.decode(row.snapshot), row.head, row.ref, attention)
 
 
-_courses_by_id = _by_ids(_select_course, course.c.organisation, course.c.id)
-
-
-def courses(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, StoredCourse]:
-    """Courses by their ids."""
-    found = _found(connection, _courses_by_id, organisation, ids)
-    return {stored.course.id: stored for stored in map(_stored, found)}
-
-
 _with_data = entry.outerjoin(
     entry_data,
     sa.and_(
@@ -152,19 +143,6 @@ def client_id(connection: sa.Connection, organisation: str, ref: str) -> str | N
     return found
 
 
-_answers_by_scope = _by_ids(
-    sa.select(*(tables.idempotency.c[name] for name in KeptAnswer.__struct_fields__)),
-    tables.idempotency.c.organisation,
-    tables.idempotency.c.scope,
-)
-
-
-def answers(connection: sa.Connection, organisation: str, scopes: Sequence[str]) -> dict[str, KeptAnswer]:
-    """What idempotency keys were answered with, by their scopes; some may have expired."""
-    found = _found(connection, _answers_by_scope, organisation, scopes)
-    return {row.scope: KeptAnswer(**row._mapping) for row in found}  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
-
-
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """What a list of courses is narrowed by."""
 
@@ -236,13 +214,6 @@ def stored_protocols(connection: sa.Connection, organisation: str) -> list[Proto
     table = tables.protocol
     rows = connection.execute(sa.select(table).where(table.c.organisation == organisation))
     return [ProtocolRow(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
-
-
-_tokens_by_id = _by_ids(sa.select(tables.token), tables.token.c.organisation, tables.token.c.id)
-
-
-def tokens_by_id(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, Any]:
-    return {row.id: row for row in _found(connection, _tokens_by_id, organisation, ids)}
 
 
 def tokens(connection: sa.Connection, organisation: str) -> list[TokenRow]:

@@ -23,6 +23,10 @@ class ClientTaken(IptError):
     """Another request made the record of this client first."""
 
 
+class ConstraintViolated(IptError):
+    """A row broke one of the database's constraints. Nothing of what it was written with is kept."""
+
+
 class NewClient(msgspec.Struct, frozen=True):
     id: str
     ref: str

@@ -54,22 +54,21 @@ async def person(api: Api, role: Any, name: str, token: str) -> None:
 
 
 @contextmanager
-def held(api: Api) -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
-    """Commits wait: the first event is set when one has been reached, and setting the second lets it go on."""
+def held(target: Any, name: str) -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """A coroutine method waits: the first event is set when it has been reached, and setting the second lets it go on."""
     reached, go = asyncio.Event(), asyncio.Event()
-    committer = api.shell.committer
-    commit = committer.commit
+    method = getattr(target, name)
 
-    async def waiting(unit: Any) -> Any:
+    async def waiting(*given: Any) -> Any:
         reached.set()
         await go.wait()
-        return await commit(unit)
+        return await method(*given)
 
-    committer.commit = waiting
+    setattr(target, name, waiting)
     try:
         yield reached, go
     finally:
-        committer.commit = commit
+        setattr(target, name, method)
 
 
 def test_the_same_key_and_body_are_answered_as_the_first_time_and_write_nothing(api):
@@ -271,7 +270,7 @@ def test_after_24_hours_a_repeated_opening_is_a_new_request(api):
 def test_while_a_request_is_running_its_key_is_409_whatever_the_version(api):
     async def test(api):
         course = (await api.open())["id"]
-        with held(api) as (reached, go):
+        with held(api.shell.committer, "commit") as (reached, go):
             running_one = asyncio.create_task(fire(api, course, If_Match='"1"'))
             await reached.wait()
             problem(await fire(api, course, If_Match='"1"'), 409, "key-in-flight")
@@ -345,7 +344,7 @@ def test_of_two_processes_the_one_that_comes_second_to_the_commit_answers_what_t
                 "opening": "/v1/courses",
                 "cosigning": f"/v1/proposals/{made.json()['id']}/cosign",
             }[what]
-            with held(one) as (reached, go):
+            with held(one.shell.committer, "commit") as (reached, go):
                 late = asyncio.create_task(send(one, path))
                 await reached.wait()
                 first = await send(two, path)
@@ -355,6 +354,23 @@ def test_of_two_processes_the_one_that_comes_second_to_the_commit_answers_what_t
             replays(await send(two, path), first)
             assert await two.version(course) == (4 if what == "opening" else 5)
             assert len((await two.get("/v1/courses")).json()["items"]) == (2 if what == "opening" else 1)
+
+    asyncio.run(test())
+
+
+def test_a_request_is_never_refused_for_its_own_success_in_another_process(settings):
+    async def test() -> None:
+        async with running(settings) as one, running(settings) as two:
+            with held(one.application.litestar.state.service, "_open") as (
+                reached,
+                go,
+            ):  # it has looked for its key, and not decided
+                late = asyncio.create_task(one.post("/v1/courses", REFERRAL, Idempotency_Key="k"))
+                await reached.wait()
+                first = await two.post("/v1/courses", REFERRAL, Idempotency_Key="k")
+                go.set()
+                replays(await late, first)
+            fresh(first)
 
     asyncio.run(test())
 

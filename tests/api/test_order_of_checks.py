@@ -273,7 +273,7 @@ EVERY_FIELD = (
     ),
     (
         {"trigger": "pause", "data": {"planned_return": "May"}, "override": {"rules": ["bogus"], "reason": "x"}},
-        {"reason", "data.planned_return", "override.rules"},
+        {"reason", "data.planned_return", "override.rules[0]"},
     ),
     (
         {"trigger": "record_measure", "data": {"instrument": "bogus", "not_obtained": True, "total": 3}},

@@ -129,7 +129,7 @@ def test_naming_a_hard_rule_changes_nothing_and_an_unknown_one_is_invalid(api):
         named = {**STARTED, "override": {"rules": ["consent_given"], "reason": "In a hurry."}}
         assert set(refused(await post(api, course, named))) == {"consent_given"}
         unknown = {**STARTED, "override": {"rules": ["consent"], "reason": "In a hurry."}}
-        assert invalid(await post(api, course, unknown)) == {"override.rules"}
+        assert invalid(await post(api, course, unknown)) == {"override.rules[0]"}
 
     api(test)
 

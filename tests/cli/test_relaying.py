@@ -26,7 +26,7 @@ def made(tmp_path, monkeypatch):
     """A database with something to deliver, to nobody who listens."""
 
     async def fill(shell):
-        await Subscriptions(shell).create(ADMIN, NewSubscription(url="https://ehr.invalid/hooks"))
+        await Subscriptions(shell).create(ADMIN, lambda: NewSubscription(url="https://ehr.invalid/hooks"))
         await walked.open_course(shell)
 
     settings = walked.database(tmp_path, fill)

@@ -65,7 +65,7 @@ def test_a_relay_that_is_killed_again_and_again_loses_nothing_and_repeats_only_u
     async def scene():
         settings = configuration.load({"IPT_DATABASE_URL": database_url, **QUICK})
         async with walked.opened(settings, SystemClock()) as shell, other_side() as other:
-            shown = await Subscriptions(shell).create(ADMIN, NewSubscription(url=other.url))
+            shown = await Subscriptions(shell).create(ADMIN, lambda: NewSubscription(url=other.url))
             other.trusts(shown.secret)
             courses = [await walked.open_course(shell, f"EHR-{n}") for n in range(3)]
             for course in courses:

@@ -3,11 +3,12 @@
 import asyncio
 import datetime as dt
 
+import databases
 import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from ipt_workflow.store import batches, migrate, tables
+from ipt_workflow.store import audit, migrate, tables
 from ipt_workflow.store.database import open_database
 from ipt_workflow.store.units import Event
 
@@ -20,20 +21,20 @@ OUTBOX = (
 
 
 def record(connection, **more):
-    batches.write(connection, [], [Event(row={**RECORD, **more}, courses=("c1",))])
+    audit.record(connection, Event(row={**RECORD, **more}, courses=("c1",)))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def upgraded(request, tmp_path):
     """Runs a function on a database that was filled before this version and upgraded to it."""
-    url = f"sqlite:///{tmp_path}/ipt.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    url = f"sqlite:///{tmp_path}/ipt.db" if request.param == "sqlite" else databases.create(request.getfixturevalue("postgres"))
 
     def run(*functions):
         async def inside():
             database = open_database(url)
             try:
                 await database.write(lambda c: command.upgrade(migrate._config(c), "0002"))
-                await database.write(lambda c: c.execute(sa.insert(tables.audit_event), RECORD) and None)
+                await database.write(record)
                 await database.write(lambda c: c.exec_driver_sql(OUTBOX))
                 await database.write(migrate.upgrade)
                 return [await database.write(function) for function in functions]

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 
+import databases
 import sqlalchemy as sa
 import walked
 
@@ -10,8 +11,7 @@ from ipt_workflow import settings as configuration
 from ipt_workflow.clock import VirtualClock
 from ipt_workflow.ehr import placing
 from ipt_workflow.ehr.feed import Feed
-from ipt_workflow.store import events, migrate
-from ipt_workflow.store.database import open_database
+from ipt_workflow.store import events
 from ipt_workflow.store.units import Event
 from ipt_workflow.triggers import Command
 
@@ -38,12 +38,7 @@ async def ids(shell, after: int = 0) -> list[str]:
     return [each.id for each in await shell.database.read(events.after, "default", after, 100)]
 
 
-def test_what_began_earlier_and_commits_later_comes_after_what_was_read_meanwhile(postgres_url):
-    async def migrated():
-        database = open_database(postgres_url)
-        await database.write(migrate.upgrade)
-        await database.close()
-
+def test_what_began_earlier_and_commits_later_comes_after_what_was_read_meanwhile(postgres, tmp_path):
     async def test(shell):
         async with shell.database._whole.connect() as slow:
             begun = await slow.begin()
@@ -55,8 +50,7 @@ def test_what_began_earlier_and_commits_later_comes_after_what_was_read_meanwhil
         page = await Feed(shell).page(walked.SUPERVISOR, "evt_quick", 10)
         assert [each.id for each in page.items] == ["evt_slow"]
 
-    asyncio.run(migrated())
-    scene(postgres_url, test)
+    scene(databases.empty(tmp_path, postgres).database_url, test)
 
 
 def test_hands_that_place_at_once_give_every_event_one_place_without_a_hole(database_url):

@@ -96,3 +96,17 @@ def test_anything_but_a_post_is_405():
 
     answer = asyncio.run(inside())
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+def test_a_sender_that_goes_away_in_the_middle_is_neither_judged_nor_answered():
+    messages = [{"type": "http.request", "body": b'{"type"', "more_body": True}, {"type": "http.disconnect"}]
+    receipts, answers = [], []
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        answers.append(message)
+
+    asyncio.run(Receiver([KEY], receipts.append)({"type": "http", "method": "POST", "headers": []}, receive, send))
+    assert receipts == answers == []

@@ -51,7 +51,7 @@ class World:
         self.relay = Relay(shell, waits=Waits(shell.settings, lambda: 0.0))
 
     async def subscribe(self, **more):
-        shown = await self.subscriptions.create(ADMIN, NewSubscription(url=more.pop("url", self.other.url), **more))
+        shown = await self.subscriptions.create(ADMIN, lambda: NewSubscription(**{"url": self.other.url, **more}))
         if shown.secret:
             self.other.trusts(shown.secret)
         return shown.subscription.id
@@ -175,7 +175,9 @@ def test_410_disables_the_subscription_at_once_and_another_is_told(database_url)
     async def test(world):
         gone = await world.subscribe()
         async with other_side(world.clock) as watcher:
-            shown = await world.subscriptions.create(ADMIN, NewSubscription(url=watcher.url, types=("subscription.disabled",)))
+            shown = await world.subscriptions.create(
+                ADMIN, lambda: NewSubscription(url=watcher.url, types=("subscription.disabled",))
+            )
             watcher.trusts(shown.secret)
             world.other.trouble(gone=True)
             course = await world.course()
@@ -189,7 +191,7 @@ def test_410_disables_the_subscription_at_once_and_another_is_told(database_url)
         await world.relay.drain()
         assert world.other.outcomes() == ["gone"]
         world.other.trouble()
-        await world.deliveries.replay(ADMIN, gone, Replay(since=walked.START))
+        await world.deliveries.replay(ADMIN, gone, lambda: Replay(since=walked.START))
         await world.subscriptions.resume(ADMIN, gone)
         await world.relay.drain()
         assert world.other.sequences(course) == [1, 2, 3, 4, 5, 6]
@@ -247,7 +249,7 @@ def test_during_a_rotation_both_secrets_verify_and_afterwards_the_new_one_alone(
         subscription = await world.subscribe(signatures=("v1", "v1a"))
         course = await walked.open_course(world.shell)
         await world.relay.drain()
-        rotated = await world.subscriptions.rotate(ADMIN, subscription, Rotation(overlap_hours=2))
+        rotated = await world.subscriptions.rotate(ADMIN, subscription, lambda: Rotation(overlap_hours=2))
         assert {key.scheme for key in rotated.subscription.keys} == {"v1", "v1a"}
         assert len(rotated.subscription.keys) == 4
         await walked.fire(world.shell, course, NOTE)
@@ -282,7 +284,7 @@ class Refuser(Sender):
 
 def test_the_library_of_the_standard_verifies_what_is_sent(database_url):
     async def test(world):
-        shown = await world.subscriptions.create(ADMIN, NewSubscription(url=world.other.url))
+        shown = await world.subscriptions.create(ADMIN, lambda: NewSubscription(url=world.other.url))
         world.clock.set(dt.datetime.now(dt.UTC))
         sender = Refuser()
         await walked.open_course(world.shell)
@@ -318,10 +320,10 @@ def test_by_name_and_refused_go_to_the_clinical_scope_alone_and_hold_no_text(dat
         assert world.other.receipts[1].data["from"] == "referred"
 
         with pytest.raises(CommandInvalid, match="clinical"):
-            await world.subscriptions.change(ADMIN, subscription, SubscriptionChange(scope="thin"))
+            await world.subscriptions.change(ADMIN, subscription, lambda: SubscriptionChange(scope="thin"))
         await walked.fire(world.shell, course, NOTE)
         await placing.place_all(world.shell)
-        await world.subscriptions.change(ADMIN, subscription, SubscriptionChange(scope="thin", types=("course.attention",)))
+        await world.subscriptions.change(ADMIN, subscription, lambda: SubscriptionChange(scope="thin", types=("course.attention",)))
         await world.relay.drain()
         assert len(world.other.receipts) == 4  # what waits is judged by the scope when it is sent
         assert (await world.states(subscription))[-1] == ("withheld", 0)
@@ -344,7 +346,7 @@ def test_a_withdrawn_consent_to_share_stops_deliveries_at_once(database_url):
         assert [status for status, _ in await world.states(subscription)].count("withheld") == 2
 
         await walked.fire(world.shell, course, Command("record_consent", {"scope": "sharing", "who": "client"}))
-        await world.deliveries.replay(ADMIN, subscription, Replay(since=walked.START))
+        await world.deliveries.replay(ADMIN, subscription, lambda: Replay(since=walked.START))
         await world.relay.drain()
         assert sorted(world.other.sequences(course)) == [1, 2, 3]
 
@@ -369,10 +371,10 @@ def test_a_range_is_sent_again_delivered_or_not(database_url):
         course = await world.course()
         await world.relay.drain()
         first, last = world.other.receipts[1].id, world.other.receipts[3].id
-        assert (await world.deliveries.replay(ADMIN, subscription, Replay(first=first, last=last))).deliveries == 3
+        assert (await world.deliveries.replay(ADMIN, subscription, lambda: Replay(first=first, last=last))).deliveries == 3
         await world.relay.drain()
         assert world.other.sequences(course, "duplicate") == [2, 3, 4]
-        assert (await world.deliveries.replay(ADMIN, subscription, Replay(since=walked.START))).deliveries == 0
+        assert (await world.deliveries.replay(ADMIN, subscription, lambda: Replay(since=walked.START))).deliveries == 0
         for told in (
             Replay(),
             Replay(since=walked.START, first=first),
@@ -380,7 +382,7 @@ def test_a_range_is_sent_again_delivered_or_not(database_url):
             Replay(since=walked.START - dt.timedelta(days=99)),
         ):
             with pytest.raises(CommandInvalid):
-                await world.deliveries.replay(ADMIN, subscription, told)
+                await world.deliveries.replay(ADMIN, subscription, lambda told=told: told)
 
     scene(database_url, test)
 
@@ -452,7 +454,7 @@ def test_several_relays_share_the_work_and_send_nothing_twice(database_url):
 def test_one_stalled_subscription_does_not_take_the_place_of_another(database_url):
     async def test(world):
         async with other_side(world.clock, stall=10**9, stall_seconds=0.3) as slow:
-            shown = await world.subscriptions.create(ADMIN, NewSubscription(url=slow.url))
+            shown = await world.subscriptions.create(ADMIN, lambda: NewSubscription(url=slow.url))
             slow.trusts(shown.secret)
             await world.subscribe()
             for n in range(6):

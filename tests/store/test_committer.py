@@ -10,7 +10,7 @@ import walked
 from ipt_workflow import verifying
 from ipt_workflow.errors import Busy, StaleVersion, Unreachable
 from ipt_workflow.service import Key
-from ipt_workflow.store import batches, commit, tables
+from ipt_workflow.store import commit, tables
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.triggers import Command
 
@@ -54,15 +54,14 @@ class Watched:
         self.failures = list(failures)
         self.batches = []
 
-    async def tell(self, function, units, events):
-        if function is batches.write:
-            self.batches.append((len(units), len(events)))
+    async def put(self, units, events):
+        self.batches.append((len(units), len(events)))
         if self.failures:
             before, error = self.failures.pop(0)
             if not before:
-                await self._database.tell(function, units, events)
+                await self._database.put(units, events)
             raise error
-        return await self._database.tell(function, units, events)
+        return await self._database.put(units, events)
 
     def __getattr__(self, name):
         return getattr(self._database, name)
@@ -274,7 +273,7 @@ def test_what_a_statement_writes_is_what_a_transaction_writes(store):
         for course in (one, two):
             await walked.fire(shell, course, NOTE, key=Key(course, "body"))
         shell.committer.commit = real
-        assert await shell.database.tell(batches.write, [seen[one]], []) == [True]
+        assert await shell.database.put([seen[one]], []) == [True]
         await shell.database.write(commit.commit, seen[two])
 
         def of(course):

@@ -1,0 +1,47 @@
+"""The goals, as agreed before anything was measured. Ratios are taken in the same run, on the same machine."""
+
+from bench.figures import Goal
+
+CLIENTS = (1, 16, 64)
+CLIENTS_SQLITE = (16, 64)
+CLIENTS_PEERS = (16, 64)
+
+
+def _clients(many: int) -> str:
+    return f"{many} client" + ("s" if many > 1 else "")
+
+
+def _more(key: str, measure: str, goal: float | None, stretch: float | None) -> Goal:
+    return Goal(key=key, measure=measure, better="more", goal=goal, stretch=stretch)
+
+
+def _less(key: str, measure: str, goal: float, stretch: float, unit: str = "") -> Goal:
+    return Goal(key=key, measure=measure, better="less", goal=goal, stretch=stretch, unit=unit)
+
+
+POSTGRESQL = {
+    clients: _more(f"postgresql-{clients}", f"transitions/s, PostgreSQL ÷ pgbench, {_clients(clients)}", goal, stretch)
+    for clients, goal, stretch in zip(CLIENTS, (0.40, 0.45, 0.85), (0.55, 0.60, 1.30), strict=True)
+}
+SQLITE = {
+    clients: _more(f"sqlite-{clients}", f"transitions/s, SQLite ÷ a tight sqlite3 loop, {_clients(clients)}", 0.60, 0.85)
+    for clients in CLIENTS_SQLITE
+}
+DJANGO = {
+    clients: _more(f"django-{clients}", f"transitions/s ÷ Django + DRF + django-viewflow, {_clients(clients)}", goal, stretch)
+    for clients, goal, stretch in zip(CLIENTS_PEERS, (5, 8), (8, 13), strict=True)
+}
+FASTAPI = {
+    clients: _more(f"fastapi-{clients}", f"transitions/s ÷ FastAPI + SQLModel + transitions, {_clients(clients)}", None, None)
+    for clients in CLIENTS_PEERS
+}
+MANY = _less("many-courses", "p99 of a transition, 1M ÷ 1k courses", 1.3, 1.15)
+PAGE = _less("deep-page", "p99 of a page of the audit log, deep ÷ first", 2, 1.2)
+EXPORT = _more("export", "rows/s of the audit export ÷ psql \\copy", 0.5, 0.7)
+VERIFY = {
+    1: _more("verify-1", "entries/s of audit verify ÷ raw SHA-256, 1 process", 0.20, 0.3),
+    2: _more("verify-2", "entries/s of audit verify ÷ raw SHA-256, 2 processes", 0.35, 0.5),
+}
+FIRE = _less("fire", "fire: decide and seal", 150, 60, "µs")
+READY = _less("ready", "start to ready", 1.5, 1.0, "s")
+MEMORY = _less("memory", "resident memory of a process, after load", 150, 110, "MB")

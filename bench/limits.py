@@ -1,0 +1,125 @@
+"""What bounds the service: the same rows written by nothing but the database.
+
+The rows are those the service wrote for one note, so that the limit writes what the service writes, column by column, whatever
+columns there are. `pgbench` runs them from a script, `bench.sqlite_loop` from a loop.
+"""
+
+import datetime as dt
+import math
+import os
+import re
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import asyncpg
+
+from bench.copies import COURSE_ID
+from bench.postgres import Postgres
+from bench.processes import BenchFailed, run
+
+WRITTEN = ("idempotency", "entry", "entry_data", "outbox")  # the rows of one request, but for the course's own
+TRIES = 20
+Sample = dict[str, dict[str, Any]]  # one row of each table: of `course`, `token` and WRITTEN
+
+
+def _queries(course: str, seq: int, token: str) -> dict[str, str]:
+    """The rows of one request, by table."""
+    return {
+        "course": f"SELECT * FROM course WHERE id = '{course}'",
+        "token": f"SELECT * FROM token WHERE id = '{token.split('_')[1]}'",
+        "idempotency": f"SELECT * FROM idempotency WHERE course_id = '{course}' AND first_seq = {seq}",
+        "entry": f"SELECT * FROM entry WHERE course_id = '{course}' AND seq = {seq}",
+        "entry_data": f"SELECT * FROM entry_data WHERE course_id = '{course}' AND seq = {seq}",
+        "outbox": f"SELECT * FROM outbox WHERE course_id = '{course}' AND seq = {seq}",
+    }
+
+
+async def sample_postgres(place: Mapping[str, str], course: str, seq: int, token: str) -> Sample:
+    connection = await asyncpg.connect(host=place["host"], user=place["user"], database=place["dbname"])
+    try:
+        return {name: dict(await connection.fetchrow(query)) for name, query in _queries(course, seq, token).items()}
+    finally:
+        await connection.close()
+
+
+def sample_sqlite(file: Path, course: str, seq: int, token: str) -> Sample:
+    connection = sqlite3.connect(file)
+    connection.row_factory = sqlite3.Row
+    try:
+        return {name: dict(connection.execute(query).fetchone()) for name, query in _queries(course, seq, token).items()}
+    finally:
+        connection.close()
+
+
+class Script:
+    """A pgbench script of one request's statements, and the variables it is run with: bytes go over the wire, as they must."""
+
+    # What differs from one request to the next. `made` is a new UUIDv7; the others were read with the course.
+    GIVEN: ClassVar = {
+        "course": {"client_id": ":whose", "version": ":version + 1", "snapshot": ":snapshot", "last_recorded_at": "now()"},
+        "idempotency": {"scope": "encode(sha256(convert_to(:made, 'UTF8')), 'hex')", "first_seq": ":version + 1", "last_seq": ":version + 1"},
+        "entry": {"id": ":made", "seq": ":version + 1", "prev_hash": ":head", "occurred_at": "now()", "recorded_at": "now()"},
+        "entry_data": {"seq": ":version + 1"},
+        "outbox": {"id": ":made", "seq": ":version + 1", "created_at": "now()"},
+    }  # fmt: skip
+
+    def __init__(self, sample: Sample, courses: int) -> None:
+        self.variables: dict[str, str] = {}
+        token, course = sample["token"], sample["course"]
+        prefix = COURSE_ID.split("{", maxsplit=1)[0]
+        this = f"'{prefix}' || lpad(:course::text, 12, '0')"
+        changed = ", ".join(
+            f"{name} = {self._value('course', name, value)}" for name, value in course.items() if name not in {"organisation", "id"}
+        )
+        self.text = "\n".join(
+            [
+                f"\\set course random(1, {courses})",
+                "BEGIN ISOLATION LEVEL REPEATABLE READ;",
+                f"SELECT * FROM token WHERE organisation = '{token['organisation']}' AND id = '{token['id']}';",
+                (
+                    "SELECT course.id AS this, client_id AS whose, snapshot, head, version, ref, uuidv7()::text AS made "
+                    "FROM course LEFT JOIN client ON client.organisation = course.organisation AND client.id = client_id "
+                    f"WHERE course.organisation = '{course['organisation']}' AND course.id = {this} \\gset"
+                ),
+                f"UPDATE course SET {changed} WHERE organisation = '{course['organisation']}' AND id = :this AND version = :version;",
+                *(self._insert(table, sample[table]) for table in WRITTEN),
+                "COMMIT;",
+                "",
+            ]
+        )
+
+    def _insert(self, table: str, row: Mapping[str, Any]) -> str:
+        values = (":this" if name == "course_id" else self._value(table, name, value) for name, value in row.items())
+        return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(values)});"
+
+    def _value(self, table: str, name: str, value: Any) -> str:
+        given = self.GIVEN[table].get(name)
+        if given is not None:
+            return given
+        if isinstance(value, bytes):
+            self.variables[f"{table}_{name}"] = f"\\x{value.hex()}"
+            return f":{table}_{name}"
+        if isinstance(value, dt.datetime):
+            return f"to_timestamp({value.timestamp()})"
+        if isinstance(value, str):
+            quoted = value.replace("'", "''")
+            return f"'{quoted}'"
+        return "NULL" if value is None else str(value)
+
+
+def pgbench(postgres: Postgres, database: str, script: Script, clients: int, seconds: float, folder: Path) -> float:
+    """Transactions a second. Raises BenchFailed where one failed for good."""
+    file = folder / "limit.sql"
+    file.write_text(script.text, encoding="utf-8")
+    variables = [argument for name, value in script.variables.items() for argument in ("-D", f"{name}={value}")]
+    place = ["-h", postgres.socket, "-U", "postgres"]
+    jobs = min(clients, os.cpu_count() or 1)
+    many = ["-n", "-M", "prepared", "-c", str(clients), "-j", str(jobs), "-T", str(math.ceil(seconds)), "--max-tries", str(TRIES)]
+    told = run([postgres.binary("pgbench"), *place, *many, *variables, "-f", file, database])
+    rate = re.search(r"^tps = ([0-9.]+)", told, re.MULTILINE)
+    failed = re.search(r"number of failed transactions: ([1-9]\d*)", told)
+    if not rate or failed:
+        raise BenchFailed(f"pgbench failed transactions: {told[-300:]}")
+    return float(rate[1])

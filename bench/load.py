@@ -1,0 +1,195 @@
+"""The load generator, a process of its own: keep-alive connections over raw sockets, each sending its next request when it has its answer.
+
+    python -m bench.load < job.json > result.json
+    python -m bench.load --echo PORT     answers every request with a fixed 201: what the generator itself can reach
+
+A job is `{targets: [port, …], clients, seconds, warm_up, requests}`; `requests` is `{paths, body, headers, courses, keyed}`: a path is
+drawn at random, `{course}` in it stands for a number from 1 to `courses` drawn at random, and `keyed` asks for a key of its own. Connections are spread over the targets evenly. The answer is
+`{requests, per_second, p50_ms, p99_ms, max_ms, seconds, bad: {status: count}}`; what is sent in the warm-up is not counted, but its errors are.
+"""
+
+import argparse
+import asyncio
+import functools
+import itertools
+import json
+import random
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, cast
+
+import uvloop
+
+from bench.figures import percentile
+
+HOST = "127.0.0.1"
+GRACE = 30.0  # seconds that answers may take after the last request was sent
+CLOSED = "connection closed"
+
+
+class Tally:
+    """What all connections of a job have seen."""
+
+    def __init__(self, counts_from: float, ends: float) -> None:
+        self.counts_from = counts_from
+        self.ends = ends
+        self.latencies: list[float] = []
+        self.bad: Counter[str] = Counter()
+        self.first_bad: bytes | None = None
+        self.last = counts_from
+
+    def answered(self, status: bytes, sent: float, now: float, answer: bytes) -> None:
+        if not status.startswith(b"2"):
+            self.bad[status.decode()] += 1
+            self.first_bad = self.first_bad or answer
+        elif sent >= self.counts_from:
+            self.latencies.append(now - sent)
+            self.last = now
+
+
+class Connection(asyncio.Protocol):
+    """One client. It opens a new connection where the server closes the old one after an answer, as a server may."""
+
+    def __init__(self, port: int, requests: Iterator[bytes], tally: Tally, done: asyncio.Future[None]) -> None:
+        self.port, self.requests, self.tally, self.done = port, requests, tally, done
+        self.buffer = b""
+        self.sent = 0.0
+        self.waiting = False
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._send()
+
+    def _send(self) -> None:
+        assert self.transport is not None
+        now = time.perf_counter()
+        if now >= self.tally.ends:
+            self._finish()
+            return
+        self.sent, self.waiting = now, True
+        self.transport.write(next(self.requests))
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        length = _length(self.buffer)
+        if length is None or len(self.buffer) < length:
+            return
+        answer, self.buffer, self.waiting = self.buffer[:length], self.buffer[length:], False
+        self.tally.answered(answer[9:12], self.sent, time.perf_counter(), answer)
+        if not _closes(answer):
+            self._send()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        if self.done.done():
+            return
+        if self.waiting:
+            self.tally.bad[CLOSED] += 1
+        asyncio.ensure_future(self._open()).add_done_callback(self._opened)
+
+    async def _open(self) -> None:
+        self.buffer, self.waiting = b"", False
+        await asyncio.get_running_loop().create_connection(lambda: self, HOST, self.port)
+
+    def _opened(self, opening: asyncio.Future[None]) -> None:
+        if opening.exception() is not None:
+            self.tally.bad["connection refused"] += 1
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+        if self.transport:
+            self.transport.close()
+
+
+def _length(answer: bytes) -> int | None:
+    """How long the whole answer is; None where its headers, or its chunks, are not all there yet."""
+    end = answer.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    headers = answer[:end].lower()
+    at = headers.find(b"\r\ncontent-length:")
+    if at >= 0:
+        return end + 4 + int(headers[at + 17 :].split(b"\r\n", 1)[0])
+    if b"\r\ntransfer-encoding: chunked" in headers:
+        return len(answer) if answer.endswith(b"\r\n0\r\n\r\n") else None
+    return end + 4
+
+
+def _closes(answer: bytes) -> bool:
+    return b"\r\nconnection: close" in answer[: answer.find(b"\r\n\r\n")].lower()
+
+
+def requests(told: dict[str, Any], run: str) -> Iterator[bytes]:
+    """Requests without end."""
+    body = json.dumps(told["body"]).encode() if told.get("body") is not None else b""
+    method = "POST" if body else "GET"
+    headers = "".join(f"{name}: {value}\r\n" for name, value in told["headers"].items())
+    paths, courses, chance = told["paths"], told.get("courses", 1), random.Random(run)  # noqa: S311 - it draws courses, not secrets
+    tail = f" HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}"
+    keyed = f"Idempotency-Key: {run}-" if told.get("keyed") else None
+    for number in itertools.count():
+        key = f"{keyed}{number}\r\n" if keyed else ""
+        yield f"{method} {chance.choice(paths).format(course=chance.randint(1, courses))}{tail}{key}\r\n".encode() + body
+
+
+async def load(job: dict[str, Any]) -> dict[str, Any]:
+    """Runs a job."""
+    loop = asyncio.get_running_loop()
+    started = time.perf_counter() + 0.05
+    tally = Tally(started + job["warm_up"], started + job["warm_up"] + job["seconds"])
+    source = requests(job["requests"], uuid.uuid4().hex)
+    futures = []
+    for port in itertools.islice(itertools.cycle(job["targets"]), job["clients"]):
+        done: asyncio.Future[None] = loop.create_future()
+        futures.append(done)
+        await loop.create_connection(functools.partial(Connection, port, source, tally, done), HOST, port)
+    _, late = await asyncio.wait(futures, timeout=job["warm_up"] + job["seconds"] + GRACE)
+    if late:
+        tally.bad["no answer"] += len(late)
+    return _result(tally)
+
+
+def _result(tally: Tally) -> dict[str, Any]:
+    milliseconds = [each * 1000 for each in tally.latencies]
+    seconds = max(tally.ends, tally.last) - tally.counts_from
+    told: dict[str, Any] = {"requests": len(milliseconds), "seconds": seconds, "per_second": len(milliseconds) / seconds}
+    if milliseconds:
+        told |= {"p50_ms": percentile(milliseconds, 0.5), "p99_ms": percentile(milliseconds, 0.99), "max_ms": max(milliseconds)}
+    first = tally.first_bad.decode(errors="replace") if tally.first_bad else None
+    return {**told, "bad": dict(tally.bad), "first_bad": first}
+
+
+class Echo(asyncio.Protocol):
+    """Answers whatever came with a fixed 201."""
+
+    ANSWER = b'HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, _data: bytes) -> None:
+        self.transport.write(self.ANSWER)
+
+
+async def echo(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(Echo, HOST, port)
+    await server.serve_forever()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.load", description="The bench's load generator.")
+    parser.add_argument("--echo", type=int, metavar="PORT", help="answer every request with a fixed 201 instead")
+    told = parser.parse_args()
+    if told.echo:
+        uvloop.run(echo(told.echo))
+    else:
+        json.dump(uvloop.run(load(json.load(sys.stdin))), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The service as its users have it: its command line, and `ipt-workflow serve` over HTTP."""
+
+import contextlib
+import http.client
+import json
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.copies import COURSE_ID
+from bench.processes import HOST, BenchFailed, free_port, run, started, wait_for
+
+COMMAND = Path(sys.executable).parent / "ipt-workflow"
+THERAPIST = "therapist-1"  # of the demonstration
+WHOLE, BEGUN = 20, 3  # versions of the demonstration's courses that are copied: one in its middle phase, one just started
+NOTE = {"trigger": "note", "data": {"text": "The client rang to say that they will be ten minutes late today."}}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A process of the service."""
+
+    port: int
+    pid: int
+
+
+def cli(url: str, *arguments: str) -> str:
+    return run([COMMAND, *arguments], environ(url))
+
+
+def environ(url: str) -> dict[str, str]:
+    return {"IPT_DATABASE_URL": url}
+
+
+def demonstration(url: str) -> dict[str, str]:
+    """Migrates a database, fills it with the demonstration, and returns a token for every role."""
+    cli(url, "db", "upgrade")
+    tokens: dict[str, str] = json.loads(cli(url, "demo", "--json"))["tokens"]
+    return tokens
+
+
+@contextlib.contextmanager
+def serving(url: str, log: Path, processes: int = 1) -> Iterator[list[Served]]:
+    """So many processes of the service over one database, each on a port of its own, ready."""
+    with contextlib.ExitStack() as stack:
+        served = []
+        for _ in range(processes):
+            port = free_port()
+            process = stack.enter_context(started([COMMAND, "serve", "--host", HOST, "--port", str(port)], log, environ(url)))
+            wait_for(port, "/health/ready", process, log)
+            served.append(Served(port, process.pid))
+        yield served
+
+
+def notes(token: str, courses: int) -> dict[str, Any]:
+    """The load generator's requests: a note on one of the copied courses."""
+    path = f"/v1/courses/{COURSE_ID}/transitions"
+    return {"paths": [path], "body": NOTE, "headers": {"Authorization": f"Bearer {token}"}, "courses": courses, "keyed": True}
+
+
+def fire(port: int, token: str, course: str, body: Any) -> dict[str, Any]:
+    """Fires once. Raises BenchFailed where it is refused."""
+    answer = ask(port, "POST", f"/v1/courses/{course}/transitions", token, body)
+    entry: dict[str, Any] = answer["entry"]
+    return entry
+
+
+def ask(port: int, method: str, path: str, token: str, body: Any = None) -> Any:
+    connection = http.client.HTTPConnection(HOST, port, timeout=60)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
+    connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    if answer.status >= 300:
+        raise BenchFailed(f"{method} {path} was answered with {answer.status}: {text.decode(errors='replace')[:500]}")
+    return json.loads(text)
+
+
+def targets(served: Sequence[Served]) -> list[int]:
+    return [each.port for each in served]

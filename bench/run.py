@@ -1,0 +1,138 @@
+"""One run of the bench: what every measurement needs, and what they share."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import copies, product
+from bench.copies import Template
+from bench.postgres import Postgres
+from bench.processes import module
+from bench.sizes import Sizes
+
+Load = dict[str, Any]  # what the load generator answers
+DEMONSTRATION = "demonstration"
+TRANSITIONS, TRANSITIONS_LIMIT = "transitions", "transitions_limit"  # the service's, and that of the limit beside it
+
+
+class Progress:
+    """Says on standard error what is being measured, and how far the run is."""
+
+    def __init__(self, parts: int) -> None:
+        self._started = time.monotonic()
+        self._parts = parts
+        self._part = 0
+        self._title = ""
+
+    def part(self, title: str) -> None:
+        self._part, self._title = self._part + 1, title
+        self.step("")
+
+    def step(self, what: str) -> None:
+        seconds = int(time.monotonic() - self._started)
+        told = f"{self._title}: {what}" if what else self._title
+        sys.stderr.write(f"{seconds // 60:3}:{seconds % 60:02}  [{self._part}/{self._parts}] {told}\n")
+        sys.stderr.flush()
+
+
+@dataclass(kw_only=True)
+class Run:
+    """`folder` is removed afterwards. `tokens` are valid in every database, since all begin as copies of one."""
+
+    sizes: Sizes
+    folder: Path
+    postgres: Postgres
+    progress: Progress
+    tokens: Mapping[str, str]
+    whole: Template
+    begun: Template
+    memory: list[float] = field(default_factory=list)  # MB of the process that was measured alone, after each round's load
+    bytes_a_row: dict[str, dict[str, int]] = field(default_factory=dict)  # bytes a row, by table
+    _made: bool = False
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "served.log"
+
+    def transitions(self) -> str:
+        """The database that several measurements fire transitions in, made when it is first asked for."""
+        if not self._made:
+            self.database(TRANSITIONS, self.whole, self.sizes.courses)
+            self.postgres.create(TRANSITIONS_LIMIT, TRANSITIONS)
+            self.postgres.settle(TRANSITIONS_LIMIT)
+            self._made = True
+        return self.postgres.url(TRANSITIONS)
+
+    def database(self, name: str, template: Template, courses: int) -> str:
+        """A new database with so many copies of a course. Returns its name."""
+        self.postgres.create(name, DEMONSTRATION)
+        step = max(copies.BATCH, courses // 10)
+
+        def progress(done: int) -> None:
+            if done % step < copies.BATCH:
+                self.progress.step(f"{done} of {courses} courses loaded")
+
+        asyncio.run(copies.fill_postgres(self.postgres.place(name), template, courses, progress))
+        self.postgres.settle(name)
+        return name
+
+    def load(self, targets: Sequence[int], clients: int, requests: Mapping[str, Any]) -> Load:
+        """Runs the load generator."""
+        job = {
+            "targets": targets,
+            "clients": clients,
+            "requests": requests,
+            "seconds": self.sizes.seconds,
+            "warm_up": self.sizes.warm_up,
+        }
+        answer: Load = module("load", job)
+        return answer
+
+    def rounds(self, contenders: Mapping[str, Callable[[], Any]]) -> dict[str, list[Any]]:
+        """Measures all contenders in every round; every other round the other way round, so that nobody always comes first."""
+        measured: dict[str, list[Any]] = {name: [] for name in contenders}
+        for number in range(self.sizes.rounds):
+            names = list(contenders)[:: 1 if number % 2 == 0 else -1]
+            for name in names:
+                self.progress.step(f"round {number + 1} of {self.sizes.rounds}, {name}")
+                measured[name].append(contenders[name]())
+        return measured
+
+
+def fault_of(loads: Sequence[Load]) -> str | None:
+    """What is wrong with these loads: answers other than 2xx, or none at all."""
+    bad: dict[str, int] = {}
+    for load in loads:
+        for status, count in load["bad"].items():
+            bad[status] = bad.get(status, 0) + count
+    if bad:
+        first = next((load["first_bad"] for load in loads if load["first_bad"]), None)
+        body = first.rpartition("\r\n\r\n")[2][:200] if first else ""
+        return "not every answer was 2xx: " + ", ".join(f"{status} × {count}" for status, count in bad.items()) + f" {body}"
+    return None if all(load["requests"] for load in loads) else "there were no answers"
+
+
+def details(name: str, loads: Sequence[Load]) -> list[dict[str, Any]]:
+    """What is kept and printed of each round of a load."""
+    kept = ("per_second", "p50_ms", "p99_ms", "max_ms", "requests")
+    return [{"of": name, "round": number, **{key: load.get(key) for key in kept}} for number, load in enumerate(loads, start=1)]
+
+
+def rates(loads: Sequence[Load]) -> list[float]:
+    return [load["per_second"] for load in loads]
+
+
+def prepared(sizes: Sizes, folder: Path, postgres: Postgres, progress: Progress) -> Run:
+    """Makes the demonstration that all databases begin with, and finds the courses in it that are copied."""
+    progress.part("the demonstration on PostgreSQL")
+    postgres.create(DEMONSTRATION)
+    tokens = product.demonstration(postgres.url(DEMONSTRATION))
+    place = postgres.place(DEMONSTRATION)
+    whole, begun = (
+        Template(asyncio.run(copies.read_postgres(place, version, product.THERAPIST))) for version in (product.WHOLE, product.BEGUN)
+    )
+    return Run(sizes=sizes, folder=folder, postgres=postgres, progress=progress, tokens=tokens, whole=whole, begun=begun)

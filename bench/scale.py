@@ -1,0 +1,85 @@
+"""A million courses beside a thousand, and the audit log of a million courses: its first page beside a deep one."""
+
+import random
+import urllib.parse
+from typing import Any
+
+from bench import goals, product
+from bench.figures import Row, row
+from bench.run import Run, details, fault_of
+
+FEW, MANY = "few_courses", "many_courses"
+FEW_COURSES = 1000
+CLIENTS = 16
+CURSORS = 24
+DEEP = 0.5  # a deep page lies after this share of the log
+
+
+def run_all(run: Run) -> list[Row]:
+    """Both are measured on the same databases, since filling them takes longest."""
+    run.database(FEW, run.begun, FEW_COURSES)
+    run.database(MANY, run.begun, run.sizes.many_courses)
+    few_url, many_url = run.postgres.url(FEW), run.postgres.url(MANY)
+    with product.serving(few_url, run.log) as few, product.serving(many_url, run.log) as many:
+        return [
+            _transitions(run, product.targets(few), product.targets(many)),
+            _pages(run, many[0].port),
+        ]
+
+
+def _transitions(run: Run, few: list[int], many: list[int]) -> Row:
+    token, size = run.tokens["therapist"], run.sizes.many_courses
+    found = run.rounds(
+        {
+            f"p99 at {FEW_COURSES} courses": lambda: run.load(few, CLIENTS, product.notes(token, FEW_COURSES)),
+            f"p99 at {size} courses": lambda: run.load(many, CLIENTS, product.notes(token, size)),
+        }
+    )
+    at_few, at_many = found.values()
+    note = f"at {size:,} courses, {CLIENTS} clients".replace(",", " ")
+    return row(
+        goals.MANY,
+        [load.get("p99_ms", 0.0) for load in at_many],
+        [load.get("p99_ms", 1.0) for load in at_few],
+        each=" ms",
+        against=f"{FEW_COURSES} courses",
+        note=note,
+        fault=fault_of([*at_many, *at_few]),
+        details=details("many", at_many) + details("few", at_few),
+    )
+
+
+def _pages(run: Run, port: int) -> Row:
+    cursors = [_cursor(run, port, number) for number in _deep(run.sizes.many_courses)]
+    deep = [f"/v1/audit?cursor={urllib.parse.quote(cursor)}" for cursor in cursors]
+    found = run.rounds({"first page": lambda: _paged(run, port, ["/v1/audit"]), "deep pages": lambda: _paged(run, port, deep)})
+    first_page, deep_pages = found.values()
+    entries = f"{run.sizes.many_courses * run.begun.entries:,} entries".replace(",", " ")
+    return row(
+        goals.PAGE,
+        [load.get("p99_ms", 0.0) for load in deep_pages],
+        [load.get("p99_ms", 1.0) for load in first_page],
+        each=" ms",
+        against="first page",
+        note=f"of {entries}; {CURSORS} places, 1 client",
+        fault=fault_of([*deep_pages, *first_page]),
+        details=details("deep", deep_pages) + details("first", first_page),
+    )
+
+
+def _deep(courses: int) -> list[int]:
+    """Copies whose last entries lie deep in the log, which is in the order of time: the first copy is the last of them."""
+    chance = random.Random(courses)  # noqa: S311 - it chooses places, not secrets
+    return [chance.randint(1, max(1, int(courses * (1 - DEEP)))) for _ in range(CURSORS)]
+
+
+def _cursor(run: Run, port: int, number: int) -> str:
+    """A cursor of the log at a copy's last entry, asked of the service."""
+    query = urllib.parse.urlencode({"from": run.begun.last_recorded(number).isoformat(), "limit": 1})
+    answer: dict[str, Any] = product.ask(port, "GET", f"/v1/audit?{query}", run.tokens["auditor"])
+    cursor: str = answer["next"]
+    return cursor
+
+
+def _paged(run: Run, port: int, paths: list[str]) -> dict[str, Any]:
+    return run.load([port], 1, {"paths": paths, "headers": {"Authorization": f"Bearer {run.tokens['auditor']}"}})

@@ -1,0 +1,24 @@
+"""How much is measured: in full, and quickly."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Counts of courses and requests; times in seconds.
+
+    `log_courses` have a whole course's journal of some twenty entries, for export and verification; `many_courses` only their first
+    three, since a million of them must be loaded.
+    """
+
+    rounds: int
+    seconds: float
+    warm_up: float
+    courses: int
+    many_courses: int
+    log_courses: int
+    slow: float  # a step that takes longer than this is not repeated
+
+
+FULL = Sizes(rounds=3, seconds=5, warm_up=1, courses=1000, many_courses=1_000_000, log_courses=20_000, slow=60)
+QUICK = Sizes(rounds=2, seconds=1.5, warm_up=0.5, courses=1000, many_courses=100_000, log_courses=2500, slow=8)

@@ -1,0 +1,86 @@
+"""What every request asks: courses, tokens and kept answers by their ids, many at once.
+
+A question is a statement made once from the tables, with the same text for any number of ids, and run on the bare driver: on the way
+that every request takes, what the layers above a driver cost is more than what the database does.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ipt_workflow.course import Course
+from ipt_workflow.store import tables
+from ipt_workflow.store.queries import KeptAnswer, StoredCourse
+
+Found = TypeVar("Found")
+DIALECTS: Mapping[str, sa.Dialect] = {
+    "sqlite": sqlite.dialect(),
+    "postgresql": postgresql.asyncpg.dialect(),  # type: ignore[no-untyped-call]
+}
+_course_decoder = msgspec.json.Decoder(Course)
+
+
+class Question(Generic[Found]):
+    """`columns` of what is found under an id, the id first; `make` turns their values into an answer."""
+
+    def __init__(self, columns: Sequence[sa.Column[Any]], make: Callable[..., Found], joined: sa.FromClause | None = None) -> None:
+        table, its_id = columns[0].table, columns[0]
+        ours = sa.select(*columns).where(table.c.organisation == sa.bindparam("organisation"))
+        ours = ours.select_from(joined) if joined is not None else ours
+        listed = sa.func.json_each(sa.bindparam("ids", type_=sa.JSON)).table_valued("value")
+        given = sa.bindparam("ids", type_=postgresql.ARRAY(sa.String))
+        self._make = make
+        self.sql = {
+            "sqlite": _text(ours.where(its_id.in_(sa.select(listed.c.value))), "sqlite"),
+            "postgresql": _text(ours.where(its_id == sa.any_(given)), "postgresql"),
+        }
+        self._read = {name: [_reader(column, dialect) for column in columns] for name, dialect in DIALECTS.items()}
+
+    def answers(self, dialect: str, rows: Iterable[Sequence[Any]]) -> dict[str, Found]:
+        """Rows as the driver gives them, as answers by their ids."""
+        readers = self._read[dialect]
+        found = {}
+        for row in rows:
+            values = [read(value) if read else value for read, value in zip(readers, row, strict=True)]
+            found[values[0]] = self._make(*values)
+        return found
+
+
+def _text(select: sa.Select[Any], dialect: str) -> str:
+    compiled = select.compile(dialect=DIALECTS[dialect])
+    assert compiled.positiontup == ["organisation", "ids"]
+    return str(compiled)
+
+
+def _reader(column: sa.Column[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+    read: Callable[[Any], Any] | None = column.type.dialect_impl(dialect).result_processor(dialect, None)
+    return read
+
+
+def _course(_id: str, snapshot: bytes, head: str, ref: str | None) -> StoredCourse:
+    return StoredCourse(_course_decoder.decode(snapshot), head, ref)
+
+
+class StoredToken(msgspec.Struct, frozen=True):
+    """A token as its row has it."""
+
+    id: str
+    secret_hash: str
+    role: str
+    subject: str
+    expires_at: dt.datetime
+    revoked_at: dt.datetime | None
+
+
+_client_of = sa.and_(tables.client.c.organisation == tables.course.c.organisation, tables.client.c.id == tables.course.c.client_id)
+COURSES = Question(
+    (tables.course.c.id, tables.course.c.snapshot, tables.course.c.head, tables.client.c.ref),
+    _course,
+    tables.course.outerjoin(tables.client, _client_of),
+)
+TOKENS = Question([tables.token.c[name] for name in StoredToken.__struct_fields__], StoredToken)
+ANSWERS = Question([tables.idempotency.c[name] for name in KeptAnswer.__struct_fields__], KeptAnswer)
