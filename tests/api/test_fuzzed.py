@@ -150,7 +150,7 @@ def server(tmp_path_factory):
         finally:
             process.terminate()
             process.wait(timeout=20)
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").split("\n") if line]
     assert [line for line in lines if line["level"] not in {"info", "warning"}] == []
 
 
