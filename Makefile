@@ -7,7 +7,7 @@ PORT ?= 8000
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve serve-postgres test bench bench-compare lint lock wheel clean
+.PHONY: help install serve serve-postgres test faults bench bench-compare lint lock wheel clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ serve-postgres: install ## The same on a PostgreSQL server of its own, in var/po
 
 test: install ## Run every test
 	$(BIN)/python -m pytest
+
+faults: install ## Break it in every way known, with twenty seeds (FAULT_SEEDS)
+	IPT_FAULT_SEEDS=$(or $(FAULT_SEEDS),20) $(BIN)/python -m pytest tests/faults
 
 bench: install ## Measure the service beside its limits and peers; some quarter of an hour (QUICK=1: three minutes)
 	$(BIN)/python -m bench $(if $(QUICK),--quick)

@@ -84,7 +84,7 @@ def _exported(run: Run, port: int) -> float:
 
 def _verified(run: Run) -> list[Row]:
     canonical = asyncio.run(_canonical(run))
-    commands = {processes: f"audit verify --processes {processes}" for processes in goals.VERIFY}
+    commands = {processes: f"audit verify --chains --processes {processes}" for processes in goals.VERIFY}
     ours = {command: functools.partial(_verify, run, processes) for processes, command in commands.items()}
     found = _repeated(run, {"raw SHA-256": lambda: _raw(canonical), **ours})
     raw, note = found["raw SHA-256"], "without the time the command takes to start"
@@ -123,5 +123,5 @@ def _verify(run: Run, processes: int) -> float:
 
 def _timed(run: Run, processes: int, *more: str) -> tuple[float, Any]:
     started = time.perf_counter()
-    printed = product.cli(run.postgres.url(DATABASE), "audit", "verify", "--json", "--processes", str(processes), *more)
+    printed = product.cli(run.postgres.url(DATABASE), "audit", "verify", "--chains", "--json", "--processes", str(processes), *more)
     return time.perf_counter() - started, json.loads(printed)

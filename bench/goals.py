@@ -39,8 +39,8 @@ MANY = _less("many-courses", "p99 of a transition, 1M ÷ 1k courses", 1.3, 1.15)
 PAGE = _less("deep-page", "p99 of a page of the audit log, deep ÷ first", 2, 1.2)
 EXPORT = _more("export", "rows/s of the audit export ÷ psql \\copy", 0.5, 0.7)
 VERIFY = {
-    1: _more("verify-1", "entries/s of audit verify ÷ raw SHA-256, 1 process", 0.20, 0.3),
-    2: _more("verify-2", "entries/s of audit verify ÷ raw SHA-256, 2 processes", 0.35, 0.5),
+    1: _more("verify-1", "entries/s of audit verify --chains ÷ raw SHA-256, 1 process", 0.20, 0.3),
+    2: _more("verify-2", "entries/s of audit verify --chains ÷ raw SHA-256, 2 processes", 0.35, 0.5),
 }
 FIRE = _less("fire", "fire: decide and seal", 150, 60, "µs")
 READY = _less("ready", "start to ready", 1.5, 1.0, "s")

@@ -112,6 +112,8 @@ def _taken_back(placed: Sequence[Placed]) -> set[int]:
 
 def contradictions(facts: Sequence[Fact]) -> dict[int, int]:
     """Which entry that still stands is contradicted by which."""
+    if not any(fact.contradicts for fact in facts):
+        return {}
     acting = timeline(facts)
     standing_roots = {each.root for each in acting}
     return {seq: each.fact.seq for each in acting for seq in each.fact.contradicts if seq in standing_roots}

@@ -180,37 +180,54 @@ class Checked(msgspec.Struct, frozen=True):
     fault: str | None = None
 
 
-def check_chain(entries: Sequence[tuple[Entry, str]], organisation: str, course: str) -> Checked:
-    """Checks stored entries, each with the hash stored beside it: bytes, links, order and sealed documents."""
-    prev, erased = GENESIS, 0
-    for expected, (entry, stored_hash) in enumerate(entries, start=1):
-        fault = _fault(entry, stored_hash, expected, prev, organisation, course)
+class Link(msgspec.Struct, frozen=True):
+    """What of an entry's canonical bytes holds its chain together."""
+
+    organisation: str
+    course: str
+    seq: int
+    data_digest: str
+    prev_hash: str
+
+
+Stored = Sequence[Any]  # canonical bytes, the hash stored beside them, salt, sealed document; as they are found
+_link_decoder = msgspec.json.Decoder(Link)
+
+
+def check_chain(stored: Iterable[Stored], organisation: str, course: str) -> Checked:
+    """Checks a course's stored entries: bytes, links, order and sealed documents."""
+    prev, erased, seq = GENESIS, 0, 0
+    for seq, (raw, stored_hash, salt, sealed) in enumerate(stored, start=1):
+        try:
+            link = _link_decoder.decode(raw)
+            found = hashlib.sha256(raw).hexdigest()
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
+            return Checked(entries=seq, erased=erased, bad_seq=seq, fault="canonical: it is not the bytes of an entry")
+        fault = _link_fault(link, seq, prev, organisation, course) or _sealed_fault(link, salt, sealed)
+        fault = "hash: it is not the SHA-256 of the canonical bytes" if stored_hash != found else fault
         if fault:
-            return Checked(entries=expected, erased=erased, bad_seq=expected, fault=fault)
-        erased += entry.sealed is None
-        prev = entry.hash
-    return Checked(entries=len(entries), erased=erased)
+            return Checked(entries=seq, erased=erased, bad_seq=seq, fault=fault)
+        erased += sealed is None
+        prev = found
+    return Checked(entries=seq, erased=erased)
 
 
-def _fault(entry: Entry, stored_hash: str, expected: int, prev: str, organisation: str, course: str) -> str | None:
-    written = entry.written
-    if stored_hash != entry.hash:
-        return "hash: it is not the SHA-256 of the canonical bytes"
-    if written.seq != expected:
-        return f"seq: {written.seq} stands where {expected} should"
-    if (written.organisation, written.course) != (organisation, course):
+def _link_fault(link: Link, seq: int, prev: str, organisation: str, course: str) -> str | None:
+    if link.seq != seq:
+        return f"seq: {link.seq} stands where {seq} should"
+    if link.course != course or link.organisation != organisation:
         return "course: the entry belongs to another course"
-    if written.prev_hash != prev:
+    if link.prev_hash != prev:
         return "prev_hash: it is not the hash of the entry before"
-    if (entry.sealed is None) != (entry.salt is None):
-        return "sealed: salt and sealed document are erased together or not at all"
-    if entry.sealed is not None and entry.salt is not None and not _opens(entry, entry.salt, entry.sealed):
-        return "data_digest: it is not the SHA-256 of salt and sealed document"
     return None
 
 
-def _opens(entry: Entry, salt: str, sealed: bytes) -> bool:
+def _sealed_fault(link: Link, salt: Any, sealed: Any) -> str | None:
+    if (sealed is None) != (salt is None):
+        return "sealed: salt and sealed document are erased together or not at all"
     try:
-        return data_digest(bytes.fromhex(salt), sealed) == entry.written.data_digest
-    except ValueError:
-        return False
+        if sealed is None or data_digest(bytes.fromhex(salt), sealed) == link.data_digest:
+            return None
+    except (ValueError, TypeError):
+        pass
+    return "data_digest: it is not the SHA-256 of salt and sealed document"

@@ -116,8 +116,7 @@ class Reader:
     async def audit_log(self, principal: Principal, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
         """The audit log, in the order it was written."""
         policy.require(principal, "read the audit log")
-        rows = await self.shell.database.read(audit.page, self.shell.organisation, filters, after, limit)
-        records = [views.audit_record(row) for row in rows]
+        records = await self.shell.database.read(audit.page, self.shell.organisation, filters, after, limit)
         await self.shell.record(principal, "read", "audit", [course for each in records for course in each.courses])
         return records
 
@@ -132,22 +131,20 @@ class Reader:
     async def _chunks(self, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
         after, size = Position(), self.shell.settings.export_chunk
         while True:
-            rows = await self.shell.database.read(audit.page, self.shell.organisation, filters, after, size)
-            if rows:
-                yield [views.audit_record(row) for row in rows]
-                after = Position(rows[-1]["recorded_at"], rows[-1]["id"])
-            if len(rows) < size:
+            records = await self.shell.database.read(audit.page, self.shell.organisation, filters, after, size)
+            if records:
+                yield records
+                after = Position(records[-1].recorded_at, records[-1].id)
+            if len(records) < size:
                 return
 
-    async def verify(
-        self, principal: Principal, course_id: str | None = None, progress: Any = None, processes: int = 1
-    ) -> Verification:
+    async def verify(self, principal: Principal, course_id: str | None = None, progress: Any = None, **how: Any) -> Verification:
         """Checks chains, columns, sealed documents and folds: of one course, or of all."""
         policy.require(principal, "verify the journal")
         if course_id is not None:
             await self.shell.visible(principal, course_id)
         await self.shell.record(principal, "read", "verify", [course_id] if course_id else [])
-        return await verifying.verify(self.shell, course_id, progress, processes)
+        return await verifying.verify(self.shell, course_id, progress, **how)
 
     async def count_courses(self) -> list[tuple[str, str, int]]:
         return await self.shell.database.read(queries.courses_by_state, self.shell.organisation)

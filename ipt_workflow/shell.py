@@ -1,5 +1,6 @@
 """What the verbs of the service share: the database, the protocols, the clock, and how a course is found for a caller."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.clock import Clock, SystemClock
 from ipt_workflow.course import Course
-from ipt_workflow.errors import CommandInvalid, DatabaseNotReady, Fault, NotFound
+from ipt_workflow.errors import CommandInvalid, DatabaseNotReady, Fault, NotFound, Unreachable
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.metrics import Metrics
@@ -28,6 +29,7 @@ from ipt_workflow.store.loading import Loader
 from ipt_workflow.store.queries import KeptAnswer, StoredCourse
 from ipt_workflow.store.units import Event
 
+READY_SECONDS = 5.0
 NOT_SEEN = "There is no such course, or none that you may see."
 
 
@@ -69,7 +71,11 @@ class Shell:
 
     async def ready(self) -> None:
         """Raises DatabaseNotReady unless the database answers and is at this version's migrations."""
-        revision = await self.database.read(migrate.current)
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                revision = await self.database.read(migrate.current)
+        except TimeoutError:
+            raise Unreachable("The database does not answer.") from None
         if revision != migrate.head():
             raise DatabaseNotReady(
                 f"The database is at revision {revision or 'none'}, this version needs {migrate.head()}: run `ipt-workflow db upgrade`."

@@ -1,7 +1,7 @@
 """What readers see: courses, entries, records of the audit log. Shapes of HTTP answers and of `--json`."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -390,22 +390,39 @@ def _entry(entry: Entry, superseded: int | None, contradicted: int | None) -> En
     )
 
 
-def audit_record(row: dict[str, Any]) -> AuditRecord:
-    """A row of the audit log."""
-    is_trigger = row["kind"] in {"transition", "refusal"} and " " not in row["action"]  # a refused question is words
+def audit_record(row: Sequence[Any], touched: Mapping[str, tuple[str, ...]]) -> AuditRecord:
+    """A row of the audit log, its values in the order of the statement in `store.audit`; `touched` says which courses an event touched."""
+    (
+        its_id,
+        kind,
+        recorded_at,
+        person,
+        role,
+        via,
+        action,
+        from_state,
+        to_state,
+        course_id,
+        seq,
+        cosigned_by,
+        digest,
+        rules,
+        request_id,
+    ) = row
+    is_trigger = kind == "transition" or (kind == "refusal" and " " not in action)  # a refused question is words
     return AuditRecord(
-        id=row["id"],
-        kind=row["kind"],
-        recorded_at=row["recorded_at"],
-        actor=EntryActor(row["person"], row["role"], row["via"]),
-        cosigned_by=row["cosigned_by"],
-        action=row["action"],
-        trigger=row["action"] if is_trigger else None,
-        from_=row["from_state"],
-        to=row["to_state"],
-        courses=tuple(row["courses"]),
-        seq=row["seq"],
-        hash=row["hash"],
-        rules=tuple(filter(None, (row["rules"] or "").split(","))),
-        request_id=row["request_id"],
+        id=its_id,
+        kind=kind,
+        recorded_at=recorded_at,
+        actor=EntryActor(person, role, via),
+        cosigned_by=cosigned_by,
+        action=action,
+        trigger=action if is_trigger else None,
+        from_=from_state,
+        to=to_state,
+        courses=(course_id,) if course_id else touched.get(its_id, ()),
+        seq=seq,
+        hash=digest,
+        rules=tuple(rules.split(",")) if rules else (),
+        request_id=request_id,
     )

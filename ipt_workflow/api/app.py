@@ -42,7 +42,7 @@ class Application:
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         shell = await open_shell(self.settings, self.clock)
         install(app, shell)
-        self._edge = Edge(HotRoute(app), shell.metrics)
+        self._edge = Edge(HotRoute(app, self.settings.body_bytes_max), shell.metrics)
         try:
             async with _relaying(shell):
                 yield

@@ -51,12 +51,18 @@ class OpenedTogether(msgspec.Struct, frozen=True):
     course: CourseView
 
 
-def answer(committed: Committed, *, together: bool = False, location: str | None = None) -> Response[Any]:
-    """A 201 with the new ETag."""
+def told(committed: Committed, *, together: bool) -> tuple[Opened | OpenedTogether, dict[str, str]]:
+    """What a 201 says, in its body and its headers."""
     body = OpenedTogether(committed.entries, committed.course) if together else Opened(committed.entries[-1], committed.course)
     headers = {"ETag": f'"{committed.course.version}"'}
-    headers |= {"Location": location} if location else {}
     headers |= {"Idempotent-Replayed": "true"} if committed.replayed else {}
+    return body, headers
+
+
+def answer(committed: Committed, *, together: bool = False, location: str | None = None) -> Response[Any]:
+    """A 201 with the new ETag."""
+    body, headers = told(committed, together=together)
+    headers |= {"Location": location} if location else {}
     return Response(body, status_code=201, headers=headers)
 
 

@@ -84,7 +84,7 @@ def response(slug: str, detail: str, instance: str, headers: dict[str, str] | No
 def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[bytes]:
     """An error of ours as a problem document."""
     slug = next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), "internal")
-    instance = request.url.path
+    instance = request.scope["path"]
     if slug == "internal":
         return from_unexpected(request, error)
     if isinstance(error, errors.TransitionRefused):
@@ -113,18 +113,18 @@ def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response
         faults = [
             Fault(str(each.get("key", "")), str(each.get("message", ""))) for each in error.extra or [] if isinstance(each, dict)
         ]
-        return response("invalid", "The parameters are not valid", request.url.path, errors=faults)
+        return response("invalid", "The parameters are not valid", request.scope["path"], errors=faults)
     slug = _BY_STATUS.get(error.status_code)
     if slug is None:
         return from_unexpected(request, error)
     allowed = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
-    return response(slug, PROBLEMS[slug].means, request.url.path, allowed)
+    return response(slug, PROBLEMS[slug].means, request.scope["path"], allowed)
 
 
 def from_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Anything else: logged once, without its message, and answered with nothing but a request id."""
     logs.logger().error("request failed", exc_info=error)
-    return response("internal", "An unexpected error.", request.url.path, request_id=request.scope.get("ipt_request_id"))
+    return response("internal", "An unexpected error.", request.scope["path"], request_id=request.scope.get("ipt_request_id"))
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -5,8 +5,8 @@ import binascii
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
 from litestar import Request
@@ -57,24 +57,47 @@ class UnsupportedMediaType(HTTPException):
     status_code = 415
 
 
+class TooLarge(HTTPException):
+    status_code = 413
+
+
+class Asked(Protocol):
+    """What a write needs of a request: the router's, or the one of the hot route."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def scope(self) -> Any: ...
+    @property
+    def path_params(self) -> Mapping[str, Any]: ...
+    async def body(self) -> bytes: ...
+
+
 class Body:
     """A body that has been read but not looked at: what is wrong with it is said after access and precondition."""
 
     def __init__(self, raw: bytes, problem: Exception | None) -> None:
         self.raw = raw
         self._problem = problem
+        self._value: Any = None
 
     def value(self) -> dict[str, Any]:
         """The JSON object. Raises what stood against reading it, or CommandMalformed."""
         if self._problem:
             raise self._problem
-        try:
-            value = msgspec.json.decode(self.raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise CommandMalformed(f"The body is not JSON: {error}.") from None
-        if not isinstance(value, dict):
+        return self._object()
+
+    def _object(self) -> dict[str, Any]:
+        if self._value is None:
+            try:
+                self._value = msgspec.json.decode(self.raw)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise CommandMalformed(f"The body is not JSON: {error}.") from None
+        if not isinstance(self._value, dict):
             raise CommandMalformed("The body must be a JSON object.")
-        return value
+        return self._value
 
     def shape(self, struct: type[Shape]) -> Shape:
         """The body as a Struct. Raises CommandInvalid with every fault."""
@@ -97,10 +120,10 @@ class Body:
     def triggers(self) -> list[str]:
         """The triggers' names: empty for what cannot be one, which may be anything, and is neither logged nor recorded."""
         try:
-            value = msgspec.json.decode(self.raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            value = self._object()
+        except CommandMalformed:
             return []
-        told = value.get("together", [value]) if isinstance(value, dict) else []
+        told = value.get("together", [value])
         names = [str(each.get("trigger")) for each in told if isinstance(each, dict)] if isinstance(told, list) else []
         return [name if name in triggers.BY_NAME or _BEGIN.fullmatch(name) else "" for name in names]
 
@@ -124,7 +147,7 @@ def _data_faults_of(command: dict[str, Any]) -> list[Fault]:
     return decode(row.payload, data)[1] if row and isinstance(data, dict) else []
 
 
-async def read_body(request: ApiRequest) -> Body:
+async def read_body(request: Asked) -> Body:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     problem: HTTPException | None = None if kind == "application/json" else UnsupportedMediaType()
     try:
@@ -134,12 +157,12 @@ async def read_body(request: ApiRequest) -> Body:
     return Body(raw, problem)
 
 
-def write_of(request: ApiRequest, body: Body, principal: Principal) -> Write:
+def write_of(request: Asked, body: Body, principal: Principal) -> Write:
     """A write as the service takes it."""
     names = body.triggers()
     rows = [triggers.BY_NAME.get(name) for name in names]
     free = bool(rows) and all(row is not None and row.never_blocked for row in rows)
-    request.scope["ipt_log"] = {  # type: ignore[typeddict-unknown-key]
+    request.scope["ipt_log"] = {
         "trigger": ",".join(filter(None, names))[:200],
         "course_id": request.path_params.get("course_id"),
     }
@@ -151,7 +174,7 @@ def write_of(request: ApiRequest, body: Body, principal: Principal) -> Write:
     return Write(decode=body.commands, triggers=tuple(names), problem=problem, version=version, version_required=not free, key=key)
 
 
-def if_match(request: ApiRequest) -> int | None:
+def if_match(request: Asked) -> int | None:
     """The version in If-Match; None where there is none. Raises CommandMalformed."""
     told = request.headers.get("if-match")
     if told is None:
@@ -162,7 +185,7 @@ def if_match(request: ApiRequest) -> int | None:
     return int(match[1])
 
 
-def keyed(request: ApiRequest, body: Body, principal: Principal) -> tuple[Key | None, Body]:
+def keyed(request: Asked, body: Body, principal: Principal) -> tuple[Key | None, Body]:
     """The idempotency key and the body; of a key that cannot be read, the body will tell when it is decoded."""
     try:
         return key_of(request, body, principal), body
@@ -170,14 +193,14 @@ def keyed(request: ApiRequest, body: Body, principal: Principal) -> tuple[Key | 
         return None, Body(body.raw, error)
 
 
-def key_of(request: ApiRequest, body: Body, principal: Principal) -> Key | None:
+def key_of(request: Asked, body: Body, principal: Principal) -> Key | None:
     """The idempotency key with all that it is scoped to. Raises CommandMalformed."""
     told = request.headers.get("idempotency-key")
     if told is None:
         return None
     if not _KEY.fullmatch(told):
         raise CommandMalformed("Idempotency-Key must have 1 to 255 visible ASCII characters.")
-    scope = "\n".join([principal.person, principal.role, request.method, request.url.path, told])
+    scope = "\n".join([principal.person, principal.role, request.method, request.scope["path"], told])
     return Key(hashlib.sha256(scope.encode()).hexdigest(), hashlib.sha256(body.raw).hexdigest())
 
 

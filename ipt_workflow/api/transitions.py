@@ -10,8 +10,9 @@ from msgspec import Meta
 
 from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
-from ipt_workflow.api.courses import Opened, OpenedTogether, answer, listed
-from ipt_workflow.api.requests import ApiRequest, limit_of, page, read_body, write_of
+from ipt_workflow.api.courses import Opened, OpenedTogether, listed, told
+from ipt_workflow.api.requests import ApiRequest, Asked, limit_of, page, read_body, write_of
+from ipt_workflow.service import Service
 from ipt_workflow.views import EntryView, Preview
 
 PREVIEWED = ResponseSpec(Preview, generate_examples=False, description="What a dry run would come to")
@@ -33,12 +34,19 @@ async def fire(
     request: ApiRequest, course_id: FromPath[str], dry_run: FromQuery[bool] = False
 ) -> Response[Opened | OpenedTogether]:
     """One command, or several `together`. With `dry_run=true` the same checks, and no effect."""
-    principal, body = principal_of(request), await read_body(request)
-    write = write_of(request, body, principal)
+    service = request.app.state.service
     if dry_run:
-        return Response(await request.app.state.service.preview(principal, course_id, write), status_code=200)
-    committed = await request.app.state.service.fire(principal, course_id, write)
-    return answer(committed, together="together" in body.value())
+        principal, body = principal_of(request), await read_body(request)
+        return Response(await service.preview(principal, course_id, write_of(request, body, principal)), status_code=200)
+    content, headers = await fired(request, service, course_id)
+    return Response(content, status_code=201, headers=headers)
+
+
+async def fired(request: Asked, service: Service, course_id: str) -> tuple[Opened | OpenedTogether, dict[str, str]]:
+    """Fires what a request asks for: the body and the headers of its 201."""
+    principal, body = principal_of(request), await read_body(request)
+    committed = await service.fire(principal, course_id, write_of(request, body, principal))
+    return told(committed, together="together" in body.value())
 
 
 @get("/v1/courses/{course_id:str}/transitions", summary="A course's history", tags=["transitions"])

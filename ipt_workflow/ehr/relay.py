@@ -18,9 +18,10 @@ from ipt_workflow.ehr import events, placing, signing, timers
 from ipt_workflow.ehr.addresses import reach_of
 from ipt_workflow.ehr.safe import Safe
 from ipt_workflow.ehr.sending import Outcome, Sender
+from ipt_workflow.errors import Busy, DatabaseNotReady
 from ipt_workflow.settings import Settings, listed
 from ipt_workflow.shell import Shell, new_id
-from ipt_workflow.store import audit, deliveries
+from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.deliveries import Claimed, Ended, StoredKey, StoredSubscription
 from ipt_workflow.store.events import Told
@@ -79,7 +80,9 @@ class Relay:
             while not stop.is_set():
                 try:
                     await self._round()
-                except Exception as error:  # noqa: BLE001 - a relay outlives whatever one round meets, such as a database that is away
+                except (Busy, DatabaseNotReady) as error:
+                    logs.logger().warning("relay waits for the database", error_type=type(error).__name__)
+                except Exception as error:  # noqa: BLE001 - a relay outlives whatever one round meets
                     logs.logger().error("relay round failed", exc_info=error)
                 await asyncio.wait(
                     {stopping, *self._running}, timeout=self._settings.relay_poll_seconds, return_when=asyncio.FIRST_COMPLETED
@@ -207,7 +210,7 @@ class Relay:
             if reason and deliveries.disable(connection, organisation, claimed.subscription, reason):
                 row = {"id": new_id(), "kind": "disabled", "subscription_id": claimed.subscription, "detail": reason}
                 stored.put(connection, organisation, {**row, "created_at": ended.at})
-                audit.record(connection, self._record(claimed, "config", f"disabled: {reason}"))
+                deliveries.record(connection, self._record(claimed, "config", f"disabled: {reason}"))
             return True
 
         if await self.shell.database.write(write):

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store import rows, tables
-from ipt_workflow.store.units import Event
+from ipt_workflow.store import tables
+from ipt_workflow.views import AuditRecord, audit_record
 
 entry, event, subject = tables.entry, tables.audit_event, tables.audit_subject
 
@@ -35,15 +35,7 @@ class Position(msgspec.Struct, frozen=True):
             raise ValueError("at must be in UTC")
 
 
-def record(connection: sa.Connection, told: Event) -> None:
-    """Writes an event in the caller's transaction; those that have none of their own go through the committer."""
-    connection.execute(sa.insert(event), dict(told.row))
-    touched = rows.subjects(told.row["organisation"], told)
-    if touched:
-        connection.execute(sa.insert(subject), touched)
-
-
-def page(connection: sa.Connection, organisation: str, filters: AuditFilters, after: Position, limit: int) -> list[dict[str, Any]]:
+def page(connection: sa.Connection, organisation: str, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
     """Records in the order they were written, after a position. Each names the courses it touched."""
     parts = []
     if filters.kind in {None, "transition"}:
@@ -51,9 +43,9 @@ def page(connection: sa.Connection, organisation: str, filters: AuditFilters, af
     if filters.kind != "transition":
         parts.append(_events(organisation, filters, after).limit(limit))
     both = sa.union_all(*(sa.select(part.order_by("recorded_at", "id").subquery()) for part in parts)).subquery()
-    found = connection.execute(sa.select(both).order_by(both.c.recorded_at, both.c.id).limit(limit)).mappings().all()
-    touched = _subjects(connection, organisation, [row["id"] for row in found if row["course_id"] is None])
-    return [{**row, "courses": [row["course_id"]] if row["course_id"] else touched.get(row["id"], [])} for row in found]
+    rows = connection.execute(sa.select(both).order_by(both.c.recorded_at, both.c.id).limit(limit)).fetchall()
+    touched = _subjects(connection, organisation, [row.id for row in rows if row.course_id is None])
+    return [audit_record(row, touched) for row in rows]
 
 
 def _transitions(organisation: str, filters: AuditFilters, after: Position) -> sa.Select[Any]:
@@ -113,7 +105,7 @@ def _narrowed(
     return statement
 
 
-def _subjects(connection: sa.Connection, organisation: str, events: list[str]) -> dict[str, list[str]]:
+def _subjects(connection: sa.Connection, organisation: str, events: list[str]) -> dict[str, tuple[str, ...]]:
     if not events:
         return {}
     statement = sa.select(subject.c.event_id, subject.c.course_id).where(
@@ -122,4 +114,4 @@ def _subjects(connection: sa.Connection, organisation: str, events: list[str]) -
     touched: dict[str, list[str]] = {}
     for event_id, course_id in connection.execute(statement.order_by(subject.c.event_id, subject.c.course_id)):
         touched.setdefault(event_id, []).append(course_id)
-    return touched
+    return {event_id: tuple(courses) for event_id, courses in touched.items()}

@@ -143,12 +143,18 @@ class Committer:
             else:
                 await tries.of(self._database.write, commit.commit, job.work)
         except IptError as error:
-            found = tries.made > 1 and await self._database.read(commit.is_written, job.work)
-            job.end(None if found else error)
+            job.end(await self._truth(job.work, error) if tries.made > 1 else error)
         except Exception as error:  # noqa: BLE001 - this job failed alone, and whoever waits for it must hear of it
             job.end(error)
         else:
             job.end()
+
+    async def _truth(self, work: Unit | Event, error: IptError) -> IptError | None:
+        """What to tell of work that failed after several tries: nothing where one of them has written it."""
+        try:
+            return None if await self._database.read(commit.is_written, work) else error
+        except IptError as unknown:
+            return unknown
 
 
 class Tries:

@@ -171,7 +171,12 @@ class PostgresDatabase(Database):
         }
         asyncpg_url = url.set(drivername="postgresql+asyncpg")
         self._whole = create_async_engine(
-            asyncpg_url, pool_size=connections, max_overflow=0, connect_args=options, pool_pre_ping=True
+            asyncpg_url,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=CONNECT_SECONDS,
+            pool_pre_ping=True,
+            connect_args=options,
         )
         self._snapshot = self._whole.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         where = self._whole.dialect.create_connect_args(asyncpg_url)[1]
@@ -180,11 +185,11 @@ class PostgresDatabase(Database):
         self._opening = asyncio.Lock()
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
-        async with _reached(), self._snapshot.connect() as connection, _kept(connection):
+        async with _reached(), self._fresh(), self._snapshot.connect() as connection, _kept(connection):
             return await connection.run_sync(function, *args)
 
     async def write(self, function: Callable[..., Result], *args: Any) -> Result:
-        async with _reached(), self._whole.begin() as connection, _kept(connection):
+        async with _reached(), self._fresh(), self._whole.begin() as connection, _kept(connection):
             return await connection.run_sync(function, *args)
 
     async def find(self, question: Question[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
@@ -203,10 +208,22 @@ class PostgresDatabase(Database):
 
     async def _fetch(self, sql: str, *args: Any) -> Sequence[Any]:
         """Runs one statement, which is a transaction of its own."""
-        async with _reached():
+        async with _reached(), self._fresh():
             pool = self._bare or await self._opened()
-            rows: Sequence[Any] = await pool.fetch(sql, *args)
-            return rows
+            async with pool.acquire(timeout=CONNECT_SECONDS) as connection:
+                rows: Sequence[Any] = await connection.fetch(sql, *args)
+                return rows
+
+    @asynccontextmanager
+    async def _fresh(self) -> AsyncIterator[None]:
+        """Where an answer does not come in time, the other connections are as dead: better new ones than to find out one by one."""
+        try:
+            yield
+        except TimeoutError:
+            await self._whole.dispose(close=False)
+            if self._bare:
+                await self._bare.expire_connections()
+            raise
 
     async def _opened(self) -> asyncpg.Pool:
         async with self._opening:
@@ -238,7 +255,7 @@ async def _reached() -> AsyncIterator[None]:
     """Raises Unreachable where the server does not answer, DatabaseNotReady where it does not let us in, Busy where it gave up."""
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise Unreachable("The database server cannot be reached.") from error
     except sa.exc.TimeoutError as error:
         raise Busy("Every connection to the database is taken. Try again.") from error

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store import audit, tables
+from ipt_workflow.store import rows, tables
 from ipt_workflow.store.units import Event
 
 delivery, subscription, key, event = tables.delivery, tables.subscription, tables.subscription_key, tables.event
@@ -205,17 +205,17 @@ def claim(
     if not chosen:
         return []
     statement = sa.select(delivery).where(*ready, delivery.c.id.in_(chosen)).order_by(delivery.c.next_at, delivery.c.position)
-    rows = connection.execute(statement.with_for_update(skip_locked=True, of=delivery)).all()
+    taken = connection.execute(statement.with_for_update(skip_locked=True, of=delivery)).all()
     connection.execute(
         sa.update(delivery)
-        .where(delivery.c.organisation == organisation, delivery.c.id.in_([row.id for row in rows]))
+        .where(delivery.c.organisation == organisation, delivery.c.id.in_([row.id for row in taken]))
         .values(lease=lease, leased_until=until)
     )
     return [
         Claimed(
             id=row.id, subscription=row.subscription_id, position=row.position, lane=row.lane, attempts=row.attempts, lease=lease
         )
-        for row in rows
+        for row in taken
     ]
 
 
@@ -277,9 +277,17 @@ def end(connection: sa.Connection, organisation: str, claimed: Claimed, ended: E
         return False
     if ended.attempted:
         _note_health(connection, organisation, claimed.subscription, ended)
-    for record in records:
-        audit.record(connection, record)
+    for each in records:
+        record(connection, each)
     return True
+
+
+def record(connection: sa.Connection, told: Event) -> None:
+    """Writes an event of the audit log in the caller's transaction; those that have none of their own go through the committer."""
+    connection.execute(sa.insert(tables.audit_event), dict(told.row))
+    touched = rows.subjects(told.row["organisation"], told)
+    if touched:
+        connection.execute(sa.insert(tables.audit_subject), touched)
 
 
 def disable(connection: sa.Connection, organisation: str, subscription_id: str, reason: str) -> bool:
@@ -355,22 +363,22 @@ def again(connection: sa.Connection, organisation: str, subscription_id: str, po
 
 def known(connection: sa.Connection, organisation: str, subscription_id: str, first: int, last: int) -> dict[int, str]:
     """The statuses of a subscription's deliveries in a range of places, both ends included."""
-    rows = connection.execute(
+    found = connection.execute(
         sa.select(delivery.c.position, delivery.c.status).where(
             delivery.c.organisation == organisation,
             delivery.c.subscription_id == subscription_id,
             delivery.c.position.between(first, last),
         )
     )
-    return {row.position: row.status for row in rows}
+    return {row.position: row.status for row in found}
 
 
 def counts(connection: sa.Connection, organisation: str) -> dict[str, int]:
     """How many deliveries have each status."""
-    rows = connection.execute(
+    found = connection.execute(
         sa.select(delivery.c.status, sa.func.count()).where(delivery.c.organisation == organisation).group_by(delivery.c.status)
     )
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: row[1] for row in found}
 
 
 def prune(connection: sa.Connection, organisation: str, before: dt.datetime) -> int:

@@ -1,7 +1,7 @@
 """Reading. Plain statements; they fetch and judge nothing."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from ipt_workflow.course import Course
-from ipt_workflow.journal import Entry, read
+from ipt_workflow.journal import Entry, Stored, read
 from ipt_workflow.store import tables
 from ipt_workflow.store.tables import ProtocolRow, TokenRow
 
@@ -120,11 +120,37 @@ def raw_courses(connection: sa.Connection, organisation: str, ids: Sequence[str]
     return {row.id: row for row in _found(connection, _raw_courses, organisation, ids)}
 
 
+_stored_chains = _by_ids(
+    sa.select(
+        *(_raw(column) for column in (entry.c.course_id, entry.c.canonical, entry.c.hash, entry_data.c.salt, entry_data.c.sealed))
+    )
+    .select_from(_with_data)
+    .order_by(entry.c.course_id, entry.c.seq),
+    entry.c.organisation,
+    entry.c.course_id,
+)
+
+
+def stored_chains(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, list[Stored]]:
+    """What holds courses' chains together: of every entry its bytes, its hash, and what it seals."""
+    found: dict[str, list[Stored]] = {its_id: [] for its_id in ids}
+    cursor: Any = _found(connection, _stored_chains, organisation, ids).cursor
+    for course_id, *stored in cursor.fetchall():
+        found[course_id].append(stored)
+    return found
+
+
 def raw_form(connection: sa.Connection, column: sa.Column[Any], value: object) -> object:
     """A value as the driver gives it when it is read from this column unconverted."""
-    convert = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    convert = to_driver(column, connection.dialect)
     given = convert(value) if convert else value
     return bytes(given) if isinstance(given, memoryview) else given
+
+
+def to_driver(column: sa.Column[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+    """How a value of this column is given to the driver; None where it is given as it is."""
+    convert: Callable[[Any], Any] | None = column.type.dialect_impl(dialect).bind_processor(dialect)
+    return convert
 
 
 def other_open_course(connection: sa.Connection, organisation: str, client_id: str, but: str | None = None) -> str | None:

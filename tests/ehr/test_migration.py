@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from ipt_workflow.store import audit, migrate, tables
+from ipt_workflow.store import deliveries, migrate, tables
 from ipt_workflow.store.database import open_database
 from ipt_workflow.store.units import Event
 
@@ -21,7 +21,7 @@ OUTBOX = (
 
 
 def record(connection, **more):
-    audit.record(connection, Event(row={**RECORD, **more}, courses=("c1",)))
+    deliveries.record(connection, Event(row={**RECORD, **more}, courses=("c1",)))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -235,7 +235,7 @@ def _phases_entered(walk: Walk) -> list[str]:
 
 def check_journal(walk: Walk) -> None:
     entries = walk.entries()
-    assert journal.check_chain([(entry, entry.hash) for entry in entries], "clinic", "course-1").fault is None
+    assert journal.check_chain(((e.canonical, e.hash, e.salt, e.sealed) for e in entries), "clinic", "course-1").fault is None
     assert journal.replay(entries) == walk.c
 
 

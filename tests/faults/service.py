@@ -1,0 +1,163 @@
+"""Services as processes of their own, on a database and a port: started, armed, killed, stopped; and single commands."""
+
+import asyncio
+import collections
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
+PLAIN = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
+OURS = ("ipt_workflow/", "store/", "api/", "access/", "cli/")  # how frames of the product begin in its logs
+SEVERAL = (
+    "import json, sys; from ipt_workflow.cli import app; [app(args, standalone_mode=False) for args in json.loads(sys.argv[1])]"
+)
+ROLES = ("therapist", "auditor")
+START_SECONDS, STOP_SECONDS, COMMAND_SECONDS = 20, 20, 60
+
+
+def environment(url: str, **more: str) -> dict[str, str]:
+    """The environment without anybody's settings; `more` without their prefix."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("IPT_")}
+    told = {f"IPT_{name.upper()}": value for name, value in more.items()}
+    return {**kept, "IPT_DATABASE_URL": url, "IPT_LOG_FORMAT": "json", "IPT_LOG_LEVEL": "warning", **told}
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Service:
+    """One `ipt-workflow serve`. As a context it is stopped in the end, or killed, and its errors printed, where the test failed."""
+
+    def __init__(self, database: str, log: Path, **settings: str) -> None:
+        self.database = database
+        self.log = log
+        self.settings = settings
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    async def start(self, **more: str) -> None:
+        """Starts it and waits until it is ready. `more` are settings for this time, such as `test_kill="after_commit:7"`."""
+        assert not self.running
+        self.process = self._started({**self.settings, **more})
+        async with asyncio.timeout(START_SECONDS), httpx.AsyncClient(timeout=5, verify=False) as client:
+            while not await self._is_ready(client):
+                assert self.running, f"the service did not start: {self.errors()}"
+                await asyncio.sleep(0.05)
+
+    def _started(self, settings: dict[str, str]) -> subprocess.Popen[bytes]:
+        program = [sys.executable, str(LAUNCHER)] if any(name.startswith("test_") for name in settings) else PLAIN
+        with self.log.open("ab") as stream:
+            return subprocess.Popen(
+                [*program, "serve", "--port", str(self.port)],
+                env=environment(self.database, **settings),
+                stdout=stream,
+                stderr=stream,
+                stdin=subprocess.DEVNULL,
+            )
+
+    async def _is_ready(self, client: httpx.AsyncClient) -> bool:
+        try:
+            return (await client.get(f"{self.url}/health/ready")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def arm(self) -> None:
+        """From now on the launcher counts towards its kill."""
+        os.kill(self.pid, signal.SIGUSR1)
+
+    async def killed(self, seconds: float) -> bool:
+        """Waits until it has killed itself; kills it if it does not. Whether it came to its point."""
+        itself = await self._gone(seconds)
+        await self.kill()
+        return itself
+
+    async def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            await asyncio.to_thread(self.process.wait, STOP_SECONDS)
+
+    async def stop(self) -> int:
+        """Stops it as an operator does. Its exit code; killed if that takes too long."""
+        if not self.running:
+            return 0
+        assert self.process is not None
+        self.process.terminate()
+        if not await self._gone(STOP_SECONDS):
+            await self.kill()
+        return int(self.process.returncode)
+
+    async def _gone(self, seconds: float) -> bool:
+        assert self.process is not None
+        try:
+            await asyncio.to_thread(self.process.wait, seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def errors(self) -> str:
+        """What it logged as an error, with how often: the kind, and where it came from."""
+        counted: collections.Counter[str] = collections.Counter()
+        others: list[str] = []
+        for line in self.log.read_text(errors="replace").splitlines():
+            try:
+                told = json.loads(line)
+            except ValueError:
+                others.append(line)
+                continue
+            if told.get("level") in {"error", "critical"}:
+                ours = [frame for frame in reversed(told.get("frames", ())) if frame.startswith(OURS)]
+                counted[f"{told['event']}: {told.get('error_type')} at {' < '.join(ours[:4])}"] += 1
+        return "\n".join([*(f"{number} x {text}" for text, number in counted.most_common(10)), *others[-5:]])
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            await self.stop()
+            return
+        await self.kill()
+        sys.stdout.write(f"{self.log.name}:\n{self.errors()}\n")
+
+
+def command(database: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """Runs `ipt-workflow` once."""
+    return subprocess.run([*PLAIN, *args], env=environment(database), capture_output=True, text=True, timeout=COMMAND_SECONDS)
+
+
+def filled(database: str) -> dict[str, str]:
+    """Makes the tables, and a token for each role that the clients have. One process does it all, since starting is most of the time."""
+    tokens = [["token", "create", "--role", role, "--name", f"{role}-1", "--json"] for role in ROLES]
+    commands = json.dumps([["db", "upgrade", "--json"], *tokens])
+    made = subprocess.run(
+        [sys.executable, "-c", SEVERAL, commands],
+        env=environment(database),
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+    )
+    assert made.returncode == 0, made.stderr
+    shown = made.stdout.replace("}\n{", "}\0{").split("\0")
+    return {each["role"]: each["token"] for each in map(json.loads, shown) if "token" in each}

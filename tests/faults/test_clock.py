@@ -1,0 +1,21 @@
+"""The machine's clock steps back and forth under the service: the journal's recorded times do not go back, and nothing else minds."""
+
+import asyncio
+
+from faults import after
+from faults.histories import Load
+
+
+def test_recorded_times_do_not_go_back_when_the_clock_does(place, seeds):
+    async def play():
+        async with place.service() as service:
+            await service.start(test_clock=str(seeds.start))
+            for seed in seeds:
+                async with Load([service.url], place.tokens["therapist"], seed, name="clock") as load:
+                    await load.open()
+                    await load.run(most=100)
+                    await after.holds(load, place)
+                    assert len(load.acknowledged) >= 10
+
+    asyncio.run(play())
+    after.verifies(place.url)

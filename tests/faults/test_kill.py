@@ -1,0 +1,44 @@
+"""The service is killed, as by `kill -9`, at the points where a half-done write would show; or told to stop; and started again."""
+
+import asyncio
+import itertools
+import random
+import signal
+
+from faults import after
+from faults.histories import Load
+
+POINTS = ("before_commit", "after_commit", "before_answer")
+STOP = "stop"
+
+
+def test_nothing_is_lost_or_doubled_when_the_service_is_killed_or_stopped(place, seeds):
+    """At each point for each seed; the service that is started after one end is the next to come to its own."""
+
+    async def play():
+        ends = [(seed, point, random.Random(f"{point}/{seed}").randint(2, 30)) for seed in seeds for point in (*POINTS, STOP)]
+        async with place.service() as service:
+            await service.start(**prepared(*ends[0]))
+            for end, following in itertools.zip_longest(ends, ends[1:]):
+                seed, point, n = end
+                async with Load([service.url], place.tokens["therapist"], seed, name=f"end-{point}") as load:
+                    await load.open()
+                    working = asyncio.create_task(load.run(most=10_000, seconds=20))
+                    if point == STOP:
+                        await asyncio.sleep(n / 100)
+                        assert await service.stop() in {0, -signal.SIGTERM}
+                    else:
+                        service.arm()
+                        assert await service.killed(seconds=20), f"it never came to {point} for the {n}th time"
+                    load.stop()
+                    await working
+                    await service.start(**(prepared(*following) if following else {}))
+                    await after.holds(load, place)
+
+    asyncio.run(play())
+    after.verifies(place.url)
+
+
+def prepared(seed: int, point: str, n: int) -> dict[str, str]:
+    """How a service is started that will end there."""
+    return {} if point == STOP else {"test_kill": f"{point}:{n}"}
