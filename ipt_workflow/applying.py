@@ -341,11 +341,21 @@ def _review_risk(course: Course, fact: Fact) -> Course:
 
 
 def _record_consent(course: Course, fact: Fact) -> Course:
-    return replace(course, consents=tuple(sorted({*course.consents, fact.data["scope"]})))
+    scope = fact.data["scope"]
+    return replace(
+        course,
+        consents=tuple(sorted({*course.consents, scope})),
+        withdrawn=tuple(each for each in course.withdrawn if each != scope),
+    )
 
 
 def _withdraw_consent(course: Course, fact: Fact) -> Course:
-    return replace(course, consents=tuple(scope for scope in course.consents if scope != fact.data["scope"]))
+    scope = fact.data["scope"]
+    return replace(
+        course,
+        consents=tuple(each for each in course.consents if each != scope),
+        withdrawn=tuple(sorted({*course.withdrawn, scope})),
+    )
 
 
 def _transfer(course: Course, fact: Fact) -> Course:

@@ -70,11 +70,33 @@ def _blocked(machine: CourseMachine, course: Course, zone: ZoneInfo) -> bool:
     return any(refusal and refusal.severity == "hard" for _, refusal in asked)
 
 
+def told_by_clock(machine: CourseMachine, course: Course, zone: ZoneInfo) -> dict[str, dt.datetime]:
+    """The kinds that subscribers are told of, and from when on: overdue, the ending near, sessions running out, a risk to review."""
+    protocol = machine.protocol
+    found = {
+        "overdue": _overdue(protocol, course, zone),
+        "ending": _ending_near(protocol, course, zone),
+        "sessions": _sessions_running_out(protocol, course),
+        "risk": course.risk.open_since,
+    }
+    return {kind: since for kind, since in found.items() if since is not None}
+
+
 def _ending(protocol: Protocol, course: Course, zone: ZoneInfo) -> dt.datetime | None:
+    return _sessions_running_out(protocol, course) or _ending_near(protocol, course, zone)
+
+
+def _sessions_running_out(protocol: Protocol, course: Course) -> dt.datetime | None:
     if not course.open or course.phase is None or course.contract is None:
         return None
     left = counters.remaining(protocol, course)
-    if course.phase == protocol.last.id or (left is not None and left <= protocol.contract.ending_notice_sessions):
+    return course.last_recorded_at if left is not None and left <= protocol.contract.ending_notice_sessions else None
+
+
+def _ending_near(protocol: Protocol, course: Course, zone: ZoneInfo) -> dt.datetime | None:
+    if not course.open or course.phase is None or course.contract is None:
+        return None
+    if course.phase == protocol.last.id:
         return course.last_recorded_at
     clock = counters.clock(course, course.last_recorded_at, zone)
     if clock is None or clock.planned_end is None:

@@ -173,6 +173,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_occurred_at: dt.datetime
     last_recorded_at: dt.datetime
     consents: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()  # consents that were withdrawn, and not given again since
     sessions: tuple[Session, ...] = ()
     bookings: tuple[Booking, ...] = ()
     interruptions: tuple[Interruption, ...] = ()
@@ -205,6 +206,11 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def open(self) -> bool:
         return self.ending is None
+
+    @property
+    def shared(self) -> bool:
+        """Whether others may be told of this course: until the consent to share is withdrawn."""
+        return "sharing" not in self.withdrawn
 
     def session(self, seq: int) -> Session | None:
         return next((session for session in self.sessions if session.seq == seq), None)

@@ -7,6 +7,7 @@ IptError
 ├── CommandInvalid         well-formed, but some fields are wrong; every one is named
 ├── TransitionRefused      rules stand against the trigger; every one is named
 ├── Unauthenticated        no token, or one that is unknown, expired or revoked
+│   └── SignatureInvalid       a signed message is not from who holds the key, or not from now
 ├── Forbidden              the caller may see this, but not do that
 │   └── TriggerNotPermitted    the caller's role may never fire this trigger
 ├── NotFound               no such thing, or none that the caller may see
@@ -15,6 +16,7 @@ IptError
 ├── KeyReused              an idempotency key came back with another body
 ├── KeyInFlight            a request with the same idempotency key is still running
 ├── Busy                   the store cannot take the write now; it may be tried again
+├── SecretUnreadable       a stored secret was sealed under a key that is not given
 ├── JournalBroken          a stored entry is not what was written
 └── DatabaseNotReady       the database is missing, or not at this version's migrations
     └── Unreachable            it does not answer just now; it may be tried again
@@ -94,6 +96,10 @@ class Unauthenticated(IptError):
     """A token is needed, and the one given (if any) is unknown, expired or revoked."""
 
 
+class SignatureInvalid(Unauthenticated):
+    """A message is not signed as it should be: by no key that is known, at another time, or not at all."""
+
+
 class Forbidden(IptError):
     """The caller's role does not allow this."""
 
@@ -138,6 +144,10 @@ class KeyInFlight(IptError):
 
 class Busy(IptError):
     """The store cannot take the write now."""
+
+
+class SecretUnreadable(IptError):
+    """A stored secret cannot be opened with the keys the operator gave."""
 
 
 class JournalBroken(IptError):

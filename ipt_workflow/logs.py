@@ -21,7 +21,7 @@ ALLOWED = frozenset(
     {
         "event", "level", "timestamp", "logger", "request_id", "course_id", "actor", "role", "via", "trigger", "version", "duration_ms",
         "method", "route", "status", "rules", "protocol", "kind", "count", "entries", "error_type", "errno", "frames", "command", "host", "port",
-        "database", "organisation", "outcome", "dropped", "first_bad",
+        "database", "organisation", "outcome", "dropped", "first_bad", "subscription", "attempt",
     }
 )  # fmt: skip
 SERVER_LINES = (  # how the server's own lines begin; its others may quote an exception or an address that was asked for

@@ -13,6 +13,10 @@ class Metrics:
             "ipt_refusals", "Rules that stood against a trigger.", ["protocol", "trigger", "rule"], registry=self.registry
         )
         self.courses = Gauge("ipt_courses", "Courses by protocol and state.", ["protocol", "state"], registry=self.registry)
+        self.attempts = Counter(
+            "ipt_delivery_attempts", "Attempts to deliver, by what became of them.", ["outcome"], registry=self.registry
+        )
+        self.deliveries = Gauge("ipt_deliveries", "Deliveries by status.", ["status"], registry=self.registry)
         self.requests = Histogram(
             "ipt_request_seconds", "How long requests took.", ["method", "route", "status"], registry=self.registry
         )
@@ -21,6 +25,11 @@ class Metrics:
         self.courses.clear()
         for protocol, state, count in counts:
             self.courses.labels(protocol, state).set(count)
+
+    def set_deliveries(self, counts: dict[str, int]) -> None:
+        self.deliveries.clear()
+        for status, count in counts.items():
+            self.deliveries.labels(status).set(count)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -84,14 +84,14 @@ class Service:
         self, principal: Principal, decode: Callable[[], Opening], key: Key | None = None, triggers: Sequence[str] = ()
     ) -> Committed:
         """Opens a course: `refer`, or `adopt` one begun elsewhere; `triggers` is what can be made out of that before decoding."""
-        await self._require(principal, "open a course")
+        await self.shell.require(principal, "open a course")
         await self._permit(principal, triggers)
         return await self._once(principal, key, lambda: self._open(principal, decode(), key))
 
     async def fire(self, principal: Principal, course_id: str, write: Write) -> Committed:
         """Fires one trigger, or several together."""
         stored = await self.shell.visible(principal, course_id)
-        await self._require(principal, "change a course", [course_id])
+        await self.shell.require(principal, "change a course", [course_id])
         await self._permit(principal, write.triggers, [course_id])
         return await self._once(principal, write.key, lambda: self._fire(principal, stored, write))
 
@@ -111,7 +111,7 @@ class Service:
     async def propose(self, principal: Principal, course_id: str, write: Write) -> views.ProposalView:
         """Keeps a command until a supervisor cosigns it. It must be one that a cosign would let pass."""
         stored = await self.shell.visible(principal, course_id)
-        await self._require(principal, "propose", [course_id])
+        await self.shell.require(principal, "propose", [course_id])
         await self._permit(principal, write.triggers, [course_id])
         commands = _checked(write, stored.course)
         if len(commands) != 1:
@@ -196,16 +196,10 @@ class Service:
             stored = await self.shell.visible(principal, row.course_id)
         except NotFound:
             raise NotFound(NO_PROPOSAL) from None
-        await self._require(principal, "decide proposals", [row.course_id])
+        await self.shell.require(principal, "decide proposals", [row.course_id])
         if row.proposed_by == principal.person:
             raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
         return row, stored
-
-    async def _require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:
-        """Asks the policy, and records that somebody tried to write who may not. Raises Forbidden."""
-        if not policy.may(principal, question):
-            await self.shell.record(principal, "refusal", question, courses, ["role"])
-        policy.require(principal, question)
 
     async def _once(self, principal: Principal, key: Key | None, run: Callable[[], Awaitable[Committed]]) -> Committed:
         """Runs a write under its idempotency key: replayed where it was answered before, alone while it runs."""
@@ -363,7 +357,8 @@ class Service:
         rules = [refusal.rule for refusal in answer.refusals]
         for rule in rules:
             self.shell.metrics.refusals.labels(course.protocol if course else protocol, answer.trigger, rule).inc()
-        await self.shell.record(principal, "refusal", answer.trigger, [course.id] if course else [], rules)
+        touched = [course.id] if course else []
+        await self.shell.record(principal, "refusal", answer.trigger, touched, rules, told=course is not None)
         raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
 
     async def _commit(

@@ -1,6 +1,8 @@
 """Settings: `config/service.toml`, over which the environment takes precedence. Every default stands in that file alone."""
 
+import ipaddress
 import os
+import re
 import tomllib
 import zoneinfo
 from collections.abc import Mapping
@@ -17,6 +19,8 @@ PREFIX = "IPT_"
 CONFIG_DIR = "IPT_CONFIG_DIR"  # read before any setting
 FOR_TESTS = "IPT_TEST_"
 PACKAGE = Path(__file__).parent
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
+_FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 
 
 class Settings(pydantic.BaseModel):
@@ -42,6 +46,19 @@ class Settings(pydantic.BaseModel):
     public_schema: bool
     fhir_canonical: Annotated[str, Field(pattern=r"^(urn:[a-z0-9][a-z0-9-]{1,31}(:[A-Za-z0-9._-]+)*|https?://[^\s?#|]*[^\s?#|/])$")]
     fhir_patient_system: Annotated[str, Field(pattern=r"^([a-z][a-z0-9+.-]*:[^\s|]+)?$")]
+    relay: bool
+    relay_poll_seconds: Annotated[float, Field(ge=0.01, le=60)]
+    attention_scan_seconds: Annotated[float, Field(ge=0.01, le=3600)]
+    delivery_concurrency: Annotated[int, Field(ge=1, le=100)]
+    delivery_concurrency_each: Annotated[int, Field(ge=1, le=100)]
+    delivery_timeout_seconds: Annotated[float, Field(ge=0.1, le=60)]
+    delivery_retry_seconds: str
+    delivery_disable_hours: Annotated[int, Field(ge=1, le=8760)]
+    delivery_days: Annotated[int, Field(ge=1, le=3650)]
+    delivery_ports: str
+    delivery_networks: str
+    secret_keys: str
+    development: bool
     commit_batch_max: Annotated[int, Field(ge=1, le=1000)]
     commit_queue_max: Annotated[int, Field(ge=1, le=100_000)]
     commit_patience_seconds: Annotated[float, Field(gt=0, le=300)]
@@ -74,6 +91,37 @@ class Settings(pydantic.BaseModel):
             raise ValueError("must be sqlite:///path or postgresql://user@host/name, without a driver")
         return value
 
+    @pydantic.field_validator("delivery_retry_seconds")
+    @classmethod
+    def _known_waits(cls, value: str) -> str:
+        if not 1 <= len(listed(value)) <= 20 or not all(_SECONDS.fullmatch(each) for each in listed(value)):
+            raise ValueError("must be 1 to 20 numbers of seconds by commas, such as 5,300,1800")
+        return value
+
+    @pydantic.field_validator("delivery_ports")
+    @classmethod
+    def _known_ports(cls, value: str) -> str:
+        if not listed(value) or not all(each.isascii() and each.isdigit() and 0 < int(each) < 65536 for each in listed(value)):
+            raise ValueError("must be ports by commas, such as 443,8443")
+        return value
+
+    @pydantic.field_validator("delivery_networks")
+    @classmethod
+    def _known_networks(cls, value: str) -> str:
+        for each in listed(value):
+            try:
+                ipaddress.ip_network(each)
+            except ValueError:
+                raise ValueError(f"{each} is no network such as 10.20.0.0/16") from None
+        return value
+
+    @pydantic.field_validator("secret_keys")
+    @classmethod
+    def _known_keys(cls, value: str) -> str:
+        if not all(_FERNET_KEY.fullmatch(each) for each in listed(value)):
+            raise ValueError("must be Fernet keys by commas, each 32 bytes in URL-safe base64")
+        return value
+
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
         return zoneinfo.ZoneInfo(self.time_zone)
@@ -85,6 +133,11 @@ class Settings(pydantic.BaseModel):
     @property
     def instruments(self) -> Path:
         return self.config_dir / "instruments"
+
+
+def listed(value: str) -> tuple[str, ...]:
+    """What a setting names by commas."""
+    return tuple(each.strip() for each in value.split(",") if each.strip())
 
 
 def default_config_dir() -> Path:

@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -146,10 +146,23 @@ class Shell:
         kinds = sorted(kind for kind, since in due.items() if since <= context.now)
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
 
+    async def require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:
+        """Asks the policy before a write, and records that somebody tried who may not. Raises Forbidden."""
+        if not policy.may(principal, question):
+            await self.record(principal, "refusal", question, courses, ["role"])
+        policy.require(principal, question)
+
     async def record(
-        self, principal: Principal, kind: str, action: str, courses: Iterable[str] = (), rules: Iterable[str] = ()
+        self,
+        principal: Principal,
+        kind: str,
+        action: str,
+        courses: Iterable[str] = (),
+        rules: Iterable[str] = (),
+        *,
+        told: bool = False,
     ) -> None:
-        """Writes to the audit log what was no transition, with every course it touched."""
+        """Writes to the audit log what was no transition, with every course it touched; where `told`, it is an event as well."""
         row = {
             "organisation": self.organisation,
             "id": new_id(),
@@ -162,7 +175,7 @@ class Shell:
             "rules": ",".join(rules)[:2000] or None,
             "request_id": principal.request_id,
         }
-        await self.committer.commit(Event(row=row, courses=tuple(courses)))
+        await self.committer.commit(Event(row=row, courses=tuple(courses), told=told))
 
 
 def _protocol_row(organisation: str, protocol: Protocol, now: dt.datetime) -> dict[str, Any]:

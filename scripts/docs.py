@@ -18,11 +18,12 @@ from msgspec import inspect as shapes
 
 from ipt_workflow import attention, examples, logs, protocol_files, settings, triggers
 from ipt_workflow.access import policy
-from ipt_workflow.api import openapi
+from ipt_workflow.api import openapi, webhooks
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.cli import app as command_line
 from ipt_workflow.course import Course
+from ipt_workflow.ehr import events
 from ipt_workflow.fhir.kinds import KINDS
 from ipt_workflow.machine import CourseMachine, Refused, decide, machine_for
 from ipt_workflow.metrics import Metrics
@@ -37,17 +38,19 @@ MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)
 AUDIT_MEANS = {
     "transition": "A trigger was accepted: one entry of a course's journal.",
     "refusal": "A trigger was refused by rules (`rules` names them), or somebody tried what their role may not (`rules` is `role`).",
-    "read": "A course, a caseload, a history, options, a preview, proposals or this log were read; every course shown is named.",
+    "read": "A course, a caseload, a history, options, a preview, proposals, events, deliveries or this log were read; every course shown is named.",
     "export": "The audit log was exported.",
     "sign_in": "Kept for signing in at the pages; nothing writes it yet.",
-    "config": "A token was created or revoked.",
+    "config": "A token was created or revoked; a subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted.",
     "proposal": "A command was proposed, or a proposal declined. A cosigned one is a transition.",
+    "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld; or deliveries were replayed. The actor is the subscription.",
+    "notice": "Kept for notices from EHR systems; nothing writes it yet.",
 }
 ROLE_MEANS = {
     "therapist": "gives the therapy; sees and changes their own courses",
     "supervisor": "sees the organisation's courses, agrees to exceptions, attests, reopens, corrects what others recorded",
     "ehr": "a system, not a person: tells of referrals, sessions, measures and consents it knows of",
-    "admin": "manages tokens and may refer; sees no course",
+    "admin": "manages tokens and subscriptions and may refer; sees no course",
     "auditor": "reads everything, exports and verifies; never writes",
 }
 PART_WORDS = {
@@ -450,6 +453,22 @@ def fhir_table() -> str:
     return table(("resource", "parameter", "kind", ""), rows)
 
 
+def event_table() -> str:
+    """Every type that has a shape of its own; those of triggers in one row."""
+    named = (*webhooks.TYPES, events.EVERY_NAME)
+    rows = []
+    for name in named:
+        shape = events.shape(name)
+        rows.append(
+            (
+                f"`{name}`",
+                " ".join((shape.__doc__ or "").split()),
+                code(field.encode_name for field in shapes.type_info(shape).fields),
+            )
+        )
+    return table(("type", "when, and what it holds", "`data`"), rows)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "triggers": trigger_table,
     "trigger-data": trigger_data,
@@ -473,6 +492,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "evidence": evidence_table,
     "metrics": metric_table,
     "log-keys": log_keys,
+    "events": event_table,
 }
 
 

@@ -50,6 +50,12 @@ def server(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
+def database_url(server: str | None, tmp_path: Path) -> str:
+    """A migrated database of the test's own: each test runs on both."""
+    return databases.empty(tmp_path, server).database_url
+
+
+@pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock(START)
 

@@ -40,7 +40,7 @@ def postgres_server() -> Iterator[str]:
 
 
 def settings_of(url: str) -> Settings:
-    return configuration.load({"IPT_DATABASE_URL": url})
+    return configuration.load({"IPT_DATABASE_URL": url, "IPT_RELAY": "false"})  # tests of deliveries run relays of their own
 
 
 def empty(folder: Path, server: str | None = None) -> Settings:

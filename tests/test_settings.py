@@ -88,6 +88,30 @@ def test_the_default_page_may_not_be_larger_than_the_largest() -> None:
     assert "less than page_limit_default (100)" in told["IPT_PAGE_LIMIT_MAX"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("IPT_DELIVERY_RETRY_SECONDS", "", "numbers of seconds"),
+        ("IPT_DELIVERY_RETRY_SECONDS", "5,soon", "numbers of seconds"),
+        ("IPT_DELIVERY_RETRY_SECONDS", ",".join(["5"] * 21), "1 to 20"),
+        ("IPT_DELIVERY_PORTS", "", "443,8443"),
+        ("IPT_DELIVERY_PORTS", "443,0", "443,8443"),
+        ("IPT_DELIVERY_PORTS", "99999", "443,8443"),
+        ("IPT_DELIVERY_NETWORKS", "10.0.0.1/8", "no network"),
+        ("IPT_DELIVERY_NETWORKS", "hospital", "no network"),
+        ("IPT_SECRET_KEYS", "secret", "Fernet keys"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_refused_and_told_what_it_should_be(name: str, value: str, fault: str) -> None:
+    assert fault in faults({name: value})[name]
+
+
+def test_keys_that_are_none_are_not_repeated() -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        load({"IPT_SECRET_KEYS": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_key_of_the_file_that_is_no_setting_is_refused(tmp_path: Path) -> None:
     assert set(faults({"IPT_CONFIG_DIR": config_dir(tmp_path, add="prot = 1")})) == {"service.toml: prot"}
 

@@ -21,6 +21,9 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "export the audit log": ("auditor",),
     "verify the journal": ("auditor", "supervisor"),
     "manage tokens": ("admin",),
+    "manage subscriptions": ("admin",),
+    "read deliveries": ("admin", "auditor"),
+    "read events": ("supervisor", "auditor", "ehr"),
     "read protocols": ("therapist", "supervisor", "auditor", "ehr", "admin"),
     "read metrics": ("admin", "auditor"),
 }

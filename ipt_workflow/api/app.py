@@ -1,5 +1,6 @@
 """The application: routes, error handlers, and the service behind them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,12 +13,16 @@ from litestar.types import Receive, Scope, Send
 import ipt_workflow
 from ipt_workflow import settings as configuration
 from ipt_workflow.accounts import Accounts
-from ipt_workflow.api import audit, courses, fhir, health, openapi, problems, proposals, protocols, transitions
+from ipt_workflow.api import audit, courses, feed, fhir, health, openapi, problems, proposals, protocols, subscriptions, transitions
 from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.hot import HotRoute
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.clock import Clock
+from ipt_workflow.ehr.feed import Feed
+from ipt_workflow.ehr.relay import Relay
+from ipt_workflow.ehr.replaying import Deliveries
+from ipt_workflow.ehr.subscriptions import Subscriptions
 from ipt_workflow.fhir_reading import FhirReader
 from ipt_workflow.reading import Reader
 from ipt_workflow.service import Service
@@ -40,12 +45,28 @@ class Application:
         install(app, shell)
         self._edge = Edge(HotRoute(app, self.settings.body_bytes_max), shell.metrics)
         try:
-            yield
+            async with _relaying(shell):
+                yield
         finally:
             await shell.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (self._edge or self.litestar)(scope, receive, send)
+
+
+@asynccontextmanager
+async def _relaying(shell: Shell) -> AsyncIterator[None]:
+    """Delivers meanwhile, unless a relay runs by itself; what is being sent at the end is sent to its end."""
+    if not shell.settings.relay:
+        yield
+        return
+    stop = asyncio.Event()
+    task = asyncio.create_task(Relay(shell).run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
 
 
 def install(app: Litestar, shell: Shell) -> None:
@@ -54,6 +75,9 @@ def install(app: Litestar, shell: Shell) -> None:
     app.state.reader = Reader(shell)
     app.state.fhir = FhirReader(shell)
     app.state.accounts = Accounts(shell)
+    app.state.subscriptions = Subscriptions(shell)
+    app.state.deliveries = Deliveries(shell)
+    app.state.feed = Feed(shell)
 
 
 def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
@@ -64,6 +88,8 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
         *proposals.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
+        *subscriptions.HANDLERS,
+        *feed.HANDLERS,
         *health.HANDLERS,
         *fhir.HANDLERS,
     ]

@@ -6,6 +6,7 @@ from litestar import Response, get
 from ipt_workflow.access import policy
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest
+from ipt_workflow.store import deliveries
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -27,10 +28,11 @@ async def ready(request: ApiRequest) -> Health:
 
 @get("/metrics", summary="Prometheus metrics", tags=["health"], media_type="text/plain; version=0.0.4")
 async def metrics(request: ApiRequest) -> Response[bytes]:
-    """Transitions and refusals by protocol, trigger and rule; latencies; courses by state. Nothing about a client."""
+    """Transitions and refusals by protocol, trigger and rule; latencies; courses by state; deliveries by status. Nothing about a client."""
     policy.require(principal_of(request), "read metrics")
     shell = request.app.state.shell
     shell.metrics.set_courses(await request.app.state.reader.count_courses())
+    shell.metrics.set_deliveries(await shell.database.read(deliveries.counts, shell.organisation))
     return Response(shell.metrics.text())
 
 

@@ -17,6 +17,8 @@ from ipt_workflow.api.fhir_outcomes import CODES, FHIR_JSON, is_fhir
 from ipt_workflow.api.fhir_queries import FORM
 from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
 from ipt_workflow.api.requests import ApiRequest, Together
+from ipt_workflow.api.webhooks import webhooks
+from ipt_workflow.ehr.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.triggers import Command
 from ipt_workflow.writes import Opening
 
@@ -28,6 +30,10 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/audit/search", "post"): (AuditSearch,),
     ("/v1/courses/{course_id}/transitions", "post"): (Command, Together),
     ("/v1/courses/{course_id}/proposals", "post"): (Command,),
+    ("/v1/subscriptions", "post"): (NewSubscription,),
+    ("/v1/subscriptions/{subscription_id}", "patch"): (SubscriptionChange,),
+    ("/v1/subscriptions/{subscription_id}/rotate", "post"): (Rotation,),
+    ("/v1/subscriptions/{subscription_id}/replay", "post"): (Replay,),
 }
 REFERENCE = "#/components/schemas/{name}"
 VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals")
@@ -57,6 +63,9 @@ def document(app: Litestar) -> dict[str, Any]:
     schema["components"].setdefault("schemas", {}).update(definitions)
     schema["components"]["schemas"]["Problem"] = _problem()
     schema["components"]["schemas"]["OperationOutcome"] = _outcome()
+    schema["webhooks"], components = webhooks(REFERENCE)
+    for kind, each in components.items():
+        schema["components"].setdefault(kind, {}).update(each)
     for path, item in schema["paths"].items():
         for method, operation in item.items():
             _complete(path, method, operation)

@@ -12,6 +12,7 @@ from ipt_workflow.cli import audit, course, database, protocol, token
 from ipt_workflow.cli.course import import_file
 from ipt_workflow.cli.database import demo
 from ipt_workflow.cli.output import run, settings_or_exit
+from ipt_workflow.cli.relay import receive, relay
 from ipt_workflow.shell import Shell
 
 app = typer.Typer(
@@ -28,6 +29,8 @@ app.add_typer(course.app, name="course")
 app.add_typer(audit.app, name="audit")
 app.command("import")(import_file)
 app.command("demo")(demo)
+app.command("relay")(relay)
+app.command("receive")(receive)
 
 
 @app.command()
@@ -35,7 +38,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Where to listen; default IPT_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Default IPT_PORT.")] = None,
 ) -> None:
-    """Serve the HTTP API."""
+    """Serve the HTTP API, and deliver webhooks unless IPT_RELAY is false."""
     settings = settings_or_exit()
     run(_opens)
     config = uvicorn.Config(

@@ -44,11 +44,12 @@ def _journal_rows(table: sa.Table, unit: Unit) -> Iterable[Row]:
     return (make(entry) for entry in unit.changes[0].entries)
 
 
-def _event_rows(events: Sequence[Event]) -> tuple[list[Row], list[Row]]:
-    return (
-        [dict(event.row) for event in events],
-        [row for event in events for row in rows.subjects(event.row["organisation"], event)],
-    )
+def _event_rows(events: Sequence[Event]) -> dict[sa.Table, list[Row]]:
+    return {
+        tables.audit_event: [dict(event.row) for event in events],
+        tables.audit_subject: [row for event in events for row in rows.subjects(event.row["organisation"], event)],
+        tables.outbox: [row for event in events for row in rows.outbox_of_event(event)],
+    }
 
 
 # SQLite
@@ -62,9 +63,8 @@ def write_sqlite(connection: sa.Connection, units: Sequence[Unit], events: Seque
     _insert_sqlite(connection, tables.idempotency, kept)
     for table in JOURNAL:
         _insert_sqlite(connection, table, [row for unit in winners for row in _journal_rows(table, unit)])
-    told, touched = _event_rows(events)
-    _insert_sqlite(connection, tables.audit_event, told)
-    _insert_sqlite(connection, tables.audit_subject, touched)
+    for table, told in _event_rows(events).items():
+        _insert_sqlite(connection, table, told)
     return won
 
 
@@ -106,8 +106,8 @@ async def write_postgres(fetch: Fetch, units: Sequence[Unit], events: Sequence[E
         numbered = sorted(enumerate(units), key=lambda each: each[1].courses)  # in one order, or two processes lock crosswise
         won = {row[0] for row in await fetch(_commit_sql(), *_commit_arrays(numbered))}
     if events:
-        told, touched = _event_rows(events)
-        await fetch(_events_sql(), *_arrays(tables.audit_event, told), *_arrays(tables.audit_subject, touched))
+        arrays = [array for table, told in _event_rows(events).items() for array in _arrays(table, told)]
+        await fetch(_events_sql(), *arrays)
     return [number in won for number in range(len(units))]
 
 
@@ -173,8 +173,8 @@ def _commit_sql() -> str:
 @cache
 def _events_sql() -> str:
     parameters = _Parameters()
-    event, subject = (", ".join(columns(table, "postgresql").names) for table in (tables.audit_event, tables.audit_subject))
-    return (
-        f"WITH told AS (INSERT INTO audit_event ({event}) SELECT {event} FROM {parameters.unnest(tables.audit_event)})"
-        f" INSERT INTO audit_subject ({subject}) SELECT {subject} FROM {parameters.unnest(tables.audit_subject)}"
-    )
+    inserts = []
+    for table in (tables.audit_event, tables.audit_subject, tables.outbox):
+        names = ", ".join(columns(table, "postgresql").names)
+        inserts.append(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {parameters.unnest(table)}")
+    return f"WITH told AS ({inserts[0]}), touched AS ({inserts[1]}) {inserts[2]}"

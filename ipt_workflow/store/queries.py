@@ -237,6 +237,13 @@ def course_ids(connection: sa.Connection, organisation: str, after: str, limit: 
     return list(connection.execute(statement).scalars())
 
 
+def known_courses(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> set[str]:
+    """Those of the ids that are a course's."""
+    return set(
+        connection.execute(sa.select(course.c.id).where(course.c.organisation == organisation, course.c.id.in_(ids))).scalars()
+    )
+
+
 def journal_course_ids(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:
     """Courses by their entries, so that a course whose row is gone is found all the same."""
     statement = (

@@ -82,10 +82,31 @@ def outbox(entry: Entry) -> Row:
     return {
         "organisation": written.organisation,
         "id": written.id,
+        "kind": "entry",
         "course_id": written.course,
         "seq": written.seq,
+        "detail": None,
+        "subscription_id": None,
         "created_at": written.recorded_at,
     }
+
+
+def outbox_of_event(event: Event) -> list[Row]:
+    """What subscribers are to be told of it, if they are."""
+    if not event.told:
+        return []
+    return [
+        {
+            "organisation": event.row["organisation"],
+            "id": event.row["id"],
+            "kind": event.row["kind"],
+            "course_id": event.courses[0],
+            "seq": None,
+            "detail": None,
+            "subscription_id": None,
+            "created_at": event.row["recorded_at"],
+        }
+    ]
 
 
 def kept_answer(organisation: str, answer: KeptAnswer) -> Row:

@@ -81,7 +81,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of the audit log that is no transition, with every course it touched."""
+    """An event of the audit log that is no transition, with every course it touched. `told`: subscribers are to be told of it."""
 
     row: Mapping[str, Any]
     courses: tuple[str, ...]
+    told: bool = False

@@ -42,6 +42,8 @@ NOTE = {"trigger": "note", "data": {"text": "x"}}
 WAIVER = {"trigger": "waive_sick_role", "reason": "Not wanted."}  # a therapist needs a supervisor for it
 REFERRAL = {"client_ref": "EHR-new", "protocol": "ipt", "data": {"source": "General practitioner", "indication": "depression"}}
 ALL_READ = "200 200 200 200 200 200"
+ADMIN = "403 403 403 403 403 {}"
+URL = "https://ehr.example/hooks"
 COURSE_READ = "200 404 200 200 200 404"
 FHIR_READ = "200 404 200 200 200 403"
 TABLE: dict[tuple[str, str], Row] = {
@@ -75,9 +77,26 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/protocols/{protocol_id}/{version}"): Row(ALL_READ),
     ("GET", "/v1/protocols/{protocol_id}/{version}/diagram"): Row(ALL_READ),
     ("GET", "/v1/triggers"): Row(ALL_READ),
+    ("GET", "/v1/events"): Row("403 403 200 200 200 403"),
+    ("GET", "/v1/courses/{course_id}/snapshot"): Row(COURSE_READ),
+    ("GET", "/v1/subscriptions"): Row(ADMIN.format(200)),
+    ("POST", "/v1/subscriptions"): Row(ADMIN.format(201), {"url": URL}),
+    ("GET", "/v1/subscriptions/{subscription_id}"): Row(ADMIN.format(200), stands="subscription"),
+    ("PATCH", "/v1/subscriptions/{subscription_id}"): Row(ADMIN.format(200), {"url": URL}, "subscription"),
+    ("DELETE", "/v1/subscriptions/{subscription_id}"): Row(ADMIN.format(204), stands="subscription"),
+    ("POST", "/v1/subscriptions/{subscription_id}/rotate"): Row(ADMIN.format(201), {}, "subscription"),
+    ("POST", "/v1/subscriptions/{subscription_id}/ping"): Row(ADMIN.format(202), stands="subscription"),
+    ("POST", "/v1/subscriptions/{subscription_id}/pause"): Row(ADMIN.format(200), stands="subscription"),
+    ("POST", "/v1/subscriptions/{subscription_id}/resume"): Row(ADMIN.format(200), stands="subscription"),
+    ("POST", "/v1/subscriptions/{subscription_id}/replay"): Row(
+        ADMIN.format(202), {"since": "2999-01-01T00:00:00Z"}, "subscription"
+    ),
+    ("GET", "/v1/subscriptions/{subscription_id}/deliveries"): Row("403 403 403 200 403 200", stands="subscription"),
+    ("POST", "/v1/deliveries/{delivery_id}/replay"): Row(ADMIN.format(202), stands="subscription"),
 }
 LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4/{kind}/_search"}  # they are posted, and write nothing
-WRITES = [key for key in TABLE if key[0] == "POST" and key[1] not in LOOKING]
+WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
+OF_NO_COURSE = ("/v1/subscriptions", "/v1/deliveries")
 SERVED = {
     (method, route.path_format)
     for route in litestar_app(configuration.load({})).routes
@@ -119,7 +138,14 @@ async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         "version": "1",
         "proposal_id": NOBODY,
     }
-    if row.stands != "course":
+    if row.stands == "subscription":
+        answer = await api.post("/v1/subscriptions", {"url": URL}, "admin")
+        names["subscription_id"] = answer.json()["subscription"]["id"]
+        await api.walk(course, "record_consent")
+        await api.get("/v1/events", "auditor")
+        listed = await api.get(f"/v1/subscriptions/{names['subscription_id']}/deliveries", "auditor")
+        names["delivery_id"] = listed.json()["items"][0]["id"]
+    elif row.stands != "course":
         await api.walk(course, "record_consent", "start")
     if row.stands == "proposal":
         answer = await api.post(f"/v1/courses/{course}/proposals", WAIVER, If_Match='"3"')
@@ -225,7 +251,9 @@ def test_an_auditor_never_writes_and_that_they_tried_is_recorded(api, key):
             return
         assert [(each["request_id"], each["rules"]) for each in recorded] == [("tried", ["role"])]
         assert recorded[0]["actor"] == {"person": "auditor-1", "role": "auditor", "via": "api"}
-        assert recorded[0]["courses"] == ([] if key[1] == "/v1/courses" else [names["course_id"]])
+        assert recorded[0]["courses"] == (
+            [] if key[1] == "/v1/courses" or key[1].startswith(OF_NO_COURSE) else [names["course_id"]]
+        )
 
     api(test)
 

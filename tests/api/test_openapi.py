@@ -65,7 +65,7 @@ def test_every_schema_in_the_document_is_a_json_schema(document):
 
 
 def test_every_reference_in_the_document_leads_somewhere(document):
-    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    known = {f"#/components/{kind}/{name}" for kind, parts in document["components"].items() for name in parts}
     found = references(document)
     assert found
     assert found <= known

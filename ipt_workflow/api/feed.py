@@ -1,0 +1,39 @@
+"""The feed of events, and snapshots to go on from."""
+
+from urllib.parse import urlencode
+
+from litestar import Response, get
+from litestar.params import FromPath, FromQuery
+
+from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.requests import ApiRequest, limit_of
+from ipt_workflow.ehr.feed import FeedPage, Snapshot
+
+
+@get("/v1/events", summary="Events", tags=["events"])
+async def events(
+    request: ApiRequest,
+    after: FromQuery[str | None] = None,
+    subscription: FromQuery[str | None] = None,
+    limit: FromQuery[int | None] = None,
+) -> Response[FeedPage]:
+    """The events that are delivered, after the one with the id `after`, for whoever lost some; none appears behind one that was read.
+
+    With `subscription`, those that it is told of, as it is told of them.
+    """
+    size = limit_of(request, limit)
+    found: FeedPage = await request.app.state.feed.page(principal_of(request), after, size, subscription)
+    if found.next is None:
+        return Response(found)
+    query = urlencode({**dict(request.query_params), "after": found.next})
+    return Response(found, headers={"Link": f'<{request.url.path}?{query}>; rel="next"'})
+
+
+@get("/v1/courses/{course_id:str}/snapshot", summary="A snapshot of a course", tags=["events"])
+async def snapshot(request: ApiRequest, course_id: FromPath[str]) -> Response[Snapshot]:
+    """A course as it is, with the sequence it has reached and an event to go on after."""
+    found: Snapshot = await request.app.state.feed.snapshot(principal_of(request), course_id)
+    return Response(found, headers={"ETag": f'"{found.sequence}"'})
+
+
+HANDLERS = (events, snapshot)

@@ -1,0 +1,167 @@
+"""Subscriptions and their deliveries."""
+
+import msgspec
+from litestar import Response, delete, get, patch, post
+from litestar.params import FromPath, FromQuery
+
+from ipt_workflow.api import requests
+from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.courses import After, listed
+from ipt_workflow.api.requests import ApiRequest, limit_of, one_of, page, read_body
+from ipt_workflow.ehr.bodies import (
+    DeliveryView,
+    NewSubscription,
+    Replay,
+    Replayed,
+    Rotation,
+    ShownSecret,
+    SubscriptionChange,
+    SubscriptionView,
+)
+from ipt_workflow.ehr.replaying import Deliveries
+from ipt_workflow.ehr.subscriptions import Subscriptions
+from ipt_workflow.store.tables import DELIVERY_STATUSES
+
+
+class AfterPosition(msgspec.Struct, frozen=True):
+    """A cursor of a list of deliveries."""
+
+    position: int = 0
+
+
+class SubscriptionList(msgspec.Struct, frozen=True):
+    items: list[SubscriptionView]
+    next: str | None
+
+
+class DeliveryList(msgspec.Struct, frozen=True):
+    items: list[DeliveryView]
+    next: str | None
+
+
+class Pinged(msgspec.Struct, frozen=True):
+    """The `webhook-id` that the ping comes with."""
+
+    id: str
+
+
+def _verbs(request: ApiRequest) -> Subscriptions:
+    verbs: Subscriptions = request.app.state.subscriptions
+    return verbs
+
+
+def _deliveries(request: ApiRequest) -> Deliveries:
+    verbs: Deliveries = request.app.state.deliveries
+    return verbs
+
+
+@post("/v1/subscriptions", summary="Subscribe", tags=["subscriptions"])
+async def subscribe(request: ApiRequest) -> Response[ShownSecret]:
+    """Has events delivered to a URL. The secret is shown this once."""
+    body = await read_body(request)
+    shown = await _verbs(request).create(principal_of(request), lambda: body.shape(NewSubscription))
+    return Response(shown, status_code=201, headers={"Location": f"/v1/subscriptions/{shown.subscription.id}"})
+
+
+@get("/v1/subscriptions", summary="Subscriptions", tags=["subscriptions"])
+async def subscriptions(
+    request: ApiRequest, limit: FromQuery[int | None] = None, cursor: FromQuery[str | None] = None
+) -> Response[SubscriptionList]:
+    """Those of the organisation, without their secrets."""
+    size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
+    found = await _verbs(request).page(principal_of(request), after.id, size + 1)
+    items, after_text = page(found, size, lambda each: After(each.id))
+    return listed(request, SubscriptionList(items, after_text))
+
+
+@get("/v1/subscriptions/{subscription_id:str}", summary="One subscription", tags=["subscriptions"])
+async def subscription(request: ApiRequest, subscription_id: FromPath[str]) -> SubscriptionView:
+    """As it is, without its secret."""
+    return await _verbs(request).one(principal_of(request), subscription_id)
+
+
+@patch("/v1/subscriptions/{subscription_id:str}", summary="Change a subscription", tags=["subscriptions"])
+async def change(request: ApiRequest, subscription_id: FromPath[str]) -> SubscriptionView:
+    """What is left out stays. What waits to be sent is judged by what the subscription is when it is sent."""
+    body = await read_body(request)
+    return await _verbs(request).change(principal_of(request), subscription_id, lambda: body.shape(SubscriptionChange))
+
+
+@delete("/v1/subscriptions/{subscription_id:str}", summary="Delete a subscription", tags=["subscriptions"])
+async def unsubscribe(request: ApiRequest, subscription_id: FromPath[str]) -> None:
+    """Nothing more is sent, and its keys are removed."""
+    await _verbs(request).delete(principal_of(request), subscription_id)
+
+
+@post("/v1/subscriptions/{subscription_id:str}/rotate", summary="Rotate a secret", tags=["subscriptions"])
+async def rotate(request: ApiRequest, subscription_id: FromPath[str]) -> Response[ShownSecret]:
+    """New keys. Until the overlap ends, deliveries carry signatures of the old ones as well. The secret is shown this once."""
+    body = await read_body(request)
+    return Response(
+        await _verbs(request).rotate(principal_of(request), subscription_id, lambda: body.shape(Rotation)), status_code=201
+    )
+
+
+@post("/v1/subscriptions/{subscription_id:str}/ping", summary="Ping a subscription", tags=["subscriptions"], status_code=202)
+async def ping(request: ApiRequest, subscription_id: FromPath[str]) -> Pinged:
+    """Has a `subscription.ping` delivered; its delivery shows what came of it."""
+    return Pinged(await _verbs(request).ping(principal_of(request), subscription_id))
+
+
+@post("/v1/subscriptions/{subscription_id:str}/pause", summary="Pause a subscription", tags=["subscriptions"], status_code=200)
+async def pause(request: ApiRequest, subscription_id: FromPath[str]) -> SubscriptionView:
+    """Nothing is sent until it is resumed; what happens meanwhile waits."""
+    return await _verbs(request).pause(principal_of(request), subscription_id)
+
+
+@post("/v1/subscriptions/{subscription_id:str}/resume", summary="Resume a subscription", tags=["subscriptions"], status_code=200)
+async def resume(request: ApiRequest, subscription_id: FromPath[str]) -> SubscriptionView:
+    """After a pause, or after it was disabled; what was not even put aside meanwhile may be replayed."""
+    return await _verbs(request).resume(principal_of(request), subscription_id)
+
+
+@post("/v1/subscriptions/{subscription_id:str}/replay", summary="Replay a subscription", tags=["subscriptions"], status_code=202)
+async def replay(request: ApiRequest, subscription_id: FromPath[str]) -> Replayed:
+    """Has a range sent again, or all that was missed."""
+    body = await read_body(request)
+    return await _deliveries(request).replay(principal_of(request), subscription_id, lambda: body.shape(Replay))
+
+
+@get("/v1/subscriptions/{subscription_id:str}/deliveries", summary="A subscription's deliveries", tags=["subscriptions"])
+async def deliveries(
+    request: ApiRequest,
+    subscription_id: FromPath[str],
+    status: FromQuery[str | None] = None,
+    limit: FromQuery[int | None] = None,
+    cursor: FromQuery[str | None] = None,
+) -> Response[DeliveryList]:
+    """In the order of their events: what was delivered, what waits and why, and what was given up (`status=dead`)."""
+    size, after = limit_of(request, limit), requests.cursor(cursor, AfterPosition, AfterPosition())
+    wanted = one_of("status", status, DELIVERY_STATUSES)
+    found = await _deliveries(request).page(
+        principal_of(request), subscription_id, status=wanted, after=after.position, limit=size + 1
+    )
+    items, after_text = page(found, size, lambda each: AfterPosition(each.position))
+    return listed(request, DeliveryList(items, after_text))
+
+
+@post("/v1/deliveries/{delivery_id:str}/replay", summary="Replay a delivery", tags=["subscriptions"], status_code=202)
+async def replay_one(request: ApiRequest, delivery_id: FromPath[str]) -> Replayed:
+    """Has one delivery sent again, with the same `webhook-id`."""
+    return await _deliveries(request).replay_one(principal_of(request), delivery_id)
+
+
+HANDLERS = (
+    subscribe,
+    subscriptions,
+    subscription,
+    change,
+    unsubscribe,
+    rotate,
+    ping,
+    pause,
+    resume,
+    replay,
+    deliveries,
+    replay_one,
+)

@@ -1,0 +1,54 @@
+"""From the outbox to events, and from events to deliveries: who is to be told of what."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from ipt_workflow.ehr import events
+from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.store import deliveries
+from ipt_workflow.store import events as stored
+from ipt_workflow.store.deliveries import StoredSubscription
+from ipt_workflow.store.events import Pending, Told
+
+BATCH = 500
+
+
+async def place_all(shell: Shell) -> int:
+    """Gives everything in the outbox its place among the events, with the deliveries it asks for. Returns how many events.
+
+    Whoever wants to read events or deliver them does this first. Where another hand is at it, it is left to that hand.
+    """
+    total = 0
+    while await shell.database.read(stored.waiting, shell.organisation):
+        placed = await shell.database.write(place, shell.organisation, BATCH)
+        total += placed
+        if placed == 0:
+            break
+    return total
+
+
+def place(connection: sa.Connection, organisation: str, limit: int) -> int:
+    """One batch, in one transaction."""
+    stored.begin_task(connection, organisation, "place")
+    known = deliveries.subscriptions(connection, organisation)
+
+    # What is disabled is told nothing, and may ask for it later.
+    def fan(row: Pending, position: int) -> Iterable[dict[str, Any]]:
+        return [
+            deliveries.new_delivery(organisation, new_id(), each.id, position, row.course or "", row.created_at)
+            for each in known
+            if is_told(each, row) and (each.status != "disabled" or row.kind == "ping")
+        ]
+
+    return stored.place(connection, organisation, fan, limit)
+
+
+def is_told(each: StoredSubscription, event: Pending | Told) -> bool:
+    """Whether a subscription asked to be told of an event: by its type, scope and courses. A ping is for the one it is about alone."""
+    if event.kind == "ping" or event.subscription == each.id:
+        return event.kind == "ping" and event.subscription == each.id
+    if event.course is not None and each.courses is not None and event.course not in each.courses:
+        return False
+    return events.type_for(event.kind, event.trigger, each.types, each.scope) is not None

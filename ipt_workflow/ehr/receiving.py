@@ -1,0 +1,172 @@
+"""The other side, for rehearsals: a receiver that does what an EHR's should, and fails when it is told to.
+
+It verifies, takes every id once, and says where a course's sequence has a gap. It keeps nothing but ids and numbers, in memory.
+"""
+
+import asyncio
+import datetime as dt
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from ipt_workflow.clock import Clock, SystemClock
+from ipt_workflow.ehr import signing
+from ipt_workflow.ehr.signing import Key
+from ipt_workflow.errors import SignatureInvalid
+
+BODY_BYTES_MAX = 65_536
+IDS_MAX = 100_000
+Outcome = Literal["received", "duplicate", "failed", "stalled", "gone", "unsigned", "malformed"]
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """What a receiver is told to do wrong: to the first so many deliveries, in this order; or, where `gone`, to all."""
+
+    fail: int = 0
+    fail_status: int = 500
+    retry_after: int | None = None
+    stall: int = 0
+    stall_seconds: float = 30.0
+    gone: bool = False
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one request. `missing` are the first and the last number that are not there; `late` came after a higher one."""
+
+    outcome: Outcome
+    status: int
+    id: str | None = None
+    type: str | None = None
+    course: str | None = None
+    sequence: int | None = None
+    missing: tuple[int, int] | None = None
+    late: bool = False
+    data: dict[str, Any] | None = None
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What every event looks like from outside."""
+
+    type: str
+    timestamp: dt.datetime
+    data: dict[str, Any]
+
+
+class Receiver:
+    """An ASGI application. `report` is called with what came of each request, before it is answered."""
+
+    def __init__(
+        self, keys: Sequence[Key], report: Callable[[Receipt], None], trouble: Trouble | None = None, clock: Clock | None = None
+    ) -> None:
+        self._keys = keys
+        self._report = report
+        self._trouble = trouble or Trouble()
+        self._clock = clock or SystemClock()
+        self._troubled = 0
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._sequences: dict[str, int] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        body = await _body(receive)
+        if body is None:
+            return
+        if scope["method"] != "POST":
+            await _respond(send, 405, {"allow": "POST"})
+            return
+        receipt, wait = self._take(scope, body)
+        self._report(receipt)
+        if wait:
+            await asyncio.sleep(wait)
+        asked = receipt.outcome == "failed" and self._trouble.retry_after is not None
+        await _respond(send, receipt.status, {"retry-after": str(self._trouble.retry_after)} if asked else {})
+
+    def _take(self, scope: Any, body: bytes) -> tuple[Receipt, float]:
+        """What comes of a request, and how long to wait before saying so."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            signed = signing.verify(headers, body, self._keys, self._clock.now())
+            told = msgspec.json.decode(body, type=Envelope)
+        except SignatureInvalid:
+            return Receipt(outcome="unsigned", status=401), 0
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return Receipt(outcome="malformed", status=400, id=signed.id), 0
+        course, sequence = _text(told.data.get("course")), told.data.get("sequence")
+        receipt = Receipt(
+            outcome="received",
+            status=204,
+            id=signed.id,
+            type=told.type,
+            course=course,
+            sequence=sequence if isinstance(sequence, int) else None,
+            data=told.data,
+        )
+        return self._troubled_by(receipt)
+
+    def _troubled_by(self, receipt: Receipt) -> tuple[Receipt, float]:
+        trouble = self._trouble
+        if trouble.gone:
+            return msgspec.structs.replace(receipt, outcome="gone", status=410), 0
+        self._troubled += 1
+        if self._troubled <= trouble.fail:
+            return msgspec.structs.replace(receipt, outcome="failed", status=trouble.fail_status), 0
+        kept = self._keep(receipt)
+        if self._troubled <= trouble.fail + trouble.stall:
+            return msgspec.structs.replace(kept, outcome="stalled"), trouble.stall_seconds
+        return kept, 0
+
+    def _keep(self, receipt: Receipt) -> Receipt:
+        """Takes each id once, and compares the sequence with the last one of the course."""
+        assert receipt.id is not None
+        if receipt.id in self._seen:
+            return msgspec.structs.replace(receipt, outcome="duplicate")
+        self._seen[receipt.id] = None
+        if len(self._seen) > IDS_MAX:
+            self._seen.popitem(last=False)
+        if receipt.course is None or receipt.sequence is None:
+            return receipt
+        last = self._sequences.get(receipt.course)
+        self._sequences[receipt.course] = max(receipt.sequence, last or 0)
+        if last is None or receipt.sequence == last + 1:
+            return receipt
+        if receipt.sequence <= last:
+            return msgspec.structs.replace(receipt, late=True)
+        return msgspec.structs.replace(receipt, missing=(last + 1, receipt.sequence - 1))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+async def _body(receive: Any) -> bytes | None:
+    """The body, or as much of it as a delivery may have and a byte more; None where the sender went away in the middle of it."""
+    body = b""
+    while len(body) <= BODY_BYTES_MAX:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            break
+    return body[: BODY_BYTES_MAX + 1]
+
+
+async def _respond(send: Any, status: int, headers: dict[str, str]) -> None:
+    told = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": [*told, (b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

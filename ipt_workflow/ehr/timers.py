@@ -1,0 +1,51 @@
+"""The clocks of courses: what comes due with time becomes an event, once.
+
+A kind is told when it comes to hold, and again only after it has ceased to: so a scan that is late, or runs twice, or after a restart,
+tells what holds and was not told yet. What was told is written with the event, or neither is.
+"""
+
+import datetime as dt
+
+import sqlalchemy as sa
+
+from ipt_workflow import attention
+from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.store import clocks
+from ipt_workflow.store import events as stored
+
+BATCH = 100
+
+
+async def scan(shell: Shell) -> int:
+    """Looks at every course whose clock may have something to say. Returns how many events that made."""
+    total = 0
+    while await shell.database.read(clocks.to_look_at, shell.organisation, shell.clock.now(), 1):
+        looked, told = await shell.database.write(_batch, shell)
+        total += told
+        if looked < BATCH:
+            break
+    return total
+
+
+def _batch(connection: sa.Connection, shell: Shell) -> tuple[int, int]:
+    """Looks at some courses. Returns how many, and how many events that made; nothing where another hand is at it."""
+    stored.begin_task(connection, shell.organisation, "clocks")
+    if stored.hold_task(connection, shell.organisation, "clocks") is None:
+        return 0, 0
+    now = shell.clock.now()
+    found = clocks.to_look_at(connection, shell.organisation, now, BATCH)
+    return len(found), sum(_look(connection, shell, ticking, now) for ticking in found)
+
+
+def _look(connection: sa.Connection, shell: Shell, ticking: clocks.Ticking, now: dt.datetime) -> int:
+    course = ticking.course
+    moments = attention.told_by_clock(shell.machine_of(course), course, shell.zone)
+    holding = tuple(kind for kind, since in moments.items() if since <= now)
+    new = [kind for kind in holding if kind not in ticking.known]
+    for kind in new:
+        row = {"id": new_id(), "kind": "attention", "course_id": course.id, "detail": kind, "created_at": now}
+        stored.put(connection, shell.organisation, row)
+    clocks.note(
+        connection, shell.organisation, ticking, holding, min((since for since in moments.values() if since > now), default=None)
+    )
+    return len(new)
