@@ -82,6 +82,8 @@ RECORDS = {
     "a role refused to open": (record("refusal", "open a course", (), rules=("role",)), None),
     "a sign-in": (record("sign_in", "signed in", ()), None),
     "a course whose client is not known": (record(action="course", courses=("0197c8f2-0000-7000-8000-000000000009",)), "Read"),
+    "a delivery": (record("delivery", "delivered msg_1", (ONE,)), None),
+    "a notice": (record("notice", "notice applied", (ONE,)), None),
     "a kind that nobody has thought of": (record("something", "else", (ONE, TWO)), None),
 }
 
