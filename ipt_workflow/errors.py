@@ -7,6 +7,7 @@ IptError
 ├── CommandInvalid         well-formed, but some fields are wrong; every one is named
 ├── TransitionRefused      rules stand against the trigger; every one is named
 ├── Unauthenticated        no token, or one that is unknown, expired or revoked
+│   └── SignatureInvalid       a signed message is not from who holds the key, or not from now
 ├── Forbidden              the caller may see this, but not do that
 │   └── TriggerNotPermitted    the caller's role may never fire this trigger
 ├── NotFound               no such thing, or none that the caller may see
@@ -92,6 +93,10 @@ class TransitionRefused(IptError):
 
 class Unauthenticated(IptError):
     """A token is needed, and the one given (if any) is unknown, expired or revoked."""
+
+
+class SignatureInvalid(Unauthenticated):
+    """A message is not signed as it should be: by no key that is known, at another time, or not at all."""
 
 
 class Forbidden(IptError):

@@ -1,0 +1,209 @@
+"""Standard Webhooks 1.0.0: signing what we send, verifying what we are sent.
+
+Signed are the bytes `{id}.{timestamp}.{body}`. A `v1` signature is an HMAC-SHA256 under a key both sides hold (`whsec_`), a `v1a`
+signature is Ed25519 (`whsk_` signs, `whpk_` verifies). Several keys stand beside each other while one takes over from another. A
+key is never taken from a message, and nothing here tells one what a signature should have been.
+"""
+
+import base64
+import binascii
+import datetime as dt
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from ipt_workflow.errors import SignatureInvalid
+
+ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
+TOLERANCE_SECONDS = 300  # either way
+SHARED, PRIVATE, PUBLIC = "whsec_", "whsk_", "whpk_"
+SHARED_BYTES = range(24, 65)
+SIGNATURES_MAX = 16
+_ID = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}")  # visible ASCII, but no dot: it separates what is signed
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
+_VERSION = re.compile(r"v[0-9a-z]{1,8}")
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """What the headers of a verified message say: its id (the same however often it comes), and the second it was sent."""
+
+    id: str
+    timestamp: int
+
+
+class Key(Protocol):
+    """A key. Every one verifies; a `SharedKey` or a `PrivateKey` signs as well."""
+
+    version: str
+
+    def matches(self, content: bytes, signature: bytes) -> bool: ...
+
+
+class SharedKey:
+    """A `whsec_` key: both sides hold it."""
+
+    version = "v1"
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def sign(self, content: bytes) -> bytes:
+        return hmac.digest(self._secret, content, hashlib.sha256)
+
+    def matches(self, content: bytes, signature: bytes) -> bool:
+        """In constant time."""
+        return hmac.compare_digest(self.sign(content), signature)
+
+
+class PublicKey:
+    """A `whpk_` key: verifies what its other half has signed."""
+
+    version = "v1a"
+
+    def __init__(self, public: bytes) -> None:
+        self._key = Ed25519PublicKey.from_public_bytes(public)
+
+    def matches(self, content: bytes, signature: bytes) -> bool:
+        try:
+            self._key.verify(signature, content)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class PrivateKey:
+    """A `whsk_` key: signs. `public` is the other half, as text."""
+
+    version = "v1a"
+
+    def __init__(self, seed: bytes) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self._public = self._key.public_key().public_bytes_raw()
+        self.public = PUBLIC + _text(self._public)
+
+    def sign(self, content: bytes) -> bytes:
+        return self._key.sign(content)
+
+    def matches(self, content: bytes, signature: bytes) -> bool:
+        return PublicKey(self._public).matches(content, signature)
+
+
+def read_key(text: str) -> Key:
+    """A key from its text. Raises ValueError, which says what a key looks like and nothing of this one."""
+    for prefix, make in ((SHARED, _shared), (PRIVATE, _private), (PUBLIC, _public)):
+        if text.startswith(prefix):
+            try:
+                return make(base64.b64decode(text.removeprefix(prefix).encode("ascii"), validate=True))
+            except (binascii.Error, UnicodeEncodeError):
+                raise ValueError(f"after {prefix} a key must be base64") from None
+    raise ValueError("a key must begin with whsec_ (shared), whsk_ (private) or whpk_ (public)")
+
+
+def _shared(raw: bytes) -> Key:
+    if len(raw) not in SHARED_BYTES:
+        raise ValueError("after whsec_ a key must hold from 24 to 64 bytes")
+    return SharedKey(raw)
+
+
+def _private(raw: bytes) -> Key:
+    """32 bytes are the seed; 64 are the seed and the public half, which must belong to it."""
+    if len(raw) not in {32, 64}:
+        raise ValueError("after whsk_ a key must hold 32 or 64 bytes")
+    key = PrivateKey(raw[:32])
+    if len(raw) == 64 and key.public != PUBLIC + _text(raw[32:]):
+        raise ValueError("the two halves of the whsk_ key do not belong together")
+    return key
+
+
+def _public(raw: bytes) -> Key:
+    if len(raw) != 32:
+        raise ValueError("after whpk_ a key must hold 32 bytes")
+    return PublicKey(raw)
+
+
+def mint_shared() -> str:
+    """A new `whsec_` key of 32 random bytes."""
+    return SHARED + _text(secrets.token_bytes(32))
+
+
+def mint_private() -> str:
+    """A new `whsk_` key: the seed and its public half."""
+    seed = secrets.token_bytes(32)
+    return PRIVATE + _text(seed + Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw())
+
+
+class Signer:
+    """Signs with every key that is given, newest first."""
+
+    def __init__(self, keys: Sequence[Key]) -> None:
+        """Raises ValueError without a key, or with one that can only verify."""
+        self._keys = tuple(key for key in keys if isinstance(key, SharedKey | PrivateKey))
+        if not keys or len(self._keys) < len(keys):
+            raise ValueError("signing needs a whsec_ or whsk_ key")
+
+    def headers(self, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+        """The three headers of one attempt at `timestamp` (Unix seconds). Raises ValueError for an id that cannot be signed."""
+        if not _ID.fullmatch(message_id) or not _TIMESTAMP.fullmatch(str(timestamp)):
+            raise ValueError("an id must be visible ASCII without a dot, a timestamp whole seconds since 1970")
+        content = _content(message_id, str(timestamp), body)
+        signatures = " ".join(f"{key.version},{_text(key.sign(content))}" for key in self._keys)
+        return {ID: message_id, TIMESTAMP: str(timestamp), SIGNATURE: signatures}
+
+
+def verify(headers: Mapping[str, str], body: bytes, keys: Sequence[Key], now: dt.datetime) -> Signed:
+    """Who sent this is one of those who hold `keys`, and sent it now. Header names may be in either case.
+
+    Raises SignatureInvalid, and nothing else, whatever is in the headers and the body. Signatures of versions that are not known
+    are passed over; every known one is tried under every key of its version, so that time tells nothing.
+    """
+    told = {name.lower(): value for name, value in headers.items()}
+    message_id, timestamp = told.get(ID, ""), told.get(TIMESTAMP, "")
+    if not _ID.fullmatch(message_id):
+        raise SignatureInvalid(f"{ID} must have 1 to 256 visible ASCII characters and no dot.")
+    if not _TIMESTAMP.fullmatch(timestamp):
+        raise SignatureInvalid(f"{TIMESTAMP} must be whole seconds since 1970.")
+    signatures = _signatures(told.get(SIGNATURE, ""))
+    if abs(int(timestamp) - now.timestamp()) > TOLERANCE_SECONDS:
+        raise SignatureInvalid(f"{TIMESTAMP} must lie within {TOLERANCE_SECONDS} seconds of now.")
+    content = _content(message_id, timestamp, body)
+    matched = [key.matches(content, value) for key in keys for version, value in signatures if version == key.version]
+    if not any(matched):
+        raise SignatureInvalid(f"{SIGNATURE} holds no signature of a key that is known here.")
+    return Signed(message_id, int(timestamp))
+
+
+def _signatures(text: str) -> list[tuple[str, bytes]]:
+    """Version and bytes of each signature of a version we know. Raises SignatureInvalid for a header that is no list of them."""
+    parts = text.split(" ")
+    if len(parts) > SIGNATURES_MAX:
+        raise SignatureInvalid(f"{SIGNATURE} must hold at most {SIGNATURES_MAX} signatures.")
+    found = []
+    for part in parts:
+        version, comma, value = part.partition(",")
+        if not comma or not _VERSION.fullmatch(version):
+            raise SignatureInvalid(f"{SIGNATURE} must be a list such as v1,<base64> with single spaces between.")
+        if version in {SharedKey.version, PublicKey.version}:
+            found.append((version, _bytes(value)))
+    return found
+
+
+def _bytes(value: str) -> bytes:
+    try:
+        return base64.b64decode(value.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise SignatureInvalid(f"{SIGNATURE} holds a signature that is not base64.") from None
+
+
+def _content(message_id: str, timestamp: str, body: bytes) -> bytes:
+    return f"{message_id}.{timestamp}.".encode() + body
+
+
+def _text(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

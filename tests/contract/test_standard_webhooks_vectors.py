@@ -1,0 +1,81 @@
+"""Signatures, against the vectors of Standard Webhooks 1.0.0 and its own library."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+import standardwebhooks
+
+from ipt_workflow.ehr import signing
+from ipt_workflow.errors import SignatureInvalid
+
+VECTORS = {
+    each["scheme"]: each
+    for each in json.loads((Path(__file__).parents[1] / "vectors" / "standard-webhooks" / "vectors.json").read_text())
+}
+SECRET = VECTORS["v1"]["secret"]
+
+
+def keys(scheme: str) -> tuple[str, str]:
+    """The key that signs, and the one that verifies."""
+    told = VECTORS[scheme]
+    if scheme == "v1":
+        return told["secret"], told["secret"]
+    return "whsk_" + told["private_key_seed_and_public_base64"], "whpk_" + told["public_key_base64"]
+
+
+def headers(told: dict) -> dict[str, str]:
+    return {"webhook-id": told["id"], "webhook-timestamp": str(told["timestamp"]), "webhook-signature": told["signature"]}
+
+
+@pytest.mark.parametrize("scheme", ("v1", "v1a"))
+def test_we_sign_as_the_vector_does(scheme):
+    told = VECTORS[scheme]
+    signer = signing.Signer([signing.read_key(keys(scheme)[0])])
+    assert signer.headers(told["id"], told["timestamp"], told["body"].encode()) == headers(told)
+
+
+@pytest.mark.parametrize("scheme", ("v1", "v1a"))
+@pytest.mark.parametrize("which", (0, 1))
+def test_the_vector_is_verified_with_either_half(scheme, which):
+    told = VECTORS[scheme]
+    now = dt.datetime.fromtimestamp(told["timestamp"], dt.UTC)
+    found = signing.verify(headers(told), told["body"].encode(), [signing.read_key(keys(scheme)[which])], now)
+    assert found == signing.Signed(told["id"], told["timestamp"])
+
+
+@pytest.mark.parametrize("scheme", ("v1", "v1a"))
+@pytest.mark.parametrize("name", ("webhook-id", "webhook-timestamp", "webhook-signature", "body"))
+def test_a_vector_with_one_character_changed_is_refused(scheme, name):
+    told = VECTORS[scheme]
+    now = dt.datetime.fromtimestamp(told["timestamp"], dt.UTC)
+    sent, body = headers(told), told["body"]
+    if name == "body":
+        body = body.replace("4", "5")
+    else:
+        sent[name] = sent[name][:-4] + ("1" if sent[name][-4] != "1" else "2") + sent[name][-3:]
+    with pytest.raises(SignatureInvalid):
+        signing.verify(sent, body.encode(), [signing.read_key(keys(scheme)[1])], now)
+
+
+def test_the_library_verifies_what_we_sign_and_we_what_it_signs():
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    body = '{"type":"course.changed","ä":"ü"}'
+    ours = signing.Signer([signing.read_key(SECRET)]).headers("evt_1", int(now.timestamp()), body.encode())
+    library = standardwebhooks.Webhook(SECRET)
+    assert library.verify(body, ours) == json.loads(body)
+
+    theirs = {**ours, "webhook-signature": library.sign("evt_1", now, body)}
+    assert signing.verify(theirs, body.encode(), [signing.read_key(SECRET)], now).id == "evt_1"
+
+
+def test_the_library_verifies_a_message_of_ours_under_the_old_key_and_the_new():
+    old, new = signing.mint_shared(), signing.mint_shared()
+    now = int(dt.datetime.now(dt.UTC).timestamp())
+    signer = signing.Signer([signing.read_key(new), signing.read_key(old), signing.read_key(signing.mint_private())])
+    sent = signer.headers("evt_1", now, b"{}")
+    for secret in (old, new):
+        standardwebhooks.Webhook(secret).verify(b"{}", sent)
+    with pytest.raises(standardwebhooks.WebhookVerificationError):
+        standardwebhooks.Webhook(signing.mint_shared()).verify(b"{}", sent)
