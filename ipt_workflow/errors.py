@@ -14,8 +14,10 @@ IptError
 ├── VersionRequired        a write to a course without the version it was decided on
 ├── StaleVersion           the course has moved on since that version
 ├── KeyReused              an idempotency key came back with another body
+├── NoticeReused           a notice's id came back with another body
 ├── KeyInFlight            a request with the same idempotency key is still running
 ├── Busy                   the store cannot take the write now; it may be tried again
+├── SecretUnreadable       a stored secret was sealed under a key that is not given
 ├── JournalBroken          a stored entry is not what was written
 └── DatabaseNotReady       the database is missing, or not at this version's migrations
     └── Unreachable            it does not answer just now; it may be tried again
@@ -137,12 +139,20 @@ class KeyReused(IptError):
     """The idempotency key was used before with another body."""
 
 
+class NoticeReused(IptError):
+    """The id of a notice was used before with another body."""
+
+
 class KeyInFlight(IptError):
     """A request with the same idempotency key is still running."""
 
 
 class Busy(IptError):
     """The store cannot take the write now."""
+
+
+class SecretUnreadable(IptError):
+    """A stored secret cannot be opened with the keys the operator gave."""
 
 
 class JournalBroken(IptError):

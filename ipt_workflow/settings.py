@@ -1,6 +1,7 @@
 """Settings: `config/service.toml`, over which the environment takes precedence. Every default stands in that file alone."""
 
 import os
+import re
 import tomllib
 import zoneinfo
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ PREFIX = "IPT_"
 CONFIG_DIR = "IPT_CONFIG_DIR"  # read before any setting
 FOR_TESTS = "IPT_TEST_"
 PACKAGE = Path(__file__).parent
+_FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 
 
 class Settings(pydantic.BaseModel):
@@ -45,6 +47,9 @@ class Settings(pydantic.BaseModel):
     commit_patience_seconds: Annotated[float, Field(gt=0, le=300)]
     database_connections: Annotated[int, Field(ge=1, le=100)]
     statement_seconds: Annotated[float, Field(gt=0, le=300)]
+    secret_keys: str
+    notice_bytes_max: Annotated[int, Field(ge=1024, le=33_554_432)]
+    notices_waiting_max: Annotated[int, Field(ge=1, le=1_000_000)]
 
     @pydantic.field_validator("time_zone")
     @classmethod
@@ -72,6 +77,13 @@ class Settings(pydantic.BaseModel):
             raise ValueError("must be sqlite:///path or postgresql://user@host/name, without a driver")
         return value
 
+    @pydantic.field_validator("secret_keys")
+    @classmethod
+    def _known_keys(cls, value: str) -> str:
+        if not all(_FERNET_KEY.fullmatch(each) for each in listed(value)):
+            raise ValueError("must be Fernet keys by commas, each 32 bytes in URL-safe base64")
+        return value
+
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
         return zoneinfo.ZoneInfo(self.time_zone)
@@ -83,6 +95,15 @@ class Settings(pydantic.BaseModel):
     @property
     def instruments(self) -> Path:
         return self.config_dir / "instruments"
+
+    @property
+    def notices(self) -> Path:
+        return self.config_dir / "notices.toml"
+
+
+def listed(value: str) -> tuple[str, ...]:
+    """What a setting names by commas."""
+    return tuple(each.strip() for each in value.split(",") if each.strip())
 
 
 def default_config_dir() -> Path:

@@ -21,6 +21,9 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "export the audit log": ("auditor",),
     "verify the journal": ("auditor", "supervisor"),
     "manage tokens": ("admin",),
+    "manage sources": ("admin",),
+    "read notices": ("therapist", "supervisor", "auditor"),
+    "resolve notices": ("therapist", "supervisor"),
     "read protocols": ("therapist", "supervisor", "auditor", "ehr", "admin"),
     "read metrics": ("admin", "auditor"),
 }

@@ -12,12 +12,15 @@ from litestar.types import Receive, Scope, Send
 import ipt_workflow
 from ipt_workflow import settings as configuration
 from ipt_workflow.accounts import Accounts
-from ipt_workflow.api import audit, courses, health, openapi, problems, proposals, protocols, transitions
+from ipt_workflow.api import audit, courses, health, notices, openapi, problems, proposals, protocols, transitions
 from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.hot import HotRoute
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.clock import Clock
+from ipt_workflow.ehr.inbox import Inbox
+from ipt_workflow.ehr.notices import Notices
+from ipt_workflow.ehr.rest_hooks import RestHooks
 from ipt_workflow.reading import Reader
 from ipt_workflow.service import Service
 from ipt_workflow.settings import Settings
@@ -37,6 +40,7 @@ class Application:
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         shell = await open_shell(self.settings, self.clock)
         install(app, shell)
+        await app.state.notices.recover()
         self._edge = Edge(HotRoute(app), shell.metrics)
         try:
             yield
@@ -52,6 +56,9 @@ def install(app: Litestar, shell: Shell) -> None:
     app.state.service = Service(shell)
     app.state.reader = Reader(shell)
     app.state.accounts = Accounts(shell)
+    app.state.notices = Notices(shell)
+    app.state.rest_hooks = RestHooks(app.state.notices)
+    app.state.inbox = Inbox(app.state.notices)
 
 
 def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
@@ -62,14 +69,18 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
         *proposals.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
+        *notices.HANDLERS,
         *health.HANDLERS,
     ]
-    open_to_all = list(health.OPEN_HANDLERS)
+    open_to_all = [*health.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *notices.SIGNED_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend(openapi.HANDLERS)
     return Litestar(
         route_handlers=[
             Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
-            Router("/", route_handlers=open_to_all),
+            Router("/", route_handlers=open_to_all, middleware=[NoNul()]),
+            Router(
+                "/", route_handlers=notices.FHIR_HANDLERS, middleware=[NoNul()], request_max_body_size=settings.notice_bytes_max
+            ),
         ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],
