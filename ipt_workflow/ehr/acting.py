@@ -118,8 +118,7 @@ class Acting:
             return Outcome(status="ignored", why="It was told before.")
         if told.void and told.client_ref is None:
             return await self._taken_back(notice)
-        client = await self.client_of(told)
-        courses = await self.courses_of(client)
+        courses = await self.courses_of(await self.client_of(told))
         at = matching.course_for(told, courses, self.shell.clock.now())
         course = at.course.id if at else None
         if told.faults:
@@ -127,7 +126,7 @@ class Acting:
         if told.waits and not (notice.by_person and told.trigger):
             return Outcome(status="waiting", course=course, why=told.waits)
         if not courses:
-            return Outcome(status="waiting", why="The client has no course here." if client else "The client is not known here.")
+            return Outcome(status="waiting", why="No course of this client is known here.")
         if at is None:
             return Outcome(status="waiting", why="The client has several courses, or not the one named: say which it is about.")
         if told.trigger in OF_EVERY_COURSE:
@@ -188,8 +187,9 @@ class Acting:
             return await self._fresh(notice, course)
         everything = matching.known(course.course, await self.shell.entries(course.course.id))
         own = [row for row in rows if row.course_id == course.course.id and row.about_seq in everything]
-        if own:
-            return await self._again(notice, course, everything[own[0].about_seq or 0], {row.seq for row in own})
+        again = await self._again(notice, course, everything[own[0].about_seq or 0], {row.seq for row in own}) if own else None
+        if again:
+            return again
         if told.void:
             return Outcome(status="ignored", course=course.course.id, why="Nothing came of it here.")
         found = self._match(told, course, everything, await self._named(notice, everything))
@@ -211,8 +211,11 @@ class Acting:
             return matching.visit(msgspec.structs.replace(told, occurred_at=None), everything)
         return matching.visit(told, everything)
 
-    async def _again(self, notice: Notice, course: StoredCourse, known: Known, own: set[int | None]) -> Outcome:
-        """A newer telling about an entry. What this source told and nobody has signed is amended; all else is a person's to decide."""
+    async def _again(self, notice: Notice, course: StoredCourse, known: Known, own: set[int | None]) -> Outcome | None:
+        """A newer telling about an entry. What this source told and nobody has signed is amended; all else is a person's to decide.
+
+        None where it is to be taken as something new.
+        """
         told, name = notice.told, f"Entry {known.root}"
         ours = known.root in own and known.last in own
         if known.fact is None and told.void:
@@ -224,11 +227,11 @@ class Acting:
         if told.void:
             return await self._amend(notice, course, known)
         if known.fact is None:  # it tells anew what it took back itself
-            return await self._fresh(notice, course)
+            return None
         if known.trigger == told.trigger and not self._differs(told, course, known):
             return _nothing(course, known, f"{name} says the same.")
         if known.trigger == "book_session":  # it is moved by booking it anew, and ends with what became of it
-            return await self._fresh(notice, course)
+            return None
         if known.trigger != told.trigger:
             return _wait(course, known, f"{name} is a {known.trigger} by now.")
         if known.root not in own:
