@@ -9,7 +9,7 @@ import jsonschema
 import msgspec
 
 from ipt_workflow import triggers
-from ipt_workflow.commands import decode, validator_of, value_faults
+from ipt_workflow.commands import decode, time_faults, validator_of, value_faults
 from ipt_workflow.ehr.told import About, Told, Version
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, ProtocolInvalid
 from ipt_workflow.measures import Evidence, Instrument
@@ -120,10 +120,11 @@ def tell(row: NoticeType, data: dict[str, Any], timestamp: dt.datetime) -> Told:
             place, name = (payload, target[5:]) if target.startswith("data.") else (beside, target)
             place[name] = value
     envelope = msgspec.convert(beside, Envelope)
+    faults = [*time_faults(timestamp, "timestamp"), *(_as_told(row, fault) for fault in time_faults(envelope, ""))]
     if row.handling == "apply":
-        decoded, faults = decode(triggers.BY_NAME[row.trigger].payload, payload)
-        if decoded is None:
-            raise CommandInvalid([_as_told(row, fault) for fault in faults])
+        faults += [_as_told(row, fault) for fault in decode(triggers.BY_NAME[row.trigger].payload, payload)[1]]
+    if faults:
+        raise CommandInvalid(faults)
     ref = payload.get("ref") or envelope.ref
     return Told(
         type=row.type,
@@ -149,8 +150,9 @@ def tell(row: NoticeType, data: dict[str, Any], timestamp: dt.datetime) -> Told:
 def _as_told(row: NoticeType, fault: Fault) -> Fault:
     """A fault of the trigger's data, where the notice has it."""
     names = {target: field.name for field in row.fields for target in field.to}
-    head = next((target for target in names if fault.where == target or fault.where.startswith((f"{target}.", f"{target}["))), None)
-    return Fault(f"data.{names[head]}{fault.where[len(head) :]}", fault.message) if head else fault
+    where = fault.where.lstrip(".")
+    head = next((target for target in names if where == target or where.startswith((f"{target}.", f"{target}["))), None)
+    return Fault(f"data.{names[head]}{where[len(head) :]}", fault.message) if head else fault
 
 
 def schema(row: NoticeType) -> dict[str, Any]:
