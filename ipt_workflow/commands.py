@@ -71,33 +71,42 @@ def decode(payload: type[Payload], data: dict[str, Any]) -> tuple[Payload | None
         decoded = msgspec.convert(data, payload, strict=True)
     except msgspec.ValidationError as error:
         return None, schema_faults(payload, data, "data", str(error))
-    faults = list(_time_faults(decoded, "data"))
+    faults = list(time_faults(decoded, "data"))
     return (None if faults else decoded), faults
 
 
-def _time_faults(value: Any, where: str) -> Iterator[Fault]:
+def time_faults(value: Any, where: str) -> Iterator[Fault]:
     """Dates and times that lie where no clinic's do."""
     if isinstance(value, dt.date):
         if value.year not in YEARS:
             yield Fault(where, IN_YEARS)
     elif isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
-            yield from _time_faults(getattr(value, name), f"{where}.{name}")
+            yield from time_faults(getattr(value, name), f"{where}.{name}")
     elif isinstance(value, tuple):
         for index, each in enumerate(value):
-            yield from _time_faults(each, f"{where}[{index}]")
+            yield from time_faults(each, f"{where}[{index}]")
 
 
 def schema_faults(struct: type[msgspec.Struct], value: Any, where: str, first: str) -> list[Fault]:
     """Every fault in a value, by the Struct's JSON schema; `first` is what the decoder said, for what no schema can say."""
-    errors = sorted(_validator(struct).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
-    faults = [fault for error in errors for fault in _faults(error, where)]
-    return faults or [Fault(where, _decoder_words(first))]
+    return value_faults(_validator(struct), value, where) or [Fault(where, _decoder_words(first))]
+
+
+def value_faults(validator: jsonschema.Draft202012Validator, value: Any, where: str) -> list[Fault]:
+    """Every fault in a value, by a JSON schema."""
+    errors = sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
+    return [fault for error in errors for fault in _faults(error, where)]
+
+
+def validator_of(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
+    """What judges values by a schema, dates and times as the decoder does."""
+    return jsonschema.Draft202012Validator(schema, format_checker=_formats)
 
 
 @cache
 def _validator(struct: type[msgspec.Struct]) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(msgspec.json.schema(struct), format_checker=_formats)
+    return validator_of(msgspec.json.schema(struct))
 
 
 _formats = jsonschema.FormatChecker(formats=())

@@ -39,8 +39,8 @@ def _start(protocol: Protocol, _course: Course | None, _prepared: Prepared, _con
 
 
 def _session(_protocol: Protocol, course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
-    """Who gave the session: the therapist who tells of it, else the course's."""
-    giver = context.actor.person if context.actor.role == "therapist" else course and course.therapist
+    """Who gave the session: the therapist who tells of it, or whom a trusted EHR names, else the course's."""
+    giver = context.actor.person if context.actor.gives_sessions else course and course.therapist
     return {"given_by": giver} if giver else {}
 
 

@@ -14,6 +14,7 @@ IptError
 ├── VersionRequired        a write to a course without the version it was decided on
 ├── StaleVersion           the course has moved on since that version
 ├── KeyReused              an idempotency key came back with another body
+├── NoticeReused           a notice's id came back with another body
 ├── KeyInFlight            a request with the same idempotency key is still running
 ├── Busy                   the store cannot take the write now; it may be tried again
 ├── SecretUnreadable       a stored secret was sealed under a key that is not given
@@ -136,6 +137,10 @@ class StaleVersion(IptError):
 
 class KeyReused(IptError):
     """The idempotency key was used before with another body."""
+
+
+class NoticeReused(IptError):
+    """The id of a notice was used before with another body."""
 
 
 class KeyInFlight(IptError):

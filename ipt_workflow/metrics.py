@@ -20,6 +20,21 @@ class Metrics:
         self.requests = Histogram(
             "ipt_request_seconds", "How long requests took.", ["method", "route", "status"], registry=self.registry
         )
+        self.notices = Counter("ipt_notices", "Notices of EHR systems.", ["source", "type", "outcome"], registry=self.registry)
+        self.notices_refused = Counter(
+            "ipt_notices_refused", "Messages that were answered with a problem.", ["source", "reason"], registry=self.registry
+        )
+        self.notices_waiting = Gauge(
+            "ipt_notices_waiting",
+            "Notices that wait for a person, those with risk apart.",
+            ["source", "risk"],
+            registry=self.registry,
+        )
+
+    def set_waiting(self, counts: list[tuple[str, bool, int]]) -> None:
+        self.notices_waiting.clear()
+        for source, risk, count in counts:
+            self.notices_waiting.labels(source, "yes" if risk else "no").set(count)
 
     def set_courses(self, counts: list[tuple[str, str, int]]) -> None:
         self.courses.clear()

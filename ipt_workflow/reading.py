@@ -33,7 +33,7 @@ class Reader:
         await self.shell.record(principal, "read", "course", [course_id])
         context = self.shell.context(principal, as_of or known_at or self.shell.clock.now())
         if as_of is None and known_at is None:
-            return self.shell.view(stored.course, context, stored.head, stored.client_ref)
+            return self.shell.view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
         entries = await self.shell.entries(course_id)
         course = journal.replay(entries, as_of=as_of, known_at=known_at)
         if course is None:
@@ -97,7 +97,7 @@ class Reader:
         found = await self.shell.database.read(queries.caseload, self.shell.organisation, filters, after, limit, now)
         await self.shell.record(principal, "read", action, [stored.course.id for stored in found])
         context = self.shell.context(principal, now)
-        return [self.shell.view(stored.course, context, stored.head, stored.client_ref) for stored in found]
+        return [self.shell.view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices) for stored in found]
 
     async def history(self, principal: Principal, course_id: str, after: int, limit: int) -> list[EntryView]:
         """A course's journal, oldest first."""

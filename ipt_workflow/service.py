@@ -6,7 +6,7 @@ then the body, since a body is decoded after access and precondition.
 
 import datetime as dt
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -72,6 +72,11 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     client: Client | None = None
     client_ref: str | None = None
 
+    @property
+    def notices(self) -> Mapping[str, dt.datetime]:
+        """What notices about it ask for by waiting."""
+        return self.stored.notices if self.stored else {}
+
 
 class Service:
     """The writing verbs over a shell."""
@@ -106,7 +111,9 @@ class Service:
         option, answer = self.shell.machine_of(stored.course).option(stored.course, commands, context)
         await self.shell.record(principal, "read", "preview", [course_id])
         course = answer.course if isinstance(answer, Accepted) else stored.course
-        return Preview(option=option, course=self.shell.view(course, context, stored.head, stored.client_ref))
+        return Preview(
+            option=option, course=self.shell.view(course, context, stored.head, stored.client_ref, notices=stored.notices)
+        )
 
     async def propose(self, principal: Principal, course_id: str, write: Write) -> views.ProposalView:
         """Keeps a command until a supervisor cosigns it. It must be one that a cosign would let pass."""
@@ -249,7 +256,7 @@ class Service:
         written = [entry for entry in known if entry.written.seq >= kept.first_seq]
         context = self.shell.context(principal, written[-1].written.recorded_at)
         return Committed(
-            course=self.shell.view(course, context, written[-1].hash, stored.client_ref),
+            course=self.shell.view(course, context, written[-1].hash, stored.client_ref, notices=stored.notices),
             entries=views.entry_views(written, written),
             replayed=True,
         )
@@ -382,7 +389,7 @@ class Service:
             self.shell.metrics.transitions.labels(course.protocol, entry.written.trigger).inc()
         seen_at = msgspec.structs.replace(context, now=entries[-1].written.recorded_at)
         return Committed(
-            course=self.shell.view(course, seen_at, entries[-1].hash, subject.client_ref, changes[0].attention),
+            course=self.shell.view(course, seen_at, entries[-1].hash, subject.client_ref, changes[0].attention, subject.notices),
             entries=views.entry_views(entries, entries),
         )
 

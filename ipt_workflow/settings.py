@@ -64,6 +64,8 @@ class Settings(pydantic.BaseModel):
     commit_patience_seconds: Annotated[float, Field(gt=0, le=300)]
     database_connections: Annotated[int, Field(ge=1, le=100)]
     statement_seconds: Annotated[float, Field(gt=0, le=300)]
+    notice_bytes_max: Annotated[int, Field(ge=1024, le=33_554_432)]
+    notices_waiting_max: Annotated[int, Field(ge=1, le=1_000_000)]
 
     @pydantic.field_validator("time_zone")
     @classmethod
@@ -133,6 +135,10 @@ class Settings(pydantic.BaseModel):
     @property
     def instruments(self) -> Path:
         return self.config_dir / "instruments"
+
+    @property
+    def notices(self) -> Path:
+        return self.config_dir / "notices.toml"
 
 
 def listed(value: str) -> tuple[str, ...]:

@@ -138,12 +138,18 @@ class Shell:
         return msgspec.structs.replace(context, history=journal.facts(known), given=journal.given(known))
 
     def view(
-        self, course: Course, context: Context, head: str, client_ref: str | None, due: Mapping[str, dt.datetime] | None = None
+        self,
+        course: Course,
+        context: Context,
+        head: str,
+        client_ref: str | None,
+        due: Mapping[str, dt.datetime] | None = None,
+        notices: Mapping[str, dt.datetime] | None = None,
     ) -> views.CourseView:
-        """A course as callers see it. `due` is the attention it asks for, where that is known already."""
+        """A course as callers see it. `due` is the attention it asks for, where that is known already; `notices` what those ask for."""
         machine = self.machine_of(course)
         due = attention.attention(machine, course, self.zone) if due is None else due
-        kinds = sorted(kind for kind, since in due.items() if since <= context.now)
+        kinds = sorted({*(kind for kind, since in due.items() if since <= context.now), *(notices or ())})
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
 
     async def require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:

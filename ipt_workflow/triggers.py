@@ -159,7 +159,7 @@ TABLE: tuple[Trigger, ...] = (
        rules=("client_differs", "one_active_course")),
     _t("open_followup", "Opens a linked course after this one.", (COMPLETED,), T, payload=payloads.OpenFollowup,
        rules=("continuation_decided", "one_active_course")),
-    _t("amend", "Supersedes an entry by what it should have said.", ANY, TS, payload=payloads.Amend, reason_required=True,
+    _t("amend", "Supersedes an entry by what it should have said.", ANY, TSE, payload=payloads.Amend, reason_required=True,
        rules=("entry_amendable", "amendment_agreed", "later_entries_hold")),
 )  # fmt: skip
 

@@ -24,6 +24,9 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "manage subscriptions": ("admin",),
     "read deliveries": ("admin", "auditor"),
     "read events": ("supervisor", "auditor", "ehr"),
+    "manage sources": ("admin",),
+    "read notices": ("therapist", "supervisor", "auditor"),
+    "resolve notices": ("therapist", "supervisor"),
     "read protocols": ("therapist", "supervisor", "auditor", "ehr", "admin"),
     "read metrics": ("admin", "auditor"),
 }

@@ -13,15 +13,31 @@ from litestar.types import Receive, Scope, Send
 import ipt_workflow
 from ipt_workflow import settings as configuration
 from ipt_workflow.accounts import Accounts
-from ipt_workflow.api import audit, courses, feed, fhir, health, openapi, problems, proposals, protocols, subscriptions, transitions
+from ipt_workflow.api import (
+    audit,
+    courses,
+    feed,
+    fhir,
+    health,
+    notices,
+    openapi,
+    problems,
+    proposals,
+    protocols,
+    subscriptions,
+    transitions,
+)
 from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.hot import HotRoute
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.clock import Clock
 from ipt_workflow.ehr.feed import Feed
+from ipt_workflow.ehr.inbox import Inbox
+from ipt_workflow.ehr.notices import Notices
 from ipt_workflow.ehr.relay import Relay
 from ipt_workflow.ehr.replaying import Deliveries
+from ipt_workflow.ehr.rest_hooks import RestHooks
 from ipt_workflow.ehr.subscriptions import Subscriptions
 from ipt_workflow.fhir_reading import FhirReader
 from ipt_workflow.reading import Reader
@@ -43,6 +59,7 @@ class Application:
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         shell = await open_shell(self.settings, self.clock)
         install(app, shell)
+        await app.state.notices.recover()
         self._edge = Edge(HotRoute(app, self.settings.body_bytes_max), shell.metrics)
         try:
             async with _relaying(shell):
@@ -78,6 +95,9 @@ def install(app: Litestar, shell: Shell) -> None:
     app.state.subscriptions = Subscriptions(shell)
     app.state.deliveries = Deliveries(shell)
     app.state.feed = Feed(shell)
+    app.state.notices = Notices(shell)
+    app.state.rest_hooks = RestHooks(app.state.notices)
+    app.state.inbox = Inbox(app.state.notices)
 
 
 def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
@@ -90,15 +110,19 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
         *audit.HANDLERS,
         *subscriptions.HANDLERS,
         *feed.HANDLERS,
+        *notices.HANDLERS,
         *health.HANDLERS,
         *fhir.HANDLERS,
     ]
-    open_to_all = list(health.OPEN_HANDLERS)
+    open_to_all = [*health.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *notices.SIGNED_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[
             Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
-            Router("/", route_handlers=open_to_all),
+            Router("/", route_handlers=open_to_all, middleware=[NoNul()]),
+            Router(
+                "/", route_handlers=notices.FHIR_HANDLERS, middleware=[NoNul()], request_max_body_size=settings.notice_bytes_max
+            ),
         ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],

@@ -28,11 +28,14 @@ async def ready(request: ApiRequest) -> Health:
 
 @get("/metrics", summary="Prometheus metrics", tags=["health"], media_type="text/plain; version=0.0.4")
 async def metrics(request: ApiRequest) -> Response[bytes]:
-    """Transitions and refusals by protocol, trigger and rule; latencies; courses by state; deliveries by status. Nothing about a client."""
+    """Transitions and refusals by protocol, trigger and rule; latencies; courses by state; deliveries by status; notices. Nothing
+    about a client.
+    """
     policy.require(principal_of(request), "read metrics")
     shell = request.app.state.shell
     shell.metrics.set_courses(await request.app.state.reader.count_courses())
     shell.metrics.set_deliveries(await shell.database.read(deliveries.counts, shell.organisation))
+    shell.metrics.set_waiting(await request.app.state.notices.count_waiting())
     return Response(shell.metrics.text())
 
 

@@ -2,7 +2,7 @@
 
 from ipt_workflow import triggers
 from ipt_workflow.fact import Fact
-from ipt_workflow.folding import superseded_by
+from ipt_workflow.folding import standing, superseded_by
 from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules.case import Case, rule, supervisor_of
 from ipt_workflow.rules.episode import with_supervisor
@@ -52,7 +52,10 @@ def entry_amendable(case: Case) -> Refusal | None:
 
 @rule(source="machine.md, amend")
 def amendment_agreed(case: Case) -> Refusal | None:
-    """A therapist amends their own entries; state changes, risk, consent, overrides and others' entries need a supervisor."""
+    """A therapist amends their own entries; state changes, risk, consent, overrides and others' entries need a supervisor.
+
+    So does what an EHR would change once it has been signed, or once risk was seen in it.
+    """
     fact, root = superseded(case), amended_root(case.context.history, case.data["supersedes"])
     if fact is None or root is None or supervisor_of(case.context):
         return None
@@ -63,6 +66,12 @@ def amendment_agreed(case: Case) -> Refusal | None:
         "risk or consent": root.trigger in SUPERVISED,
         "an override": bool(root.overridden),
     }
+    if case.context.actor.role == "ehr":
+        session, said = case.course.session(root.seq), standing(case.context.history).get(root.seq)
+        kinds |= {
+            "a signed session": session is not None and session.signed,
+            "a risk that was seen": said is not None and bool(said.data.get("risk")),
+        }
     reasons = [kind for kind, applies in kinds.items() if applies]
     if not reasons:
         return None

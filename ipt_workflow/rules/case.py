@@ -23,6 +23,11 @@ class Actor(msgspec.Struct, frozen=True):
     role: triggers.Role
     via: Via = "api"
 
+    @property
+    def gives_sessions(self) -> bool:
+        """Whether this is a therapist: by role, or named as such by an EHR, whose own name would be `ehr:<source>`."""
+        return self.role == "therapist" or (self.via == "ehr" and not self.person.startswith("ehr:"))
+
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What deciding needs from outside the course. `now` is the moment of recording.

@@ -1,7 +1,7 @@
 """Reading. Plain statements; they fetch and judge nothing."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,17 +13,20 @@ from ipt_workflow.journal import Entry, Stored, read
 from ipt_workflow.store import tables
 from ipt_workflow.store.tables import ProtocolRow, TokenRow
 
-course, entry, entry_data, client = tables.course, tables.entry, tables.entry_data, tables.client
+course, entry, entry_data, client, notice = tables.course, tables.entry, tables.entry_data, tables.client, tables.notice
 _course_decoder = msgspec.json.Decoder(Course)
 
 
 class StoredCourse(msgspec.Struct, frozen=True):
-    """A course as its row has it. `client_ref` is None where the client was erased."""
+    """A course as its row has it. `client_ref` is None where the client was erased.
+
+    `notices` is the attention that notices ask for by waiting: kinds, and since when.
+    """
 
     course: Course
     head: str
     client_ref: str | None
-    attention: tuple[str, ...] = ()
+    notices: Mapping[str, dt.datetime] = {}
 
 
 def _by_ids(select: sa.Select[Any], organisation: sa.Column[Any], its_id: sa.Column[Any]) -> dict[str, sa.Select[Any]]:
@@ -52,19 +55,31 @@ class KeptAnswer(msgspec.Struct, frozen=True):
     expires_at: dt.datetime
 
 
-_ATTENTION = [column for column in course.c if column.name.endswith("_from")]
 _with_client = course.outerjoin(client, sa.and_(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id))
-_select_course = sa.select(course.c.snapshot, course.c.head, client.c.ref, *_ATTENTION).select_from(_with_client)
+WAITING: sa.ColumnElement[str] = sa.literal_column("'waiting'")  # as the partial indexes say it, or they are not used
 
 
-def _stored(row: Any, now: dt.datetime | None = None) -> StoredCourse:
-    due = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
-    attention = tuple(
-        column.name.removesuffix("_from")
-        for column in _ATTENTION
-        if due[column] is not None and (now is None or due[column] <= now)
+def _waiting(*more: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """The notices that wait about a course, or about its client and no course."""
+    of_client = sa.and_(notice.c.course_id.is_(None), notice.c.client_id == course.c.client_id)
+    return sa.select(sa.func.min(notice.c.received_at)).where(
+        notice.c.organisation == course.c.organisation,
+        notice.c.status == WAITING,
+        sa.or_(notice.c.course_id == course.c.id, of_client),
+        *more,
     )
-    return StoredCourse(_course_decoder.decode(row.snapshot), row.head, row.ref, attention)
+
+
+_since = _waiting().correlate(course).scalar_subquery()
+_risk_since = _waiting(notice.c.risk).correlate(course).scalar_subquery()
+WAITS = (_since.label("waits_since"), _risk_since.label("risk_since"))
+_select_course = sa.select(course.c.snapshot, course.c.head, client.c.ref, *WAITS).select_from(_with_client)
+
+
+def _stored(row: Any) -> StoredCourse:
+    asked = {"notices": row.waits_since, "risk": row.risk_since}
+    since = {kind: at for kind, at in asked.items() if at is not None}
+    return StoredCourse(_course_decoder.decode(row.snapshot), row.head, row.ref, since)
 
 
 _with_data = entry.outerjoin(
@@ -225,9 +240,43 @@ def caseload(
     if filters.ids is not None:
         statement = statement.where(course.c.id.in_(filters.ids))
     if filters.attention:
-        statement = statement.where(course.c[f"{filters.attention}_from"] <= now)
+        statement = statement.where(_asks_for(organisation, filters.attention, now))
     rows = connection.execute(statement.order_by(course.c.id).limit(limit))
-    return [_stored(row, now) for row in rows]
+    return [_stored(row) for row in rows]
+
+
+def _asks_for(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:
+    """Whether a course asks for attention of a kind: by itself, or because a notice waits."""
+    if kind == "notices":
+        return _among(*_noticed(organisation))
+    own: sa.ColumnElement[bool] = course.c[f"{kind}_from"] <= now
+    if kind != "risk":
+        return own
+    itself = course.alias()
+    at_risk = sa.select(itself.c.id).where(itself.c.organisation == organisation, itself.c.risk_from <= now)
+    return _among(at_risk, *_noticed(organisation, notice.c.risk))
+
+
+def _among(*selects: sa.Select[Any]) -> sa.ColumnElement[bool]:
+    found: sa.ColumnElement[bool] = course.c.id.in_(sa.union(*selects))
+    return found
+
+
+def _noticed(organisation: str, *more: sa.ColumnElement[bool]) -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """The courses that notices wait about, and those of clients that notices wait about without naming a course."""
+    waits = (notice.c.organisation == organisation, notice.c.status == WAITING, *more)
+    theirs = course.alias()
+    same_client = sa.and_(theirs.c.organisation == notice.c.organisation, theirs.c.client_id == notice.c.client_id)
+    return (
+        sa.select(notice.c.course_id).where(notice.c.course_id.is_not(None), *waits),
+        sa.select(theirs.c.id).select_from(notice.join(theirs, same_client)).where(notice.c.course_id.is_(None), *waits),
+    )
+
+
+def of_client(connection: sa.Connection, organisation: str, client_id: str) -> list[StoredCourse]:
+    """A client's courses, in the order they were opened."""
+    statement = _select_course.where(course.c.organisation == organisation, course.c.client_id == client_id)
+    return [_stored(row) for row in connection.execute(statement.order_by(course.c.id))]
 
 
 def course_ids(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:

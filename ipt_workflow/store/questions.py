@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.course import Course
 from ipt_workflow.store import tables
-from ipt_workflow.store.queries import KeptAnswer, StoredCourse
+from ipt_workflow.store.queries import WAITS, KeptAnswer, StoredCourse
 
 Found = TypeVar("Found")
 DIALECTS: Mapping[str, sa.Dialect] = {
@@ -27,8 +27,12 @@ _course_decoder = msgspec.json.Decoder(Course)
 class Question(Generic[Found]):
     """`columns` of what is found under an id, the id first; `make` turns their values into an answer."""
 
-    def __init__(self, columns: Sequence[sa.Column[Any]], make: Callable[..., Found], joined: sa.FromClause | None = None) -> None:
-        table, its_id = columns[0].table, columns[0]
+    def __init__(
+        self, columns: Sequence[sa.ColumnElement[Any]], make: Callable[..., Found], joined: sa.FromClause | None = None
+    ) -> None:
+        its_id = columns[0]
+        assert isinstance(its_id, sa.Column)
+        table = its_id.table
         ours = sa.select(*columns).where(table.c.organisation == sa.bindparam("organisation"))
         ours = ours.select_from(joined) if joined is not None else ours
         listed = sa.func.json_each(sa.bindparam("ids", type_=sa.JSON)).table_valued("value")
@@ -56,13 +60,14 @@ def _text(select: sa.Select[Any], dialect: str) -> str:
     return str(compiled)
 
 
-def _reader(column: sa.Column[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+def _reader(column: sa.ColumnElement[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
     read: Callable[[Any], Any] | None = column.type.dialect_impl(dialect).result_processor(dialect, None)
     return read
 
 
-def _course(_id: str, snapshot: bytes, head: str, ref: str | None) -> StoredCourse:
-    return StoredCourse(_course_decoder.decode(snapshot), head, ref)
+def _course(_id: str, snapshot: bytes, head: str, ref: str | None, *waits: dt.datetime | None) -> StoredCourse:
+    since = {kind: at for kind, at in zip(("notices", "risk"), waits, strict=True) if at is not None}
+    return StoredCourse(_course_decoder.decode(snapshot), head, ref, since)
 
 
 class StoredToken(msgspec.Struct, frozen=True):
@@ -78,7 +83,7 @@ class StoredToken(msgspec.Struct, frozen=True):
 
 _client_of = sa.and_(tables.client.c.organisation == tables.course.c.organisation, tables.client.c.id == tables.course.c.client_id)
 COURSES = Question(
-    (tables.course.c.id, tables.course.c.snapshot, tables.course.c.head, tables.client.c.ref),
+    (tables.course.c.id, tables.course.c.snapshot, tables.course.c.head, tables.client.c.ref, *WAITS),
     _course,
     tables.course.outerjoin(tables.client, _client_of),
 )

@@ -1,0 +1,216 @@
+"""Notices: what EHR systems send, signed and without a token; and the inbox, where a person resolves what waits."""
+
+from typing import Any
+
+import msgspec
+from litestar import Response, delete, get, post, put
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath, FromQuery
+
+from ipt_workflow.api import requests
+from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.courses import After, listed
+from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, limit_of, one_of, page, read_body
+from ipt_workflow.ehr import notice_types
+from ipt_workflow.ehr.inbox import NoticeView, Resolution
+from ipt_workflow.ehr.notice_types import NoticeTypes
+from ipt_workflow.ehr.notices import Receipt
+from ipt_workflow.ehr.rest_hooks import Hook, Report
+from ipt_workflow.ehr.sources import NOT_AUTHENTIC, STANDARD_WEBHOOKS
+from ipt_workflow.errors import CommandInvalid, CommandMalformed, SignatureInvalid
+from ipt_workflow.store.notices import NoticeFilters
+from ipt_workflow.store.tables import NOTICE_STATUSES
+
+JSON = frozenset({"application/json"})
+FHIR_JSON = frozenset({"application/fhir+json", "application/json"})
+REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (SignatureInvalid, "not_authentic"),
+    (UnsupportedMediaType, "media_type"),
+    (CommandMalformed, "malformed"),
+    (CommandInvalid, "invalid"),
+    (HTTPException, "too_large"),
+)
+PROBLEMS = tuple(kind for kind, _ in REASONS)
+
+
+class NoticeList(msgspec.Struct, frozen=True):
+    items: list[NoticeView]
+    next: str | None
+
+
+class TypeView(msgspec.Struct, frozen=True, kw_only=True):
+    """One type of notice. `schema` is the JSON schema of the whole body, with one complete example."""
+
+    type: str
+    does: str
+    trigger: str
+    handling: str
+    schema: dict[str, Any]
+    example: dict[str, Any]
+
+
+class TypeList(msgspec.Struct, frozen=True):
+    items: list[TypeView]
+
+
+def type_views(types: NoticeTypes) -> list[TypeView]:
+    return [
+        TypeView(
+            type=row.type,
+            does=row.does,
+            trigger=row.trigger,
+            handling=row.handling,
+            schema=types.schemas[row.type],
+            example=notice_types.example(row),
+        )
+        for row in types.by_name.values()
+    ]
+
+
+@get("/v1/notices/types", summary="Types of notices", tags=["notices"])
+async def types(request: ApiRequest) -> TypeList:
+    """Every type that `/v1/ehr/notices` takes: what it comes to on the machine, its schema, and an example."""
+    return TypeList(type_views(request.app.state.notices.types))
+
+
+@post("/v1/ehr/notices/{source:str}", summary="Send a notice", tags=["ehr"], status_code=202)
+async def receive(request: ApiRequest, source: FromPath[str]) -> Receipt:
+    """One notice of a type of ours, signed by Standard Webhooks. It is kept before it is answered, and has one effect however often it
+    comes."""
+    notices = request.app.state.notices
+    body, sender = await _authentic(request, source)
+    if sender.kind != STANDARD_WEBHOOKS:
+        raise _counted(request, "unknown", SignatureInvalid(NOT_AUTHENTIC))
+    try:
+        receipt: Receipt = await notices.receive(sender, body, _media_problem(request, JSON), _request_id(request))
+    except PROBLEMS as error:
+        raise _counted(request, source, error) from None
+    _log(request, receipt.status)
+    return receipt
+
+
+@post("/v1/ehr/fhir/{source:str}", summary="Send FHIR resources", tags=["ehr"], status_code=202)
+async def fhir(request: ApiRequest, source: FromPath[str]) -> Response[Any]:
+    """A FHIR R4 resource, a Bundle of them, or a subscription's notification. Of a Bundle it is answered what became of each entry."""
+    return await _hook(request, source, None)
+
+
+@post("/v1/ehr/fhir/{source:str}/{kind:str}", summary="Send a FHIR resource", tags=["ehr"], status_code=202)
+async def fhir_kind(request: ApiRequest, source: FromPath[str], kind: FromPath[str]) -> Response[Any]:  # noqa: ARG001 - the body says it
+    """A resource as it is created, by servers that post it to its type."""
+    return await _hook(request, source, None)
+
+
+@post(
+    "/v1/ehr/fhir/{source:str}/{kind:str}/{its_id:str}", summary="Send a FHIR resource by its name", tags=["ehr"], status_code=202
+)
+async def fhir_post(request: ApiRequest, source: FromPath[str], kind: FromPath[str], its_id: FromPath[str]) -> Response[Any]:
+    """The same as putting it."""
+    return await _hook(request, source, f"{kind}/{its_id}")
+
+
+@put("/v1/ehr/fhir/{source:str}/{kind:str}/{its_id:str}", summary="Tell of a FHIR resource", tags=["ehr"], status_code=202)
+async def fhir_put(request: ApiRequest, source: FromPath[str], kind: FromPath[str], its_id: FromPath[str]) -> Response[Any]:
+    """A resource as it is now, as HAPI sends it when it is created or updated."""
+    return await _hook(request, source, f"{kind}/{its_id}")
+
+
+@delete(
+    "/v1/ehr/fhir/{source:str}/{kind:str}/{its_id:str}", summary="Tell that a FHIR resource is gone", tags=["ehr"], status_code=202
+)
+async def fhir_delete(request: ApiRequest, source: FromPath[str], kind: FromPath[str], its_id: FromPath[str]) -> Response[Any]:
+    """What this source told of it before, and nobody has signed since, is taken back; else a person decides."""
+    return await _hook(request, source, f"{kind}/{its_id}")
+
+
+async def _hook(request: ApiRequest, source: str, name: str | None) -> Response[Any]:
+    body, sender = await _authentic(request, source)
+    has_body = request.method != "DELETE" and bool(body.strip())
+    hook = Hook(
+        method=request.method,
+        name=name,
+        headers=_headers(request),
+        body=body,
+        problem=_media_problem(request, FHIR_JSON) if has_body else None,
+        request_id=_request_id(request),
+    )
+    try:
+        receipt: Receipt | Report = await request.app.state.rest_hooks.receive(sender, hook)
+    except PROBLEMS as error:
+        raise _counted(request, source, error) from None
+    _log(request, receipt.status)
+    return Response(receipt, status_code=202)
+
+
+async def _authentic(request: ApiRequest, source: str) -> tuple[bytes, Any]:
+    """The body, and who sent it. Raises what is wrong with its size or its signature."""
+    try:
+        body = await request.body()
+        return body, await request.app.state.notices.sources.verify(source, _headers(request), body)
+    except (HTTPException, SignatureInvalid) as error:
+        raise _counted(request, "unknown", error) from None
+
+
+def _headers(request: ApiRequest) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _media_problem(request: ApiRequest, known: frozenset[str]) -> Exception | None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return None if kind in known else UnsupportedMediaType()
+
+
+def _counted(request: ApiRequest, source: str, error: Exception) -> Exception:
+    """Counts what is answered with a problem. Names of sources nobody registered are none."""
+    reason = next((reason for kind, reason in REASONS if isinstance(error, kind)), None)
+    if reason:
+        request.app.state.shell.metrics.notices_refused.labels(source, reason).inc()
+    return error
+
+
+def _request_id(request: ApiRequest) -> str | None:
+    return str(request.scope.get("ipt_request_id") or "") or None
+
+
+def _log(request: ApiRequest, status: str) -> None:
+    request.scope["ipt_log"] = {"outcome": status}  # type: ignore[typeddict-unknown-key]
+
+
+@get("/v1/notices", summary="The inbox", tags=["notices"])
+async def inbox(
+    request: ApiRequest,
+    status: FromQuery[str | None] = "waiting",
+    source: FromQuery[str | None] = None,
+    course: FromQuery[str | None] = None,
+    risk: FromQuery[bool | None] = None,
+    limit: FromQuery[int | None] = None,
+    cursor: FromQuery[str | None] = None,
+) -> Response[NoticeList]:
+    """Notices in the order they came: those that wait, unless another status is asked for. A therapist sees those about their own
+    courses; of those about nobody known, supervisors decide."""
+    size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
+    filters = NoticeFilters(status=one_of("status", status, NOTICE_STATUSES), source=source, course=course, risk=risk)
+    found = await request.app.state.inbox.page(principal_of(request), filters, after.id, size + 1)
+    items, after_text = page(found, size, lambda notice: After(notice.id))
+    return listed(request, NoticeList(items, after_text))
+
+
+@get("/v1/notices/{notice_id:str}", summary="One notice", tags=["notices"])
+async def notice(request: ApiRequest, notice_id: FromPath[str]) -> NoticeView:
+    """What it said, while it waits; why it waits; and what it comes to."""
+    found: NoticeView = await request.app.state.inbox.one(principal_of(request), notice_id)
+    return found
+
+
+@post("/v1/notices/{notice_id:str}/resolve", summary="Resolve a notice", tags=["notices"], status_code=200)
+async def resolve(request: ApiRequest, notice_id: FromPath[str]) -> NoticeView:
+    """`retry`, `correct` or `dismiss` it. What is refused again goes on waiting, and says why."""
+    principal, body = principal_of(request), await read_body(request)
+    resolved: NoticeView = await request.app.state.inbox.resolve(principal, notice_id, lambda: body.shape(Resolution))
+    return resolved
+
+
+SIGNED_HANDLERS = (receive,)
+FHIR_HANDLERS = (fhir, fhir_kind, fhir_post, fhir_put, fhir_delete)
+OPEN_HANDLERS = (types,)
+HANDLERS = (inbox, notice, resolve)

@@ -1,0 +1,118 @@
+"""`source`: the EHR systems that may send notices. A secret that is made here is shown this once."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from ipt_workflow.cli.output import fail, out, print_json, print_table, run, usage
+from ipt_workflow.cli.token import operator
+from ipt_workflow.ehr.sources import OVERLAP_HOURS, NewSource, ShownKey, Sources
+from ipt_workflow.errors import CommandInvalid, Fault
+
+app = typer.Typer(help="EHR systems that may send notices.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Kind = Annotated[str, typer.Option(help="How its messages are known: standard-webhooks, x-signature (Medplum) or bearer (HAPI).")]
+SecretFile = Annotated[
+    Path | None, typer.Option(help="A file with the EHR's own secret, or its public whpk_ key; without it a secret is made.")
+]
+SourceId = Annotated[str, typer.Argument(help="The source's name, as in the address it sends to.")]
+
+
+@app.command()
+def add(
+    name: SourceId,
+    kind: Kind = "standard-webhooks",
+    secret_file: SecretFile = None,
+    names_persons: Annotated[bool, typer.Option("--names-persons", help="Trusted to say who did what.")] = False,
+    all_visits: Annotated[bool, typer.Option("--all-visits", help="Every visit it tells of belongs to IPT.")] = False,
+    client_prefix: Annotated[str, typer.Option(help="What goes before a FHIR Patient's id to make a client reference.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Register an EHR with its first key."""
+    told = {
+        "id": name,
+        "kind": kind,
+        "secret": _secret(secret_file),
+        "names_persons": names_persons,
+        "all_visits": all_visits,
+        "client_prefix": client_prefix,
+    }
+    new = _shape(told)
+    _shown(run(lambda shell: Sources(shell).add(operator(), new)), as_json=as_json)
+
+
+@app.command("list")
+def list_sources(as_json: AsJson = False) -> None:
+    """List sources and their keys, without the secrets."""
+    found = run(lambda shell: Sources(shell).list(operator()))
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (each.id, ", ".join(key.kind for key in each.keys), f"{each.created_at:%Y-%m-%d}", "disabled" if each.disabled_at else "")
+        for each in found
+    ]
+    print_table(("source", "keys", "since", ""), rows)
+
+
+@app.command()
+def rotate(
+    name: SourceId,
+    kind: Kind = "standard-webhooks",
+    secret_file: SecretFile = None,
+    overlap_hours: Annotated[int, typer.Option(help="How long the old keys of this kind are taken as well.")] = OVERLAP_HOURS,
+    as_json: AsJson = False,
+) -> None:
+    """Give a source a new key of a kind."""
+    if not 0 <= overlap_hours <= 8760:
+        usage("--overlap-hours must lie from 0 to 8760.")
+    new = _shape({"id": name, "kind": kind, "secret": _secret(secret_file)})
+    _shown(run(lambda shell: Sources(shell).rotate(operator(), new.id, new.kind, new.secret, overlap_hours)), as_json=as_json)
+
+
+@app.command()
+def disable(name: SourceId, as_json: AsJson = False) -> None:
+    """Take nothing from a source any more, at once."""
+    _switched(run(lambda shell: Sources(shell).disable(operator(), name)), "disabled", as_json=as_json)
+
+
+@app.command()
+def enable(name: SourceId, as_json: AsJson = False) -> None:
+    """Take notices from a disabled source again."""
+    _switched(run(lambda shell: Sources(shell).enable(operator(), name)), "enabled", as_json=as_json)
+
+
+def _shape(told: dict[str, Any]) -> NewSource:
+    try:
+        return msgspec.convert(told, NewSource)
+    except msgspec.ValidationError as error:
+        usage(f"{error}. A name has up to 32 lower-case letters, digits, _ and -; a secret 24 to 300 visible characters.")
+
+
+def _secret(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        fail(CommandInvalid([Fault("--secret-file", "must be a readable file with one secret in it")]))
+
+
+def _shown(made: ShownKey, *, as_json: bool) -> None:
+    if as_json:
+        print_json(made)
+        return
+    if made.secret:
+        out.print(made.secret, markup=False)
+        out.print(f"The key of {made.source.id}. It is not shown again.", markup=False)
+    else:
+        out.print(f"{made.source.id} is known by the key that was given.", markup=False)
+
+
+def _switched(source: Any, word: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(source)
+    else:
+        out.print(f"{source.id} is {word}.", markup=False)
