@@ -15,6 +15,10 @@ from ipt_workflow.api.audit import AuditSearch
 from ipt_workflow.api.courses import Search
 from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
 from ipt_workflow.api.requests import ApiRequest, Together
+from ipt_workflow.ehr import notice_types, signing
+from ipt_workflow.ehr.inbox import Resolution
+from ipt_workflow.ehr.notice_types import NoticeTypes
+from ipt_workflow.protocol_files import load_catalogue
 from ipt_workflow.triggers import Command
 from ipt_workflow.writes import Opening
 
@@ -25,7 +29,10 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/audit/search", "post"): (AuditSearch,),
     ("/v1/courses/{course_id}/transitions", "post"): (Command, Together),
     ("/v1/courses/{course_id}/proposals", "post"): (Command,),
+    ("/v1/notices/{notice_id}/resolve", "post"): (Resolution,),
 }
+SIGNED, HOOKED = "/v1/ehr/notices/{source}", "/v1/ehr/fhir/"
+WITHOUT_TOKEN = ("/health", SIGNED, HOOKED, "/v1/notices/types")
 REFERENCE = "#/components/schemas/{name}"
 VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals")
 KEYED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign")
@@ -50,7 +57,34 @@ def document(app: Litestar) -> dict[str, Any]:
     for path, item in schema["paths"].items():
         for method, operation in item.items():
             _complete(path, method, operation)
+    _notices(schema, _types(app))
     return schema
+
+
+def _types(app: Litestar) -> NoticeTypes:
+    """The table of notices: that of the running service, or the one it would load."""
+    if "notices" in app.state:
+        known: NoticeTypes = app.state.notices.types
+        return known
+    settings = app.state.settings
+    return notice_types.load(settings.notices, load_catalogue(settings.protocols, settings.instruments).instruments)
+
+
+def _notices(schema: dict[str, Any], types: NoticeTypes) -> None:
+    """What EHR systems send: signed, and of the types that the table declares; or FHIR R4."""
+    operation = schema["paths"][SIGNED]["post"]
+    operation["parameters"] += [
+        _header(signing.ID, "Standard Webhooks: the notice's own id, the same however often it is sent.", required=True),
+        _header(signing.TIMESTAMP, "When this attempt was sent, in Unix seconds.", required=True),
+        _header(signing.SIGNATURE, "`v1,<base64>` or `v1a,<base64>`; several with spaces between.", required=True),
+    ]
+    shapes = {"oneOf": list(types.schemas.values())}
+    operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": shapes}}}
+    for path, item in schema["paths"].items():
+        if path.startswith(HOOKED):
+            for method in set(item) - {"delete"}:
+                content = {kind: {"schema": {"type": "object"}} for kind in ("application/fhir+json", "application/json")}
+                item[method]["requestBody"] = {"required": False, "content": content}
 
 
 def _shapes() -> list[type[msgspec.Struct]]:
@@ -69,7 +103,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     }
     if path in STREAMS:
         operation["responses"]["200"]["content"] = {kind: {"schema": {"type": "string"}} for kind in STREAMS[path]}
-    if path.startswith("/health"):
+    if path.startswith(WITHOUT_TOKEN):
         operation["security"] = []
     parameters = operation.setdefault("parameters", [])
     parameters += [
@@ -92,8 +126,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
+def _header(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": required, "description": description, "schema": {"type": "string"}}
 
 
 def _titles(status: int) -> str:

@@ -423,7 +423,7 @@ VALUES = st.recursive(
 )
 JSONS = st.one_of(
     VALUES,
-    st.fixed_dictionaries({"resourceType": st.sampled_from(KINDS)}, optional={name: VALUES for name in FIELDS}),
+    st.fixed_dictionaries({"resourceType": st.sampled_from(KINDS)}, optional=dict.fromkeys(FIELDS, VALUES)),
     st.fixed_dictionaries(
         {"type": st.sampled_from(["consent.given", "measure.completed", "nothing"]), "timestamp": VALUES, "data": VALUES}
     ),

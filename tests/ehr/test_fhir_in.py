@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -333,7 +333,7 @@ def test_hl7s_own_example_of_a_phq9_is_read(hooked):
         return {**told, "answer": [{"valueCoding": parts}]}
 
     async def test(api, ehr, its):
-        root = ElementTree.fromstring((VECTORS / "phq9" / "phq-9-example-1.xml").read_text(encoding="utf-8"))
+        root = ET.fromstring((VECTORS / "phq9" / "phq-9-example-1.xml").read_text(encoding="utf-8"))
         told = {**form([]), "item": [plain(item) for item in root.findall(f"{namespace}item")]}
         assert status(await ehr.fhir(told)) == "applied"
         assert (await journal(api, its))[-1]["data"]["items"] == [2, 2, 2, 2, 1, 1, 2, 0, 0]
@@ -592,7 +592,7 @@ def test_what_is_no_fhir_resource_is_refused_and_kept(hooked, body, where):
         assert answer.status_code == 422
         assert [fault["where"] for fault in answer.json()["errors"]] == [where]
         (kept,) = await inbox(api)
-        assert json.dumps(body["resourceType"] if "resourceType" in body else "E1") in json.dumps(kept["content"])
+        assert json.dumps(body.get("resourceType", "E1")) in json.dumps(kept["content"])
 
     hooked(test)
 
