@@ -215,21 +215,21 @@ def _open_followup(protocol: Protocol, course: Course, _context: Context) -> dic
     return {"protocol": protocol.id, **({"therapist": course.therapist} if course.therapist else {})}
 
 
-def _amend(protocol: Protocol, _course: Course, context: Context) -> dict[str, Any]:
+def _amend(protocol: Protocol, course: Course, context: Context) -> dict[str, Any]:
     """The latest entry that this actor may amend, restated at the time it has."""
     done = superseded_by(context.history)
     for fact in reversed(context.history):
         root = amending.amended_root(context.history, fact.seq)
         if fact.seq in done or root is None or root.trigger in ENDINGS | amending.NOT_AMENDABLE:
             continue
-        if fact.seq not in done and _may_amend(protocol, fact.seq, context):
+        if fact.seq not in done and _may_amend(protocol, course, fact.seq, context):
             at = fact.data.get("occurred_at") if fact.trigger == "amend" else None
             return {"supersedes": fact.seq, "occurred_at": at or fact.occurred_at.isoformat()}
     return {"supersedes": 1, "occurred_at": context.now.isoformat()}
 
 
-def _may_amend(protocol: Protocol, seq: int, context: Context) -> bool:
-    case = Case(protocol=protocol, course=None, trigger="amend", data={"supersedes": seq}, at=context.now, context=context)  # type: ignore[arg-type]
+def _may_amend(protocol: Protocol, course: Course, seq: int, context: Context) -> bool:
+    case = Case(protocol=protocol, course=course, trigger="amend", data={"supersedes": seq}, at=context.now, context=context)
     return amending.amendment_agreed(case) is None
 
 

@@ -23,7 +23,7 @@ from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.cli import app as command_line
 from ipt_workflow.course import Course
-from ipt_workflow.ehr import events
+from ipt_workflow.ehr import events, notice_types
 from ipt_workflow.fhir.kinds import KINDS
 from ipt_workflow.machine import CourseMachine, Refused, decide, machine_for
 from ipt_workflow.metrics import Metrics
@@ -38,19 +38,19 @@ MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)
 AUDIT_MEANS = {
     "transition": "A trigger was accepted: one entry of a course's journal.",
     "refusal": "A trigger was refused by rules (`rules` names them), or somebody tried what their role may not (`rules` is `role`).",
-    "read": "A course, a caseload, a history, options, a preview, proposals, events, deliveries or this log were read; every course shown is named.",
+    "read": "A course, a caseload, a history, options, a preview, proposals, notices, events, deliveries or this log were read; every course shown is named.",
     "export": "The audit log was exported.",
     "sign_in": "Kept for signing in at the pages; nothing writes it yet.",
-    "config": "A token was created or revoked; a subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted.",
+    "config": "A token was created or revoked; a subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted; a source was added, rotated, disabled or enabled.",
     "proposal": "A command was proposed, or a proposal declined. A cosigned one is a transition.",
     "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld; or deliveries were replayed. The actor is the subscription.",
-    "notice": "Kept for notices from EHR systems; nothing writes it yet.",
+    "notice": "What became of an EHR's notice: `applied`, `waiting`, `ignored`, `dismissed`, or refused since its id came with another body. The actor is the source, or the person who resolved it.",
 }
 ROLE_MEANS = {
     "therapist": "gives the therapy; sees and changes their own courses",
     "supervisor": "sees the organisation's courses, agrees to exceptions, attests, reopens, corrects what others recorded",
     "ehr": "a system, not a person: tells of referrals, sessions, measures and consents it knows of",
-    "admin": "manages tokens and subscriptions and may refer; sees no course",
+    "admin": "manages tokens, subscriptions and sources and may refer; sees no course",
     "auditor": "reads everything, exports and verifies; never writes",
 }
 PART_WORDS = {
@@ -91,6 +91,7 @@ def default_protocol() -> Protocol:
 
 IPT = default_protocol()
 MACHINE: CourseMachine = machine_for(IPT)
+NOTICES = notice_types.load(settings.load({}).notices, IPT.instruments)
 
 
 def table(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
@@ -436,6 +437,23 @@ def metric_table() -> str:
     return table(("metric", "type", "what it counts"), rows)
 
 
+def notice_table() -> str:
+    rows = []
+    for row in NOTICES.by_name.values():
+        fields = ", ".join(f"`{field.name}`{'' if field.required else '?'}" for field in row.fields)
+        by = "fired by the source" if row.handling == "apply" else "waits: a person fires it"
+        rows.append((f"`{row.type}`", row.does, f"`{row.trigger}`, {by}", fields))
+    return table(("type", "what it tells", "on the machine", "`data` (? may be left out)"), rows)
+
+
+def fhir_in_table() -> str:
+    rows = [
+        (f"`{row.instrument}`", code(row.panels), code(row.items), code(row.totals), ", ".join(f"`{key}` {score}" for key, score in row.answers.items()))
+        for row in NOTICES.fhir.instruments
+    ]  # fmt: skip
+    return table(("scale", "panel", "items, in order", "total", "answers"), rows)
+
+
 def log_keys() -> str:
     return code(sorted(logs.ALLOWED)) + "\n"
 
@@ -491,6 +509,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "instruments": instrument_table,
     "evidence": evidence_table,
     "metrics": metric_table,
+    "notices": notice_table,
+    "fhir-scales": fhir_in_table,
     "log-keys": log_keys,
     "events": event_table,
 }

@@ -1,8 +1,10 @@
 """What is in the code and not in the documentation fails here; so does documentation that is not true."""
 
 import asyncio
+import datetime as dt
 import importlib.util
 import json
+import os
 import re
 import sqlite3
 import subprocess
@@ -16,6 +18,8 @@ import pytest
 from ipt_workflow import attention, importer, measures, payloads, protocol, settings, triggers
 from ipt_workflow.access import policy
 from ipt_workflow.api.problems import PROBLEMS
+from ipt_workflow.ehr import signing
+from ipt_workflow.ehr.inbox import Resolution
 from ipt_workflow.machine import machine_for
 from ipt_workflow.rules import ARTEFACTS, REGISTRY
 from ipt_workflow.service import Opening
@@ -160,6 +164,29 @@ def test_every_attendance_and_end_code_is_documented():
     assert undocumented(sorted(codes), "glossary.md", "| `{}` |") == []
 
 
+def test_every_notice_type_is_documented(script):
+    assert undocumented(script.NOTICES.by_name, "ehr.md", "| `{}` |") == []
+
+
+def test_the_notice_that_is_shown_is_signed_as_we_verify_it():
+    (example,) = [block for block in blocks("ehr.md", "sh") if "openssl" in block]
+    key = signing.mint_shared()
+    printing = 'curl() { printf "%s\\n" "$@"; }\n'
+    told = subprocess.run(
+        ["sh", "-c", printing + example], env={**os.environ, "SECRET": key, "URL": "x"}, capture_output=True, text=True, check=True
+    )
+    lines = told.stdout.splitlines()
+    headers = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith("{"))
+    body = lines[lines.index("-d") + 1]
+    signing.verify(headers, body.encode(), [signing.read_key(key)], dt.datetime.now(dt.UTC))
+    assert "/v1/ehr/notices/north" in lines[3]
+
+
+def test_resolutions_that_are_shown_are_resolutions():
+    (shown,) = blocks("ehr.md", "json")
+    assert [msgspec.json.decode(line, type=Resolution).action for line in shown.splitlines()] == ["retry", "correct", "dismiss"]
+
+
 def test_every_page_is_reached_from_the_index():
     index = page("README.md")
     names = [path.relative_to(DOCS).as_posix() for path in sorted(DOCS.rglob("*.md")) if path.name != "README.md"]
@@ -210,7 +237,7 @@ def test_every_relative_link_leads_somewhere(path):
 def test_json_examples_are_json():
     for path in PAGES:
         for language, text in FENCE.findall(path.read_text(encoding="utf-8")):
-            for each in text.splitlines() if path.name == "import.md" else [text]:
+            for each in text.splitlines() if path.name in {"import.md", "ehr.md"} else [text]:
                 assert language != "json" or json.loads(each)
 
 

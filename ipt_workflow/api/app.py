@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from litestar import Litestar, Router
+from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Receive, Scope, Send
@@ -126,6 +127,7 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
         ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],
+        state=State({"settings": settings}),
         request_max_body_size=settings.body_bytes_max,
         openapi_config=OpenAPIConfig(
             title="ipt_workflow",

@@ -90,13 +90,13 @@ async def receive(request: ApiRequest, source: FromPath[str]) -> Receipt:
 
 
 @post("/v1/ehr/fhir/{source:str}", summary="Send FHIR resources", tags=["ehr"], status_code=202)
-async def fhir(request: ApiRequest, source: FromPath[str]) -> Response[Any]:
+async def fhir(request: ApiRequest, source: FromPath[str]) -> Response[Receipt | Report]:
     """A FHIR R4 resource, a Bundle of them, or a subscription's notification. Of a Bundle it is answered what became of each entry."""
     return await _hook(request, source, None)
 
 
 @post("/v1/ehr/fhir/{source:str}/{kind:str}", summary="Send a FHIR resource", tags=["ehr"], status_code=202)
-async def fhir_kind(request: ApiRequest, source: FromPath[str], kind: FromPath[str]) -> Response[Any]:  # noqa: ARG001 - the body says it
+async def fhir_kind(request: ApiRequest, source: FromPath[str], kind: FromPath[str]) -> Response[Receipt | Report]:  # noqa: ARG001 - the body says it
     """A resource as it is created, by servers that post it to its type."""
     return await _hook(request, source, None)
 
@@ -104,13 +104,17 @@ async def fhir_kind(request: ApiRequest, source: FromPath[str], kind: FromPath[s
 @post(
     "/v1/ehr/fhir/{source:str}/{kind:str}/{its_id:str}", summary="Send a FHIR resource by its name", tags=["ehr"], status_code=202
 )
-async def fhir_post(request: ApiRequest, source: FromPath[str], kind: FromPath[str], its_id: FromPath[str]) -> Response[Any]:
+async def fhir_post(
+    request: ApiRequest, source: FromPath[str], kind: FromPath[str], its_id: FromPath[str]
+) -> Response[Receipt | Report]:
     """The same as putting it."""
     return await _hook(request, source, f"{kind}/{its_id}")
 
 
 @put("/v1/ehr/fhir/{source:str}/{kind:str}/{its_id:str}", summary="Tell of a FHIR resource", tags=["ehr"], status_code=202)
-async def fhir_put(request: ApiRequest, source: FromPath[str], kind: FromPath[str], its_id: FromPath[str]) -> Response[Any]:
+async def fhir_put(
+    request: ApiRequest, source: FromPath[str], kind: FromPath[str], its_id: FromPath[str]
+) -> Response[Receipt | Report]:
     """A resource as it is now, as HAPI sends it when it is created or updated."""
     return await _hook(request, source, f"{kind}/{its_id}")
 
@@ -118,12 +122,14 @@ async def fhir_put(request: ApiRequest, source: FromPath[str], kind: FromPath[st
 @delete(
     "/v1/ehr/fhir/{source:str}/{kind:str}/{its_id:str}", summary="Tell that a FHIR resource is gone", tags=["ehr"], status_code=202
 )
-async def fhir_delete(request: ApiRequest, source: FromPath[str], kind: FromPath[str], its_id: FromPath[str]) -> Response[Any]:
+async def fhir_delete(
+    request: ApiRequest, source: FromPath[str], kind: FromPath[str], its_id: FromPath[str]
+) -> Response[Receipt | Report]:
     """What this source told of it before, and nobody has signed since, is taken back; else a person decides."""
     return await _hook(request, source, f"{kind}/{its_id}")
 
 
-async def _hook(request: ApiRequest, source: str, name: str | None) -> Response[Any]:
+async def _hook(request: ApiRequest, source: str, name: str | None) -> Response[Receipt | Report]:
     body, sender = await _authentic(request, source)
     has_body = request.method != "DELETE" and bool(body.strip())
     hook = Hook(

@@ -18,7 +18,11 @@ from ipt_workflow.api.fhir_queries import FORM
 from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
 from ipt_workflow.api.requests import ApiRequest, Together
 from ipt_workflow.api.webhooks import webhooks
+from ipt_workflow.ehr import notice_types, signing
 from ipt_workflow.ehr.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
+from ipt_workflow.ehr.inbox import Resolution
+from ipt_workflow.ehr.notice_types import NoticeTypes
+from ipt_workflow.protocol_files import load_catalogue
 from ipt_workflow.triggers import Command
 from ipt_workflow.writes import Opening
 
@@ -34,7 +38,10 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/subscriptions/{subscription_id}", "patch"): (SubscriptionChange,),
     ("/v1/subscriptions/{subscription_id}/rotate", "post"): (Rotation,),
     ("/v1/subscriptions/{subscription_id}/replay", "post"): (Replay,),
+    ("/v1/notices/{notice_id}/resolve", "post"): (Resolution,),
 }
+SIGNED, HOOKED = "/v1/ehr/notices/{source}", "/v1/ehr/fhir/"
+WITHOUT_TOKEN = ("/fhir/R4/metadata", "/health", SIGNED, HOOKED, "/v1/notices/types")
 REFERENCE = "#/components/schemas/{name}"
 VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals")
 KEYED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign")
@@ -69,7 +76,34 @@ def document(app: Litestar) -> dict[str, Any]:
     for path, item in schema["paths"].items():
         for method, operation in item.items():
             _complete(path, method, operation)
+    _notices(schema, _types(app))
     return schema
+
+
+def _types(app: Litestar) -> NoticeTypes:
+    """The table of notices: that of the running service, or the one it would load."""
+    if "notices" in app.state:
+        known: NoticeTypes = app.state.notices.types
+        return known
+    settings = app.state.settings
+    return notice_types.load(settings.notices, load_catalogue(settings.protocols, settings.instruments).instruments)
+
+
+def _notices(schema: dict[str, Any], types: NoticeTypes) -> None:
+    """What EHR systems send: signed, and of the types that the table declares; or FHIR R4."""
+    operation = schema["paths"][SIGNED]["post"]
+    operation["parameters"] += [
+        _header(signing.ID, "Standard Webhooks: the notice's own id, the same however often it is sent.", required=True),
+        _header(signing.TIMESTAMP, "When this attempt was sent, in Unix seconds.", required=True),
+        _header(signing.SIGNATURE, "`v1,<base64>` or `v1a,<base64>`; several with spaces between.", required=True),
+    ]
+    shapes = {"oneOf": list(types.schemas.values())}
+    operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": shapes}}}
+    for path, item in schema["paths"].items():
+        if path.startswith(HOOKED):
+            for method in set(item) - {"delete"}:
+                content = {kind: {"schema": {"type": "object"}} for kind in ("application/fhir+json", "application/json")}
+                item[method]["requestBody"] = {"required": False, "content": content}
 
 
 def _shapes() -> list[type[msgspec.Struct]]:
@@ -84,7 +118,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         operation["responses"]["200"]["content"] = {kind: {"schema": {"type": "string"}} for kind in STREAMS[path]}
     if is_fhir(path):
         _complete_fhir(path, method, operation)
-    if path.startswith(("/health", "/fhir/R4/metadata")):
+    if path.startswith(WITHOUT_TOKEN):
         operation["security"] = []
     parameters = operation.setdefault("parameters", [])
     parameters += [
@@ -146,8 +180,8 @@ def _outcome() -> dict[str, Any]:
     }
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
+def _header(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": required, "description": description, "schema": {"type": "string"}}
 
 
 def _titles(status: int) -> str:

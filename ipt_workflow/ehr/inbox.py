@@ -88,12 +88,14 @@ class Inbox:
     async def one(self, principal: Principal, notice_id: str) -> NoticeView:
         listed, source = await self._visible(principal, notice_id)
         policy.require(principal, "read notices")
-        await self.shell.record(principal, "read", "notice", [listed.course_id] if listed.course_id else [])
+        await self.shell.record(principal, "read", "notice", _courses(listed))
         return self._view(listed, source)
 
     async def resolve(self, principal: Principal, notice_id: str, decode: Callable[[], Resolution]) -> NoticeView:
         """Raises CommandInvalid for a correction that cannot be used, StaleVersion where the notice does not wait any more."""
         listed, source = await self._visible(principal, notice_id)
+        if not policy.may(principal, "resolve notices"):
+            await self.shell.record(principal, "refusal", "resolve notices", _courses(listed), ["role"])
         policy.require(principal, "resolve notices")
         told = decode()
         _check(told)
@@ -117,7 +119,7 @@ class Inbox:
             "decided_at": self.shell.clock.now(),
         }
         await self.shell.database.write(stored.settle, self.shell.organisation, row.id, ["waiting"], values)
-        await self.shell.record(principal, "notice", f"{row.type} dismissed", [listed.course_id] if listed.course_id else [])
+        await self.shell.record(principal, "notice", f"{row.type} dismissed", _courses(listed))
 
     async def _again(self, principal: Principal, listed: Listed, source: SourceRow, told: Resolution) -> None:
         row, body = listed.row, listed.row.body or b""
@@ -195,6 +197,10 @@ class Inbox:
         except (CommandMalformed, CommandInvalid):
             return None
         return Proposal(told.trigger, told.data) if told.trigger else None
+
+
+def _courses(listed: Listed) -> list[str]:
+    return [listed.course_id] if listed.course_id else []
 
 
 def _check(told: Resolution) -> None:

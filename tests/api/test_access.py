@@ -17,6 +17,7 @@ from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.fhir_outcomes import CODES
 from ipt_workflow.api.problems import PROBLEM_JSON
 from ipt_workflow.clock import VirtualClock
+from ipt_workflow.ehr.sources import NewSource, Sources
 
 COLUMNS = ("therapist", "foreign", "supervisor", "auditor", "ehr", "admin")  # `foreign`: a therapist, but not the course's
 OPEN = {
@@ -25,6 +26,15 @@ OPEN = {
     ("GET", "/schema"),
     ("GET", "/schema/openapi.json"),
     ("GET", "/fhir/R4/metadata"),
+    ("GET", "/v1/notices/types"),
+}
+SIGNED = {  # by their source's key, and by no token (tests/ehr/test_authentic.py)
+    ("POST", "/v1/ehr/notices/{source}"),
+    ("POST", "/v1/ehr/fhir/{source}"),
+    ("POST", "/v1/ehr/fhir/{source}/{kind}"),
+    ("POST", "/v1/ehr/fhir/{source}/{kind}/{its_id}"),
+    ("PUT", "/v1/ehr/fhir/{source}/{kind}/{its_id}"),
+    ("DELETE", "/v1/ehr/fhir/{source}/{kind}/{its_id}"),
 }
 OPENS = ("refer", "adopt")
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -71,6 +81,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/proposals"): Row("200 200 200 200 403 403"),
     ("POST", "/v1/proposals/{proposal_id}/cosign"): Row("403 404 201 403 403 404", stands="proposal"),
     ("POST", "/v1/proposals/{proposal_id}/decline"): Row("403 404 200 403 403 404", stands="proposal"),
+    ("GET", "/v1/notices"): Row("200 200 200 200 403 403"),
+    ("GET", "/v1/notices/{notice_id}"): Row("200 404 200 200 403 404", stands="notice"),
+    ("POST", "/v1/notices/{notice_id}/resolve"): Row("200 404 200 403 403 404", {"action": "retry"}, "notice"),
     ("GET", "/v1/protocols"): Row(ALL_READ),
     ("GET", "/v1/protocols/{protocol_id}"): Row(ALL_READ),
     ("GET", "/v1/protocols/{protocol_id}/diagram"): Row(ALL_READ),
@@ -137,6 +150,7 @@ async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         "protocol_id": "ipt",
         "version": "1",
         "proposal_id": NOBODY,
+        "notice_id": NOBODY,
     }
     if row.stands == "subscription":
         answer = await api.post("/v1/subscriptions", {"url": URL}, "admin")
@@ -147,11 +161,24 @@ async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         names["delivery_id"] = listed.json()["items"][0]["id"]
     elif row.stands != "course":
         await api.walk(course, "record_consent", "start")
+    if row.stands == "notice":
+        names["notice_id"] = await waiting(api, ref)
     if row.stands == "proposal":
         answer = await api.post(f"/v1/courses/{course}/proposals", WAIVER, If_Match='"3"')
         assert answer.status_code == 201, answer.text
         names["proposal_id"] = answer.json()["id"]
     return names
+
+
+async def waiting(api: Api, ref: str) -> str:
+    """A notice about a client's course, which waits: nobody says who cancelled."""
+    name = ref.lower()
+    made = await Sources(api.shell).add(OPERATOR, NewSource(id=name, kind="bearer"))
+    visit = {"resourceType": "Encounter", "id": "1", "status": "cancelled", "subject": {"reference": f"Patient/{ref}"}}
+    headers = {"Authorization": f"Bearer {made.secret}"}
+    answer = await api.client.post(f"/v1/ehr/fhir/{name}", json=visit, headers=headers)
+    assert answer.json()["status"] == "waiting", answer.text
+    return answer.json()["id"]
 
 
 async def call(api: Api, key: tuple[str, str], row: Row, names: dict[str, str], **headers: str) -> httpx.Response:
@@ -169,8 +196,8 @@ async def refusals(api: Api, **sought: str) -> list[dict[str, Any]]:
 
 def test_every_route_and_method_has_a_row():
     told = {(method, path.partition("?")[0]) for method, path in TABLE}
-    assert told | OPEN == SERVED
-    assert not told & OPEN
+    assert told | OPEN | SIGNED == SERVED
+    assert not told & (OPEN | SIGNED)
 
 
 @pytest.mark.parametrize("key", TABLE, ids=" ".join)

@@ -114,7 +114,13 @@ def test_every_refusal_is_told_of_as_a_problem_document(document):
 
 def test_only_what_needs_no_token_says_so(document):
     free = {path for (_, path), operation in operations(document).items() if operation.get("security") == []}
-    assert free == {"/health/live", "/health/ready", "/fhir/R4/metadata"}
+    signed = {
+        "/v1/ehr/notices/{source}",
+        "/v1/ehr/fhir/{source}",
+        "/v1/ehr/fhir/{source}/{kind}",
+        "/v1/ehr/fhir/{source}/{kind}/{its_id}",
+    }
+    assert free == {"/health/live", "/health/ready", "/fhir/R4/metadata", "/v1/notices/types", *signed}
     assert document["security"] == [{"bearer": []}]
     assert document["components"]["securitySchemes"]["bearer"] == {"type": "http", "scheme": "bearer"}
 
