@@ -1,6 +1,6 @@
 """From the outbox to events, and from events to deliveries: who is to be told of what."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.deliveries import StoredSubscription
-from ipt_workflow.store.events import Pending, Told
+from ipt_workflow.store.events import Placed, Told
 
 BATCH = 500
 
@@ -20,32 +20,34 @@ async def place_all(shell: Shell) -> int:
 
     Whoever wants to read events or deliver them does this first. Where another hand is at it, it is left to that hand.
     """
-    total = 0
-    while await shell.database.read(stored.waiting, shell.organisation):
+    total, placed = 0, BATCH
+    while placed == BATCH and await shell.database.read(stored.waiting, shell.organisation):
         placed = await shell.database.write(place, shell.organisation, BATCH)
         total += placed
-        if placed == 0:
-            break
     return total
 
 
 def place(connection: sa.Connection, organisation: str, limit: int) -> int:
     """One batch, in one transaction."""
     stored.begin_task(connection, organisation, "place")
-    known = deliveries.subscriptions(connection, organisation)
-
-    # What is disabled is told nothing, and may ask for it later.
-    def fan(row: Pending, position: int) -> Iterable[dict[str, Any]]:
-        return [
-            deliveries.new_delivery(organisation, new_id(), each.id, position, row.course or "", row.created_at)
-            for each in known
-            if is_told(each, row) and (each.status != "disabled" or row.kind == "ping")
-        ]
-
-    return stored.place(connection, organisation, fan, limit)
+    placed = stored.place(connection, organisation, limit)
+    known = deliveries.subscriptions(connection, organisation) if placed else []
+    if known:
+        fanned = [row for event in stored.latest(connection, organisation, placed) for row in _deliveries(organisation, known, event)]
+        deliveries.insert(connection, fanned)
+    return placed
 
 
-def is_told(each: StoredSubscription, event: Pending | Told) -> bool:
+def _deliveries(organisation: str, known: Sequence[StoredSubscription], event: Placed) -> list[dict[str, Any]]:
+    """One for each subscription that is told. What is disabled is told nothing, and may ask for it later."""
+    return [
+        deliveries.new_delivery(organisation, new_id(), each.id, event.position, event.course or "", event.created_at)
+        for each in known
+        if is_told(each, event) and (each.status != "disabled" or event.kind == "ping")
+    ]
+
+
+def is_told(each: StoredSubscription, event: Placed | Told) -> bool:
     """Whether a subscription asked to be told of an event: by its type, scope and courses. A ping is for the one it is about alone."""
     if event.kind == "ping" or event.subscription == each.id:
         return event.kind == "ping" and event.subscription == each.id

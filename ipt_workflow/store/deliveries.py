@@ -172,6 +172,11 @@ def new_delivery(
     }
 
 
+def insert(connection: sa.Connection, new: Sequence[dict[str, Any]]) -> None:
+    if new:
+        connection.execute(sa.insert(delivery), new)
+
+
 def any_due(connection: sa.Connection, organisation: str, now: dt.datetime) -> bool:
     """Whether anything might be claimed: asked before a transaction that writes is begun."""
     due = sa.select(delivery.c.id).where(

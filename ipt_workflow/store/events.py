@@ -5,7 +5,7 @@ seen a place has seen every place before it, however late a transaction committe
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -44,20 +44,15 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         return self.entry.written.trigger if self.entry else None
 
 
-class Pending(msgspec.Struct, frozen=True, kw_only=True):
-    """An outbox row on its way to its place; `trigger` is that of its entry."""
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that has just been given its place; `trigger` is that of its entry."""
 
-    id: str
+    position: int
     kind: str
     course: str | None
-    seq: int | None
-    detail: str | None
     subscription: str | None
     created_at: dt.datetime
     trigger: str | None
-
-
-Fanned = Callable[[Pending, int], Iterable[dict[str, Any]]]
 
 
 def begin_task(connection: sa.Connection, organisation: str, name: str) -> None:
@@ -84,85 +79,74 @@ def waiting(connection: sa.Connection, organisation: str) -> bool:
     return connection.execute(sa.select(outbox.c.id).where(outbox.c.organisation == organisation).limit(1)).first() is not None
 
 
-def place(connection: sa.Connection, organisation: str, fan: Fanned, limit: int) -> int:
-    """Gives the oldest outbox rows their places, with the deliveries that `fan` lists for each. Returns how many.
+def place(connection: sa.Connection, organisation: str, limit: int) -> int:
+    """Gives the oldest outbox rows their places. Returns how many.
 
-    Of one course they come in the order of its journal: an entry is never recorded before the one it follows.
+    Of one course they come in the order of its journal: an entry is never recorded before the one it follows. The rows are moved by the
+    database, and never come here.
     """
     last = hold_task(connection, organisation, "place")
     if last is None:
         return 0
-    rows = _pending(connection, organisation, limit)
-    if not rows:
-        return 0
-    placed = list(enumerate(rows, start=last + 1))
-    connection.execute(sa.insert(event), [_event(organisation, position, row) for position, row in placed])
-    deliveries = [delivery for position, row in placed for delivery in fan(row, position)]
-    if deliveries:
-        connection.execute(sa.insert(tables.delivery), deliveries)
-    connection.execute(sa.delete(outbox).where(outbox.c.organisation == organisation, outbox.c.id.in_([row.id for row in rows])))
-    connection.execute(
-        sa.update(task).where(task.c.organisation == organisation, task.c.name == "place").values(position=placed[-1][0])
-    )
-    return len(rows)
+    told = {"organisation": organisation, "last": last, "limit": limit}
+    placed = connection.execute(_place, told).rowcount
+    if placed:
+        connection.execute(_unqueue, told)
+        connection.execute(
+            sa.update(task).where(task.c.organisation == organisation, task.c.name == "place").values(position=last + placed)
+        )
+    return placed
 
 
-def _pending(connection: sa.Connection, organisation: str, limit: int) -> list[Pending]:
-    named = outbox.outerjoin(
-        entry,
-        sa.and_(
-            entry.c.organisation == outbox.c.organisation,
-            entry.c.course_id == outbox.c.course_id,
-            entry.c.seq == outbox.c.seq,
-        ),
-    )
-    columns = (outbox.c.id, outbox.c.kind, outbox.c.course_id, outbox.c.seq, outbox.c.detail, outbox.c.subscription_id)
+def latest(connection: sa.Connection, organisation: str, count: int) -> list[Placed]:
+    """The events that were placed last, in their order."""
     statement = (
-        sa.select(*columns, outbox.c.created_at, entry.c.trigger)
-        .select_from(named)
-        .where(outbox.c.organisation == organisation)
-        .order_by(outbox.c.created_at, outbox.c.course_id, sa.func.coalesce(outbox.c.seq, AFTER_ENTRIES), outbox.c.id)
-        .limit(limit)
+        sa.select(event.c.position, event.c.kind, event.c.course_id, event.c.subscription_id, event.c.created_at, entry.c.trigger)
+        .select_from(event.outerjoin(entry, _its_entry))
+        .where(event.c.organisation == organisation)
+        .order_by(event.c.position.desc())
+        .limit(count)
     )
     return [
-        Pending(
-            id=row.id,
+        Placed(
+            position=row.position,
             kind=row.kind,
             course=row.course_id,
-            seq=row.seq,
-            detail=row.detail,
             subscription=row.subscription_id,
             created_at=row.created_at,
             trigger=row.trigger,
         )
-        for row in connection.execute(statement)
+        for row in reversed(connection.execute(statement).all())
     ]
 
 
-def _event(organisation: str, position: int, row: Pending) -> dict[str, Any]:
-    return {
-        "organisation": organisation,
-        "position": position,
-        "id": row.id,
-        "kind": row.kind,
-        "course_id": row.course,
-        "seq": row.seq,
-        "detail": row.detail,
-        "subscription_id": row.subscription,
-        "created_at": row.created_at,
-    }
-
-
-_named = (
-    event.outerjoin(
-        entry,
-        sa.and_(
-            event.c.kind == "entry",
-            entry.c.organisation == event.c.organisation,
-            entry.c.course_id == event.c.course_id,
-            entry.c.seq == event.c.seq,
-        ),
+_in_order = (outbox.c.created_at, outbox.c.course_id, sa.func.coalesce(outbox.c.seq, AFTER_ENTRIES), outbox.c.id)
+_moved = ("id", "kind", "course_id", "seq", "detail", "subscription_id", "created_at")
+_place = sa.insert(event).from_select(
+    ["organisation", "position", *_moved],
+    sa.select(
+        outbox.c.organisation,
+        sa.cast(sa.bindparam("last"), sa.Integer) + sa.func.row_number().over(order_by=_in_order),
+        *(outbox.c[name] for name in _moved),
     )
+    .where(outbox.c.organisation == sa.bindparam("organisation"))
+    .order_by(*_in_order)
+    .limit(sa.bindparam("limit")),
+)
+_unqueue = sa.delete(outbox).where(
+    outbox.c.organisation == sa.bindparam("organisation"),
+    outbox.c.id.in_(
+        sa.select(event.c.id).where(event.c.organisation == sa.bindparam("organisation"), event.c.position > sa.bindparam("last"))
+    ),
+)
+_its_entry = sa.and_(
+    event.c.kind == "entry",
+    entry.c.organisation == event.c.organisation,
+    entry.c.course_id == event.c.course_id,
+    entry.c.seq == event.c.seq,
+)
+_named = (
+    event.outerjoin(entry, _its_entry)
     .outerjoin(
         audit_event,
         sa.and_(event.c.kind == "refusal", audit_event.c.organisation == event.c.organisation, audit_event.c.id == event.c.id),
