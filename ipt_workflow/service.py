@@ -35,6 +35,7 @@ from ipt_workflow.payloads import ClientRef
 from ipt_workflow.rules import Actor, Context
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import commit, queries, tables
+from ipt_workflow.store.loading import Asked
 from ipt_workflow.store.queries import StoredCourse
 from ipt_workflow.store.units import (
     ActiveCourseExists,
@@ -93,12 +94,13 @@ class Service:
         await self._permit(principal, triggers)
         return await self._once(principal, key, lambda: self._open(principal, decode(), key))
 
-    async def fire(self, principal: Principal, course_id: str, write: Write) -> Committed:
-        """Fires one trigger, or several together."""
-        stored = await self.shell.visible(principal, course_id)
+    async def fire(self, principal: Principal, course_id: str, write: Write, asked: Asked[StoredCourse] | None = None) -> Committed:
+        """Fires one trigger, or several together. `asked` is the course, where it was asked for before."""
+        kept = self.shell.answers.ask(write.key.scope) if write.key else None
+        stored = await self.shell.visible(principal, course_id, asked)
         await self.shell.require(principal, "change a course", [course_id])
         await self._permit(principal, write.triggers, [course_id])
-        return await self._once(principal, write.key, lambda: self._fire(principal, stored, write))
+        return await self._once(principal, write.key, lambda: self._fire(principal, stored, write), kept)
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """What firing would do. Nothing is written but that this was looked at."""
@@ -208,11 +210,17 @@ class Service:
             raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
         return row, stored
 
-    async def _once(self, principal: Principal, key: Key | None, run: Callable[[], Awaitable[Committed]]) -> Committed:
+    async def _once(
+        self,
+        principal: Principal,
+        key: Key | None,
+        run: Callable[[], Awaitable[Committed]],
+        kept: Asked[queries.KeptAnswer] | None = None,
+    ) -> Committed:
         """Runs a write under its idempotency key: replayed where it was answered before, alone while it runs."""
         if key is None:
             return await run()
-        replayed = await self._replay(principal, key)
+        replayed = await self._replay(principal, key, kept)
         if replayed:
             return replayed
         if key.scope in self._running:
@@ -241,9 +249,9 @@ class Service:
                 known = name if name in self.shell.trigger_names else row.name  # else it is a caller's free text
                 yield TriggerNotPermitted(known, principal.role, row.roles)
 
-    async def _replay(self, principal: Principal, key: Key) -> Committed | None:
+    async def _replay(self, principal: Principal, key: Key, asked: Asked[queries.KeptAnswer] | None = None) -> Committed | None:
         """The answer the key was given before, made again from the journal as it stood then."""
-        kept = await self.shell.kept_answer(key.scope)
+        kept = await self.shell.kept_answer(key.scope, asked)
         if kept is None:
             return None
         if kept.body != key.body:
