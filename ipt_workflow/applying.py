@@ -158,6 +158,8 @@ def _record_session(course: Course, fact: Fact) -> Course:
         ref=data.get("ref"),
         late_notice=data.get("late_notice", False),
         excused=data.get("excused", False),
+        group_session=data.get("group_session"),
+        group_held=data.get("group_held", False),
     )
     scheduled_for = data.get("scheduled_for")
     booked_for = msgspec.convert(scheduled_for, dt.datetime) if scheduled_for else fact.occurred_at
@@ -194,8 +196,8 @@ def _book_session(course: Course, fact: Fact) -> Course:
     return replace(course, bookings=tuple(sorted((*others, booking), key=lambda b: b.scheduled_for))[-BOOKINGS_MAX:])
 
 
-def _record_contact(course: Course, _fact: Fact) -> Course:
-    return replace(course, contacts=course.contacts + 1)
+def _record_contact(course: Course, fact: Fact) -> Course:
+    return replace(course, contacts=course.contacts + 1, pre_group=course.pre_group + (fact.data["kind"] == "pre_group"))
 
 
 def _record_evaluation(course: Course, fact: Fact) -> Course:

@@ -1,6 +1,7 @@
 """Counting sessions and weeks: two limits, each of which binds on its own (`machine.md`, Counting; domain.md 6.0)."""
 
 import datetime as dt
+from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,7 +14,10 @@ UTC = ZoneInfo("UTC")
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
-    """Sessions. `remaining` is None until a contract is agreed; `over` counts sessions beyond a cap, which never count."""
+    """Sessions. `attended` counts towards the bounds of each phase: in one whose `count` is `held`, sessions held without the client too.
+
+    `remaining` is None until a contract is agreed; `over` counts sessions beyond a cap, which never count.
+    """
 
     attended: dict[str, int]
     missed: dict[str, int]
@@ -26,7 +30,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WeekClock(msgspec.Struct, frozen=True, kw_only=True):
-    """Weeks, in the organisation's time zone, from the first attended session. `paused_days` stopped the clock."""
+    """Weeks, in the organisation's time zone, from the first session that the client attended or their group held. `paused_days` stopped the clock."""
 
     started_on: dt.date
     week: int  # the w of `week w of W`
@@ -56,21 +60,30 @@ def counters(protocol: Protocol, course: Course) -> Counters:
 
 def phase_count(course: Course, phase: PhaseSpec) -> int:
     """Sessions of a phase towards its bounds: those the client attended, or (`count = "held"`) those that took place at all."""
-    if phase.count == "held":
-        counted = sum(
-            s.phase == phase.id and s.kind == "session" and (s.attended or s.attendance in {"3", "7"}) for s in course.sessions
-        )
-    else:
-        counted = attended_in(course, phase.id)
-    return counted + _adopted(course, phase.id)
+    return attended_in(course, phase) + _held_without(course, phase)
 
 
-def attended_in(course: Course, phase_id: str) -> int:
-    return sum(session.phase == phase_id and session.counts for session in course.sessions)
+def attended_in(course: Course, phase: PhaseSpec) -> int:
+    """Sessions of a phase that the client attended, those of an adopted course included."""
+    return sum(session.phase == phase.id and session.counts for session in course.sessions) + _adopted(course, phase.id)
 
 
-def attended_total(course: Course) -> int:
-    return sum(session.counts for session in course.sessions) + sum((course.adopted.attended if course.adopted else {}).values())
+def used_total(protocol: Protocol, course: Course) -> int:
+    """Sessions that are gone whatever the contract says of misses: attended, or held without the client where a phase counts so."""
+    attended = sum(session.counts for session in course.sessions) + sum(
+        (course.adopted.attended if course.adopted else {}).values()
+    )
+    return attended + sum(_held_without(course, phase) for phase in protocol.phases)
+
+
+def _held_without(course: Course, phase: PhaseSpec) -> int:
+    """Sessions of a phase that were held without the client, where it counts what was held."""
+    return sum(session.phase == phase.id and not session.attended and counts_in(phase, session) for session in course.sessions)
+
+
+def counts_in(phase: PhaseSpec, session: Session) -> bool:
+    """Whether a session of this phase counts towards its bounds and uses up one of the contract's, whatever that says of misses."""
+    return session.kind == "session" and (session.held if phase.count == "held" else session.attended)
 
 
 def remaining(protocol: Protocol, course: Course) -> int | None:
@@ -84,7 +97,7 @@ def consumed(protocol: Protocol, course: Course) -> int:
 def consumed_in_last(protocol: Protocol, course: Course) -> int:
     """Sessions of the last phase that are used up: attended there, or missed where the contract counts misses."""
     last = protocol.last
-    used = phase_count(course, last) + _counted_misses(course, course.contract, {last.id})
+    used = phase_count(course, last) + _counted_misses(course, course.contract, (last,))
     return min(used, last.sessions_max or used)
 
 
@@ -105,23 +118,22 @@ def reserved_after(protocol: Protocol, phase: PhaseSpec) -> int:
 
 
 def _consumed(protocol: Protocol, course: Course, contract: Contract | None) -> int:
-    """Attended, plus the misses the contract counts. Misses before the last phase never reach into the last phase's sessions."""
-    last = protocol.last
-    attended = attended_total(course)
+    """Used, plus the misses the contract counts. Misses before the last phase never reach into the last phase's sessions."""
+    used = used_total(protocol, course)
     if contract is None or not contract.missed_count:
-        return attended
-    earlier = {phase.id for phase in protocol.phases[:-1]}
-    attended_last = phase_count(course, last)
-    attended_earlier = attended - attended_last
-    room = max(0, contract.sessions - last.sessions_min - attended_earlier)
-    misses_earlier = min(_counted_misses(course, contract, earlier), room)
-    return min(contract.sessions, attended_earlier + misses_earlier + consumed_in_last(protocol, course))
+        return used
+    used_earlier = used - phase_count(course, protocol.last)
+    room = max(0, contract.sessions - protocol.last.sessions_min - used_earlier)
+    misses_earlier = min(_counted_misses(course, contract, protocol.phases[:-1]), room)
+    return min(contract.sessions, used_earlier + misses_earlier + consumed_in_last(protocol, course))
 
 
-def _counted_misses(course: Course, contract: Contract | None, phases: set[str]) -> int:
+def _counted_misses(course: Course, contract: Contract | None, phases: Iterable[PhaseSpec]) -> int:
+    """Misses that use up a session because the contract says so. Where a phase counts what was held, the contract has no say."""
     if contract is None or not contract.missed_count:
         return 0
-    return sum(session.phase in phases and _miss_counts(session) for session in course.sessions)
+    asked = {phase.id for phase in phases if phase.count == "attended"}
+    return sum(session.phase in asked and _miss_counts(session) for session in course.sessions)
 
 
 def _miss_counts(session: Session) -> bool:
@@ -136,7 +148,7 @@ def _adopted(course: Course, phase_id: str) -> int:
 
 
 def clock(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> WeekClock | None:
-    """Where the course is in its weeks at a moment; None before the first attended session."""
+    """Where the course is in its weeks at a moment; None before the first session that the client attended or their group held."""
     started_on = first_session_on(course, zone)
     if started_on is None:
         return None
@@ -155,7 +167,13 @@ def clock(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> WeekClock | 
 def first_session_on(course: Course, zone: ZoneInfo = UTC) -> dt.date | None:
     if course.adopted and course.adopted.first_session_on:
         return course.adopted.first_session_on
-    return min((session.at.astimezone(zone).date() for session in course.sessions if session.counts), default=None)
+    begun = (session for session in course.sessions if session.counts or _held_by_group(session))
+    return min((session.at.astimezone(zone).date() for session in begun), default=None)
+
+
+def _held_by_group(session: Session) -> bool:
+    """Whether a started course's group held it: its weeks are the group's, whoever was there."""
+    return session.group_held and session.kind == "session" and session.phase is not None
 
 
 def paused_days(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> int:

@@ -7,7 +7,7 @@ import datetime as dt
 
 import msgspec
 
-from ipt_workflow.payloads import ATTENDED
+from ipt_workflow.payloads import ATTENDED, WAITED_FOR
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -25,10 +25,17 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     focus: str | None = None
     signed: bool = False
     acknowledged: bool = False
+    group_session: str | None = None
+    group_held: bool = False  # of a group's session: whether any member was there
 
     @property
     def attended(self) -> bool:
         return self.attendance in ATTENDED
+
+    @property
+    def held(self) -> bool:
+        """It took place, with this client or without: the group held it, or the therapist was there and waited."""
+        return self.attended or (self.group_held if self.group_session else self.attendance in WAITED_FOR)
 
     @property
     def counts(self) -> bool:
@@ -196,6 +203,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     continuation: str | None = None
     referred_on: bool = False
     contacts: int = 0
+    pre_group: int = 0  # individual meetings before a group
     ending: Ending | None = None
     adopted: Adopted | None = None
     attested: tuple[str, ...] = ()  # artefacts attested at adoption

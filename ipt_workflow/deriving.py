@@ -39,7 +39,10 @@ def _start(protocol: Protocol, _course: Course | None, _prepared: Prepared, _con
 
 
 def _session(_protocol: Protocol, course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
-    """Who gave the session: the therapist who tells of it, or whom a trusted EHR names, else the course's."""
+    """Who gave the session: the therapist who tells of it, or whom a trusted EHR names, else the course's; of a group's, which it was."""
+    group = context.group_session
+    if group:
+        return {"given_by": group.given_by, "group_session": group.id, "group_held": group.held}
     giver = context.actor.person if context.actor.gives_sessions else course and course.therapist
     return {"given_by": giver} if giver else {}
 

@@ -31,6 +31,7 @@ Attendance = Literal["5", "6", "7", "2", "3", "4"]
 ATTENDED = frozenset({"5", "6"})
 MISSED_BY_CLIENT = frozenset({"2", "3", "7"})
 CANCELLED = frozenset({"2", "4"})
+WAITED_FOR = frozenset({"3", "7"})  # the therapist was there
 
 # NHS Talking Therapies end codes (domain.md 5.2 [found:F41])
 NotTakenOn = Literal["10", "11", "12", "13", "14", "16", "17", "50", "95"]
@@ -38,7 +39,7 @@ EndedEarly = Literal["10", "11", "12", "13", "14", "16", "17", "47", "48", "49",
 
 RiskLevel = Literal["none", "monitored", "elevated", "acute"]
 Medium = Literal["face_to_face", "video", "telephone", "text"]
-Participant = Literal["client", "partner", "parent", "guardian", "family", "carer", "interpreter", "other"]
+Participant = Literal["client", "partner", "parent", "guardian", "family", "carer", "interpreter", "group", "other"]
 Stage = Literal["renegotiation", "impasse", "dissolution"]
 ConsentScope = Literal["treatment", "recording", "sharing", "family_contact"]
 HistoryPart = Literal[

@@ -329,8 +329,20 @@ class _Walk:
         return Stands(first.name, (refusal,))
 
 
-# What an entry keeps however it is amended: who gave a session, the number of a formulation, what opened the course.
-KEPT = ("given_by", "version", "client", "protocol", "protocol_version", "protocol_digest", "acute", "therapist", "linked_from")
+# What an entry keeps however it is amended: who gave a session, which of a group's it was, the number of a formulation, what opened the course.
+KEPT = (
+    "given_by",
+    "group_session",
+    "group_held",
+    "version",
+    "client",
+    "protocol",
+    "protocol_version",
+    "protocol_digest",
+    "acute",
+    "therapist",
+    "linked_from",
+)
 
 
 def _keep_derived(said: dict[str, Any], told: Prepared, derived: dict[str, Any]) -> dict[str, Any]:

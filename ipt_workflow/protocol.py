@@ -75,6 +75,14 @@ class MeasureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     instruments: tuple[str, ...]
 
 
+class GroupSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a group of members, each with a course of their own, is to be like."""
+
+    members: Bounds
+    minutes: Bounds
+    pre_individual: Bounds  # individual meetings before the group's first session
+
+
 class ProtocolFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole of one file."""
 
@@ -92,6 +100,7 @@ class ProtocolFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     sick_role: SickRoleSpec
     focus: FocusSpec
     measures: tuple[MeasureSpec, ...]
+    group: GroupSpec | None = None
 
 
 class Protocol(ProtocolFile, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from ipt_workflow.measures import Evidence, InstrumentFile, faults_of
 from ipt_workflow.protocol import (
     ContractSpec,
     FocusSpec,
+    GroupSpec,
     MeasureSpec,
     PhaseSpec,
     SickRoleSpec,
@@ -28,8 +29,16 @@ AT_LEAST_ONE = (
     "contract.minutes.min",
     "contract.cadence_days",
     "contract.gap_days",
+    "group.members.min",
+    "group.minutes.min",
 )
-AT_LEAST_NONE = ("contract.grace_days", "contract.ending_notice_sessions", "contract.ending_notice_days")
+AT_LEAST_NONE = (
+    "contract.grace_days",
+    "contract.ending_notice_sessions",
+    "contract.ending_notice_days",
+    "group.pre_individual.min",
+)
+MEMBERS_MAX = 50  # a group's session is written at once, for every member
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +158,7 @@ def protocol_faults(source: dict[str, Any], known: Known) -> list[Fault]:
     for index, phase in enumerate(phases):
         faults += _phase_faults(f"phases[{index}]", phase, known) if phase else []
     faults += _measure_faults(measures, known)
+    faults += _group_faults(source, [phase for phase in phases if phase])
     faults += _focus_faults(focus) if focus else []
     if contract and phases and all(phases):
         faults += _sum_faults([phase for phase in phases if phase], contract)
@@ -248,6 +258,18 @@ def _sum_faults(phases: list[PhaseSpec], contract: ContractSpec) -> list[Fault]:
     if len(caps) == len(phases) and most > sum(caps):
         return [Fault(where, f"must be at most {sum(caps)}: the phases allow no more sessions")]
     return []
+
+
+def _group_faults(source: dict[str, Any], phases: list[PhaseSpec]) -> list[Fault]:
+    """Only what is given in groups has members to be counted, and meetings before the group."""
+    if "group" not in source:
+        asking = [index for index, phase in enumerate(phases) if "pre_group_meeting" in phase.requires]
+        return [Fault(f"phases[{index}].requires", "names a pre_group_meeting, and there is no [group]") for index in asking]
+    spec = _section(source["group"], GroupSpec)
+    faults = [] if source.get("format") == "group" else [Fault("group", "is for the format group alone")]
+    if spec and spec.members.max > MEMBERS_MAX:
+        faults.append(Fault("group.members.max", f"must be at most {MEMBERS_MAX}"))
+    return faults
 
 
 def _focus_faults(focus: FocusSpec) -> list[Fault]:

@@ -48,6 +48,8 @@ class MeasureView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):
+    """`held`: it took place, with this client or without; `group_session` is the id of a group's."""
+
     seq: int
     phase: str | None
     at: dt.datetime
@@ -58,6 +60,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     focus: str | None
     signed: bool
     acknowledged: bool
+    group_session: str | None
+    held: bool
 
 
 class SickRoleView(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ nothing and reads no clock. The machine calls every rule bound to a trigger, so 
 
 from ipt_workflow.rules import agreement, amending, ending, episode, first_phase, placing, sessions
 from ipt_workflow.rules.binding import ARTEFACTS, PHASE_RULES, Bound, bound_to
-from ipt_workflow.rules.case import REGISTRY, Actor, Case, Context, Rule, supervisor_of
+from ipt_workflow.rules.case import REGISTRY, Actor, Case, Context, GroupHeld, Rule, supervisor_of
 
 __all__ = [
     "ARTEFACTS",
@@ -16,6 +16,7 @@ __all__ = [
     "Bound",
     "Case",
     "Context",
+    "GroupHeld",
     "Rule",
     "agreement",
     "amending",

@@ -188,7 +188,7 @@ def contract_fits_phases(case: Case) -> Refusal | None:
     else:
         phase = case.phase
         to_come = max(0, phase.sessions_min - counters.phase_count(course, phase)) + counters.reserved_after(protocol, phase)
-        needed = counters.attended_total(course) + to_come
+        needed = counters.used_total(protocol, course) + to_come
         fits, required = sessions >= needed, f"at least {needed}"
     if fits:
         return None

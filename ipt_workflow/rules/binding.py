@@ -31,6 +31,7 @@ ARTEFACTS: dict[str, tuple[str, ...]] = {
     "sick_role_relinquished": ("sick_role_relinquished",),
     "contracted_weeks": ("contracted_weeks_served",),
     "outcome_followed_up": ("alternative_offered",),
+    "pre_group_meeting": ("pre_group_met",),
 }
 
 # What a protocol's phase may name under `rules`, with parameters.

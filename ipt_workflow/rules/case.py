@@ -29,13 +29,21 @@ class Actor(msgspec.Struct, frozen=True):
         return self.role == "therapist" or (self.via == "ehr" and not self.person.startswith("ehr:"))
 
 
+class GroupHeld(msgspec.Struct, frozen=True):
+    """A group's session as one of its members' courses is told of it: its id, whether any member was there, and who gave it."""
+
+    id: str
+    held: bool
+    given_by: str
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What deciding needs from outside the course. `now` is the moment of recording.
 
     `other_open_course` is the client's other open acute course (for `relink_client`: the new client's). `history` holds the
     course's entries as facts and `given` the data they were given, by seq (none where it was erased); both are
     needed for late entries, amendments and options. `target` is the protocol that
-    `change_protocol` or `open_followup` names; `client` and `therapist` stand beside the data of what opens or relinks a course.
+    `change_protocol` or `open_followup` names; `group_session` is the group's of which a `record_session` tells; `client` and `therapist` stand beside the data of what opens or relinks a course.
     """
 
     now: dt.datetime
@@ -51,6 +59,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     therapist: str | None = None
     linked_from: str | None = None
     ahead_seconds: int = 300
+    group_session: GroupHeld | None = None
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,7 +49,7 @@ def final_held(case: Case) -> Refusal | None:
 @rule(source="domain I13", soft=True)
 def final_attended(case: Case) -> Refusal | None:
     """The client attended all sessions of the last phase."""
-    attended, needed = counters.phase_count(case.course, case.protocol.last), case.protocol.last.sessions_min
+    attended, needed = counters.attended_in(case.course, case.protocol.last), case.protocol.last.sessions_min
     if attended >= needed:
         return None
     room = counters.consumed_in_last(case.protocol, case.course) < needed

@@ -1,6 +1,7 @@
 """Rules about sessions: how many, when, by whom, signed or not."""
 
 from ipt_workflow import counters
+from ipt_workflow.course import Session
 from ipt_workflow.payloads import ATTENDED
 from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules.case import Case, rule
@@ -8,8 +9,19 @@ from ipt_workflow.triggers import BEGIN_PREFIX
 
 
 def _counts(case: Case) -> bool:
-    """Whether the session told of would count: held, and not as a deviation."""
-    return case.data["attendance"] in ATTENDED and case.data.get("kind", "session") == "session"
+    """Whether the session told of would count: attended (or, where the phase counts so, held), and not as a deviation."""
+    data = case.data
+    told = Session(
+        seq=0,
+        phase=case.course.phase,
+        at=case.at,
+        attendance=data["attendance"],
+        kind=data.get("kind", "session"),
+        given_by=None,
+        group_session=data.get("group_session"),
+        group_held=data.get("group_held", False),
+    )
+    return counters.counts_in(case.phase, told)
 
 
 @rule(source="machine.md, record_session", structural=True)
@@ -27,7 +39,7 @@ def attendance_fits_state(case: Case) -> Refusal | None:
 
 @rule(source="seed S3, S4", structural=True)
 def phase_session_cap(case: Case) -> Refusal | None:
-    """A phase has no more attended sessions than the protocol allows; a middle phase leaves the contract room for what follows."""
+    """A phase has no more sessions that count than the protocol allows; a middle phase leaves the contract room for what follows."""
     if not case.course.phase or not _counts(case):
         return None
     phase, course = case.phase, case.course
@@ -222,6 +234,21 @@ def middle_sessions_recommended(case: Case) -> Refusal | None:
         current=count,
         required=f"at least {minimum}",
         remedies=("record_session",),
+    )
+
+
+@rule(source="domain I30")
+def pre_group_met(case: Case) -> Refusal | None:
+    """The client met the therapist alone, before the group, as often as the protocol asks."""
+    spec = case.protocol.group
+    needed = spec.pre_individual.min if spec else 0
+    if case.course.pre_group >= needed:
+        return None
+    return case.stands(
+        "There was no individual meeting before the group, or too few of them.",
+        current=case.course.pre_group,
+        required=f"at least {needed} contacts of kind pre_group",
+        remedies=("record_contact",),
     )
 
 

@@ -5,6 +5,7 @@ Nothing here skips a rule: each stage is reached by firing triggers. After every
 
 import copy
 import datetime as dt
+import tomllib
 from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
@@ -21,9 +22,9 @@ from ipt_workflow.folding import fold
 from ipt_workflow.machine import Accepted, Option, Refused, machine_for
 from ipt_workflow.placement import Draft
 from ipt_workflow.protocol import Protocol
-from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.protocol_files import load_catalogue, read_definition
 from ipt_workflow.refusal import Refusal
-from ipt_workflow.rules import REGISTRY, Actor, Context
+from ipt_workflow.rules import REGISTRY, Actor, Context, GroupHeld
 from ipt_workflow.triggers import Command
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,13 @@ def ipt() -> Protocol:
     return load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments").get("ipt")
 
 
+@cache
+def group_of_eight() -> Protocol:
+    """The protocol of groups that the tests have: phases of 1, 6 and 1 sessions, counted where the group held them."""
+    text = (ROOT / "tests" / "config" / "group-of-eight.toml").read_text()
+    return read_definition(tomllib.loads(text), ipt().instruments)
+
+
 def variant(name: str, **changes: Any) -> Protocol:
     """The default protocol under another name, with some of its tables replaced."""
     return msgspec.structs.replace(ipt(), id=name, digest=name.ljust(64, "0"), **changes)
@@ -72,6 +80,7 @@ class Walk:
         self.other_open_course: str | None = None
         self.target: Protocol | None = None
         self.client = "client-1"
+        self.group_session: GroupHeld | None = None
 
     def copy(self) -> "Walk":
         return copy.copy(self)  # nothing that a walk holds is changed in place
@@ -123,6 +132,7 @@ class Walk:
             course_id="course-1",
             client=self.client if self.course is None else "client-2",
             therapist=T.person,
+            group_session=self.group_session if trigger == "record_session" else None,
         )
 
     def options(self, by: Actor = T, at: dt.datetime | None = None) -> dict[str, Option]:
