@@ -175,6 +175,8 @@ def _papers(driver: Driver, spot: Spot) -> Iterator[Move]:
     if course.contract is None and course.phase == driver.protocol.first.id:
         longest = {"sessions": spec.sessions.max, "weeks": spec.weeks.max, "missed_count": True}
         yield "paperwork, longest contract", driver.paperwork(spot, agree_contract=longest)
+    if course.phase == driver.protocol.first.id:
+        yield "assign_sick_role", walking.give_sick_role(driver, spot)
     if course.sick_role.status == "pending" and driver.protocol.sick_role.mode != "not_used":
         declined = driver.paperwork(spot, assign_sick_role={"response": "declines"})
         yield "paperwork, sick role declined", declined

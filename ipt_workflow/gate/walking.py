@@ -8,7 +8,7 @@ from ipt_workflow.gate.driving import Driver
 from ipt_workflow.machine import Refused
 
 SESSIONS_MAX = 110
-OUT_OF_THE_ORDINARY = ("", "quick", "unfocused", "unwell", "unsigned", "at risk", "deviating", "unimproved")
+OUT_OF_THE_ORDINARY = ("", "quick", "unfocused", "unwell", "unsigned", "at risk", "deviating", "unimproved", "sick role given")
 
 
 class Walked(NamedTuple):
@@ -28,6 +28,7 @@ def walk(driver: Driver, twist: str = "") -> Walked:
         if name is None:
             return Walked(spot, held, overrode)
         spot = driver.paperwork(spot, **_papers(driver, twist))
+        spot = give_sick_role(driver, spot) if twist == "sick role given" else spot
         left = _leave(driver, spot, name, twist)
         if isinstance(left, Spot):
             spot = left
@@ -42,6 +43,14 @@ def walk(driver: Driver, twist: str = "") -> Walked:
             return Walked(spot, held, overrode)
         spot, overrode = forced, True
     return Walked(spot, held, overrode)
+
+
+def give_sick_role(driver: Driver, spot: Spot) -> Spot:
+    """Where a protocol leaves it open, and it can be given here."""
+    if driver.protocol.sick_role.mode != "optional" or spot.course.sick_role.status != "pending":
+        return spot
+    given = driver.fire(spot, "assign_sick_role")
+    return given if isinstance(given, Spot) else spot
 
 
 def _words(refused: Refused, name: str) -> str:
