@@ -155,11 +155,12 @@ class GroupRefused(IptError):
 
 
 class MemberRefused(msgspec.Struct, frozen=True, kw_only=True):
-    """A member's course that a session was refused by, at which version, and why. `notice` is what of it waits in the inbox."""
+    """A member's course that refused a session, at which version, and why. `notice` is what of it waits in the inbox."""
 
     course: str
     state: str
     version: int
+    why: str | None
     refusals: tuple[Refusal, ...]
     notice: str | None = None
 

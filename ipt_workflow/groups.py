@@ -18,6 +18,7 @@ from ipt_workflow.payloads import (
     CANCELLED,
     Attendance,
     Code,
+    Codes,
     ExternalRef,
     Medium,
     Moment,
@@ -28,7 +29,8 @@ from ipt_workflow.payloads import (
 from ipt_workflow.protocol import GroupSpec
 from ipt_workflow.protocol_checks import MEMBERS_MAX
 from ipt_workflow.refusal import Refusal
-from ipt_workflow.rules import GroupHeld
+from ipt_workflow.rules import Actor, GroupHeld
+from ipt_workflow.rules.case import Via
 from ipt_workflow.triggers import Command
 
 FACILITATORS_MAX = 5
@@ -43,6 +45,9 @@ RULES = {
     "group_session_once": "A session of one moment is told of once, as long as an entry of it stands.",
     "group_log_bounded": f"A group's log has at most {LOG_MAX} lines.",
 }
+
+SOURCE = "group"  # whom a record that waits in the inbox came from
+WAITS = "group.session"  # and its type there
 
 LeaveReason = Literal["completed", "own_wish", "not_reached", "moved", "referred_on", "not_suitable", "other"]
 CourseId = Annotated[str, Meta(pattern="^[0-9a-f-]{36}$")]
@@ -99,6 +104,14 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     kind: Literal["session", "additional"] = "session"
     reason: Text | None = None
     all: bool = False
+
+
+class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the facilitator who gave a session stands by; `focus` is the problem area worked on, by course."""
+
+    techniques: Codes = ()
+    summary: Text | None = None
+    focus: Annotated[dict[CourseId, Code], Meta(max_length=MEMBERS_MAX)] = {}
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -321,10 +334,65 @@ def command(told: NewSession, course: str, at: dt.datetime) -> Command:
     return Command("record_session", {name: value for name, value in data.items() if value is not None}, at, told.reason)
 
 
+def signature(told: Signing, course: str, seq: int) -> Command:
+    """A session signed on one member's course, where it is entry `seq`."""
+    data = {"session": seq, "focus": told.focus.get(course), "techniques": list(told.techniques), "summary": told.summary}
+    return Command("sign_session", {name: value for name, value in data.items() if value is not None})
+
+
 def participants(attendance: str, *, held: bool) -> list[str]:
     """Who took part, as far as this client's record goes."""
     client = ["client"] if attendance in ATTENDED or not held else []
     return client + (["group"] if held else [])
+
+
+class Why(msgspec.Struct, frozen=True):
+    """Why a record waits: nothing where it does not wait any more."""
+
+    why: str | None = None
+    refusals: tuple[Refusal, ...] = ()
+
+
+class HeldRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What one course was told of a session and refused, as it waits. `data` is as of a `record_session`, with `occurred_at`."""
+
+    type: Literal["group.session"] = "group.session"
+    group: str
+    session: str
+    held: bool
+    given_by: str
+    told_by: str
+    via: Via
+    data: dict[str, Any]
+    reason: str | None = None
+
+
+def waiting(group: Group, as_told: GroupHeld, told: Command, actor: Actor) -> HeldRecord:
+    assert told.occurred_at is not None  # `command` has set it
+    data = {"occurred_at": told.occurred_at.isoformat(), **told.data}
+    return HeldRecord(
+        group=group.id,
+        session=as_told.id,
+        held=as_told.held,
+        given_by=as_told.given_by,
+        told_by=actor.person,
+        via=actor.via,
+        data=data,
+        reason=told.reason,
+    )
+
+
+def again(record: HeldRecord) -> tuple[Command, GroupHeld]:
+    """What a record that waited comes to when it is told again, perhaps corrected. Raises CommandInvalid."""
+    data = dict(record.data)
+    try:
+        at = msgspec.convert(data.pop("occurred_at", None), Moment)
+    except msgspec.ValidationError:
+        raise CommandInvalid([Fault("data.occurred_at", "must be an RFC 3339 time with an offset")]) from None
+    attendance = data.get("attendance")
+    held = record.held or attendance in ATTENDED
+    data["participants"] = participants(str(attendance), held=held)
+    return Command("record_session", data, at, record.reason), GroupHeld(id=record.session, held=held, given_by=record.given_by)
 
 
 def as_told_to(group: Group, session: str, course: Course, teller: str, *, held: bool) -> GroupHeld:
