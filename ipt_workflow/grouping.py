@@ -62,7 +62,7 @@ class Groups:
             "created_by": principal.person,
         }
         line = msgspec.structs.replace(self._facilitators(principal, group, 0, facilitators, now), new=row)
-        await self._write(principal, line, "group created", (), key)
+        await self._write(principal, line, "created", (), key)
         return await self._committed(group, 1)
 
     async def page(self, principal: Principal, protocol: str | None, after: str, limit: int) -> list[GroupSummary]:
@@ -79,7 +79,7 @@ class Groups:
         """A group with its members, its sessions and who attended them."""
         group = await self.visible(principal, group_id)
         policy.require(principal, "read groups")
-        await self.shell.record(principal, "read", "group", group.courses)
+        await self.shell.record(principal, "read", f"group {group.id}", group.courses)
         return await self.view(group)
 
     async def join(self, principal: Principal, group_id: str, write: GroupWrite) -> GroupCommitted:
@@ -132,7 +132,7 @@ class Groups:
             principal, "join a group", groups.joining(group, self.spec(group), course.course, at, last), (told.course,)
         )
         row = self._member(principal, group, told.course, (last.nth if last else 0) + 1, joined=True, at=at)
-        return _line(group, "group_member", row), "group member joined", (told.course,)
+        return _line(group, "group_member", row), "member joined", (told.course,)
 
     async def _leave(
         self, principal: Principal, group: Group, course: str, told: Leaving
@@ -142,13 +142,13 @@ class Groups:
         last = await self.shell.database.read(stored.last_of, self.shell.organisation, course)
         assert last is not None  # it has joined
         row = self._member(principal, group, course, last.nth + 1, joined=False, at=at)
-        return _line(group, "group_member", {**row, "reason": told.reason}), "group member left", (course,)
+        return _line(group, "group_member", {**row, "reason": told.reason}), "member left", (course,)
 
     async def _facilitate(self, principal: Principal, group: Group, told: Facilitating) -> tuple[GroupLine, str, tuple[str, ...]]:
         _check_facilitators(principal, told.facilitators)
         now = self.shell.clock.now()
         line = self._facilitators(principal, group.id, group.version, told.facilitators, now)
-        return line, "group facilitators named", group.courses
+        return line, "facilitators named", group.courses
 
     # What the verbs share, also those over sessions
 
@@ -245,7 +245,7 @@ class Groups:
             changes=(),
             answer=sealing.kept_answer(self.shell, key, line.group, seq, seq, now) if key else None,
             line=line,
-            events=(self.shell.event(principal, "config", action, courses),),
+            events=(self.shell.event(principal, "config", f"group {line.group} {action}", courses),),
         )
         await self.shell.committer.commit(unit)
 

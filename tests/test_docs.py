@@ -15,7 +15,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from ipt_workflow import attention, importer, measures, payloads, protocol, settings, triggers
+from ipt_workflow import attention, groups, importer, measures, payloads, protocol, settings, triggers
 from ipt_workflow.access import policy
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.ehr import signing
@@ -103,6 +103,11 @@ def test_every_rule_is_documented():
     assert undocumented(REGISTRY, "rules.md", "| `{}` |") == []
 
 
+def test_every_rule_of_groups_and_reason_for_leaving_one_is_documented():
+    assert undocumented(groups.RULES, "groups.md", "| `{}` |") == []
+    assert undocumented(get_args(groups.LeaveReason), "groups.md") == []
+
+
 def test_every_problem_type_is_documented():
     assert undocumented(PROBLEMS, "refusals.md", "| `/problems/{}` |") == []
 
@@ -145,9 +150,16 @@ def test_every_key_of_a_protocol_file_is_documented():
         p.SickRoleSpec,
         p.FocusSpec,
         p.MeasureSpec,
+        p.GroupSpec,
         measures.Evidence,
     )
-    headings = {"contract": "[contract]", "phases": "[[phases]]", "sick_role": "[sick_role]", "focus": "[focus]"}
+    headings = {
+        "contract": "[contract]",
+        "phases": "[[phases]]",
+        "sick_role": "[sick_role]",
+        "focus": "[focus]",
+        "group": "[group]",
+    }
     headings |= {"measures": "[[measures]]", "evidence": "[[evidence]]", "rules": "[[phases.rules]]"}
     keys = {headings.get(name, name) for table in tables for name in table.__struct_fields__}
     assert undocumented(sorted(keys), "protocols.md") == []

@@ -501,10 +501,10 @@ def test_what_was_done_with_a_group_is_in_the_audit_log(clinic):
         )
         told = [tuple(row) for row in found if row.kind in {"config", "refusal"}]
         assert told == [
-            ("config", "group created", None),
-            *[("config", "group member joined", None)] * 3,
+            ("config", f"group {group} created", None),
+            *[("config", f"group {group} member joined", None)] * 3,
             ("refusal", "record_session", "attendance_fits_state"),
-            ("config", "group member left", None),
+            ("config", f"group {group} member left", None),
         ]
 
     clinic(test)
