@@ -351,7 +351,10 @@ def test_what_is_told_of_a_group_is_nowhere_but_with_its_courses(telling):
         assert (await post("/sessions", {**session, "all": True})).status_code == 409
         recorded = (await post("/sessions", session)).json()
         (waits,) = (await api.get("/v1/notices")).json()["items"]
-        for resolution in ({"action": "retry"}, {"action": "correct", "reason": MARK, "data": {"attendance": MARK, "minutes": MARK}}):
+        for resolution in (
+            {"action": "retry"},
+            {"action": "correct", "reason": MARK, "data": {"attendance": MARK, "minutes": MARK}},
+        ):
             await api.post(f"/v1/notices/{waits['id']}/resolve", resolution)
         sign = f"/sessions/{recorded['session']['id']}/sign"
         assert len((await post(sign, {"summary": MARK})).json()["signed"]) == 1
