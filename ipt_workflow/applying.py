@@ -19,6 +19,8 @@ from ipt_workflow.course import (
     Inventory,
     Person,
     Reading,
+    RhythmAim,
+    RhythmWeek,
     Risk,
     Session,
     SickRole,
@@ -28,6 +30,7 @@ from ipt_workflow.fact import Fact
 from ipt_workflow.triggers import BEGIN_PREFIX, ENDED, PAUSED, REFERRED
 
 BOOKINGS_MAX = 20
+RHYTHM_WEEKS_MAX = 60
 replace = msgspec.structs.replace
 
 
@@ -98,7 +101,8 @@ def _keep(course: Course, _fact: Fact) -> Course:
 
 
 def _start(course: Course, fact: Fact) -> Course:
-    return replace(course, state=fact.data["phase"], phase=fact.data["phase"], started_at=fact.occurred_at)
+    data = fact.data
+    return replace(course, state=data["phase"], phase=data["phase"], started_at=fact.occurred_at, supervisor=data.get("supervisor"))
 
 
 def _begin(course: Course, fact: Fact) -> Course:
@@ -165,7 +169,13 @@ def _record_session(course: Course, fact: Fact) -> Course:
     booked_for = msgspec.convert(scheduled_for, dt.datetime) if scheduled_for else fact.occurred_at
     bookings = tuple(b for b in course.bookings if b.scheduled_for != booked_for and (b.ref is None or b.ref != session.ref))
     deviations = course.deviations + (session.kind == "additional" and session.attended)
-    return replace(course, sessions=(*course.sessions, session), bookings=bookings, deviations=deviations)
+    met = _met(course, data) if session.attended else course.met
+    return replace(course, sessions=(*course.sessions, session), bookings=bookings, deviations=deviations, met=met)
+
+
+def _met(course: Course, data: dict[str, Any]) -> tuple[str, ...]:
+    """Everybody but the client who has taken part by now."""
+    return tuple(sorted({*course.met, *data.get("participants", ())} - {"client"}))
 
 
 def _on_session(change: Callable[[Session, Fact], Session]) -> Callable[[Course, Fact], Course]:
@@ -197,7 +207,10 @@ def _book_session(course: Course, fact: Fact) -> Course:
 
 
 def _record_contact(course: Course, fact: Fact) -> Course:
-    return replace(course, contacts=course.contacts + 1, pre_group=course.pre_group + (fact.data["kind"] == "pre_group"))
+    kind = fact.data["kind"]
+    contacted = {**course.contacted, kind: course.contacted.get(kind, 0) + 1}
+    met = course.met if kind == "attempt" else _met(course, fact.data)
+    return replace(course, contacts=course.contacts + 1, contacted=contacted, met=met)
 
 
 def _record_evaluation(course: Course, fact: Fact) -> Course:
@@ -277,7 +290,12 @@ def _set_focus(course: Course, fact: Fact) -> Course:
     accepted = course.formulation.accepted_version if course.formulation else None
     changes = (course.focus.changes if course.focus else 0) + (fact.trigger == "change_focus")
     focus = Focus(
-        primary=data["primary"], secondary=data.get("secondary"), stage=data.get("stage"), formulation=accepted, changes=changes
+        primary=data["primary"],
+        secondary=data.get("secondary"),
+        further=tuple(data.get("further", ())),
+        stage=data.get("stage"),
+        formulation=accepted,
+        changes=changes,
     )
     return replace(course, focus=focus)
 
@@ -328,6 +346,29 @@ def _taken(track: Track, reading: Reading, stage: str) -> Track:
     )
 
 
+def _record_rhythm(course: Course, fact: Fact) -> Course:
+    """Weeks are kept in their order, the latest of them; one that is told again stands in place of the first."""
+    data = fact.data
+    week = RhythmWeek(
+        seq=fact.seq,
+        week_of=dt.date.fromisoformat(data["week_of"]),
+        instrument=data["instrument"],
+        hits=data["hits"],
+        activities=data["activities"],
+        met=data.get("met", 0),
+        aimed=data.get("aimed", 0),
+    )
+    rhythm = course.rhythm
+    others = [each for each in rhythm.weeks if each.week_of != week.week_of]
+    weeks = tuple(sorted((*others, week), key=lambda each: each.week_of))[-RHYTHM_WEEKS_MAX:]
+    return replace(course, rhythm=replace(rhythm, count=rhythm.count + (len(others) == len(rhythm.weeks)), weeks=weeks))
+
+
+def _set_rhythm_target(course: Course, fact: Fact) -> Course:
+    targets = tuple(msgspec.convert({"within_minutes": 45, **each}, RhythmAim) for each in fact.data["targets"])
+    return replace(course, rhythm=replace(course.rhythm, targets=targets))
+
+
 def _announce_ending(course: Course, fact: Fact) -> Course:
     return replace(course, ending_announced_at=course.ending_announced_at or fact.occurred_at)
 
@@ -342,11 +383,16 @@ def _review_risk(course: Course, fact: Fact) -> Course:
     return replace(course, risk=Risk(level=fact.data["level"]))
 
 
+def _who(fact: Fact) -> str:
+    return f"{fact.data['scope']}:{fact.data.get('who', 'client')}"
+
+
 def _record_consent(course: Course, fact: Fact) -> Course:
     scope = fact.data["scope"]
     return replace(
         course,
         consents=tuple(sorted({*course.consents, scope})),
+        consenting=tuple(sorted({*course.consenting, _who(fact)})),
         withdrawn=tuple(each for each in course.withdrawn if each != scope),
     )
 
@@ -356,6 +402,7 @@ def _withdraw_consent(course: Course, fact: Fact) -> Course:
     return replace(
         course,
         consents=tuple(each for each in course.consents if each != scope),
+        consenting=tuple(each for each in course.consenting if each != _who(fact)),
         withdrawn=tuple(sorted({*course.withdrawn, scope})),
     )
 
@@ -419,6 +466,10 @@ APPLIERS: dict[str, Callable[[Course, Fact], Course]] = {
     "amend_contract": _set_contract,
     "extend_phase": _extend_phase,
     "record_measure": _record_measure,
+    "record_rhythm": _record_rhythm,
+    "set_rhythm_target": _set_rhythm_target,
+    "record_prescriber_review": _set(prescriber_reviewed=True),
+    "record_review": lambda course, fact: replace(course, reviewed_at=fact.occurred_at),
     "announce_ending": _announce_ending,
     "record_gains": _set(gains=True),
     "record_independence": _set(independence=True),

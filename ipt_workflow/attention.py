@@ -14,7 +14,7 @@ from ipt_workflow.protocol import Protocol
 from ipt_workflow.rules import Actor, Context
 
 KINDS = {
-    "overdue": "No session for longer than the protocol's gap, a pause past its planned return, or weeks past the planned end.",
+    "overdue": "No session for longer than the protocol's gap, a pause past its planned return, weeks past the planned end, or no review in time.",
     "blocked": "The phase has had all its sessions, and hard rules stand against leaving it.",
     "ending": "The ending is near, by sessions or by weeks.",
     "risk": "Risk is elevated or acute, or was seen and not reviewed.",
@@ -51,6 +51,9 @@ def _overdue(protocol: Protocol, course: Course, zone: ZoneInfo) -> dt.datetime 
     seen = max((session.at for session in course.sessions if session.attended), default=course.started_at or course.opened_at)
     returned = max((pause.until for pause in course.interruptions if pause.until), default=seen)
     gap = max(seen, returned) + dt.timedelta(days=protocol.contract.gap_days)
+    if protocol.review:
+        reviewed = course.reviewed_at or course.started_at or course.opened_at
+        gap = min(gap, reviewed + dt.timedelta(days=protocol.review.every_days))
     clock = counters.clock(course, course.last_recorded_at, zone)
     if clock is None or clock.planned_end is None:
         return gap

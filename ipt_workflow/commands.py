@@ -9,9 +9,18 @@ from typing import Any
 import jsonschema
 import msgspec
 
-from ipt_workflow import measures, triggers
+from ipt_workflow import measures, rhythm, triggers
 from ipt_workflow.errors import CommandInvalid, Fault, TriggerNotPermitted
-from ipt_workflow.payloads import Amend, Moment, Payload, RecordMeasure, RecordSession, RelinkClient
+from ipt_workflow.payloads import (
+    Amend,
+    Moment,
+    Payload,
+    RecordMeasure,
+    RecordRhythm,
+    RecordSession,
+    RelinkClient,
+    SetRhythmTarget,
+)
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.rules import REGISTRY, Context
 from ipt_workflow.structure import structural
@@ -209,6 +218,10 @@ def _payload_faults(protocol: Protocol, payload: Payload, command: Command) -> l
         return [Fault("reason", "is required for an additional session")]
     if isinstance(payload, RecordMeasure):
         return _measure_faults(protocol, payload, command)
+    if isinstance(payload, RecordRhythm):
+        return _rhythm_faults(payload)
+    if isinstance(payload, SetRhythmTarget):
+        return _target_faults(payload)
     if isinstance(payload, Amend):
         return _amend_faults(payload)
     return []
@@ -228,6 +241,31 @@ def _measure_faults(protocol: Protocol, payload: RecordMeasure, command: Command
         instrument = protocol.instruments[key]
         faults += measures.faults_in(instrument, payload.items if payload.items is not None else payload.total)
     return faults
+
+
+def _rhythm_faults(payload: RecordRhythm) -> list[Fault]:
+    known, week = rhythm.ACTIVITIES[payload.instrument], [payload.week_of + dt.timedelta(days=day) for day in range(7)]
+    days = [day.on for day in payload.days]
+    faults = [
+        Fault(f"data.days[{index}].on", f"must be a day of the week from {week[0]} to {week[-1]}, each once")
+        for index, on in enumerate(days)
+        if on not in week or on in days[:index]
+    ]
+    return faults + [
+        Fault(f"data.days[{index}].times", f"has activities that {payload.instrument} does not know; known are {', '.join(known)}")
+        for index, day in enumerate(payload.days)
+        if not set(day.times) <= set(known)
+    ]
+
+
+def _target_faults(payload: SetRhythmTarget) -> list[Fault]:
+    known = rhythm.ACTIVITIES["srm17"]
+    named = [target.activity for target in payload.targets]
+    return [
+        Fault(f"data.targets[{index}].activity", f"must be one of {', '.join(known)}, each once")
+        for index, activity in enumerate(named)
+        if activity not in known or activity in named[:index]
+    ]
 
 
 def instrument_key(protocol: Protocol, name: str) -> str | None:

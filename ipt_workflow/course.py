@@ -90,6 +90,32 @@ class Formulation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     accepted_version: int | None = None  # the last version the client accepted, whole or in part
 
 
+class RhythmWeek(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A week of the social rhythm: `hits` on so many `activities` that qualify; of the targets' `aimed` times, so many `met`."""
+
+    seq: int
+    week_of: dt.date
+    instrument: str
+    hits: int
+    activities: int
+    met: int = 0
+    aimed: int = 0
+
+
+class RhythmAim(msgspec.Struct, frozen=True, kw_only=True):
+    activity: str
+    time: str
+    within_minutes: int
+
+
+class Rhythm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many weeks were told of; the latest of them by week, and the targets that hold."""
+
+    count: int = 0
+    weeks: tuple[RhythmWeek, ...] = ()
+    targets: tuple[RhythmAim, ...] = ()
+
+
 class SickRole(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`status`: pending, assigned_full, assigned_limited, declined, waived or relinquished."""
 
@@ -100,13 +126,14 @@ class SickRole(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Focus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     primary: str
     secondary: str | None = None
+    further: tuple[str, ...] = ()
     stage: str | None = None  # of a role dispute
     formulation: int | None = None  # the version accepted when this focus was chosen
     changes: int = 0
 
     @property
     def areas(self) -> tuple[str, ...]:
-        return tuple(area for area in (self.primary, self.secondary) if area)
+        return tuple(area for area in (self.primary, self.secondary, *self.further) if area)
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -168,6 +195,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     phase: str | None = None
     client: str  # opaque id of the client record, never the EHR's reference
     therapist: str | None = None
+    supervisor: str | None = None
     protocol: str
     protocol_version: int
     protocol_digest: str
@@ -180,6 +208,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_occurred_at: dt.datetime
     last_recorded_at: dt.datetime
     consents: tuple[str, ...] = ()
+    consenting: tuple[str, ...] = ()  # who consents to what, as `treatment:guardian`
     withdrawn: tuple[str, ...] = ()  # consents that were withdrawn, and not given again since
     sessions: tuple[Session, ...] = ()
     bookings: tuple[Booking, ...] = ()
@@ -203,7 +232,11 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     continuation: str | None = None
     referred_on: bool = False
     contacts: int = 0
-    pre_group: int = 0  # individual meetings before a group
+    contacted: dict[str, int] = {}  # contacts by kind
+    met: tuple[str, ...] = ()  # who else took part in a session or a contact
+    rhythm: Rhythm = Rhythm()
+    prescriber_reviewed: bool = False
+    reviewed_at: dt.datetime | None = None
     ending: Ending | None = None
     adopted: Adopted | None = None
     attested: tuple[str, ...] = ()  # artefacts attested at adoption

@@ -4,10 +4,10 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
-from ipt_workflow import measures
+from ipt_workflow import measures, rhythm
 from ipt_workflow.commands import Prepared, instrument_key
 from ipt_workflow.course import Course
-from ipt_workflow.payloads import RecordMeasure
+from ipt_workflow.payloads import RecordMeasure, RecordRhythm
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.rules import Context
 
@@ -75,6 +75,17 @@ def _measure(protocol: Protocol, _course: Course | None, prepared: Prepared, _co
     return derived
 
 
+def _rhythm(_protocol: Protocol, course: Course | None, prepared: Prepared, _context: Context) -> dict[str, Any]:
+    """How regular the week was, and how often it met the targets of that time. The times themselves stay sealed."""
+    payload = prepared.payload
+    assert isinstance(payload, RecordRhythm)
+    days = [day.times for day in payload.days]
+    found = rhythm.regularity(days)
+    aims = course.rhythm.targets if course else ()
+    met, aimed = rhythm.met(days, {aim.activity: (aim.time, aim.within_minutes) for aim in aims})
+    return {"hits": found.hits, "activities": found.activities, "met": met, "aimed": aimed}
+
+
 def _change_protocol(_protocol: Protocol, _course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
     target = context.target
     assert target is not None  # the shell has found the protocol that the command names
@@ -106,6 +117,7 @@ DERIVERS: dict[str, Derive] = {
     "agree_contract": _contract,
     "amend_contract": _contract,
     "record_measure": _measure,
+    "record_rhythm": _rhythm,
     "change_protocol": _change_protocol,
     "relink_client": _relink_client,
     "open_followup": _open_followup,

@@ -12,11 +12,12 @@ from ipt_workflow import counters
 from ipt_workflow.course import Course
 from ipt_workflow.folding import superseded_by
 from ipt_workflow.protocol import Protocol
-from ipt_workflow.rules import Actor, Case, Context, amending, first_phase
+from ipt_workflow.rules import Actor, Case, Context, amending, first_phase, setting
 from ipt_workflow.triggers import BEGIN_PREFIX, ENDINGS, find
 
 Example = Callable[[Protocol, Course, Context], dict[str, Any]]
 REASON = "Agreed in supervision."
+DAY_OF_FIVE = ("07:00", "07:30", "09:00", "18:30", "23:00")
 
 
 def example(protocol: Protocol, course: Course | None, name: str, context: Context) -> dict[str, Any]:
@@ -39,7 +40,9 @@ def _data(protocol: Protocol, course: Course | None, name: str, context: Context
 
 
 def _opening(protocol: Protocol, name: str) -> dict[str, Any]:
-    data = {"source": "General practitioner", "indication": protocol.indications[0], "age_band": "25-44"}
+    ages = protocol.ages
+    band = "25-44" if 25 in ages and 44 in ages else f"{ages.min}-{ages.max}"
+    data = {"source": "General practitioner", "indication": protocol.indications[0], "age_band": band}
     if name == "refer":
         return data
     return {
@@ -59,6 +62,40 @@ def _day(context: Context, days: int = 0) -> str:
     return (context.now.astimezone(context.zone).date() + dt.timedelta(days=days)).isoformat()
 
 
+def _start(protocol: Protocol, _course: Course, _context: Context) -> dict[str, Any]:
+    data = {"suitability": "suitable", "exclusions_checked": ["psychosis", "bipolar"]}
+    return {**data, "supervisor": "supervisor"} if protocol.supervision else data
+
+
+def _record_consent(protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
+    """The first consent that the protocol still asks for."""
+    asked = protocol.consent.by if protocol.consent else ("client",)
+    lacking = [who for who in asked if f"treatment:{who}" not in course.consenting]
+    return {"scope": "treatment", "who": (lacking or ["client"])[0]}
+
+
+def _record_contact(protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
+    """The first contact that a gate of the protocol still waits for."""
+    asked = {name for phase in protocol.phases for name in phase.requires}
+    if "engagement" in asked and not course.contacted.get("engagement"):
+        return {"kind": "engagement", "medium": "face_to_face", "minutes": 50}
+    if "pre_group_meeting" in asked and protocol.group and course.contacted.get("pre_group", 0) < protocol.group.pre_individual.min:
+        return {"kind": "pre_group", "medium": "face_to_face", "minutes": 50}
+    if "parent_contact" in asked and not setting.PARENTS.intersection(course.met):
+        return {"kind": "collateral", "medium": "face_to_face", "minutes": 50, "participants": ["client", "parent"]}
+    return {"kind": "check_in", "medium": "telephone", "minutes": 10, "summary": "Called about the next date."}
+
+
+def _record_rhythm(protocol: Protocol, course: Course, context: Context) -> dict[str, Any]:
+    """A week of days that are much alike: the one before the earliest that was told of."""
+    form = protocol.rhythm.instrument if protocol.rhythm else "srm5"
+    told = [week.week_of for week in course.rhythm.weeks]
+    first = (min(told) if told else context.now.astimezone(context.zone).date()) - dt.timedelta(days=7)
+    times = dict(zip(("out_of_bed", "first_contact", "start_of_day", "dinner", "to_bed"), DAY_OF_FIVE, strict=True))
+    days = [{"on": (first + dt.timedelta(days=day)).isoformat(), "times": times, "mood": 0} for day in range(7)]
+    return {"instrument": form, "week_of": first.isoformat(), "days": days}
+
+
 def _pause(_protocol: Protocol, _course: Course, context: Context) -> dict[str, Any]:
     return {"planned_return": _day(context, 14)}
 
@@ -76,10 +113,16 @@ def _complete(_protocol: Protocol, course: Course, _context: Context) -> dict[st
     return {"outcome": "no_response" if course.continuation == "alternative" else "response", "end_code": "46"}
 
 
-def _record_session(_protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
+def _record_session(protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
     if course.phase is None:
         return {"attendance": "3", "kind": "session"}
-    return {"attendance": "5", "kind": "session", "medium": "face_to_face", "minutes": 50, "participants": ["client"]}
+    return {
+        "attendance": "5",
+        "kind": "session",
+        "medium": protocol.medium.allowed[0] if protocol.medium else "face_to_face",
+        "minutes": protocol.contract.minutes.max,
+        "participants": list(protocol.participants.required) if protocol.participants else ["client"],
+    }
 
 
 def _signable(course: Course, context: Context) -> int:
@@ -236,7 +279,7 @@ def _may_amend(protocol: Protocol, course: Course, seq: int, context: Context) -
 
 
 EXAMPLES: dict[str, Example] = {
-    "start": _fixed({"suitability": "suitable", "exclusions_checked": ["psychosis", "bipolar"]}),
+    "start": _start,
     "decline": _fixed({"end_code": "13", "onward_plan": "Referred to the trauma service."}),
     "complete": _complete,
     "pause": _pause,
@@ -247,7 +290,7 @@ EXAMPLES: dict[str, Example] = {
     "sign_session": _sign_session,
     "attest_session": _attest_session,
     "link_session": _link_session,
-    "record_contact": _fixed({"kind": "check_in", "medium": "telephone", "minutes": 10, "summary": "Called about the next date."}),
+    "record_contact": _record_contact,
     "book_session": _book_session,
     "acknowledge_deviation": _acknowledge_deviation,
     "record_evaluation": _fixed(
@@ -281,6 +324,12 @@ EXAMPLES: dict[str, Example] = {
     "amend_contract": _amend_contract,
     "extend_phase": _fixed({}),
     "record_measure": _record_measure,
+    "record_rhythm": _record_rhythm,
+    "set_rhythm_target": _fixed(
+        {"targets": [{"activity": "out_of_bed", "time": "07:00", "within_minutes": 30}], "plan": "An alarm."}
+    ),
+    "record_prescriber_review": _fixed({"findings": "Medication unchanged, levels in range."}),
+    "record_review": _fixed({"decision": "continue", "summary": "Well; sees friends, works."}),
     "announce_ending": _fixed({"feelings": "Sad, and ready."}),
     "record_gains": _fixed({"gains": ["Sees friends weekly", "Sleeps through"]}),
     "record_independence": _fixed({"does_alone": ["Speaks about disagreements at once"]}),
@@ -290,7 +339,7 @@ EXAMPLES: dict[str, Example] = {
     "decide_continuation": _fixed({"decision": "none", "plan": "A call after three months."}),
     "raise_risk": _fixed({"level": "elevated", "plan": "Safety plan written.", "told": ["General practitioner"]}),
     "review_risk": _fixed({"level": "monitored", "plan": "Asked at every session."}),
-    "record_consent": _fixed({"scope": "treatment", "who": "client"}),
+    "record_consent": _record_consent,
     "withdraw_consent": _fixed({"scope": "sharing", "who": "client"}),
     "refer_on": _fixed({"target": "Dietician"}),
     "note": _fixed({"text": "Prefers mornings."}),

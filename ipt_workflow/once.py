@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 from ipt_workflow.errors import GroupRefused, KeyInFlight, KeyReused, StaleVersion, TransitionRefused
 from ipt_workflow.shell import Shell
+from ipt_workflow.store.loading import Asked
 from ipt_workflow.store.queries import KeptAnswer
 from ipt_workflow.store.units import KeyTaken
 from ipt_workflow.writes import Key
@@ -26,12 +27,19 @@ class Once(Generic[Answer]):
         self._running: set[str] = set()
 
     async def run(
-        self, key: Key | None, answer: Callable[[KeptAnswer], Awaitable[Answer]], run: Callable[[], Awaitable[Answer]]
+        self,
+        key: Key | None,
+        answer: Callable[[KeptAnswer], Awaitable[Answer]],
+        run: Callable[[], Awaitable[Answer]],
+        asked: Asked[KeptAnswer] | None = None,
     ) -> Answer:
-        """Runs a write under its key: answered as before where it was answered before, alone while it runs. Raises KeyInFlight, KeyReused."""
+        """Runs a write under its key: answered as before where it was answered before, alone while it runs. Raises KeyInFlight, KeyReused.
+
+        `asked` is what was kept under the key, where it was asked for before.
+        """
         if key is None:
             return await run()
-        kept = await self._kept(key)
+        kept = await self._kept(key, asked)
         if kept:
             return await answer(kept)
         if key.scope in self._running:
@@ -47,8 +55,8 @@ class Once(Generic[Answer]):
         finally:
             self._running.discard(key.scope)
 
-    async def _kept(self, key: Key) -> KeptAnswer | None:
-        kept = await self.shell.kept_answer(key.scope)
+    async def _kept(self, key: Key, asked: Asked[KeptAnswer] | None = None) -> KeptAnswer | None:
+        kept = await self.shell.kept_answer(key.scope, asked)
         if kept is not None and kept.body != key.body:
             raise KeyReused("This Idempotency-Key was used with another body. Use a new key for a new request.")
         return kept

@@ -42,6 +42,11 @@ Medium = Literal["face_to_face", "video", "telephone", "text"]
 Participant = Literal["client", "partner", "parent", "guardian", "family", "carer", "interpreter", "group", "other"]
 Stage = Literal["renegotiation", "impasse", "dissolution"]
 ConsentScope = Literal["treatment", "recording", "sharing", "family_contact"]
+Consenting = Literal["client", "partner", "parent", "guardian", "family", "carer"]
+Format = Literal["individual", "group", "couple", "telephone"]
+Provider = Literal["mental_health_clinician", "non_specialist"]
+RhythmForm = Literal["srm5", "srm17"]
+ClockTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 HistoryPart = Literal[
     "onset",
     "previous_episodes",
@@ -97,8 +102,13 @@ class Adopt(Payload, frozen=True, kw_only=True):
 
 
 class Start(Payload, frozen=True, kw_only=True):
+    """How the therapy will be given is checked against the protocol where it is told; a required supervisor is named here."""
+
     suitability: Literal["suitable", "suitable_with_reservations"] = "suitable"
     exclusions_checked: Codes = ()
+    format: Format | None = None
+    provider: Provider | None = None
+    supervisor: Person | None = None
     comment: Text | None = None
 
 
@@ -160,6 +170,7 @@ class RecordContact(Payload, frozen=True, kw_only=True):
     kind: Literal["crisis", "collateral", "engagement", "pre_group", "check_in", "follow_up", "attempt"]
     medium: Medium = "telephone"
     minutes: Annotated[int, Meta(ge=1, le=600)] | None = None
+    participants: Annotated[tuple[Participant, ...], Meta(max_length=10)] = ()
     summary: Text | None = None
     ref: ExternalRef | None = None
 
@@ -291,6 +302,7 @@ class SelectFocus(Payload, frozen=True, kw_only=True):
 
     primary: Code
     secondary: Code | None = None
+    further: Codes = ()  # where the protocol allows more than two areas
     people: Codes = ()
     rationale: Text | None = None
     stage: Stage | None = None
@@ -342,6 +354,52 @@ class RecordMeasure(Payload, frozen=True, kw_only=True):
     not_obtained: bool = False
 
 
+class RhythmDay(Payload, frozen=True, kw_only=True):
+    """When things were done on one day, and the mood from -5 to 5. What was not done is left out."""
+
+    on: dt.date
+    times: Annotated[dict[Code, ClockTime], Meta(max_length=17, extra=SEALED)]
+    mood: Annotated[int, Meta(ge=-5, le=5, extra=SEALED)] | None = None
+
+
+class RecordRhythm(Payload, frozen=True, kw_only=True):
+    """One week of the Social Rhythm Metric (domain.md 2.1). `week_of` is its first day; a week told again stands in place of the first."""
+
+    instrument: RhythmForm
+    week_of: dt.date
+    days: Annotated[tuple[RhythmDay, ...], Meta(min_length=1, max_length=7)]
+
+
+class RhythmTarget(Payload, frozen=True, kw_only=True):
+    """The time at which an activity is aimed for, and how many minutes early or late still meet it."""
+
+    activity: Code
+    time: ClockTime
+    within_minutes: Annotated[int, Meta(ge=1, le=180)] = 45
+
+
+class SetRhythmTarget(Payload, frozen=True, kw_only=True):
+    """All targets that hold from now on."""
+
+    targets: Annotated[tuple[RhythmTarget, ...], Meta(min_length=1, max_length=17)]
+    plan: Text | None = None
+
+
+class RecordPrescriberReview(Payload, frozen=True, kw_only=True):
+    """What the prescriber of the client's medication found. `on` is the day of the review."""
+
+    on: dt.date | None = None
+    findings: Text
+    plan: Text | None = None
+
+
+class RecordReview(Payload, frozen=True, kw_only=True):
+    """The periodic review of a course without phases."""
+
+    decision: Literal["continue", "more_often", "less_often", "end"]
+    summary: Text | None = None
+
+
 class AnnounceEnding(Payload, frozen=True, kw_only=True):
     ending_on: dt.date | None = None
     feelings: Text | None = None
@@ -377,7 +435,7 @@ class AssessRisk(Payload, frozen=True, kw_only=True):
 
 class Consent(Payload, frozen=True, kw_only=True):
     scope: ConsentScope
-    who: Literal["client", "partner", "parent", "guardian", "family", "carer"] = "client"
+    who: Consenting = "client"
     comment: Text | None = None
 
 

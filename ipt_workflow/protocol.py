@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ipt_workflow.measures import Aim, Evidence, Instrument
+from ipt_workflow.payloads import Consenting, Format, Medium, Participant, Provider, RhythmForm
 
 SickRoleMode = Literal["full", "limited", "optional", "not_used"]
 
@@ -66,6 +67,7 @@ class SickRoleSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class FocusSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     areas: tuple[str, ...]
     max: int  # the primary and so many less one
+    discouraged: tuple[str, ...] = ()  # chosen only with a reason
 
 
 class MeasureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,6 +85,43 @@ class GroupSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     pre_individual: Bounds  # individual meetings before the group's first session
 
 
+class SupervisionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether a supervisor must be named before the course starts."""
+
+    required: Literal[True]
+
+
+class ConsentSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Each of those whose consent to treatment must be on record before the course starts."""
+
+    by: Annotated[tuple[Consenting, ...], msgspec.Meta(min_length=1)]
+
+
+class ParticipantsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who takes part in every session."""
+
+    required: Annotated[tuple[Participant, ...], msgspec.Meta(min_length=1)]
+
+
+class MediumSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How sessions are held."""
+
+    allowed: Annotated[tuple[Medium, ...], msgspec.Meta(min_length=1)]
+
+
+class RhythmSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The form on which the social rhythm is tracked, and for how many weeks before the first phase is left."""
+
+    instrument: RhythmForm
+    weeks: int
+
+
+class ReviewSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a course without phases is reviewed."""
+
+    every_days: int
+
+
 class ProtocolFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole of one file."""
 
@@ -91,16 +130,22 @@ class ProtocolFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     title: str
     evidence: tuple[Evidence, ...]
     indications: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    format: Literal["individual", "group", "couple", "telephone"]
-    provider: str
+    format: Format
+    provider: Provider
     ages: Bounds
     acute: bool
     contract: ContractSpec
-    phases: Annotated[tuple[PhaseSpec, ...], msgspec.Meta(min_length=2)]
+    phases: Annotated[tuple[PhaseSpec, ...], msgspec.Meta(min_length=1)]
     sick_role: SickRoleSpec
     focus: FocusSpec
     measures: tuple[MeasureSpec, ...]
     group: GroupSpec | None = None
+    supervision: SupervisionSpec | None = None
+    consent: ConsentSpec | None = None
+    participants: ParticipantsSpec | None = None
+    medium: MediumSpec | None = None
+    rhythm: RhythmSpec | None = None
+    review: ReviewSpec | None = None
 
 
 class Protocol(ProtocolFile, frozen=True, kw_only=True):

@@ -31,6 +31,8 @@ AT_LEAST_ONE = (
     "contract.gap_days",
     "group.members.min",
     "group.minutes.min",
+    "rhythm.weeks",
+    "review.every_days",
 )
 AT_LEAST_NONE = (
     "contract.grace_days",
@@ -47,6 +49,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     rules: Mapping[str, frozenset[str]]
     artefacts: frozenset[str]
     instruments: Mapping[str, Any]
+    needs: Mapping[str, str] = {}  # artefacts that only a protocol with a certain table can require
 
 
 def unknown_name(name: str, known: Iterable[str]) -> str:
@@ -158,7 +161,8 @@ def protocol_faults(source: dict[str, Any], known: Known) -> list[Fault]:
     for index, phase in enumerate(phases):
         faults += _phase_faults(f"phases[{index}]", phase, known) if phase else []
     faults += _measure_faults(measures, known)
-    faults += _group_faults(source, [phase for phase in phases if phase])
+    faults += _group_faults(source) + _arrangement_faults(source)
+    faults += _needs_faults(source, [phase for phase in phases if phase], known)
     faults += _focus_faults(focus) if focus else []
     if contract and phases and all(phases):
         faults += _sum_faults([phase for phase in phases if phase], contract)
@@ -184,7 +188,7 @@ def _phase_list_faults(phases: list[PhaseSpec | None]) -> list[Fault]:
     for index, phase in enumerate(phases):
         if phase is None:
             continue
-        where, edge = f"phases[{index}]", index in {0, len(phases) - 1}
+        where, edge = f"phases[{index}]", len(phases) > 1 and index in {0, len(phases) - 1}
         if phase.id in ids:
             faults.append(Fault(f"{where}.id", f"{phase.id} is the id of an earlier phase"))
         ids.add(phase.id)
@@ -193,7 +197,7 @@ def _phase_list_faults(phases: list[PhaseSpec | None]) -> list[Fault]:
             faults.append(Fault(f"{where}.sessions_max", "is required in the first phase and in the last"))
         elif phase.sessions_max is None and open_ended > 1:
             faults.append(Fault(f"{where}.sessions_max", "is required: only one phase may go without"))
-    last = phases[-1] if phases else None
+    last = phases[-1] if len(phases) > 1 else None
     if last and last.sessions_max not in {None, last.sessions_min}:
         wanted = f"must equal sessions_min ({last.sessions_min}), since a last phase has a fixed length"
         faults.append(Fault(f"phases[{len(phases) - 1}].sessions_max", wanted))
@@ -260,11 +264,35 @@ def _sum_faults(phases: list[PhaseSpec], contract: ContractSpec) -> list[Fault]:
     return []
 
 
-def _group_faults(source: dict[str, Any], phases: list[PhaseSpec]) -> list[Fault]:
-    """Only what is given in groups has members to be counted, and meetings before the group."""
+def _needs_faults(source: dict[str, Any], phases: list[PhaseSpec], known: Known) -> list[Fault]:
+    """An artefact that reads a table of the protocol is required only where there is that table."""
+    return [
+        Fault(f"phases[{index}].requires", f"names {name}, and there is no [{known.needs[name]}]")
+        for index, phase in enumerate(phases)
+        for name in phase.requires
+        if name in known.needs and known.needs[name] not in source
+    ]
+
+
+def _arrangement_faults(source: dict[str, Any]) -> list[Fault]:
+    """What a format or a provider cannot do without."""
+    asked = (
+        ("format", "couple", "participants.required", "partner"),
+        ("format", "telephone", "medium.allowed", "telephone"),
+        ("provider", "non_specialist", "supervision.required", True),
+    )
+    values = dict(walk(source))
+    return [
+        Fault(where, f"must {'be true' if wanted is True else f'name {wanted}'}: {key} is {value}")
+        for key, value, where, wanted in asked
+        if source.get(key) == value and wanted not in (_list(values.get(where)) or [values.get(where)])
+    ]
+
+
+def _group_faults(source: dict[str, Any]) -> list[Fault]:
+    """Only what is given in groups has members to be counted."""
     if "group" not in source:
-        asking = [index for index, phase in enumerate(phases) if "pre_group_meeting" in phase.requires]
-        return [Fault(f"phases[{index}].requires", "names a pre_group_meeting, and there is no [group]") for index in asking]
+        return []
     spec = _section(source["group"], GroupSpec)
     faults = [] if source.get("format") == "group" else [Fault("group", "is for the format group alone")]
     if spec and spec.members.max > MEMBERS_MAX:
@@ -278,7 +306,8 @@ def _focus_faults(focus: FocusSpec) -> list[Fault]:
         return [Fault("focus.areas", "must name at least one problem area, and each of them once")]
     if not 1 <= focus.max <= len(areas):
         return [Fault("focus.max", f"must lie from 1 to {len(areas)}, the number of areas")]
-    return []
+    astray = [area for area in focus.discouraged if area not in areas]
+    return [Fault("focus.discouraged", f"{area} is not among areas") for area in astray]
 
 
 def _measure_faults(measures: list[MeasureSpec | None], known: Known) -> list[Fault]:

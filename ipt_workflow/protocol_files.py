@@ -41,6 +41,7 @@ Check = Callable[[dict[str, Any]], list[Fault]]
 
 KNOWN_RULES = {name: REGISTRY[name].parameters for name in PHASE_RULES}
 KNOWN_ARTEFACTS = frozenset(ARTEFACTS)
+NEEDS = {name: table for name, rules in ARTEFACTS.items() for rule in rules if (table := REGISTRY[rule].needs)}
 TYPES = {"object": "a table", "array": "a list", "integer": "a whole number", "string": "a text"}
 
 
@@ -95,7 +96,7 @@ def load_catalogue(
     faults: list[Fault] = []
     instrument_files = _read_files(instrument_dir, InstrumentFile, instrument_faults, faults)
     aims = {f"{file.key[0]}@{file.key[1]}": file.source.get("aim") for file in instrument_files if file.key}
-    known = Known(rules=known_rules, artefacts=known_artefacts, instruments=aims)
+    known = Known(rules=known_rules, artefacts=known_artefacts, instruments=aims, needs=NEEDS)
     check = partial(protocol_faults, known=known)
     protocol_files = _read_files(protocols, ProtocolFile, check, faults)
     if faults:

@@ -33,6 +33,7 @@ from ipt_workflow.payloads import ClientRef
 from ipt_workflow.rules import Actor, Context
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import commit, queries, tables
+from ipt_workflow.store.loading import Asked
 from ipt_workflow.store.queries import StoredCourse
 from ipt_workflow.store.units import (
     ActiveCourseExists,
@@ -90,12 +91,13 @@ class Service:
         await self._permit(principal, triggers)
         return await self._once.run(key, self._replay(principal), lambda: self._open(principal, decode(), key))
 
-    async def fire(self, principal: Principal, course_id: str, write: Write) -> Committed:
-        """Fires one trigger, or several together."""
-        stored = await self.shell.visible(principal, course_id)
+    async def fire(self, principal: Principal, course_id: str, write: Write, asked: Asked[StoredCourse] | None = None) -> Committed:
+        """Fires one trigger, or several together. `asked` is the course, where it was asked for before."""
+        kept = self.shell.answers.ask(write.key.scope) if write.key else None
+        stored = await self.shell.visible(principal, course_id, asked)
         await self.shell.require(principal, "change a course", [course_id])
         await self._permit(principal, write.triggers, [course_id])
-        return await self._once.run(write.key, self._replay(principal), lambda: self._fire(principal, stored, write))
+        return await self._once.run(write.key, self._replay(principal), lambda: self._fire(principal, stored, write), kept)
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """What firing would do. Nothing is written but that this was looked at."""

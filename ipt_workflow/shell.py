@@ -25,7 +25,7 @@ from ipt_workflow.settings import Settings
 from ipt_workflow.store import migrate, queries, questions
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database, open_database
-from ipt_workflow.store.loading import Loader
+from ipt_workflow.store.loading import Asked, Loader
 from ipt_workflow.store.queries import KeptAnswer, StoredCourse
 from ipt_workflow.store.units import Event
 
@@ -115,16 +115,16 @@ class Shell:
             known = ", ".join(sorted(protocol.key for protocol in self.catalogue.protocols.values()))
             raise CommandInvalid([Fault(where, f"is not known; known are {known}")]) from None
 
-    async def visible(self, principal: Principal, course_id: str) -> StoredCourse:
-        """A course, if it exists for the principal. Raises NotFound."""
-        stored = await self.courses.get(course_id)
+    async def visible(self, principal: Principal, course_id: str, asked: Asked[StoredCourse] | None = None) -> StoredCourse:
+        """A course, if it exists for the principal; `asked` where it was asked for before. Raises NotFound."""
+        stored = await (asked or self.courses.ask(course_id))
         if stored is None or not policy.may_see(principal, stored.course):
             raise NotFound(NOT_SEEN)
         return stored
 
-    async def kept_answer(self, scope: str) -> KeptAnswer | None:
-        """What an idempotency key was answered with, unless that has expired."""
-        kept = await self.answers.get(scope)
+    async def kept_answer(self, scope: str, asked: Asked[KeptAnswer] | None = None) -> KeptAnswer | None:
+        """What an idempotency key was answered with, unless that has expired; `asked` where it was asked for before."""
+        kept = await (asked or self.answers.ask(scope))
         return kept if kept and kept.expires_at > self.clock.now() else None
 
     async def entries(self, course_id: str) -> list[Entry]:

@@ -59,7 +59,7 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table.
 
     `to` is None where the state stays; `leads` tells which destinations are fixed by what the course remembers. `never_blocked`
-    triggers wait for no paperwork and for nothing that came later.
+    triggers wait for no paperwork and for nothing that came later. A protocol has those for which it has a source, and what they need.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[str, ...] = ()
     reason_required: bool = False
     never_blocked: bool = False
+    needs: str | None = None  # the table of the protocol without which there is no such trigger
 
     @property
     def changes_state(self) -> bool:
@@ -90,7 +91,7 @@ TABLE: tuple[Trigger, ...] = (
     _t("adopt", "Takes over a course begun elsewhere, at the phase it has reached.", (NEW,), S, to="adopted", payload=payloads.Adopt,
        rules=("one_active_course", "adopted_phase_exists"), reason_required=True),
     _t("start", "Begins the first phase.", (REFERRED,), T, to="first", payload=payloads.Start,
-       rules=("consent_given", "therapist_assigned", "indication_fits")),
+       rules=("consent_given", "therapist_assigned", "supervisor_named", "indication_fits", "age_fits", "format_fits", "provider_fits")),
     _t("decline", "Ends a course that is not suitable, with a plan for what comes instead.", (REFERRED, "first"), T, to=NOT_SUITABLE,
        payload=payloads.Decline, reason_required=True),
     _t("begin_<phase>", "Leaves the phase for the next one.", ("previous",), T, to="next", rules=LEAVING_A_PHASE),
@@ -103,7 +104,8 @@ TABLE: tuple[Trigger, ...] = (
     _t("reopen", "Takes back an ending that was an error.", ENDED, S, to="remembered", reason_required=True,
        rules=("reopen_window", "one_active_course")),
     _t("record_session", "Tells of a session that was held, missed or cancelled.", OPEN, TE, payload=payloads.RecordSession,
-       rules=("attendance_fits_state", "phase_session_cap", "contract_session_cap", "session_already_recorded", "within_planned_end")),
+       rules=("attendance_fits_state", "phase_session_cap", "contract_session_cap", "session_already_recorded", "within_planned_end",
+              "participants_present", "medium_allowed")),
     _t("sign_session", "The therapist who gave a session stands by its record.", AFTER_START, T, payload=payloads.SignSession,
        rules=("session_signable", "own_session", "focus_area_allowed", "risk_reviewed")),
     _t("attest_session", "A supervisor stands by the session of a therapist who has left.", AFTER_START, S, payload=payloads.AttestSession,
@@ -122,16 +124,17 @@ TABLE: tuple[Trigger, ...] = (
     _t("accept_formulation", "Records what the client says to the formulation.", PHASE, T, payload=payloads.AcceptFormulation,
        rules=("formulation_known",)),
     _t("assign_sick_role", "Gives the client the sick role.", ("first",), T, payload=payloads.AssignSickRole,
-       rules=("evaluation_recorded", "sick_role_used", "sick_role_explained")),
+       rules=("evaluation_recorded", "sick_role_used", "sick_role_explained", "sick_role_mode_fits")),
     _t("update_sick_role", "Changes mode, exemptions, recovery work or the client's response.", PHASE, T, payload=payloads.UpdateSickRole,
        rules=("sick_role_assigned",)),
     _t("waive_sick_role", "Does without the sick role.", ("first",), TS, reason_required=True, rules=("waiver_agreed",)),
     _t("relinquish_sick_role", "The client gives the sick role up.", ("later",), T, payload=payloads.RelinquishSickRole,
        rules=("sick_role_assigned",)),
     _t("select_focus", "Chooses the problem area.", ("first",), T, payload=payloads.SelectFocus,
-       rules=("inventory_recorded", "focus_area_allowed", "focus_count", "focus_grounded")),
+       rules=("inventory_recorded", "focus_area_allowed", "focus_count", "focus_grounded", "focus_encouraged")),
     _t("change_focus", "Changes the problem area.", ("later",), T, payload=payloads.SelectFocus,
-       rules=("inventory_recorded", "focus_area_allowed", "focus_count", "focus_grounded", "formulation_renewed", "focus_change_in_time")),
+       rules=("inventory_recorded", "focus_area_allowed", "focus_count", "focus_grounded", "focus_encouraged", "formulation_renewed",
+              "focus_change_in_time")),
     _t("set_dispute_stage", "Says at which stage the role dispute is.", PHASE, T, payload=payloads.SetDisputeStage,
        rules=("dispute_stage_legal",)),
     _t("agree_contract", "Agrees the number of sessions and weeks and how misses count.", ("first",), T, payload=payloads.AgreeContract,
@@ -141,6 +144,12 @@ TABLE: tuple[Trigger, ...] = (
     _t("extend_phase", "Raises the phase's session cap, once.", PHASE, TS, reason_required=True,
        rules=("extension_allowed", "supervisor_agrees")),
     _t("record_measure", "Records a scale, or that it could not be obtained.", ANY, TE, payload=payloads.RecordMeasure, never_blocked=True),
+    _t("record_rhythm", "Records a week of the social rhythm.", ANY, TE, payload=payloads.RecordRhythm, never_blocked=True, needs="rhythm"),
+    _t("set_rhythm_target", "Sets the times that the client aims for.", PHASE, T, payload=payloads.SetRhythmTarget, needs="rhythm",
+       rules=("rhythm_known",)),
+    _t("record_prescriber_review", "Records that the prescriber has reviewed the medication.", OPEN, TE,
+       payload=payloads.RecordPrescriberReview),
+    _t("record_review", "Reviews a course without phases.", PHASE, T, payload=payloads.RecordReview, needs="review"),
     _t("announce_ending", "Raises the ending with the client.", ("before_last_or_last",), T, payload=payloads.AnnounceEnding),
     _t("record_gains", "Reviews what the client has gained.", ("last",), T, payload=payloads.RecordGains),
     _t("record_independence", "Records what the client now does without the therapist.", ("last",), T, payload=payloads.RecordIndependence),
@@ -171,13 +180,21 @@ def find(name: str, protocol: Protocol) -> Trigger | None:
     """The table's row for a trigger's name under this protocol; `begin_<phase>` for every phase but the first."""
     if name.startswith(BEGIN_PREFIX):
         return PATTERN if name[len(BEGIN_PREFIX) :] in {phase.id for phase in protocol.phases[1:]} else None
-    return BY_NAME.get(name)
+    row = BY_NAME.get(name)
+    return row if row is not None and _has(protocol, row) else None
+
+
+def _has(protocol: Protocol, row: Trigger) -> bool:
+    """Whether there is such a trigger under this protocol: it has a state to start from, and what it needs."""
+    return (row.needs is None or getattr(protocol, row.needs) is not None) and (
+        row is PATTERN or bool(states(protocol, row.sources))
+    )
 
 
 def names(protocol: Protocol) -> tuple[str, ...]:
     """Every trigger's name under this protocol, in the table's order."""
     begins = tuple(BEGIN_PREFIX + phase.id for phase in protocol.phases[1:])
-    return tuple(name for row in TABLE for name in (begins if row is PATTERN else (row.name,)))
+    return tuple(name for row in TABLE if _has(protocol, row) for name in (begins if row is PATTERN else (row.name,)))
 
 
 def states(protocol: Protocol, parts: tuple[str, ...], name: str = "") -> tuple[str, ...]:

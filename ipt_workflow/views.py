@@ -8,12 +8,13 @@ import msgspec
 
 from ipt_workflow import counters, measures
 from ipt_workflow.counters import Counters, WeekClock
-from ipt_workflow.course import Course, Session, Track
+from ipt_workflow.course import Course, Rhythm, Session, Track
 from ipt_workflow.folding import contradictions, superseded_by
 from ipt_workflow.journal import Entry, EntryActor
 from ipt_workflow.machine import CourseMachine, Option
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.refusal import Remedy
+from ipt_workflow.rhythm import Regularity
 from ipt_workflow.rules import Context
 
 Shown = TypeVar("Shown", bound=msgspec.Struct)
@@ -74,9 +75,37 @@ class SickRoleView(msgspec.Struct, frozen=True, kw_only=True):
 class FocusView(msgspec.Struct, frozen=True, kw_only=True):
     primary: str
     secondary: str | None
+    further: tuple[str, ...]
     stage: str | None
     formulation: int | None
     changes: int
+
+
+class RhythmWeekView(msgspec.Struct, frozen=True, kw_only=True):
+    """`score` is hits over activities, from 0 to 7, rounded to hundredths; None where no activity was done often enough."""
+
+    seq: int
+    week_of: dt.date
+    instrument: str
+    hits: int
+    activities: int
+    score: float | None
+    met: int
+    aimed: int
+
+
+class RhythmAimView(msgspec.Struct, frozen=True, kw_only=True):
+    activity: str
+    time: str
+    within_minutes: int
+
+
+class RhythmView(msgspec.Struct, frozen=True, kw_only=True):
+    """Regularity over time, and the targets that hold. `count` is of all weeks; the latest are listed."""
+
+    count: int
+    weeks: tuple[RhythmWeekView, ...]
+    targets: tuple[RhythmAimView, ...]
 
 
 class ContractView(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +150,7 @@ class CourseView(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     client_ref: str | None
     therapist: str | None
+    supervisor: str | None
     protocol: str
     protocol_version: int
     protocol_digest: str
@@ -139,6 +169,8 @@ class CourseView(msgspec.Struct, frozen=True, kw_only=True):
     sessions: tuple[SessionView, ...]
     interruptions: tuple[InterruptionView, ...]
     measures: dict[str, MeasureView]
+    rhythm: RhythmView | None
+    reviewed_at: dt.datetime | None
     risk: RiskView
     next: str | None
     requirements: tuple[Requirement, ...]
@@ -275,6 +307,7 @@ def course_view(
         id=course.id,
         client_ref=client_ref,
         therapist=course.therapist,
+        supervisor=course.supervisor,
         protocol=course.protocol,
         protocol_version=course.protocol_version,
         protocol_digest=course.protocol_digest,
@@ -293,6 +326,8 @@ def course_view(
         sessions=tuple(_session(session) for session in course.sessions),
         interruptions=tuple(_whole(pause, InterruptionView) for pause in course.interruptions),
         measures={key: _measure(protocol, key, track) for key, track in course.measures.items() if key in protocol.instruments},
+        rhythm=_rhythm(course.rhythm) if course.rhythm.count or course.rhythm.targets else None,
+        reviewed_at=course.reviewed_at,
         risk=_whole(course.risk, RiskView),
         next=leaves,
         requirements=tuple(
@@ -338,6 +373,18 @@ def _progress(counted: Counters, clock: WeekClock | None) -> str:
 
 def _session(session: Session) -> SessionView:
     return _whole(session, SessionView)
+
+
+def _rhythm(rhythm: Rhythm) -> RhythmView:
+    weeks = tuple(
+        RhythmWeekView(**msgspec.structs.asdict(week), score=_score(Regularity(week.hits, week.activities)))
+        for week in rhythm.weeks
+    )
+    return RhythmView(count=rhythm.count, weeks=weeks, targets=tuple(_whole(aim, RhythmAimView) for aim in rhythm.targets))
+
+
+def _score(found: Regularity) -> float | None:
+    return None if found.score is None else round(float(found.score), 2)
 
 
 def _measure(protocol: Protocol, key: str, track: Track) -> MeasureView:

@@ -114,6 +114,7 @@ def trigger_table() -> str:
     rows = []
     for row in triggers.TABLE:
         marks = [mark for mark, applies in (("reason", row.reason_required), ("never blocked", row.never_blocked)) if applies]
+        marks += [f"only with `[{row.needs}]`"] if row.needs else []
         says = f"{row.does} {'*' + ', '.join(marks) + '*' if marks else ''}".strip()
         rows.append(
             (
@@ -234,7 +235,17 @@ def _guards(name: str) -> str:
     if name == "state_allows":
         return "every trigger"
     over = code(trigger for trigger, bound in MACHINE.bound.items() if any(each.rule.name == name for each in bound))
-    return f"{over}, and whatever is told late" if name == "later_entries_hold" else over or "what a protocol asks it of"
+    if name == "later_entries_hold":
+        return f"{over}, and whatever is told late"
+    return over or _elsewhere(name)
+
+
+def _elsewhere(name: str) -> str:
+    """Where a rule stands under other protocols than `ipt`."""
+    needs = f" with `[{REGISTRY[name].needs}]`" if REGISTRY[name].needs else ""
+    over = code(row.name for row in triggers.TABLE if name in row.rules)
+    artefact = code(artefact for artefact, rules in ARTEFACTS.items() if name in rules)
+    return f"not in `ipt`: {over or f'leaving a phase that requires {artefact}'}{needs}"
 
 
 def requirements() -> str:

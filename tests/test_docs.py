@@ -150,16 +150,17 @@ def test_every_key_of_a_protocol_file_is_documented():
         p.SickRoleSpec,
         p.FocusSpec,
         p.MeasureSpec,
+        p.SupervisionSpec,
+        p.ConsentSpec,
+        p.ParticipantsSpec,
+        p.MediumSpec,
+        p.RhythmSpec,
+        p.ReviewSpec,
         p.GroupSpec,
         measures.Evidence,
     )
-    headings = {
-        "contract": "[contract]",
-        "phases": "[[phases]]",
-        "sick_role": "[sick_role]",
-        "focus": "[focus]",
-        "group": "[group]",
-    }
+    headings = {"contract": "[contract]", "phases": "[[phases]]", "sick_role": "[sick_role]", "focus": "[focus]"}
+    headings |= {name: f"[{name}]" for name in ("supervision", "consent", "participants", "medium", "rhythm", "review", "group")}
     headings |= {"measures": "[[measures]]", "evidence": "[[evidence]]", "rules": "[[phases.rules]]"}
     keys = {headings.get(name, name) for table in tables for name in table.__struct_fields__}
     assert undocumented(sorted(keys), "protocols.md") == []

@@ -205,7 +205,7 @@ def test_a_file_changed_under_an_old_version_names_file_version_digests_and_what
         ({"contract": "12 weeks"}, "contract", "must be a table"),
         ({"indications": "depression"}, "indications", "must be a list"),
         ({"indications": []}, "indications", "must be a list of at least 1"),
-        ({"phases": [IPT["phases"][2]]}, "phases", "must be a list of at least 2"),
+        ({"phases": []}, "phases", "must be a list of at least 1"),
         ({"format": "letter"}, "format", "must be one of couple, group, individual, telephone"),
         ({"sick_role.mode": []}, "sick_role.mode", "must be one of full"),
         ({"sick_role.mode": "limted"}, "sick_role.mode", "must be one of full, limited, not_used, optional"),
@@ -538,3 +538,23 @@ def test_whatever_is_written_the_loader_loads_it_or_names_faults(tmp_path_factor
         told = [protocol_files.digest(document) in digests]
     assert told
     assert all(told)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "says"),
+    (
+        ({"format": "couple"}, "participants.required", "must name partner: format is couple"),
+        ({"format": "couple", "participants": {"required": ["client"]}}, "participants.required", "must name partner"),
+        ({"format": "telephone", "medium": {"allowed": ["video"]}}, "medium.allowed", "must name telephone: format is telephone"),
+        ({"provider": "non_specialist"}, "supervision.required", "must be true: provider is non_specialist"),
+        ({"focus.discouraged": ["boredom"]}, "focus.discouraged", "boredom is not among areas"),
+    ),
+)
+def test_what_a_form_cannot_do_without_is_asked_for(folders, changes, where, says):
+    assert says in folders.protocol(changed(IPT, changes)).faults()[f"ipt.toml: {where}"]
+
+
+@pytest.mark.parametrize(("artefact", "table"), (("rhythm", "rhythm"), ("pre_group_meeting", "group"), ("review", "review")))
+def test_an_artefact_that_reads_a_table_is_required_only_where_there_is_one(folders, artefact, table):
+    faults = folders.protocol(changed(IPT, {f"{INITIAL}.requires": [*IPT["phases"][0]["requires"], artefact]})).faults()
+    assert faults[f"ipt.toml: {INITIAL}.requires"] == f"names {artefact}, and there is no [{table}]"

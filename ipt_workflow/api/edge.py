@@ -29,6 +29,7 @@ class Edge:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
         self.metrics = metrics
+        self._log = logs.logger().bind()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,7 +68,7 @@ class Edge:
             principal = scope.get("ipt_principal")
             who = {"actor": principal.person, "role": principal.role} if principal else {}
             told = {**scope.get("ipt_log", {}), **who}
-            logs.logger().info(
+            self._log.info(
                 "request",
                 method=method,
                 route=route,

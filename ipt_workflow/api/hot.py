@@ -67,10 +67,12 @@ class HotRoute:
             return
         scope["app"] = scope["litestar_app"] = self.app
         scope["path_template"] = TEMPLATE
+        service = self.app.state.service
+        asked = service.shell.courses.ask(match[1])  # while the token is looked up
         try:
             await authenticate(scope)
             request = HotRequest(scope, receive, match[1], self._limit)
-            content, headers = await transitions.fired(request, self.app.state.service, match[1])
+            content, headers = await transitions.fired(request, service, match[1], asked)
         except Exception as error:  # noqa: BLE001 - as the router does: every error is answered with a problem document
             await _answer(error, scope, receive, send)
             return

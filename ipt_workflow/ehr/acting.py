@@ -75,7 +75,7 @@ class Acting:
         try:
             for _attempt in range(ATTEMPTS):
                 try:
-                    return await self._done_before(notice) or await self._act(notice)
+                    return await self._done_before(notice) or await self._told(notice)
                 except StaleVersion:
                     continue
         except TransitionRefused as error:
@@ -85,6 +85,11 @@ class Acting:
         except (TriggerNotPermitted, NotFound) as error:
             return Outcome(status="waiting", why=str(error))
         raise Busy("The course is being written by others. Try again.")
+
+    async def _told(self, notice: Notice) -> Outcome:
+        """What it comes to. Where that is nothing new, another process may have acted on it since it was looked for."""
+        outcome = await self._act(notice)
+        return outcome if outcome.status == "applied" else await self._done_before(notice) or outcome
 
     async def client_of(self, told: Told) -> str | None:
         if told.client_ref is None:

@@ -33,7 +33,9 @@ def place(connection: sa.Connection, organisation: str, limit: int) -> int:
     placed = stored.place(connection, organisation, limit)
     known = deliveries.subscriptions(connection, organisation) if placed else []
     if known:
-        fanned = [row for event in stored.latest(connection, organisation, placed) for row in _deliveries(organisation, known, event)]
+        fanned = [
+            row for event in stored.latest(connection, organisation, placed) for row in _deliveries(organisation, known, event)
+        ]
         deliveries.insert(connection, fanned)
     return placed
 

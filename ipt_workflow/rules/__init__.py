@@ -4,7 +4,7 @@ A rule is a function of a `Case`. It reads the course, the protocol's numbers an
 nothing and reads no clock. The machine calls every rule bound to a trigger, so that all refusals come at once.
 """
 
-from ipt_workflow.rules import agreement, amending, ending, episode, first_phase, placing, sessions
+from ipt_workflow.rules import agreement, amending, ending, episode, first_phase, placing, rhythm, sessions, setting, suitability
 from ipt_workflow.rules.binding import ARTEFACTS, PHASE_RULES, Bound, bound_to
 from ipt_workflow.rules.case import REGISTRY, Actor, Case, Context, GroupHeld, Rule, supervisor_of
 
@@ -25,6 +25,9 @@ __all__ = [
     "episode",
     "first_phase",
     "placing",
+    "rhythm",
     "sessions",
+    "setting",
+    "suitability",
     "supervisor_of",
 ]

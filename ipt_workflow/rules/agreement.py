@@ -13,7 +13,7 @@ STAGE_MOVES = {
 
 
 def _areas(case: Case) -> list[str]:
-    return [case.data[name] for name in ("primary", "secondary", "focus") if name in case.data]
+    return [*(case.data[name] for name in ("primary", "secondary", "focus") if name in case.data), *case.data.get("further", ())]
 
 
 @rule(source="seed S8")
@@ -70,6 +70,19 @@ def _lacks(case: Case, area: str) -> str | None:
     if area == "interpersonal_deficits":
         return None if case.data.get("others_do_not_fit") else "that the other areas do not fit"
     return None
+
+
+@rule(source="domain 2 (IPT-B, HIV)", soft=True)
+def focus_encouraged(case: Case) -> Refusal | None:
+    """No problem area is chosen that the protocol advises against."""
+    discouraged = [area for area in _areas(case) if area in case.protocol.focus.discouraged]
+    if not discouraged:
+        return None
+    return case.stands(
+        f"{case.protocol.title} advises against {' and '.join(discouraged)}.",
+        current=discouraged,
+        required="one of " + ", ".join(area for area in case.protocol.focus.areas if area not in discouraged),
+    )
 
 
 @rule(source="seed S8")
@@ -182,7 +195,7 @@ def contract_fits_phases(case: Case) -> Refusal | None:
         return None
     protocol, course, sessions = case.protocol, case.course, case.data["terms"]["sessions"]
     last = protocol.last
-    if course.phase == last.id:
+    if course.phase == last.id and last is not protocol.first:
         needed = counters.consumed(protocol, course) - counters.consumed_in_last(protocol, course) + last.sessions_min
         fits, required = sessions == needed, f"exactly {needed}: the {last.id} phase has begun"
     else:

@@ -32,6 +32,13 @@ ARTEFACTS: dict[str, tuple[str, ...]] = {
     "contracted_weeks": ("contracted_weeks_served",),
     "outcome_followed_up": ("alternative_offered",),
     "pre_group_meeting": ("pre_group_met",),
+    "engagement": ("engagement_met",),
+    "parent_contact": ("parent_involved",),
+    "prescriber_review": ("prescriber_reviewed",),
+    "rhythm": ("rhythm_tracked",),
+    "rhythm_target": ("rhythm_target_set",),
+    "review": ("review_held",),
+    "step_up": ("step_up_referred",),
 }
 
 # What a protocol's phase may name under `rules`, with parameters.
@@ -51,12 +58,17 @@ def bound_to(protocol: Protocol, name: str) -> tuple[Bound, ...]:
     row = triggers.find(name, protocol)
     if row is None:
         return ()
-    bound = [_bind(rule) for rule in row.rules]
+    bound = [_bind(rule) for rule in row.rules if _asked(protocol, REGISTRY[rule])]
     left = _phase_left(protocol, name)
     if left is not None:
         bound += _leaving(protocol, left)
     unique = {each.rule.name: each for each in reversed(bound)}
     return tuple(reversed(unique.values()))
+
+
+def _asked(protocol: Protocol, rule: Rule) -> bool:
+    """Whether the protocol has what the rule is about."""
+    return rule.needs is None or getattr(protocol, rule.needs) is not None
 
 
 def _phase_left(protocol: Protocol, name: str) -> PhaseSpec | None:

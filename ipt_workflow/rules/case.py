@@ -132,6 +132,7 @@ class Rule(msgspec.Struct, frozen=True):
     structural: bool
     soft: bool
     parameters: frozenset[str]
+    needs: str | None = None  # the table of the protocol without which there is nothing to ask
 
     @property
     def says(self) -> str:
@@ -143,7 +144,7 @@ REGISTRY: dict[str, Rule] = {}
 
 
 def rule(
-    *, source: str, structural: bool = False, soft: bool = False, parameters: tuple[str, ...] = ()
+    *, source: str, structural: bool = False, soft: bool = False, parameters: tuple[str, ...] = (), needs: str | None = None
 ) -> Callable[[Callable[[Case], Refusal | None]], Callable[[Case], Refusal | None]]:
     """Registers a rule under its function's name."""
 
@@ -155,6 +156,7 @@ def rule(
             structural=structural,
             soft=soft,
             parameters=frozenset(parameters),
+            needs=needs,
         )
         return judge
 

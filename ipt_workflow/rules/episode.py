@@ -1,4 +1,4 @@
-"""Rules about the course as a whole: opening, starting, handing over, reopening, following up."""
+"""Rules about the course as a whole: opening, handing over, reopening, following up."""
 
 import datetime as dt
 
@@ -20,40 +20,6 @@ def one_active_course(case: Case) -> Refusal | None:
         current="1 open acute course",
         required="none",
         remedies=("complete", "end_early"),
-    )
-
-
-@rule(source="domain 6.2")
-def consent_given(case: Case) -> Refusal | None:
-    """The client's consent to treatment is on record before the first phase begins."""
-    if "treatment" in case.course.consents:
-        return None
-    return case.stands(
-        "There is no consent to treatment.",
-        current=list(case.course.consents),
-        required="treatment",
-        remedies=("record_consent",),
-    )
-
-
-@rule(source="design")
-def therapist_assigned(case: Case) -> Refusal | None:
-    """Somebody is the course's therapist before the first phase begins."""
-    if case.course.therapist:
-        return None
-    return case.stands("The course has no therapist.", current=None, required="a therapist", remedies=("transfer",))
-
-
-@rule(source="seed S17", soft=True)
-def indication_fits(case: Case) -> Refusal | None:
-    """What the client was referred for, if it was said, is one of the protocol's indications."""
-    indication = case.course.indication
-    if indication is None or indication in case.protocol.indications:
-        return None
-    return case.stands(
-        f"{case.protocol.title} is not indicated for {indication}.",
-        current=indication,
-        required="one of " + ", ".join(case.protocol.indications),
     )
 
 

@@ -183,6 +183,14 @@ def sick_role_used(case: Case) -> Refusal | None:
     return case.stands(f"{case.protocol.title} does not use the sick role.", current="not_used", required="a protocol that uses it")
 
 
+@rule(source="domain 1.4 (IPT-A)", soft=True)
+def sick_role_mode_fits(case: Case) -> Refusal | None:
+    """Where the protocol gives a limited sick role, nobody is exempted from everything."""
+    if case.protocol.sick_role.mode != "limited" or case.data["mode"] == "limited":
+        return None
+    return case.stands(f"{case.protocol.title} gives a limited sick role.", current=case.data["mode"], required="limited")
+
+
 @rule(source="domain 1.4 (Parsons 1951)")
 def sick_role_explained(case: Case) -> Refusal | None:
     """The client is told not to be to blame for the illness; without that it is no sick role."""

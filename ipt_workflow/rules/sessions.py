@@ -237,16 +237,16 @@ def middle_sessions_recommended(case: Case) -> Refusal | None:
     )
 
 
-@rule(source="domain I30")
+@rule(source="domain I30", needs="group")
 def pre_group_met(case: Case) -> Refusal | None:
     """The client met the therapist alone, before the group, as often as the protocol asks."""
     spec = case.protocol.group
     needed = spec.pre_individual.min if spec else 0
-    if case.course.pre_group >= needed:
+    if case.course.contacted.get("pre_group", 0) >= needed:
         return None
     return case.stands(
         "There was no individual meeting before the group, or too few of them.",
-        current=case.course.pre_group,
+        current=case.course.contacted.get("pre_group", 0),
         required=f"at least {needed} contacts of kind pre_group",
         remedies=("record_contact",),
     )

@@ -1,8 +1,9 @@
 """The committer: one lane a process, through which everything about courses is written.
 
 Callers put a unit (or an event of the audit log) into the queue and wait. The lane takes what is waiting, at most one unit a course,
-commits it in one transaction, and tells each caller whether their unit won. Units that touch more than one course go alone. A unit
-that violates a constraint would fail its whole batch, so such a batch is taken again one by one.
+commits it in one transaction, and tells each caller whether their unit won. One whose course has moved on meanwhile has lost, and
+costs no transaction of its own. Units that touch more than one course go alone. A unit that violates a constraint would fail its whole
+batch, so such a batch is taken again one by one.
 
 When the connection is lost, or the database gives up on a deadlock, the batch is tried again for a while. Trying again is safe: a
 unit swaps its course's version, so it cannot be written twice; and one that finds itself written has won.
@@ -15,9 +16,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ipt_workflow.errors import Busy, IptError, Unreachable
+from ipt_workflow.errors import Busy, IptError, StaleVersion, Unreachable
 from ipt_workflow.store import commit
 from ipt_workflow.store.database import Database
+from ipt_workflow.store.questions import VERSIONS
 from ipt_workflow.store.units import ConstraintViolated, Event, Unit
 
 FIRST_PAUSE = 0.02  # seconds before a batch is tried again; doubled each time
@@ -115,24 +117,36 @@ class Committer:
         if not _shares(jobs[0]):
             await self._alone(jobs[0])
             return
-        units = [job for job in jobs if isinstance(job.work, Unit)]
-        events = [job for job in jobs if isinstance(job.work, Event)]
+        units = [job.work for job in jobs if isinstance(job.work, Unit)]
+        events = [job.work for job in jobs if isinstance(job.work, Event)]
         tries = Tries(self._patience)
         try:
-            won = await tries.of(self._database.put, [job.work for job in units], [job.work for job in events])
+            won = iter(await tries.of(self._database.put, units, events))
         except ConstraintViolated:
-            won = [False] * len(units)
-        else:
-            for job in events:
-                job.end()
-        for job in events:
-            if not job.done.done():
+            for job in jobs:
                 await self._alone(job, tries.made)
-        for job, has_won in zip(units, won, strict=True):
-            if has_won:
+            return
+        lost = []
+        for job in jobs:
+            if isinstance(job.work, Event) or next(won):
                 job.end()
             else:
-                await self._alone(job, tries.made)
+                lost.append(job)
+        await self._tell_lost(lost, tries.made)
+
+    async def _tell_lost(self, jobs: list[Job], made: int) -> None:
+        """Tells those whose course has moved on; one that was tried before may have been written by that."""
+        units = [job.work for job in jobs if isinstance(job.work, Unit)]
+        versions: dict[str, int] = {}
+        try:
+            for organisation in {unit.organisation for unit in units}:
+                versions |= await self._database.find(VERSIONS, organisation, [course for unit in units for course in unit.courses])
+            for job, unit in zip(jobs, units, strict=True):
+                stale = StaleVersion(versions.get(unit.courses[0], 0))
+                job.end(await self._truth(unit, stale) if made > 1 else stale)
+        except IptError as error:
+            for job in jobs:
+                job.end(error)
 
     async def _alone(self, job: Job, made: int = 0) -> None:
         """Commits one job in a transaction of its own, after so many tries in a batch."""

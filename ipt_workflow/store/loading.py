@@ -6,12 +6,13 @@ all others. So a busy service asks the database no more often than it can answer
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.questions import Question
 
 Found = TypeVar("Found")
+Asked = asyncio.Future[Found | None]
 AT_ONCE = 256
 
 
@@ -22,17 +23,22 @@ class Loader(Generic[Found]):
         self._database = database
         self._organisation = organisation
         self._question = question
-        self._waiting: dict[str, list[asyncio.Future[Found | None]]] = {}
+        self._waiting: dict[str, list[Asked[Found]]] = {}
         self._asking: asyncio.Task[None] | None = None
 
     async def get(self, its_id: str) -> Found | None:
         """What is stored under an id, as of now; None where there is nothing."""
+        return await self.ask(its_id)
+
+    def ask(self, its_id: str) -> Asked[Found]:
+        """Asks now what will be waited for later, or not at all."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Found | None] = loop.create_future()
+        answer: Asked[Found] = loop.create_future()
         self._waiting.setdefault(its_id, []).append(answer)
         if self._asking is None or self._asking.done():
             self._asking = loop.create_task(self._ask())
-        return await answer
+        answer.add_done_callback(_heard)
+        return answer
 
     async def _ask(self) -> None:
         while self._waiting:
@@ -48,6 +54,12 @@ class Loader(Generic[Found]):
                         answer.set_result(found.get(its_id))
 
 
-def _still_waiting(lists: Iterable[list[asyncio.Future[Found | None]]]) -> Iterator[asyncio.Future[Found | None]]:
+def _heard(answer: Asked[Any]) -> None:
+    """An error that nobody waits for any more is no news."""
+    if not answer.cancelled():
+        answer.exception()
+
+
+def _still_waiting(lists: Iterable[list[Asked[Found]]]) -> Iterator[Asked[Found]]:
     """Those who have not been cancelled meanwhile."""
     return (answer for answers in lists for answer in answers if not answer.done())

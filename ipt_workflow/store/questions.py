@@ -70,6 +70,10 @@ def _course(_id: str, snapshot: bytes, head: str, ref: str | None, *waits: dt.da
     return StoredCourse(_course_decoder.decode(snapshot), head, ref, since)
 
 
+def _version(_id: str, version: int) -> int:
+    return version
+
+
 class StoredToken(msgspec.Struct, frozen=True):
     """A token as its row has it."""
 
@@ -89,3 +93,4 @@ COURSES = Question(
 )
 TOKENS = Question([tables.token.c[name] for name in StoredToken.__struct_fields__], StoredToken)
 ANSWERS = Question([tables.idempotency.c[name] for name in KeptAnswer.__struct_fields__], KeptAnswer)
+VERSIONS = Question((tables.course.c.id, tables.course.c.version), _version)

@@ -40,7 +40,12 @@ from ipt_workflow.cli import app
 PROGRAM = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
 ROLES = ("therapist", "supervisor", "auditor", "admin")
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = {"/v1/courses": 40, "/v1/courses/{course_id}/transitions": 60, "/v1/courses/{course_id}/proposals": 40}
+EXAMPLES = {
+    "/v1/ehr/fhir/{source}": 40,
+    "/v1/courses": 40,
+    "/v1/courses/{course_id}/transitions": 60,
+    "/v1/courses/{course_id}/proposals": 40,
+}
 PAST_THE_DOOR = {200, 201, 202, 204, 403, 404, 409, 412}
 SIGNED = "/v1/ehr/notices/{source}"  # made up, no message is signed
 NAMING = {"/v1/groups/{group_id}/members", "/v1/groups/{group_id}/sessions"}  # made up, a body names no course that there is

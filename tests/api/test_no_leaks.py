@@ -27,7 +27,7 @@ NOTHING = object()
 THERAPY = (
     *("record_consent", "start", "book_session", "record_session", "sign_session", "link_session", "record_evaluation", "record_history"),
     *("record_inventory", "record_timeline", "record_formulation", "accept_formulation", *["record_measure"] * 3, "assign_sick_role"),
-    *("update_sick_role", "select_focus", "agree_contract", "amend_contract", "record_contact", "raise_risk", "review_risk", "refer_on"),
+    *("update_sick_role", "select_focus", "agree_contract", "amend_contract", "record_contact", "raise_risk", "review_risk", "refer_on", "record_prescriber_review"),
     *("note", "amend", "withdraw_consent", "transfer", "pause", "resume", "begin_middle", "record_formulation", "accept_formulation"),
     *("change_focus", "set_dispute_stage"), *("record_session", "sign_session") * 9, "announce_ending", "begin_final", *("record_session", "sign_session") * 3,
     *("record_gains", "record_independence", "plan_for_recurrence", "relinquish_sick_role", "decide_continuation"),

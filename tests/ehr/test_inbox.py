@@ -43,7 +43,9 @@ def test_after_the_course_was_changed_a_retry_fires_it_as_the_ehr(told):
         notice = await waiting(api, ehr, "appointment.fulfilled", held("A/4", 4))
         again = (await resolve(api, notice, "therapist", action="retry")).json()
         assert (again["status"], [r["rule"] for r in again["refusals"]]) == ("waiting", ["phase_session_cap"])
-        extended = await api.fire(its, "extend_phase", {}, role="supervisor", reason="One more is needed.", occurred_at=at(3, hours=1))
+        extended = await api.fire(
+            its, "extend_phase", {}, role="supervisor", reason="One more is needed.", occurred_at=at(3, hours=1)
+        )
         assert extended.status_code == 201
         done = (await resolve(api, notice, "therapist", action="retry")).json()
         assert (done["status"], done["decided_by"], done["content"], done["refusals"]) == ("applied", "therapist-1", None, [])

@@ -60,13 +60,12 @@ def test_the_same_new_client_told_of_by_both_at_once_has_one_record(tmp_path, se
             source = await shells[0].database.read(sources.find, "default", "north")
             services = [Notices(shell) for shell in shells]
             body = b'{"type": "consent.given", "timestamp": "2026-01-05T09:00:00Z", "data": {"client_ref": "EHR-9", "scope": "treatment"}}'
-            receipts = await asyncio.gather(
+            return await asyncio.gather(
                 *(
                     services[index % 2].receive(Sender(source, "standard-webhooks", f"msg_{index}"), body, None, None)
                     for index in range(8)
                 )
             )
-            return receipts
         finally:
             for shell in shells:
                 await shell.close()

@@ -166,4 +166,4 @@ def test_the_individual_meeting_before_the_group_is_asked_for():
     stands(walk, "pre_group_met", "begin_middle", current=0, remedies=("record_contact",))
     walk.fire("record_contact", S, kind="pre_group")
     assert walk.refused("begin_middle") == {}
-    assert walk.c.pre_group == 1
+    assert walk.c.contacted["pre_group"] == 1

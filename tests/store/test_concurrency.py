@@ -284,8 +284,8 @@ def test_a_key_that_is_committed_elsewhere_between_looking_and_deciding_is_answe
             first, second, key = Service(there), Service(here), Key("key", "body")
             look, looked = second._once._kept, []
 
-            async def look_and_be_overtaken(key):
-                found = await look(key)
+            async def look_and_be_overtaken(key, asked=None):
+                found = await look(key, asked)
                 if not looked:
                     looked.append(await first.open_course(walked.THERAPIST, lambda: walked.opening("EHR-4"), key))
                 return found

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import databases
 import grouped
+import msgspec
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -138,10 +139,11 @@ def test_a_session_whose_answer_was_lost_on_the_way_is_told_once(clinic):
         write, broken = clinic.shell.database.write, []
 
         async def write_and_break(function, *args):
-            await write(function, *args)
+            result = await write(function, *args)
             if function is commit.commit and not broken:
                 broken.append(function)
                 raise Unreachable("gone")
+            return result
 
         clinic.shell.database.write = write_and_break
         told = (await clinic.tell(group, {a: "5", b: "5"})).recorded
@@ -189,28 +191,29 @@ def test_what_erases_a_client_reaches_what_waits_of_a_group(clinic):
     clinic(test)
 
 
-def test_contacts_before_a_group_that_were_recorded_before_they_were_counted_are_counted_now(tmp_path, server):
+def test_contacts_and_consents_that_were_recorded_before_they_were_counted_by_kind_are_counted_now(tmp_path, server):
     """A database of the revision before, in use, with a snapshot that knows nothing of them."""
     made = grouped.settings(tmp_path, server)
 
     async def fill(clinic: Clinic) -> None:
         course = await clinic.course("EHR-1")
         await clinic.fire(course, "record_contact", {"kind": "pre_group"})
-        await clinic.fire(course, "record_contact", {"kind": "check_in"})
+        await clinic.fire(course, "record_consent")
 
     grouped.run(made, fill)
     url = databases.create(server) if server else f"sqlite:///{tmp_path / 'old.db'}"
     old = made.model_copy(update={"database_url": url})
     told = on(made, rows)
     (course,) = told["course"]
-    course["snapshot"] = course["snapshot"].replace(b',"pre_group":1', b"")
-    assert b"pre_group" not in course["snapshot"]
+    snapshot = msgspec.json.decode(course["snapshot"])
+    assert (snapshot.pop("contacted"), snapshot.pop("consenting")) == ({"pre_group": 1}, ["treatment:client"])
+    course["snapshot"] = msgspec.json.encode(snapshot)
     on(old, lambda connection: command.upgrade(migrate._config(connection), "0004"))
     on(old, lambda connection: refill(connection, told))
     on(old, migrate.upgrade)
 
     async def look(clinic: Clinic) -> int:
-        return (await clinic.fold(course["id"])).pre_group
+        return (await clinic.fold(course["id"])).contacted["pre_group"]
 
     assert grouped.run(old, look) == 1
 

@@ -1,6 +1,6 @@
 """Groups: who facilitates them, who joined and left, which sessions were told of; and of an entry, which group's session it tells of.
 
-Snapshots of courses with contacts before a group are taken anew: since this version they count them.
+Snapshots are taken anew: since this version the fold keeps contacts by kind, who consents, and who took part.
 """
 
 import sqlalchemy as sa
@@ -8,12 +8,15 @@ import sqlmodel
 from alembic import op
 
 from ipt_workflow import journal
+from ipt_workflow.errors import JournalBroken
 from ipt_workflow.store import rows
 
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
+
+BATCH = 1000
 
 SQLITE_GUARDS = (
     "CREATE TRIGGER guard_group_facilitator_update BEFORE UPDATE ON group_facilitator WHEN 1 BEGIN SELECT RAISE(ABORT, 'group_facilitator is append-only'); END",
@@ -81,7 +84,7 @@ def upgrade() -> None:
     _create_group_session()
     for statement in SQLITE_GUARDS if op.get_bind().dialect.name == "sqlite" else POSTGRESQL_GUARDS:
         op.execute(statement)
-    _count_meetings_before_groups(op.get_bind())
+    _take_snapshots_anew(op.get_bind())
 
 
 def _create_group_session() -> None:
@@ -105,18 +108,35 @@ def _create_group_session() -> None:
     )
 
 
-def _count_meetings_before_groups(connection: sa.Connection) -> None:
-    entry = sa.table("entry", *map(sa.column, ("organisation", "course_id", "seq", "trigger", "canonical")))
+def _take_snapshots_anew(connection: sa.Connection) -> None:
     course = sa.table("course", *map(sa.column, ("organisation", "id", "snapshot")))
-    told = connection.execute(sa.select(entry).where(entry.c.trigger.in_(["record_contact", "amend"])))
-    met = {(row.organisation, row.course_id) for row in told if b'"pre_group"' in bytes(row.canonical)}
-    for organisation, course_id in sorted(met):
-        its = sa.and_(entry.c.organisation == organisation, entry.c.course_id == course_id)
-        written = connection.execute(sa.select(entry.c.canonical).where(its).order_by(entry.c.seq)).scalars()
+    place = sa.tuple_(course.c.organisation, course.c.id)
+    after = ("", "")
+    while True:
+        some = (
+            sa.select(course.c.organisation, course.c.id).where(place > sa.tuple_(*map(sa.literal, after))).order_by(*place.clauses)
+        )
+        found = connection.execute(some.limit(BATCH)).all()
+        for organisation, course_id in found:
+            snapshot = _snapshot(connection, organisation, course_id)
+            if snapshot is not None:
+                where = (course.c.organisation == organisation, course.c.id == course_id)
+                connection.execute(sa.update(course).where(*where).values(snapshot=snapshot))
+        if len(found) < BATCH:
+            return
+        after = tuple(found[-1])
+
+
+def _snapshot(connection: sa.Connection, organisation: str, course_id: str) -> bytes | None:
+    """None where the journal cannot be read: `audit verify` tells of it."""
+    entry = sa.table("entry", *map(sa.column, ("organisation", "course_id", "seq", "canonical")))
+    its = (entry.c.organisation == organisation, entry.c.course_id == course_id)
+    written = connection.execute(sa.select(entry.c.canonical).where(*its).order_by(entry.c.seq)).scalars()
+    try:
         folded = journal.replay([journal.read(bytes(each), salt=None, sealed=None) for each in written])
-        assert folded is not None
-        where = sa.and_(course.c.organisation == organisation, course.c.id == course_id)
-        connection.execute(sa.update(course).where(where).values(snapshot=rows.snapshot(folded)))
+    except JournalBroken:
+        return None
+    return rows.snapshot(folded) if folded is not None else None
 
 
 def downgrade() -> None:
