@@ -225,6 +225,27 @@ def test_without_a_version_the_second_of_two_tellings_is_refused_as_told_before(
     clinic(test)
 
 
+def test_of_two_processes_that_tell_of_it_at_once_one_writes(three, tmp_path):
+    made, (a, b, *_) = three
+    settings = made.model_copy(update={"database_url": databases.copy(made, tmp_path).database_url})
+
+    async def race():
+        async with grouped.opened(settings) as here, grouped.opened(settings) as there:
+            for clinic in (here, there):
+                clinic.clock.advance(WEEK)
+            group = await here.group(a, b, facilitators=("therapist-1", "therapist-2"))
+            told = [here.tell(group, {a: "5", b: "5"}), there.tell(group, {a: "5", b: "3"}, COFACILITATOR)]
+            notes = [clinic.service.fire(FACILITATOR, course, note()) for clinic in (here, there) for course in (a, b)]
+            answers = await asyncio.gather(*told, *notes, return_exceptions=True)
+            assert sorted(type(each).__name__ for each in answers[:2]) == ["GroupRefused", "SessionCommitted"]
+            assert not [each for each in answers[2:] if isinstance(each, Exception)]
+            for course in (a, b):
+                assert sorted((await triggers(here, course))[-3:]) == ["note", "note", "record_session"]
+            assert await here.is_whole()
+
+    asyncio.run(race())
+
+
 def test_where_one_course_moves_on_meanwhile_it_is_decided_again_and_written_once(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)

@@ -1,5 +1,6 @@
 """Groups over HTTP: making, joining, telling of a session, what waits in the inbox, keys, versions, problems."""
 
+import asyncio
 import datetime as dt
 import json
 from pathlib import Path
@@ -12,6 +13,8 @@ from conftest import OPERATOR, START, Api
 
 from ipt_workflow.accounts import NewToken
 from ipt_workflow.clock import VirtualClock
+from ipt_workflow.ehr.sources import NewSource, Sources
+from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.settings import Settings
 
 WEEK = dt.timedelta(days=7)
@@ -378,8 +381,6 @@ def test_what_waits_is_dismissed_with_a_reason(group):
 
 
 def test_of_several_who_tell_it_again_at_once_one_writes(group):
-    import asyncio
-
     async def test(group):
         at = (await group.tell()).json()["session"]["occurred_at"]
         for trigger in ("record_consent", "start"):
@@ -387,6 +388,28 @@ def test_of_several_who_tell_it_again_at_once_one_writes(group):
         waits = (await group.waiting())["id"]
         answers = await asyncio.gather(*(group.resolve(waits, action="retry") for _ in range(4)))
         assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412]
+        assert await group.recorded() == [1, 1, 1]
+
+    group(test)
+
+
+def test_what_was_told_again_and_not_settled_since_the_process_stopped_is_not_told_twice(group):
+    async def test(group):
+        at = (await group.tell()).json()["session"]["occurred_at"]
+        for trigger in ("record_consent", "start"):
+            await group.api.fire(group.referred, trigger, (await example(group, trigger)), occurred_at=before(at))
+        notices, waits = group.api.application.litestar.state.notices, (await group.waiting())["id"]
+        settle = notices.settle
+
+        async def stop(*_: Any, **__: Any) -> None:
+            raise RuntimeError("stopped")
+
+        notices.settle = stop
+        assert (await group.resolve(waits, action="retry")).status_code == 500
+        notices.settle = settle
+        assert await group.recorded() == [1, 1, 1]
+        done = (await group.resolve(waits, action="retry")).json()
+        assert (done["status"], done["seq"]) == ("applied", (await group.entries(group.referred))[-1]["seq"])
         assert await group.recorded() == [1, 1, 1]
 
     group(test)
@@ -409,9 +432,6 @@ def test_an_entry_that_is_taken_back_shows_in_the_group_and_may_be_told_again(gr
 
 
 def test_no_source_can_be_named_as_groups_are_in_the_inbox(group):
-    from ipt_workflow.ehr.sources import NewSource, Sources
-    from ipt_workflow.errors import CommandInvalid
-
     async def test(group):
         with pytest.raises(CommandInvalid, match="choose another name"):
             await Sources(group.api.shell).add(OPERATOR, NewSource(id="group", kind="bearer"))
