@@ -25,9 +25,10 @@ from ipt_workflow.errors import (
     StaleVersion,
     TransitionRefused,
 )
+from ipt_workflow.group_bodies import NewSession, Signing
 from ipt_workflow.group_views import Known, MemberAccepted, Recorded, SessionCommitted, Signed
 from ipt_workflow.grouping import ATTEMPTS, Groups, decoded
-from ipt_workflow.groups import Group, GroupSession, HeldRecord, NewSession, Signing, Told, Why
+from ipt_workflow.groups import Group, GroupSession, HeldRecord, Told, Why
 from ipt_workflow.machine import Accepted, Refused
 from ipt_workflow.once import Once
 from ipt_workflow.rules import GroupHeld

@@ -16,8 +16,9 @@ from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.commands import time_faults
 from ipt_workflow.errors import Busy, CommandInvalid, Fault, GroupRefused, GroupStale, NotFound, VersionRequired
+from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup
 from ipt_workflow.group_views import GroupCommitted, GroupSummary, GroupView, Known
-from ipt_workflow.groups import Facilitating, Group, Joining, Leaving, NewGroup
+from ipt_workflow.groups import Group
 from ipt_workflow.once import Once
 from ipt_workflow.protocol import GroupSpec, Protocol
 from ipt_workflow.refusal import Refusal

@@ -16,10 +16,10 @@ from ipt_workflow import examples
 from ipt_workflow import settings as configuration
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.clock import VirtualClock
+from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup, NewSession
 from ipt_workflow.group_sessions import GroupSessions
 from ipt_workflow.group_views import GroupView, Recorded, SessionCommitted
 from ipt_workflow.grouping import Groups
-from ipt_workflow.groups import Facilitating, Joining, Leaving, NewGroup, NewSession
 from ipt_workflow.service import Service
 from ipt_workflow.settings import Settings
 from ipt_workflow.shell import Shell, open_shell
