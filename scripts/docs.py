@@ -16,7 +16,7 @@ import msgspec
 import typer
 from msgspec import inspect as shapes
 
-from ipt_workflow import attention, examples, groups, logs, protocol_files, settings, triggers
+from ipt_workflow import attention, examples, gate, groups, logs, protocol_files, settings, triggers
 from ipt_workflow.access import policy
 from ipt_workflow.api import openapi, webhooks
 from ipt_workflow.api.app import litestar_app
@@ -246,6 +246,10 @@ def _elsewhere(name: str) -> str:
     over = code(row.name for row in triggers.TABLE if name in row.rules)
     artefact = code(artefact for artefact, rules in ARTEFACTS.items() if name in rules)
     return f"not in `ipt`: {over or f'leaving a phase that requires {artefact}'}{needs}"
+
+
+def gate_claims() -> str:
+    return table(("claim", "what it says"), [(f"`{name}`", says) for name, says in gate.CLAIMS.items()])
 
 
 def requirements() -> str:
@@ -506,6 +510,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "triggers": trigger_table,
     "trigger-data": trigger_data,
     "rules": rule_table,
+    "claims": gate_claims,
     "requirements": requirements,
     "phases": phase_table,
     "artefacts": artefact_table,

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from ipt_workflow import gate
 from ipt_workflow.cli.output import FAILED, fail, out, print_json, print_table, settings_or_exit, usage
 from ipt_workflow.errors import IptError, ProtocolInvalid
-from ipt_workflow.machine import machine_for
+from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.protocol_files import Catalogue, load_catalogue
 
@@ -52,20 +53,38 @@ def lint(
     files: Annotated[list[Path] | None, typer.Argument(help="Protocol files; default: those in force.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check protocol files, and name every fault."""
+    """Check protocol files, name every fault, and prove or refute what every course must keep."""
     settings = settings_or_exit()
     try:
-        sound = [protocol.key for protocol in load_catalogue(files or settings.protocols, settings.instruments).protocols.values()]
+        protocols = load_catalogue(files or settings.protocols, settings.instruments).protocols.values()
     except ProtocolInvalid as error:
         if not as_json:
             fail(error)
         print_json({"ok": False, "protocols": [], "faults": error.faults})
         raise typer.Exit(FAILED) from error
+    reports = []
+    for protocol in protocols:
+        report = gate.examine(CourseMachine(protocol))
+        reports.append(report)
+        if not as_json:
+            _tell(report)
     if as_json:
-        print_json({"ok": True, "protocols": sound, "faults": []})
+        print_json({"ok": all(report.ok for report in reports), "protocols": reports, "faults": []})
+    if not all(report.ok for report in reports):
+        raise typer.Exit(FAILED)
+
+
+def _tell(report: gate.Report) -> None:
+    """A line for a protocol of which everything holds; else what does not, and the way there."""
+    looked = f"{report.courses} courses, {report.tried} triggers"
+    if report.ok:
+        out.print(f"{report.protocol}: no faults, and all {len(gate.CLAIMS)} claims hold ({looked})", markup=False)
         return
-    for key in sound:
-        out.print(f"{key}: no faults", markup=False)
+    out.print(f"{report.protocol}: {len(report.findings)} findings ({looked})", markup=False)
+    for finding in report.findings:
+        out.print(f"  {finding.claim}: {finding.why}", markup=False)
+        if finding.trace:
+            out.print(f"    by: {' → '.join(finding.trace)}", markup=False)
 
 
 @app.command()
