@@ -16,7 +16,7 @@ import msgspec
 import typer
 from msgspec import inspect as shapes
 
-from ipt_workflow import attention, examples, gate, logs, protocol_files, settings, triggers
+from ipt_workflow import attention, examples, gate, groups, logs, protocol_files, settings, triggers
 from ipt_workflow.access import policy
 from ipt_workflow.api import openapi, webhooks
 from ipt_workflow.api.app import litestar_app
@@ -38,13 +38,13 @@ MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)
 AUDIT_MEANS = {
     "transition": "A trigger was accepted: one entry of a course's journal.",
     "refusal": "A trigger was refused by rules (`rules` names them), or somebody tried what their role may not (`rules` is `role`).",
-    "read": "A course, a caseload, a history, options, a preview, proposals, notices, events, deliveries or this log were read; every course shown is named.",
+    "read": "A course, a caseload, a history, options, a preview, proposals, notices, groups, events, deliveries or this log were read; every course shown is named.",
     "export": "The audit log was exported.",
     "sign_in": "Kept for signing in at the pages; nothing writes it yet.",
-    "config": "A token was created or revoked; a subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted; a source was added, rotated, disabled or enabled.",
+    "config": "A token was created or revoked; a subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted; a source was added, rotated, disabled or enabled; a group was made, a course joined or left it, or its facilitators were named.",
     "proposal": "A command was proposed, or a proposal declined. A cosigned one is a transition.",
     "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld; or deliveries were replayed. The actor is the subscription.",
-    "notice": "What became of an EHR's notice: `applied`, `waiting`, `ignored`, `dismissed`, or refused since its id came with another body. The actor is the source, or the person who resolved it.",
+    "notice": "What became of an EHR's notice, or of a group's record that waited: `applied`, `waiting`, `ignored`, `dismissed`, or refused since its id came with another body. The actor is the source, or the person who resolved it.",
 }
 ROLE_MEANS = {
     "therapist": "gives the therapy; sees and changes their own courses",
@@ -447,6 +447,10 @@ def evidence_table() -> str:
     return table(("key", "source", "confidence"), ((f"`{row.key}`", row.source, f"`{row.confidence}`") for row in IPT.evidence))
 
 
+def group_rule_table() -> str:
+    return table(("rule", "what it demands"), ((f"`{name}`", says) for name, says in groups.RULES.items()))
+
+
 def metric_table() -> str:
     rows = [(f"`{metric.name}`", metric.type, metric.documentation) for metric in Metrics().registry.collect()]
     return table(("metric", "type", "what it counts"), rows)
@@ -524,6 +528,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "fhir-parameters": fhir_table,
     "instruments": instrument_table,
     "evidence": evidence_table,
+    "group-rules": group_rule_table,
     "metrics": metric_table,
     "notices": notice_table,
     "fhir-scales": fhir_in_table,
