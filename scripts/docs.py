@@ -84,12 +84,13 @@ PATTERN_WORDS = {
 }
 
 
-def default_protocol() -> Protocol:
+def shipped() -> protocol_files.Catalogue:
     config = settings.default_config_dir()
-    return protocol_files.load_catalogue(config / "protocols", config / "instruments").get("ipt")
+    return protocol_files.load_catalogue(config / "protocols", config / "instruments")
 
 
-IPT = default_protocol()
+CATALOGUE = shipped()
+IPT = CATALOGUE.get("ipt")
 MACHINE: CourseMachine = machine_for(IPT)
 NOTICES = notice_types.load(settings.load({}).notices, IPT.instruments)
 
@@ -246,6 +247,35 @@ def _elsewhere(name: str) -> str:
     over = code(row.name for row in triggers.TABLE if name in row.rules)
     artefact = code(artefact for artefact, rules in ARTEFACTS.items() if name in rules)
     return f"not in `ipt`: {over or f'leaving a phase that requires {artefact}'}{needs}"
+
+
+def form_table() -> str:
+    """Every protocol that ships."""
+    rows = []
+    for name in sorted({protocol.id for protocol in CATALOGUE.protocols.values()}):
+        p = CATALOGUE.get(name)
+        phases = " / ".join(f"{phase.sessions_min}-{phase.sessions_max or ''}" for phase in p.phases)
+        given = p.format if p.provider == "mental_health_clinician" else f"{p.format}, by non-specialists"
+        least = min((row.confidence for row in p.evidence), key=SURE.index)
+        rows.append(
+            (
+                f"`{p.id}`",
+                p.title,
+                code(p.indications),
+                given,
+                f"{p.ages.min}-{p.ages.max}",
+                f"{p.contract.sessions}; {p.contract.weeks} weeks",
+                phases,
+                f"`{p.sick_role.mode}`",
+                str(len(p.focus.areas)),
+                f"`{least}`",
+            )
+        )
+    heads = ("protocol", "title", "for", "given", "ages", "sessions", "by phase", "sick role", "areas", "least sure of its numbers")
+    return table(heads, rows)
+
+
+SURE = ("memory_low", "memory_medium", "design", "memory_high", "found", "seed")  # from the least
 
 
 def gate_claims() -> str:
@@ -511,6 +541,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "trigger-data": trigger_data,
     "rules": rule_table,
     "claims": gate_claims,
+    "forms": form_table,
     "requirements": requirements,
     "phases": phase_table,
     "artefacts": artefact_table,

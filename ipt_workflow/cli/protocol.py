@@ -1,15 +1,15 @@
 """`protocol`: what the files under config/ say."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ipt_workflow import gate
-from ipt_workflow.cli.output import FAILED, fail, out, print_json, print_table, settings_or_exit, usage
+from ipt_workflow.cli.output import FAILED, fail, out, print_json, settings_or_exit, usage
 from ipt_workflow.errors import IptError, ProtocolInvalid
 from ipt_workflow.machine import CourseMachine, machine_for
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocol import PhaseSpec, Protocol
 from ipt_workflow.protocol_files import Catalogue, load_catalogue
 
 app = typer.Typer(help="Protocols.", no_args_is_help=True)
@@ -39,13 +39,43 @@ def list_protocols(as_json: AsJson = False) -> None:
     """List protocols with their bounds."""
     known = [protocol for _, protocol in sorted(_catalogue().protocols.items())]
     if as_json:
-        print_json([{"id": p.id, "version": p.version, "title": p.title, "digest": p.digest} for p in known])
+        print_json([_outline(protocol) for protocol in known])
         return
-    rows = [
-        (p.key, p.title, f"{p.contract.sessions} sessions", f"{p.contract.weeks} weeks", ", ".join(p.indications), p.digest[:12])
-        for p in known
-    ]
-    print_table(("protocol", "title", "sessions", "weeks", "indications", "digest"), rows)
+    for p in known:
+        given = p.format if p.provider == "mental_health_clinician" else f"{p.format}, by supervised non-specialists"
+        phases = " / ".join(_bounds(phase) for phase in p.phases)
+        out.print(f"{p.key}  {p.title}", markup=False, style="bold")
+        out.print(f"  for {', '.join(p.indications)}; ages {p.ages}; {given}", markup=False)
+        out.print(
+            f"  {p.contract.sessions} sessions ({phases}) in {p.contract.weeks} weeks; sick role {p.sick_role.mode}", markup=False
+        )
+
+
+def _outline(protocol: Protocol) -> dict[str, Any]:
+    """A protocol's bounds, without its rules and evidence."""
+    return {
+        "id": protocol.id,
+        "version": protocol.version,
+        "title": protocol.title,
+        "indications": protocol.indications,
+        "format": protocol.format,
+        "provider": protocol.provider,
+        "ages": protocol.ages,
+        "acute": protocol.acute,
+        "contract": {"sessions": protocol.contract.sessions, "weeks": protocol.contract.weeks},
+        "phases": [
+            {"id": phase.id, "sessions_min": phase.sessions_min, "sessions_max": phase.sessions_max} for phase in protocol.phases
+        ],
+        "sick_role": protocol.sick_role.mode,
+        "areas": protocol.focus.areas,
+        "digest": protocol.digest,
+    }
+
+
+def _bounds(phase: PhaseSpec) -> str:
+    if phase.sessions_max is None:
+        return f"{phase.sessions_min}-"
+    return str(phase.sessions_min) if phase.sessions_min == phase.sessions_max else f"{phase.sessions_min}-{phase.sessions_max}"
 
 
 @app.command()

@@ -12,12 +12,12 @@ from ipt_workflow.gate import claims
 from ipt_workflow.gate.abstraction import SUPERVISOR, THERAPIST, Path, Spot, context, leaving
 from ipt_workflow.gate.claims import Finding
 from ipt_workflow.machine import Accepted, CourseMachine, Refused
+from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules import Actor
 from ipt_workflow.triggers import Command
 
 BEGINNING = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 MOMENT = dt.timedelta(minutes=1)
-PAPER_ROUNDS = 12  # remedies may have remedies of their own
 FINDINGS_MAX = 20  # of one claim
 NUMBERS = re.compile(r"[0-9]+")
 
@@ -79,24 +79,27 @@ class Driver:
         return after_it
 
     def paperwork(self, spot: Spot, **changed: dict[str, Any]) -> Spot:
-        """Does all that the refusals of what comes next name as remedies, and that is no session and changes no state."""
-        for _ in range(PAPER_ROUNDS):
+        """Does all that the refusals of what comes next name as remedies, and that is no session and changes no state.
+
+        Remedies may have remedies of their own: it goes on as long as that changes what stands.
+        """
+        stood: tuple[Refusal, ...] = ()
+        while True:
             name = leaving(self.machine, spot.course)
             if name is None:
                 return spot
             answer = self.fire(spot, name)
             if isinstance(answer, Spot):
                 return spot
+            if answer.refusals == stood:
+                return spot
+            stood = answer.refusals
             wanted = dict.fromkeys(
                 remedy.trigger for refusal in answer.refusals for remedy in refusal.remedies if self._is_paper(remedy.trigger)
             )
-            before = spot.course.version
             for trigger in wanted:
                 done = self.fire(spot, trigger, data=changed.get(trigger))
                 spot = done if isinstance(done, Spot) else spot
-            if spot.course.version == before:
-                return spot
-        return spot
 
     def standing(self, spot: Spot) -> frozenset[str]:
         """The rules that stand against what comes next."""
