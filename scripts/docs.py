@@ -27,7 +27,6 @@ from ipt_workflow.ehr import events, notice_types
 from ipt_workflow.fhir.kinds import KINDS
 from ipt_workflow.machine import CourseMachine, Refused, decide, machine_for
 from ipt_workflow.metrics import Metrics
-from ipt_workflow.protocol import Protocol
 from ipt_workflow.rules import ARTEFACTS, PHASE_RULES, REGISTRY, Actor, Context, Rule
 from ipt_workflow.store import tables
 from ipt_workflow.triggers import Command
