@@ -16,11 +16,13 @@ from ipt_workflow import counters
 from ipt_workflow.course import Course
 from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocol import PhaseSpec, Protocol
+from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules import Actor, Context
 from ipt_workflow.triggers import BEGIN_PREFIX, PAUSED, REFERRED
 
 THERAPIST = Actor("therapist", "therapist")
 SUPERVISOR = Actor("supervisor", "supervisor")
+EHR = Actor("ehr:source", "ehr", "ehr")
 SPARE_WEEKS = range(-6, 13)  # beyond, a course is late, or has time, whatever else it does
 
 
@@ -47,13 +49,17 @@ class Spot(msgspec.Struct, frozen=True, kw_only=True):
     exception: str = ""
     path: Path | None = None
 
+    def later(self, after: dt.timedelta, says: str) -> "Spot":
+        return msgspec.structs.replace(self, now=self.now + after, path=Path(self.path, says))
+
 
 Key = tuple[object, ...]
 
 
-def key(machine: CourseMachine, spot: Spot, standing: frozenset[str]) -> Key:
-    """What of a course the rules can tell. `standing` are the rules that stand against what comes next."""
+def key(machine: CourseMachine, spot: Spot, refusals: tuple[Refusal, ...]) -> Key:
+    """What of a course the rules can tell. `refusals` are what stands against what comes next."""
     course, protocol = spot.course, machine.protocol
+    standing = frozenset((refusal.rule, refusal.severity) for refusal in refusals)
     if course.ending:
         return (course.state, course.ending.left)
     if course.phase is None:

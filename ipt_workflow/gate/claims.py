@@ -1,25 +1,30 @@
-"""What the gate claims of a protocol. Each claim is refuted by a shortest way that leads to what it says cannot be."""
+"""What the gate claims of a protocol. A claim is refuted by the shortest way that leads to what it says cannot be.
+
+What watches over a step judges by the protocol's own numbers and by where the course was and is, never by the rules that are to keep it
+there: a machine whose rules or rows were tampered with is found out.
+"""
 
 import datetime as dt
+from collections.abc import Callable
 
 import msgspec
 
 from ipt_workflow import counters
 from ipt_workflow.course import Course
-from ipt_workflow.machine import CourseMachine
+from ipt_workflow.protocol import Protocol
 from ipt_workflow.rules.first_phase import RESOLVED
-from ipt_workflow.triggers import BEGIN_PREFIX, PAUSED
+from ipt_workflow.triggers import BEGIN_PREFIX, COMPLETED, PAUSED
 
 CLAIMS = {
-    "phases_in_order": "Phases come in their order, none skipped and none repeated.",
-    "sick_role_before_second_phase": "The second phase begins only with what the sick-role mode demands.",
-    "session_caps_hold": "No phase and no contract has more sessions than its cap.",
-    "week_cap_holds": "No session that counts is held after the planned end and its days of grace.",
-    "care_is_never_blocked": "Recording, risk and ending early wait for no paperwork.",
+    "phases_in_order": "Phases come in their order: none skipped, cut short or repeated, and nothing follows an ending that is not taken back.",
+    "sick_role_before_second_phase": "The second phase begins only with what the sick-role mode demands; a supervisor alone waives it.",
+    "session_caps_hold": "No phase has more sessions than its cap, and no contract too few or too many, unless a supervisor agrees.",
+    "week_cap_holds": "No contract has weeks out of range unless a supervisor agrees; no session that counts is held after its planned end and the days of grace.",
+    "care_is_never_blocked": "Recording, risk, consent and ending early wait for nothing.",
     "an_ending_is_reachable": "From everywhere an ending can be reached, and from every phase the completed course.",
     "a_plain_course_completes": "A therapist alone can complete a course, with nothing overridden.",
     "every_rule_can_pass": "Every rule over leaving a phase can be met.",
-    "every_rule_matters": "Every rule over leaving a phase stands against somebody.",
+    "every_rule_matters": "Every rule over leaving a phase is, for somebody, the one that holds it.",
 }
 
 
@@ -32,64 +37,39 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found of one protocol. `courses` that differ were looked at, and so many triggers `tried`."""
+    """What was found of one protocol. `courses` that differ were looked at, and so many triggers `tried`.
+
+    `cut_off`: there were more courses than the gate looks at, so that nothing is proved.
+    """
 
     protocol: str
     findings: tuple[Finding, ...]
     courses: int
     tried: int
+    cut_off: bool = False
 
     @property
     def ok(self) -> bool:
-        return not self.findings
+        return not self.findings and not self.cut_off
+
+    def of(self, claim: str) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.claim == claim)
 
 
-def order_broken(machine: CourseMachine, before: Course, after: Course) -> str | None:
-    """Whether a step went from a phase to any but the next one, or came back to one that had been left."""
-    protocol = machine.protocol
-    if after.phase is None or after.phase == before.phase:
-        return None
-    here = -1 if before.phase is None else protocol.position(before.phase)
-    there = protocol.position(after.phase)
-    if there == here + 1:
-        return None
-    return f"{before.phase or before.state} is followed by {after.phase}"
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A trigger that was accepted: the course before and after it, when, and who agreed."""
+
+    protocol: Protocol
+    trigger: str
+    before: Course
+    after: Course
+    now: dt.datetime
+    supervised: bool
+    overridden: tuple[str, ...] = ()
 
 
-def sick_role_missing(machine: CourseMachine, before: Course, after: Course, overridden: tuple[str, ...]) -> str | None:
-    protocol = machine.protocol
-    demanded = protocol.sick_role.mode in {"full", "limited"} or "sick_role" in protocol.first.requires
-    if not demanded or before.phase != protocol.first.id or after.phase in {None, before.phase}:
-        return None
-    status = before.sick_role.status
-    if status in RESOLVED or (status == "declined" and "sick_role_resolved" in overridden):
-        return None
-    return f"{after.phase} begins while the sick role is {status}, and the protocol demands it"
-
-
-def cap_exceeded(machine: CourseMachine, course: Course) -> str | None:
-    """Judged by the protocol's own numbers, not by the rules that are to keep them."""
-    for phase in machine.protocol.phases:
-        most = phase.sessions_max_extended if phase.id in course.extended else phase.sessions_max
-        held = counters.phase_count(course, phase)
-        if most is not None and held > most:
-            return f"{phase.id} has {held} sessions and may have {most}"
-    contract = course.contract
-    used = sum(session.counts for session in course.sessions)
-    if contract and used > contract.sessions:
-        return f"{used} sessions were held of {contract.sessions} that are contracted"
-    return None
-
-
-def too_late(machine: CourseMachine, before: Course, at: dt.datetime) -> str | None:
-    """Of a session that counts, held at a moment: whether that is past the planned end and its grace."""
-    clock = counters.clock(before, at)
-    if clock is None or clock.planned_end is None:
-        return None
-    late = (at.date() - clock.planned_end).days
-    if late <= machine.protocol.contract.grace_days:
-        return None
-    return f"a session is held {late} days after the planned end"
+def enters_a_phase(name: str) -> bool:
+    return name == "start" or name.startswith(BEGIN_PREFIX)
 
 
 def leaves_a_phase(name: str) -> bool:
@@ -98,3 +78,118 @@ def leaves_a_phase(name: str) -> bool:
 
 def is_open_phase(course: Course) -> bool:
     return course.open and course.phase is not None and course.state != PAUSED
+
+
+def order_broken(step: Step) -> str | None:
+    """A phase is entered from the one before it; a course completes out of the last, and stays ended until that is taken back."""
+    before, after, protocol = step.before, step.after, step.protocol
+    if before.ending:
+        back = before.ending.left if step.trigger == "reopen" else before.state
+        return None if after.state == back else f"a course that left {before.ending.left} is {before.state}, and then {after.state}"
+    if enters_a_phase(step.trigger):
+        position = protocol.position(after.phase or "")
+        expected = protocol.phases[position - 1].id if position else "referred"
+        return None if before.state == expected else f"{before.state} is followed by {after.phase}"
+    if after.state == COMPLETED and before.state != protocol.last.id:
+        return f"{before.state} is followed by {COMPLETED}"
+    if after.phase != before.phase or (is_open_phase(after) and after.state != after.phase):
+        return f"{step.trigger} leads from {before.phase} to {after.state}"
+    return None
+
+
+def cut_short(step: Step) -> str | None:
+    """A phase is left after the fewest sessions it must have; the last has used up all of its own."""
+    if not leaves_a_phase(step.trigger) or step.before.phase is None:
+        return None
+    phase = step.protocol.phase(step.before.phase)
+    last = phase is step.protocol.last
+    had = counters.consumed_in_last(step.protocol, step.before) if last else counters.phase_count(step.before, phase)
+    if had >= phase.sessions_min:
+        return None
+    return f"{phase.id} is left after {had} sessions and must have {phase.sessions_min}"
+
+
+def demands_sick_role(protocol: Protocol) -> bool:
+    return protocol.sick_role.mode in {"full", "limited"} or "sick_role" in protocol.first.requires
+
+
+def sick_role_missing(step: Step) -> str | None:
+    """Assigned, given up or waived; or declined by the client, and passed over with a reason."""
+    before, after, protocol = step.before, step.after, step.protocol
+    if not demands_sick_role(protocol) or before.phase != protocol.first.id or after.phase in {None, before.phase}:
+        return None
+    status = before.sick_role.status
+    if status in RESOLVED or (status == "declined" and "sick_role_resolved" in step.overridden):
+        return None
+    return f"{after.phase} begins while the sick role is {status}, and the protocol demands it"
+
+
+def waived_alone(step: Step) -> str | None:
+    if step.trigger != "waive_sick_role" or step.supervised or step.protocol.sick_role.mode not in {"full", "limited"}:
+        return None
+    return f"a sick role whose mode is {step.protocol.sick_role.mode} is waived without a supervisor"
+
+
+def cap_exceeded(step: Step) -> str | None:
+    course, used = step.after, 0
+    for phase in step.protocol.phases:
+        most = phase.sessions_max_extended if phase.id in course.extended else phase.sessions_max
+        held = counters.phase_count(course, phase)
+        used += held
+        if most is not None and held > most:
+            return f"{phase.id} has {held} sessions and may have {most}"
+    if course.contract and used > course.contract.sessions:
+        return f"{used} sessions were held of {course.contract.sessions} that are contracted"
+    return None
+
+
+def sessions_out_of_range(step: Step) -> str | None:
+    contract, bounds = step.after.contract, step.protocol.contract.sessions
+    if step.trigger not in CONTRACTING or step.supervised or contract is None or contract.sessions in bounds:
+        return None
+    return f"a contract of {contract.sessions} sessions is agreed without a supervisor; the range is {bounds}"
+
+
+def weeks_out_of_range(step: Step) -> str | None:
+    contract, bounds = step.after.contract, step.protocol.contract.weeks
+    if step.trigger not in CONTRACTING or step.supervised or contract is None or contract.weeks in bounds:
+        return None
+    return f"a contract of {contract.weeks} weeks is agreed without a supervisor; the range is {bounds}"
+
+
+def extended_alone(step: Step) -> str | None:
+    new = set(step.after.extended) - set(step.before.extended)
+    if step.trigger != "extend_phase" or (step.supervised and new):
+        return None
+    return f"{step.before.phase} is extended {'without a supervisor' if new else 'a second time'}"
+
+
+def too_late(step: Step) -> str | None:
+    if step.trigger != "record_session" or not step.after.sessions[-1].counts:
+        return None
+    clock = counters.clock(step.before, step.now)
+    if clock is None or clock.planned_end is None:
+        return None
+    late = (step.now.date() - clock.planned_end).days
+    if late <= step.protocol.contract.grace_days:
+        return None
+    return f"a session is held {late} days after the planned end"
+
+
+CONTRACTING = frozenset({"agree_contract", "amend_contract"})
+WATCHED: tuple[tuple[str, Callable[[Step], str | None]], ...] = (
+    ("phases_in_order", order_broken),
+    ("phases_in_order", cut_short),
+    ("sick_role_before_second_phase", sick_role_missing),
+    ("sick_role_before_second_phase", waived_alone),
+    ("session_caps_hold", cap_exceeded),
+    ("session_caps_hold", sessions_out_of_range),
+    ("session_caps_hold", extended_alone),
+    ("week_cap_holds", weeks_out_of_range),
+    ("week_cap_holds", too_late),
+)
+
+
+def refuted_by(step: Step) -> list[tuple[str, str]]:
+    """The claims that an accepted trigger refutes, each with why."""
+    return [(claim, why) for claim, watch in WATCHED if (why := watch(step))]

@@ -2,28 +2,41 @@
 
 import datetime as dt
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ipt_workflow import examples, triggers
 from ipt_workflow.errors import CommandInvalid, TriggerNotPermitted
 from ipt_workflow.gate import claims
-from ipt_workflow.gate.abstraction import SUPERVISOR, THERAPIST, Path, Spot, context, leaving
-from ipt_workflow.gate.claims import Finding
+from ipt_workflow.gate.abstraction import THERAPIST, Path, Spot, context, leaving
+from ipt_workflow.gate.claims import Finding, Step
 from ipt_workflow.machine import Accepted, CourseMachine, Refused
 from ipt_workflow.refusal import Refusal
-from ipt_workflow.rules import Actor
+from ipt_workflow.rules import Actor, supervisor_of
 from ipt_workflow.triggers import Command
 
 BEGINNING = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 MOMENT = dt.timedelta(minutes=1)
+ROUNDS_MAX = 20
 FINDINGS_MAX = 20  # of one claim
 NUMBERS = re.compile(r"[0-9]+")
 
 
+class Paper(NamedTuple):
+    """A trigger that the paperwork fires, the how many-th of its name; or of what it says one part."""
+
+    trigger: str
+    nth: int = 1
+    part: str = ""
+
+
 class Driver:
-    """One machine, and all that was seen of it. `passed` and `stood` hold, for what leaves a phase, which rules did."""
+    """One machine, and all that was seen of it.
+
+    Of each rule over leaving a phase (as `(trigger, rule)`): `passed`, that it was met; `stood`, that it was not; `held`, that nothing
+    stood beside it but soft rules that could have been overridden.
+    """
 
     def __init__(self, machine: CourseMachine) -> None:
         self.machine = machine
@@ -31,17 +44,24 @@ class Driver:
         self.found: dict[tuple[str, str], Finding] = {}
         self.passed: set[tuple[str, str]] = set()
         self.stood: set[tuple[str, str]] = set()
+        self.held: set[tuple[str, str]] = set()
         self.tried = 0
+        self._closed: set[tuple[str, str]] = set()  # state and trigger between which there is no row
 
     def find(self, claim: str, why: str, path: Path | None = None, *more: str) -> None:
-        """Keeps the first refutation of a claim for one reason, whatever its numbers: exploring nearest first, it has the shortest way."""
+        """Keeps the shortest refutation of a claim for one reason, whatever its numbers."""
         reason = (claim, NUMBERS.sub("", why))
-        if sum(each == claim for each, _ in self.found) < FINDINGS_MAX:
-            self.found.setdefault(reason, Finding(claim, why, (*(path.steps() if path else ()), *more)))
+        finding = Finding(claim, why, (*(path.steps() if path else ()), *more))
+        known = self.found.get(reason)
+        if known is None and sum(each == claim for each, _ in self.found) >= FINDINGS_MAX:
+            return
+        if known is None or len(finding.trace) < len(known.trace):
+            self.found[reason] = finding
 
     def open(self) -> Spot:
         """A course that was just referred."""
-        accepted = self.machine.preview(None, (self._command(None, "refer", BEGINNING, THERAPIST),), context(BEGINNING, THERAPIST))
+        command = self._command(None, "refer", BEGINNING, THERAPIST)
+        accepted = self.machine.preview(None, (command,), context(BEGINNING, THERAPIST))
         assert isinstance(accepted, Accepted), "a first referral meets no other course"
         return Spot(course=accepted.course, now=BEGINNING, path=Path(None, "refer"))
 
@@ -59,31 +79,50 @@ class Driver:
         data: dict[str, Any] | None = None,
         reason: str | None = None,
     ) -> Spot | Refused:
-        """Fires the example of a trigger, changed by `data`. `exception` marks courses that went this way."""
+        """Fires the example of a trigger, changed by `data` (None leaves a field out). `exception` marks courses that went this way.
+
+        What cannot be said at all, because of what `data` changed, is refused without a rule.
+        """
+        if (spot.course.state, name) in self._closed:
+            return refused(spot, name)
         self.tried += 1
-        now = spot.now + after
+        now, asked = spot.now + after, context(spot.now + after, by, cosigner)
         command = self._command(spot, name, now, by, data or {}, override, reason)
-        answer = self.machine.preview(spot.course, (command,), context(now, by, cosigner))
-        if claims.leaves_a_phase(name) and (isinstance(answer, Accepted) or not override):
-            self._judge(name, answer)
+        try:
+            answer = self.machine.preview(spot.course, (command,), asked)
+        except CommandInvalid:
+            if data:
+                return refused(spot, name)
+            raise
         if isinstance(answer, Refused):
+            self._refused(spot, name, answer, override)
             return answer
-        step = f"{name}{f' ({says})' if says else ''}"
-        after_it = Spot(
+        there = Spot(
             course=answer.course,
             now=now,
             exception=exception or spot.exception,
-            path=Path(spot.path, step),
+            path=Path(spot.path, f"{name}{f' ({says})' if says else ''}"),
         )
-        self._watch(spot, name, answer, after_it)
-        return after_it
+        self._accepted(spot, name, answer, there, supervised=supervisor_of(asked) is not None)
+        return there
 
-    def paperwork(self, spot: Spot, **changed: dict[str, Any]) -> Spot:
+    def override(self, spot: Spot, name: str, standing: tuple[Refusal, ...]) -> Spot | Refused:
+        """Fires what only soft rules stand against, overriding them all."""
+        rules = tuple(sorted({refusal.rule for refusal in standing}))
+        if not rules or any(refusal.severity == "hard" for refusal in standing):
+            return refused(spot, name)
+        return self.fire(spot, name, override=rules, says=f"overriding {', '.join(rules)}")
+
+    def paperwork(
+        self, spot: Spot, without: frozenset[Paper] = frozenset(), done: list[Paper] | None = None, **changed: dict[str, Any]
+    ) -> Spot:
         """Does all that the refusals of what comes next name as remedies, and that is no session and changes no state.
 
-        Remedies may have remedies of their own: it goes on as long as that changes what stands.
+        Remedies may have remedies of their own: it goes on until what stands has stood before. `without` are papers left out; `done`
+        collects those that were written.
         """
-        stood: tuple[Refusal, ...] = ()
+        stood: list[tuple[Refusal, ...]] = []
+        written = [] if done is None else done
         while True:
             name = leaving(self.machine, spot.course)
             if name is None:
@@ -91,21 +130,38 @@ class Driver:
             answer = self.fire(spot, name)
             if isinstance(answer, Spot):
                 return spot
-            if answer.refusals == stood:
+            if answer.refusals in stood or len(stood) == ROUNDS_MAX:
                 return spot
-            stood = answer.refusals
+            stood.append(answer.refusals)
             wanted = dict.fromkeys(
                 remedy.trigger for refusal in answer.refusals for remedy in refusal.remedies if self._is_paper(remedy.trigger)
             )
             for trigger in wanted:
-                done = self.fire(spot, trigger, data=changed.get(trigger))
-                spot = done if isinstance(done, Spot) else spot
+                paper = Paper(trigger, 1 + sum(each.trigger == trigger for each in written))
+                spot = self._write(spot, paper, without, written, changed.get(trigger))
 
-    def standing(self, spot: Spot) -> frozenset[str]:
-        """The rules that stand against what comes next."""
+    def _write(
+        self, spot: Spot, paper: Paper, without: frozenset[Paper], written: list[Paper], changed: dict[str, Any] | None
+    ) -> Spot:
+        """Left out from the nth on, since the example of what is still missing comes first; without a part whenever it is written."""
+        if any(each.trigger == paper.trigger and not each.part and each.nth <= paper.nth for each in without):
+            return spot
+        parts = {each.part: None for each in without if each.trigger == paper.trigger and each.part}
+        there = self.fire(spot, paper.trigger, data={**parts, **(changed or {})})
+        if isinstance(there, Refused):
+            return spot
+        written.append(paper)
+        return there
+
+    def standing(self, spot: Spot) -> tuple[Refusal, ...]:
+        """What stands against what comes next."""
         name = leaving(self.machine, spot.course)
         answer = self.fire(spot, name) if name else None
-        return frozenset(refusal.rule for refusal in answer.refusals) if isinstance(answer, Refused) else frozenset()
+        return answer.refusals if isinstance(answer, Refused) else ()
+
+    def parts(self, spot: Spot, trigger: str) -> tuple[str, ...]:
+        """What the example of a trigger says, by name."""
+        return tuple(examples.example(self.protocol, spot.course, trigger, context(spot.now, THERAPIST))["data"])
 
     def _is_paper(self, name: str) -> bool:
         row = triggers.find(name, self.protocol)
@@ -122,54 +178,66 @@ class Driver:
         reason: str | None = None,
     ) -> Command:
         body = examples.example(self.protocol, spot.course if spot else None, name, context(now, by))
-        body["data"] = {**body["data"], **(data or {})}
+        body["data"] = {key: value for key, value in {**body["data"], **(data or {})}.items() if value is not None}
         if reason:
             body["reason"] = reason
         if override:
             body["override"] = {"rules": list(override), "reason": "To see whether it passes."}
         return msgspec.convert(body, Command)
 
-    def _judge(self, name: str, answer: Accepted | Refused) -> None:
-        told = answer.drafts[-1].overridden if isinstance(answer, Accepted) else [refusal.rule for refusal in answer.refusals]
-        stands = set(told)
-        if "state_allows" in stands:
-            return
-        for bound in self.machine.bound[name]:
-            (self.stood if bound.rule.name in stands else self.passed).add((name, bound.rule.name))
+    def _refused(self, spot: Spot, name: str, answer: Refused, override: tuple[str, ...]) -> None:
+        """Which rules held. Where the state alone stands against a trigger, it does so against every course in that state."""
+        rules = {refusal.rule for refusal in answer.refusals}
+        if rules == {"state_allows"}:
+            self._closed.add((spot.course.state, name))
+        elif claims.leaves_a_phase(name) and not override:
+            hard = {refusal.rule for refusal in answer.refusals if refusal.severity == "hard"}
+            self._told(name, rules)
+            self.held |= {(name, rule) for rule in (hard or rules) if len(hard) <= 1}
 
-    def _watch(self, before: Spot, name: str, answer: Accepted, after: Spot) -> None:
-        draft = answer.drafts[-1]
-        seen = {
-            "phases_in_order": claims.order_broken(self.machine, before.course, after.course),
-            "sick_role_before_second_phase": claims.sick_role_missing(self.machine, before.course, after.course, draft.overridden),
-            "session_caps_hold": claims.cap_exceeded(self.machine, after.course) if name == "record_session" else None,
-        }
-        if name == "record_session" and after.course.sessions[-1].counts:
-            seen["week_cap_holds"] = claims.too_late(self.machine, before.course, after.now)
-        for claim, why in seen.items():
-            if why:
-                self.find(claim, why, after.path)
+    def _accepted(self, before: Spot, name: str, answer: Accepted, after: Spot, *, supervised: bool) -> None:
+        overridden = tuple(answer.drafts[-1].overridden)
+        if claims.leaves_a_phase(name):
+            self._told(name, set(overridden))
+        step = Step(
+            protocol=self.protocol,
+            trigger=name,
+            before=before.course,
+            after=after.course,
+            now=after.now,
+            supervised=supervised,
+            overridden=overridden,
+        )
+        for claim, why in claims.refuted_by(step):
+            self.find(claim, why, after.path)
 
-    def reopen(self, spot: Spot) -> None:
-        """Takes an ending back: that leads to where it left from, and nowhere else."""
-        ending, back = spot.course.ending, self.fire(spot, "reopen", SUPERVISOR)
-        if ending and isinstance(back, Spot) and back.course.state != ending.left:
-            self.find("phases_in_order", f"a course that left {ending.left} is reopened in {back.course.state}", back.path)
+    def _told(self, name: str, stood: set[str]) -> None:
+        for rule in (bound.rule.name for bound in self.machine.bound[name]):
+            (self.stood if rule in stood else self.passed).add((name, rule))
 
-    def care(self, spot: Spot) -> None:
-        """Whether what must never be blocked is accepted here."""
+    def care(self, spot: Spot, *, thoroughly: bool = True) -> None:
+        """Whether what must never be blocked is accepted here. Not `thoroughly`: only what has rules over it, which it should not."""
         for name in self.machine.triggers:
             row = triggers.find(name, self.protocol)
             if row is None or not row.never_blocked or spot.course.state not in triggers.states(self.protocol, row.sources, name):
                 continue
-            try:
-                answer = self.fire(spot, name)
-            except (CommandInvalid, TriggerNotPermitted) as error:
-                self.find("care_is_never_blocked", f"{name} cannot be said: {error}", spot.path)
-                continue
-            if isinstance(answer, Refused):
-                rules = ", ".join(refusal.rule for refusal in answer.refusals)
-                self.find("care_is_never_blocked", f"{name} is refused while {spot.course.state}, by {rules}", spot.path, name)
+            if thoroughly or self.machine.bound[name]:
+                self._cared(spot, name)
+
+    def _cared(self, spot: Spot, name: str) -> None:
+        try:
+            answer = self.fire(spot, name)
+        except (CommandInvalid, TriggerNotPermitted) as error:
+            self.find("care_is_never_blocked", f"{name} cannot be said: {error}", spot.path)
+            return
+        if isinstance(answer, Refused):
+            rules = ", ".join(refusal.rule for refusal in answer.refusals) or "the state"
+            self.find("care_is_never_blocked", f"{name} is refused while {spot.course.state}, by {rules}", spot.path, name)
+
+
+def refused(spot: Spot, name: str = "") -> Refused:
+    """What leads nowhere, without a rule that says so."""
+    return Refused(trigger=name, state=spot.course.state, version=spot.course.version, refusals=())
 
 
 NO_PAPER = frozenset(

@@ -8,27 +8,34 @@ from ipt_workflow.gate.driving import Driver
 from ipt_workflow.machine import Refused
 
 SESSIONS_MAX = 110
-OUT_OF_THE_ORDINARY = ("", "quick", "unfocused", "unwell", "unsigned", "at risk", "deviating", "unimproved", "sick role given")
+UNWELL = "unwell"
+SICK_ROLE_GIVEN = "sick role given"
+OUT_OF_THE_ORDINARY = ("", "quick", "unfocused", UNWELL, "unsigned", "at risk", "deviating", "unimproved", "absent", SICK_ROLE_GIVEN)
 
 
 class Walked(NamedTuple):
-    """Where a course came to; what held it last, as `rules hold trigger`; and whether that was a soft rule, which was then overridden."""
+    """Where a course came to; what held it last, as `rules against trigger`; and whether that was a soft rule, which was then overridden.
+
+    `entries`: by the trigger that comes next, where the course was when it first came next.
+    """
 
     spot: Spot
     held: tuple[str, ...]
     overrode: bool
+    entries: dict[str, Spot]
 
 
-def walk(driver: Driver, twist: str = "") -> Walked:
+def walk(driver: Driver, twist: str = "", spot: Spot | None = None) -> Walked:
     """A course to its end, or as far as it goes. A phase is left as soon as it can be, and only then with soft rules overridden."""
     held: tuple[str, ...] = ()
-    spot, overrode = driver.paperwork(driver.open()), False
+    spot, overrode, entries = spot or driver.open(), False, dict[str, Spot]()
     for _ in range(SESSIONS_MAX):
         name = leaving(driver.machine, spot.course)
         if name is None:
-            return Walked(spot, held, overrode)
-        spot = driver.paperwork(spot, **_papers(driver, twist))
-        spot = give_sick_role(driver, spot) if twist == "sick role given" else spot
+            break
+        entries.setdefault(name, spot)
+        spot = driver.paperwork(spot, **otherwise(driver, twist))
+        spot = give_sick_role(driver, spot) if twist == SICK_ROLE_GIVEN else spot
         left = _leave(driver, spot, name, twist)
         if isinstance(left, Spot):
             spot = left
@@ -38,11 +45,11 @@ def walk(driver: Driver, twist: str = "") -> Walked:
             spot = after
             continue
         held = held or (_words(left, name), _words(after, "record_session"))
-        forced = driver.fire(spot, name, override=tuple(refusal.rule for refusal in left.refusals), says="overriding")
+        forced = driver.override(spot, name, left.refusals)
         if isinstance(forced, Refused):
-            return Walked(spot, held, overrode)
+            break
         spot, overrode = forced, True
-    return Walked(spot, held, overrode)
+    return Walked(spot, held, overrode, entries)
 
 
 def give_sick_role(driver: Driver, spot: Spot) -> Spot:
@@ -58,21 +65,28 @@ def _words(refused: Refused, name: str) -> str:
 
 
 def _leave(driver: Driver, spot: Spot, name: str, twist: str) -> Spot | Refused:
-    """Tries to leave the phase: first with what must hold it, where that is the twist."""
+    """Tries to leave the phase: first with what must hold it, where that is the twist. What must not be held is not."""
     if twist == "at risk":
         risky = driver.fire(spot, "raise_risk", data={"level": "acute"})
         if isinstance(risky, Spot):
-            driver.fire(risky, name)
-            reviewed = driver.fire(risky, "review_risk", data={"level": "none"})
-            spot = reviewed if isinstance(reviewed, Spot) else spot
+            spot = _reviewed(driver, risky, name)
     if twist == "unimproved" and name == "complete":
         driver.fire(spot, name, data={"outcome": "no_response"})
     return driver.fire(spot, name)
 
 
-def _papers(driver: Driver, twist: str) -> dict[str, dict[str, Any]]:
+def _reviewed(driver: Driver, risky: Spot, name: str) -> Spot:
+    driver.fire(risky, name)
+    driver.care(risky)
+    reviewed = driver.fire(risky, "review_risk", data={"level": "none"})
+    return reviewed if isinstance(reviewed, Spot) else risky
+
+
+def otherwise(driver: Driver, twist: str) -> dict[str, dict[str, Any]]:
     """What is written otherwise than the examples have it."""
-    if twist != "unwell":
+    if twist == "absent":
+        return {"agree_contract": {"missed_count": True}}
+    if twist != UNWELL:
         return {}
     keys = driver.protocol.instruments_for("symptoms")
     cases = [driver.protocol.instruments[key] for key in keys if driver.protocol.instruments[key].caseness is not None]
@@ -86,15 +100,16 @@ def session(driver: Driver, spot: Spot, twist: str = "") -> Spot | Refused:
     """One more session after the protocol's cadence, held and signed on the problem area. Refused is what refused to record it."""
     days = 1 if twist == "quick" else driver.protocol.contract.cadence_days
     after = dt.timedelta(days=days) if spot.course.sessions else dt.timedelta(minutes=1)
+    if twist == "absent" and spot.course.phase != driver.protocol.first.id:
+        return driver.fire(spot, "record_session", after=after, data={"attendance": "3"}, says="missed")
     held = driver.fire(spot, "record_session", after=after, says="held")
     if isinstance(held, Refused):
         return held
     if twist == "deviating":
         held = _deviation(driver, held)
     if twist == "unsigned":
-        name = leaving(driver.machine, held.course)
-        if name:
-            driver.fire(held, name)
+        driver.standing(held)
+        driver.care(held)
     return sign(driver, held, focused=twist != "unfocused")
 
 
@@ -108,9 +123,8 @@ def _deviation(driver: Driver, spot: Spot) -> Spot:
     signed = sign(driver, over, focused=True)
     if isinstance(signed, Refused):
         return spot
-    name = leaving(driver.machine, signed.course)
-    if name:
-        driver.fire(signed, name)
+    driver.standing(signed)
+    driver.care(signed)
     known = driver.fire(signed, "acknowledge_deviation", SUPERVISOR)
     return known if isinstance(known, Spot) else signed
 
