@@ -13,14 +13,14 @@ from ipt_workflow import counters
 from ipt_workflow.course import Course
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.rules.first_phase import RESOLVED
-from ipt_workflow.triggers import BEGIN_PREFIX, COMPLETED, PAUSED
+from ipt_workflow.triggers import BEGIN_PREFIX, COMPLETED, NOT_SUITABLE, PAUSED
 
 CLAIMS = {
     "phases_in_order": "Phases come in their order: none skipped, cut short or repeated, and nothing follows an ending that is not taken back.",
     "sick_role_before_second_phase": "The second phase begins only with what the sick-role mode demands; a supervisor alone waives it.",
     "session_caps_hold": "No phase has more sessions than its cap, and no contract too few or too many, unless a supervisor agrees.",
     "week_cap_holds": "No contract has weeks out of range unless a supervisor agrees; no session that counts is held after its planned end and the days of grace.",
-    "care_is_never_blocked": "Recording, risk, consent and ending early wait for nothing.",
+    "care_is_never_blocked": "Recording, risk, consent and ending early wait for nothing, nor does a session that took place beyond a cap.",
     "an_ending_is_reachable": "From everywhere an ending can be reached, and from every phase the completed course.",
     "a_plain_course_completes": "A therapist alone can complete a course, with nothing overridden.",
     "every_rule_can_pass": "Every rule over leaving a phase can be met.",
@@ -92,6 +92,8 @@ def order_broken(step: Step) -> str | None:
         return None if before.state == expected else f"{before.state} is followed by {after.phase}"
     if after.state == COMPLETED and before.state != protocol.last.id:
         return f"{before.state} is followed by {COMPLETED}"
+    if after.state == NOT_SUITABLE and before.phase not in {None, protocol.first.id}:
+        return f"{before.state} is followed by {NOT_SUITABLE}"
     if after.phase != before.phase or (is_open_phase(after) and after.state != after.phase):
         return f"{step.trigger} leads from {before.phase} to {after.state}"
     return None

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import re
+from collections import deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,9 +11,10 @@ import msgspec
 from ipt_workflow import examples, triggers
 from ipt_workflow.errors import CommandInvalid, TriggerNotPermitted
 from ipt_workflow.gate import claims
-from ipt_workflow.gate.abstraction import THERAPIST, Path, Spot, context, leaving
+from ipt_workflow.gate.abstraction import SUPERVISOR, THERAPIST, Path, Spot, context, leaving
 from ipt_workflow.gate.claims import Finding, Step
 from ipt_workflow.machine import Accepted, CourseMachine, Refused
+from ipt_workflow.protocol import PhaseSpec
 from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules import Actor, supervisor_of
 from ipt_workflow.triggers import Command
@@ -19,7 +22,12 @@ from ipt_workflow.triggers import Command
 BEGINNING = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 MOMENT = dt.timedelta(minutes=1)
 ROUNDS_MAX = 20
+NOTHING: Mapping[str, dict[str, Any]] = {}
 FINDINGS_MAX = 20  # of one claim
+GIVEN = {
+    "full": "assigned_full",
+    "limited": "assigned_limited",
+}  # what the sick role is, where a protocol has it, after the first phase
 NUMBERS = re.compile(r"[0-9]+")
 
 
@@ -60,10 +68,40 @@ class Driver:
 
     def open(self) -> Spot:
         """A course that was just referred."""
-        command = self._command(None, "refer", BEGINNING, THERAPIST)
-        accepted = self.machine.preview(None, (command,), context(BEGINNING, THERAPIST))
-        assert isinstance(accepted, Accepted), "a first referral meets no other course"
-        return Spot(course=accepted.course, now=BEGINNING, path=Path(None, "refer"))
+        return self._opened("refer", THERAPIST, {})
+
+    def adopted(self, phase: PhaseSpec) -> Spot | None:
+        """A course that was taken over in a phase, with all that the phases before it ask for and the fewest sessions they must have.
+
+        None where that cannot be said, because the numbers are none that a contract can have.
+        """
+        protocol = self.protocol
+        gone = protocol.phases[: protocol.position(phase.id)]
+        attended = {each.id: each.sessions_min for each in gone}
+        fewest = sum(each.sessions_min for each in protocol.phases)
+        began = BEGINNING - dt.timedelta(days=protocol.contract.cadence_days * sum(attended.values()))
+        told: dict[str, Any] = {
+            "phase": phase.id,
+            "attended": attended,
+            "artefacts": sorted({artefact for each in gone for artefact in each.requires}),
+            "sick_role": GIVEN.get(protocol.sick_role.mode),
+            "focus": {"primary": protocol.focus.areas[0]},
+            "contract": {
+                "sessions": fewest if phase is protocol.last else max(fewest, protocol.contract.sessions.min),
+                "weeks": protocol.contract.weeks.min,
+                "cadence_days": protocol.contract.cadence_days,
+            },
+            "first_session_on": began.date().isoformat() if gone else None,
+        }
+        try:
+            return self._opened("adopt", SUPERVISOR, told, says=f"in {phase.id}")
+        except CommandInvalid:
+            return None
+
+    def _opened(self, name: str, by: Actor, told: dict[str, Any], says: str = "") -> Spot:
+        accepted = self.machine.preview(None, (self._command(None, name, BEGINNING, by, told),), context(BEGINNING, by))
+        assert isinstance(accepted, Accepted), "a first course meets no other"
+        return Spot(course=accepted.course, now=BEGINNING, path=Path(None, named(name, says)))
 
     def fire(
         self,
@@ -81,7 +119,7 @@ class Driver:
     ) -> Spot | Refused:
         """Fires the example of a trigger, changed by `data` (None leaves a field out). `exception` marks courses that went this way.
 
-        What cannot be said at all, because of what `data` changed, is refused without a rule.
+        What cannot be said at all is refused without a rule; that an example cannot, is found.
         """
         if (spot.course.state, name) in self._closed:
             return refused(spot, name)
@@ -90,10 +128,13 @@ class Driver:
         command = self._command(spot, name, now, by, data or {}, override, reason)
         try:
             answer = self.machine.preview(spot.course, (command,), asked)
-        except CommandInvalid:
-            if data:
-                return refused(spot, name)
-            raise
+        except CommandInvalid as error:
+            if not data:
+                self.find("a_plain_course_completes", f"{name} cannot be said: {words(error)}", spot.path)
+            return refused(spot, name)
+        except AssertionError as error:  # the machine holds that its rows and its fold agree
+            self.find("phases_in_order", str(error), spot.path, named(name, says))
+            return refused(spot, name)
         if isinstance(answer, Refused):
             self._refused(spot, name, answer, override)
             return answer
@@ -101,7 +142,7 @@ class Driver:
             course=answer.course,
             now=now,
             exception=exception or spot.exception,
-            path=Path(spot.path, f"{name}{f' ({says})' if says else ''}"),
+            path=Path(spot.path, named(name, says)),
         )
         self._accepted(spot, name, answer, there, supervised=supervisor_of(asked) is not None)
         return there
@@ -114,12 +155,16 @@ class Driver:
         return self.fire(spot, name, override=rules, says=f"overriding {', '.join(rules)}")
 
     def paperwork(
-        self, spot: Spot, without: frozenset[Paper] = frozenset(), done: list[Paper] | None = None, **changed: dict[str, Any]
+        self,
+        spot: Spot,
+        changed: Mapping[str, dict[str, Any]] = NOTHING,
+        without: frozenset[Paper] = frozenset(),
+        done: list[Paper] | None = None,
     ) -> Spot:
         """Does all that the refusals of what comes next name as remedies, and that is no session and changes no state.
 
-        Remedies may have remedies of their own: it goes on until what stands has stood before. `without` are papers left out; `done`
-        collects those that were written.
+        Remedies may be refused, and name remedies of their own: it goes on until what stands has stood before. `changed` is what
+        is written otherwise than the examples have it, `without` what is left out; `done` collects what was written.
         """
         stood: list[tuple[Refusal, ...]] = []
         written = [] if done is None else done
@@ -133,24 +178,33 @@ class Driver:
             if answer.refusals in stood or len(stood) == ROUNDS_MAX:
                 return spot
             stood.append(answer.refusals)
-            wanted = dict.fromkeys(
-                remedy.trigger for refusal in answer.refusals for remedy in refusal.remedies if self._is_paper(remedy.trigger)
-            )
-            for trigger in wanted:
-                paper = Paper(trigger, 1 + sum(each.trigger == trigger for each in written))
-                spot = self._write(spot, paper, without, written, changed.get(trigger))
+            wanted = deque(self._remedies(answer))
+            asked = set(wanted)
+            while wanted:
+                trigger = wanted.popleft()
+                there = self._write(spot, trigger, without, written, changed.get(trigger))
+                if isinstance(there, Spot):
+                    spot = there
+                    continue
+                more = [each for each in self._remedies(there) if each not in asked]
+                asked.update(more)
+                wanted.extend(more)
+
+    def _remedies(self, answer: Refused) -> list[str]:
+        named = dict.fromkeys(remedy.trigger for refusal in answer.refusals for remedy in refusal.remedies)
+        return [name for name in named if self._is_paper(name)]
 
     def _write(
-        self, spot: Spot, paper: Paper, without: frozenset[Paper], written: list[Paper], changed: dict[str, Any] | None
-    ) -> Spot:
+        self, spot: Spot, trigger: str, without: frozenset[Paper], written: list[Paper], changed: dict[str, Any] | None
+    ) -> Spot | Refused:
         """Left out from the nth on, since the example of what is still missing comes first; without a part whenever it is written."""
-        if any(each.trigger == paper.trigger and not each.part and each.nth <= paper.nth for each in without):
-            return spot
-        parts = {each.part: None for each in without if each.trigger == paper.trigger and each.part}
-        there = self.fire(spot, paper.trigger, data={**parts, **(changed or {})})
-        if isinstance(there, Refused):
-            return spot
-        written.append(paper)
+        paper = Paper(trigger, 1 + sum(each.trigger == trigger for each in written))
+        if any(each.trigger == trigger and not each.part and each.nth <= paper.nth for each in without):
+            return refused(spot, trigger)
+        parts = {each.part: None for each in without if each.trigger == trigger and each.part}
+        there = self.fire(spot, trigger, data={**parts, **(changed or {})})
+        if isinstance(there, Spot):
+            written.append(paper)
         return there
 
     def standing(self, spot: Spot) -> tuple[Refusal, ...]:
@@ -223,16 +277,27 @@ class Driver:
                 continue
             if thoroughly or self.machine.bound[name]:
                 self._cared(spot, name)
+        if thoroughly and spot.course.open and spot.course.phase:
+            self._cared(spot, "record_session", data={"kind": "additional"}, reason="It took place.", says="additional")
 
-    def _cared(self, spot: Spot, name: str) -> None:
+    def _cared(self, spot: Spot, name: str, **more: Any) -> None:
         try:
-            answer = self.fire(spot, name)
-        except (CommandInvalid, TriggerNotPermitted) as error:
-            self.find("care_is_never_blocked", f"{name} cannot be said: {error}", spot.path)
+            answer = self.fire(spot, name, **more)
+        except TriggerNotPermitted as error:
+            self.find("care_is_never_blocked", f"{name} is not permitted: {error}", spot.path)
             return
         if isinstance(answer, Refused):
-            rules = ", ".join(refusal.rule for refusal in answer.refusals) or "the state"
+            rules = ", ".join(refusal.rule for refusal in answer.refusals) or "the state, or since it cannot be said"
             self.find("care_is_never_blocked", f"{name} is refused while {spot.course.state}, by {rules}", spot.path, name)
+
+
+def named(name: str, says: str) -> str:
+    """A step as a person reads it."""
+    return f"{name} ({says})" if says else name
+
+
+def words(error: CommandInvalid) -> str:
+    return "; ".join(f"{fault.where} {fault.message}" for fault in error.faults)
 
 
 def refused(spot: Spot, name: str = "") -> Refused:

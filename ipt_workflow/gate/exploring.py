@@ -112,9 +112,15 @@ def _walk(driver: Driver) -> None:
         if twist in laddering.CLIMBED:
             laddering.climb(driver, walked.entries, twist)
         if twist == "" and (walked.overrode or walked.spot.course.state != triggers.COMPLETED):
-            at = walked.spot.course.state
-            why = f"it is held by {' and '.join(walked.held)}{'' if at == triggers.COMPLETED else f', and comes to {at}'}"
-            driver.find("a_plain_course_completes", why, walked.spot.path)
+            driver.find("a_plain_course_completes", walked.words, walked.spot.path)
+    for phase in driver.protocol.phases:
+        adopted = driver.adopted(phase)
+        if adopted is None:
+            continue
+        walked = walking.walk(driver, spot=adopted)
+        if walked.spot.course.state != triggers.COMPLETED:
+            why = f"a course that is taken over in {phase.id} cannot be completed: {walked.words}"
+            driver.find("an_ending_is_reachable", why, walked.spot.path)
 
 
 def _endings(driver: Driver, exploration: Exploration) -> None:
@@ -143,7 +149,9 @@ def _rules(driver: Driver) -> None:
             if (name, rule) not in driver.stood:
                 driver.find("every_rule_matters", f"{rule} never stands against {name}")
             elif rule in asked and (name, rule) not in driver.held:
-                driver.find("every_rule_matters", f"{rule} never holds {name}: wherever it stands, another does that cannot be overridden")
+                driver.find(
+                    "every_rule_matters", f"{rule} never holds {name}: wherever it stands, another does that cannot be overridden"
+                )
 
 
 def _asked_for(protocol: Protocol, name: str) -> set[str]:

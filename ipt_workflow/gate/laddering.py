@@ -6,9 +6,8 @@ one left out at a time tells what all sets of them would, and the exploration ne
 
 from ipt_workflow.gate.abstraction import Spot
 from ipt_workflow.gate.driving import Driver, Paper
-from ipt_workflow.gate.walking import SESSIONS_MAX, SICK_ROLE_GIVEN, UNWELL, otherwise, session
+from ipt_workflow.gate.walking import SICK_ROLE_GIVEN, STEPS_MAX, UNWELL, otherwise, session
 from ipt_workflow.machine import Refused
-
 
 CLIMBED = (SICK_ROLE_GIVEN, UNWELL)  # walks on whose way there is most to write
 
@@ -18,7 +17,11 @@ def climb(driver: Driver, entries: dict[str, Spot], twist: str) -> None:
     for name, spot in entries.items():
         done: list[Paper] = []
         ready = through(driver, name, spot, twist, done=done)
-        parts = [Paper(paper, part=part) for paper in dict.fromkeys(paper.trigger for paper in done) for part in driver.parts(spot, paper)]
+        parts = [
+            Paper(paper, part=part)
+            for paper in dict.fromkeys(paper.trigger for paper in done)
+            for part in driver.parts(spot, paper)
+        ]
         for left_out in (*done, *parts):
             through(driver, name, spot, twist, frozenset({left_out}))
         for left_out in parts:
@@ -37,8 +40,8 @@ def through(
 ) -> Spot:
     """Goes on until nothing stands against a trigger, or no session is left. What is soft alone is overridden, to see where that leads."""
     written = [] if done is None else done
-    for _ in range(SESSIONS_MAX):
-        spot = driver.paperwork(spot, without, written, **otherwise(driver, twist))
+    for _ in range(STEPS_MAX):
+        spot = driver.paperwork(spot, otherwise(driver, twist), without, written)
         standing = driver.standing(spot)
         if not standing or spot.course.phase is None:
             break

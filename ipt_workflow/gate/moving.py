@@ -22,15 +22,15 @@ Standing = tuple[Refusal, ...]
 def moves(driver: Driver, spot: Spot, standing: Standing) -> Iterator[Move]:
     """Every move from a course, by name, with where it leads or why it does not."""
     course = spot.course
-    yield from _onward(driver, spot, standing)
     if not course.open:
         return
+    yield from _onward(driver, spot, standing)
     if course.phase is None:
         yield "paperwork", driver.paperwork(spot)
     else:
         yield from _in_phase(driver, spot, standing)
-    yield "end_early", driver.fire(spot, "end_early")
-    yield "decline", driver.fire(spot, "decline")
+    yield "end_early", _over(driver, driver.fire(spot, "end_early"))
+    yield "decline", _over(driver, driver.fire(spot, "decline"))
 
 
 def may_miss(protocol: Protocol, spot: Spot) -> bool:
@@ -51,10 +51,24 @@ def _onward(driver: Driver, spot: Spot, standing: Standing) -> Iterator[Move]:
 
 
 def _begun(driver: Driver, there: Spot | Refused) -> Spot | Refused:
-    """A later phase, with its paperwork."""
+    """A later phase, with its paperwork; or the end."""
+    there = _over(driver, there)
     if isinstance(there, Refused) or there.course.phase in {None, driver.protocol.first.id}:
         return there
     return driver.paperwork(there)
+
+
+def _over(driver: Driver, there: Spot | Refused) -> Spot | Refused:
+    """From a course that is over nothing leads on, whatever was done in it."""
+    if isinstance(there, Spot) and not there.course.open:
+        _stays(driver, there)
+    return there
+
+
+def _stays(driver: Driver, spot: Spot) -> None:
+    for name in driver.machine.triggers:
+        if leaves_a_phase(name) or enters_a_phase(name):
+            driver.fire(spot, name)
 
 
 def _in_phase(driver: Driver, spot: Spot, standing: Standing) -> Iterator[Move]:
@@ -98,10 +112,10 @@ def _papers(driver: Driver, spot: Spot) -> Iterator[Move]:
         return
     if course.contract is None:
         longest = {"sessions": spec.sessions.max, "weeks": spec.weeks.max, "missed_count": True}
-        yield "paperwork, longest contract", driver.paperwork(spot, agree_contract=longest)
+        yield "paperwork, longest contract", driver.paperwork(spot, {"agree_contract": longest})
     yield "assign_sick_role", walking.give_sick_role(driver, spot)
     if course.sick_role.status == "pending" and driver.protocol.sick_role.mode != "not_used":
-        yield "paperwork, sick role declined", driver.paperwork(spot, assign_sick_role={"response": "declines"})
+        yield "paperwork, sick role declined", driver.paperwork(spot, {"assign_sick_role": {"response": "declines"}})
         yield "waive_sick_role", driver.fire(spot, "waive_sick_role", SUPERVISOR)
 
 
@@ -115,8 +129,7 @@ def _pause(driver: Driver, spot: Spot) -> Spot | Refused:
     if isinstance(paused, Refused):
         return paused
     driver.care(paused)
-    for _ in _onward(driver, paused, ()):
-        pass
+    _stays(driver, paused)
     return driver.fire(paused, "resume", after=2 * WEEK)
 
 

@@ -6,11 +6,23 @@ from typing import Any, NamedTuple
 from ipt_workflow.gate.abstraction import SUPERVISOR, Spot, leaving
 from ipt_workflow.gate.driving import Driver
 from ipt_workflow.machine import Refused
+from ipt_workflow.triggers import COMPLETED
 
-SESSIONS_MAX = 110
+STEPS_MAX = 110
 UNWELL = "unwell"
 SICK_ROLE_GIVEN = "sick role given"
-OUT_OF_THE_ORDINARY = ("", "quick", "unfocused", UNWELL, "unsigned", "at risk", "deviating", "unimproved", "absent", SICK_ROLE_GIVEN)
+OUT_OF_THE_ORDINARY = (
+    "",
+    "quick",
+    "unfocused",
+    UNWELL,
+    "unsigned",
+    "at risk",
+    "deviating",
+    "unimproved",
+    "absent",
+    SICK_ROLE_GIVEN,
+)
 
 
 class Walked(NamedTuple):
@@ -24,17 +36,24 @@ class Walked(NamedTuple):
     overrode: bool
     entries: dict[str, Spot]
 
+    @property
+    def words(self) -> str:
+        """Why it was no plain course to the end."""
+        state = self.spot.course.state
+        held = f"it is held by {' and '.join(self.held)}" if self.held else f"it does not end in {STEPS_MAX} steps"
+        return held if state == COMPLETED else f"{held}, and comes to {state}"
+
 
 def walk(driver: Driver, twist: str = "", spot: Spot | None = None) -> Walked:
     """A course to its end, or as far as it goes. A phase is left as soon as it can be, and only then with soft rules overridden."""
     held: tuple[str, ...] = ()
     spot, overrode, entries = spot or driver.open(), False, dict[str, Spot]()
-    for _ in range(SESSIONS_MAX):
+    for _ in range(STEPS_MAX):
         name = leaving(driver.machine, spot.course)
         if name is None:
             break
         entries.setdefault(name, spot)
-        spot = driver.paperwork(spot, **otherwise(driver, twist))
+        spot = driver.paperwork(spot, otherwise(driver, twist))
         spot = give_sick_role(driver, spot) if twist == SICK_ROLE_GIVEN else spot
         left = _leave(driver, spot, name, twist)
         if isinstance(left, Spot):
