@@ -30,7 +30,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WeekClock(msgspec.Struct, frozen=True, kw_only=True):
-    """Weeks, in the organisation's time zone, from the first session that the client attended or their group held. `paused_days` stopped the clock."""
+    """Weeks, in the organisation's time zone, from the first session that the client attended or their group held. `paused_days` since then stopped the clock."""
 
     started_on: dt.date
     week: int  # the w of `week w of W`
@@ -138,11 +138,11 @@ def _counted_misses(course: Course, contract: Contract | None, phases: Iterable[
     if contract is None or not contract.missed_count:
         return 0
     asked = {phase.id for phase in phases if phase.count == "attended"}
-    return sum(session.phase in asked and _miss_counts(session) for session in course.sessions)
+    return sum(session.phase in asked and miss_counts(session) for session in course.sessions)
 
 
-def _miss_counts(session: Session) -> bool:
-    """Codes 3 and 7, and 2 where the notice came late; never a miss that was excused, never the provider's own (4)."""
+def miss_counts(session: Session) -> bool:
+    """Whether a miss uses up a session where the contract says that misses do: codes 3 and 7, and 2 where the notice came late; never a miss that was excused, never the provider's own (4)."""
     if session.excused or session.kind != "session" or session.attendance not in MISSED_BY_CLIENT:
         return False
     return session.attendance != "2" or session.late_notice
@@ -158,7 +158,7 @@ def clock(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> WeekClock | 
     if started_on is None:
         return None
     contract = course.contract
-    paused = paused_days(course, at, zone) if contract and contract.pause_stops_clock else 0
+    paused = _paused_days(course, started_on, at, zone) if contract and contract.pause_stops_clock else 0
     elapsed = max(0, (at.astimezone(zone).date() - started_on).days - paused)
     return WeekClock(
         started_on=started_on,
@@ -181,10 +181,10 @@ def _held_by_group(session: Session) -> bool:
     return session.group_held and session.kind == "session" and session.phase is not None
 
 
-def paused_days(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> int:
-    """Whole days, up to `at`, that the course was paused."""
+def _paused_days(course: Course, started_on: dt.date, at: dt.datetime, zone: ZoneInfo) -> int:
+    """Whole days, up to `at`, that the course was paused since its weeks began: a clock that has not begun, no pause stops."""
     return sum(
-        max(0, (min(pause.until or at, at).astimezone(zone).date() - pause.since.astimezone(zone).date()).days)
+        max(0, (min(pause.until or at, at).astimezone(zone).date() - max(pause.since.astimezone(zone).date(), started_on)).days)
         for pause in course.interruptions
     )
 

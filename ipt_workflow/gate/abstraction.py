@@ -13,7 +13,7 @@ import datetime as dt
 import msgspec
 
 from ipt_workflow import counters
-from ipt_workflow.course import Course
+from ipt_workflow.course import Contract, Course
 from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocol import PhaseSpec, Protocol
 from ipt_workflow.refusal import Refusal
@@ -65,7 +65,7 @@ def key(machine: CourseMachine, spot: Spot, refusals: tuple[Refusal, ...]) -> Ke
     if course.phase is None:
         return (course.state, standing, bool(spot.exception))
     phase, contract = protocol.phase(course.phase), course.contract
-    misses = None if contract and not contract.missed_count else sum(not session.attended for session in course.sessions)
+    misses = None if contract and not contract.missed_count else _misses(protocol, course)
     return (
         course.state,
         course.phase,
@@ -75,16 +75,32 @@ def key(machine: CourseMachine, spot: Spot, refusals: tuple[Refusal, ...]) -> Ke
         misses,
         counters.first_session_on(course) is None,
         _spare_weeks(protocol, spot),
+        _before_a_contract(protocol, spot) if contract is None else None,
         phase.id in course.extended,
-        course.sick_role.status if phase is protocol.first else course.sick_role.status.startswith("assigned"),
+        (course.sick_role.status, course.evaluated) if phase is protocol.first else course.sick_role.status.startswith("assigned"),
+        course.risk.open_since is not None,
         bool(spot.exception),
     )
+
+
+def _misses(protocol: Protocol, course: Course) -> int:
+    """Misses that use up a session where the contract says so."""
+    asked = {phase.id for phase in protocol.phases if phase.count == "attended"}
+    return sum(session.phase in asked and counters.miss_counts(session) for session in course.sessions)
 
 
 def _counted_to(phase: PhaseSpec) -> int:
     """The highest number of sessions that a bound or a rule of the phase speaks of."""
     spoken = [value for rule in phase.rules for value in rule.parameters.values() if isinstance(value, int)]
     return max(phase.sessions_min, phase.sessions_max_extended or phase.sessions_max or 0, *spoken, 0)
+
+
+def _before_a_contract(protocol: Protocol, spot: Spot) -> tuple[int, int]:
+    """What a contract will come to count: sessions that are used, and weeks of pauses, in case it says that they stop the clock."""
+    course, longest = spot.course, protocol.contract.sessions.max
+    terms = Contract(sessions=longest, weeks=protocol.contract.weeks.max, pause_stops_clock=True)
+    clock = counters.clock(msgspec.structs.replace(course, contract=terms), spot.now)
+    return min(counters.used_total(protocol, course), longest + 1), (clock.paused_days if clock else 0) // 7
 
 
 def _spare_weeks(protocol: Protocol, spot: Spot) -> int:
