@@ -110,11 +110,18 @@ def phase_cap(protocol: Protocol, course: Course, phase: PhaseSpec) -> int | Non
     """How many sessions the phase may have now. Without a number of its own: what the contract leaves beside the other phases."""
     if phase.sessions_max is not None:
         return phase.sessions_max_extended if phase.id in course.extended else phase.sessions_max
-    if course.contract is None:
-        return None
-    position = protocol.position(phase.id)
-    before = sum(phase_count(course, earlier) for earlier in protocol.phases[:position])
-    return max(0, course.contract.sessions - before - reserved_after(protocol, phase))
+    return _left_to(protocol, course, phase, course.contract.sessions) if course.contract else None
+
+
+def most_in(protocol: Protocol, course: Course, phase: PhaseSpec) -> int:
+    """What holds the phase's sessions now: its cap; before a contract, what the longest one that needs no supervisor would leave."""
+    cap = phase_cap(protocol, course, phase)
+    return _left_to(protocol, course, phase, protocol.contract.sessions.max) if cap is None else cap
+
+
+def _left_to(protocol: Protocol, course: Course, phase: PhaseSpec, sessions: int) -> int:
+    before = sum(phase_count(course, earlier) for earlier in protocol.phases[: protocol.position(phase.id)])
+    return max(0, sessions - before - reserved_after(protocol, phase))
 
 
 def reserved_after(protocol: Protocol, phase: PhaseSpec) -> int:

@@ -1,12 +1,13 @@
 """`protocol`: what the files under config/ say."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ipt_workflow import gate
-from ipt_workflow.cli.output import FAILED, fail, out, print_json, settings_or_exit, usage
+from ipt_workflow.cli.output import FAILED, bar, fail, out, print_json, settings_or_exit, usage
 from ipt_workflow.errors import IptError, ProtocolInvalid
 from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.protocol import PhaseSpec, Protocol
@@ -93,28 +94,47 @@ def lint(
         print_json({"ok": False, "protocols": [], "faults": error.faults})
         raise typer.Exit(FAILED) from error
     reports = []
-    for protocol in protocols:
-        report = gate.examine(CourseMachine(protocol))
-        reports.append(report)
-        if not as_json:
-            _tell(report)
+    with bar() as progress:
+        for protocol in progress.track(protocols, description="Exploring"):
+            began = time.perf_counter()
+            report = gate.examine(CourseMachine(protocol))
+            reports.append((report, time.perf_counter() - began))
+            if not as_json:
+                _tell(*reports[-1])
+    ok = all(report.ok for report, _ in reports)
     if as_json:
-        print_json({"ok": all(report.ok for report in reports), "protocols": reports, "faults": []})
-    if not all(report.ok for report in reports):
+        print_json({"ok": ok, "protocols": [_examined(*each) for each in reports], "faults": []})
+    if not ok:
         raise typer.Exit(FAILED)
 
 
-def _tell(report: gate.Report) -> None:
-    """A line for a protocol of which everything holds; else what does not, and the way there."""
-    looked = f"{report.courses} courses, {report.tried} triggers"
-    if report.ok:
-        out.print(f"{report.protocol}: no faults, and all {len(gate.CLAIMS)} claims hold ({looked})", markup=False)
-        return
-    out.print(f"{report.protocol}: {len(report.findings)} findings ({looked})", markup=False)
-    for finding in report.findings:
-        out.print(f"  {finding.claim}: {finding.why}", markup=False)
-        if finding.trace:
-            out.print(f"    by: {' → '.join(finding.trace)}", markup=False)
+def _tell(report: gate.Report, seconds: float) -> None:
+    """A line for a protocol and one for each claim: that it holds; or what it is refuted by, and the way there."""
+    refuted = sum(bool(report.of(claim)) for claim in gate.CLAIMS)
+    verdict = f"{refuted} of {len(gate.CLAIMS)} claims do not hold" if refuted else f"no faults, and all {len(gate.CLAIMS)} claims hold"
+    if report.cut_off and not refuted:
+        verdict = "nothing is proved: there are more courses than are looked at"
+    out.print(f"{report.protocol}: {verdict} ({report.courses} courses, {report.tried} triggers, {seconds:.1f} s)", markup=False)
+    for claim in gate.CLAIMS:
+        if not report.of(claim):
+            out.print(f"  {claim}: {'not refuted' if report.cut_off else 'holds'}", markup=False)
+        for finding in report.of(claim):
+            out.print(f"  {claim}: {finding.why}", markup=False)
+            if finding.trace:
+                out.print(f"    by: {' → '.join(finding.trace)}", markup=False)
+
+
+def _examined(report: gate.Report, seconds: float) -> dict[str, Any]:
+    return {
+        "protocol": report.protocol,
+        "ok": report.ok,
+        "claims": [{"claim": claim, "says": says, "holds": report.holds(claim)} for claim, says in gate.CLAIMS.items()],
+        "findings": report.findings,
+        "courses": report.courses,
+        "tried": report.tried,
+        "cut_off": report.cut_off,
+        "seconds": round(seconds, 3),
+    }
 
 
 @app.command()

@@ -9,6 +9,7 @@ is told apart.
 """
 
 import datetime as dt
+from typing import NamedTuple
 
 import msgspec
 
@@ -53,6 +54,23 @@ class Spot(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, now=self.now + after, path=Path(self.path, says))
 
 
+class Kind(NamedTuple):
+    """What of a course in a phase the rules can tell. Courses of one kind are taken for the same."""
+
+    state: str
+    phase: str
+    standing: frozenset[tuple[str, str]]  # rules against what comes next, and how severe: all that they read of the paperwork
+    sessions: int  # of the phase, as far as a bound or a rule speaks of them
+    remaining: int | None  # of the contract
+    misses: int | None  # where the contract counts them, or may come to
+    begun: bool  # whether there was a first session, from which weeks count
+    weeks: int | tuple[int, ...]
+    extended: bool
+    sick_role: object
+    risk: bool  # whether a risk waits to be reviewed
+    excepted: bool  # whether an exception was made, within the bounds
+
+
 Key = tuple[object, ...]
 
 
@@ -64,22 +82,20 @@ def key(machine: CourseMachine, spot: Spot, refusals: tuple[Refusal, ...]) -> Ke
         return (course.state, course.ending.left)
     if course.phase is None:
         return (course.state, standing, bool(spot.exception))
-    phase, contract = protocol.phase(course.phase), course.contract
-    misses = None if contract and not contract.missed_count else _misses(protocol, course)
-    return (
-        course.state,
-        course.phase,
-        standing,
-        min(counters.phase_count(course, phase), _counted_to(phase)),
-        counters.remaining(protocol, course),
-        misses,
-        counters.first_session_on(course) is None,
-        _spare_weeks(protocol, spot),
-        _before_a_contract(protocol, spot) if contract is None else None,
-        phase.id in course.extended,
-        (course.sick_role.status, course.evaluated) if phase is protocol.first else course.sick_role.status.startswith("assigned"),
-        course.risk.open_since is not None,
-        bool(spot.exception),
+    phase, contract, role = protocol.phase(course.phase), course.contract, course.sick_role.status
+    return Kind(
+        state=course.state,
+        phase=course.phase,
+        standing=standing,
+        sessions=min(counters.phase_count(course, phase), _counted_to(phase)),
+        remaining=counters.remaining(protocol, course),
+        misses=None if contract and not contract.missed_count else _misses(protocol, course),
+        begun=counters.first_session_on(course) is not None,
+        weeks=_spare_weeks(protocol, spot, contract) if contract else _before_a_contract(protocol, spot),
+        extended=phase.id in course.extended,
+        sick_role=(role, course.evaluated) if phase is protocol.first else role.startswith("assigned"),
+        risk=course.risk.open_since is not None,
+        excepted=bool(spot.exception),
     )
 
 
@@ -95,21 +111,21 @@ def _counted_to(phase: PhaseSpec) -> int:
     return max(phase.sessions_min, phase.sessions_max_extended or phase.sessions_max or 0, *spoken, 0)
 
 
-def _before_a_contract(protocol: Protocol, spot: Spot) -> tuple[int, int]:
-    """What a contract will come to count: sessions that are used, and weeks of pauses, in case it says that they stop the clock."""
-    course, longest = spot.course, protocol.contract.sessions.max
-    terms = Contract(sessions=longest, weeks=protocol.contract.weeks.max, pause_stops_clock=True)
+def _before_a_contract(protocol: Protocol, spot: Spot) -> tuple[int, ...]:
+    """What a contract will come to count: sessions that are used, weeks gone, and weeks of pauses, in case it says that they stop the clock."""
+    course, spec = spot.course, protocol.contract
+    terms = Contract(sessions=spec.sessions.max, weeks=spec.weeks.max, pause_stops_clock=True)
     clock = counters.clock(msgspec.structs.replace(course, contract=terms), spot.now)
-    return min(counters.used_total(protocol, course), longest + 1), (clock.paused_days if clock else 0) // 7
+    gone, paused = ((spot.now.date() - clock.started_on).days, clock.paused_days) if clock else (0, 0)
+    return counters.used_total(protocol, course), min(gone // 7, spec.weeks.max + 1), paused // 7
 
 
-def _spare_weeks(protocol: Protocol, spot: Spot) -> int:
-    """How many more weeks are left to the planned end than the sessions that remain take; before a contract, less those that went by."""
+def _spare_weeks(protocol: Protocol, spot: Spot, contract: Contract) -> int:
+    """How many more weeks are left to the planned end than the sessions that remain take."""
     course, clock = spot.course, counters.clock(spot.course, spot.now)
     gone = (spot.now.date() - clock.started_on).days - clock.paused_days if clock else 0
-    weeks = course.contract.weeks if course.contract else 0
     needed = (counters.remaining(protocol, course) or 0) * protocol.contract.cadence_days
-    return max(SPARE_WEEKS[0], min((weeks * 7 - gone - needed) // 7, SPARE_WEEKS[-1]))
+    return max(SPARE_WEEKS[0], min((contract.weeks * 7 - gone - needed) // 7, SPARE_WEEKS[-1]))
 
 
 def leaving(machine: CourseMachine, course: Course) -> str | None:

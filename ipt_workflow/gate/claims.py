@@ -55,6 +55,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def of(self, claim: str) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.claim == claim)
 
+    def holds(self, claim: str) -> bool | None:
+        """Whether a claim is proved; None where it is neither proved nor refuted."""
+        return False if self.of(claim) else None if self.cut_off else True
+
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """A trigger that was accepted: the course before and after it, when, and who agreed."""
@@ -142,6 +146,9 @@ def cap_exceeded(step: Step) -> str | None:
             return f"{phase.id} has {held} sessions and may have {most}"
     if course.contract and used > course.contract.sessions:
         return f"{used} sessions were held of {course.contract.sessions} that are contracted"
+    most = step.protocol.contract.sessions.max
+    if course.contract is None and used > most:
+        return f"{used} sessions were held without a contract, and the longest has {most}"
     return None
 
 

@@ -39,19 +39,24 @@ def attendance_fits_state(case: Case) -> Refusal | None:
 
 @rule(source="seed S3, S4", structural=True)
 def phase_session_cap(case: Case) -> Refusal | None:
-    """A phase has no more sessions that count than the protocol allows; a middle phase leaves the contract room for what follows."""
+    """A phase has no more sessions that count than the protocol allows; a middle phase leaves the contract room for what follows.
+
+    Before a contract, a phase without a number of its own has no more than the longest contract would leave it.
+    """
     if not case.course.phase or not _counts(case):
         return None
     phase, course = case.phase, case.course
-    count, cap = counters.phase_count(course, phase), counters.phase_cap(case.protocol, course, phase)
+    count, cap = counters.phase_count(course, phase), counters.most_in(case.protocol, course, phase)
     left, reserved = counters.remaining(case.protocol, course), counters.reserved_after(case.protocol, phase)
-    full = cap is not None and count >= cap
+    full = count >= cap
     if not full and (left is None or left > reserved):
         return None
     after = case.protocol.next_phase(phase.id)
     remedies: tuple[str, ...] = (BEGIN_PREFIX + after.id,) if after else ()
     if phase.sessions_max_extended and phase.id not in course.extended:
         remedies += ("extend_phase",)
+    if phase.sessions_max is None and course.contract is None and phase is case.protocol.first:
+        remedies += ("agree_contract",)
     return case.stands(
         f"The {phase.id} phase has had all its sessions. One that took place all the same is told of as kind `additional`.",
         current=count,
