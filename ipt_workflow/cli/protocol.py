@@ -111,7 +111,9 @@ def lint(
 def _tell(report: gate.Report, seconds: float) -> None:
     """A line for a protocol and one for each claim: that it holds; or what it is refuted by, and the way there."""
     refuted = sum(bool(report.of(claim)) for claim in gate.CLAIMS)
-    verdict = f"{refuted} of {len(gate.CLAIMS)} claims do not hold" if refuted else f"no faults, and all {len(gate.CLAIMS)} claims hold"
+    verdict = (
+        f"{refuted} of {len(gate.CLAIMS)} claims do not hold" if refuted else f"no faults, and all {len(gate.CLAIMS)} claims hold"
+    )
     if report.cut_off and not refuted:
         verdict = "nothing is proved: there are more courses than are looked at"
     out.print(f"{report.protocol}: {verdict} ({report.courses} courses, {report.tried} triggers, {seconds:.1f} s)", markup=False)

@@ -43,12 +43,13 @@ class Path(msgspec.Struct, frozen=True):
 
 
 class Spot(msgspec.Struct, frozen=True, kw_only=True):
-    """A course on the way, when it is there, what exception was made, and how it came there."""
+    """A course on the way, when it is there, what exception was made, and how it came there. `unlawful`: by a step that refutes a claim."""
 
     course: Course
     now: dt.datetime
     exception: str = ""
     path: Path | None = None
+    unlawful: bool = False
 
     def later(self, after: dt.timedelta, says: str) -> "Spot":
         return msgspec.structs.replace(self, now=self.now + after, path=Path(self.path, says))

@@ -144,8 +144,8 @@ class Driver:
             exception=exception or spot.exception,
             path=Path(spot.path, named(name, says)),
         )
-        self._accepted(spot, name, answer, there, supervised=supervisor_of(asked) is not None)
-        return there
+        lawful = self._accepted(spot, name, answer, there, supervised=supervisor_of(asked) is not None)
+        return there if lawful and not spot.unlawful else msgspec.structs.replace(there, unlawful=True)
 
     def override(self, spot: Spot, name: str, standing: tuple[Refusal, ...]) -> Spot | Refused:
         """Fires what only soft rules stand against, overriding them all."""
@@ -249,7 +249,8 @@ class Driver:
             self._told(name, rules)
             self.held |= {(name, rule) for rule in (hard or rules) if len(hard) <= 1}
 
-    def _accepted(self, before: Spot, name: str, answer: Accepted, after: Spot, *, supervised: bool) -> None:
+    def _accepted(self, before: Spot, name: str, answer: Accepted, after: Spot, *, supervised: bool) -> bool:
+        """Whether a step refutes nothing."""
         overridden = tuple(answer.drafts[-1].overridden)
         if claims.leaves_a_phase(name):
             self._told(name, set(overridden))
@@ -262,8 +263,10 @@ class Driver:
             supervised=supervised,
             overridden=overridden,
         )
-        for claim, why in claims.refuted_by(step):
+        refuted = claims.refuted_by(step)
+        for claim, why in refuted:
             self.find(claim, why, after.path)
+        return not refuted
 
     def _told(self, name: str, stood: set[str]) -> None:
         for rule in (bound.rule.name for bound in self.machine.bound[name]):

@@ -2,8 +2,11 @@
 
 From each course every move is made (`moving`): a session, a miss, the paperwork (with each answer to the sick role, with the shortest and
 with the longest contract), a pause, an extension, an amendment, endings, and every trigger that leads to a phase or completes, also out
-of turn and with all that is soft overridden. Within bounds: one miss, and a pause or an amendment. What no bound limits is what a claim
-is about: sessions, weeks and phases. The paperwork is done whole or not at all: `laddering` leaves out each part of it.
+of turn and with all that is soft overridden. What comes of a step that refutes a claim is not looked at.
+
+Within bounds: one miss, and a pause or an amendment; time goes by in sessions and weeks. What no bound limits is what a claim is about:
+sessions, weeks and phases. The paperwork is done whole or not at all: `laddering` leaves out each part of it. A course begun elsewhere is
+walked to its end from each phase; what a supervisor attests of it is not judged.
 """
 
 from collections import deque
@@ -46,7 +49,7 @@ class Exploration:
             self._try(spot, standing)
             for name, there in moves(self.driver, spot, standing):
                 self.onward[here][name] = None
-                if isinstance(there, Spot):
+                if isinstance(there, Spot) and not there.unlawful:
                     reached = self._add(there)
                     self.onward[here][name] = reached
                     waiting.append(reached)
@@ -94,9 +97,9 @@ def judged(exploration: Exploration) -> Report:
     """What the claims come to on a finished exploration, with the walks and the ladder."""
     driver = exploration.driver
     _walk(driver)
-    if not exploration.cut_off:
+    if not exploration.cut_off:  # what was not seen, another course might show
         _endings(driver, exploration)
-    _rules(driver)
+        _rules(driver)
     return Report(
         protocol=driver.protocol.key,
         findings=tuple(driver.found.values()),
@@ -124,17 +127,25 @@ def _walk(driver: Driver) -> None:
 
 
 def _endings(driver: Driver, exploration: Exploration) -> None:
-    """After an exception another may be needed, and none is left within the bounds: of those courses only an ending is asked."""
+    """After an exception another may be needed, and none is left within the bounds: of those courses only an ending is asked.
+
+    Of each state the nearest course is told of that gets no further: the first, since they were found nearest first.
+    """
     ended = {each for each, spot in exploration.spots.items() if not spot.course.open}
     completed = {each for each in ended if exploration.spots[each].course.state == triggers.COMPLETED}
     to_an_ending, to_completion = exploration.reaching(ended), exploration.reaching(completed)
+    stuck: dict[str, str] = {}
     for each, spot in exploration.spots.items():
+        state = spot.course.state
+        if state in stuck:
+            continue
         if each not in to_an_ending:
-            driver.find("an_ending_is_reachable", f"no ending can be reached from {spot.course.state}", spot.path)
+            stuck[state] = f"no ending can be reached from {state}"
         elif is_open_phase(spot.course) and not spot.exception and each not in to_completion:
             rules = ", ".join(sorted(refusal.rule for refusal in exploration.standing[each]))
-            why = f"from {spot.course.state} the course cannot be completed ({rules or 'nothing'} stands against what comes next)"
-            driver.find("an_ending_is_reachable", why, spot.path)
+            stuck[state] = f"from {state} the course cannot be completed ({rules or 'nothing'} stands against what comes next)"
+        if state in stuck:
+            driver.find("an_ending_is_reachable", stuck[state], spot.path)
 
 
 def _rules(driver: Driver) -> None:

@@ -15,19 +15,21 @@ CLIMBED = (SICK_ROLE_GIVEN, UNWELL)  # walks on whose way there is most to write
 def climb(driver: Driver, entries: dict[str, Spot], twist: str) -> None:
     """What is held by one paper alone, before each trigger that comes next in a course; and where overriding that leads."""
     for name, spot in entries.items():
-        done: list[Paper] = []
-        ready = through(driver, name, spot, twist, done=done)
-        parts = [
-            Paper(paper, part=part)
-            for paper in dict.fromkeys(paper.trigger for paper in done)
-            for part in driver.parts(spot, paper)
-        ]
-        for left_out in (*done, *parts):
+        ready = through(driver, name, spot, twist)
+        for left_out in rungs(driver, name, spot, twist):
             through(driver, name, spot, twist, frozenset({left_out}))
-        for left_out in parts:
-            again = driver.fire(ready, left_out.trigger, data={left_out.part: None}, says=f"again, without {left_out.part}")
-            if isinstance(again, Spot):
-                driver.standing(again)
+            if left_out.part:
+                again = driver.fire(ready, left_out.trigger, data={left_out.part: None}, says=f"again, without {left_out.part}")
+                if isinstance(again, Spot):
+                    driver.standing(again)
+
+
+def rungs(driver: Driver, name: str, spot: Spot, twist: str = "") -> list[Paper]:
+    """What can be left out of the paperwork before a trigger: every paper, and every part of one."""
+    done: list[Paper] = []
+    through(driver, name, spot, twist, done=done)
+    kinds = dict.fromkeys(paper.trigger for paper in done)
+    return [*done, *(Paper(trigger, part=part) for trigger in kinds for part in driver.parts(spot, trigger))]
 
 
 def through(

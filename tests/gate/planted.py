@@ -1,0 +1,121 @@
+"""Protocols and machines with a fault planted in them. Their bounds are small, so that a fault is found in a blink."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ipt_workflow import gate
+from ipt_workflow.gate import Finding
+from ipt_workflow.machine import CourseMachine
+from ipt_workflow.protocol import Bounds, PhaseRule, Protocol
+from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.refusal import Refusal
+from ipt_workflow.rules import REGISTRY, Bound, Case
+
+ROOT = Path(__file__).parents[2]
+replaced = msgspec.structs.replace
+Judge = Callable[[Case], Refusal | None]
+
+
+@cache
+def ipt() -> Protocol:
+    return load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments").get("ipt")
+
+
+@cache
+def small() -> Protocol:
+    """The default protocol in six sessions: one or two, which may be three; then what is left; then two."""
+    initial, middle, final = ipt().phases
+    worked = PhaseRule(rule="focus_worked")
+    recommended = PhaseRule(rule="middle_sessions_recommended", parameters={"minimum": 2})
+    return replaced(
+        ipt(),
+        phases=(
+            replaced(initial, sessions_max=2, sessions_max_extended=3),
+            replaced(middle, rules=(recommended, worked)),
+            replaced(final, sessions_min=2, sessions_max=2),
+        ),
+        contract=replaced(ipt().contract, sessions=Bounds(6, 6), weeks=Bounds(6, 6)),
+    )
+
+
+def with_phase(phase_id: str, **changes: Any) -> Protocol:
+    """The small protocol with one phase changed."""
+    return replaced(small(), phases=tuple(replaced(spec, **changes) if spec.id == phase_id else spec for spec in small().phases))
+
+
+def also_requiring(phase_id: str, artefact: str) -> Protocol:
+    return with_phase(phase_id, requires=(*small().phase(phase_id).requires, artefact))
+
+
+def without(phase_id: str, artefact: str) -> tuple[str, ...]:
+    return tuple(name for name in small().phase(phase_id).requires if name != artefact)
+
+
+def with_contract(**changes: Any) -> Protocol:
+    return replaced(small(), contract=replaced(small().contract, **changes))
+
+
+class Sabotaged(CourseMachine):
+    """The small protocol's machine without some rules, with others over some triggers, with rules that judge otherwise, or with a row more."""
+
+    def __init__(
+        self,
+        *,
+        without: tuple[str, ...] = (),
+        beside: Mapping[str, tuple[str, ...]] | None = None,
+        judging: Mapping[str, Callable[[Judge], Judge]] | None = None,
+        row: tuple[str, str, str] | None = None,
+    ) -> None:
+        self.row = row
+        super().__init__(small())
+        for name, bound in self.bound.items():
+            kept = [each for each in bound if each.rule.name not in without]
+            more = [Bound(rule=REGISTRY[rule], severity="hard") for rule in (beside or {}).get(name, ())]
+            self.bound[name] = tuple(_judged(each, judging or {}) for each in (*kept, *more))
+
+    def _rows(self, name: str) -> list[dict[str, Any]]:
+        rows = super()._rows(name)
+        if self.row and self.row[0] == name:
+            rows.append({"trigger": name, "source": self.row[1], "dest": self.row[2], "conditions": [self._lawful]})
+        return rows
+
+
+def _judged(bound: Bound, judging: Mapping[str, Callable[[Judge], Judge]]) -> Bound:
+    otherwise = judging.get(bound.rule.name)
+    if otherwise is None:
+        return bound
+    return replaced(bound, rule=replaced(bound.rule, judge=otherwise(bound.rule.judge)))
+
+
+def unless(excuse: Callable[[Case], Any]) -> Callable[[Judge], Judge]:
+    """A rule that has a hole in it."""
+    return lambda judge: lambda case: None if excuse(case) else judge(case)
+
+
+def softened(judge: Judge) -> Judge:
+    """A rule that can be overridden and should not be."""
+
+    def soft(case: Case) -> Refusal | None:
+        refusal = judge(case)
+        return refusal and replaced(refusal, severity="soft")
+
+    return soft
+
+
+def over(protocol: Protocol, *gone: str) -> tuple[str, ...]:
+    """All rules over these triggers."""
+    machine = CourseMachine(protocol)
+    return tuple(dict.fromkeys(bound.rule.name for name in gone for bound in machine.bound[name]))
+
+
+def found(machine: CourseMachine, claim: str, says: str) -> Finding:
+    """The finding that names a planted fault; and if there is none, all that were made."""
+    report = gate.examine(machine)
+    assert not report.ok
+    named = [finding for finding in report.of(claim) if says in finding.why]
+    assert named, [(finding.claim, finding.why) for finding in report.findings]
+    return named[0]

@@ -1,0 +1,80 @@
+"""Every form that ships keeps what is claimed; and on each, courses that are taken for the same are walked to see that they behave the same."""
+
+import random
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+from chance import chosen, compared
+from planted import ROOT, ipt
+
+from ipt_workflow import gate
+from ipt_workflow.gate.driving import Driver
+from ipt_workflow.gate.exploring import Exploration, judged
+from ipt_workflow.gate.laddering import rungs, through
+from ipt_workflow.gate.walking import SICK_ROLE_GIVEN, walk
+from ipt_workflow.machine import CourseMachine
+from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocol_files import read_definition
+
+FILES = (*sorted((ROOT / "config" / "protocols").glob("*.toml")), ROOT / "tests" / "config" / "group-of-eight.toml")
+every_form = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+
+@cache
+def of_file(path: Path) -> Protocol:
+    return read_definition(tomllib.loads(path.read_text(encoding="utf-8")), ipt().instruments)
+
+
+@cache
+def explored(path: Path) -> Exploration:
+    exploration = Exploration(Driver(CourseMachine(of_file(path))))
+    exploration.run()
+    return exploration
+
+
+@every_form
+def test_everything_that_is_claimed_holds(path):
+    report = judged(explored(path))
+    assert report.findings == ()
+    assert report.ok
+    assert all(report.holds(claim) for claim in gate.CLAIMS)
+
+
+@every_form
+def test_courses_that_are_taken_for_the_same_go_on_the_same_way(path):
+    """Whatever was fired, one trigger after another, in whatever order and with whatever answers: what was explored is what comes of it."""
+    exploration = explored(path)
+    told = sum(_walked_at_random(exploration, random.Random(f"{path.stem} {seed}")) for seed in range(10))
+    assert told > 10, "too few courses were such as were explored: the test says nothing"
+    assert judged(exploration).findings == ()
+
+
+def _walked_at_random(exploration: Exploration, chance: random.Random) -> int:
+    """One course; how many times it was of a kind that was explored, and compared."""
+    spot, told = exploration.driver.open(), 0
+    for _ in range(120):
+        if not spot.course.open:
+            break
+        told += compared(exploration, spot)
+        spot = chosen(exploration.driver, spot, chance)
+    return told
+
+
+@every_form
+def test_what_is_left_out_of_the_paperwork_counts_alone_and_together_alike(path):
+    """Without any set of papers there stands what stands without each of them: so it suffices to leave out one at a time."""
+    driver, chance = Driver(CourseMachine(of_file(path))), random.Random(path.stem)
+    for name, spot in walk(driver, SICK_ROLE_GIVEN).entries.items():
+        papers = rungs(driver, name, spot)
+        alone = {paper: _standing(driver, name, spot, [paper]) for paper in papers}
+        for _ in range(6):
+            left_out = chance.sample(papers, min(len(papers), chance.randint(2, 4)))
+            together = _standing(driver, name, spot, left_out)
+            assert together == set().union(*(alone[paper] for paper in left_out)), (name, left_out)
+
+
+def _standing(driver: Driver, name: str, spot, left_out) -> set[str]:
+    ready = through(driver, name, spot, without=frozenset(left_out))
+    return {refusal.rule for refusal in driver.standing(ready)}
