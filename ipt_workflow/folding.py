@@ -12,9 +12,10 @@ import msgspec
 from ipt_workflow.applying import apply
 from ipt_workflow.course import Course
 from ipt_workflow.fact import Fact
-from ipt_workflow.triggers import ENDINGS
+from ipt_workflow.triggers import ENDINGS, MOVES
 
 replace = msgspec.structs.replace
+UNMOVED = "note"  # what a fact that moves nothing is applied as
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,8 +139,8 @@ def sealed_up(course: Course, facts: Sequence[Fact]) -> Course:
 
 
 def step(course: Course | None, placed: Placed) -> Course:
-    """One fact applied. A contradicted fact keeps what it tells but no longer moves the course."""
-    moved = apply(course, placed.fact)
+    """One fact applied. A contradicted fact keeps what it tells but no longer moves the course, nor puts it under another protocol."""
     if placed.contradicted and course is not None:
-        return replace(moved, state=course.state, phase=course.phase, ending=course.ending)
-    return moved
+        told = replace(placed.fact, trigger=UNMOVED) if placed.fact.trigger in MOVES else placed.fact
+        return replace(apply(course, told), state=course.state, phase=course.phase, ending=course.ending)
+    return apply(course, placed.fact)

@@ -53,7 +53,7 @@ from ipt_workflow.writes import Key, Opening, Write
 
 ATTEMPTS = 8
 NO_PROPOSAL = "There is no such proposal, or none that you may see."
-ALONE = frozenset({"change_protocol", "relink_client", "open_followup"})  # they touch more than one course's facts
+ALONE = triggers.MOVES | {"relink_client", "open_followup"}  # they touch more than one course's facts
 SOMEBODY = Actor("-", "supervisor")  # stands for the supervisor who may cosign a proposal
 
 
@@ -244,7 +244,7 @@ class Service:
 
     def _forbidden(self, principal: Principal, names: Sequence[str]) -> Iterator[TriggerNotPermitted]:
         for name in names:
-            row = triggers.PATTERN if name.startswith(triggers.BEGIN_PREFIX) else triggers.BY_NAME.get(name)
+            row = triggers.row_of(name)
             if row is not None and principal.role not in row.roles:
                 known = name if name in self.shell.trigger_names else row.name  # else it is a caller's free text
                 yield TriggerNotPermitted(known, principal.role, row.roles)
@@ -346,9 +346,9 @@ class Service:
         first = commands[0]
         if any(_looks_back(each, course, now) for each in commands):
             context = self.shell.with_history(context, await self.shell.entries(course.id))
-        if first.trigger in {"change_protocol", "open_followup"}:
+        if first.trigger in triggers.MOVES | {"open_followup"}:
             context = msgspec.structs.replace(context, target=self._target(course, first), course_id=new_id())
-        if first.trigger in {"reopen", "open_followup", "change_protocol"}:
+        if first.trigger in triggers.MOVES | {"reopen", "open_followup"}:
             return msgspec.structs.replace(context, other_open_course=await self._other(course.client, course.id))
         if client:
             return msgspec.structs.replace(context, client=client.id, other_open_course=client.open_course)
@@ -403,14 +403,12 @@ class Service:
 
     def _sealed(self, course: Course, drafts: tuple[placement.Draft, ...], head: str, expected: int) -> tuple[Entry, ...]:
         entries: list[Entry] = []
-        digest = course.protocol_digest
         for draft in drafts:
             sealed = journal.seal(
                 draft,
                 organisation=self.shell.organisation,
                 course=course.id,
                 entry_id=new_id(),
-                protocol_digest=digest,
                 prev_hash=entries[-1].hash if entries else head,
                 salt=secrets.token_bytes(journal.SALT_BYTES),
             )
@@ -472,9 +470,9 @@ def _checked(write: Write, course: Course) -> tuple[Command, ...]:
 
 
 def _looks_back(command: Command, course: Course, now: dt.datetime) -> bool:
-    """Whether deciding needs the journal: for what is late, amends, or takes back what contradicted."""
+    """Whether deciding needs the journal: for what is late, amends, migrates, or takes back what contradicted."""
     takes_back = command.trigger == "reopen" and bool(course.contradicted)
-    return command.trigger == "amend" or takes_back or (command.occurred_at or now) < course.last_occurred_at
+    return command.trigger in {"amend", "migrate_protocol"} or takes_back or (command.occurred_at or now) < course.last_occurred_at
 
 
 def _proposal_view(row: Any) -> views.ProposalView:

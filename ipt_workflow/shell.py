@@ -131,7 +131,14 @@ class Shell:
         return await self.database.read(queries.load_entries, self.organisation, course_id)
 
     def context(self, principal: Principal, now: dt.datetime, **more: Any) -> Context:
-        return Context(now=now, actor=principal.actor, zone=self.zone, ahead_seconds=self.settings.clock_ahead_seconds, **more)
+        return Context(
+            now=now,
+            actor=principal.actor,
+            zone=self.zone,
+            ahead_seconds=self.settings.clock_ahead_seconds,
+            protocols=self._by_digest,
+            **more,
+        )
 
     def with_history(self, context: Context, entries: Iterable[Entry]) -> Context:
         known = list(entries)
