@@ -111,6 +111,16 @@ def _taken_back(placed: Sequence[Placed]) -> set[int]:
     return undone
 
 
+def pinned_at(facts: Sequence[Fact], at: dt.datetime) -> str | None:
+    """The digest of the protocol that a course had at a moment; None where it never had another than now."""
+    moves = sorted((fact.occurred_at, fact.seq, fact) for fact in facts if fact.trigger in MOVES)
+    if not moves:
+        return None
+    then = [fact for occurred_at, _, fact in moves if occurred_at <= at]
+    pinned: str = (then[-1] if then else facts[0]).data["protocol_digest"]
+    return pinned
+
+
 def contradictions(facts: Sequence[Fact]) -> dict[int, int]:
     """Which entry that still stands is contradicted by which."""
     if not any(fact.contradicts for fact in facts):

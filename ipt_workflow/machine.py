@@ -24,7 +24,7 @@ from ipt_workflow.commands import Prepared, prepare
 from ipt_workflow.course import Course
 from ipt_workflow.errors import CommandInvalid, Fault, TransitionRefused
 from ipt_workflow.fact import Fact
-from ipt_workflow.folding import fold
+from ipt_workflow.folding import fold, pinned_at
 from ipt_workflow.placement import Draft, Verdict
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.refusal import Break, Refusal
@@ -135,17 +135,22 @@ class CourseMachine:
     def _prepared(self, commands: tuple[Command, ...], context: Context) -> tuple[Prepared, ...]:
         """Every command prepared; or the faults of all of them, each under its own place."""
         if len(commands) == 1:
-            return (prepare(self.protocol, commands[0], context),)
+            return (self._prepare(commands[0], context),)
         prepared: list[Prepared] = []
         faults: list[Fault] = []
         for index, command in enumerate(commands):
             try:
-                prepared.append(prepare(self.protocol, command, context))
+                prepared.append(self._prepare(command, context))
             except CommandInvalid as error:
                 faults += [Fault(f"together[{index}].{fault.where}", fault.message) for fault in error.faults]
         if faults:
             raise CommandInvalid(faults)
         return tuple(prepared)
+
+    def _prepare(self, command: Command, context: Context) -> Prepared:
+        """A command prepared under the protocol that the course had when it happened."""
+        then = pinned_at(context.history, command.occurred_at) if command.occurred_at else None
+        return prepare(self.of(then, context).protocol if then else self.protocol, command, context)
 
     def judge(self, course: Course | None, prepared: Prepared, data: dict[str, Any], context: Context) -> Verdict:
         """Every rule bound to a trigger, put to the course: where it leads, and what stands against it."""
@@ -160,7 +165,7 @@ class CourseMachine:
             context=context,
             obstacles=self._obstacles(course, prepared, context),
         )
-        if prepared.name not in self.bound:  # a protocol that the course had once, or has only now, does not know of it
+        if prepared.name not in self.bound:  # it was told of a time when the course had a protocol that does not know of it
             return Verdict(token.state, (_required(_ask(REGISTRY["state_allows"], case)),), ())
         try:
             self._machine.events[prepared.name].trigger(token, case=case, hearing=hearing)
@@ -357,7 +362,8 @@ class CourseMachine:
             seq = now.version + 1 if now else 1
             draft = placement.draft(self.protocol, each, now, data, context, seq=seq, overridden=verdict.overridden)
             now = placement.advance(now, draft, context.course_id or "")
-            assert now.state == verdict.to, f"the fold and transitions disagree about {each.name}"
+            called = data["phases"].get(verdict.to, verdict.to) if each.name in triggers.MOVES else verdict.to
+            assert now.state == called, f"the fold and transitions disagree about {each.name}"
             drafts.append(msgspec.structs.replace(draft, to=now.state))
         assert now is not None
         return Accepted(course=now, drafts=tuple(drafts))

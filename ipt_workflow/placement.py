@@ -250,7 +250,7 @@ class _Walk:
             else:
                 judged = self._new(here, item, seq)
             if isinstance(judged, Stands):
-                return self._broken() if self.breaks else judged
+                return self._broken() if self.breaks and self.blockable else judged
             here = step(here, judged) if judged else here
         if self.breaks and self.blockable:
             return self._broken()
