@@ -20,7 +20,7 @@ KINDS = {
     "risk": "Risk is elevated or acute, or was seen and not reviewed.",
     "unsigned": "A session that was held is not signed.",
     "deviation": "A session was held beyond a cap, and no supervisor has acknowledged it.",
-    "notices": "A notice from an EHR waits for a person.",
+    "notices": "A notice from an EHR, or a group's session that the course refused, waits for a person.",
     "unassigned": "The course has no therapist.",
     "contradicted": "A fact that was told later contradicts an entry.",
 }

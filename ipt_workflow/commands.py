@@ -1,6 +1,7 @@
 """From a command as it came to one that can be judged: decoded, checked, placed in time. Every fault is reported at once."""
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -26,6 +27,7 @@ from ipt_workflow.structure import structural
 from ipt_workflow.triggers import Command, Override, Trigger
 
 FAULTS_MAX = 50
+ID = re.compile("[0-9a-f-]{36}")
 YEARS = range(1900, 2200)  # within which a clinic's dates lie, and within which no arithmetic on them can overflow
 IN_YEARS = f"must lie in the years {YEARS[0]} to {YEARS[-1]}"
 
@@ -138,7 +140,7 @@ _formats.checks("date-time", raises=msgspec.ValidationError)(_holds(Moment))
 
 def _faults(error: Any, where: str) -> list[Fault]:
     """One error of jsonschema (whose fields have no types worth checking) in words. Values never appear in them: they may be about a client."""
-    path = _path(where, list(error.absolute_path))
+    path = _path(where, _place(error))
     schema = error.schema if isinstance(error.schema, dict) else {}
     if error.validator == "required":
         return [Fault(_path(path, [error.message.split("'")[1]]), "is required")]
@@ -152,6 +154,21 @@ def _faults(error: Any, where: str) -> list[Fault]:
         branches = [sub for sub in error.context if sub.validator != "type" or sub.validator_value != "null"]
         return _faults(branches[0], where) if branches else [Fault(path, "has the wrong type")]
     return [Fault(path, _requirement(error.validator, error.validator_value))]
+
+
+def _place(error: Any) -> list[str | int]:
+    """Where an error is. Of keys that the sender chose only ids are repeated, since any other may be about a client."""
+    parts: list[str | int] = []
+    keys, schema = iter(error.absolute_path), iter(error.absolute_schema_path)
+    for word in schema:
+        if word in {"properties", "prefixItems"}:
+            next(schema)
+            parts.append(next(keys))
+        elif word == "items":
+            parts.append(next(keys))
+        elif word == "additionalProperties":
+            parts += [key if ID.fullmatch(key) else "*" for key in (next(keys, None),) if key is not None]
+    return parts
 
 
 def _path(where: str, parts: list[str | int]) -> str:

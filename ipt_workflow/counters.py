@@ -86,6 +86,11 @@ def counts_in(phase: PhaseSpec, session: Session) -> bool:
     return session.kind == "session" and (session.held if phase.count == "held" else session.attended)
 
 
+def fewest(protocol: Protocol, course: Course, phase: PhaseSpec) -> int:
+    """The fewest sessions a contract may have while the course is in a phase: those used, and those that the phases must still have."""
+    return used_total(protocol, course) + max(0, phase.sessions_min - phase_count(course, phase)) + reserved_after(protocol, phase)
+
+
 def remaining(protocol: Protocol, course: Course) -> int | None:
     return max(0, course.contract.sessions - _consumed(protocol, course, course.contract)) if course.contract else None
 

@@ -13,6 +13,9 @@ IptError
 ├── NotFound               no such thing, or none that the caller may see
 ├── VersionRequired        a write to a course without the version it was decided on
 ├── StaleVersion           the course has moved on since that version
+│   └── GroupStale             the group has
+├── GroupRefused           rules of groups stand against it; every one is named
+├── GroupSessionRefused    of a session that is for all members or for nobody: the courses that refused it
 ├── KeyReused              an idempotency key came back with another body
 ├── NoticeReused           a notice's id came back with another body
 ├── KeyInFlight            a request with the same idempotency key is still running
@@ -133,6 +136,43 @@ class StaleVersion(IptError):
     def __init__(self, current: int) -> None:
         self.current = current
         super().__init__(f"The course is at version {current} now. Read it again and decide on what it has become.")
+
+
+class GroupStale(StaleVersion):
+    """The group has moved on."""
+
+    def __init__(self, current: int) -> None:
+        super().__init__(current)
+        self.args = (f"The group is at version {current} now. Read it again and decide on what it has become.",)
+
+
+class GroupRefused(IptError):
+    """Rules of groups stand against it."""
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        self.refusals = tuple(refusals)
+        super().__init__(f"{len(self.refusals)} rule{' is' if len(self.refusals) == 1 else 's are'} not met")
+
+
+class MemberRefused(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's course that refused a session, at which version, and why. `notice` is what of it waits in the inbox."""
+
+    course: str
+    state: str
+    version: int
+    why: str | None
+    refusals: tuple[Refusal, ...]
+    notice: str | None = None
+
+
+class GroupSessionRefused(IptError):
+    """Some members' courses refuse a session that is to be recorded for all of them or for nobody."""
+
+    def __init__(self, members: Sequence[MemberRefused]) -> None:
+        self.members = tuple(members)
+        super().__init__(
+            f"record_session: {len(self.members)} of the members' courses refuse{'s' if len(self.members) == 1 else ''} it"
+        )
 
 
 class KeyReused(IptError):

@@ -203,9 +203,7 @@ def _set_dispute_stage(_protocol: Protocol, course: Course, _context: Context) -
 def _agree_contract(protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
     spec = protocol.contract
     return {
-        "sessions": max(
-            spec.sessions.min, counters.used_total(protocol, course) + sum(phase.sessions_min for phase in protocol.phases)
-        ),
+        "sessions": max(spec.sessions.min, counters.fewest(protocol, course, protocol.first)),
         "weeks": spec.weeks.min,
         "cadence_days": spec.cadence_days,
         "missed_count": False,

@@ -5,13 +5,12 @@ then the body, since a body is decoded after access and precondition.
 """
 
 import datetime as dt
-import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from ipt_workflow import attention, journal, placement, triggers, views
+from ipt_workflow import journal, placement, sealing, triggers, views
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
@@ -21,8 +20,6 @@ from ipt_workflow.errors import (
     Fault,
     Forbidden,
     IptError,
-    KeyInFlight,
-    KeyReused,
     NotFound,
     StaleVersion,
     TransitionRefused,
@@ -31,6 +28,7 @@ from ipt_workflow.errors import (
 )
 from ipt_workflow.journal import GENESIS, Entry
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
+from ipt_workflow.once import Once
 from ipt_workflow.payloads import ClientRef
 from ipt_workflow.rules import Actor, Context
 from ipt_workflow.shell import Shell, new_id
@@ -43,7 +41,6 @@ from ipt_workflow.store.units import (
     CourseChange,
     DecidedProposal,
     KeptAnswer,
-    KeyTaken,
     NewClient,
     Unit,
 )
@@ -84,7 +81,7 @@ class Service:
 
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
-        self._running: set[str] = set()
+        self._once: Once[Committed] = Once(shell)
 
     async def open_course(
         self, principal: Principal, decode: Callable[[], Opening], key: Key | None = None, triggers: Sequence[str] = ()
@@ -92,7 +89,7 @@ class Service:
         """Opens a course: `refer`, or `adopt` one begun elsewhere; `triggers` is what can be made out of that before decoding."""
         await self.shell.require(principal, "open a course")
         await self._permit(principal, triggers)
-        return await self._once(principal, key, lambda: self._open(principal, decode(), key))
+        return await self._once.run(key, self._replay(principal), lambda: self._open(principal, decode(), key))
 
     async def fire(self, principal: Principal, course_id: str, write: Write, asked: Asked[StoredCourse] | None = None) -> Committed:
         """Fires one trigger, or several together. `asked` is the course, where it was asked for before."""
@@ -100,7 +97,7 @@ class Service:
         stored = await self.shell.visible(principal, course_id, asked)
         await self.shell.require(principal, "change a course", [course_id])
         await self._permit(principal, write.triggers, [course_id])
-        return await self._once(principal, write.key, lambda: self._fire(principal, stored, write), kept)
+        return await self._once.run(write.key, self._replay(principal), lambda: self._fire(principal, stored, write), kept)
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """What firing would do. Nothing is written but that this was looked at."""
@@ -153,7 +150,7 @@ class Service:
         row, stored = await self._waiting(principal, proposal_id)
         if problem:
             raise problem
-        return await self._once(principal, key, lambda: self._cosign(principal, row, stored, key))
+        return await self._once.run(key, self._replay(principal), lambda: self._cosign(principal, row, stored, key))
 
     async def _cosign(self, principal: Principal, row: Any, stored: StoredCourse, key: Key | None) -> Committed:
         if row.status != "waiting" or row.body is None:
@@ -210,32 +207,6 @@ class Service:
             raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
         return row, stored
 
-    async def _once(
-        self,
-        principal: Principal,
-        key: Key | None,
-        run: Callable[[], Awaitable[Committed]],
-        kept: Asked[queries.KeptAnswer] | None = None,
-    ) -> Committed:
-        """Runs a write under its idempotency key: replayed where it was answered before, alone while it runs."""
-        if key is None:
-            return await run()
-        replayed = await self._replay(principal, key, kept)
-        if replayed:
-            return replayed
-        if key.scope in self._running:
-            raise KeyInFlight("A request with this Idempotency-Key is still running.")
-        self._running.add(key.scope)
-        try:
-            return await run()
-        except (KeyTaken, StaleVersion, TransitionRefused):  # it may stand in its own way: it was committed elsewhere
-            replayed = await self._replay(principal, key)
-            if replayed is None:
-                raise
-            return replayed
-        finally:
-            self._running.discard(key.scope)
-
     async def _permit(self, principal: Principal, names: Sequence[str], courses: Sequence[str] = ()) -> None:
         """Whether the principal's role may ever fire these; that it tried is recorded. Raises TriggerNotPermitted."""
         for forbidden in self._forbidden(principal, names):
@@ -249,25 +220,24 @@ class Service:
                 known = name if name in self.shell.trigger_names else row.name  # else it is a caller's free text
                 yield TriggerNotPermitted(known, principal.role, row.roles)
 
-    async def _replay(self, principal: Principal, key: Key, asked: Asked[queries.KeptAnswer] | None = None) -> Committed | None:
-        """The answer the key was given before, made again from the journal as it stood then."""
-        kept = await self.shell.kept_answer(key.scope, asked)
-        if kept is None:
-            return None
-        if kept.body != key.body:
-            raise KeyReused("This Idempotency-Key was used with another body. Use a new key for a new request.")
-        known = [entry for entry in await self.shell.entries(kept.course_id) if entry.written.seq <= kept.last_seq]
-        course = journal.replay(known)
-        stored = await self.shell.courses.get(kept.course_id)
-        assert course is not None  # the key was committed with these entries
-        assert stored is not None
-        written = [entry for entry in known if entry.written.seq >= kept.first_seq]
-        context = self.shell.context(principal, written[-1].written.recorded_at)
-        return Committed(
-            course=self.shell.view(course, context, written[-1].hash, stored.client_ref, notices=stored.notices),
-            entries=views.entry_views(written, written),
-            replayed=True,
-        )
+    def _replay(self, principal: Principal) -> Callable[[queries.KeptAnswer], Awaitable[Committed]]:
+        """Makes an answer again from the journal as it stood then."""
+
+        async def replay(kept: queries.KeptAnswer) -> Committed:
+            known = [entry for entry in await self.shell.entries(kept.course_id) if entry.written.seq <= kept.last_seq]
+            course = journal.replay(known)
+            stored = await self.shell.courses.get(kept.course_id)
+            assert course is not None  # the key was committed with these entries
+            assert stored is not None
+            written = [entry for entry in known if entry.written.seq >= kept.first_seq]
+            context = self.shell.context(principal, written[-1].written.recorded_at)
+            return Committed(
+                course=self.shell.view(course, context, written[-1].hash, stored.client_ref, notices=stored.notices),
+                entries=views.entry_views(written, written),
+                replayed=True,
+            )
+
+        return replay
 
     async def _open(self, principal: Principal, opening: Opening, key: Key | None) -> Committed:
         await self._permit(principal, [opening.trigger])
@@ -381,8 +351,8 @@ class Service:
     ) -> Committed:
         course, drafts = accepted.course, accepted.drafts
         expected = subject.stored.course.version if subject.stored else 0
-        entries = self._sealed(course, drafts, subject.stored.head if subject.stored else GENESIS, expected)
-        changes = [self._change(course, expected, entries)]
+        changes = [sealing.change(self.shell, course, drafts, subject.stored.head if subject.stored else GENESIS, expected)]
+        entries = changes[0].entries
         if drafts[-1].trigger == "open_followup":
             changes.append(self._followup(course, drafts[-1], context))
         unit = Unit(
@@ -401,25 +371,6 @@ class Service:
             entries=views.entry_views(entries, entries),
         )
 
-    def _sealed(self, course: Course, drafts: tuple[placement.Draft, ...], head: str, expected: int) -> tuple[Entry, ...]:
-        entries: list[Entry] = []
-        for draft in drafts:
-            sealed = journal.seal(
-                draft,
-                organisation=self.shell.organisation,
-                course=course.id,
-                entry_id=new_id(),
-                prev_hash=entries[-1].hash if entries else head,
-                salt=secrets.token_bytes(journal.SALT_BYTES),
-            )
-            entries.append(sealed)
-        assert [entry.written.seq for entry in entries] == list(range(expected + 1, expected + len(entries) + 1))
-        return tuple(entries)
-
-    def _change(self, course: Course, expected: int, entries: tuple[Entry, ...]) -> CourseChange:
-        due = attention.attention(self.shell.machine_of(course), course, self.shell.zone)
-        return CourseChange(course=course, expected=expected, entries=entries, attention=due)
-
     def _followup(self, parent: Course, draft: placement.Draft, context: Context) -> CourseChange:
         """The linked course, opened by the same commit."""
         assert context.target is not None
@@ -436,19 +387,11 @@ class Service:
             {"source": "Follow-up of a completed course", **({"indication": parent.indication} if parent.indication else {})},
         )
         accepted = machine_for(context.target).fire(None, command, opening)
-        return self._change(accepted.course, 0, self._sealed(accepted.course, accepted.drafts, GENESIS, 0))
+        return sealing.change(self.shell, accepted.course, accepted.drafts, GENESIS, 0)
 
     def _answer(self, key: Key, course: Course, entries: tuple[Entry, ...]) -> KeptAnswer:
-        at = entries[-1].written.recorded_at
-        return KeptAnswer(
-            scope=key.scope,
-            body=key.body,
-            course_id=course.id,
-            first_seq=entries[0].written.seq,
-            last_seq=entries[-1].written.seq,
-            committed_at=at,
-            expires_at=at + (key.kept or dt.timedelta(hours=self.shell.settings.idempotency_hours)),
-        )
+        first, last = entries[0].written, entries[-1].written
+        return sealing.kept_answer(self.shell, key, course.id, first.seq, last.seq, last.recorded_at)
 
 
 def _checked(write: Write, course: Course) -> tuple[Command, ...]:

@@ -176,6 +176,19 @@ class Shell:
         told: bool = False,
     ) -> None:
         """Writes to the audit log what was no transition, with every course it touched; where `told`, it is an event as well."""
+        await self.committer.commit(self.event(principal, kind, action, courses, rules, told=told))
+
+    def event(
+        self,
+        principal: Principal,
+        kind: str,
+        action: str,
+        courses: Iterable[str] = (),
+        rules: Iterable[str] = (),
+        *,
+        told: bool = False,
+    ) -> Event:
+        """What `record` writes, to be written with something else."""
         row = {
             "organisation": self.organisation,
             "id": new_id(),
@@ -188,7 +201,7 @@ class Shell:
             "rules": ",".join(rules)[:2000] or None,
             "request_id": principal.request_id,
         }
-        await self.committer.commit(Event(row=row, courses=tuple(courses), told=told))
+        return Event(row=row, courses=tuple(courses), told=told)
 
 
 def _protocol_row(organisation: str, protocol: Protocol, now: dt.datetime) -> dict[str, Any]:

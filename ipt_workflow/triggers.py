@@ -34,6 +34,7 @@ TSE: tuple[Role, ...] = ("therapist", "supervisor", "ehr")
 TSEA: tuple[Role, ...] = ("therapist", "supervisor", "ehr", "admin")
 
 PHASE = ("phase",)
+LATER = ("later",)
 REFERRED_OR_PHASE = (REFERRED, "phase")
 OPEN = (REFERRED, "phase", PAUSED)
 AFTER_START = ("phase", PAUSED, *ENDED)
@@ -130,11 +131,11 @@ TABLE: tuple[Trigger, ...] = (
     _t("update_sick_role", "Changes mode, exemptions, recovery work or the client's response.", PHASE, T, payload=payloads.UpdateSickRole,
        rules=("sick_role_assigned",)),
     _t("waive_sick_role", "Does without the sick role.", ("first",), TS, reason_required=True, rules=("waiver_agreed",)),
-    _t("relinquish_sick_role", "The client gives the sick role up.", ("later",), T, payload=payloads.RelinquishSickRole,
+    _t("relinquish_sick_role", "The client gives the sick role up.", LATER, T, payload=payloads.RelinquishSickRole,
        rules=("sick_role_assigned",)),
     _t("select_focus", "Chooses the problem area.", ("first",), T, payload=payloads.SelectFocus,
        rules=("inventory_recorded", "focus_area_allowed", "focus_count", "focus_grounded", "focus_encouraged")),
-    _t("change_focus", "Changes the problem area.", ("later",), T, payload=payloads.SelectFocus,
+    _t("change_focus", "Changes the problem area.", LATER, T, payload=payloads.SelectFocus,
        rules=("inventory_recorded", "focus_area_allowed", "focus_count", "focus_grounded", "focus_encouraged", "formulation_renewed",
               "focus_change_in_time")),
     _t("set_dispute_stage", "Says at which stage the role dispute is.", PHASE, T, payload=payloads.SetDisputeStage,
@@ -195,9 +196,7 @@ def find(name: str, protocol: Protocol) -> Trigger | None:
 
 def _has(protocol: Protocol, row: Trigger) -> bool:
     """Whether there is such a trigger under this protocol: it has a state to start from, and what it needs."""
-    return (row.needs is None or getattr(protocol, row.needs) is not None) and (
-        row is PATTERN or bool(states(protocol, row.sources))
-    )
+    return (row.needs is None or getattr(protocol, row.needs) is not None) and (row.sources != LATER or len(protocol.phases) > 1)
 
 
 def names(protocol: Protocol) -> tuple[str, ...]:
@@ -208,17 +207,24 @@ def names(protocol: Protocol) -> tuple[str, ...]:
 
 def states(protocol: Protocol, parts: tuple[str, ...], name: str = "") -> tuple[str, ...]:
     """The states that play these parts under this protocol. `name` tells which phase `previous` comes before."""
-    phases = tuple(phase.id for phase in protocol.phases)
-    parts_to_states = {
-        "first": phases[:1],
-        "later": phases[1:],
-        "phase": phases,
-        "last": phases[-1:],
-        "before_last_or_last": phases[-2:],
-    }
+    phases = [phase.id for phase in protocol.phases]
     if "previous" in parts:
         return (phases[phases.index(name[len(BEGIN_PREFIX) :]) - 1],)
-    return tuple(state for part in parts for state in parts_to_states.get(part, (part,)))
+    found: list[str] = []
+    for part in parts:
+        played = PARTS.get(part)
+        found += [part] if played is None else phases[played]
+    return tuple(found)
+
+
+# Which of a protocol's phases play a part; every other part is a state of its own name.
+PARTS = {
+    "first": slice(0, 1),
+    "later": slice(1, None),
+    "phase": slice(None),
+    "last": slice(-1, None),
+    "before_last_or_last": slice(-2, None),
+}
 
 
 def destination(protocol: Protocol, trigger: Trigger, name: str) -> str | None:

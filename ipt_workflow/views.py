@@ -239,7 +239,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """One record of the audit log. `action` is the trigger, or what was read; `courses` are all that it touched."""
+    """One record of the audit log. `action` is the trigger, or what was read; `courses` are all that it touched.
+
+    Transitions with the same `group_session` tell of one session of a group.
+    """
 
     id: str
     kind: str
@@ -255,6 +258,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     hash: str | None
     rules: tuple[str, ...]
     request_id: str | None
+    group_session: str | None = None
 
 
 class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
@@ -459,6 +463,7 @@ def audit_record(row: Sequence[Any], touched: Mapping[str, tuple[str, ...]]) -> 
         digest,
         rules,
         request_id,
+        group_session,
     ) = row
     is_trigger = kind == "transition" or (kind == "refusal" and " " not in action)  # a refused question is words
     return AuditRecord(
@@ -476,4 +481,5 @@ def audit_record(row: Sequence[Any], touched: Mapping[str, tuple[str, ...]]) -> 
         hash=digest,
         rules=tuple(rules.split(",")) if rules else (),
         request_id=request_id,
+        group_session=group_session,
     )

@@ -33,6 +33,19 @@ class Key(msgspec.Struct, frozen=True):
     kept: dt.timedelta | None = None
 
 
+class GroupWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to write a line of a group's log. `decode` gives what it says, and raises what is wrong with the body.
+
+    `problem` is what is wrong with its headers; without a `version` that is required, it is decided on the group as it is.
+    """
+
+    decode: Callable[[], Any]
+    problem: IptError | None = None
+    version: int | None = None
+    version_required: bool = True
+    key: Key | None = None
+
+
 class Write(msgspec.Struct, frozen=True, kw_only=True):
     """A request to write. `decode` gives its commands, and raises what is wrong with the body.
 

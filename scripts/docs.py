@@ -16,7 +16,7 @@ import msgspec
 import typer
 from msgspec import inspect as shapes
 
-from ipt_workflow import attention, examples, logs, protocol_files, settings, triggers
+from ipt_workflow import attention, examples, gate, groups, logs, protocol_files, settings, triggers
 from ipt_workflow.access import policy
 from ipt_workflow.api import openapi, webhooks
 from ipt_workflow.api.app import litestar_app
@@ -27,7 +27,6 @@ from ipt_workflow.ehr import events, notice_types
 from ipt_workflow.fhir.kinds import KINDS
 from ipt_workflow.machine import CourseMachine, Refused, decide, machine_for
 from ipt_workflow.metrics import Metrics
-from ipt_workflow.protocol import Protocol
 from ipt_workflow.rules import ARTEFACTS, PHASE_RULES, REGISTRY, Actor, Context, Rule
 from ipt_workflow.store import tables
 from ipt_workflow.triggers import Command
@@ -38,13 +37,13 @@ MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)
 AUDIT_MEANS = {
     "transition": "A trigger was accepted: one entry of a course's journal.",
     "refusal": "A trigger was refused by rules (`rules` names them), or somebody tried what their role may not (`rules` is `role`).",
-    "read": "A course, a caseload, a history, options, a preview, proposals, notices, events, deliveries or this log were read; every course shown is named.",
+    "read": "A course, a caseload, a history, options, a preview, proposals, notices, groups, events, deliveries or this log were read; every course shown is named.",
     "export": "The audit log was exported.",
     "sign_in": "Kept for signing in at the pages; nothing writes it yet.",
-    "config": "A token was created or revoked; a subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted; a source was added, rotated, disabled or enabled.",
+    "config": "A token was created or revoked; a subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted; a source was added, rotated, disabled or enabled; a group was made, a course joined or left it, or its facilitators were named.",
     "proposal": "A command was proposed, or a proposal declined. A cosigned one is a transition.",
     "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld; or deliveries were replayed. The actor is the subscription.",
-    "notice": "What became of an EHR's notice: `applied`, `waiting`, `ignored`, `dismissed`, or refused since its id came with another body. The actor is the source, or the person who resolved it.",
+    "notice": "What became of an EHR's notice, or of a group's record that waited: `applied`, `waiting`, `ignored`, `dismissed`, or refused since its id came with another body. The actor is the source, or the person who resolved it.",
 }
 ROLE_MEANS = {
     "therapist": "gives the therapy; sees and changes their own courses",
@@ -84,12 +83,13 @@ PATTERN_WORDS = {
 }
 
 
-def default_protocol() -> Protocol:
+def shipped() -> protocol_files.Catalogue:
     config = settings.default_config_dir()
-    return protocol_files.load_catalogue(config / "protocols", config / "instruments").get("ipt")
+    return protocol_files.load_catalogue(config / "protocols", config / "instruments")
 
 
-IPT = default_protocol()
+CATALOGUE = shipped()
+IPT = CATALOGUE.get("ipt")
 MACHINE: CourseMachine = machine_for(IPT)
 NOTICES = notice_types.load(settings.load({}).notices, IPT.instruments)
 
@@ -246,6 +246,39 @@ def _elsewhere(name: str) -> str:
     over = code(row.name for row in triggers.TABLE if name in row.rules)
     artefact = code(artefact for artefact, rules in ARTEFACTS.items() if name in rules)
     return f"not in `ipt`: {over or f'leaving a phase that requires {artefact}'}{needs}"
+
+
+def form_table() -> str:
+    """Every protocol that ships."""
+    rows = []
+    for name in sorted({protocol.id for protocol in CATALOGUE.protocols.values()}):
+        p = CATALOGUE.get(name)
+        phases = " / ".join(f"{phase.sessions_min}-{phase.sessions_max or ''}" for phase in p.phases)
+        given = p.format if p.provider == "mental_health_clinician" else f"{p.format}, by non-specialists"
+        least = min((row.confidence for row in p.evidence), key=SURE.index)
+        rows.append(
+            (
+                f"`{p.id}`",
+                p.title,
+                code(p.indications),
+                given,
+                f"{p.ages.min}-{p.ages.max}",
+                f"{p.contract.sessions}; {p.contract.weeks} weeks",
+                phases,
+                f"`{p.sick_role.mode}`",
+                str(len(p.focus.areas)),
+                f"`{least}`",
+            )
+        )
+    heads = ("protocol", "title", "for", "given", "ages", "sessions", "by phase", "sick role", "areas", "least sure of its numbers")
+    return table(heads, rows)
+
+
+SURE = ("memory_low", "memory_medium", "design", "memory_high", "found", "seed")  # from the least
+
+
+def gate_claims() -> str:
+    return table(("claim", "what it says"), [(f"`{name}`", says) for name, says in gate.CLAIMS.items()])
 
 
 def requirements() -> str:
@@ -443,6 +476,10 @@ def evidence_table() -> str:
     return table(("key", "source", "confidence"), ((f"`{row.key}`", row.source, f"`{row.confidence}`") for row in IPT.evidence))
 
 
+def group_rule_table() -> str:
+    return table(("rule", "what it demands"), ((f"`{name}`", says) for name, says in groups.RULES.items()))
+
+
 def metric_table() -> str:
     rows = [(f"`{metric.name}`", metric.type, metric.documentation) for metric in Metrics().registry.collect()]
     return table(("metric", "type", "what it counts"), rows)
@@ -502,6 +539,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "triggers": trigger_table,
     "trigger-data": trigger_data,
     "rules": rule_table,
+    "claims": gate_claims,
+    "forms": form_table,
     "requirements": requirements,
     "phases": phase_table,
     "artefacts": artefact_table,
@@ -519,6 +558,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "fhir-parameters": fhir_table,
     "instruments": instrument_table,
     "evidence": evidence_table,
+    "group-rules": group_rule_table,
     "metrics": metric_table,
     "notices": notice_table,
     "fhir-scales": fhir_in_table,

@@ -15,7 +15,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from ipt_workflow import attention, importer, measures, payloads, protocol, settings, triggers
+from ipt_workflow import attention, group_bodies, groups, importer, measures, payloads, protocol, settings, triggers
 from ipt_workflow.access import policy
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.ehr import signing
@@ -101,6 +101,11 @@ def test_every_field_of_every_trigger_is_documented():
 
 def test_every_rule_is_documented():
     assert undocumented(REGISTRY, "rules.md", "| `{}` |") == []
+
+
+def test_every_rule_of_groups_and_reason_for_leaving_one_is_documented():
+    assert undocumented(groups.RULES, "groups.md", "| `{}` |") == []
+    assert undocumented(get_args(group_bodies.LeaveReason), "groups.md") == []
 
 
 def test_every_problem_type_is_documented():

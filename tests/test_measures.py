@@ -332,8 +332,9 @@ def test_the_bands_of_a_phq9_are_the_published_ones():
     assert bands == [*severity, "moderately severe", "moderately severe", "severe", "severe"]
 
 
-def test_only_the_phq9_has_a_risk_item_and_it_is_the_ninth():
-    assert {key: scale.risk_item for key, scale in SHIPPED.items() if scale.risk_item} == {"phq9@1": 9}
+def test_the_items_about_suicide_and_self_harm_are_known_wherever_answers_are_taken():
+    known = {key: scale.risk_item for key, scale in SHIPPED.items() if scale.risk_item}
+    assert known == {"phq9@1": 9, "bdi2@1": 9, "epds@1": 10}
     assert measures.score(PHQ9, [0] * 8 + [1]).risk
 
 

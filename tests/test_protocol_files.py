@@ -475,7 +475,7 @@ def test_all_faults_of_all_files_are_reported_at_once(folders):
         f"{MIDDLE}.rules[0].rule": "none",
         f"{FINAL}.sessions_max": REMOVED,
         "focus.max": 9,
-        "measures[1].instruments": ["iip32@1"],
+        "measures[1].instruments": ["iip99@1"],
         "measures[2].aim": "support",
     }
     folders.protocol(changed(IPT, wrong)).protocol("= nothing", "broken.toml")

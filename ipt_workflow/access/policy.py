@@ -2,7 +2,12 @@
 
 A therapist sees their own courses; supervisors, auditors and EHR systems see the organisation's. What a caller may not see does
 not exist for them. Auditors never write; an administrator manages tokens and may refer, and sees no course.
+
+A therapist sees the groups that they facilitate. A facilitator records and signs the group's sessions on the courses of all its members,
+also on one that another therapist has, which they do not see otherwise.
 """
+
+from collections.abc import Collection
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
@@ -27,6 +32,9 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "manage sources": ("admin",),
     "read notices": ("therapist", "supervisor", "auditor"),
     "resolve notices": ("therapist", "supervisor"),
+    "read groups": ("therapist", "supervisor", "auditor"),
+    "manage groups": ("therapist", "supervisor"),
+    "record group sessions": ("therapist",),
     "read protocols": ("therapist", "supervisor", "auditor", "ehr", "admin"),
     "read metrics": ("admin", "auditor"),
 }
@@ -41,6 +49,13 @@ def require(principal: Principal, question: str) -> None:
     """Raises Forbidden unless the principal's role may."""
     if not may(principal, question):
         raise Forbidden(question, principal.role, QUESTIONS[question])
+
+
+def may_see_group(principal: Principal, facilitators: Collection[str]) -> bool:
+    """Whether this group exists for the principal."""
+    if principal.role == "therapist":
+        return principal.person in facilitators
+    return principal.role in SEES_ORGANISATION
 
 
 def may_see(principal: Principal, course: Course) -> bool:

@@ -19,6 +19,7 @@ from ipt_workflow.api import (
     courses,
     feed,
     fhir,
+    groups,
     health,
     notices,
     openapi,
@@ -34,6 +35,7 @@ from ipt_workflow.api.hot import HotRoute
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.clock import Clock
 from ipt_workflow.ehr.feed import Feed
+from ipt_workflow.ehr.held_records import HeldRecords
 from ipt_workflow.ehr.inbox import Inbox
 from ipt_workflow.ehr.notices import Notices
 from ipt_workflow.ehr.relay import Relay
@@ -41,6 +43,8 @@ from ipt_workflow.ehr.replaying import Deliveries
 from ipt_workflow.ehr.rest_hooks import RestHooks
 from ipt_workflow.ehr.subscriptions import Subscriptions
 from ipt_workflow.fhir_reading import FhirReader
+from ipt_workflow.group_sessions import GroupSessions
+from ipt_workflow.grouping import Groups
 from ipt_workflow.reading import Reader
 from ipt_workflow.service import Service
 from ipt_workflow.settings import Settings
@@ -98,7 +102,9 @@ def install(app: Litestar, shell: Shell) -> None:
     app.state.feed = Feed(shell)
     app.state.notices = Notices(shell)
     app.state.rest_hooks = RestHooks(app.state.notices)
-    app.state.inbox = Inbox(app.state.notices)
+    app.state.groups = Groups(shell)
+    app.state.group_sessions = GroupSessions(shell)
+    app.state.inbox = Inbox(app.state.notices, HeldRecords(app.state.group_sessions))
 
 
 def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
@@ -112,6 +118,7 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
         *subscriptions.HANDLERS,
         *feed.HANDLERS,
         *notices.HANDLERS,
+        *groups.HANDLERS,
         *health.HANDLERS,
         *fhir.HANDLERS,
     ]

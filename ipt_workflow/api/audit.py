@@ -23,6 +23,7 @@ KINDS = ("transition", *AUDIT_KINDS)
 FORMATS = ("ndjson", "csv", "fhir")
 COLUMNS = (
     "recorded_at", "kind", "action", "person", "role", "via", "cosigned_by", "from", "to", "courses", "seq", "hash", "rules", "request_id", "id",
+    "group_session",
 )  # fmt: skip
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for one
 
@@ -39,6 +40,7 @@ class AuditSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     course: Sought | None = None
     actor: Sought | None = None
     trigger: Sought | None = None
+    group_session: Sought | None = None
     from_: str | None = None
     to: str | None = None
     limit: int | None = None
@@ -52,13 +54,24 @@ async def audit_log(
     course: FromQuery[str | None] = None,
     actor: FromQuery[str | None] = None,
     trigger: FromQuery[str | None] = None,
+    group_session: FromQuery[str | None] = None,
     to: FromQuery[str | None] = None,
     limit: FromQuery[int | None] = None,
     cursor: FromQuery[str | None] = None,
 ) -> Response[AuditList]:
     """Transitions, refusals, reads, exports and the like, in the order they were written; `from` and `to` bound the time."""
     from_ = request.query_params.get("from")  # a keyword of Python, and so no parameter's name
-    told = AuditSearch(kind=kind, course=course, actor=actor, trigger=trigger, from_=from_, to=to, limit=limit, cursor=cursor)
+    told = AuditSearch(
+        kind=kind,
+        course=course,
+        actor=actor,
+        trigger=trigger,
+        group_session=group_session,
+        from_=from_,
+        to=to,
+        limit=limit,
+        cursor=cursor,
+    )
     return await _list(request, told)
 
 
@@ -81,6 +94,7 @@ def _filters(told: AuditSearch) -> AuditFilters:
         course=told.course,
         actor=told.actor,
         trigger=told.trigger,
+        group_session=told.group_session,
         from_=moment("from", told.from_),
         to=moment("to", told.to),
     )
@@ -93,6 +107,7 @@ async def audit_export(
     course: FromQuery[str | None] = None,
     actor: FromQuery[str | None] = None,
     trigger: FromQuery[str | None] = None,
+    group_session: FromQuery[str | None] = None,
     to: FromQuery[str | None] = None,
 ) -> Stream:
     """The whole log, streamed, as `format=ndjson`, `format=csv` or `format=fhir` (AuditEvents). That it was exported is recorded."""
@@ -100,7 +115,8 @@ async def audit_export(
     if wanted not in FORMATS:
         raise CommandInvalid([Fault("format", f"must be one of {', '.join(FORMATS)}")])
     from_ = request.query_params.get("from")
-    filters = _filters(AuditSearch(kind=kind, course=course, actor=actor, trigger=trigger, from_=from_, to=to))
+    told = AuditSearch(kind=kind, course=course, actor=actor, trigger=trigger, group_session=group_session, from_=from_, to=to)
+    filters = _filters(told)
     chunks = await request.app.state.reader.audit_export(principal_of(request), filters)
     if wanted == "csv":
         return Stream(_csv(chunks), media_type="text/csv", headers={"Content-Disposition": 'attachment; filename="audit.csv"'})

@@ -22,6 +22,7 @@ from ipt_workflow.ehr import notice_types, signing
 from ipt_workflow.ehr.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.ehr.inbox import Resolution
 from ipt_workflow.ehr.notice_types import NoticeTypes
+from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
 from ipt_workflow.protocol_files import load_catalogue
 from ipt_workflow.triggers import Command
 from ipt_workflow.writes import Opening
@@ -39,12 +40,24 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/subscriptions/{subscription_id}/rotate", "post"): (Rotation,),
     ("/v1/subscriptions/{subscription_id}/replay", "post"): (Replay,),
     ("/v1/notices/{notice_id}/resolve", "post"): (Resolution,),
+    ("/v1/groups", "post"): (NewGroup,),
+    ("/v1/groups/{group_id}/members", "post"): (Joining,),
+    ("/v1/groups/{group_id}/members/{course_id}/leave", "post"): (Leaving,),
+    ("/v1/groups/{group_id}/facilitators", "post"): (Facilitating,),
+    ("/v1/groups/{group_id}/sessions", "post"): (NewSession,),
+    ("/v1/groups/{group_id}/sessions/{session_id}/sign", "post"): (Signing,),
 }
 SIGNED, HOOKED = "/v1/ehr/notices/{source}", "/v1/ehr/fhir/"
 WITHOUT_TOKEN = ("/fhir/R4/metadata", "/health", SIGNED, HOOKED, "/v1/notices/types")
 REFERENCE = "#/components/schemas/{name}"
-VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals")
-KEYED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign")
+OF_GROUPS = (
+    "/v1/groups/{group_id}/members",
+    "/v1/groups/{group_id}/members/{course_id}/leave",
+    "/v1/groups/{group_id}/facilitators",
+    "/v1/groups/{group_id}/sessions",
+)
+VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals", *OF_GROUPS)
+KEYED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign", "/v1/groups", *OF_GROUPS)
 STREAMS = {"/v1/audit/export": ("application/x-ndjson", "text/csv", "application/fhir+ndjson")}
 QUERIES = {
     "/v1/courses": ("state",),
@@ -127,11 +140,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         if method == "get"
     ]
     if method == "post" and path in VERSIONED:
-        parameters.append(
-            _header(
-                "If-Match", 'The version the write was decided on, as in ETag: "7". Optional for triggers that are never blocked.'
-            )
-        )
+        never_blocked = "" if path in OF_GROUPS else " Optional for triggers that are never blocked."
+        parameters.append(_header("If-Match", f'The version the write was decided on, as in ETag: "7".{never_blocked}'))
     if method == "post" and path in KEYED:
         parameters.append(_header("Idempotency-Key", "Makes the write happen once, however often it is sent within a day."))
     shapes = WRITES.get((path, method))

@@ -32,14 +32,16 @@ _ROWS = (
     Problem("method-not-allowed", 405, "Method not allowed", "The path knows other methods; `Allow` lists them."),
     Problem("not-acceptable", 406, "Not acceptable", "FHIR is answered as JSON; `Accept` and `_format` ask for something else."),
     Problem("transition-refused", 409, "Transition refused", "Rules stand against the trigger; `refusals` lists them all. Recorded."),
+    Problem("group-refused", 409, "Refused by a rule of groups", "Rules of groups stand against it; `refusals` lists them all. Recorded."),
+    Problem("group-session-refused", 409, "Group session refused", "The session was to be recorded for every member or for nobody; `members` lists the courses that refuse it, with their refusals. Recorded."),
     Problem("notice-reused", 409, "Notice id reused", "A notice's id was used before with another body. Recorded."),
     Problem("key-in-flight", 409, "Request still running", "A request with the same Idempotency-Key is still running."),
-    Problem("stale-version", 412, "Version is stale", "The course has moved on since the version in If-Match; `version` is its present one."),
+    Problem("stale-version", 412, "Version is stale", "The course or group has moved on since the version in If-Match; `version` is its present one."),
     Problem("too-large", 413, "Body too large", "The body is larger than `body_bytes_max`."),
     Problem("unsupported-media-type", 415, "Unsupported media type", "A body must be application/json; at /v1/ehr/fhir also application/fhir+json."),
     Problem("invalid", 422, "Not valid", "Well-formed, but some fields are wrong; `errors` lists every one with where it is and what would be right."),
     Problem("key-reused", 422, "Idempotency key reused", "The Idempotency-Key was used before with another body."),
-    Problem("version-required", 428, "Version required", "A write to a course must name in If-Match the version it was decided on."),
+    Problem("version-required", 428, "Version required", "A write to a course or group must name in If-Match the version it was decided on."),
     Problem("internal", 500, "Internal error", "Something went wrong here. The request id finds it in the logs."),
     Problem("busy", 503, "Busy", "The service cannot take this now; `Retry-After` says when to try again."),
 )  # fmt: skip
@@ -52,6 +54,8 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.Forbidden: "forbidden",
     errors.NotFound: "not-found",
     errors.TransitionRefused: "transition-refused",
+    errors.GroupRefused: "group-refused",
+    errors.GroupSessionRefused: "group-session-refused",
     errors.KeyInFlight: "key-in-flight",
     errors.NoticeReused: "notice-reused",
     errors.StaleVersion: "stale-version",
@@ -102,6 +106,10 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
             "refusals": error.refusals,
         }
         return response(slug, error.summary, instance, **more)
+    if isinstance(error, errors.GroupRefused):
+        return response(slug, str(error), instance, refusals=error.refusals)
+    if isinstance(error, errors.GroupSessionRefused):
+        return response(slug, str(error), instance, members=error.members)
     if isinstance(error, errors.CommandInvalid):
         detail = f"{len(error.faults)} field{' is' if len(error.faults) == 1 else 's are'} not valid"
         return response(slug, detail, instance, errors=error.faults)

@@ -9,10 +9,8 @@ import typer
 
 from ipt_workflow import importer
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, print_table, run, usage
+from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, print_table, run, shaped, usage
 from ipt_workflow.cli.token import operator
-from ipt_workflow.commands import schema_faults
-from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.reading import Reader
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
@@ -102,11 +100,11 @@ def fire(
     as_json: AsJson = False,
 ) -> None:
     """Fire a trigger on a course."""
-    body: dict[str, Any] = {"trigger": trigger, "data": _json(data)}
+    body: dict[str, Any] = {"trigger": trigger, "data": json_of(data, "--data")}
     body |= {name: value for name, value in (("occurred_at", occurred_at), ("reason", reason)) if value is not None}
     if override:
         body["override"] = {"rules": override, "reason": override_reason}
-    write = Write(decode=lambda: (command_of(body),), triggers=(trigger,), version=version, version_required=False)
+    write = Write(decode=lambda: (shaped(Command, body),), triggers=(trigger,), version=version, version_required=False)
     principal = caller(person, role)
     if dry_run:
         preview: Preview = run(lambda shell: Service(shell).preview(principal, course_id, write))
@@ -120,18 +118,12 @@ def fire(
     out.print(f"{entry.seq} {entry.trigger}: {entry.from_} -> {entry.to}; {done.course.progress}", markup=False)
 
 
-def command_of(body: dict[str, Any]) -> Command:
-    try:
-        return msgspec.convert(body, Command)
-    except msgspec.ValidationError as error:
-        raise CommandInvalid(schema_faults(Command, body, "", str(error))) from None
-
-
-def _json(text: str) -> Any:
+def json_of(text: str, option: str) -> Any:
+    """JSON as an option gives it, or from standard input."""
     try:
         return msgspec.json.decode(sys.stdin.read() if text == "-" else text)
     except msgspec.DecodeError as error:
-        usage(f"--data is not JSON: {error}.")
+        usage(f"{option} is not JSON: {error}.")
 
 
 def import_file(

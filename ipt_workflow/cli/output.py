@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -12,11 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ipt_workflow import logs
-from ipt_workflow.errors import Faulty, IptError, TransitionRefused
+from ipt_workflow.commands import schema_faults
+from ipt_workflow.errors import CommandInvalid, Faulty, GroupRefused, GroupSessionRefused, IptError, TransitionRefused
+from ipt_workflow.refusal import Refusal
 from ipt_workflow.settings import Settings, load
 from ipt_workflow.shell import Shell, open_shell
 
 Result = TypeVar("Result")
+Shape = TypeVar("Shape", bound=msgspec.Struct)
 FAILED, USAGE = 1, 2
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -53,16 +56,36 @@ def fail(error: IptError, code: int = FAILED) -> NoReturn:
     """Says what went wrong, and exits."""
     if isinstance(error, TransitionRefused):
         err.print(f"[bold]{error.summary}[/bold] (state {error.state}, version {error.version})", markup=True)
-        for refusal in error.refusals:
-            err.print(f"  {refusal.rule} ({refusal.severity}): {refusal.message}", markup=False)
-            err.print(f"    is: {words(refusal.current)}; must be: {words(refusal.required)}", markup=False)
-            for remedy in refusal.remedies:
-                err.print(f"    try: {remedy.trigger} ({' or '.join(remedy.roles)})", markup=False)
+        tell_refusals(error.refusals)
+    elif isinstance(error, GroupRefused):
+        err.print(str(error), markup=False)
+        tell_refusals(error.refusals)
+    elif isinstance(error, GroupSessionRefused):
+        err.print(str(error), markup=False)
+        for member in error.members:
+            err.print(f"{member.course} ({member.state}, version {member.version}):", markup=False)
+            tell_refusals(member.refusals)
     elif isinstance(error, Faulty):
         err.print(str(error), markup=False)
     else:
         err.print(f"{error}", markup=False)
     raise typer.Exit(code)
+
+
+def tell_refusals(refusals: Iterable[Refusal]) -> None:
+    for refusal in refusals:
+        err.print(f"  {refusal.rule} ({refusal.severity}): {refusal.message}", markup=False)
+        err.print(f"    is: {words(refusal.current)}; must be: {words(refusal.required)}", markup=False)
+        for remedy in refusal.remedies:
+            err.print(f"    try: {remedy.trigger} ({' or '.join(remedy.roles)})", markup=False)
+
+
+def shaped(struct: type[Shape], told: Any) -> Shape:
+    """What was told as a Struct. Raises CommandInvalid with every fault."""
+    try:
+        return msgspec.convert(told, struct)
+    except msgspec.ValidationError as error:
+        raise CommandInvalid(schema_faults(struct, told, "", str(error))) from None
 
 
 def usage(message: str) -> NoReturn:

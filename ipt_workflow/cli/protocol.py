@@ -1,14 +1,15 @@
 """`protocol`: what the files under config/ say."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ipt_workflow.cli.output import FAILED, fail, out, print_json, print_table, settings_or_exit, usage
+from ipt_workflow import gate
+from ipt_workflow.cli.output import FAILED, fail, out, print_json, settings_or_exit, usage
 from ipt_workflow.errors import IptError, ProtocolInvalid
-from ipt_workflow.machine import machine_for
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.machine import CourseMachine, machine_for
+from ipt_workflow.protocol import PhaseSpec, Protocol
 from ipt_workflow.protocol_files import Catalogue, load_catalogue
 
 app = typer.Typer(help="Protocols.", no_args_is_help=True)
@@ -38,13 +39,43 @@ def list_protocols(as_json: AsJson = False) -> None:
     """List protocols with their bounds."""
     known = [protocol for _, protocol in sorted(_catalogue().protocols.items())]
     if as_json:
-        print_json([{"id": p.id, "version": p.version, "title": p.title, "digest": p.digest} for p in known])
+        print_json([_outline(protocol) for protocol in known])
         return
-    rows = [
-        (p.key, p.title, f"{p.contract.sessions} sessions", f"{p.contract.weeks} weeks", ", ".join(p.indications), p.digest[:12])
-        for p in known
-    ]
-    print_table(("protocol", "title", "sessions", "weeks", "indications", "digest"), rows)
+    for p in known:
+        given = p.format if p.provider == "mental_health_clinician" else f"{p.format}, by supervised non-specialists"
+        phases = " / ".join(_bounds(phase) for phase in p.phases)
+        out.print(f"{p.key}  {p.title}", markup=False, style="bold")
+        out.print(f"  for {', '.join(p.indications)}; ages {p.ages}; {given}", markup=False)
+        out.print(
+            f"  {p.contract.sessions} sessions ({phases}) in {p.contract.weeks} weeks; sick role {p.sick_role.mode}", markup=False
+        )
+
+
+def _outline(protocol: Protocol) -> dict[str, Any]:
+    """A protocol's bounds, without its rules and evidence."""
+    return {
+        "id": protocol.id,
+        "version": protocol.version,
+        "title": protocol.title,
+        "indications": protocol.indications,
+        "format": protocol.format,
+        "provider": protocol.provider,
+        "ages": protocol.ages,
+        "acute": protocol.acute,
+        "contract": {"sessions": protocol.contract.sessions, "weeks": protocol.contract.weeks},
+        "phases": [
+            {"id": phase.id, "sessions_min": phase.sessions_min, "sessions_max": phase.sessions_max} for phase in protocol.phases
+        ],
+        "sick_role": protocol.sick_role.mode,
+        "areas": protocol.focus.areas,
+        "digest": protocol.digest,
+    }
+
+
+def _bounds(phase: PhaseSpec) -> str:
+    if phase.sessions_max is None:
+        return f"{phase.sessions_min}-"
+    return str(phase.sessions_min) if phase.sessions_min == phase.sessions_max else f"{phase.sessions_min}-{phase.sessions_max}"
 
 
 @app.command()
@@ -52,20 +83,38 @@ def lint(
     files: Annotated[list[Path] | None, typer.Argument(help="Protocol files; default: those in force.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check protocol files, and name every fault."""
+    """Check protocol files, name every fault, and prove or refute what every course must keep."""
     settings = settings_or_exit()
     try:
-        sound = [protocol.key for protocol in load_catalogue(files or settings.protocols, settings.instruments).protocols.values()]
+        protocols = load_catalogue(files or settings.protocols, settings.instruments).protocols.values()
     except ProtocolInvalid as error:
         if not as_json:
             fail(error)
         print_json({"ok": False, "protocols": [], "faults": error.faults})
         raise typer.Exit(FAILED) from error
+    reports = []
+    for protocol in protocols:
+        report = gate.examine(CourseMachine(protocol))
+        reports.append(report)
+        if not as_json:
+            _tell(report)
     if as_json:
-        print_json({"ok": True, "protocols": sound, "faults": []})
+        print_json({"ok": all(report.ok for report in reports), "protocols": reports, "faults": []})
+    if not all(report.ok for report in reports):
+        raise typer.Exit(FAILED)
+
+
+def _tell(report: gate.Report) -> None:
+    """A line for a protocol of which everything holds; else what does not, and the way there."""
+    looked = f"{report.courses} courses, {report.tried} triggers"
+    if report.ok:
+        out.print(f"{report.protocol}: no faults, and all {len(gate.CLAIMS)} claims hold ({looked})", markup=False)
         return
-    for key in sound:
-        out.print(f"{key}: no faults", markup=False)
+    out.print(f"{report.protocol}: {len(report.findings)} findings ({looked})", markup=False)
+    for finding in report.findings:
+        out.print(f"  {finding.claim}: {finding.why}", markup=False)
+        if finding.trace:
+            out.print(f"    by: {' → '.join(finding.trace)}", markup=False)
 
 
 @app.command()

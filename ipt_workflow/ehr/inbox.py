@@ -1,4 +1,4 @@
-"""The inbox: notices that wait for a person, why they wait, and what the person decides.
+"""The inbox: notices that wait for a person, why they wait, and what the person decides. Records of groups' sessions wait there too.
 
 `retry` acts on a notice again as the EHR, after the course has been changed; what only a person may decide is then done by the person
 who retries. `correct` puts right what the notice says, and is done by the person. `dismiss` ends it.
@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from ipt_workflow import groups
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.ehr import fhir_in
+from ipt_workflow.ehr import fhir_in, held_records
 from ipt_workflow.ehr.acting import Notice, Outcome
+from ipt_workflow.ehr.held_records import HeldRecords
 from ipt_workflow.ehr.notices import Detail, Notices
 from ipt_workflow.ehr.told import Told
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, NotFound, StaleVersion
@@ -71,8 +73,9 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Inbox:
     """The verbs over the notices."""
 
-    def __init__(self, notices: Notices) -> None:
+    def __init__(self, notices: Notices, records: HeldRecords) -> None:
         self.notices = notices
+        self.records = records
         self.shell = notices.shell
 
     async def page(self, principal: Principal, filters: NoticeFilters, after: str, limit: int) -> list[NoticeView]:
@@ -83,7 +86,7 @@ class Inbox:
         found = await self.shell.database.read(stored.page, self.shell.organisation, filters, after, limit)
         await self.shell.record(principal, "read", "notices", [each.course_id for each in found if each.course_id])
         sources = {row.id: row for row in await self.shell.database.read(stored_sources.every, self.shell.organisation)}
-        return [self._view(each, sources[each.row.source_id]) for each in found]
+        return [self._view(each, sources.get(each.row.source_id)) for each in found]
 
     async def one(self, principal: Principal, notice_id: str) -> NoticeView:
         listed, source = await self._visible(principal, notice_id)
@@ -105,6 +108,8 @@ class Inbox:
                 raise StaleVersion(listed.row.seq or 0)
             if told.action == "dismiss":
                 await self._dismiss(principal, listed, told.reason)
+            elif source is None:
+                await self._told_again(principal, listed, told)
             else:
                 await self._again(principal, listed, source, told)
         return self._view((await self._visible(principal, notice_id))[0], source)
@@ -134,8 +139,18 @@ class Inbox:
             outcome = Outcome(status="waiting", why=str(error).partition("\n")[0], faults=faults)
         else:
             outcome, says = await self._acted(principal, listed, source, told, said, corrected), said.says
+        await self._settle(principal, listed, outcome, says)
+
+    async def _told_again(self, principal: Principal, listed: Listed, told: Resolution) -> None:
+        """A record of a group's session, which comes from no EHR."""
+        row, body = listed.row, listed.row.body or b""
+        corrected = _patched(row.type, body, told.data) if told.data is not None else body
+        outcome = await self.records.again(principal, row.course_id or "", corrected, corrected=told.action == "correct")
+        await self._settle(principal, listed, outcome)
+
+    async def _settle(self, principal: Principal, listed: Listed, outcome: Outcome, says: tuple[str, ...] = ()) -> None:
         decided = {"decided_by": principal.person, "decided_at": self.shell.clock.now()} if outcome.status != "waiting" else {}
-        await self.notices.settle(row, outcome, says, principal, ["waiting"], decided)
+        await self.notices.settle(listed.row, outcome, says, principal, ["waiting"], decided)
 
     async def _acted(
         self, principal: Principal, listed: Listed, source: SourceRow, told: Resolution, said: Told, corrected: bytes
@@ -154,17 +169,17 @@ class Inbox:
         )
         return await self.notices.acting.act(notice)
 
-    async def _visible(self, principal: Principal, notice_id: str) -> tuple[Listed, SourceRow]:
-        """A notice, if it exists for the principal, with its source. Raises NotFound."""
+    async def _visible(self, principal: Principal, notice_id: str) -> tuple[Listed, SourceRow | None]:
+        """A notice, if it exists for the principal, with its source; no source where it came from a group. Raises NotFound."""
         listed = await self.shell.database.read(stored.one, self.shell.organisation, notice_id) if "\x00" not in notice_id else None
         own = listed is not None and principal.role == "therapist" and listed.therapist == principal.person
         if listed is None or not (own or principal.role in policy.SEES_ORGANISATION):
             raise NotFound(NO_NOTICE)
         source = await self.shell.database.read(stored_sources.find, self.shell.organisation, listed.row.source_id)
-        assert source is not None  # sources are disabled, never removed
+        assert source is not None or listed.row.source_id == groups.SOURCE  # sources are disabled, never removed
         return listed, source
 
-    def _view(self, listed: Listed, source: SourceRow) -> NoticeView:
+    def _view(self, listed: Listed, source: SourceRow | None) -> NoticeView:
         row = listed.row
         detail = msgspec.json.decode(row.detail, type=Detail) if row.detail else Detail()
         return NoticeView(
@@ -189,9 +204,12 @@ class Inbox:
             decided_at=row.decided_at,
         )
 
-    def _proposes(self, listed: Listed, source: SourceRow) -> Proposal | None:
+    def _proposes(self, listed: Listed, source: SourceRow | None) -> Proposal | None:
         if listed.row.body is None:
             return None
+        if source is None:
+            told_again = held_records.command(listed.row.body)
+            return Proposal(told_again.trigger, told_again.data)
         try:
             told = self.notices.read_again(source, listed.row, listed.row.body)
         except (CommandMalformed, CommandInvalid):

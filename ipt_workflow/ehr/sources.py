@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from ipt_workflow import groups
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr import signing
@@ -97,6 +98,8 @@ class Sources:
     async def add(self, principal: Principal, new: NewSource) -> ShownKey:
         """Registers a source with its first key."""
         policy.require(principal, "manage sources")
+        if new.id == groups.SOURCE:
+            raise CommandInvalid([Fault("id", "is the name that groups' records go by in the inbox; choose another name")])
         now = self.shell.clock.now()
         row = {
             "organisation": self.shell.organisation,

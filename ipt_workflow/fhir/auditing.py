@@ -30,7 +30,7 @@ APPLICATION_SERVER = Coding(
 )
 URI = "5"  # network-type
 DONE, REFUSED = "0", "4"  # audit-event-outcome: success, minor failure
-SEARCHES = frozenset({"caseload", "audit", "proposals"})  # reads that are queries, however many courses they show
+SEARCHES = frozenset({"caseload", "audit", "proposals", "groups"})  # reads that are queries, however many courses they show
 
 
 class Interaction(msgspec.Struct, frozen=True):
@@ -161,7 +161,7 @@ def _subjects(record: AuditRecord, did: Interaction, site: Site) -> list[AuditEn
             AuditEntity(type=_entity_type("2", "System Object"), role=_object_role("24", "Query"), query=query),
             *shown,
         ]
-    told = {"action": record.action, "cosigned_by": record.cosigned_by}
+    told = {"action": record.action, "cosigned_by": record.cosigned_by, "group_session": record.group_session}
     return [
         AuditEntity(
             what=_data(record, site),

@@ -200,9 +200,7 @@ def contract_fits_phases(case: Case) -> Refusal | None:
         needed = counters.consumed(protocol, course) - counters.consumed_in_last(protocol, course) + last.sessions_min
         fits, required = sessions == needed, f"exactly {needed}: the {last.id} phase has begun"
     else:
-        phase = case.phase
-        to_come = max(0, phase.sessions_min - counters.phase_count(course, phase)) + counters.reserved_after(protocol, phase)
-        needed = counters.used_total(protocol, course) + to_come
+        needed = counters.fewest(protocol, course, case.phase)
         fits, required = sessions >= needed, f"at least {needed}"
     if fits:
         return None

@@ -22,6 +22,7 @@ class AuditFilters(msgspec.Struct, frozen=True, kw_only=True):
     id: str | None = None
     actor: str | None = None
     trigger: str | None = None
+    group_session: str | None = None
     from_: dt.datetime | None = None
     to: dt.datetime | None = None
 
@@ -42,8 +43,10 @@ def page(connection: sa.Connection, organisation: str, filters: AuditFilters, af
     parts = []
     if filters.kind in {None, "transition"}:
         parts.append(_transitions(organisation, filters, after).limit(limit))
-    if filters.kind != "transition":
+    if filters.kind != "transition" and filters.group_session is None:
         parts.append(_events(organisation, filters, after).limit(limit))
+    if not parts:
+        return []
     both = sa.union_all(*(sa.select(part.order_by("recorded_at", "id").subquery()) for part in parts)).subquery()
     rows = connection.execute(sa.select(both).order_by(both.c.recorded_at, both.c.id).limit(limit)).fetchall()
     touched = _subjects(connection, organisation, [row.id for row in rows if row.course_id is None])
@@ -67,12 +70,15 @@ def _transitions(organisation: str, filters: AuditFilters, after: Position) -> s
         entry.c.hash,
         sa.null().label("rules"),
         sa.null().label("request_id"),
+        entry.c.group_session,
     ]
     statement = _narrowed(sa.select(*columns), entry, organisation, filters, after)
     if filters.course:
         statement = statement.where(entry.c.course_id == filters.course)
     if filters.courses is not None:
         statement = statement.where(entry.c.course_id.in_(filters.courses))
+    if filters.group_session:
+        statement = statement.where(entry.c.group_session == filters.group_session)
     return statement.where(entry.c.trigger == filters.trigger) if filters.trigger else statement
 
 
@@ -82,7 +88,8 @@ def _events(organisation: str, filters: AuditFilters, after: Position) -> sa.Sel
         ("hash", sa.String),
     )]  # fmt: skip
     columns = [event.c.id, event.c.kind, event.c.recorded_at, event.c.person, event.c.role, event.c.via, event.c.action, *nothing]
-    statement = _narrowed(sa.select(*columns, event.c.rules, event.c.request_id), event, organisation, filters, after)
+    of_none = sa.cast(sa.null(), sa.String).label("group_session")
+    statement = _narrowed(sa.select(*columns, event.c.rules, event.c.request_id, of_none), event, organisation, filters, after)
     if filters.kind:
         statement = statement.where(event.c.kind == filters.kind)
     if filters.trigger:

@@ -44,14 +44,6 @@ def _journal_rows(table: sa.Table, unit: Unit) -> Iterable[Row]:
     return (make(entry) for entry in unit.changes[0].entries)
 
 
-def _event_rows(events: Sequence[Event]) -> dict[sa.Table, list[Row]]:
-    return {
-        tables.audit_event: [dict(event.row) for event in events],
-        tables.audit_subject: [row for event in events for row in rows.subjects(event.row["organisation"], event)],
-        tables.outbox: [row for event in events for row in rows.outbox_of_event(event)],
-    }
-
-
 # SQLite
 
 
@@ -63,7 +55,7 @@ def write_sqlite(connection: sa.Connection, units: Sequence[Unit], events: Seque
     _insert_sqlite(connection, tables.idempotency, kept)
     for table in JOURNAL:
         _insert_sqlite(connection, table, [row for unit in winners for row in _journal_rows(table, unit)])
-    for table, told in _event_rows(events).items():
+    for table, told in rows.of_events(events).items():
         _insert_sqlite(connection, table, told)
     return won
 
@@ -106,7 +98,7 @@ async def write_postgres(fetch: Fetch, units: Sequence[Unit], events: Sequence[E
         numbered = sorted(enumerate(units), key=lambda each: each[1].courses)  # in one order, or two processes lock crosswise
         won = {row[0] for row in await fetch(_commit_sql(), *_commit_arrays(numbered))}
     if events:
-        arrays = [array for table, told in _event_rows(events).items() for array in _arrays(table, told)]
+        arrays = [array for table, told in rows.of_events(events).items() for array in _arrays(table, told)]
         await fetch(_events_sql(), *arrays)
     return [number in won for number in range(len(units))]
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from ipt_workflow.errors import IptError, StaleVersion
-from ipt_workflow.store import rows, tables
+from ipt_workflow.store import groups, rows, tables
 from ipt_workflow.store.units import (
     ActiveCourseExists,
     ClientTaken,
@@ -23,16 +23,30 @@ def commit(connection: sa.Connection, unit: Unit) -> None:
             _keep_answer(connection, unit.organisation, unit.answer)
         if unit.client:
             connection.execute(_insert_client, rows.client(unit))
+        if unit.line:
+            groups.append(connection, unit.organisation, unit.line)
         for change in unit.changes:
             _write_course(connection, unit.organisation, change)
-        entries = [entry for change in unit.changes for entry in change.entries]
-        connection.execute(_insert_entry, [rows.entry(entry) for entry in entries])
-        connection.execute(_insert_entry_data, [rows.entry_data(entry) for entry in entries])
-        connection.execute(_insert_outbox, [rows.outbox(entry) for entry in entries])
+        for table, told in _written_with(unit).items():
+            if told:
+                connection.execute(sa.insert(table), told)
         if unit.proposal and not decide_proposal(connection, unit.organisation, unit.proposal):
             raise StaleVersion(unit.changes[0].expected)
     except sa.exc.IntegrityError as error:
         raise _meaning(str(error.orig), unit) from error
+
+
+def _written_with(unit: Unit) -> dict[sa.Table, list[rows.Row]]:
+    """Every row of a unit that is only ever added."""
+    entries = [entry for change in unit.changes for entry in change.entries]
+    told = rows.of_events(unit.events)
+    told[tables.outbox] = [*(rows.outbox(entry) for entry in entries), *told[tables.outbox]]
+    return {
+        tables.entry: [rows.entry(entry) for entry in entries],
+        tables.entry_data: [rows.entry_data(entry) for entry in entries],
+        tables.notice: [dict(row) for row in unit.notices],
+        **told,
+    }
 
 
 def _meaning(message: str, unit: Unit) -> IptError:
@@ -43,7 +57,7 @@ def _meaning(message: str, unit: Unit) -> IptError:
         return KeyTaken("The key was used first by another request.")
     if "client" in message:
         return ClientTaken("The client's record was made first by another request.")
-    return StaleVersion(unit.changes[0].expected + 1)
+    return StaleVersion(unit.changes[0].expected + 1 if unit.changes else 0)
 
 
 def _keep_answer(connection: sa.Connection, organisation: str, answer: KeptAnswer) -> None:
@@ -84,6 +98,8 @@ def is_written(connection: sa.Connection, work: Unit | Event) -> bool:
     """Whether it has been committed: what it writes is there, under its own id."""
     if isinstance(work, Event):
         table, organisation, its_id = tables.audit_event, work.row["organisation"], work.row["id"]
+    elif work.line:
+        return groups.is_written(connection, work.organisation, work.line)
     else:
         table, organisation, its_id = tables.entry, work.organisation, work.changes[0].entries[0].written.id
     where = (table.c.organisation == organisation, table.c.id == its_id)
@@ -103,6 +119,3 @@ def decide_proposal(connection: sa.Connection, organisation: str, decided: Decid
 
 _insert_client = sa.insert(tables.client)
 _insert_course = sa.insert(tables.course)
-_insert_entry = sa.insert(tables.entry)
-_insert_entry_data = sa.insert(tables.entry_data)
-_insert_outbox = sa.insert(tables.outbox)

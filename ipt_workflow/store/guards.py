@@ -7,14 +7,21 @@ from collections.abc import Iterator
 
 from ipt_workflow.store import tables
 
-APPEND_ONLY = ("entry", "audit_event", "audit_subject")
+APPEND_ONLY = ("entry", "audit_event", "audit_subject", "group_facilitator", "group_member", "group_session")
 KEYS = {
     "entry": ("organisation", "course_id", "seq"),
     "audit_event": ("organisation", "id"),
     "audit_subject": ("organisation", "event_id", "course_id"),
     "entry_data": ("organisation", "course_id", "seq"),
+    "group_facilitator": ("organisation", "group_id", "seq", "person"),
+    "group_member": ("organisation", "course_id", "nth"),
+    "group_session": ("organisation", "id"),
 }
-ALSO_UNIQUE = {"entry": ("organisation", "id")}
+ALSO_UNIQUE = {
+    "entry": ("organisation", "id"),
+    "group_member": ("organisation", "group_id", "seq"),
+    "group_session": ("organisation", "group_id", "seq"),
+}
 
 
 def sqlite() -> Iterator[tuple[str, str]]:

@@ -1,11 +1,14 @@
 """What is committed, as rows: a mapping of column names to values for each table."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import sqlalchemy as sa
 
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry
+from ipt_workflow.store import tables
 from ipt_workflow.store.tables import ATTENTION
 from ipt_workflow.store.units import CourseChange, Event, KeptAnswer, Unit
 
@@ -63,6 +66,7 @@ def entry_columns(entry: Entry) -> Row:
         "data_digest": written.data_digest,
         "prev_hash": written.prev_hash,
         "hash": entry.hash,
+        "group_session": written.data.get("group_session"),
     }
 
 
@@ -88,6 +92,15 @@ def outbox(entry: Entry) -> Row:
         "detail": None,
         "subscription_id": None,
         "created_at": written.recorded_at,
+    }
+
+
+def of_events(events: Sequence[Event]) -> dict[sa.Table, list[Row]]:
+    """Everything that events write, by table."""
+    return {
+        tables.audit_event: [dict(event.row) for event in events],
+        tables.audit_subject: [row for event in events for row in subjects(event.row["organisation"], event)],
+        tables.outbox: [row for event in events for row in outbox_of_event(event)],
     }
 
 

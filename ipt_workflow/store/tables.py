@@ -122,6 +122,13 @@ class EntryRow(SQLModel, table=True):
         sa.Index("ix_entry_recorded", "organisation", "recorded_at", "id"),
         sa.Index("ix_entry_person", "organisation", "person", "recorded_at", "id"),
         sa.Index("ix_entry_trigger", "organisation", "trigger", "recorded_at", "id"),
+        sa.Index(
+            "ix_entry_group_session",
+            "organisation",
+            "group_session",
+            sqlite_where=sa.text("group_session IS NOT NULL"),
+            postgresql_where=sa.text("group_session IS NOT NULL"),
+        ),
     )
 
     organisation: str = Field(primary_key=True, max_length=64)
@@ -141,6 +148,7 @@ class EntryRow(SQLModel, table=True):
     data_digest: str = Field(max_length=64)
     prev_hash: str = Field(max_length=64)
     hash: str = Field(max_length=64)
+    group_session: str | None = Field(default=None, max_length=36)
     canonical: bytes
 
 
@@ -157,7 +165,10 @@ class EntryDataRow(SQLModel, table=True):
 
 
 class IdempotencyRow(SQLModel, table=True):
-    """What a key was answered with: which entries it made, never their content. Kept for a day."""
+    """What a key was answered with: which entries it made, never their content. Kept for a day.
+
+    Of a write to a group, `course_id` is the group's id and both seqs are the version that the group had then.
+    """
 
     __tablename__ = "idempotency"
     __table_args__ = (sa.Index("ix_idempotency_expires", "organisation", "expires_at"),)
@@ -406,6 +417,74 @@ class NoticeRow(SQLModel, table=True):
     decided_at: dt.datetime | None = None
 
 
+class GroupRow(SQLModel, table=True):
+    """A group, pinned to a protocol. `version` is the seq of the last line of its log, which lies in the three tables below."""
+
+    __tablename__ = "therapy_group"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    label: str = Field(max_length=64)
+    protocol: str = Field(max_length=64)
+    protocol_version: int
+    version: int
+    created_at: dt.datetime
+    created_by: str = Field(max_length=128)
+
+
+class GroupFacilitatorRow(SQLModel, table=True):
+    """Who facilitates a group from a seq on: all rows of one seq together, until the next."""
+
+    __tablename__ = "group_facilitator"
+    __table_args__ = (sa.Index("ix_group_facilitator_person", "organisation", "person", "group_id"),)
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    group_id: str = Field(primary_key=True, max_length=36)
+    seq: int = Field(primary_key=True)
+    person: str = Field(primary_key=True, max_length=128)
+    told_by: str = Field(max_length=128)
+    told_at: dt.datetime
+
+
+class GroupMemberRow(SQLModel, table=True):
+    """A course joined a group, or left it. `nth` counts these lines of a course in whichever group, so that it is in one at a time."""
+
+    __tablename__ = "group_member"
+    __table_args__ = (sa.UniqueConstraint("organisation", "group_id", "seq"),)
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    course_id: str = Field(primary_key=True, max_length=36)
+    nth: int = Field(primary_key=True)
+    group_id: str = Field(max_length=36)
+    seq: int
+    joined: bool
+    at: dt.datetime
+    reason: str | None = Field(default=None, max_length=24)
+    told_by: str = Field(max_length=128)
+    told_at: dt.datetime
+
+
+class GroupSessionRow(SQLModel, table=True):
+    """A session of a group as it was told. `told` is JSON: by course its attendance, and the entry or the notice that it became."""
+
+    __tablename__ = "group_session"
+    __table_args__ = (sa.UniqueConstraint("organisation", "group_id", "seq"),)
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    group_id: str = Field(max_length=36)
+    seq: int
+    occurred_at: dt.datetime
+    recorded_at: dt.datetime
+    recorded_by: str = Field(max_length=128)
+    kind: str = Field(max_length=16)
+    medium: str = Field(max_length=16)
+    minutes: int | None = None
+    scheduled_for: dt.datetime | None = None
+    held: bool
+    told: bytes
+
+
 class FeedRow(SQLModel, table=True):
     """A FHIR subscription that notifies us: the digest of its reference, and the last event of it that we have seen."""
 
@@ -468,6 +547,10 @@ token = TokenRow.__table__  # type: ignore[attr-defined]
 source = SourceRow.__table__  # type: ignore[attr-defined]
 source_key = SourceKeyRow.__table__  # type: ignore[attr-defined]
 notice = NoticeRow.__table__  # type: ignore[attr-defined]
+therapy_group = GroupRow.__table__  # type: ignore[attr-defined]
+group_facilitator = GroupFacilitatorRow.__table__  # type: ignore[attr-defined]
+group_member = GroupMemberRow.__table__  # type: ignore[attr-defined]
+group_session = GroupSessionRow.__table__  # type: ignore[attr-defined]
 feed = FeedRow.__table__  # type: ignore[attr-defined]
 audit_event = AuditRow.__table__  # type: ignore[attr-defined]
 audit_subject = AuditSubjectRow.__table__  # type: ignore[attr-defined]

@@ -23,6 +23,10 @@ class ClientTaken(IptError):
     """Another request made the record of this client first."""
 
 
+class CourseGrouped(IptError):
+    """Another request put this course into a group, or took it out of one, first."""
+
+
 class ConstraintViolated(IptError):
     """A row broke one of the database's constraints. Nothing of what it was written with is kept."""
 
@@ -61,23 +65,14 @@ class DecidedProposal(msgspec.Struct, frozen=True, kw_only=True):
     entry_seq: int | None = None
 
 
-class Unit(msgspec.Struct, frozen=True, kw_only=True):
-    """What wins or loses as a whole: one or several entries of one or several courses."""
+class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a group's log, in one of its tables. `expected` is the version of the group it was decided on; `new` makes the group."""
 
-    organisation: str
-    changes: tuple[CourseChange, ...]
-    client: NewClient | None = None
-    answer: KeptAnswer | None = None
-    proposal: DecidedProposal | None = None
-
-    @property
-    def courses(self) -> tuple[str, ...]:
-        return tuple(change.course.id for change in self.changes)
-
-    @property
-    def plain(self) -> bool:
-        """Whether it goes on with one course that exists, and touches nothing else: such units share a transaction."""
-        return len(self.changes) == 1 and self.changes[0].expected > 0 and self.client is None and self.proposal is None
+    group: str
+    expected: int
+    table: str
+    rows: tuple[Mapping[str, Any], ...]
+    new: Mapping[str, Any] | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,3 +81,29 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     row: Mapping[str, Any]
     courses: tuple[str, ...]
     told: bool = False
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True):
+    """What wins or loses as a whole: one or several entries of one or several courses, with all that belongs to them.
+
+    With a line of a group's log it may hold no entry at all. `notices` are what waits of it for a person.
+    """
+
+    organisation: str
+    changes: tuple[CourseChange, ...]
+    client: NewClient | None = None
+    answer: KeptAnswer | None = None
+    proposal: DecidedProposal | None = None
+    line: GroupLine | None = None
+    notices: tuple[Mapping[str, Any], ...] = ()
+    events: tuple[Event, ...] = ()
+
+    @property
+    def courses(self) -> tuple[str, ...]:
+        return tuple(change.course.id for change in self.changes)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it goes on with one course that exists, and touches nothing else: such units share a transaction."""
+        alone = self.client is None and self.proposal is None and self.line is None
+        return alone and len(self.changes) == 1 and self.changes[0].expected > 0

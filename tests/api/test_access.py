@@ -4,8 +4,11 @@ A route without a row here fails. Rows give the status that each column's caller
 """
 
 import datetime as dt
+import json
+from pathlib import Path
 from typing import Any
 
+import grouped
 import httpx
 import msgspec
 import pytest
@@ -18,6 +21,7 @@ from ipt_workflow.api.fhir_outcomes import CODES
 from ipt_workflow.api.problems import PROBLEM_JSON
 from ipt_workflow.clock import VirtualClock
 from ipt_workflow.ehr.sources import NewSource, Sources
+from ipt_workflow.settings import Settings
 
 COLUMNS = ("therapist", "foreign", "supervisor", "auditor", "ehr", "admin")  # `foreign`: a therapist, but not the course's
 OPEN = {
@@ -40,6 +44,12 @@ OPENS = ("refer", "adopt")
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
 
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """With a protocol for groups."""
+    return grouped.settings(tmp_path)
+
+
 class Row(msgspec.Struct, frozen=True):
     """`statuses` in the order of COLUMNS. `body` is what is posted; `stands` what has to be there first."""
 
@@ -51,6 +61,8 @@ class Row(msgspec.Struct, frozen=True):
 NOTE = {"trigger": "note", "data": {"text": "x"}}
 WAIVER = {"trigger": "waive_sick_role", "reason": "Not wanted."}  # a therapist needs a supervisor for it
 REFERRAL = {"client_ref": "EHR-new", "protocol": "ipt", "data": {"source": "General practitioner", "indication": "depression"}}
+GROUP = {"protocol": grouped.PROTOCOL, "label": "G-1", "facilitators": ["therapist-1", "therapist-2"]}
+GROUP_WRITE = "201 404 201 403 403 404"
 ALL_READ = "200 200 200 200 200 200"
 ADMIN = "403 403 403 403 403 {}"
 URL = "https://ehr.example/hooks"
@@ -84,6 +96,15 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/notices"): Row("200 200 200 200 403 403"),
     ("GET", "/v1/notices/{notice_id}"): Row("200 404 200 200 403 404", stands="notice"),
     ("POST", "/v1/notices/{notice_id}/resolve"): Row("200 404 200 403 403 404", {"action": "retry"}, "notice"),
+    ("GET", "/v1/groups"): Row("200 200 200 200 403 403"),
+    ("POST", "/v1/groups"): Row("201 201 201 403 403 403", GROUP),
+    ("GET", "/v1/groups/{group_id}"): Row("200 404 200 200 403 404", stands="group"),
+    ("POST", "/v1/groups/{group_id}/members"): Row(GROUP_WRITE, {"course": "{other_id}"}, "group"),
+    ("POST", "/v1/groups/{group_id}/members/{course_id}/leave"): Row(GROUP_WRITE, {"reason": "moved"}, "group"),
+    ("POST", "/v1/groups/{group_id}/facilitators"): Row(GROUP_WRITE, {"facilitators": ["therapist-1", "therapist-3"]}, "group"),
+    # That a session was held is told by who held it: a therapist.
+    ("POST", "/v1/groups/{group_id}/sessions"): Row("201 404 403 403 403 404", {"attendance": {"{course_id}": "3"}}, "group"),
+    ("POST", "/v1/groups/{group_id}/sessions/{session_id}/sign"): Row("200 404 403 403 403 404", {}, "group"),
     ("GET", "/v1/protocols"): Row(ALL_READ),
     ("GET", "/v1/protocols/{protocol_id}"): Row(ALL_READ),
     ("GET", "/v1/protocols/{protocol_id}/diagram"): Row(ALL_READ),
@@ -110,6 +131,7 @@ TABLE: dict[tuple[str, str], Row] = {
 LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4/{kind}/_search"}  # they are posted, and write nothing
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
 OF_NO_COURSE = ("/v1/subscriptions", "/v1/deliveries")
+MAKES = ("/v1/courses", "/v1/groups")
 SERVED = {
     (method, route.path_format)
     for route in litestar_app(configuration.load({})).routes
@@ -141,7 +163,7 @@ async def token(api: Api, role: Any, subject: str, **more: Any) -> Any:
 
 async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
     """A course of therapist-1 with what the row needs, as names for the path."""
-    course = (await api.open(ref))["id"]
+    course = (await api.open(ref, **({"protocol": grouped.PROTOCOL} if row.stands == "group" else {})))["id"]
     names = {
         "kind": "EpisodeOfCare",
         "resource_id": course,
@@ -161,6 +183,8 @@ async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         names["delivery_id"] = listed.json()["items"][0]["id"]
     elif row.stands != "course":
         await api.walk(course, "record_consent", "start")
+    if row.stands == "group":
+        names |= await group(api, course, ref)
     if row.stands == "notice":
         names["notice_id"] = await waiting(api, ref)
     if row.stands == "proposal":
@@ -168,6 +192,17 @@ async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         assert answer.status_code == 201, answer.text
         names["proposal_id"] = answer.json()["id"]
     return names
+
+
+async def group(api: Api, course: str, ref: str) -> dict[str, str]:
+    """A group of therapist-1 with this course, which it has told of a session, and another course that may join."""
+    made = await api.post("/v1/groups", {"protocol": grouped.PROTOCOL, "label": "G-1"})
+    path = made.headers["location"]
+    assert (await api.post(f"{path}/members", {"course": course}, If_Match='"1"')).status_code == 201
+    told = await api.post(f"{path}/sessions", {"attendance": {course: "3"}}, If_Match='"2"')
+    assert told.status_code == 201, told.text
+    other = await api.open(f"{ref}-other", protocol=grouped.PROTOCOL)
+    return {"group_id": made.json()["group"]["id"], "session_id": told.json()["session"]["id"], "other_id": other["id"]}
 
 
 async def waiting(api: Api, ref: str) -> str:
@@ -183,9 +218,14 @@ async def waiting(api: Api, ref: str) -> str:
 
 async def call(api: Api, key: tuple[str, str], row: Row, names: dict[str, str], **headers: str) -> httpx.Response:
     method, path = key
-    if method == "POST" and "{course_id}" in path:
+    body = row.body
+    if "{group_id}" in path:
+        headers["If-Match"] = (await api.get(f"/v1/groups/{names['group_id']}", "supervisor")).headers["etag"]
+        for name in ("course_id", "other_id"):
+            body = json.loads(json.dumps(body).replace(f"{{{name}}}", names[name]))
+    elif method == "POST" and "{course_id}" in path:
         headers["If-Match"] = f'"{await api.version(names["course_id"])}"'
-    return await api.client.request(method, path.format(**names), json=row.body, headers=headers)
+    return await api.client.request(method, path.format(**names), json=body, headers=headers)
 
 
 async def refusals(api: Api, **sought: str) -> list[dict[str, Any]]:
@@ -278,9 +318,7 @@ def test_an_auditor_never_writes_and_that_they_tried_is_recorded(api, key):
             return
         assert [(each["request_id"], each["rules"]) for each in recorded] == [("tried", ["role"])]
         assert recorded[0]["actor"] == {"person": "auditor-1", "role": "auditor", "via": "api"}
-        assert recorded[0]["courses"] == (
-            [] if key[1] == "/v1/courses" or key[1].startswith(OF_NO_COURSE) else [names["course_id"]]
-        )
+        assert recorded[0]["courses"] == ([] if key[1] in MAKES or key[1].startswith(OF_NO_COURSE) else [names["course_id"]])
 
     api(test)
 
@@ -302,13 +340,31 @@ def test_a_course_of_somebody_else_is_answered_like_one_that_never_was(api):
         await with_foreigner(api)
         names = await standing(api, Row("", stands="first phase"))
         never = {**names, "course_id": NOBODY}
-        for key in (key for key in TABLE if "{course_id}" in key[1]):
+        for key in (key for key in TABLE if key[1].startswith("/v1/courses/{course_id}")):
             answers = []
             for each in (names, never):
                 answer = await api.client.request(
                     key[0], key[1].format(**each), json=TABLE[key].body, headers=api.headers("foreign", If_Match='"3"')
                 )
                 assert answer.status_code == 404, key
+                answers.append({**answer.json(), "instance": None})
+            assert answers[0] == answers[1]
+
+    api(test)
+
+
+def test_a_group_of_somebody_else_is_answered_like_one_that_never_was(api):
+    async def test(api):
+        await with_foreigner(api)
+        names = await standing(api, Row("", stands="group"))
+        never = {**names, "group_id": NOBODY}
+        for method, path in (key for key in TABLE if "{group_id}" in key[1]):
+            answers = []
+            for each in (names, never):
+                answer = await api.client.request(
+                    method, path.format(**each), json=TABLE[method, path].body, headers=api.headers("foreign", If_Match='"3"')
+                )
+                assert answer.status_code == 404, path
                 answers.append({**answer.json(), "instance": None})
             assert answers[0] == answers[1]
 

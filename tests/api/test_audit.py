@@ -19,7 +19,7 @@ from ipt_workflow.clock import VirtualClock
 from ipt_workflow.store import guards
 
 RECORD = {
-    "id", "kind", "recorded_at", "actor", "cosigned_by", "action", "trigger", "from", "to", "courses", "seq", "hash", "rules", "request_id",
+    "id", "kind", "recorded_at", "actor", "cosigned_by", "action", "trigger", "from", "to", "courses", "seq", "hash", "rules", "request_id", "group_session",
 }  # fmt: skip
 SAID = "What nobody else is to read"
 

@@ -9,15 +9,18 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import databases
+import grouped
 import httpx
 import pytest
 import structlog
 from conftest import Api
 
 from ipt_workflow import logs
+from ipt_workflow.settings import Settings
 
 MARK = "zqx-marked"  # in whatever is told of a client
 NOTHING = object()
@@ -31,6 +34,12 @@ THERAPY = (
     *["record_measure"] * 3, "complete", "open_followup",
 )  # fmt: skip
 SUPERVISION = ("attest_session", "acknowledge_deviation", "waive_sick_role", "extend_phase", "change_protocol", "relink_client")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """With a protocol for groups."""
+    return grouped.settings(tmp_path)
 
 
 class Told:
@@ -321,6 +330,44 @@ def test_what_was_searched_for_is_not_quoted(telling):
             await told.api.post("/v1/courses/search", body)
         for body in ({"actor": MARK}, {"kind": MARK}, {"from": MARK}, {"course": MARK}, {"trigger": [MARK]}):
             await told.api.post("/v1/audit/search", body, "supervisor")
+
+    telling(test)
+
+
+def test_what_is_told_of_a_group_is_nowhere_but_with_its_courses(telling):
+    async def test(told):
+        api = told.api
+        path = (await api.post("/v1/groups", {"protocol": grouped.PROTOCOL, "label": "G-1"})).headers["location"]
+        courses = [(await api.open(f"{MARK} {n}", protocol=grouped.PROTOCOL))["id"] for n in range(2)]
+        await api.walk(courses[0], "record_consent", "start")
+
+        async def post(action: str, body: Any) -> httpx.Response:
+            return await api.post(path + action, body, If_Match=(await api.get(path)).headers["etag"])
+
+        for course in courses:
+            assert (await post("/members", {"course": course})).status_code == 201
+        details = {course: {"comment": MARK} for course in courses}
+        session = {"attendance": dict.fromkeys(courses, "5"), "details": details, "kind": "additional", "reason": MARK}
+        assert (await post("/sessions", {**session, "all": True})).status_code == 409
+        recorded = (await post("/sessions", session)).json()
+        (waits,) = (await api.get("/v1/notices")).json()["items"]
+        for resolution in (
+            {"action": "retry"},
+            {"action": "correct", "reason": MARK, "data": {"attendance": MARK, "minutes": MARK}},
+        ):
+            await api.post(f"/v1/notices/{waits['id']}/resolve", resolution)
+        sign = f"/sessions/{recorded['session']['id']}/sign"
+        assert len((await post(sign, {"summary": MARK})).json()["signed"]) == 1
+        for action, body in (
+            ("/members", {"course": MARK, "joined_at": MARK}),
+            (f"/members/{courses[0]}/leave", {"reason": MARK}),
+            ("/facilitators", {"facilitators": [[MARK]]}),
+            ("/sessions", {"attendance": {MARK: "5"}}),
+            ("/sessions", {"attendance": {MARK: MARK}, "details": {MARK: {"comment": [MARK]}}}),
+            (sign, {"focus": {MARK: [MARK]}}),
+        ):
+            assert (await post(action, body)).status_code == 422, action
+            assert told.problem() == "invalid"
 
     telling(test)
 

@@ -150,12 +150,15 @@ def test_a_token_asked_for_wrongly_is_a_matter_of_usage(cli, wrong):
 
 def test_protocols_are_listed_linted_shown_and_drawn(cli):
     listed = cli.json("protocol", "list")
-    assert {"id", "version", "title", "digest"} <= set(listed[0])
-    assert "ipt@1" in cli("protocol", "list").stdout
-    assert "ipt@1: no faults" in cli("protocol", "lint").stdout
-    assert cli.json("protocol", "lint")["ok"]
+    (ipt,) = [each for each in listed if each["id"] == "ipt"]
+    assert (ipt["contract"]["sessions"], ipt["sick_role"], ipt["format"]) == ({"min": 12, "max": 16}, "full", "individual")
+    table = cli("protocol", "list").stdout
+    assert all(f"{each['id']}@1" in table and each["indications"][0] in table for each in listed)
+    file = Path(walked.__file__).parent.parent / "config" / "protocols" / "ipt.toml"
+    assert "ipt@1: no faults" in cli("protocol", "lint", file).stdout
+    assert cli.json("protocol", "lint", file)["ok"]
     shown = cli.json("protocol", "show", "ipt@1")
-    assert shown["digest"] == listed[0]["digest"]
+    assert shown["digest"] == ipt["digest"]
     assert json.loads(cli("protocol", "show", "ipt").stdout) == shown
     drawn = cli("protocol", "diagram", "ipt").stdout
     assert "stateDiagram" in drawn

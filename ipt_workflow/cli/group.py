@@ -1,0 +1,211 @@
+"""`group`: groups without a server, with the verbs of `/v1/groups`."""
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+
+from ipt_workflow.cli.course import As, AsJson, ForRole, caller, json_of, reader_at_the_machine
+from ipt_workflow.cli.output import err, out, print_json, print_table, run, shaped, tell_refusals, usage
+from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
+from ipt_workflow.group_sessions import GroupSessions
+from ipt_workflow.group_views import GroupCommitted, GroupSummary, GroupView, SessionCommitted, Signed
+from ipt_workflow.grouping import Groups
+from ipt_workflow.writes import GroupWrite
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+app = typer.Typer(help="Groups of courses.", no_args_is_help=True)
+GroupId = Annotated[str, typer.Argument(help="The group's id.")]
+Course = Annotated[str, typer.Argument(help="The course's id.")]
+Version = Annotated[int | None, typer.Option(help="The group's version this was decided on; default: the present one.")]
+LIMIT_MAX = 1000
+
+
+@app.command()
+def create(
+    label: Annotated[str, typer.Argument(help="An opaque name: letters, digits and _.:@-; nobody's name.")],
+    protocol: Annotated[str, typer.Option(help="A protocol that is for groups.")],
+    person: As,
+    role: ForRole = "therapist",
+    protocol_version: Annotated[int | None, typer.Option(help="Its version; default: the latest.")] = None,
+    facilitator: Annotated[
+        list[str] | None, typer.Option(help="Who facilitates it; may be repeated. Default: who makes it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a group."""
+    told = _given(protocol=protocol, protocol_version=protocol_version, label=label, facilitators=facilitator)
+    principal = caller(person, role)
+    _told(run(lambda shell: Groups(shell).create(principal, lambda: shaped(NewGroup, told))), as_json)
+
+
+@app.command("list")
+def list_groups(
+    protocol: Annotated[str | None, typer.Option(help="Only groups under this protocol.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="At most so many.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List groups, oldest first."""
+    found: list[GroupSummary] = run(lambda shell: Groups(shell).page(reader_at_the_machine(), protocol, "", limit))
+    if as_json:
+        print_json(found)
+        return
+    rows = [(g.id, g.label, f"{g.protocol}@{g.protocol_version}", g.members, g.sessions, " ".join(g.facilitators)) for g in found]
+    print_table(("group", "label", "protocol", "members", "sessions", "facilitators"), rows)
+
+
+@app.command()
+def show(group: GroupId, as_json: AsJson = False) -> None:
+    """Show one group: members, sessions, attendance."""
+    found: GroupView = run(lambda shell: Groups(shell).one(reader_at_the_machine(), group))
+    if as_json:
+        print_json(found)
+        return
+    size = found.size
+    out.print(f"{found.id}  {found.label}, version {found.version}, {size.now} members of {size.min} to {size.max}", markup=False)
+    members = [(m.course, m.state, m.joined_at.date(), m.left_at and m.left_at.date(), m.reason) for m in found.members]
+    print_table(("course", "state", "joined", "left", "reason"), members)
+    if found.sessions:
+        attended = [
+            (each.id, each.occurred_at.isoformat(), course, told.told, told.became, told.seq)
+            for each in found.sessions
+            for course, told in each.attendance.items()
+        ]
+        print_table(("session", "when", "course", "told", "became", "entry"), attended)
+
+
+@app.command()
+def join(
+    group: GroupId,
+    course: Course,
+    person: As,
+    role: ForRole = "therapist",
+    joined_at: Annotated[str | None, typer.Option(help="When, RFC 3339; default: now.")] = None,
+    version: Version = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a course into a group."""
+    told = _given(course=course, joined_at=joined_at)
+    principal = caller(person, role)
+    _told(run(lambda shell: Groups(shell).join(principal, group, _write(Joining, told, version))), as_json)
+
+
+@app.command()
+def leave(
+    group: GroupId,
+    course: Course,
+    reason: Annotated[str, typer.Option(help="completed, own_wish, not_reached, moved, referred_on, not_suitable or other.")],
+    person: As,
+    role: ForRole = "therapist",
+    left_at: Annotated[str | None, typer.Option(help="When, RFC 3339; default: now.")] = None,
+    version: Version = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a course out of a group."""
+    told = _given(reason=reason, left_at=left_at)
+    principal = caller(person, role)
+    _told(run(lambda shell: Groups(shell).leave(principal, group, course, _write(Leaving, told, version))), as_json)
+
+
+@app.command()
+def facilitators(
+    group: GroupId,
+    facilitator: Annotated[list[str], typer.Argument(help="Who facilitates it from now on.")],
+    person: As,
+    role: ForRole = "therapist",
+    version: Version = None,
+    as_json: AsJson = False,
+) -> None:
+    """Name a group's facilitators."""
+    told = _given(facilitators=facilitator)
+    principal = caller(person, role)
+    _told(run(lambda shell: Groups(shell).facilitate(principal, group, _write(Facilitating, told, version))), as_json)
+
+
+@app.command()
+def record(
+    group: GroupId,
+    attendance: Annotated[list[str], typer.Argument(help="COURSE=CODE of every member, such as 0197c8f2-…=5.")],
+    person: As,
+    role: ForRole = "therapist",
+    occurred_at: Annotated[str | None, typer.Option(help="When it was, RFC 3339; default: now.")] = None,
+    scheduled_for: Annotated[str | None, typer.Option(help="When it was to be.")] = None,
+    minutes: Annotated[int | None, typer.Option(help="How long it took.")] = None,
+    medium: Annotated[str | None, typer.Option(help="face_to_face (default), video, telephone or text.")] = None,
+    kind: Annotated[str | None, typer.Option(help="session (default), or additional with a reason.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why it is additional.")] = None,
+    details: Annotated[str, typer.Option(help="Details by course as JSON, or - to read them from standard input.")] = "{}",
+    everyone: Annotated[bool, typer.Option("--all", help="For every member or for nobody.")] = False,
+    version: Version = None,
+    as_json: AsJson = False,
+) -> None:
+    """Record a group's session on every member's course. What a course refuses waits in the inbox."""
+    told = _given(
+        attendance=_attendance(attendance),
+        details=json_of(details, "--details"),
+        occurred_at=occurred_at,
+        scheduled_for=scheduled_for,
+        minutes=minutes,
+        medium=medium,
+        kind=kind,
+        reason=reason,
+        all=everyone,
+    )
+    principal = caller(person, role)
+    done: SessionCommitted = run(lambda shell: GroupSessions(shell).record(principal, group, _write(NewSession, told, version)))
+    recorded = done.recorded
+    if as_json:
+        print_json(recorded)
+        return
+    out.print(f"{recorded.session.id}: recorded on {len(recorded.accepted)} courses, {len(recorded.refused)} wait.", markup=False)
+    for warning in recorded.warnings:
+        err.print(warning, markup=False)
+    for each in recorded.refused:
+        err.print(f"{each.course} ({each.state}) waits as notice {each.notice}:", markup=False)
+        tell_refusals(each.refusals)
+
+
+@app.command()
+def sign(
+    group: GroupId,
+    session: Annotated[str, typer.Argument(help="The session's id.")],
+    person: As,
+    role: ForRole = "therapist",
+    data: Annotated[
+        str, typer.Option(help="`techniques`, `summary` and `focus` by course as JSON, or - for standard input.")
+    ] = "{}",
+    as_json: AsJson = False,
+) -> None:
+    """Sign a group's session on every member's course whose session the caller gave."""
+    told, principal = json_of(data, "--data"), caller(person, role)
+    done: Signed = run(lambda shell: GroupSessions(shell).sign(principal, group, session, lambda: shaped(Signing, told)))
+    if as_json:
+        print_json(done)
+        return
+    out.print(f"Signed on {len(done.signed)} courses.", markup=False)
+    for each in done.refused:
+        err.print(f"{each.course} ({each.state}):", markup=False)
+        tell_refusals(each.refusals)
+
+
+def _write(shape: type[Shape], told: dict[str, Any], version: int | None) -> GroupWrite:
+    return GroupWrite(decode=lambda: shaped(shape, told), version=version, version_required=False)
+
+
+def _given(**told: Any) -> dict[str, Any]:
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _attendance(told: list[str]) -> dict[str, str]:
+    pairs = [each.partition("=") for each in told]
+    if not all(mark for _, mark, _ in pairs):
+        usage("Attendance is told as COURSE=CODE, such as 0197c8f2-…=5.")
+    return {course: code for course, _, code in pairs}
+
+
+def _told(committed: GroupCommitted, as_json: bool) -> None:
+    group = committed.group
+    if as_json:
+        print_json(group)
+        return
+    out.print(f"{group.id}  {group.label}, version {group.version}, {group.size.now} members", markup=False)

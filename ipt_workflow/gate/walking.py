@@ -1,0 +1,125 @@
+"""Whole courses from referral to completion, each with at most one thing out of the ordinary: so that every rule meets its case."""
+
+import datetime as dt
+from typing import Any, NamedTuple
+
+from ipt_workflow.gate.abstraction import SUPERVISOR, Spot, leaving
+from ipt_workflow.gate.driving import Driver
+from ipt_workflow.machine import Refused
+
+SESSIONS_MAX = 110
+OUT_OF_THE_ORDINARY = ("", "quick", "unfocused", "unwell", "unsigned", "at risk", "deviating", "unimproved", "sick role given")
+
+
+class Walked(NamedTuple):
+    """Where a course came to; what held it last, as `rules hold trigger`; and whether that was a soft rule, which was then overridden."""
+
+    spot: Spot
+    held: tuple[str, ...]
+    overrode: bool
+
+
+def walk(driver: Driver, twist: str = "") -> Walked:
+    """A course to its end, or as far as it goes. A phase is left as soon as it can be, and only then with soft rules overridden."""
+    held: tuple[str, ...] = ()
+    spot, overrode = driver.paperwork(driver.open()), False
+    for _ in range(SESSIONS_MAX):
+        name = leaving(driver.machine, spot.course)
+        if name is None:
+            return Walked(spot, held, overrode)
+        spot = driver.paperwork(spot, **_papers(driver, twist))
+        spot = give_sick_role(driver, spot) if twist == "sick role given" else spot
+        left = _leave(driver, spot, name, twist)
+        if isinstance(left, Spot):
+            spot = left
+            continue
+        after = session(driver, spot, twist) if spot.course.phase else left
+        if isinstance(after, Spot):
+            spot = after
+            continue
+        held = held or (_words(left, name), _words(after, "record_session"))
+        forced = driver.fire(spot, name, override=tuple(refusal.rule for refusal in left.refusals), says="overriding")
+        if isinstance(forced, Refused):
+            return Walked(spot, held, overrode)
+        spot, overrode = forced, True
+    return Walked(spot, held, overrode)
+
+
+def give_sick_role(driver: Driver, spot: Spot) -> Spot:
+    """Where a protocol leaves it open, and it can be given here."""
+    if driver.protocol.sick_role.mode != "optional" or spot.course.sick_role.status != "pending":
+        return spot
+    given = driver.fire(spot, "assign_sick_role")
+    return given if isinstance(given, Spot) else spot
+
+
+def _words(refused: Refused, name: str) -> str:
+    return f"{', '.join(refusal.rule for refusal in refused.refusals)} against {name}"
+
+
+def _leave(driver: Driver, spot: Spot, name: str, twist: str) -> Spot | Refused:
+    """Tries to leave the phase: first with what must hold it, where that is the twist."""
+    if twist == "at risk":
+        risky = driver.fire(spot, "raise_risk", data={"level": "acute"})
+        if isinstance(risky, Spot):
+            driver.fire(risky, name)
+            reviewed = driver.fire(risky, "review_risk", data={"level": "none"})
+            spot = reviewed if isinstance(reviewed, Spot) else spot
+    if twist == "unimproved" and name == "complete":
+        driver.fire(spot, name, data={"outcome": "no_response"})
+    return driver.fire(spot, name)
+
+
+def _papers(driver: Driver, twist: str) -> dict[str, dict[str, Any]]:
+    """What is written otherwise than the examples have it."""
+    if twist != "unwell":
+        return {}
+    keys = driver.protocol.instruments_for("symptoms")
+    cases = [driver.protocol.instruments[key] for key in keys if driver.protocol.instruments[key].caseness is not None]
+    if not cases:
+        return {}
+    worst = {"instrument": cases[0].key, "items": None, "total": cases[0].total_max}
+    return {"record_measure": worst}
+
+
+def session(driver: Driver, spot: Spot, twist: str = "") -> Spot | Refused:
+    """One more session after the protocol's cadence, held and signed on the problem area. Refused is what refused to record it."""
+    days = 1 if twist == "quick" else driver.protocol.contract.cadence_days
+    after = dt.timedelta(days=days) if spot.course.sessions else dt.timedelta(minutes=1)
+    held = driver.fire(spot, "record_session", after=after, says="held")
+    if isinstance(held, Refused):
+        return held
+    if twist == "deviating":
+        held = _deviation(driver, held)
+    if twist == "unsigned":
+        name = leaving(driver.machine, held.course)
+        if name:
+            driver.fire(held, name)
+    return sign(driver, held, focused=twist != "unfocused")
+
+
+def _deviation(driver: Driver, spot: Spot) -> Spot:
+    """A session beyond the cap, which a supervisor then acknowledges; until then the phase is held."""
+    over = driver.fire(
+        spot, "record_session", after=dt.timedelta(hours=3), data={"kind": "additional"}, reason="A crisis.", says="additional"
+    )
+    if isinstance(over, Refused):
+        return spot
+    signed = sign(driver, over, focused=True)
+    if isinstance(signed, Refused):
+        return spot
+    name = leaving(driver.machine, signed.course)
+    if name:
+        driver.fire(signed, name)
+    known = driver.fire(signed, "acknowledge_deviation", SUPERVISOR)
+    return known if isinstance(known, Spot) else signed
+
+
+def sign(driver: Driver, spot: Spot, *, focused: bool) -> Spot | Refused:
+    """Signs all that waits for it."""
+    while spot.course.unsigned:
+        signed = driver.fire(spot, "sign_session", data={} if focused else {"focus": None})
+        if isinstance(signed, Refused):
+            return signed
+        spot = signed
+    return spot

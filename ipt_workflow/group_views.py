@@ -1,0 +1,208 @@
+"""What readers see of groups. Shapes of HTTP answers and of `--json`."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from ipt_workflow.course import Course
+from ipt_workflow.errors import MemberRefused
+from ipt_workflow.groups import Group, GroupSession, Told
+from ipt_workflow.protocol import GroupSpec
+
+Became = Literal["recorded", "waiting", "dismissed", "taken_back"]
+
+
+class GroupSize(msgspec.Struct, frozen=True):
+    """Members now, and how many the protocol asks for."""
+
+    now: int
+    min: int
+    max: int
+
+
+class MemberView(msgspec.Struct, frozen=True, kw_only=True):
+    """One stay of a course in the group. `state` and `phase` are the course's now."""
+
+    course: str
+    client_ref: str | None
+    state: str
+    phase: str | None
+    joined_at: dt.datetime
+    left_at: dt.datetime | None
+    reason: str | None
+
+
+class AttendanceView(msgspec.Struct, frozen=True, kw_only=True):
+    """What was told of a session to one course, and what became of it: `attendance` and `seq` are what stands on the course now."""
+
+    told: str
+    became: Became
+    attendance: str | None
+    seq: int | None
+    notice: str | None
+
+
+class GroupSessionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as it was told. `held`: at least one member was there. `attendance` is by course."""
+
+    id: str
+    seq: int
+    occurred_at: dt.datetime
+    recorded_at: dt.datetime
+    recorded_by: str
+    scheduled_for: dt.datetime | None
+    minutes: int | None
+    medium: str
+    kind: str
+    held: bool
+    attendance: dict[str, AttendanceView]
+
+
+class GroupSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A group in a list. `members` are those who have not left."""
+
+    id: str
+    label: str
+    protocol: str
+    protocol_version: int
+    version: int
+    facilitators: tuple[str, ...]
+    members: int
+    sessions: int
+    created_at: dt.datetime
+
+
+class GroupView(msgspec.Struct, frozen=True, kw_only=True):
+    """A group. `version` is the number of lines of its log."""
+
+    id: str
+    label: str
+    protocol: str
+    protocol_version: int
+    version: int
+    facilitators: tuple[str, ...]
+    size: GroupSize
+    members: tuple[MemberView, ...]
+    sessions: tuple[GroupSessionView, ...]
+    created_at: dt.datetime
+    created_by: str
+
+
+class GroupCommitted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a write to a group came to."""
+
+    group: GroupView
+    replayed: bool = False
+
+
+class MemberAccepted(msgspec.Struct, frozen=True):
+    """A member's course, and the entry that was written; its seq is the course's version then."""
+
+    course: str
+    seq: int
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """What telling of a session came to. `version` is the group's; those `refused` wait in the inbox, each as its `notice`."""
+
+    session: GroupSessionView
+    version: int
+    accepted: tuple[MemberAccepted, ...]
+    refused: tuple[MemberRefused, ...]
+    warnings: tuple[str, ...]
+
+
+class SessionCommitted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a write of a session came to."""
+
+    recorded: Recorded
+    replayed: bool = False
+
+
+class Signed(msgspec.Struct, frozen=True, kw_only=True):
+    """The members' courses on which a session was signed, and those that refused it."""
+
+    signed: tuple[MemberAccepted, ...]
+    refused: tuple[MemberRefused, ...]
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What a group's view needs beside its log: the members' courses with their clients' references, and what became of notices."""
+
+    courses: Mapping[str, Course]
+    client_refs: Mapping[str, str | None]
+    notices: Mapping[str, str]
+
+
+def summary(group: Group) -> GroupSummary:
+    return GroupSummary(
+        id=group.id,
+        label=group.label,
+        protocol=group.protocol,
+        protocol_version=group.protocol_version,
+        version=group.version,
+        facilitators=group.facilitators,
+        members=len(group.present),
+        sessions=len(group.sessions),
+        created_at=group.created_at,
+    )
+
+
+def view(group: Group, spec: GroupSpec, known: Known) -> GroupView:
+    return GroupView(
+        id=group.id,
+        label=group.label,
+        protocol=group.protocol,
+        protocol_version=group.protocol_version,
+        version=group.version,
+        facilitators=group.facilitators,
+        size=GroupSize(len(group.present), spec.members.min, spec.members.max),
+        members=tuple(
+            MemberView(
+                course=member.course,
+                client_ref=known.client_refs[member.course],
+                state=known.courses[member.course].state,
+                phase=known.courses[member.course].phase,
+                joined_at=member.joined_at,
+                left_at=member.left_at,
+                reason=member.reason,
+            )
+            for member in group.members
+        ),
+        sessions=tuple(session_view(session, known) for session in group.sessions),
+        created_at=group.created_at,
+        created_by=group.created_by,
+    )
+
+
+def session_view(session: GroupSession, known: Known) -> GroupSessionView:
+    return GroupSessionView(
+        id=session.id,
+        seq=session.seq,
+        occurred_at=session.occurred_at,
+        recorded_at=session.recorded_at,
+        recorded_by=session.recorded_by,
+        scheduled_for=session.scheduled_for,
+        minutes=session.minutes,
+        medium=session.medium,
+        kind=session.kind,
+        held=session.held,
+        attendance={course: _attendance(session.id, told, known.courses[course], known) for course, told in session.told.items()},
+    )
+
+
+def _attendance(session_id: str, told: Told, course: Course, known: Known) -> AttendanceView:
+    stands = next((each for each in course.sessions if each.group_session == session_id), None)
+    status = known.notices.get(told.notice or "")
+    became: Became = (
+        "recorded" if stands else "waiting" if status == "waiting" else "dismissed" if status == "dismissed" else "taken_back"
+    )
+    return AttendanceView(
+        told=told.attendance,
+        became=became,
+        attendance=stands.attendance if stands else None,
+        seq=stands.seq if stands else None,
+        notice=told.notice,
+    )

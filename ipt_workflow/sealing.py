@@ -1,0 +1,44 @@
+"""From what a machine accepted to what is committed: entries sealed onto their course's chain, the course as it is then, an answer kept."""
+
+import datetime as dt
+import secrets
+from collections.abc import Sequence
+
+from ipt_workflow import attention, journal
+from ipt_workflow.course import Course
+from ipt_workflow.journal import Entry
+from ipt_workflow.placement import Draft
+from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.store.units import CourseChange, KeptAnswer
+from ipt_workflow.writes import Key
+
+
+def change(shell: Shell, course: Course, drafts: Sequence[Draft], head: str, expected: int) -> CourseChange:
+    """What is stored of a course that was at version `expected`, with `head` as its last entry's hash, when these drafts are written."""
+    entries: list[Entry] = []
+    for draft in drafts:
+        sealed = journal.seal(
+            draft,
+            organisation=shell.organisation,
+            course=course.id,
+            entry_id=new_id(),
+            prev_hash=entries[-1].hash if entries else head,
+            salt=secrets.token_bytes(journal.SALT_BYTES),
+        )
+        entries.append(sealed)
+    assert [entry.written.seq for entry in entries] == list(range(expected + 1, expected + len(entries) + 1))
+    due = attention.attention(shell.machine_of(course), course, shell.zone)
+    return CourseChange(course=course, expected=expected, entries=tuple(entries), attention=due)
+
+
+def kept_answer(shell: Shell, key: Key, subject: str, first_seq: int, last_seq: int, at: dt.datetime) -> KeptAnswer:
+    """What a key is answered with from now on: entries of a course, or a version of a group."""
+    return KeptAnswer(
+        scope=key.scope,
+        body=key.body,
+        course_id=subject,
+        first_seq=first_seq,
+        last_seq=last_seq,
+        committed_at=at,
+        expires_at=at + (key.kept or dt.timedelta(hours=shell.settings.idempotency_hours)),
+    )
