@@ -111,10 +111,10 @@ def entry_data(course: Course, old: Protocol, new: Protocol, context: Context, *
 def move(data: Mapping[str, Any], obstacles: tuple[Finding, ...] = ()) -> Move:
     """A move as the data of its entry tells it, or of the entry that it would be."""
     gaps = tuple(
-        Finding(name=each["rule"], says=REGISTRY[each["rule"]].says, severity=each["severity"], gate=each["gate"])
+        Finding(name=each["rule"], says=_says(each["rule"]), severity=each["severity"], gate=each["gate"])
         for each in data.get("gaps", ())
     )
-    invalid = tuple(Finding(name=name, says=INVALID[name]) for name in data.get("invalid", ()))
+    invalid = tuple(Finding(name=name, says=INVALID.get(name, "")) for name in data.get("invalid", ()))
     kind: Kind = "stuck" if obstacles else "new_gaps" if gaps or invalid else "carries_over"
     return Move(
         from_=data.get("left", ""),
@@ -127,6 +127,11 @@ def move(data: Mapping[str, Any], obstacles: tuple[Finding, ...] = ()) -> Move:
         obstacles=obstacles,
         explanation=_explanation(gaps, invalid, obstacles),
     )
+
+
+def _says(rule: str) -> str:
+    """What a rule demands; nothing where there is no such rule any more."""
+    return REGISTRY[rule].says if rule in REGISTRY else ""
 
 
 def _explanation(gaps: tuple[Finding, ...], invalid: tuple[Finding, ...], obstacles: tuple[Finding, ...]) -> str:

@@ -135,20 +135,20 @@ class CourseMachine:
     def _prepared(self, commands: tuple[Command, ...], context: Context) -> tuple[Prepared, ...]:
         """Every command prepared; or the faults of all of them, each under its own place."""
         if len(commands) == 1:
-            return (self._prepare(commands[0], context),)
+            return (self.prepare(commands[0], context),)
         prepared: list[Prepared] = []
         faults: list[Fault] = []
         for index, command in enumerate(commands):
             try:
-                prepared.append(self._prepare(command, context))
+                prepared.append(self.prepare(command, context))
             except CommandInvalid as error:
                 faults += [Fault(f"together[{index}].{fault.where}", fault.message) for fault in error.faults]
         if faults:
             raise CommandInvalid(faults)
         return tuple(prepared)
 
-    def _prepare(self, command: Command, context: Context) -> Prepared:
-        """A command prepared under the protocol that the course had when it happened."""
+    def prepare(self, command: Command, context: Context) -> Prepared:
+        """A command prepared under the protocol that the course had when it happened. Raises CommandInvalid or TriggerNotPermitted."""
         then = pinned_at(context.history, command.occurred_at) if command.occurred_at else None
         return prepare(self.of(then, context).protocol if then else self.protocol, command, context)
 

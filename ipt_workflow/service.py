@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import journal, placement, sealing, triggers, views
+from ipt_workflow import journal, placement, rejudging, sealing, triggers, views
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
@@ -31,7 +31,7 @@ from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
 from ipt_workflow.once import Once
 from ipt_workflow.payloads import ClientRef
 from ipt_workflow.rules import Actor, Context
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.shell import NOT_SEEN, Shell, new_id
 from ipt_workflow.store import commit, queries, tables
 from ipt_workflow.store.loading import Asked
 from ipt_workflow.store.queries import StoredCourse
@@ -99,6 +99,15 @@ class Service:
         await self._permit(principal, write.triggers, [course_id])
         return await self._once.run(write.key, self._replay(principal), lambda: self._fire(principal, stored, write), kept)
 
+    async def migrate(self, principal: Principal, course_id: str, write: Write) -> Committed:
+        """Fires `migrate_protocol`, for an administrator too, who sees no course: nothing of the answer is for their eyes."""
+        await self.shell.require(principal, "migrate courses", [course_id])
+        await self._permit(principal, write.triggers, [course_id])
+        stored = await self.shell.courses.get(course_id)
+        if stored is None:
+            raise NotFound(NOT_SEEN)
+        return await self._once.run(write.key, self._replay(principal), lambda: self._fire(principal, stored, write))
+
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """What firing would do. Nothing is written but that this was looked at."""
         stored = await self.shell.visible(principal, course_id)
@@ -126,7 +135,7 @@ class Service:
         if isinstance(machine.preview(stored.course, commands, context), Accepted):
             raise CommandInvalid([Fault("trigger", f"{commands[0].trigger} needs no co-signature here: fire it")])
         cosigned = msgspec.structs.replace(context, cosigner=SOMEBODY)
-        await self._decided(principal, stored.course, machine.preview(stored.course, commands, cosigned))
+        await self._decided(principal, stored.course, machine.preview(stored.course, commands, cosigned), commands, cosigned)
         row = {
             "organisation": self.shell.organisation,
             "id": new_id(),
@@ -161,7 +170,7 @@ class Service:
         proposer = Principal(person=row.proposed_by, role=row.proposed_role, via=principal.via, request_id=principal.request_id)
         context = msgspec.structs.replace(await self.context_of(proposer, stored, (command,)), cosigner=principal.actor)
         answer = self.shell.machine_of(stored.course).preview(stored.course, (command,), context)
-        accepted = await self._decided(principal, stored.course, answer)
+        accepted = await self._decided(principal, stored.course, answer, (command,), context)
         decided = DecidedProposal(
             id=row.id, by=principal.person, at=context.now, status="cosigned", entry_seq=accepted.course.version
         )
@@ -260,7 +269,8 @@ class Service:
                 therapist=therapist,
                 other_open_course=other,
             )
-            accepted = await self._decided(principal, None, machine_for(protocol).preview(None, (command,), context), protocol.id)
+            answer = machine_for(protocol).preview(None, (command,), context)
+            accepted = await self._decided(principal, None, answer, (command,), context, protocol.id)
             try:
                 return await self._commit(
                     Subject(stored=None, client=client, client_ref=opening.client_ref), accepted, context, key
@@ -283,7 +293,7 @@ class Service:
             client = await self.new_client(stored.course, commands)
             context = await self.context_of(principal, stored, commands, client)
             answer = self.shell.machine_of(stored.course).preview(stored.course, commands, context)
-            accepted = await self._decided(principal, stored.course, answer)
+            accepted = await self._decided(principal, stored.course, answer, commands, context)
             subject = Subject(stored=stored, client=client, client_ref=client.ref if client else stored.client_ref)
             try:
                 return await self._commit(subject, accepted, context, write.key)
@@ -334,16 +344,25 @@ class Service:
         return await self.shell.database.read(queries.other_open_course, self.shell.organisation, client, course_id)
 
     async def _decided(
-        self, principal: Principal, course: Course | None, answer: Accepted | Refused, protocol: str = ""
+        self,
+        principal: Principal,
+        course: Course | None,
+        answer: Accepted | Refused,
+        commands: tuple[Command, ...],
+        context: Context,
+        protocol: str = "",
     ) -> Accepted:
-        """The acceptance; or records the refusal, and raises it."""
+        """The acceptance; or records the refusal, with what of a single command can be judged anew, and raises it."""
         if isinstance(answer, Accepted):
             return answer
         rules = [refusal.rule for refusal in answer.refusals]
         for rule in rules:
             self.shell.metrics.refusals.labels(course.protocol if course else protocol, answer.trigger, rule).inc()
         touched = [course.id] if course else []
-        await self.shell.record(principal, "refusal", answer.trigger, touched, rules, told=course is not None)
+        kept = None
+        if course and len(commands) == 1:
+            kept = msgspec.json.encode(rejudging.told(self.shell.machine_of(course), course, commands[0], context))
+        await self.shell.record(principal, "refusal", answer.trigger, touched, rules, told=course is not None, command=kept)
         raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
 
     async def _commit(
