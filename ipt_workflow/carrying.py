@@ -100,7 +100,7 @@ def entry_data(course: Course, old: Protocol, new: Protocol, context: Context, *
         data["phase"] = new.first.id
     data["invalid"] = list(_invalid(course, old, new))
     moved = repinned(course, data)
-    if _too_many(new, moved):
+    if to_first and _too_many(new, moved):
         data["invalid"].append("sessions")
     gaps = [{"rule": each.rule, "severity": each.severity, "gate": gate} for gate, each in _gaps(course, moved, old, new, context)]
     if reached(new, moved) is not None and contract_fit(new, moved) == "amended":

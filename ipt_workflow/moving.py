@@ -73,13 +73,13 @@ class Mover:
 
     async def move_clean(self, principal: Principal, reason: str) -> AsyncIterator[list[Outcome]]:
         """Moves every course that carries over whole."""
-        policy.require(principal, "migrate courses")
+        policy.require(principal, "change a course")
         async for planned in self.plans(principal):
             yield await self._move(principal, [each for each in planned if each.move.kind == "carries_over"], reason)
 
     async def move(self, principal: Principal, courses: Iterable[str], reason: str) -> AsyncIterator[list[Outcome]]:
         """Moves these courses, those with new gaps too. Those that are there already are passed over."""
-        policy.require(principal, "migrate courses")
+        policy.require(principal, "change a course")
         for ids in _batches(courses, BATCH):
             found = {
                 each.course.id: each for each in await self.shell.database.read(queries.courses_by_id, self.shell.organisation, ids)
@@ -127,7 +127,7 @@ class Mover:
         command = Command(TRIGGER, {"protocol": self.new.id, "protocol_version": self.new.version}, reason=reason)
         write = Write(decode=lambda: (command,), triggers=(TRIGGER,), version=planned.version)
         try:
-            await self.service.migrate(principal, planned.course, write)
+            await self.service.fire(principal, planned.course, write)
         except StaleVersion:
             return Outcome(course=planned.course, became="conflict", why="It was changed after it was planned.")
         except Busy as busy:

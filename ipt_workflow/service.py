@@ -31,7 +31,7 @@ from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
 from ipt_workflow.once import Once
 from ipt_workflow.payloads import ClientRef
 from ipt_workflow.rules import Actor, Context
-from ipt_workflow.shell import NOT_SEEN, Shell, new_id
+from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import commit, queries, tables
 from ipt_workflow.store.loading import Asked
 from ipt_workflow.store.queries import StoredCourse
@@ -98,15 +98,6 @@ class Service:
         await self.shell.require(principal, "change a course", [course_id])
         await self._permit(principal, write.triggers, [course_id])
         return await self._once.run(write.key, self._replay(principal), lambda: self._fire(principal, stored, write), kept)
-
-    async def migrate(self, principal: Principal, course_id: str, write: Write) -> Committed:
-        """Fires `migrate_protocol`, for an administrator too, who sees no course: nothing of the answer is for their eyes."""
-        await self.shell.require(principal, "migrate courses", [course_id])
-        await self._permit(principal, write.triggers, [course_id])
-        stored = await self.shell.courses.get(course_id)
-        if stored is None:
-            raise NotFound(NOT_SEEN)
-        return await self._once.run(write.key, self._replay(principal), lambda: self._fire(principal, stored, write))
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """What firing would do. Nothing is written but that this was looked at."""

@@ -28,7 +28,6 @@ RESERVED_STATES = frozenset({NEW, REFERRED, PAUSED, *ENDED})
 T: tuple[Role, ...] = ("therapist",)
 S: tuple[Role, ...] = ("supervisor",)
 TS: tuple[Role, ...] = ("therapist", "supervisor")
-SA: tuple[Role, ...] = ("supervisor", "admin")
 TE: tuple[Role, ...] = ("therapist", "ehr")
 TSE: tuple[Role, ...] = ("therapist", "supervisor", "ehr")
 TSEA: tuple[Role, ...] = ("therapist", "supervisor", "ehr", "admin")
@@ -167,7 +166,7 @@ TABLE: tuple[Trigger, ...] = (
     _t("transfer", "Gives the course to another therapist.", OPEN, TS, payload=payloads.Transfer, reason_required=True),
     _t("change_protocol", "Goes on under another protocol or version.", (REFERRED, "first"), TS, payload=payloads.ChangeProtocol,
        reason_required=True, rules=("protocol_differs", "supervisor_agrees", "one_active_course")),
-    _t("migrate_protocol", "Goes on under another version of the same protocol.", OPEN, SA, payload=payloads.MigrateProtocol,
+    _t("migrate_protocol", "Goes on under another version of the same protocol.", OPEN, S, payload=payloads.MigrateProtocol,
        reason_required=True, rules=("same_protocol_family", "protocol_differs", "carries_over", "one_active_course")),
     _t("relink_client", "Puts the course with another client record.", ANY, S, payload=payloads.RelinkClient, reason_required=True,
        rules=("client_differs", "one_active_course")),
