@@ -109,7 +109,8 @@ def consumed_in_last(protocol: Protocol, course: Course) -> int:
 def phase_cap(protocol: Protocol, course: Course, phase: PhaseSpec) -> int | None:
     """How many sessions the phase may have now. Without a number of its own: what the contract leaves beside the other phases."""
     if phase.sessions_max is not None:
-        return phase.sessions_max_extended if phase.id in course.extended else phase.sessions_max
+        extended = phase.sessions_max_extended if phase.id in course.extended else None  # None too where another protocol had it
+        return extended or phase.sessions_max
     if course.contract is None:
         return None
     position = protocol.position(phase.id)

@@ -91,9 +91,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(self.sealed, type=Sealed) if self.sealed is not None else None
 
 
-def seal(
-    draft: Draft, *, organisation: str, course: str, entry_id: str, protocol_digest: str, prev_hash: str, salt: bytes
-) -> Entry:
+def seal(draft: Draft, *, organisation: str, course: str, entry_id: str, prev_hash: str, salt: bytes) -> Entry:
     """Turns an accepted draft into an entry: seals what is sealed, and hashes the rest."""
     sealed = canonical(
         {"data": draft.given, "reason": draft.reason, "override": msgspec.to_builtins(draft.override) if draft.override else None}
@@ -111,7 +109,7 @@ def seal(
             "cosigned_by": draft.cosigned_by,
             "occurred_at": moment(draft.occurred_at),
             "recorded_at": moment(draft.recorded_at),
-            "protocol_digest": protocol_digest,
+            "protocol_digest": draft.protocol_digest,
             "overridden": list(draft.overridden),
             "contradicts": list(draft.contradicts),
             "data": draft.data,

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ipt_workflow import counters, measures
+from ipt_workflow import carrying, counters, measures
+from ipt_workflow.carrying import Move
 from ipt_workflow.counters import Counters, WeekClock
 from ipt_workflow.course import Course, Rhythm, Session, Track
 from ipt_workflow.folding import contradictions, superseded_by
@@ -17,6 +18,7 @@ from ipt_workflow.protocol import Protocol
 from ipt_workflow.refusal import Remedy
 from ipt_workflow.rhythm import Regularity
 from ipt_workflow.rules import Context
+from ipt_workflow.triggers import MOVES
 
 Shown = TypeVar("Shown", bound=msgspec.Struct)
 
@@ -193,6 +195,7 @@ class CourseView(msgspec.Struct, frozen=True, kw_only=True):
 class EntryView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """One entry. `data_digest` is SHA-256(salt ‖ JCS of `{data, reason, override}`); `hash` is the SHA-256 of `canonical`.
 
+    `move` says, of an entry that put the course under another protocol or version, what carried over and what did not.
     Where the entry was erased, `data` is what the canonical bytes still tell, and `salt`, `reason` and `override` are null.
     """
 
@@ -209,6 +212,7 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "fro
     override: dict[str, Any] | None
     data: dict[str, Any]
     structural: dict[str, Any]
+    move: Move | None
     superseded_by: int | None
     contradicted_by: int | None
     erased: bool
@@ -449,6 +453,7 @@ def _entry(entry: Entry, superseded: int | None, contradicted: int | None) -> En
         override=document.override if document else None,
         data=document.data if document else written.data,
         structural=written.data,
+        move=carrying.move(written.data) if written.trigger in MOVES else None,
         superseded_by=superseded,
         contradicted_by=contradicted,
         erased=document is None,

@@ -237,5 +237,6 @@ class Relay:
             "action": action,
             "rules": None,
             "request_id": None,
+            "command": None,
         }
         return AuditEvent(row=row, courses=courses)

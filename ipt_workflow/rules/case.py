@@ -42,8 +42,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     `other_open_course` is the client's other open acute course (for `relink_client`: the new client's). `history` holds the
     course's entries as facts and `given` the data they were given, by seq (none where it was erased); both are
-    needed for late entries, amendments and options. `target` is the protocol that
-    `change_protocol` or `open_followup` names; `group_session` is the group's of which a `record_session` tells; `client` and `therapist` stand beside the data of what opens or relinks a course.
+    needed for late entries, amendments, changes of protocol and options. `protocols` are those a course may have had, by digest: what
+    is told late is judged under the one of its time. `target` is the protocol that `change_protocol`, `migrate_protocol` or
+    `open_followup` names; `group_session` is the group's of which a `record_session` tells; `client` and `therapist` stand beside the data of what opens or relinks a course.
     """
 
     now: dt.datetime
@@ -53,6 +54,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     other_open_course: str | None = None
     history: tuple[Fact, ...] = ()
     given: Mapping[int, dict[str, Any]] = {}
+    protocols: Mapping[str, Protocol] = {}
     target: Protocol | None = None
     course_id: str | None = None
     client: str | None = None
@@ -79,6 +81,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, Any] = {}
     source: str = ""
     breaks: tuple[Break, ...] = ()  # later entries that would not hold, for what is placed before them
+    obstacles: tuple[str, ...] = ()  # why the course would be stuck under the version it is to migrate to
 
     @property
     def phase(self) -> PhaseSpec:

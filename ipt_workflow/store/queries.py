@@ -12,6 +12,7 @@ from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, Stored, read
 from ipt_workflow.store import tables
 from ipt_workflow.store.tables import ProtocolRow, TokenRow
+from ipt_workflow.triggers import ENDED
 
 course, entry, entry_data, client, notice = tables.course, tables.entry, tables.entry_data, tables.client, tables.notice
 _course_decoder = msgspec.json.Decoder(Course)
@@ -243,6 +244,34 @@ def caseload(
         statement = statement.where(_asks_for(organisation, filters.attention, now))
     rows = connection.execute(statement.order_by(course.c.id).limit(limit))
     return [_stored(row) for row in rows]
+
+
+def open_courses_under(
+    connection: sa.Connection, organisation: str, protocol: str, version: int, after: str, limit: int
+) -> list[StoredCourse]:
+    """The courses that have not ended under one version of a protocol, in the order they were opened, after an id."""
+    statement = _select_course.where(
+        course.c.organisation == organisation,
+        course.c.id > after,
+        course.c.protocol == protocol,
+        course.c.protocol_version == version,
+        course.c.state.not_in(ENDED),
+    )
+    return [_stored(row) for row in connection.execute(statement.order_by(course.c.id).limit(limit))]
+
+
+def course_ids_of(connection: sa.Connection, organisation: str, protocol: str, after: str, limit: int) -> list[str]:
+    """The courses under any version of a protocol, in the order they were opened, after an id."""
+    statement = sa.select(course.c.id).where(
+        course.c.organisation == organisation, course.c.id > after, course.c.protocol == protocol
+    )
+    return list(connection.execute(statement.order_by(course.c.id).limit(limit)).scalars())
+
+
+def courses_by_id(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> list[StoredCourse]:
+    """Those of the ids that are a course's."""
+    statement = _select_course.where(course.c.organisation == organisation, course.c.id.in_(ids))
+    return [_stored(row) for row in connection.execute(statement)]
 
 
 def _asks_for(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:

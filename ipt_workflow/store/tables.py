@@ -516,6 +516,7 @@ class AuditRow(SQLModel, table=True):
     action: str = Field(max_length=80)  # the trigger that was refused, or what was read
     rules: str | None = Field(default=None, max_length=2000)  # of a refusal: the rules' names, by commas
     request_id: str | None = Field(default=None, max_length=64)
+    command: bytes | None = None  # of a refusal: the structural part of what was asked, as JSON (`rejudging.Told`)
 
 
 class AuditSubjectRow(SQLModel, table=True):
