@@ -1,7 +1,8 @@
-"""The demonstration caseload: about forty courses at every stage, made by firing triggers, on a clock that is set by hand."""
+"""The demonstration caseload: about sixty courses at every stage, of nine forms of IPT and one group, made on a clock that is set by hand."""
 
 import datetime as dt
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,11 +12,14 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.clock import VirtualClock
 from ipt_workflow.errors import TransitionRefused
+from ipt_workflow.group_bodies import Joining, NewGroup, NewSession, Signing
+from ipt_workflow.group_sessions import GroupSessions
+from ipt_workflow.grouping import Groups
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import queries
 from ipt_workflow.triggers import Command, Role
-from ipt_workflow.writes import Opening, Write
+from ipt_workflow.writes import GroupWrite, Opening, Write
 
 THERAPISTS = ("therapist-1", "therapist-2", "therapist-3")
 SUBJECTS: dict[Role, str] = {
@@ -66,12 +70,32 @@ LATE_SUPPORT = {
 }
 
 
+# Other forms of IPT. The examples know what their protocols ask for.
+WORKED = _steps(
+    *("record_evaluation", "record_history", "record_inventory", "record_timeline", "record_formulation", "accept_formulation"),
+    *("assign_sick_role", "select_focus", "agree_contract", "record_measure", "record_measure", "record_measure"),
+)
+BOTH = _steps("record_consent", "record_consent", "start")
+RHYTHM = _steps("record_rhythm", "record_rhythm", "record_prescriber_review")
+COUNSELLED = _steps("record_inventory", "select_focus", "agree_contract", "record_measure", "record_measure", "record_measure")
+ALONE = {
+    "data": {"attendance": "5", "participants": ["client"]},
+    "override": {"rules": ["participants_present"], "reason": "The partner was on call."},
+}
+MEETING = _steps(
+    "record_consent", "start", "record_contact", *("record_inventory", "select_focus", "agree_contract"), *["record_measure"] * 3
+)
+MEMBERS = 6
+GROUP_WEEKS = ("555555", "553555", "555555", "525555")  # who came to the group, week by week
+
+
 class Plan(msgspec.Struct, frozen=True):
     """So many courses that take these steps; the last of them so many weeks ago."""
 
     count: int
     steps: list[Step]
     idle_weeks: int = 0
+    protocol: str = "ipt"
 
 
 PLANS: tuple[Plan, ...] = (
@@ -110,8 +134,20 @@ PLANS: tuple[Plan, ...] = (
     Plan(1, [*TOLD, *_steps("end_early")]),
     Plan(1, _steps("decline")),
     Plan(1, [*FIRST, *_steps("decline")]),
+    Plan(
+        1,
+        [*TOLD, *HELD * 3, *WORKED, *RHYTHM, *_steps("begin_middle", "set_rhythm_target"), *HELD * 4, *_steps("record_rhythm")],
+        protocol="ipsrt",
+    ),
+    Plan(1, [*TOLD, *HELD, *_steps("record_rhythm")], protocol="ipsrt"),
+    Plan(2, [*BOTH, *HELD, *_steps("record_contact"), *WORKED, *_steps("begin_middle"), *HELD * 3], protocol="ipt-a"),
+    Plan(1, [*BOTH, *HELD * 2, *WORKED, *_steps("begin_middle"), *HELD * 2, ("record_session", ALONE)], protocol="ipt-couples"),
+    Plan(1, [*TOLD, *HELD * 2, *WORKED, *_steps("begin_middle"), *HELD * 2], protocol="ipt-telephone"),
+    Plan(1, [*TOLD, *HELD, *WORKED], protocol="ipt-perinatal"),
+    Plan(1, [*TOLD, *HELD, *COUNSELLED, *_steps("begin_middle", "announce_ending"), *HELD], protocol="ipc"),
+    Plan(1, [*TOLD, *_steps("agree_contract"), *HELD * 3, *_steps("record_review")], protocol="ipt-maintenance"),
 )
-COURSES = sum(plan.count for plan in PLANS)
+COURSES = sum(plan.count for plan in PLANS) + MEMBERS
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -130,8 +166,9 @@ async def make(shell: Shell, progress: Callable[[], None] = lambda: None) -> Mad
         for number, plan in enumerate(each_course, start=1):
             await _course(rehearsal, clock, shell.clock.now(), number, plan)
             progress()
+        await _group(rehearsal, clock, shell.clock.now(), len(each_course), progress)
         counts = await shell.database.read(queries.courses_by_state, shell.organisation)
-        courses, states = sum(count for *_, count in counts), len(counts)
+        courses, states = sum(count for *_, count in counts), len({state for _, state, _ in counts})
     operator = Principal(person="demo", role="admin", via="cli")
     accounts = Accounts(shell)
     tokens: dict[Role, str] = {}
@@ -144,19 +181,51 @@ async def _course(shell: Shell, clock: VirtualClock, end: dt.datetime, number: i
     """One course, a week for every session, so that its last step was a few days ago."""
     weeks = plan.idle_weeks + sum(trigger == "record_session" for trigger, _ in plan.steps)
     clock.set(end - dt.timedelta(weeks=weeks, days=number % 5 + 2))
-    therapist = THERAPISTS[number % len(THERAPISTS)]
-    principal = Principal(person=therapist, role="therapist", via="cli")
-    service = Service(shell)
-    opening = Opening(
-        client_ref=f"DEMO-{number:03}",
-        protocol="ipt",
-        therapist=therapist,
-        data={"source": "General practitioner", "indication": "depression"},
-    )
-    opened = await service.open_course(principal, lambda: opening)
+    principal = Principal(person=THERAPISTS[number % len(THERAPISTS)], role="therapist", via="cli")
+    course = await _opened(shell, principal, number, plan.protocol)
     for step in plan.steps:
         clock.advance(dt.timedelta(days=7) if step[0] == "record_session" else dt.timedelta(minutes=7))
-        await _fire(shell, service, principal, opened.course.id, step)
+        await _fire(shell, Service(shell), principal, course, step)
+
+
+async def _opened(shell: Shell, principal: Principal, number: int, protocol: str) -> str:
+    indication = "depression" if protocol == "ipt" else shell.catalogue.get(protocol).indications[0]
+    opening = Opening(
+        client_ref=f"DEMO-{number:03}",
+        protocol=protocol,
+        therapist=principal.person,
+        data={"source": "General practitioner", "indication": indication},
+    )
+    return (await Service(shell).open_course(principal, lambda: opening)).course.id
+
+
+async def _group(shell: Shell, clock: VirtualClock, end: dt.datetime, before: int, progress: Callable[[], None]) -> None:
+    """A group in its fourth week. Somebody missed a session and somebody cancelled one: both go on with the others."""
+    clock.set(end - dt.timedelta(weeks=len(GROUP_WEEKS), days=1))
+    principal = Principal(person=THERAPISTS[0], role="therapist", via="cli")
+    groups, sessions = Groups(shell), GroupSessions(shell)
+    made = await groups.create(principal, lambda: NewGroup(protocol="ipt-group", label="thursdays"))
+    members = []
+    for number in range(before + 1, before + MEMBERS + 1):
+        members.append(await _opened(shell, principal, number, "ipt-group"))
+        for step in MEETING:
+            clock.advance(dt.timedelta(minutes=7))
+            await _fire(shell, Service(shell), principal, members[-1], step)
+        joining = Joining(course=members[-1])
+        await groups.join(principal, made.group.id, GroupWrite(decode=partial(_said, joining), version_required=False))
+        progress()
+    for week, attendances in enumerate(GROUP_WEEKS):
+        clock.advance(dt.timedelta(days=7) if week else dt.timedelta(hours=1))
+        told = NewSession(attendance=dict(zip(members, attendances, strict=True)), minutes=90)  # type: ignore[arg-type]
+        held = await sessions.record(principal, made.group.id, GroupWrite(decode=partial(_said, told), version_required=False))
+        await sessions.sign(principal, made.group.id, held.recorded.session.id, lambda: Signing(summary="Each told of the week."))
+        if week == 0:
+            for course in members:
+                await _fire(shell, Service(shell), principal, course, ("begin_middle", {}))
+
+
+def _said(told: Any) -> Any:
+    return told
 
 
 async def _fire(shell: Shell, service: Service, principal: Principal, course_id: str, step: Step) -> None:

@@ -13,6 +13,7 @@ from ipt_workflow.course import Course, Rhythm, Session, Track
 from ipt_workflow.folding import contradictions, superseded_by
 from ipt_workflow.journal import Entry, EntryActor
 from ipt_workflow.machine import CourseMachine, Option
+from ipt_workflow.measures import Outcome
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.refusal import Remedy
 from ipt_workflow.rhythm import Regularity
@@ -171,6 +172,7 @@ class CourseView(msgspec.Struct, frozen=True, kw_only=True):
     sessions: tuple[SessionView, ...]
     interruptions: tuple[InterruptionView, ...]
     measures: dict[str, MeasureView]
+    outcome: Outcome | None
     rhythm: RhythmView | None
     reviewed_at: dt.datetime | None
     risk: RiskView
@@ -330,6 +332,7 @@ def course_view(
         sessions=tuple(_session(session) for session in course.sessions),
         interruptions=tuple(_whole(pause, InterruptionView) for pause in course.interruptions),
         measures={key: _measure(protocol, key, track) for key, track in course.measures.items() if key in protocol.instruments},
+        outcome=_outcome(protocol, course),
         rhythm=_rhythm(course.rhythm) if course.rhythm.count or course.rhythm.targets else None,
         reviewed_at=course.reviewed_at,
         risk=_whole(course.risk, RiskView),
@@ -410,6 +413,19 @@ def _measure(protocol: Protocol, key: str, track: Track) -> MeasureView:
         last=reading(track.last),
         change=change,
         not_obtained=track.not_obtained,
+    )
+
+
+def _outcome(protocol: Protocol, course: Course) -> Outcome | None:
+    """By the protocol's scales of symptoms that were taken at least twice."""
+    taken = [
+        (protocol.instruments[key], course.measures[key]) for key in protocol.instruments_for("symptoms") if key in course.measures
+    ]
+    return measures.outcome(
+        (scale, track.baseline.total, track.last.total)
+        for scale, track in taken
+        if track.baseline and track.last and track.baseline.seq != track.last.seq
+        if track.baseline.total is not None and track.last.total is not None
     )
 
 

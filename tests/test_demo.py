@@ -33,16 +33,39 @@ def rows(made, statement) -> list[tuple]:
         return connection.execute(statement).fetchall()
 
 
-def test_there_are_about_forty_courses_and_progress_is_told_for_each(made):
-    assert 35 <= len(made["courses"]) <= 45
+def test_there_are_about_sixty_courses_and_progress_is_told_for_each(made):
+    assert 55 <= len(made["courses"]) <= 65
     assert made["made"].courses == len(made["courses"]) == demo.COURSES == len(made["progress"])
 
 
 def test_there_are_courses_in_every_state_and_every_phase(made):
-    states = {course.state for course in made["courses"]}
+    states = {course.state for course in made["courses"] if course.protocol == "ipt"}
     assert states == {"referred", "initial", "middle", "final", "paused", "completed", "ended_early", "not_suitable"}
-    assert made["made"].states == len(states)
-    assert {course.phase for course in made["courses"]} == {None, "initial", "middle", "final"}
+    assert made["made"].states == len({course.state for course in made["courses"]}) == len(states) + 1
+    assert {course.phase for course in made["courses"]} == {None, "initial", "middle", "final", "maintenance"}
+
+
+def test_there_are_courses_of_nine_forms_and_one_group_among_them(made):
+    forms = {course.protocol for course in made["courses"]}
+    assert forms == {
+        "ipt",
+        "ipsrt",
+        "ipt-a",
+        "ipt-couples",
+        "ipt-telephone",
+        "ipt-perinatal",
+        "ipc",
+        "ipt-maintenance",
+        "ipt-group",
+    }
+    members = [course for course in made["courses"] if course.protocol == "ipt-group"]
+    assert [(course.state, course.counters.attended["initial"], course.counters.attended["middle"]) for course in members] == [
+        ("middle", 1, 3)
+    ] * demo.MEMBERS
+    assert rows(made, "SELECT count(*) FROM therapy_group") == [(1,)]
+    assert rows(made, "SELECT count(DISTINCT group_session) FROM entry WHERE group_session IS NOT NULL") == [
+        (len(demo.GROUP_WEEKS),)
+    ]
 
 
 def test_several_therapists_have_courses(made):
