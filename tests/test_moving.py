@@ -10,7 +10,7 @@ import pytest
 import versions
 import walked
 
-from ipt_workflow import demo, examples, verifying
+from ipt_workflow import carrying, demo, examples, journal, verifying
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.clock import VirtualClock
 from ipt_workflow.errors import Forbidden, TransitionRefused
@@ -89,13 +89,42 @@ async def fire(shell, course_id, name, principal=None, **more):
 
 def test_every_live_course_is_planned_and_no_other(two):
     async def work(shell):
-        plans, live = await every_plan(shell), {each.id for each in (await courses(shell)).values() if each.open}
+        plans, known = await every_plan(shell), (await courses(shell)).values()
+        live = {each.id for each in known if each.open and each.protocol == "ipt"}
         assert set(plans) == live
         kinds = Counter(plan.move.kind for plan in plans.values())
         assert kinds == {"carries_over": 28, "new_gaps": 5, "stuck": 2}
         for plan in plans.values():
             names = [each.name for each in plan.move.obstacles or plan.move.gaps]
             assert names == {"carries_over": [], "new_gaps": ["timeline_recorded"], "stuck": ["phase_session_cap"]}[plan.move.kind]
+
+    two(work)
+
+
+def test_a_course_of_any_form_carries_over_to_a_version_that_is_the_same(two):
+    async def work(shell):
+        for course in (await courses(shell)).values():
+            machine = shell.machine_of(course)
+            same = msgspec.structs.replace(machine.protocol, version=99, digest=f"{machine.protocol.id:0<64}")
+            context = shell.context(walked.SUPERVISOR, shell.clock.now(), history=journal.facts(await shell.entries(course.id)))
+            move = machine.plan(course, same, context)
+            assert move.kind == "carries_over", (course.protocol, course.state, move.explanation)
+
+    two(work)
+
+
+def test_what_any_course_would_carry_over_to_any_form_can_be_said(two):
+    async def work(shell):
+        for course in (await courses(shell)).values():
+            old = shell.machine_of(course).protocol
+            for new in shell.protocols:
+                for to_first in (True, False):
+                    data = carrying.entry_data(
+                        course, old, new, shell.context(walked.SUPERVISOR, shell.clock.now()), to_first=to_first
+                    )
+                    move = carrying.move(data)
+                    assert (move.from_, move.to) == (old.key, new.key)
+                    assert (move.kind == "carries_over") == (move.explanation == "Everything carries over.")
 
     two(work)
 
@@ -185,12 +214,14 @@ def test_courses_with_new_gaps_are_moved_where_they_are_chosen_and_stuck_ones_ne
         by_kind = {
             kind: [i for i, plan in plans.items() if plan.move.kind == kind] for kind in ("new_gaps", "stuck", "carries_over")
         }
-        ended = next(each.id for each in (await courses(shell)).values() if not each.open)
-        some = (by_kind["new_gaps"][0], by_kind["stuck"][0], by_kind["carries_over"][0], ended, "no-such-course")
+        known = (await courses(shell)).values()
+        ended = next(each.id for each in known if not each.open and each.protocol == "ipt")
+        other = next(each.id for each in known if each.protocol != "ipt")
+        some = (by_kind["new_gaps"][0], by_kind["stuck"][0], by_kind["carries_over"][0], ended, other, "no-such-course")
         became = {its_id: each.became for its_id, each in (await chosen(shell, *some, *some)).items()}
-        assert became == dict(zip(some, ("moved", "stuck", "moved", "ended", "unknown"), strict=True))
-        versions = {its_id: course.protocol_version for its_id, course in (await courses(shell)).items()}
-        assert {i for i, number in versions.items() if number == 2} == {some[0], some[2]}
+        assert became == dict(zip(some, ("moved", "stuck", "moved", "ended", "other_protocol", "unknown"), strict=True))
+        numbers = {its_id: course.protocol_version for its_id, course in (await courses(shell)).items()}
+        assert {i for i, number in numbers.items() if number == 2} == {some[0], some[2]}
         gap = (await Reader(shell).course(walked.SUPERVISOR, some[0])).requirements
         assert ("timeline_recorded", "hard") in [(each.rule, each.severity) for each in gap if not each.met]
 
