@@ -30,7 +30,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WeekClock(msgspec.Struct, frozen=True, kw_only=True):
-    """Weeks, in the organisation's time zone, from the first session that the client attended or their group held. `paused_days` stopped the clock."""
+    """Weeks, in the organisation's time zone, from the first session that the client attended or their group held. `paused_days` since then stopped the clock."""
 
     started_on: dt.date
     week: int  # the w of `week w of W`
@@ -159,7 +159,7 @@ def clock(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> WeekClock | 
     if started_on is None:
         return None
     contract = course.contract
-    paused = paused_days(course, at, zone) if contract and contract.pause_stops_clock else 0
+    paused = _paused_days(course, started_on, at, zone) if contract and contract.pause_stops_clock else 0
     elapsed = max(0, (at.astimezone(zone).date() - started_on).days - paused)
     return WeekClock(
         started_on=started_on,
@@ -182,10 +182,10 @@ def _held_by_group(session: Session) -> bool:
     return session.group_held and session.kind == "session" and session.phase is not None
 
 
-def paused_days(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> int:
-    """Whole days, up to `at`, that the course was paused."""
+def _paused_days(course: Course, started_on: dt.date, at: dt.datetime, zone: ZoneInfo) -> int:
+    """Whole days, up to `at`, that the course was paused since its weeks began: a clock that has not begun, no pause stops."""
     return sum(
-        max(0, (min(pause.until or at, at).astimezone(zone).date() - pause.since.astimezone(zone).date()).days)
+        max(0, (min(pause.until or at, at).astimezone(zone).date() - max(pause.since.astimezone(zone).date(), started_on)).days)
         for pause in course.interruptions
     )
 
