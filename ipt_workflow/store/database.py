@@ -30,6 +30,8 @@ READERS = 4
 BUSY_TIMEOUT_MS = 10_000
 CONNECT_SECONDS = 5.0
 GRACE_SECONDS = 0.5  # by which the server should have given a statement up, and said so
+# What runs on the bare driver goes by key. A plan that was made while a table was small or empty would read it whole, and be kept.
+BY_KEY = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
 # PostgreSQL's codes
 NOT_LET_IN = frozenset({"3D000", "28000", "28P01"})  # no such database, no such user, wrong password
 GONE = frozenset({"57P01", "57P02", "57P03", "53300"})  # shut down, crashed, starting up, too many connections
@@ -181,7 +183,8 @@ class PostgresDatabase(Database):
         )
         self._snapshot = self._whole.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         where = self._whole.dialect.create_connect_args(asyncpg_url)[1]
-        self._where = {**where, **options, "min_size": 0, "max_size": connections, "reset": _as_it_is}
+        by_key = {**options, "server_settings": told | BY_KEY}
+        self._where = {**where, **by_key, "min_size": 0, "max_size": connections, "reset": _as_it_is}
         self._bare: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 

@@ -60,19 +60,21 @@ _with_client = course.outerjoin(client, sa.and_(client.c.organisation == course.
 WAITING: sa.ColumnElement[str] = sa.literal_column("'waiting'")  # as the partial indexes say it, or they are not used
 
 
-def _waiting(*more: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """The notices that wait about a course, or about its client and no course."""
-    of_client = sa.and_(notice.c.course_id.is_(None), notice.c.client_id == course.c.client_id)
-    return sa.select(sa.func.min(notice.c.received_at)).where(
-        notice.c.organisation == course.c.organisation,
-        notice.c.status == WAITING,
-        sa.or_(notice.c.course_id == course.c.id, of_client),
-        *more,
+def _waiting(*more: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+    """Since when notices wait about a course, or about its client and no course. Two questions, since each has an index of its own."""
+
+    def those(*about: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        ours = (notice.c.organisation == course.c.organisation, notice.c.status == WAITING, *more)
+        return sa.select(notice.c.received_at.label("at")).where(*ours, *about).correlate(course)
+
+    either = those(notice.c.course_id == course.c.id).union_all(
+        those(notice.c.course_id.is_(None), notice.c.client_id == course.c.client_id)
     )
+    return sa.select(sa.func.min(either.subquery("waiting").c.at)).scalar_subquery()
 
 
-_since = _waiting().correlate(course).scalar_subquery()
-_risk_since = _waiting(notice.c.risk).correlate(course).scalar_subquery()
+_since = _waiting()
+_risk_since = _waiting(notice.c.risk)
 WAITS = (_since.label("waits_since"), _risk_since.label("risk_since"))
 _select_course = sa.select(course.c.snapshot, course.c.head, client.c.ref, *WAITS).select_from(_with_client)
 

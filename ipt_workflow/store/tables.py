@@ -171,7 +171,7 @@ class IdempotencyRow(SQLModel, table=True):
     """
 
     __tablename__ = "idempotency"
-    __table_args__ = (sa.Index("ix_idempotency_expires", "organisation", "expires_at"),)
+    __table_args__ = (sa.Index("ix_idempotency_expires", "expires_at"),)
 
     organisation: str = Field(primary_key=True, max_length=64)
     scope: str = Field(primary_key=True, max_length=64)
