@@ -131,7 +131,7 @@ def entry_hash(canonical: bytes) -> str:
 
 def moment(value: dt.datetime) -> str:
     """RFC 3339 in UTC, always with microseconds, so that text order is time order."""
-    return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def read(canonical: bytes, *, salt: str | None, sealed: bytes | None) -> Entry:

@@ -127,20 +127,19 @@ def supervisor_of(context: Context) -> Actor | None:
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """A named rule. `structural` rules keep the order of phases, the counts, the sick role and one entry for one event."""
+    """A named rule. `structural` rules keep the order of phases, the counts, the sick role and one entry for one event.
+
+    `says` is what the rule demands, as its docstring tells.
+    """
 
     name: str
+    says: str
     judge: Callable[[Case], Refusal | None]
     source: str
     structural: bool
     soft: bool
     parameters: frozenset[str]
     needs: str | None = None  # the table of the protocol without which there is nothing to ask
-
-    @property
-    def says(self) -> str:
-        """What the rule demands, as its docstring tells."""
-        return " ".join((self.judge.__doc__ or "").split())
 
 
 REGISTRY: dict[str, Rule] = {}
@@ -154,6 +153,7 @@ def rule(
     def register(judge: Callable[[Case], Refusal | None]) -> Callable[[Case], Refusal | None]:
         REGISTRY[judge.__name__] = Rule(
             name=judge.__name__,
+            says=" ".join((judge.__doc__ or "").split()),
             judge=judge,
             source=source,
             structural=structural,

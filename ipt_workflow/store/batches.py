@@ -31,7 +31,13 @@ class Columns:
         self._bind: tuple[tuple[str, Callable[[Any], Any] | None], ...] = tuple(bound)
 
     def values(self, row: Row) -> tuple[Any, ...]:
-        return tuple(process(row[name]) if process else row[name] for name, process in self._bind)
+        return tuple([process(row[name]) if process else row[name] for name, process in self._bind])
+
+    def arrays(self, rows: Sequence[Row]) -> list[list[Any]]:
+        """One array a column."""
+        return [
+            [process(row[name]) for row in rows] if process else [row[name] for row in rows] for name, process in self._bind
+        ]
 
 
 @cache
@@ -121,9 +127,7 @@ def _commit_arrays(numbered: Sequence[tuple[int, Unit]]) -> tuple[list[Any], ...
 
 def _arrays(table: sa.Table, told: Sequence[Row]) -> list[list[Any]]:
     """The rows of a table as one array a column."""
-    known = columns(table, "postgresql")
-    values = [known.values(row) for row in told]
-    return [[row[position] for row in values] for position in range(len(known.names))]
+    return columns(table, "postgresql").arrays(told)
 
 
 class _Parameters:
