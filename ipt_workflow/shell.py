@@ -24,8 +24,9 @@ from ipt_workflow.rules import Context
 from ipt_workflow.settings import Settings
 from ipt_workflow.store import migrate, queries, questions
 from ipt_workflow.store.committer import Committer
-from ipt_workflow.store.database import Database, open_database
+from ipt_workflow.store.database import Database
 from ipt_workflow.store.loading import Asked, Loader
+from ipt_workflow.store.opening import open_database
 from ipt_workflow.store.queries import KeptAnswer, StoredCourse
 from ipt_workflow.store.units import Event
 

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from ipt_workflow import settings as configuration
 from ipt_workflow.settings import Settings
 from ipt_workflow.store import migrate
-from ipt_workflow.store.database import open_database
+from ipt_workflow.store.opening import open_database
 
 GIVEN = "IPT_TEST_POSTGRES_URL"
 TEMPLATES = tempfile.TemporaryDirectory(prefix="ipt-")  # removed when the worker ends

@@ -7,6 +7,7 @@ courses by compare-and-swap, and inserts everything else for those that were upd
 Statements are made once, from the tables. A violated constraint fails the whole batch; the committer then tries its units one by one.
 """
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -35,9 +36,7 @@ class Columns:
 
     def arrays(self, rows: Sequence[Row]) -> list[list[Any]]:
         """One array a column."""
-        return [
-            [process(row[name]) for row in rows] if process else [row[name] for row in rows] for name, process in self._bind
-        ]
+        return [[process(row[name]) for row in rows] if process else [row[name] for row in rows] for name, process in self._bind]
 
 
 @cache
@@ -53,8 +52,8 @@ def _journal_rows(table: sa.Table, unit: Unit) -> Iterable[Row]:
 # SQLite
 
 
-def write_sqlite(connection: sa.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
-    """Writes units and events; which of the units won. Raises `sqlalchemy.exc.IntegrityError`."""
+def write_sqlite(connection: sqlite3.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+    """Writes units and events, in the transaction that has begun; which of the units won. Raises `sqlite3.IntegrityError`."""
     won = [_swap_sqlite(connection, unit) for unit in units]
     winners = [unit for unit, has_won in zip(units, won, strict=True) if has_won]
     kept = [rows.kept_answer(unit.organisation, unit.answer) for unit in winners if unit.answer]
@@ -66,11 +65,11 @@ def write_sqlite(connection: sa.Connection, units: Sequence[Unit], events: Seque
     return won
 
 
-def _swap_sqlite(connection: sa.Connection, unit: Unit) -> bool:
+def _swap_sqlite(connection: sqlite3.Connection, unit: Unit) -> bool:
     change = unit.changes[0]
     values = columns(tables.course, "sqlite").values(rows.course_columns(unit.organisation, change))
     key = (unit.organisation, change.course.id, change.expected)
-    return connection.exec_driver_sql(_swap_sql(), (*values, *key)).rowcount == 1
+    return connection.execute(_swap_sql(), (*values, *key)).rowcount == 1
 
 
 @cache
@@ -79,10 +78,10 @@ def _swap_sql() -> str:
     return f"UPDATE course SET {', '.join(f'{name} = ?' for name in names)} WHERE organisation = ? AND id = ? AND version = ?"
 
 
-def _insert_sqlite(connection: sa.Connection, table: sa.Table, told: Sequence[Row]) -> None:
+def _insert_sqlite(connection: sqlite3.Connection, table: sa.Table, told: Sequence[Row]) -> None:
     if told:
         known = columns(table, "sqlite")
-        connection.exec_driver_sql(_insert_sql(table), [known.values(row) for row in told])
+        connection.executemany(_insert_sql(table), [known.values(row) for row in told])
 
 
 @cache

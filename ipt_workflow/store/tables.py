@@ -165,13 +165,12 @@ class EntryDataRow(SQLModel, table=True):
 
 
 class IdempotencyRow(SQLModel, table=True):
-    """What a key was answered with: which entries it made, never their content. Kept for a day.
+    """What a key was answered with: which entries it made, never their content. Kept for a day; removed some time later.
 
     Of a write to a group, `course_id` is the group's id and both seqs are the version that the group had then.
     """
 
     __tablename__ = "idempotency"
-    __table_args__ = (sa.Index("ix_idempotency_expires", "expires_at"),)
 
     organisation: str = Field(primary_key=True, max_length=64)
     scope: str = Field(primary_key=True, max_length=64)

@@ -244,6 +244,19 @@ def test_a_key_is_free_again_when_its_answer_has_expired(store):
     store(test)
 
 
+def test_answers_that_have_expired_are_forgotten_and_no_others(store):
+    async def test(shell):
+        await shell.database.write(commit.commit, unit(change(shell), answer=answer(shell, hours=1)))
+        longer = answer(shell, scope="another key", course="course-2", hours=2)
+        await shell.database.write(commit.commit, unit(change(shell, "course-2", "client-2"), answer=longer))
+        shell.clock.advance(dt.timedelta(hours=1))
+        assert await shell.database.write(commit.forget_answers, ORGANISATION, shell.clock.now()) == 1
+        assert await shell.kept_answer("key") is None
+        assert (await shell.kept_answer("another key")).course_id == "course-2"
+
+    store(test)
+
+
 def test_a_client_whose_record_was_made_first_by_another_is_taken(store):
     async def test(shell):
         await shell.database.write(commit.commit, unit(change(shell), client=NewClient("client-1", "EHR-1")))
