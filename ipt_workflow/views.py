@@ -282,12 +282,12 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """What `audit verify` found. `checked` counts entries; `first_bad` is None where `ok`."""
+    """What `audit verify` found. `checked` counts entries; `erased` is None where only chains were looked at; `first_bad` where `ok`."""
 
     ok: bool
     courses: int
     checked: int
-    erased: int
+    erased: int | None
     first_bad: dict[str, Any] | None = None
 
 

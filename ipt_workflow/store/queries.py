@@ -2,6 +2,8 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -9,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from ipt_workflow.course import Course
-from ipt_workflow.journal import Entry, Stored, read
+from ipt_workflow.journal import Entry, Linked, read
 from ipt_workflow.store import tables
 from ipt_workflow.store.tables import ProtocolRow, TokenRow
 from ipt_workflow.triggers import ENDED
@@ -149,24 +151,22 @@ def raw_courses(connection: sa.Connection, organisation: str, ids: Sequence[str]
     return {row.id: row for row in _found(connection, _raw_courses, organisation, ids)}
 
 
-_stored_chains = _by_ids(
-    sa.select(
-        *(_raw(column) for column in (entry.c.course_id, entry.c.canonical, entry.c.hash, entry_data.c.salt, entry_data.c.sealed))
+_stored_chains = (
+    sa.select(*(_raw(column) for column in (entry.c.canonical, entry.c.hash, entry.c.course_id)))
+    .where(
+        entry.c.organisation == sa.bindparam("organisation"),
+        entry.c.course_id.between(sa.bindparam("first"), sa.bindparam("last")),
     )
-    .select_from(_with_data)
-    .order_by(entry.c.course_id, entry.c.seq),
-    entry.c.organisation,
-    entry.c.course_id,
+    .order_by(entry.c.course_id, entry.c.seq)
 )
 
 
-def stored_chains(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, list[Stored]]:
-    """What holds courses' chains together: of every entry its bytes, its hash, and what it seals."""
-    found: dict[str, list[Stored]] = {its_id: [] for its_id in ids}
-    cursor: Any = _found(connection, _stored_chains, organisation, ids).cursor
-    for course_id, *stored in cursor.fetchall():
-        found[course_id].append(stored)
-    return found
+def stored_chains(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, list[Linked]]:
+    """What links the entries of neighbouring courses: their bytes, and their hashes. They are read as they lie, from the first id to the last."""
+    told = {"organisation": organisation, "first": ids[0], "last": ids[-1]}
+    cursor: Any = connection.execute(_stored_chains, told).cursor
+    found = {course_id: list(entries) for course_id, entries in groupby(cursor.fetchall(), itemgetter(2))}
+    return {its_id: found.get(its_id, []) for its_id in ids}
 
 
 def raw_form(connection: sa.Connection, column: sa.Column[Any], value: object) -> object:
