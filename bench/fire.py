@@ -30,7 +30,6 @@ def once(protocol: Protocol, course: Course, head: str, command: Command, contex
         organisation="default",
         course=course.id,
         entry_id=course.id,
-        protocol_digest=course.protocol_digest,
         prev_hash=head,
         salt=secrets.token_bytes(journal.SALT_BYTES),
     )

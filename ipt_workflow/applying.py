@@ -27,6 +27,7 @@ from ipt_workflow.course import (
     Track,
 )
 from ipt_workflow.fact import Fact
+from ipt_workflow.repinning import repinned
 from ipt_workflow.triggers import BEGIN_PREFIX, ENDED, PAUSED, REFERRED
 
 BOOKINGS_MAX = 20
@@ -411,21 +412,6 @@ def _transfer(course: Course, fact: Fact) -> Course:
     return replace(course, therapist=fact.data["therapist"])
 
 
-def _change_protocol(course: Course, fact: Fact) -> Course:
-    data = fact.data
-    phase = data["phase"] if course.phase else None
-    return replace(
-        course,
-        protocol=data["protocol"],
-        protocol_version=data["protocol_version"],
-        protocol_digest=data["protocol_digest"],
-        acute=data["acute"],
-        phase=phase,
-        state=phase if phase and course.state == course.phase else course.state,
-        sessions=tuple(replace(s, phase=phase if s.phase else None) for s in course.sessions),
-    )
-
-
 def _relink_client(course: Course, fact: Fact) -> Course:
     return replace(course, client=fact.data["client"])
 
@@ -481,6 +467,7 @@ APPLIERS: dict[str, Callable[[Course, Fact], Course]] = {
     "withdraw_consent": _withdraw_consent,
     "refer_on": _set(referred_on=True),
     "transfer": _transfer,
-    "change_protocol": _change_protocol,
+    "change_protocol": lambda course, fact: repinned(course, fact.data),
+    "migrate_protocol": lambda course, fact: repinned(course, fact.data),
     "relink_client": _relink_client,
 }

@@ -30,10 +30,11 @@ def attention(machine: CourseMachine, course: Course, zone: ZoneInfo) -> dict[st
     """From when on the course asks for attention, by kind; kinds that it does not ask for are left out."""
     now = course.last_recorded_at
     protocol = machine.protocol
+    planned_end = _planned_end(course, zone)
     found = {
-        "overdue": _overdue(protocol, course, zone),
+        "overdue": _overdue(protocol, course, planned_end, zone),
         "blocked": now if _blocked(machine, course, zone) else None,
-        "ending": _ending(protocol, course, zone),
+        "ending": _sessions_running_out(protocol, course) or _ending_near(protocol, course, planned_end, zone),
         "risk": (course.risk.open_since or now) if course.risk.open_since or course.risk.level in {"elevated", "acute"} else None,
         "unsigned": min((session.at for session in course.unsigned), default=None),
         "deviation": min((session.at for session in course.open_deviations), default=None),
@@ -43,7 +44,12 @@ def attention(machine: CourseMachine, course: Course, zone: ZoneInfo) -> dict[st
     return {kind: since for kind, since in found.items() if since is not None}
 
 
-def _overdue(protocol: Protocol, course: Course, zone: ZoneInfo) -> dt.datetime | None:
+def _planned_end(course: Course, zone: ZoneInfo) -> dt.date | None:
+    clock = counters.clock(course, course.last_recorded_at, zone)
+    return clock.planned_end if clock else None
+
+
+def _overdue(protocol: Protocol, course: Course, planned_end: dt.date | None, zone: ZoneInfo) -> dt.datetime | None:
     if not course.open or course.phase is None:
         return None
     if course.state == "paused" and course.interruptions:
@@ -54,10 +60,9 @@ def _overdue(protocol: Protocol, course: Course, zone: ZoneInfo) -> dt.datetime 
     if protocol.review:
         reviewed = course.reviewed_at or course.started_at or course.opened_at
         gap = min(gap, reviewed + dt.timedelta(days=protocol.review.every_days))
-    clock = counters.clock(course, course.last_recorded_at, zone)
-    if clock is None or clock.planned_end is None:
+    if planned_end is None:
         return gap
-    grace = counters.midnight(clock.planned_end + dt.timedelta(days=protocol.contract.grace_days + 1), zone)
+    grace = counters.midnight(planned_end + dt.timedelta(days=protocol.contract.grace_days + 1), zone)
     return min(gap, grace)
 
 
@@ -76,17 +81,14 @@ def _blocked(machine: CourseMachine, course: Course, zone: ZoneInfo) -> bool:
 def told_by_clock(machine: CourseMachine, course: Course, zone: ZoneInfo) -> dict[str, dt.datetime]:
     """The kinds that subscribers are told of, and from when on: overdue, the ending near, sessions running out, a risk to review."""
     protocol = machine.protocol
+    planned_end = _planned_end(course, zone)
     found = {
-        "overdue": _overdue(protocol, course, zone),
-        "ending": _ending_near(protocol, course, zone),
+        "overdue": _overdue(protocol, course, planned_end, zone),
+        "ending": _ending_near(protocol, course, planned_end, zone),
         "sessions": _sessions_running_out(protocol, course),
         "risk": course.risk.open_since,
     }
     return {kind: since for kind, since in found.items() if since is not None}
-
-
-def _ending(protocol: Protocol, course: Course, zone: ZoneInfo) -> dt.datetime | None:
-    return _sessions_running_out(protocol, course) or _ending_near(protocol, course, zone)
 
 
 def _sessions_running_out(protocol: Protocol, course: Course) -> dt.datetime | None:
@@ -96,12 +98,11 @@ def _sessions_running_out(protocol: Protocol, course: Course) -> dt.datetime | N
     return course.last_recorded_at if left is not None and left <= protocol.contract.ending_notice_sessions else None
 
 
-def _ending_near(protocol: Protocol, course: Course, zone: ZoneInfo) -> dt.datetime | None:
+def _ending_near(protocol: Protocol, course: Course, planned_end: dt.date | None, zone: ZoneInfo) -> dt.datetime | None:
     if not course.open or course.phase is None or course.contract is None:
         return None
     if course.phase == protocol.last.id:
         return course.last_recorded_at
-    clock = counters.clock(course, course.last_recorded_at, zone)
-    if clock is None or clock.planned_end is None:
+    if planned_end is None:
         return None
-    return counters.midnight(clock.planned_end - dt.timedelta(days=protocol.contract.ending_notice_days), zone)
+    return counters.midnight(planned_end - dt.timedelta(days=protocol.contract.ending_notice_days), zone)

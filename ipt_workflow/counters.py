@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ipt_workflow.course import Contract, Course, Session
-from ipt_workflow.payloads import MISSED_BY_CLIENT
+from ipt_workflow.course import Contract, Course, Session, Tally
 from ipt_workflow.protocol import PhaseSpec, Protocol
 
 UTC = ZoneInfo("UTC")
+NONE = Tally()
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,10 +46,8 @@ def counters(protocol: Protocol, course: Course) -> Counters:
     remaining = max(0, contract.sessions - consumed) if contract else None
     return Counters(
         attended=attended,
-        missed={phase.id: sum(s.phase == phase.id and not s.attended for s in course.sessions) for phase in protocol.phases},
-        over={
-            phase.id: sum(s.phase == phase.id and s.attended and not s.counts for s in course.sessions) for phase in protocol.phases
-        },
+        missed={phase.id: _tally(course, phase).missed for phase in protocol.phases},
+        over={phase.id: _tally(course, phase).over for phase in protocol.phases},
         caps={phase.id: phase_cap(protocol, course, phase) for phase in protocol.phases},
         consumed=consumed,
         contracted=contract.sessions if contract else None,
@@ -65,20 +63,23 @@ def phase_count(course: Course, phase: PhaseSpec) -> int:
 
 def attended_in(course: Course, phase: PhaseSpec) -> int:
     """Sessions of a phase that the client attended, those of an adopted course included."""
-    return sum(session.phase == phase.id and session.counts for session in course.sessions) + _adopted(course, phase.id)
+    return _tally(course, phase).counted + _adopted(course, phase.id)
+
+
+def _tally(course: Course, phase: PhaseSpec) -> Tally:
+    return course.tallies.get(phase.id, NONE)
 
 
 def used_total(protocol: Protocol, course: Course) -> int:
     """Sessions that are gone whatever the contract says of misses: attended, or held without the client where a phase counts so."""
-    attended = sum(session.counts for session in course.sessions) + sum(
-        (course.adopted.attended if course.adopted else {}).values()
-    )
+    adopted = sum(course.adopted.attended.values()) if course.adopted else 0
+    attended = sum(tally.counted for tally in course.tallies.values()) + adopted
     return attended + sum(_held_without(course, phase) for phase in protocol.phases)
 
 
 def _held_without(course: Course, phase: PhaseSpec) -> int:
     """Sessions of a phase that were held without the client, where it counts what was held."""
-    return sum(session.phase == phase.id and not session.attended and counts_in(phase, session) for session in course.sessions)
+    return _tally(course, phase).held_without if phase.count == "held" else 0
 
 
 def counts_in(phase: PhaseSpec, session: Session) -> bool:
@@ -109,7 +110,8 @@ def consumed_in_last(protocol: Protocol, course: Course) -> int:
 def phase_cap(protocol: Protocol, course: Course, phase: PhaseSpec) -> int | None:
     """How many sessions the phase may have now. Without a number of its own: what the contract leaves beside the other phases."""
     if phase.sessions_max is not None:
-        return phase.sessions_max_extended if phase.id in course.extended else phase.sessions_max
+        extended = phase.sessions_max_extended if phase.id in course.extended else None  # None too where another protocol had it
+        return extended or phase.sessions_max
     return _left_to(protocol, course, phase, course.contract.sessions) if course.contract else None
 
 
@@ -144,15 +146,7 @@ def _counted_misses(course: Course, contract: Contract | None, phases: Iterable[
     """Misses that use up a session because the contract says so. Where a phase counts what was held, the contract has no say."""
     if contract is None or not contract.missed_count:
         return 0
-    asked = {phase.id for phase in phases if phase.count == "attended"}
-    return sum(session.phase in asked and miss_counts(session) for session in course.sessions)
-
-
-def miss_counts(session: Session) -> bool:
-    """Whether a miss uses up a session where the contract says that misses do: codes 3 and 7, and 2 where the notice came late; never a miss that was excused, never the provider's own (4)."""
-    if session.excused or session.kind != "session" or session.attendance not in MISSED_BY_CLIENT:
-        return False
-    return session.attendance != "2" or session.late_notice
+    return sum(_tally(course, phase).chargeable for phase in phases if phase.count == "attended")
 
 
 def _adopted(course: Course, phase_id: str) -> int:
@@ -179,13 +173,7 @@ def clock(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> WeekClock | 
 def first_session_on(course: Course, zone: ZoneInfo = UTC) -> dt.date | None:
     if course.adopted and course.adopted.first_session_on:
         return course.adopted.first_session_on
-    begun = (session for session in course.sessions if session.counts or _held_by_group(session))
-    return min((session.at.astimezone(zone).date() for session in begun), default=None)
-
-
-def _held_by_group(session: Session) -> bool:
-    """Whether a started course's group held it: its weeks are the group's, whoever was there."""
-    return session.group_held and session.kind == "session" and session.phase is not None
+    return course.begun_at.astimezone(zone).date() if course.begun_at else None
 
 
 def _paused_days(course: Course, started_on: dt.date, at: dt.datetime, zone: ZoneInfo) -> int:

@@ -4,10 +4,12 @@ Everything here is structural: no free text and no clinical content, so that fol
 """
 
 import datetime as dt
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 import msgspec
 
-from ipt_workflow.payloads import ATTENDED, WAITED_FOR
+from ipt_workflow.payloads import ATTENDED, MISSED_BY_CLIENT, WAITED_FOR
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,6 +48,45 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def deviates(self) -> bool:
         """Held beyond a cap, and no supervisor has taken note of it yet."""
         return self.kind == "additional" and self.attended and not self.acknowledged
+
+    @property
+    def chargeable(self) -> bool:
+        """A miss that a contract may count: codes 3 and 7, and 2 where the notice came late; never one that was excused, never the
+        provider's own (4)."""
+        if self.excused or self.kind != "session" or self.attendance not in MISSED_BY_CLIENT:
+            return False
+        return self.attendance != "2" or self.late_notice
+
+    @property
+    def begins_weeks(self) -> bool:
+        """One that the client attended; or that a started course's group held: its weeks are the group's, whoever was there."""
+        return self.counts or (self.group_held and self.kind == "session" and self.phase is not None)
+
+
+class Tally(msgspec.Struct):
+    """Sessions of one phase: those that count, missed, attended but beyond a cap, held without the client, and misses that a
+    contract may count."""
+
+    counted: int = 0
+    missed: int = 0
+    over: int = 0
+    held_without: int = 0
+    chargeable: int = 0
+
+
+def _tallied(sessions: Iterable[Session]) -> dict[str | None, Tally]:
+    tallies: dict[str | None, Tally] = {}
+    for session in sessions:
+        tally = tallies.setdefault(session.phase, Tally())
+        if session.counts:
+            tally.counted += 1
+        elif session.attended:
+            tally.over += 1
+        else:
+            tally.missed += 1
+            tally.held_without += session.kind == "session" and session.held
+            tally.chargeable += session.chargeable
+    return tallies
 
 
 class Booking(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -186,7 +227,7 @@ class Adopted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_session_on: dt.date | None = None
 
 
-class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """The fold. `version` is the last entry's seq; `phase` is the current phase, or the last one reached."""
 
     id: str
@@ -252,6 +293,16 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def shared(self) -> bool:
         """Whether others may be told of this course: until the consent to share is withdrawn."""
         return "sharing" not in self.withdrawn
+
+    @cached_property
+    def tallies(self) -> Mapping[str | None, Tally]:
+        """Its sessions by phase, counted once: a course never changes."""
+        return _tallied(self.sessions)
+
+    @cached_property
+    def begun_at(self) -> dt.datetime | None:
+        """When the first session was that its weeks are counted from, those of an adopted course aside."""
+        return min((session.at for session in self.sessions if session.begins_weeks), default=None)
 
     def session(self, seq: int) -> Session | None:
         return next((session for session in self.sessions if session.seq == seq), None)

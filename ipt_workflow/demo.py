@@ -168,7 +168,7 @@ async def make(shell: Shell, progress: Callable[[], None] = lambda: None) -> Mad
             progress()
         await _group(rehearsal, clock, shell.clock.now(), len(each_course), progress)
         counts = await shell.database.read(queries.courses_by_state, shell.organisation)
-        courses, states = sum(count for *_, count in counts), len(counts)
+        courses, states = sum(count for *_, count in counts), len({state for _, state, _ in counts})
     operator = Principal(person="demo", role="admin", via="cli")
     accounts = Accounts(shell)
     tokens: dict[Role, str] = {}

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
-from ipt_workflow import measures, rhythm
+from ipt_workflow import carrying, measures, rhythm
 from ipt_workflow.commands import Prepared, instrument_key
 from ipt_workflow.course import Course
 from ipt_workflow.payloads import RecordMeasure, RecordRhythm
@@ -86,16 +86,12 @@ def _rhythm(_protocol: Protocol, course: Course | None, prepared: Prepared, _con
     return {"hits": found.hits, "activities": found.activities, "met": met, "aimed": aimed}
 
 
-def _change_protocol(_protocol: Protocol, _course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
+def _move(protocol: Protocol, course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
+    """The new pin, and what carries over to it: from the first phase to whatever is first there, or to the phases of the same names."""
     target = context.target
     assert target is not None  # the shell has found the protocol that the command names
-    return {
-        "protocol": target.id,
-        "protocol_version": target.version,
-        "protocol_digest": target.digest,
-        "acute": target.acute,
-        "phase": target.first.id,
-    }
+    assert course is not None  # no source of a move is before the opening
+    return carrying.entry_data(course, protocol, target, context, to_first=prepared.name == "change_protocol")
 
 
 def _relink_client(_protocol: Protocol, _course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
@@ -118,7 +114,8 @@ DERIVERS: dict[str, Derive] = {
     "amend_contract": _contract,
     "record_measure": _measure,
     "record_rhythm": _rhythm,
-    "change_protocol": _change_protocol,
+    "change_protocol": _move,
+    "migrate_protocol": _move,
     "relink_client": _relink_client,
     "open_followup": _open_followup,
 }

@@ -249,7 +249,7 @@ def _transfer(_protocol: Protocol, course: Course, context: Context) -> dict[str
     return {"therapist": course.therapist or context.actor.person, "handover": "Formulation and contract were talked through."}
 
 
-def _change_protocol(protocol: Protocol, _course: Course, context: Context) -> dict[str, Any]:
+def _move(protocol: Protocol, _course: Course, context: Context) -> dict[str, Any]:
     target = context.target or protocol
     return {"protocol": target.id, "protocol_version": target.version}
 
@@ -342,7 +342,8 @@ EXAMPLES: dict[str, Example] = {
     "refer_on": _fixed({"target": "Dietician"}),
     "note": _fixed({"text": "Prefers mornings."}),
     "transfer": _transfer,
-    "change_protocol": _change_protocol,
+    "change_protocol": _move,
+    "migrate_protocol": _move,
     "relink_client": _fixed({"kind": "wrong_client", "client_ref": "EHR-000000"}),
     "open_followup": _open_followup,
     "amend": _amend,

@@ -12,9 +12,10 @@ import msgspec
 from ipt_workflow.applying import apply
 from ipt_workflow.course import Course
 from ipt_workflow.fact import Fact
-from ipt_workflow.triggers import ENDINGS
+from ipt_workflow.triggers import ENDINGS, MOVES
 
 replace = msgspec.structs.replace
+UNMOVED = "note"  # what a fact that moves nothing is applied as
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +111,16 @@ def _taken_back(placed: Sequence[Placed]) -> set[int]:
     return undone
 
 
+def pinned_at(facts: Sequence[Fact], at: dt.datetime) -> str | None:
+    """The digest of the protocol that a course had at a moment; None where it never had another than now."""
+    moves = sorted((fact.occurred_at, fact.seq, fact) for fact in facts if fact.trigger in MOVES)
+    if not moves:
+        return None
+    then = [fact for occurred_at, _, fact in moves if occurred_at <= at]
+    pinned: str = (then[-1] if then else facts[0]).data["protocol_digest"]
+    return pinned
+
+
 def contradictions(facts: Sequence[Fact]) -> dict[int, int]:
     """Which entry that still stands is contradicted by which."""
     if not any(fact.contradicts for fact in facts):
@@ -138,8 +149,8 @@ def sealed_up(course: Course, facts: Sequence[Fact]) -> Course:
 
 
 def step(course: Course | None, placed: Placed) -> Course:
-    """One fact applied. A contradicted fact keeps what it tells but no longer moves the course."""
-    moved = apply(course, placed.fact)
+    """One fact applied. A contradicted fact keeps what it tells but no longer moves the course, nor puts it under another protocol."""
     if placed.contradicted and course is not None:
-        return replace(moved, state=course.state, phase=course.phase, ending=course.ending)
-    return moved
+        told = replace(placed.fact, trigger=UNMOVED) if placed.fact.trigger in MOVES else placed.fact
+        return replace(apply(course, told), state=course.state, phase=course.phase, ending=course.ending)
+    return apply(course, placed.fact)

@@ -183,7 +183,7 @@ class _Import:
             other_open_course=await self._rehearsed_other(line.client_ref),
         )
         protocol = self.shell.protocol(line.protocol, line.protocol_version)
-        self._keep(imported, machine_for(protocol).fire(None, _command(line), context), protocol.digest)
+        self._keep(imported, machine_for(protocol).fire(None, _command(line), context))
         return imported
 
     async def _rehearsed_other(self, client_ref: str) -> str | None:
@@ -206,12 +206,12 @@ class _Import:
         context = await self.service.context_of(principal, stored, (command,), client)
         context = msgspec.structs.replace(context, history=imported.facts, given=imported.given)
         machine = self.shell.machine_of(imported.course)
-        self._keep(imported, machine.fire(imported.course, command, context), machine.protocol.digest)
+        self._keep(imported, machine.fire(imported.course, command, context))
         imported.therapist = imported.course.therapist
 
-    def _keep(self, imported: Imported, accepted: Any, digest: str) -> None:
+    def _keep(self, imported: Imported, accepted: Any) -> None:
         imported.course = accepted.course
-        imported.facts += tuple(placement.fact_of(draft, imported.id, digest) for draft in accepted.drafts)
+        imported.facts += tuple(placement.fact_of(draft, imported.id) for draft in accepted.drafts)
         imported.given = {**imported.given, **{draft.seq: draft.given for draft in accepted.drafts}}
 
     def _context(self, principal: Principal, imported: Imported) -> Context:

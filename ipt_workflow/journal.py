@@ -91,9 +91,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(self.sealed, type=Sealed) if self.sealed is not None else None
 
 
-def seal(
-    draft: Draft, *, organisation: str, course: str, entry_id: str, protocol_digest: str, prev_hash: str, salt: bytes
-) -> Entry:
+def seal(draft: Draft, *, organisation: str, course: str, entry_id: str, prev_hash: str, salt: bytes) -> Entry:
     """Turns an accepted draft into an entry: seals what is sealed, and hashes the rest."""
     sealed = canonical(
         {"data": draft.given, "reason": draft.reason, "override": msgspec.to_builtins(draft.override) if draft.override else None}
@@ -111,7 +109,7 @@ def seal(
             "cosigned_by": draft.cosigned_by,
             "occurred_at": moment(draft.occurred_at),
             "recorded_at": moment(draft.recorded_at),
-            "protocol_digest": protocol_digest,
+            "protocol_digest": draft.protocol_digest,
             "overridden": list(draft.overridden),
             "contradicts": list(draft.contradicts),
             "data": draft.data,
@@ -133,7 +131,7 @@ def entry_hash(canonical: bytes) -> str:
 
 def moment(value: dt.datetime) -> str:
     """RFC 3339 in UTC, always with microseconds, so that text order is time order."""
-    return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def read(canonical: bytes, *, salt: str | None, sealed: bytes | None) -> Entry:
@@ -190,36 +188,48 @@ class Link(msgspec.Struct, frozen=True):
     prev_hash: str
 
 
+Linked = Sequence[Any]  # canonical bytes, and the hash stored beside them; as they are found, and whatever else comes after
 Stored = Sequence[Any]  # canonical bytes, the hash stored beside them, salt, sealed document; as they are found
 _link_decoder = msgspec.json.Decoder(Link)
 
 
 def check_chain(stored: Iterable[Stored], organisation: str, course: str) -> Checked:
     """Checks a course's stored entries: bytes, links, order and sealed documents."""
-    prev, erased, seq = GENESIS, 0, 0
-    for seq, (raw, stored_hash, salt, sealed) in enumerate(stored, start=1):
-        try:
-            link = _link_decoder.decode(raw)
-            found = hashlib.sha256(raw).hexdigest()
-        except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
-            return Checked(entries=seq, erased=erased, bad_seq=seq, fault="canonical: it is not the bytes of an entry")
-        fault = _link_fault(link, seq, prev, organisation, course) or _sealed_fault(link, salt, sealed)
-        fault = "hash: it is not the SHA-256 of the canonical bytes" if stored_hash != found else fault
+    entries = list(stored)
+    links = check_links(entries, organisation, course)
+    erased = 0
+    for seq, (raw, _, salt, sealed) in enumerate(entries[: (links.bad_seq or len(entries) + 1) - 1], start=1):
+        fault = _sealed_fault(_link_decoder.decode(raw), salt, sealed)
         if fault:
             return Checked(entries=seq, erased=erased, bad_seq=seq, fault=fault)
         erased += sealed is None
+    return msgspec.structs.replace(links, erased=erased)
+
+
+def check_links(stored: Iterable[Linked], organisation: str, course: str) -> Checked:
+    """Checks what makes a chain of a course's stored entries: bytes, links and order. What they seal is not looked at."""
+    prev, seq = GENESIS, 0
+    for seq, entry in enumerate(stored, start=1):
+        raw = entry[0]
+        try:
+            link, found = _link_decoder.decode(raw), hashlib.sha256(raw).hexdigest()
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
+            return Checked(entries=seq, erased=0, bad_seq=seq, fault="canonical: it is not the bytes of an entry")
+        if entry[1] != found:
+            return Checked(entries=seq, erased=0, bad_seq=seq, fault="hash: it is not the SHA-256 of the canonical bytes")
+        if link.prev_hash != prev or link.seq != seq or link.course != course or link.organisation != organisation:
+            return Checked(entries=seq, erased=0, bad_seq=seq, fault=_link_fault(link, seq, organisation, course))
         prev = found
-    return Checked(entries=seq, erased=erased)
+    return Checked(entries=seq, erased=0)
 
 
-def _link_fault(link: Link, seq: int, prev: str, organisation: str, course: str) -> str | None:
+def _link_fault(link: Link, seq: int, organisation: str, course: str) -> str:
+    """Why a link does not hold."""
     if link.seq != seq:
         return f"seq: {link.seq} stands where {seq} should"
     if link.course != course or link.organisation != organisation:
         return "course: the entry belongs to another course"
-    if link.prev_hash != prev:
-        return "prev_hash: it is not the hash of the entry before"
-    return None
+    return "prev_hash: it is not the hash of the entry before"
 
 
 def _sealed_fault(link: Link, salt: Any, sealed: Any) -> str | None:

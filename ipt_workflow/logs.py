@@ -55,7 +55,7 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(out)
@@ -77,6 +77,8 @@ def _json(event: EventDict, default: Callable[[Any], Any] = str) -> str:
 
 def allow_list(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Drops every key that is not known to be harmless, and says which."""
+    if event.keys() <= ALLOWED:
+        return event
     meta = {name: value for name, value in event.items() if name.startswith("_")}
     kept = {name: value for name, value in event.items() if name in ALLOWED}
     dropped = sorted(set(event) - set(kept) - set(meta))

@@ -18,21 +18,21 @@ import msgspec
 from transitions import EventData, Machine, MachineError
 from transitions.extensions import GraphMachine
 
-from ipt_workflow import deriving, examples, placement, triggers
+from ipt_workflow import carrying, deriving, examples, migrating, placement, triggers
+from ipt_workflow.carrying import Move
 from ipt_workflow.commands import Prepared, prepare
 from ipt_workflow.course import Course
 from ipt_workflow.errors import CommandInvalid, Fault, TransitionRefused
 from ipt_workflow.fact import Fact
-from ipt_workflow.folding import fold
+from ipt_workflow.folding import fold, pinned_at
 from ipt_workflow.placement import Draft, Verdict
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.refusal import Break, Refusal
-from ipt_workflow.rules import ARTEFACTS, REGISTRY, Bound, Case, Context, bound_to
+from ipt_workflow.rules import REGISTRY, Bound, Case, Context, bound_to
 from ipt_workflow.triggers import NEW, Command, Override
 
 logging.getLogger("transitions").setLevel(logging.WARNING)
 
-ARTEFACT_OF = {rule: artefact for artefact, rules in ARTEFACTS.items() for rule in rules}
 TOGETHER_MAX = 20
 
 
@@ -54,7 +54,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     """One trigger, offered to one actor. `allowed` is true exactly when firing `example` is accepted.
 
     `refusals` are the hard rules that stand against it, `warnings` the soft ones, which the example overrides where no hard one
-    stands. `earliest` is when waiting alone would let it pass, where it would.
+    stands. `earliest` is when waiting alone would let it pass, where it would. `move` says what carries over to another protocol.
     """
 
     trigger: str
@@ -66,6 +66,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     earliest: dt.datetime | None
     data_schema: dict[str, Any]
     example: dict[str, Any]
+    move: Move | None = None
 
 
 class Token:
@@ -134,28 +135,59 @@ class CourseMachine:
     def _prepared(self, commands: tuple[Command, ...], context: Context) -> tuple[Prepared, ...]:
         """Every command prepared; or the faults of all of them, each under its own place."""
         if len(commands) == 1:
-            return (prepare(self.protocol, commands[0], context),)
+            return (self.prepare(commands[0], context),)
         prepared: list[Prepared] = []
         faults: list[Fault] = []
         for index, command in enumerate(commands):
             try:
-                prepared.append(prepare(self.protocol, command, context))
+                prepared.append(self.prepare(command, context))
             except CommandInvalid as error:
                 faults += [Fault(f"together[{index}].{fault.where}", fault.message) for fault in error.faults]
         if faults:
             raise CommandInvalid(faults)
         return tuple(prepared)
 
+    def prepare(self, command: Command, context: Context) -> Prepared:
+        """A command prepared under the protocol that the course had when it happened. Raises CommandInvalid or TriggerNotPermitted."""
+        then = pinned_at(context.history, command.occurred_at) if command.occurred_at else None
+        return prepare(self.of(then, context).protocol if then else self.protocol, command, context)
+
     def judge(self, course: Course | None, prepared: Prepared, data: dict[str, Any], context: Context) -> Verdict:
         """Every rule bound to a trigger, put to the course: where it leads, and what stands against it."""
         token = Token(course.state if course else NEW)
         hearing = Hearing(prepared.override)
-        case = Case(protocol=self.protocol, course=course, trigger=prepared.name, data=data, at=prepared.at, context=context)  # type: ignore[arg-type]
+        case = Case(
+            protocol=self.protocol,
+            course=course,  # type: ignore[arg-type]
+            trigger=prepared.name,
+            data=data,
+            at=prepared.at,
+            context=context,
+            obstacles=self._obstacles(course, prepared, context),
+        )
+        if prepared.name not in self.bound:  # it was told of a time when the course had a protocol that does not know of it
+            return Verdict(token.state, (_required(_ask(REGISTRY["state_allows"], case)),), ())
         try:
             self._machine.events[prepared.name].trigger(token, case=case, hearing=hearing)
         except MachineError:
             hearing.standing.append(_required(_ask(REGISTRY["state_allows"], case)))
         return Verdict(token.state, tuple(hearing.standing), tuple(hearing.overridden))
+
+    def _obstacles(self, course: Course | None, prepared: Prepared, context: Context) -> tuple[str, ...]:
+        """Why the course would be stuck under the version that it is to migrate to."""
+        target = context.target
+        if course is None or target is None or prepared.name != "migrate_protocol" or target.id != course.protocol:
+            return ()
+        return tuple(each.says for each in self.plan(course, target, context).obstacles)
+
+    def plan(self, course: Course, target: Protocol, context: Context) -> Move:
+        """What migrating a course of this protocol to another version of it would mean. The context has the course's history."""
+        return migrating.plan(course, context.history, self, machine_for(target), context)
+
+    def of(self, digest: str, context: Context) -> "CourseMachine":
+        """The machine of a protocol that a course has had: this one, where the context does not know it."""
+        known = context.protocols.get(digest)
+        return machine_for(known) if known and known.digest != self.protocol.digest else self
 
     def broken(self, course: Course, name: str, at: dt.datetime, context: Context, breaks: tuple[Break, ...]) -> Refusal:
         """The refusal of what would leave later entries unlawful."""
@@ -175,7 +207,7 @@ class CourseMachine:
         structural = (
             bound for bound in self.bound[fact.trigger] if bound.rule.structural and bound.rule.name not in fact.overridden
         )
-        return tuple(refusal for bound in structural if (refusal := _evaluate(bound, case)))
+        return tuple(refusal for bound in structural if (refusal := bound.ask(case)))
 
     def options(self, course: Course, context_for: Callable[[str], Context], at: dt.datetime | None = None) -> tuple[Option, ...]:
         """Every trigger the actor's role may ever fire, and what firing it now (or at `at`) would do. Nothing happens.
@@ -224,7 +256,19 @@ class CourseMachine:
             earliest=max((time for time in times if time), default=None) if all(times) else None,
             data_schema=data_schema(name),
             example=bodies[0] if len(bodies) == 1 else {"together": bodies},
+            move=self._move(course, commands[0].trigger, answer, context),
         ), answer
+
+    def _move(self, course: Course, name: str, answer: Accepted | Refused, context: Context) -> Move | None:
+        """What a change of protocol would carry over, also where it is refused."""
+        target = context.target
+        if name not in triggers.MOVES or target is None or target.digest == course.protocol_digest:
+            return None
+        if isinstance(answer, Accepted):
+            return carrying.move(answer.drafts[-1].data)
+        if name == "change_protocol":
+            return carrying.move(carrying.entry_data(course, self.protocol, target, context, to_first=True))
+        return self.plan(course, target, context) if target.id == course.protocol else None
 
     def _leads_to(self, course: Course | None, name: str) -> str | None:
         """The state a refused trigger would lead to, as far as the table tells."""
@@ -244,7 +288,7 @@ class CourseMachine:
         after = self.protocol.next_phase(phase)
         name = triggers.BEGIN_PREFIX + after.id if after else "complete"
         case = Case(protocol=self.protocol, course=course, trigger=name, data={}, at=at, context=context)
-        return name, tuple((bound, _met_or_refused(bound, case)) for bound in self.bound[name])
+        return name, tuple((bound, bound.ask_unless_attested(case)) for bound in self.bound[name])
 
     def diagram(self) -> str:
         """The protocol's states and the triggers between them, as mermaid text, drawn by `transitions` from this machine's rows."""
@@ -300,9 +344,8 @@ class CourseMachine:
         """The one condition: asks every rule bound to the trigger and keeps the refusals."""
         case: Case = event.kwargs["case"]
         hearing: Hearing = event.kwargs["hearing"]
-        attested = case.course.attested if case.course else ()
         for bound in self.bound[case.trigger]:
-            refusal = None if ARTEFACT_OF.get(bound.rule.name) in attested else _evaluate(bound, case)
+            refusal = bound.ask_unless_attested(case)
             if refusal:
                 hearing.hear(refusal)
         return not hearing.standing
@@ -317,9 +360,10 @@ class CourseMachine:
             if verdict.refusals:
                 return refused(course, each.name, verdict.refusals)
             seq = now.version + 1 if now else 1
-            draft = placement.draft(each, now, data, context, seq=seq, overridden=verdict.overridden)
-            now = placement.advance(now, draft, self.protocol.digest, context.course_id or "")
-            assert now.state == verdict.to, f"the fold and transitions disagree about {each.name}"
+            draft = placement.draft(self.protocol, each, now, data, context, seq=seq, overridden=verdict.overridden)
+            now = placement.advance(now, draft, context.course_id or "")
+            called = data["phases"].get(verdict.to, verdict.to) if each.name in triggers.MOVES else verdict.to
+            assert now.state == called, f"the fold and transitions disagree about {each.name}"
             drafts.append(msgspec.structs.replace(draft, to=now.state))
         assert now is not None
         return Accepted(course=now, drafts=tuple(drafts))
@@ -329,7 +373,7 @@ class CourseMachine:
         answer = placement.place(self, course, prepared, context)
         if isinstance(answer, placement.Stands):
             return refused(course, answer.trigger, answer.refusals)
-        facts = tuple(placement.fact_of(draft, course.id, self.protocol.digest) for draft in answer)
+        facts = tuple(placement.fact_of(draft, course.id) for draft in answer)
         folded = fold((*context.history, *facts))
         assert folded is not None
         drafts = tuple(
@@ -352,21 +396,8 @@ def refused(course: Course | None, trigger: str, refusals: tuple[Refusal, ...]) 
     )
 
 
-def _evaluate(bound: Bound, case: Case) -> Refusal | None:
-    return bound.rule.judge(
-        msgspec.structs.replace(
-            case, rule=bound.rule.name, severity=bound.severity, parameters=bound.parameters, source=bound.rule.source
-        )
-    )
-
-
-def _met_or_refused(bound: Bound, case: Case) -> Refusal | None:
-    attested = ARTEFACT_OF.get(bound.rule.name) in case.course.attested
-    return None if attested else _evaluate(bound, case)
-
-
 def _ask(rule: Any, case: Case) -> Refusal | None:
-    return _evaluate(Bound(rule=rule, severity="hard"), case)
+    return Bound(rule=rule, severity="hard").ask(case)
 
 
 def _required(refusal: Refusal | None) -> Refusal:
@@ -388,7 +419,8 @@ def machine_for(protocol: Protocol) -> CourseMachine:
 @cache
 def data_schema(name: str) -> dict[str, Any]:
     """The JSON schema of a trigger's data, with everything it needs inside it."""
-    row = triggers.PATTERN if name.startswith(triggers.BEGIN_PREFIX) else triggers.BY_NAME[name]
+    row = triggers.row_of(name)
+    assert row is not None  # it is one of a machine's
     return msgspec.json.schema(row.payload)
 
 

@@ -4,7 +4,7 @@ Totals are whole numbers. A reading with missing answers has no total, but its r
 Answers are taken as the scale scores them: one that runs the other way round is turned before it comes here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -163,6 +163,40 @@ def change(instrument: Instrument, baseline: int, last: int) -> Change:
         response=_response(instrument, baseline, last) if worse_is_higher else None,
         remission=None if instrument.remission_below is None else last < instrument.remission_below,
         recovery=_recovery(instrument, baseline, last),
+    )
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a client by several scales of symptoms together, as the NHS counts it (F46, F41).
+
+    `recovery`: a case on any of them at first, and on none at last; None where it was a case on none, and could not recover.
+    """
+
+    recovery: bool | None
+    reliable_improvement: bool
+    reliable_deterioration: bool
+    reliable_recovery: bool | None
+
+
+def outcome(readings: Iterable[tuple[Instrument, int, int]]) -> Outcome | None:
+    """From the first and the last valid total of each scale; None where no scale defines both caseness and reliable change.
+
+    Improved is who improved reliably on one and deteriorated reliably on none; the other way round for deteriorated.
+    """
+    judged = [each for each in readings if each[0].caseness is not None and each[0].reliable_change is not None]
+    if not judged:
+        return None
+    changes = [change(scale, baseline, last) for scale, baseline, last in judged]
+    better = any(each.reliable_improvement for each in changes)
+    worse = any(each.reliable_deterioration for each in changes)
+    was_case = any(baseline >= (scale.caseness or 0) for scale, baseline, _ in judged)
+    recovery = all(last < (scale.caseness or 0) for scale, _, last in judged) if was_case else None
+    improved = better and not worse
+    return Outcome(
+        recovery=recovery,
+        reliable_improvement=improved,
+        reliable_deterioration=worse and not better,
+        reliable_recovery=None if recovery is None else recovery and improved,
     )
 
 

@@ -459,6 +459,13 @@ class ChangeProtocol(Payload, frozen=True, kw_only=True):
     protocol_version: Seq | None = None
 
 
+class MigrateProtocol(Payload, frozen=True, kw_only=True):
+    """Another version of the protocol that the course has."""
+
+    protocol: Code
+    protocol_version: Seq
+
+
 class RelinkClient(Payload, frozen=True, kw_only=True):
     kind: Literal["merge", "unmerge", "wrong_client"]
     client_ref: ClientRef

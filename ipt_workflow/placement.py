@@ -45,6 +45,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     override: Override | None = None
     overridden: tuple[str, ...] = ()
     contradicts: tuple[int, ...] = ()
+    protocol_digest: str  # of the protocol that judged it
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -73,6 +74,8 @@ class Judge(Protocol):
 
     def structural(self, course: Course, fact: Fact, context: Context) -> tuple[Refusal, ...]: ...
 
+    def of(self, digest: str, context: Context) -> "Judge": ...
+
 
 class Amendment(msgspec.Struct, frozen=True, kw_only=True):
     """An amendment with the entry it acts on: `root` as recorded, `said` as it stood until now.
@@ -99,7 +102,14 @@ def is_late(course: Course, prepared: Sequence[Prepared]) -> bool:
 
 
 def draft(
-    prepared: Prepared, course: Course | None, data: dict[str, Any], context: Context, *, seq: int, overridden: tuple[str, ...] = ()
+    protocol: protocols.Protocol,
+    prepared: Prepared,
+    course: Course | None,
+    data: dict[str, Any],
+    context: Context,
+    *,
+    seq: int,
+    overridden: tuple[str, ...] = (),
 ) -> Draft:
     return Draft(
         seq=seq,
@@ -115,10 +125,11 @@ def draft(
         reason=prepared.reason,
         override=prepared.override,
         overridden=overridden,
+        protocol_digest=protocol.digest,
     )
 
 
-def fact_of(draft: Draft, course_id: str, digest: str) -> Fact:
+def fact_of(draft: Draft, course_id: str) -> Fact:
     return Fact(
         course=course_id,
         seq=draft.seq,
@@ -131,12 +142,22 @@ def fact_of(draft: Draft, course_id: str, digest: str) -> Fact:
         cosigned_by=draft.cosigned_by,
         overridden=draft.overridden,
         contradicts=draft.contradicts,
-        protocol_digest=digest,
+        protocol_digest=draft.protocol_digest,
     )
 
 
-def advance(course: Course | None, draft: Draft, digest: str, course_id: str = "") -> Course:
-    return apply(course, fact_of(draft, course.id if course else course_id, digest))
+def advance(course: Course | None, draft: Draft, course_id: str = "") -> Course:
+    return apply(course, fact_of(draft, course.id if course else course_id))
+
+
+def as_recorded(fact: Fact, context: Context) -> Context:
+    """The context in which a fact is judged anew: its own recorded time, actor and cosigner."""
+    return Context(
+        now=fact.recorded_at,
+        actor=Actor(fact.person, fact.role),  # type: ignore[arg-type]
+        cosigner=Actor(fact.cosigned_by, "supervisor") if fact.cosigned_by else None,
+        zone=context.zone,
+    )
 
 
 def place(judge: Judge, course: Course, prepared: tuple[Prepared, ...], context: Context) -> tuple[Draft, ...] | Stands:
@@ -167,7 +188,9 @@ def _amendment(judge: Judge, course: Course, prepared: Prepared, context: Contex
         prepared=prepared,
         root=root,
         said=said,
-        told=None if payload.data is None else _told(judge.protocol, prepared, payload.data, root, context),
+        told=None
+        if payload.data is None
+        else _told(judge.of(root.protocol_digest, context).protocol, prepared, payload.data, root, context),
         at=payload.occurred_at.astimezone(dt.UTC) if payload.occurred_at else said.occurred_at,
         void=payload.void,
     )
@@ -227,7 +250,7 @@ class _Walk:
             else:
                 judged = self._new(here, item, seq)
             if isinstance(judged, Stands):
-                return self._broken() if self.breaks else judged
+                return self._broken() if self.breaks and self.blockable else judged
             here = step(here, judged) if judged else here
         if self.breaks and self.blockable:
             return self._broken()
@@ -250,7 +273,7 @@ class _Walk:
                 items.append((seq, each.at, each.data.get("session"), each))
             else:
                 items.append((amendment.root.seq, amendment.at, amendment.said.data.get("session"), amendment))
-                self.drafts[seq] = draft(each, self.course, each.data, self.context, seq=seq)
+                self.drafts[seq] = draft(self.judge.protocol, each, self.course, each.data, self.context, seq=seq)
         times = {seq: at for seq, at, _, _ in items}
         items.sort(key=lambda item: position(item[0], item[1], item[2], times))
         if items[0][0] != 1:
@@ -270,14 +293,11 @@ class _Walk:
         return failing
 
     def _structural(self, here: Course, fact: Fact) -> tuple[Refusal, ...]:
-        """Judged at the fact's own recorded time, actor and overrides."""
-        context = Context(
-            now=fact.recorded_at,
-            actor=Actor(fact.person, fact.role),  # type: ignore[arg-type]
-            cosigner=Actor(fact.cosigned_by, "supervisor") if fact.cosigned_by else None,
-            zone=self.context.zone,
-        )
-        return self.judge.structural(here, fact, context)
+        """Judged at the fact's own recorded time, actor and overrides, under the protocol that the course had then."""
+        return self._judge(here).structural(here, fact, as_recorded(fact, self.context))
+
+    def _judge(self, here: Course | None) -> Judge:
+        return self.judge.of(here.protocol_digest, self.context) if here else self.judge
 
     def _existing(self, here: Course | None, placed: Placed, failing_before: set[tuple[int, str]]) -> Placed:
         """An entry that stood before: as it was, or contradicted by what must never be blocked."""
@@ -290,12 +310,13 @@ class _Walk:
         return msgspec.structs.replace(placed, contradicted=not self.blockable)
 
     def _new(self, here: Course | None, prepared: Prepared, seq: int) -> Placed | Stands:
-        data = deriving.derive(self.judge.protocol, here, prepared, self.context)
-        verdict = self.judge.judge(here, prepared, data, self.context)
+        judge = self._judge(here)
+        data = deriving.derive(judge.protocol, here, prepared, self.context)
+        verdict = judge.judge(here, prepared, data, self.context)
         if verdict.refusals:
             return Stands(prepared.name, verdict.refusals)
-        drafted = draft(prepared, here, data, self.context, seq=seq, overridden=verdict.overridden)
-        placed = Placed(root=seq, fact=fact_of(drafted, self.course.id, self.judge.protocol.digest))
+        drafted = draft(judge.protocol, prepared, here, data, self.context, seq=seq, overridden=verdict.overridden)
+        placed = Placed(root=seq, fact=fact_of(drafted, self.course.id))
         self.drafts[seq] = msgspec.structs.replace(drafted, to=step(here, placed).state)
         return placed
 
@@ -310,7 +331,7 @@ class _Walk:
             return None
         fact = msgspec.structs.replace(amendment.said, occurred_at=amendment.at)
         if amendment.told:
-            derived = deriving.derive(self.judge.protocol, here, amendment.told, self.context)
+            derived = deriving.derive(self._judge(here).protocol, here, amendment.told, self.context)
             fact = msgspec.structs.replace(fact, data=_keep_derived(amendment.said.data, amendment.told, derived))
             data["data"] = fact.data
             given = {**amendment.prepared.given, "data": amendment.told.given}

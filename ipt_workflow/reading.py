@@ -15,6 +15,7 @@ from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import audit, queries
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.queries import Filters, StoredCourse
+from ipt_workflow.triggers import MOVES
 from ipt_workflow.views import AuditRecord, CourseView, EntryView, Options, Verification
 
 
@@ -66,8 +67,10 @@ class Reader:
         protocol = self.shell.machine_of(stored.course).protocol
         if name == "relink_client":
             return msgspec.structs.replace(context, other_open_course=None)
-        if name == "change_protocol":
-            others = [other for other in self.shell.catalogue.protocols.values() if other.digest != protocol.digest]
+        if name in MOVES:
+            family = name == "migrate_protocol"
+            known = self.shell.catalogue.protocols.values()
+            others = [each for each in known if each.digest != protocol.digest and (each.id == protocol.id or not family)]
             return msgspec.structs.replace(context, target=others[-1] if others else protocol)
         if name == "open_followup":
             return msgspec.structs.replace(context, target=protocol)

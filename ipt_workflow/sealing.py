@@ -22,7 +22,6 @@ def change(shell: Shell, course: Course, drafts: Sequence[Draft], head: str, exp
             organisation=shell.organisation,
             course=course.id,
             entry_id=new_id(),
-            protocol_digest=course.protocol_digest,
             prev_hash=entries[-1].hash if entries else head,
             salt=secrets.token_bytes(journal.SALT_BYTES),
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import journal, placement, sealing, triggers, views
+from ipt_workflow import journal, placement, rejudging, sealing, triggers, views
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
@@ -50,7 +50,7 @@ from ipt_workflow.writes import Key, Opening, Write
 
 ATTEMPTS = 8
 NO_PROPOSAL = "There is no such proposal, or none that you may see."
-ALONE = frozenset({"change_protocol", "relink_client", "open_followup"})  # they touch more than one course's facts
+ALONE = triggers.MOVES | {"relink_client", "open_followup"}  # they touch more than one course's facts
 SOMEBODY = Actor("-", "supervisor")  # stands for the supervisor who may cosign a proposal
 
 
@@ -126,7 +126,7 @@ class Service:
         if isinstance(machine.preview(stored.course, commands, context), Accepted):
             raise CommandInvalid([Fault("trigger", f"{commands[0].trigger} needs no co-signature here: fire it")])
         cosigned = msgspec.structs.replace(context, cosigner=SOMEBODY)
-        await self._decided(principal, stored.course, machine.preview(stored.course, commands, cosigned))
+        await self._decided(principal, stored.course, machine.preview(stored.course, commands, cosigned), commands, cosigned)
         row = {
             "organisation": self.shell.organisation,
             "id": new_id(),
@@ -161,7 +161,7 @@ class Service:
         proposer = Principal(person=row.proposed_by, role=row.proposed_role, via=principal.via, request_id=principal.request_id)
         context = msgspec.structs.replace(await self.context_of(proposer, stored, (command,)), cosigner=principal.actor)
         answer = self.shell.machine_of(stored.course).preview(stored.course, (command,), context)
-        accepted = await self._decided(principal, stored.course, answer)
+        accepted = await self._decided(principal, stored.course, answer, (command,), context)
         decided = DecidedProposal(
             id=row.id, by=principal.person, at=context.now, status="cosigned", entry_seq=accepted.course.version
         )
@@ -215,7 +215,7 @@ class Service:
 
     def _forbidden(self, principal: Principal, names: Sequence[str]) -> Iterator[TriggerNotPermitted]:
         for name in names:
-            row = triggers.PATTERN if name.startswith(triggers.BEGIN_PREFIX) else triggers.BY_NAME.get(name)
+            row = triggers.row_of(name)
             if row is not None and principal.role not in row.roles:
                 known = name if name in self.shell.trigger_names else row.name  # else it is a caller's free text
                 yield TriggerNotPermitted(known, principal.role, row.roles)
@@ -260,7 +260,8 @@ class Service:
                 therapist=therapist,
                 other_open_course=other,
             )
-            accepted = await self._decided(principal, None, machine_for(protocol).preview(None, (command,), context), protocol.id)
+            answer = machine_for(protocol).preview(None, (command,), context)
+            accepted = await self._decided(principal, None, answer, (command,), context, protocol.id)
             try:
                 return await self._commit(
                     Subject(stored=None, client=client, client_ref=opening.client_ref), accepted, context, key
@@ -283,7 +284,7 @@ class Service:
             client = await self.new_client(stored.course, commands)
             context = await self.context_of(principal, stored, commands, client)
             answer = self.shell.machine_of(stored.course).preview(stored.course, commands, context)
-            accepted = await self._decided(principal, stored.course, answer)
+            accepted = await self._decided(principal, stored.course, answer, commands, context)
             subject = Subject(stored=stored, client=client, client_ref=client.ref if client else stored.client_ref)
             try:
                 return await self._commit(subject, accepted, context, write.key)
@@ -316,9 +317,9 @@ class Service:
         first = commands[0]
         if any(_looks_back(each, course, now) for each in commands):
             context = self.shell.with_history(context, await self.shell.entries(course.id))
-        if first.trigger in {"change_protocol", "open_followup"}:
+        if first.trigger in triggers.MOVES | {"open_followup"}:
             context = msgspec.structs.replace(context, target=self._target(course, first), course_id=new_id())
-        if first.trigger in {"reopen", "open_followup", "change_protocol"}:
+        if first.trigger in triggers.MOVES | {"reopen", "open_followup"}:
             return msgspec.structs.replace(context, other_open_course=await self._other(course.client, course.id))
         if client:
             return msgspec.structs.replace(context, client=client.id, other_open_course=client.open_course)
@@ -334,16 +335,25 @@ class Service:
         return await self.shell.database.read(queries.other_open_course, self.shell.organisation, client, course_id)
 
     async def _decided(
-        self, principal: Principal, course: Course | None, answer: Accepted | Refused, protocol: str = ""
+        self,
+        principal: Principal,
+        course: Course | None,
+        answer: Accepted | Refused,
+        commands: tuple[Command, ...],
+        context: Context,
+        protocol: str = "",
     ) -> Accepted:
-        """The acceptance; or records the refusal, and raises it."""
+        """The acceptance; or records the refusal, with what of a single command can be judged anew, and raises it."""
         if isinstance(answer, Accepted):
             return answer
         rules = [refusal.rule for refusal in answer.refusals]
         for rule in rules:
             self.shell.metrics.refusals.labels(course.protocol if course else protocol, answer.trigger, rule).inc()
         touched = [course.id] if course else []
-        await self.shell.record(principal, "refusal", answer.trigger, touched, rules, told=course is not None)
+        kept = None
+        if course and len(commands) == 1:
+            kept = msgspec.json.encode(rejudging.told(self.shell.machine_of(course), course, commands[0], context))
+        await self.shell.record(principal, "refusal", answer.trigger, touched, rules, told=course is not None, command=kept)
         raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
 
     async def _commit(
@@ -413,9 +423,9 @@ def _checked(write: Write, course: Course) -> tuple[Command, ...]:
 
 
 def _looks_back(command: Command, course: Course, now: dt.datetime) -> bool:
-    """Whether deciding needs the journal: for what is late, amends, or takes back what contradicted."""
+    """Whether deciding needs the journal: for what is late, amends, migrates, or takes back what contradicted."""
     takes_back = command.trigger == "reopen" and bool(course.contradicted)
-    return command.trigger == "amend" or takes_back or (command.occurred_at or now) < course.last_occurred_at
+    return command.trigger in {"amend", "migrate_protocol"} or takes_back or (command.occurred_at or now) < course.last_occurred_at
 
 
 def _proposal_view(row: Any) -> views.ProposalView:

@@ -24,8 +24,9 @@ from ipt_workflow.rules import Context
 from ipt_workflow.settings import Settings
 from ipt_workflow.store import migrate, queries, questions
 from ipt_workflow.store.committer import Committer
-from ipt_workflow.store.database import Database, open_database
+from ipt_workflow.store.database import Database
 from ipt_workflow.store.loading import Asked, Loader
+from ipt_workflow.store.opening import open_database
 from ipt_workflow.store.queries import KeptAnswer, StoredCourse
 from ipt_workflow.store.units import Event
 
@@ -131,7 +132,14 @@ class Shell:
         return await self.database.read(queries.load_entries, self.organisation, course_id)
 
     def context(self, principal: Principal, now: dt.datetime, **more: Any) -> Context:
-        return Context(now=now, actor=principal.actor, zone=self.zone, ahead_seconds=self.settings.clock_ahead_seconds, **more)
+        return Context(
+            now=now,
+            actor=principal.actor,
+            zone=self.zone,
+            ahead_seconds=self.settings.clock_ahead_seconds,
+            protocols=self._by_digest,
+            **more,
+        )
 
     def with_history(self, context: Context, entries: Iterable[Entry]) -> Context:
         known = list(entries)
@@ -167,9 +175,13 @@ class Shell:
         rules: Iterable[str] = (),
         *,
         told: bool = False,
+        command: bytes | None = None,
     ) -> None:
-        """Writes to the audit log what was no transition, with every course it touched; where `told`, it is an event as well."""
-        await self.committer.commit(self.event(principal, kind, action, courses, rules, told=told))
+        """Writes to the audit log what was no transition, with every course it touched; where `told`, it is an event as well.
+
+        `command` is what a refusal keeps of the command, so that it can be judged anew.
+        """
+        await self.committer.commit(self.event(principal, kind, action, courses, rules, told=told, command=command))
 
     def event(
         self,
@@ -180,6 +192,7 @@ class Shell:
         rules: Iterable[str] = (),
         *,
         told: bool = False,
+        command: bytes | None = None,
     ) -> Event:
         """What `record` writes, to be written with something else."""
         row = {
@@ -193,6 +206,7 @@ class Shell:
             "action": action,
             "rules": ",".join(rules)[:2000] or None,
             "request_id": principal.request_id,
+            "command": command,
         }
         return Event(row=row, courses=tuple(courses), told=told)
 

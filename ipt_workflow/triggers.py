@@ -22,6 +22,7 @@ ENDED_EARLY = "ended_early"
 NOT_SUITABLE = "not_suitable"
 ENDED = (COMPLETED, ENDED_EARLY, NOT_SUITABLE)
 ENDINGS = frozenset({"complete", "end_early", "decline"})
+MOVES = frozenset({"change_protocol", "migrate_protocol"})  # the course goes on under another protocol or version
 RESERVED_STATES = frozenset({NEW, REFERRED, PAUSED, *ENDED})
 
 T: tuple[Role, ...] = ("therapist",)
@@ -164,7 +165,9 @@ TABLE: tuple[Trigger, ...] = (
     _t("note", "Adds a note.", ANY, TS, payload=payloads.Note, never_blocked=True),
     _t("transfer", "Gives the course to another therapist.", OPEN, TS, payload=payloads.Transfer, reason_required=True),
     _t("change_protocol", "Goes on under another protocol or version.", (REFERRED, "first"), TS, payload=payloads.ChangeProtocol,
-       reason_required=True, rules=("protocol_differs", "supervisor_agrees")),
+       reason_required=True, rules=("protocol_differs", "supervisor_agrees", "one_active_course")),
+    _t("migrate_protocol", "Goes on under another version of the same protocol.", OPEN, S, payload=payloads.MigrateProtocol,
+       reason_required=True, rules=("same_protocol_family", "protocol_differs", "carries_over", "one_active_course")),
     _t("relink_client", "Puts the course with another client record.", ANY, S, payload=payloads.RelinkClient, reason_required=True,
        rules=("client_differs", "one_active_course")),
     _t("open_followup", "Opens a linked course after this one.", (COMPLETED,), T, payload=payloads.OpenFollowup,
@@ -175,6 +178,11 @@ TABLE: tuple[Trigger, ...] = (
 
 BY_NAME = {trigger.name: trigger for trigger in TABLE}
 PATTERN = BY_NAME["begin_<phase>"]
+
+
+def row_of(name: str) -> Trigger | None:
+    """The table's row for a trigger's name, whatever protocol has it."""
+    return PATTERN if name.startswith(BEGIN_PREFIX) else BY_NAME.get(name)
 
 
 def find(name: str, protocol: Protocol) -> Trigger | None:

@@ -55,7 +55,7 @@ async def verify(
 ) -> Verification:
     """Checks one course or all. `progress` is called with the number of courses checked since the last call.
 
-    `chains_only` leaves out the columns and the folds, which takes a fraction of the time.
+    `chains_only` leaves out what is sealed, the columns and the folds, which takes a fraction of the time.
 
     Several processes share the work, each with its own connection; the first bad entry is the same whoever finds it.
     """
@@ -68,26 +68,46 @@ async def verify(
         if found.first_bad:
             break
     return Verification(
-        ok=not found.first_bad, courses=found.courses, checked=found.entries, erased=found.erased, first_bad=found.first_bad
+        ok=not found.first_bad,
+        courses=found.courses,
+        checked=found.entries,
+        erased=None if chains_only else found.erased,
+        first_bad=found.first_bad,
     )
 
 
 async def _alone(shell: Shell, course_id: str | None, chains_only: bool) -> AsyncIterator[Tally]:
-    async for ids in _batches(shell, course_id):
-        yield await tally(shell, ids, chains_only)
+    async for each in _ahead(_batches(shell, course_id), lambda ids: asyncio.ensure_future(tally(shell, ids, chains_only)), 1):
+        yield each
 
 
 async def _shared(shell: Shell, processes: int, chains_only: bool) -> AsyncIterator[Tally]:
-    """Batches checked by other processes, and what they came to, in the order of the batches."""
+    """Batches checked by other processes."""
     loop = asyncio.get_running_loop()
-    ahead: deque[asyncio.Future[Tally]] = deque()
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        async for ids in _batches(shell, None):
-            ahead.append(loop.run_in_executor(pool, _elsewhere, shell.settings, ids, chains_only))
-            if len(ahead) > 2 * processes:
-                yield await ahead.popleft()
-        while ahead:
-            yield await ahead.popleft()
+
+        def start(ids: list[str]) -> asyncio.Future[Tally]:
+            return loop.run_in_executor(pool, _elsewhere, shell.settings, ids, chains_only)
+
+        async for each in _ahead(_batches(shell, None), start, 2 * processes):
+            yield each
+
+
+async def _ahead(
+    batches: AsyncIterator[list[str]], start: Callable[[list[str]], asyncio.Future[Tally]], count: int
+) -> AsyncIterator[Tally]:
+    """What batches came to, in their order; while one is waited for, so many others are under way."""
+    started: deque[asyncio.Future[Tally]] = deque()
+    try:
+        async for ids in batches:
+            started.append(start(ids))
+            if len(started) > count:
+                yield await started.popleft()
+        while started:
+            yield await started.popleft()
+    finally:
+        for each in started:
+            each.cancel()
 
 
 def _elsewhere(settings: Settings, ids: list[str], chains_only: bool) -> Tally:
@@ -106,12 +126,29 @@ async def tally(shell: Shell, ids: list[str], chains_only: bool) -> Tally:
     def due(course: Course) -> Mapping[str, dt.datetime]:
         return attention.attention(shell.machine_of(course), course, shell.zone)
 
-    check, more = (check_chains, ()) if chains_only else (check_courses, (due,))
+    if chains_only:
+        return await _chains(shell, ids)
     found = Tally()
-    for course_id, checked in await shell.database.read(check, shell.organisation, ids, *more):
-        bad = {"course": course_id, "seq": checked.bad_seq, "fault": checked.fault} if checked.fault else None
-        found += Tally(1, checked.entries, checked.erased, bad)
+    for course_id, checked in await shell.database.read(check_courses, shell.organisation, ids, due):
+        found += _of(course_id, checked)
     return found
+
+
+async def _chains(shell: Shell, ids: list[str]) -> Tally:
+    """The chains of courses alone: bytes, links and order; neither what they seal, nor the columns beside them, nor the folds.
+
+    Between two courses others have their turn: what is read ahead comes in meanwhile.
+    """
+    found = Tally()
+    for course_id, stored in (await shell.database.read(queries.stored_chains, shell.organisation, ids)).items():
+        found += _of(course_id, journal.check_links(stored, shell.organisation, course_id))
+        await asyncio.sleep(0)
+    return found
+
+
+def _of(course_id: str, checked: Checked) -> Tally:
+    bad = {"course": course_id, "seq": checked.bad_seq, "fault": checked.fault} if checked.fault else None
+    return Tally(1, checked.entries, checked.erased, bad)
 
 
 async def _batches(shell: Shell, course_id: str | None) -> AsyncIterator[list[str]]:
@@ -141,12 +178,6 @@ def check_courses(
 
 def check_course(connection: sa.Connection, organisation: str, course_id: str, due: Due | None = None) -> Checked:
     return check_courses(connection, organisation, [course_id], due)[0][1]
-
-
-def check_chains(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> list[tuple[str, Checked]]:
-    """The chains of courses alone: bytes, links, order and sealed documents; neither the columns beside them nor the folds."""
-    stored = queries.stored_chains(connection, organisation, ids)
-    return [(each, journal.check_chain(stored[each], organisation, each)) for each in ids]
 
 
 def _check(

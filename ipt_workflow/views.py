@@ -6,16 +6,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ipt_workflow import counters, measures
+from ipt_workflow import carrying, counters, measures
+from ipt_workflow.carrying import Move
 from ipt_workflow.counters import Counters, WeekClock
 from ipt_workflow.course import Course, Rhythm, Session, Track
 from ipt_workflow.folding import contradictions, superseded_by
 from ipt_workflow.journal import Entry, EntryActor
 from ipt_workflow.machine import CourseMachine, Option
+from ipt_workflow.measures import Outcome
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.refusal import Remedy
 from ipt_workflow.rhythm import Regularity
 from ipt_workflow.rules import Context
+from ipt_workflow.triggers import MOVES
 
 Shown = TypeVar("Shown", bound=msgspec.Struct)
 
@@ -169,6 +172,7 @@ class CourseView(msgspec.Struct, frozen=True, kw_only=True):
     sessions: tuple[SessionView, ...]
     interruptions: tuple[InterruptionView, ...]
     measures: dict[str, MeasureView]
+    outcome: Outcome | None
     rhythm: RhythmView | None
     reviewed_at: dt.datetime | None
     risk: RiskView
@@ -191,6 +195,7 @@ class CourseView(msgspec.Struct, frozen=True, kw_only=True):
 class EntryView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """One entry. `data_digest` is SHA-256(salt ‖ JCS of `{data, reason, override}`); `hash` is the SHA-256 of `canonical`.
 
+    `move` says, of an entry that put the course under another protocol or version, what carried over and what did not.
     Where the entry was erased, `data` is what the canonical bytes still tell, and `salt`, `reason` and `override` are null.
     """
 
@@ -207,6 +212,7 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "fro
     override: dict[str, Any] | None
     data: dict[str, Any]
     structural: dict[str, Any]
+    move: Move | None
     superseded_by: int | None
     contradicted_by: int | None
     erased: bool
@@ -276,12 +282,12 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """What `audit verify` found. `checked` counts entries; `first_bad` is None where `ok`."""
+    """What `audit verify` found. `checked` counts entries; `erased` is None where only chains were looked at; `first_bad` where `ok`."""
 
     ok: bool
     courses: int
     checked: int
-    erased: int
+    erased: int | None
     first_bad: dict[str, Any] | None = None
 
 
@@ -326,6 +332,7 @@ def course_view(
         sessions=tuple(_session(session) for session in course.sessions),
         interruptions=tuple(_whole(pause, InterruptionView) for pause in course.interruptions),
         measures={key: _measure(protocol, key, track) for key, track in course.measures.items() if key in protocol.instruments},
+        outcome=_outcome(protocol, course),
         rhythm=_rhythm(course.rhythm) if course.rhythm.count or course.rhythm.targets else None,
         reviewed_at=course.reviewed_at,
         risk=_whole(course.risk, RiskView),
@@ -409,6 +416,19 @@ def _measure(protocol: Protocol, key: str, track: Track) -> MeasureView:
     )
 
 
+def _outcome(protocol: Protocol, course: Course) -> Outcome | None:
+    """By the protocol's scales of symptoms that were taken at least twice."""
+    taken = [
+        (protocol.instruments[key], course.measures[key]) for key in protocol.instruments_for("symptoms") if key in course.measures
+    ]
+    return measures.outcome(
+        (scale, track.baseline.total, track.last.total)
+        for scale, track in taken
+        if track.baseline and track.last and track.baseline.seq != track.last.seq
+        if track.baseline.total is not None and track.last.total is not None
+    )
+
+
 def entry_views(entries: Iterable[Entry], known: Iterable[Entry]) -> tuple[EntryView, ...]:
     """Entries with what, among all that are known, supersedes or contradicts them."""
     facts = [entry.fact for entry in known]
@@ -433,6 +453,7 @@ def _entry(entry: Entry, superseded: int | None, contradicted: int | None) -> En
         override=document.override if document else None,
         data=document.data if document else written.data,
         structural=written.data,
+        move=carrying.move(written.data) if written.trigger in MOVES else None,
         superseded_by=superseded,
         contradicted_by=contradicted,
         erased=document is None,

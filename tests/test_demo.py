@@ -41,6 +41,7 @@ def test_there_are_about_sixty_courses_and_progress_is_told_for_each(made):
 def test_there_are_courses_in_every_state_and_every_phase(made):
     states = {course.state for course in made["courses"] if course.protocol == "ipt"}
     assert states == {"referred", "initial", "middle", "final", "paused", "completed", "ended_early", "not_suitable"}
+    assert made["made"].states == len({course.state for course in made["courses"]}) == len(states) + 1
     assert {course.phase for course in made["courses"]} == {None, "initial", "middle", "final", "maintenance"}
 
 

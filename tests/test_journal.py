@@ -34,6 +34,7 @@ DRAFT = Draft(
     override=Override(("timeline_recorded",), "The forms come later."),
     overridden=("timeline_recorded",),
     contradicts=(3,),
+    protocol_digest="d" * 64,
 )
 
 
@@ -43,7 +44,6 @@ def seal(draft=DRAFT, prev=GENESIS, salt=SALT, course="course-1", organisation="
         organisation=organisation,
         course=course,
         entry_id=f"entry-{draft.seq}",
-        protocol_digest="d" * 64,
         prev_hash=prev,
         salt=salt,
     )

@@ -346,3 +346,31 @@ def test_every_shipped_scale_names_its_licence_and_what_it_is_known_from():
     for scale in SHIPPED.values():
         assert scale.licence
         assert {"items", "total_max"} <= {row.key for row in scale.evidence}
+
+
+# Several scales together, on numbers worked by hand (F46: caseness PHQ-9 10 and GAD-7 8, reliable change 6 and 4)
+
+
+@pytest.mark.parametrize(
+    ("phq9", "gad7", "recovery", "improved", "deteriorated"),
+    (
+        ((18, 9), (14, 7), True, True, False),  # a case on both, then on neither; 9 and 7 points better
+        ((18, 9), (14, 8), False, True, False),  # still a case of anxiety
+        ((18, 10), (6, 3), False, True, False),  # still a case of depression, by one point
+        ((9, 3), (7, 3), None, True, False),  # no case at first: nothing to recover from, and better all the same
+        ((11, 9), (6, 5), True, False, False),  # no case any more, and not one point more than the scales' own error
+        ((9, 15), (8, 7), False, False, True),  # six points worse on one, one point better on the other
+        ((18, 12), (5, 9), False, False, False),  # reliably better on one and reliably worse on the other: neither
+        ((10, 16), (8, 4), False, False, False),  # the same the other way round
+    ),
+)
+def test_the_outcome_by_both_scales_is_as_the_nhs_counts_it(phq9, gad7, recovery, improved, deteriorated):
+    found = measures.outcome([(PHQ9, *phq9), (SHIPPED["gad7@1"], *gad7)])
+    assert (found.recovery, found.reliable_improvement, found.reliable_deterioration) == (recovery, improved, deteriorated)
+    assert found.reliable_recovery == (None if recovery is None else recovery and improved)
+
+
+def test_one_scale_alone_has_an_outcome_and_a_scale_without_cuts_has_none():
+    assert measures.outcome([(PHQ9, 15, 4)]) == measures.Outcome(True, True, False, True)
+    assert measures.outcome([(SHIPPED["lsas@1"], 90, 30)]) is None
+    assert measures.outcome([]) is None

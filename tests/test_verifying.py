@@ -248,8 +248,8 @@ def add_forged(tampered) -> None:
     )
     at = last.written.recorded_at
     draft = Draft(seq=LENGTH + 1, trigger="note", from_=last.written.to, to=last.written.to, actor=Actor("x", "therapist", "api"),
-                  cosigned_by=None, occurred_at=at, recorded_at=at, data={}, given={"text": "x"})  # fmt: skip
-    forged = seal(draft, organisation="default", course=tampered.course, entry_id="x", protocol_digest=last.written.protocol_digest,
+                  cosigned_by=None, occurred_at=at, recorded_at=at, data={}, given={"text": "x"}, protocol_digest=last.written.protocol_digest)  # fmt: skip
+    forged = seal(draft, organisation="default", course=tampered.course, entry_id="x",
                   prev_hash=last.hash, salt=b"1" * 16)  # fmt: skip
     times = {"occurred_at": at.strftime("%Y-%m-%d %H:%M:%S.%f"), "recorded_at": at.strftime("%Y-%m-%d %H:%M:%S.%f")}
     values = {**rows.entry_columns(forged), **times, "canonical": forged.canonical}

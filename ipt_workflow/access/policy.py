@@ -19,6 +19,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "search courses by client": ("therapist", "supervisor", "auditor", "ehr"),
     "open a course": ("therapist", "supervisor", "ehr", "admin"),
     "change a course": ("therapist", "supervisor", "ehr"),
+    "try a protocol": ("supervisor", "auditor", "admin"),
     "propose": ("therapist", "supervisor"),
     "read proposals": ("therapist", "supervisor", "auditor"),
     "decide proposals": ("supervisor",),

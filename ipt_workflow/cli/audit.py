@@ -26,7 +26,9 @@ def _auditor() -> Principal:
 def verify(
     course: Annotated[str | None, typer.Option(help="One course; default: all.")] = None,
     processes: Annotated[int, typer.Option(min=1, max=64, help="Share the work among so many processes.")] = 1,
-    chains: Annotated[bool, typer.Option("--chains", help="Check the chains alone, not columns and folds: much quicker.")] = False,
+    chains: Annotated[
+        bool, typer.Option("--chains", help="Check the chains alone, not what they seal, columns and folds: much quicker.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check every chain, column, sealed document and fold; exit 1 and name the first bad entry."""

@@ -11,7 +11,8 @@ from ipt_workflow.cli.output import FAILED, bar, err, fail, out, print_json, run
 from ipt_workflow.errors import IptError
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import migrate
-from ipt_workflow.store.database import Database, open_database
+from ipt_workflow.store.database import Database
+from ipt_workflow.store.opening import open_database
 
 Result = TypeVar("Result")
 app = typer.Typer(help="The database.", no_args_is_help=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ipt_workflow import gate
+from ipt_workflow.cli import moving
 from ipt_workflow.cli.output import FAILED, bar, fail, out, print_json, settings_or_exit, usage
 from ipt_workflow.errors import IptError, ProtocolInvalid
 from ipt_workflow.machine import CourseMachine, machine_for
@@ -14,6 +15,8 @@ from ipt_workflow.protocol import PhaseSpec, Protocol
 from ipt_workflow.protocol_files import Catalogue, load_catalogue
 
 app = typer.Typer(help="Protocols.", no_args_is_help=True)
+app.command("migrate")(moving.migrate)
+app.command("replay")(moving.replay)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="A protocol, such as ipt or ipt@1.")]
 

@@ -21,7 +21,7 @@ from ipt_workflow.ehr.sending import Outcome, Sender
 from ipt_workflow.errors import Busy, DatabaseNotReady
 from ipt_workflow.settings import Settings, listed
 from ipt_workflow.shell import Shell, new_id
-from ipt_workflow.store import deliveries
+from ipt_workflow.store import commit, deliveries
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.deliveries import Claimed, Ended, StoredKey, StoredSubscription
 from ipt_workflow.store.events import Told
@@ -118,10 +118,16 @@ class Relay:
             await timers.scan(self.shell)
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_SECONDS
-            before = self.shell.clock.now() - dt.timedelta(days=self._settings.delivery_days)
-            await self.shell.database.write(deliveries.prune, self.shell.organisation, before)
+            await self._prune()
         await placing.place_all(self.shell)
         await self._start()
+
+    async def _prune(self) -> None:
+        """Removes what is kept for a while only: deliveries that ended, and the answers of idempotency keys."""
+        organisation, now = self.shell.organisation, self.shell.clock.now()
+        before = now - dt.timedelta(days=self._settings.delivery_days)
+        await self.shell.database.write(deliveries.prune, organisation, before)
+        await self.shell.database.write(commit.forget_answers, organisation, now)
 
     def _collect(self) -> None:
         for task in [task for task in self._running if task.done()]:
@@ -237,5 +243,6 @@ class Relay:
             "action": action,
             "rules": None,
             "request_id": None,
+            "command": None,
         }
         return AuditEvent(row=row, courses=courses)

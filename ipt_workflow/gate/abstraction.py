@@ -103,7 +103,7 @@ def key(machine: CourseMachine, spot: Spot, refusals: tuple[Refusal, ...]) -> Ke
 def _misses(protocol: Protocol, course: Course) -> int:
     """Misses that use up a session where the contract says so."""
     asked = {phase.id for phase in protocol.phases if phase.count == "attended"}
-    return sum(session.phase in asked and counters.miss_counts(session) for session in course.sessions)
+    return sum(tally.chargeable for phase_id, tally in course.tallies.items() if phase_id in asked)
 
 
 def _counted_to(phase: PhaseSpec) -> int:

@@ -90,11 +90,12 @@ def focus_selected(case: Case) -> Refusal | None:
     """A primary problem area is selected."""
     if case.course.focus:
         return None
+    selecting = "select_focus" if case.course.phase in {None, case.protocol.first.id} else "change_focus"
     return case.stands(
         "No problem area has been selected.",
         current=None,
         required="one of " + ", ".join(case.protocol.focus.areas),
-        remedies=("select_focus",) if case.course.inventory else ("record_inventory", "select_focus"),
+        remedies=(selecting,) if case.course.inventory else ("record_inventory", selecting),
     )
 
 

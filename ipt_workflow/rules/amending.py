@@ -7,7 +7,7 @@ from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules.case import Case, rule, supervisor_of
 from ipt_workflow.rules.episode import with_supervisor
 
-NOT_AMENDABLE = frozenset({"reopen", "relink_client", "open_followup", "change_protocol"})
+NOT_AMENDABLE = frozenset({"reopen", "relink_client", "open_followup"}) | triggers.MOVES
 SUPERVISED = frozenset({"raise_risk", "review_risk", "record_consent", "withdraw_consent"})
 
 
@@ -59,7 +59,7 @@ def amendment_agreed(case: Case) -> Refusal | None:
     fact, root = superseded(case), amended_root(case.context.history, case.data["supersedes"])
     if fact is None or root is None or supervisor_of(case.context):
         return None
-    row = triggers.find(root.trigger, case.protocol)
+    row = triggers.row_of(root.trigger)
     kinds = {
         "another person's entry": fact.person != case.context.actor.person,
         "a change of state": row is not None and row.changes_state,

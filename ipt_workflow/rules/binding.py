@@ -7,8 +7,8 @@ import msgspec
 
 from ipt_workflow import triggers
 from ipt_workflow.protocol import PhaseSpec, Protocol
-from ipt_workflow.refusal import Severity
-from ipt_workflow.rules.case import REGISTRY, Rule
+from ipt_workflow.refusal import Refusal, Severity
+from ipt_workflow.rules.case import REGISTRY, Case, Rule
 
 # What a protocol's phase may require before it is left, and the rules that look for it.
 ARTEFACTS: dict[str, tuple[str, ...]] = {
@@ -41,6 +41,8 @@ ARTEFACTS: dict[str, tuple[str, ...]] = {
     "step_up": ("step_up_referred",),
 }
 
+ARTEFACT_OF = {rule: artefact for artefact, rules in ARTEFACTS.items() for rule in rules}
+
 # What a protocol's phase may name under `rules`, with parameters.
 PHASE_RULES = ("middle_sessions_recommended", "focus_worked")
 
@@ -51,6 +53,18 @@ class Bound(msgspec.Struct, frozen=True):
     rule: Rule
     severity: Severity
     parameters: Mapping[str, Any] = {}
+
+    def ask(self, case: Case) -> Refusal | None:
+        """What the rule says to a case."""
+        rule = self.rule
+        return rule.judge(
+            msgspec.structs.replace(case, rule=rule.name, severity=self.severity, parameters=self.parameters, source=rule.source)
+        )
+
+    def ask_unless_attested(self, case: Case) -> Refusal | None:
+        """The same; what a supervisor attested when the course was taken over is not asked for."""
+        attested = case.course.attested if case.course else ()
+        return None if ARTEFACT_OF.get(self.rule.name) in attested else self.ask(case)
 
 
 def bound_to(protocol: Protocol, name: str) -> tuple[Bound, ...]:

@@ -42,8 +42,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     `other_open_course` is the client's other open acute course (for `relink_client`: the new client's). `history` holds the
     course's entries as facts and `given` the data they were given, by seq (none where it was erased); both are
-    needed for late entries, amendments and options. `target` is the protocol that
-    `change_protocol` or `open_followup` names; `group_session` is the group's of which a `record_session` tells; `client` and `therapist` stand beside the data of what opens or relinks a course.
+    needed for late entries, amendments, changes of protocol and options. `protocols` are those a course may have had, by digest: what
+    is told late is judged under the one of its time. `target` is the protocol that `change_protocol`, `migrate_protocol` or
+    `open_followup` names; `group_session` is the group's of which a `record_session` tells; `client` and `therapist` stand beside the data of what opens or relinks a course.
     """
 
     now: dt.datetime
@@ -53,6 +54,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     other_open_course: str | None = None
     history: tuple[Fact, ...] = ()
     given: Mapping[int, dict[str, Any]] = {}
+    protocols: Mapping[str, Protocol] = {}
     target: Protocol | None = None
     course_id: str | None = None
     client: str | None = None
@@ -79,6 +81,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, Any] = {}
     source: str = ""
     breaks: tuple[Break, ...] = ()  # later entries that would not hold, for what is placed before them
+    obstacles: tuple[str, ...] = ()  # why the course would be stuck under the version it is to migrate to
 
     @property
     def phase(self) -> PhaseSpec:
@@ -124,20 +127,19 @@ def supervisor_of(context: Context) -> Actor | None:
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """A named rule. `structural` rules keep the order of phases, the counts, the sick role and one entry for one event."""
+    """A named rule. `structural` rules keep the order of phases, the counts, the sick role and one entry for one event.
+
+    `says` is what the rule demands, as its docstring tells.
+    """
 
     name: str
+    says: str
     judge: Callable[[Case], Refusal | None]
     source: str
     structural: bool
     soft: bool
     parameters: frozenset[str]
     needs: str | None = None  # the table of the protocol without which there is nothing to ask
-
-    @property
-    def says(self) -> str:
-        """What the rule demands, as its docstring tells."""
-        return " ".join((self.judge.__doc__ or "").split())
 
 
 REGISTRY: dict[str, Rule] = {}
@@ -151,6 +153,7 @@ def rule(
     def register(judge: Callable[[Case], Refusal | None]) -> Callable[[Case], Refusal | None]:
         REGISTRY[judge.__name__] = Rule(
             name=judge.__name__,
+            says=" ".join((judge.__doc__ or "").split()),
             judge=judge,
             source=source,
             structural=structural,

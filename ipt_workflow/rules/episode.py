@@ -94,6 +94,33 @@ def protocol_differs(case: Case) -> Refusal | None:
 
 
 @rule(source="design")
+def same_protocol_family(case: Case) -> Refusal | None:
+    """A course migrates to another version of its own protocol; to another protocol it changes, in the first phase."""
+    target = case.context.target
+    if target is None or target.id == case.course.protocol:
+        return None
+    return case.stands(
+        "The course has another protocol, not another version of this one.",
+        current=case.protocol.key,
+        required=f"another version of {case.course.protocol}",
+        remedies=("change_protocol",),
+    )
+
+
+@rule(source="design")
+def carries_over(case: Case) -> Refusal | None:
+    """Under the new version the course is not stuck: its phases, sessions and sick role are lawful there, and an ending can be reached."""
+    if not case.obstacles:
+        return None
+    return case.stands(
+        f"The course would be stuck: {' '.join(case.obstacles)}",
+        current=list(case.obstacles),
+        required="a course that carries over",
+        remedies=(),
+    )
+
+
+@rule(source="design")
 def client_differs(case: Case) -> Refusal | None:
     """A course is put with another client record than its own."""
     if case.context.client != case.course.client:

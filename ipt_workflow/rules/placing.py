@@ -18,6 +18,8 @@ def state_allows(case: Case) -> Refusal | None:
     sources = triggers.states(case.protocol, row.sources, case.trigger) if row else ()
     if state in sources:
         return None
+    if not sources:
+        return case.stands(f"{case.protocol.title} has no {case.trigger}.", current=state, required="another protocol")
     step = first_step(case.protocol, case.course.state, case.course.phase, frozenset(sources))
     return case.stands(
         f"{case.trigger} cannot happen while the course is {state}.",

@@ -4,6 +4,7 @@ A log over all of them, with a position assigned after commit, comes later in a 
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -121,6 +122,30 @@ def _narrowed(
     if filters.to:
         statement = statement.where(time < filters.to)
     return statement
+
+
+class RefusedCommand(msgspec.Struct, frozen=True):
+    """A refusal by rules, of a course: `command` is what it kept of the command, if anything."""
+
+    course: str
+    rules: tuple[str, ...]
+    command: bytes | None
+
+
+def refused_commands(connection: sa.Connection, organisation: str, courses: Sequence[str]) -> list[RefusedCommand]:
+    """What rules refused of these courses, in the order it was refused. That a role may not do something is no refusal by a rule."""
+    statement = (
+        sa.select(subject.c.course_id, event.c.rules, event.c.command)
+        .select_from(subject.join(event, sa.and_(event.c.organisation == subject.c.organisation, event.c.id == subject.c.event_id)))
+        .where(
+            subject.c.organisation == organisation,
+            subject.c.course_id.in_(courses),
+            event.c.kind == "refusal",
+            event.c.rules != "role",
+        )
+        .order_by(event.c.recorded_at, event.c.id)
+    )
+    return [RefusedCommand(row.course_id, tuple(row.rules.split(",")), row.command) for row in connection.execute(statement)]
 
 
 def _subjects(connection: sa.Connection, organisation: str, events: list[str]) -> dict[str, tuple[str, ...]]:

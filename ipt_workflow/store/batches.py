@@ -7,7 +7,8 @@ courses by compare-and-swap, and inserts everything else for those that were upd
 Statements are made once, from the tables. A violated constraint fails the whole batch; the committer then tries its units one by one.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -22,66 +23,68 @@ JOURNAL = (tables.entry, tables.entry_data, tables.outbox)
 
 
 class Columns:
-    """A table's columns, and how a row becomes a tuple that the database's driver takes."""
+    """The columns of a table, or of several whose rows are given as one: what has the same name is the same. How a row becomes what the
+    database's driver takes."""
 
-    def __init__(self, table: sa.Table, dialect: sa.Dialect) -> None:
-        self.names = tuple(dialect.identifier_preparer.quote(column.name) for column in table.c)
-        self.types = tuple(column.type.dialect_impl(dialect).compile(dialect).partition("(")[0] for column in table.c)
-        bound = ((column.name, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in table.c)
+    def __init__(self, given: Sequence[sa.Table], dialect: sa.Dialect) -> None:
+        each = {column.name: column for table in given for column in table.c}.values()
+        self.names = tuple(dialect.identifier_preparer.quote(column.name) for column in each)
+        self.types = tuple(column.type.dialect_impl(dialect).compile(dialect).partition("(")[0] for column in each)
+        bound = ((column.name, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in each)
         self._bind: tuple[tuple[str, Callable[[Any], Any] | None], ...] = tuple(bound)
 
     def values(self, row: Row) -> tuple[Any, ...]:
-        return tuple(process(row[name]) if process else row[name] for name, process in self._bind)
+        return tuple([process(row[name]) if process else row[name] for name, process in self._bind])
+
+    def arrays(self, rows: Sequence[Row]) -> list[list[Any]]:
+        """One array a column."""
+        return [[process(row[name]) for row in rows] if process else [row[name] for row in rows] for name, process in self._bind]
 
 
 @cache
-def columns(table: sa.Table, dialect_name: str) -> Columns:
-    return Columns(table, DIALECTS[dialect_name])
-
-
-def _journal_rows(table: sa.Table, unit: Unit) -> Iterable[Row]:
-    make = {tables.entry: rows.entry, tables.entry_data: rows.entry_data, tables.outbox: rows.outbox}[table]
-    return (make(entry) for entry in unit.changes[0].entries)
+def columns(dialect_name: str, *given: sa.Table) -> Columns:
+    return Columns(given, DIALECTS[dialect_name])
 
 
 # SQLite
 
 
-def write_sqlite(connection: sa.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
-    """Writes units and events; which of the units won. Raises `sqlalchemy.exc.IntegrityError`."""
+def write_sqlite(connection: sqlite3.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+    """Writes units and events, in the transaction that has begun; which of the units won. Raises `sqlite3.IntegrityError`."""
     won = [_swap_sqlite(connection, unit) for unit in units]
     winners = [unit for unit, has_won in zip(units, won, strict=True) if has_won]
     kept = [rows.kept_answer(unit.organisation, unit.answer) for unit in winners if unit.answer]
     _insert_sqlite(connection, tables.idempotency, kept)
+    written = [rows.journal(entry) for unit in winners for entry in unit.changes[0].entries]
     for table in JOURNAL:
-        _insert_sqlite(connection, table, [row for unit in winners for row in _journal_rows(table, unit)])
+        _insert_sqlite(connection, table, written)
     for table, told in rows.of_events(events).items():
         _insert_sqlite(connection, table, told)
     return won
 
 
-def _swap_sqlite(connection: sa.Connection, unit: Unit) -> bool:
+def _swap_sqlite(connection: sqlite3.Connection, unit: Unit) -> bool:
     change = unit.changes[0]
-    values = columns(tables.course, "sqlite").values(rows.course_columns(unit.organisation, change))
+    values = columns("sqlite", tables.course).values(rows.course_columns(unit.organisation, change))
     key = (unit.organisation, change.course.id, change.expected)
-    return connection.exec_driver_sql(_swap_sql(), (*values, *key)).rowcount == 1
+    return connection.execute(_swap_sql(), (*values, *key)).rowcount == 1
 
 
 @cache
 def _swap_sql() -> str:
-    names = columns(tables.course, "sqlite").names
+    names = columns("sqlite", tables.course).names
     return f"UPDATE course SET {', '.join(f'{name} = ?' for name in names)} WHERE organisation = ? AND id = ? AND version = ?"
 
 
-def _insert_sqlite(connection: sa.Connection, table: sa.Table, told: Sequence[Row]) -> None:
+def _insert_sqlite(connection: sqlite3.Connection, table: sa.Table, told: Sequence[Row]) -> None:
     if told:
-        known = columns(table, "sqlite")
-        connection.exec_driver_sql(_insert_sql(table), [known.values(row) for row in told])
+        known = columns("sqlite", table)
+        connection.executemany(_insert_sql(table), [known.values(row) for row in told])
 
 
 @cache
 def _insert_sql(table: sa.Table) -> str:
-    names = columns(table, "sqlite").names
+    names = columns("sqlite", table).names
     return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
@@ -113,17 +116,15 @@ def _commit_arrays(numbered: Sequence[tuple[int, Unit]]) -> tuple[list[Any], ...
     keyed = [(number, unit.organisation, unit.answer) for number, unit in numbered if unit.answer]
     arrays += [[number for number, _, _ in keyed]]
     arrays += _arrays(tables.idempotency, [rows.kept_answer(organisation, answer) for _, organisation, answer in keyed])
-    owners = [number for number, unit in numbered for _ in unit.changes[0].entries]
-    for table in JOURNAL:
-        arrays += [owners, *_arrays(table, [row for _, unit in numbered for row in _journal_rows(table, unit)])]
+    owned = [(number, rows.journal(entry)) for number, unit in numbered for entry in unit.changes[0].entries]
+    arrays += [[number for number, _ in owned]]
+    arrays += columns("postgresql", *JOURNAL).arrays([row for _, row in owned])
     return tuple(arrays)
 
 
 def _arrays(table: sa.Table, told: Sequence[Row]) -> list[list[Any]]:
     """The rows of a table as one array a column."""
-    known = columns(table, "postgresql")
-    values = [known.values(row) for row in told]
-    return [[row[position] for row in values] for position in range(len(known.names))]
+    return columns("postgresql", table).arrays(told)
 
 
 class _Parameters:
@@ -132,9 +133,8 @@ class _Parameters:
     def __init__(self) -> None:
         self._count = 0
 
-    def unnest(self, table: sa.Table, *before: str) -> str:
+    def unnest(self, known: Columns, *before: str) -> str:
         """`unnest($1::…[], …) AS t (before…, columns…)`; what comes before the columns are whole numbers."""
-        known = columns(table, "postgresql")
         names = (*before, *known.names)
         arrays = []
         for kind in (*("INTEGER" for _ in before), *known.types):
@@ -147,26 +147,30 @@ class _Parameters:
 def _commit_sql() -> str:
     """One statement: what is given in arrays, the courses that were swapped, and what is inserted for those."""
     parameters = _Parameters()
-    settable = [name for name in columns(tables.course, "postgresql").names if name not in {"organisation", "id"}]
+    course, answers, journal = (columns("postgresql", *each) for each in ((tables.course,), (tables.idempotency,), JOURNAL))
+    settable = [name for name in course.names if name not in {"organisation", "id"}]
     parts = [
-        f"given AS (SELECT * FROM {parameters.unnest(tables.course, 'n', 'expected')})",
+        f"given AS (SELECT * FROM {parameters.unnest(course, 'n', 'expected')})",
         f"swapped AS (UPDATE course SET {', '.join(f'{name} = given.{name}' for name in settable)} FROM given"
         " WHERE course.organisation = given.organisation AND course.id = given.id AND course.version = given.expected RETURNING given.n)",
+        f"answered AS (SELECT * FROM {parameters.unnest(answers, 'n')} JOIN swapped USING (n))",
+        f"written AS (SELECT * FROM {parameters.unnest(journal, 'n')} JOIN swapped USING (n))",
+        f"kept AS ({_insert_from(tables.idempotency, 'answered')})",
+        *(f"into_{table.name} AS ({_insert_from(table, 'written')})" for table in JOURNAL),
     ]
-    for table in (tables.idempotency, *JOURNAL):
-        names = ", ".join(columns(table, "postgresql").names)
-        parts.append(
-            f"into_{table.name} AS (INSERT INTO {table.name} ({names})"
-            f" SELECT {names} FROM {parameters.unnest(table, 'n')} JOIN swapped USING (n))"
-        )
     return f"WITH {', '.join(parts)} SELECT n FROM swapped"
+
+
+def _insert_from(table: sa.Table, source: str) -> str:
+    names = ", ".join(columns("postgresql", table).names)
+    return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source}"
 
 
 @cache
 def _events_sql() -> str:
     parameters = _Parameters()
-    inserts = []
-    for table in (tables.audit_event, tables.audit_subject, tables.outbox):
-        names = ", ".join(columns(table, "postgresql").names)
-        inserts.append(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {parameters.unnest(table)}")
-    return f"WITH told AS ({inserts[0]}), touched AS ({inserts[1]}) {inserts[2]}"
+    events, subjects, outbox = (
+        _insert_from(table, parameters.unnest(columns("postgresql", table)))
+        for table in (tables.audit_event, tables.audit_subject, tables.outbox)
+    )
+    return f"WITH told AS ({events}), touched AS ({subjects}) {outbox}"

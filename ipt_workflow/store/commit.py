@@ -1,5 +1,7 @@
 """Writing one unit: entries, snapshots, outbox and idempotency rows, in the transaction of the connection it is given."""
 
+import datetime as dt
+
 import sqlalchemy as sa
 
 from ipt_workflow.errors import IptError, StaleVersion
@@ -69,6 +71,12 @@ def _keep_answer(connection: sa.Connection, organisation: str, answer: KeptAnswe
         )
     )
     connection.execute(sa.insert(table), rows.kept_answer(organisation, answer))
+
+
+def forget_answers(connection: sa.Connection, organisation: str, now: dt.datetime) -> int:
+    """Removes what keys were answered with that have expired. Returns how many."""
+    table = tables.idempotency
+    return connection.execute(sa.delete(table).where(table.c.organisation == organisation, table.c.expires_at <= now)).rowcount
 
 
 def _write_course(connection: sa.Connection, organisation: str, change: CourseChange) -> None:

@@ -6,7 +6,7 @@ all others. So a busy service asks the database no more often than it can answer
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.questions import Question
@@ -37,7 +37,6 @@ class Loader(Generic[Found]):
         self._waiting.setdefault(its_id, []).append(answer)
         if self._asking is None or self._asking.done():
             self._asking = loop.create_task(self._ask())
-        answer.add_done_callback(_heard)
         return answer
 
     async def _ask(self) -> None:
@@ -48,16 +47,11 @@ class Loader(Generic[Found]):
             except Exception as error:  # noqa: BLE001 - whatever it was, those who asked must hear of it
                 for answer in _still_waiting(asked.values()):
                     answer.set_exception(error)
+                    answer.exception()  # an error that nobody waits for any more is no news
             else:
                 for its_id, answers in asked.items():
                     for answer in _still_waiting([answers]):
                         answer.set_result(found.get(its_id))
-
-
-def _heard(answer: Asked[Any]) -> None:
-    """An error that nobody waits for any more is no news."""
-    if not answer.cancelled():
-        answer.exception()
 
 
 def _still_waiting(lists: Iterable[list[Asked[Found]]]) -> Iterator[Asked[Found]]:

@@ -2,6 +2,8 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -9,9 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from ipt_workflow.course import Course
-from ipt_workflow.journal import Entry, Stored, read
+from ipt_workflow.journal import Entry, Linked, read
 from ipt_workflow.store import tables
 from ipt_workflow.store.tables import ProtocolRow, TokenRow
+from ipt_workflow.triggers import ENDED
 
 course, entry, entry_data, client, notice = tables.course, tables.entry, tables.entry_data, tables.client, tables.notice
 _course_decoder = msgspec.json.Decoder(Course)
@@ -59,19 +62,21 @@ _with_client = course.outerjoin(client, sa.and_(client.c.organisation == course.
 WAITING: sa.ColumnElement[str] = sa.literal_column("'waiting'")  # as the partial indexes say it, or they are not used
 
 
-def _waiting(*more: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """The notices that wait about a course, or about its client and no course."""
-    of_client = sa.and_(notice.c.course_id.is_(None), notice.c.client_id == course.c.client_id)
-    return sa.select(sa.func.min(notice.c.received_at)).where(
-        notice.c.organisation == course.c.organisation,
-        notice.c.status == WAITING,
-        sa.or_(notice.c.course_id == course.c.id, of_client),
-        *more,
+def _waiting(*more: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+    """Since when notices wait about a course, or about its client and no course. Two questions, since each has an index of its own."""
+
+    def those(*about: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        ours = (notice.c.organisation == course.c.organisation, notice.c.status == WAITING, *more)
+        return sa.select(notice.c.received_at.label("at")).where(*ours, *about).correlate(course)
+
+    either = those(notice.c.course_id == course.c.id).union_all(
+        those(notice.c.course_id.is_(None), notice.c.client_id == course.c.client_id)
     )
+    return sa.select(sa.func.min(either.subquery("waiting").c.at)).scalar_subquery()
 
 
-_since = _waiting().correlate(course).scalar_subquery()
-_risk_since = _waiting(notice.c.risk).correlate(course).scalar_subquery()
+_since = _waiting()
+_risk_since = _waiting(notice.c.risk)
 WAITS = (_since.label("waits_since"), _risk_since.label("risk_since"))
 _select_course = sa.select(course.c.snapshot, course.c.head, client.c.ref, *WAITS).select_from(_with_client)
 
@@ -146,24 +151,22 @@ def raw_courses(connection: sa.Connection, organisation: str, ids: Sequence[str]
     return {row.id: row for row in _found(connection, _raw_courses, organisation, ids)}
 
 
-_stored_chains = _by_ids(
-    sa.select(
-        *(_raw(column) for column in (entry.c.course_id, entry.c.canonical, entry.c.hash, entry_data.c.salt, entry_data.c.sealed))
+_stored_chains = (
+    sa.select(*(_raw(column) for column in (entry.c.canonical, entry.c.hash, entry.c.course_id)))
+    .where(
+        entry.c.organisation == sa.bindparam("organisation"),
+        entry.c.course_id.between(sa.bindparam("first"), sa.bindparam("last")),
     )
-    .select_from(_with_data)
-    .order_by(entry.c.course_id, entry.c.seq),
-    entry.c.organisation,
-    entry.c.course_id,
+    .order_by(entry.c.course_id, entry.c.seq)
 )
 
 
-def stored_chains(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, list[Stored]]:
-    """What holds courses' chains together: of every entry its bytes, its hash, and what it seals."""
-    found: dict[str, list[Stored]] = {its_id: [] for its_id in ids}
-    cursor: Any = _found(connection, _stored_chains, organisation, ids).cursor
-    for course_id, *stored in cursor.fetchall():
-        found[course_id].append(stored)
-    return found
+def stored_chains(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, list[Linked]]:
+    """What links the entries of neighbouring courses: their bytes, and their hashes. They are read as they lie, from the first id to the last."""
+    told = {"organisation": organisation, "first": ids[0], "last": ids[-1]}
+    cursor: Any = connection.execute(_stored_chains, told).cursor
+    found = {course_id: list(entries) for course_id, entries in groupby(cursor.fetchall(), itemgetter(2))}
+    return {its_id: found.get(its_id, []) for its_id in ids}
 
 
 def raw_form(connection: sa.Connection, column: sa.Column[Any], value: object) -> object:
@@ -243,6 +246,34 @@ def caseload(
         statement = statement.where(_asks_for(organisation, filters.attention, now))
     rows = connection.execute(statement.order_by(course.c.id).limit(limit))
     return [_stored(row) for row in rows]
+
+
+def open_courses_under(
+    connection: sa.Connection, organisation: str, protocol: str, version: int, after: str, limit: int
+) -> list[StoredCourse]:
+    """The courses that have not ended under one version of a protocol, in the order they were opened, after an id."""
+    statement = _select_course.where(
+        course.c.organisation == organisation,
+        course.c.id > after,
+        course.c.protocol == protocol,
+        course.c.protocol_version == version,
+        course.c.state.not_in(ENDED),
+    )
+    return [_stored(row) for row in connection.execute(statement.order_by(course.c.id).limit(limit))]
+
+
+def course_ids_of(connection: sa.Connection, organisation: str, protocol: str, after: str, limit: int) -> list[str]:
+    """The courses under any version of a protocol, in the order they were opened, after an id."""
+    statement = sa.select(course.c.id).where(
+        course.c.organisation == organisation, course.c.id > after, course.c.protocol == protocol
+    )
+    return list(connection.execute(statement.order_by(course.c.id).limit(limit)).scalars())
+
+
+def courses_by_id(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> list[StoredCourse]:
+    """Those of the ids that are a course's."""
+    statement = _select_course.where(course.c.organisation == organisation, course.c.id.in_(ids))
+    return [_stored(row) for row in connection.execute(statement)]
 
 
 def _asks_for(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:

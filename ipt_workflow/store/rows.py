@@ -41,6 +41,11 @@ def snapshot(course: Course) -> bytes:
     return msgspec.json.encode(course, order="deterministic")
 
 
+def journal(written: Entry) -> Row:
+    """All that an entry's three rows hold, as one: what has the same name in them is the same."""
+    return {**outbox(written), **entry_data(written), **entry(written)}
+
+
 def entry(entry: Entry) -> Row:
     return {**entry_columns(entry), "canonical": entry.canonical}
 

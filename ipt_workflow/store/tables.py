@@ -165,13 +165,12 @@ class EntryDataRow(SQLModel, table=True):
 
 
 class IdempotencyRow(SQLModel, table=True):
-    """What a key was answered with: which entries it made, never their content. Kept for a day.
+    """What a key was answered with: which entries it made, never their content. Kept for a day; removed some time later.
 
     Of a write to a group, `course_id` is the group's id and both seqs are the version that the group had then.
     """
 
     __tablename__ = "idempotency"
-    __table_args__ = (sa.Index("ix_idempotency_expires", "organisation", "expires_at"),)
 
     organisation: str = Field(primary_key=True, max_length=64)
     scope: str = Field(primary_key=True, max_length=64)
@@ -516,6 +515,7 @@ class AuditRow(SQLModel, table=True):
     action: str = Field(max_length=80)  # the trigger that was refused, or what was read
     rules: str | None = Field(default=None, max_length=2000)  # of a refusal: the rules' names, by commas
     request_id: str | None = Field(default=None, max_length=64)
+    command: bytes | None = None  # of a refusal: the structural part of what was asked, as JSON (`rejudging.Told`)
 
 
 class AuditSubjectRow(SQLModel, table=True):

@@ -33,7 +33,15 @@ THERAPY = (
     *("record_gains", "record_independence", "plan_for_recurrence", "relinquish_sick_role", "decide_continuation"),
     *["record_measure"] * 3, "complete", "open_followup",
 )  # fmt: skip
-SUPERVISION = ("attest_session", "acknowledge_deviation", "waive_sick_role", "extend_phase", "change_protocol", "relink_client")
+SUPERVISION = (
+    "attest_session",
+    "acknowledge_deviation",
+    "waive_sick_role",
+    "extend_phase",
+    "change_protocol",
+    "migrate_protocol",
+    "relink_client",
+)
 
 
 @pytest.fixture

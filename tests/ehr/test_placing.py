@@ -82,7 +82,7 @@ def test_a_refusal_is_an_event_and_what_a_role_may_not_is_none(database_url):
     async def test(shell):
         course = await walked.open_course(shell)
         refusal = {"id": REFUSAL, "kind": "refusal", "recorded_at": walked.START, "person": "p", "role": "therapist", "via": "api"}
-        named = {**refusal, "action": "begin_middle", "rules": "state_allows,consent_given", "request_id": None}
+        named = {**refusal, "action": "begin_middle", "rules": "state_allows,consent_given", "request_id": None, "command": None}
         await shell.committer.commit(Event(row={"organisation": "default", **named}, courses=(course,), told=True))
         await shell.record(walked.THERAPIST, "refusal", "decide proposals", [course], ["role"])
         await placing.place_all(shell)

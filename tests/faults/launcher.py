@@ -19,11 +19,11 @@ POINTS = {
     "before_commit": (
         ("after", "ipt_workflow.store.commit", "commit"),
         ("after", "ipt_workflow.store.batches", "write_sqlite"),
-        ("before", "ipt_workflow.store.database", "PostgresDatabase.put"),
+        ("before", "ipt_workflow.store.postgres", "PostgresDatabase.put"),
     ),
     "after_commit": tuple(
-        ("after", "ipt_workflow.store.database", f"{database}.{method}")
-        for database in ("SqliteDatabase", "PostgresDatabase")
+        ("after", f"ipt_workflow.store.{module}", f"{database}.{method}")
+        for module, database in (("sqlite", "SqliteDatabase"), ("postgres", "PostgresDatabase"))
         for method in ("write", "put")
     ),
     "before_answer": (("answer", "ipt_workflow.api.app", "Application.__call__"),),

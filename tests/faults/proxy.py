@@ -53,7 +53,12 @@ class Proxy:
         return len(cut)
 
     def half_open(self, direction: Direction) -> int:
-        """From now on nothing passes this way on the connections there are, not even their end. New ones are whole."""
+        """From now on nothing passes this way on the connections there are, not even their end. New ones are whole.
+
+        Those of earlier times are cut first, as keepalives would have done by then: a server has only so many.
+        """
+        for connection in [each for each in self._open if not all(event.is_set() for event in each.flowing.values())]:
+            connection.abort()
         for connection in self._open:
             connection.hold(direction)
         return len(self._open)

@@ -155,3 +155,14 @@ def test_an_adopted_course_goes_on_from_the_counts_it_came_with():
     assert session_of(walk) == (7, 12)
     walk.fire("record_session", T)
     assert session_of(walk) == (8, 12)
+
+
+def test_a_pause_before_the_first_session_stops_no_clock():
+    walk = Walk().in_initial()
+    walk.do("pause")
+    walk.now += 3 * WEEK
+    walk.do("resume", "record_evaluation", "agree_contract")
+    walk.session()
+    clock = counters.clock(walk.c, walk.now)
+    assert (clock.week, clock.paused_days) == (1, 0)
+    assert clock.planned_end == walk.now.date() + 12 * WEEK

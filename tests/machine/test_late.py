@@ -95,6 +95,13 @@ def test_what_is_never_blocked_is_accepted_late_and_marks_what_it_contradicts():
     assert held.seq in walk.c.contradicted
 
 
+def test_two_endings_of_which_one_is_told_late_are_refused_as_the_second_is():
+    walk = reach("in_middle").copy()
+    late = walk.body("end_early", at=walk.c.opened_at)
+    answer = walk.preview(late, walk.body("end_early"))
+    assert (answer.trigger, [refusal.rule for refusal in answer.refusals]) == ("end_early", ["state_allows"])
+
+
 def test_nothing_happens_before_the_course_was_opened():
     walk = reach("in_middle").copy()
     with pytest.raises(CommandInvalid, match="occurred_at"):

@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from walker import DAY, S2, S, T, Walk, covers, reach, replaced, stands, variant
+from walker import DAY, S2, A, E, S, T, Walk, covers, reach, replaced, stands, variant, version
 
 from ipt_workflow.errors import TriggerNotPermitted
 
@@ -161,6 +161,41 @@ def test_a_protocol_is_changed_for_another_one_only():
     assert walk.fire("change_protocol", T, S).protocol == "ipt-short"
 
 
+@covers("same_protocol_family")
+def test_a_course_migrates_to_another_version_of_its_own_protocol_only():
+    walk = reach("in_middle")
+    walk.target = variant("ipt-short")
+    stands(walk, "same_protocol_family", "migrate_protocol", S, current="ipt@1", required="another version of ipt")
+    walk.target = version(2)
+    assert walk.fire("migrate_protocol", S).protocol_version == 2
+
+
+@covers("carries_over")
+def test_a_course_that_would_be_stuck_does_not_migrate():
+    walk = reach("in_middle", sessions=3)
+    walk.target = version(2, {"initial": {"sessions_max": 2}})
+    refusal = stands(walk, "carries_over", "migrate_protocol", S, required="a course that carries over")
+    assert len(refusal.current) == 1
+    assert "Not kept by entry" in refusal.message
+    walk.target = version(2, {"initial": {"sessions_max": 3}})
+    assert walk.fire("migrate_protocol", S).state == "middle"
+
+
+def test_a_client_has_no_second_acute_course_by_a_change_of_protocol():
+    walk = Walk(variant("maintenance", acute=False)).referred()
+    walk.other_open_course = "course-0"
+    walk.target = variant("ipt-short")
+    assert list(walk.refused("change_protocol", S)) == ["one_active_course"]
+    walk.other_open_course = None
+    assert walk.fire("change_protocol", S).acute
+
+
+@pytest.mark.parametrize("by", (T, E, A), ids=lambda by: by.role)
+def test_nobody_but_a_supervisor_migrates_a_course(by):
+    with pytest.raises(TriggerNotPermitted):
+        reach("in_middle").refused("migrate_protocol", by)
+
+
 def test_a_change_of_protocol_carries_over_what_was_done():
     walk = reach("ready_for_middle", sessions=2)
     walk.target = variant("ipt-short")
@@ -173,7 +208,6 @@ def test_a_change_of_protocol_carries_over_what_was_done():
         before.contract,
         before.sessions,
     )
-    walk.protocol, walk.target = walk.target, None
     assert walk.counted.attended["initial"] == 2
     assert walk.fire("begin_middle").state == "middle"
 

@@ -18,11 +18,12 @@ from ipt_workflow.course import Course
 from ipt_workflow.errors import CommandInvalid, TriggerNotPermitted
 from ipt_workflow.folding import fold, step, timeline
 from ipt_workflow.machine import Accepted, Refused
+from ipt_workflow.triggers import MOVES
 
 PHASES = ("initial", "middle", "final")
 NAMES = tuple(name for name in triggers.names(ipt()) if name not in {"refer", "adopt"})
 NEVER_BLOCKED = tuple(row.name for row in triggers.TABLE if row.never_blocked and row.needs is None and row.name != "end_early")
-ALONE = {"change_protocol", "relink_client", "open_followup"}  # the service takes these one at a time
+ALONE = MOVES | {"relink_client", "open_followup"}  # the service takes these one at a time
 JOINABLE = tuple(name for name in NAMES if name not in ALONE)
 CHECKED_EVERY = 10  # entries; sealing a whole journal costs more than everything else here
 

@@ -5,6 +5,7 @@ Nothing here skips a rule: each stage is reached by firing triggers. After every
 
 import copy
 import datetime as dt
+import hashlib
 import tomllib
 from collections.abc import Callable
 from functools import cache, wraps
@@ -25,7 +26,7 @@ from ipt_workflow.protocol import Protocol
 from ipt_workflow.protocol_files import load_catalogue, read_definition
 from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules import REGISTRY, Actor, Context, GroupHeld
-from ipt_workflow.triggers import Command
+from ipt_workflow.triggers import MOVES, Command
 
 ROOT = Path(__file__).parents[2]
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
@@ -59,10 +60,21 @@ def group_of_eight() -> Protocol:
 
 def variant(name: str, **changes: Any) -> Protocol:
     """The default protocol under another name, with some of its tables replaced."""
-    return msgspec.structs.replace(ipt(), id=name, digest=name.ljust(64, "0"), **changes)
+    return distinct(msgspec.structs.replace(ipt(), id=name, **changes))
+
+
+def distinct(protocol: Protocol) -> Protocol:
+    """A protocol under a digest of its own, since machines are shared by it."""
+    return msgspec.structs.replace(protocol, digest=hashlib.sha256(repr(protocol).encode()).hexdigest())
 
 
 replaced = msgspec.structs.replace
+
+
+def version(number: int = 2, phases: dict[str, dict[str, Any]] | None = None, **changes: Any) -> Protocol:
+    """Another version of the default protocol: some of its tables replaced, and fields of some of its phases."""
+    changed = tuple(replaced(phase, **(phases or {}).get(phase.id, {})) for phase in ipt().phases)
+    return distinct(msgspec.structs.replace(ipt(), version=number, **{"phases": changed, **changes}))
 
 
 class Walk:
@@ -76,7 +88,7 @@ class Walk:
         self.history: tuple[Fact, ...] = ()
         self.drafts: tuple[Draft, ...] = ()
         self.given: dict[int, dict[str, Any]] = {}
-        self.digests: dict[int, str] = {}
+        self.protocols: dict[str, Protocol] = {}
         self.other_open_course: str | None = None
         self.target: Protocol | None = None
         self.client = "client-1"
@@ -128,7 +140,8 @@ class Walk:
             other_open_course=self.other_open_course,
             history=self.history,
             given=self.given,
-            target=self.target or (self.protocol if trigger in {"open_followup", "change_protocol"} else None),
+            protocols=self.protocols,
+            target=self.target or (self.protocol if trigger in MOVES | {"open_followup"} else None),
             course_id="course-1",
             client=self.client if self.course is None else "client-2",
             therapist=T.person,
@@ -198,16 +211,17 @@ class Walk:
 
     def keep(self, accepted: Accepted) -> Course:
         """Takes an answer for what happened, as the store would."""
-        digest = self.protocol.digest
         for draft in accepted.drafts:
             assert draft.seq == len(self.history) + 1
             assert not self.history or draft.recorded_at >= self.history[-1].recorded_at
-            self.history = (*self.history, placement.fact_of(draft, "course-1", digest))
+            self.history = (*self.history, placement.fact_of(draft, "course-1"))
             self.drafts = (*self.drafts, draft)
-            self.digests = {**self.digests, draft.seq: digest}
             self._keep_given(draft)
         self.course = accepted.course
         assert fold(self.history) == self.course
+        if self.target and self.c.protocol_digest == self.target.digest:
+            self.protocols = {**self.protocols, **{each.digest: each for each in (self.protocol, self.target)}}
+            self.protocol, self.target = self.target, None
         return self.c
 
     def _keep_given(self, draft: Draft) -> None:
@@ -229,7 +243,6 @@ class Walk:
                     organisation="clinic",
                     course="course-1",
                     entry_id=f"entry-{draft.seq}",
-                    protocol_digest=self.digests[draft.seq],
                     prev_hash=sealed[-1].hash if sealed else journal.GENESIS,
                     salt=bytes(journal.SALT_BYTES),
                 )

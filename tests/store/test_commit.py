@@ -50,7 +50,7 @@ def change(shell, course_id="course-1", client="client-1", salt=b"0" * 16) -> Co
     protocol = shell.protocol("ipt", None)
     context = shell.context(walked.THERAPIST, shell.clock.now(), course_id=course_id, client=client, therapist="therapist-1")
     accepted = machine_for(protocol).fire(None, REFERRAL, context)
-    return CourseChange(course=accepted.course, expected=0, entries=_sealed(accepted, course_id, protocol, salt), attention={})
+    return CourseChange(course=accepted.course, expected=0, entries=_sealed(accepted, course_id, salt), attention={})
 
 
 def next_change(shell, before: CourseChange, trigger="record_consent", expected=None) -> CourseChange:
@@ -58,19 +58,18 @@ def next_change(shell, before: CourseChange, trigger="record_consent", expected=
     machine = shell.machine_of(before.course)
     command = Command("note", {"text": "She called."})
     accepted = machine.fire(before.course, command, shell.context(walked.THERAPIST, shell.clock.now()))
-    entries = _sealed(accepted, before.course.id, machine.protocol, b"1" * 16, before.entries[-1].hash)
+    entries = _sealed(accepted, before.course.id, b"1" * 16, before.entries[-1].hash)
     at = before.course.version if expected is None else expected
     return CourseChange(course=accepted.course, expected=at, entries=entries, attention={})
 
 
-def _sealed(accepted, course_id, protocol, salt, prev=journal.GENESIS):
+def _sealed(accepted, course_id, salt, prev=journal.GENESIS):
     return tuple(
         journal.seal(
             draft,
             organisation=ORGANISATION,
             course=course_id,
             entry_id=f"{course_id}-{draft.seq}",
-            protocol_digest=protocol.digest,
             prev_hash=prev,
             salt=salt,
         )
@@ -241,6 +240,19 @@ def test_a_key_is_free_again_when_its_answer_has_expired(store):
         )
         kept = await shell.kept_answer("key")
         assert kept.course_id == "course-2"
+
+    store(test)
+
+
+def test_answers_that_have_expired_are_forgotten_and_no_others(store):
+    async def test(shell):
+        await shell.database.write(commit.commit, unit(change(shell), answer=answer(shell, hours=1)))
+        longer = answer(shell, scope="another key", course="course-2", hours=2)
+        await shell.database.write(commit.commit, unit(change(shell, "course-2", "client-2"), answer=longer))
+        shell.clock.advance(dt.timedelta(hours=1))
+        assert await shell.database.write(commit.forget_answers, ORGANISATION, shell.clock.now()) == 1
+        assert await shell.kept_answer("key") is None
+        assert (await shell.kept_answer("another key")).course_id == "course-2"
 
     store(test)
 

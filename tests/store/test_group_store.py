@@ -15,7 +15,7 @@ from grouped import Clinic
 
 from ipt_workflow.errors import GroupStale, StaleVersion, Unreachable
 from ipt_workflow.store import commit, groups, migrate, tables
-from ipt_workflow.store.database import open_database
+from ipt_workflow.store.opening import open_database
 from ipt_workflow.store.units import CourseGrouped, GroupLine, Unit
 
 AT = dt.datetime(2026, 3, 2, 10, 0, tzinfo=dt.UTC)

@@ -12,7 +12,7 @@ from alembic import command
 
 from ipt_workflow.reading import Reader
 from ipt_workflow.store import guards, migrate, tables
-from ipt_workflow.store.database import open_database
+from ipt_workflow.store.opening import open_database
 
 GUARDED = ("entry", "audit_event", "audit_subject", "entry_data")
 

@@ -9,7 +9,7 @@ import walked
 
 from ipt_workflow.reading import Reader
 from ipt_workflow.store import migrate
-from ipt_workflow.store.database import open_database
+from ipt_workflow.store.opening import open_database
 
 APPEND_ONLY = ("entry", "audit_event", "audit_subject")
 

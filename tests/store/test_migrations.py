@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 
 from ipt_workflow import verifying
 from ipt_workflow.store import migrate, tables
-from ipt_workflow.store.database import open_database
+from ipt_workflow.store.opening import open_database
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(migrate._config()).walk_revisions()][::-1]
 

@@ -1,0 +1,214 @@
+"""`protocol migrate` and `protocol replay`: what another version would mean for the courses that run, and moving those that are chosen."""
+
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.cli.output import FAILED, bar, fail, out, print_json, print_table, run, usage
+from ipt_workflow.cli.token import operator
+from ipt_workflow.errors import IptError
+from ipt_workflow.moving import FAILED as NOT_MOVED
+from ipt_workflow.moving import Mover, Outcome, Planned, course_ids
+from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.shell import Shell
+from ipt_workflow.store import queries
+from ipt_workflow.trying import EXAMPLES, ByRule, Trial, Tried
+
+ALL_CLEAN = "all-clean"
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def migrate(
+    old: Annotated[str, typer.Option("--from", help="The version that the courses have, such as ipt@1.")],
+    new: Annotated[str, typer.Option("--to", help="The version that they are to have, such as ipt@2.")],
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would happen to each course.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Move the courses that --courses names.")] = False,
+    file: Annotated[
+        Path | None, typer.Option(help="With --plan: the file of --to, before it is in force.", exists=True, dir_okay=False)
+    ] = None,
+    courses: Annotated[
+        str, typer.Option(help="all-clean (all that carry over whole), ids by commas, or a file of ids, one a line.")
+    ] = "",
+    reason: Annotated[str, typer.Option(help="Why they are moved; kept with every entry.")] = "",
+    person: Annotated[str, typer.Option("--as", help="The supervisor who moves them; recorded as via cli.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Plan the move of every live course to another version of its protocol; or move those that are chosen."""
+    if plan == apply:
+        usage("Say either --plan or --apply.")
+    if plan:
+        run(lambda shell: _plan(_mover(shell, old, new, file), as_json))
+        return
+    lacking = [name for name, given in (("--courses", courses), ("--reason", reason), ("--as", person)) if not given.strip()]
+    if lacking:
+        usage(f"--apply needs {', '.join(lacking)}.")
+    if file:
+        usage("--file is for --plan. To apply a version, put its file into the folder of protocols, and restart the service.")
+    principal = Principal(person=person, role="supervisor", via="cli")
+    became = run(lambda shell: _apply(_mover(shell, old, new), principal, courses, reason, as_json))
+    if NOT_MOVED.intersection(became):
+        raise typer.Exit(FAILED)
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="The candidate's file.", exists=True, dir_okay=False)],
+    examples: Annotated[int, typer.Option(min=0, max=1000, help="How many examples to name of each rule.")] = EXAMPLES,
+    as_json: AsJson = False,
+) -> None:
+    """Judge everything recorded under a protocol's versions by a candidate; say what it would newly refuse and newly allow."""
+
+    async def work(shell: Shell) -> Tried:
+        candidate = _of_file(shell, file)
+        with _progress(await _count(shell, candidate)) as advance:
+            return await Trial(shell, candidate, examples).run(_reader(), advance)
+
+    tried = run(work)
+    if as_json:
+        print_json(tried)
+        return
+    out.print(
+        f"{tried.protocol} tried on {tried.courses} courses: {tried.transitions} transitions, {tried.newly_refused} of them newly refused; "
+        f"{tried.refusals} refusals, {tried.newly_allowed} of them newly allowed, {tried.not_judged} not judged.",
+        markup=False,
+    )
+    rows = [("newly refused", *_by_rule(each)) for each in tried.refused_by.values()]
+    rows += [("newly allowed", *_by_rule(each)) for each in tried.allowed_by.values()]
+    if rows:
+        print_table(("", "rule", "count", "for example"), rows)
+
+
+def _by_rule(counted: ByRule) -> tuple[str, int, str]:
+    named = (f"{each.course} {each.seq or 'refused'} {each.trigger}" for each in counted.examples)
+    return counted.rule, counted.count, "\n".join(named)
+
+
+async def _plan(mover: Mover, as_json: bool) -> None:
+    with _progress(await _count(mover.shell, mover.old)) as advance:
+        kinds, because = Counter[str](), Counter[str]()
+
+        def row(planned: Planned) -> tuple[str, ...]:
+            move = planned.move
+            kinds[move.kind] += 1
+            because.update(f"{move.kind} {each.name}" for each in move.obstacles or (*move.invalid, *move.gaps))
+            return _words(move.kind), planned.course, planned.state, move.explanation
+
+        await _listed(mover, mover.plans(_reader()), row, kinds, advance, as_json)
+    if not as_json:
+        rows = [
+            (
+                _words(kind),
+                kinds[kind],
+                ", ".join(f"{name.partition(' ')[2]} ({n})" for name, n in because.most_common() if name.startswith(kind)),
+            )
+            for kind in ("carries_over", "new_gaps", "stuck")
+        ]
+        out.print("", markup=False)
+        print_table(("kind", "courses", "because of"), rows)
+
+
+async def _apply(mover: Mover, principal: Principal, courses: str, reason: str, as_json: bool) -> Counter[str]:
+    if (mover.new.id, mover.new.version) not in mover.shell.catalogue.protocols:
+        usage(f"The file of {mover.new.key} is not in the folder of protocols any more.")
+    became = Counter[str]()
+
+    def row(outcome: Outcome) -> tuple[str, ...]:
+        became[outcome.became] += 1
+        return _words(outcome.became), outcome.course, outcome.why
+
+    with _chosen(courses) as chosen, _progress(await _count(mover.shell, mover.old)) as advance:
+        moves = mover.move_clean(principal, reason) if chosen is None else mover.move(principal, chosen, reason)
+        await _listed(mover, moves, row, became, advance, as_json)
+    if not as_json:
+        out.print(", ".join(f"{n} {_words(each)}" for each, n in became.items()) or "No course was moved.", markup=False)
+    return became
+
+
+async def _listed(
+    mover: Mover,
+    batches: AsyncIterator[Sequence[Any]],
+    row: Callable[[Any], tuple[str, ...]],
+    summary: Counter[str],
+    advance: Callable[[int], None],
+    as_json: bool,
+) -> None:
+    """Prints what comes, as it comes: lines, or one JSON document with a summary at its end."""
+    first = True
+    if as_json:
+        sys.stdout.write(f'{{"from": "{mover.old.key}", "to": "{mover.new.key}", "courses": [')
+    async for batch in batches:
+        for each, told in sorted(((each, row(each)) for each in batch), key=lambda both: both[1][0]):
+            if as_json:
+                sys.stdout.write(("" if first else ",") + "\n  " + msgspec.json.encode(each).decode())
+            else:
+                out.print("  ".join(told).rstrip(), markup=False)
+            first = False
+        advance(len(batch))
+    if as_json:
+        sys.stdout.write(f'\n], "summary": {msgspec.json.encode(dict(summary)).decode()}}}\n')
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _reader() -> Principal:
+    return Principal(person=operator().person, role="auditor", via="cli")
+
+
+@contextmanager
+def _chosen(courses: str) -> Iterator[Iterator[str] | None]:
+    """The ids that are chosen, read as they are needed; None for all that are clean."""
+    if courses == ALL_CLEAN:
+        yield None
+    elif Path(courses).is_file():
+        with Path(courses).open(encoding="utf-8") as lines:
+            yield course_ids(lines)
+    else:
+        yield course_ids([courses])
+
+
+def _mover(shell: Shell, old: str, new: str, file: Path | None = None) -> Mover:
+    mover = Mover(shell, _known(shell, old), _of_file(shell, file) if file else _known(shell, new))
+    if mover.new.key != new:
+        usage(f"The file is that of {mover.new.key}, not of {new}.")
+    if mover.old.id != mover.new.id or mover.old.version == mover.new.version:
+        usage(f"{old} and {new} must be two versions of one protocol.")
+    return mover
+
+
+def _known(shell: Shell, name: str) -> Protocol:
+    """A protocol that courses may have, also where its file is gone."""
+    found = next((protocol for protocol in shell.protocols if protocol.key == name), None)
+    if found is None:
+        usage(f"There is no protocol {name}; there are {', '.join(protocol.key for protocol in shell.protocols)}.")
+    return found
+
+
+def _of_file(shell: Shell, file: Path) -> Protocol:
+    """The protocol of a file, which is not put into force by being read here."""
+    try:
+        (found,) = load_catalogue([file], shell.settings.instruments).protocols.values()
+    except IptError as error:
+        fail(error)
+    return found
+
+
+async def _count(shell: Shell, protocol: Protocol) -> int:
+    """How many courses there are under any version of a protocol."""
+    counts = await shell.database.read(queries.courses_by_state, shell.organisation)
+    return sum(count for name, _, count in counts if name == protocol.id)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    with bar() as progress:
+        task = progress.add_task("courses", total=total)
+        yield lambda done: progress.advance(task, done)

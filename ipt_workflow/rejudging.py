@@ -1,0 +1,158 @@
+"""Judging anew what was recorded: every transition and every refusal, at its own place and time, under a candidate protocol.
+
+Each is judged twice in the same words, by the protocol that the course had there and by the candidate; what the candidate alone says is
+new. What no journal holds cannot be asked anew: the client's other courses, and whether later entries would still hold.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ipt_workflow import triggers
+from ipt_workflow.commands import Prepared
+from ipt_workflow.course import Course
+from ipt_workflow.deriving import derive
+from ipt_workflow.fact import Fact
+from ipt_workflow.folding import Placed, fold, place, step, timeline
+from ipt_workflow.machine import CourseMachine
+from ipt_workflow.payloads import Nothing
+from ipt_workflow.placement import as_recorded
+from ipt_workflow.rules import Context
+from ipt_workflow.triggers import Command, Override
+
+replace = msgspec.structs.replace
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that was refused, by its structural part: on which version of the course, when, by whom, with which overrides."""
+
+    version: int
+    trigger: str
+    data: dict[str, Any]
+    occurred_at: dt.datetime
+    recorded_at: dt.datetime
+    person: str
+    role: str
+    cosigned_by: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+class Rejudged(msgspec.Struct, frozen=True, kw_only=True):
+    """A transition, or (where `seq` is None) a refusal, of which the candidate says something else than was said then.
+
+    `rules` are those that newly refuse the transition, or those that refused what the candidate would accept.
+    """
+
+    seq: int | None
+    trigger: str
+    rules: tuple[str, ...]
+
+
+def told(machine: CourseMachine, course: Course, command: Command, context: Context) -> Told:
+    """What of a refused command is kept. It was prepared before it was refused, and so is valid."""
+    prepared = machine.prepare(command, context)
+    return Told(
+        version=course.version,
+        trigger=prepared.name,
+        data=derive(machine.protocol, course, prepared, context),
+        occurred_at=prepared.at,
+        recorded_at=context.now,
+        person=context.actor.person,
+        role=context.actor.role,
+        cosigned_by=context.cosigner.person if context.cosigner else None,
+        overrides=prepared.override.rules if prepared.override else (),
+    )
+
+
+class Rejudge:
+    """Judges under a candidate; `context` knows the protocols that courses have had, and the time zone."""
+
+    def __init__(self, candidate: CourseMachine, context: Context) -> None:
+        self.candidate = candidate
+        self.phases = frozenset(phase.id for phase in candidate.protocol.phases)
+        self.context = context
+
+    def transitions(self, facts: tuple[Fact, ...]) -> Iterator[Rejudged]:
+        """A course's entries that were recorded under a version of the candidate. `rules` is empty where nothing is new."""
+        here: Course | None = None
+        for number, fact in enumerate(facts):
+            known, appended = facts[:number], _appended(here, fact)
+            before = here if appended or fact.trigger == "amend" else _before(known, fact)
+            if self._concerned(before, fact):
+                now, then = self._judged(self.candidate, before, fact, known), self._then(before, fact, known)
+                yield Rejudged(seq=fact.seq, trigger=fact.trigger, rules=tuple(rule for rule in now if rule not in then))
+            here = step(here, Placed(root=fact.seq, fact=fact)) if appended else fold(facts[: number + 1])
+
+    def refusal(self, facts: tuple[Fact, ...], refused: Told, rules: tuple[str, ...]) -> Rejudged | None:
+        """What was refused by these rules. `rules` is empty where the candidate refuses it too; None where it cannot be judged anew."""
+        known = tuple(fact for fact in facts if fact.seq <= refused.version)
+        fact = _as_fact(refused)
+        before = fold(known) if fact.trigger == "amend" else _before(known, fact)
+        if before is None or not self._concerned(before, fact) or not set(rules) <= set(self._then(before, fact, known)):
+            return None
+        still = self._judged(self.candidate, before, fact, known)
+        return Rejudged(seq=None, trigger=refused.trigger, rules=() if still else rules)
+
+    def _concerned(self, before: Course | None, fact: Fact) -> bool:
+        """Whether the course had a version of the candidate's protocol then, or was to get one."""
+        return (before.protocol if before else fact.data["protocol"]) == self.candidate.protocol.id
+
+    def _then(self, before: Course | None, fact: Fact, known: tuple[Fact, ...]) -> tuple[str, ...]:
+        digest = before.protocol_digest if before else fact.data["protocol_digest"]
+        return self._judged(self.candidate.of(digest, self.context), before, fact, known)
+
+    def _judged(self, machine: CourseMachine, before: Course | None, fact: Fact, known: tuple[Fact, ...]) -> tuple[str, ...]:
+        """The rules that stand against a fact, less the soft ones that it overrides."""
+        if before and before.phase and machine is self.candidate and before.phase not in self.phases:
+            return ("state_allows",)  # a course cannot be there at all
+        row = triggers.row_of(fact.trigger)
+        assert row is not None  # it was accepted, or refused by rules, and so is a trigger's
+        prepared = Prepared(
+            name=fact.trigger,
+            row=row,
+            payload=Nothing(),
+            given={},
+            data=fact.data,
+            at=fact.occurred_at,
+            reason=None,
+            override=Override(fact.overridden, "-"),
+        )
+        context = replace(as_recorded(fact, self.context), history=known, protocols=self.context.protocols)
+        return tuple(refusal.rule for refusal in machine.judge(before, prepared, fact.data, context).refusals)
+
+
+def _appended(here: Course | None, fact: Fact) -> bool:
+    """Whether a fact comes after all that was known when it was recorded, and leaves that as it was."""
+    if here is None:
+        return True
+    late = fact.trigger == "amend" or fact.occurred_at < here.last_occurred_at
+    return not late and not fact.contradicts and not here.contradicted
+
+
+def _before(known: tuple[Fact, ...], fact: Fact) -> Course | None:
+    """The course where a fact is to be placed."""
+    items = timeline(known)
+    times = {each.root: each.fact.occurred_at for each in items}
+    own = place(fact.seq, fact.occurred_at, fact.data.get("session"), times)
+    here: Course | None = None
+    for each in items:
+        if place(each.root, each.fact.occurred_at, each.fact.data.get("session"), times) < own:
+            here = step(here, each)
+    return here
+
+
+def _as_fact(refused: Told) -> Fact:
+    return Fact(
+        course="",
+        seq=refused.version + 1,
+        trigger=refused.trigger,
+        data=refused.data,
+        occurred_at=refused.occurred_at,
+        recorded_at=refused.recorded_at,
+        person=refused.person,
+        role=refused.role,
+        cosigned_by=refused.cosigned_by,
+        overridden=refused.overrides,
+    )

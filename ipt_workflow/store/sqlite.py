@@ -1,0 +1,144 @@
+"""SQLite: functions run in threads, many readers and one writer.
+
+The writer begins IMMEDIATE, or two writers could read the same head and fork a chain; a reader that began so would block everybody,
+so readers are `query_only` and deferred. What every request asks by key is read on the spot, by the event loop itself: handing it to
+a thread would take several times as long as reading it.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from ipt_workflow.errors import Busy, DatabaseNotReady, IptError
+from ipt_workflow.store import batches
+from ipt_workflow.store.database import Database, Result
+from ipt_workflow.store.questions import Question
+from ipt_workflow.store.units import ConstraintViolated, Event, Unit
+
+READERS = 4
+BUSY_SECONDS = 10.0
+ASK_SECONDS = 0.25  # readers wait for nobody, unless the file is being recovered
+
+
+class SqliteDatabase(Database):
+    dialect = "sqlite"
+
+    def __init__(self, url: sa.URL) -> None:
+        self._file = url.database or ""
+        try:
+            Path(self._file).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseNotReady(f"The folder of the database cannot be made: {error.strerror}.") from error
+        self._writer = _engine(url, writes=True)
+        self._reader = _engine(url, writes=False)
+        self._write_lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ipt-write")
+        self._read_lanes = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="ipt-read")
+        self._asking: sqlite3.Connection | None = None
+        self._putting: sqlite3.Connection | None = None
+
+    async def read(self, function: Callable[..., Result], *args: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._read_lanes, _run, self._reader, function, args)
+
+    async def write(self, function: Callable[..., Result], *args: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._write_lane, _run, self._writer, function, args)
+
+    async def find(self, question: Question[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
+        with _reached():
+            self._asking = self._asking or _connect(self._file, ASK_SECONDS, writes=False)
+            asked = (organisation, msgspec.json.encode(ids).decode())
+            rows = self._asking.execute(question.sql["sqlite"], asked).fetchall()
+        return question.answers("sqlite", rows)
+
+    async def put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+        return await asyncio.get_running_loop().run_in_executor(self._write_lane, self._put, units, events)
+
+    def _put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+        with _reached():
+            self._putting = self._putting or _connect(self._file, BUSY_SECONDS, writes=True)
+            try:
+                self._putting.execute("BEGIN IMMEDIATE")
+                won = batches.write_sqlite(self._putting, units, events)
+                self._putting.execute("COMMIT")
+            except sqlite3.IntegrityError as error:
+                raise ConstraintViolated("A row of the batch broke a constraint.") from error
+            finally:
+                self._putting.rollback()  # where it was not committed
+        return won
+
+    async def close(self) -> None:
+        self._write_lane.shutdown()
+        self._read_lanes.shutdown()
+        self._writer.dispose()
+        self._reader.dispose()
+        for bare in (self._asking, self._putting):
+            if bare:
+                bare.close()
+
+
+def _run(engine: sa.Engine, function: Callable[..., Result], args: tuple[Any, ...]) -> Result:
+    with _reached(), engine.begin() as connection:
+        return function(connection, *args)
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Raises Busy where another process writes for too long, DatabaseNotReady where the file cannot be read or written."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _meaning(str(error)) or error from error
+    except sa.exc.DatabaseError as error:
+        raise _meaning(str(error.orig)) or error from error
+
+
+def _meaning(told: str) -> IptError | None:
+    """What SQLite's words mean to us, if anything."""
+    if "database is locked" in told:
+        return Busy("Another process is writing to the database. Try again.")
+    if "unable to open" in told:
+        return DatabaseNotReady("The database cannot be opened: its folder or file may not be read and written.")
+    if "disk is full" in told or "disk I/O error" in told:
+        return DatabaseNotReady("The database cannot be written: the disk is full or failing.")
+    if "not a database" in told:
+        return DatabaseNotReady("The database cannot be opened: the file is no SQLite database.")
+    return None
+
+
+def _connect(file: str, patience: float, *, writes: bool) -> sqlite3.Connection:
+    """A connection of the bare driver, used by one thread at a time."""
+    connection = sqlite3.connect(file, timeout=patience, check_same_thread=False)
+    _set_up(connection, writes=writes)
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection, *, writes: bool) -> None:
+    connection.isolation_level = None  # the driver begins nothing on its own
+    connection.text_factory = _text
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"query_only = {'OFF' if writes else 'ON'}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _engine(url: sa.URL, *, writes: bool) -> sa.Engine:
+    engine = sa.create_engine(url, pool_size=READERS, connect_args={"timeout": BUSY_SECONDS})
+
+    @sa.event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: Any) -> None:
+        _set_up(connection, writes=writes)
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _text(stored: bytes) -> str:
+    """Text that was damaged in the file is told as it is; reading it must not fail, or it could not be found."""
+    return stored.decode("utf-8", errors="backslashreplace")
