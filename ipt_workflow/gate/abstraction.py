@@ -42,8 +42,11 @@ class Path(msgspec.Struct, frozen=True):
         return tuple(reversed(found))
 
 
-class Spot(msgspec.Struct, frozen=True, kw_only=True):
-    """A course on the way, when it is there, what exception was made, and how it came there. `unlawful`: by a step that refutes a claim."""
+class Spot(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A course on the way, when it is there, what exception was made, and how it came there. `unlawful`: by a step that refutes a claim.
+
+    Each is its own: two ways to the same course are two.
+    """
 
     course: Course
     now: dt.datetime

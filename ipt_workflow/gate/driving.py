@@ -55,6 +55,8 @@ class Driver:
         self.held: set[tuple[str, str]] = set()
         self.tried = 0
         self._closed: set[tuple[str, str]] = set()  # state and trigger between which there is no row
+        self._next: dict[Spot, Spot | Refused] = {}  # what came of what comes next
+        self._alike: set[tuple[object, ...]] = set()  # of what there was a first course already
 
     def find(self, claim: str, why: str, path: Path | None = None, *more: str) -> None:
         """Keeps the shortest refutation of a claim for one reason, whatever its numbers."""
@@ -172,7 +174,7 @@ class Driver:
             name = leaving(self.machine, spot.course)
             if name is None:
                 return spot
-            answer = self.fire(spot, name)
+            answer = self.onward(spot, name)
             if isinstance(answer, Spot):
                 return spot
             if answer.refusals in stood or len(stood) == ROUNDS_MAX:
@@ -210,8 +212,20 @@ class Driver:
     def standing(self, spot: Spot) -> tuple[Refusal, ...]:
         """What stands against what comes next."""
         name = leaving(self.machine, spot.course)
-        answer = self.fire(spot, name) if name else None
+        answer = self.onward(spot, name) if name else None
         return answer.refusals if isinstance(answer, Refused) else ()
+
+    def onward(self, spot: Spot, name: str) -> Spot | Refused:
+        """What comes of firing what comes next, which is asked of a course more than once."""
+        if spot not in self._next:
+            self._next[spot] = self.fire(spot, name)
+        return self._next[spot]
+
+    def first_of(self, *what: object) -> bool:
+        """Whether nothing like it was asked after before."""
+        first = what not in self._alike
+        self._alike.add(what)
+        return first
 
     def parts(self, spot: Spot, trigger: str) -> tuple[str, ...]:
         """What the example of a trigger says, by name."""
@@ -272,8 +286,13 @@ class Driver:
         for rule in (bound.rule.name for bound in self.machine.bound[name]):
             (self.stood if rule in stood else self.passed).add((name, rule))
 
-    def care(self, spot: Spot, *, thoroughly: bool = True) -> None:
-        """Whether what must never be blocked is accepted here. Not `thoroughly`: only what has rules over it, which it should not."""
+    def care(self, spot: Spot) -> None:
+        """Whether what must never be blocked is accepted here: what has rules over it, which it should not, everywhere.
+
+        All else only where a state first comes with these rules against what comes next: without rules, only the state can stand against it.
+        """
+        rules = frozenset(refusal.rule for refusal in self.standing(spot))
+        thoroughly = self.first_of("care", spot.course.state, spot.course.phase, rules, spot.exception)
         for name in self.machine.triggers:
             row = triggers.find(name, self.protocol)
             if row is None or not row.never_blocked or spot.course.state not in triggers.states(self.protocol, row.sources, name):

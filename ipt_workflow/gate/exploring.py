@@ -32,7 +32,6 @@ class Exploration:
         self.spots: dict[Key, Spot] = {}
         self.standing: dict[Key, Standing] = {}
         self.onward: dict[Key, dict[str, Key | None]] = {}
-        self._seen_alike: set[Key] = set()
 
     @property
     def cut_off(self) -> bool:
@@ -62,12 +61,10 @@ class Exploration:
         return found
 
     def _try(self, spot: Spot, standing: Standing) -> None:
-        """Care everywhere, if there are rules over it; else, as all that is only attempted, once for each state and paperwork."""
-        alike = (spot.course.state, frozenset(refusal.rule for refusal in standing), spot.exception)
-        first = alike not in self._seen_alike
-        self._seen_alike.add(alike)
-        self.driver.care(spot, thoroughly=first)
-        if first:
+        """Care everywhere; what is only attempted, once for each state and paperwork."""
+        self.driver.care(spot)
+        rules = frozenset(refusal.rule for refusal in standing)
+        if self.driver.first_of("attempts", spot.course.state, rules, spot.exception):
             attempts(self.driver, spot)
 
     def reaching(self, goals: set[Key]) -> set[Key]:

@@ -44,8 +44,8 @@ def _onward(driver: Driver, spot: Spot, standing: Standing) -> Iterator[Move]:
     following = leaving(driver.machine, spot.course)
     for name in driver.machine.triggers:
         if leaves_a_phase(name) or enters_a_phase(name):
-            known = name == following and standing
-            yield name, refused(spot, name) if known else _begun(driver, driver.fire(spot, name))
+            there = driver.onward(spot, name) if name == following else driver.fire(spot, name)
+            yield name, _begun(driver, there)
     if following and standing:
         yield f"{following} overridden", _begun(driver, driver.override(spot, following, standing))
 
