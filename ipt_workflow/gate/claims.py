@@ -137,7 +137,9 @@ def waived_alone(step: Step) -> str | None:
 
 
 def cap_exceeded(step: Step) -> str | None:
-    course, used = step.after, 0
+    before, course, used = step.before, step.after, 0
+    if course.sessions is before.sessions and course.contract is before.contract and course.extended is before.extended:
+        return None  # a step that changes nothing of what is counted
     for phase in step.protocol.phases:
         most = phase.sessions_max_extended if phase.id in course.extended else phase.sessions_max
         held = counters.phase_count(course, phase)

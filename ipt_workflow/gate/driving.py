@@ -16,7 +16,7 @@ from ipt_workflow.gate.claims import Finding, Step
 from ipt_workflow.machine import Accepted, CourseMachine, Refused
 from ipt_workflow.protocol import PhaseSpec
 from ipt_workflow.refusal import Refusal
-from ipt_workflow.rules import Actor, supervisor_of
+from ipt_workflow.rules import Actor, Context, supervisor_of
 from ipt_workflow.triggers import Command
 
 BEGINNING = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
@@ -54,6 +54,15 @@ class Driver:
         self.stood: set[tuple[str, str]] = set()
         self.held: set[tuple[str, str]] = set()
         self.tried = 0
+        self.onwards = tuple(name for name in machine.triggers if claims.leaves_a_phase(name) or claims.enters_a_phase(name))
+        self._never_blocked = {
+            name: frozenset(triggers.states(self.protocol, row.sources, name))
+            for name in machine.triggers
+            if (row := triggers.find(name, self.protocol)) and row.never_blocked
+        }
+        self._papers = frozenset(
+            name for name in machine.triggers if name not in NO_PAPER and (row := triggers.row_of(name)) and row.to is None
+        )
         self._closed: set[tuple[str, str]] = set()  # state and trigger between which there is no row
         self._next: dict[Spot, Spot | Refused] = {}  # what came of what comes next
         self._alike: set[tuple[object, ...]] = set()  # of what there was a first course already
@@ -101,7 +110,8 @@ class Driver:
             return None
 
     def _opened(self, name: str, by: Actor, told: dict[str, Any], says: str = "") -> Spot:
-        accepted = self.machine.preview(None, (self._command(None, name, BEGINNING, by, told),), context(BEGINNING, by))
+        asked = context(BEGINNING, by)
+        accepted = self.machine.preview(None, (self._command(None, name, asked, told),), asked)
         assert isinstance(accepted, Accepted), "a first course meets no other"
         return Spot(course=accepted.course, now=BEGINNING, path=Path(None, named(name, says)))
 
@@ -127,7 +137,7 @@ class Driver:
             return refused(spot, name)
         self.tried += 1
         now, asked = spot.now + after, context(spot.now + after, by, cosigner)
-        command = self._command(spot, name, now, by, data or {}, override, reason)
+        command = self._command(spot, name, asked, data or {}, override, reason)
         try:
             answer = self.machine.preview(spot.course, (command,), asked)
         except CommandInvalid as error:
@@ -194,7 +204,7 @@ class Driver:
 
     def _remedies(self, answer: Refused) -> list[str]:
         named = dict.fromkeys(remedy.trigger for refusal in answer.refusals for remedy in refusal.remedies)
-        return [name for name in named if self._is_paper(name)]
+        return [name for name in named if name in self._papers]
 
     def _write(
         self, spot: Spot, trigger: str, without: frozenset[Paper], written: list[Paper], changed: dict[str, Any] | None
@@ -231,21 +241,16 @@ class Driver:
         """What the example of a trigger says, by name."""
         return tuple(examples.example(self.protocol, spot.course, trigger, context(spot.now, THERAPIST))["data"])
 
-    def _is_paper(self, name: str) -> bool:
-        row = triggers.find(name, self.protocol)
-        return row is not None and row.to is None and name not in NO_PAPER
-
     def _command(
         self,
         spot: Spot | None,
         name: str,
-        now: dt.datetime,
-        by: Actor,
+        asked: Context,
         data: dict[str, Any] | None = None,
         override: tuple[str, ...] = (),
         reason: str | None = None,
     ) -> Command:
-        body = examples.example(self.protocol, spot.course if spot else None, name, context(now, by))
+        body = examples.example(self.protocol, spot.course if spot else None, name, asked)
         body["data"] = {key: value for key, value in {**body["data"], **(data or {})}.items() if value is not None}
         if reason:
             body["reason"] = reason
@@ -293,11 +298,8 @@ class Driver:
         """
         rules = frozenset(refusal.rule for refusal in self.standing(spot))
         thoroughly = self.first_of("care", spot.course.state, spot.course.phase, rules, spot.exception)
-        for name in self.machine.triggers:
-            row = triggers.find(name, self.protocol)
-            if row is None or not row.never_blocked or spot.course.state not in triggers.states(self.protocol, row.sources, name):
-                continue
-            if thoroughly or self.machine.bound[name]:
+        for name, states in self._never_blocked.items():
+            if spot.course.state in states and (thoroughly or self.machine.bound[name]):
                 self._cared(spot, name)
         if thoroughly and spot.course.open and spot.course.phase:
             self._cared(spot, "record_session", data={"kind": "additional"}, reason="It took place.", says="additional")

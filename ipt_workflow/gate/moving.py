@@ -7,8 +7,7 @@ from typing import Any
 from ipt_workflow import counters
 from ipt_workflow.gate import walking
 from ipt_workflow.gate.abstraction import EHR, SUPERVISOR, Spot, leaving
-from ipt_workflow.gate.claims import enters_a_phase, leaves_a_phase
-from ipt_workflow.gate.driving import Driver, refused
+from ipt_workflow.gate.driving import Driver
 from ipt_workflow.machine import Refused
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.refusal import Refusal
@@ -42,10 +41,9 @@ def may_miss(protocol: Protocol, spot: Spot) -> bool:
 def _onward(driver: Driver, spot: Spot, standing: Standing) -> Iterator[Move]:
     """Every trigger that leads to a phase or completes, in turn or not; what is next also with all that is soft overridden."""
     following = leaving(driver.machine, spot.course)
-    for name in driver.machine.triggers:
-        if leaves_a_phase(name) or enters_a_phase(name):
-            there = driver.onward(spot, name) if name == following else driver.fire(spot, name)
-            yield name, _begun(driver, there)
+    for name in driver.onwards:
+        there = driver.onward(spot, name) if name == following else driver.fire(spot, name)
+        yield name, _begun(driver, there)
     if following and standing:
         yield f"{following} overridden", _begun(driver, driver.override(spot, following, standing))
 
@@ -66,9 +64,8 @@ def _over(driver: Driver, there: Spot | Refused) -> Spot | Refused:
 
 
 def _stays(driver: Driver, spot: Spot) -> None:
-    for name in driver.machine.triggers:
-        if leaves_a_phase(name) or enters_a_phase(name):
-            driver.fire(spot, name)
+    for name in driver.onwards:
+        driver.fire(spot, name)
 
 
 def _in_phase(driver: Driver, spot: Spot, standing: Standing) -> Iterator[Move]:
