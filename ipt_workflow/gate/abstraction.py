@@ -66,7 +66,7 @@ class Kind(NamedTuple):
     standing: frozenset[tuple[str, str]]  # rules against what comes next, and how severe: all that they read of the paperwork
     sessions: int  # of the phase, as far as a bound or a rule speaks of them
     remaining: int | None  # of the contract
-    misses: int | None  # where the contract counts them, or may come to
+    misses: tuple[int, int] | None  # where the contract counts them, or may come to; and those of them that it has no room for
     begun: bool  # whether there was a first session, from which weeks count
     weeks: int | tuple[int, ...]
     extended: bool
@@ -103,10 +103,12 @@ def key(machine: CourseMachine, spot: Spot, refusals: tuple[Refusal, ...]) -> Ke
     )
 
 
-def _misses(protocol: Protocol, course: Course) -> int:
-    """Misses that use up a session where the contract says so."""
+def _misses(protocol: Protocol, course: Course) -> tuple[int, int]:
+    """Misses that use up a session where the contract says so; and those that do not, but would if it were longer."""
     asked = {phase.id for phase in protocol.phases if phase.count == "attended"}
-    return sum(tally.chargeable for phase_id, tally in course.tallies.items() if phase_id in asked)
+    missed = sum(tally.chargeable for phase_id, tally in course.tallies.items() if phase_id in asked)
+    used_up = counters.consumed(protocol, course) - counters.used_total(protocol, course)
+    return missed, missed - used_up if course.contract else 0
 
 
 def _counted_to(phase: PhaseSpec) -> int:
