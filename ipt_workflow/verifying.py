@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -16,18 +18,21 @@ import sqlalchemy as sa
 from ipt_workflow import attention, journal
 from ipt_workflow.course import Course
 from ipt_workflow.errors import JournalBroken
+from ipt_workflow.garbage import collect_seldom
 from ipt_workflow.journal import Checked, Entry
 from ipt_workflow.settings import Settings
 from ipt_workflow.shell import Shell, open_shell
 from ipt_workflow.store import queries, rows, tables
-from ipt_workflow.store.questions import DIALECTS
+from ipt_workflow.store.questions import CHAINS, DIALECTS
 from ipt_workflow.store.units import CourseChange
 from ipt_workflow.views import Verification
 
-BATCH = 200
+LISTED = 1000  # courses asked for at once
+TOGETHER, CHAINS_TOGETHER = 200, 100  # of them checked at once
 BY_ZONE = ("overdue_from", "ending_from")  # they hang on the time zone in force when the row was written, which may change
 HEX = re.compile("[0-9a-f]*")  # as salts are written; decoding them would let case and blanks pass
 Progress = Callable[[int], None]
+Batches = AsyncIterator[list[str]]
 Due = Callable[[Course], Mapping[str, dt.datetime]]
 
 
@@ -60,7 +65,8 @@ async def verify(
     Several processes share the work, each with its own connection; the first bad entry is the same whoever finds it.
     """
     found = Tally()
-    each_batch = _alone(shell, course_id, chains_only) if processes == 1 else _shared(shell, processes, chains_only)
+    batches = _batches(shell, course_id, CHAINS_TOGETHER if chains_only else TOGETHER)
+    each_batch = _alone(shell, batches, chains_only) if processes == 1 else _shared(shell, batches, processes, chains_only)
     async for tally in each_batch:
         found += tally
         if progress:
@@ -76,12 +82,12 @@ async def verify(
     )
 
 
-async def _alone(shell: Shell, course_id: str | None, chains_only: bool) -> AsyncIterator[Tally]:
-    async for each in _ahead(_batches(shell, course_id), lambda ids: asyncio.ensure_future(tally(shell, ids, chains_only)), 1):
+async def _alone(shell: Shell, batches: Batches, chains_only: bool) -> AsyncIterator[Tally]:
+    async for each in _ahead(batches, lambda ids: asyncio.ensure_future(tally(shell, ids, chains_only)), 1):
         yield each
 
 
-async def _shared(shell: Shell, processes: int, chains_only: bool) -> AsyncIterator[Tally]:
+async def _shared(shell: Shell, batches: Batches, processes: int, chains_only: bool) -> AsyncIterator[Tally]:
     """Batches checked by other processes."""
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -89,13 +95,11 @@ async def _shared(shell: Shell, processes: int, chains_only: bool) -> AsyncItera
         def start(ids: list[str]) -> asyncio.Future[Tally]:
             return loop.run_in_executor(pool, _elsewhere, shell.settings, ids, chains_only)
 
-        async for each in _ahead(_batches(shell, None), start, 2 * processes):
+        async for each in _ahead(batches, start, 2 * processes):
             yield each
 
 
-async def _ahead(
-    batches: AsyncIterator[list[str]], start: Callable[[list[str]], asyncio.Future[Tally]], count: int
-) -> AsyncIterator[Tally]:
+async def _ahead(batches: Batches, start: Callable[[list[str]], asyncio.Future[Tally]], count: int) -> AsyncIterator[Tally]:
     """What batches came to, in their order; while one is waited for, so many others are under way."""
     started: deque[asyncio.Future[Tally]] = deque()
     try:
@@ -113,6 +117,7 @@ async def _ahead(
 def _elsewhere(settings: Settings, ids: list[str], chains_only: bool) -> Tally:
     """Checks a batch in a process of its own."""
     if not _RUNNING:
+        collect_seldom()
         runner = asyncio.Runner()
         _RUNNING.append((runner, runner.run(open_shell(settings))))
     runner, shell = _RUNNING[0]
@@ -139,11 +144,13 @@ async def _chains(shell: Shell, ids: list[str]) -> Tally:
 
     Between two courses others have their turn: what is read ahead comes in meanwhile.
     """
-    found = Tally()
-    for course_id, stored in (await shell.database.read(queries.stored_chains, shell.organisation, ids)).items():
+    found, known = Tally(), set(ids)
+    rows = await shell.database.fetch(CHAINS, shell.organisation, ids[0], ids[-1])
+    for course_id, stored in groupby(rows, itemgetter(2)):
         found += _of(course_id, journal.check_links(stored, shell.organisation, course_id))
+        known.discard(course_id)
         await asyncio.sleep(0)
-    return found
+    return found + Tally(courses=len(known))  # whose row is all there is
 
 
 def _of(course_id: str, checked: Checked) -> Tally:
@@ -151,20 +158,21 @@ def _of(course_id: str, checked: Checked) -> Tally:
     return Tally(1, checked.entries, checked.erased, bad)
 
 
-async def _batches(shell: Shell, course_id: str | None) -> AsyncIterator[list[str]]:
+async def _batches(shell: Shell, course_id: str | None, size: int) -> Batches:
     """Courses in the order of their ids: those that have entries, and those that only have a row."""
     if course_id is not None:
         yield [course_id]
         return
     after = ""
     while True:
-        journal_ids = await shell.database.read(queries.journal_course_ids, shell.organisation, after, BATCH)
-        row_ids = await shell.database.read(queries.course_ids, shell.organisation, after, BATCH)
-        batch = sorted({*journal_ids, *row_ids})[:BATCH]
-        if not batch:
+        journal_ids = await shell.database.read(queries.journal_course_ids, shell.organisation, after, LISTED)
+        row_ids = await shell.database.read(queries.course_ids, shell.organisation, after, LISTED)
+        listed = sorted({*journal_ids, *row_ids})[:LISTED]
+        if not listed:
             return
-        yield batch
-        after = batch[-1]
+        for first in range(0, len(listed), size):
+            yield listed[first : first + size]
+        after = listed[-1]
 
 
 def check_courses(

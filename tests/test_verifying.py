@@ -71,7 +71,7 @@ def tampered(made, tmp_path):
             connection.execute(f"DROP INDEX {name}")
         with asyncio.Runner() as runner:
             shell = runner.run(open_shell(settings, VirtualClock(walked.START)))
-            yield Tampered(settings, connection, lambda *only: runner.run(verifying.verify(shell, *only)))
+            yield Tampered(settings, connection, lambda *only, **how: runner.run(verifying.verify(shell, *only, **how)))
             runner.run(shell.close())
 
 
@@ -214,6 +214,61 @@ def test_an_entry_of_another_course_is_found_in_this_one(tampered):
     run(tampered, f"INSERT INTO entry ({names}) SELECT {told} FROM entry WHERE course_id = ?", tampered.course, tampered.other)
     found = tampered.verify()
     assert (found.first_bad["course"], found.first_bad["seq"]) == (tampered.course, LENGTH + 1)
+
+
+CHAIN_BREAKERS = {
+    "bytes": "UPDATE entry SET canonical = replace(canonical, 'api', 'apj') WHERE seq = 3 AND course_id = ?",
+    "no bytes of an entry": "UPDATE entry SET canonical = x'00' WHERE seq = 3 AND course_id = ?",
+    "the hash": f"UPDATE entry SET hash = '{'0' * 64}' WHERE seq = 3 AND course_id = ?",
+    "an entry missing": "DELETE FROM entry WHERE seq = 3 AND course_id = ?",
+}
+NOT_OF_THE_CHAIN = {
+    "a sealed document": "UPDATE entry_data SET sealed = x'00' WHERE seq = 3 AND course_id = ?",
+    "an erased document": "UPDATE entry_data SET sealed = NULL, salt = NULL WHERE seq = 3 AND course_id = ?",
+    "a column": "UPDATE entry SET trigger = 'x' WHERE seq = 3 AND course_id = ?",
+    "a fold": "UPDATE course SET state = 'final' WHERE id = ?",
+}
+
+
+@pytest.mark.parametrize("breaker", CHAIN_BREAKERS.values(), ids=CHAIN_BREAKERS)
+def test_chains_alone_find_what_breaks_a_chain(tampered, breaker):
+    run(tampered, breaker, tampered.course)
+    found = tampered.verify(chains_only=True)
+    assert (found.ok, found.first_bad["course"], found.first_bad["seq"]) == (False, tampered.course, 3)
+
+
+@pytest.mark.parametrize("change", NOT_OF_THE_CHAIN.values(), ids=NOT_OF_THE_CHAIN)
+def test_chains_alone_look_at_nothing_else_and_say_so(tampered, change):
+    run(tampered, change, tampered.course)
+    found = tampered.verify(chains_only=True)
+    assert (found.ok, found.courses, found.checked, found.erased) == (True, 2, LENGTH + 1, None)
+
+
+def test_chains_alone_count_a_course_that_has_no_entries(tampered):
+    run(tampered, "DELETE FROM entry WHERE course_id = ?", tampered.other)
+    found = tampered.verify(chains_only=True)
+    assert (found.ok, found.courses, found.checked) == (True, 2, LENGTH)
+
+
+def test_an_entry_of_another_course_breaks_the_chain_it_stands_in(tampered):
+    names = ", ".join(ENTRY)
+    told = ", ".join({"course_id": "?", "seq": str(LENGTH + 1), "id": "'x'"}.get(name, name) for name in ENTRY)
+    run(tampered, f"INSERT INTO entry ({names}) SELECT {told} FROM entry WHERE course_id = ?", tampered.course, tampered.other)
+    assert tampered.verify(chains_only=True).first_bad["seq"] == LENGTH + 1
+
+
+def test_chains_hold_on_either_database_and_by_one_process_or_two(database_url, monkeypatch):
+    monkeypatch.setattr(verifying, "CHAINS_TOGETHER", 2)
+    monkeypatch.setattr(verifying, "LISTED", 3)
+
+    async def both(shell):
+        for number in range(5):
+            await walked.walk(shell, await walked.open_course(shell, f"EHR-{number}"), *walked.A_DOZEN[:number])
+        return [await verifying.verify(shell, processes=processes, chains_only=True) for processes in (1, 2)]
+
+    alone, shared = walked.with_shell(databases.settings_of(database_url), both)
+    assert (alone.ok, alone.courses, alone.checked) == (True, 5, 5 + sum(range(5)))
+    assert shared == alone
 
 
 def test_several_processes_find_the_same_first_bad_entry_as_one(made, tmp_path):

@@ -13,6 +13,7 @@ from ipt_workflow.cli.course import import_file
 from ipt_workflow.cli.database import demo
 from ipt_workflow.cli.output import run, settings_or_exit
 from ipt_workflow.cli.relay import receive, relay
+from ipt_workflow.garbage import collect_seldom
 from ipt_workflow.shell import Shell
 
 app = typer.Typer(
@@ -54,15 +55,9 @@ def serve(
         date_header=True,
         timeout_graceful_shutdown=10,
     )
-    _collect_seldom()
-    uvicorn.Server(config).run()
-
-
-def _collect_seldom() -> None:
-    """What is loaded stays, and a request leaves few cycles behind: looking for them as often as by default costs a sixth of the work."""
     gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    collect_seldom()
+    uvicorn.Server(config).run()
 
 
 async def _opens(shell: Shell) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from ipt_workflow import logs
 from ipt_workflow.commands import schema_faults
 from ipt_workflow.errors import CommandInvalid, Faulty, GroupRefused, GroupSessionRefused, IptError, TransitionRefused
+from ipt_workflow.garbage import collect_seldom
 from ipt_workflow.refusal import Refusal
 from ipt_workflow.settings import Settings, load
 from ipt_workflow.shell import Shell, open_shell
@@ -41,6 +42,7 @@ def run(work: Callable[[Shell], Awaitable[Result]]) -> Result:
 
     async def opened() -> Result:
         shell = await open_shell(settings)
+        collect_seldom()
         try:
             return await work(shell)
         finally:

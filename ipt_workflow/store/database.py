@@ -5,7 +5,7 @@ The rest of the store is plain functions of a connection. `read` and `write` run
 the database does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ipt_workflow.store.questions import Question
@@ -29,6 +29,10 @@ class Database:
 
     async def find(self, question: Question[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
         """What is stored under these ids."""
+        raise NotImplementedError
+
+    async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[Any]:
+        """The rows of a statement that only reads, in the words of this dialect, as the driver gives them."""
         raise NotImplementedError
 
     async def put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:

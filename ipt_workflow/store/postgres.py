@@ -2,7 +2,7 @@
 itself and without a transaction around it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -65,12 +65,13 @@ class PostgresDatabase(Database):
             return await connection.run_sync(function, *args)
 
     async def find(self, question: Question[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
-        sql = question.sql["postgresql"]
+        return question.answers("postgresql", await self.fetch(question.sql, organisation, ids))
+
+    async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[Any]:
         try:
-            rows = await self._fetch(sql, organisation, ids)
+            return await self._fetch(sql["postgresql"], *args)
         except Unreachable:  # the pool may have held a connection to a server that was restarted since
-            rows = await self._fetch(sql, organisation, ids)
-        return question.answers("postgresql", rows)
+            return await self._fetch(sql["postgresql"], *args)
 
     async def put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
         try:

@@ -2,8 +2,6 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -11,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from ipt_workflow.course import Course
-from ipt_workflow.journal import Entry, Linked, read
+from ipt_workflow.journal import Entry, read
 from ipt_workflow.store import tables
 from ipt_workflow.store.tables import ProtocolRow, TokenRow
 from ipt_workflow.triggers import ENDED
@@ -149,24 +147,6 @@ def raw_entries(connection: sa.Connection, organisation: str, ids: Sequence[str]
 def raw_courses(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, Any]:
     """Courses' rows in the same way."""
     return {row.id: row for row in _found(connection, _raw_courses, organisation, ids)}
-
-
-_stored_chains = (
-    sa.select(*(_raw(column) for column in (entry.c.canonical, entry.c.hash, entry.c.course_id)))
-    .where(
-        entry.c.organisation == sa.bindparam("organisation"),
-        entry.c.course_id.between(sa.bindparam("first"), sa.bindparam("last")),
-    )
-    .order_by(entry.c.course_id, entry.c.seq)
-)
-
-
-def stored_chains(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, list[Linked]]:
-    """What links the entries of neighbouring courses: their bytes, and their hashes. They are read as they lie, from the first id to the last."""
-    told = {"organisation": organisation, "first": ids[0], "last": ids[-1]}
-    cursor: Any = connection.execute(_stored_chains, told).cursor
-    found = {course_id: list(entries) for course_id, entries in groupby(cursor.fetchall(), itemgetter(2))}
-    return {its_id: found.get(its_id, []) for its_id in ids}
 
 
 def raw_form(connection: sa.Connection, column: sa.Column[Any], value: object) -> object:

@@ -39,8 +39,8 @@ class Question(Generic[Found]):
         given = sa.bindparam("ids", type_=postgresql.ARRAY(sa.String))
         self._make = make
         self.sql = {
-            "sqlite": _text(ours.where(its_id.in_(sa.select(listed.c.value))), "sqlite"),
-            "postgresql": _text(ours.where(its_id == sa.any_(given)), "postgresql"),
+            "sqlite": _text(ours.where(its_id.in_(sa.select(listed.c.value))), "sqlite", "ids"),
+            "postgresql": _text(ours.where(its_id == sa.any_(given)), "postgresql", "ids"),
         }
         self._read = {name: [_reader(column, dialect) for column in columns] for name, dialect in DIALECTS.items()}
 
@@ -54,9 +54,10 @@ class Question(Generic[Found]):
         return found
 
 
-def _text(select: sa.Select[Any], dialect: str) -> str:
+def _text(select: sa.Select[Any], dialect: str, *given: str) -> str:
+    """A statement of what is `given` about an organisation."""
     compiled = select.compile(dialect=DIALECTS[dialect])
-    assert compiled.positiontup == ["organisation", "ids"]
+    assert compiled.positiontup == ["organisation", *given]
     return str(compiled)
 
 
@@ -94,3 +95,16 @@ COURSES = Question(
 TOKENS = Question([tables.token.c[name] for name in StoredToken.__struct_fields__], StoredToken)
 ANSWERS = Question([tables.idempotency.c[name] for name in KeptAnswer.__struct_fields__], KeptAnswer)
 VERSIONS = Question((tables.course.c.id, tables.course.c.version), _version)
+
+_entry = tables.entry
+_neighbours = (
+    sa.select(_entry.c.canonical, _entry.c.hash, _entry.c.course_id)
+    .where(
+        _entry.c.organisation == sa.bindparam("organisation"),
+        _entry.c.course_id >= sa.bindparam("first", type_=sa.String),
+        _entry.c.course_id <= sa.bindparam("last", type_=sa.String),
+    )
+    .order_by(_entry.c.course_id, _entry.c.seq)
+)
+# What links the entries of neighbouring courses, from the `first` id to the `last`: their bytes and hashes, as they lie; and whose they are.
+CHAINS = {dialect: _text(_neighbours, dialect, "first", "last") for dialect in DIALECTS}

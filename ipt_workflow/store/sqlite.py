@@ -7,7 +7,7 @@ a thread would take several times as long as reading it.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +56,9 @@ class SqliteDatabase(Database):
             rows = self._asking.execute(question.sql["sqlite"], asked).fetchall()
         return question.answers("sqlite", rows)
 
+    async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[Any]:
+        return await self.read(_fetched, sql["sqlite"], args)
+
     async def put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
         return await asyncio.get_running_loop().run_in_executor(self._write_lane, self._put, units, events)
 
@@ -85,6 +88,12 @@ class SqliteDatabase(Database):
 def _run(engine: sa.Engine, function: Callable[..., Result], args: tuple[Any, ...]) -> Result:
     with _reached(), engine.begin() as connection:
         return function(connection, *args)
+
+
+def _fetched(connection: sa.Connection, sql: str, args: tuple[Any, ...]) -> Sequence[Any]:
+    cursor: Any = connection.exec_driver_sql(sql, args).cursor
+    rows: Sequence[Any] = cursor.fetchall()
+    return rows
 
 
 @contextmanager
