@@ -8,6 +8,7 @@ import typer
 import uvicorn
 
 from ipt_workflow.api.app import Application
+from ipt_workflow.api.wire import WholeAnswers
 from ipt_workflow.cli import audit, course, database, group, protocol, source, token
 from ipt_workflow.cli.course import import_file
 from ipt_workflow.cli.database import demo
@@ -53,6 +54,8 @@ def serve(
         lifespan="on",
         server_header=False,
         date_header=True,
+        http=WholeAnswers,
+        ws="none",
         timeout_graceful_shutdown=10,
     )
     gc.collect()

@@ -1,0 +1,79 @@
+"""What an answer goes out in."""
+
+import asyncio
+
+from ipt_workflow.api.wire import Held
+
+
+class Transport:
+    """Keeps what each write was given."""
+
+    def __init__(self) -> None:
+        self.writes: list[list[bytes]] = []
+        self.closing = False
+
+    def writelines(self, pieces: tuple[bytes, ...]) -> None:
+        self.writes.append(list(pieces))
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+
+def written(told) -> list[list[bytes]]:
+    async def told_to() -> list[list[bytes]]:
+        transport = Transport()
+        told(Held(transport), transport)
+        await asyncio.sleep(0)
+        return transport.writes
+
+    return asyncio.run(told_to())
+
+
+def test_head_and_body_go_out_together():
+    def told(wire, transport):
+        wire.write(b"head")
+        wire.write(b"body")
+        assert transport.writes == [[b"head", b"body"]]
+
+    assert written(told) == [[b"head", b"body"]]
+
+
+def test_what_nothing_follows_goes_out_when_the_loop_comes_round():
+    def told(wire, transport):
+        wire.write(b"head")
+        assert transport.writes == []
+        wire.write(b"")
+
+    assert written(told) == [[b"head"]]
+
+
+def test_a_head_alone_goes_out():
+    assert written(lambda wire, _: wire.write(b"head")) == [[b"head"]]
+
+
+def test_pieces_keep_their_order():
+    def told(wire, _):
+        for piece in (b"1", b"2", b"3"):
+            wire.write(piece)
+
+    assert b"".join(piece for pieces in written(told) for piece in pieces) == b"123"
+
+
+def test_closing_sends_what_is_held_first():
+    def told(wire, transport):
+        wire.write(b"head")
+        wire.close()
+        assert transport.closing
+
+    assert written(told) == [[b"head"]]
+
+
+def test_nothing_is_sent_to_a_client_that_has_gone():
+    def told(wire, transport):
+        wire.write(b"head")
+        transport.closing = True
+
+    assert written(told) == []
