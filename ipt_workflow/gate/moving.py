@@ -33,9 +33,10 @@ def moves(driver: Driver, spot: Spot, standing: Standing) -> Iterator[Move]:
 
 
 def may_miss(protocol: Protocol, spot: Spot) -> bool:
-    """Where a phase counts what was held, missing is one way of having a session, and has no bound of its own."""
+    """One miss; and where a phase counts what was held, any more once the weeks have begun: missing is then one way of having a session."""
     held = any(phase.count == "held" for phase in protocol.phases)
-    return held or sum(not session.attended for session in spot.course.sessions) < MISSES_MAX
+    missed = sum(not session.attended for session in spot.course.sessions)
+    return missed < MISSES_MAX or (held and counters.first_session_on(spot.course) is not None)
 
 
 def _onward(driver: Driver, spot: Spot, standing: Standing) -> Iterator[Move]:
