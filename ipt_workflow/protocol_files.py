@@ -172,7 +172,7 @@ def _read_files(source: Path | Sequence[Path], struct: type[Spec], check: Check,
 
 
 def _read(stem: str, source: dict[str, Any], struct: type[Spec], check: Check) -> tuple[_File, list[Fault]]:
-    errors = list(jsonschema.Draft202012Validator(msgspec.json.schema(struct)).iter_errors(source))
+    errors = _schema_errors(source, struct)
     shape = [fault for error in errors for fault in _shape_faults(error)]
     judged = _without_unknown_keys(source, errors)
     malformed = {fault.where: fault for fault in [*shape, *value_faults(source)]}
@@ -183,6 +183,15 @@ def _read(stem: str, source: dict[str, Any], struct: type[Spec], check: Check) -
     key = (protocol_id, version) if isinstance(protocol_id, str) and isinstance(version, int) else None
     spec = None if faults else msgspec.convert(source, struct)
     return _File(f"{stem}.toml", key, source, spec), faults
+
+
+def _schema_errors(source: dict[str, Any], struct: type[Spec]) -> list[jsonschema.ValidationError]:
+    """All that the Struct's JSON schema holds against a document: nothing where the decoder takes it, which is found out sooner."""
+    try:
+        msgspec.convert(source, struct)
+    except msgspec.ValidationError:
+        return list(jsonschema.Draft202012Validator(msgspec.json.schema(struct)).iter_errors(source))
+    return []
 
 
 def _shape_faults(error: jsonschema.ValidationError) -> list[Fault]:
