@@ -4,7 +4,7 @@ From each course every move is made (`moving`): a session, a miss, the paperwork
 with the longest contract), a pause, an extension, an amendment, endings, and every trigger that leads to a phase or completes, also out
 of turn and with all that is soft overridden. What comes of a step that refutes a claim is not looked at.
 
-Within bounds: one miss, and a pause or an amendment; time goes by in sessions and weeks. What no bound limits is what a claim is about:
+Within bounds: one miss (once the weeks have begun, where a phase counts what was held, any number), and a pause or an amendment; time goes by in sessions and weeks. What no bound limits is what a claim is about:
 sessions, weeks and phases. The paperwork is done whole or not at all: `laddering` leaves out each part of it. A course begun elsewhere is
 walked to its end from each phase; what a supervisor attests of it is not judged.
 """
