@@ -21,7 +21,12 @@ from bench.sizes import FULL, QUICK
 RESULTS = Path(__file__).parent / "results"
 # What is measured: a name, a title, how, and the goals that have no figures where it fails.
 PARTS: tuple[tuple[str, str, Callable[[Run], list[Row]], Sequence[Goal]], ...] = (
-    ("postgresql", "transitions on PostgreSQL", transitions.postgresql, tuple(goals.POSTGRESQL.values())),
+    (
+        "postgresql",
+        "transitions on PostgreSQL",
+        transitions.postgresql,
+        (*goals.POSTGRESQL.values(), *goals.POSTGRESQL_TWO.values()),
+    ),
     ("sqlite", "transitions on SQLite", transitions.sqlite, tuple(goals.SQLITE.values())),
     ("peers", "the peers", transitions.peers, (*goals.DJANGO.values(), *goals.FASTAPI.values())),
     ("scale", "many courses", scale.run_all, (goals.MANY, goals.PAGE)),

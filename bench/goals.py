@@ -23,6 +23,12 @@ POSTGRESQL = {
     clients: _more(f"postgresql-{clients}", f"transitions/s, PostgreSQL ÷ pgbench, {_clients(clients)}", goal, stretch)
     for clients, goal, stretch in zip(CLIENTS, (0.40, 0.45, 0.85), (0.55, 0.60, 1.30), strict=True)
 }
+POSTGRESQL_TWO = {
+    clients: _more(
+        f"postgresql-{clients}-two", f"transitions/s, PostgreSQL ÷ pgbench, {_clients(clients)}, two processes", None, None
+    )
+    for clients in CLIENTS[1:]
+}
 SQLITE = {
     clients: _more(f"sqlite-{clients}", f"transitions/s, SQLite ÷ a tight sqlite3 loop, {_clients(clients)}", 0.60, 0.85)
     for clients in CLIENTS_SQLITE

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import shutil
+from collections.abc import Mapping
 
 from bench import copies, goals, limits, peer, product, sqlite_loop
 from bench.copies import COURSE_ID, Template
@@ -26,22 +27,27 @@ def _row(goal: Goal, ours: list[Load], other: list[float], against: str, others:
 
 
 def postgresql(run: Run) -> list[Row]:
-    """One process of the service ÷ pgbench, at each number of clients."""
+    """One process of the service, and two, ÷ pgbench, at each number of clients."""
+    return [*_beside_pgbench(run, 1, goals.POSTGRESQL), *_beside_pgbench(run, 2, goals.POSTGRESQL_TWO)]
+
+
+def _beside_pgbench(run: Run, processes: int, all_goals: Mapping[int, Goal]) -> list[Row]:
     courses, token = run.sizes.courses, run.tokens["therapist"]
     rows = []
-    with product.serving(run.transitions(), run.log) as served:
+    with product.serving(run.transitions(), run.log, processes) as served:
         course = COURSE_ID.format(course=1)
         entry = product.fire(served[0].port, token, course, product.NOTE)
         place = run.postgres.place(TRANSITIONS)
         script = Script(asyncio.run(limits.sample_postgres(place, course, entry["seq"], token)), courses)
-        for clients, goal in goals.POSTGRESQL.items():
+        for clients, goal in all_goals.items():
             bench = functools.partial(
                 limits.pgbench, run.postgres, TRANSITIONS_LIMIT, script, clients, run.sizes.seconds, run.folder
             )
             ours = functools.partial(run.load, product.targets(served), clients, product.notes(token, courses))
-            found = run.rounds({f"pgbench, {clients} clients": bench, f"service, {clients} clients": ours})
-            pgbench, loads = found.values()
-            run.memory.append(resident_mb(served[0].pid))
+            names = f"pgbench, {clients} clients", f"service of {processes}, {clients} clients"
+            pgbench, loads = run.rounds(dict(zip(names, (bench, ours), strict=True))).values()
+            if processes == 1:
+                run.memory.append(resident_mb(served[0].pid))
             rows.append(_row(goal, loads, pgbench, "pgbench"))
     return rows
 

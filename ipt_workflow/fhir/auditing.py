@@ -30,7 +30,8 @@ APPLICATION_SERVER = Coding(
 )
 URI = "5"  # network-type
 DONE, REFUSED = "0", "4"  # audit-event-outcome: success, minor failure
-SEARCHES = frozenset({"caseload", "audit", "proposals", "groups"})  # reads that are queries, however many courses they show
+# Reads that are queries, however many courses they show.
+SEARCHES = frozenset({"caseload", "audit", "proposals", "groups", "events", "deliveries"})
 
 
 class Interaction(msgspec.Struct, frozen=True):
