@@ -31,7 +31,7 @@ APPLICATION_SERVER = Coding(
 URI = "5"  # network-type
 DONE, REFUSED = "0", "4"  # audit-event-outcome: success, minor failure
 # Reads that are queries, however many courses they show.
-SEARCHES = frozenset({"caseload", "audit", "proposals", "groups", "events", "deliveries"})
+SEARCHES = frozenset({"caseload", "audit", "proposals", "groups", "events", "deliveries", "notices"})
 
 
 class Interaction(msgspec.Struct, frozen=True):
