@@ -1,20 +1,15 @@
 """Every command, by name."""
 
-import gc
 import sys
 from typing import Annotated
 
 import typer
-import uvicorn
 
-from ipt_workflow.api.app import Application
-from ipt_workflow.api.wire import WholeAnswers
 from ipt_workflow.cli import audit, course, database, group, protocol, source, token
 from ipt_workflow.cli.course import import_file
 from ipt_workflow.cli.database import demo
 from ipt_workflow.cli.output import run, settings_or_exit
 from ipt_workflow.cli.relay import receive, relay
-from ipt_workflow.garbage import collect_seldom
 from ipt_workflow.shell import Shell
 
 app = typer.Typer(
@@ -45,22 +40,9 @@ def serve(
     """Serve the HTTP API, and deliver webhooks unless IPT_RELAY is false."""
     settings = settings_or_exit()
     run(_opens)
-    config = uvicorn.Config(
-        Application(settings),
-        host=host or settings.host,
-        port=settings.port if port is None else port,
-        log_config=None,
-        access_log=False,
-        lifespan="on",
-        server_header=False,
-        date_header=True,
-        http=WholeAnswers,
-        ws="none",
-        timeout_graceful_shutdown=10,
-    )
-    gc.collect()
-    collect_seldom()
-    uvicorn.Server(config).run()
+    from ipt_workflow.cli import serving  # noqa: PLC0415 - no other command needs the web, which takes as long to load as all the rest
+
+    serving.serve(settings, host or settings.host, settings.port if port is None else port)
 
 
 async def _opens(shell: Shell) -> None:

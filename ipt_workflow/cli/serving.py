@@ -1,0 +1,34 @@
+"""Running the HTTP server in this process, until it is told to stop."""
+
+import gc
+import sys
+
+import uvicorn
+
+from ipt_workflow.api.app import Application
+from ipt_workflow.api.wire import WholeAnswers
+from ipt_workflow.garbage import collect_seldom
+from ipt_workflow.settings import Settings
+
+# By default a thread waits 5 ms for its turn while another computes: SQLite's writer thread would, after every statement.
+TURN_SECONDS = 0.0005
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    config = uvicorn.Config(
+        Application(settings),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        date_header=True,
+        http=WholeAnswers,
+        ws="none",
+        timeout_graceful_shutdown=10,
+    )
+    gc.collect()
+    collect_seldom()
+    sys.setswitchinterval(TURN_SECONDS)
+    uvicorn.Server(config).run()
