@@ -3,6 +3,8 @@
 python -m bench.sqlite_loop < {file, sample, courses, seconds} > {per_second}
 """
 
+import datetime as dt
+import hashlib
 import json
 import random
 import sqlite3
@@ -12,6 +14,7 @@ from typing import Any
 
 from bench.copies import COURSE_ID
 from bench.limits import WRITTEN, Sample
+from ipt_workflow.store.sqlite import PRAGMAS
 
 
 def unpacked(sample: dict[str, dict[str, Any]]) -> Sample:
@@ -34,7 +37,7 @@ class Loop:
 
     def __init__(self, file: str, sample: Sample, courses: int) -> None:
         self.connection = sqlite3.connect(file, isolation_level=None)
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        for pragma in PRAGMAS:
             self.connection.execute(f"PRAGMA {pragma}")
         self.sample, self.courses, self.chance, self.made = sample, courses, random.Random(1), 0  # noqa: S311 - it draws courses, not secrets
         self.organisation = sample["course"]["organisation"]
@@ -61,12 +64,14 @@ class Loop:
         ).fetchone()
         self.made += 1
         seq, made = version + 1, f"019b0000-0000-7000-8000-{self.made:012}"
+        now = dt.datetime.now(dt.UTC).replace(tzinfo=None).isoformat(" ")
         given = {"course_id": course, "seq": seq, "id": made}
-        execute(self.update, {**sample["course"], "id": course, "client_id": client, "version": seq, "snapshot": snapshot})
-        execute(self.inserts["entry"], {**sample["entry"], **given, "prev_hash": head})
+        told = {"id": course, "client_id": client, "version": seq, "snapshot": snapshot, "last_recorded_at": now}
+        execute(self.update, {**sample["course"], **told})
+        execute(self.inserts["entry"], {**sample["entry"], **given, "prev_hash": head, "occurred_at": now, "recorded_at": now})
         execute(self.inserts["entry_data"], {**sample["entry_data"], **given})
-        execute(self.inserts["outbox"], {**sample["outbox"], **given})
-        key = {"scope": f"{self.made:064x}", "course_id": course, "first_seq": seq, "last_seq": seq}
+        execute(self.inserts["outbox"], {**sample["outbox"], **given, "created_at": now})
+        key = {"scope": hashlib.sha256(made.encode()).hexdigest(), "course_id": course, "first_seq": seq, "last_seq": seq}
         execute(self.inserts["idempotency"], {**sample["idempotency"], **key})
         execute("COMMIT")
 

@@ -10,6 +10,7 @@ Statements are made once, from the tables. A violated constraint fails the whole
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
+from itertools import compress
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +21,12 @@ from ipt_workflow.store.rows import Row
 from ipt_workflow.store.units import Event, Unit
 
 JOURNAL = (tables.entry, tables.entry_data, tables.outbox)
+EVERY_TIME = (
+    "version",
+    "head",
+    "last_recorded_at",
+    "snapshot",
+)  # the columns of a course that every unit writes; on none is an index
 
 
 class Columns:
@@ -51,8 +58,14 @@ def columns(dialect_name: str, *given: sa.Table) -> Columns:
 
 def write_sqlite(connection: sqlite3.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
     """Writes units and events, in the transaction that has begun; which of the units won. Raises `sqlite3.IntegrityError`."""
-    won = [_swap_sqlite(connection, unit) for unit in units]
-    winners = [unit for unit, has_won in zip(units, won, strict=True) if has_won]
+    known = columns("sqlite", tables.course)
+    courses = [dict(zip(known.names, known.values(rows.course_columns(u.organisation, u.changes[0])), strict=True)) for u in units]
+    won = [
+        connection.execute(_swap_sql(), {**row, "expected": unit.changes[0].expected}).rowcount == 1
+        for unit, row in zip(units, courses, strict=True)
+    ]
+    connection.executemany(_seldom_sql(), list(compress(courses, won)))
+    winners = list(compress(units, won))
     kept = [rows.kept_answer(unit.organisation, unit.answer) for unit in winners if unit.answer]
     _insert_sqlite(connection, tables.idempotency, kept)
     written = [rows.journal(entry) for unit in winners for entry in unit.changes[0].entries]
@@ -63,17 +76,20 @@ def write_sqlite(connection: sqlite3.Connection, units: Sequence[Unit], events: 
     return won
 
 
-def _swap_sqlite(connection: sqlite3.Connection, unit: Unit) -> bool:
-    change = unit.changes[0]
-    values = columns("sqlite", tables.course).values(rows.course_columns(unit.organisation, change))
-    key = (unit.organisation, change.course.id, change.expected)
-    return connection.execute(_swap_sql(), (*values, *key)).rowcount == 1
+@cache
+def _swap_sql() -> str:
+    told = ", ".join(f"{name} = :{name}" for name in EVERY_TIME)
+    return f"UPDATE course SET {told} WHERE organisation = :organisation AND id = :id AND version = :expected"
 
 
 @cache
-def _swap_sql() -> str:
-    names = columns("sqlite", tables.course).names
-    return f"UPDATE course SET {', '.join(f'{name} = ?' for name in names)} WHERE organisation = ? AND id = ? AND version = ?"
+def _seldom_sql() -> str:
+    """Writes what is not written every time, where it is another: SQLite would write anew every index on a column that is named."""
+    key = ("organisation", "id", "version")
+    names = [name for name in columns("sqlite", tables.course).names if name not in {*EVERY_TIME, *key}]
+    told, given = ", ".join(names), ", ".join(f":{name}" for name in names)
+    where = " AND ".join(f"{name} = :{name}" for name in key)
+    return f"UPDATE course SET ({told}) = ({given}) WHERE {where} AND ({told}) IS NOT ({given})"
 
 
 def _insert_sqlite(connection: sqlite3.Connection, table: sa.Table, told: Sequence[Row]) -> None:

@@ -1,0 +1,43 @@
+"""A batch writes of a course what its unit says, whichever columns that changes."""
+
+import databases
+import pytest
+import sqlalchemy as sa
+import walked
+
+from ipt_workflow import verifying
+from ipt_workflow.store import batches, tables
+from ipt_workflow.triggers import Command
+
+
+@pytest.fixture
+def store(tmp_path, server):
+    """Runs an async test with an open shell on an empty database."""
+    settings = databases.empty(tmp_path, server)
+    return lambda test: walked.with_shell(settings, test)
+
+
+async def row(shell, course):
+    statement = sa.select(tables.course).where(tables.course.c.id == course)
+    return (await shell.database.read(lambda c: c.execute(statement).one()))._asdict()
+
+
+def test_no_index_is_on_what_every_unit_writes():
+    indexed = {column.name for index in tables.course.indexes for column in index.columns}
+    assert not indexed & set(batches.EVERY_TIME)
+
+
+def test_what_changes_seldom_is_written_when_it_changes(store):
+    async def test(shell):
+        course = await walked.open_course(shell)
+        before = await row(shell, course)
+        await walked.walk(shell, course, "record_consent", "start")
+        moved = await row(shell, course)
+        await walked.fire(shell, course, Command("note", {"text": "She called."}))
+        noted = await row(shell, course)
+        assert before["state"] != moved["state"] == noted["state"]
+        assert [each["version"] for each in (before, moved, noted)] == [1, 3, 4]
+        assert {name for name in moved if moved[name] != noted[name]} <= set(batches.EVERY_TIME)
+        assert (await verifying.verify(shell)).ok
+
+    store(test)
