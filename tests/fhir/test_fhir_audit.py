@@ -87,8 +87,6 @@ RECORDS = {
     "a subscription made": (record("config", "subscription 0197c8f2-9b1c-7f44-8a2d-0a4d6f1e2b33 created", ()), "Create"),
     "a sign-in": (record("sign_in", "signed in", ()), None),
     "a course whose client is not known": (record(action="course", courses=("0197c8f2-0000-7000-8000-000000000009",)), "Read"),
-    "a delivery": (record("delivery", "delivered msg_1", (ONE,)), None),
-    "a notice": (record("notice", "notice applied", (ONE,)), None),
     "a kind that nobody has thought of": (record("something", "else", (ONE, TWO)), None),
 }
 
