@@ -3,20 +3,13 @@
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from ipt_workflow.errors import GroupRefused, KeyInFlight, KeyReused, StaleVersion, TransitionRefused
+from ipt_workflow.errors import Busy, KeyInFlight, KeyReused, Unreachable
 from ipt_workflow.shell import Shell
-from ipt_workflow.store.loading import Asked
 from ipt_workflow.store.queries import KeptAnswer
-from ipt_workflow.store.units import KeyTaken
 from ipt_workflow.writes import Key
 
 Answer = TypeVar("Answer")
-IN_ITS_OWN_WAY = (
-    KeyTaken,
-    StaleVersion,
-    TransitionRefused,
-    GroupRefused,
-)  # what a write may meet because it was committed elsewhere
+NOTHING_TO_ASK = (Busy, Unreachable)  # the database is in no state to be asked once more
 
 
 class Once(Generic[Answer]):
@@ -31,15 +24,17 @@ class Once(Generic[Answer]):
         key: Key | None,
         answer: Callable[[KeptAnswer], Awaitable[Answer]],
         run: Callable[[], Awaitable[Answer]],
-        asked: Asked[KeptAnswer] | None = None,
+        *,
+        ask_first: bool = True,
     ) -> Answer:
         """Runs a write under its key: answered as before where it was answered before, alone while it runs. Raises KeyInFlight, KeyReused.
 
-        `asked` is what was kept under the key, where it was asked for before.
+        Without `ask_first` it is run at once: a key that was used makes it fail, and only then is asked what it was answered with. Nothing
+        that `run` does before it is committed may then show.
         """
         if key is None:
             return await run()
-        kept = await self._kept(key, asked)
+        kept = await self.kept(key) if ask_first else None
         if kept:
             return await answer(kept)
         if key.scope in self._running:
@@ -47,16 +42,19 @@ class Once(Generic[Answer]):
         self._running.add(key.scope)
         try:
             return await run()
-        except IN_ITS_OWN_WAY:
-            kept = await self._kept(key)
+        except NOTHING_TO_ASK:
+            raise
+        except Exception:  # whatever a write has met, it may have done so because it was committed before
+            kept = await self.kept(key)
             if kept is None:
                 raise
             return await answer(kept)
         finally:
             self._running.discard(key.scope)
 
-    async def _kept(self, key: Key, asked: Asked[KeptAnswer] | None = None) -> KeptAnswer | None:
-        kept = await self.shell.kept_answer(key.scope, asked)
+    async def kept(self, key: Key) -> KeptAnswer | None:
+        """What it was answered with. Raises KeyReused."""
+        kept = await self.shell.kept_answer(key.scope)
         if kept is not None and kept.body != key.body:
             raise KeyReused("This Idempotency-Key was used with another body. Use a new key for a new request.")
         return kept

@@ -41,6 +41,7 @@ from ipt_workflow.store.units import (
     CourseChange,
     DecidedProposal,
     KeptAnswer,
+    KeyTaken,
     NewClient,
     Unit,
 )
@@ -93,11 +94,12 @@ class Service:
 
     async def fire(self, principal: Principal, course_id: str, write: Write, asked: Asked[StoredCourse] | None = None) -> Committed:
         """Fires one trigger, or several together. `asked` is the course, where it was asked for before."""
-        kept = self.shell.answers.ask(write.key.scope) if write.key else None
         stored = await self.shell.visible(principal, course_id, asked)
         await self.shell.require(principal, "change a course", [course_id])
         await self._permit(principal, write.triggers, [course_id])
-        return await self._once.run(write.key, self._replay(principal), lambda: self._fire(principal, stored, write), kept)
+        return await self._once.run(
+            write.key, self._replay(principal), lambda: self._fire(principal, stored, write), ask_first=False
+        )
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """What firing would do. Nothing is written but that this was looked at."""
@@ -284,6 +286,8 @@ class Service:
             client = await self.new_client(stored.course, commands)
             context = await self.context_of(principal, stored, commands, client)
             answer = self.shell.machine_of(stored.course).preview(stored.course, commands, context)
+            if isinstance(answer, Refused) and write.key and await self._once.kept(write.key):
+                raise KeyTaken("It was refused since it was accepted before: that is no refusal.")
             accepted = await self._decided(principal, stored.course, answer, commands, context)
             subject = Subject(stored=stored, client=client, client_ref=client.ref if client else stored.client_ref)
             try:

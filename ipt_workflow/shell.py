@@ -52,7 +52,6 @@ class Shell:
         )
         self.courses = Loader(database, settings.organisation, questions.COURSES)
         self.tokens = Loader(database, settings.organisation, questions.TOKENS)
-        self.answers = Loader(database, settings.organisation, questions.ANSWERS)
         self.catalogue = catalogue
         self.settings = settings
         self.clock = clock
@@ -123,9 +122,9 @@ class Shell:
             raise NotFound(NOT_SEEN)
         return stored
 
-    async def kept_answer(self, scope: str, asked: Asked[KeptAnswer] | None = None) -> KeptAnswer | None:
-        """What an idempotency key was answered with, unless that has expired; `asked` where it was asked for before."""
-        kept = await (asked or self.answers.ask(scope))
+    async def kept_answer(self, scope: str) -> KeptAnswer | None:
+        """What an idempotency key was answered with, unless that has expired."""
+        kept = (await self.database.find(questions.ANSWERS, self.organisation, [scope])).get(scope)
         return kept if kept and kept.expires_at > self.clock.now() else None
 
     async def entries(self, course_id: str) -> list[Entry]:

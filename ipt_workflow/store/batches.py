@@ -1,8 +1,8 @@
 """Writing many units at once: each wins or loses alone and whole, but they share one transaction.
 
 A batch holds plain units only, of different courses (`Unit.plain`). The winners are those whose course was still at the version they
-were decided on. SQLite takes them row by row under its one write lock. PostgreSQL takes them in one statement: it updates the
-courses by compare-and-swap, and inserts everything else for those that were updated.
+were decided on, and whose idempotency key was not used. SQLite takes them row by row under its one write lock. PostgreSQL takes them in
+one statement: it updates the courses by compare-and-swap, and inserts everything else for those that were updated.
 
 Statements are made once, from the tables. A violated constraint fails the whole batch; the committer then tries its units one by one.
 """
@@ -53,6 +53,17 @@ def columns(dialect_name: str, *given: sa.Table) -> Columns:
     return Columns(given, DIALECTS[dialect_name])
 
 
+# A key was used where an answer is kept under it that had not expired when the unit was recorded.
+USED = (
+    "(SELECT kept.scope FROM idempotency AS kept WHERE kept.organisation = {0}organisation AND kept.scope = {0}scope"
+    " AND kept.expires_at > {0}last_recorded_at)"
+)
+
+
+def _scope(unit: Unit) -> str | None:
+    return unit.answer.scope if unit.answer else None
+
+
 # SQLite
 
 
@@ -61,7 +72,7 @@ def write_sqlite(connection: sqlite3.Connection, units: Sequence[Unit], events: 
     known = columns("sqlite", tables.course)
     courses = [dict(zip(known.names, known.values(rows.course_columns(u.organisation, u.changes[0])), strict=True)) for u in units]
     won = [
-        connection.execute(_swap_sql(), {**row, "expected": unit.changes[0].expected}).rowcount == 1
+        connection.execute(_swap_sql(), {**row, "expected": unit.changes[0].expected, "scope": _scope(unit)}).rowcount == 1
         for unit, row in zip(units, courses, strict=True)
     ]
     connection.executemany(_seldom_sql(), list(compress(courses, won)))
@@ -79,7 +90,8 @@ def write_sqlite(connection: sqlite3.Connection, units: Sequence[Unit], events: 
 @cache
 def _swap_sql() -> str:
     told = ", ".join(f"{name} = :{name}" for name in EVERY_TIME)
-    return f"UPDATE course SET {told} WHERE organisation = :organisation AND id = :id AND version = :expected"
+    unused = f"{USED.format(':')} IS NULL"
+    return f"UPDATE course SET {told} WHERE organisation = :organisation AND id = :id AND version = :expected AND {unused}"
 
 
 @cache
@@ -124,9 +136,10 @@ async def write_postgres(fetch: Fetch, units: Sequence[Unit], events: Sequence[E
 
 def _commit_arrays(numbered: Sequence[tuple[int, Unit]]) -> tuple[list[Any], ...]:
     courses = [rows.course_columns(unit.organisation, unit.changes[0]) for _, unit in numbered]
-    arrays = [
+    arrays: list[list[Any]] = [
         [number for number, _ in numbered],
         [unit.changes[0].expected for _, unit in numbered],
+        [_scope(unit) for _, unit in numbered],
         *_arrays(tables.course, courses),
     ]
     keyed = [(number, unit.organisation, unit.answer) for number, unit in numbered if unit.answer]
@@ -149,11 +162,11 @@ class _Parameters:
     def __init__(self) -> None:
         self._count = 0
 
-    def unnest(self, known: Columns, *before: str) -> str:
-        """`unnest($1::…[], …) AS t (before…, columns…)`; what comes before the columns are whole numbers."""
+    def unnest(self, known: Columns, **before: str) -> str:
+        """`unnest($1::…[], …) AS t (before…, columns…)`; what comes before the columns is told with its type."""
         names = (*before, *known.names)
         arrays = []
-        for kind in (*("INTEGER" for _ in before), *known.types):
+        for kind in (*before.values(), *known.types):
             self._count += 1
             arrays.append(f"${self._count}::{kind}[]")
         return f"unnest({', '.join(arrays)}) AS t ({', '.join(names)})"
@@ -166,11 +179,12 @@ def _commit_sql() -> str:
     course, answers, journal = (columns("postgresql", *each) for each in ((tables.course,), (tables.idempotency,), JOURNAL))
     settable = [name for name in course.names if name not in {"organisation", "id"}]
     parts = [
-        f"given AS (SELECT * FROM {parameters.unnest(course, 'n', 'expected')})",
+        f"given AS (SELECT * FROM {parameters.unnest(course, n='INTEGER', expected='INTEGER', scope='VARCHAR')})",
         f"swapped AS (UPDATE course SET {', '.join(f'{name} = given.{name}' for name in settable)} FROM given"
-        " WHERE course.organisation = given.organisation AND course.id = given.id AND course.version = given.expected RETURNING given.n)",
-        f"answered AS (SELECT * FROM {parameters.unnest(answers, 'n')} JOIN swapped USING (n))",
-        f"written AS (SELECT * FROM {parameters.unnest(journal, 'n')} JOIN swapped USING (n))",
+        " WHERE course.organisation = given.organisation AND course.id = given.id AND course.version = given.expected"
+        f" AND {USED.format('given.')} IS NULL RETURNING given.n)",
+        f"answered AS (SELECT * FROM {parameters.unnest(answers, n='INTEGER')} JOIN swapped USING (n))",
+        f"written AS (SELECT * FROM {parameters.unnest(journal, n='INTEGER')} JOIN swapped USING (n))",
         f"kept AS ({_insert_from(tables.idempotency, 'answered')})",
         *(f"into_{table.name} AS ({_insert_from(table, 'written')})" for table in JOURNAL),
     ]

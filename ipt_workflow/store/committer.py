@@ -1,9 +1,9 @@
 """The committer: one lane a process, through which everything about courses is written.
 
 Callers put a unit (or an event of the audit log) into the queue and wait. The lane takes what is waiting, at most one unit a course,
-commits it in one transaction, and tells each caller whether their unit won. One whose course has moved on meanwhile has lost, and
-costs no transaction of its own. Units that touch more than one course go alone. A unit that violates a constraint would fail its whole
-batch, so such a batch is taken again one by one.
+commits it in one transaction, and tells each caller whether their unit won. One whose course has moved on meanwhile, or whose
+idempotency key was used, has lost, and costs no transaction of its own. Units that touch more than one course go alone. A unit that
+violates a constraint would fail its whole batch, so such a batch is taken again one by one.
 
 When the connection is lost, or the database gives up on a deadlock, the batch is tried again for a while. Trying again is safe: a
 unit swaps its course's version, so it cannot be written twice; and one that finds itself written has won.
@@ -20,7 +20,7 @@ from ipt_workflow.errors import Busy, IptError, StaleVersion, Unreachable
 from ipt_workflow.store import commit
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.questions import VERSIONS
-from ipt_workflow.store.units import ConstraintViolated, Event, Unit
+from ipt_workflow.store.units import ConstraintViolated, Event, KeyTaken, Unit
 
 FIRST_PAUSE = 0.02  # seconds before a batch is tried again; doubled each time
 LONGEST_PAUSE = 1.0
@@ -135,15 +135,15 @@ class Committer:
         await self._tell_lost(lost, tries.made)
 
     async def _tell_lost(self, jobs: list[Job], made: int) -> None:
-        """Tells those whose course has moved on; one that was tried before may have been written by that."""
+        """Tells those whose course has moved on, or whose key was used; one that was tried before may have been written by that."""
         units = [job.work for job in jobs if isinstance(job.work, Unit)]
         versions: dict[str, int] = {}
         try:
             for organisation in {unit.organisation for unit in units}:
                 versions |= await self._database.find(VERSIONS, organisation, [course for unit in units for course in unit.courses])
             for job, unit in zip(jobs, units, strict=True):
-                stale = StaleVersion(versions.get(unit.courses[0], 0))
-                job.end(await self._truth(unit, stale) if made > 1 else stale)
+                lost = _why_lost(unit, versions.get(unit.courses[0], 0))
+                job.end(await self._truth(unit, lost) if made > 1 else lost)
         except IptError as error:
             for job in jobs:
                 job.end(error)
@@ -190,6 +190,13 @@ class Tries:
                     raise
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _why_lost(unit: Unit, version: int) -> IptError:
+    """What a unit was told that lost in a batch, by the version that its course has."""
+    if version == unit.changes[0].expected:
+        return KeyTaken("The key was used first by another request.")
+    return StaleVersion(version)
 
 
 def _shares(job: Job) -> bool:

@@ -182,6 +182,25 @@ def test_a_refusal_is_not_kept_but_judged_afresh(api):
     api(test)
 
 
+def test_what_was_accepted_is_no_refusal_when_it_is_sent_again(api):
+    """It cannot be fired a second time, even by one who names the present version."""
+
+    async def test(api):
+        course = (await api.open())["id"]
+        await api.walk(course, "record_consent")
+        start = {"trigger": "start"}
+        first = await fire(api, course, start, If_Match='"2"')
+        assert fresh(first)["course"]["state"] == "initial"
+        for version in ('"2"', '"3"'):
+            replays(await fire(api, course, start, If_Match=version), first)
+            problem(await fire(api, course, start | {"data": {"reason": "x"}}, If_Match=version), 422, "key-reused")
+        assert (await api.get("/v1/audit?kind=refusal", "auditor")).json()["items"] == []
+        problem(await fire(api, course, start, key="other", If_Match='"3"'), 409, "transition-refused")
+        assert len((await api.get("/v1/audit?kind=refusal", "auditor")).json()["items"]) == 1
+
+    api(test)
+
+
 def test_a_key_of_what_was_no_201_is_free_for_another_body(api):
     async def test(api):
         course = (await api.open())["id"]

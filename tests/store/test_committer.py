@@ -1,6 +1,7 @@
 """The lane: what waits shares a transaction, each unit wins or loses alone, and no failure reaches beyond its own unit."""
 
 import asyncio
+import datetime as dt
 
 import databases
 import pytest
@@ -133,26 +134,43 @@ async def commit_elsewhere(shell, course) -> None:
         await walked.fire(other, course, NOTE)
 
 
-def test_a_unit_that_violates_a_constraint_fails_alone(store):
+async def note_under(key, shell, course) -> None:
+    """Another process notes something under a key."""
+    async with walked.opened(shell.settings) as other:
+        await walked.fire(other, course, NOTE, key=key)
+
+
+def test_a_unit_whose_key_was_used_loses_alone_and_is_answered_as_before(store):
     async def test(shell):
         courses = await ids(shell)
         key = Key("key", "body")
-        async with walked.opened(shell.settings) as other:
-            await walked.fire(other, courses[1], NOTE, key=key)
+        await note_under(key, shell, courses[1])
         watched = watch(shell)
-
-        async def unseen(_scope):
-            return None
-
-        look, shell.answers.get = shell.answers.get, unseen
-        running = [walked.fire(shell, course, NOTE, key=key if course == courses[0] else None) for course in courses]
-        first = asyncio.gather(*running, return_exceptions=True)
-        await asyncio.sleep(0)
-        shell.answers.get = look
-        answers = await first
-        assert max(units for units, _ in watched.batches) > 1
+        answers = await asyncio.gather(
+            *(walked.fire(shell, course, NOTE, key=key if course == courses[0] else None) for course in courses)
+        )
+        assert watched.batches == [(len(courses), 0)]
         assert [each.replayed for each in answers] == [True, False, False, False, False, False]
-        assert (await versions(shell))[courses[0]] == 1
+        assert await versions(shell) == dict.fromkeys(courses, 2) | {courses[0]: 1, courses[1]: 3}
+
+    store(test)
+
+
+def test_a_batch_that_violates_a_constraint_is_taken_one_by_one(store):
+    """The row of a key that has expired is in the way until the key is used again."""
+
+    async def test(shell):
+        courses = await ids(shell)
+        await note_under(Key("key", "body", dt.timedelta(hours=1)), shell, courses[1])
+        shell.clock.advance(dt.timedelta(hours=2))
+        watched = watch(shell)
+        key = Key("key", "another body")
+        answers = await asyncio.gather(
+            *(walked.fire(shell, course, NOTE, key=key if course == courses[0] else None) for course in courses)
+        )
+        assert watched.batches == [(len(courses), 0)]
+        assert not any(each.replayed for each in answers)
+        assert await versions(shell) == dict.fromkeys(courses, 2) | {courses[1]: 3}
         assert (await verifying.verify(shell)).ok
 
     store(test)

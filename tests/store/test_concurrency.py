@@ -282,15 +282,15 @@ def test_a_key_that_is_committed_elsewhere_between_looking_and_deciding_is_answe
     async def race():
         async with walked.opened(settings) as here, walked.opened(settings) as there:
             first, second, key = Service(there), Service(here), Key("key", "body")
-            look, looked = second._once._kept, []
+            look, looked = second._once.kept, []
 
-            async def look_and_be_overtaken(key, asked=None):
-                found = await look(key, asked)
+            async def look_and_be_overtaken(key):
+                found = await look(key)
                 if not looked:
                     looked.append(await first.open_course(walked.THERAPIST, lambda: walked.opening("EHR-4"), key))
                 return found
 
-            second._once._kept = look_and_be_overtaken
+            second._once.kept = look_and_be_overtaken
             answer = await second.open_course(walked.THERAPIST, lambda: walked.opening("EHR-4"), key)
             assert answer.replayed
             assert answer.course.id == looked[0].course.id

@@ -1,0 +1,133 @@
+"""Connections of the bare driver: as few as will do, at most so many, and none that is in the middle of something."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from ipt_workflow.store import connections
+from ipt_workflow.store.connections import Connections
+
+MOST = 3
+WHO = "SELECT pg_backend_pid() AS pid"
+SLEEP = "SELECT pg_backend_pid() AS pid FROM pg_sleep(0.1)"
+
+
+@pytest.fixture
+def some(postgres):
+    """Runs an async test with connections to the server, and the list of those that were made."""
+
+    @asynccontextmanager
+    async def opened():
+        made = []
+
+        async def connect():
+            made.append(await asyncpg.connect(postgres))
+            return made[-1]
+
+        ours = Connections(connect, MOST)
+        try:
+            yield ours, made
+        finally:
+            await ours.close()
+
+    def run(test):
+        async def inside():
+            async with opened() as (ours, made):
+                await test(ours, made)
+            assert all(each.is_closed() for each in made)
+
+        asyncio.run(inside())
+
+    return run
+
+
+async def pid(ours, sql: str = WHO) -> int:
+    return (await ours.fetch(sql))[0]["pid"]
+
+
+def test_one_after_the_other_share_one_connection(some):
+    async def test(ours, made):
+        assert len({await pid(ours) for _ in range(5)}) == len(made) == 1
+
+    some(test)
+
+
+def test_at_once_there_are_at_most_so_many_and_the_others_wait(some):
+    async def test(ours, made):
+        assert len(set(await asyncio.gather(*(pid(ours, SLEEP) for _ in range(3 * MOST))))) == len(made) == MOST
+
+    some(test)
+
+
+def test_a_statement_that_the_server_refuses_costs_no_connection(some):
+    async def test(ours, made):
+        first = await pid(ours)
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await ours.fetch("SELECT 1 / 0")
+        assert await pid(ours) == first
+        assert len(made) == 1
+
+    some(test)
+
+
+def test_a_connection_whose_caller_has_gone_away_is_not_used_again(some):
+    async def test(ours, made):
+        for _ in range(2 * MOST):
+            waiting = asyncio.create_task(pid(ours, SLEEP))
+            await asyncio.sleep(0.05)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert made[-1].is_closed()
+        await pid(ours)
+        assert len(made) == 2 * MOST + 1
+
+    some(test)
+
+
+def test_one_that_the_server_has_ended_is_replaced(some):
+    async def test(ours, made):
+        ended = await pid(ours)
+        other = asyncio.create_task(ours.fetch("SELECT pg_sleep(0.1)"))
+        await asyncio.sleep(0.02)
+        await ours.fetch("SELECT pg_terminate_backend($1)", ended)
+        with pytest.raises((asyncpg.AdminShutdownError, asyncpg.ConnectionDoesNotExistError)):
+            await other
+        assert await pid(ours) != ended
+        assert [each.is_closed() for each in made] == [True, False]
+
+    some(test)
+
+
+def test_one_that_was_idle_for_long_is_replaced(some, monkeypatch):
+    async def test(ours, made):
+        await pid(ours)
+        monkeypatch.setattr(connections, "IDLE_SECONDS", -1.0)
+        await pid(ours)
+        assert [each.is_closed() for each in made] == [True, False]
+
+    some(test)
+
+
+def test_those_that_are_idle_can_be_dropped(some):
+    async def test(ours, made):
+        await asyncio.gather(*(pid(ours, SLEEP) for _ in range(MOST)))
+        ours.drop()
+        assert [each.is_closed() for each in made] == MOST * [True]
+        await pid(ours)
+        assert len(made) == MOST + 1
+
+    some(test)
+
+
+def test_closing_waits_for_what_is_under_way(some):
+    async def test(ours, _made):
+        waiting = asyncio.create_task(pid(ours, SLEEP))
+        await asyncio.sleep(0.02)
+        await ours.close()
+        assert waiting.done()
+        assert await waiting
+
+    some(test)
