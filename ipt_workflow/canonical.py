@@ -11,6 +11,7 @@ import msgspec
 import rfc8785
 
 LARGEST = 2**53 - 1  # whole numbers beyond it are no JSON numbers that every reader keeps
+PLAIN = frozenset({str, bool, type(None)})
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -22,10 +23,18 @@ def canonical(value: Any) -> bytes:
 def _simple(value: Any) -> bool:
     """Whether no number is broken and every key is ASCII, so that the order of code points is the order of UTF-16."""
     kind = type(value)
-    if kind is str or kind is bool or value is None:
+    if kind in PLAIN:
         return True
     if kind is int:
         return bool(-LARGEST <= value <= LARGEST)
     if kind is dict:
-        return all(type(key) is str and key.isascii() and _simple(each) for key, each in value.items())
-    return kind is list and all(map(_simple, value))
+        for key in value:
+            if type(key) is not str or not key.isascii():
+                return False
+        value = value.values()
+    elif kind is not list and kind is not tuple:
+        return False
+    for each in value:  # noqa: SIM110 - `all` would make a generator for every list
+        if type(each) not in PLAIN and not _simple(each):
+            return False
+    return True

@@ -29,6 +29,7 @@ from ipt_workflow.triggers import Command, Override, Trigger
 FAULTS_MAX = 50
 ID = re.compile("[0-9a-f-]{36}")
 YEARS = range(1900, 2200)  # within which a clinic's dates lie, and within which no arithmetic on them can overflow
+TIMELESS = frozenset({str, int, float, bool, type(None)})  # nearly everything that is told
 IN_YEARS = f"must lie in the years {YEARS[0]} to {YEARS[-1]}"
 
 
@@ -93,10 +94,12 @@ def time_faults(value: Any, where: str) -> Iterator[Fault]:
             yield Fault(where, IN_YEARS)
     elif isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
-            yield from time_faults(getattr(value, name), f"{where}.{name}")
+            if type(each := getattr(value, name)) not in TIMELESS:
+                yield from time_faults(each, f"{where}.{name}")
     elif isinstance(value, tuple):
         for index, each in enumerate(value):
-            yield from time_faults(each, f"{where}[{index}]")
+            if type(each) not in TIMELESS:
+                yield from time_faults(each, f"{where}[{index}]")
 
 
 def schema_faults(struct: type[msgspec.Struct], value: Any, where: str, first: str) -> list[Fault]:

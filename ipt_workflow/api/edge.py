@@ -52,8 +52,7 @@ class Edge:
                 message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
             await send(message)
 
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        structlog.contextvars.bind_contextvars(request_id=request_id)  # of this request's task, and of nothing else
         try:
             await self.app(scope, receive, dressed)
         finally:
@@ -64,18 +63,10 @@ class Edge:
         method = method if method in METHODS else "other"  # the caller may make up a word for it
         self.metrics.requests.labels(method, route, status).observe(seconds)
         if route not in {"/health/live", "/health/ready", "/metrics"}:
-            noted = structlog.contextvars.get_contextvars()
             principal = scope.get("ipt_principal")
             who = {"actor": principal.person, "role": principal.role} if principal else {}
             told = {**scope.get("ipt_log", {}), **who}
-            self._log.info(
-                "request",
-                method=method,
-                route=route,
-                status=status,
-                duration_ms=round(seconds * 1000, 1),
-                **{k: v for k, v in told.items() if k not in noted},
-            )
+            self._log.info("request", method=method, route=route, status=status, duration_ms=round(seconds * 1000, 1), **told)
 
 
 def _request_id(scope: Any) -> str:

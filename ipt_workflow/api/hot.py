@@ -7,7 +7,6 @@ limit and the same problem documents. Everything else, and a firing with a query
 
 import re
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -29,16 +28,13 @@ class HotRequest:
     def __init__(self, scope: Any, receive: Receive, course_id: str, limit: int) -> None:
         self.scope = scope
         self.path_params: Mapping[str, Any] = {"course_id": course_id}
+        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self._receive = receive
         self._limit = limit
 
     @property
     def method(self) -> str:
         return str(self.scope["method"])
-
-    @cached_property
-    def headers(self) -> dict[str, str]:
-        return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
 
     async def body(self) -> bytes:
         """Raises TooLarge, or ClientException where the client went away."""

@@ -2,7 +2,7 @@
 
 A batch holds plain units only, of different courses (`Unit.plain`). The winners are those whose course was still at the version they
 were decided on, and whose idempotency key was not used. SQLite takes them row by row under its one write lock. PostgreSQL takes them in
-one statement: it updates the courses by compare-and-swap, and inserts everything else for those that were updated.
+one statement, their rows as JSON: it updates the courses by compare-and-swap, and inserts everything else for those that were updated.
 
 Statements are made once, from the tables. A violated constraint fails the whole batch; the committer then tries its units one by one.
 """
@@ -13,6 +13,7 @@ from functools import cache
 from itertools import compress
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.store import rows, tables
@@ -30,22 +31,19 @@ EVERY_TIME = (
 
 
 class Columns:
-    """The columns of a table, or of several whose rows are given as one: what has the same name is the same. How a row becomes what the
-    database's driver takes."""
+    """The columns of a table, or of several whose rows are given as one: what has the same name is the same."""
 
     def __init__(self, given: Sequence[sa.Table], dialect: sa.Dialect) -> None:
         each = {column.name: column for table in given for column in table.c}.values()
         self.names = tuple(dialect.identifier_preparer.quote(column.name) for column in each)
         self.types = tuple(column.type.dialect_impl(dialect).compile(dialect).partition("(")[0] for column in each)
+        self.of_bytes = tuple(column.name for column in each if isinstance(column.type, sa.LargeBinary))
         bound = ((column.name, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in each)
         self._bind: tuple[tuple[str, Callable[[Any], Any] | None], ...] = tuple(bound)
 
     def values(self, row: Row) -> tuple[Any, ...]:
+        """What SQLite's driver takes."""
         return tuple([process(row[name]) if process else row[name] for name, process in self._bind])
-
-    def arrays(self, rows: Sequence[Row]) -> list[list[Any]]:
-        """One array a column."""
-        return [[process(row[name]) for row in rows] if process else [row[name] for row in rows] for name, process in self._bind]
 
 
 @cache
@@ -120,71 +118,82 @@ def _insert_sql(table: sa.Table) -> str:
 
 
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
+Given = tuple[str] | tuple[str, list[bytes]]  # rows as JSON; and where they have bytes, which JSON has not, those beside it
 
 
 async def write_postgres(fetch: Fetch, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
-    """Writes units and events; which of the units won. `fetch` runs a statement with its arrays. Raises what it raises."""
+    """Writes units and events; which of the units won. `fetch` runs a statement with what it is given. Raises what it raises."""
     won: set[int] = set()
     if units:
         numbered = sorted(enumerate(units), key=lambda each: each[1].courses)  # in one order, or two processes lock crosswise
-        won = {row[0] for row in await fetch(_commit_sql(), *_commit_arrays(numbered))}
+        won = {row[0] for row in await fetch(_commit_sql(), *_of_units(numbered))}
     if events:
-        arrays = [array for table, told in rows.of_events(events).items() for array in _arrays(table, told)]
-        await fetch(_events_sql(), *arrays)
+        told = rows.of_events(events)
+        await fetch(_events_sql(), *(each for table in told for each in _given(columns("postgresql", table), told[table])))
     return [number in won for number in range(len(units))]
 
 
-def _commit_arrays(numbered: Sequence[tuple[int, Unit]]) -> tuple[list[Any], ...]:
-    courses = [rows.course_columns(unit.organisation, unit.changes[0]) for _, unit in numbered]
-    arrays: list[list[Any]] = [
-        [number for number, _ in numbered],
-        [unit.changes[0].expected for _, unit in numbered],
-        [_scope(unit) for _, unit in numbered],
-        *_arrays(tables.course, courses),
-    ]
-    keyed = [(number, unit.organisation, unit.answer) for number, unit in numbered if unit.answer]
-    arrays += [[number for number, _, _ in keyed]]
-    arrays += _arrays(tables.idempotency, [rows.kept_answer(organisation, answer) for _, organisation, answer in keyed])
-    owned = [(number, rows.journal(entry)) for number, unit in numbered for entry in unit.changes[0].entries]
-    arrays += [[number for number, _ in owned]]
-    arrays += columns("postgresql", *JOURNAL).arrays([row for _, row in owned])
-    return tuple(arrays)
+def _of_units(numbered: Sequence[tuple[int, Unit]]) -> tuple[str | list[bytes], ...]:
+    courses, answers, entries = [], [], []
+    for n, unit in numbered:
+        change = unit.changes[0]
+        told = {"n": n, "expected": change.expected, "scope": unit.answer and unit.answer.scope}
+        courses.append({**rows.course_columns(unit.organisation, change), **told})
+        if unit.answer:
+            answers.append({**rows.kept_answer(unit.organisation, unit.answer), "n": n})
+        entries += [{**rows.journal(entry), "n": n} for entry in change.entries]
+    return (
+        *_given(columns("postgresql", tables.course), courses),
+        *_given(columns("postgresql", tables.idempotency), answers),
+        *_given(columns("postgresql", *JOURNAL), entries),
+    )
 
 
-def _arrays(table: sa.Table, told: Sequence[Row]) -> list[list[Any]]:
-    """The rows of a table as one array a column."""
-    return columns("postgresql", table).arrays(told)
+def _given(known: Columns, told: Sequence[Row]) -> Given:
+    """Rows as a statement is given them: bytes give way to their places among all that are given beside."""
+    held: list[bytes] = []
+    for row in told:
+        for name in known.of_bytes:
+            if row[name] is not None:
+                held.append(row[name])
+                row[name] = len(held)
+    as_json = msgspec.json.encode(told).decode()
+    return (as_json, held) if known.of_bytes else (as_json,)
 
 
 class _Parameters:
-    """Numbers the arrays of a statement as they are named."""
+    """Numbers what a statement is given as it is named."""
 
     def __init__(self) -> None:
         self._count = 0
 
-    def unnest(self, known: Columns, **before: str) -> str:
-        """`unnest($1::…[], …) AS t (before…, columns…)`; what comes before the columns is told with its type."""
-        names = (*before, *known.names)
-        arrays = []
-        for kind in (*before.values(), *known.types):
-            self._count += 1
-            arrays.append(f"${self._count}::{kind}[]")
-        return f"unnest({', '.join(arrays)}) AS t ({', '.join(names)})"
+    def rows(self, known: Columns, **before: str) -> str:
+        """A query of the rows that are given next, in brackets. What they have before their columns is told with its type."""
+        told = self._next("JSON")
+        held = self._next("BYTEA[]") if known.of_bytes else ""
+        typed = {**before, **dict(zip(known.names, known.types, strict=True))}
+        shapes = (f"{name} {'INTEGER' if name in known.of_bytes else kind}" for name, kind in typed.items())
+        columns = (f"({held})[{name}] AS {name}" if name in known.of_bytes else name for name in typed)
+        return f"(SELECT {', '.join(columns)} FROM json_to_recordset({told}) AS t ({', '.join(shapes)}))"
+
+    def _next(self, kind: str) -> str:
+        self._count += 1
+        return f"${self._count}::{kind}"
 
 
 @cache
 def _commit_sql() -> str:
-    """One statement: what is given in arrays, the courses that were swapped, and what is inserted for those."""
+    """One statement: what is given, the courses that were swapped, and what is inserted for those."""
     parameters = _Parameters()
     course, answers, journal = (columns("postgresql", *each) for each in ((tables.course,), (tables.idempotency,), JOURNAL))
     settable = [name for name in course.names if name not in {"organisation", "id"}]
     parts = [
-        f"given AS (SELECT * FROM {parameters.unnest(course, n='INTEGER', expected='INTEGER', scope='VARCHAR')})",
+        f"given AS {parameters.rows(course, n='INTEGER', expected='INTEGER', scope='VARCHAR')}",
         f"swapped AS (UPDATE course SET {', '.join(f'{name} = given.{name}' for name in settable)} FROM given"
         " WHERE course.organisation = given.organisation AND course.id = given.id AND course.version = given.expected"
         f" AND {USED.format('given.')} IS NULL RETURNING given.n)",
-        f"answered AS (SELECT * FROM {parameters.unnest(answers, n='INTEGER')} JOIN swapped USING (n))",
-        f"written AS (SELECT * FROM {parameters.unnest(journal, n='INTEGER')} JOIN swapped USING (n))",
+        f"answered AS (SELECT * FROM {parameters.rows(answers, n='INTEGER')} AS a JOIN swapped USING (n))",
+        f"written AS (SELECT * FROM {parameters.rows(journal, n='INTEGER')} AS j JOIN swapped USING (n))",
         f"kept AS ({_insert_from(tables.idempotency, 'answered')})",
         *(f"into_{table.name} AS ({_insert_from(table, 'written')})" for table in JOURNAL),
     ]
@@ -193,14 +202,14 @@ def _commit_sql() -> str:
 
 def _insert_from(table: sa.Table, source: str) -> str:
     names = ", ".join(columns("postgresql", table).names)
-    return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source}"
+    return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source} AS told"
 
 
 @cache
 def _events_sql() -> str:
     parameters = _Parameters()
     events, subjects, outbox = (
-        _insert_from(table, parameters.unnest(columns("postgresql", table)))
+        _insert_from(table, parameters.rows(columns("postgresql", table)))
         for table in (tables.audit_event, tables.audit_subject, tables.outbox)
     )
     return f"WITH told AS ({events}), touched AS ({subjects}) {outbox}"
