@@ -4,7 +4,7 @@ A batch holds plain units only, of different courses (`Unit.plain`). The winners
 were decided on, and whose idempotency key was not used. SQLite takes them row by row under its one write lock. PostgreSQL takes them in
 one statement, their rows as JSON: it updates the courses by compare-and-swap, and inserts everything else for those that were updated.
 
-Statements are made once, from the tables. A violated constraint fails the whole batch; the committer then tries its units one by one.
+Statements are made once, from the tables. What one unit breaks fails the whole batch; the committer then tries its units one by one.
 """
 
 import sqlite3

@@ -3,7 +3,7 @@
 Callers put a unit (or an event of the audit log) into the queue and wait. The lane takes what is waiting, at most one unit a course,
 commits it in one transaction, and tells each caller whether their unit won. One whose course has moved on meanwhile, or whose
 idempotency key was used, has lost, and costs no transaction of its own. Units that touch more than one course go alone. A unit that
-violates a constraint would fail its whole batch, so such a batch is taken again one by one.
+violates a constraint, or holds what the database does not take, would fail its whole batch, so such a batch is taken again one by one.
 
 When the connection is lost, or the database gives up on a deadlock, the batch is tried again for a while. Trying again is safe: a
 unit swaps its course's version, so it cannot be written twice; and one that finds itself written has won.
@@ -16,14 +16,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ipt_workflow.errors import Busy, IptError, StaleVersion, Unreachable
+from ipt_workflow.errors import Busy, DatabaseNotReady, IptError, StaleVersion, Unreachable
 from ipt_workflow.store import commit
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.questions import VERSIONS
-from ipt_workflow.store.units import ConstraintViolated, Event, KeyTaken, Unit
+from ipt_workflow.store.units import Event, KeyTaken, Unit
 
 FIRST_PAUSE = 0.02  # seconds before a batch is tried again; doubled each time
 LONGEST_PAUSE = 1.0
+DATABASE_AWAY = (Busy, DatabaseNotReady)  # no unit's fault: one by one they would fare no better
 
 
 class Job:
@@ -122,7 +123,9 @@ class Committer:
         tries = Tries(self._patience)
         try:
             won = iter(await tries.of(self._database.put, units, events))
-        except ConstraintViolated:
+        except DATABASE_AWAY:
+            raise
+        except Exception:  # noqa: BLE001 - one of them cannot be written, whatever is wrong with it: not the others' fault
             for job in jobs:
                 await self._alone(job, tries.made)
             return
@@ -156,14 +159,12 @@ class Committer:
                 await tries.of(self._database.put, [], [job.work])
             else:
                 await tries.of(self._database.write, commit.commit, job.work)
-        except IptError as error:
-            job.end(await self._truth(job.work, error) if tries.made > 1 else error)
         except Exception as error:  # noqa: BLE001 - this job failed alone, and whoever waits for it must hear of it
-            job.end(error)
+            job.end(await self._truth(job.work, error) if tries.made > 1 else error)
         else:
             job.end()
 
-    async def _truth(self, work: Unit | Event, error: IptError) -> IptError | None:
+    async def _truth(self, work: Unit | Event, error: Exception) -> Exception | None:
         """What to tell of work that failed after several tries: nothing where one of them has written it."""
         try:
             return None if await self._database.read(commit.is_written, work) else error

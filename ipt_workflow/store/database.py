@@ -36,7 +36,10 @@ class Database:
         raise NotImplementedError
 
     async def put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
-        """Commits plain units of different courses, and events; which of the units won. Raises ConstraintViolated."""
+        """Commits plain units of different courses, and events; which of the units won.
+
+        Raises what the driver raises where one of them cannot be written; nothing is written then.
+        """
         raise NotImplementedError
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ from ipt_workflow.store import batches
 from ipt_workflow.store.connections import Connections
 from ipt_workflow.store.database import Database, Result
 from ipt_workflow.store.questions import Question
-from ipt_workflow.store.units import ConstraintViolated, Event, Unit
+from ipt_workflow.store.units import Event, Unit
 
 CONNECT_SECONDS = 5.0
 GRACE_SECONDS = 0.5  # by which the server should have given a statement up, and said so
@@ -80,10 +80,7 @@ class PostgresDatabase(Database):
             return await self._fetch(sql["postgresql"], *args)
 
     async def put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
-        try:
-            return await batches.write_postgres(self._fetch, units, events)
-        except asyncpg.IntegrityConstraintViolationError as error:
-            raise ConstraintViolated("A row of the batch broke a constraint.") from error
+        return await batches.write_postgres(self._fetch, units, events)
 
     async def _fetch(self, sql: str, *args: Any) -> Sequence[Any]:
         """Runs one statement, which is a transaction of its own."""

@@ -20,7 +20,7 @@ from ipt_workflow.errors import Busy, DatabaseNotReady, IptError
 from ipt_workflow.store import batches
 from ipt_workflow.store.database import Database, Result
 from ipt_workflow.store.questions import Question
-from ipt_workflow.store.units import ConstraintViolated, Event, Unit
+from ipt_workflow.store.units import Event, Unit
 
 # 10 000 pages (40 MB) may wait in the WAL: by default it is copied back after 1000, which took a fifth of the throughput.
 PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "wal_autocheckpoint = 10000")
@@ -71,8 +71,6 @@ class SqliteDatabase(Database):
                 self._putting.execute("BEGIN IMMEDIATE")
                 won = batches.write_sqlite(self._putting, units, events)
                 self._putting.execute("COMMIT")
-            except sqlite3.IntegrityError as error:
-                raise ConstraintViolated("A row of the batch broke a constraint.") from error
             finally:
                 self._putting.rollback()  # where it was not committed
         return won

@@ -27,10 +27,6 @@ class CourseGrouped(IptError):
     """Another request put this course into a group, or took it out of one, first."""
 
 
-class ConstraintViolated(IptError):
-    """A row broke one of the database's constraints. Nothing of what it was written with is kept."""
-
-
 class NewClient(msgspec.Struct, frozen=True):
     id: str
     ref: str

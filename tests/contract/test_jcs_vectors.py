@@ -40,7 +40,11 @@ def test_numbers_without_an_exact_form_are_refused(number):
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False) | texts,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts | st.sampled_from("abcdef"), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(texts | st.sampled_from("abcdef"), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 

@@ -176,6 +176,25 @@ def test_a_batch_that_violates_a_constraint_is_taken_one_by_one(store):
     store(test)
 
 
+def test_a_unit_that_no_database_takes_fails_alone(store):
+    """Half of a surrogate pair cannot be written as UTF-8."""
+
+    async def test(shell):
+        courses = await ids(shell)
+        watched = watch(shell)
+        key = Key("\ud800", "body")
+        answers = await asyncio.gather(
+            *(walked.fire(shell, course, NOTE, key=key if course == courses[2] else None) for course in courses),
+            return_exceptions=True,
+        )
+        assert watched.batches == [(len(courses), 0)]
+        assert [isinstance(each, Exception) for each in answers] == [course == courses[2] for course in courses]
+        assert await versions(shell) == dict.fromkeys(courses, 2) | {courses[2]: 1}
+        assert (await verifying.verify(shell)).ok
+
+    store(test)
+
+
 def test_a_batch_that_failed_before_it_was_committed_is_committed_once(store):
     async def test(shell):
         watch(shell, (True, Unreachable("gone")), (True, Busy("deadlock")))
