@@ -10,6 +10,6 @@ THRESHOLDS = (50_000, 20, 100)
 
 
 def collect_seldom() -> None:
-    """To be called once, when a process has loaded what it needs."""
+    """To be called before a process loads what it needs, which makes little garbage, and again when it has: that stays."""
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

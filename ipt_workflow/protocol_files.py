@@ -234,6 +234,8 @@ def _properties(error: jsonschema.ValidationError) -> dict[str, Any]:
 
 def _without_unknown_keys(source: dict[str, Any], errors: list[jsonschema.ValidationError]) -> dict[str, Any]:
     """The document as if the unknown keys had not been written, so that the rest of a table is judged."""
+    if not errors:
+        return source
     judged = copy.deepcopy(source)
     for error in errors:
         if error.validator == "additionalProperties":

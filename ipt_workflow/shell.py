@@ -22,7 +22,7 @@ from ipt_workflow.protocol import Protocol
 from ipt_workflow.protocol_files import Catalogue
 from ipt_workflow.rules import Context
 from ipt_workflow.settings import Settings
-from ipt_workflow.store import migrate, queries, questions
+from ipt_workflow.store import queries, questions, revision
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.loading import Asked, Loader
@@ -78,12 +78,12 @@ class Shell:
         """Raises DatabaseNotReady unless the database answers and is at this version's migrations."""
         try:
             async with asyncio.timeout(READY_SECONDS):
-                revision = await self.database.read(migrate.current)
+                found = await self.database.read(revision.current)
         except TimeoutError:
             raise Unreachable("The database does not answer.") from None
-        if revision != migrate.head():
+        if found != revision.HEAD:
             raise DatabaseNotReady(
-                f"The database is at revision {revision or 'none'}, this version needs {migrate.head()}: run `ipt-workflow db upgrade`."
+                f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: run `ipt-workflow db upgrade`."
             )
 
     async def load_protocols(self) -> None:

@@ -21,7 +21,7 @@ from ipt_workflow.access import policy
 from ipt_workflow.api import openapi, webhooks
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.problems import PROBLEMS
-from ipt_workflow.cli import app as command_line
+from ipt_workflow.cli.main import app as command_line
 from ipt_workflow.course import Course
 from ipt_workflow.ehr import events, notice_types
 from ipt_workflow.fhir.kinds import KINDS

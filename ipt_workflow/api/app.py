@@ -58,11 +58,17 @@ class Application:
         self.settings = settings
         self.clock = clock
         self.litestar = litestar_app(settings, self._lifespan)
+        self._opened: Shell | None = None
         self._edge: Edge | None = None
+
+    async def open(self) -> None:
+        """Opens the service before the server starts it, on the server's own loop: what stands against it is raised here."""
+        self._opened = await open_shell(self.settings, self.clock)
 
     @asynccontextmanager
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
-        shell = await open_shell(self.settings, self.clock)
+        shell = self._opened or await open_shell(self.settings, self.clock)
+        self._opened = None  # what is closed below is not opened again
         install(app, shell)
         await app.state.notices.recover()
         self._edge = Edge(HotRoute(app, self.settings.body_bytes_max), shell.metrics)

@@ -1,5 +1,13 @@
 """The command line `ipt-workflow`. Exit codes: 0 done, 1 refused or failed, 2 wrong usage."""
 
-from ipt_workflow.cli.main import app, main
+import sys
 
-__all__ = ["app", "main"]
+from ipt_workflow.garbage import collect_seldom
+
+
+def main() -> None:
+    """The console script."""
+    collect_seldom()
+    from ipt_workflow.cli.main import app  # noqa: PLC0415 - garbage is to be collected seldom before all this is loaded
+
+    app(prog_name="ipt-workflow", args=sys.argv[1:])

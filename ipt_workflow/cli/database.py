@@ -10,7 +10,7 @@ from ipt_workflow import demo as demonstration
 from ipt_workflow.cli.output import FAILED, bar, err, fail, out, print_json, run, settings_or_exit
 from ipt_workflow.errors import IptError
 from ipt_workflow.shell import Shell
-from ipt_workflow.store import migrate
+from ipt_workflow.store import revision
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.opening import open_database
 
@@ -23,24 +23,28 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def upgrade(as_json: AsJson = False) -> None:
     """Bring the database to this version's tables; make it if there is none."""
 
+    from ipt_workflow.store import migrate  # noqa: PLC0415 - Alembic takes long to load, and no other command needs it
+
     async def work(database: Database) -> str:
         return await database.write(migrate.upgrade)
 
-    revision = _on_database(work)
+    reached = _on_database(work)
     if as_json:
-        print_json({"revision": revision})
+        print_json({"revision": reached})
     else:
-        out.print(f"The database is at revision {revision}.")
+        out.print(f"The database is at revision {reached}.")
 
 
 @app.command()
 def check(as_json: AsJson = False) -> None:
     """Check that the database has this version's tables and guards; exit 1 if not."""
 
+    from ipt_workflow.store import migrate  # noqa: PLC0415 - as above
+
     async def work(database: Database) -> list[str]:
-        revision = await database.read(migrate.current)
-        if revision != migrate.head():
-            return [f"revision: it is {revision or 'none'}, and must be {migrate.head()}: run ipt-workflow db upgrade"]
+        found = await database.read(revision.current)
+        if found != revision.HEAD:
+            return [f"revision: it is {found or 'none'}, and must be {revision.HEAD}: run ipt-workflow db upgrade"]
         guards = [f"guard {name}: it is missing" for name in await database.read(migrate.missing_guards)]
         return [*guards, *(f"table: {each}" for each in await database.read(migrate.differences))]
 

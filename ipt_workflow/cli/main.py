@@ -1,6 +1,5 @@
 """Every command, by name."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -8,9 +7,9 @@ import typer
 from ipt_workflow.cli import audit, course, database, group, protocol, source, token
 from ipt_workflow.cli.course import import_file
 from ipt_workflow.cli.database import demo
-from ipt_workflow.cli.output import run, settings_or_exit
+from ipt_workflow.cli.output import fail, settings_or_exit
 from ipt_workflow.cli.relay import receive, relay
-from ipt_workflow.shell import Shell
+from ipt_workflow.errors import IptError
 
 app = typer.Typer(
     name="ipt-workflow",
@@ -39,16 +38,9 @@ def serve(
 ) -> None:
     """Serve the HTTP API, and deliver webhooks unless IPT_RELAY is false."""
     settings = settings_or_exit()
-    run(_opens)
     from ipt_workflow.cli import serving  # noqa: PLC0415 - no other command needs the web, which takes as long to load as all the rest
 
-    serving.serve(settings, host or settings.host, settings.port if port is None else port)
-
-
-async def _opens(shell: Shell) -> None:
-    """That the service opens at all is told before the server starts, in words."""
-
-
-def main() -> None:
-    """The console script."""
-    app(prog_name="ipt-workflow", args=sys.argv[1:])
+    try:
+        serving.serve(settings, host or settings.host, settings.port if port is None else port)
+    except IptError as error:
+        fail(error)

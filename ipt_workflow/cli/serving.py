@@ -1,6 +1,6 @@
 """Running the HTTP server in this process, until it is told to stop."""
 
-import gc
+import asyncio
 import sys
 
 import uvicorn
@@ -15,8 +15,10 @@ TURN_SECONDS = 0.0005
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
+    """Opens the service, and raises what stands against that; then serves it."""
+    application = Application(settings)
     config = uvicorn.Config(
-        Application(settings),
+        application,
         host=host,
         port=port,
         log_config=None,
@@ -28,7 +30,8 @@ def serve(settings: Settings, host: str, port: int) -> None:
         ws="none",
         timeout_graceful_shutdown=10,
     )
-    gc.collect()
-    collect_seldom()
-    sys.setswitchinterval(TURN_SECONDS)
-    uvicorn.Server(config).run()
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(application.open())
+        collect_seldom()
+        sys.setswitchinterval(TURN_SECONDS)
+        runner.run(uvicorn.Server(config).serve())

@@ -2,14 +2,14 @@
 
 import datetime as dt
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import jsonschema
 import msgspec
 
 from ipt_workflow import triggers
-from ipt_workflow.commands import decode, time_faults, validator_of, value_faults
+from ipt_workflow.commands import decode, schema_faults, time_faults, validator_of, value_faults
 from ipt_workflow.ehr.told import About, Told, Version
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, ProtocolInvalid
 from ipt_workflow.measures import Evidence, Instrument
@@ -185,6 +185,7 @@ def example(row: NoticeType) -> dict[str, Any]:
     return {"type": row.type, "timestamp": "2026-04-12T09:00:00+02:00", "data": row.example}
 
 
+@cache
 def _properties(struct: type[msgspec.Struct], before: str) -> dict[str, dict[str, Any]]:
     """The schema of each field, by where a notice's field would go to it; null is left out, since it need not be told."""
     told = msgspec.json.schema(struct)["$defs"][struct.__name__]["properties"]
@@ -214,10 +215,11 @@ def load(path: Path, instruments: dict[str, Instrument]) -> NoticeTypes:
         source = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ProtocolInvalid([Fault(FILE, f"cannot be read as TOML: {error}")]) from None
-    validator = jsonschema.Draft202012Validator(msgspec.json.schema(NoticesFile))
-    faults = value_faults(validator, source, "")
-    if not faults:
+    try:
         file = msgspec.convert(source, NoticesFile)
+    except msgspec.ValidationError as error:
+        faults = schema_faults(NoticesFile, source, "", str(error))
+    else:
         faults = [*_table_faults(file), *_fhir_faults(file.fhir, instruments)]
         faults += evidence_faults({"fhir": source["fhir"], "evidence": source["evidence"]})
     if faults:

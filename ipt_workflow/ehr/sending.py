@@ -56,12 +56,9 @@ class Sender:
     ) -> None:
         self._reach = reach
         self._timeout = timeout
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context or ssl.create_default_context(),
-            max_connections=CONNECTIONS_MAX,
-            keepalive_expiry=IDLE_SECONDS,
-            network_backend=Checked(reach, resolve or look_up),
-        )
+        self._resolve = resolve or look_up
+        self._ssl_context = ssl_context
+        self._pool: httpcore.AsyncConnectionPool | None = None  # until something is sent
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> Outcome:
         """One attempt. `now` is what a `Retry-After` that names a date is compared with."""
@@ -84,6 +81,7 @@ class Sender:
     async def _send(self, url: str, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> Outcome:
         told = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         limits = dict.fromkeys(("connect", "read", "write", "pool"), self._timeout)
+        self._pool = self._pool or self._connections()
         async with self._pool.stream("POST", url, headers=told, content=body, extensions={"timeout": limits}) as answer:
             await _drain(answer)
             ok = 200 <= answer.status <= 299
@@ -91,8 +89,18 @@ class Sender:
                 status=answer.status, problem=None if ok else "status", retry_after=None if ok else retry_after(answer.headers, now)
             )
 
+    def _connections(self) -> httpcore.AsyncConnectionPool:
+        """Made for the first delivery and not at the start, of which reading the authorities' certificates would take a twentieth."""
+        return httpcore.AsyncConnectionPool(
+            ssl_context=self._ssl_context or ssl.create_default_context(),
+            max_connections=CONNECTIONS_MAX,
+            keepalive_expiry=IDLE_SECONDS,
+            network_backend=Checked(self._reach, self._resolve),
+        )
+
     async def close(self) -> None:
-        await self._pool.aclose()
+        if self._pool:
+            await self._pool.aclose()
 
 
 async def _drain(answer: httpcore.Response) -> None:

@@ -1,4 +1,4 @@
-"""Bringing a database to this version's tables, and checking that it is there."""
+"""Bringing a database to this version's tables, and checking that they are as declared."""
 
 from pathlib import Path
 
@@ -7,9 +7,8 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
-from ipt_workflow.store import guards, tables
+from ipt_workflow.store import guards, revision, tables
 
 HERE = Path(__file__).parent / "migrations"
 
@@ -24,18 +23,7 @@ def _config(connection: sa.Connection | None = None) -> Config:
 def upgrade(connection: sa.Connection) -> str:
     """Runs every migration that has not been run. Returns the revision the database is at then."""
     command.upgrade(_config(connection), "head")
-    return head()
-
-
-def head() -> str:
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None
-    return revision
-
-
-def current(connection: sa.Connection) -> str | None:
-    """The revision a database is at; None where it has none of our tables."""
-    return MigrationContext.configure(connection).get_current_revision()
+    return revision.HEAD
 
 
 def missing_guards(connection: sa.Connection) -> list[str]:

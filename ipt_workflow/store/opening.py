@@ -3,7 +3,6 @@
 import sqlalchemy as sa
 
 from ipt_workflow.store.database import Database
-from ipt_workflow.store.postgres import PostgresDatabase
 from ipt_workflow.store.sqlite import SqliteDatabase
 
 
@@ -12,4 +11,6 @@ def open_database(url: str, *, statement_seconds: float | None = None, connectio
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return SqliteDatabase(parsed)
+    from ipt_workflow.store.postgres import PostgresDatabase  # noqa: PLC0415 - its driver is loaded where it is used
+
     return PostgresDatabase(parsed, statement_seconds, connections)

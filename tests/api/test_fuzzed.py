@@ -35,7 +35,7 @@ from ipt_workflow.api import openapi
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.fhir_outcomes import CODES, FHIR_JSON
 from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
-from ipt_workflow.cli import app
+from ipt_workflow.cli.main import app
 
 PROGRAM = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
 ROLES = ("therapist", "supervisor", "auditor", "admin")

@@ -19,8 +19,8 @@ import pytest
 import walked
 from typer.testing import CliRunner
 
-from ipt_workflow.cli import app
-from ipt_workflow.store import guards, migrate
+from ipt_workflow.cli.main import app
+from ipt_workflow.store import guards, revision
 
 PROGRAM = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
 
@@ -74,9 +74,9 @@ def bare(tmp_path, monkeypatch):
 
 def test_a_database_is_made_and_then_passes_the_check(bare):
     assert "ipt-workflow db upgrade" in bare("db", "check", code=1).stderr
-    assert migrate.head() in bare("db", "upgrade").stdout
+    assert revision.HEAD in bare("db", "upgrade").stdout
     bare("db", "check")
-    assert bare.json("db", "upgrade") == {"revision": migrate.head()}
+    assert bare.json("db", "upgrade") == {"revision": revision.HEAD}
     assert bare.json("db", "check") == {"ok": True, "faults": []}
 
 

@@ -9,7 +9,7 @@ import grouped
 import pytest
 from typer.testing import CliRunner
 
-from ipt_workflow.cli import app
+from ipt_workflow.cli.main import app
 
 THERAPIST = ("--as", "therapist-1")
 SUPERVISOR = ("--as", "supervisor-1", "--role", "supervisor")

@@ -11,7 +11,7 @@ import walked
 from typer.testing import CliRunner
 
 from ipt_workflow import demo, importer, verifying
-from ipt_workflow.cli import app
+from ipt_workflow.cli.main import app
 from ipt_workflow.reading import Reader
 from ipt_workflow.service import Service
 from ipt_workflow.store import queries, tables

@@ -10,7 +10,7 @@ import walked
 from typer.testing import CliRunner
 
 from ipt_workflow import demo
-from ipt_workflow.cli import app
+from ipt_workflow.cli.main import app
 from ipt_workflow.clock import SystemClock
 
 MOVING = ("protocol", "migrate", "--from", "ipt@1", "--to", "ipt@2")

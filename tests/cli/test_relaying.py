@@ -11,7 +11,7 @@ import walked
 from typer.testing import CliRunner
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli import app
+from ipt_workflow.cli.main import app
 from ipt_workflow.cli.relay import words
 from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.bodies import NewSubscription

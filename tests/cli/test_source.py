@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from ipt_workflow.cli import app
+from ipt_workflow.cli.main import app
 from ipt_workflow.ehr import signing
 
 

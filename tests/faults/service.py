@@ -17,9 +17,7 @@ import httpx
 LAUNCHER = Path(__file__).with_name("launcher.py")
 PLAIN = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
 OURS = ("ipt_workflow/", "store/", "api/", "access/", "cli/")  # how frames of the product begin in its logs
-SEVERAL = (
-    "import json, sys; from ipt_workflow.cli import app; [app(args, standalone_mode=False) for args in json.loads(sys.argv[1])]"
-)
+SEVERAL = "import json, sys; from ipt_workflow.cli.main import app; [app(args, standalone_mode=False) for args in json.loads(sys.argv[1])]"
 ROLES = ("therapist", "auditor")
 START_SECONDS, STOP_SECONDS, COMMAND_SECONDS = 20, 20, 60
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 from walker import ROOT, WEEK, S, Walk, ipt
 
-from ipt_workflow.cli import app
+from ipt_workflow.cli.main import app
 from ipt_workflow.errors import CommandInvalid, TransitionRefused
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.protocol_files import Catalogue, load_catalogue, read_definition

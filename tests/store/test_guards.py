@@ -11,7 +11,7 @@ import walked
 from alembic import command
 
 from ipt_workflow.reading import Reader
-from ipt_workflow.store import guards, migrate, tables
+from ipt_workflow.store import guards, migrate, revision, tables
 from ipt_workflow.store.opening import open_database
 
 GUARDED = ("entry", "audit_event", "audit_subject", "entry_data")
@@ -154,7 +154,7 @@ def test_erasing_twice_is_no_fault(kept):
 
 def test_every_guard_stands_at_head_and_the_tables_are_those_declared(engine):
     with engine.connect() as connection:
-        assert migrate.current(connection) == migrate.head()
+        assert revision.current(connection) == revision.HEAD
         assert migrate.missing_guards(connection) == []
         assert migrate.differences(connection) == []
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import walked
 
 from ipt_workflow.reading import Reader
-from ipt_workflow.store import migrate
+from ipt_workflow.store import migrate, revision
 from ipt_workflow.store.opening import open_database
 
 APPEND_ONLY = ("entry", "audit_event", "audit_subject")
@@ -70,7 +70,7 @@ def test_an_entry_can_be_erased_and_nothing_else(kept):
 
 def test_every_guard_stands_at_head_and_the_tables_are_those_declared(kept):
     def check(connection):
-        assert migrate.current(connection) == migrate.head()
+        assert revision.current(connection) == revision.HEAD
         assert migrate.missing_guards(connection) == []
         assert migrate.differences(connection) == []
 

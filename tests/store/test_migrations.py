@@ -10,7 +10,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from ipt_workflow import verifying
-from ipt_workflow.store import migrate, tables
+from ipt_workflow.store import migrate, revision, tables
 from ipt_workflow.store.opening import open_database
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(migrate._config()).walk_revisions()][::-1]
@@ -35,17 +35,17 @@ def filled(tmp_path_factory, server):
     return walked.database(tmp_path_factory.mktemp("migrations"), fill, server)
 
 
-@pytest.mark.parametrize("revision", REVISIONS)
-def test_data_of_every_revision_is_there_after_upgrading_and_verifies(filled, server, tmp_path, revision):
+@pytest.mark.parametrize("earlier", REVISIONS)
+def test_data_of_every_revision_is_there_after_upgrading_and_verifies(filled, server, tmp_path, earlier):
     """The tables of a revision are made by its own migrations, filled with what fits them, and upgraded."""
     old = databases.settings_of(databases.create(server) if server else f"sqlite:///{tmp_path / 'old.db'}")
-    on(old, lambda connection: command.upgrade(migrate._config(connection), revision))
+    on(old, lambda connection: command.upgrade(migrate._config(connection), earlier))
     kept = on(filled, _everything)
     on(old, lambda connection: _fill(connection, kept))
     on(old, migrate.upgrade)
 
     def check(connection):
-        assert migrate.current(connection) == migrate.head()
+        assert revision.current(connection) == revision.HEAD
         assert migrate.missing_guards(connection) == []
         assert migrate.differences(connection) == []
 
@@ -74,4 +74,4 @@ def _fill(connection, kept) -> None:
 
 def test_every_revision_follows_the_one_before():
     assert sorted(REVISIONS) == REVISIONS
-    assert REVISIONS[-1] == migrate.head()
+    assert REVISIONS[-1] == revision.HEAD
