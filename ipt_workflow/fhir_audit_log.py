@@ -33,7 +33,7 @@ async def events(shell: Shell, site: Site, records: Sequence[AuditRecord]) -> li
 
 
 async def one(shell: Shell, site: Site, event_id: str) -> AuditEvent | None:
-    records = await shell.database.read(audit.page, shell.organisation, AuditFilters(id=event_id), Position(), 1)
+    records = await audit.page(shell.database, shell.organisation, AuditFilters(id=event_id), Position(), 1)
     made = await events(shell, site, records)
     return made[0] if made else None
 
@@ -46,7 +46,7 @@ async def search(
     size = shell.settings.export_chunk
     found: list[AuditEvent] = []
     for _chunk in range(CHUNKS_MAX):
-        records = await shell.database.read(audit.page, shell.organisation, filters, after, size)
+        records = await audit.page(shell.database, shell.organisation, filters, after, size)
         for event in await events(shell, site, records):
             if all(term.matches(event) for term in terms):
                 if len(found) == limit:

@@ -119,7 +119,7 @@ class Reader:
     async def audit_log(self, principal: Principal, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
         """The audit log, in the order it was written."""
         policy.require(principal, "read the audit log")
-        records = await self.shell.database.read(audit.page, self.shell.organisation, filters, after, limit)
+        records = await audit.page(self.shell.database, self.shell.organisation, filters, after, limit)
         await self.shell.record(principal, "read", "audit", [course for each in records for course in each.courses])
         return records
 
@@ -134,7 +134,7 @@ class Reader:
     async def _chunks(self, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
         after, size = Position(), self.shell.settings.export_chunk
         while True:
-            records = await self.shell.database.read(audit.page, self.shell.organisation, filters, after, size)
+            records = await audit.page(self.shell.database, self.shell.organisation, filters, after, size)
             if records:
                 yield records
                 after = Position(records[-1].recorded_at, records[-1].id)

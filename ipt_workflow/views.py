@@ -469,9 +469,9 @@ def _entry(entry: Entry, superseded: int | None, contradicted: int | None) -> En
 def audit_record(row: Sequence[Any], touched: Mapping[str, tuple[str, ...]]) -> AuditRecord:
     """A row of the audit log, its values in the order of the statement in `store.audit`; `touched` says which courses an event touched."""
     (
+        recorded_at,
         its_id,
         kind,
-        recorded_at,
         person,
         role,
         via,

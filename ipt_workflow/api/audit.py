@@ -128,7 +128,7 @@ async def audit_export(
 async def _ndjson(chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:
     encoder = msgspec.json.Encoder()
     async for chunk in chunks:
-        yield b"".join(encoder.encode(record) + b"\n" for record in chunk)
+        yield encoder.encode_lines(chunk)
 
 
 async def _fhir(request: ApiRequest, chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:
@@ -136,7 +136,7 @@ async def _fhir(request: ApiRequest, chunks: AsyncIterator[list[AuditRecord]]) -
     encoder = msgspec.json.Encoder()
     async for chunk in chunks:
         made = await request.app.state.fhir.audit_events(site, chunk)
-        yield b"".join(encoder.encode(event) + b"\n" for event in made)
+        yield encoder.encode_lines(made)
 
 
 async def _csv(chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:

@@ -60,7 +60,8 @@ def export(
     """Print the audit log, one JSON record a line."""
 
     async def work(shell: Shell) -> None:
+        encoder = msgspec.json.Encoder()
         async for chunk in await Reader(shell).audit_export(_auditor(), AuditFilters(course=course)):
-            sys.stdout.write("".join(msgspec.json.encode(record).decode() + "\n" for record in chunk))
+            sys.stdout.write(encoder.encode_lines(chunk).decode())
 
     run(work)

@@ -5,15 +5,22 @@ A log over all of them, with a position assigned after commit, comes later in a 
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.store import tables
+from ipt_workflow.store.database import Database
+from ipt_workflow.store.queries import one_of
+from ipt_workflow.store.questions import DIALECTS, Statement, from_driver
 from ipt_workflow.views import AuditRecord, audit_record
 
 entry, event, subject = tables.entry, tables.audit_event, tables.audit_subject
+ID, COURSE = 1, 9  # where they stand in a row
+# How a row's time is read, which comes first. PostgreSQL's driver gives it as it is.
+_READ_TIME = {"sqlite": from_driver(entry.c.recorded_at, DIALECTS["sqlite"]), "postgresql": None}
 
 
 class AuditFilters(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,26 +46,36 @@ class Position(msgspec.Struct, frozen=True):
             raise ValueError("at must be in UTC")
 
 
-def page(connection: sa.Connection, organisation: str, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
+async def page(database: Database, organisation: str, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
     """Records in the order they were written, after a position. Each names the courses it touched."""
-    parts = []
-    if filters.kind in {None, "transition"}:
-        parts.append(_transitions(organisation, filters, after).limit(limit))
-    if filters.kind != "transition" and filters.group_session is None:
-        parts.append(_events(organisation, filters, after).limit(limit))
-    if not parts:
+    in_journal = filters.kind in {None, "transition"}
+    beside_it = filters.kind != "transition" and filters.group_session is None
+    if not (in_journal or beside_it):
         return []
-    both = sa.union_all(*(sa.select(part.order_by("recorded_at", "id").subquery()) for part in parts)).subquery()
-    rows = connection.execute(sa.select(both).order_by(both.c.recorded_at, both.c.id).limit(limit)).fetchall()
-    touched = _subjects(connection, organisation, [row.id for row in rows if row.course_id is None])
+    narrowed = {name: told for name, told in msgspec.structs.asdict(filters).items() if told or told == ()}
+    statement = _page(database.dialect, in_journal, beside_it, frozenset(narrowed))
+    given = {**narrowed, "organisation": organisation, "after": after.at, "after_id": after.id, "limit": limit}
+    rows = await database.fetch(statement.sql, *statement.values(given))
+    read = _READ_TIME[database.dialect]
+    rows = [(read(row[0]), *row[1:]) for row in rows] if read else rows
+    touched = await _subjects(database, organisation, [row[ID] for row in rows if row[COURSE] is None])
     return [audit_record(row, touched) for row in rows]
 
 
-def _transitions(organisation: str, filters: AuditFilters, after: Position) -> sa.Select[Any]:
+@lru_cache(maxsize=256)
+def _page(dialect: str, in_journal: bool, beside_it: bool, given: frozenset[str]) -> Statement:
+    """The statement that the filters `given` narrow."""
+    parts = ([_transitions(dialect, given)] if in_journal else []) + ([_events(dialect, given)] if beside_it else [])
+    limit = sa.bindparam("limit", type_=sa.Integer)
+    both = sa.union_all(*(sa.select(part.order_by("recorded_at", "id").limit(limit).subquery()) for part in parts)).subquery()
+    return Statement(sa.select(both).order_by(both.c.recorded_at, both.c.id).limit(limit), dialect)
+
+
+def _transitions(dialect: str, given: frozenset[str]) -> sa.Select[Any]:
     columns = [
-        entry.c.id,
-        sa.literal("transition").label("kind"),
         entry.c.recorded_at,
+        entry.c.id,
+        sa.literal_column("'transition'", sa.String).label("kind"),
         entry.c.person,
         entry.c.role,
         entry.c.via,
@@ -73,55 +90,69 @@ def _transitions(organisation: str, filters: AuditFilters, after: Position) -> s
         sa.null().label("request_id"),
         entry.c.group_session,
     ]
-    statement = _narrowed(sa.select(*columns), entry, organisation, filters, after)
-    if filters.course:
-        statement = statement.where(entry.c.course_id == filters.course)
-    if filters.courses is not None:
-        statement = statement.where(entry.c.course_id.in_(filters.courses))
-    if filters.group_session:
-        statement = statement.where(entry.c.group_session == filters.group_session)
-    return statement.where(entry.c.trigger == filters.trigger) if filters.trigger else statement
+    statement = _narrowed(sa.select(*columns), entry, given)
+    for name, column in (("course", entry.c.course_id), ("group_session", entry.c.group_session), ("trigger", entry.c.trigger)):
+        if name in given:
+            statement = statement.where(column == sa.bindparam(name))
+    return statement.where(one_of(entry.c.course_id, "courses")[dialect]) if "courses" in given else statement
 
 
-def _events(organisation: str, filters: AuditFilters, after: Position) -> sa.Select[Any]:
+def _events(dialect: str, given: frozenset[str]) -> sa.Select[Any]:
     nothing = [sa.cast(sa.null(), kind).label(name) for name, kind in (
         ("from_state", sa.String), ("to_state", sa.String), ("course_id", sa.String), ("seq", sa.Integer), ("cosigned_by", sa.String),
         ("hash", sa.String),
     )]  # fmt: skip
-    columns = [event.c.id, event.c.kind, event.c.recorded_at, event.c.person, event.c.role, event.c.via, event.c.action, *nothing]
+    columns = [event.c.recorded_at, event.c.id, event.c.kind, event.c.person, event.c.role, event.c.via, event.c.action, *nothing]
     of_none = sa.cast(sa.null(), sa.String).label("group_session")
-    statement = _narrowed(sa.select(*columns, event.c.rules, event.c.request_id, of_none), event, organisation, filters, after)
-    if filters.kind:
-        statement = statement.where(event.c.kind == filters.kind)
-    if filters.trigger:
-        statement = statement.where(event.c.kind == "refusal", event.c.action == filters.trigger)
-    if filters.course:
-        touching = sa.select(subject.c.event_id).where(
-            subject.c.organisation == organisation, subject.c.course_id == filters.course
-        )
-        statement = statement.where(event.c.id.in_(touching))
-    if filters.courses is not None:
-        touching = sa.select(subject.c.event_id).where(
-            subject.c.organisation == organisation, subject.c.course_id.in_(filters.courses)
-        )
-        statement = statement.where(event.c.id.in_(touching))
+    statement = _narrowed(sa.select(*columns, event.c.rules, event.c.request_id, of_none), event, given)
+    if "kind" in given:
+        statement = statement.where(event.c.kind == sa.bindparam("kind"))
+    if "trigger" in given:
+        statement = statement.where(event.c.kind == sa.literal_column("'refusal'"), event.c.action == sa.bindparam("trigger"))
+    touching = sa.select(subject.c.event_id).where(subject.c.organisation == sa.bindparam("organisation"))
+    if "course" in given:
+        statement = statement.where(event.c.id.in_(touching.where(subject.c.course_id == sa.bindparam("course"))))
+    if "courses" in given:
+        statement = statement.where(event.c.id.in_(touching.where(one_of(subject.c.course_id, "courses")[dialect])))
     return statement
 
 
-def _narrowed(
-    statement: sa.Select[Any], table: sa.Table, organisation: str, filters: AuditFilters, after: Position
-) -> sa.Select[Any]:
+def _narrowed(statement: sa.Select[Any], table: sa.Table, given: frozenset[str]) -> sa.Select[Any]:
     time, row_id = table.c.recorded_at, table.c.id
-    statement = statement.where(table.c.organisation == organisation, time >= after.at, sa.or_(time > after.at, row_id > after.id))
-    if filters.id:
-        statement = statement.where(row_id == filters.id)
-    if filters.actor:
-        statement = statement.where(table.c.person == filters.actor)
-    if filters.from_:
-        statement = statement.where(time >= filters.from_)
-    if filters.to:
-        statement = statement.where(time < filters.to)
+    after, after_id = sa.bindparam("after", type_=time.type), sa.bindparam("after_id", type_=row_id.type)
+    statement = statement.where(table.c.organisation == sa.bindparam("organisation"))
+    statement = statement.where(time >= after, sa.or_(time > after, row_id > after_id))
+    if "id" in given:
+        statement = statement.where(row_id == sa.bindparam("id"))
+    if "actor" in given:
+        statement = statement.where(table.c.person == sa.bindparam("actor"))
+    if "from_" in given:
+        statement = statement.where(time >= sa.bindparam("from_", type_=time.type))
+    if "to" in given:
+        statement = statement.where(time < sa.bindparam("to", type_=time.type))
     return statement
+
+
+async def _subjects(database: Database, organisation: str, events: list[str]) -> dict[str, tuple[str, ...]]:
+    if not events:
+        return {}
+    statement = _SUBJECTS[database.dialect]
+    touched: dict[str, list[str]] = {}
+    given = {"organisation": organisation, "events": events}
+    for event_id, course_id in await database.fetch(statement.sql, *statement.values(given)):
+        touched.setdefault(event_id, []).append(course_id)
+    return {event_id: tuple(courses) for event_id, courses in touched.items()}
+
+
+_SUBJECTS = {
+    dialect: Statement(
+        sa.select(subject.c.event_id, subject.c.course_id)
+        .where(subject.c.organisation == sa.bindparam("organisation"), found)
+        .order_by(subject.c.event_id, subject.c.course_id),
+        dialect,
+    )
+    for dialect, found in one_of(subject.c.event_id, "events").items()
+}
 
 
 class RefusedCommand(msgspec.Struct, frozen=True):
@@ -146,15 +177,3 @@ def refused_commands(connection: sa.Connection, organisation: str, courses: Sequ
         .order_by(event.c.recorded_at, event.c.id)
     )
     return [RefusedCommand(row.course_id, tuple(row.rules.split(",")), row.command) for row in connection.execute(statement)]
-
-
-def _subjects(connection: sa.Connection, organisation: str, events: list[str]) -> dict[str, tuple[str, ...]]:
-    if not events:
-        return {}
-    statement = sa.select(subject.c.event_id, subject.c.course_id).where(
-        subject.c.organisation == organisation, subject.c.event_id.in_(events)
-    )
-    touched: dict[str, list[str]] = {}
-    for event_id, course_id in connection.execute(statement.order_by(subject.c.event_id, subject.c.course_id)):
-        touched.setdefault(event_id, []).append(course_id)
-    return {event_id: tuple(courses) for event_id, courses in touched.items()}

@@ -30,15 +30,17 @@ class StoredCourse(msgspec.Struct, frozen=True):
     notices: Mapping[str, dt.datetime] = {}
 
 
+def one_of(its_id: sa.ColumnElement[Any], ids: str) -> dict[str, sa.ColumnElement[bool]]:
+    """For each database: that an id is one of those given as `ids`, in words that are the same for any number of them."""
+    listed = sa.func.json_each(sa.bindparam(ids, type_=sa.JSON)).table_valued("value")
+    given = sa.bindparam(ids, type_=postgresql.ARRAY(sa.String))
+    return {"sqlite": its_id.in_(sa.select(listed.c.value)), "postgresql": its_id == sa.any_(given)}
+
+
 def _by_ids(select: sa.Select[Any], organisation: sa.Column[Any], its_id: sa.Column[Any]) -> dict[str, sa.Select[Any]]:
-    """A statement for each database that finds any number of ids and has the same text for every number."""
+    """A statement for each database that finds any number of ids."""
     ours = select.where(organisation == sa.bindparam("organisation"))
-    listed = sa.func.json_each(sa.bindparam("ids", type_=sa.JSON)).table_valued("value")
-    given = sa.bindparam("ids", type_=postgresql.ARRAY(sa.String))
-    return {
-        "sqlite": ours.where(its_id.in_(sa.select(listed.c.value))),
-        "postgresql": ours.where(its_id == sa.any_(given)),
-    }
+    return {dialect: ours.where(found) for dialect, found in one_of(its_id, "ids").items()}
 
 
 def _found(
@@ -156,8 +158,8 @@ def raw_form(connection: sa.Connection, column: sa.Column[Any], value: object) -
     return bytes(given) if isinstance(given, memoryview) else given
 
 
-def to_driver(column: sa.Column[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
-    """How a value of this column is given to the driver; None where it is given as it is."""
+def to_driver(column: sa.ColumnElement[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+    """How a value of this column, or of a parameter, is given to the driver; None where it is given as it is."""
     convert: Callable[[Any], Any] | None = column.type.dialect_impl(dialect).bind_processor(dialect)
     return convert
 

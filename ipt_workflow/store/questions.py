@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.course import Course
 from ipt_workflow.store import tables
-from ipt_workflow.store.queries import WAITS, KeptAnswer, StoredCourse
+from ipt_workflow.store.queries import WAITS, KeptAnswer, StoredCourse, one_of, to_driver
 
 Found = TypeVar("Found")
 DIALECTS: Mapping[str, sa.Dialect] = {
@@ -35,14 +35,9 @@ class Question(Generic[Found]):
         table = its_id.table
         ours = sa.select(*columns).where(table.c.organisation == sa.bindparam("organisation"))
         ours = ours.select_from(joined) if joined is not None else ours
-        listed = sa.func.json_each(sa.bindparam("ids", type_=sa.JSON)).table_valued("value")
-        given = sa.bindparam("ids", type_=postgresql.ARRAY(sa.String))
         self._make = make
-        self.sql = {
-            "sqlite": _text(ours.where(its_id.in_(sa.select(listed.c.value))), "sqlite", "ids"),
-            "postgresql": _text(ours.where(its_id == sa.any_(given)), "postgresql", "ids"),
-        }
-        self._read = {name: [_reader(column, dialect) for column in columns] for name, dialect in DIALECTS.items()}
+        self.sql = {dialect: _text(ours.where(found), dialect, "ids") for dialect, found in one_of(its_id, "ids").items()}
+        self._read = {name: [from_driver(column, dialect) for column in columns] for name, dialect in DIALECTS.items()}
 
     def answers(self, dialect: str, rows: Iterable[Sequence[Any]]) -> dict[str, Found]:
         """Rows as the driver gives them, as answers by their ids."""
@@ -61,7 +56,23 @@ def _text(select: sa.Select[Any], dialect: str, *given: str) -> str:
     return str(compiled)
 
 
-def _reader(column: sa.ColumnElement[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+class Statement:
+    """A statement that is given more, and by name."""
+
+    def __init__(self, select: sa.Select[Any], dialect: str) -> None:
+        compiled = select.compile(dialect=DIALECTS[dialect])
+        self.sql = {dialect: str(compiled)}
+        self._own = compiled.params
+        self._forms = [(name, to_driver(compiled.binds[name], DIALECTS[dialect])) for name in compiled.positiontup or ()]
+
+    def values(self, given: Mapping[str, Any]) -> list[Any]:
+        """What is given, in the order and the form that the driver takes it."""
+        told = {**self._own, **given}
+        return [form(told[name]) if form else told[name] for name, form in self._forms]
+
+
+def from_driver(column: sa.ColumnElement[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+    """How a value of this column is made from what the driver gives; None where it is taken as it is."""
     read: Callable[[Any], Any] | None = column.type.dialect_impl(dialect).result_processor(dialect, None)
     return read
 

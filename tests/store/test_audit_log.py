@@ -1,0 +1,118 @@
+"""The audit log as the store gives it, on either database: whatever the pages' size and the filters, no record is lost or told twice."""
+
+import datetime as dt
+
+import databases
+import pytest
+import walked
+
+from ipt_workflow.errors import TransitionRefused
+from ipt_workflow.reading import Reader
+from ipt_workflow.store import audit
+from ipt_workflow.store.audit import AuditFilters, Position
+from ipt_workflow.store.queries import Filters
+from ipt_workflow.triggers import Command
+
+WHOLE = 1000
+
+
+@pytest.fixture
+def logged(database_url):
+    """Runs `ask(shell, courses)` beside a log of every sort of record: of one course, of several and of none."""
+
+    def run(ask):
+        async def work(shell):
+            courses = [await walked.open_course(shell, f"EHR-{number}") for number in range(3)]
+            await walked.walk(shell, courses[0], *walked.A_DOZEN)
+            with pytest.raises(TransitionRefused):
+                await walked.fire(shell, courses[1], Command("begin_middle", {}))
+            await Reader(shell).course(walked.SUPERVISOR, courses[2])
+            await Reader(shell).caseload(walked.SUPERVISOR, Filters(), "", 10)
+            await shell.record(walked.AUDITOR, "export", "audit")
+            return await ask(shell, courses)
+
+        return walked.with_shell(databases.settings_of(database_url), work)
+
+    return run
+
+
+async def found(shell, size=WHOLE, **filters) -> list:
+    records, after = [], Position()
+    while True:
+        page = await audit.page(shell.database, shell.organisation, AuditFilters(**filters), after, size)
+        records += page
+        if len(page) < size:
+            return records
+        after = Position(page[-1].recorded_at, page[-1].id)
+
+
+def test_pages_of_any_size_come_to_the_same_log(logged):
+    async def ask(shell, _courses):
+        whole = await found(shell)
+        assert {record.kind for record in whole} == {"transition", "refusal", "read", "export"}
+        assert [(record.recorded_at, record.id) for record in whole] == sorted((record.recorded_at, record.id) for record in whole)
+        for size in (1, 2, 7, len(whole)):
+            assert await found(shell, size) == whole
+
+    logged(ask)
+
+
+def test_an_export_in_chunks_of_any_size_is_the_log(logged):
+    async def ask(shell, _courses):
+        until = shell.clock.now() + dt.timedelta(seconds=1)
+        whole = await found(shell, to=until)
+        for size in (1, 3, WHOLE):
+            shell.settings = shell.settings.model_copy(update={"export_chunk": size})
+            shell.clock.advance(dt.timedelta(seconds=2))
+            exported = [chunk async for chunk in await Reader(shell).audit_export(walked.AUDITOR, AuditFilters(to=until))]
+            assert [record for chunk in exported for record in chunk] == whole
+            assert all(len(chunk) <= size for chunk in exported)
+
+    logged(ask)
+
+
+def test_a_record_names_its_time_in_utc_and_every_course_it_touched(logged):
+    async def ask(shell, courses):
+        whole = await found(shell)
+        assert all(record.recorded_at.tzinfo is dt.UTC for record in whole)
+        assert all(len(record.courses) == 1 for record in whole if record.kind in {"transition", "refusal"})
+        touched = {record.action: record.courses for record in whole if record.kind in {"read", "export"}}
+        assert touched == {"course": (courses[2],), "caseload": tuple(sorted(courses)), "audit": ()}
+        refused = next(record for record in whole if record.kind == "refusal")
+        assert (refused.trigger, refused.courses) == ("begin_middle", (courses[1],))
+        assert refused.rules
+
+    logged(ask)
+
+
+def test_every_filter_leaves_what_it_says(logged):
+    async def ask(shell, courses):
+        whole = await found(shell)
+        middle = whole[len(whole) // 2]
+        tomorrow = dt.timezone(dt.timedelta(hours=14))
+        cases = (
+            ({"kind": "transition"}, lambda record: record.kind == "transition"),
+            ({"kind": "read"}, lambda record: record.kind == "read"),
+            ({"course": courses[1]}, lambda record: courses[1] in record.courses),
+            ({"courses": tuple(courses[1:])}, lambda record: {*courses[1:]} & {*record.courses}),
+            ({"courses": ()}, lambda _: False),
+            ({"id": middle.id}, lambda record: record is middle),
+            ({"actor": "supervisor-1"}, lambda record: record.actor.person == "supervisor-1"),
+            ({"trigger": "begin_middle"}, lambda record: record.trigger == "begin_middle"),
+            ({"trigger": "refer"}, lambda record: record.trigger == "refer"),
+            ({"group_session": "none"}, lambda _: False),
+            ({"kind": "read", "group_session": "none"}, lambda _: False),
+            ({"from_": middle.recorded_at}, lambda record: record.recorded_at >= middle.recorded_at),
+            ({"to": middle.recorded_at.astimezone(tomorrow)}, lambda record: record.recorded_at < middle.recorded_at),
+            ({"kind": "transition", "course": courses[0], "trigger": "start"}, lambda record: record.trigger == "start"),
+            ({"course": courses[0], "to": middle.recorded_at},
+             lambda record: courses[0] in record.courses and record.recorded_at < middle.recorded_at),
+        )  # fmt: skip
+        for filters, belongs in cases:
+            expected = [record for record in whole if belongs(record)]
+            for size in (1, WHOLE):
+                assert await found(shell, size, **filters) == expected, filters
+        every = [name for name in AuditFilters.__struct_fields__ if not any(name in filters for filters, _ in cases)]
+        assert every == []
+
+    logged(ask)
