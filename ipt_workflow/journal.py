@@ -178,8 +178,8 @@ class Checked(msgspec.Struct, frozen=True):
     fault: str | None = None
 
 
-class Link(msgspec.Struct, frozen=True):
-    """What of an entry's canonical bytes holds its chain together."""
+class Link(msgspec.Struct, frozen=True, gc=False):
+    """What of an entry's canonical bytes holds its chain together. It refers to nothing, so the garbage collector need not know of it."""
 
     organisation: str
     course: str
@@ -190,7 +190,7 @@ class Link(msgspec.Struct, frozen=True):
 
 Linked = Sequence[Any]  # canonical bytes, and the hash stored beside them; as they are found, and whatever else comes after
 Stored = Sequence[Any]  # canonical bytes, the hash stored beside them, salt, sealed document; as they are found
-_link_decoder = msgspec.json.Decoder(Link)
+_link = msgspec.json.Decoder(Link).decode
 
 
 def check_chain(stored: Iterable[Stored], organisation: str, course: str) -> Checked:
@@ -199,7 +199,7 @@ def check_chain(stored: Iterable[Stored], organisation: str, course: str) -> Che
     links = check_links(entries, organisation, course)
     erased = 0
     for seq, (raw, _, salt, sealed) in enumerate(entries[: (links.bad_seq or len(entries) + 1) - 1], start=1):
-        fault = _sealed_fault(_link_decoder.decode(raw), salt, sealed)
+        fault = _sealed_fault(_link(raw), salt, sealed)
         if fault:
             return Checked(entries=seq, erased=erased, bad_seq=seq, fault=fault)
         erased += sealed is None
@@ -212,7 +212,7 @@ def check_links(stored: Iterable[Linked], organisation: str, course: str) -> Che
     for seq, entry in enumerate(stored, start=1):
         raw = entry[0]
         try:
-            link, found = _link_decoder.decode(raw), hashlib.sha256(raw).hexdigest()
+            link, found = _link(raw), hashlib.sha256(raw).hexdigest()
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
             return Checked(entries=seq, erased=0, bad_seq=seq, fault="canonical: it is not the bytes of an entry")
         if entry[1] != found:

@@ -140,16 +140,12 @@ async def tally(shell: Shell, ids: list[str], chains_only: bool) -> Tally:
 
 
 async def _chains(shell: Shell, ids: list[str]) -> Tally:
-    """The chains of courses alone: bytes, links and order; neither what they seal, nor the columns beside them, nor the folds.
-
-    Between two courses others have their turn: what is read ahead comes in meanwhile.
-    """
+    """The chains of courses alone: bytes, links and order; neither what they seal, nor the columns beside them, nor the folds."""
     found, known = Tally(), set(ids)
     rows = await shell.database.fetch(CHAINS, shell.organisation, ids[0], ids[-1])
     for course_id, stored in groupby(rows, itemgetter(2)):
         found += _of(course_id, journal.check_links(stored, shell.organisation, course_id))
         known.discard(course_id)
-        await asyncio.sleep(0)
     return found + Tally(courses=len(known))  # whose row is all there is
 
 
