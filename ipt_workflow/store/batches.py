@@ -137,7 +137,7 @@ def _of_units(numbered: Sequence[tuple[int, Unit]]) -> tuple[str | list[bytes], 
     courses, answers, entries = [], [], []
     for n, unit in numbered:
         change = unit.changes[0]
-        told = {"n": n, "expected": change.expected, "scope": unit.answer and unit.answer.scope}
+        told = {"n": n, "expected": change.expected, "scope": _scope(unit)}
         courses.append({**rows.course_columns(unit.organisation, change), **told})
         if unit.answer:
             answers.append({**rows.kept_answer(unit.organisation, unit.answer), "n": n})
@@ -150,7 +150,7 @@ def _of_units(numbered: Sequence[tuple[int, Unit]]) -> tuple[str | list[bytes], 
 
 
 def _given(known: Columns, told: Sequence[Row]) -> Given:
-    """Rows as a statement is given them: bytes give way to their places among all that are given beside."""
+    """Rows as a statement is given them: in the rows themselves, bytes give way to their places among all that are given beside."""
     held: list[bytes] = []
     for row in told:
         for name in known.of_bytes:
