@@ -28,12 +28,16 @@ def _simple(value: Any) -> bool:
     if kind is int:
         return bool(-LARGEST <= value <= LARGEST)
     if kind is dict:
-        for key in value:
-            if type(key) is not str or not key.isascii():
+        try:
+            if not "".join(value).isascii():
                 return False
+        except TypeError:  # a key that is no text
+            return False
         value = value.values()
     elif kind is not list and kind is not tuple:
         return False
+    if PLAIN.issuperset(map(type, value)):
+        return True
     for each in value:  # noqa: SIM110 - `all` would make a generator for every list
         if type(each) not in PLAIN and not _simple(each):
             return False

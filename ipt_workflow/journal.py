@@ -131,7 +131,8 @@ def entry_hash(canonical: bytes) -> str:
 
 def moment(value: dt.datetime) -> str:
     """RFC 3339 in UTC, always with microseconds, so that text order is time order."""
-    return value.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    text: str = msgspec.to_builtins(value.astimezone(dt.UTC))
+    return text if value.microsecond else f"{text[:-1]}.000000Z"
 
 
 def read(canonical: bytes, *, salt: str | None, sealed: bytes | None) -> Entry:

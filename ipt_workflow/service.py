@@ -376,14 +376,16 @@ class Service:
             answer=self._answer(key, course, entries) if key else None,
             proposal=decided,
         )
-        await self.shell.committer.commit(unit)
+        seen_at = msgspec.structs.replace(context, now=entries[-1].written.recorded_at)
+
+        def answer() -> Committed:
+            seen = self.shell.view(course, seen_at, entries[-1].hash, subject.client_ref, changes[0].attention, subject.notices)
+            return Committed(course=seen, entries=views.entry_views(entries, entries))
+
+        committed: Committed = await self.shell.committer.commit(unit, answer)
         for entry in entries:
             self.shell.metrics.transitions.labels(course.protocol, entry.written.trigger).inc()
-        seen_at = msgspec.structs.replace(context, now=entries[-1].written.recorded_at)
-        return Committed(
-            course=self.shell.view(course, seen_at, entries[-1].hash, subject.client_ref, changes[0].attention, subject.notices),
-            entries=views.entry_views(entries, entries),
-        )
+        return committed
 
     def _followup(self, parent: Course, draft: placement.Draft, context: Context) -> CourseChange:
         """The linked course, opened by the same commit."""

@@ -9,7 +9,7 @@ import msgspec
 from ipt_workflow import carrying, counters, measures
 from ipt_workflow.carrying import Move
 from ipt_workflow.counters import Counters, WeekClock
-from ipt_workflow.course import Course, Rhythm, Session, Track
+from ipt_workflow.course import Course, Rhythm, Track
 from ipt_workflow.folding import contradictions, superseded_by
 from ipt_workflow.journal import Entry, EntryActor
 from ipt_workflow.machine import CourseMachine, Option
@@ -20,7 +20,7 @@ from ipt_workflow.rhythm import Regularity
 from ipt_workflow.rules import Context
 from ipt_workflow.triggers import MOVES
 
-Shown = TypeVar("Shown", bound=msgspec.Struct)
+Shown = TypeVar("Shown")
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True):
@@ -329,8 +329,8 @@ def course_view(
         focus=_whole(course.focus, FocusView) if course.focus else None,
         contract=_whole(course.contract, ContractView) if course.contract else None,
         formulation_version=course.formulation.version if course.formulation else None,
-        sessions=tuple(_session(session) for session in course.sessions),
-        interruptions=tuple(_whole(pause, InterruptionView) for pause in course.interruptions),
+        sessions=_whole(course.sessions, tuple[SessionView, ...]),
+        interruptions=_whole(course.interruptions, tuple[InterruptionView, ...]),
         measures={key: _measure(protocol, key, track) for key, track in course.measures.items() if key in protocol.instruments},
         outcome=_outcome(protocol, course),
         rhythm=_rhythm(course.rhythm) if course.rhythm.count or course.rhythm.targets else None,
@@ -366,8 +366,8 @@ def course_view(
     )
 
 
-def _whole(part: msgspec.Struct, view: type[Shown]) -> Shown:
-    """A part of the fold with all its fields: the fold itself leaves out those at their defaults, a reader knows no defaults."""
+def _whole(part: Any, view: type[Shown]) -> Shown:
+    """A part of the fold, or several of a kind, with all its fields: the fold itself leaves out those at their defaults, a reader knows no defaults."""
     return msgspec.convert(part, view, from_attributes=True)
 
 
@@ -376,10 +376,6 @@ def _progress(counted: Counters, clock: WeekClock | None) -> str:
     if clock is None:
         return sessions
     return f"{sessions}, week {clock.week}" + (f" of {clock.weeks}" if clock.weeks else "")
-
-
-def _session(session: Session) -> SessionView:
-    return _whole(session, SessionView)
 
 
 def _rhythm(rhythm: Rhythm) -> RhythmView:

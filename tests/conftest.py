@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,16 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.api.app import Application
 from ipt_workflow.clock import VirtualClock
+from ipt_workflow.garbage import collect_seldom
 from ipt_workflow.settings import Settings
+
+collect_seldom()  # as the service does
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process that a test starts compiles the package anew
+
+
+def pytest_collection_finish() -> None:
+    collect_seldom()
+
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 OPERATOR = Principal(person="operator", role="admin", via="cli")

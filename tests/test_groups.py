@@ -252,11 +252,11 @@ def test_where_one_course_moves_on_meanwhile_it_is_decided_again_and_written_onc
         clinic.clock.advance(WEEK)
         commit, overtaken = clinic.shell.committer.commit, []
 
-        async def overtake(work):
+        async def overtake(work, *given):
             if getattr(work, "line", None) and not overtaken:
                 overtaken.append(work)
                 await clinic.service.fire(FACILITATOR, b, note())
-            await commit(work)
+            return await commit(work, *given)
 
         clinic.shell.committer.commit = overtake
         told = (await clinic.tell(group, {a: "5", b: "5"})).recorded

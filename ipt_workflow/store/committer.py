@@ -45,6 +45,7 @@ class Job:
             self.done.set_result(None)
         else:
             self.done.set_exception(error)
+            self.done.exception()  # an error that nobody waits for any more is no news
 
 
 class Committer:
@@ -60,8 +61,11 @@ class Committer:
         self._lane: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def commit(self, work: Unit | Event) -> None:
-        """Writes it durably. Raises StaleVersion, ActiveCourseExists, KeyTaken, ClientTaken, or Busy."""
+    async def commit(self, work: Unit | Event, meanwhile: Callable[[], Any] | None = None) -> Any:
+        """Writes it durably. Returns what `meanwhile` makes, which is made while the database writes.
+
+        Raises StaleVersion, ActiveCourseExists, KeyTaken, ClientTaken, or Busy.
+        """
         if self._closed or len(self._waiting) >= self._queue_max:
             raise Busy("Too many writes are waiting. Try again.")
         loop = asyncio.get_running_loop()
@@ -69,7 +73,12 @@ class Committer:
         self._waiting.append(job)
         if self._lane is None or self._lane.done():
             self._lane = loop.create_task(self._drain())
+        made = None
+        if meanwhile:
+            await asyncio.sleep(0)  # the lane has its turn first
+            made = meanwhile()
         await job.done
+        return made
 
     async def close(self) -> None:
         """Takes nothing more, and ends when everything that waits is committed."""

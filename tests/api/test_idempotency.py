@@ -310,7 +310,7 @@ def test_a_key_is_free_again_after_a_request_that_failed(api):
         committer = api.shell.committer
         commit = committer.commit
 
-        async def fails(_unit: Any) -> None:
+        async def fails(*_given: Any) -> None:
             raise OSError("the disk is gone")
 
         committer.commit = fails

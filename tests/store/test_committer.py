@@ -92,6 +92,41 @@ def test_what_waits_shares_a_transaction(store):
     store(test)
 
 
+def test_an_answer_is_made_while_the_database_writes(store, monkeypatch):
+    async def test(shell):
+        order = []
+        seen = shell.view
+
+        class Slow(Watched):
+            async def put(self, units, events):
+                order.append("writing")
+                won = await self._database.put(units, events)
+                order.append("written")
+                return won
+
+        def view(*given):
+            order.append("answering")
+            return seen(*given)
+
+        shell.committer = Committer(Slow(shell.database), queue_max=100, batch_max=64, patience=2.0)
+        monkeypatch.setattr(shell, "view", view)
+        await walked.fire(shell, (await ids(shell))[0], NOTE)
+        assert order == ["writing", "answering", "written"]
+
+    store(test)
+
+
+def test_an_answer_that_was_made_is_not_given_where_the_unit_has_lost(store):
+    async def test(shell):
+        watch(shell, (True, Busy("It is contended.")), patience=0.0)
+        course = (await ids(shell))[0]
+        with pytest.raises(Busy):
+            await walked.fire(shell, course, NOTE)
+        assert (await versions(shell))[course] == 1
+
+    store(test)
+
+
 def test_two_units_of_one_course_never_share_a_transaction(store):
     async def test(shell):
         watched = watch(shell)
@@ -303,7 +338,7 @@ def test_what_a_statement_writes_is_what_a_transaction_writes(store):
         one, two = (await ids(shell))[:2]
         seen = {}
 
-        async def captured(work):
+        async def captured(work, _meanwhile):
             seen[work.courses[0]] = work
 
         real, shell.committer.commit = shell.committer.commit, captured

@@ -99,11 +99,11 @@ def test_a_unit_that_loses_on_one_course_writes_nothing_of_the_others_nor_of_the
         clinic.clock.advance(grouped.WEEK)
         write, kept = clinic.shell.committer.commit, []
 
-        async def keep(work):
+        async def keep(work, *given):
             if isinstance(work, Unit) and work.line:
                 kept.append(work)
                 raise StaleVersion(0)
-            await write(work)
+            return await write(work, *given)
 
         clinic.shell.committer.commit = keep
         with pytest.raises(Exception, match="being written by others"):
