@@ -13,31 +13,71 @@ import httpx
 import pytest
 import structlog
 
+from ipt_workflow import protocol_files
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.api.app import Application
 from ipt_workflow.clock import VirtualClock
 from ipt_workflow.garbage import collect_seldom
+from ipt_workflow.protocol_files import Catalogue
 from ipt_workflow.settings import Settings
 
 collect_seldom()  # as the service does
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process that a test starts compiles the package anew
+
+START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
+OPERATOR = Principal(person="operator", role="admin", via="cli")
+ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
+LONG = (
+    "faults/",
+    "gate/",
+    "machine/test_stateful.py",
+    "ehr/test_kill.py",
+    "store/test_concurrency.py",
+    "fhir/test_fhir_validators.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first, so that no worker is left alone with it."""
+    items.sort(key=lambda item: not str(item.path.relative_to(Path(__file__).parent)).startswith(LONG))
 
 
 def pytest_collection_finish() -> None:
     collect_seldom()
 
 
-START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
-OPERATOR = Principal(person="operator", role="admin", via="cli")
-ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
-
-
 @pytest.fixture(autouse=True)
-def _logs_as_they_were() -> Iterator[None]:
-    """A test that sets logging up writes to a stream of its own, which nobody may write to after it."""
+def _logs_are_quiet() -> Iterator[None]:
+    """A test that sets logging up writes to a stream of its own, which nobody may write to after it. All others write nothing."""
+    structlog.configure(processors=[_drop])
     yield
     structlog.reset_defaults()
+
+
+def _drop(*_: Any) -> Any:
+    raise structlog.DropEvent
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _same_files_are_checked_once() -> Iterator[None]:
+    """Checking the protocols takes half of what opening takes. Folders of the same files make the same catalogue."""
+    read, known = protocol_files.load_catalogue, {}
+
+    def load(protocols: Any, instruments: Path) -> Catalogue:
+        if not isinstance(protocols, Path):
+            return read(protocols, instruments)
+        files = tuple(
+            (file.name, file.read_bytes()) for folder in (protocols, instruments) for file in sorted(folder.glob("*.toml"))
+        )
+        if files not in known:
+            known[files] = read(protocols, instruments)
+        return known[files]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol_files, "load_catalogue", load)
+        yield
 
 
 @pytest.fixture

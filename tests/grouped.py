@@ -5,6 +5,7 @@ import datetime as dt
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +45,19 @@ FIRST_PHASE = ("record_evaluation", "record_inventory", "assign_sick_role", "sel
 LAST_PHASE = ("record_gains", "record_independence", "plan_for_recurrence", "decide_continuation")
 
 
-def config(folder: Path) -> Path:
-    """The shipped configuration, and the protocol of the tests."""
-    made = folder / "config"
-    if not made.exists():
-        shutil.copytree(configuration.default_config_dir(), made)
-        shutil.copy(Path(__file__).parent / "config" / f"{PROTOCOL}.toml", made / "protocols")
+@cache
+def config() -> Path:
+    """The shipped configuration, and the protocol of the tests. Nobody writes to it."""
+    made = Path(databases.TEMPLATES.name) / "config"
+    shutil.copytree(configuration.default_config_dir(), made)
+    shutil.copy(Path(__file__).parent / "config" / f"{PROTOCOL}.toml", made / "protocols")
     return made
 
 
 def settings(folder: Path, server: str | None = None) -> Settings:
     """A migrated database, under that configuration."""
     url = databases.empty(folder, server).database_url
-    return configuration.load({"IPT_DATABASE_URL": url, "IPT_RELAY": "false", "IPT_CONFIG_DIR": str(config(folder))})
+    return configuration.load({"IPT_DATABASE_URL": url, "IPT_RELAY": "false", "IPT_CONFIG_DIR": str(config())})
 
 
 class Clinic:

@@ -170,7 +170,7 @@ def server(tmp_path_factory):
     database = walked.database(folder)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("IPT_")}
     environment = {**kept, "IPT_DATABASE_URL": database.database_url, "IPT_LOG_FORMAT": "json"}
-    environment["IPT_CONFIG_DIR"] = str(grouped.config(folder))
+    environment["IPT_CONFIG_DIR"] = str(grouped.config())
     tokens = {role: token(environment, role) for role in ROLES}
     for role, told in tokens.items():  # an EHR that bears any of these tokens
         (folder / role).write_text(told, encoding="ascii")

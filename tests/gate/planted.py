@@ -2,20 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path as File
 from typing import Any
 
 import msgspec
 
-from ipt_workflow import gate
 from ipt_workflow.gate import Finding
+from ipt_workflow.gate.abstraction import Path
+from ipt_workflow.gate.driving import Driver
+from ipt_workflow.gate.exploring import Exploration, judged
 from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocol import Bounds, PhaseRule, Protocol
 from ipt_workflow.protocol_files import load_catalogue
 from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules import REGISTRY, Bound, Case
 
-ROOT = Path(__file__).parents[2]
+ROOT = File(__file__).parents[2]
 replaced = msgspec.structs.replace
 Judge = Callable[[Case], Refusal | None]
 
@@ -112,10 +114,33 @@ def over(protocol: Protocol, *gone: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(bound.rule.name for name in gone for bound in machine.bound[name]))
 
 
+class Seen(Exception):
+    """The refutation that was sought."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.why)
+        self.finding = finding
+
+
+class Seeking(Driver):
+    """Stops at the first refutation of a claim that says so. Courses come nearest first, so it is the shortest of its kind or near it."""
+
+    def __init__(self, machine: CourseMachine, claim: str, says: str) -> None:
+        super().__init__(machine)
+        self.sought = (claim, says)
+
+    def find(self, claim: str, why: str, path: Path | None = None, *more: str) -> None:
+        super().find(claim, why, path, *more)
+        if claim == self.sought[0] and self.sought[1] in why:
+            raise Seen(Finding(claim, why, (*(path.steps() if path else ()), *more)))
+
+
 def found(machine: CourseMachine, claim: str, says: str) -> Finding:
     """The finding that names a planted fault; and if there is none, all that were made."""
-    report = gate.examine(machine)
-    assert not report.ok
-    named = [finding for finding in report.of(claim) if says in finding.why]
-    assert named, [(finding.claim, finding.why) for finding in report.findings]
-    return named[0]
+    exploration = Exploration(Seeking(machine, claim, says))
+    try:
+        exploration.run()
+        report = judged(exploration)
+    except Seen as seen:
+        return seen.finding
+    raise AssertionError([(finding.claim, finding.why) for finding in report.findings])
