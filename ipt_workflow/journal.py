@@ -185,13 +185,19 @@ class Link(msgspec.Struct, frozen=True, gc=False):
     organisation: str
     course: str
     seq: int
-    data_digest: str
     prev_hash: str
+
+
+class Seal(msgspec.Struct, frozen=True):
+    """What of an entry's canonical bytes holds what it seals."""
+
+    data_digest: str
 
 
 Linked = Sequence[Any]  # canonical bytes, and the hash stored beside them; as they are found, and whatever else comes after
 Stored = Sequence[Any]  # canonical bytes, the hash stored beside them, salt, sealed document; as they are found
 _link = msgspec.json.Decoder(Link).decode
+_seal = msgspec.json.Decoder(Seal).decode
 
 
 def check_chain(stored: Iterable[Stored], organisation: str, course: str) -> Checked:
@@ -200,7 +206,7 @@ def check_chain(stored: Iterable[Stored], organisation: str, course: str) -> Che
     links = check_links(entries, organisation, course)
     erased = 0
     for seq, (raw, _, salt, sealed) in enumerate(entries[: (links.bad_seq or len(entries) + 1) - 1], start=1):
-        fault = _sealed_fault(_link(raw), salt, sealed)
+        fault = _sealed_fault(raw, salt, sealed)
         if fault:
             return Checked(entries=seq, erased=erased, bad_seq=seq, fault=fault)
         erased += sealed is None
@@ -233,12 +239,12 @@ def _link_fault(link: Link, seq: int, organisation: str, course: str) -> str:
     return "prev_hash: it is not the hash of the entry before"
 
 
-def _sealed_fault(link: Link, salt: Any, sealed: Any) -> str | None:
+def _sealed_fault(raw: bytes, salt: Any, sealed: Any) -> str | None:
     if (sealed is None) != (salt is None):
         return "sealed: salt and sealed document are erased together or not at all"
     try:
-        if sealed is None or data_digest(bytes.fromhex(salt), sealed) == link.data_digest:
+        if sealed is None or data_digest(bytes.fromhex(salt), sealed) == _seal(raw).data_digest:
             return None
-    except (ValueError, TypeError):
+    except (msgspec.DecodeError, ValueError, TypeError):
         pass
     return "data_digest: it is not the SHA-256 of salt and sealed document"
