@@ -30,7 +30,7 @@ def attention(machine: CourseMachine, course: Course, zone: ZoneInfo) -> dict[st
     """From when on the course asks for attention, by kind; kinds that it does not ask for are left out."""
     now = course.last_recorded_at
     protocol = machine.protocol
-    planned_end = _planned_end(course, zone)
+    planned_end = counters.planned_end(course, now, zone)
     found = {
         "overdue": _overdue(protocol, course, planned_end, zone),
         "blocked": now if _blocked(machine, course, zone) else None,
@@ -42,11 +42,6 @@ def attention(machine: CourseMachine, course: Course, zone: ZoneInfo) -> dict[st
         "contradicted": now if course.contradicted else None,
     }
     return {kind: since for kind, since in found.items() if since is not None}
-
-
-def _planned_end(course: Course, zone: ZoneInfo) -> dt.date | None:
-    clock = counters.clock(course, course.last_recorded_at, zone)
-    return clock.planned_end if clock else None
 
 
 def _overdue(protocol: Protocol, course: Course, planned_end: dt.date | None, zone: ZoneInfo) -> dt.datetime | None:
@@ -81,7 +76,7 @@ def _blocked(machine: CourseMachine, course: Course, zone: ZoneInfo) -> bool:
 def told_by_clock(machine: CourseMachine, course: Course, zone: ZoneInfo) -> dict[str, dt.datetime]:
     """The kinds that subscribers are told of, and from when on: overdue, the ending near, sessions running out, a risk to review."""
     protocol = machine.protocol
-    planned_end = _planned_end(course, zone)
+    planned_end = counters.planned_end(course, course.last_recorded_at, zone)
     found = {
         "overdue": _overdue(protocol, course, planned_end, zone),
         "ending": _ending_near(protocol, course, planned_end, zone),

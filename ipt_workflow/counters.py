@@ -40,14 +40,14 @@ class WeekClock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def counters(protocol: Protocol, course: Course) -> Counters:
-    attended = {phase.id: phase_count(course, phase) for phase in protocol.phases}
     contract = course.contract
+    tallies = {phase.id: _tally(course, phase) for phase in protocol.phases}
     consumed = _consumed(protocol, course, contract)
     remaining = max(0, contract.sessions - consumed) if contract else None
     return Counters(
-        attended=attended,
-        missed={phase.id: _tally(course, phase).missed for phase in protocol.phases},
-        over={phase.id: _tally(course, phase).over for phase in protocol.phases},
+        attended={phase.id: phase_count(course, phase) for phase in protocol.phases},
+        missed={phase_id: tally.missed for phase_id, tally in tallies.items()},
+        over={phase_id: tally.over for phase_id, tally in tallies.items()},
         caps={phase.id: phase_cap(protocol, course, phase) for phase in protocol.phases},
         consumed=consumed,
         contracted=contract.sessions if contract else None,
@@ -159,15 +159,27 @@ def clock(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> WeekClock | 
     if started_on is None:
         return None
     contract = course.contract
-    paused = _paused_days(course, started_on, at, zone) if contract and contract.pause_stops_clock else 0
+    paused = _stopped_days(course, started_on, at, zone)
     elapsed = max(0, (at.astimezone(zone).date() - started_on).days - paused)
     return WeekClock(
         started_on=started_on,
         week=elapsed // 7 + 1,
         weeks=contract.weeks if contract else None,
-        planned_end=started_on + dt.timedelta(weeks=contract.weeks, days=paused) if contract else None,
+        planned_end=_after(contract, started_on, paused) if contract else None,
         paused_days=paused,
     )
+
+
+def planned_end(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> dt.date | None:
+    """When the contracted weeks are over, as known at a moment; None without a contract, or before the weeks have begun."""
+    contract, started_on = course.contract, first_session_on(course, zone)
+    if contract is None or started_on is None:
+        return None
+    return _after(contract, started_on, _stopped_days(course, started_on, at, zone))
+
+
+def _after(contract: Contract, started_on: dt.date, stopped_days: int) -> dt.date:
+    return started_on + dt.timedelta(weeks=contract.weeks, days=stopped_days)
 
 
 def first_session_on(course: Course, zone: ZoneInfo = UTC) -> dt.date | None:
@@ -176,8 +188,10 @@ def first_session_on(course: Course, zone: ZoneInfo = UTC) -> dt.date | None:
     return course.begun_at.astimezone(zone).date() if course.begun_at else None
 
 
-def _paused_days(course: Course, started_on: dt.date, at: dt.datetime, zone: ZoneInfo) -> int:
-    """Whole days, up to `at`, that the course was paused since its weeks began: a clock that has not begun, no pause stops."""
+def _stopped_days(course: Course, started_on: dt.date, at: dt.datetime, zone: ZoneInfo) -> int:
+    """Whole days, up to `at`, that pauses stopped the clock, where the contract says that they do; one that has not begun, no pause stops."""
+    if course.contract is None or not course.contract.pause_stops_clock:
+        return 0
     return sum(
         max(0, (min(pause.until or at, at).astimezone(zone).date() - max(pause.since.astimezone(zone).date(), started_on)).days)
         for pause in course.interruptions

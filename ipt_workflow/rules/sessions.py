@@ -103,15 +103,15 @@ def session_already_recorded(case: Case) -> Refusal | None:
 @rule(source="domain I24")
 def within_planned_end(case: Case) -> Refusal | None:
     """A session that counts is held by the planned end, or within the protocol's days of grace after it."""
-    clock = counters.clock(case.course, case.at, case.context.zone)
-    if not _counts(case) or clock is None or clock.planned_end is None:
+    planned_end = counters.planned_end(case.course, case.at, case.context.zone)
+    if planned_end is None or not _counts(case):
         return None
-    late = (case.day(case.at) - clock.planned_end).days
+    late = (case.day(case.at) - planned_end).days
     grace = case.protocol.contract.grace_days
     if late <= grace:
         return None
     return case.stands(
-        f"The course was planned to end on {clock.planned_end}. Agree more weeks first.",
+        f"The course was planned to end on {planned_end}. Agree more weeks first.",
         current=f"{late} days after the planned end",
         required=f"at most {grace} days after it",
         remedies=("amend_contract",),
