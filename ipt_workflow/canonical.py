@@ -36,8 +36,6 @@ def _simple(value: Any) -> bool:
         value = value.values()
     elif kind is not list and kind is not tuple:
         return False
-    if PLAIN.issuperset(map(type, value)):
-        return True
     for each in value:  # noqa: SIM110 - `all` would make a generator for every list
         if type(each) not in PLAIN and not _simple(each):
             return False

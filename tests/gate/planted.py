@@ -131,8 +131,10 @@ class Seeking(Driver):
 
     def find(self, claim: str, why: str, path: Path | None = None, *more: str) -> None:
         super().find(claim, why, path, *more)
-        if claim == self.sought[0] and self.sought[1] in why:
-            raise Seen(Finding(claim, why, (*(path.steps() if path else ()), *more)))
+        sought, says = self.sought
+        for finding in self.found.values():
+            if finding.claim == sought and says in finding.why:
+                raise Seen(finding)
 
 
 def found(machine: CourseMachine, claim: str, says: str) -> Finding:

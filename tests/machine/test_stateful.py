@@ -242,7 +242,7 @@ def check_journal(walk: Walk) -> None:
 
 TestCourses = Courses.TestCase
 TestCourses.settings = settings(
-    max_examples=80,
+    max_examples=120,
     stateful_step_count=40,
     derandomize=True,
     deadline=None,
