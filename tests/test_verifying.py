@@ -9,7 +9,7 @@ import databases
 import pytest
 import walked
 
-from ipt_workflow import verifying
+from ipt_workflow import checking, verifying
 from ipt_workflow.clock import VirtualClock
 from ipt_workflow.shell import open_shell
 from ipt_workflow.store import guards, tables
@@ -17,7 +17,7 @@ from ipt_workflow.store import guards, tables
 LENGTH = 12
 ENTRY = [column.name for column in tables.entry.columns]
 ENTRY_DATA = [column.name for column in tables.entry_data.columns]
-COURSE = [column.name for column in tables.course.columns if column.name not in verifying.BY_ZONE]
+COURSE = [column.name for column in tables.course.columns if column.name not in checking.BY_ZONE]
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +255,34 @@ def test_an_entry_of_another_course_breaks_the_chain_it_stands_in(tampered):
     told = ", ".join({"course_id": "?", "seq": str(LENGTH + 1), "id": "'x'"}.get(name, name) for name in ENTRY)
     run(tampered, f"INSERT INTO entry ({names}) SELECT {told} FROM entry WHERE course_id = ?", tampered.course, tampered.other)
     assert tampered.verify(chains_only=True).first_bad["seq"] == LENGTH + 1
+
+
+def test_chains_alone_can_be_those_of_one_course(tampered):
+    run(tampered, CHAIN_BREAKERS["bytes"], tampered.course)
+    assert not tampered.verify(tampered.course, chains_only=True).ok
+    found = tampered.verify(tampered.other, chains_only=True)
+    assert (found.ok, found.courses, found.checked) == (True, 1, 1)
+
+
+@pytest.mark.parametrize("gone", (range(1), range(1, 2), range(3, 4), range(4, 5), range(1, 4), range(5)), ids=str)
+def test_chains_of_courses_whose_rows_are_gone_are_checked_wherever_they_lie(tmp_path, monkeypatch, gone):
+    monkeypatch.setattr(verifying, "CHAINS_TOGETHER", 2)
+    monkeypatch.setattr(verifying, "LISTED", 3)
+
+    async def fill(shell):
+        for number in range(5):
+            await walked.walk(shell, await walked.open_course(shell, f"EHR-{number}"), *walked.A_DOZEN[:number])
+
+    settings = walked.database(tmp_path, fill)
+    with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
+        ids = [row[0] for row in connection.execute("SELECT id FROM course ORDER BY id")]
+        connection.executemany("DELETE FROM course WHERE id = ?", [(ids[number],) for number in gone])
+        found = walked.with_shell(settings, lambda shell: verifying.verify(shell, chains_only=True))
+        assert (found.ok, found.courses, found.checked) == (True, 5, 5 + sum(range(5)))
+        connection.execute("DROP TRIGGER guard_entry_update")
+        connection.execute("UPDATE entry SET hash = 'x' WHERE course_id = ?", (ids[gone[-1]],))
+    found = walked.with_shell(settings, lambda shell: verifying.verify(shell, chains_only=True))
+    assert (found.ok, found.first_bad["course"], found.first_bad["seq"]) == (False, ids[gone[-1]], 1)
 
 
 def test_chains_hold_on_either_database_and_by_one_process_or_two(database_url, monkeypatch):

@@ -1,12 +1,12 @@
 """`db` and `demo`: the database and what it can be filled with."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
 
 from ipt_workflow import demo as demonstration
+from ipt_workflow import event_loop
 from ipt_workflow.cli.output import FAILED, bar, err, fail, out, print_json, run, settings_or_exit
 from ipt_workflow.errors import IptError
 from ipt_workflow.shell import Shell
@@ -71,7 +71,8 @@ def _on_database(work: Callable[[Database], Awaitable[Result]]) -> Result:
             await database.close()
 
     try:
-        return asyncio.run(opened())
+        with event_loop.runner() as runner:
+            return runner.run(opened())
     except IptError as error:
         fail(error)
 

@@ -1,6 +1,5 @@
 """Printing: JSON for programs, tables for people, errors on standard error; and running the service for one command."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NoReturn, TypeVar
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ipt_workflow import logs
+from ipt_workflow import event_loop, logs
 from ipt_workflow.commands import schema_faults
 from ipt_workflow.errors import CommandInvalid, Faulty, GroupRefused, GroupSessionRefused, IptError, TransitionRefused
 from ipt_workflow.garbage import collect_seldom
@@ -49,7 +48,8 @@ def run(work: Callable[[Shell], Awaitable[Result]]) -> Result:
             await shell.close()
 
     try:
-        return asyncio.run(opened())
+        with event_loop.runner() as runner:
+            return runner.run(opened())
     except IptError as error:
         fail(error)
 

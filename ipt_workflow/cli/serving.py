@@ -1,10 +1,10 @@
 """Running the HTTP server in this process, until it is told to stop."""
 
-import asyncio
 import sys
 
 import uvicorn
 
+from ipt_workflow import event_loop
 from ipt_workflow.api.app import Application
 from ipt_workflow.api.wire import WholeAnswers
 from ipt_workflow.garbage import collect_seldom
@@ -30,7 +30,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         ws="none",
         timeout_graceful_shutdown=10,
     )
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+    with event_loop.runner() as runner:
         runner.run(application.open())
         collect_seldom()
         sys.setswitchinterval(TURN_SECONDS)

@@ -108,14 +108,16 @@ ANSWERS = Question([tables.idempotency.c[name] for name in KeptAnswer.__struct_f
 VERSIONS = Question((tables.course.c.id, tables.course.c.version), _version)
 
 _entry = tables.entry
-_neighbours = (
+_linked = (
     sa.select(_entry.c.canonical, _entry.c.hash, _entry.c.course_id)
-    .where(
-        _entry.c.organisation == sa.bindparam("organisation"),
-        _entry.c.course_id >= sa.bindparam("first", type_=sa.String),
-        _entry.c.course_id <= sa.bindparam("last", type_=sa.String),
-    )
+    .where(_entry.c.organisation == sa.bindparam("organisation"))
     .order_by(_entry.c.course_id, _entry.c.seq)
 )
-# What links the entries of neighbouring courses, from the `first` id to the `last`: their bytes and hashes, as they lie; and whose they are.
-CHAINS = {dialect: _text(_neighbours, dialect, "first", "last") for dialect in DIALECTS}
+_one = _linked.where(_entry.c.course_id == sa.bindparam("course", type_=sa.String))
+_neighbours = _linked.where(
+    _entry.c.course_id > sa.bindparam("after", type_=sa.String), _entry.c.course_id <= sa.bindparam("last", type_=sa.String)
+)
+# What links the entries of a course, and those of neighbouring courses, after one id up to the `last`: their bytes and hashes, as they
+# lie; and whose they are.
+CHAIN = {dialect: _text(_one, dialect, "course") for dialect in DIALECTS}
+CHAINS = {dialect: _text(_neighbours, dialect, "after", "last") for dialect in DIALECTS}

@@ -13,7 +13,7 @@ import pytest
 import walked
 from databases import select
 
-from ipt_workflow import verifying
+from ipt_workflow import checking, verifying
 from ipt_workflow.errors import KeyInFlight, StaleVersion, TransitionRefused
 from ipt_workflow.service import Key, Service, Write
 from ipt_workflow.store import queries
@@ -262,7 +262,7 @@ def test_readers_see_whole_units_while_others_write(settings):
         async def read():
             seen = 0
             while not stop.is_set():
-                checked = await shell.database.read(verifying.check_course, "default", course)
+                checked = await shell.database.read(checking.check_course, "default", course)
                 assert checked.fault is None, checked
                 assert checked.entries >= seen
                 seen = checked.entries
