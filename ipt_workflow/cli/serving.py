@@ -10,7 +10,7 @@ from ipt_workflow.api.wire import WholeAnswers
 from ipt_workflow.garbage import collect_seldom
 from ipt_workflow.settings import Settings
 
-# By default a thread waits 5 ms for its turn while another computes: SQLite's writer thread would, after every statement.
+# By default a thread waits 5 ms for its turn while another computes: one that reads SQLite would, after every row.
 TURN_SECONDS = 0.0005
 
 

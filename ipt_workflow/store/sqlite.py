@@ -2,7 +2,8 @@
 
 The writer begins IMMEDIATE, or two writers could read the same head and fork a chain; a reader that began so would block everybody,
 so readers are `query_only` and deferred. What every request asks by key is read on the spot, by the event loop itself: handing it to
-a thread would take several times as long as reading it.
+a thread would take several times as long as reading it. So does the loop write a batch's rows, since a thread would have to wait for
+its turn after every statement; only what may take long goes to the writer's thread: the commit, and waiting for another process.
 """
 
 import asyncio
@@ -42,6 +43,7 @@ class SqliteDatabase(Database):
         self._reader = _engine(url, writes=False)
         self._write_lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ipt-write")
         self._read_lanes = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="ipt-read")
+        self._writing = asyncio.Lock()
         self._asking: sqlite3.Connection | None = None
         self._putting: sqlite3.Connection | None = None
 
@@ -49,7 +51,8 @@ class SqliteDatabase(Database):
         return await asyncio.get_running_loop().run_in_executor(self._read_lanes, _run, self._reader, function, args)
 
     async def write(self, function: Callable[..., Result], *args: Any) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._write_lane, _run, self._writer, function, args)
+        async with self._writing:
+            return await self._in_write_lane(_run, self._writer, function, args)
 
     async def find(self, question: Question[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
         with _reached():
@@ -62,18 +65,26 @@ class SqliteDatabase(Database):
         return await self.read(_fetched, sql["sqlite"], args)
 
     async def put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
-        return await asyncio.get_running_loop().run_in_executor(self._write_lane, self._put, units, events)
-
-    def _put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
-        with _reached():
-            self._putting = self._putting or _connect(self._file, BUSY_SECONDS, writes=True)
-            try:
-                self._putting.execute("BEGIN IMMEDIATE")
-                won = batches.write_sqlite(self._putting, units, events)
-                self._putting.execute("COMMIT")
-            finally:
-                self._putting.rollback()  # where it was not committed
+        async with self._writing:
+            with _reached():
+                self._putting = self._putting or _connect(self._file, 0, writes=True)
+                try:
+                    await self._begin(self._putting)
+                    won = batches.write_sqlite(self._putting, units, events)
+                    await self._in_write_lane(self._putting.commit)
+                finally:
+                    self._putting.rollback()  # where it was not committed
         return won
+
+    async def _begin(self, connection: sqlite3.Connection) -> None:
+        """Takes the write lock: at once, or in the thread where another process has it."""
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            await self._in_write_lane(_begin_patiently, connection)
+
+    async def _in_write_lane(self, function: Callable[..., Result], *args: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._write_lane, function, *args)
 
     async def close(self) -> None:
         self._write_lane.shutdown()
@@ -88,6 +99,15 @@ class SqliteDatabase(Database):
 def _run(engine: sa.Engine, function: Callable[..., Result], args: tuple[Any, ...]) -> Result:
     with _reached(), engine.begin() as connection:
         return function(connection, *args)
+
+
+def _begin_patiently(connection: sqlite3.Connection) -> None:
+    """Takes the write lock, waiting for it."""
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    finally:
+        connection.execute("PRAGMA busy_timeout = 0")
 
 
 def _fetched(connection: sa.Connection, sql: str, args: tuple[Any, ...]) -> Sequence[Any]:
