@@ -39,7 +39,7 @@ def served(tmp_path_factory):
 
     settings = walked.database(tmp_path_factory.mktemp("client"), fill)
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(Application(settings), log_level="error", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(Application(settings), log_config=None, ws="none"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
     thread.start()
     try:
