@@ -25,8 +25,8 @@ from ipt_workflow.store.questions import CHAIN, CHAINS
 from ipt_workflow.views import Verification
 
 LISTED = 1000  # courses whose ids are asked for at once; another process is given as many
-TOGETHER, CHAINS_TOGETHER = 100, 30  # of them read and checked at once
-AHEAD = 3  # of those read while others are checked, where one process does it all
+TOGETHER, AHEAD = 100, 1  # of them checked at once; how many times as many are read meanwhile, where one process does it all
+CHAINS_TOGETHER, CHAINS_AHEAD = 30, 3  # the same, where chains alone are checked
 Progress = Callable[[int], None]
 
 
@@ -76,7 +76,7 @@ async def verify(
     Several processes share the work, each with its own connection; the first bad entry is the same whoever finds it.
     """
     parts = _listed(shell, _neighbours if chains_only else _every) if course_id is None else _only(Part([course_id]))
-    tallies = _here(shell, parts, chains_only, ahead=AHEAD) if processes == 1 else _shared(shell, parts, processes, chains_only)
+    tallies = _here(shell, parts, chains_only) if processes == 1 else _shared(shell, parts, processes, chains_only)
     found = await _sum(tallies, progress)
     return Verification(
         ok=not found.first_bad,
@@ -118,16 +118,20 @@ def _elsewhere(settings: Settings, part: Part, chains_only: bool) -> Tally:
         runner = event_loop.runner()
         _RUNNING.append((runner, runner.run(open_shell(settings))))
     runner, shell = _RUNNING[0]
-    return runner.run(_sum(_here(shell, _only(part), chains_only, ahead=0)))
+    return runner.run(_sum(_here(shell, _only(part), chains_only, alone=False)))
 
 
 _RUNNING: list[tuple[asyncio.Runner, Shell]] = []  # what a process that only checks keeps open
 
 
-async def _here(shell: Shell, parts: Parts, chains_only: bool, ahead: int) -> AsyncIterator[Tally]:
-    """Courses checked by this process, while so many parts `ahead` are read."""
-    check, together = (_chains, CHAINS_TOGETHER) if chains_only else (_wholly, TOGETHER)
-    async for each in _in_order(_split(parts, together), lambda part: asyncio.ensure_future(check(shell, part)), ahead):
+async def _here(shell: Shell, parts: Parts, chains_only: bool, *, alone: bool = True) -> AsyncIterator[Tally]:
+    """Courses checked by this process; if `alone`, while the next are read."""
+    check, together, ahead = (_chains, CHAINS_TOGETHER, CHAINS_AHEAD) if chains_only else (_wholly, TOGETHER, AHEAD)
+
+    def start(part: Part) -> asyncio.Future[Tally]:
+        return asyncio.ensure_future(check(shell, part))
+
+    async for each in _in_order(_split(parts, together), start, ahead if alone else 0):
         yield each
 
 
