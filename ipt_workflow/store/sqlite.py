@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,20 @@ class SqliteDatabase(Database):
             await self._in_write_lane(_begin_patiently, connection)
 
     async def _in_write_lane(self, function: Callable[..., Result], *args: Any) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._write_lane, function, *args)
+        """Ends when the thread has ended with it, also where nobody waits for it any more: the next writer must not meet it."""
+        running = asyncio.get_running_loop().run_in_executor(self._write_lane, function, *args)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            while not running.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([running])
+            running.exception()  # nobody is left to be told
+            raise
 
     async def close(self) -> None:
-        self._write_lane.shutdown()
+        async with self._writing:
+            self._write_lane.shutdown()
         self._read_lanes.shutdown()
         self._writer.dispose()
         self._reader.dispose()

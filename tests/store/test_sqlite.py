@@ -26,7 +26,7 @@ def settings(tmp_path):
 @contextmanager
 def written_by_another(settings):
     """Another process has the write lock."""
-    with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as other:
+    with closing(sqlite3.connect(databases.path_of(settings), timeout=0, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield other
         other.rollback()
@@ -58,6 +58,25 @@ def test_a_write_that_waits_too_long_is_told_so_and_leaves_nothing_behind(settin
         assert await shell.database.find(VERSIONS, shell.organisation, [course]) == {course: 1}
         await walked.fire(shell, course, NOTE)
         assert await shell.database.find(VERSIONS, shell.organisation, [course]) == {course: 2}
+
+    walked.with_shell(settings, test)
+
+
+def test_a_write_that_nobody_waits_for_any_more_leaves_nothing_open(settings):
+    async def test(shell):
+        course = await walked.open_course(shell)
+        for write in (lambda: shell.database.put([], []), lambda: shell.database.write(lambda _: time.sleep(0.05))):
+            with written_by_another(settings):
+                writing = asyncio.create_task(write())
+                await asyncio.sleep(0.05)
+                writing.cancel()
+                await asyncio.sleep(0.05)
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+            await asyncio.sleep(0.3)  # in which a thread would have got the lock that it still waited for
+            with written_by_another(settings):
+                pass
+        await walked.fire(shell, course, NOTE)
 
     walked.with_shell(settings, test)
 
