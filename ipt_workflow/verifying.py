@@ -178,7 +178,7 @@ async def _chains(shell: Shell, part: Part) -> Tally:
         given = {"organisation": shell.organisation, "after": part.after, "last": part.ids[-1], "most": ENTRIES}
         rows = await shell.database.fetch(statement.sql, *statement.values(given))
         if len(rows) == ENTRIES:
-            return await _one_by_one(shell, part)
+            return await _one_by_one(shell, part.after, part.ids[-1])
     courses, entries, only_rows = 0, 0, set(part.ids)
     for course_id, stored in groupby(rows, itemgetter(2)):
         checked = journal.check_links(stored, shell.organisation, course_id)
@@ -189,13 +189,13 @@ async def _chains(shell: Shell, part: Part) -> Tally:
     return Tally(courses + len(only_rows), entries)
 
 
-async def _one_by_one(shell: Shell, part: Part) -> Tally:
-    """The chains of courses where more lies between them than may be read at once: of any number, the rows may be gone."""
+async def _one_by_one(shell: Shell, after: str, last: str) -> Tally:
+    """The chains of courses between which more lies than may be read at once: of any number, the rows may be gone."""
     found = Tally()
-    async for listed in _listed(shell, _every, part.after or ""):
+    async for listed in _listed(shell, _every, after):
         for course_id in listed.ids:
             found += await _chains(shell, Part([course_id]))
-            if found.first_bad or course_id == part.ids[-1]:
+            if found.first_bad or course_id == last:
                 return found
     return found
 
@@ -215,8 +215,8 @@ async def _listed(shell: Shell, ids: Callable[[sa.Connection, str, str, int], li
 
 def _every(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:
     """Courses that have entries, and those that only have a row."""
-    listed = {*queries.journal_course_ids(connection, organisation, after, limit)}
-    return sorted({*listed, *queries.course_ids(connection, organisation, after, limit)})[:limit]
+    in_journal = queries.journal_course_ids(connection, organisation, after, limit)
+    return sorted({*in_journal, *queries.course_ids(connection, organisation, after, limit)})[:limit]
 
 
 def _neighbours(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:

@@ -265,6 +265,12 @@ def test_chains_alone_can_be_those_of_one_course(tampered):
     assert (found.ok, found.courses, found.checked) == (True, 1, 1)
 
 
+async def five(shell) -> None:
+    """Courses of one entry, of two, up to five."""
+    for number in range(5):
+        await walked.walk(shell, await walked.open_course(shell, f"EHR-{number}"), *walked.A_DOZEN[:number])
+
+
 @pytest.mark.parametrize("gone", (range(1), range(1, 2), range(3, 4), range(4, 5), range(1, 4), range(4), range(5)), ids=str)
 @pytest.mark.parametrize("entries", (4, 1000))
 def test_chains_of_courses_whose_rows_are_gone_are_checked_wherever_they_lie(tmp_path, monkeypatch, gone, entries):
@@ -272,11 +278,7 @@ def test_chains_of_courses_whose_rows_are_gone_are_checked_wherever_they_lie(tmp
     monkeypatch.setattr(verifying, "LISTED", 3)
     monkeypatch.setattr(verifying, "ENTRIES", entries)
 
-    async def fill(shell):
-        for number in range(5):
-            await walked.walk(shell, await walked.open_course(shell, f"EHR-{number}"), *walked.A_DOZEN[:number])
-
-    settings = walked.database(tmp_path, fill)
+    settings = walked.database(tmp_path, five)
     with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         ids = [row[0] for row in connection.execute("SELECT id FROM course ORDER BY id")]
         connection.executemany("DELETE FROM course WHERE id = ?", [(ids[number],) for number in gone])
@@ -321,8 +323,7 @@ def test_chains_hold_on_either_database_and_by_one_process_or_two(database_url, 
     monkeypatch.setattr(verifying, "LISTED", 3)
 
     async def both(shell):
-        for number in range(5):
-            await walked.walk(shell, await walked.open_course(shell, f"EHR-{number}"), *walked.A_DOZEN[:number])
+        await five(shell)
         return [await verifying.verify(shell, processes=processes, chains_only=True) for processes in (1, 2)]
 
     alone, shared = walked.with_shell(databases.settings_of(database_url), both)

@@ -6,9 +6,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from ipt_workflow import demo as demonstration
-from ipt_workflow import event_loop
-from ipt_workflow.cli.output import FAILED, bar, err, fail, out, print_json, run, settings_or_exit
-from ipt_workflow.errors import IptError
+from ipt_workflow.cli.output import FAILED, bar, complete, err, out, print_json, run, settings_or_exit
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import revision
 from ipt_workflow.store.database import Database
@@ -70,11 +68,7 @@ def _on_database(work: Callable[[Database], Awaitable[Result]]) -> Result:
         finally:
             await database.close()
 
-    try:
-        with event_loop.runner() as runner:
-            return runner.run(opened())
-    except IptError as error:
-        fail(error)
+    return complete(opened())
 
 
 def demo(as_json: AsJson = False) -> None:

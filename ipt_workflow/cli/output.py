@@ -1,7 +1,7 @@
 """Printing: JSON for programs, tables for people, errors on standard error; and running the service for one command."""
 
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -36,7 +36,7 @@ def settings_or_exit() -> Settings:
 
 
 def run(work: Callable[[Shell], Awaitable[Result]]) -> Result:
-    """Opens the service, does the work, closes it. What is refused or fails is told, and exits 1."""
+    """Opens the service, does the work, closes it."""
     settings = settings_or_exit()
 
     async def opened() -> Result:
@@ -47,9 +47,14 @@ def run(work: Callable[[Shell], Awaitable[Result]]) -> Result:
         finally:
             await shell.close()
 
+    return complete(opened())
+
+
+def complete(work: Coroutine[Any, Any, Result]) -> Result:
+    """Runs it to its end. What is refused or fails is told, and exits 1."""
     try:
         with event_loop.runner() as runner:
-            return runner.run(opened())
+            return runner.run(work)
     except IptError as error:
         fail(error)
 
