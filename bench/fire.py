@@ -16,7 +16,7 @@ from ipt_workflow import journal, protocol_files, settings
 from ipt_workflow.course import Course
 from ipt_workflow.machine import Accepted, decide
 from ipt_workflow.protocol import Protocol
-from ipt_workflow.rules import Actor, Context
+from ipt_workflow.rules import KNOWN_RULES, Actor, Context
 from ipt_workflow.triggers import Command
 
 TIMES = 2000
@@ -46,7 +46,7 @@ def microseconds(protocol: Protocol, course: Course, head: str, command: Command
 def main() -> None:
     told = json.load(sys.stdin)
     configuration = settings.load({})
-    catalogue = protocol_files.load_catalogue(configuration.protocols, configuration.instruments)
+    catalogue = protocol_files.load_catalogue(configuration.protocols, configuration.instruments, KNOWN_RULES)
     course = msgspec.json.decode(told["snapshot"], type=Course)
     protocol = catalogue.get(course.protocol, course.protocol_version)
     now = dt.datetime.now(dt.UTC)

@@ -5,13 +5,14 @@ to watch the clock.
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 from ipt_workflow import counters
 from ipt_workflow.course import Course
-from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocol import Protocol
-from ipt_workflow.rules import Actor, Context
+from ipt_workflow.rules import Actor, Bound, Context
+from ipt_workflow.rules.leaving import requirements
 
 KINDS = {
     "overdue": "No session for longer than the protocol's gap, a pause past its planned return, weeks past the planned end, or no review in time.",
@@ -26,14 +27,13 @@ KINDS = {
 }
 
 
-def attention(machine: CourseMachine, course: Course, zone: ZoneInfo) -> dict[str, dt.datetime]:
+def attention(protocol: Protocol, bound: Mapping[str, tuple[Bound, ...]], course: Course, zone: ZoneInfo) -> dict[str, dt.datetime]:
     """From when on the course asks for attention, by kind; kinds that it does not ask for are left out."""
     now = course.last_recorded_at
-    protocol = machine.protocol
     planned_end = counters.planned_end(course, now, zone)
     found = {
         "overdue": _overdue(protocol, course, planned_end, zone),
-        "blocked": now if _blocked(machine, course, zone) else None,
+        "blocked": now if _blocked(protocol, bound, course, zone) else None,
         "ending": _sessions_running_out(protocol, course) or _ending_near(protocol, course, planned_end, zone),
         "risk": (course.risk.open_since or now) if course.risk.open_since or course.risk.level in {"elevated", "acute"} else None,
         "unsigned": min((session.at for session in course.unsigned), default=None),
@@ -61,21 +61,20 @@ def _overdue(protocol: Protocol, course: Course, planned_end: dt.date | None, zo
     return min(gap, grace)
 
 
-def _blocked(machine: CourseMachine, course: Course, zone: ZoneInfo) -> bool:
+def _blocked(protocol: Protocol, bound: Mapping[str, tuple[Bound, ...]], course: Course, zone: ZoneInfo) -> bool:
     if course.state != course.phase or course.phase is None:
         return False
-    phase = machine.protocol.phase(course.phase)
-    cap = counters.phase_cap(machine.protocol, course, phase)
+    phase = protocol.phase(course.phase)
+    cap = counters.phase_cap(protocol, course, phase)
     if cap is None or counters.phase_count(course, phase) < cap:
         return False
     context = Context(now=course.last_recorded_at, actor=Actor(course.therapist or "", "therapist"), zone=zone)
-    _, asked = machine.requirements(course, course.last_recorded_at, context)
+    _, asked = requirements(protocol, bound, course, course.last_recorded_at, context)
     return any(refusal and refusal.severity == "hard" for _, refusal in asked)
 
 
-def told_by_clock(machine: CourseMachine, course: Course, zone: ZoneInfo) -> dict[str, dt.datetime]:
+def told_by_clock(protocol: Protocol, course: Course, zone: ZoneInfo) -> dict[str, dt.datetime]:
     """The kinds that subscribers are told of, and from when on: overdue, the ending near, sessions running out, a risk to review."""
-    protocol = machine.protocol
     planned_end = counters.planned_end(course, course.last_recorded_at, zone)
     found = {
         "overdue": _overdue(protocol, course, planned_end, zone),

@@ -278,18 +278,6 @@ class CourseMachine:
             return course.phase if course else None
         return to or (course.state if course else None)
 
-    def requirements(
-        self, course: Course, at: dt.datetime, context: Context
-    ) -> tuple[str | None, tuple[tuple[Bound, Refusal | None], ...]]:
-        """What leaving the present phase needs: the trigger that leaves it, and each of its rules with its refusal, if any."""
-        phase = course.phase
-        if phase is None or not course.open:
-            return None, ()
-        after = self.protocol.next_phase(phase)
-        name = triggers.BEGIN_PREFIX + after.id if after else "complete"
-        case = Case(protocol=self.protocol, course=course, trigger=name, data={}, at=at, context=context)
-        return name, tuple((bound, bound.ask_unless_attested(case)) for bound in self.bound[name])
-
     def diagram(self) -> str:
         """The protocol's states and the triggers between them, as mermaid text, drawn by `transitions` from this machine's rows."""
         rows = [row for name in self.triggers for row in self._rows(name) if row["dest"] is not None and row["source"] != NEW]

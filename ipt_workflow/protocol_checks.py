@@ -43,12 +43,11 @@ AT_LEAST_NONE = (
 MEMBERS_MAX = 50  # a group's session is written at once, for every member
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What a protocol file may name: rules with their parameters, artefacts, instruments with their aims."""
+class KnownRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What a protocol file may name: the rules a phase may add, with their parameters, and the artefacts it may require."""
 
     rules: Mapping[str, frozenset[str]]
     artefacts: frozenset[str]
-    instruments: Mapping[str, Any]
     needs: Mapping[str, str] = {}  # artefacts that only a protocol with a certain table can require
 
 
@@ -150,7 +149,7 @@ def instrument_faults(source: dict[str, Any]) -> list[Fault]:
 # What a protocol must keep to
 
 
-def protocol_faults(source: dict[str, Any], known: Known) -> list[Fault]:
+def protocol_faults(source: dict[str, Any], known: KnownRules, instruments: Mapping[str, Any]) -> list[Fault]:
     """Tables that are malformed are passed over. A check across tables needs all that it compares."""
     contract = _section(source.get("contract"), ContractSpec)
     focus = _section(source.get("focus"), FocusSpec)
@@ -160,7 +159,7 @@ def protocol_faults(source: dict[str, Any], known: Known) -> list[Fault]:
     faults = _least_faults(source) + _phase_list_faults(phases) + _sick_role_faults(sick_role, phases)
     for index, phase in enumerate(phases):
         faults += _phase_faults(f"phases[{index}]", phase, known) if phase else []
-    faults += _measure_faults(measures, known)
+    faults += _measure_faults(measures, instruments)
     faults += _group_faults(source) + _arrangement_faults(source)
     faults += _needs_faults(source, [phase for phase in phases if phase], known)
     faults += _focus_faults(focus) if focus else []
@@ -204,7 +203,7 @@ def _phase_list_faults(phases: list[PhaseSpec | None]) -> list[Fault]:
     return faults
 
 
-def _phase_faults(where: str, phase: PhaseSpec, known: Known) -> list[Fault]:
+def _phase_faults(where: str, phase: PhaseSpec, known: KnownRules) -> list[Fault]:
     faults = _cap_faults(where, phase) + _requirement_faults(where, phase, known)
     if phase.id in RESERVED_STATES:
         faults.append(Fault(f"{where}.id", f"{phase.id} is a state of every course: choose another id"))
@@ -232,7 +231,7 @@ def _cap_faults(where: str, phase: PhaseSpec) -> list[Fault]:
     return faults
 
 
-def _requirement_faults(where: str, phase: PhaseSpec, known: Known) -> list[Fault]:
+def _requirement_faults(where: str, phase: PhaseSpec, known: KnownRules) -> list[Fault]:
     unknown = [name for name in dict.fromkeys(phase.requires) if name not in known.artefacts]
     faults = [Fault(f"{where}.requires", f"{name} {unknown_name(name, known.artefacts)}") for name in unknown]
     if len(set(phase.requires)) < len(phase.requires):
@@ -264,7 +263,7 @@ def _sum_faults(phases: list[PhaseSpec], contract: ContractSpec) -> list[Fault]:
     return []
 
 
-def _needs_faults(source: dict[str, Any], phases: list[PhaseSpec], known: Known) -> list[Fault]:
+def _needs_faults(source: dict[str, Any], phases: list[PhaseSpec], known: KnownRules) -> list[Fault]:
     """An artefact that reads a table of the protocol is required only where there is that table."""
     return [
         Fault(f"phases[{index}].requires", f"names {name}, and there is no [{known.needs[name]}]")
@@ -310,7 +309,7 @@ def _focus_faults(focus: FocusSpec) -> list[Fault]:
     return [Fault("focus.discouraged", f"{area} is not among areas") for area in astray]
 
 
-def _measure_faults(measures: list[MeasureSpec | None], known: Known) -> list[Fault]:
+def _measure_faults(measures: list[MeasureSpec | None], instruments: Mapping[str, Any]) -> list[Fault]:
     """Each aim has one table, and instruments that are known and speak to it."""
     faults, aims = [], set()
     for index, measure in enumerate(measures):
@@ -323,9 +322,9 @@ def _measure_faults(measures: list[MeasureSpec | None], known: Known) -> list[Fa
         if not measure.instruments:
             faults.append(Fault(f"{where}.instruments", "must name at least one instrument"))
         for key in measure.instruments:
-            if key not in known.instruments:
-                faults.append(Fault(f"{where}.instruments", f"{key} {unknown_name(key, known.instruments)}"))
-            elif known.instruments[key] != measure.aim:
+            if key not in instruments:
+                faults.append(Fault(f"{where}.instruments", f"{key} {unknown_name(key, instruments)}"))
+            elif instruments[key] != measure.aim:
                 faults.append(Fault(f"{where}.instruments", f"{key} has another aim in its own file"))
     return faults
 

@@ -23,7 +23,7 @@ from ipt_workflow.protocol import (
     ProtocolFile,
 )
 from ipt_workflow.protocol_checks import (
-    Known,
+    KnownRules,
     evidence_faults,
     instrument_faults,
     join_path,
@@ -34,14 +34,10 @@ from ipt_workflow.protocol_checks import (
     unknown_name,
     value_faults,
 )
-from ipt_workflow.rules import ARTEFACTS, PHASE_RULES, REGISTRY
 
 Spec = TypeVar("Spec", bound=msgspec.Struct)
 Check = Callable[[dict[str, Any]], list[Fault]]
 
-KNOWN_RULES = {name: REGISTRY[name].parameters for name in PHASE_RULES}
-KNOWN_ARTEFACTS = frozenset(ARTEFACTS)
-NEEDS = {name: table for name, rules in ARTEFACTS.items() for rule in rules if (table := REGISTRY[rule].needs)}
 TYPES = {"object": "a table", "array": "a list", "integer": "a whole number", "string": "a text"}
 
 
@@ -63,13 +59,6 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
             raise KeyError(protocol_id)
         return self.protocols[protocol_id, max(versions)]
 
-    def by_digest(self, digest: str) -> Protocol:
-        """Raises KeyError."""
-        for protocol in self.protocols.values():
-            if protocol.digest == digest:
-                return protocol
-        raise KeyError(digest)
-
 
 class _File(msgspec.Struct, frozen=True):
     """A file as written. `key` is its id and version where both can be read; `spec` is None if faulty."""
@@ -80,24 +69,15 @@ class _File(msgspec.Struct, frozen=True):
     spec: Any
 
 
-def load_catalogue(
-    protocols: Path | Sequence[Path],
-    instrument_dir: Path,
-    *,
-    known_rules: Mapping[str, frozenset[str]] = KNOWN_RULES,
-    known_artefacts: frozenset[str] = KNOWN_ARTEFACTS,
-) -> Catalogue:
+def load_catalogue(protocols: Path | Sequence[Path], instrument_dir: Path, known: KnownRules) -> Catalogue:
     """Reads the protocols of a folder, or those named, and the folder of instruments.
 
-    Raises ProtocolInvalid with every fault of every file.
-    `known_rules` are the rules a phase may add, each with the parameters it takes; `known_artefacts` what it
-    may require. Unless told otherwise they are the service's own.
+    `known` are the rules and artefacts that a protocol may name. Raises ProtocolInvalid with every fault of every file.
     """
     faults: list[Fault] = []
     instrument_files = _read_files(instrument_dir, InstrumentFile, instrument_faults, faults)
     aims = {f"{file.key[0]}@{file.key[1]}": file.source.get("aim") for file in instrument_files if file.key}
-    known = Known(rules=known_rules, artefacts=known_artefacts, instruments=aims, needs=NEEDS)
-    check = partial(protocol_faults, known=known)
+    check = partial(protocol_faults, known=known, instruments=aims)
     protocol_files = _read_files(protocols, ProtocolFile, check, faults)
     if faults:
         raise ProtocolInvalid(faults)

@@ -27,7 +27,8 @@ def change(shell: Shell, course: Course, drafts: Sequence[Draft], head: str, exp
         )
         entries.append(sealed)
     assert [entry.written.seq for entry in entries] == list(range(expected + 1, expected + len(entries) + 1))
-    due = attention.attention(shell.machine_of(course), course, shell.zone)
+    machine = shell.machine_of(course)
+    due = attention.attention(machine.protocol, machine.bound, course, shell.zone)
     return CourseChange(course=course, expected=expected, entries=tuple(entries), attention=due)
 
 

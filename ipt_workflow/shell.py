@@ -20,7 +20,7 @@ from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.metrics import Metrics
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.protocol_files import Catalogue
-from ipt_workflow.rules import Context
+from ipt_workflow.rules import KNOWN_RULES, Context
 from ipt_workflow.settings import Settings
 from ipt_workflow.store import queries, questions, revision
 from ipt_workflow.store.committer import Committer
@@ -155,7 +155,7 @@ class Shell:
     ) -> views.CourseView:
         """A course as callers see it. `due` is the attention it asks for, where that is known already; `notices` what those ask for."""
         machine = self.machine_of(course)
-        due = attention.attention(machine, course, self.zone) if due is None else due
+        due = attention.attention(machine.protocol, machine.bound, course, self.zone) if due is None else due
         kinds = sorted({*(kind for kind, since in due.items() if since <= context.now), *(notices or ())})
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
 
@@ -223,7 +223,7 @@ def _protocol_row(organisation: str, protocol: Protocol, now: dt.datetime) -> di
 
 async def open_shell(settings: Settings, clock: Clock | None = None) -> Shell:
     """Opens the database and loads the protocols. Raises ProtocolInvalid or DatabaseNotReady."""
-    catalogue = protocol_files.load_catalogue(settings.protocols, settings.instruments)
+    catalogue = protocol_files.load_catalogue(settings.protocols, settings.instruments, KNOWN_RULES)
     database = open_database(
         settings.database_url, statement_seconds=settings.statement_seconds, connections=settings.database_connections
     )

@@ -161,7 +161,8 @@ async def _wholly(shell: Shell, part: Part) -> Tally:
     """Everything that can be checked of courses."""
 
     def due(course: Course) -> Mapping[str, dt.datetime]:
-        return attention.attention(shell.machine_of(course), course, shell.zone)
+        machine = shell.machine_of(course)
+        return attention.attention(machine.protocol, machine.bound, course, shell.zone)
 
     found = Tally()
     for course_id, checked in await shell.database.read(check_courses, shell.organisation, part.ids, due):

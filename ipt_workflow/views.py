@@ -18,6 +18,7 @@ from ipt_workflow.protocol import Protocol
 from ipt_workflow.refusal import Remedy
 from ipt_workflow.rhythm import Regularity
 from ipt_workflow.rules import Context
+from ipt_workflow.rules.leaving import requirements
 from ipt_workflow.triggers import MOVES
 
 Shown = TypeVar("Shown")
@@ -308,7 +309,7 @@ def course_view(
     protocol = machine.protocol
     clock = counters.clock(course, context.now, context.zone)
     counted = counters.counters(protocol, course)
-    leaves, asked = machine.requirements(course, context.now, context)
+    leaves, asked = requirements(machine.protocol, machine.bound, course, context.now, context)
     return CourseView(
         id=course.id,
         client_ref=client_ref,

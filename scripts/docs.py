@@ -27,7 +27,7 @@ from ipt_workflow.ehr import events, notice_types
 from ipt_workflow.fhir.kinds import KINDS
 from ipt_workflow.machine import CourseMachine, Refused, decide, machine_for
 from ipt_workflow.metrics import Metrics
-from ipt_workflow.rules import ARTEFACTS, PHASE_RULES, REGISTRY, Actor, Context, Rule
+from ipt_workflow.rules import ARTEFACTS, KNOWN_RULES, PHASE_RULES, REGISTRY, Actor, Context, Rule
 from ipt_workflow.store import tables
 from ipt_workflow.triggers import Command
 
@@ -85,7 +85,7 @@ PATTERN_WORDS = {
 
 def shipped() -> protocol_files.Catalogue:
     config = settings.default_config_dir()
-    return protocol_files.load_catalogue(config / "protocols", config / "instruments")
+    return protocol_files.load_catalogue(config / "protocols", config / "instruments", KNOWN_RULES)
 
 
 CATALOGUE = shipped()

@@ -19,6 +19,7 @@ from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.api.app import Application
 from ipt_workflow.clock import VirtualClock
 from ipt_workflow.garbage import collect_seldom
+from ipt_workflow.protocol_checks import KnownRules
 from ipt_workflow.protocol_files import Catalogue
 from ipt_workflow.settings import Settings
 
@@ -65,14 +66,14 @@ def _same_files_are_checked_once() -> Iterator[None]:
     """Checking the protocols takes half of what opening takes. Folders of the same files make the same catalogue."""
     read, known = protocol_files.load_catalogue, {}
 
-    def load(protocols: Any, instruments: Path) -> Catalogue:
+    def load(protocols: Any, instruments: Path, rules: KnownRules) -> Catalogue:
         if not isinstance(protocols, Path):
-            return read(protocols, instruments)
+            return read(protocols, instruments, rules)
         files = tuple(
             (file.name, file.read_bytes()) for folder in (protocols, instruments) for file in sorted(folder.glob("*.toml"))
         )
         if files not in known:
-            known[files] = read(protocols, instruments)
+            known[files] = read(protocols, instruments, rules)
         return known[files]
 
     with pytest.MonkeyPatch.context() as patch:

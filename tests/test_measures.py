@@ -11,9 +11,10 @@ from ipt_workflow import measures
 from ipt_workflow.errors import Fault
 from ipt_workflow.measures import Band, Change, Evidence, Instrument, Score
 from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.rules import KNOWN_RULES
 
 CONFIG = Path(__file__).parents[1] / "config"
-SHIPPED = load_catalogue(CONFIG / "protocols", CONFIG / "instruments").instruments
+SHIPPED = load_catalogue(CONFIG / "protocols", CONFIG / "instruments", KNOWN_RULES).instruments
 PHQ9, GAD7, IFR, MSPSS = (SHIPPED[key] for key in ("phq9@1", "gad7@1", "ifr@1", "mspss@1"))
 
 TRIO = Instrument(

@@ -16,6 +16,7 @@ from ipt_workflow.clock import VirtualClock
 from ipt_workflow.errors import Forbidden, TransitionRefused
 from ipt_workflow.moving import Mover, course_ids
 from ipt_workflow.reading import Reader
+from ipt_workflow.rules.leaving import requirements
 from ipt_workflow.service import Service
 from ipt_workflow.store import queries
 from ipt_workflow.store.audit import AuditFilters, Position
@@ -285,9 +286,8 @@ def test_a_moved_course_goes_on_to_completion_and_verifies(two):
         await chosen(shell, its_id)
         for _ in range(20):
             course = (await courses(shell))[its_id]
-            left = shell.machine_of(course).requirements(
-                course, shell.clock.now(), shell.context(walked.SUPERVISOR, shell.clock.now())
-            )
+            machine, now = shell.machine_of(course), shell.clock.now()
+            left = requirements(machine.protocol, machine.bound, course, now, shell.context(walked.SUPERVISOR, now))
             if not [refusal for _, refusal in left[1] if refusal and refusal.rule == "final_remaining"]:
                 break
             shell.clock.advance(dt.timedelta(days=7))

@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 
 from ipt_workflow import protocol_checks, protocol_files
 from ipt_workflow.errors import ProtocolInvalid
+from ipt_workflow.protocol_checks import KnownRules
 from ipt_workflow.protocol_files import check_unchanged, load_catalogue, read_definition
+from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.triggers import RESERVED_STATES
 
 CONFIG = Path(__file__).parents[1] / "config"
 IPT = tomllib.loads((CONFIG / "protocols" / "ipt.toml").read_text())
 PHQ9 = tomllib.loads((CONFIG / "instruments" / "phq9.toml").read_text())
-SHIPPED = load_catalogue(CONFIG / "protocols", CONFIG / "instruments")
+SHIPPED = load_catalogue(CONFIG / "protocols", CONFIG / "instruments", KNOWN_RULES)
 INITIAL, MIDDLE, FINAL = "phases[0]", "phases[1]", "phases[2]"
 REMOVED = object()
 
@@ -70,12 +72,12 @@ class Folders:
         (self.instruments / name).write_text(document if isinstance(document, str) else to_toml(document))
         return self
 
-    def load(self, **known):
-        return load_catalogue(self.protocols, self.instruments, **known)
+    def load(self, known=KNOWN_RULES):
+        return load_catalogue(self.protocols, self.instruments, known)
 
-    def faults(self, **known):
+    def faults(self, known=KNOWN_RULES):
         with pytest.raises(ProtocolInvalid) as caught:
-            self.load(**known)
+            self.load(known)
         return {fault.where: fault.message for fault in caught.value.faults}
 
 
@@ -120,17 +122,12 @@ def test_a_protocol_is_found_at_its_latest_version_unless_one_is_named(folders):
     assert catalogue.files == {("ipt", 1): "ipt@1.toml", ("ipt", 2): "ipt@2.toml", ("ipt", 10): "ipt@10.toml"}
 
 
-def test_a_protocol_is_found_by_its_digest():
-    assert SHIPPED.by_digest(SHIPPED.get("ipt").digest) is SHIPPED.get("ipt")
-
-
 def test_what_is_not_there_is_a_key_error():
     for look in (
         lambda: SHIPPED.get("none"),
         lambda: SHIPPED.get("none", 1),
         lambda: SHIPPED.get("ipt", 99),
         lambda: SHIPPED.latest("none"),
-        lambda: SHIPPED.by_digest("00"),
     ):
         with pytest.raises(KeyError):
             look()
@@ -385,8 +382,8 @@ def test_parameters_that_are_missing_are_told_by_name(folders):
 
 
 def test_the_caller_may_tell_which_rules_and_artefacts_there_are(folders):
-    known = {"known_rules": {"other": frozenset()}, "known_artefacts": frozenset({"gains"})}
-    faults = folders.protocol(IPT).faults(**known)
+    known = KnownRules(rules={"other": frozenset()}, artefacts=frozenset({"gains"}))
+    faults = folders.protocol(IPT).faults(known)
     assert faults[f"ipt.toml: {MIDDLE}.rules[0].rule"].endswith("known are other")
     assert faults[f"ipt.toml: {MIDDLE}.requires"].endswith("known are gains")
 

@@ -14,6 +14,7 @@ from ipt_workflow.errors import Forbidden, TransitionRefused
 from ipt_workflow.moving import Mover
 from ipt_workflow.protocol_files import load_catalogue
 from ipt_workflow.reading import Reader
+from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.service import Service
 from ipt_workflow.store import queries
 from ipt_workflow.store.audit import AuditFilters, Position
@@ -44,7 +45,7 @@ def tried(made, tmp_path):
         async def inside(shell):
             if work:
                 await work(shell)
-            candidate = load_catalogue([file], shell.settings.instruments).get("ipt")
+            candidate = load_catalogue([file], shell.settings.instruments, KNOWN_RULES).get("ipt")
             return await Trial(shell, candidate, examples).run(walked.AUDITOR)
 
         return walked.with_shell(settings, inside, VirtualClock(NOW + dt.timedelta(hours=1)))

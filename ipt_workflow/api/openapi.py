@@ -24,6 +24,7 @@ from ipt_workflow.ehr.inbox import Resolution
 from ipt_workflow.ehr.notice_types import NoticeTypes
 from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
 from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.triggers import Command
 from ipt_workflow.writes import Opening
 
@@ -99,7 +100,7 @@ def _types(app: Litestar) -> NoticeTypes:
         known: NoticeTypes = app.state.notices.types
         return known
     settings = app.state.settings
-    return notice_types.load(settings.notices, load_catalogue(settings.protocols, settings.instruments).instruments)
+    return notice_types.load(settings.notices, load_catalogue(settings.protocols, settings.instruments, KNOWN_RULES).instruments)
 
 
 def _notices(schema: dict[str, Any], types: NoticeTypes) -> None:

@@ -18,6 +18,7 @@ from ipt_workflow.moving import FAILED as NOT_MOVED
 from ipt_workflow.moving import Mover, Outcome, Planned, course_ids
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import queries
 from ipt_workflow.trying import EXAMPLES, ByRule, Trial, Tried
@@ -195,7 +196,7 @@ def _known(shell: Shell, name: str) -> Protocol:
 def _of_file(shell: Shell, file: Path) -> Protocol:
     """The protocol of a file, which is not put into force by being read here."""
     try:
-        (found,) = load_catalogue([file], shell.settings.instruments).protocols.values()
+        (found,) = load_catalogue([file], shell.settings.instruments, KNOWN_RULES).protocols.values()
     except IptError as error:
         fail(error)
     return found

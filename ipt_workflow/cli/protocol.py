@@ -13,6 +13,7 @@ from ipt_workflow.errors import IptError, ProtocolInvalid
 from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.protocol import PhaseSpec, Protocol
 from ipt_workflow.protocol_files import Catalogue, load_catalogue
+from ipt_workflow.rules import KNOWN_RULES
 
 app = typer.Typer(help="Protocols.", no_args_is_help=True)
 app.command("migrate")(moving.migrate)
@@ -24,7 +25,7 @@ Name = Annotated[str, typer.Argument(help="A protocol, such as ipt or ipt@1.")]
 def _catalogue() -> Catalogue:
     settings = settings_or_exit()
     try:
-        return load_catalogue(settings.protocols, settings.instruments)
+        return load_catalogue(settings.protocols, settings.instruments, KNOWN_RULES)
     except IptError as error:
         fail(error)
 
@@ -90,7 +91,7 @@ def lint(
     """Check protocol files, name every fault, and prove or refute what every course must keep."""
     settings = settings_or_exit()
     try:
-        protocols = load_catalogue(files or settings.protocols, settings.instruments).protocols.values()
+        protocols = load_catalogue(files or settings.protocols, settings.instruments, KNOWN_RULES).protocols.values()
     except ProtocolInvalid as error:
         if not as_json:
             fail(error)

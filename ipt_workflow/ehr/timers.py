@@ -39,7 +39,7 @@ def _batch(connection: sa.Connection, shell: Shell) -> tuple[int, int]:
 
 def _look(connection: sa.Connection, shell: Shell, ticking: clocks.Ticking, now: dt.datetime) -> int:
     course = ticking.course
-    moments = attention.told_by_clock(shell.machine_of(course), course, shell.zone)
+    moments = attention.told_by_clock(shell.machine_of(course).protocol, course, shell.zone)
     holding = tuple(kind for kind, since in moments.items() if since <= now)
     new = [kind for kind in holding if kind not in ticking.known]
     for kind in new:

@@ -7,10 +7,12 @@ nothing and reads no clock. The machine calls every rule bound to a trigger, so 
 from ipt_workflow.rules import agreement, amending, ending, episode, first_phase, placing, rhythm, sessions, setting, suitability
 from ipt_workflow.rules.binding import ARTEFACT_OF, ARTEFACTS, PHASE_RULES, Bound, bound_to
 from ipt_workflow.rules.case import REGISTRY, Actor, Case, Context, GroupHeld, Rule, supervisor_of
+from ipt_workflow.rules.known import KNOWN_RULES
 
 __all__ = [
     "ARTEFACTS",
     "ARTEFACT_OF",
+    "KNOWN_RULES",
     "PHASE_RULES",
     "REGISTRY",
     "Actor",

@@ -16,6 +16,7 @@ from ipt_workflow import triggers
 from ipt_workflow.api import openapi
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.rules import KNOWN_RULES
 
 ROOT = Path(__file__).parents[2]
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -144,7 +145,7 @@ def test_the_kinds_of_an_answer_are_those_that_are_sent(document, method, path, 
 def test_every_trigger_has_one_complete_example_of_its_data_that_its_schema_accepts(api):
     async def test(api):
         items = (await api.get("/v1/triggers")).json()["items"]
-        protocol = load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments").get("ipt")
+        protocol = load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments", KNOWN_RULES).get("ipt")
         assert [item["trigger"] for item in items] == list(triggers.names(protocol))
         for item in items:
             schema = item["data_schema"]

@@ -12,9 +12,10 @@ from ipt_workflow import protocol_files
 from ipt_workflow import settings as configuration
 from ipt_workflow.ehr import notice_types
 from ipt_workflow.errors import ProtocolInvalid
+from ipt_workflow.rules import KNOWN_RULES
 
 SETTINGS = configuration.load({})
-INSTRUMENTS = protocol_files.load_catalogue(SETTINGS.protocols, SETTINGS.instruments).instruments
+INSTRUMENTS = protocol_files.load_catalogue(SETTINGS.protocols, SETTINGS.instruments, KNOWN_RULES).instruments
 TYPES = notice_types.load(SETTINGS.notices, INSTRUMENTS)
 TEXT = SETTINGS.notices.read_text(encoding="utf-8")
 ISSUE = ("referral.received", "appointment.booked", "appointment.fulfilled", "appointment.missed", "appointment.cancelled",

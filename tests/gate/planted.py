@@ -15,7 +15,7 @@ from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocol import Bounds, PhaseRule, Protocol
 from ipt_workflow.protocol_files import load_catalogue
 from ipt_workflow.refusal import Refusal
-from ipt_workflow.rules import REGISTRY, Bound, Case
+from ipt_workflow.rules import KNOWN_RULES, REGISTRY, Bound, Case
 
 ROOT = File(__file__).parents[2]
 replaced = msgspec.structs.replace
@@ -24,7 +24,7 @@ Judge = Callable[[Case], Refusal | None]
 
 @cache
 def ipt() -> Protocol:
-    return load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments").get("ipt")
+    return load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments", KNOWN_RULES).get("ipt")
 
 
 @cache

@@ -12,6 +12,7 @@ from ipt_workflow.cli.main import app
 from ipt_workflow.errors import CommandInvalid, TransitionRefused
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.protocol_files import Catalogue, load_catalogue, read_definition
+from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.triggers import BEGIN_PREFIX, find
 
 FORMS = sorted(path.stem for path in (ROOT / "config" / "protocols").glob("*.toml"))
@@ -20,7 +21,7 @@ NO_PAPER = {"record_session", "sign_session", "amend_contract", "extend_phase"}
 
 @cache
 def catalogue() -> Catalogue:
-    return load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments")
+    return load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments", KNOWN_RULES)
 
 
 def form(name: str) -> Protocol:

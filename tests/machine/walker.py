@@ -25,7 +25,7 @@ from ipt_workflow.placement import Draft
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.protocol_files import load_catalogue, read_definition
 from ipt_workflow.refusal import Refusal
-from ipt_workflow.rules import REGISTRY, Actor, Context, GroupHeld
+from ipt_workflow.rules import KNOWN_RULES, REGISTRY, Actor, Context, GroupHeld
 from ipt_workflow.triggers import MOVES, Command
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ HOUR = dt.timedelta(hours=1)
 
 @cache
 def ipt() -> Protocol:
-    return load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments").get("ipt")
+    return load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments", KNOWN_RULES).get("ipt")
 
 
 @cache
