@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import jsonschema
 import msgspec
@@ -30,6 +30,7 @@ FAULTS_MAX = 50
 ID = re.compile("[0-9a-f-]{36}")
 YEARS = range(1900, 2200)  # within which a clinic's dates lie, and within which no arithmetic on them can overflow
 TIMELESS = frozenset({str, int, float, bool, type(None)})  # nearly everything that is told
+Decoded = TypeVar("Decoded", bound=msgspec.Struct)
 IN_YEARS = f"must lie in the years {YEARS[0]} to {YEARS[-1]}"
 
 
@@ -77,12 +78,12 @@ def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
     )
 
 
-def decode(payload: type[Payload], data: dict[str, Any]) -> tuple[Payload | None, list[Fault]]:
+def decode(struct: type[Decoded], data: dict[str, Any]) -> tuple[Decoded | None, list[Fault]]:
     """A payload, or everything that is wrong with its data."""
     try:
-        decoded = msgspec.convert(data, payload, strict=True)
+        decoded = msgspec.convert(data, struct, strict=True)
     except msgspec.ValidationError as error:
-        return None, schema_faults(payload, data, "data", str(error))
+        return None, schema_faults(struct, data, "data", str(error))
     faults = list(time_faults(decoded, "data"))
     return (None if faults else decoded), faults
 
