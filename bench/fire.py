@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ipt_workflow import journal, protocol_files, settings
+from ipt_workflow import journal, protocol_files
 from ipt_workflow.course import Course
 from ipt_workflow.machine import Accepted, decide
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.rules import KNOWN_RULES, Actor, Context
+from ipt_workflow.runtime import settings
 from ipt_workflow.triggers import Command
 
 TIMES = 2000

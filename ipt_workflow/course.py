@@ -9,7 +9,7 @@ from functools import cached_property
 
 import msgspec
 
-from ipt_workflow.payloads import ATTENDED, MISSED_BY_CLIENT, WAITED_FOR
+from ipt_workflow.values.types import ATTENDED, MISSED_BY_CLIENT, WAITED_FOR
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from ipt_workflow.payloads import Attendance, Code, Codes, ExternalRef, Medium, Moment, Person, Seq, Text
 from ipt_workflow.protocol_checks import MEMBERS_MAX
+from ipt_workflow.values.types import Attendance, Code, Codes, ExternalRef, Medium, Moment, Person, Seq, Text
 
 FACILITATORS_MAX = 5
 

@@ -14,18 +14,17 @@ import msgspec
 from ipt_workflow import group_views, groups, sealing
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.commands import time_faults
-from ipt_workflow.errors import Busy, CommandInvalid, Fault, GroupRefused, GroupStale, NotFound, VersionRequired
+from ipt_workflow.errors import Busy, CommandInvalid, Fault, GroupRefused, GroupStale, NotFound, Refusal, VersionRequired
 from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup
 from ipt_workflow.group_views import GroupCommitted, GroupSummary, GroupView, Known
 from ipt_workflow.groups import Group
 from ipt_workflow.once import Once
 from ipt_workflow.protocol import GroupSpec, Protocol
-from ipt_workflow.refusal import Refusal
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import groups as stored
 from ipt_workflow.store.queries import KeptAnswer, StoredCourse
 from ipt_workflow.store.units import CourseGrouped, GroupLine, Unit
+from ipt_workflow.values.faults import time_faults
 from ipt_workflow.writes import GroupWrite, Key
 
 ATTEMPTS = 8

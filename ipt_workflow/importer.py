@@ -14,18 +14,18 @@ import msgspec
 from ipt_workflow import journal, placement
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.commands import schema_faults
 from ipt_workflow.course import Course
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptError, NotFound, TransitionRefused
 from ipt_workflow.fact import Fact
 from ipt_workflow.machine import machine_for
-from ipt_workflow.payloads import ClientRef, Code, Moment, Person, Seq, Text
 from ipt_workflow.rules import Context
 from ipt_workflow.service import Service
 from ipt_workflow.shell import NOT_SEEN, Shell, new_id
 from ipt_workflow.store import queries
 from ipt_workflow.store.queries import StoredCourse
 from ipt_workflow.triggers import Command, Override, Role
+from ipt_workflow.values.faults import schema_faults
+from ipt_workflow.values.types import ClientRef, Code, Moment, Person, Seq, Text
 from ipt_workflow.writes import Key, Opening, Write
 
 OPENING = ("refer", "adopt")

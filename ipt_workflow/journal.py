@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow.canonical import canonical
 from ipt_workflow.course import Course
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.fact import Fact
 from ipt_workflow.folding import fold
 from ipt_workflow.placement import Draft
+from ipt_workflow.values.canonical import canonical
 
 GENESIS = "0" * 64
 SALT_BYTES = 16

@@ -22,12 +22,11 @@ from ipt_workflow import carrying, deriving, examples, migrating, placement, tri
 from ipt_workflow.carrying import Move
 from ipt_workflow.commands import Prepared, prepare
 from ipt_workflow.course import Course
-from ipt_workflow.errors import CommandInvalid, Fault, TransitionRefused
+from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal, TransitionRefused
 from ipt_workflow.fact import Fact
 from ipt_workflow.folding import fold, pinned_at
 from ipt_workflow.placement import Draft, Verdict
 from ipt_workflow.protocol import Protocol
-from ipt_workflow.refusal import Break, Refusal
 from ipt_workflow.rules import REGISTRY, Bound, Case, Context, bound_to
 from ipt_workflow.triggers import NEW, Command, Override
 

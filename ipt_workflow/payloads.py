@@ -11,51 +11,34 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-SEALED = {"sealed": True}
-TEXT_MAX = 4000
-LIST_MAX = 50
-
-Text = Annotated[str, Meta(min_length=1, max_length=TEXT_MAX, extra=SEALED)]
-Texts = Annotated[tuple[Text, ...], Meta(min_length=1, max_length=LIST_MAX)]
-Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}$")]
-Codes = Annotated[tuple[Code, ...], Meta(max_length=LIST_MAX)]
-Person = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\s\x00-\x1f](?:[^\x00-\x1f]*[^\s\x00-\x1f])?$")]
-ExternalRef = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
-ClientRef = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$", extra={"reference": True})]
-Seq = Annotated[int, Meta(ge=1, le=1_000_000)]
-Count = Annotated[int, Meta(ge=0, le=1000)]
-Moment = Annotated[dt.datetime, Meta(tz=True)]
-
-# NHS data dictionary, ATTENDED OR DID NOT ATTEND (domain.md 5.2 [found:F40])
-Attendance = Literal["5", "6", "7", "2", "3", "4"]
-ATTENDED = frozenset({"5", "6"})
-MISSED_BY_CLIENT = frozenset({"2", "3", "7"})
-CANCELLED = frozenset({"2", "4"})
-WAITED_FOR = frozenset({"3", "7"})  # the therapist was there
-
-# NHS Talking Therapies end codes (domain.md 5.2 [found:F41])
-NotTakenOn = Literal["10", "11", "12", "13", "14", "16", "17", "50", "95"]
-EndedEarly = Literal["10", "11", "12", "13", "14", "16", "17", "47", "48", "49", "50", "95", "96"]
-
-RiskLevel = Literal["none", "monitored", "elevated", "acute"]
-Medium = Literal["face_to_face", "video", "telephone", "text"]
-Participant = Literal["client", "partner", "parent", "guardian", "family", "carer", "interpreter", "group", "other"]
-Stage = Literal["renegotiation", "impasse", "dissolution"]
-ConsentScope = Literal["treatment", "recording", "sharing", "family_contact"]
-Consenting = Literal["client", "partner", "parent", "guardian", "family", "carer"]
-Format = Literal["individual", "group", "couple", "telephone"]
-Provider = Literal["mental_health_clinician", "non_specialist"]
-RhythmForm = Literal["srm5", "srm17"]
-ClockTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-HistoryPart = Literal[
-    "onset",
-    "previous_episodes",
-    "past_treatment",
-    "family_history",
-    "medical_and_substance",
-    "medication",
-    "suicide_history",
-]
+from ipt_workflow.values.types import (
+    LIST_MAX,
+    SEALED,
+    Attendance,
+    ClientRef,
+    ClockTime,
+    Code,
+    Codes,
+    Consenting,
+    ConsentScope,
+    Count,
+    EndedEarly,
+    ExternalRef,
+    Format,
+    HistoryPart,
+    Medium,
+    Moment,
+    NotTakenOn,
+    Participant,
+    Person,
+    Provider,
+    RhythmForm,
+    RiskLevel,
+    Seq,
+    Stage,
+    Text,
+    Texts,
+)
 
 
 class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

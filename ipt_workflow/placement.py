@@ -14,18 +14,19 @@ import msgspec
 from ipt_workflow import deriving
 from ipt_workflow import protocol as protocols
 from ipt_workflow.applying import apply
-from ipt_workflow.commands import Prepared, decode
+from ipt_workflow.commands import Prepared
 from ipt_workflow.course import Course
-from ipt_workflow.errors import CommandInvalid, Fault
+from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal
 from ipt_workflow.fact import Fact
 from ipt_workflow.folding import Placed, standing, step, timeline
 from ipt_workflow.folding import place as position
 from ipt_workflow.payloads import Amend
-from ipt_workflow.refusal import Break, Refusal
 from ipt_workflow.rules import Actor, Context
 from ipt_workflow.rules.amending import amended_root
 from ipt_workflow.structure import structural
 from ipt_workflow.triggers import Override, find
+from ipt_workflow.values.faults import decode
+from ipt_workflow.values.merge_patch import merge_patch
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,19 +207,6 @@ def _told(protocol: protocols.Protocol, amend: Prepared, patch: dict[str, Any], 
     return msgspec.structs.replace(
         amend, name=root.trigger, row=row, payload=decoded, given=msgspec.to_builtins(decoded), data=structural(decoded)
     )
-
-
-def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge_patch(merged.get(name), value)
-    return merged
 
 
 Item = Placed | Prepared | Amendment

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ipt_workflow.measures import Aim, Evidence, Instrument
-from ipt_workflow.payloads import Consenting, Format, Medium, Participant, Provider, RhythmForm
+from ipt_workflow.values.types import Consenting, Format, Medium, Participant, Provider, RhythmForm
 
 SickRoleMode = Literal["full", "limited", "optional", "not_used"]
 

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import jsonschema
 import msgspec
 
-from ipt_workflow.canonical import canonical
 from ipt_workflow.errors import Fault, ProtocolInvalid
 from ipt_workflow.measures import Instrument, InstrumentFile
 from ipt_workflow.protocol import (
@@ -34,6 +33,7 @@ from ipt_workflow.protocol_checks import (
     unknown_name,
     value_faults,
 )
+from ipt_workflow.values.canonical import canonical
 
 Spec = TypeVar("Spec", bound=msgspec.Struct)
 Check = Callable[[dict[str, Any]], list[Fault]]

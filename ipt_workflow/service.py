@@ -29,7 +29,6 @@ from ipt_workflow.errors import (
 from ipt_workflow.journal import GENESIS, Entry
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
 from ipt_workflow.once import Once
-from ipt_workflow.payloads import ClientRef
 from ipt_workflow.rules import Actor, Context
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import commit, queries, tables
@@ -46,6 +45,7 @@ from ipt_workflow.store.units import (
     Unit,
 )
 from ipt_workflow.triggers import Command
+from ipt_workflow.values.types import ClientRef
 from ipt_workflow.views import Committed, Preview
 from ipt_workflow.writes import Key, Opening, Write
 

@@ -12,16 +12,16 @@ from uuid_utils import uuid7
 from ipt_workflow import attention, journal, protocol_files, triggers, views
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.clock import Clock, SystemClock
 from ipt_workflow.course import Course
 from ipt_workflow.errors import CommandInvalid, DatabaseNotReady, Fault, NotFound, Unreachable
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import CourseMachine, machine_for
-from ipt_workflow.metrics import Metrics
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.protocol_files import Catalogue
 from ipt_workflow.rules import KNOWN_RULES, Context
-from ipt_workflow.settings import Settings
+from ipt_workflow.runtime.clock import Clock, SystemClock
+from ipt_workflow.runtime.metrics import Metrics
+from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.store import queries, questions, revision
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database

@@ -11,6 +11,7 @@ import msgspec
 
 from ipt_workflow import payloads
 from ipt_workflow.protocol import Protocol
+from ipt_workflow.values import types
 
 Role = Literal["therapist", "supervisor", "ehr", "admin", "auditor"]
 
@@ -44,7 +45,7 @@ class Override(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Soft rules that the actor passes over, and why."""
 
     rules: tuple[str, ...]
-    reason: payloads.Text
+    reason: types.Text
 
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -52,8 +53,8 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     trigger: str
     data: dict[str, Any] = {}
-    occurred_at: payloads.Moment | None = None
-    reason: payloads.Text | None = None
+    occurred_at: types.Moment | None = None
+    reason: types.Text | None = None
     override: Override | None = None
 
 
@@ -237,9 +238,9 @@ def destination(protocol: Protocol, trigger: Trigger, name: str) -> str | None:
 
 def may_lie_ahead(trigger: str, structural: dict[str, Any]) -> bool:
     """Bookings and cancellations may have a time in the future."""
-    return trigger == "book_session" or (trigger == "record_session" and structural["attendance"] in payloads.CANCELLED)
+    return trigger == "book_session" or (trigger == "record_session" and structural["attendance"] in types.CANCELLED)
 
 
 def moment(value: str) -> dt.datetime:
     """A structural time, as it was projected."""
-    return msgspec.convert(value, payloads.Moment)
+    return msgspec.convert(value, types.Moment)

@@ -14,13 +14,14 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow import attention, event_loop, journal
+from ipt_workflow import attention, journal
 from ipt_workflow.checking import check_courses
 from ipt_workflow.course import Course
 from ipt_workflow.errors import JournalBroken
-from ipt_workflow.garbage import collect_seldom
 from ipt_workflow.journal import Checked
-from ipt_workflow.settings import Settings
+from ipt_workflow.runtime import event_loop
+from ipt_workflow.runtime.garbage import collect_seldom
+from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.shell import Shell, open_shell
 from ipt_workflow.store import queries
 from ipt_workflow.store.questions import CHAIN, CHAINS

@@ -10,12 +10,12 @@ from ipt_workflow import carrying, counters, measures
 from ipt_workflow.carrying import Move
 from ipt_workflow.counters import Counters, WeekClock
 from ipt_workflow.course import Course, Rhythm, Track
+from ipt_workflow.errors import Remedy
 from ipt_workflow.folding import contradictions, superseded_by
 from ipt_workflow.journal import Entry, EntryActor
 from ipt_workflow.machine import CourseMachine, Option
 from ipt_workflow.measures import Outcome
 from ipt_workflow.protocol import Protocol
-from ipt_workflow.refusal import Remedy
 from ipt_workflow.rhythm import Regularity
 from ipt_workflow.rules import Context
 from ipt_workflow.rules.leaving import requirements

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import msgspec
 
 from ipt_workflow.errors import IptError
-from ipt_workflow.payloads import ClientRef, Code, Moment, Person, Seq, Text
 from ipt_workflow.triggers import Command, Override
+from ipt_workflow.values.types import ClientRef, Code, Moment, Person, Seq, Text
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

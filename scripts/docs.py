@@ -16,7 +16,7 @@ import msgspec
 import typer
 from msgspec import inspect as shapes
 
-from ipt_workflow import attention, examples, gate, groups, logs, protocol_files, settings, triggers
+from ipt_workflow import attention, examples, gate, groups, protocol_files, triggers
 from ipt_workflow.access import policy
 from ipt_workflow.api import openapi, webhooks
 from ipt_workflow.api.app import litestar_app
@@ -26,8 +26,9 @@ from ipt_workflow.course import Course
 from ipt_workflow.ehr import events, notice_types
 from ipt_workflow.fhir.kinds import KINDS
 from ipt_workflow.machine import CourseMachine, Refused, decide, machine_for
-from ipt_workflow.metrics import Metrics
 from ipt_workflow.rules import ARTEFACTS, KNOWN_RULES, PHASE_RULES, REGISTRY, Actor, Context, Rule
+from ipt_workflow.runtime import logs, settings
+from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.store import tables
 from ipt_workflow.triggers import Command
 

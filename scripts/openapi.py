@@ -4,9 +4,9 @@ from pathlib import Path
 
 import msgspec
 
-from ipt_workflow import settings
 from ipt_workflow.api import openapi
 from ipt_workflow.api.app import litestar_app
+from ipt_workflow.runtime import settings
 
 TARGET = Path(__file__).parent.parent / "docs" / "openapi.json"
 

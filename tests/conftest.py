@@ -17,11 +17,11 @@ from ipt_workflow import protocol_files
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.api.app import Application
-from ipt_workflow.clock import VirtualClock
-from ipt_workflow.garbage import collect_seldom
 from ipt_workflow.protocol_checks import KnownRules
 from ipt_workflow.protocol_files import Catalogue
-from ipt_workflow.settings import Settings
+from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.runtime.garbage import collect_seldom
+from ipt_workflow.runtime.settings import Settings
 
 collect_seldom()  # as the service does
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process that a test starts compiles the package anew

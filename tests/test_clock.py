@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from ipt_workflow.clock import SystemClock, VirtualClock
+from ipt_workflow.runtime.clock import SystemClock, VirtualClock
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 

@@ -15,17 +15,19 @@ from typing import get_args
 import msgspec
 import pytest
 
-from ipt_workflow import attention, group_bodies, groups, importer, measures, payloads, protocol, settings, triggers
+from ipt_workflow import attention, group_bodies, groups, importer, measures, protocol, triggers
 from ipt_workflow.access import policy
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.inbox import Resolution
 from ipt_workflow.machine import machine_for
 from ipt_workflow.rules import ARTEFACTS, REGISTRY
+from ipt_workflow.runtime import settings
 from ipt_workflow.service import Opening
 from ipt_workflow.shell import open_shell
 from ipt_workflow.store import tables
 from ipt_workflow.triggers import Command
+from ipt_workflow.values import types
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -172,8 +174,8 @@ def test_every_artefact_and_confidence_is_documented():
 
 
 def test_every_attendance_and_end_code_is_documented():
-    assert undocumented(get_args(payloads.Attendance), "counting.md", "| `{}` |") == []
-    codes = {*get_args(payloads.EndedEarly), *get_args(payloads.NotTakenOn), "46"}
+    assert undocumented(get_args(types.Attendance), "counting.md", "| `{}` |") == []
+    codes = {*get_args(types.EndedEarly), *get_args(types.NotTakenOn), "46"}
     assert undocumented(sorted(codes), "glossary.md", "| `{}` |") == []
 
 

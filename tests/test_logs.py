@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from ipt_workflow import logs
+from ipt_workflow.runtime import logs
 
 TOLD = "what the client said"
 Lines = Callable[[], list[dict[str, Any]]]

@@ -12,11 +12,11 @@ import walked
 
 from ipt_workflow import carrying, demo, examples, journal, verifying
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.clock import VirtualClock
 from ipt_workflow.errors import Forbidden, TransitionRefused
 from ipt_workflow.moving import Mover, course_ids
 from ipt_workflow.reading import Reader
 from ipt_workflow.rules.leaving import requirements
+from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import Service
 from ipt_workflow.store import queries
 from ipt_workflow.store.audit import AuditFilters, Position

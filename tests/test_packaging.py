@@ -108,7 +108,9 @@ def test_the_wheel_made_from_the_sdist_carries_config_and_finds_it(tmp_path: Pat
     assert (installed / "ipt_workflow/py.typed").is_file()
     assert list((installed / "ipt_workflow/store/migrations").rglob("*.mako"))
 
-    asked = "import sys; sys.path.insert(0, sys.argv[1]); from ipt_workflow.settings import load; print(load({}).config_dir)"
+    asked = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from ipt_workflow.runtime.settings import load; print(load({}).config_dir)"
+    )
     told = subprocess.run(
         [sys.executable, "-I", "-c", asked, str(installed)], capture_output=True, text=True, check=True, cwd=tmp_path
     )

@@ -7,9 +7,9 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from ipt_workflow import settings
 from ipt_workflow.errors import SettingsInvalid
-from ipt_workflow.settings import Settings, load
+from ipt_workflow.runtime import settings
+from ipt_workflow.runtime.settings import Settings, load
 
 SERVICE_TOML = settings.default_config_dir() / "service.toml"
 

@@ -9,12 +9,12 @@ import versions
 import walked
 
 from ipt_workflow import demo
-from ipt_workflow.clock import VirtualClock
 from ipt_workflow.errors import Forbidden, TransitionRefused
 from ipt_workflow.moving import Mover
 from ipt_workflow.protocol_files import load_catalogue
 from ipt_workflow.reading import Reader
 from ipt_workflow.rules import KNOWN_RULES
+from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import Service
 from ipt_workflow.store import queries
 from ipt_workflow.store.audit import AuditFilters, Position

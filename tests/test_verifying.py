@@ -10,8 +10,8 @@ import pytest
 import walked
 
 from ipt_workflow import checking, verifying
-from ipt_workflow.clock import VirtualClock
 from ipt_workflow.errors import JournalBroken
+from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.shell import open_shell
 from ipt_workflow.store import guards, tables
 

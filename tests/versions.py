@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from ipt_workflow import settings as configuration
-from ipt_workflow.settings import Settings
+from ipt_workflow.runtime import settings as configuration
+from ipt_workflow.runtime.settings import Settings
 
 CONFIG = Path(__file__).parent.parent / "config"
 SMALLER_CAP = ("sessions_max = 3\nsessions_max_extended = 4 ", "sessions_max = 2\nsessions_max_extended = 3 ")

@@ -12,9 +12,9 @@ import msgspec
 
 from ipt_workflow import examples
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.clock import VirtualClock
+from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import Opening, Service, Write
-from ipt_workflow.settings import Settings
 from ipt_workflow.shell import Shell, open_shell
 from ipt_workflow.triggers import Command
 from ipt_workflow.views import Committed

@@ -12,7 +12,6 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Receive, Scope, Send
 
 import ipt_workflow
-from ipt_workflow import settings as configuration
 from ipt_workflow.accounts import Accounts
 from ipt_workflow.api import (
     audit,
@@ -33,7 +32,6 @@ from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.hot import HotRoute
 from ipt_workflow.api.requests import NoNul
-from ipt_workflow.clock import Clock
 from ipt_workflow.ehr.feed import Feed
 from ipt_workflow.ehr.held_records import HeldRecords
 from ipt_workflow.ehr.inbox import Inbox
@@ -46,8 +44,10 @@ from ipt_workflow.fhir_reading import FhirReader
 from ipt_workflow.group_sessions import GroupSessions
 from ipt_workflow.grouping import Groups
 from ipt_workflow.reading import Reader
+from ipt_workflow.runtime import settings as configuration
+from ipt_workflow.runtime.clock import Clock
+from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import Service
-from ipt_workflow.settings import Settings
 from ipt_workflow.shell import Shell, open_shell
 
 

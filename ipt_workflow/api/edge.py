@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 from litestar.types import ASGIApp, Message, Receive, Send
 
-from ipt_workflow import logs
-from ipt_workflow.metrics import Metrics
+from ipt_workflow.runtime import logs
+from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.shell import new_id
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")

@@ -6,9 +6,10 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from ipt_workflow import errors, logs
+from ipt_workflow import errors
 from ipt_workflow.api import fhir_outcomes as outcomes
 from ipt_workflow.errors import Fault, IptError
+from ipt_workflow.runtime import logs
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = "1"

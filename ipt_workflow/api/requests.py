@@ -19,11 +19,11 @@ from msgspec import Meta
 
 from ipt_workflow import triggers
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.commands import IN_YEARS, YEARS, decode, schema_faults
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
-from ipt_workflow.payloads import Moment
 from ipt_workflow.protocol_checks import PHASE_ID
 from ipt_workflow.triggers import Command
+from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults
+from ipt_workflow.values.types import Moment
 from ipt_workflow.writes import Key, Write
 
 ApiRequest = Request[Any, Any, State]

@@ -2,7 +2,7 @@
 
 import sys
 
-from ipt_workflow.garbage import collect_seldom
+from ipt_workflow.runtime.garbage import collect_seldom
 
 
 def main() -> None:

@@ -10,13 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ipt_workflow import event_loop, logs
-from ipt_workflow.commands import schema_faults
-from ipt_workflow.errors import CommandInvalid, Faulty, GroupRefused, GroupSessionRefused, IptError, TransitionRefused
-from ipt_workflow.garbage import collect_seldom
-from ipt_workflow.refusal import Refusal
-from ipt_workflow.settings import Settings, load
+from ipt_workflow.errors import CommandInvalid, Faulty, GroupRefused, GroupSessionRefused, IptError, Refusal, TransitionRefused
+from ipt_workflow.runtime import event_loop, logs
+from ipt_workflow.runtime.garbage import collect_seldom
+from ipt_workflow.runtime.settings import Settings, load
 from ipt_workflow.shell import Shell, open_shell
+from ipt_workflow.values.faults import schema_faults
 
 Result = TypeVar("Result")
 Shape = TypeVar("Shape", bound=msgspec.Struct)

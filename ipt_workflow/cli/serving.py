@@ -4,11 +4,11 @@ import sys
 
 import uvicorn
 
-from ipt_workflow import event_loop
 from ipt_workflow.api.app import Application
 from ipt_workflow.api.wire import WholeAnswers
-from ipt_workflow.garbage import collect_seldom
-from ipt_workflow.settings import Settings
+from ipt_workflow.runtime import event_loop
+from ipt_workflow.runtime.garbage import collect_seldom
+from ipt_workflow.runtime.settings import Settings
 
 # By default a thread waits 5 ms for its turn while another computes: one that reads SQLite would, after every row.
 TURN_SECONDS = 0.0005

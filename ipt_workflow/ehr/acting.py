@@ -15,9 +15,8 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr import matching
 from ipt_workflow.ehr.matching import Known
 from ipt_workflow.ehr.told import Told, Version
-from ipt_workflow.errors import Busy, CommandInvalid, Fault, NotFound, StaleVersion, TransitionRefused, TriggerNotPermitted
+from ipt_workflow.errors import Busy, CommandInvalid, Fault, NotFound, Refusal, StaleVersion, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.payloads import Payload
-from ipt_workflow.refusal import Refusal
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import notices as stored

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ipt_workflow.errors import CommandInvalid, Fault
-from ipt_workflow.settings import Settings, listed
+from ipt_workflow.runtime.settings import Settings, listed
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ipt_workflow.ehr import events
-from ipt_workflow.payloads import Moment
 from ipt_workflow.store.deliveries import StoredKey
+from ipt_workflow.values.types import Moment
 
 Scheme = Literal["v1", "v1a"]
 Scope = Literal["thin", "clinical"]

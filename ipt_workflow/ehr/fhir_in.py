@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ipt_workflow.commands import schema_faults
 from ipt_workflow.ehr import fhir_measures
 from ipt_workflow.ehr.fhir_measures import Scored
 from ipt_workflow.ehr.fhir_shapes import (
@@ -35,7 +34,8 @@ from ipt_workflow.ehr.notice_types import FhirCodes
 from ipt_workflow.ehr.told import About, Told, Version
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.measures import Instrument
-from ipt_workflow.payloads import Attendance, ClientRef, Code
+from ipt_workflow.values.faults import schema_faults
+from ipt_workflow.values.types import Attendance, ClientRef, Code
 
 TYPE_PREFIX = "fhir."
 ABOUT: dict[str, About] = {

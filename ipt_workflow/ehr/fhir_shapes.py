@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ipt_workflow.commands import IN_YEARS, YEARS
 from ipt_workflow.errors import CommandInvalid, Fault
+from ipt_workflow.values.faults import IN_YEARS, YEARS
 
 _REFERENCE = re.compile(r"(?:.*/)?(?P<type>[A-Z][A-Za-z]{1,39})/(?P<id>[A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?")
 _URN = re.compile(r"urn:uuid:(?P<id>[0-9a-fA-F-]{36})")

@@ -20,12 +20,12 @@ from ipt_workflow.ehr.held_records import HeldRecords
 from ipt_workflow.ehr.notices import Detail, Notices
 from ipt_workflow.ehr.told import Told
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, NotFound, StaleVersion
-from ipt_workflow.payloads import Text
-from ipt_workflow.placement import merge_patch
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
 from ipt_workflow.store.notices import Listed, NoticeFilters
 from ipt_workflow.store.tables import SourceRow
+from ipt_workflow.values.merge_patch import merge_patch
+from ipt_workflow.values.types import Text
 
 NO_NOTICE = "There is no such notice, or none that you may see."
 SHOWN_MAX = 4000  # characters of a body that is not JSON

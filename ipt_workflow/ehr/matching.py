@@ -19,9 +19,9 @@ from ipt_workflow.ehr.told import Told
 from ipt_workflow.fact import Fact
 from ipt_workflow.folding import standing, superseded_by
 from ipt_workflow.journal import Entry
-from ipt_workflow.payloads import ATTENDED
 from ipt_workflow.protocol import Protocol
 from ipt_workflow.store.queries import StoredCourse
+from ipt_workflow.values.types import ATTENDED
 
 USUAL_MINUTES = 50  # of a visit whose length nobody told (domain.md 1.2)
 

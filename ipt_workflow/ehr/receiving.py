@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from ipt_workflow.clock import Clock, SystemClock
 from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.signing import Key
 from ipt_workflow.errors import SignatureInvalid
+from ipt_workflow.runtime.clock import Clock, SystemClock
 
 BODY_BYTES_MAX = 65_536
 IDS_MAX = 100_000

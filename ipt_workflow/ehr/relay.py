@@ -13,13 +13,13 @@ from collections.abc import Callable
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow import logs
 from ipt_workflow.ehr import events, placing, signing, timers
 from ipt_workflow.ehr.addresses import reach_of
 from ipt_workflow.ehr.safe import Safe
 from ipt_workflow.ehr.sending import Outcome, Sender
 from ipt_workflow.errors import Busy, DatabaseNotReady
-from ipt_workflow.settings import Settings, listed
+from ipt_workflow.runtime import logs
+from ipt_workflow.runtime.settings import Settings, listed
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import commit, deliveries
 from ipt_workflow.store import events as stored

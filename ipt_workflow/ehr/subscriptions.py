@@ -17,7 +17,7 @@ from ipt_workflow.ehr.addresses import reach_of
 from ipt_workflow.ehr.bodies import NewSubscription, Rotation, ShownSecret, SubscriptionChange, SubscriptionView, key_view
 from ipt_workflow.ehr.safe import Safe
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
-from ipt_workflow.settings import listed
+from ipt_workflow.runtime.settings import listed
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import deliveries, queries
 from ipt_workflow.store import events as stored

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from ipt_workflow.commands import YEARS
 from ipt_workflow.errors import Fault
 from ipt_workflow.fhir.types import CodeableConcept, Coding, Identifier, Period, Reference
+from ipt_workflow.values.faults import YEARS
 
 Values = Callable[[Any], Iterable[Any]]
 Kind = Literal["token", "date", "reference", "uri", "string"]

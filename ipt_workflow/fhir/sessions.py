@@ -6,7 +6,7 @@ from ipt_workflow.fhir import codes
 from ipt_workflow.fhir.record import Record, Told
 from ipt_workflow.fhir.resources import Encounter, Participant
 from ipt_workflow.fhir.types import Coding, Extension, Identifier, Period, Quantity, Reference, concept
-from ipt_workflow.payloads import ATTENDED
+from ipt_workflow.values.types import ATTENDED
 
 
 def encounters(record: Record) -> list[Encounter]:

@@ -15,9 +15,9 @@ import msgspec
 
 from ipt_workflow import counters
 from ipt_workflow.course import Contract, Course
+from ipt_workflow.errors import Refusal
 from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocol import PhaseSpec, Protocol
-from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules import Actor, Context
 from ipt_workflow.triggers import BEGIN_PREFIX, PAUSED, REFERRED
 

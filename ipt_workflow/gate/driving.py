@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ipt_workflow import examples, triggers
-from ipt_workflow.errors import CommandInvalid, TriggerNotPermitted
+from ipt_workflow.errors import CommandInvalid, Refusal, TriggerNotPermitted
 from ipt_workflow.gate import claims
 from ipt_workflow.gate.abstraction import SUPERVISOR, THERAPIST, Path, Spot, context, leaving
 from ipt_workflow.gate.claims import Finding, Step
 from ipt_workflow.machine import Accepted, CourseMachine, Refused
 from ipt_workflow.protocol import PhaseSpec
-from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules import Actor, Context, supervisor_of
 from ipt_workflow.triggers import Command
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from ipt_workflow import counters
+from ipt_workflow.errors import Refusal
 from ipt_workflow.gate import walking
 from ipt_workflow.gate.abstraction import EHR, SUPERVISOR, Spot, leaving
 from ipt_workflow.gate.driving import Driver
 from ipt_workflow.machine import Refused
 from ipt_workflow.protocol import Protocol
-from ipt_workflow.refusal import Refusal
 
 MISSES_MAX = 1
 WEEK = dt.timedelta(days=7)

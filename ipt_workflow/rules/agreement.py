@@ -1,7 +1,7 @@
 """Rules about what therapist and client agree: the problem area and the contract."""
 
 from ipt_workflow import counters
-from ipt_workflow.refusal import Refusal
+from ipt_workflow.errors import Refusal
 from ipt_workflow.rules.case import Case, rule, supervisor_of
 from ipt_workflow.rules.episode import with_supervisor
 

@@ -1,9 +1,9 @@
 """Rules about correcting the record."""
 
 from ipt_workflow import triggers
+from ipt_workflow.errors import Refusal
 from ipt_workflow.fact import Fact
 from ipt_workflow.folding import standing, superseded_by
-from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules.case import Case, rule, supervisor_of
 from ipt_workflow.rules.episode import with_supervisor
 

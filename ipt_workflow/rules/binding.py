@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from ipt_workflow import triggers
+from ipt_workflow.errors import Refusal, Severity
 from ipt_workflow.protocol import PhaseSpec, Protocol
-from ipt_workflow.refusal import Refusal, Severity
 from ipt_workflow.rules.case import REGISTRY, Case, Rule
 
 # What a protocol's phase may require before it is left, and the rules that look for it.

@@ -9,9 +9,9 @@ import msgspec
 
 from ipt_workflow import triggers
 from ipt_workflow.course import Course
+from ipt_workflow.errors import Break, Refusal, Remedy, Severity
 from ipt_workflow.fact import Fact
 from ipt_workflow.protocol import PhaseSpec, Protocol
-from ipt_workflow.refusal import Break, Refusal, Remedy, Severity
 
 Via = Literal["api", "cli", "pages", "ehr"]
 

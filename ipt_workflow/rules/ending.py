@@ -3,7 +3,7 @@
 import datetime as dt
 
 from ipt_workflow import counters
-from ipt_workflow.refusal import Refusal
+from ipt_workflow.errors import Refusal
 from ipt_workflow.rules.case import Case, rule
 from ipt_workflow.rules.first_phase import OTHER_AIMS, measured
 

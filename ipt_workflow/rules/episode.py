@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from ipt_workflow.refusal import Refusal, Remedy
+from ipt_workflow.errors import Refusal, Remedy
 from ipt_workflow.rules.case import Case, rule, supervisor_of
 
 REOPEN_DAYS = 30

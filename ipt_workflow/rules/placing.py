@@ -3,8 +3,8 @@
 from collections import deque
 
 from ipt_workflow import triggers
+from ipt_workflow.errors import Refusal
 from ipt_workflow.protocol import Protocol
-from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules.case import Case, rule
 
 DETOURS = frozenset({"decline", "end_early", "pause"})  # never proposed as a way to reach a state

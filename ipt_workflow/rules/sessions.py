@@ -2,10 +2,10 @@
 
 from ipt_workflow import counters
 from ipt_workflow.course import Session
-from ipt_workflow.payloads import ATTENDED
-from ipt_workflow.refusal import Refusal
+from ipt_workflow.errors import Refusal
 from ipt_workflow.rules.case import Case, rule
 from ipt_workflow.triggers import BEGIN_PREFIX
+from ipt_workflow.values.types import ATTENDED
 
 
 def _counts(case: Case) -> bool:

@@ -1,8 +1,8 @@
 """Rules about how sessions are held and who takes part: couples, telephone, parents, engagement, supervision that steps up."""
 
-from ipt_workflow.payloads import ATTENDED
-from ipt_workflow.refusal import Refusal
+from ipt_workflow.errors import Refusal
 from ipt_workflow.rules.case import Case, rule
+from ipt_workflow.values.types import ATTENDED
 
 PARENTS = frozenset({"parent", "guardian"})
 ONWARD = frozenset({"alternative", "referral"})

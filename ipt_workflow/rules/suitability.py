@@ -2,7 +2,7 @@
 
 import re
 
-from ipt_workflow.refusal import Refusal
+from ipt_workflow.errors import Refusal
 from ipt_workflow.rules.case import Case, rule
 
 AGES = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3})|(\+))?")

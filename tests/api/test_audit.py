@@ -15,7 +15,7 @@ import pytest
 from conftest import OPERATOR, START, running
 
 from ipt_workflow.accounts import NewToken
-from ipt_workflow.clock import VirtualClock
+from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.store import guards
 
 RECORD = {

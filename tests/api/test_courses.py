@@ -9,7 +9,7 @@ import httpx
 import pytest
 from conftest import START, running
 
-from ipt_workflow.clock import VirtualClock
+from ipt_workflow.runtime.clock import VirtualClock
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 REFERRAL = {"client_ref": "EHR-1", "protocol": "ipt", "data": {"source": "General practitioner"}}

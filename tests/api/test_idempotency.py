@@ -11,7 +11,7 @@ import pytest
 from conftest import OPERATOR, START, Api, running
 
 from ipt_workflow.accounts import NewToken
-from ipt_workflow.clock import VirtualClock
+from ipt_workflow.runtime.clock import VirtualClock
 
 NOTE = {"trigger": "note", "data": {"text": "Prefers mornings."}}
 OTHER_NOTE = {"trigger": "note", "data": {"text": "Prefers evenings."}}

@@ -19,8 +19,8 @@ import pytest
 import structlog
 from conftest import Api
 
-from ipt_workflow import logs
-from ipt_workflow.settings import Settings
+from ipt_workflow.runtime import logs
+from ipt_workflow.runtime.settings import Settings
 
 MARK = "zqx-marked"  # in whatever is told of a client
 NOTHING = object()

@@ -10,7 +10,7 @@ import pytest
 import rfc8785
 from conftest import START, Api
 
-from ipt_workflow.clock import VirtualClock
+from ipt_workflow.runtime.clock import VirtualClock
 
 CONSENT = {"trigger": "record_consent", "data": {"scope": "treatment"}}
 STARTED = {"trigger": "start"}

@@ -8,7 +8,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipt_workflow.canonical import canonical
+from ipt_workflow.values.canonical import canonical
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "jcs"
 NAMES = sorted(path.stem for path in (VECTORS / "input").glob("*.json"))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 from telling import Ehr, course, inbox, journal, started, status
 
-from ipt_workflow.clock import VirtualClock
 from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.sources import NewSource, Sources
 from ipt_workflow.errors import CommandInvalid, NotFound
+from ipt_workflow.runtime.clock import VirtualClock
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "standard-webhooks" / "vectors.json").read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ import pytest
 from telling import Ehr, course, inbox, resolve, started, status
 from test_fhir_in import appointment, at, encounter, form
 
-from ipt_workflow.clock import VirtualClock
+from ipt_workflow.runtime.clock import VirtualClock
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 VECTORS = Path(__file__).parents[1] / "vectors"

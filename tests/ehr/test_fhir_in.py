@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from telling import Ehr, course, inbox, journal, resolve, started, status
 
-from ipt_workflow.clock import VirtualClock
+from ipt_workflow.runtime.clock import VirtualClock
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 VECTORS = Path(__file__).parents[1] / "vectors"

@@ -9,10 +9,10 @@ import jsonschema
 import pytest
 
 from ipt_workflow import protocol_files
-from ipt_workflow import settings as configuration
 from ipt_workflow.ehr import notice_types
 from ipt_workflow.errors import ProtocolInvalid
 from ipt_workflow.rules import KNOWN_RULES
+from ipt_workflow.runtime import settings as configuration
 
 SETTINGS = configuration.load({})
 INSTRUMENTS = protocol_files.load_catalogue(SETTINGS.protocols, SETTINGS.instruments, KNOWN_RULES).instruments

@@ -6,7 +6,7 @@ import datetime as dt
 import pytest
 from telling import Ehr, course, inbox, journal, resolve, started, status
 
-from ipt_workflow.clock import VirtualClock
+from ipt_workflow.runtime.clock import VirtualClock
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 

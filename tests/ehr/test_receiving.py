@@ -6,9 +6,9 @@ import httpx
 import msgspec
 import pytest
 
-from ipt_workflow.clock import SystemClock
 from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.receiving import BODY_BYTES_MAX, Receiver, Trouble
+from ipt_workflow.runtime.clock import SystemClock
 
 KEY = signing.read_key(signing.mint_shared())
 OTHER = signing.read_key(signing.mint_shared())

@@ -10,9 +10,7 @@ import standardwebhooks
 import walked
 from receivers import other_side
 
-from ipt_workflow import settings as configuration
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.clock import VirtualClock
 from ipt_workflow.ehr import placing
 from ipt_workflow.ehr.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.ehr.relay import Relay, Waits
@@ -20,6 +18,8 @@ from ipt_workflow.ehr.replaying import Deliveries
 from ipt_workflow.ehr.sending import Outcome, Sender
 from ipt_workflow.ehr.subscriptions import Subscriptions
 from ipt_workflow.errors import CommandInvalid, NotFound, TransitionRefused
+from ipt_workflow.runtime import settings as configuration
+from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.store import deliveries, tables
 from ipt_workflow.triggers import Command
 

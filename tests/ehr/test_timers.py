@@ -7,9 +7,9 @@ import pytest
 import sqlalchemy as sa
 import walked
 
-from ipt_workflow import settings as configuration
-from ipt_workflow.clock import VirtualClock
 from ipt_workflow.ehr import placing, timers
+from ipt_workflow.runtime import settings as configuration
+from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.store import events
 from ipt_workflow.triggers import Command
 

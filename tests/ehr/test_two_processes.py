@@ -5,9 +5,9 @@ import asyncio
 import databases
 import walked
 
-from ipt_workflow.clock import VirtualClock
 from ipt_workflow.ehr.notices import Notices
 from ipt_workflow.ehr.sources import NewSource, Sender, Sources
+from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.shell import open_shell
 from ipt_workflow.store import sources
 from ipt_workflow.triggers import Command

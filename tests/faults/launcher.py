@@ -112,7 +112,7 @@ WRAPS = {"before": before, "after": after, "answer": before_answer}
 
 
 def step_clock(seed: int) -> None:
-    from ipt_workflow.clock import SystemClock
+    from ipt_workflow.runtime.clock import SystemClock
 
     chance, calls, aside, true = random.Random(seed), 0, dt.timedelta(0), SystemClock.now
 

@@ -17,7 +17,7 @@ from ipt_workflow import demo
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.api.app import Application
-from ipt_workflow.clock import VirtualClock
+from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.shell import Shell
 
 CLOCK = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)

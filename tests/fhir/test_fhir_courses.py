@@ -8,7 +8,7 @@ import databases
 import pytest
 import validating
 
-from ipt_workflow.clock import VirtualClock
+from ipt_workflow.runtime.clock import VirtualClock
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 INITIAL = (

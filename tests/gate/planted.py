@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ipt_workflow.errors import Refusal
 from ipt_workflow.gate import Finding
 from ipt_workflow.gate.abstraction import Path
 from ipt_workflow.gate.driving import Driver
@@ -14,7 +15,6 @@ from ipt_workflow.gate.exploring import Exploration, judged
 from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocol import Bounds, PhaseRule, Protocol
 from ipt_workflow.protocol_files import load_catalogue
-from ipt_workflow.refusal import Refusal
 from ipt_workflow.rules import KNOWN_RULES, REGISTRY, Bound, Case
 
 ROOT = File(__file__).parents[2]

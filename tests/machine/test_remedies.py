@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from walker import BY_ROLE, STAGES, WEEK, S, T, Walk, reach
 
-from ipt_workflow.refusal import Refusal
+from ipt_workflow.errors import Refusal
 
 DEPTH = 4
 ROUNDS = 40

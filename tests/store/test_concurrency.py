@@ -27,7 +27,7 @@ WORKER = textwrap.dedent(
     import databases, walked
     from ipt_workflow.errors import IptError, StaleVersion
     from ipt_workflow.service import Key, Service, Write
-    from ipt_workflow.clock import SystemClock
+    from ipt_workflow.runtime.clock import SystemClock
     from ipt_workflow.triggers import Command
 
     async def notes(shell, course, rounds):

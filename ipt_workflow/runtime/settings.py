@@ -18,7 +18,7 @@ from ipt_workflow.errors import Fault, SettingsInvalid
 PREFIX = "IPT_"
 CONFIG_DIR = "IPT_CONFIG_DIR"  # read before any setting
 FOR_TESTS = "IPT_TEST_"
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 

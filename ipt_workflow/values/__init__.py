@@ -1,0 +1,1 @@
+"""Single values as they cross every boundary: their types, what is wrong with one in words, and canonical bytes."""
