@@ -27,8 +27,9 @@ from ipt_workflow.course import (
     Track,
 )
 from ipt_workflow.fact import Fact
+from ipt_workflow.protocols.definition import ENDED, PAUSED, REFERRED
 from ipt_workflow.repinning import repinned
-from ipt_workflow.triggers import BEGIN_PREFIX, ENDED, PAUSED, REFERRED
+from ipt_workflow.triggers import BEGIN_PREFIX
 
 BOOKINGS_MAX = 20
 RHYTHM_WEEKS_MAX = 60

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from ipt_workflow import counters
 from ipt_workflow.course import Course
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.rules import Actor, Bound, Context
 from ipt_workflow.rules.leaving import requirements
 

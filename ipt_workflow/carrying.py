@@ -12,7 +12,7 @@ import msgspec
 from ipt_workflow import counters, triggers
 from ipt_workflow.course import Contract, Course
 from ipt_workflow.errors import Refusal, Severity
-from ipt_workflow.protocol import Bounds, ContractSpec, Protocol
+from ipt_workflow.protocols.definition import Bounds, ContractSpec, Protocol
 from ipt_workflow.repinning import repinned
 from ipt_workflow.rules import ARTEFACT_OF, REGISTRY, Bound, Case, Context, bound_to
 

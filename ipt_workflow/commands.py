@@ -5,10 +5,11 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import measures, rhythm, triggers
+from ipt_workflow import triggers
 from ipt_workflow.errors import CommandInvalid, Fault, TriggerNotPermitted
 from ipt_workflow.payloads import Amend, Payload, RecordMeasure, RecordRhythm, RecordSession, RelinkClient, SetRhythmTarget
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols import instruments, rhythm
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.rules import REGISTRY, Context
 from ipt_workflow.structure import structural
 from ipt_workflow.triggers import Command, Override, Trigger
@@ -100,7 +101,7 @@ def _measure_faults(protocol: Protocol, payload: RecordMeasure, command: Command
         faults.append(Fault("data.instrument", f"is not known; known are {', '.join(sorted(protocol.instruments))}"))
     elif payload.items is not None or payload.total is not None:
         instrument = protocol.instruments[key]
-        faults += measures.faults_in(instrument, payload.items if payload.items is not None else payload.total)
+        faults += instruments.faults_in(instrument, payload.items if payload.items is not None else payload.total)
     return faults
 
 

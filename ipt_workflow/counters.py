@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ipt_workflow.course import Contract, Course, Session, Tally
-from ipt_workflow.protocol import PhaseSpec, Protocol
+from ipt_workflow.protocols.definition import PhaseSpec, Protocol
 
 UTC = ZoneInfo("UTC")
 NONE = Tally()

@@ -4,11 +4,12 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
-from ipt_workflow import carrying, measures, rhythm
+from ipt_workflow import carrying
 from ipt_workflow.commands import Prepared, instrument_key
 from ipt_workflow.course import Course
 from ipt_workflow.payloads import RecordMeasure, RecordRhythm
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols import instruments, rhythm
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.rules import Context
 
 TERMS = ("sessions", "weeks", "cadence_days", "missed_count", "pause_stops_clock")
@@ -68,7 +69,7 @@ def _measure(protocol: Protocol, _course: Course | None, prepared: Prepared, _co
     taken_at = (payload.taken_at or prepared.at).astimezone(dt.UTC)
     derived: dict[str, Any] = {"instrument": key, "taken_at": taken_at.isoformat()}
     if payload.items is not None:
-        score = measures.score(protocol.instruments[key], payload.items)
+        score = instruments.score(protocol.instruments[key], payload.items)
         derived["risk"] = score.risk
         if score.total is not None:
             derived["total"] = score.total

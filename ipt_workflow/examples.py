@@ -11,7 +11,7 @@ from typing import Any
 from ipt_workflow import counters
 from ipt_workflow.course import Course
 from ipt_workflow.folding import superseded_by
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.rules import Actor, Case, Context, amending, first_phase, setting
 from ipt_workflow.triggers import BEGIN_PREFIX, ENDINGS, find
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from ipt_workflow.protocol_checks import MEMBERS_MAX
+from ipt_workflow.protocols.checks import MEMBERS_MAX
 from ipt_workflow.values.types import Attendance, Code, Codes, ExternalRef, Medium, Moment, Person, Seq, Text
 
 FACILITATORS_MAX = 5

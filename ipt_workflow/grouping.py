@@ -19,7 +19,7 @@ from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup
 from ipt_workflow.group_views import GroupCommitted, GroupSummary, GroupView, Known
 from ipt_workflow.groups import Group
 from ipt_workflow.once import Once
-from ipt_workflow.protocol import GroupSpec, Protocol
+from ipt_workflow.protocols.definition import GroupSpec, Protocol
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import groups as stored
 from ipt_workflow.store.queries import KeptAnswer, StoredCourse

@@ -13,7 +13,7 @@ import msgspec
 from ipt_workflow.course import Course
 from ipt_workflow.errors import CommandInvalid, Fault, Refusal
 from ipt_workflow.group_bodies import LeaveReason, MemberDetails, NewSession, Signing
-from ipt_workflow.protocol import GroupSpec
+from ipt_workflow.protocols.definition import GroupSpec
 from ipt_workflow.rules import Actor, GroupHeld
 from ipt_workflow.rules.case import Via
 from ipt_workflow.triggers import Command

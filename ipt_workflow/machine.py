@@ -26,9 +26,10 @@ from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal, Transitio
 from ipt_workflow.fact import Fact
 from ipt_workflow.folding import fold, pinned_at
 from ipt_workflow.placement import Draft, Verdict
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols import definition
+from ipt_workflow.protocols.definition import NEW, Protocol
 from ipt_workflow.rules import REGISTRY, Bound, Case, Context, bound_to
-from ipt_workflow.triggers import NEW, Command, Override
+from ipt_workflow.triggers import Command, Override
 
 logging.getLogger("transitions").setLevel(logging.WARNING)
 
@@ -111,7 +112,7 @@ class CourseMachine:
     @property
     def states(self) -> list[str]:
         """Every state, in the order a course may see them."""
-        return [NEW, triggers.REFERRED, *(phase.id for phase in self.protocol.phases), triggers.PAUSED, *triggers.ENDED]
+        return [NEW, definition.REFERRED, *(phase.id for phase in self.protocol.phases), definition.PAUSED, *definition.ENDED]
 
     def fire(self, course: Course | None, command: Command, context: Context) -> Accepted:
         """Fires one trigger. Raises CommandInvalid, TriggerNotPermitted or TransitionRefused."""
@@ -308,13 +309,13 @@ class CourseMachine:
 
     def _remembered(self, to: str, source: str) -> list[str]:
         phases = [phase.id for phase in self.protocol.phases]
-        if to == "adopted" or source == triggers.PAUSED:
+        if to == "adopted" or source == definition.PAUSED:
             return phases
-        if source == triggers.COMPLETED:
+        if source == definition.COMPLETED:
             return phases[-1:]
-        if source == triggers.NOT_SUITABLE:
-            return [triggers.REFERRED, phases[0]]
-        return [triggers.REFERRED, *phases, triggers.PAUSED]
+        if source == definition.NOT_SUITABLE:
+            return [definition.REFERRED, phases[0]]
+        return [definition.REFERRED, *phases, definition.PAUSED]
 
     def _leads_there(self, event: EventData) -> bool:
         """Chooses the row by what the course remembers, before any rule is evaluated."""

@@ -16,7 +16,7 @@ from ipt_workflow.errors import Refusal
 from ipt_workflow.fact import Fact
 from ipt_workflow.folding import step, timeline
 from ipt_workflow.placement import Judge, as_recorded
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.repinning import repinned
 from ipt_workflow.rules import ARTEFACT_OF, REGISTRY, Context
 

@@ -16,7 +16,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.carrying import Move
 from ipt_workflow.errors import Busy, StaleVersion, TransitionRefused
 from ipt_workflow.journal import Entry
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import queries

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 import msgspec
 
 from ipt_workflow import deriving
-from ipt_workflow import protocol as protocols
 from ipt_workflow.applying import apply
 from ipt_workflow.commands import Prepared
 from ipt_workflow.course import Course
@@ -21,6 +20,7 @@ from ipt_workflow.fact import Fact
 from ipt_workflow.folding import Placed, standing, step, timeline
 from ipt_workflow.folding import place as position
 from ipt_workflow.payloads import Amend
+from ipt_workflow.protocols import definition as protocols
 from ipt_workflow.rules import Actor, Context
 from ipt_workflow.rules.amending import amended_root
 from ipt_workflow.structure import structural

@@ -10,21 +10,22 @@ from typing import Any, Literal
 import msgspec
 
 from ipt_workflow import payloads
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols.definition import (
+    COMPLETED,
+    ENDED,
+    ENDED_EARLY,
+    NEW,
+    NOT_SUITABLE,
+    PAUSED,
+    REFERRED,
+    Protocol,
+)
 from ipt_workflow.values import types
 
 Role = Literal["therapist", "supervisor", "ehr", "admin", "auditor"]
 
-NEW = "new"  # before the first entry
-REFERRED = "referred"
-PAUSED = "paused"
-COMPLETED = "completed"
-ENDED_EARLY = "ended_early"
-NOT_SUITABLE = "not_suitable"
-ENDED = (COMPLETED, ENDED_EARLY, NOT_SUITABLE)
 ENDINGS = frozenset({"complete", "end_early", "decline"})
 MOVES = frozenset({"change_protocol", "migrate_protocol"})  # the course goes on under another protocol or version
-RESERVED_STATES = frozenset({NEW, REFERRED, PAUSED, *ENDED})
 
 T: tuple[Role, ...] = ("therapist",)
 S: tuple[Role, ...] = ("supervisor",)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ipt_workflow import carrying, counters, measures
+from ipt_workflow import carrying, counters
 from ipt_workflow.carrying import Move
 from ipt_workflow.counters import Counters, WeekClock
 from ipt_workflow.course import Course, Rhythm, Track
@@ -14,9 +14,10 @@ from ipt_workflow.errors import Remedy
 from ipt_workflow.folding import contradictions, superseded_by
 from ipt_workflow.journal import Entry, EntryActor
 from ipt_workflow.machine import CourseMachine, Option
-from ipt_workflow.measures import Outcome
-from ipt_workflow.protocol import Protocol
-from ipt_workflow.rhythm import Regularity
+from ipt_workflow.protocols import instruments
+from ipt_workflow.protocols.definition import Protocol
+from ipt_workflow.protocols.instruments import Outcome
+from ipt_workflow.protocols.rhythm import Regularity
 from ipt_workflow.rules import Context
 from ipt_workflow.rules.leaving import requirements
 from ipt_workflow.triggers import MOVES
@@ -48,7 +49,7 @@ class MeasureView(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     baseline: ReadingView | None
     last: ReadingView | None
-    change: measures.Change | None
+    change: instruments.Change | None
     not_obtained: tuple[str, ...]
 
 
@@ -395,11 +396,11 @@ def _measure(protocol: Protocol, key: str, track: Track) -> MeasureView:
     instrument = protocol.instruments[key]
 
     def reading(of: Any) -> ReadingView | None:
-        return ReadingView(seq=of.seq, at=of.at, total=of.total, band=measures.band(instrument, of.total)) if of else None
+        return ReadingView(seq=of.seq, at=of.at, total=of.total, band=instruments.band(instrument, of.total)) if of else None
 
     changed = track.baseline and track.last and track.last.seq != track.baseline.seq
     change = (
-        measures.change(instrument, track.baseline.total or 0, track.last.total or 0)
+        instruments.change(instrument, track.baseline.total or 0, track.last.total or 0)
         if changed and track.baseline and track.last
         else None
     )
@@ -418,7 +419,7 @@ def _outcome(protocol: Protocol, course: Course) -> Outcome | None:
     taken = [
         (protocol.instruments[key], course.measures[key]) for key in protocol.instruments_for("symptoms") if key in course.measures
     ]
-    return measures.outcome(
+    return instruments.outcome(
         (scale, track.baseline.total, track.last.total)
         for scale, track in taken
         if track.baseline and track.last and track.baseline.seq != track.last.seq

@@ -16,7 +16,7 @@ import msgspec
 import typer
 from msgspec import inspect as shapes
 
-from ipt_workflow import attention, examples, gate, groups, protocol_files, triggers
+from ipt_workflow import attention, examples, gate, groups, triggers
 from ipt_workflow.access import policy
 from ipt_workflow.api import openapi, webhooks
 from ipt_workflow.api.app import litestar_app
@@ -26,6 +26,8 @@ from ipt_workflow.course import Course
 from ipt_workflow.ehr import events, notice_types
 from ipt_workflow.fhir.kinds import KINDS
 from ipt_workflow.machine import CourseMachine, Refused, decide, machine_for
+from ipt_workflow.protocols import definition
+from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.rules import ARTEFACTS, KNOWN_RULES, PHASE_RULES, REGISTRY, Actor, Context, Rule
 from ipt_workflow.runtime import logs, settings
 from ipt_workflow.runtime.metrics import Metrics
@@ -66,7 +68,7 @@ SOURCE_WORDS = {
     triggers.ANY: "any state",
     triggers.OPEN: "referred, any phase, paused",
     triggers.AFTER_START: "any state after `start`",
-    triggers.ENDED: "any ending",
+    definition.ENDED: "any ending",
 }
 TO_WORDS = {
     None: "stays",

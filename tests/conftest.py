@@ -13,12 +13,12 @@ import httpx
 import pytest
 import structlog
 
-from ipt_workflow import protocol_files
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.api.app import Application
-from ipt_workflow.protocol_checks import KnownRules
-from ipt_workflow.protocol_files import Catalogue
+from ipt_workflow.protocols import files as protocol_files
+from ipt_workflow.protocols.checks import KnownRules
+from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings

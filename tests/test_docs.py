@@ -15,12 +15,13 @@ from typing import get_args
 import msgspec
 import pytest
 
-from ipt_workflow import attention, group_bodies, groups, importer, measures, protocol, triggers
+from ipt_workflow import attention, group_bodies, groups, importer, triggers
 from ipt_workflow.access import policy
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.inbox import Resolution
 from ipt_workflow.machine import machine_for
+from ipt_workflow.protocols import definition, instruments
 from ipt_workflow.rules import ARTEFACTS, REGISTRY
 from ipt_workflow.runtime import settings
 from ipt_workflow.service import Opening
@@ -139,11 +140,11 @@ def test_every_role_and_policy_question_is_documented():
 
 
 def test_every_state_of_the_default_protocol_is_explained(script):
-    assert undocumented([state for state in machine_for(script.IPT).states if state != triggers.NEW], "phases.md", "`{}`") == []
+    assert undocumented([state for state in machine_for(script.IPT).states if state != definition.NEW], "phases.md", "`{}`") == []
 
 
 def test_every_key_of_a_protocol_file_is_documented():
-    p = protocol
+    p = definition
     tables = (
         p.ProtocolFile,
         p.ContractSpec,
@@ -159,7 +160,7 @@ def test_every_key_of_a_protocol_file_is_documented():
         p.RhythmSpec,
         p.ReviewSpec,
         p.GroupSpec,
-        measures.Evidence,
+        instruments.Evidence,
     )
     headings = {"contract": "[contract]", "phases": "[[phases]]", "sick_role": "[sick_role]", "focus": "[focus]"}
     headings |= {name: f"[{name}]" for name in ("supervision", "consent", "participants", "medium", "rhythm", "review", "group")}
@@ -170,7 +171,7 @@ def test_every_key_of_a_protocol_file_is_documented():
 
 def test_every_artefact_and_confidence_is_documented():
     assert undocumented(ARTEFACTS, "protocols.md") == []
-    assert undocumented(get_args(measures.Confidence), "protocols.md") == []
+    assert undocumented(get_args(instruments.Confidence), "protocols.md") == []
 
 
 def test_every_attendance_and_end_code_is_documented():

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipt_workflow import measures
 from ipt_workflow.errors import Fault
-from ipt_workflow.measures import Band, Change, Evidence, Instrument, Score
-from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.protocols import instruments
+from ipt_workflow.protocols.files import load_catalogue
+from ipt_workflow.protocols.instruments import Band, Change, Evidence, Instrument, Score
 from ipt_workflow.rules import KNOWN_RULES
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -55,28 +55,28 @@ def test_an_instrument_is_named_by_id_and_version():
 
 
 def test_answers_are_summed_and_banded():
-    assert measures.score(TRIO, [1, 3, 0]) == Score(total=4, band="low", risk=False, missing=0)
+    assert instruments.score(TRIO, [1, 3, 0]) == Score(total=4, band="low", risk=False, missing=0)
 
 
 def test_the_bands_meet_where_they_say():
-    assert [measures.band(TRIO, total) for total in (0, 4, 5, 9)] == ["low", "low", "high", "high"]
+    assert [instruments.band(TRIO, total) for total in (0, 4, 5, 9)] == ["low", "low", "high", "high"]
 
 
 def test_a_reading_with_a_missing_answer_is_kept_without_a_total():
-    assert measures.score(TRIO, [1, None, 0]) == Score(total=None, band=None, risk=False, missing=1)
+    assert instruments.score(TRIO, [1, None, 0]) == Score(total=None, band=None, risk=False, missing=1)
 
 
 def test_the_risk_item_is_read_although_other_answers_are_missing():
-    assert measures.score(TRIO, [None, None, 1]) == Score(total=None, band=None, risk=True, missing=2)
+    assert instruments.score(TRIO, [None, None, 1]) == Score(total=None, band=None, risk=True, missing=2)
 
 
 def test_a_missing_answer_to_the_risk_item_is_no_risk():
-    assert not measures.score(TRIO, [3, 3, None]).risk
+    assert not instruments.score(TRIO, [3, 3, None]).risk
 
 
 def test_the_risk_item_counts_from_its_threshold_on():
     wary = replaced(risk_threshold=2)
-    assert [measures.score(wary, [0, 0, answer]).risk for answer in (0, 1, 2, 3)] == [
+    assert [instruments.score(wary, [0, 0, answer]).risk for answer in (0, 1, 2, 3)] == [
         False,
         False,
         True,
@@ -85,27 +85,27 @@ def test_the_risk_item_counts_from_its_threshold_on():
 
 
 def test_a_scale_without_a_risk_item_shows_no_risk():
-    assert not measures.score(replaced(risk_item=None), [3, 3, 3]).risk
+    assert not instruments.score(replaced(risk_item=None), [3, 3, 3]).risk
 
 
 def test_a_bare_total_is_banded_and_shows_no_risk():
-    assert measures.score_total(TRIO, 9) == Score(total=9, band="high", risk=False, missing=0)
+    assert instruments.score_total(TRIO, 9) == Score(total=9, band="high", risk=False, missing=0)
 
 
 def test_a_scale_without_bands_bands_nothing():
-    assert measures.score_total(IFR, 5).band is None
+    assert instruments.score_total(IFR, 5).band is None
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 3)), min_size=9, max_size=9))
 def test_every_phq9_has_a_total_exactly_when_nothing_is_missing(answers):
-    assert measures.faults_in(PHQ9, answers) == []
-    score = measures.score(PHQ9, answers)
+    assert instruments.faults_in(PHQ9, answers) == []
+    score = instruments.score(PHQ9, answers)
     assert score.missing == answers.count(None)
     assert (score.total is None) == (None in answers)
     assert (score.band is None) == (None in answers)
     assert score.risk == (answers[8] in {1, 2, 3})
     if score.total is not None:
-        assert measures.faults_in(PHQ9, score.total) == []
+        assert instruments.faults_in(PHQ9, score.total) == []
 
 
 @given(st.sampled_from(sorted(SHIPPED)), st.data())
@@ -119,12 +119,12 @@ def test_every_total_of_a_scale_with_bands_lies_in_one_of_them(key, data):
 
 
 def test_answers_in_range_have_no_fault():
-    assert measures.faults_in(TRIO, [0, 3, None]) == []
+    assert instruments.faults_in(TRIO, [0, 3, None]) == []
 
 
 def test_every_answer_out_of_range_is_named_with_the_range():
     message = "must lie from 0 to 3 for trio@2"
-    assert measures.faults_in(TRIO, [4, 3, -1]) == [
+    assert instruments.faults_in(TRIO, [4, 3, -1]) == [
         Fault("data.items[0]", message),
         Fault("data.items[2]", message),
     ]
@@ -132,36 +132,36 @@ def test_every_answer_out_of_range_is_named_with_the_range():
 
 @pytest.mark.parametrize("answers", [[], [1, 1], [1, 1, 1, 1]])
 def test_a_wrong_number_of_answers_is_a_fault_that_says_the_right_one(answers):
-    (fault,) = measures.faults_in(TRIO, answers)
+    (fault,) = instruments.faults_in(TRIO, answers)
     assert fault == Fault("data.items", "must have 3 answers for trio@2, null where one is missing")
 
 
 @pytest.mark.parametrize(("total", "faulty"), [(-1, True), (0, False), (9, False), (10, True)])
 def test_a_total_lies_within_the_scale(total, faulty):
     expected = [Fault("data.total", "must lie from 0 to 9 for trio@2")] if faulty else []
-    assert measures.faults_in(TRIO, total) == expected
+    assert instruments.faults_in(TRIO, total) == expected
 
 
 def test_where_nothing_was_told_nothing_is_wrong():
-    assert measures.faults_in(TRIO, None) == []
+    assert instruments.faults_in(TRIO, None) == []
 
 
 @pytest.mark.parametrize("told", [[77, 1, 1], 77])
 def test_a_fault_never_repeats_what_was_told_of_a_client(told):
-    assert "77" not in str(measures.faults_in(TRIO, told))
+    assert "77" not in str(instruments.faults_in(TRIO, told))
 
 
 def test_a_scale_that_is_no_plain_sum_takes_totals_only():
     domains = replaced(total_max=6, risk_item=None)
-    assert where(measures.faults_in(domains, [0, 0, 0])) == ["data.items"]
-    assert measures.faults_in(domains, 6) == []
+    assert where(instruments.faults_in(domains, [0, 0, 0])) == ["data.items"]
+    assert instruments.faults_in(domains, 6) == []
 
 
 # Change, worked by hand
 
 
 def test_a_phq9_from_16_to_4_is_everything_one_hopes_for():
-    assert measures.change(PHQ9, 16, 4) == Change(
+    assert instruments.change(PHQ9, 16, 4) == Change(
         improvement=12,
         reliable_improvement=True,
         reliable_deterioration=False,
@@ -182,7 +182,7 @@ def test_a_phq9_from_16_to_4_is_everything_one_hopes_for():
     ],
 )
 def test_reliable_change_of_a_phq9_takes_six_points_either_way(baseline, last, improved, deteriorated):
-    change = measures.change(PHQ9, baseline, last)
+    change = instruments.change(PHQ9, baseline, last)
     assert (change.reliable_improvement, change.reliable_deterioration) == (improved, deteriorated)
 
 
@@ -191,23 +191,23 @@ def test_reliable_change_of_a_phq9_takes_six_points_either_way(baseline, last, i
     [(20, 10, True), (20, 11, False), (15, 7, True), (15, 8, False)],
 )
 def test_response_is_a_drop_by_half_of_the_baseline(baseline, last, response):
-    assert measures.change(PHQ9, baseline, last).response is response
+    assert instruments.change(PHQ9, baseline, last).response is response
 
 
 def test_from_nothing_nothing_can_respond():
-    assert measures.change(PHQ9, 0, 0).response is None
+    assert instruments.change(PHQ9, 0, 0).response is None
 
 
 def test_response_is_measured_from_the_floor_of_the_scale():
     from_one = replaced(item_min=1, total_min=3)
-    assert measures.change(from_one, 9, 6).response is True
-    assert measures.change(from_one, 9, 7).response is False
-    assert measures.change(from_one, 3, 3).response is None
+    assert instruments.change(from_one, 9, 6).response is True
+    assert instruments.change(from_one, 9, 7).response is False
+    assert instruments.change(from_one, 3, 3).response is None
 
 
 @pytest.mark.parametrize(("last", "remission"), [(4, True), (5, False)])
 def test_remission_of_a_phq9_is_below_five(last, remission):
-    assert measures.change(PHQ9, 12, last).remission is remission
+    assert instruments.change(PHQ9, 12, last).remission is remission
 
 
 @pytest.mark.parametrize(
@@ -215,11 +215,11 @@ def test_remission_of_a_phq9_is_below_five(last, remission):
     [(10, 9, True), (10, 10, False), (9, 3, None), (9, 12, None), (27, 26, False)],
 )
 def test_recovery_goes_from_a_case_to_none_and_what_was_no_case_cannot_recover(baseline, last, recovery):
-    assert measures.change(PHQ9, baseline, last).recovery is recovery
+    assert instruments.change(PHQ9, baseline, last).recovery is recovery
 
 
 def test_a_gad7_is_a_case_from_eight_and_changes_reliably_by_four():
-    assert measures.change(GAD7, 8, 4) == Change(
+    assert instruments.change(GAD7, 8, 4) == Change(
         improvement=4,
         reliable_improvement=True,
         reliable_deterioration=False,
@@ -227,11 +227,11 @@ def test_a_gad7_is_a_case_from_eight_and_changes_reliably_by_four():
         remission=None,
         recovery=True,
     )
-    assert measures.change(GAD7, 7, 4).recovery is None
+    assert instruments.change(GAD7, 7, 4).recovery is None
 
 
 def test_where_higher_is_better_a_rise_is_an_improvement_and_nothing_else_is_defined():
-    assert measures.change(MSPSS, 40, 60) == Change(
+    assert instruments.change(MSPSS, 40, 60) == Change(
         improvement=20,
         reliable_improvement=None,
         reliable_deterioration=None,
@@ -243,13 +243,13 @@ def test_where_higher_is_better_a_rise_is_an_improvement_and_nothing_else_is_def
 
 def test_reliable_change_follows_the_direction_of_the_scale():
     support = replaced(direction="higher_is_better", caseness=None, remission_below=None)
-    assert measures.change(support, 2, 5).reliable_improvement
-    assert measures.change(support, 5, 2).reliable_deterioration
+    assert instruments.change(support, 2, 5).reliable_improvement
+    assert instruments.change(support, 5, 2).reliable_deterioration
 
 
 @given(st.integers(0, 27), st.integers(0, 27))
 def test_there_and_back_again_is_the_opposite_change(baseline, last):
-    there, back = measures.change(PHQ9, baseline, last), measures.change(PHQ9, last, baseline)
+    there, back = instruments.change(PHQ9, baseline, last), instruments.change(PHQ9, last, baseline)
     assert there.improvement == -back.improvement
     assert there.reliable_improvement == back.reliable_deterioration
     assert not (there.reliable_improvement and there.reliable_deterioration)
@@ -259,7 +259,7 @@ def test_there_and_back_again_is_the_opposite_change(baseline, last):
 
 
 def test_the_scale_of_these_tests_has_no_fault():
-    assert measures.faults_of(TRIO) == []
+    assert instruments.faults_of(TRIO) == []
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_the_scale_of_these_tests_has_no_fault():
     ],
 )
 def test_what_cannot_be_true_of_a_scale_is_a_fault(values, faulty):
-    assert where(measures.faults_of(replaced(**values))) == faulty
+    assert where(instruments.faults_of(replaced(**values))) == faulty
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_what_cannot_be_true_of_a_scale_is_a_fault(values, faulty):
     ],
 )
 def test_what_just_can_be_true_of_a_scale_is_no_fault(values):
-    assert measures.faults_of(replaced(**values)) == []
+    assert instruments.faults_of(replaced(**values)) == []
 
 
 # The scales we ship
@@ -328,7 +328,7 @@ def test_a_shipped_scale_has_its_published_range(scale, aim, low, high):
 
 
 def test_the_bands_of_a_phq9_are_the_published_ones():
-    bands = [measures.band(PHQ9, total) for total in (4, 5, 9, 10, 14, 15, 19, 20, 27)]
+    bands = [instruments.band(PHQ9, total) for total in (4, 5, 9, 10, 14, 15, 19, 20, 27)]
     severity = ["minimal", "mild", "mild", "moderate", "moderate"]
     assert bands == [*severity, "moderately severe", "moderately severe", "severe", "severe"]
 
@@ -336,7 +336,7 @@ def test_the_bands_of_a_phq9_are_the_published_ones():
 def test_the_items_about_suicide_and_self_harm_are_known_wherever_answers_are_taken():
     known = {key: scale.risk_item for key, scale in SHIPPED.items() if scale.risk_item}
     assert known == {"phq9@1": 9, "bdi2@1": 9, "epds@1": 10}
-    assert measures.score(PHQ9, [0] * 8 + [1]).risk
+    assert instruments.score(PHQ9, [0] * 8 + [1]).risk
 
 
 def test_texts_are_shipped_only_where_the_licence_lets_them():
@@ -366,12 +366,12 @@ def test_every_shipped_scale_names_its_licence_and_what_it_is_known_from():
     ),
 )
 def test_the_outcome_by_both_scales_is_as_the_nhs_counts_it(phq9, gad7, recovery, improved, deteriorated):
-    found = measures.outcome([(PHQ9, *phq9), (SHIPPED["gad7@1"], *gad7)])
+    found = instruments.outcome([(PHQ9, *phq9), (SHIPPED["gad7@1"], *gad7)])
     assert (found.recovery, found.reliable_improvement, found.reliable_deterioration) == (recovery, improved, deteriorated)
     assert found.reliable_recovery == (None if recovery is None else recovery and improved)
 
 
 def test_one_scale_alone_has_an_outcome_and_a_scale_without_cuts_has_none():
-    assert measures.outcome([(PHQ9, 15, 4)]) == measures.Outcome(True, True, False, True)
-    assert measures.outcome([(SHIPPED["lsas@1"], 90, 30)]) is None
-    assert measures.outcome([]) is None
+    assert instruments.outcome([(PHQ9, 15, 4)]) == instruments.Outcome(True, True, False, True)
+    assert instruments.outcome([(SHIPPED["lsas@1"], 90, 30)]) is None
+    assert instruments.outcome([]) is None

@@ -14,12 +14,12 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipt_workflow import protocol_checks, protocol_files
 from ipt_workflow.errors import ProtocolInvalid
-from ipt_workflow.protocol_checks import KnownRules
-from ipt_workflow.protocol_files import check_unchanged, load_catalogue, read_definition
+from ipt_workflow.protocols import files as protocol_files
+from ipt_workflow.protocols.checks import KnownRules, walk
+from ipt_workflow.protocols.definition import RESERVED_STATES
+from ipt_workflow.protocols.files import check_unchanged, load_catalogue, read_definition
 from ipt_workflow.rules import KNOWN_RULES
-from ipt_workflow.triggers import RESERVED_STATES
 
 CONFIG = Path(__file__).parents[1] / "config"
 IPT = tomllib.loads((CONFIG / "protocols" / "ipt.toml").read_text())
@@ -515,7 +515,7 @@ def test_an_error_lists_each_fault_on_its_line(folders):
 
 
 DOCUMENTS = {"ipt.toml": IPT, "phq9.toml": PHQ9}
-PLACES = [(name, where) for name in DOCUMENTS for where, _ in protocol_checks.walk(DOCUMENTS[name]) if where]
+PLACES = [(name, where) for name in DOCUMENTS for where, _ in walk(DOCUMENTS[name]) if where]
 VALUES = [REMOVED, 0, -1, "x", True, 1.5, [], {}, [{}], {"x": 1}]
 
 

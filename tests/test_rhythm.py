@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipt_workflow.rhythm import ACTIVITIES, DAY, Regularity, distance, hits, met, minutes, regularity
+from ipt_workflow.protocols.rhythm import ACTIVITIES, DAY, Regularity, distance, hits, met, minutes, regularity
 
 
 def week(**activities: str) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ import walked
 from ipt_workflow import demo
 from ipt_workflow.errors import Forbidden, TransitionRefused
 from ipt_workflow.moving import Mover
-from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.reading import Reader
 from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.runtime.clock import VirtualClock

@@ -23,7 +23,7 @@ from ipt_workflow.ehr.bodies import NewSubscription, Replay, Rotation, Subscript
 from ipt_workflow.ehr.inbox import Resolution
 from ipt_workflow.ehr.notice_types import NoticeTypes
 from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
-from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.triggers import Command
 from ipt_workflow.writes import Opening

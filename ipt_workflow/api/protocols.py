@@ -13,7 +13,7 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest
 from ipt_workflow.errors import NotFound
 from ipt_workflow.machine import data_schema, machine_for
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.rules import bound_to
 
 

@@ -20,7 +20,7 @@ from msgspec import Meta
 from ipt_workflow import triggers
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
-from ipt_workflow.protocol_checks import PHASE_ID
+from ipt_workflow.protocols.definition import PHASE_ID
 from ipt_workflow.triggers import Command
 from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults
 from ipt_workflow.values.types import Moment

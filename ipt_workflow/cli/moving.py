@@ -16,8 +16,8 @@ from ipt_workflow.cli.token import operator
 from ipt_workflow.errors import IptError
 from ipt_workflow.moving import FAILED as NOT_MOVED
 from ipt_workflow.moving import Mover, Outcome, Planned, course_ids
-from ipt_workflow.protocol import Protocol
-from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.protocols.definition import Protocol
+from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import queries

@@ -33,7 +33,7 @@ from ipt_workflow.ehr.fhir_shapes import (
 from ipt_workflow.ehr.notice_types import FhirCodes
 from ipt_workflow.ehr.told import About, Told, Version
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
-from ipt_workflow.measures import Instrument
+from ipt_workflow.protocols.instruments import Instrument
 from ipt_workflow.values.faults import schema_faults
 from ipt_workflow.values.types import Attendance, ClientRef, Code
 

@@ -12,7 +12,7 @@ import msgspec
 from ipt_workflow.ehr.fhir_shapes import Coding, Item, Observation, QuestionnaireResponse, Value
 from ipt_workflow.ehr.notice_types import InstrumentCodes
 from ipt_workflow.errors import Fault
-from ipt_workflow.measures import Instrument
+from ipt_workflow.protocols.instruments import Instrument
 
 ORDINAL = "http://hl7.org/fhir/StructureDefinition/ordinalValue"
 DEPTH_MAX = 20

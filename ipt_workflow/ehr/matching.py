@@ -19,7 +19,7 @@ from ipt_workflow.ehr.told import Told
 from ipt_workflow.fact import Fact
 from ipt_workflow.folding import standing, superseded_by
 from ipt_workflow.journal import Entry
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.store.queries import StoredCourse
 from ipt_workflow.values.types import ATTENDED
 

@@ -11,9 +11,9 @@ import msgspec
 from ipt_workflow import triggers
 from ipt_workflow.ehr.told import About, Told, Version
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, ProtocolInvalid
-from ipt_workflow.measures import Evidence, Instrument
 from ipt_workflow.payloads import Payload
-from ipt_workflow.protocol_checks import evidence_faults
+from ipt_workflow.protocols.checks import evidence_faults
+from ipt_workflow.protocols.instruments import Evidence, Instrument
 from ipt_workflow.values.faults import decode, schema_faults, time_faults, validator_of, value_faults
 from ipt_workflow.values.types import ClientRef, Code, ExternalRef, Moment, Person, Seq, Text
 

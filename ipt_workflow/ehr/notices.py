@@ -21,7 +21,7 @@ from ipt_workflow.ehr.acting import Acting, Notice, Outcome
 from ipt_workflow.ehr.sources import Sender, Sources
 from ipt_workflow.ehr.told import Told
 from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, Faulty, NoticeReused, Refusal
-from ipt_workflow.measures import Instrument
+from ipt_workflow.protocols.instruments import Instrument
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources

@@ -14,8 +14,7 @@ from ipt_workflow.fhir.resources import (
     StatusPeriod,
 )
 from ipt_workflow.fhir.types import Extension, Identifier, Meta, Period, Reference, concept
-from ipt_workflow.protocol import PhaseSpec, Protocol
-from ipt_workflow.triggers import COMPLETED, ENDED, ENDED_EARLY, NOT_SUITABLE, PAUSED, REFERRED
+from ipt_workflow.protocols.definition import COMPLETED, ENDED, ENDED_EARLY, NOT_SUITABLE, PAUSED, REFERRED, PhaseSpec, Protocol
 
 EPISODE_STATUS = {
     REFERRED: "planned",

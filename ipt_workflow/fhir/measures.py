@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ipt_workflow import measures
 from ipt_workflow.fhir import codes
 from ipt_workflow.fhir.record import Record, Told
 from ipt_workflow.fhir.resources import Answer, Item, Observation, QuestionnaireResponse
 from ipt_workflow.fhir.types import CodeableConcept, Coding, Extension, Identifier, Quantity, Reference, concept
-from ipt_workflow.measures import Instrument
+from ipt_workflow.protocols import instruments
+from ipt_workflow.protocols.instruments import Instrument
 
 
 def observations(record: Record) -> list[Observation]:
@@ -39,7 +39,7 @@ def _observation(record: Record, told: Told) -> Observation:
     site, data = record.site, told.data
     instrument = record.protocol.instruments[data["instrument"]]
     total, ref = data.get("total"), data.get("ref")
-    band = measures.band(instrument, total)
+    band = instruments.band(instrument, total)
     response = Reference(reference=f"QuestionnaireResponse/{record.name(told.seq)}")
     return Observation(
         id=record.name(told.seq),

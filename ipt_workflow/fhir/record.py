@@ -16,7 +16,7 @@ from ipt_workflow.fact import Fact
 from ipt_workflow.fhir.types import Coding, Identifier, Meta, Reference
 from ipt_workflow.folding import standing, step, timeline
 from ipt_workflow.journal import Entry
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols.definition import Protocol
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,9 +17,9 @@ from ipt_workflow import counters
 from ipt_workflow.course import Contract, Course
 from ipt_workflow.errors import Refusal
 from ipt_workflow.machine import CourseMachine
-from ipt_workflow.protocol import PhaseSpec, Protocol
+from ipt_workflow.protocols.definition import PAUSED, REFERRED, PhaseSpec, Protocol
 from ipt_workflow.rules import Actor, Context
-from ipt_workflow.triggers import BEGIN_PREFIX, PAUSED, REFERRED
+from ipt_workflow.triggers import BEGIN_PREFIX
 
 THERAPIST = Actor("therapist", "therapist")
 SUPERVISOR = Actor("supervisor", "supervisor")

@@ -14,7 +14,7 @@ from ipt_workflow.gate import claims
 from ipt_workflow.gate.abstraction import SUPERVISOR, THERAPIST, Path, Spot, context, leaving
 from ipt_workflow.gate.claims import Finding, Step
 from ipt_workflow.machine import Accepted, CourseMachine, Refused
-from ipt_workflow.protocol import PhaseSpec
+from ipt_workflow.protocols.definition import PhaseSpec
 from ipt_workflow.rules import Actor, Context, supervisor_of
 from ipt_workflow.triggers import Command
 

@@ -18,7 +18,8 @@ from ipt_workflow.gate.claims import Report, is_open_phase, leaves_a_phase
 from ipt_workflow.gate.driving import Driver
 from ipt_workflow.gate.moving import Standing, attempts, moves
 from ipt_workflow.machine import CourseMachine
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols import definition
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.rules import ARTEFACTS
 
 COURSES_MAX = 20_000
@@ -111,14 +112,14 @@ def _walk(driver: Driver) -> None:
         walked = walking.walk(driver, twist)
         if twist in laddering.CLIMBED:
             laddering.climb(driver, walked.entries, twist)
-        if twist == "" and (walked.overrode or walked.spot.course.state != triggers.COMPLETED):
+        if twist == "" and (walked.overrode or walked.spot.course.state != definition.COMPLETED):
             driver.find("a_plain_course_completes", walked.words, walked.spot.path)
     for phase in driver.protocol.phases:
         adopted = driver.adopted(phase)
         if adopted is None:
             continue
         walked = walking.walk(driver, spot=adopted)
-        if walked.spot.course.state != triggers.COMPLETED:
+        if walked.spot.course.state != definition.COMPLETED:
             why = f"a course that is taken over in {phase.id} cannot be completed: {walked.words}"
             driver.find("an_ending_is_reachable", why, walked.spot.path)
 
@@ -129,7 +130,7 @@ def _endings(driver: Driver, exploration: Exploration) -> None:
     Of each state the nearest course is told of that gets no further: the first, since they were found nearest first.
     """
     ended = {each for each, spot in exploration.spots.items() if not spot.course.open}
-    completed = {each for each in ended if exploration.spots[each].course.state == triggers.COMPLETED}
+    completed = {each for each in ended if exploration.spots[each].course.state == definition.COMPLETED}
     to_an_ending, to_completion = exploration.reaching(ended), exploration.reaching(completed)
     stuck: dict[str, str] = {}
     for each, spot in exploration.spots.items():

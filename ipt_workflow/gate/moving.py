@@ -10,7 +10,7 @@ from ipt_workflow.gate import walking
 from ipt_workflow.gate.abstraction import EHR, SUPERVISOR, Spot, leaving
 from ipt_workflow.gate.driving import Driver
 from ipt_workflow.machine import Refused
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols.definition import Protocol
 
 MISSES_MAX = 1
 WEEK = dt.timedelta(days=7)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from ipt_workflow.gate.abstraction import SUPERVISOR, Spot, leaving
 from ipt_workflow.gate.driving import Driver
 from ipt_workflow.machine import Refused
-from ipt_workflow.triggers import COMPLETED
+from ipt_workflow.protocols.definition import COMPLETED
 
 STEPS_MAX = 110
 UNWELL = "unwell"

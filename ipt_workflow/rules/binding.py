@@ -7,7 +7,7 @@ import msgspec
 
 from ipt_workflow import triggers
 from ipt_workflow.errors import Refusal, Severity
-from ipt_workflow.protocol import PhaseSpec, Protocol
+from ipt_workflow.protocols.definition import PhaseSpec, Protocol
 from ipt_workflow.rules.case import REGISTRY, Case, Rule
 
 # What a protocol's phase may require before it is left, and the rules that look for it.

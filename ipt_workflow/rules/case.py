@@ -11,7 +11,7 @@ from ipt_workflow import triggers
 from ipt_workflow.course import Course
 from ipt_workflow.errors import Break, Refusal, Remedy, Severity
 from ipt_workflow.fact import Fact
-from ipt_workflow.protocol import PhaseSpec, Protocol
+from ipt_workflow.protocols.definition import PhaseSpec, Protocol
 
 Via = Literal["api", "cli", "pages", "ehr"]
 

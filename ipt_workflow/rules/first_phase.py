@@ -1,7 +1,7 @@
 """Rules about the work of the first phase: evaluation, history, inventory, formulation, sick role, baseline."""
 
 from ipt_workflow.errors import Refusal
-from ipt_workflow.measures import Aim
+from ipt_workflow.protocols.instruments import Aim
 from ipt_workflow.rules.case import Case, rule, supervisor_of
 from ipt_workflow.rules.episode import with_supervisor
 

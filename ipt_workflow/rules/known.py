@@ -1,6 +1,6 @@
 """What a protocol file may name: the rules and artefacts there are, as the loader of files takes them."""
 
-from ipt_workflow.protocol_checks import KnownRules
+from ipt_workflow.protocols.checks import KnownRules
 from ipt_workflow.rules.binding import ARTEFACTS, PHASE_RULES
 from ipt_workflow.rules.case import REGISTRY
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from ipt_workflow import triggers
 from ipt_workflow.course import Course
 from ipt_workflow.errors import Refusal
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.rules.binding import Bound
 from ipt_workflow.rules.case import Case, Context
 

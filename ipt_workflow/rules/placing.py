@@ -4,7 +4,8 @@ from collections import deque
 
 from ipt_workflow import triggers
 from ipt_workflow.errors import Refusal
-from ipt_workflow.protocol import Protocol
+from ipt_workflow.protocols import definition
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.rules.case import Case, rule
 
 DETOURS = frozenset({"decline", "end_early", "pause"})  # never proposed as a way to reach a state
@@ -73,5 +74,5 @@ def _steps(protocol: Protocol, state: str, phase: str | None) -> list[tuple[str,
         if row is None or row.to is None or name in DETOURS or state not in triggers.states(protocol, row.sources, name):
             continue
         to = triggers.destination(protocol, row, name)
-        steps.append((name, (phase or triggers.REFERRED) if to == "remembered" else to or state))
+        steps.append((name, (phase or definition.REFERRED) if to == "remembered" else to or state))
     return steps

@@ -3,7 +3,7 @@
 import datetime as dt
 
 from ipt_workflow.errors import Refusal
-from ipt_workflow.rhythm import ACTIVITIES
+from ipt_workflow.protocols.rhythm import ACTIVITIES
 from ipt_workflow.rules.case import Case, rule
 
 

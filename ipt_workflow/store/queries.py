@@ -10,9 +10,9 @@ from sqlalchemy.dialects import postgresql
 
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
+from ipt_workflow.protocols.definition import ENDED
 from ipt_workflow.store import tables
 from ipt_workflow.store.tables import ProtocolRow, TokenRow
-from ipt_workflow.triggers import ENDED
 
 course, entry, entry_data, client, notice = tables.course, tables.entry, tables.entry_data, tables.client, tables.notice
 _course_decoder = msgspec.json.Decoder(Course)

@@ -14,7 +14,7 @@ from schemathesis.specs.openapi import definitions
 from ipt_workflow import triggers
 from ipt_workflow.api import openapi
 from ipt_workflow.api.app import litestar_app
-from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.runtime import settings as configuration
 

@@ -13,8 +13,8 @@ from ipt_workflow.gate.abstraction import Path
 from ipt_workflow.gate.driving import Driver
 from ipt_workflow.gate.exploring import Exploration, judged
 from ipt_workflow.machine import CourseMachine
-from ipt_workflow.protocol import Bounds, PhaseRule, Protocol
-from ipt_workflow.protocol_files import load_catalogue
+from ipt_workflow.protocols.definition import Bounds, PhaseRule, Protocol
+from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.rules import KNOWN_RULES, REGISTRY, Bound, Case
 
 ROOT = File(__file__).parents[2]

@@ -5,7 +5,7 @@ from planted import also_requiring, found, replaced, small, with_contract, with_
 
 from ipt_workflow import gate
 from ipt_workflow.machine import CourseMachine
-from ipt_workflow.protocol import Bounds, PhaseRule
+from ipt_workflow.protocols.definition import Bounds, PhaseRule
 
 RECOMMENDED = "middle_sessions_recommended"
 

@@ -15,8 +15,8 @@ from ipt_workflow.gate.exploring import Exploration, judged
 from ipt_workflow.gate.laddering import rungs, through
 from ipt_workflow.gate.walking import SICK_ROLE_GIVEN, walk
 from ipt_workflow.machine import CourseMachine
-from ipt_workflow.protocol import Protocol
-from ipt_workflow.protocol_files import read_definition
+from ipt_workflow.protocols.definition import Protocol
+from ipt_workflow.protocols.files import read_definition
 
 FILES = (*sorted((ROOT / "config" / "protocols").glob("*.toml")), ROOT / "tests" / "config" / "group-of-eight.toml")
 WALKS, WALKS_MAX, ENOUGH = 5, 40, 10

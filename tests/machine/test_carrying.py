@@ -8,7 +8,7 @@ from ipt_workflow import carrying, counters
 from ipt_workflow.carrying import FACTS, INVALID, Move
 from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.folding import fold
-from ipt_workflow.protocol import Bounds, ConsentSpec, FocusSpec, PhaseSpec, RhythmSpec, SickRoleSpec, SupervisionSpec
+from ipt_workflow.protocols.definition import Bounds, ConsentSpec, FocusSpec, PhaseSpec, RhythmSpec, SickRoleSpec, SupervisionSpec
 from ipt_workflow.repinning import DROPPED
 
 

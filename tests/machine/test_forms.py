@@ -10,8 +10,8 @@ from walker import ROOT, WEEK, S, Walk, ipt
 
 from ipt_workflow.cli.main import app
 from ipt_workflow.errors import CommandInvalid, TransitionRefused
-from ipt_workflow.protocol import Protocol
-from ipt_workflow.protocol_files import Catalogue, load_catalogue, read_definition
+from ipt_workflow.protocols.definition import Protocol
+from ipt_workflow.protocols.files import Catalogue, load_catalogue, read_definition
 from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.triggers import BEGIN_PREFIX, find
 

@@ -9,6 +9,7 @@ from walker import DAY, STAGES, WEEK, A, E, S, T, Walk, ipt, reach
 from ipt_workflow import triggers
 from ipt_workflow.errors import TriggerNotPermitted
 from ipt_workflow.machine import Accepted, Refused
+from ipt_workflow.protocols import definition
 
 ACTORS = (T, S, E, A)
 
@@ -41,7 +42,7 @@ def test_only_what_the_role_may_ever_fire_is_offered(stage, by):
     assert set(offered) == {
         name
         for name in triggers.names(ipt())
-        if by.role in (row := triggers.find(name, ipt())).roles and triggers.NEW not in row.sources
+        if by.role in (row := triggers.find(name, ipt())).roles and definition.NEW not in row.sources
     }
     for name in set(triggers.names(ipt())) - set(offered) - {"refer", "adopt"}:
         with pytest.raises(TriggerNotPermitted):

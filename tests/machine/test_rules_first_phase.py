@@ -3,7 +3,7 @@
 import pytest
 from walker import FUNCTIONING, SUPPORT, SYMPTOMS, S, T, Walk, covers, reach, replaced, stands, variant
 
-from ipt_workflow.protocol import SickRoleSpec
+from ipt_workflow.protocols.definition import SickRoleSpec
 from ipt_workflow.rules import first_phase
 
 

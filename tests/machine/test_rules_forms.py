@@ -7,7 +7,7 @@ import pytest
 from walker import DAY, S, Walk, covers, ipt, reach, replaced, stands, variant
 
 from ipt_workflow.errors import CommandInvalid
-from ipt_workflow.protocol import (
+from ipt_workflow.protocols.definition import (
     Bounds,
     ConsentSpec,
     MediumSpec,

@@ -22,8 +22,8 @@ from ipt_workflow.fact import Fact
 from ipt_workflow.folding import fold
 from ipt_workflow.machine import Accepted, Option, Refused, machine_for
 from ipt_workflow.placement import Draft
-from ipt_workflow.protocol import Protocol
-from ipt_workflow.protocol_files import load_catalogue, read_definition
+from ipt_workflow.protocols.definition import Protocol
+from ipt_workflow.protocols.files import load_catalogue, read_definition
 from ipt_workflow.rules import KNOWN_RULES, REGISTRY, Actor, Context, GroupHeld
 from ipt_workflow.triggers import MOVES, Command
 

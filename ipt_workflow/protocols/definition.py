@@ -3,11 +3,12 @@
 A protocol is data. Files name rules and give them numbers; they hold no expressions and nothing in them is evaluated.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ipt_workflow.measures import Aim, Evidence, Instrument
+from ipt_workflow.protocols.instruments import Aim, Evidence, Instrument
 from ipt_workflow.values.types import Consenting, Format, Medium, Participant, Provider, RhythmForm
 
 SickRoleMode = Literal["full", "limited", "optional", "not_used"]
@@ -184,3 +185,14 @@ class Protocol(ProtocolFile, frozen=True, kw_only=True):
 
     def instruments_for(self, aim: Aim) -> tuple[str, ...]:
         return tuple(key for spec in self.measures if spec.aim == aim for key in spec.instruments)
+
+
+NEW = "new"  # before the first entry
+REFERRED = "referred"
+PAUSED = "paused"
+COMPLETED = "completed"
+ENDED_EARLY = "ended_early"
+NOT_SUITABLE = "not_suitable"
+ENDED = (COMPLETED, ENDED_EARLY, NOT_SUITABLE)
+RESERVED_STATES = frozenset({NEW, REFERRED, PAUSED, *ENDED})
+PHASE_ID = re.compile("[a-z][a-z0-9_]{0,31}")  # it becomes part of a trigger's name: begin_<phase>

@@ -16,12 +16,7 @@ import jsonschema
 import msgspec
 
 from ipt_workflow.errors import Fault, ProtocolInvalid
-from ipt_workflow.measures import Instrument, InstrumentFile
-from ipt_workflow.protocol import (
-    Protocol,
-    ProtocolFile,
-)
-from ipt_workflow.protocol_checks import (
+from ipt_workflow.protocols.checks import (
     KnownRules,
     evidence_faults,
     instrument_faults,
@@ -33,6 +28,8 @@ from ipt_workflow.protocol_checks import (
     unknown_name,
     value_faults,
 )
+from ipt_workflow.protocols.definition import Protocol, ProtocolFile
+from ipt_workflow.protocols.instruments import Instrument, InstrumentFile
 from ipt_workflow.values.canonical import canonical
 
 Spec = TypeVar("Spec", bound=msgspec.Struct)

@@ -1,15 +1,15 @@
 """What an instrument or protocol file must keep to beyond the types of its fields."""
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
 from ipt_workflow.errors import Fault
-from ipt_workflow.measures import Evidence, InstrumentFile, faults_of
-from ipt_workflow.protocol import (
+from ipt_workflow.protocols.definition import (
+    PHASE_ID,
+    RESERVED_STATES,
     ContractSpec,
     FocusSpec,
     GroupSpec,
@@ -17,11 +17,10 @@ from ipt_workflow.protocol import (
     PhaseSpec,
     SickRoleSpec,
 )
-from ipt_workflow.triggers import RESERVED_STATES
+from ipt_workflow.protocols.instruments import Evidence, InstrumentFile, faults_of
 
 Spec = TypeVar("Spec", bound=msgspec.Struct)
 INTEGER_MAX = 2**53 - 1  # RFC 8785 writes no larger number exactly
-PHASE_ID = re.compile("[a-z][a-z0-9_]{0,31}")  # it becomes part of a trigger's name: begin_<phase>
 AT_LEAST_ONE = (
     "ages.min",
     "contract.weeks.min",
