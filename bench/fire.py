@@ -14,12 +14,12 @@ import msgspec
 
 from ipt_workflow import journal
 from ipt_workflow.course import Course
+from ipt_workflow.course.rules import KNOWN_RULES, Actor, Context
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.machine import Accepted, decide
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.protocols.definition import Protocol
-from ipt_workflow.rules import KNOWN_RULES, Actor, Context
 from ipt_workflow.runtime import settings
-from ipt_workflow.triggers import Command
 
 TIMES = 2000
 

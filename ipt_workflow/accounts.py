@@ -8,10 +8,10 @@ from msgspec import Meta
 
 from ipt_workflow.access import policy, tokens
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import NotFound, Unauthenticated
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import queries, tables
-from ipt_workflow.triggers import Role
 from ipt_workflow.values.types import Person
 from ipt_workflow.views import TokenView
 

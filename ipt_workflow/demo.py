@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import examples
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.accounts import Accounts, NewToken
+from ipt_workflow.course import examples
+from ipt_workflow.course.triggers import Command, Role
 from ipt_workflow.errors import TransitionRefused
 from ipt_workflow.group_bodies import Joining, NewGroup, NewSession, Signing
 from ipt_workflow.group_sessions import GroupSessions
@@ -18,7 +19,6 @@ from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import queries
-from ipt_workflow.triggers import Command, Role
 from ipt_workflow.writes import GroupWrite, Opening, Write
 
 THERAPISTS = ("therapist-1", "therapist-2", "therapist-3")

@@ -14,6 +14,8 @@ import msgspec
 from ipt_workflow import group_views, groups, sealing
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
+from ipt_workflow.course.rules import GroupHeld
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import (
     Busy,
     CommandInvalid,
@@ -31,13 +33,11 @@ from ipt_workflow.grouping import ATTEMPTS, Groups, decoded
 from ipt_workflow.groups import Group, GroupSession, HeldRecord, Told, Why
 from ipt_workflow.machine import Accepted, Refused
 from ipt_workflow.once import Once
-from ipt_workflow.rules import GroupHeld
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import groups as stored
 from ipt_workflow.store.queries import KeptAnswer, StoredCourse
 from ipt_workflow.store.units import CourseChange, GroupLine, Unit
-from ipt_workflow.triggers import Command
 from ipt_workflow.writes import GroupWrite, Key
 
 NO_SESSION = "The group has no such session."

@@ -11,12 +11,12 @@ from typing import Any, Literal
 import msgspec
 
 from ipt_workflow.course import Course
+from ipt_workflow.course.context import Via
+from ipt_workflow.course.rules import Actor, GroupHeld
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Fault, Refusal
 from ipt_workflow.group_bodies import LeaveReason, MemberDetails, NewSession, Signing
 from ipt_workflow.protocols.definition import GroupSpec
-from ipt_workflow.rules import Actor, GroupHeld
-from ipt_workflow.rules.case import Via
-from ipt_workflow.triggers import Command
 from ipt_workflow.values.types import ATTENDED, CANCELLED, Attendance, Moment
 
 LOG_MAX = 500  # joinings, leavings, changes of facilitators and sessions of one group

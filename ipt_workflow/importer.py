@@ -11,19 +11,20 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import journal, placement
+from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
+from ipt_workflow.course.drafts import fact_of
+from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.rules import Context
+from ipt_workflow.course.triggers import Command, Override, Role
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptError, NotFound, TransitionRefused
-from ipt_workflow.fact import Fact
 from ipt_workflow.machine import machine_for
-from ipt_workflow.rules import Context
 from ipt_workflow.service import Service
 from ipt_workflow.shell import NOT_SEEN, Shell, new_id
 from ipt_workflow.store import queries
 from ipt_workflow.store.queries import StoredCourse
-from ipt_workflow.triggers import Command, Override, Role
 from ipt_workflow.values.faults import schema_faults
 from ipt_workflow.values.types import ClientRef, Code, Moment, Person, Seq, Text
 from ipt_workflow.writes import Key, Opening, Write
@@ -211,7 +212,7 @@ class _Import:
 
     def _keep(self, imported: Imported, accepted: Any) -> None:
         imported.course = accepted.course
-        imported.facts += tuple(placement.fact_of(draft, imported.id) for draft in accepted.drafts)
+        imported.facts += tuple(fact_of(draft, imported.id) for draft in accepted.drafts)
         imported.given = {**imported.given, **{draft.seq: draft.given for draft in accepted.drafts}}
 
     def _context(self, principal: Principal, imported: Imported) -> Context:

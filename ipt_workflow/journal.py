@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.course import Course
+from ipt_workflow.course.drafts import Draft
+from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.fold import fold
 from ipt_workflow.errors import JournalBroken
-from ipt_workflow.fact import Fact
-from ipt_workflow.folding import fold
-from ipt_workflow.placement import Draft
 from ipt_workflow.values.canonical import canonical
 
 GENESIS = "0" * 64

@@ -18,18 +18,19 @@ import msgspec
 from transitions import EventData, Machine, MachineError
 from transitions.extensions import GraphMachine
 
-from ipt_workflow import carrying, deriving, examples, migrating, placement, triggers
-from ipt_workflow.carrying import Move
-from ipt_workflow.commands import Prepared, prepare
-from ipt_workflow.course import Course
+from ipt_workflow.course import Course, carry_over, examples, migration, triggers
+from ipt_workflow.course.carry_over import Move
+from ipt_workflow.course.commands import Prepared, prepare
+from ipt_workflow.course.derived import derive
+from ipt_workflow.course.drafts import Draft, Verdict, advance, draft_of, fact_of
+from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.fold import fold, pinned_at
+from ipt_workflow.course.late_entries import Stands, is_late, place
+from ipt_workflow.course.rules import REGISTRY, Bound, Case, Context, bound_to
+from ipt_workflow.course.triggers import Command, Override
 from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal, TransitionRefused
-from ipt_workflow.fact import Fact
-from ipt_workflow.folding import fold, pinned_at
-from ipt_workflow.placement import Draft, Verdict
 from ipt_workflow.protocols import definition
 from ipt_workflow.protocols.definition import NEW, Protocol
-from ipt_workflow.rules import REGISTRY, Bound, Case, Context, bound_to
-from ipt_workflow.triggers import Command, Override
 
 logging.getLogger("transitions").setLevel(logging.WARNING)
 
@@ -128,7 +129,7 @@ class CourseMachine:
     def preview(self, course: Course | None, commands: tuple[Command, ...], context: Context) -> Accepted | Refused:
         """What firing these would do. Nothing happens."""
         prepared = self._prepared(commands, context)
-        if course is not None and placement.is_late(course, prepared):
+        if course is not None and is_late(course, prepared):
             return self._place(course, prepared, context)
         return self._append(course, prepared, context)
 
@@ -182,7 +183,7 @@ class CourseMachine:
 
     def plan(self, course: Course, target: Protocol, context: Context) -> Move:
         """What migrating a course of this protocol to another version of it would mean. The context has the course's history."""
-        return migrating.plan(course, context.history, self, machine_for(target), context)
+        return migration.plan(course, context.history, self, machine_for(target), context)
 
     def of(self, digest: str, context: Context) -> "CourseMachine":
         """The machine of a protocol that a course has had: this one, where the context does not know it."""
@@ -265,9 +266,9 @@ class CourseMachine:
         if name not in triggers.MOVES or target is None or target.digest == course.protocol_digest:
             return None
         if isinstance(answer, Accepted):
-            return carrying.move(answer.drafts[-1].data)
+            return carry_over.move(answer.drafts[-1].data)
         if name == "change_protocol":
-            return carrying.move(carrying.entry_data(course, self.protocol, target, context, to_first=True))
+            return carry_over.move(carry_over.entry_data(course, self.protocol, target, context, to_first=True))
         return self.plan(course, target, context) if target.id == course.protocol else None
 
     def _leads_to(self, course: Course | None, name: str) -> str | None:
@@ -343,13 +344,13 @@ class CourseMachine:
         drafts: list[Draft] = []
         now = course
         for each in prepared:
-            data = deriving.derive(self.protocol, now, each, context)
+            data = derive(self.protocol, now, each, context)
             verdict = self.judge(now, each, data, context)
             if verdict.refusals:
                 return refused(course, each.name, verdict.refusals)
             seq = now.version + 1 if now else 1
-            draft = placement.draft(self.protocol, each, now, data, context, seq=seq, overridden=verdict.overridden)
-            now = placement.advance(now, draft, context.course_id or "")
+            draft = draft_of(self.protocol, each, now, data, context, seq=seq, overridden=verdict.overridden)
+            now = advance(now, draft, context.course_id or "")
             called = data["phases"].get(verdict.to, verdict.to) if each.name in triggers.MOVES else verdict.to
             assert now.state == called, f"the fold and transitions disagree about {each.name}"
             drafts.append(msgspec.structs.replace(draft, to=now.state))
@@ -358,10 +359,10 @@ class CourseMachine:
 
     def _place(self, course: Course, prepared: tuple[Prepared, ...], context: Context) -> Accepted | Refused:
         """A late entry or an amendment: placed where it happened, and the whole course folded again."""
-        answer = placement.place(self, course, prepared, context)
-        if isinstance(answer, placement.Stands):
+        answer = place(self, course, prepared, context)
+        if isinstance(answer, Stands):
             return refused(course, answer.trigger, answer.refusals)
-        facts = tuple(placement.fact_of(draft, course.id) for draft in answer)
+        facts = tuple(fact_of(draft, course.id) for draft in answer)
         folded = fold((*context.history, *facts))
         assert folded is not None
         drafts = tuple(

@@ -13,7 +13,8 @@ import msgspec
 from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.carrying import Move
+from ipt_workflow.course.carry_over import Move
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy, StaleVersion, TransitionRefused
 from ipt_workflow.journal import Entry
 from ipt_workflow.protocols.definition import Protocol
@@ -21,7 +22,6 @@ from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import queries
 from ipt_workflow.store.queries import StoredCourse
-from ipt_workflow.triggers import Command
 from ipt_workflow.writes import Write
 
 BATCH = 100

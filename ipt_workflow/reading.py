@@ -9,13 +9,13 @@ import msgspec
 from ipt_workflow import journal, verifying, views
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course.rules import Context
+from ipt_workflow.course.triggers import MOVES
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
-from ipt_workflow.rules import Context
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import audit, queries
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.queries import Filters, StoredCourse
-from ipt_workflow.triggers import MOVES
 from ipt_workflow.views import AuditRecord, CourseView, EntryView, Options, Verification
 
 

@@ -10,17 +10,16 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import triggers
-from ipt_workflow.commands import Prepared
-from ipt_workflow.course import Course
-from ipt_workflow.deriving import derive
-from ipt_workflow.fact import Fact
-from ipt_workflow.folding import Placed, fold, place, step, timeline
+from ipt_workflow.course import Course, triggers
+from ipt_workflow.course.commands import Prepared
+from ipt_workflow.course.derived import derive
+from ipt_workflow.course.drafts import as_recorded
+from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.fold import Placed, fold, place, step, timeline
+from ipt_workflow.course.payloads import Nothing
+from ipt_workflow.course.rules import Context
+from ipt_workflow.course.triggers import Command, Override
 from ipt_workflow.machine import CourseMachine
-from ipt_workflow.payloads import Nothing
-from ipt_workflow.placement import as_recorded
-from ipt_workflow.rules import Context
-from ipt_workflow.triggers import Command, Override
 
 replace = msgspec.structs.replace
 

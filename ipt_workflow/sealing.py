@@ -4,10 +4,10 @@ import datetime as dt
 import secrets
 from collections.abc import Sequence
 
-from ipt_workflow import attention, journal
-from ipt_workflow.course import Course
+from ipt_workflow import journal
+from ipt_workflow.course import Course, attention
+from ipt_workflow.course.drafts import Draft
 from ipt_workflow.journal import Entry
-from ipt_workflow.placement import Draft
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store.units import CourseChange, KeptAnswer
 from ipt_workflow.writes import Key

@@ -10,10 +10,13 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import journal, placement, rejudging, sealing, triggers, views
+from ipt_workflow import journal, rejudging, sealing, views
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.course import Course
+from ipt_workflow.course import Course, triggers
+from ipt_workflow.course.drafts import Draft
+from ipt_workflow.course.rules import Actor, Context
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import (
     Busy,
     CommandInvalid,
@@ -29,7 +32,6 @@ from ipt_workflow.errors import (
 from ipt_workflow.journal import GENESIS, Entry
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
 from ipt_workflow.once import Once
-from ipt_workflow.rules import Actor, Context
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import commit, queries, tables
 from ipt_workflow.store.loading import Asked
@@ -44,7 +46,6 @@ from ipt_workflow.store.units import (
     NewClient,
     Unit,
 )
-from ipt_workflow.triggers import Command
 from ipt_workflow.values.types import ClientRef
 from ipt_workflow.views import Committed, Preview
 from ipt_workflow.writes import Key, Opening, Write
@@ -387,7 +388,7 @@ class Service:
             self.shell.metrics.transitions.labels(course.protocol, entry.written.trigger).inc()
         return committed
 
-    def _followup(self, parent: Course, draft: placement.Draft, context: Context) -> CourseChange:
+    def _followup(self, parent: Course, draft: Draft, context: Context) -> CourseChange:
         """The linked course, opened by the same commit."""
         assert context.target is not None
         opening = msgspec.structs.replace(

@@ -9,17 +9,17 @@ from zoneinfo import ZoneInfo
 import msgspec
 from uuid_utils import uuid7
 
-from ipt_workflow import attention, journal, triggers, views
+from ipt_workflow import journal, views
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.course import Course
+from ipt_workflow.course import Course, attention, triggers
+from ipt_workflow.course.rules import KNOWN_RULES, Context
 from ipt_workflow.errors import CommandInvalid, DatabaseNotReady, Fault, NotFound, Unreachable
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.protocols.files import Catalogue
-from ipt_workflow.rules import KNOWN_RULES, Context
 from ipt_workflow.runtime.clock import Clock, SystemClock
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.runtime.settings import Settings

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow import attention, journal
+from ipt_workflow import journal
 from ipt_workflow.checking import check_courses
-from ipt_workflow.course import Course
+from ipt_workflow.course import Course, attention
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal import Checked
 from ipt_workflow.runtime import event_loop

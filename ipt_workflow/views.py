@@ -6,21 +6,20 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ipt_workflow import carrying, counters
-from ipt_workflow.carrying import Move
-from ipt_workflow.counters import Counters, WeekClock
-from ipt_workflow.course import Course, Rhythm, Track
+from ipt_workflow.course import Course, Rhythm, Track, carry_over, counters
+from ipt_workflow.course.carry_over import Move
+from ipt_workflow.course.counters import Counters, WeekClock
+from ipt_workflow.course.fold import contradictions, superseded_by
+from ipt_workflow.course.rules import Context
+from ipt_workflow.course.rules.leaving import requirements
+from ipt_workflow.course.triggers import MOVES
 from ipt_workflow.errors import Remedy
-from ipt_workflow.folding import contradictions, superseded_by
 from ipt_workflow.journal import Entry, EntryActor
 from ipt_workflow.machine import CourseMachine, Option
 from ipt_workflow.protocols import instruments
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.protocols.instruments import Outcome
 from ipt_workflow.protocols.rhythm import Regularity
-from ipt_workflow.rules import Context
-from ipt_workflow.rules.leaving import requirements
-from ipt_workflow.triggers import MOVES
 
 Shown = TypeVar("Shown")
 
@@ -451,7 +450,7 @@ def _entry(entry: Entry, superseded: int | None, contradicted: int | None) -> En
         override=document.override if document else None,
         data=document.data if document else written.data,
         structural=written.data,
-        move=carrying.move(written.data) if written.trigger in MOVES else None,
+        move=carry_over.move(written.data) if written.trigger in MOVES else None,
         superseded_by=superseded,
         contradicted_by=contradicted,
         erased=document is None,

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from ipt_workflow.course.triggers import Command, Override
 from ipt_workflow.errors import IptError
-from ipt_workflow.triggers import Command, Override
 from ipt_workflow.values.types import ClientRef, Code, Moment, Person, Seq, Text
 
 

@@ -16,23 +16,23 @@ import msgspec
 import typer
 from msgspec import inspect as shapes
 
-from ipt_workflow import attention, examples, gate, groups, triggers
+from ipt_workflow import gate, groups
 from ipt_workflow.access import policy
 from ipt_workflow.api import openapi, webhooks
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.cli.main import app as command_line
-from ipt_workflow.course import Course
+from ipt_workflow.course import Course, attention, examples, triggers
+from ipt_workflow.course.rules import ARTEFACTS, KNOWN_RULES, PHASE_RULES, REGISTRY, Actor, Context, Rule
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import events, notice_types
 from ipt_workflow.fhir.kinds import KINDS
 from ipt_workflow.machine import CourseMachine, Refused, decide, machine_for
 from ipt_workflow.protocols import definition
 from ipt_workflow.protocols import files as protocol_files
-from ipt_workflow.rules import ARTEFACTS, KNOWN_RULES, PHASE_RULES, REGISTRY, Actor, Context, Rule
 from ipt_workflow.runtime import logs, settings
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.store import tables
-from ipt_workflow.triggers import Command
 
 DOCS = Path(__file__).parent.parent / "docs"
 MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -13,8 +13,9 @@ import databases
 import msgspec
 import walked
 
-from ipt_workflow import examples
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course import examples
+from ipt_workflow.course.triggers import Command, Override
 from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup, NewSession
 from ipt_workflow.group_sessions import GroupSessions
 from ipt_workflow.group_views import GroupView, Recorded, SessionCommitted
@@ -24,7 +25,6 @@ from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell, open_shell
-from ipt_workflow.triggers import Command, Override
 from ipt_workflow.verifying import verify
 from ipt_workflow.views import Committed
 from ipt_workflow.writes import GroupWrite, Key, Opening, Write

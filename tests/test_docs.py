@@ -15,19 +15,20 @@ from typing import get_args
 import msgspec
 import pytest
 
-from ipt_workflow import attention, group_bodies, groups, importer, triggers
+from ipt_workflow import group_bodies, groups, importer
 from ipt_workflow.access import policy
 from ipt_workflow.api.problems import PROBLEMS
+from ipt_workflow.course import attention, triggers
+from ipt_workflow.course.rules import ARTEFACTS, REGISTRY
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.inbox import Resolution
 from ipt_workflow.machine import machine_for
 from ipt_workflow.protocols import definition, instruments
-from ipt_workflow.rules import ARTEFACTS, REGISTRY
 from ipt_workflow.runtime import settings
 from ipt_workflow.service import Opening
 from ipt_workflow.shell import open_shell
 from ipt_workflow.store import tables
-from ipt_workflow.triggers import Command
 from ipt_workflow.values import types
 
 ROOT = Path(__file__).parent.parent

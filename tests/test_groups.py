@@ -8,9 +8,9 @@ import grouped
 import pytest
 from grouped import AUDITOR, COFACILITATOR, FACILITATOR, LAST_PHASE, OUTSIDER, SUPERVISOR, WEEK, Clinic
 
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, GroupRefused, GroupSessionRefused, GroupStale, NotFound
 from ipt_workflow.store import queries
-from ipt_workflow.triggers import Command
 from ipt_workflow.writes import Key, Write
 
 KEY = Key("scope", "body")

@@ -10,12 +10,12 @@ import rfc8785
 import walked
 
 from ipt_workflow import journal
+from ipt_workflow.course.drafts import Draft
+from ipt_workflow.course.fold import fold
+from ipt_workflow.course.rules import Actor
+from ipt_workflow.course.triggers import Command, Override
 from ipt_workflow.errors import JournalBroken
-from ipt_workflow.folding import fold
 from ipt_workflow.journal import GENESIS, check_chain, data_digest, entry_hash
-from ipt_workflow.placement import Draft
-from ipt_workflow.rules import Actor
-from ipt_workflow.triggers import Command, Override
 
 AT = dt.datetime(2026, 1, 5, 10, 30, tzinfo=dt.timezone(dt.timedelta(hours=1)))
 SALT = bytes(range(16))

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.errors import Fault
 from ipt_workflow.protocols import instruments
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.protocols.instruments import Band, Change, Evidence, Instrument, Score
-from ipt_workflow.rules import KNOWN_RULES
 
 CONFIG = Path(__file__).parents[1] / "config"
 SHIPPED = load_catalogue(CONFIG / "protocols", CONFIG / "instruments", KNOWN_RULES).instruments

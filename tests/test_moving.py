@@ -10,18 +10,19 @@ import pytest
 import versions
 import walked
 
-from ipt_workflow import carrying, demo, examples, journal, verifying
+from ipt_workflow import demo, journal, verifying
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course import carry_over, examples
+from ipt_workflow.course.rules.leaving import requirements
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Forbidden, TransitionRefused
 from ipt_workflow.moving import Mover, course_ids
 from ipt_workflow.reading import Reader
-from ipt_workflow.rules.leaving import requirements
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import Service
 from ipt_workflow.store import queries
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.queries import Filters
-from ipt_workflow.triggers import Command
 from ipt_workflow.writes import Write
 
 NOW = walked.START + dt.timedelta(days=365)
@@ -120,10 +121,10 @@ def test_what_any_course_would_carry_over_to_any_form_can_be_said(two):
             old = shell.machine_of(course).protocol
             for new in shell.protocols:
                 for to_first in (True, False):
-                    data = carrying.entry_data(
+                    data = carry_over.entry_data(
                         course, old, new, shell.context(walked.SUPERVISOR, shell.clock.now()), to_first=to_first
                     )
-                    move = carrying.move(data)
+                    move = carry_over.move(data)
                     assert (move.from_, move.to) == (old.key, new.key)
                     assert (move.kind == "carries_over") == (move.explanation == "Everything carries over.")
 

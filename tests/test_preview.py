@@ -9,11 +9,11 @@ import pytest
 import walked
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound, StaleVersion, TriggerNotPermitted
 from ipt_workflow.reading import Reader
 from ipt_workflow.service import Key, Service, Write
 from ipt_workflow.store import tables
-from ipt_workflow.triggers import Command
 
 LOGS = {"audit_event", "audit_subject"}
 

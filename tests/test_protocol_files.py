@@ -14,12 +14,12 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.errors import ProtocolInvalid
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.protocols.checks import KnownRules, walk
 from ipt_workflow.protocols.definition import RESERVED_STATES
 from ipt_workflow.protocols.files import check_unchanged, load_catalogue, read_definition
-from ipt_workflow.rules import KNOWN_RULES
 
 CONFIG = Path(__file__).parents[1] / "config"
 IPT = tomllib.loads((CONFIG / "protocols" / "ipt.toml").read_text())

@@ -9,17 +9,17 @@ import versions
 import walked
 
 from ipt_workflow import demo
+from ipt_workflow.course.rules import KNOWN_RULES
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Forbidden, TransitionRefused
 from ipt_workflow.moving import Mover
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.reading import Reader
-from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import Service
 from ipt_workflow.store import queries
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.queries import Filters
-from ipt_workflow.triggers import Command
 from ipt_workflow.trying import Trial
 from ipt_workflow.writes import Write
 

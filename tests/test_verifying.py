@@ -349,9 +349,9 @@ def test_several_processes_find_the_same_first_bad_entry_as_one(made, tmp_path):
 
 def add_forged(tampered) -> None:
     """An entry made by somebody who knows the format: its columns, its links and its document fit."""
+    from ipt_workflow.course.drafts import Draft
+    from ipt_workflow.course.rules import Actor
     from ipt_workflow.journal import read, seal
-    from ipt_workflow.placement import Draft
-    from ipt_workflow.rules import Actor
     from ipt_workflow.store import rows
 
     last = read(

@@ -10,13 +10,13 @@ from typing import Any
 import databases
 import msgspec
 
-from ipt_workflow import examples
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course import examples
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import Opening, Service, Write
 from ipt_workflow.shell import Shell, open_shell
-from ipt_workflow.triggers import Command
 from ipt_workflow.views import Committed
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)

@@ -11,8 +11,8 @@ from collections.abc import Collection
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
+from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import Forbidden
-from ipt_workflow.triggers import Role
 
 QUESTIONS: dict[str, tuple[Role, ...]] = {
     "read courses": ("therapist", "supervisor", "auditor", "ehr"),

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from ipt_workflow.rules import Actor
-from ipt_workflow.rules.case import Via
-from ipt_workflow.triggers import Role
+from ipt_workflow.course.context import Via
+from ipt_workflow.course.rules import Actor
+from ipt_workflow.course.triggers import Role
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):

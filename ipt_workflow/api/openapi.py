@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from litestar import Litestar, Response, Router, get
 
-from ipt_workflow import triggers
 from ipt_workflow.api.audit import AuditSearch
 from ipt_workflow.api.courses import Search
 from ipt_workflow.api.fhir_outcomes import CODES, FHIR_JSON, is_fhir
@@ -18,14 +17,15 @@ from ipt_workflow.api.fhir_queries import FORM
 from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
 from ipt_workflow.api.requests import ApiRequest, Together
 from ipt_workflow.api.webhooks import webhooks
+from ipt_workflow.course import triggers
+from ipt_workflow.course.rules import KNOWN_RULES
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import notice_types, signing
 from ipt_workflow.ehr.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.ehr.inbox import Resolution
 from ipt_workflow.ehr.notice_types import NoticeTypes
 from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
 from ipt_workflow.protocols.files import load_catalogue
-from ipt_workflow.rules import KNOWN_RULES
-from ipt_workflow.triggers import Command
 from ipt_workflow.writes import Opening
 
 ERRORS = ("400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "428", "500", "503")

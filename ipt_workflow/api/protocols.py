@@ -7,14 +7,14 @@ from litestar import get
 from litestar.enums import MediaType
 from litestar.params import FromPath
 
-from ipt_workflow import examples, triggers
 from ipt_workflow.access import policy
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest
+from ipt_workflow.course import examples, triggers
+from ipt_workflow.course.rules import bound_to
 from ipt_workflow.errors import NotFound
 from ipt_workflow.machine import data_schema, machine_for
 from ipt_workflow.protocols.definition import Protocol
-from ipt_workflow.rules import bound_to
 
 
 class TriggerView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):

@@ -17,11 +17,11 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Meta
 
-from ipt_workflow import triggers
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course import triggers
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.protocols.definition import PHASE_ID
-from ipt_workflow.triggers import Command
 from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults
 from ipt_workflow.values.types import Moment
 from ipt_workflow.writes import Key, Write

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import triggers
+from ipt_workflow.course import triggers
 from ipt_workflow.ehr import events, signing
 
 TYPES = (events.CHANGED, events.ATTENTION, events.DISABLED, events.PING, events.REFUSED)

@@ -11,11 +11,11 @@ from ipt_workflow import importer
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, print_table, run, shaped, usage
 from ipt_workflow.cli.token import operator
+from ipt_workflow.course.triggers import Command, Role
 from ipt_workflow.reading import Reader
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
 from ipt_workflow.store.queries import Filters
-from ipt_workflow.triggers import Command, Role
 from ipt_workflow.views import Committed, CourseView, Options, Preview
 from ipt_workflow.writes import Write
 

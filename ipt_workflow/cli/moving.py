@@ -13,12 +13,12 @@ import typer
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.cli.output import FAILED, bar, fail, out, print_json, print_table, run, usage
 from ipt_workflow.cli.token import operator
+from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.errors import IptError
 from ipt_workflow.moving import FAILED as NOT_MOVED
 from ipt_workflow.moving import Mover, Outcome, Planned, course_ids
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.protocols.files import load_catalogue
-from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import queries
 from ipt_workflow.trying import EXAMPLES, ByRule, Trial, Tried

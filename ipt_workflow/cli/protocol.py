@@ -9,11 +9,11 @@ import typer
 from ipt_workflow import gate
 from ipt_workflow.cli import moving
 from ipt_workflow.cli.output import FAILED, bar, fail, out, print_json, settings_or_exit, usage
+from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.errors import IptError, ProtocolInvalid
 from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.protocols.definition import PhaseSpec, Protocol
 from ipt_workflow.protocols.files import Catalogue, load_catalogue
-from ipt_workflow.rules import KNOWN_RULES
 
 app = typer.Typer(help="Protocols.", no_args_is_help=True)
 app.command("migrate")(moving.migrate)

@@ -12,18 +12,18 @@ from typing import Any, Literal
 import msgspec
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course.payloads import Payload
+from ipt_workflow.course.triggers import BY_NAME, Command
 from ipt_workflow.ehr import matching
 from ipt_workflow.ehr.matching import Known
 from ipt_workflow.ehr.told import Told, Version
 from ipt_workflow.errors import Busy, CommandInvalid, Fault, NotFound, Refusal, StaleVersion, TransitionRefused, TriggerNotPermitted
-from ipt_workflow.payloads import Payload
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import queries
 from ipt_workflow.store.queries import StoredCourse
 from ipt_workflow.store.tables import NoticeRow
-from ipt_workflow.triggers import BY_NAME, Command
 from ipt_workflow.writes import Key, Opening, Write
 
 ATTEMPTS = 8

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import triggers
+from ipt_workflow.course import triggers
 from ipt_workflow.store.events import Told
 
 THIN, CLINICAL = "thin", "clinical"

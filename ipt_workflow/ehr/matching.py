@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ipt_workflow import journal
-from ipt_workflow.commands import instrument_key
 from ipt_workflow.course import Course
+from ipt_workflow.course.commands import instrument_key
+from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.fold import standing, superseded_by
 from ipt_workflow.ehr.told import Told
-from ipt_workflow.fact import Fact
-from ipt_workflow.folding import standing, superseded_by
 from ipt_workflow.journal import Entry
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.store.queries import StoredCourse

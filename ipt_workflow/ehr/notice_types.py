@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from ipt_workflow import triggers
+from ipt_workflow.course import triggers
+from ipt_workflow.course.payloads import Payload
 from ipt_workflow.ehr.told import About, Told, Version
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, ProtocolInvalid
-from ipt_workflow.payloads import Payload
 from ipt_workflow.protocols.checks import evidence_faults
 from ipt_workflow.protocols.instruments import Evidence, Instrument
 from ipt_workflow.values.faults import decode, schema_faults, time_faults, validator_of, value_faults

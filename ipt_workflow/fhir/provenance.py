@@ -1,7 +1,7 @@
 """Provenance: one for every entry of a journal, saying who told it, who cosigned, and which version came of it."""
 
 from ipt_workflow import journal
-from ipt_workflow.fact import Fact
+from ipt_workflow.course.facts import Fact
 from ipt_workflow.fhir import codes
 from ipt_workflow.fhir.record import Record, Site, root
 from ipt_workflow.fhir.resources import Provenance, ProvenanceAgent, ProvenanceEntity

@@ -12,9 +12,9 @@ import msgspec
 
 from ipt_workflow import journal
 from ipt_workflow.course import Course
-from ipt_workflow.fact import Fact
+from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.fold import standing, step, timeline
 from ipt_workflow.fhir.types import Coding, Identifier, Meta, Reference
-from ipt_workflow.folding import standing, step, timeline
 from ipt_workflow.journal import Entry
 from ipt_workflow.protocols.definition import Protocol
 

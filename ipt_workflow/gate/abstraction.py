@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from ipt_workflow import counters
-from ipt_workflow.course import Contract, Course
+from ipt_workflow.course import Contract, Course, counters
+from ipt_workflow.course.rules import Actor, Context
+from ipt_workflow.course.triggers import BEGIN_PREFIX
 from ipt_workflow.errors import Refusal
 from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocols.definition import PAUSED, REFERRED, PhaseSpec, Protocol
-from ipt_workflow.rules import Actor, Context
-from ipt_workflow.triggers import BEGIN_PREFIX
 
 THERAPIST = Actor("therapist", "therapist")
 SUPERVISOR = Actor("supervisor", "supervisor")

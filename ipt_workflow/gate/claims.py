@@ -9,11 +9,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from ipt_workflow import counters
-from ipt_workflow.course import Course
+from ipt_workflow.course import Course, counters
+from ipt_workflow.course.rules.first_phase import RESOLVED
+from ipt_workflow.course.triggers import BEGIN_PREFIX
 from ipt_workflow.protocols.definition import COMPLETED, NOT_SUITABLE, PAUSED, Protocol
-from ipt_workflow.rules.first_phase import RESOLVED
-from ipt_workflow.triggers import BEGIN_PREFIX
 
 CLAIMS = {
     "phases_in_order": "Phases come in their order: none skipped, cut short or repeated, and nothing follows an ending that is not taken back.",

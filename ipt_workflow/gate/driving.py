@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ipt_workflow import examples, triggers
+from ipt_workflow.course import examples, triggers
+from ipt_workflow.course.rules import Actor, Context, supervisor_of
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Refusal, TriggerNotPermitted
 from ipt_workflow.gate import claims
 from ipt_workflow.gate.abstraction import SUPERVISOR, THERAPIST, Path, Spot, context, leaving
 from ipt_workflow.gate.claims import Finding, Step
 from ipt_workflow.machine import Accepted, CourseMachine, Refused
 from ipt_workflow.protocols.definition import PhaseSpec
-from ipt_workflow.rules import Actor, Context, supervisor_of
-from ipt_workflow.triggers import Command
 
 BEGINNING = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 MOMENT = dt.timedelta(minutes=1)

@@ -11,7 +11,8 @@ walked to its end from each phase; what a supervisor attests of it is not judged
 
 from collections import deque
 
-from ipt_workflow import triggers
+from ipt_workflow.course import triggers
+from ipt_workflow.course.rules import ARTEFACTS
 from ipt_workflow.gate import laddering, walking
 from ipt_workflow.gate.abstraction import Key, Spot, key
 from ipt_workflow.gate.claims import Report, is_open_phase, leaves_a_phase
@@ -20,7 +21,6 @@ from ipt_workflow.gate.moving import Standing, attempts, moves
 from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocols import definition
 from ipt_workflow.protocols.definition import Protocol
-from ipt_workflow.rules import ARTEFACTS
 
 COURSES_MAX = 20_000
 

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
-from ipt_workflow import counters
+from ipt_workflow.course import counters
 from ipt_workflow.errors import Refusal
 from ipt_workflow.gate import walking
 from ipt_workflow.gate.abstraction import EHR, SUPERVISOR, Spot, leaving

@@ -29,12 +29,12 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 from typer.testing import CliRunner
 
-from ipt_workflow import triggers
 from ipt_workflow.api import openapi
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.fhir_outcomes import CODES, FHIR_JSON
 from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
 from ipt_workflow.cli.main import app
+from ipt_workflow.course import triggers
 from ipt_workflow.runtime import settings as configuration
 
 PROGRAM = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]

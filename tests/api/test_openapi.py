@@ -11,11 +11,11 @@ import pytest
 from conftest import running
 from schemathesis.specs.openapi import definitions
 
-from ipt_workflow import triggers
 from ipt_workflow.api import openapi
 from ipt_workflow.api.app import litestar_app
+from ipt_workflow.course import triggers
+from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.protocols.files import load_catalogue
-from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.runtime import settings as configuration
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,8 @@ import jsonschema
 import msgspec
 import pytest
 
-from ipt_workflow import triggers
 from ipt_workflow.api.webhooks import names, webhooks
+from ipt_workflow.course import triggers
 from ipt_workflow.ehr import events
 from ipt_workflow.store.events import Told
 

@@ -18,12 +18,12 @@ import walked
 from receivers import other_side
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr.bodies import NewSubscription
 from ipt_workflow.ehr.receiving import Receipt
 from ipt_workflow.ehr.subscriptions import Subscriptions
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import SystemClock
-from ipt_workflow.triggers import Command
 
 ADMIN = Principal(person="admin-1", role="admin", via="cli")
 NOTE = Command("note", {"text": "She called."})

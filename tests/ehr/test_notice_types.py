@@ -8,10 +8,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.ehr import notice_types
 from ipt_workflow.errors import ProtocolInvalid
 from ipt_workflow.protocols import files as protocol_files
-from ipt_workflow.rules import KNOWN_RULES
 from ipt_workflow.runtime import settings as configuration
 
 SETTINGS = configuration.load({})

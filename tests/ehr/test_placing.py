@@ -7,13 +7,13 @@ import databases
 import sqlalchemy as sa
 import walked
 
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import placing
 from ipt_workflow.ehr.feed import Feed
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.store import events
 from ipt_workflow.store.units import Event
-from ipt_workflow.triggers import Command
 
 NOTE = Command("note", {"text": "She called."})
 

@@ -11,6 +11,7 @@ import walked
 from receivers import other_side
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import placing
 from ipt_workflow.ehr.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.ehr.relay import Relay, Waits
@@ -21,7 +22,6 @@ from ipt_workflow.errors import CommandInvalid, NotFound, TransitionRefused
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.store import deliveries, tables
-from ipt_workflow.triggers import Command
 
 ADMIN = Principal(person="admin-1", role="admin", via="api")
 STEPS = ("record_consent", "start", "record_session", "sign_session")

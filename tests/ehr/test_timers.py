@@ -7,11 +7,11 @@ import pytest
 import sqlalchemy as sa
 import walked
 
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import placing, timers
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.store import events
-from ipt_workflow.triggers import Command
 
 BEGUN = ("record_consent", "start", "record_session", "sign_session", "record_evaluation", "record_history", "record_inventory",
          "record_timeline", "record_formulation", "accept_formulation", "agree_contract")  # fmt: skip

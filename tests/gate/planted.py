@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ipt_workflow.course.rules import KNOWN_RULES, REGISTRY, Bound, Case
 from ipt_workflow.errors import Refusal
 from ipt_workflow.gate import Finding
 from ipt_workflow.gate.abstraction import Path
@@ -15,7 +16,6 @@ from ipt_workflow.gate.exploring import Exploration, judged
 from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocols.definition import Bounds, PhaseRule, Protocol
 from ipt_workflow.protocols.files import load_catalogue
-from ipt_workflow.rules import KNOWN_RULES, REGISTRY, Bound, Case
 
 ROOT = File(__file__).parents[2]
 replaced = msgspec.structs.replace

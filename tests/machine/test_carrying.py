@@ -4,12 +4,12 @@ import msgspec
 import pytest
 from walker import DAY, MINUTE, S, T, Walk, distinct, ipt, reach, replaced, variant, version
 
-from ipt_workflow import carrying, counters
-from ipt_workflow.carrying import FACTS, INVALID, Move
+from ipt_workflow.course import carry_over, counters
+from ipt_workflow.course.carry_over import FACTS, INVALID, Move
+from ipt_workflow.course.effects.protocol_change import DROPPED
+from ipt_workflow.course.fold import fold
 from ipt_workflow.errors import CommandInvalid
-from ipt_workflow.folding import fold
 from ipt_workflow.protocols.definition import Bounds, ConsentSpec, FocusSpec, PhaseSpec, RhythmSpec, SickRoleSpec, SupervisionSpec
-from ipt_workflow.repinning import DROPPED
 
 
 def planned(walk: Walk, new) -> Move:
@@ -20,7 +20,7 @@ def moved(walk: Walk, new, trigger: str = "migrate_protocol", **more) -> Move:
     """What the entry of the move tells."""
     walk.target = new
     walk.fire(trigger, S, **more)
-    return carrying.move(walk.history[-1].data)
+    return carry_over.move(walk.history[-1].data)
 
 
 def names(findings) -> list[str]:
@@ -574,4 +574,4 @@ def test_entries_without_what_carries_over_fold_as_they_did():
     lean = {name: walk.history[-1].data[name] for name in ("protocol", "protocol_version", "protocol_digest", "acute", "phase")}
     folded = fold((*walk.history[:-1], msgspec.structs.replace(walk.history[-1], data=lean)))
     assert folded == walk.c
-    assert carrying.move(lean).to == "ipt-short@1"
+    assert carry_over.move(lean).to == "ipt-short@1"

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from walker import DAY, WEEK, S, T, Walk, reach
 
-from ipt_workflow import counters
+from ipt_workflow.course import counters
 
 
 def session_of(walk: Walk) -> tuple[int, int | None]:

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 from walker import ROOT, WEEK, S, Walk, ipt
 
 from ipt_workflow.cli.main import app
+from ipt_workflow.course.rules import KNOWN_RULES
+from ipt_workflow.course.triggers import BEGIN_PREFIX, find
 from ipt_workflow.errors import CommandInvalid, TransitionRefused
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.protocols.files import Catalogue, load_catalogue, read_definition
-from ipt_workflow.rules import KNOWN_RULES
-from ipt_workflow.triggers import BEGIN_PREFIX, find
 
 FORMS = sorted(path.stem for path in (ROOT / "config" / "protocols").glob("*.toml"))
 NO_PAPER = {"record_session", "sign_session", "amend_contract", "extend_phase"}

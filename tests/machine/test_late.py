@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from walker import DAY, HOUR, MINUTE, OTHER_T, WEEK, S, T, Walk, reach
 
+from ipt_workflow.course.fold import fold
 from ipt_workflow.errors import CommandInvalid
-from ipt_workflow.folding import fold
 
 MOMENT = MINUTE / 2
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from walker import DAY, STAGES, WEEK, A, E, S, T, Walk, ipt, reach
 
-from ipt_workflow import triggers
+from ipt_workflow.course import triggers
 from ipt_workflow.errors import TriggerNotPermitted
 from ipt_workflow.machine import Accepted, Refused
 from ipt_workflow.protocols import definition

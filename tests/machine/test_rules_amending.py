@@ -3,7 +3,7 @@
 import pytest
 from walker import MINUTE, OTHER_T, S, T, covers, reach, stands
 
-from ipt_workflow import triggers
+from ipt_workflow.course import triggers
 from ipt_workflow.machine import Refused
 
 

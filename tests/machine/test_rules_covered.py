@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from ipt_workflow.rules import REGISTRY
+from ipt_workflow.course.rules import REGISTRY
 
 
 def covered() -> list[str]:

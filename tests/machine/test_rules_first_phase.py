@@ -3,8 +3,8 @@
 import pytest
 from walker import FUNCTIONING, SUPPORT, SYMPTOMS, S, T, Walk, covers, reach, replaced, stands, variant
 
+from ipt_workflow.course.rules import first_phase
 from ipt_workflow.protocols.definition import SickRoleSpec
-from ipt_workflow.rules import first_phase
 
 
 def without(*left_out, **more) -> Walk:

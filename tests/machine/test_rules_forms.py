@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from walker import DAY, S, Walk, covers, ipt, reach, replaced, stands, variant
 
+from ipt_workflow.course.triggers import names
 from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.protocols.definition import (
     Bounds,
@@ -17,7 +18,6 @@ from ipt_workflow.protocols.definition import (
     SickRoleSpec,
     SupervisionSpec,
 )
-from ipt_workflow.triggers import names
 
 OF_EVERY_DAY = {"out_of_bed": "07:00", "to_bed": "23:00"}
 

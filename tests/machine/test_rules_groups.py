@@ -5,8 +5,8 @@ import datetime as dt
 import pytest
 from walker import MINUTE, WEEK, S, Walk, covers, group_of_eight, replaced, stands
 
-from ipt_workflow import counters
-from ipt_workflow.rules import GroupHeld
+from ipt_workflow.course import counters
+from ipt_workflow.course.rules import GroupHeld
 
 FIRST_PHASE = ("record_evaluation", "record_inventory", "assign_sick_role", "select_focus", "agree_contract")
 LAST_PHASE = ("record_gains", "record_independence", "plan_for_recurrence", "decide_continuation")

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from walker import FIRST_PHASE_WORK, HOUR, LAST_PHASE_WORK, STAGES, WEEK, E, S, T, Walk, ipt, reach
 
-from ipt_workflow import counters, journal, triggers
-from ipt_workflow.course import Course
+from ipt_workflow import journal
+from ipt_workflow.course import Course, counters, triggers
+from ipt_workflow.course.fold import fold, step, timeline
+from ipt_workflow.course.triggers import MOVES
 from ipt_workflow.errors import CommandInvalid, TriggerNotPermitted
-from ipt_workflow.folding import fold, step, timeline
 from ipt_workflow.machine import Accepted, Refused
-from ipt_workflow.triggers import MOVES
 
 PHASES = ("initial", "middle", "final")
 NAMES = tuple(name for name in triggers.names(ipt()) if name not in {"refer", "adopt"})

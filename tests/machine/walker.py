@@ -15,17 +15,17 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ipt_workflow import counters, examples, journal, placement
-from ipt_workflow.course import Course
+from ipt_workflow import journal
+from ipt_workflow.course import Course, counters, examples
+from ipt_workflow.course.drafts import Draft, fact_of
+from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.fold import fold
+from ipt_workflow.course.rules import KNOWN_RULES, REGISTRY, Actor, Context, GroupHeld
+from ipt_workflow.course.triggers import MOVES, Command
 from ipt_workflow.errors import Refusal, TransitionRefused
-from ipt_workflow.fact import Fact
-from ipt_workflow.folding import fold
 from ipt_workflow.machine import Accepted, Option, Refused, machine_for
-from ipt_workflow.placement import Draft
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.protocols.files import load_catalogue, read_definition
-from ipt_workflow.rules import KNOWN_RULES, REGISTRY, Actor, Context, GroupHeld
-from ipt_workflow.triggers import MOVES, Command
 
 ROOT = Path(__file__).parents[2]
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
@@ -213,7 +213,7 @@ class Walk:
         for draft in accepted.drafts:
             assert draft.seq == len(self.history) + 1
             assert not self.history or draft.recorded_at >= self.history[-1].recorded_at
-            self.history = (*self.history, placement.fact_of(draft, "course-1"))
+            self.history = (*self.history, fact_of(draft, "course-1"))
             self.drafts = (*self.drafts, draft)
             self._keep_given(draft)
         self.course = accepted.course

@@ -6,12 +6,12 @@ import databases
 import pytest
 import walked
 
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import TransitionRefused
 from ipt_workflow.reading import Reader
 from ipt_workflow.store import audit
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.queries import Filters
-from ipt_workflow.triggers import Command
 
 WHOLE = 1000
 

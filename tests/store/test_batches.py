@@ -6,8 +6,8 @@ import sqlalchemy as sa
 import walked
 
 from ipt_workflow import verifying
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.store import batches, tables
-from ipt_workflow.triggers import Command
 
 
 @pytest.fixture

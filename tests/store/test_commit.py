@@ -10,7 +10,9 @@ import pytest
 import sqlalchemy as sa
 import walked
 
-from ipt_workflow import attention, journal
+from ipt_workflow import journal
+from ipt_workflow.course import attention
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import StaleVersion
 from ipt_workflow.machine import machine_for
 from ipt_workflow.store import commit, queries, rows, tables
@@ -24,7 +26,6 @@ from ipt_workflow.store.units import (
     NewClient,
     Unit,
 )
-from ipt_workflow.triggers import Command
 
 ORGANISATION = "default"
 REFERRAL = Command("refer", {"source": "General practitioner", "indication": "depression"})

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 import walked
 
 from ipt_workflow import verifying
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy, StaleVersion, Unreachable
 from ipt_workflow.service import Key
 from ipt_workflow.store import commit, tables
 from ipt_workflow.store.committer import Committer
-from ipt_workflow.triggers import Command
 
 NOTE = Command("note", {"text": "She called."})
 COURSES = 6

@@ -14,10 +14,10 @@ import walked
 from databases import select
 
 from ipt_workflow import checking, verifying
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import KeyInFlight, StaleVersion, TransitionRefused
 from ipt_workflow.service import Key, Service, Write
 from ipt_workflow.store import queries
-from ipt_workflow.triggers import Command
 
 NOTE = Command("note", {"text": "She called."})
 PROCESSES = 4
@@ -28,7 +28,7 @@ WORKER = textwrap.dedent(
     from ipt_workflow.errors import IptError, StaleVersion
     from ipt_workflow.service import Key, Service, Write
     from ipt_workflow.runtime.clock import SystemClock
-    from ipt_workflow.triggers import Command
+    from ipt_workflow.course.triggers import Command
 
     async def notes(shell, course, rounds):
         '''Writes on every version it sees, `rounds` times, and says which versions it won and lost.'''

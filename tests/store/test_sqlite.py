@@ -9,11 +9,11 @@ import databases
 import pytest
 import walked
 
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy
 from ipt_workflow.store import sqlite
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.questions import VERSIONS
-from ipt_workflow.triggers import Command
 
 NOTE = Command("note", {"text": "She called."})
 

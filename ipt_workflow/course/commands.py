@@ -1,0 +1,167 @@
+"""From a command as it came to one that can be judged: decoded, checked, placed in time. Every fault is reported at once."""
+
+import datetime as dt
+from typing import Any
+
+import msgspec
+
+from ipt_workflow.course import triggers
+from ipt_workflow.course.payloads import Amend, Payload, RecordMeasure, RecordRhythm, RecordSession, RelinkClient, SetRhythmTarget
+from ipt_workflow.course.rules import REGISTRY, Context
+from ipt_workflow.course.structural import structural
+from ipt_workflow.course.triggers import Command, Override, Trigger
+from ipt_workflow.errors import CommandInvalid, Fault, TriggerNotPermitted
+from ipt_workflow.protocols import instruments, rhythm
+from ipt_workflow.protocols.definition import Protocol
+from ipt_workflow.values.faults import (
+    FAULTS_MAX,
+    IN_YEARS,
+    YEARS,
+    decode,
+)
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A command ready to be judged. `given` is the data as the entry keeps it; `data` its structural form."""
+
+    name: str
+    row: Trigger
+    payload: Payload
+    given: dict[str, Any]
+    data: dict[str, Any]
+    at: dt.datetime
+    reason: str | None
+    override: Override | None
+
+
+def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
+    """Decodes a command under a protocol.
+
+    Raises CommandInvalid with every fault, or TriggerNotPermitted where the actor's role may never fire the trigger.
+    """
+    row = triggers.find(command.trigger, protocol)
+    if row is None:
+        known = ", ".join(triggers.names(protocol))
+        raise CommandInvalid([Fault("trigger", f"is none that {protocol.key} has; it has {known}")])
+    if context.actor.role not in row.roles:
+        raise TriggerNotPermitted(command.trigger, context.actor.role, row.roles)
+    payload, faults = decode(row.payload, command.data)
+    faults += _envelope_faults(row, command)
+    at, late_faults = _moment(command, payload, context)
+    faults += late_faults
+    if payload is not None:
+        faults += _payload_faults(protocol, payload, command)
+    if faults or payload is None:
+        raise CommandInvalid(faults[:FAULTS_MAX])
+    return Prepared(
+        name=command.trigger,
+        row=row,
+        payload=payload,
+        given=_given(payload),
+        data=structural(payload),
+        at=at,
+        reason=command.reason,
+        override=command.override,
+    )
+
+
+def _envelope_faults(row: Trigger, command: Command) -> list[Fault]:
+    faults = []
+    if row.reason_required and command.reason is None:
+        faults.append(Fault("reason", f"is required for {command.trigger}"))
+    named = command.override.rules if command.override else ()
+    unknown = [index for index, name in enumerate(named) if name not in REGISTRY]
+    return [*faults, *(Fault(f"override.rules[{index}]", "is no rule; rules are listed in docs/rules.md") for index in unknown)]
+
+
+def _payload_faults(protocol: Protocol, payload: Payload, command: Command) -> list[Fault]:
+    """What no schema of one field can say."""
+    if isinstance(payload, RecordSession) and payload.kind == "additional" and command.reason is None:
+        return [Fault("reason", "is required for an additional session")]
+    if isinstance(payload, RecordMeasure):
+        return _measure_faults(protocol, payload, command)
+    if isinstance(payload, RecordRhythm):
+        return _rhythm_faults(payload)
+    if isinstance(payload, SetRhythmTarget):
+        return _target_faults(payload)
+    if isinstance(payload, Amend):
+        return _amend_faults(payload)
+    return []
+
+
+def _measure_faults(protocol: Protocol, payload: RecordMeasure, command: Command) -> list[Fault]:
+    told = [payload.items is not None, payload.total is not None, payload.not_obtained]
+    faults = []
+    if sum(told) != 1:
+        faults.append(Fault("data", "must have exactly one of items, total and not_obtained"))
+    if payload.not_obtained and command.reason is None:
+        faults.append(Fault("reason", "is required where a measure could not be obtained"))
+    key = instrument_key(protocol, payload.instrument)
+    if key is None:
+        faults.append(Fault("data.instrument", f"is not known; known are {', '.join(sorted(protocol.instruments))}"))
+    elif payload.items is not None or payload.total is not None:
+        instrument = protocol.instruments[key]
+        faults += instruments.faults_in(instrument, payload.items if payload.items is not None else payload.total)
+    return faults
+
+
+def _rhythm_faults(payload: RecordRhythm) -> list[Fault]:
+    known, week = rhythm.ACTIVITIES[payload.instrument], [payload.week_of + dt.timedelta(days=day) for day in range(7)]
+    days = [day.on for day in payload.days]
+    faults = [
+        Fault(f"data.days[{index}].on", f"must be a day of the week from {week[0]} to {week[-1]}, each once")
+        for index, on in enumerate(days)
+        if on not in week or on in days[:index]
+    ]
+    return faults + [
+        Fault(f"data.days[{index}].times", f"has activities that {payload.instrument} does not know; known are {', '.join(known)}")
+        for index, day in enumerate(payload.days)
+        if not set(day.times) <= set(known)
+    ]
+
+
+def _target_faults(payload: SetRhythmTarget) -> list[Fault]:
+    known = rhythm.ACTIVITIES["srm17"]
+    named = [target.activity for target in payload.targets]
+    return [
+        Fault(f"data.targets[{index}].activity", f"must be one of {', '.join(known)}, each once")
+        for index, activity in enumerate(named)
+        if activity not in known or activity in named[:index]
+    ]
+
+
+def instrument_key(protocol: Protocol, name: str) -> str | None:
+    """`phq9` and `phq9@1` alike: the version the protocol pins, else the newest known."""
+    if name in protocol.instruments:
+        return name
+    pinned = [key for spec in protocol.measures for key in spec.instruments if key.partition("@")[0] == name]
+    known = sorted((i.version, key) for key, i in protocol.instruments.items() if i.id == name)
+    return pinned[0] if pinned else known[-1][1] if known else None
+
+
+def _amend_faults(payload: Amend) -> list[Fault]:
+    corrects = payload.data is not None or payload.occurred_at is not None
+    if payload.void == corrects:
+        return [Fault("data", "must have either void: true, or data or occurred_at")]
+    return []
+
+
+def _moment(command: Command, payload: Payload | None, context: Context) -> tuple[dt.datetime, list[Fault]]:
+    """When it happened: now, unless told. A little ahead is a clock that runs fast, and taken as now."""
+    if command.occurred_at is None:
+        return context.now, []
+    if command.occurred_at.year not in YEARS:
+        return context.now, [Fault("occurred_at", IN_YEARS)]
+    at = command.occurred_at.astimezone(dt.UTC)
+    if at <= context.now or (payload is not None and triggers.may_lie_ahead(command.trigger, structural(payload))):
+        return at, []
+    if at - context.now <= dt.timedelta(seconds=context.ahead_seconds):
+        return context.now, []
+    return at, [Fault("occurred_at", f"lies more than {context.ahead_seconds} s ahead; only bookings and cancellations may")]
+
+
+def _given(payload: Payload) -> dict[str, Any]:
+    given: dict[str, Any] = msgspec.to_builtins(payload)
+    if isinstance(payload, RelinkClient):
+        del given["client_ref"]
+    return given

@@ -1,0 +1,203 @@
+"""Counting sessions and weeks: two limits, each of which binds on its own (`machine.md`, Counting; domain.md 6.0)."""
+
+import datetime as dt
+from collections.abc import Iterable
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ipt_workflow.course.course import Contract, Course, Session, Tally
+from ipt_workflow.protocols.definition import PhaseSpec, Protocol
+
+UTC = ZoneInfo("UTC")
+NONE = Tally()
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """Sessions. `attended` counts towards the bounds of each phase: in one whose `count` is `held`, sessions held without the client too.
+
+    `remaining` is None until a contract is agreed; `over` counts sessions beyond a cap, which never count.
+    """
+
+    attended: dict[str, int]
+    missed: dict[str, int]
+    over: dict[str, int]
+    caps: dict[str, int | None]
+    consumed: int
+    contracted: int | None
+    remaining: int | None
+    session: int  # the n of `session n of N`: the one to come, or the last of all
+
+
+class WeekClock(msgspec.Struct, frozen=True, kw_only=True):
+    """Weeks, in the organisation's time zone, from the first session that the client attended or their group held. `paused_days` since then stopped the clock."""
+
+    started_on: dt.date
+    week: int  # the w of `week w of W`
+    weeks: int | None
+    planned_end: dt.date | None
+    paused_days: int
+
+
+def counters(protocol: Protocol, course: Course) -> Counters:
+    contract = course.contract
+    tallies = {phase.id: _tally(course, phase) for phase in protocol.phases}
+    consumed = _consumed(protocol, course, contract)
+    remaining = max(0, contract.sessions - consumed) if contract else None
+    return Counters(
+        attended={phase.id: phase_count(course, phase) for phase in protocol.phases},
+        missed={phase_id: tally.missed for phase_id, tally in tallies.items()},
+        over={phase_id: tally.over for phase_id, tally in tallies.items()},
+        caps={phase.id: phase_cap(protocol, course, phase) for phase in protocol.phases},
+        consumed=consumed,
+        contracted=contract.sessions if contract else None,
+        remaining=remaining,
+        session=min(consumed + 1, contract.sessions) if contract else consumed + 1,
+    )
+
+
+def phase_count(course: Course, phase: PhaseSpec) -> int:
+    """Sessions of a phase towards its bounds: those the client attended, or (`count = "held"`) those that took place at all."""
+    return attended_in(course, phase) + _held_without(course, phase)
+
+
+def attended_in(course: Course, phase: PhaseSpec) -> int:
+    """Sessions of a phase that the client attended, those of an adopted course included."""
+    return _tally(course, phase).counted + _adopted(course, phase.id)
+
+
+def _tally(course: Course, phase: PhaseSpec) -> Tally:
+    return course.tallies.get(phase.id, NONE)
+
+
+def used_total(protocol: Protocol, course: Course) -> int:
+    """Sessions that are gone whatever the contract says of misses: attended, or held without the client where a phase counts so."""
+    adopted = sum(course.adopted.attended.values()) if course.adopted else 0
+    attended = sum(tally.counted for tally in course.tallies.values()) + adopted
+    return attended + sum(_held_without(course, phase) for phase in protocol.phases)
+
+
+def _held_without(course: Course, phase: PhaseSpec) -> int:
+    """Sessions of a phase that were held without the client, where it counts what was held."""
+    return _tally(course, phase).held_without if phase.count == "held" else 0
+
+
+def counts_in(phase: PhaseSpec, session: Session) -> bool:
+    """Whether a session of this phase counts towards its bounds and uses up one of the contract's, whatever that says of misses."""
+    return session.kind == "session" and (session.held if phase.count == "held" else session.attended)
+
+
+def fewest(protocol: Protocol, course: Course, phase: PhaseSpec) -> int:
+    """The fewest sessions a contract may have while the course is in a phase: those used, and those that the phases must still have."""
+    return used_total(protocol, course) + max(0, phase.sessions_min - phase_count(course, phase)) + reserved_after(protocol, phase)
+
+
+def remaining(protocol: Protocol, course: Course) -> int | None:
+    return max(0, course.contract.sessions - _consumed(protocol, course, course.contract)) if course.contract else None
+
+
+def consumed(protocol: Protocol, course: Course) -> int:
+    return _consumed(protocol, course, course.contract)
+
+
+def consumed_in_last(protocol: Protocol, course: Course) -> int:
+    """Sessions of the last phase that are used up: attended there, or missed where the contract counts misses."""
+    last = protocol.last
+    used = phase_count(course, last) + _counted_misses(course, course.contract, (last,))
+    return min(used, last.sessions_max or used)
+
+
+def phase_cap(protocol: Protocol, course: Course, phase: PhaseSpec) -> int | None:
+    """How many sessions the phase may have now. Without a number of its own: what the contract leaves beside the other phases."""
+    if phase.sessions_max is not None:
+        extended = phase.sessions_max_extended if phase.id in course.extended else None  # None too where another protocol had it
+        return extended or phase.sessions_max
+    return _left_to(protocol, course, phase, course.contract.sessions) if course.contract else None
+
+
+def most_in(protocol: Protocol, course: Course, phase: PhaseSpec) -> int:
+    """What holds the phase's sessions now: its cap; before a contract, what the longest one that needs no supervisor would leave."""
+    cap = phase_cap(protocol, course, phase)
+    return _left_to(protocol, course, phase, protocol.contract.sessions.max) if cap is None else cap
+
+
+def _left_to(protocol: Protocol, course: Course, phase: PhaseSpec, sessions: int) -> int:
+    before = sum(phase_count(course, earlier) for earlier in protocol.phases[: protocol.position(phase.id)])
+    return max(0, sessions - before - reserved_after(protocol, phase))
+
+
+def reserved_after(protocol: Protocol, phase: PhaseSpec) -> int:
+    """Sessions the contract keeps for the phases after this one: the fewest each of them may have."""
+    return sum(later.sessions_min for later in protocol.phases[protocol.position(phase.id) + 1 :])
+
+
+def _consumed(protocol: Protocol, course: Course, contract: Contract | None) -> int:
+    """Used, plus the misses the contract counts. Misses before the last phase never reach into the last phase's sessions."""
+    used = used_total(protocol, course)
+    if contract is None or not contract.missed_count:
+        return used
+    used_earlier = used - phase_count(course, protocol.last)
+    room = max(0, contract.sessions - protocol.last.sessions_min - used_earlier)
+    misses_earlier = min(_counted_misses(course, contract, protocol.phases[:-1]), room)
+    return min(contract.sessions, used_earlier + misses_earlier + consumed_in_last(protocol, course))
+
+
+def _counted_misses(course: Course, contract: Contract | None, phases: Iterable[PhaseSpec]) -> int:
+    """Misses that use up a session because the contract says so. Where a phase counts what was held, the contract has no say."""
+    if contract is None or not contract.missed_count:
+        return 0
+    return sum(_tally(course, phase).chargeable for phase in phases if phase.count == "attended")
+
+
+def _adopted(course: Course, phase_id: str) -> int:
+    return course.adopted.attended.get(phase_id, 0) if course.adopted else 0
+
+
+def clock(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> WeekClock | None:
+    """Where the course is in its weeks at a moment; None before the first session that the client attended or their group held."""
+    started_on = first_session_on(course, zone)
+    if started_on is None:
+        return None
+    contract = course.contract
+    paused = _stopped_days(course, started_on, at, zone)
+    elapsed = max(0, (at.astimezone(zone).date() - started_on).days - paused)
+    return WeekClock(
+        started_on=started_on,
+        week=elapsed // 7 + 1,
+        weeks=contract.weeks if contract else None,
+        planned_end=_after(contract, started_on, paused) if contract else None,
+        paused_days=paused,
+    )
+
+
+def planned_end(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> dt.date | None:
+    """When the contracted weeks are over, as known at a moment; None without a contract, or before the weeks have begun."""
+    contract, started_on = course.contract, first_session_on(course, zone)
+    if contract is None or started_on is None:
+        return None
+    return _after(contract, started_on, _stopped_days(course, started_on, at, zone))
+
+
+def _after(contract: Contract, started_on: dt.date, stopped_days: int) -> dt.date:
+    return started_on + dt.timedelta(weeks=contract.weeks, days=stopped_days)
+
+
+def first_session_on(course: Course, zone: ZoneInfo = UTC) -> dt.date | None:
+    if course.adopted and course.adopted.first_session_on:
+        return course.adopted.first_session_on
+    return course.begun_at.astimezone(zone).date() if course.begun_at else None
+
+
+def _stopped_days(course: Course, started_on: dt.date, at: dt.datetime, zone: ZoneInfo) -> int:
+    """Whole days, up to `at`, that pauses stopped the clock, where the contract says that they do; one that has not begun, no pause stops."""
+    if course.contract is None or not course.contract.pause_stops_clock:
+        return 0
+    return sum(
+        max(0, (min(pause.until or at, at).astimezone(zone).date() - max(pause.since.astimezone(zone).date(), started_on)).days)
+        for pause in course.interruptions
+    )
+
+
+def midnight(day: dt.date, zone: ZoneInfo = UTC) -> dt.datetime:
+    """The moment a day begins in the organisation's time zone, in UTC."""
+    return dt.datetime.combine(day, dt.time(), zone).astimezone(dt.UTC)

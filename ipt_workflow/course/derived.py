@@ -1,0 +1,122 @@
+"""What the machine adds to a command's structural data, so that folding needs no protocol, no scale and no clock."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+from ipt_workflow.course import carry_over
+from ipt_workflow.course.commands import Prepared, instrument_key
+from ipt_workflow.course.course import Course
+from ipt_workflow.course.payloads import RecordMeasure, RecordRhythm
+from ipt_workflow.course.rules import Context
+from ipt_workflow.protocols import instruments, rhythm
+from ipt_workflow.protocols.definition import Protocol
+
+TERMS = ("sessions", "weeks", "cadence_days", "missed_count", "pause_stops_clock")
+Derive = Callable[[Protocol, Course | None, Prepared, Context], dict[str, Any]]
+
+
+def derive(protocol: Protocol, course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
+    """The structural data of an entry: what was given, and what it meant for this course at that place."""
+    deriver = DERIVERS.get(prepared.name)
+    return {**prepared.data, **deriver(protocol, course, prepared, context)} if deriver else prepared.data
+
+
+def _opening(protocol: Protocol, _course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
+    opening = {
+        "client": context.client,
+        "protocol": protocol.id,
+        "protocol_version": protocol.version,
+        "protocol_digest": protocol.digest,
+        "acute": protocol.acute,
+        "therapist": context.therapist,
+        "linked_from": context.linked_from,
+    }
+    return {name: value for name, value in opening.items() if value is not None}
+
+
+def _start(protocol: Protocol, _course: Course | None, _prepared: Prepared, _context: Context) -> dict[str, Any]:
+    return {"phase": protocol.first.id}
+
+
+def _session(_protocol: Protocol, course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
+    """Who gave the session: the therapist who tells of it, or whom a trusted EHR names, else the course's; of a group's, which it was."""
+    group = context.group_session
+    if group:
+        return {"given_by": group.given_by, "group_session": group.id, "group_held": group.held}
+    giver = context.actor.person if context.actor.gives_sessions else course and course.therapist
+    return {"given_by": giver} if giver else {}
+
+
+def _formulation(_protocol: Protocol, course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
+    """Versions are numbered as they are recorded, also where one is told late."""
+    told = [fact.data["version"] for fact in context.history if fact.trigger == "record_formulation"]
+    return {"version": max([course.formulations if course else 0, *told]) + 1}
+
+
+def _contract(_protocol: Protocol, course: Course | None, prepared: Prepared, _context: Context) -> dict[str, Any]:
+    agreed = course.contract if course and prepared.name == "amend_contract" else None
+    terms = {name: getattr(agreed, name) for name in TERMS} if agreed else {}
+    terms |= {name: value for name in TERMS if (value := getattr(prepared.payload, name)) is not None}
+    return {"terms": terms}
+
+
+def _measure(protocol: Protocol, _course: Course | None, prepared: Prepared, _context: Context) -> dict[str, Any]:
+    payload = prepared.payload
+    assert isinstance(payload, RecordMeasure)
+    key = instrument_key(protocol, payload.instrument)
+    assert key is not None  # `prepare` has checked it
+    taken_at = (payload.taken_at or prepared.at).astimezone(dt.UTC)
+    derived: dict[str, Any] = {"instrument": key, "taken_at": taken_at.isoformat()}
+    if payload.items is not None:
+        score = instruments.score(protocol.instruments[key], payload.items)
+        derived["risk"] = score.risk
+        if score.total is not None:
+            derived["total"] = score.total
+    return derived
+
+
+def _rhythm(_protocol: Protocol, course: Course | None, prepared: Prepared, _context: Context) -> dict[str, Any]:
+    """How regular the week was, and how often it met the targets of that time. The times themselves stay sealed."""
+    payload = prepared.payload
+    assert isinstance(payload, RecordRhythm)
+    days = [day.times for day in payload.days]
+    found = rhythm.regularity(days)
+    aims = course.rhythm.targets if course else ()
+    met, aimed = rhythm.met(days, {aim.activity: (aim.time, aim.within_minutes) for aim in aims})
+    return {"hits": found.hits, "activities": found.activities, "met": met, "aimed": aimed}
+
+
+def _move(protocol: Protocol, course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
+    """The new pin, and what carries over to it: from the first phase to whatever is first there, or to the phases of the same names."""
+    target = context.target
+    assert target is not None  # the shell has found the protocol that the command names
+    assert course is not None  # no source of a move is before the opening
+    return carry_over.entry_data(course, protocol, target, context, to_first=prepared.name == "change_protocol")
+
+
+def _relink_client(_protocol: Protocol, _course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
+    return {"client": context.client}
+
+
+def _open_followup(_protocol: Protocol, _course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
+    target = context.target
+    assert target is not None
+    return {"protocol": target.id, "protocol_version": target.version, "course": context.course_id}
+
+
+DERIVERS: dict[str, Derive] = {
+    "refer": _opening,
+    "adopt": _opening,
+    "start": _start,
+    "record_session": _session,
+    "record_formulation": _formulation,
+    "agree_contract": _contract,
+    "amend_contract": _contract,
+    "record_measure": _measure,
+    "record_rhythm": _rhythm,
+    "change_protocol": _move,
+    "migrate_protocol": _move,
+    "relink_client": _relink_client,
+    "open_followup": _open_followup,
+}

@@ -1,0 +1,1 @@
+"""What each trigger does to a course."""

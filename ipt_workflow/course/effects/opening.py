@@ -1,0 +1,116 @@
+"""How a course opens, starts, changes phase, pauses and ends."""
+
+import datetime as dt
+from collections.abc import Callable
+
+import msgspec
+from msgspec.structs import replace
+
+from ipt_workflow.course.course import (
+    Adopted,
+    Contract,
+    Course,
+    Ending,
+    Focus,
+    Interruption,
+    SickRole,
+)
+from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.triggers import BEGIN_PREFIX
+from ipt_workflow.protocols.definition import ENDED, PAUSED, REFERRED
+
+
+def opened(fact: Fact) -> Course:
+    """`refer` and `adopt` open a course; the shell has added client, protocol and therapist to their data."""
+    data = fact.data
+    course = Course(
+        id=fact.course,
+        version=fact.seq,
+        state=REFERRED,
+        client=data["client"],
+        therapist=data.get("therapist"),
+        protocol=data["protocol"],
+        protocol_version=data["protocol_version"],
+        protocol_digest=data["protocol_digest"],
+        acute=data["acute"],
+        linked_from=data.get("linked_from"),
+        indication=data.get("indication"),
+        age_band=data.get("age_band"),
+        opened_at=fact.occurred_at,
+        last_occurred_at=fact.occurred_at,
+        last_recorded_at=fact.recorded_at,
+    )
+    return _adopted(course, fact) if fact.trigger == "adopt" else course
+
+
+def _adopted(course: Course, fact: Fact) -> Course:
+    data = fact.data
+    first_session_on = data.get("first_session_on")
+    artefacts = set(data.get("artefacts", ()))
+    focus = data.get("focus")
+    return replace(
+        course,
+        state=data["phase"],
+        phase=data["phase"],
+        started_at=fact.occurred_at,
+        consents=tuple(sorted(data.get("consent", ()))),
+        sick_role=SickRole(status=data.get("sick_role", "pending")),
+        focus=Focus(primary=focus["primary"], secondary=focus.get("secondary")) if focus else None,
+        contract=msgspec.convert(data["contract"], Contract) if "contract" in data else None,
+        adopted=Adopted(
+            at=fact.occurred_at,
+            attended=data["attended"],
+            first_session_on=dt.date.fromisoformat(first_session_on) if first_session_on else None,
+        ),
+        attested=tuple(sorted(artefacts)),
+    )
+
+
+def start(course: Course, fact: Fact) -> Course:
+    data = fact.data
+    return replace(course, state=data["phase"], phase=data["phase"], started_at=fact.occurred_at, supervisor=data.get("supervisor"))
+
+
+def begin(course: Course, fact: Fact) -> Course:
+    phase = fact.trigger[len(BEGIN_PREFIX) :]
+    return replace(course, state=phase, phase=phase)
+
+
+def ended(state: str) -> Callable[[Course, Fact], Course]:
+    def end(course: Course, fact: Fact) -> Course:
+        left = course.ending.left if course.ending else course.state
+        ending = Ending(
+            at=fact.occurred_at,
+            recorded_at=fact.recorded_at,
+            left=left,
+            end_code=fact.data.get("end_code", "46"),
+            outcome=fact.data.get("outcome"),
+        )
+        return replace(_unpaused(course, fact.occurred_at), state=state, ending=ending)
+
+    return end
+
+
+def reopen(course: Course, _fact: Fact) -> Course:
+    state = course.ending.left if course.ending else course.state
+    interruptions = course.interruptions
+    if state == PAUSED and interruptions:
+        interruptions = (*interruptions[:-1], replace(interruptions[-1], until=None))
+    return replace(course, state=state, ending=None, interruptions=interruptions)
+
+
+def pause(course: Course, fact: Fact) -> Course:
+    pause = Interruption(since=fact.occurred_at, planned_return=dt.date.fromisoformat(fact.data["planned_return"]))
+    state = course.state if course.state in ENDED else PAUSED
+    return replace(course, state=state, interruptions=(*course.interruptions, pause))
+
+
+def resume(course: Course, fact: Fact) -> Course:
+    state = course.phase or REFERRED if course.state == PAUSED else course.state
+    return replace(_unpaused(course, fact.occurred_at), state=state)
+
+
+def _unpaused(course: Course, at: dt.datetime) -> Course:
+    if not course.interruptions or course.interruptions[-1].until is not None:
+        return course
+    return replace(course, interruptions=(*course.interruptions[:-1], replace(course.interruptions[-1], until=at)))

@@ -1,0 +1,14 @@
+"""What a transfer and a new client record do to a course."""
+
+from msgspec.structs import replace
+
+from ipt_workflow.course.course import Course
+from ipt_workflow.course.facts import Fact
+
+
+def transfer(course: Course, fact: Fact) -> Course:
+    return replace(course, therapist=fact.data["therapist"])
+
+
+def relink_client(course: Course, fact: Fact) -> Course:
+    return replace(course, client=fact.data["client"])

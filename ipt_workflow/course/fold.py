@@ -1,0 +1,156 @@
+"""The fold: from accepted triggers to a course. It applies and never judges.
+
+Entries chain in the order they were recorded and fold in the order they occurred, ties by seq. `timeline` puts them in that
+order, with amendments acting in the place of what they supersede; `fold` applies them one by one.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from ipt_workflow.course.course import Course
+from ipt_workflow.course.effects.apply import apply
+from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.triggers import ENDINGS, MOVES
+
+replace = msgspec.structs.replace
+UNMOVED = "note"  # what a fact that moves nothing is applied as
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact where it acts: at the place of the entry `root` that it may supersede."""
+
+    root: int
+    fact: Fact
+    contradicted: bool = False
+
+
+Place = tuple[dt.datetime, int, int]
+
+
+def place(seq: int, at: dt.datetime, session: int | None, times: Mapping[int, dt.datetime]) -> Place:
+    """Where an entry acts: when it occurred, ties by seq. What is told of a session never acts before the session itself.
+
+    `session` is the session that the entry names, if any; `times` says when the entries that stand occurred.
+    """
+    own = (at, seq, 0)
+    if session is None or session not in times:
+        return own
+    return max(own, (times[session], session, seq))
+
+
+def superseded_by(facts: Iterable[Fact]) -> dict[int, int]:
+    """Which entry is superseded by which: the last amendment of each wins."""
+    return {fact.data["supersedes"]: fact.seq for fact in facts if fact.trigger == "amend"}
+
+
+def standing(facts: Sequence[Fact]) -> dict[int, Fact | None]:
+    """For every entry that is not an amendment: the fact it stands for now, or None where it is void."""
+    by_seq = {fact.seq: fact for fact in facts}
+    amended = superseded_by(facts)
+    stands: dict[int, Fact | None] = {}
+    for fact in facts:
+        if fact.trigger == "amend":
+            continue
+        current: Fact | None = fact
+        for amendment in _amendments(fact.seq, by_seq, amended):
+            current = amend(fact, current, amendment)
+        stands[fact.seq] = current
+    return stands
+
+
+def _amendments(seq: int, by_seq: dict[int, Fact], amended: dict[int, int]) -> list[Fact]:
+    """The amendments that act on an entry, in order. An amendment that was itself voided acts on nothing."""
+    chain = []
+    while (seq := amended.get(seq, 0)) in by_seq:
+        chain.append(by_seq[seq])
+    while chain and len(chain) > 1 and chain[-1].data.get("void"):
+        chain = chain[:-2]
+    return chain
+
+
+def amend(original: Fact, current: Fact | None, amendment: Fact) -> Fact | None:
+    """What an entry says once an amendment acts on it. It keeps its seq, and with it its name."""
+    if amendment.data.get("void"):
+        return None
+    base = current or original
+    occurred_at = amendment.data.get("occurred_at")
+    return replace(
+        base,
+        data=amendment.data.get("data", base.data),
+        occurred_at=msgspec.convert(occurred_at, dt.datetime) if occurred_at else base.occurred_at,
+    )
+
+
+def timeline(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> list[Placed]:
+    """The facts that stand, in the order they occurred; up to `as_of` where that is given."""
+    stands = standing(facts)
+    known = {seq: fact for seq, fact in stands.items() if fact is not None and (as_of is None or fact.occurred_at <= as_of)}
+    times = {seq: fact.occurred_at for seq, fact in known.items()}
+    placed = [Placed(root=seq, fact=fact) for seq, fact in known.items()]
+    placed.sort(key=lambda each: place(each.root, each.fact.occurred_at, each.fact.data.get("session"), times))
+    undone = _taken_back(placed)
+    acting = [each for each in placed if each.root not in undone]
+    contradicted = {seq for each in acting for seq in each.fact.contradicts}
+    return [replace(each, contradicted=True) if each.root in contradicted else each for each in acting]
+
+
+def _taken_back(placed: Sequence[Placed]) -> set[int]:
+    """Endings that contradicted what was told before, and were reopened: with their reopening they act no more.
+
+    An ending that contradicted nothing is reopened where it stands, which comes to the same.
+    """
+    undone: set[int] = set()
+    ending: Placed | None = None
+    for each in placed:
+        if each.fact.trigger in ENDINGS:
+            ending = each
+        elif each.fact.trigger == "reopen" and ending and ending.fact.contradicts:
+            undone |= {ending.root, each.root}
+    return undone
+
+
+def pinned_at(facts: Sequence[Fact], at: dt.datetime) -> str | None:
+    """The digest of the protocol that a course had at a moment; None where it never had another than now."""
+    moves = sorted((fact.occurred_at, fact.seq, fact) for fact in facts if fact.trigger in MOVES)
+    if not moves:
+        return None
+    then = [fact for occurred_at, _, fact in moves if occurred_at <= at]
+    pinned: str = (then[-1] if then else facts[0]).data["protocol_digest"]
+    return pinned
+
+
+def contradictions(facts: Sequence[Fact]) -> dict[int, int]:
+    """Which entry that still stands is contradicted by which."""
+    if not any(fact.contradicts for fact in facts):
+        return {}
+    acting = timeline(facts)
+    standing_roots = {each.root for each in acting}
+    return {seq: each.fact.seq for each in acting for seq in each.fact.contradicts if seq in standing_roots}
+
+
+def fold(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> Course | None:
+    """The course that these entries tell of; None if it had not been opened by `as_of`."""
+    course: Course | None = None
+    for placed in timeline(facts, as_of=as_of):
+        course = step(course, placed)
+    return sealed_up(course, facts) if course else None
+
+
+def sealed_up(course: Course, facts: Sequence[Fact]) -> Course:
+    """The course with what only the whole journal tells: how far it reaches, and what contradicts what."""
+    return replace(
+        course,
+        version=max(fact.seq for fact in facts),
+        last_recorded_at=max(fact.recorded_at for fact in facts),
+        contradicted=tuple(sorted(contradictions(facts))),
+    )
+
+
+def step(course: Course | None, placed: Placed) -> Course:
+    """One fact applied. A contradicted fact keeps what it tells but no longer moves the course, nor puts it under another protocol."""
+    if placed.contradicted and course is not None:
+        told = replace(placed.fact, trigger=UNMOVED) if placed.fact.trigger in MOVES else placed.fact
+        return replace(apply(course, told), state=course.state, phase=course.phase, ending=course.ending)
+    return apply(course, placed.fact)

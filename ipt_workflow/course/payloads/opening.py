@@ -1,0 +1,71 @@
+"""Payloads that open, adopt, start or decline a course."""
+
+import datetime as dt
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from ipt_workflow.course.payloads.payload import Payload
+from ipt_workflow.values.types import (
+    SEALED,
+    Code,
+    Codes,
+    ConsentScope,
+    Count,
+    Format,
+    NotTakenOn,
+    Person,
+    Provider,
+    Text,
+)
+
+
+class Refer(Payload, frozen=True, kw_only=True):
+    source: Annotated[str, Meta(min_length=1, max_length=200, extra=SEALED)]
+    indication: Code | None = None
+    age_band: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+-]{1,16}$")] | None = None
+
+
+class AdoptedContract(Payload, frozen=True, kw_only=True):
+    sessions: Annotated[int, Meta(ge=1, le=100)]
+    weeks: Annotated[int, Meta(ge=1, le=260)]
+    cadence_days: Annotated[int, Meta(ge=1, le=90)] = 7
+    missed_count: bool = False
+    pause_stops_clock: bool = False
+
+
+class AdoptedFocus(Payload, frozen=True, kw_only=True):
+    primary: Code
+    secondary: Code | None = None
+
+
+class Adopt(Payload, frozen=True, kw_only=True):
+    """A course begun elsewhere. `attended` counts sessions by phase; `artefacts` names what the supervisor has seen."""
+
+    source: Annotated[str, Meta(min_length=1, max_length=200, extra=SEALED)]
+    phase: Code
+    attended: Annotated[dict[Code, Count], Meta(max_length=10)]
+    artefacts: Codes = ()
+    sick_role: Literal["pending", "assigned_full", "assigned_limited", "declined", "waived"] = "pending"
+    focus: AdoptedFocus | None = None
+    contract: AdoptedContract | None = None
+    first_session_on: dt.date | None = None
+    consent: tuple[ConsentScope, ...] = ()
+    indication: Code | None = None
+    age_band: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+-]{1,16}$")] | None = None
+
+
+class Start(Payload, frozen=True, kw_only=True):
+    """How the therapy will be given is checked against the protocol where it is told; a required supervisor is named here."""
+
+    suitability: Literal["suitable", "suitable_with_reservations"] = "suitable"
+    exclusions_checked: Codes = ()
+    format: Format | None = None
+    provider: Provider | None = None
+    supervisor: Person | None = None
+    comment: Text | None = None
+
+
+class Decline(Payload, frozen=True, kw_only=True):
+    end_code: NotTakenOn
+    onward_plan: Text

@@ -1,0 +1,54 @@
+"""Payloads about the record: notes, transfers, protocol, client, amendments."""
+
+from typing import Any, Literal
+
+from ipt_workflow.course.payloads.payload import Payload
+from ipt_workflow.values.types import (
+    ClientRef,
+    Code,
+    Moment,
+    Person,
+    Seq,
+    Text,
+)
+
+
+class Note(Payload, frozen=True, kw_only=True):
+    text: Text
+
+
+class Transfer(Payload, frozen=True, kw_only=True):
+    therapist: Person
+    handover: Text
+
+
+class ChangeProtocol(Payload, frozen=True, kw_only=True):
+    protocol: Code
+    protocol_version: Seq | None = None
+
+
+class MigrateProtocol(Payload, frozen=True, kw_only=True):
+    """Another version of the protocol that the course has."""
+
+    protocol: Code
+    protocol_version: Seq
+
+
+class RelinkClient(Payload, frozen=True, kw_only=True):
+    kind: Literal["merge", "unmerge", "wrong_client"]
+    client_ref: ClientRef
+
+
+class OpenFollowup(Payload, frozen=True, kw_only=True):
+    protocol: Code
+    protocol_version: Seq | None = None
+    therapist: Person | None = None
+
+
+class Amend(Payload, frozen=True, kw_only=True):
+    """`void`, or what the superseded entry should have said: `data` is a merge patch (RFC 7396) on it."""
+
+    supersedes: Seq
+    void: bool = False
+    data: dict[str, Any] | None = None
+    occurred_at: Moment | None = None

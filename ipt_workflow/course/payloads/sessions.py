@@ -1,0 +1,68 @@
+"""Payloads about sessions, contacts and bookings."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from ipt_workflow.course.payloads.payload import Payload
+from ipt_workflow.values.types import (
+    Attendance,
+    Code,
+    Codes,
+    ExternalRef,
+    Medium,
+    Moment,
+    Participant,
+    Seq,
+    Text,
+)
+
+
+class RecordSession(Payload, frozen=True, kw_only=True):
+    attendance: Attendance
+    kind: Literal["session", "additional"] = "session"
+    medium: Medium = "face_to_face"
+    minutes: Annotated[int, Meta(ge=1, le=600)] | None = None
+    participants: Annotated[tuple[Participant, ...], Meta(min_length=1, max_length=10)] = ("client",)
+    scheduled_for: Moment | None = None
+    ref: ExternalRef | None = None
+    late_notice: bool = False  # of a cancellation by the client: it came too late to be one
+    excused: bool = False  # of a miss: it is not to count, whatever the contract says
+    comment: Text | None = None
+
+
+class SignSession(Payload, frozen=True, kw_only=True):
+    session: Seq
+    focus: Code | None = None
+    techniques: Codes = ()
+    summary: Text | None = None
+
+
+class AttestSession(Payload, frozen=True, kw_only=True):
+    session: Seq
+    focus: Code | None = None
+    summary: Text | None = None
+
+
+class LinkSession(Payload, frozen=True, kw_only=True):
+    session: Seq
+    ref: ExternalRef
+
+
+class RecordContact(Payload, frozen=True, kw_only=True):
+    kind: Literal["crisis", "collateral", "engagement", "pre_group", "check_in", "follow_up", "attempt"]
+    medium: Medium = "telephone"
+    minutes: Annotated[int, Meta(ge=1, le=600)] | None = None
+    participants: Annotated[tuple[Participant, ...], Meta(max_length=10)] = ()
+    summary: Text | None = None
+    ref: ExternalRef | None = None
+
+
+class BookSession(Payload, frozen=True, kw_only=True):
+    scheduled_for: Moment
+    ref: ExternalRef | None = None
+    kind: Literal["session", "additional"] = "session"
+
+
+class AcknowledgeDeviation(Payload, frozen=True, kw_only=True):
+    session: Seq

@@ -1,0 +1,28 @@
+"""What leaving the present phase needs."""
+
+import datetime as dt
+from collections.abc import Mapping
+
+from ipt_workflow.course import triggers
+from ipt_workflow.course.context import Context
+from ipt_workflow.course.course import Course
+from ipt_workflow.course.rules.binding import Bound
+from ipt_workflow.course.rules.case import Case
+from ipt_workflow.errors import Refusal
+from ipt_workflow.protocols.definition import Protocol
+
+
+def requirements(
+    protocol: Protocol, bound: Mapping[str, tuple[Bound, ...]], course: Course, at: dt.datetime, context: Context
+) -> tuple[str | None, tuple[tuple[Bound, Refusal | None], ...]]:
+    """The trigger that leaves the present phase, and each of its rules with its refusal, if any.
+
+    `bound` names the rules over each trigger, as the machine of the protocol has them.
+    """
+    phase = course.phase
+    if phase is None or not course.open:
+        return None, ()
+    after = protocol.next_phase(phase)
+    name = triggers.BEGIN_PREFIX + after.id if after else "complete"
+    case = Case(protocol=protocol, course=course, trigger=name, data={}, at=at, context=context)
+    return name, tuple((each, each.ask_unless_attested(case)) for each in bound[name])

@@ -1,0 +1,78 @@
+"""Rules about when in a course something happened."""
+
+from collections import deque
+
+from ipt_workflow.course import triggers
+from ipt_workflow.course.rules.case import Case, rule
+from ipt_workflow.errors import Refusal
+from ipt_workflow.protocols import definition
+from ipt_workflow.protocols.definition import Protocol
+
+DETOURS = frozenset({"decline", "end_early", "pause"})  # never proposed as a way to reach a state
+
+
+@rule(source="seed S2", structural=True)
+def state_allows(case: Case) -> Refusal | None:
+    """The trigger may happen in the course's state: phases come in order, none skipped, none repeated."""
+    row = triggers.find(case.trigger, case.protocol)
+    state = case.course.state
+    sources = triggers.states(case.protocol, row.sources, case.trigger) if row else ()
+    if state in sources:
+        return None
+    if not sources:
+        return case.stands(f"{case.protocol.title} has no {case.trigger}.", current=state, required="another protocol")
+    step = first_step(case.protocol, case.course.state, case.course.phase, frozenset(sources))
+    return case.stands(
+        f"{case.trigger} cannot happen while the course is {state}.",
+        current=state,
+        required="one of " + ", ".join(sources),
+        remedies=(step,) if step else (),
+    )
+
+
+@rule(source="machine.md, Time", structural=True)
+def later_entries_hold(case: Case) -> Refusal | None:
+    """Placed where it happened, a late entry or an amendment leaves every later entry as lawful as it was."""
+    if not case.breaks:
+        return None
+    refusal = case.stands(
+        f"{len(case.breaks)} later {'entry' if len(case.breaks) == 1 else 'entries'} would no longer hold.",
+        current=[each.seq for each in case.breaks],
+        required="every later entry still passes the rules it passed",
+        remedies=("amend",),
+    )
+    return Refusal(
+        rule=refusal.rule,
+        severity=refusal.severity,
+        message=refusal.message,
+        current=refusal.current,
+        required=refusal.required,
+        remedies=refusal.remedies,
+        source=refusal.source,
+        breaks=case.breaks,
+    )
+
+
+def first_step(protocol: Protocol, state: str, phase: str | None, goals: frozenset[str]) -> str | None:
+    """The first trigger on the shortest way from a state to one of the goals; None where no way leads there."""
+    came_by: dict[str, str | None] = {state: None}
+    waiting = deque([state])
+    while waiting:
+        here = waiting.popleft()
+        for name, there in _steps(protocol, here, phase):
+            if there not in came_by:
+                came_by[there] = came_by[here] or name
+                waiting.append(there)
+    reached = [goal for goal in came_by if goal in goals]  # in the order they were reached: nearest first
+    return came_by[reached[0]] if reached else None
+
+
+def _steps(protocol: Protocol, state: str, phase: str | None) -> list[tuple[str, str]]:
+    steps = []
+    for name in triggers.names(protocol):
+        row = triggers.find(name, protocol)
+        if row is None or row.to is None or name in DETOURS or state not in triggers.states(protocol, row.sources, name):
+            continue
+        to = triggers.destination(protocol, row, name)
+        steps.append((name, (phase or definition.REFERRED) if to == "remembered" else to or state))
+    return steps
