@@ -12,9 +12,9 @@ from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.course import examples
 from ipt_workflow.course.triggers import Command, Role
 from ipt_workflow.errors import TransitionRefused
-from ipt_workflow.group_bodies import Joining, NewGroup, NewSession, Signing
 from ipt_workflow.group_sessions import GroupSessions
 from ipt_workflow.grouping import Groups
+from ipt_workflow.groups.bodies import Joining, NewGroup, NewSession, Signing
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell

@@ -9,10 +9,10 @@ from ipt_workflow.fhir.auditing import audit_event
 from ipt_workflow.fhir.record import Site
 from ipt_workflow.fhir.resources import AuditEvent
 from ipt_workflow.fhir.searching import Term
+from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import audit, queries
 from ipt_workflow.store.audit import AuditFilters, Position
-from ipt_workflow.views import AuditRecord
 
 CHUNKS_MAX = 10  # how much of the log one page of a search looks at, in chunks of an export
 

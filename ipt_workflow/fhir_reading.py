@@ -18,11 +18,11 @@ from ipt_workflow.fhir.resources import AuditEvent
 from ipt_workflow.fhir.searching import Term
 from ipt_workflow.fhir.types import Resource
 from ipt_workflow.journal import Entry
+from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import queries
 from ipt_workflow.store.audit import Position
 from ipt_workflow.store.queries import Filters, StoredCourse
-from ipt_workflow.views import AuditRecord
 
 NOBODY = "-"  # a client that nobody is
 CHUNK = 50  # courses whose journals are held at once

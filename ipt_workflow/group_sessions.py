@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import group_views, groups, sealing
+from ipt_workflow import groups, sealing
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
 from ipt_workflow.course.rules import GroupHeld
@@ -27,10 +27,10 @@ from ipt_workflow.errors import (
     StaleVersion,
     TransitionRefused,
 )
-from ipt_workflow.group_bodies import NewSession, Signing
-from ipt_workflow.group_views import Known, MemberAccepted, Recorded, SessionCommitted, Signed
 from ipt_workflow.grouping import ATTEMPTS, Groups, decoded
-from ipt_workflow.groups import Group, GroupSession, HeldRecord, Told, Why
+from ipt_workflow.groups import Group, GroupSession, HeldRecord, Told, Why, views
+from ipt_workflow.groups.bodies import NewSession, Signing
+from ipt_workflow.groups.views import Known, MemberAccepted, Recorded, SessionCommitted, Signed
 from ipt_workflow.machine import Accepted, Refused
 from ipt_workflow.once import Once
 from ipt_workflow.service import Service
@@ -145,7 +145,7 @@ class GroupSessions:
         courses = {each.course: each.answer.course if isinstance(each.answer, Accepted) else each.stored.course for each in heard}
         known = Known(courses=courses, client_refs={}, notices=dict.fromkeys(waits.values(), "waiting"))
         return Recorded(
-            session=group_views.session_view(session, known),
+            session=views.session_view(session, known),
             version=session.seq,
             accepted=tuple(MemberAccepted(change.course.id, change.course.version) for change in accepted),
             refused=tuple(refused),
@@ -243,7 +243,7 @@ class GroupSessions:
             if told.notice
         ]
         recorded = Recorded(
-            session=group_views.session_view(session, known),
+            session=views.session_view(session, known),
             version=session.seq,
             accepted=tuple(MemberAccepted(course, told.seq) for course, told in session.told.items() if told.seq),
             refused=tuple(refused),

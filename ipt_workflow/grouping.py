@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import group_views, groups, sealing
+from ipt_workflow import groups, sealing
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import Busy, CommandInvalid, Fault, GroupRefused, GroupStale, NotFound, Refusal, VersionRequired
-from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup
-from ipt_workflow.group_views import GroupCommitted, GroupSummary, GroupView, Known
-from ipt_workflow.groups import Group
+from ipt_workflow.groups import Group, views
+from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup
+from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, Known
 from ipt_workflow.once import Once
 from ipt_workflow.protocols.definition import GroupSpec, Protocol
 from ipt_workflow.shell import Shell, new_id
@@ -73,7 +73,7 @@ class Groups:
             lambda c: stored.page(c, self.shell.organisation, person=person, protocol=protocol, after=after, limit=limit)
         )
         await self.shell.record(principal, "read", "groups", dict.fromkeys(course for group in found for course in group.courses))
-        return [group_views.summary(group) for group in found]
+        return [views.summary(group) for group in found]
 
     async def one(self, principal: Principal, group_id: str) -> GroupView:
         """A group with its members, its sessions and who attended them."""
@@ -175,7 +175,7 @@ class Groups:
         return {its_id: course for its_id, course in zip(wanted, found, strict=True) if course}
 
     async def view(self, group: Group) -> GroupView:
-        return group_views.view(group, self.spec(group), await self.known(group))
+        return views.view(group, self.spec(group), await self.known(group))
 
     async def known(self, group: Group) -> Known:
         """What a group's view needs beside its log."""

@@ -12,11 +12,12 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import MOVES
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
+from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import audit, queries
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.queries import Filters, StoredCourse
-from ipt_workflow.views import AuditRecord, CourseView, EntryView, Options, Verification
+from ipt_workflow.views import CourseView, EntryView, Options, Verification
 
 
 class Reader:

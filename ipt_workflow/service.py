@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import journal, rejudging, sealing, views
+from ipt_workflow import journal, sealing, views
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, triggers
@@ -29,6 +29,7 @@ from ipt_workflow.errors import (
     TriggerNotPermitted,
     VersionRequired,
 )
+from ipt_workflow.gate import replay as rejudging
 from ipt_workflow.journal import GENESIS, Entry
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
 from ipt_workflow.once import Once

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.gate.replay import Rejudge, Rejudged, Told
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import machine_for
 from ipt_workflow.protocols.definition import Protocol
-from ipt_workflow.rejudging import Rejudge, Rejudged, Told
 from ipt_workflow.shell import Shell
 from ipt_workflow.store import audit, queries
 from ipt_workflow.store.audit import RefusedCommand

@@ -16,10 +16,10 @@ import walked
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import examples
 from ipt_workflow.course.triggers import Command, Override
-from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup, NewSession
 from ipt_workflow.group_sessions import GroupSessions
-from ipt_workflow.group_views import GroupView, Recorded, SessionCommitted
 from ipt_workflow.grouping import Groups
+from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession
+from ipt_workflow.groups.views import GroupView, Recorded, SessionCommitted
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings

@@ -15,7 +15,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from ipt_workflow import group_bodies, groups, importer
+from ipt_workflow import groups, importer
 from ipt_workflow.access import policy
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.course import attention, triggers
@@ -23,6 +23,7 @@ from ipt_workflow.course.rules import ARTEFACTS, REGISTRY
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.inbox import Resolution
+from ipt_workflow.groups import bodies
 from ipt_workflow.machine import machine_for
 from ipt_workflow.protocols import definition, instruments
 from ipt_workflow.runtime import settings
@@ -109,7 +110,7 @@ def test_every_rule_is_documented():
 
 def test_every_rule_of_groups_and_reason_for_leaving_one_is_documented():
     assert undocumented(groups.RULES, "groups.md", "| `{}` |") == []
-    assert undocumented(get_args(group_bodies.LeaveReason), "groups.md") == []
+    assert undocumented(get_args(bodies.LeaveReason), "groups.md") == []
 
 
 def test_every_problem_type_is_documented():

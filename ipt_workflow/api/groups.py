@@ -12,8 +12,8 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, Body, if_match, keyed, limit_of, page, read_body
 from ipt_workflow.errors import CommandMalformed
-from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
-from ipt_workflow.group_views import GroupCommitted, GroupSummary, GroupView, Recorded, SessionCommitted, Signed
+from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
+from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, Recorded, SessionCommitted, Signed
 from ipt_workflow.writes import GroupWrite
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)

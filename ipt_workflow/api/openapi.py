@@ -24,7 +24,7 @@ from ipt_workflow.ehr import notice_types, signing
 from ipt_workflow.ehr.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.ehr.inbox import Resolution
 from ipt_workflow.ehr.notice_types import NoticeTypes
-from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
+from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.writes import Opening
 

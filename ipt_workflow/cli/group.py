@@ -7,10 +7,10 @@ import typer
 
 from ipt_workflow.cli.course import As, AsJson, ForRole, caller, json_of, reader_at_the_machine
 from ipt_workflow.cli.output import err, out, print_json, print_table, run, shaped, tell_refusals, usage
-from ipt_workflow.group_bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
 from ipt_workflow.group_sessions import GroupSessions
-from ipt_workflow.group_views import GroupCommitted, GroupSummary, GroupView, SessionCommitted, Signed
 from ipt_workflow.grouping import Groups
+from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
+from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, SessionCommitted, Signed
 from ipt_workflow.writes import GroupWrite
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)

@@ -15,7 +15,7 @@ from ipt_workflow.fhir.provenance import OPENING
 from ipt_workflow.fhir.record import Site
 from ipt_workflow.fhir.resources import AuditAgent, AuditDetail, AuditEntity, AuditEvent, AuditSource, Network
 from ipt_workflow.fhir.types import CodeableConcept, Coding, Identifier, Meta, Reference, concept
-from ipt_workflow.views import AuditRecord
+from ipt_workflow.journal.audit import AuditRecord
 
 BALP = "https://profiles.ihe.net/ITI/BALP"
 EVENT_TYPE = "http://terminology.hl7.org/CodeSystem/audit-event-type"

@@ -7,6 +7,6 @@ remedies are read from the trigger table, the protocol and the refusals themselv
 """
 
 from ipt_workflow.gate.claims import CLAIMS, Finding, Report
-from ipt_workflow.gate.exploring import examine
+from ipt_workflow.gate.exploration import examine
 
 __all__ = ["CLAIMS", "Finding", "Report", "examine"]

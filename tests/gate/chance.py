@@ -4,10 +4,10 @@ import datetime as dt
 import random
 from typing import Any
 
-from ipt_workflow.gate.abstraction import SUPERVISOR, Spot, key, leaving
-from ipt_workflow.gate.driving import Driver
-from ipt_workflow.gate.exploring import Exploration
-from ipt_workflow.gate.moving import moves
+from ipt_workflow.gate.driver import Driver
+from ipt_workflow.gate.exploration import Exploration
+from ipt_workflow.gate.likeness import SUPERVISOR, Spot, key, leaving
+from ipt_workflow.gate.steps import moves
 
 PAPERS = (
     "record_evaluation", "record_history", "record_inventory", "record_timeline", "record_formulation", "accept_formulation",

@@ -10,9 +10,9 @@ import msgspec
 from ipt_workflow.course.rules import KNOWN_RULES, REGISTRY, Bound, Case
 from ipt_workflow.errors import Refusal
 from ipt_workflow.gate import Finding
-from ipt_workflow.gate.abstraction import Path
-from ipt_workflow.gate.driving import Driver
-from ipt_workflow.gate.exploring import Exploration, judged
+from ipt_workflow.gate.driver import Driver
+from ipt_workflow.gate.exploration import Exploration, judged
+from ipt_workflow.gate.likeness import Path
 from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocols.definition import Bounds, PhaseRule, Protocol
 from ipt_workflow.protocols.files import load_catalogue

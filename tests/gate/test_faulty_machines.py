@@ -4,7 +4,7 @@ import pytest
 from planted import Sabotaged, found, over, small, softened, unless
 
 from ipt_workflow import gate
-from ipt_workflow.gate import exploring
+from ipt_workflow.gate import exploration
 from ipt_workflow.machine import CourseMachine
 
 LEAVING_MIDDLE = over(small(), "begin_final")
@@ -247,7 +247,7 @@ def test_the_way_to_a_fault_is_the_shortest():
 
 
 def test_what_is_not_looked_at_to_the_end_is_not_called_proved(monkeypatch):
-    monkeypatch.setattr(exploring, "COURSES_MAX", 40)
+    monkeypatch.setattr(exploration, "COURSES_MAX", 40)
     report = gate.examine(CourseMachine(small()))
     assert report.cut_off
     assert not report.ok

@@ -10,10 +10,10 @@ from chance import chosen, compared
 from planted import ROOT, ipt
 
 from ipt_workflow import gate
-from ipt_workflow.gate.driving import Driver
-from ipt_workflow.gate.exploring import Exploration, judged
-from ipt_workflow.gate.laddering import rungs, through
-from ipt_workflow.gate.walking import SICK_ROLE_GIVEN, walk
+from ipt_workflow.gate.driver import Driver
+from ipt_workflow.gate.exploration import Exploration, judged
+from ipt_workflow.gate.ladder import rungs, through
+from ipt_workflow.gate.walks import SICK_ROLE_GIVEN, walk
 from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.protocols.files import read_definition

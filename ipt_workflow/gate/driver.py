@@ -13,8 +13,8 @@ from ipt_workflow.course.rules import Actor, Context, supervisor_of
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Refusal, TriggerNotPermitted
 from ipt_workflow.gate import claims
-from ipt_workflow.gate.abstraction import SUPERVISOR, THERAPIST, Path, Spot, context, leaving
 from ipt_workflow.gate.claims import Finding, Step
+from ipt_workflow.gate.likeness import SUPERVISOR, THERAPIST, Path, Spot, context, leaving
 from ipt_workflow.machine import Accepted, CourseMachine, Refused
 from ipt_workflow.protocols.definition import PhaseSpec
 

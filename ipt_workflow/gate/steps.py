@@ -6,9 +6,9 @@ from typing import Any
 
 from ipt_workflow.course import counters
 from ipt_workflow.errors import Refusal
-from ipt_workflow.gate import walking
-from ipt_workflow.gate.abstraction import EHR, SUPERVISOR, Spot, leaving
-from ipt_workflow.gate.driving import Driver
+from ipt_workflow.gate import walks
+from ipt_workflow.gate.driver import Driver
+from ipt_workflow.gate.likeness import EHR, SUPERVISOR, Spot, leaving
 from ipt_workflow.machine import Refused
 from ipt_workflow.protocols.definition import Protocol
 
@@ -91,7 +91,7 @@ def _in_phase(driver: Driver, spot: Spot, standing: Standing) -> Iterator[Move]:
 
 def _session(driver: Driver, spot: Spot) -> Spot | Refused:
     """A session held and signed. Where it is refused, no other way to tell of it passes; and none passes after the planned end."""
-    held = walking.session(driver, spot)
+    held = walks.session(driver, spot)
     if isinstance(held, Refused):
         driver.fire(spot, "record_session", after=WEEK, data={"attendance": "6"}, says="held late")
         driver.fire(spot, "record_session", EHR, after=WEEK, says="told by an EHR")
@@ -111,7 +111,7 @@ def _papers(driver: Driver, spot: Spot) -> Iterator[Move]:
     if course.contract is None:
         longest = {"sessions": spec.sessions.max, "weeks": spec.weeks.max, "missed_count": True}
         yield "paperwork, longest contract", driver.paperwork(spot, {"agree_contract": longest})
-    yield "assign_sick_role", walking.give_sick_role(driver, spot)
+    yield "assign_sick_role", walks.give_sick_role(driver, spot)
     if course.sick_role.status == "pending" and driver.protocol.sick_role.mode != "not_used":
         yield "paperwork, sick role declined", driver.paperwork(spot, {"assign_sick_role": {"response": "declines"}})
         yield "waive_sick_role", driver.fire(spot, "waive_sick_role", SUPERVISOR)

@@ -8,7 +8,7 @@ import msgspec
 
 from ipt_workflow.course import Course
 from ipt_workflow.errors import MemberRefused
-from ipt_workflow.groups import Group, GroupSession, Told
+from ipt_workflow.groups.group import Group, GroupSession, Told
 from ipt_workflow.protocols.definition import GroupSpec
 
 Became = Literal["recorded", "waiting", "dismissed", "taken_back"]

@@ -15,7 +15,7 @@ from ipt_workflow.course.context import Via
 from ipt_workflow.course.rules import Actor, GroupHeld
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Fault, Refusal
-from ipt_workflow.group_bodies import LeaveReason, MemberDetails, NewSession, Signing
+from ipt_workflow.groups.bodies import LeaveReason, MemberDetails, NewSession, Signing
 from ipt_workflow.protocols.definition import GroupSpec
 from ipt_workflow.values.types import ATTENDED, CANCELLED, Attendance, Moment
 

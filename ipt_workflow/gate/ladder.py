@@ -4,9 +4,9 @@ Gates read their papers apart from each other: what stands without two papers is
 one left out at a time tells what all sets of them would, and the exploration need not know them (`tests/gate` leaves out random sets).
 """
 
-from ipt_workflow.gate.abstraction import Spot
-from ipt_workflow.gate.driving import Driver, Paper
-from ipt_workflow.gate.walking import SICK_ROLE_GIVEN, STEPS_MAX, UNWELL, otherwise, session
+from ipt_workflow.gate.driver import Driver, Paper
+from ipt_workflow.gate.likeness import Spot
+from ipt_workflow.gate.walks import SICK_ROLE_GIVEN, STEPS_MAX, UNWELL, otherwise, session
 from ipt_workflow.machine import Refused
 
 CLIMBED = (SICK_ROLE_GIVEN, UNWELL)  # walks on whose way there is most to write

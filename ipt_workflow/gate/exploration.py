@@ -13,11 +13,11 @@ from collections import deque
 
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import ARTEFACTS
-from ipt_workflow.gate import laddering, walking
-from ipt_workflow.gate.abstraction import Key, Spot, key
+from ipt_workflow.gate import ladder, walks
 from ipt_workflow.gate.claims import Report, is_open_phase, leaves_a_phase
-from ipt_workflow.gate.driving import Driver
-from ipt_workflow.gate.moving import Standing, attempts, moves
+from ipt_workflow.gate.driver import Driver
+from ipt_workflow.gate.likeness import Key, Spot, key
+from ipt_workflow.gate.steps import Standing, attempts, moves
 from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocols import definition
 from ipt_workflow.protocols.definition import Protocol
@@ -108,17 +108,17 @@ def judged(exploration: Exploration) -> Report:
 
 
 def _walk(driver: Driver) -> None:
-    for twist in walking.OUT_OF_THE_ORDINARY:
-        walked = walking.walk(driver, twist)
-        if twist in laddering.CLIMBED:
-            laddering.climb(driver, walked.entries, twist)
+    for twist in walks.OUT_OF_THE_ORDINARY:
+        walked = walks.walk(driver, twist)
+        if twist in ladder.CLIMBED:
+            ladder.climb(driver, walked.entries, twist)
         if twist == "" and (walked.overrode or walked.spot.course.state != definition.COMPLETED):
             driver.find("a_plain_course_completes", walked.words, walked.spot.path)
     for phase in driver.protocol.phases:
         adopted = driver.adopted(phase)
         if adopted is None:
             continue
-        walked = walking.walk(driver, spot=adopted)
+        walked = walks.walk(driver, spot=adopted)
         if walked.spot.course.state != definition.COMPLETED:
             why = f"a course that is taken over in {phase.id} cannot be completed: {walked.words}"
             driver.find("an_ending_is_reachable", why, walked.spot.path)

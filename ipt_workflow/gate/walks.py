@@ -3,8 +3,8 @@
 import datetime as dt
 from typing import Any, NamedTuple
 
-from ipt_workflow.gate.abstraction import SUPERVISOR, Spot, leaving
-from ipt_workflow.gate.driving import Driver
+from ipt_workflow.gate.driver import Driver
+from ipt_workflow.gate.likeness import SUPERVISOR, Spot, leaving
 from ipt_workflow.machine import Refused
 from ipt_workflow.protocols.definition import COMPLETED
 

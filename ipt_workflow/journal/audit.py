@@ -1,0 +1,72 @@
+"""A record of the audit log, as auditors read it."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ipt_workflow.journal.entries import EntryActor
+
+
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """One record of the audit log. `action` is the trigger, or what was read; `courses` are all that it touched.
+
+    Transitions with the same `group_session` tell of one session of a group.
+    """
+
+    id: str
+    kind: str
+    recorded_at: dt.datetime
+    actor: EntryActor
+    cosigned_by: str | None
+    action: str
+    trigger: str | None
+    from_: str | None
+    to: str | None
+    courses: tuple[str, ...]
+    seq: int | None
+    hash: str | None
+    rules: tuple[str, ...]
+    request_id: str | None
+    group_session: str | None = None
+
+
+def audit_record(row: Sequence[Any], touched: Mapping[str, tuple[str, ...]]) -> AuditRecord:
+    """A row of the audit log, its values in the order of the statement in `store.audit`; `touched` says which courses an event touched."""
+    (
+        recorded_at,
+        its_id,
+        kind,
+        person,
+        role,
+        via,
+        action,
+        from_state,
+        to_state,
+        course_id,
+        seq,
+        cosigned_by,
+        digest,
+        rules,
+        request_id,
+        group_session,
+    ) = row
+    is_trigger = kind == "transition" or (kind == "refusal" and " " not in action)  # a refused question is words
+    return AuditRecord(
+        id=its_id,
+        kind=kind,
+        recorded_at=recorded_at,
+        actor=EntryActor(person, role, via),
+        cosigned_by=cosigned_by,
+        action=action,
+        trigger=action if is_trigger else None,
+        from_=from_state,
+        to=to_state,
+        courses=(course_id,) if course_id else touched.get(its_id, ()),
+        seq=seq,
+        hash=digest,
+        rules=tuple(rules.split(",")) if rules else (),
+        request_id=request_id,
+        group_session=group_session,
+    )

@@ -1,0 +1,89 @@
+"""Checking the chain of a journal: what links its entries, and what each of them seals."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from ipt_workflow.journal.entries import GENESIS, data_digest
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What checking one course's chain found. `fault` is None where all is well."""
+
+    entries: int
+    erased: int
+    bad_seq: int | None = None
+    fault: str | None = None
+
+
+class Link(msgspec.Struct, frozen=True, gc=False):
+    """What of an entry's canonical bytes holds its chain together. It refers to nothing, so the garbage collector need not know of it."""
+
+    organisation: str
+    course: str
+    seq: int
+    prev_hash: str
+
+
+class Seal(msgspec.Struct, frozen=True):
+    """What of an entry's canonical bytes holds what it seals."""
+
+    data_digest: str
+
+
+Linked = Sequence[Any]  # canonical bytes, and the hash stored beside them; as they are found, and whatever else comes after
+Stored = Sequence[Any]  # canonical bytes, the hash stored beside them, salt, sealed document; as they are found
+_link = msgspec.json.Decoder(Link).decode
+_seal = msgspec.json.Decoder(Seal).decode
+
+
+def check_chain(stored: Iterable[Stored], organisation: str, course: str) -> Checked:
+    """Checks a course's stored entries: bytes, links, order and sealed documents."""
+    entries = list(stored)
+    links = check_links(entries, organisation, course)
+    erased = 0
+    for seq, (raw, _, salt, sealed) in enumerate(entries[: (links.bad_seq or len(entries) + 1) - 1], start=1):
+        fault = _sealed_fault(raw, salt, sealed)
+        if fault:
+            return Checked(entries=seq, erased=erased, bad_seq=seq, fault=fault)
+        erased += sealed is None
+    return msgspec.structs.replace(links, erased=erased)
+
+
+def check_links(stored: Iterable[Linked], organisation: str, course: str) -> Checked:
+    """Checks what makes a chain of a course's stored entries: bytes, links and order. What they seal is not looked at."""
+    prev, seq = GENESIS, 0
+    for seq, entry in enumerate(stored, start=1):
+        raw = entry[0]
+        try:
+            link, found = _link(raw), hashlib.sha256(raw).hexdigest()
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
+            return Checked(entries=seq, erased=0, bad_seq=seq, fault="canonical: it is not the bytes of an entry")
+        if entry[1] != found:
+            return Checked(entries=seq, erased=0, bad_seq=seq, fault="hash: it is not the SHA-256 of the canonical bytes")
+        if link.prev_hash != prev or link.seq != seq or link.course != course or link.organisation != organisation:
+            return Checked(entries=seq, erased=0, bad_seq=seq, fault=_link_fault(link, seq, organisation, course))
+        prev = found
+    return Checked(entries=seq, erased=0)
+
+
+def _link_fault(link: Link, seq: int, organisation: str, course: str) -> str:
+    """Why a link does not hold."""
+    if link.seq != seq:
+        return f"seq: {link.seq} stands where {seq} should"
+    if link.course != course or link.organisation != organisation:
+        return "course: the entry belongs to another course"
+    return "prev_hash: it is not the hash of the entry before"
+
+
+def _sealed_fault(raw: bytes, salt: Any, sealed: Any) -> str | None:
+    if (sealed is None) != (salt is None):
+        return "sealed: salt and sealed document are erased together or not at all"
+    try:
+        if sealed is None or data_digest(bytes.fromhex(salt), sealed) == _seal(raw).data_digest:
+            return None
+    except (msgspec.DecodeError, ValueError, TypeError):
+        pass
+    return "data_digest: it is not the SHA-256 of salt and sealed document"
