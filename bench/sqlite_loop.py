@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.copies import COURSE_ID
 from bench.limits import WRITTEN, Sample
-from ipt_workflow.store.sqlite import PRAGMAS
+from ipt_workflow.store.databases.sqlite import PRAGMAS
 
 
 def unpacked(sample: dict[str, dict[str, Any]]) -> Sample:

@@ -11,7 +11,9 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import NotFound, Unauthenticated
 from ipt_workflow.shell import Shell
-from ipt_workflow.store import queries, tables
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import tokens as stored_tokens
+from ipt_workflow.store.schema import tables
 from ipt_workflow.values.types import Person
 from ipt_workflow.views import TokenView
 
@@ -70,7 +72,7 @@ class Accounts:
             "created_at": now,
             "expires_at": now + dt.timedelta(days=new.days or self.shell.settings.token_days),
         }
-        await self.shell.database.write(queries.insert, tables.token, row)
+        await self.shell.database.write(stored_courses.insert, tables.token, row)
         await self.shell.record(principal, "config", f"token {minted.id} created")
         return CreatedToken(
             id=minted.id,
@@ -83,12 +85,12 @@ class Accounts:
 
     async def list(self, principal: Principal) -> list[TokenView]:
         policy.require(principal, "manage tokens")
-        rows = await self.shell.database.read(queries.tokens, self.shell.organisation)
+        rows = await self.shell.database.read(stored_tokens.tokens, self.shell.organisation)
         return [TokenView(**{name: getattr(row, name) for name in TokenView.__struct_fields__}) for row in rows]
 
     async def revoke(self, principal: Principal, token_id: str) -> None:
         policy.require(principal, "manage tokens")
         now = self.shell.clock.now()
-        if not await self.shell.database.write(queries.revoke_token, self.shell.organisation, token_id, now):
+        if not await self.shell.database.write(stored_tokens.revoke_token, self.shell.organisation, token_id, now):
             raise NotFound("There is no such token, or it has been revoked before.")
         await self.shell.record(principal, "config", f"token {token_id} revoked")

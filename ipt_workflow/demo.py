@@ -18,7 +18,7 @@ from ipt_workflow.groups.bodies import Joining, NewGroup, NewSession, Signing
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
-from ipt_workflow.store import queries
+from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.writes import GroupWrite, Opening, Write
 
 THERAPISTS = ("therapist-1", "therapist-2", "therapist-3")
@@ -159,7 +159,7 @@ class Made(msgspec.Struct, frozen=True):
 async def make(shell: Shell, progress: Callable[[], None] = lambda: None) -> Made:
     """Makes the courses, unless they are there already, and a token for every role."""
     courses = states = 0
-    if await shell.database.read(queries.client_id, shell.organisation, "DEMO-001") is None:
+    if await shell.database.read(stored_courses.client_id, shell.organisation, "DEMO-001") is None:
         clock = VirtualClock(shell.clock.now())
         rehearsal = Shell(shell.database, shell.catalogue, shell.settings, clock)
         each_course = [plan for plan in PLANS for _ in range(plan.count)]
@@ -167,7 +167,7 @@ async def make(shell: Shell, progress: Callable[[], None] = lambda: None) -> Mad
             await _course(rehearsal, clock, shell.clock.now(), number, plan)
             progress()
         await _group(rehearsal, clock, shell.clock.now(), len(each_course), progress)
-        counts = await shell.database.read(queries.courses_by_state, shell.organisation)
+        counts = await shell.database.read(stored_courses.courses_by_state, shell.organisation)
         courses, states = sum(count for *_, count in counts), len({state for _, state, _ in counts})
     operator = Principal(person="demo", role="admin", via="cli")
     accounts = Accounts(shell)

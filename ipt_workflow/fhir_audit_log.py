@@ -11,7 +11,8 @@ from ipt_workflow.fhir.resources import AuditEvent
 from ipt_workflow.fhir.searching import Term
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.shell import Shell
-from ipt_workflow.store import audit, queries
+from ipt_workflow.store import audit
+from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
 
 CHUNKS_MAX = 10  # how much of the log one page of a search looks at, in chunks of an export
@@ -27,7 +28,7 @@ class Page(msgspec.Struct, frozen=True):
 async def events(shell: Shell, site: Site, records: Sequence[AuditRecord]) -> list[AuditEvent]:
     """Records of the audit log as AuditEvents, with the clients of the courses they name."""
     named = sorted({course for record in records for course in record.courses})
-    found = await shell.database.read(queries.clients_of, shell.organisation, named)
+    found = await shell.database.read(stored_courses.clients_of, shell.organisation, named)
     clients = {course: site.client(ref, client) for course, client, ref in found}
     return [audit_event(record, clients, site) for record in records]
 

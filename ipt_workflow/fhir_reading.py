@@ -20,9 +20,9 @@ from ipt_workflow.fhir.types import Resource
 from ipt_workflow.journal import Entry
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.shell import Shell
-from ipt_workflow.store import queries
+from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import Position
-from ipt_workflow.store.queries import Filters, StoredCourse
+from ipt_workflow.store.courses import Filters, StoredCourse
 
 NOBODY = "-"  # a client that nobody is
 CHUNK = 50  # courses whose journals are held at once
@@ -85,7 +85,7 @@ class FhirReader:
         policy.require(principal, "search courses by client")
         if system not in {None, site.patient_system}:
             return NOBODY
-        return await self.shell.database.read(queries.client_id, self.shell.organisation, value) or NOBODY
+        return await self.shell.database.read(stored_courses.client_id, self.shell.organisation, value) or NOBODY
 
     async def read(self, principal: Principal, site: Site, kind: str, resource_id: str, version: int | None = None) -> Resource:
         """A resource as it is, or as it was at one of its versions. Raises NotFound."""
@@ -185,7 +185,7 @@ class FhirReader:
     async def _courses_of(self, query: Query) -> tuple[str, ...] | None:
         if query.client is None:
             return None
-        return await self.shell.database.read(queries.courses_of, self.shell.organisation, query.client)
+        return await self.shell.database.read(stored_courses.courses_of, self.shell.organisation, query.client)
 
     async def _page(self, principal: Principal, kind: str, found: list[Resource], rest: Place | None) -> Found:
         courses = [str(each.id).partition(".")[0] for each in found]
@@ -200,9 +200,9 @@ class FhirReader:
         filters = Filters(therapist=therapist, client=query.client, ids=_courses_named(query))
         while True:
             now = self.shell.clock.now()
-            page = await self.shell.database.read(queries.caseload, self.shell.organisation, filters, after, CHUNK, now)
+            page = await self.shell.database.read(stored_courses.caseload, self.shell.organisation, filters, after, CHUNK, now)
             journals = await self.shell.database.read(
-                queries.entries_of, self.shell.organisation, [stored.course.id for stored in page]
+                stored_courses.entries_of, self.shell.organisation, [stored.course.id for stored in page]
             )
             for stored in page:
                 record = self._record(site, stored, journals[stored.course.id])

@@ -36,7 +36,7 @@ from ipt_workflow.once import Once
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import groups as stored
-from ipt_workflow.store.queries import KeptAnswer, StoredCourse
+from ipt_workflow.store.courses import KeptAnswer, StoredCourse
 from ipt_workflow.store.units import CourseChange, GroupLine, Unit
 from ipt_workflow.writes import GroupWrite, Key
 

@@ -22,7 +22,7 @@ from ipt_workflow.once import Once
 from ipt_workflow.protocols.definition import GroupSpec, Protocol
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import groups as stored
-from ipt_workflow.store.queries import KeptAnswer, StoredCourse
+from ipt_workflow.store.courses import KeptAnswer, StoredCourse
 from ipt_workflow.store.units import CourseGrouped, GroupLine, Unit
 from ipt_workflow.values.faults import time_faults
 from ipt_workflow.writes import GroupWrite, Key

@@ -23,8 +23,8 @@ from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptErr
 from ipt_workflow.machine import machine_for
 from ipt_workflow.service import Service
 from ipt_workflow.shell import NOT_SEEN, Shell, new_id
-from ipt_workflow.store import queries
-from ipt_workflow.store.queries import StoredCourse
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.values.faults import schema_faults
 from ipt_workflow.values.types import ClientRef, Code, Moment, Person, Seq, Text
 from ipt_workflow.writes import Key, Opening, Write
@@ -189,8 +189,8 @@ class _Import:
 
     async def _rehearsed_other(self, client_ref: str) -> str | None:
         """The client's open acute course, by what the file has made of it so far."""
-        known = await self.shell.database.read(queries.client_id, self.shell.organisation, client_ref)
-        stored = await self.shell.database.read(queries.other_open_course, self.shell.organisation, known) if known else None
+        known = await self.shell.database.read(stored_courses.client_id, self.shell.organisation, client_ref)
+        stored = await self.shell.database.read(stored_courses.other_open_course, self.shell.organisation, known) if known else None
         rehearsed = {each.id: each.course for each in self.courses.values() if each.course}
         open_now = [
             key for key, course in rehearsed.items() if course.client in {client_ref, known} and course.acute and course.open

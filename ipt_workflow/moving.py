@@ -20,8 +20,8 @@ from ipt_workflow.journal import Entry
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
-from ipt_workflow.store import queries
-from ipt_workflow.store.queries import StoredCourse
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.writes import Write
 
 BATCH = 100
@@ -64,7 +64,7 @@ class Mover:
         after = ""
         while True:
             found = await self.shell.database.read(
-                queries.open_courses_under, self.shell.organisation, self.old.id, self.old.version, after, BATCH
+                stored_courses.open_courses_under, self.shell.organisation, self.old.id, self.old.version, after, BATCH
             )
             if not found:
                 return
@@ -82,7 +82,8 @@ class Mover:
         policy.require(principal, "change a course")
         for ids in _batches(courses, BATCH):
             found = {
-                each.course.id: each for each in await self.shell.database.read(queries.courses_by_id, self.shell.organisation, ids)
+                each.course.id: each
+                for each in await self.shell.database.read(stored_courses.courses_by_id, self.shell.organisation, ids)
             }
             left_alone = {its_id: self._left_alone(found.get(its_id)) for its_id in ids}  # each once, however often it is listed
             passed = [Outcome(course=its_id, became=why) for its_id, why in left_alone.items() if why]
@@ -105,7 +106,7 @@ class Mover:
         ids = [stored.course.id for stored in found]
         if not ids:
             return []
-        entries = await self.shell.database.read(queries.entries_of, self.shell.organisation, ids)
+        entries = await self.shell.database.read(stored_courses.entries_of, self.shell.organisation, ids)
         await self.shell.record(principal, "read", "migration plan", ids)
         return [self._plan(principal, stored, entries[stored.course.id]) for stored in found]
 

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 from ipt_workflow.errors import Busy, KeyInFlight, KeyReused, Unreachable
 from ipt_workflow.shell import Shell
-from ipt_workflow.store.queries import KeptAnswer
+from ipt_workflow.store.courses import KeptAnswer
 from ipt_workflow.writes import Key
 
 Answer = TypeVar("Answer")

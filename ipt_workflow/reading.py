@@ -14,9 +14,10 @@ from ipt_workflow.course.triggers import MOVES
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.shell import Shell, new_id
-from ipt_workflow.store import audit, queries
+from ipt_workflow.store import audit
+from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
-from ipt_workflow.store.queries import Filters, StoredCourse
+from ipt_workflow.store.courses import Filters, StoredCourse
 from ipt_workflow.views import CourseView, EntryView, Options, Verification
 
 
@@ -50,7 +51,7 @@ class Reader:
         course = stored.course
         if at is not None and at < course.opened_at:
             raise CommandInvalid([Fault("at", f"lies before the course was opened ({course.opened_at.isoformat()})")])
-        other = await self.shell.database.read(queries.other_open_course, self.shell.organisation, course.client, course.id)
+        other = await self.shell.database.read(stored_courses.other_open_course, self.shell.organisation, course.client, course.id)
         now = max(self.shell.clock.now(), course.last_recorded_at)
         context = self.shell.with_history(
             self.shell.context(
@@ -92,13 +93,13 @@ class Reader:
         """Courses by client. The reference comes in a body, never in a URL."""
         policy.require(principal, "search courses by client")
         if client_ref is not None:
-            client = await self.shell.database.read(queries.client_id, self.shell.organisation, client_ref)
+            client = await self.shell.database.read(stored_courses.client_id, self.shell.organisation, client_ref)
             filters = msgspec.structs.replace(filters, client=client or "-")
         return await self.caseload(principal, filters, after, limit)
 
     async def _courses(self, principal: Principal, action: str, filters: Filters, after: str, limit: int) -> list[CourseView]:
         now = self.shell.clock.now()
-        found = await self.shell.database.read(queries.caseload, self.shell.organisation, filters, after, limit, now)
+        found = await self.shell.database.read(stored_courses.caseload, self.shell.organisation, filters, after, limit, now)
         await self.shell.record(principal, "read", action, [stored.course.id for stored in found])
         context = self.shell.context(principal, now)
         return [self.shell.view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices) for stored in found]
@@ -151,4 +152,4 @@ class Reader:
         return await verifying.verify(self.shell, course_id, progress, **how)
 
     async def count_courses(self) -> list[tuple[str, str, int]]:
-        return await self.shell.database.read(queries.courses_by_state, self.shell.organisation)
+        return await self.shell.database.read(stored_courses.courses_by_state, self.shell.organisation)

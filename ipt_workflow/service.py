@@ -34,9 +34,12 @@ from ipt_workflow.journal import GENESIS, Entry
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
 from ipt_workflow.once import Once
 from ipt_workflow.shell import Shell, new_id
-from ipt_workflow.store import commit, queries, tables
-from ipt_workflow.store.loading import Asked
-from ipt_workflow.store.queries import StoredCourse
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import proposals as stored_proposals
+from ipt_workflow.store.commits import single
+from ipt_workflow.store.courses import StoredCourse
+from ipt_workflow.store.loader import Asked
+from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import (
     ActiveCourseExists,
     ClientTaken,
@@ -143,7 +146,7 @@ class Service:
             "proposed_at": context.now,
             "status": "waiting",
         }
-        await self.shell.database.write(queries.insert, tables.proposal, row)
+        await self.shell.database.write(stored_courses.insert, tables.proposal, row)
         await self.shell.record(principal, "proposal", "proposed", [course_id])
         return await self._proposal(str(row["id"]))
 
@@ -177,7 +180,7 @@ class Service:
         if row.status != "waiting":
             raise StaleVersion(stored.course.version)
         decided = DecidedProposal(id=row.id, by=principal.person, at=self.shell.clock.now(), status="declined")
-        if not await self.shell.database.write(commit.decide_proposal, self.shell.organisation, decided):
+        if not await self.shell.database.write(single.decide_proposal, self.shell.organisation, decided):
             raise StaleVersion(stored.course.version)
         await self.shell.record(principal, "proposal", "declined", [row.course_id])
         return await self._proposal(proposal_id)
@@ -186,20 +189,20 @@ class Service:
         policy.require(principal, "read proposals")
         own = principal.person if principal.role == "therapist" else None
         rows = await self.shell.database.read(
-            lambda c: queries.proposals(c, self.shell.organisation, status=status, therapist=own, after=after, limit=limit)
+            lambda c: stored_proposals.proposals(c, self.shell.organisation, status=status, therapist=own, after=after, limit=limit)
         )
         await self.shell.record(principal, "read", "proposals", [row.course_id for row in rows])
         return [_proposal_view(row) for row in rows]
 
     async def _proposal(self, proposal_id: str) -> views.ProposalView:
-        row = await self.shell.database.read(queries.proposal, self.shell.organisation, proposal_id)
+        row = await self.shell.database.read(stored_proposals.proposal, self.shell.organisation, proposal_id)
         if row is None:
             raise NotFound(NO_PROPOSAL)
         return _proposal_view(row)
 
     async def _waiting(self, principal: Principal, proposal_id: str) -> tuple[Any, StoredCourse]:
         """A proposal that the principal may decide, with its course."""
-        row = await self.shell.database.read(queries.proposal, self.shell.organisation, proposal_id)
+        row = await self.shell.database.read(stored_proposals.proposal, self.shell.organisation, proposal_id)
         if row is None:
             raise NotFound(NO_PROPOSAL)
         try:
@@ -224,10 +227,10 @@ class Service:
                 known = name if name in self.shell.trigger_names else row.name  # else it is a caller's free text
                 yield TriggerNotPermitted(known, principal.role, row.roles)
 
-    def _replay(self, principal: Principal) -> Callable[[queries.KeptAnswer], Awaitable[Committed]]:
+    def _replay(self, principal: Principal) -> Callable[[stored_courses.KeptAnswer], Awaitable[Committed]]:
         """Makes an answer again from the journal as it stood then."""
 
-        async def replay(kept: queries.KeptAnswer) -> Committed:
+        async def replay(kept: stored_courses.KeptAnswer) -> Committed:
             known = [entry for entry in await self.shell.entries(kept.course_id) if entry.written.seq <= kept.last_seq]
             course = journal.replay(known)
             stored = await self.shell.courses.get(kept.course_id)
@@ -276,10 +279,10 @@ class Service:
 
     async def _client(self, ref: str) -> tuple[Client, str | None]:
         """The client's record (a new one where the reference is new), and their open acute course."""
-        known = await self.shell.database.read(queries.client_id, self.shell.organisation, ref)
+        known = await self.shell.database.read(stored_courses.client_id, self.shell.organisation, ref)
         if known is None:
             return Client(new_id(), ref, known=False), None
-        other = await self.shell.database.read(queries.other_open_course, self.shell.organisation, known)
+        other = await self.shell.database.read(stored_courses.other_open_course, self.shell.organisation, known)
         return Client(known, ref, known=True), other
 
     async def _fire(self, principal: Principal, stored: StoredCourse, write: Write) -> Committed:
@@ -338,7 +341,7 @@ class Service:
         return self.shell.protocol(name, version, "data.protocol")
 
     async def _other(self, client: str, course_id: str) -> str | None:
-        return await self.shell.database.read(queries.other_open_course, self.shell.organisation, client, course_id)
+        return await self.shell.database.read(stored_courses.other_open_course, self.shell.organisation, client, course_id)
 
     async def _decided(
         self,

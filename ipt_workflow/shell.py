@@ -23,12 +23,15 @@ from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import Clock, SystemClock
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.store import queries, questions, revision
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import lookups
+from ipt_workflow.store import protocols as stored_protocols
 from ipt_workflow.store.committer import Committer
+from ipt_workflow.store.courses import KeptAnswer, StoredCourse
 from ipt_workflow.store.database import Database
-from ipt_workflow.store.loading import Asked, Loader
-from ipt_workflow.store.opening import open_database
-from ipt_workflow.store.queries import KeptAnswer, StoredCourse
+from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.loader import Asked, Loader
+from ipt_workflow.store.schema import revision
 from ipt_workflow.store.units import Event
 
 READY_SECONDS = 5.0
@@ -51,8 +54,8 @@ class Shell:
             batch_max=settings.commit_batch_max,
             patience=settings.commit_patience_seconds,
         )
-        self.courses = Loader(database, settings.organisation, questions.COURSES)
-        self.tokens = Loader(database, settings.organisation, questions.TOKENS)
+        self.courses = Loader(database, settings.organisation, lookups.COURSES)
+        self.tokens = Loader(database, settings.organisation, lookups.TOKENS)
         self.catalogue = catalogue
         self.settings = settings
         self.clock = clock
@@ -92,7 +95,7 @@ class Shell:
 
         Raises ProtocolInvalid where a file was changed under an old version.
         """
-        stored = await self.database.read(queries.stored_protocols, self.organisation)
+        stored = await self.database.read(stored_protocols.stored_protocols, self.organisation)
         protocol_files.check_unchanged(self.catalogue, [(row.id, row.version, row.digest) for row in stored])
         for row in stored:
             definition = protocol_files.read_definition(msgspec.json.decode(row.definition), self.catalogue.instruments)
@@ -102,7 +105,7 @@ class Shell:
             _protocol_row(self.organisation, p, self.clock.now()) for key, p in self.catalogue.protocols.items() if key not in kept
         ]
         if rows:
-            await self.database.write(queries.keep_protocols, rows)
+            await self.database.write(stored_protocols.keep_protocols, rows)
 
     def machine_of(self, course: Course) -> CourseMachine:
         """The machine of the protocol that the course has pinned."""
@@ -125,11 +128,11 @@ class Shell:
 
     async def kept_answer(self, scope: str) -> KeptAnswer | None:
         """What an idempotency key was answered with, unless that has expired."""
-        kept = (await self.database.find(questions.ANSWERS, self.organisation, [scope])).get(scope)
+        kept = (await self.database.find(lookups.ANSWERS, self.organisation, [scope])).get(scope)
         return kept if kept and kept.expires_at > self.clock.now() else None
 
     async def entries(self, course_id: str) -> list[Entry]:
-        return await self.database.read(queries.load_entries, self.organisation, course_id)
+        return await self.database.read(stored_courses.load_entries, self.organisation, course_id)
 
     def context(self, principal: Principal, now: dt.datetime, **more: Any) -> Context:
         return Context(

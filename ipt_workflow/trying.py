@@ -16,7 +16,8 @@ from ipt_workflow.journal import Entry
 from ipt_workflow.machine import machine_for
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.shell import Shell
-from ipt_workflow.store import audit, queries
+from ipt_workflow.store import audit
+from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import RefusedCommand
 
 BATCH = 100
@@ -71,7 +72,9 @@ class Trial:
         rejudge = Rejudge(machine_for(self.candidate), self.shell.context(principal, self.shell.clock.now()))
         after = ""
         while True:
-            ids = await self.shell.database.read(queries.course_ids_of, self.shell.organisation, self.candidate.id, after, BATCH)
+            ids = await self.shell.database.read(
+                stored_courses.course_ids_of, self.shell.organisation, self.candidate.id, after, BATCH
+            )
             if not ids:
                 return self.tried
             entries, refused = await self.shell.database.read(_recorded, self.shell.organisation, ids)
@@ -107,4 +110,4 @@ class Trial:
 
 def _recorded(connection: sa.Connection, organisation: str, ids: list[str]) -> tuple[dict[str, list[Entry]], list[RefusedCommand]]:
     """The journals of courses, and what rules refused of them."""
-    return queries.entries_of(connection, organisation, ids), audit.refused_commands(connection, organisation, ids)
+    return stored_courses.entries_of(connection, organisation, ids), audit.refused_commands(connection, organisation, ids)

@@ -15,7 +15,6 @@ import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow import journal
-from ipt_workflow.checking import check_courses
 from ipt_workflow.course import Course, attention
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal import Checked
@@ -23,8 +22,9 @@ from ipt_workflow.runtime import event_loop
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.shell import Shell, open_shell
-from ipt_workflow.store import queries
-from ipt_workflow.store.questions import CHAIN, CHAINS
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store.integrity import check_courses
+from ipt_workflow.store.lookups import CHAIN, CHAINS
 from ipt_workflow.views import Verification
 
 LISTED = 1000  # courses whose ids are asked for at once; another process is given as many
@@ -217,14 +217,14 @@ async def _listed(shell: Shell, ids: Callable[[sa.Connection, str, str, int], li
 
 def _every(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:
     """Courses that have entries, and those that only have a row."""
-    in_journal = queries.journal_course_ids(connection, organisation, after, limit)
-    return sorted({*in_journal, *queries.course_ids(connection, organisation, after, limit)})[:limit]
+    in_journal = stored_courses.journal_course_ids(connection, organisation, after, limit)
+    return sorted({*in_journal, *stored_courses.course_ids(connection, organisation, after, limit)})[:limit]
 
 
 def _neighbours(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:
     """Courses that have a row; and after the last of them, those that only have entries. What lies between is read with them."""
-    listed = queries.course_ids(connection, organisation, after, limit)
-    return listed or queries.journal_course_ids(connection, organisation, after, limit)
+    listed = stored_courses.course_ids(connection, organisation, after, limit)
+    return listed or stored_courses.journal_course_ids(connection, organisation, after, limit)
 
 
 async def _only(part: Part) -> Parts:

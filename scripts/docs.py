@@ -32,7 +32,7 @@ from ipt_workflow.protocols import definition
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.runtime import logs, settings
 from ipt_workflow.runtime.metrics import Metrics
-from ipt_workflow.store import tables
+from ipt_workflow.store.schema import tables
 
 DOCS = Path(__file__).parent.parent / "docs"
 MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -20,8 +20,8 @@ import sqlalchemy as sa
 
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.store import migrate
-from ipt_workflow.store.opening import open_database
+from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.schema import migrate
 
 GIVEN = "IPT_TEST_POSTGRES_URL"
 TEMPLATES = tempfile.TemporaryDirectory(prefix="ipt-")  # removed when the worker ends

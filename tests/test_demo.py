@@ -10,8 +10,8 @@ import walked
 from ipt_workflow import demo, verifying
 from ipt_workflow.accounts import Accounts
 from ipt_workflow.reading import Reader
-from ipt_workflow.store import tables
-from ipt_workflow.store.queries import Filters
+from ipt_workflow.store.courses import Filters
+from ipt_workflow.store.schema import tables
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from ipt_workflow.protocols import definition, instruments
 from ipt_workflow.runtime import settings
 from ipt_workflow.service import Opening
 from ipt_workflow.shell import open_shell
-from ipt_workflow.store import tables
+from ipt_workflow.store.schema import tables
 from ipt_workflow.values import types
 
 ROOT = Path(__file__).parent.parent

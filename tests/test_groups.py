@@ -10,7 +10,7 @@ from grouped import AUDITOR, COFACILITATOR, FACILITATOR, LAST_PHASE, OUTSIDER, S
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, GroupRefused, GroupSessionRefused, GroupStale, NotFound
-from ipt_workflow.store import queries
+from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.writes import Key, Write
 
 KEY = Key("scope", "body")
@@ -110,8 +110,8 @@ def test_what_a_course_refuses_waits_and_the_others_are_written(clinic):
         attendance = (await clinic.view(group)).sessions[0].attendance[referred]
         assert (attendance.told, attendance.became, attendance.notice, attendance.seq) == ("5", "waiting", refused.notice, None)
         asking = await clinic.shell.database.read(
-            lambda c: queries.caseload(
-                c, clinic.shell.organisation, queries.Filters(attention="notices"), "", 10, clinic.clock.now()
+            lambda c: stored_courses.caseload(
+                c, clinic.shell.organisation, stored_courses.Filters(attention="notices"), "", 10, clinic.clock.now()
             )
         )
         assert [each.course.id for each in asking] == [referred]

@@ -20,9 +20,9 @@ from ipt_workflow.moving import Mover, course_ids
 from ipt_workflow.reading import Reader
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import Service
-from ipt_workflow.store import queries
+from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
-from ipt_workflow.store.queries import Filters
+from ipt_workflow.store.courses import Filters
 from ipt_workflow.writes import Write
 
 NOW = walked.START + dt.timedelta(days=365)
@@ -71,7 +71,7 @@ async def chosen(shell, *ids) -> dict:
 
 
 async def courses(shell) -> dict:
-    found = await shell.database.read(lambda c: queries.caseload(c, shell.organisation, EVERY, "", 1000, shell.clock.now()))
+    found = await shell.database.read(lambda c: stored_courses.caseload(c, shell.organisation, EVERY, "", 1000, shell.clock.now()))
     return {stored.course.id: stored.course for stored in found}
 
 

@@ -106,7 +106,7 @@ def test_the_wheel_made_from_the_sdist_carries_config_and_finds_it(tmp_path: Pat
     }
     assert carried == {path.relative_to(ROOT / "config") for path in (ROOT / "config").rglob("*.toml")}
     assert (installed / "ipt_workflow/py.typed").is_file()
-    assert list((installed / "ipt_workflow/store/migrations").rglob("*.mako"))
+    assert list((installed / "ipt_workflow/store/schema/migrations").rglob("*.mako"))
 
     asked = (
         "import sys; sys.path.insert(0, sys.argv[1]); from ipt_workflow.runtime.settings import load; print(load({}).config_dir)"

@@ -13,7 +13,7 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound, StaleVersion, TriggerNotPermitted
 from ipt_workflow.reading import Reader
 from ipt_workflow.service import Key, Service, Write
-from ipt_workflow.store import tables
+from ipt_workflow.store.schema import tables
 
 LOGS = {"audit_event", "audit_subject"}
 

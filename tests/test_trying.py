@@ -17,9 +17,9 @@ from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.reading import Reader
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import Service
-from ipt_workflow.store import queries
+from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
-from ipt_workflow.store.queries import Filters
+from ipt_workflow.store.courses import Filters
 from ipt_workflow.trying import Trial
 from ipt_workflow.writes import Write
 
@@ -59,7 +59,7 @@ def counts(by_rule) -> dict[str, int]:
 
 async def in_middle(shell) -> str:
     found = await shell.database.read(
-        lambda c: queries.caseload(
+        lambda c: stored_courses.caseload(
             c, shell.organisation, Filters(state="middle", therapist="therapist-1"), "", 1, shell.clock.now()
         )
     )

@@ -9,16 +9,17 @@ import databases
 import pytest
 import walked
 
-from ipt_workflow import checking, verifying
+from ipt_workflow import verifying
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.shell import open_shell
-from ipt_workflow.store import guards, tables
+from ipt_workflow.store import integrity
+from ipt_workflow.store.schema import guards, tables
 
 LENGTH = 12
 ENTRY = [column.name for column in tables.entry.columns]
 ENTRY_DATA = [column.name for column in tables.entry_data.columns]
-COURSE = [column.name for column in tables.course.columns if column.name not in checking.BY_ZONE]
+COURSE = [column.name for column in tables.course.columns if column.name not in integrity.BY_ZONE]
 
 
 @pytest.fixture(scope="module")
@@ -352,7 +353,7 @@ def add_forged(tampered) -> None:
     from ipt_workflow.course.drafts import Draft
     from ipt_workflow.course.rules import Actor
     from ipt_workflow.journal import read, seal
-    from ipt_workflow.store import rows
+    from ipt_workflow.store.commits import rows
 
     last = read(
         tampered.connection.execute(

@@ -17,7 +17,7 @@ from ipt_workflow.api.requests import ApiRequest, Sought, limit_of, moment, one_
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.store.audit import AuditFilters, Position
-from ipt_workflow.store.tables import AUDIT_KINDS
+from ipt_workflow.store.schema.tables import AUDIT_KINDS
 from ipt_workflow.views import Verification
 
 KINDS = ("transition", *AUDIT_KINDS)

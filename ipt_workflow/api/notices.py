@@ -19,7 +19,7 @@ from ipt_workflow.ehr.rest_hooks import Hook, Report
 from ipt_workflow.ehr.sources import NOT_AUTHENTIC, STANDARD_WEBHOOKS
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, SignatureInvalid
 from ipt_workflow.store.notices import NoticeFilters
-from ipt_workflow.store.tables import NOTICE_STATUSES
+from ipt_workflow.store.schema.tables import NOTICE_STATUSES
 
 JSON = frozenset({"application/json"})
 FHIR_JSON = frozenset({"application/fhir+json", "application/json"})

@@ -20,7 +20,7 @@ from ipt_workflow.ehr.bodies import (
 )
 from ipt_workflow.ehr.replaying import Deliveries
 from ipt_workflow.ehr.subscriptions import Subscriptions
-from ipt_workflow.store.tables import DELIVERY_STATUSES
+from ipt_workflow.store.schema.tables import DELIVERY_STATUSES
 
 
 class AfterPosition(msgspec.Struct, frozen=True):

@@ -13,8 +13,8 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import Opened, OpenedTogether, listed, told
 from ipt_workflow.api.requests import ApiRequest, Asked, limit_of, page, read_body, write_of
 from ipt_workflow.service import Service
-from ipt_workflow.store import loading
-from ipt_workflow.store.queries import StoredCourse
+from ipt_workflow.store import loader
+from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.views import EntryView, Preview
 
 PREVIEWED = ResponseSpec(Preview, generate_examples=False, description="What a dry run would come to")
@@ -45,7 +45,7 @@ async def fire(
 
 
 async def fired(
-    request: Asked, service: Service, course_id: str, asked: loading.Asked[StoredCourse] | None = None
+    request: Asked, service: Service, course_id: str, asked: loader.Asked[StoredCourse] | None = None
 ) -> tuple[Opened | OpenedTogether, dict[str, str]]:
     """Fires what a request asks for: the body and the headers of its 201. `asked` is the course, where it was asked for before."""
     principal, body = principal_of(request), await read_body(request)

@@ -15,7 +15,7 @@ from ipt_workflow.course.triggers import Command, Role
 from ipt_workflow.reading import Reader
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
-from ipt_workflow.store.queries import Filters
+from ipt_workflow.store.courses import Filters
 from ipt_workflow.views import Committed, CourseView, Options, Preview
 from ipt_workflow.writes import Write
 

@@ -8,9 +8,9 @@ import typer
 from ipt_workflow import demo as demonstration
 from ipt_workflow.cli.output import FAILED, bar, complete, err, out, print_json, run, settings_or_exit
 from ipt_workflow.shell import Shell
-from ipt_workflow.store import revision
 from ipt_workflow.store.database import Database
-from ipt_workflow.store.opening import open_database
+from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.schema import revision
 
 Result = TypeVar("Result")
 app = typer.Typer(help="The database.", no_args_is_help=True)
@@ -21,7 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def upgrade(as_json: AsJson = False) -> None:
     """Bring the database to this version's tables; make it if there is none."""
 
-    from ipt_workflow.store import migrate  # noqa: PLC0415 - Alembic takes long to load, and no other command needs it
+    from ipt_workflow.store.schema import migrate  # noqa: PLC0415 - Alembic takes long to load, and no other command needs it
 
     async def work(database: Database) -> str:
         return await database.write(migrate.upgrade)
@@ -37,7 +37,7 @@ def upgrade(as_json: AsJson = False) -> None:
 def check(as_json: AsJson = False) -> None:
     """Check that the database has this version's tables and guards; exit 1 if not."""
 
-    from ipt_workflow.store import migrate  # noqa: PLC0415 - as above
+    from ipt_workflow.store.schema import migrate  # noqa: PLC0415 - as above
 
     async def work(database: Database) -> list[str]:
         found = await database.read(revision.current)

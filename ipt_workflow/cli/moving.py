@@ -20,7 +20,7 @@ from ipt_workflow.moving import Mover, Outcome, Planned, course_ids
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.shell import Shell
-from ipt_workflow.store import queries
+from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.trying import EXAMPLES, ByRule, Trial, Tried
 
 ALL_CLEAN = "all-clean"
@@ -204,7 +204,7 @@ def _of_file(shell: Shell, file: Path) -> Protocol:
 
 async def _count(shell: Shell, protocol: Protocol) -> int:
     """How many courses there are under any version of a protocol."""
-    counts = await shell.database.read(queries.courses_by_state, shell.organisation)
+    counts = await shell.database.read(stored_courses.courses_by_state, shell.organisation)
     return sum(count for name, _, count in counts if name == protocol.id)
 
 

@@ -20,10 +20,10 @@ from ipt_workflow.ehr.told import Told, Version
 from ipt_workflow.errors import Busy, CommandInvalid, Fault, NotFound, Refusal, StaleVersion, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.service import Service
 from ipt_workflow.shell import Shell
+from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import notices as stored
-from ipt_workflow.store import queries
-from ipt_workflow.store.queries import StoredCourse
-from ipt_workflow.store.tables import NoticeRow
+from ipt_workflow.store.courses import StoredCourse
+from ipt_workflow.store.schema.tables import NoticeRow
 from ipt_workflow.writes import Key, Opening, Write
 
 ATTEMPTS = 8
@@ -93,7 +93,7 @@ class Acting:
     async def client_of(self, told: Told) -> str | None:
         if told.client_ref is None:
             return None
-        return await self.shell.database.read(queries.client_id, self.shell.organisation, told.client_ref)
+        return await self.shell.database.read(stored_courses.client_id, self.shell.organisation, told.client_ref)
 
     async def courses_of(self, client: str | None) -> list[StoredCourse]:
         return await self.shell.database.read(stored.courses_of, self.shell.organisation, client) if client else []

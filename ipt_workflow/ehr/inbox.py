@@ -23,7 +23,7 @@ from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, NotFoun
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
 from ipt_workflow.store.notices import Listed, NoticeFilters
-from ipt_workflow.store.tables import SourceRow
+from ipt_workflow.store.schema.tables import SourceRow
 from ipt_workflow.values.merge_patch import merge_patch
 from ipt_workflow.values.types import Text
 

@@ -20,7 +20,7 @@ from ipt_workflow.course.fold import standing, superseded_by
 from ipt_workflow.ehr.told import Told
 from ipt_workflow.journal import Entry
 from ipt_workflow.protocols.definition import Protocol
-from ipt_workflow.store.queries import StoredCourse
+from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.values.types import ATTENDED
 
 USUAL_MINUTES = 50  # of a visit whose length nobody told (domain.md 1.2)

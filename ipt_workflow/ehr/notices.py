@@ -26,7 +26,7 @@ from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
 from ipt_workflow.store.notices import Taken
-from ipt_workflow.store.tables import NoticeRow, SourceRow
+from ipt_workflow.store.schema.tables import NoticeRow, SourceRow
 
 LOCKS_MAX = 10_000
 NOTHING = Told(type=notice_types.UNREADABLE, about="nothing")

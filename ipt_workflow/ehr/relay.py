@@ -21,8 +21,9 @@ from ipt_workflow.errors import Busy, DatabaseNotReady
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.settings import Settings, listed
 from ipt_workflow.shell import Shell, new_id
-from ipt_workflow.store import commit, deliveries
+from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
+from ipt_workflow.store.commits import single
 from ipt_workflow.store.deliveries import Claimed, Ended, StoredKey, StoredSubscription
 from ipt_workflow.store.events import Told
 from ipt_workflow.store.units import Event as AuditEvent
@@ -127,7 +128,7 @@ class Relay:
         organisation, now = self.shell.organisation, self.shell.clock.now()
         before = now - dt.timedelta(days=self._settings.delivery_days)
         await self.shell.database.write(deliveries.prune, organisation, before)
-        await self.shell.database.write(commit.forget_answers, organisation, now)
+        await self.shell.database.write(single.forget_answers, organisation, now)
 
     def _collect(self) -> None:
         for task in [task for task in self._running if task.done()]:

@@ -11,7 +11,8 @@ from ipt_workflow.ehr.bodies import DeliveryView, Replay, Replayed, delivery_vie
 from ipt_workflow.ehr.subscriptions import found
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.shell import Shell, new_id
-from ipt_workflow.store import deliveries, queries
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.deliveries import StoredSubscription
 
@@ -79,7 +80,7 @@ class Deliveries:
             if each.position not in statuses
         ]
         if new:
-            queries.insert(connection, deliveries.delivery, new)
+            stored_courses.insert(connection, deliveries.delivery, new)
         there = [each.position for each in wanted if statuses.get(each.position) not in ({None, "delivered"} if missed else {None})]
         return len(new) + deliveries.again(connection, organisation, known.id, there, now)
 

@@ -20,8 +20,8 @@ from ipt_workflow.ehr.sources import X_SIGNATURE, Sender
 from ipt_workflow.ehr.told import Told
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.store import notices as stored
-from ipt_workflow.store.queries import StoredCourse
-from ipt_workflow.store.tables import SourceRow
+from ipt_workflow.store.courses import StoredCourse
+from ipt_workflow.store.schema.tables import SourceRow
 
 ENTRIES_MAX = 2000
 INTERACTION, DELETED_RESOURCE = "x-medplum-interaction", "x-medplum-deleted-resource"

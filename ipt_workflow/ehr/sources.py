@@ -24,7 +24,7 @@ from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SignatureInvali
 from ipt_workflow.runtime.settings import listed
 from ipt_workflow.shell import Shell, new_id
 from ipt_workflow.store import sources as stored
-from ipt_workflow.store.tables import SourceKeyRow, SourceRow
+from ipt_workflow.store.schema.tables import SourceKeyRow, SourceRow
 
 KeyKind = Literal["standard-webhooks", "x-signature", "bearer"]
 STANDARD_WEBHOOKS: KeyKind = "standard-webhooks"

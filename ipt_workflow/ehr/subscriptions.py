@@ -19,7 +19,8 @@ from ipt_workflow.ehr.safe import Safe
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.runtime.settings import listed
 from ipt_workflow.shell import Shell, new_id
-from ipt_workflow.store import deliveries, queries
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.deliveries import StoredSubscription
 
@@ -130,7 +131,7 @@ class Subscriptions:
         told = [(i, events.fault_in_type(name, scope)) for i, name in enumerate(types)]
         faults += [Fault(f"types[{i}]", fault) for i, fault in told if fault]
         if courses:
-            known = await self.shell.database.read(queries.known_courses, self.shell.organisation, courses)
+            known = await self.shell.database.read(stored_courses.known_courses, self.shell.organisation, courses)
             faults += [Fault(f"courses[{i}]", "names no course") for i, each in enumerate(courses) if each not in known]
         if faults:
             raise CommandInvalid(faults)

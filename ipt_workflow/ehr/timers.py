@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ipt_workflow.course import attention
 from ipt_workflow.shell import Shell, new_id
-from ipt_workflow.store import clocks
+from ipt_workflow.store import due
 from ipt_workflow.store import events as stored
 
 BATCH = 100
@@ -19,7 +19,7 @@ BATCH = 100
 async def scan(shell: Shell) -> int:
     """Looks at every course whose clock may have something to say. Returns how many events that made."""
     total = 0
-    while await shell.database.read(clocks.to_look_at, shell.organisation, shell.clock.now(), 1):
+    while await shell.database.read(due.to_look_at, shell.organisation, shell.clock.now(), 1):
         looked, told = await shell.database.write(_batch, shell)
         total += told
         if looked < BATCH:
@@ -33,11 +33,11 @@ def _batch(connection: sa.Connection, shell: Shell) -> tuple[int, int]:
     if stored.hold_task(connection, shell.organisation, "clocks") is None:
         return 0, 0
     now = shell.clock.now()
-    found = clocks.to_look_at(connection, shell.organisation, now, BATCH)
+    found = due.to_look_at(connection, shell.organisation, now, BATCH)
     return len(found), sum(_look(connection, shell, ticking, now) for ticking in found)
 
 
-def _look(connection: sa.Connection, shell: Shell, ticking: clocks.Ticking, now: dt.datetime) -> int:
+def _look(connection: sa.Connection, shell: Shell, ticking: due.Ticking, now: dt.datetime) -> int:
     course = ticking.course
     moments = attention.told_by_clock(shell.machine_of(course).protocol, course, shell.zone)
     holding = tuple(kind for kind, since in moments.items() if since <= now)
@@ -45,7 +45,7 @@ def _look(connection: sa.Connection, shell: Shell, ticking: clocks.Ticking, now:
     for kind in new:
         row = {"id": new_id(), "kind": "attention", "course_id": course.id, "detail": kind, "created_at": now}
         stored.put(connection, shell.organisation, row)
-    clocks.note(
+    due.note(
         connection, shell.organisation, ticking, holding, min((since for since in moments.values() if since > now), default=None)
     )
     return len(new)

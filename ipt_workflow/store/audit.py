@@ -12,10 +12,10 @@ import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.journal.audit import AuditRecord, audit_record
-from ipt_workflow.store import tables
+from ipt_workflow.store.courses import one_of
 from ipt_workflow.store.database import Database
-from ipt_workflow.store.queries import one_of
-from ipt_workflow.store.questions import DIALECTS, Statement, from_driver
+from ipt_workflow.store.lookups import DIALECTS, Statement, from_driver
+from ipt_workflow.store.schema import tables
 
 entry, event, subject = tables.entry, tables.audit_event, tables.audit_subject
 ID, COURSE = 1, 9  # where they stand in a row

@@ -17,9 +17,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ipt_workflow.errors import Busy, DatabaseNotReady, IptError, StaleVersion, Unreachable
-from ipt_workflow.store import commit
+from ipt_workflow.store.commits import single
 from ipt_workflow.store.database import Database
-from ipt_workflow.store.questions import VERSIONS
+from ipt_workflow.store.lookups import VERSIONS
 from ipt_workflow.store.units import Event, KeyTaken, Unit
 
 FIRST_PAUSE = 0.02  # seconds before a batch is tried again; doubled each time
@@ -167,7 +167,7 @@ class Committer:
             if isinstance(job.work, Event):
                 await tries.of(self._database.put, [], [job.work])
             else:
-                await tries.of(self._database.write, commit.commit, job.work)
+                await tries.of(self._database.write, single.commit, job.work)
         except Exception as error:  # noqa: BLE001 - this job failed alone, and whoever waits for it must hear of it
             job.end(await self._truth(job.work, error) if tries.made > 1 else error)
         else:
@@ -176,7 +176,7 @@ class Committer:
     async def _truth(self, work: Unit | Event, error: Exception) -> Exception | None:
         """What to tell of work that failed after several tries: nothing where one of them has written it."""
         try:
-            return None if await self._database.read(commit.is_written, work) else error
+            return None if await self._database.read(single.is_written, work) else error
         except IptError as unknown:
             return unknown
 

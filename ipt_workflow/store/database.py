@@ -8,7 +8,7 @@ the database does.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ipt_workflow.store.questions import Question
+from ipt_workflow.store.lookups import Question
 from ipt_workflow.store.units import Event, Unit
 
 Result = TypeVar("Result")

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store import rows, tables
+from ipt_workflow.store.commits import rows
+from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import Event
 
 delivery, subscription, key, event = tables.delivery, tables.subscription, tables.subscription_key, tables.event

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
-from ipt_workflow.store import tables
+from ipt_workflow.store.schema import tables
 
 outbox, event, entry, course, audit_event = tables.outbox, tables.event, tables.entry, tables.course, tables.audit_event
 task = tables.relay_task

@@ -8,9 +8,10 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ipt_workflow.store import queries, tables
-from ipt_workflow.store.queries import StoredCourse
-from ipt_workflow.store.tables import NoticeRow
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store.courses import StoredCourse
+from ipt_workflow.store.schema import tables
+from ipt_workflow.store.schema.tables import NoticeRow
 
 notice, client, course, feed = tables.notice, tables.client, tables.course, tables.feed
 RECOVERED_MAX = 1000
@@ -38,7 +39,7 @@ def put(connection: sa.Connection, row: Mapping[str, Any], ref: str | None, new_
 
 def _client(connection: sa.Connection, row: Mapping[str, Any], ref: str, new_client: str) -> str:
     """The client's record, made where there is none: the one place where a reference is kept, also of a client without a course."""
-    known = queries.client_id(connection, row["organisation"], ref)
+    known = stored_courses.client_id(connection, row["organisation"], ref)
     if known is None:
         made = {"organisation": row["organisation"], "id": new_client, "ref": ref, "created_at": row["received_at"]}
         connection.execute(sa.insert(client), made)
@@ -78,7 +79,9 @@ def settle(
 
 def waiting(connection: sa.Connection, organisation: str, most: int) -> int:
     """How many wait, counted up to `most`."""
-    some = sa.select(sa.literal(1)).where(notice.c.organisation == organisation, notice.c.status == queries.WAITING).limit(most)
+    some = (
+        sa.select(sa.literal(1)).where(notice.c.organisation == organisation, notice.c.status == stored_courses.WAITING).limit(most)
+    )
     return int(connection.execute(sa.select(sa.func.count()).select_from(some.subquery())).scalar() or 0)
 
 
@@ -86,7 +89,7 @@ def waiting_by_source(connection: sa.Connection, organisation: str) -> list[tupl
     """How many wait of each source, with and without risk."""
     statement = (
         sa.select(notice.c.source_id, notice.c.risk, sa.func.count())
-        .where(notice.c.organisation == organisation, notice.c.status == queries.WAITING)
+        .where(notice.c.organisation == organisation, notice.c.status == stored_courses.WAITING)
         .group_by(notice.c.source_id, notice.c.risk)
     )
     return [(row[0], bool(row[1]), row[2]) for row in connection.execute(statement)]
@@ -175,7 +178,7 @@ def one(connection: sa.Connection, organisation: str, notice_id: str) -> Listed 
 
 def courses_of(connection: sa.Connection, organisation: str, client_id: str) -> list[StoredCourse]:
     """A client's courses, in the order they were opened."""
-    return queries.of_client(connection, organisation, client_id)
+    return stored_courses.of_client(connection, organisation, client_id)
 
 
 def last_event(connection: sa.Connection, organisation: str, source_id: str, subscription: str) -> int | None:

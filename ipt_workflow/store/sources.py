@@ -6,8 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ipt_workflow.store import tables
-from ipt_workflow.store.tables import SourceKeyRow, SourceRow
+from ipt_workflow.store.schema import tables
+from ipt_workflow.store.schema.tables import SourceKeyRow, SourceRow
 
 source, key = tables.source, tables.source_key
 

@@ -16,7 +16,7 @@ from conftest import OPERATOR, START, running
 
 from ipt_workflow.accounts import NewToken
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.store import guards
+from ipt_workflow.store.schema import guards
 
 RECORD = {
     "id", "kind", "recorded_at", "actor", "cosigned_by", "action", "trigger", "from", "to", "courses", "seq", "hash", "rules", "request_id", "group_session",

@@ -10,7 +10,7 @@ import pytest
 from conftest import running
 from prometheus_client.parser import text_string_to_metric_families
 
-from ipt_workflow.store import revision
+from ipt_workflow.store.schema import revision
 
 SECRET = "EHR-of-nobody-else"
 

@@ -20,7 +20,7 @@ import walked
 from typer.testing import CliRunner
 
 from ipt_workflow.cli.main import app
-from ipt_workflow.store import guards, revision
+from ipt_workflow.store.schema import guards, revision
 
 PROGRAM = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
 

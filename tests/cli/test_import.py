@@ -14,8 +14,9 @@ from ipt_workflow import demo, importer, verifying
 from ipt_workflow.cli.main import app
 from ipt_workflow.reading import Reader
 from ipt_workflow.service import Service
-from ipt_workflow.store import queries, tables
-from ipt_workflow.store.queries import Filters
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store.courses import Filters
+from ipt_workflow.store.schema import tables
 
 SOURCE = {"source": "General practitioner", "indication": "depression"}
 
@@ -116,8 +117,8 @@ def test_two_whole_courses_are_imported_as_they_were_told(imported, lines):
 
 def test_imported_entries_keep_their_times_and_say_that_they_came_by_the_command_line(imported, lines):
     imported(lines[:5])
-    course = imported.read(queries.course_ids, "default", "", 9)[0]
-    entries = imported.read(queries.load_entries, "default", course)
+    course = imported.read(stored_courses.course_ids, "default", "", 9)[0]
+    entries = imported.read(stored_courses.load_entries, "default", course)
     assert [entry.written.occurred_at.isoformat() for entry in entries] == [line["occurred_at"] for line in lines[:5]]
     assert {entry.written.actor.via for entry in entries} == {"cli"}
     assert {entry.written.actor.person for entry in entries} == {"therapist-1"}

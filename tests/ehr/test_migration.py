@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from ipt_workflow.store import deliveries, migrate, tables
-from ipt_workflow.store.opening import open_database
+from ipt_workflow.store import deliveries
+from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.schema import migrate, tables
 from ipt_workflow.store.units import Event
 
 AT = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)

@@ -21,7 +21,8 @@ from ipt_workflow.ehr.subscriptions import Subscriptions
 from ipt_workflow.errors import CommandInvalid, NotFound, TransitionRefused
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.store import deliveries, tables
+from ipt_workflow.store import deliveries
+from ipt_workflow.store.schema import tables
 
 ADMIN = Principal(person="admin-1", role="admin", via="api")
 STEPS = ("record_consent", "start", "record_session", "sign_session")

@@ -17,12 +17,12 @@ from typing import Any
 # database's `write`; a batch by `write_sqlite` within a transaction, or by PostgreSQL's `put`, one statement that is a transaction.
 POINTS = {
     "before_commit": (
-        ("after", "ipt_workflow.store.commit", "commit"),
-        ("after", "ipt_workflow.store.batches", "write_sqlite"),
-        ("before", "ipt_workflow.store.postgres", "PostgresDatabase.put"),
+        ("after", "ipt_workflow.store.commits.single", "commit"),
+        ("after", "ipt_workflow.store.commits.batches", "write_sqlite"),
+        ("before", "ipt_workflow.store.databases.postgres", "PostgresDatabase.put"),
     ),
     "after_commit": tuple(
-        ("after", f"ipt_workflow.store.{module}", f"{database}.{method}")
+        ("after", f"ipt_workflow.store.databases.{module}", f"{database}.{method}")
         for module, database in (("sqlite", "SqliteDatabase"), ("postgres", "PostgresDatabase"))
         for method in ("write", "put")
     ),

@@ -12,7 +12,7 @@ from ipt_workflow.fhir.auditing import audit_event
 from ipt_workflow.fhir.record import Site
 from ipt_workflow.journal import EntryActor
 from ipt_workflow.journal.audit import AuditRecord
-from ipt_workflow.store import tables
+from ipt_workflow.store.schema import tables
 
 SITE = Site(
     canonical="urn:ipt-workflow", patient_system="urn:ipt-workflow:client-ref", organisation="default", base="http://ipt/fhir/R4"

@@ -11,7 +11,7 @@ from ipt_workflow.errors import TransitionRefused
 from ipt_workflow.reading import Reader
 from ipt_workflow.store import audit
 from ipt_workflow.store.audit import AuditFilters, Position
-from ipt_workflow.store.queries import Filters
+from ipt_workflow.store.courses import Filters
 
 WHOLE = 1000
 

@@ -7,7 +7,8 @@ import walked
 
 from ipt_workflow import verifying
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.store import batches, tables
+from ipt_workflow.store.commits import batches
+from ipt_workflow.store.schema import tables
 
 
 @pytest.fixture

@@ -15,7 +15,10 @@ from ipt_workflow.course import attention
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import StaleVersion
 from ipt_workflow.machine import machine_for
-from ipt_workflow.store import commit, queries, rows, tables
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import tokens as stored_tokens
+from ipt_workflow.store.commits import rows, single
+from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import (
     ActiveCourseExists,
     ClientTaken,
@@ -109,7 +112,7 @@ async def loses(shell, wrong: Unit, error: type[Exception]) -> Exception:
     """The unit raises, and leaves every table as it was."""
     before = await contents(shell)
     with pytest.raises(error) as raised:
-        await shell.database.write(commit.commit, wrong)
+        await shell.database.write(single.commit, wrong)
     assert await contents(shell) == before
     return raised.value
 
@@ -117,7 +120,7 @@ async def loses(shell, wrong: Unit, error: type[Exception]) -> Exception:
 def test_a_unit_writes_course_client_entry_sealed_document_outbox_and_answer_together(store):
     async def test(shell):
         made = change(shell)
-        await shell.database.write(commit.commit, unit(made, client=NewClient("client-1", "EHR-1"), answer=answer(shell)))
+        await shell.database.write(single.commit, unit(made, client=NewClient("client-1", "EHR-1"), answer=answer(shell)))
         found = await contents(shell)
         assert {name: len(found[name]) for name in ("course", "client", "entry", "entry_data", "outbox", "idempotency")} == {
             "course": 1,
@@ -160,7 +163,7 @@ def test_a_part_that_fails_takes_everything_else_with_it(store, table):
 def test_a_course_that_loses_takes_the_other_course_of_its_unit_with_it(store):
     async def test(shell):
         first = change(shell)
-        await shell.database.write(commit.commit, unit(first))
+        await shell.database.write(single.commit, unit(first))
         stale = next_change(shell, first, expected=5)
         await loses(shell, unit(change(shell, "course-2", "client-2"), stale), StaleVersion)
 
@@ -170,7 +173,7 @@ def test_a_course_that_loses_takes_the_other_course_of_its_unit_with_it(store):
 def test_a_proposal_that_was_decided_meanwhile_takes_its_entry_with_it(store):
     async def test(shell):
         first = change(shell)
-        await shell.database.write(commit.commit, unit(first))
+        await shell.database.write(single.commit, unit(first))
         decided = DecidedProposal(id="gone", by="supervisor-1", at=shell.clock.now(), status="cosigned", entry_seq=2)
         await loses(shell, unit(next_change(shell, first), proposal=decided), StaleVersion)
 
@@ -180,9 +183,9 @@ def test_a_proposal_that_was_decided_meanwhile_takes_its_entry_with_it(store):
 def test_a_write_on_an_old_version_is_stale_and_is_told_the_present_one(store):
     async def test(shell):
         first = change(shell)
-        await shell.database.write(commit.commit, unit(first))
+        await shell.database.write(single.commit, unit(first))
         second = next_change(shell, first)
-        await shell.database.write(commit.commit, unit(second))
+        await shell.database.write(single.commit, unit(second))
         error = await loses(shell, unit(next_change(shell, first)), StaleVersion)
         assert error.current == 2
 
@@ -199,7 +202,7 @@ def test_a_write_to_a_course_that_is_not_there_is_stale(store):
 def test_a_course_that_is_opened_twice_under_one_id_is_stale(store):
     async def test(shell):
         first = change(shell)
-        await shell.database.write(commit.commit, unit(first))
+        await shell.database.write(single.commit, unit(first))
         again = change(shell, client="client-2")
         await loses(shell, unit(again), StaleVersion)
 
@@ -208,7 +211,7 @@ def test_a_course_that_is_opened_twice_under_one_id_is_stale(store):
 
 def test_a_second_open_acute_course_of_a_client_is_refused(store):
     async def test(shell):
-        await shell.database.write(commit.commit, unit(change(shell)))
+        await shell.database.write(single.commit, unit(change(shell)))
         await loses(shell, unit(change(shell, "course-2", salt=b"2" * 16)), ActiveCourseExists)
 
     store(test)
@@ -217,16 +220,16 @@ def test_a_second_open_acute_course_of_a_client_is_refused(store):
 def test_a_client_of_another_organisation_does_not_stand_in_the_way(store):
     async def test(shell):
         made = change(shell)
-        await shell.database.write(commit.commit, unit(made, client=NewClient("client-1", "EHR-1")))
+        await shell.database.write(single.commit, unit(made, client=NewClient("client-1", "EHR-1")))
         elsewhere = Unit(organisation="other", changes=(change(shell, "course-2"),), client=NewClient("client-1", "EHR-1"))
-        await shell.database.write(commit.commit, elsewhere)
+        await shell.database.write(single.commit, elsewhere)
 
     store(test)
 
 
 def test_a_key_that_was_used_first_by_another_request_is_taken(store):
     async def test(shell):
-        await shell.database.write(commit.commit, unit(change(shell), answer=answer(shell)))
+        await shell.database.write(single.commit, unit(change(shell), answer=answer(shell)))
         await loses(shell, unit(change(shell, "course-2", "client-2"), answer=answer(shell, course="course-2")), KeyTaken)
 
     store(test)
@@ -234,10 +237,10 @@ def test_a_key_that_was_used_first_by_another_request_is_taken(store):
 
 def test_a_key_is_free_again_when_its_answer_has_expired(store):
     async def test(shell):
-        await shell.database.write(commit.commit, unit(change(shell), answer=answer(shell, hours=1)))
+        await shell.database.write(single.commit, unit(change(shell), answer=answer(shell, hours=1)))
         shell.clock.advance(dt.timedelta(hours=1))
         await shell.database.write(
-            commit.commit, unit(change(shell, "course-2", "client-2"), answer=answer(shell, course="course-2"))
+            single.commit, unit(change(shell, "course-2", "client-2"), answer=answer(shell, course="course-2"))
         )
         kept = await shell.kept_answer("key")
         assert kept.course_id == "course-2"
@@ -247,11 +250,11 @@ def test_a_key_is_free_again_when_its_answer_has_expired(store):
 
 def test_answers_that_have_expired_are_forgotten_and_no_others(store):
     async def test(shell):
-        await shell.database.write(commit.commit, unit(change(shell), answer=answer(shell, hours=1)))
+        await shell.database.write(single.commit, unit(change(shell), answer=answer(shell, hours=1)))
         longer = answer(shell, scope="another key", course="course-2", hours=2)
-        await shell.database.write(commit.commit, unit(change(shell, "course-2", "client-2"), answer=longer))
+        await shell.database.write(single.commit, unit(change(shell, "course-2", "client-2"), answer=longer))
         shell.clock.advance(dt.timedelta(hours=1))
-        assert await shell.database.write(commit.forget_answers, ORGANISATION, shell.clock.now()) == 1
+        assert await shell.database.write(single.forget_answers, ORGANISATION, shell.clock.now()) == 1
         assert await shell.kept_answer("key") is None
         assert (await shell.kept_answer("another key")).course_id == "course-2"
 
@@ -260,7 +263,7 @@ def test_answers_that_have_expired_are_forgotten_and_no_others(store):
 
 def test_a_client_whose_record_was_made_first_by_another_is_taken(store):
     async def test(shell):
-        await shell.database.write(commit.commit, unit(change(shell), client=NewClient("client-1", "EHR-1")))
+        await shell.database.write(single.commit, unit(change(shell), client=NewClient("client-1", "EHR-1")))
         await loses(shell, unit(change(shell, "course-2", "client-2"), client=NewClient("client-2", "EHR-1")), ClientTaken)
 
     store(test)
@@ -270,7 +273,7 @@ def test_times_come_back_aware_and_in_utc_whatever_zone_they_were_written_in(sto
     async def test(shell):
         berlin = shell.clock.now().astimezone(ZoneInfo("Europe/Berlin"))
         made = msgspec.structs.replace(change(shell), attention=dict.fromkeys(attention.KINDS, berlin))
-        await shell.database.write(commit.commit, unit(made, client=NewClient("client-1", "EHR-1"), answer=answer(shell)))
+        await shell.database.write(single.commit, unit(made, client=NewClient("client-1", "EHR-1"), answer=answer(shell)))
 
         def moments(connection):
             for name in ("course", "entry", "client", "idempotency", "outbox", "protocol"):
@@ -349,7 +352,7 @@ def test_every_table_is_keyed_by_organisation_first():
 def test_one_entry_a_seq_is_kept_by_the_key_even_without_the_service(store):
     async def test(shell):
         first = change(shell)
-        await shell.database.write(commit.commit, unit(first))
+        await shell.database.write(single.commit, unit(first))
         second = next_change(shell, first)
 
         def write_without_the_course(connection):
@@ -374,8 +377,8 @@ def test_a_write_that_raises_leaves_the_database_open_for_the_next(store):
 
         with pytest.raises(RuntimeError):
             await shell.database.write(broken)
-        assert await shell.database.read(queries.client_id, "o", "r") is None
-        await asyncio.gather(*(shell.database.read(queries.tokens, ORGANISATION) for _ in range(20)))
-        await shell.database.write(commit.commit, unit(change(shell)))
+        assert await shell.database.read(stored_courses.client_id, "o", "r") is None
+        await asyncio.gather(*(shell.database.read(stored_tokens.tokens, ORGANISATION) for _ in range(20)))
+        await shell.database.write(single.commit, unit(change(shell)))
 
     store(test)

@@ -12,8 +12,9 @@ from ipt_workflow import verifying
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy, StaleVersion, Unreachable
 from ipt_workflow.service import Key
-from ipt_workflow.store import commit, tables
+from ipt_workflow.store.commits import single
 from ipt_workflow.store.committer import Committer
+from ipt_workflow.store.schema import tables
 
 NOTE = Command("note", {"text": "She called."})
 COURSES = 6
@@ -346,7 +347,7 @@ def test_what_a_statement_writes_is_what_a_transaction_writes(store):
             await walked.fire(shell, course, NOTE, key=Key(course, "body"))
         shell.committer.commit = real
         assert await shell.database.put([seen[one]], []) == [True]
-        await shell.database.write(commit.commit, seen[two])
+        await shell.database.write(single.commit, seen[two])
 
         def of(course):
             def read(connection):

@@ -13,11 +13,12 @@ import pytest
 import walked
 from databases import select
 
-from ipt_workflow import checking, verifying
+from ipt_workflow import verifying
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import KeyInFlight, StaleVersion, TransitionRefused
 from ipt_workflow.service import Key, Service, Write
-from ipt_workflow.store import queries
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import integrity
 
 NOTE = Command("note", {"text": "She called."})
 PROCESSES = 4
@@ -81,7 +82,7 @@ def settings(walked_course, tmp_path):
 
 
 def course_of(settings) -> str:
-    return walked.with_shell(settings, lambda shell: shell.database.read(queries.course_ids, "default", "", 2))[0]
+    return walked.with_shell(settings, lambda shell: shell.database.read(stored_courses.course_ids, "default", "", 2))[0]
 
 
 def in_processes(settings, work, *args, processes=PROCESSES) -> list[dict]:
@@ -262,7 +263,7 @@ def test_readers_see_whole_units_while_others_write(settings):
         async def read():
             seen = 0
             while not stop.is_set():
-                checked = await shell.database.read(checking.check_course, "default", course)
+                checked = await shell.database.read(integrity.check_course, "default", course)
                 assert checked.fault is None, checked
                 assert checked.entries >= seen
                 seen = checked.entries

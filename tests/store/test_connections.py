@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from ipt_workflow.store import connections
-from ipt_workflow.store.connections import Connections
+from ipt_workflow.store.databases import connections
+from ipt_workflow.store.databases.connections import Connections
 
 MOST = 3
 WHO = "SELECT pg_backend_pid() AS pid"

@@ -14,8 +14,10 @@ from alembic import command
 from grouped import Clinic
 
 from ipt_workflow.errors import GroupStale, StaleVersion, Unreachable
-from ipt_workflow.store import commit, groups, migrate, tables
-from ipt_workflow.store.opening import open_database
+from ipt_workflow.store import groups
+from ipt_workflow.store.commits import single
+from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.schema import migrate, tables
 from ipt_workflow.store.units import CourseGrouped, GroupLine, Unit
 
 AT = dt.datetime(2026, 3, 2, 10, 0, tzinfo=dt.UTC)
@@ -112,7 +114,7 @@ def test_a_unit_that_loses_on_one_course_writes_nothing_of_the_others_nor_of_the
         await clinic.fire(max(a, b), "note", {"text": "Called."})  # the second of the two
         before = await everything(clinic)
         with pytest.raises(StaleVersion):
-            await clinic.shell.database.write(commit.commit, kept[0])
+            await clinic.shell.database.write(single.commit, kept[0])
         assert await everything(clinic) == before
 
     clinic(test)
@@ -140,7 +142,7 @@ def test_a_session_whose_answer_was_lost_on_the_way_is_told_once(clinic):
 
         async def write_and_break(function, *args):
             result = await write(function, *args)
-            if function is commit.commit and not broken:
+            if function is single.commit and not broken:
                 broken.append(function)
                 raise Unreachable("gone")
             return result

@@ -11,8 +11,8 @@ import walked
 from alembic import command
 
 from ipt_workflow.reading import Reader
-from ipt_workflow.store import guards, migrate, revision, tables
-from ipt_workflow.store.opening import open_database
+from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.schema import guards, migrate, revision, tables
 
 GUARDED = ("entry", "audit_event", "audit_subject", "entry_data")
 

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 import walked
 
 from ipt_workflow.reading import Reader
-from ipt_workflow.store import migrate, revision
-from ipt_workflow.store.opening import open_database
+from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.schema import migrate, revision
 
 APPEND_ONLY = ("entry", "audit_event", "audit_subject")
 

@@ -10,8 +10,8 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from ipt_workflow import verifying
-from ipt_workflow.store import migrate, revision, tables
-from ipt_workflow.store.opening import open_database
+from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.schema import migrate, revision, tables
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(migrate._config()).walk_revisions()][::-1]
 

@@ -11,9 +11,9 @@ import walked
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy
-from ipt_workflow.store import sqlite
 from ipt_workflow.store.committer import Committer
-from ipt_workflow.store.questions import VERSIONS
+from ipt_workflow.store.databases import sqlite
+from ipt_workflow.store.lookups import VERSIONS
 
 NOTE = Command("note", {"text": "She called."})
 

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry
-from ipt_workflow.store import tables
-from ipt_workflow.store.tables import ATTENTION
+from ipt_workflow.store.schema import tables
+from ipt_workflow.store.schema.tables import ATTENTION
 from ipt_workflow.store.units import CourseChange, Event, KeptAnswer, Unit
 
 Row = dict[str, Any]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from ipt_workflow.store.database import Database
-from ipt_workflow.store.questions import Question
+from ipt_workflow.store.lookups import Question
 
 Found = TypeVar("Found")
 Asked = asyncio.Future[Found | None]

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.course import Course
-from ipt_workflow.store import tables
-from ipt_workflow.store.queries import WAITS, KeptAnswer, StoredCourse, one_of, to_driver
+from ipt_workflow.store.courses import WAITS, KeptAnswer, StoredCourse, one_of, to_driver
+from ipt_workflow.store.schema import tables
 
 Found = TypeVar("Found")
 DIALECTS: Mapping[str, sa.Dialect] = {

@@ -9,7 +9,7 @@ from alembic import op
 
 from ipt_workflow import journal
 from ipt_workflow.errors import JournalBroken
-from ipt_workflow.store import rows
+from ipt_workflow.store.commits import rows
 
 revision = "0005"
 down_revision = "0004"

@@ -1,7 +1,7 @@
 """Reading. Plain statements; they fetch and judge nothing."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,8 +11,7 @@ from sqlalchemy.dialects import postgresql
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.protocols.definition import ENDED
-from ipt_workflow.store import tables
-from ipt_workflow.store.tables import ProtocolRow, TokenRow
+from ipt_workflow.store.schema import tables
 
 course, entry, entry_data, client, notice = tables.course, tables.entry, tables.entry_data, tables.client, tables.notice
 _course_decoder = msgspec.json.Decoder(Course)
@@ -328,51 +327,5 @@ def courses_by_state(connection: sa.Connection, organisation: str) -> list[tuple
     return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
 
 
-def stored_protocols(connection: sa.Connection, organisation: str) -> list[ProtocolRow]:
-    table = tables.protocol
-    rows = connection.execute(sa.select(table).where(table.c.organisation == organisation))
-    return [ProtocolRow(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
-
-
-def tokens(connection: sa.Connection, organisation: str) -> list[TokenRow]:
-    table = tables.token
-    rows = connection.execute(sa.select(table).where(table.c.organisation == organisation).order_by(table.c.created_at, table.c.id))
-    return [TokenRow(**row._mapping) for row in rows]  # noqa: SLF001
-
-
-def proposals(
-    connection: sa.Connection, organisation: str, *, status: str | None, therapist: str | None, after: str, limit: int
-) -> list[Any]:
-    """Proposals in the order they were made; for a therapist those on their own courses."""
-    table = tables.proposal
-    statement = sa.select(table).where(table.c.organisation == organisation, table.c.id > after)
-    if status:
-        statement = statement.where(table.c.status == status)
-    if therapist is not None:
-        own = sa.select(course.c.id).where(course.c.organisation == organisation, course.c.therapist == therapist)
-        statement = statement.where(table.c.course_id.in_(own))
-    return list(connection.execute(statement.order_by(table.c.id).limit(limit)))
-
-
-def proposal(connection: sa.Connection, organisation: str, proposal_id: str) -> Any | None:
-    table = tables.proposal
-    return connection.execute(sa.select(table).where(table.c.organisation == organisation, table.c.id == proposal_id)).first()
-
-
 def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]] | dict[str, Any]) -> None:
     connection.execute(sa.insert(table), rows)
-
-
-def keep_protocols(connection: sa.Connection, rows: Iterable[dict[str, Any]]) -> None:
-    """Keeps the definitions that are not kept yet."""
-    table = tables.protocol
-    for row in rows:
-        key = [table.c[name] == row[name] for name in ("organisation", "id", "version")]
-        if not connection.execute(sa.select(table.c.digest).where(*key)).first():
-            connection.execute(sa.insert(table), row)
-
-
-def revoke_token(connection: sa.Connection, organisation: str, token_id: str, at: dt.datetime) -> bool:
-    table = tables.token
-    where = (table.c.organisation == organisation, table.c.id == token_id, table.c.revoked_at.is_(None))
-    return connection.execute(sa.update(table).where(*where).values(revoked_at=at)).rowcount == 1

@@ -5,7 +5,9 @@ import datetime as dt
 import sqlalchemy as sa
 
 from ipt_workflow.errors import IptError, StaleVersion
-from ipt_workflow.store import groups, rows, tables
+from ipt_workflow.store import groups
+from ipt_workflow.store.commits import rows
+from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import (
     ActiveCourseExists,
     ClientTaken,

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from ipt_workflow.errors import Busy, DatabaseNotReady, IptError, Unreachable
-from ipt_workflow.store import batches
-from ipt_workflow.store.connections import Connections
+from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
-from ipt_workflow.store.questions import Question
+from ipt_workflow.store.databases.connections import Connections
+from ipt_workflow.store.lookups import Question
 from ipt_workflow.store.units import Event, Unit
 
 CONNECT_SECONDS = 5.0

@@ -5,7 +5,7 @@ Alembic's batch mode drops triggers without a word, so migrations create them ag
 
 from collections.abc import Iterator
 
-from ipt_workflow.store import tables
+from ipt_workflow.store.schema import tables
 
 APPEND_ONLY = ("entry", "audit_event", "audit_subject", "group_facilitator", "group_member", "group_session")
 KEYS = {

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from ipt_workflow.store import tables
+from ipt_workflow.store.schema import tables
 
 context.configure(
     connection=context.config.attributes["connection"],

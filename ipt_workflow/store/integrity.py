@@ -12,8 +12,10 @@ from ipt_workflow import journal
 from ipt_workflow.course import Course
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal import Checked, Entry
-from ipt_workflow.store import queries, rows, tables
-from ipt_workflow.store.questions import DIALECTS
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store.commits import rows
+from ipt_workflow.store.lookups import DIALECTS
+from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import CourseChange
 
 BY_ZONE = ("overdue_from", "ending_from")  # they hang on the time zone in force when the row was written, which may change
@@ -25,8 +27,8 @@ def check_courses(
     connection: sa.Connection, organisation: str, ids: Sequence[str], due: Due | None = None
 ) -> list[tuple[str, Checked]]:
     """Everything that can be checked of courses. `due` says what attention one asks for; without it, that is not checked."""
-    stored = queries.raw_entries(connection, organisation, ids)
-    courses = queries.raw_courses(connection, organisation, ids)
+    stored = stored_courses.raw_entries(connection, organisation, ids)
+    courses = stored_courses.raw_courses(connection, organisation, ids)
     return [(each, _check(connection, organisation, each, stored[each], courses.get(each), due)) for each in ids]
 
 
@@ -80,11 +82,11 @@ def _column_fault(connection: sa.Connection, entry: Entry, row: Any) -> str | No
 def _forms(dialect: str) -> tuple[tuple[str, int, Callable[[Any], Any] | None], ...]:
     """Every column of an entry beside its bytes: its place in a row, and how its value is given to the driver."""
     columns = [(column, position) for position, column in enumerate(tables.entry.c) if column.name != "canonical"]
-    return tuple((column.name, position, queries.to_driver(column, DIALECTS[dialect])) for column, position in columns)
+    return tuple((column.name, position, stored_courses.to_driver(column, DIALECTS[dialect])) for column, position in columns)
 
 
 def _same(connection: sa.Connection, column: sa.Column[Any], written: object, stored: object) -> bool:
-    expected = queries.raw_form(connection, column, written)
+    expected = stored_courses.raw_form(connection, column, written)
     return bool(expected == stored) and type(expected) is type(stored)
 
 

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.course import Course
-from ipt_workflow.store import tables
+from ipt_workflow.store.schema import tables
 
 course, told = tables.course, tables.attention_told
 _course_decoder = msgspec.json.Decoder(Course)

@@ -18,9 +18,9 @@ import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.errors import Busy, DatabaseNotReady, IptError
-from ipt_workflow.store import batches
+from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
-from ipt_workflow.store.questions import Question
+from ipt_workflow.store.lookups import Question
 from ipt_workflow.store.units import Event, Unit
 
 # 10 000 pages (40 MB) may wait in the WAL: by default it is copied back after 1000, which took a fifth of the throughput.

@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 
-from ipt_workflow.store import guards, revision, tables
+from ipt_workflow.store.schema import guards, revision, tables
 
 HERE = Path(__file__).parent / "migrations"
 

@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store import rows, tables
-from ipt_workflow.store.questions import DIALECTS
-from ipt_workflow.store.rows import Row
+from ipt_workflow.store.commits import rows
+from ipt_workflow.store.commits.rows import Row
+from ipt_workflow.store.lookups import DIALECTS
+from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import Event, Unit
 
 JOURNAL = (tables.entry, tables.entry_data, tables.outbox)

@@ -1,0 +1,1 @@
+"""How units are written: rows, one unit alone, many in one transaction."""

@@ -1,0 +1,1 @@
+"""The tables, the guard triggers on them, and the migrations."""
