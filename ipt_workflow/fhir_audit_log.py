@@ -10,7 +10,7 @@ from ipt_workflow.fhir.record import Site
 from ipt_workflow.fhir.resources import AuditEvent
 from ipt_workflow.fhir.searching import Term
 from ipt_workflow.journal.audit import AuditRecord
-from ipt_workflow.shell import Shell
+from ipt_workflow.service.clinic import Shell
 from ipt_workflow.store import audit
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position

@@ -19,7 +19,7 @@ from ipt_workflow.fhir.searching import Term
 from ipt_workflow.fhir.types import Resource
 from ipt_workflow.journal import Entry
 from ipt_workflow.journal.audit import AuditRecord
-from ipt_workflow.shell import Shell
+from ipt_workflow.service.clinic import Shell
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import Position
 from ipt_workflow.store.courses import Filters, StoredCourse

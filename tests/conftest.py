@@ -14,7 +14,6 @@ import pytest
 import structlog
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.api.app import Application
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.protocols.checks import KnownRules
@@ -22,6 +21,7 @@ from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.tokens import Accounts, NewToken
 
 collect_seldom()  # as the service does
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process that a test starts compiles the package anew

@@ -16,18 +16,18 @@ import walked
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import examples
 from ipt_workflow.course.triggers import Command, Override
-from ipt_workflow.group_sessions import GroupSessions
-from ipt_workflow.grouping import Groups
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession
 from ipt_workflow.groups.views import GroupView, Recorded, SessionCommitted
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.service import Service
-from ipt_workflow.shell import Shell, open_shell
-from ipt_workflow.verifying import verify
-from ipt_workflow.views import Committed
-from ipt_workflow.writes import GroupWrite, Key, Opening, Write
+from ipt_workflow.service.audit.verification import verify
+from ipt_workflow.service.clinic import Shell, open_shell
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.groups.groups import Groups
+from ipt_workflow.service.groups.sessions import GroupSessions
+from ipt_workflow.service.views import Committed
+from ipt_workflow.service.writes import GroupWrite, Key, Opening, Write
 
 PROTOCOL = "group-of-eight"
 WEEK = dt.timedelta(days=7)

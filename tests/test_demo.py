@@ -7,9 +7,10 @@ import databases
 import pytest
 import walked
 
-from ipt_workflow import demo, verifying
-from ipt_workflow.accounts import Accounts
-from ipt_workflow.reading import Reader
+from ipt_workflow.service import demo
+from ipt_workflow.service.access.tokens import Accounts
+from ipt_workflow.service.audit import verification
+from ipt_workflow.service.reads import Reader
 from ipt_workflow.store.courses import Filters
 from ipt_workflow.store.schema import tables
 
@@ -107,7 +108,7 @@ def test_every_step_lies_in_the_past(made):
 
 
 def test_every_entry_of_it_verifies(made):
-    found = walked.with_shell(made["settings"], verifying.verify)
+    found = walked.with_shell(made["settings"], verification.verify)
     assert found.ok, found.first_bad
     assert found.courses == demo.COURSES
     assert found.checked > 500

@@ -15,7 +15,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from ipt_workflow import groups, importer
+from ipt_workflow import groups
 from ipt_workflow.access import policy
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.course import attention, triggers
@@ -27,8 +27,9 @@ from ipt_workflow.groups import bodies
 from ipt_workflow.machine import machine_for
 from ipt_workflow.protocols import definition, instruments
 from ipt_workflow.runtime import settings
-from ipt_workflow.service import Opening
-from ipt_workflow.shell import open_shell
+from ipt_workflow.service import importing
+from ipt_workflow.service.clinic import open_shell
+from ipt_workflow.service.courses import Opening
 from ipt_workflow.store.schema import tables
 from ipt_workflow.values import types
 
@@ -279,8 +280,8 @@ def test_the_import_example_is_imported_and_known_the_second_time(settings):
     async def twice():
         shell = await open_shell(settings)
         try:
-            rehearsed = await importer.run(shell, lines, dry_run=True)
-            return rehearsed, await importer.run(shell, lines), await importer.run(shell, lines)
+            rehearsed = await importing.run(shell, lines, dry_run=True)
+            return rehearsed, await importing.run(shell, lines), await importing.run(shell, lines)
         finally:
             await shell.close()
 

@@ -10,8 +10,8 @@ from grouped import AUDITOR, COFACILITATOR, FACILITATOR, LAST_PHASE, OUTSIDER, S
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, GroupRefused, GroupSessionRefused, GroupStale, NotFound
+from ipt_workflow.service.writes import Key, Write
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.writes import Key, Write
 
 KEY = Key("scope", "body")
 

@@ -10,20 +10,22 @@ import pytest
 import versions
 import walked
 
-from ipt_workflow import demo, journal, verifying
+from ipt_workflow import journal
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import carry_over, examples
 from ipt_workflow.course.rules.leaving import requirements
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Forbidden, TransitionRefused
-from ipt_workflow.moving import Mover, course_ids
-from ipt_workflow.reading import Reader
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.service import Service
+from ipt_workflow.service import demo
+from ipt_workflow.service.audit import verification
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.protocols.migration import Mover, course_ids
+from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.writes import Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.courses import Filters
-from ipt_workflow.writes import Write
 
 NOW = walked.START + dt.timedelta(days=365)
 REASON = "The clinic takes up the new version."
@@ -184,7 +186,7 @@ def test_all_that_are_clean_are_moved_by_one_entry_each_and_verify(two):
                 )
             else:
                 assert course == before[its_id]
-        found = await verifying.verify(shell)
+        found = await verification.verify(shell)
         assert found.ok, found.first_bad
         entry = (await Reader(shell).history(walked.SUPERVISOR, next(iter(moved)), 0, 500))[-1]
         assert (entry.trigger, entry.reason, entry.actor.person, entry.from_) == (
@@ -260,7 +262,7 @@ def test_two_who_apply_at_once_move_each_course_once(two):
         assert both["moved"] == 28
         history = {its_id: await shell.entries(its_id) for its_id in first}
         assert all(sum(entry.written.trigger == "migrate_protocol" for entry in entries) == 1 for entries in history.values())
-        assert (await verifying.verify(shell)).ok
+        assert (await verification.verify(shell)).ok
 
     two(work)
 
@@ -276,7 +278,7 @@ def test_courses_not_chosen_go_on_under_the_old_version(two):
         done = await fire(shell, stuck, "note")
         assert (done.course.protocol_version, done.course.counters.caps["initial"]) == (1, 3)
         assert done.entries[0].protocol_digest == shell.protocol("ipt", 1).digest
-        assert (await verifying.verify(shell)).ok
+        assert (await verification.verify(shell)).ok
 
     two(work)
 
@@ -304,7 +306,7 @@ def test_a_moved_course_goes_on_to_completion_and_verifies(two):
             await fire(shell, its_id, name, **more)
         done = await fire(shell, its_id, "complete", **demo.WEEKS)
         assert (done.course.state, done.course.protocol_version) == ("completed", 2)
-        assert (await verifying.verify(shell)).ok
+        assert (await verification.verify(shell)).ok
 
     two(work)
 
@@ -325,7 +327,7 @@ def test_what_is_told_late_of_the_time_before_the_move_is_placed_there_and_judge
             await fire(shell, its_id, "record_session", occurred_at=fourth)
         (refusal,) = refused.value.refusals
         assert (refusal.rule, refusal.required) == ("phase_session_cap", "fewer than 3"), "as the version of that time had it"
-        assert (await verifying.verify(shell)).ok
+        assert (await verification.verify(shell)).ok
 
     two(work)
 
@@ -351,7 +353,7 @@ def test_a_course_goes_on_where_the_file_of_its_old_version_is_gone(two, tmp_pat
     (tmp_path / "config" / "protocols" / "ipt.toml").unlink()
 
     async def later(shell):
-        assert (await verifying.verify(shell)).ok
+        assert (await verification.verify(shell)).ok
         old = next(protocol for protocol in shell.protocols if protocol.key == "ipt@1")
         plans = [each async for batch in Mover(shell, old, shell.protocol("ipt", 2)).plans(walked.SUPERVISOR) for each in batch]
         assert {plan.move.kind for plan in plans} == {"new_gaps", "stuck"}

@@ -11,8 +11,8 @@ import walked
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound, StaleVersion, TriggerNotPermitted
-from ipt_workflow.reading import Reader
-from ipt_workflow.service import Key, Service, Write
+from ipt_workflow.service.courses import Key, Service, Write
+from ipt_workflow.service.reads import Reader
 from ipt_workflow.store.schema import tables
 
 LOGS = {"audit_event", "audit_subject"}

@@ -8,20 +8,20 @@ import pytest
 import versions
 import walked
 
-from ipt_workflow import demo
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Forbidden, TransitionRefused
-from ipt_workflow.moving import Mover
 from ipt_workflow.protocols.files import load_catalogue
-from ipt_workflow.reading import Reader
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.service import Service
+from ipt_workflow.service import demo
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.protocols.migration import Mover
+from ipt_workflow.service.protocols.replay import Trial
+from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.writes import Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.courses import Filters
-from ipt_workflow.trying import Trial
-from ipt_workflow.writes import Write
 
 COURSES = sum(plan.count for plan in demo.PLANS if plan.protocol == "ipt")
 NOW = walked.START + dt.timedelta(days=365)

@@ -9,10 +9,10 @@ import databases
 import pytest
 import walked
 
-from ipt_workflow import verifying
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.shell import open_shell
+from ipt_workflow.service.audit import verification
+from ipt_workflow.service.clinic import open_shell
 from ipt_workflow.store import integrity
 from ipt_workflow.store.schema import guards, tables
 
@@ -73,7 +73,7 @@ def tampered(made, tmp_path):
             connection.execute(f"DROP INDEX {name}")
         with asyncio.Runner() as runner:
             shell = runner.run(open_shell(settings, VirtualClock(walked.START)))
-            yield Tampered(settings, connection, lambda *only, **how: runner.run(verifying.verify(shell, *only, **how)))
+            yield Tampered(settings, connection, lambda *only, **how: runner.run(verification.verify(shell, *only, **how)))
             runner.run(shell.close())
 
 
@@ -275,24 +275,24 @@ async def five(shell) -> None:
 @pytest.mark.parametrize("gone", (range(1), range(1, 2), range(3, 4), range(4, 5), range(1, 4), range(4), range(5)), ids=str)
 @pytest.mark.parametrize("entries", (4, 1000))
 def test_chains_of_courses_whose_rows_are_gone_are_checked_wherever_they_lie(tmp_path, monkeypatch, gone, entries):
-    monkeypatch.setattr(verifying, "CHAINS_TOGETHER", 2)
-    monkeypatch.setattr(verifying, "LISTED", 3)
-    monkeypatch.setattr(verifying, "ENTRIES", entries)
+    monkeypatch.setattr(verification, "CHAINS_TOGETHER", 2)
+    monkeypatch.setattr(verification, "LISTED", 3)
+    monkeypatch.setattr(verification, "ENTRIES", entries)
 
     settings = walked.database(tmp_path, five)
     with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         ids = [row[0] for row in connection.execute("SELECT id FROM course ORDER BY id")]
         connection.executemany("DELETE FROM course WHERE id = ?", [(ids[number],) for number in gone])
-        found = walked.with_shell(settings, lambda shell: verifying.verify(shell, chains_only=True))
+        found = walked.with_shell(settings, lambda shell: verification.verify(shell, chains_only=True))
         assert (found.ok, found.courses, found.checked) == (True, 5, 5 + sum(range(5)))
         connection.execute("DROP TRIGGER guard_entry_update")
         connection.execute("UPDATE entry SET hash = 'x' WHERE course_id = ?", (ids[gone[-1]],))
-    found = walked.with_shell(settings, lambda shell: verifying.verify(shell, chains_only=True))
+    found = walked.with_shell(settings, lambda shell: verification.verify(shell, chains_only=True))
     assert (found.ok, found.first_bad["course"], found.first_bad["seq"]) == (False, ids[gone[-1]], 1)
 
 
 def test_no_more_entries_are_read_at_once_than_may_be_though_rows_are_gone(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(verifying, "ENTRIES", 5)
+    monkeypatch.setattr(verification, "ENTRIES", 5)
     settings, read = databases.copy(made, tmp_path), []
     with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         connection.execute("DELETE FROM course WHERE id < (SELECT max(id) FROM course)")
@@ -306,7 +306,7 @@ def test_no_more_entries_are_read_at_once_than_may_be_though_rows_are_gone(made,
             return rows
 
         monkeypatch.setattr(shell.database, "fetch", counted)
-        return await verifying.verify(shell, chains_only=True)
+        return await verification.verify(shell, chains_only=True)
 
     found = walked.with_shell(settings, test)
     assert (found.ok, found.courses, found.checked) == (True, 2, LENGTH + 1)
@@ -320,12 +320,12 @@ def test_an_id_after_which_no_other_comes_is_told_of(tampered):
 
 
 def test_chains_hold_on_either_database_and_by_one_process_or_two(database_url, monkeypatch):
-    monkeypatch.setattr(verifying, "CHAINS_TOGETHER", 2)
-    monkeypatch.setattr(verifying, "LISTED", 3)
+    monkeypatch.setattr(verification, "CHAINS_TOGETHER", 2)
+    monkeypatch.setattr(verification, "LISTED", 3)
 
     async def both(shell):
         await five(shell)
-        return [await verifying.verify(shell, processes=processes, chains_only=True) for processes in (1, 2)]
+        return [await verification.verify(shell, processes=processes, chains_only=True) for processes in (1, 2)]
 
     alone, shared = walked.with_shell(databases.settings_of(database_url), both)
     assert (alone.ok, alone.courses, alone.checked) == (True, 5, 5 + sum(range(5)))
@@ -336,7 +336,7 @@ def test_several_processes_find_the_same_first_bad_entry_as_one(made, tmp_path):
     settings = databases.copy(made, tmp_path)
 
     async def both(shell):
-        return await verifying.verify(shell), await verifying.verify(shell, processes=2)
+        return await verification.verify(shell), await verification.verify(shell, processes=2)
 
     alone, shared = walked.with_shell(settings, both)
     assert alone.ok

@@ -15,9 +15,9 @@ from ipt_workflow.course import examples
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.service import Opening, Service, Write
-from ipt_workflow.shell import Shell, open_shell
-from ipt_workflow.views import Committed
+from ipt_workflow.service.clinic import Shell, open_shell
+from ipt_workflow.service.courses import Opening, Service, Write
+from ipt_workflow.service.views import Committed
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 THERAPIST = Principal(person="therapist-1", role="therapist", via="api")

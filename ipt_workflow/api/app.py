@@ -12,7 +12,6 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Receive, Scope, Send
 
 import ipt_workflow
-from ipt_workflow.accounts import Accounts
 from ipt_workflow.api import (
     audit,
     courses,
@@ -41,14 +40,15 @@ from ipt_workflow.ehr.replaying import Deliveries
 from ipt_workflow.ehr.rest_hooks import RestHooks
 from ipt_workflow.ehr.subscriptions import Subscriptions
 from ipt_workflow.fhir_reading import FhirReader
-from ipt_workflow.group_sessions import GroupSessions
-from ipt_workflow.grouping import Groups
-from ipt_workflow.reading import Reader
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.service import Service
-from ipt_workflow.shell import Shell, open_shell
+from ipt_workflow.service.access.tokens import Accounts
+from ipt_workflow.service.clinic import Shell, open_shell
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.groups.groups import Groups
+from ipt_workflow.service.groups.sessions import GroupSessions
+from ipt_workflow.service.reads import Reader
 
 
 class Application:

@@ -16,9 +16,9 @@ from ipt_workflow.api.fhir_queries import site_of
 from ipt_workflow.api.requests import ApiRequest, Sought, limit_of, moment, one_of, page, read_body
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.journal.audit import AuditRecord
+from ipt_workflow.service.views import Verification
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.schema.tables import AUDIT_KINDS
-from ipt_workflow.views import Verification
 
 KINDS = ("transition", *AUDIT_KINDS)
 FORMATS = ("ndjson", "csv", "fhir")

@@ -10,9 +10,9 @@ from litestar.params import FromPath, FromQuery
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest, Id, Sought, cursor, keyed, limit_of, moment, one_of, page, read_body
 from ipt_workflow.course.attention import KINDS
+from ipt_workflow.service.views import Committed, CourseView, EntryView, Options
+from ipt_workflow.service.writes import Opening
 from ipt_workflow.store.courses import Filters
-from ipt_workflow.views import Committed, CourseView, EntryView, Options
-from ipt_workflow.writes import Opening
 
 ATTENTION = tuple(KINDS)
 

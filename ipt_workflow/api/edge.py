@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, Message, Receive, Send
 
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.metrics import Metrics
-from ipt_workflow.shell import new_id
+from ipt_workflow.service.clinic import new_id
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 HEADERS = (

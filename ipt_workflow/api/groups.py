@@ -14,7 +14,7 @@ from ipt_workflow.api.requests import ApiRequest, Body, if_match, keyed, limit_o
 from ipt_workflow.errors import CommandMalformed
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
 from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, Recorded, SessionCommitted, Signed
-from ipt_workflow.writes import GroupWrite
+from ipt_workflow.service.writes import GroupWrite
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 

@@ -26,7 +26,7 @@ from ipt_workflow.ehr.inbox import Resolution
 from ipt_workflow.ehr.notice_types import NoticeTypes
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
 from ipt_workflow.protocols.files import load_catalogue
-from ipt_workflow.writes import Opening
+from ipt_workflow.service.writes import Opening
 
 ERRORS = ("400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "428", "500", "503")
 FHIR_ERRORS = ("400", "401", "403", "404", "405", "406", "413", "415", "500", "503")

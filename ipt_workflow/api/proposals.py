@@ -9,7 +9,7 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, Opened, answer, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, one_of, page, read_body, write_of
 from ipt_workflow.errors import CommandMalformed
-from ipt_workflow.views import ProposalView
+from ipt_workflow.service.views import ProposalView
 
 STATUSES = ("waiting", "cosigned", "declined")
 

@@ -22,9 +22,9 @@ from ipt_workflow.course import triggers
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.protocols.definition import PHASE_ID
+from ipt_workflow.service.writes import Key, Write
 from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults
 from ipt_workflow.values.types import Moment
-from ipt_workflow.writes import Key, Write
 
 ApiRequest = Request[Any, Any, State]
 Shape = TypeVar("Shape", bound=msgspec.Struct)

@@ -12,10 +12,10 @@ from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import Opened, OpenedTogether, listed, told
 from ipt_workflow.api.requests import ApiRequest, Asked, limit_of, page, read_body, write_of
-from ipt_workflow.service import Service
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.views import EntryView, Preview
 from ipt_workflow.store import loader
 from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.views import EntryView, Preview
 
 PREVIEWED = ResponseSpec(Preview, generate_examples=False, description="What a dry run would come to")
 

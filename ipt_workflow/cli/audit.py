@@ -9,10 +9,10 @@ import typer
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, run
 from ipt_workflow.cli.token import operator
-from ipt_workflow.reading import Reader
-from ipt_workflow.shell import Shell
+from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.views import Verification
 from ipt_workflow.store.audit import AuditFilters
-from ipt_workflow.views import Verification
 
 app = typer.Typer(help="The audit log.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -7,17 +7,17 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from ipt_workflow import importer
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, print_table, run, shaped, usage
 from ipt_workflow.cli.token import operator
 from ipt_workflow.course.triggers import Command, Role
-from ipt_workflow.reading import Reader
-from ipt_workflow.service import Service
-from ipt_workflow.shell import Shell
+from ipt_workflow.service import importing
+from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.views import Committed, CourseView, Options, Preview
+from ipt_workflow.service.writes import Write
 from ipt_workflow.store.courses import Filters
-from ipt_workflow.views import Committed, CourseView, Options, Preview
-from ipt_workflow.writes import Write
 
 app = typer.Typer(help="Courses.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -136,11 +136,11 @@ def import_file(
 ) -> None:
     """Import courses: every line is judged by the machine. It can be run again without doubling anything."""
 
-    async def work(shell: Shell) -> importer.Report:
+    async def work(shell: Shell) -> importing.Report:
         lines = file.read_bytes().splitlines()
         with bar() as progress:
             task = progress.add_task("lines", total=len(lines))
-            return await importer.run(
+            return await importing.run(
                 shell, lines, person=person or operator().person, dry_run=dry_run, progress=lambda: progress.advance(task)
             )
 

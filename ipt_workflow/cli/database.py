@@ -5,9 +5,9 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from ipt_workflow import demo as demonstration
 from ipt_workflow.cli.output import FAILED, bar, complete, err, out, print_json, run, settings_or_exit
-from ipt_workflow.shell import Shell
+from ipt_workflow.service import demo as demonstration
+from ipt_workflow.service.clinic import Shell
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.opening import open_database
 from ipt_workflow.store.schema import revision

@@ -7,11 +7,11 @@ import typer
 
 from ipt_workflow.cli.course import As, AsJson, ForRole, caller, json_of, reader_at_the_machine
 from ipt_workflow.cli.output import err, out, print_json, print_table, run, shaped, tell_refusals, usage
-from ipt_workflow.group_sessions import GroupSessions
-from ipt_workflow.grouping import Groups
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
 from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, SessionCommitted, Signed
-from ipt_workflow.writes import GroupWrite
+from ipt_workflow.service.groups.groups import Groups
+from ipt_workflow.service.groups.sessions import GroupSessions
+from ipt_workflow.service.writes import GroupWrite
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 app = typer.Typer(help="Groups of courses.", no_args_is_help=True)

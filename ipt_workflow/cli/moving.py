@@ -15,13 +15,13 @@ from ipt_workflow.cli.output import FAILED, bar, fail, out, print_json, print_ta
 from ipt_workflow.cli.token import operator
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.errors import IptError
-from ipt_workflow.moving import FAILED as NOT_MOVED
-from ipt_workflow.moving import Mover, Outcome, Planned, course_ids
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.protocols.files import load_catalogue
-from ipt_workflow.shell import Shell
+from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.protocols.migration import FAILED as NOT_MOVED
+from ipt_workflow.service.protocols.migration import Mover, Outcome, Planned, course_ids
+from ipt_workflow.service.protocols.replay import EXAMPLES, ByRule, Trial, Tried
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.trying import EXAMPLES, ByRule, Trial, Tried
 
 ALL_CLEAN = "all-clean"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

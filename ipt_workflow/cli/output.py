@@ -14,7 +14,7 @@ from ipt_workflow.errors import CommandInvalid, Faulty, GroupRefused, GroupSessi
 from ipt_workflow.runtime import event_loop, logs
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings, load
-from ipt_workflow.shell import Shell, open_shell
+from ipt_workflow.service.clinic import Shell, open_shell
 from ipt_workflow.values.faults import schema_faults
 
 Result = TypeVar("Result")

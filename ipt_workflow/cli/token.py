@@ -7,8 +7,8 @@ import msgspec
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.cli.output import out, print_json, print_table, run, usage
+from ipt_workflow.service.access.tokens import Accounts, NewToken
 
 app = typer.Typer(help="Bearer tokens.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

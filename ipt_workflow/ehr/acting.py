@@ -18,13 +18,13 @@ from ipt_workflow.ehr import matching
 from ipt_workflow.ehr.matching import Known
 from ipt_workflow.ehr.told import Told, Version
 from ipt_workflow.errors import Busy, CommandInvalid, Fault, NotFound, Refusal, StaleVersion, TransitionRefused, TriggerNotPermitted
-from ipt_workflow.service import Service
-from ipt_workflow.shell import Shell
+from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.writes import Key, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.schema.tables import NoticeRow
-from ipt_workflow.writes import Key, Opening, Write
 
 ATTEMPTS = 8
 FOR_EVER = dt.timedelta(days=36_500)

@@ -8,12 +8,12 @@ from ipt_workflow.ehr import events, placing
 from ipt_workflow.ehr.events import FeedEvent
 from ipt_workflow.ehr.subscriptions import found
 from ipt_workflow.errors import CommandInvalid, Fault
-from ipt_workflow.reading import Reader
-from ipt_workflow.shell import Shell
+from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.views import CourseView
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.deliveries import StoredSubscription
 from ipt_workflow.store.events import Told
-from ipt_workflow.views import CourseView
 
 
 class FeedPage(msgspec.Struct, frozen=True, kw_only=True):

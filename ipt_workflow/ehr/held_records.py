@@ -11,8 +11,8 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr.acting import Outcome
 from ipt_workflow.errors import CommandInvalid, TransitionRefused, TriggerNotPermitted
-from ipt_workflow.group_sessions import GroupSessions
 from ipt_workflow.groups import HeldRecord
+from ipt_workflow.service.groups.sessions import GroupSessions
 
 
 class HeldRecords:

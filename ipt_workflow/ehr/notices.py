@@ -22,7 +22,7 @@ from ipt_workflow.ehr.sources import Sender, Sources
 from ipt_workflow.ehr.told import Told
 from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, Faulty, NoticeReused, Refusal
 from ipt_workflow.protocols.instruments import Instrument
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.service.clinic import Shell, new_id
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
 from ipt_workflow.store.notices import Taken

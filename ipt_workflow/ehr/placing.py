@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ipt_workflow.ehr import events
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.service.clinic import Shell, new_id
 from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.deliveries import StoredSubscription

@@ -20,7 +20,7 @@ from ipt_workflow.ehr.sending import Outcome, Sender
 from ipt_workflow.errors import Busy, DatabaseNotReady
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.settings import Settings, listed
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.service.clinic import Shell, new_id
 from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.commits import single

@@ -10,7 +10,7 @@ from ipt_workflow.ehr import events, placing
 from ipt_workflow.ehr.bodies import DeliveryView, Replay, Replayed, delivery_view
 from ipt_workflow.ehr.subscriptions import found
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.service.clinic import Shell, new_id
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored

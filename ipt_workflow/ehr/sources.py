@@ -22,7 +22,7 @@ from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.safe import Safe
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SignatureInvalid
 from ipt_workflow.runtime.settings import listed
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.service.clinic import Shell, new_id
 from ipt_workflow.store import sources as stored
 from ipt_workflow.store.schema.tables import SourceKeyRow, SourceRow
 

@@ -18,7 +18,7 @@ from ipt_workflow.ehr.bodies import NewSubscription, Rotation, ShownSecret, Subs
 from ipt_workflow.ehr.safe import Safe
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.runtime.settings import listed
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.service.clinic import Shell, new_id
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored

@@ -9,7 +9,7 @@ import datetime as dt
 import sqlalchemy as sa
 
 from ipt_workflow.course import attention
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.service.clinic import Shell, new_id
 from ipt_workflow.store import due
 from ipt_workflow.store import events as stored
 

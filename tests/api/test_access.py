@@ -14,7 +14,6 @@ import msgspec
 import pytest
 from conftest import OPERATOR, START, Api
 
-from ipt_workflow.accounts import NewToken
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.fhir_outcomes import CODES
 from ipt_workflow.api.problems import PROBLEM_JSON
@@ -22,6 +21,7 @@ from ipt_workflow.ehr.sources import NewSource, Sources
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.tokens import NewToken
 
 COLUMNS = ("therapist", "foreign", "supervisor", "auditor", "ehr", "admin")  # `foreign`: a therapist, but not the course's
 OPEN = {

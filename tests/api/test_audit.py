@@ -14,8 +14,8 @@ import httpx
 import pytest
 from conftest import OPERATOR, START, running
 
-from ipt_workflow.accounts import NewToken
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.service.access.tokens import NewToken
 from ipt_workflow.store.schema import guards
 
 RECORD = {

@@ -11,11 +11,11 @@ import httpx
 import pytest
 from conftest import OPERATOR, START, Api
 
-from ipt_workflow.accounts import NewToken
 from ipt_workflow.ehr.sources import NewSource, Sources
 from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.tokens import NewToken
 
 WEEK = dt.timedelta(days=7)
 

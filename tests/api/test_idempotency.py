@@ -10,8 +10,8 @@ import httpx
 import pytest
 from conftest import OPERATOR, START, Api, running
 
-from ipt_workflow.accounts import NewToken
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.service.access.tokens import NewToken
 
 NOTE = {"trigger": "note", "data": {"text": "Prefers mornings."}}
 OTHER_NOTE = {"trigger": "note", "data": {"text": "Prefers evenings."}}

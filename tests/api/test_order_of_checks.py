@@ -9,8 +9,8 @@ import httpx
 import pytest
 from conftest import OPERATOR, Api
 
-from ipt_workflow.accounts import NewToken
 from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
+from ipt_workflow.service.access.tokens import NewToken
 
 ROOT = Path(__file__).parents[2]
 FIELDS = {"type", "title", "status", "detail", "instance"}  # RFC 9457

@@ -6,7 +6,7 @@ import re
 import httpx
 from conftest import OPERATOR
 
-from ipt_workflow.accounts import NewToken
+from ipt_workflow.service.access.tokens import NewToken
 
 EXTEND = {"trigger": "extend_phase", "reason": "One more session is needed."}
 SHAPE = {

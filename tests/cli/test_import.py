@@ -10,10 +10,11 @@ import sqlalchemy as sa
 import walked
 from typer.testing import CliRunner
 
-from ipt_workflow import demo, importer, verifying
 from ipt_workflow.cli.main import app
-from ipt_workflow.reading import Reader
-from ipt_workflow.service import Service
+from ipt_workflow.service import demo, importing
+from ipt_workflow.service.audit import verification
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.reads import Reader
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import Filters
 from ipt_workflow.store.schema import tables
@@ -112,7 +113,7 @@ def test_two_whole_courses_are_imported_as_they_were_told(imported, lines):
     assert imported(lines) == report(len(lines))
     assert imported.states() == {"IMP-1": "completed", "IMP-2": "ended_early"}
     assert imported.count("entry") == len(lines)
-    assert walked.with_shell(imported.settings, verifying.verify).ok
+    assert walked.with_shell(imported.settings, verification.verify).ok
 
 
 def test_imported_entries_keep_their_times_and_say_that_they_came_by_the_command_line(imported, lines):
@@ -168,7 +169,7 @@ def test_a_mended_file_imports_only_what_is_new(imported, lines):
     assert second["known"] == first["accepted"]
     assert second["accepted"] + len(second["refused"]) == len(lines) - first["accepted"]
     assert imported.count("entry") == first["accepted"] + second["accepted"]
-    assert walked.with_shell(imported.settings, verifying.verify).ok
+    assert walked.with_shell(imported.settings, verification.verify).ok
 
 
 def test_a_longer_file_imports_only_what_was_added(imported, lines):
@@ -285,5 +286,5 @@ def test_a_file_that_is_not_there_is_a_matter_of_usage(imported, tmp_path):
 def test_progress_is_told_for_every_line(imported, lines):
     told = []
     raw = [json.dumps(line).encode() for line in lines[:4]]
-    walked.with_shell(imported.settings, lambda shell: importer.run(shell, raw, dry_run=True, progress=lambda: told.append(1)))
+    walked.with_shell(imported.settings, lambda shell: importing.run(shell, raw, dry_run=True, progress=lambda: told.append(1)))
     assert len(told) == 4

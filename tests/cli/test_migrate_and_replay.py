@@ -9,9 +9,9 @@ import versions
 import walked
 from typer.testing import CliRunner
 
-from ipt_workflow import demo
 from ipt_workflow.cli.main import app
 from ipt_workflow.runtime.clock import SystemClock
+from ipt_workflow.service import demo
 
 MOVING = ("protocol", "migrate", "--from", "ipt@1", "--to", "ipt@2")
 APPLY = (*MOVING, "--apply", "--as", "supervisor-1", "--reason", "The clinic takes up the new version.")

@@ -9,7 +9,7 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr.notices import Notices
 from ipt_workflow.ehr.sources import NewSource, Sender, Sources
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.shell import open_shell
+from ipt_workflow.service.clinic import open_shell
 from ipt_workflow.store import sources
 
 OPERATOR = walked.SUPERVISOR.__class__(person="operator", role="admin", via="cli")

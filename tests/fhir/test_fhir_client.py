@@ -13,12 +13,12 @@ import walked
 from fhirpy import SyncFHIRClient
 from fhirpy.base.exceptions import ForbiddenError, OperationOutcome, ResourceNotFound
 
-from ipt_workflow import demo
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.api.app import Application
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.shell import Shell
+from ipt_workflow.service import demo
+from ipt_workflow.service.access.tokens import Accounts, NewToken
+from ipt_workflow.service.clinic import Shell
 
 CLOCK = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 

@@ -237,7 +237,7 @@ def test_another_therapists_course_is_not_there(api, settings):
 async def open_as(api, person: str) -> dict[str, str]:
     from conftest import OPERATOR
 
-    from ipt_workflow.accounts import NewToken
+    from ipt_workflow.service.access.tokens import NewToken
 
     created = await api.application.litestar.state.accounts.create(OPERATOR, NewToken(role="therapist", name=person))
     return {"Authorization": f"Bearer {created.token}"}

@@ -404,7 +404,7 @@ def _operator():
 
 
 def _token(person):
-    from ipt_workflow.accounts import NewToken
+    from ipt_workflow.service.access.tokens import NewToken
 
     return NewToken(role="therapist", name=person)
 

@@ -12,7 +12,7 @@ import pytest
 import validating
 import walked
 
-from ipt_workflow import demo
+from ipt_workflow.service import demo
 
 KINDS = (
     "EpisodeOfCare",

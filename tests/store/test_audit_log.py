@@ -8,7 +8,7 @@ import walked
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import TransitionRefused
-from ipt_workflow.reading import Reader
+from ipt_workflow.service.reads import Reader
 from ipt_workflow.store import audit
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.courses import Filters

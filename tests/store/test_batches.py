@@ -5,8 +5,8 @@ import pytest
 import sqlalchemy as sa
 import walked
 
-from ipt_workflow import verifying
 from ipt_workflow.course.triggers import Command
+from ipt_workflow.service.audit import verification
 from ipt_workflow.store.commits import batches
 from ipt_workflow.store.schema import tables
 
@@ -39,6 +39,6 @@ def test_what_changes_seldom_is_written_when_it_changes(store):
         assert before["state"] != moved["state"] == noted["state"]
         assert [each["version"] for each in (before, moved, noted)] == [1, 3, 4]
         assert {name for name in moved if moved[name] != noted[name]} <= set(batches.EVERY_TIME)
-        assert (await verifying.verify(shell)).ok
+        assert (await verification.verify(shell)).ok
 
     store(test)

@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 import walked
 
-from ipt_workflow import verifying
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy, StaleVersion, Unreachable
-from ipt_workflow.service import Key
+from ipt_workflow.service.audit import verification
+from ipt_workflow.service.courses import Key
 from ipt_workflow.store.commits import single
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.schema import tables
@@ -88,7 +88,7 @@ def test_what_waits_shares_a_transaction(store):
         assert max(units for units, _ in watched.batches) > 1
         assert sum(units for units, _ in watched.batches) == COURSES
         assert await versions(shell) == dict.fromkeys(courses, 2)
-        assert (await verifying.verify(shell)).ok
+        assert (await verification.verify(shell)).ok
 
     store(test)
 
@@ -207,7 +207,7 @@ def test_a_batch_that_violates_a_constraint_is_taken_one_by_one(store):
         assert watched.batches == [(len(courses), 0)]
         assert not any(each.replayed for each in answers)
         assert await versions(shell) == dict.fromkeys(courses, 2) | {courses[1]: 3}
-        assert (await verifying.verify(shell)).ok
+        assert (await verification.verify(shell)).ok
 
     store(test)
 
@@ -226,7 +226,7 @@ def test_a_unit_that_no_database_takes_fails_alone(store):
         assert watched.batches == [(len(courses), 0)]
         assert [isinstance(each, Exception) for each in answers] == [course == courses[2] for course in courses]
         assert await versions(shell) == dict.fromkeys(courses, 2) | {courses[2]: 1}
-        assert (await verifying.verify(shell)).ok
+        assert (await verification.verify(shell)).ok
 
     store(test)
 
@@ -248,7 +248,7 @@ def test_a_batch_whose_answer_was_lost_is_not_committed_twice(store):
         done = await notes(shell, courses)
         assert [each.entries[-1].seq for each in done] == [2] * COURSES
         assert await versions(shell) == dict.fromkeys(courses, 2)
-        assert (await verifying.verify(shell)).ok
+        assert (await verification.verify(shell)).ok
 
     store(test)
 
@@ -359,6 +359,6 @@ def test_what_a_statement_writes_is_what_a_transaction_writes(store):
             return lambda connection: list(read(connection))
 
         assert await shell.database.read(of(one)) == await shell.database.read(of(two))
-        assert (await verifying.verify(shell)).ok
+        assert (await verification.verify(shell)).ok
 
     store(test)

@@ -13,10 +13,10 @@ import pytest
 import walked
 from databases import select
 
-from ipt_workflow import verifying
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import KeyInFlight, StaleVersion, TransitionRefused
-from ipt_workflow.service import Key, Service, Write
+from ipt_workflow.service.audit import verification
+from ipt_workflow.service.courses import Key, Service, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import integrity
 
@@ -27,7 +27,7 @@ WORKER = textwrap.dedent(
     import asyncio, json, sys
     import databases, walked
     from ipt_workflow.errors import IptError, StaleVersion
-    from ipt_workflow.service import Key, Service, Write
+    from ipt_workflow.service.courses import Key, Service, Write
     from ipt_workflow.runtime.clock import SystemClock
     from ipt_workflow.course.triggers import Command
 
@@ -114,7 +114,7 @@ def seqs(settings) -> list[int]:
 
 def assert_whole(settings) -> None:
     """Every chain verifies, and every entry has its sealed document and its outbox row, once."""
-    assert walked.with_shell(settings, verifying.verify).ok
+    assert walked.with_shell(settings, verification.verify).ok
     places = select(settings, "SELECT course_id, seq FROM entry ORDER BY 1, 2")
     assert select(settings, "SELECT course_id, seq FROM entry_data ORDER BY 1, 2") == places
     assert select(settings, "SELECT course_id, seq FROM outbox ORDER BY 1, 2") == places

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import walked
 from alembic import command
 
-from ipt_workflow.reading import Reader
+from ipt_workflow.service.reads import Reader
 from ipt_workflow.store.databases.opening import open_database
 from ipt_workflow.store.schema import guards, migrate, revision, tables
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 import walked
 
-from ipt_workflow.reading import Reader
+from ipt_workflow.service.reads import Reader
 from ipt_workflow.store.databases.opening import open_database
 from ipt_workflow.store.schema import migrate, revision
 

@@ -9,7 +9,7 @@ import walked
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from ipt_workflow import verifying
+from ipt_workflow.service.audit import verification
 from ipt_workflow.store.databases.opening import open_database
 from ipt_workflow.store.schema import migrate, revision, tables
 
@@ -50,7 +50,7 @@ def test_data_of_every_revision_is_there_after_upgrading_and_verifies(filled, se
         assert migrate.differences(connection) == []
 
     on(old, check)
-    assert walked.with_shell(old, verifying.verify).checked == len(kept["entry"])
+    assert walked.with_shell(old, verification.verify).checked == len(kept["entry"])
     assert on(old, _everything)["entry"] == kept["entry"]
 
 

@@ -6,19 +6,21 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import journal, verifying, views
+from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import MOVES
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.journal.audit import AuditRecord
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.service import views
+from ipt_workflow.service.audit import verification
+from ipt_workflow.service.clinic import Shell, new_id
+from ipt_workflow.service.views import CourseView, EntryView, Options, Verification
 from ipt_workflow.store import audit
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.courses import Filters, StoredCourse
-from ipt_workflow.views import CourseView, EntryView, Options, Verification
 
 
 class Reader:
@@ -149,7 +151,7 @@ class Reader:
         if course_id is not None:
             await self.shell.visible(principal, course_id)
         await self.shell.record(principal, "read", "verify", [course_id] if course_id else [])
-        return await verifying.verify(self.shell, course_id, progress, **how)
+        return await verification.verify(self.shell, course_id, progress, **how)
 
     async def count_courses(self) -> list[tuple[str, str, int]]:
         return await self.shell.database.read(stored_courses.courses_by_state, self.shell.organisation)

@@ -15,7 +15,7 @@ from ipt_workflow.gate.replay import Rejudge, Rejudged, Told
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import machine_for
 from ipt_workflow.protocols.definition import Protocol
-from ipt_workflow.shell import Shell
+from ipt_workflow.service.clinic import Shell
 from ipt_workflow.store import audit
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import RefusedCommand

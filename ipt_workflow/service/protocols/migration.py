@@ -18,11 +18,11 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy, StaleVersion, TransitionRefused
 from ipt_workflow.journal import Entry
 from ipt_workflow.protocols.definition import Protocol
-from ipt_workflow.service import Service
-from ipt_workflow.shell import Shell
+from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.writes import Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.writes import Write
 
 BATCH = 100
 AT_ONCE = 20  # commits that wait together

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from uuid_utils import uuid7
 
-from ipt_workflow import journal, views
+from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, attention, triggers
@@ -23,6 +23,7 @@ from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import Clock, SystemClock
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service import views
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import lookups
 from ipt_workflow.store import protocols as stored_protocols

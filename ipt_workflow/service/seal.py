@@ -8,9 +8,9 @@ from ipt_workflow import journal
 from ipt_workflow.course import Course, attention
 from ipt_workflow.course.drafts import Draft
 from ipt_workflow.journal import Entry
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.service.clinic import Shell, new_id
+from ipt_workflow.service.writes import Key
 from ipt_workflow.store.units import CourseChange, KeptAnswer
-from ipt_workflow.writes import Key
 
 
 def change(shell: Shell, course: Course, drafts: Sequence[Draft], head: str, expected: int) -> CourseChange:

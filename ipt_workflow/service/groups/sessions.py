@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import groups, sealing
+from ipt_workflow import groups
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
 from ipt_workflow.course.rules import GroupHeld
@@ -27,18 +27,19 @@ from ipt_workflow.errors import (
     StaleVersion,
     TransitionRefused,
 )
-from ipt_workflow.grouping import ATTEMPTS, Groups, decoded
 from ipt_workflow.groups import Group, GroupSession, HeldRecord, Told, Why, views
 from ipt_workflow.groups.bodies import NewSession, Signing
 from ipt_workflow.groups.views import Known, MemberAccepted, Recorded, SessionCommitted, Signed
 from ipt_workflow.machine import Accepted, Refused
-from ipt_workflow.once import Once
-from ipt_workflow.service import Service
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.service import seal
+from ipt_workflow.service.clinic import Shell, new_id
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.groups.groups import ATTEMPTS, Groups, decoded
+from ipt_workflow.service.idempotency import Once
+from ipt_workflow.service.writes import GroupWrite, Key
 from ipt_workflow.store import groups as stored
 from ipt_workflow.store.courses import KeptAnswer, StoredCourse
 from ipt_workflow.store.units import CourseChange, GroupLine, Unit
-from ipt_workflow.writes import GroupWrite, Key
 
 NO_SESSION = "The group has no such session."
 QUESTION = "record group sessions"
@@ -132,7 +133,7 @@ class GroupSessions:
         unit = Unit(
             organisation=self.shell.organisation,
             changes=tuple(accepted),
-            answer=sealing.kept_answer(self.shell, key, group.id, session.seq, session.seq, session.recorded_at) if key else None,
+            answer=seal.kept_answer(self.shell, key, group.id, session.seq, session.seq, session.recorded_at) if key else None,
             line=GroupLine(group=group.id, expected=group.version, table="group_session", rows=(self._row(group, session),)),
             notices=tuple(self._waiting(principal, group, each, waits[each.course]) for each in heard if each.course in waits),
             events=tuple(
@@ -153,7 +154,7 @@ class GroupSessions:
         )
 
     def _changed(self, course: StoredCourse, answer: Accepted) -> CourseChange:
-        return sealing.change(self.shell, answer.course, answer.drafts, course.head, course.course.version)
+        return seal.change(self.shell, answer.course, answer.drafts, course.head, course.course.version)
 
     def _session(
         self, principal: Principal, group: Group, told: NewSession, heard: Sequence[Heard], waits: dict[str, str]

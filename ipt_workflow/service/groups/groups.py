@@ -11,21 +11,22 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import groups, sealing
+from ipt_workflow import groups
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import Busy, CommandInvalid, Fault, GroupRefused, GroupStale, NotFound, Refusal, VersionRequired
 from ipt_workflow.groups import Group, views
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup
 from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, Known
-from ipt_workflow.once import Once
 from ipt_workflow.protocols.definition import GroupSpec, Protocol
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.service import seal
+from ipt_workflow.service.clinic import Shell, new_id
+from ipt_workflow.service.idempotency import Once
+from ipt_workflow.service.writes import GroupWrite, Key
 from ipt_workflow.store import groups as stored
 from ipt_workflow.store.courses import KeptAnswer, StoredCourse
 from ipt_workflow.store.units import CourseGrouped, GroupLine, Unit
 from ipt_workflow.values.faults import time_faults
-from ipt_workflow.writes import GroupWrite, Key
 
 ATTEMPTS = 8
 NO_GROUP = "There is no such group, or none that you may see."
@@ -243,7 +244,7 @@ class Groups:
         unit = Unit(
             organisation=self.shell.organisation,
             changes=(),
-            answer=sealing.kept_answer(self.shell, key, line.group, seq, seq, now) if key else None,
+            answer=seal.kept_answer(self.shell, key, line.group, seq, seq, now) if key else None,
             line=line,
             events=(self.shell.event(principal, "config", f"group {line.group} {action}", courses),),
         )

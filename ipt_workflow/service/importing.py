@@ -21,13 +21,13 @@ from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command, Override, Role
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptError, NotFound, TransitionRefused
 from ipt_workflow.machine import machine_for
-from ipt_workflow.service import Service
-from ipt_workflow.shell import NOT_SEEN, Shell, new_id
+from ipt_workflow.service.clinic import NOT_SEEN, Shell, new_id
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.writes import Key, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.values.faults import schema_faults
 from ipt_workflow.values.types import ClientRef, Code, Moment, Person, Seq, Text
-from ipt_workflow.writes import Key, Opening, Write
 
 OPENING = ("refer", "adopt")
 FOR_EVER = dt.timedelta(days=36_500)

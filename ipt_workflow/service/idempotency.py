@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from ipt_workflow.errors import Busy, KeyInFlight, KeyReused, Unreachable
-from ipt_workflow.shell import Shell
+from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.writes import Key
 from ipt_workflow.store.courses import KeptAnswer
-from ipt_workflow.writes import Key
 
 Answer = TypeVar("Answer")
 NOTHING_TO_ASK = (Busy, Unreachable)  # the database is in no state to be asked once more

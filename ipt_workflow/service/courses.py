@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow import journal, sealing, views
+from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, triggers
@@ -32,8 +32,11 @@ from ipt_workflow.errors import (
 from ipt_workflow.gate import replay as rejudging
 from ipt_workflow.journal import GENESIS, Entry
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
-from ipt_workflow.once import Once
-from ipt_workflow.shell import Shell, new_id
+from ipt_workflow.service import seal, views
+from ipt_workflow.service.clinic import Shell, new_id
+from ipt_workflow.service.idempotency import Once
+from ipt_workflow.service.views import Committed, Preview
+from ipt_workflow.service.writes import Key, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import proposals as stored_proposals
 from ipt_workflow.store.commits import single
@@ -51,8 +54,6 @@ from ipt_workflow.store.units import (
     Unit,
 )
 from ipt_workflow.values.types import ClientRef
-from ipt_workflow.views import Committed, Preview
-from ipt_workflow.writes import Key, Opening, Write
 
 ATTEMPTS = 8
 NO_PROPOSAL = "There is no such proposal, or none that you may see."
@@ -370,7 +371,7 @@ class Service:
     ) -> Committed:
         course, drafts = accepted.course, accepted.drafts
         expected = subject.stored.course.version if subject.stored else 0
-        changes = [sealing.change(self.shell, course, drafts, subject.stored.head if subject.stored else GENESIS, expected)]
+        changes = [seal.change(self.shell, course, drafts, subject.stored.head if subject.stored else GENESIS, expected)]
         entries = changes[0].entries
         if drafts[-1].trigger == "open_followup":
             changes.append(self._followup(course, drafts[-1], context))
@@ -408,11 +409,11 @@ class Service:
             {"source": "Follow-up of a completed course", **({"indication": parent.indication} if parent.indication else {})},
         )
         accepted = machine_for(context.target).fire(None, command, opening)
-        return sealing.change(self.shell, accepted.course, accepted.drafts, GENESIS, 0)
+        return seal.change(self.shell, accepted.course, accepted.drafts, GENESIS, 0)
 
     def _answer(self, key: Key, course: Course, entries: tuple[Entry, ...]) -> KeptAnswer:
         first, last = entries[0].written, entries[-1].written
-        return sealing.kept_answer(self.shell, key, course.id, first.seq, last.seq, last.recorded_at)
+        return seal.kept_answer(self.shell, key, course.id, first.seq, last.seq, last.recorded_at)
 
 
 def _checked(write: Write, course: Course) -> tuple[Command, ...]:

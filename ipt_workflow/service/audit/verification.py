@@ -21,11 +21,11 @@ from ipt_workflow.journal import Checked
 from ipt_workflow.runtime import event_loop
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.shell import Shell, open_shell
+from ipt_workflow.service.clinic import Shell, open_shell
+from ipt_workflow.service.views import Verification
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.integrity import check_courses
 from ipt_workflow.store.lookups import CHAIN, CHAINS
-from ipt_workflow.views import Verification
 
 LISTED = 1000  # courses whose ids are asked for at once; another process is given as many
 TOGETHER, AHEAD = 100, 1  # of them checked at once; how many times as many are read meanwhile, where one process does it all

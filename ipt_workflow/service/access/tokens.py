@@ -10,12 +10,12 @@ from ipt_workflow.access import policy, tokens
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import NotFound, Unauthenticated
-from ipt_workflow.shell import Shell
+from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.views import TokenView
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import tokens as stored_tokens
 from ipt_workflow.store.schema import tables
 from ipt_workflow.values.types import Person
-from ipt_workflow.views import TokenView
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

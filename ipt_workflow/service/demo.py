@@ -8,18 +8,18 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.accounts import Accounts, NewToken
 from ipt_workflow.course import examples
 from ipt_workflow.course.triggers import Command, Role
 from ipt_workflow.errors import TransitionRefused
-from ipt_workflow.group_sessions import GroupSessions
-from ipt_workflow.grouping import Groups
 from ipt_workflow.groups.bodies import Joining, NewGroup, NewSession, Signing
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.service import Service
-from ipt_workflow.shell import Shell
+from ipt_workflow.service.access.tokens import Accounts, NewToken
+from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.groups.groups import Groups
+from ipt_workflow.service.groups.sessions import GroupSessions
+from ipt_workflow.service.writes import GroupWrite, Opening, Write
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.writes import GroupWrite, Opening, Write
 
 THERAPISTS = ("therapist-1", "therapist-2", "therapist-3")
 SUBJECTS: dict[Role, str] = {

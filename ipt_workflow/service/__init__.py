@@ -1,0 +1,1 @@
+"""The verbs: what anybody can do here, by subject."""
