@@ -25,8 +25,9 @@ from ipt_workflow.cli.main import app as command_line
 from ipt_workflow.course import Course, attention, examples, triggers
 from ipt_workflow.course.rules import ARTEFACTS, KNOWN_RULES, PHASE_RULES, REGISTRY, Actor, Context, Rule
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.ehr import events, notice_types
-from ipt_workflow.fhir.kinds import KINDS
+from ipt_workflow.ehr.deliveries import events
+from ipt_workflow.ehr.fhir.kinds import KINDS
+from ipt_workflow.ehr.notices import types
 from ipt_workflow.machine import CourseMachine, Refused, decide, machine_for
 from ipt_workflow.protocols import definition
 from ipt_workflow.protocols import files as protocol_files
@@ -94,7 +95,7 @@ def shipped() -> protocol_files.Catalogue:
 CATALOGUE = shipped()
 IPT = CATALOGUE.get("ipt")
 MACHINE: CourseMachine = machine_for(IPT)
-NOTICES = notice_types.load(settings.load({}).notices, IPT.instruments)
+NOTICES = types.load(settings.load({}).notices, IPT.instruments)
 
 
 def table(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:

@@ -22,7 +22,7 @@ from ipt_workflow.course import attention, triggers
 from ipt_workflow.course.rules import ARTEFACTS, REGISTRY
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import signing
-from ipt_workflow.ehr.inbox import Resolution
+from ipt_workflow.ehr.notices.inbox import Resolution
 from ipt_workflow.groups import bodies
 from ipt_workflow.machine import machine_for
 from ipt_workflow.protocols import definition, instruments

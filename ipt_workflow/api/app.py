@@ -29,17 +29,17 @@ from ipt_workflow.api import (
 )
 from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
-from ipt_workflow.api.hot import HotRoute
+from ipt_workflow.api.fast_path import HotRoute
 from ipt_workflow.api.requests import NoNul
-from ipt_workflow.ehr.feed import Feed
-from ipt_workflow.ehr.held_records import HeldRecords
-from ipt_workflow.ehr.inbox import Inbox
-from ipt_workflow.ehr.notices import Notices
-from ipt_workflow.ehr.relay import Relay
-from ipt_workflow.ehr.replaying import Deliveries
-from ipt_workflow.ehr.rest_hooks import RestHooks
-from ipt_workflow.ehr.subscriptions import Subscriptions
-from ipt_workflow.fhir_reading import FhirReader
+from ipt_workflow.ehr.deliveries.feed import Feed
+from ipt_workflow.ehr.deliveries.redelivery import Deliveries
+from ipt_workflow.ehr.deliveries.relay import Relay
+from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
+from ipt_workflow.ehr.fhir_reads import FhirReader
+from ipt_workflow.ehr.notices.fhir_hooks import RestHooks
+from ipt_workflow.ehr.notices.group_records import HeldRecords
+from ipt_workflow.ehr.notices.inbox import Inbox
+from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings

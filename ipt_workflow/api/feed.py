@@ -7,7 +7,7 @@ from litestar.params import FromPath, FromQuery
 
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest, limit_of
-from ipt_workflow.ehr.feed import FeedPage, Snapshot
+from ipt_workflow.ehr.deliveries.feed import FeedPage, Snapshot
 
 
 @get("/v1/events", summary="Events", tags=["events"])

@@ -15,14 +15,14 @@ from ipt_workflow.api.fhir_outcomes import FHIR_JSON
 from ipt_workflow.api.fhir_queries import BASE, Asked, asked, parameters, site_of, strict
 from ipt_workflow.api.requests import ApiRequest, cursor, cursor_text, moment
 from ipt_workflow.api.transitions import AfterSeq
+from ipt_workflow.ehr.fhir.capability import capability_statement
+from ipt_workflow.ehr.fhir.kinds import KINDS
+from ipt_workflow.ehr.fhir.record import Site
+from ipt_workflow.ehr.fhir.resources import Bundle, BundleEntry, Issue, Link, OperationOutcome, Request, Search
+from ipt_workflow.ehr.fhir.resources import Response as Answered
+from ipt_workflow.ehr.fhir.types import Resource, concept
+from ipt_workflow.ehr.fhir_reads import NOT_THERE
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
-from ipt_workflow.fhir.capability import capability_statement
-from ipt_workflow.fhir.kinds import KINDS
-from ipt_workflow.fhir.record import Site
-from ipt_workflow.fhir.resources import Bundle, BundleEntry, Issue, Link, OperationOutcome, Request, Search
-from ipt_workflow.fhir.resources import Response as Answered
-from ipt_workflow.fhir.types import Resource, concept
-from ipt_workflow.fhir_reading import NOT_THERE
 
 FORMATS = frozenset({"json", "application/json", "application/fhir+json", "text/json"})
 ACCEPTED = frozenset({"application/fhir+json", "application/json", "application/*", "*/*"})

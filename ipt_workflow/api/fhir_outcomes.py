@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 from litestar import Response
 
-from ipt_workflow.fhir.resources import Issue, OperationOutcome
-from ipt_workflow.fhir.types import concept
+from ipt_workflow.ehr.fhir.resources import Issue, OperationOutcome
+from ipt_workflow.ehr.fhir.types import concept
 
 FHIR_JSON = "application/fhir+json"
 PREFIX = "/fhir"

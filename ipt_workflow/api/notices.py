@@ -11,12 +11,12 @@ from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, limit_of, one_of, page, read_body
-from ipt_workflow.ehr import notice_types
-from ipt_workflow.ehr.inbox import NoticeView, Resolution
-from ipt_workflow.ehr.notice_types import NoticeTypes
-from ipt_workflow.ehr.notices import Receipt
-from ipt_workflow.ehr.rest_hooks import Hook, Report
-from ipt_workflow.ehr.sources import NOT_AUTHENTIC, STANDARD_WEBHOOKS
+from ipt_workflow.ehr.notices import types as notice_types
+from ipt_workflow.ehr.notices.fhir_hooks import Hook, Report
+from ipt_workflow.ehr.notices.inbox import NoticeView, Resolution
+from ipt_workflow.ehr.notices.intake import Receipt
+from ipt_workflow.ehr.notices.sources import NOT_AUTHENTIC, STANDARD_WEBHOOKS
+from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, SignatureInvalid
 from ipt_workflow.store.notices import NoticeFilters
 from ipt_workflow.store.schema.tables import NOTICE_STATUSES

@@ -20,10 +20,11 @@ from ipt_workflow.api.webhooks import webhooks
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.ehr import notice_types, signing
-from ipt_workflow.ehr.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
-from ipt_workflow.ehr.inbox import Resolution
-from ipt_workflow.ehr.notice_types import NoticeTypes
+from ipt_workflow.ehr import signing
+from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
+from ipt_workflow.ehr.notices import types as notice_types
+from ipt_workflow.ehr.notices.inbox import Resolution
+from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.service.writes import Opening

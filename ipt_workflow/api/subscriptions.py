@@ -8,7 +8,7 @@ from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, one_of, page, read_body
-from ipt_workflow.ehr.bodies import (
+from ipt_workflow.ehr.deliveries.bodies import (
     DeliveryView,
     NewSubscription,
     Replay,
@@ -18,8 +18,8 @@ from ipt_workflow.ehr.bodies import (
     SubscriptionChange,
     SubscriptionView,
 )
-from ipt_workflow.ehr.replaying import Deliveries
-from ipt_workflow.ehr.subscriptions import Subscriptions
+from ipt_workflow.ehr.deliveries.redelivery import Deliveries
+from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.store.schema.tables import DELIVERY_STATUSES
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.course import triggers
-from ipt_workflow.ehr import events, signing
+from ipt_workflow.ehr import signing
+from ipt_workflow.ehr.deliveries import events
 
 TYPES = (events.CHANGED, events.ATTENTION, events.DISABLED, events.PING, events.REFUSED)
 HEADERS = {

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ipt_workflow import gate
-from ipt_workflow.cli import moving
+from ipt_workflow.cli import protocol_versions
 from ipt_workflow.cli.output import FAILED, bar, fail, out, print_json, settings_or_exit, usage
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.errors import IptError, ProtocolInvalid
@@ -16,8 +16,8 @@ from ipt_workflow.protocols.definition import PhaseSpec, Protocol
 from ipt_workflow.protocols.files import Catalogue, load_catalogue
 
 app = typer.Typer(help="Protocols.", no_args_is_help=True)
-app.command("migrate")(moving.migrate)
-app.command("replay")(moving.replay)
+app.command("migrate")(protocol_versions.migrate)
+app.command("replay")(protocol_versions.replay)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="A protocol, such as ipt or ipt@1.")]
 

@@ -11,8 +11,8 @@ import uvicorn
 
 from ipt_workflow.cli.output import out, print_json, run, usage
 from ipt_workflow.ehr import signing
-from ipt_workflow.ehr.receiving import Receipt, Receiver, Trouble
-from ipt_workflow.ehr.relay import Relay
+from ipt_workflow.ehr.deliveries.receiver import Receipt, Receiver, Trouble
+from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.service.clinic import Shell
 
 

@@ -5,7 +5,7 @@ import sys
 import uvicorn
 
 from ipt_workflow.api.app import Application
-from ipt_workflow.api.wire import WholeAnswers
+from ipt_workflow.api.whole_answers import WholeAnswers
 from ipt_workflow.runtime import event_loop
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings

@@ -8,7 +8,7 @@ import typer
 
 from ipt_workflow.cli.output import fail, out, print_json, print_table, run, usage
 from ipt_workflow.cli.token import operator
-from ipt_workflow.ehr.sources import OVERLAP_HOURS, NewSource, ShownKey, Sources
+from ipt_workflow.ehr.notices.sources import OVERLAP_HOURS, NewSource, ShownKey, Sources
 from ipt_workflow.errors import CommandInvalid, Fault
 
 app = typer.Typer(help="EHR systems that may send notices.", no_args_is_help=True)

@@ -17,7 +17,7 @@ from conftest import OPERATOR, START, Api
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.fhir_outcomes import CODES
 from ipt_workflow.api.problems import PROBLEM_JSON
-from ipt_workflow.ehr.sources import NewSource, Sources
+from ipt_workflow.ehr.notices.sources import NewSource, Sources
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings

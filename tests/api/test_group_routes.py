@@ -11,7 +11,7 @@ import httpx
 import pytest
 from conftest import OPERATOR, START, Api
 
-from ipt_workflow.ehr.sources import NewSource, Sources
+from ipt_workflow.ehr.notices.sources import NewSource, Sources
 from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings

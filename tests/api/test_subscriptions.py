@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from ipt_workflow.ehr import signing
-from ipt_workflow.ehr.relay import Relay
-from ipt_workflow.ehr.sending import Outcome, Sender
+from ipt_workflow.ehr.deliveries.relay import Relay
+from ipt_workflow.ehr.deliveries.sender import Outcome, Sender
 
 URL = "https://ehr.example/hooks"
 ROUTES = (

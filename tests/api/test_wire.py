@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ipt_workflow.api.wire import Held
+from ipt_workflow.api.whole_answers import Held
 
 
 class Transport:

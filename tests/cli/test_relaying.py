@@ -14,9 +14,9 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.cli.main import app
 from ipt_workflow.cli.relay import words
 from ipt_workflow.ehr import signing
-from ipt_workflow.ehr.bodies import NewSubscription
-from ipt_workflow.ehr.receiving import Receipt
-from ipt_workflow.ehr.subscriptions import Subscriptions
+from ipt_workflow.ehr.deliveries.bodies import NewSubscription
+from ipt_workflow.ehr.deliveries.receiver import Receipt
+from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 
 ADMIN = Principal(person="admin-1", role="admin", via="cli")
 
@@ -53,7 +53,7 @@ def test_a_relay_without_a_database_says_so(made, tmp_path):
 
 @pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGINT))
 def test_a_relay_that_is_interrupted_ends_well(made, number):
-    program = "from ipt_workflow.ehr.relay import Relay; from ipt_workflow.cli import main; old = Relay.run\n"
+    program = "from ipt_workflow.ehr.deliveries.relay import Relay; from ipt_workflow.cli import main; old = Relay.run\n"
     program += "def run(self, stop):\n    print('runs', flush=True); return old(self, stop)\n"
     program += "Relay.run = run; main()"
     process = subprocess.Popen([sys.executable, "-c", program, "relay"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

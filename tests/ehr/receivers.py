@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, nullcontext
 import uvicorn
 
 from ipt_workflow.ehr import signing
-from ipt_workflow.ehr.receiving import Receipt, Receiver, Trouble
+from ipt_workflow.ehr.deliveries.receiver import Receipt, Receiver, Trouble
 
 
 class Other:

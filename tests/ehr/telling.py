@@ -11,7 +11,7 @@ import msgspec
 from conftest import OPERATOR
 from standardwebhooks import Webhook
 
-from ipt_workflow.ehr.sources import NewSource, Sources
+from ipt_workflow.ehr.notices.sources import NewSource, Sources
 
 
 class Ehr:

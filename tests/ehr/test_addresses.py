@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from ipt_workflow.ehr.addresses import LOOPBACK, Reach
+from ipt_workflow.ehr.deliveries.addresses import LOOPBACK, Reach
 from ipt_workflow.errors import CommandInvalid
 
 DENIED = """

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 from telling import Ehr, course, inbox, journal, started, status
 
 from ipt_workflow.ehr import signing
-from ipt_workflow.ehr.sources import NewSource, Sources
+from ipt_workflow.ehr.notices.sources import NewSource, Sources
 from ipt_workflow.errors import CommandInvalid, NotFound
 from ipt_workflow.runtime.clock import VirtualClock
 

@@ -8,7 +8,7 @@ import pytest
 
 from ipt_workflow.api.webhooks import names, webhooks
 from ipt_workflow.course import triggers
-from ipt_workflow.ehr import events
+from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.store.events import Told
 
 AT = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)

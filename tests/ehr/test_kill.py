@@ -19,9 +19,9 @@ from receivers import other_side
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.ehr.bodies import NewSubscription
-from ipt_workflow.ehr.receiving import Receipt
-from ipt_workflow.ehr.subscriptions import Subscriptions
+from ipt_workflow.ehr.deliveries.bodies import NewSubscription
+from ipt_workflow.ehr.deliveries.receiver import Receipt
+from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import SystemClock
 

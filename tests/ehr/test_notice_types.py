@@ -9,14 +9,14 @@ import jsonschema
 import pytest
 
 from ipt_workflow.course.rules import KNOWN_RULES
-from ipt_workflow.ehr import notice_types
+from ipt_workflow.ehr.notices import types
 from ipt_workflow.errors import ProtocolInvalid
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.runtime import settings as configuration
 
 SETTINGS = configuration.load({})
 INSTRUMENTS = protocol_files.load_catalogue(SETTINGS.protocols, SETTINGS.instruments, KNOWN_RULES).instruments
-TYPES = notice_types.load(SETTINGS.notices, INSTRUMENTS)
+TYPES = types.load(SETTINGS.notices, INSTRUMENTS)
 TEXT = SETTINGS.notices.read_text(encoding="utf-8")
 ISSUE = ("referral.received", "appointment.booked", "appointment.fulfilled", "appointment.missed", "appointment.cancelled",
          "measure.completed", "consent.given", "consent.withdrawn", "client.deceased", "client.merged", "clinician.changed")  # fmt: skip
@@ -28,7 +28,7 @@ def test_every_type_that_was_agreed_is_there():
 
 @pytest.mark.parametrize("name", ISSUE)
 def test_an_example_fits_its_schema_and_is_read(name):
-    told = notice_types.example(TYPES.by_name[name])
+    told = types.example(TYPES.by_name[name])
     jsonschema.Draft202012Validator.check_schema(TYPES.schemas[name])
     jsonschema.validate(told, TYPES.schemas[name])
     assert TYPES.read(json.dumps(told).encode()).type == name
@@ -51,7 +51,7 @@ def faults(tmp_path: Path, text: str) -> list[str]:
     path = tmp_path / "notices.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ProtocolInvalid) as caught:
-        notice_types.load(path, INSTRUMENTS)
+        types.load(path, INSTRUMENTS)
     return [str(fault) for fault in caught.value.faults]
 
 

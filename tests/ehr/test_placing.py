@@ -8,8 +8,8 @@ import sqlalchemy as sa
 import walked
 
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.ehr import placing
-from ipt_workflow.ehr.feed import Feed
+from ipt_workflow.ehr.deliveries import fan_out
+from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.store import events
@@ -44,7 +44,7 @@ def test_what_began_earlier_and_commits_later_comes_after_what_was_read_meanwhil
             begun = await slow.begin()
             await slow.run_sync(events.put, "default", row("slow", minutes=0))
             await shell.database.write(events.put, "default", row("quick", minutes=1))
-            await placing.place_all(shell)
+            await fan_out.place_all(shell)
             assert await ids(shell) == ["quick"]
             await begun.commit()
         page = await Feed(shell).page(walked.SUPERVISOR, "evt_quick", 10)
@@ -57,7 +57,7 @@ def test_hands_that_place_at_once_give_every_event_one_place_without_a_hole(data
     async def test(shell):
         for n in range(30):
             await shell.database.write(events.put, "default", row(f"e{n:02}", minutes=n))
-        assert sum(await asyncio.gather(*(placing.place_all(shell) for _ in range(5)))) == 30
+        assert sum(await asyncio.gather(*(fan_out.place_all(shell) for _ in range(5)))) == 30
         found = await shell.database.read(events.after, "default", 0, 100)
         assert [each.position for each in found] == list(range(1, 31))
         assert [each.id for each in found] == [f"e{n:02}" for n in range(30)]
@@ -71,7 +71,7 @@ def test_entries_of_a_course_keep_the_order_of_its_journal_though_they_are_of_on
         course = await walked.open_course(shell)
         for _ in range(12):
             await walked.fire(shell, course, NOTE)
-        await placing.place_all(shell)
+        await fan_out.place_all(shell)
         found = await shell.database.read(events.after, "default", 0, 100)
         assert [each.seq for each in found] == list(range(1, 14))
 
@@ -85,7 +85,7 @@ def test_a_refusal_is_an_event_and_what_a_role_may_not_is_none(database_url):
         named = {**refusal, "action": "begin_middle", "rules": "state_allows,consent_given", "request_id": None, "command": None}
         await shell.committer.commit(Event(row={"organisation": "default", **named}, courses=(course,), told=True))
         await shell.record(walked.THERAPIST, "refusal", "decide proposals", [course], ["role"])
-        await placing.place_all(shell)
+        await fan_out.place_all(shell)
         found = await shell.database.read(events.after, "default", 0, 100)
         assert [(each.kind, each.course, each.rules) for each in found[1:]] == [
             ("refusal", course, ("state_allows", "consent_given"))
@@ -97,10 +97,10 @@ def test_a_refusal_is_an_event_and_what_a_role_may_not_is_none(database_url):
 def test_a_place_is_never_given_out_twice_after_events_were_removed(database_url):
     async def test(shell):
         await shell.database.write(events.put, "default", row("a"))
-        await placing.place_all(shell)
+        await fan_out.place_all(shell)
         await shell.database.write(lambda c: c.execute(sa.delete(events.event)))
         await shell.database.write(events.put, "default", row("b"))
-        await placing.place_all(shell)
+        await fan_out.place_all(shell)
         assert (await shell.database.read(events.position_of, "default", "b")) == 2
 
     scene(database_url, test)

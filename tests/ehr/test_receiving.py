@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from ipt_workflow.ehr import signing
-from ipt_workflow.ehr.receiving import BODY_BYTES_MAX, Receiver, Trouble
+from ipt_workflow.ehr.deliveries.receiver import BODY_BYTES_MAX, Receiver, Trouble
 from ipt_workflow.runtime.clock import SystemClock
 
 KEY = signing.read_key(signing.mint_shared())

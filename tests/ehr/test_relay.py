@@ -12,12 +12,12 @@ from receivers import other_side
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.ehr import placing
-from ipt_workflow.ehr.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
-from ipt_workflow.ehr.relay import Relay, Waits
-from ipt_workflow.ehr.replaying import Deliveries
-from ipt_workflow.ehr.sending import Outcome, Sender
-from ipt_workflow.ehr.subscriptions import Subscriptions
+from ipt_workflow.ehr.deliveries import fan_out
+from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
+from ipt_workflow.ehr.deliveries.redelivery import Deliveries
+from ipt_workflow.ehr.deliveries.relay import Relay, Waits
+from ipt_workflow.ehr.deliveries.sender import Outcome, Sender
+from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.errors import CommandInvalid, NotFound, TransitionRefused
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
@@ -323,7 +323,7 @@ def test_by_name_and_refused_go_to_the_clinical_scope_alone_and_hold_no_text(dat
         with pytest.raises(CommandInvalid, match="clinical"):
             await world.subscriptions.change(ADMIN, subscription, lambda: SubscriptionChange(scope="thin"))
         await walked.fire(world.shell, course, NOTE)
-        await placing.place_all(world.shell)
+        await fan_out.place_all(world.shell)
         await world.subscriptions.change(ADMIN, subscription, lambda: SubscriptionChange(scope="thin", types=("course.attention",)))
         await world.relay.drain()
         assert len(world.other.receipts) == 4  # what waits is judged by the scope when it is sent

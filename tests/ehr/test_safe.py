@@ -3,7 +3,7 @@
 import pytest
 from cryptography.fernet import Fernet
 
-from ipt_workflow.ehr.safe import Safe
+from ipt_workflow.ehr.secrets import Safe
 from ipt_workflow.errors import SecretUnreadable
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from ipt_workflow.ehr.addresses import LOOPBACK, Reach
-from ipt_workflow.ehr.sending import RESPONSE_BYTES_MAX, Outcome, Sender, look_up, retry_after
+from ipt_workflow.ehr.deliveries.addresses import LOOPBACK, Reach
+from ipt_workflow.ehr.deliveries.sender import RESPONSE_BYTES_MAX, Outcome, Sender, look_up, retry_after
 
 NOW = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 NEAR = Reach(networks=tuple(ipaddress.ip_network(each) for each in LOOPBACK), ports=None, plain_http=True)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import walked
 
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.ehr import placing, timers
+from ipt_workflow.ehr.deliveries import fan_out, timers
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.store import events
@@ -32,7 +32,7 @@ def scene(url: str, test):
 
 async def told(shell) -> list[str]:
     """The kinds that were told, in order."""
-    await placing.place_all(shell)
+    await fan_out.place_all(shell)
     found = await shell.database.read(events.after, "default", 0, 1000)
     return [each.detail for each in found if each.kind == "attention"]
 

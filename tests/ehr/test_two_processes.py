@@ -6,8 +6,8 @@ import databases
 import walked
 
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.ehr.notices import Notices
-from ipt_workflow.ehr.sources import NewSource, Sender, Sources
+from ipt_workflow.ehr.notices.intake import Notices
+from ipt_workflow.ehr.notices.sources import NewSource, Sender, Sources
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service.clinic import open_shell
 from ipt_workflow.store import sources

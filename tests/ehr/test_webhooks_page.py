@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from ipt_workflow.api.webhooks import TYPES
-from ipt_workflow.ehr import relay, signing
-from ipt_workflow.ehr.bodies import NewSubscription, Replay
+from ipt_workflow.ehr import signing
+from ipt_workflow.ehr.deliveries import relay
+from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay
 
 PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text(encoding="utf-8")
 SECRET = re.search(r"the secret of the example is `(whsec_\S+)`", PAGE)[1]

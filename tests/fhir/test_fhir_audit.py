@@ -8,8 +8,8 @@ import msgspec
 import pytest
 import validating
 
-from ipt_workflow.fhir.auditing import audit_event
-from ipt_workflow.fhir.record import Site
+from ipt_workflow.ehr.fhir.auditing import audit_event
+from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.journal import EntryActor
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.store.schema import tables

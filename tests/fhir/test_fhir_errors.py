@@ -6,7 +6,7 @@ import pytest
 import validating
 from conftest import running
 
-from ipt_workflow.fhir.kinds import KINDS
+from ipt_workflow.ehr.fhir.kinds import KINDS
 
 
 def outcome(answer, status: int, code: str) -> dict:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipt_workflow.ehr.fhir.searching import Param, term
+from ipt_workflow.ehr.fhir.types import Coding, Identifier, Period, Reference, concept
 from ipt_workflow.errors import Fault
-from ipt_workflow.fhir.searching import Param, term
-from ipt_workflow.fhir.types import Coding, Identifier, Period, Reference, concept
 
 DAY = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
 

@@ -1,0 +1,222 @@
+"""The kinds of resource that are served: how each is made, who may ask, and what it can be searched by."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from ipt_workflow.ehr.fhir import course_resources, measures, provenance, sessions
+from ipt_workflow.ehr.fhir.record import Record
+from ipt_workflow.ehr.fhir.searching import Param
+from ipt_workflow.ehr.fhir.types import Reference, Resource
+
+Make = Callable[[Record], Sequence[Resource]]
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind. `make` is None where it does not come of a course. `patient`: how its patient is called in a search."""
+
+    name: str
+    says: str
+    question: str
+    params: tuple[Param, ...]
+    make: Make | None = None
+    patient: tuple[str, ...] = ()
+    versioned: bool = False
+    history: bool = False
+
+
+ID = Param(name="_id", kind="token", values=lambda r: (r.id,), says="The resource's id.")
+LAST_UPDATED = Param(
+    name="_lastUpdated", kind="date", values=lambda r: (r.meta.last_updated,), says="When its latest version was recorded."
+)
+EPISODE_OF_CARE = Param(
+    name="episode-of-care",
+    kind="reference",
+    values=lambda r: (Reference(reference=f"EpisodeOfCare/{r.id.partition('.')[0]}"),),
+    says="The course it belongs to.",
+)
+NAME_A_COURSE = frozenset({"_id", "episode-of-care", "target"})  # parameters whose values begin with a course's id
+
+KINDS: dict[str, Served] = {
+    served.name: served
+    for served in (
+        Served(
+            name="EpisodeOfCare",
+            says="A course. `statusHistory` and `_history` are its journal's.",
+            question="read courses",
+            make=lambda record: [course_resources.episode_of_care(record)],
+            patient=("patient",),
+            versioned=True,
+            history=True,
+            params=(
+                ID,
+                LAST_UPDATED,
+                Param(name="status", kind="token", values=lambda r: (r.status,), says="Its status now."),
+                Param(name="date", kind="date", values=lambda r: (r.period,), says="The time it covers."),
+                Param(name="type", kind="token", values=lambda r: r.type, says="Interpersonal psychotherapy, or a protocol."),
+                Param(
+                    name="care-manager",
+                    kind="reference",
+                    logical=True,
+                    values=lambda r: (r.care_manager,),
+                    says="The therapist, by identifier.",
+                ),
+                Param(
+                    name="organization",
+                    kind="reference",
+                    logical=True,
+                    values=lambda r: (r.managing_organization,),
+                    says="The organisation, by identifier.",
+                ),
+                Param(name="identifier", kind="token", values=lambda r: r.identifier, says="`urn:uuid:` and the course's id."),
+            ),
+        ),
+        Served(
+            name="CarePlan",
+            says="A course's plan: an activity for every phase of its protocol.",
+            question="read courses",
+            make=lambda record: [course_resources.care_plan(record)],
+            patient=("patient", "subject"),
+            versioned=True,
+            params=(
+                ID,
+                LAST_UPDATED,
+                EPISODE_OF_CARE,
+                Param(name="status", kind="token", values=lambda r: (r.status,), says="Its status now."),
+                Param(name="category", kind="token", values=lambda r: r.category, says="Interpersonal psychotherapy."),
+                Param(name="date", kind="date", values=lambda r: (r.period,), says="The time it covers."),
+                Param(
+                    name="instantiates-canonical",
+                    kind="uri",
+                    values=lambda r: r.instantiates_canonical,
+                    says="The protocol, with its version or without.",
+                ),
+                Param(
+                    name="activity-code", kind="token", values=lambda r: [each.detail.code for each in r.activity], says="A phase."
+                ),
+            ),
+        ),
+        Served(
+            name="Encounter",
+            says="A session that was held, missed or cancelled.",
+            question="read courses",
+            make=sessions.encounters,
+            patient=("patient", "subject"),
+            versioned=True,
+            params=(
+                ID,
+                LAST_UPDATED,
+                EPISODE_OF_CARE,
+                Param(name="date", kind="date", values=lambda r: (r.period,), says="When it was, or was to be."),
+                Param(name="status", kind="token", values=lambda r: (r.status,), says="finished, cancelled or entered-in-error."),
+                Param(name="class", kind="token", values=lambda r: (r.class_,), says="AMB or VR."),
+                Param(
+                    name="type", kind="token", values=lambda r: r.type, says="Interpersonal psychotherapy, or the session's kind."
+                ),
+                Param(
+                    name="participant",
+                    kind="reference",
+                    logical=True,
+                    values=lambda r: [each.individual for each in r.participant],
+                    says="Who gave it, by identifier.",
+                ),
+            ),
+        ),
+        Served(
+            name="Observation",
+            says="A scale's total.",
+            question="read courses",
+            make=measures.observations,
+            patient=("patient", "subject"),
+            versioned=True,
+            params=(
+                ID,
+                LAST_UPDATED,
+                EPISODE_OF_CARE,
+                Param(name="code", kind="token", values=lambda r: (r.code,), says="The scale."),
+                Param(name="category", kind="token", values=lambda r: r.category, says="survey."),
+                Param(name="date", kind="date", values=lambda r: (r.effective_date_time,), says="When it was taken."),
+                Param(name="status", kind="token", values=lambda r: (r.status,), says="Its status."),
+            ),
+        ),
+        Served(
+            name="QuestionnaireResponse",
+            says="A scale's answers, where they were recorded.",
+            question="read courses",
+            make=measures.questionnaire_responses,
+            patient=("patient", "subject"),
+            versioned=True,
+            params=(
+                ID,
+                LAST_UPDATED,
+                EPISODE_OF_CARE,
+                Param(
+                    name="questionnaire",
+                    kind="uri",
+                    values=lambda r: (r.questionnaire,),
+                    says="The scale, with its version or without.",
+                ),
+                Param(name="authored", kind="date", values=lambda r: (r.authored,), says="When it was answered."),
+                Param(name="status", kind="token", values=lambda r: (r.status,), says="Its status."),
+            ),
+        ),
+        Served(
+            name="Provenance",
+            says="Who made each version of a course: one for every entry of its journal.",
+            question="read courses",
+            make=provenance.provenances,
+            patient=("patient",),
+            params=(
+                ID,
+                LAST_UPDATED,
+                EPISODE_OF_CARE,
+                Param(name="target", kind="reference", values=lambda r: r.target, says="What it tells of, at a version or at any."),
+                Param(name="recorded", kind="date", values=lambda r: (r.recorded,), says="When it was recorded."),
+                Param(
+                    name="agent",
+                    kind="reference",
+                    logical=True,
+                    values=lambda r: [each.who for each in r.agent],
+                    says="Who told or cosigned it, by identifier.",
+                ),
+            ),
+        ),
+        Served(
+            name="PlanDefinition",
+            says="A protocol: an action for every phase, and within it what the phase must have.",
+            question="read protocols",
+            params=(
+                ID,
+                Param(name="url", kind="uri", values=lambda r: (r.url,), says="Its canonical URL."),
+                Param(name="version", kind="token", values=lambda r: (r.version,), says="Its version."),
+                Param(name="status", kind="token", values=lambda r: (r.status,), says="active, or retired."),
+                Param(name="title", kind="string", values=lambda r: (r.title,), says="How its title begins."),
+            ),
+        ),
+        Served(
+            name="AuditEvent",
+            says="A record of the audit log, on the IHE BALP profiles.",
+            question="read the audit log",
+            patient=("patient",),
+            params=(
+                ID,
+                Param(name="date", kind="date", values=lambda r: (r.recorded,), says="When it was recorded."),
+                Param(name="action", kind="token", values=lambda r: (r.action,), says="C, R, U or E."),
+                Param(name="outcome", kind="token", values=lambda r: (r.outcome,), says="0, or 4 of a refusal."),
+                Param(name="type", kind="token", values=lambda r: (r.type,), says="rest, or signing in."),
+                Param(name="subtype", kind="token", values=lambda r: r.subtype, says="The interaction."),
+                Param(
+                    name="agent",
+                    kind="reference",
+                    logical=True,
+                    values=lambda r: [each.who for each in r.agent],
+                    says="Who did it, by identifier.",
+                ),
+                Param(name="entity", kind="reference", values=lambda r: [each.what for each in r.entity], says="The course."),
+                Param(
+                    name="entity-role", kind="token", values=lambda r: [each.role for each in r.entity], says="What an entity was."
+                ),
+            ),
+        ),
+    )
+}

@@ -1,0 +1,107 @@
+"""Notifications of the Subscriptions R5 Backport for R4: a Bundle that begins with the subscription's status.
+
+Events are numbered. A number that did not come is a gap: it waits for a person, and is settled when the event comes after all.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from ipt_workflow.ehr.notices.fhir.resources import NAME, Reference
+from ipt_workflow.errors import CommandInvalid, Fault
+
+Kind = Literal["handshake", "heartbeat", "event-notification", "query-status", "query-event"]
+EVENT_MAX = 2**31 - 1
+EVENTS_MAX = 1000
+GAP_MAX = 100  # further missing events are one gap
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One event: its number, and the names of what it is about; none where the payload is empty."""
+
+    number: int
+    focus: tuple[str, ...] = ()
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """`reached` is the number of the last event since the subscription began. `resources` are those that came along, by name."""
+
+    kind: Kind
+    subscription: str
+    reached: int
+    events: tuple[Event, ...] = ()
+    resources: dict[str, dict[str, Any]] = {}
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    name: str = ""
+    valueCode: str = ""  # noqa: N815 - FHIR's own names
+    valueString: str = ""  # noqa: N815
+    valueReference: Reference = Reference()  # noqa: N815
+    part: "tuple[Parameter, ...]" = ()
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    resourceType: str  # noqa: N815
+    parameter: tuple[Parameter, ...] = ()
+
+
+def is_notification(bundle: dict[str, Any]) -> bool:
+    """Whether a Bundle is a notification: its first entry is the subscription's status."""
+    entries = bundle.get("entry")
+    first = entries[0] if isinstance(entries, list) and entries else None
+    status = first.get("resource") if isinstance(first, dict) else None
+    return bundle.get("type") == "history" and isinstance(status, dict) and status.get("resourceType") == "Parameters"
+
+
+def read(bundle: dict[str, Any]) -> Notification:
+    """Raises CommandInvalid."""
+    try:
+        status = msgspec.convert(bundle["entry"][0]["resource"], Status)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise CommandInvalid([Fault("Bundle.entry[0].resource", f"is no subscription status: {str(error).lower()}")]) from None
+    told = {parameter.name: parameter for parameter in reversed(status.parameter)}
+    faults: list[Fault] = []
+    kind = told["type"].valueCode if "type" in told else ""
+    if kind not in get_args(Kind):
+        faults.append(Fault("parameter type", f"must be one of {', '.join(get_args(Kind))}"))
+    subscription = told["subscription"].valueReference.reference if "subscription" in told else None
+    if not subscription or len(subscription) > 500:
+        faults.append(Fault("parameter subscription", "must be a reference"))
+    reached = _number(told, "events-since-subscription-start", faults)
+    events = [_event(each, faults) for each in status.parameter if each.name == "notification-event"]
+    if len(events) > EVENTS_MAX:
+        faults.append(Fault("parameter notification-event", f"must stand there at most {EVENTS_MAX} times"))
+    if faults:
+        raise CommandInvalid(faults[:20])
+    return Notification(
+        kind=kind,  # type: ignore[arg-type]  # checked above
+        subscription=subscription or "",
+        reached=reached,
+        events=tuple(events),
+        resources=dict(_resources(bundle["entry"][1:])),
+    )
+
+
+def _event(told: Parameter, faults: list[Fault]) -> Event:
+    parts = {part.name: part for part in told.part}
+    about = [parts["focus"].valueReference] if "focus" in parts else []
+    return Event(_number(parts, "event-number", faults), tuple(each.name for each in about if each.name))
+
+
+def _number(told: dict[str, Parameter], name: str, faults: list[Fault]) -> int:
+    text = told[name].valueString if name in told else ""
+    if text.isascii() and text.isdigit() and int(text[:12]) <= EVENT_MAX:
+        return int(text[:12])
+    faults.append(Fault(f"parameter {name}", "must be a whole number, written as a string"))
+    return 0
+
+
+def _resources(entries: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What came along, by the name it is spoken of by."""
+    for entry in entries:
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if isinstance(resource, dict):
+            name = f"{resource.get('resourceType')}/{resource.get('id')}"
+            yield (name if NAME.fullmatch(name) else "", resource)

@@ -1,0 +1,234 @@
+"""Sources: the EHR systems that may send notices, one registration each, and how a message is known to be theirs.
+
+A message is authentic by any of its source's keys: Standard Webhooks (`whsec_` shared, `whpk_` public), `X-Signature` (the HMAC-SHA256
+of the body in hex, as Medplum sends it), or a bearer token (as HAPI sends it in a header of the channel). Whoever is not a source
+is answered exactly as one whose signature is wrong.
+"""
+
+import datetime as dt
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ipt_workflow import groups
+from ipt_workflow.access import policy
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.ehr import signing
+from ipt_workflow.ehr.secrets import Safe
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SignatureInvalid
+from ipt_workflow.runtime.settings import listed
+from ipt_workflow.service.clinic import Shell, new_id
+from ipt_workflow.store import sources as stored
+from ipt_workflow.store.schema.tables import SourceKeyRow, SourceRow
+
+KeyKind = Literal["standard-webhooks", "x-signature", "bearer"]
+STANDARD_WEBHOOKS: KeyKind = "standard-webhooks"
+X_SIGNATURE: KeyKind = "x-signature"
+BEARER: KeyKind = "bearer"
+X_SIGNATURE_HEADER = "x-signature"
+NO_SOURCE = "There is no such source."
+NOT_AUTHENTIC = "The message is not authentic: it needs a signature or token of the source it is sent as."
+OVERLAP_HOURS = 24
+SECRET_MIN = 24
+_DUMMY = signing.SharedKey(secrets.token_bytes(32))
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+Given = Annotated[str, Meta(min_length=SECRET_MIN, max_length=300, pattern=r"^[\x21-\x7e]+$")]
+
+
+class NewSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`secret` is the EHR's own, where it has one; else one is made and shown once."""
+
+    id: Name
+    kind: KeyKind = "standard-webhooks"
+    secret: Given | None = None
+    names_persons: bool = False
+    all_visits: bool = False
+    client_prefix: Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+
+
+class KeyView(msgspec.Struct, frozen=True, kw_only=True):
+    kind: str
+    created_at: dt.datetime
+    expires_at: dt.datetime | None
+
+
+class SourceView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    names_persons: bool
+    all_visits: bool
+    client_prefix: str
+    keys: tuple[KeyView, ...]
+    created_at: dt.datetime
+    created_by: str
+    disabled_at: dt.datetime | None
+
+
+class ShownKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The one time that a secret is shown; null where the EHR's own was given."""
+
+    source: SourceView
+    secret: str | None
+
+
+class Sender(msgspec.Struct, frozen=True):
+    """Who sent an authentic message: the source, by which kind of key, and the message's id where that kind has one."""
+
+    source: SourceRow
+    kind: KeyKind
+    message_id: str | None = None
+
+    @property
+    def actor(self) -> str:
+        return f"ehr:{self.source.id}"
+
+
+class Sources:
+    """The verbs over a shell."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+        self._safe = Safe(listed(shell.settings.secret_keys))
+
+    async def add(self, principal: Principal, new: NewSource) -> ShownKey:
+        """Registers a source with its first key."""
+        policy.require(principal, "manage sources")
+        if new.id == groups.SOURCE:
+            raise CommandInvalid([Fault("id", "is the name that groups' records go by in the inbox; choose another name")])
+        now = self.shell.clock.now()
+        row = {
+            "organisation": self.shell.organisation,
+            "id": new.id,
+            "names_persons": new.names_persons,
+            "all_visits": new.all_visits,
+            "client_prefix": new.client_prefix,
+            "created_at": now,
+            "created_by": principal.person,
+        }
+        key, shown = self._key(new.id, new.kind, new.secret, now)
+        if not await self.shell.database.write(stored.add, row, [key]):
+            raise CommandInvalid([Fault("id", "is taken by another source; rotate its key, or choose another name")])
+        await self.shell.record(principal, "config", f"source {new.id} added")
+        return ShownKey(source=await self._view(new.id), secret=shown)
+
+    async def list(self, principal: Principal) -> list[SourceView]:
+        policy.require(principal, "manage sources")
+        rows = await self.shell.database.read(stored.every, self.shell.organisation)
+        return [await self._view_of(row) for row in rows]
+
+    async def rotate(
+        self, principal: Principal, source_id: str, kind: KeyKind, secret: str | None, overlap_hours: int = OVERLAP_HOURS
+    ) -> ShownKey:
+        """A new key of a kind. Until the overlap ends, the old ones of that kind are taken as well; other kinds stay."""
+        policy.require(principal, "manage sources")
+        await self._find(source_id)
+        now = self.shell.clock.now()
+        key, shown = self._key(source_id, kind, secret, now)
+        until = now + dt.timedelta(hours=overlap_hours)
+        await self.shell.database.write(stored.rotate, self.shell.organisation, source_id, key, until)
+        await self.shell.record(principal, "config", f"source {source_id} rotated")
+        return ShownKey(source=await self._view(source_id), secret=shown)
+
+    async def disable(self, principal: Principal, source_id: str) -> SourceView:
+        """Takes nothing from it any more, at once."""
+        return await self._switch(principal, source_id, "disabled", self.shell.clock.now())
+
+    async def enable(self, principal: Principal, source_id: str) -> SourceView:
+        return await self._switch(principal, source_id, "enabled", None)
+
+    async def _switch(self, principal: Principal, source_id: str, word: str, disabled_at: dt.datetime | None) -> SourceView:
+        policy.require(principal, "manage sources")
+        values = {"disabled_at": disabled_at}
+        if not await self.shell.database.write(stored.change, self.shell.organisation, source_id, values):
+            raise NotFound(NO_SOURCE)
+        await self.shell.record(principal, "config", f"source {source_id} {word}")
+        return await self._view(source_id)
+
+    async def verify(self, source_id: str, headers: Mapping[str, str], body: bytes) -> Sender:
+        """Who sent this. Raises SignatureInvalid, which says nothing that the sender did not know."""
+        now = self.shell.clock.now()
+        source = (
+            await self.shell.database.read(stored.find, self.shell.organisation, source_id) if "\x00" not in source_id else None
+        )
+        if source is None or source.disabled_at is not None:
+            if signing.SIGNATURE in headers:
+                signing.verify(headers, body, [_DUMMY], now)
+            raise SignatureInvalid(NOT_AUTHENTIC)
+        keys = await self.shell.database.read(stored.keys, self.shell.organisation, source_id, now)
+        return self._verified(source, keys, headers, body, now)
+
+    def _verified(
+        self, source: SourceRow, keys: Sequence[SourceKeyRow], headers: Mapping[str, str], body: bytes, now: dt.datetime
+    ) -> Sender:
+        """By the kind of proof the message carries; a proof that is there and wrong is not made good by another."""
+        if signing.SIGNATURE in headers:
+            known = [signing.read_key(self._safe.open(key.secret)) for key in keys if key.kind == STANDARD_WEBHOOKS]
+            signed = signing.verify(headers, body, known or [_DUMMY], now)
+            return Sender(source, STANDARD_WEBHOOKS, signed.id)
+        if X_SIGNATURE_HEADER in headers:
+            secrets_known = [self._safe.open(key.secret) for key in keys if key.kind == X_SIGNATURE]
+            if _signed(headers[X_SIGNATURE_HEADER], body, secrets_known):
+                return Sender(source, X_SIGNATURE)
+        elif _bears(headers.get("authorization", ""), [key.secret for key in keys if key.kind == BEARER]):
+            return Sender(source, BEARER)
+        raise SignatureInvalid(NOT_AUTHENTIC)
+
+    def _key(self, source_id: str, kind: KeyKind, given: str | None, now: dt.datetime) -> tuple[dict[str, Any], str | None]:
+        """A key's row, and the secret to be shown. Raises CommandInvalid for a secret that is none of its kind."""
+        secret = given or (signing.mint_shared() if kind == STANDARD_WEBHOOKS else secrets.token_urlsafe(32))
+        if kind == STANDARD_WEBHOOKS:
+            try:
+                key = signing.read_key(secret)
+            except ValueError as error:
+                raise CommandInvalid([Fault("secret", str(error))]) from None
+            if isinstance(key, signing.PrivateKey):
+                raise CommandInvalid([Fault("secret", "must be a whsec_ or whpk_ key: the EHR keeps its private key to itself")])
+        row = {
+            "organisation": self.shell.organisation,
+            "id": new_id(),
+            "source_id": source_id,
+            "kind": kind,
+            "secret": _digest(secret) if kind == BEARER else self._safe.seal(secret),
+            "created_at": now,
+        }
+        return row, None if given else secret
+
+    async def _find(self, source_id: str) -> SourceRow:
+        row = await self.shell.database.read(stored.find, self.shell.organisation, source_id)
+        if row is None:
+            raise NotFound(NO_SOURCE)
+        return row
+
+    async def _view(self, source_id: str) -> SourceView:
+        return await self._view_of(await self._find(source_id))
+
+    async def _view_of(self, row: SourceRow) -> SourceView:
+        keys = await self.shell.database.read(stored.keys, self.shell.organisation, row.id, self.shell.clock.now())
+        shown = tuple(KeyView(kind=key.kind, created_at=key.created_at, expires_at=key.expires_at) for key in keys)
+        told = {name: getattr(row, name) for name in SourceView.__struct_fields__ if name != "keys"}
+        return SourceView(keys=shown, **told)
+
+
+def _signed(told: str, body: bytes, known: Sequence[str]) -> bool:
+    """Whether `X-Signature` is the body's HMAC under one of the secrets; in constant time."""
+    given = told.strip().lower().encode("utf-8", "replace")
+    made = [hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode() for secret in known]
+    matched = [hmac.compare_digest(each, given) for each in made]
+    return any(matched)
+
+
+def _bears(told: str, digests: Sequence[str]) -> bool:
+    """Whether `Authorization` bears a token with one of these digests; in constant time."""
+    scheme, _, token = told.partition(" ")
+    digest = _digest(token.strip())
+    matched = [hmac.compare_digest(each, digest) for each in digests]
+    return scheme.lower() == "bearer" and any(matched)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
