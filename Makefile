@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
 STAMP := $(VENV)/.installed
-VALIDATORS := tests/fhir/node
+VALIDATORS := tests/ehr/fhir/node
 
 .DEFAULT_GOAL := help
 .PHONY: help install validators serve serve-postgres test faults bench bench-compare lint lock wheel clean

@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import grouped
 import httpx
 import msgspec
 import pytest
-from conftest import OPERATOR, START, Api
+from support import group_walk
+from support.http_client import OPERATOR, START, Api
 
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.fhir_outcomes import CODES
@@ -47,7 +47,7 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """With a protocol for groups."""
-    return grouped.settings(tmp_path)
+    return group_walk.settings(tmp_path)
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ class Row(msgspec.Struct, frozen=True):
 NOTE = {"trigger": "note", "data": {"text": "x"}}
 WAIVER = {"trigger": "waive_sick_role", "reason": "Not wanted."}  # a therapist needs a supervisor for it
 REFERRAL = {"client_ref": "EHR-new", "protocol": "ipt", "data": {"source": "General practitioner", "indication": "depression"}}
-GROUP = {"protocol": grouped.PROTOCOL, "label": "G-1", "facilitators": ["therapist-1", "therapist-2"]}
+GROUP = {"protocol": group_walk.PROTOCOL, "label": "G-1", "facilitators": ["therapist-1", "therapist-2"]}
 GROUP_WRITE = "201 404 201 403 403 404"
 ALL_READ = "200 200 200 200 200 200"
 ADMIN = "403 403 403 403 403 {}"
@@ -163,7 +163,7 @@ async def token(api: Api, role: Any, subject: str, **more: Any) -> Any:
 
 async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
     """A course of therapist-1 with what the row needs, as names for the path."""
-    course = (await api.open(ref, **({"protocol": grouped.PROTOCOL} if row.stands == "group" else {})))["id"]
+    course = (await api.open(ref, **({"protocol": group_walk.PROTOCOL} if row.stands == "group" else {})))["id"]
     names = {
         "kind": "EpisodeOfCare",
         "resource_id": course,
@@ -196,12 +196,12 @@ async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
 
 async def group(api: Api, course: str, ref: str) -> dict[str, str]:
     """A group of therapist-1 with this course, which it has told of a session, and another course that may join."""
-    made = await api.post("/v1/groups", {"protocol": grouped.PROTOCOL, "label": "G-1"})
+    made = await api.post("/v1/groups", {"protocol": group_walk.PROTOCOL, "label": "G-1"})
     path = made.headers["location"]
     assert (await api.post(f"{path}/members", {"course": course}, If_Match='"1"')).status_code == 201
     told = await api.post(f"{path}/sessions", {"attendance": {course: "3"}}, If_Match='"2"')
     assert told.status_code == 201, told.text
-    other = await api.open(f"{ref}-other", protocol=grouped.PROTOCOL)
+    other = await api.open(f"{ref}-other", protocol=group_walk.PROTOCOL)
     return {"group_id": made.json()["group"]["id"], "session_id": told.json()["session"]["id"], "other_id": other["id"]}
 
 

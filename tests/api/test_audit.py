@@ -9,10 +9,10 @@ import re
 import sqlite3
 from contextlib import closing
 
-import databases
 import httpx
 import pytest
-from conftest import OPERATOR, START, running
+from support import databases
+from support.http_client import OPERATOR, START, running
 
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service.access.tokens import NewToken

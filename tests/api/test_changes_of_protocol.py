@@ -4,8 +4,8 @@ import asyncio
 import datetime as dt
 
 import pytest
-import versions
-from conftest import running
+from support import protocol_versions
+from support.http_client import running
 
 CHANGE = {"trigger": "change_protocol", "reason": "The client is younger than was said.", "data": {"protocol": "ipt-brief"}}
 MIGRATE = {"trigger": "migrate_protocol", "reason": "The clinic takes up the new version."}
@@ -20,10 +20,10 @@ def two(settings, tmp_path, clock):
     """Runs a coroutine function with an `Api` of a service that has a second version of `ipt`."""
 
     def run(test, *replaced):
-        folder = versions.config(tmp_path / "config", *replaced)
+        folder = protocol_versions.config(tmp_path / "config", *replaced)
 
         async def inside():
-            async with running(versions.settings_with(settings, folder), clock) as api:
+            async with running(protocol_versions.settings_with(settings, folder), clock) as api:
                 return await test(api)
 
         return asyncio.run(inside())
@@ -110,7 +110,7 @@ def test_a_course_that_would_be_stuck_is_refused_with_all_that_holds_it(two, clo
         assert len(refusal["current"]) == 1
         assert (await api.options(course, "supervisor"))["migrate_protocol"]["move"]["kind"] == "stuck"
 
-    two(test, versions.SMALLER_CAP)
+    two(test, protocol_versions.SMALLER_CAP)
 
 
 def test_a_version_or_protocol_that_is_none_is_told(two):

@@ -7,7 +7,7 @@ from itertools import chain
 
 import httpx
 import pytest
-from conftest import START, running
+from support.http_client import START, running
 
 from ipt_workflow.runtime.clock import VirtualClock
 

@@ -14,19 +14,18 @@ import time
 from contextlib import closing
 from typing import Any
 
-import grouped
 import httpx
 import msgspec
 import pytest
 import requests
 import schemathesis
-import walked
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+from support import group_walk, service_walk
 from typer.testing import CliRunner
 
 from ipt_workflow.api import openapi
@@ -78,7 +77,7 @@ def document() -> dict[str, Any]:
     subscription = schemas["NewSubscription"]["properties"]
     subscription |= {"url": {"const": "https://ehr.invalid/"}, "courses": {"type": "null"}}
     subscription["types"]["items"] = {"enum": ["course.changed", "course.attention"]}
-    schemas["NewGroup"]["properties"] |= {"protocol": {"const": grouped.PROTOCOL}, "protocol_version": {"const": 1}}
+    schemas["NewGroup"]["properties"] |= {"protocol": {"const": group_walk.PROTOCOL}, "protocol_version": {"const": 1}}
     del told["security"]
     return told
 
@@ -115,10 +114,10 @@ class Server:
         told = self.post("/v1/ehr/fhir/north", VISIT)  # it does not say who cancelled, and waits
         assert told.json()["status"] == "waiting", told.text
         self.notice = told.json()["id"]
-        self.member = self.post("/v1/courses", {**REFERRAL, "client_ref": "EHR-2", "protocol": grouped.PROTOCOL}).json()["course"][
-            "id"
-        ]
-        made = self.post("/v1/groups", {"protocol": grouped.PROTOCOL, "label": "G-1"})
+        self.member = self.post("/v1/courses", {**REFERRAL, "client_ref": "EHR-2", "protocol": group_walk.PROTOCOL}).json()[
+            "course"
+        ]["id"]
+        made = self.post("/v1/groups", {"protocol": group_walk.PROTOCOL, "label": "G-1"})
         self.group = made.json()["group"]["id"]
         self.post(f"/v1/groups/{self.group}/members", {"course": self.member}, If_Match='"1"')
         told = self.post(f"/v1/groups/{self.group}/sessions", {"attendance": {self.member: "3"}}, If_Match='"2"')
@@ -167,10 +166,10 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzzed")
-    database = walked.database(folder)
+    database = service_walk.database(folder)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("IPT_")}
     environment = {**kept, "IPT_DATABASE_URL": database.database_url, "IPT_LOG_FORMAT": "json"}
-    environment["IPT_CONFIG_DIR"] = str(grouped.config())
+    environment["IPT_CONFIG_DIR"] = str(group_walk.config())
     tokens = {role: token(environment, role) for role in ROLES}
     for role, told in tokens.items():  # an EHR that bears any of these tokens
         (folder / role).write_text(told, encoding="ascii")

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import grouped
 import httpx
 import pytest
-from conftest import OPERATOR, START, Api
+from support import group_walk
+from support.http_client import OPERATOR, START, Api
 
 from ipt_workflow.ehr.notices.sources import NewSource, Sources
 from ipt_workflow.errors import CommandInvalid
@@ -23,7 +23,7 @@ WEEK = dt.timedelta(days=7)
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """With a protocol for groups."""
-    return grouped.settings(tmp_path)
+    return group_walk.settings(tmp_path)
 
 
 class Group:
@@ -45,12 +45,12 @@ class Group:
         )
         api.tokens["cofacilitator"] = made.token
         for name in ("a", "b", "referred"):
-            course = (await api.open(f"EHR-{name}", protocol=grouped.PROTOCOL))["id"]
+            course = (await api.open(f"EHR-{name}", protocol=group_walk.PROTOCOL))["id"]
             if name != "referred":
                 await api.walk(course, "record_consent", "start")
             setattr(self, name, course)
         answer = await api.post(
-            "/v1/groups", {"protocol": grouped.PROTOCOL, "label": "Tuesday", "facilitators": ["therapist-1", "therapist-2"]}
+            "/v1/groups", {"protocol": group_walk.PROTOCOL, "label": "Tuesday", "facilitators": ["therapist-1", "therapist-2"]}
         )
         self.path = answer.headers["location"]
         for course in (self.a, self.b, self.referred):
@@ -124,7 +124,7 @@ def test_a_group_is_made_read_and_listed(group):
         assert answer.headers["etag"] == f'"{told["version"]}"' == '"4"'
         assert (told["label"], told["protocol"], told["facilitators"]) == (
             "Tuesday",
-            grouped.PROTOCOL,
+            group_walk.PROTOCOL,
             ["therapist-1", "therapist-2"],
         )
         assert told["size"] == {"now": 3, "min": 2, "max": 4}
@@ -144,7 +144,7 @@ def test_a_group_is_made_read_and_listed(group):
 def test_groups_come_in_pages(group):
     async def test(group):
         for _ in range(4):
-            assert (await group.api.post("/v1/groups", {"protocol": grouped.PROTOCOL, "label": "G"})).status_code == 201
+            assert (await group.api.post("/v1/groups", {"protocol": group_walk.PROTOCOL, "label": "G"})).status_code == 201
         seen, path = [], "/v1/groups?limit=2"
         while path:
             answer = await group.api.get(path)
@@ -161,10 +161,10 @@ def test_groups_come_in_pages(group):
     (
         ({"protocol": "ipt", "label": "G"}, {"protocol"}),
         ({"protocol": "none", "label": "G"}, {"protocol"}),
-        ({"protocol": grouped.PROTOCOL}, {"label"}),
-        ({"protocol": grouped.PROTOCOL, "label": "Tuesday, with Mr Smith", "title": "x"}, {"label", "title"}),
-        ({"protocol": grouped.PROTOCOL, "label": "G", "facilitators": ["therapist-1"] * 2}, {"facilitators"}),
-        ({"protocol": grouped.PROTOCOL, "label": "G", "facilitators": ["therapist-2"]}, {"facilitators"}),
+        ({"protocol": group_walk.PROTOCOL}, {"label"}),
+        ({"protocol": group_walk.PROTOCOL, "label": "Tuesday, with Mr Smith", "title": "x"}, {"label", "title"}),
+        ({"protocol": group_walk.PROTOCOL, "label": "G", "facilitators": ["therapist-1"] * 2}, {"facilitators"}),
+        ({"protocol": group_walk.PROTOCOL, "label": "G", "facilitators": ["therapist-2"]}, {"facilitators"}),
     ),
 )
 def test_a_group_that_cannot_be_is_not_made(group, told, wrong):
@@ -176,7 +176,7 @@ def test_a_group_that_cannot_be_is_not_made(group, told, wrong):
 
 def test_making_a_group_happens_once_under_a_key(group):
     async def test(group):
-        told = {"protocol": grouped.PROTOCOL, "label": "G"}
+        told = {"protocol": group_walk.PROTOCOL, "label": "G"}
         first = await group.api.post("/v1/groups", told, Idempotency_Key="k")
         again = await group.api.post("/v1/groups", told, Idempotency_Key="k")
         assert (again.status_code, again.headers["idempotent-replayed"], again.json()) == (201, "true", first.json())
@@ -262,7 +262,7 @@ def test_every_wrong_field_of_a_session_is_named_and_nothing_is_written(group, c
 
 def test_attendance_is_told_of_every_member_and_of_nobody_else(group):
     async def test(group):
-        other = (await group.api.open("EHR-other", protocol=grouped.PROTOCOL))["id"]
+        other = (await group.api.open("EHR-other", protocol=group_walk.PROTOCOL))["id"]
         answer = await group.post("/sessions", {"attendance": {group.a: "5", other: "5"}})
         assert fields(answer) == {"attendance", f"attendance.{other}"}
 

@@ -4,11 +4,11 @@ import asyncio
 import sqlite3
 from contextlib import closing
 
-import databases
 import httpx
 import pytest
-from conftest import running
 from prometheus_client.parser import text_string_to_metric_families
+from support import databases
+from support.http_client import running
 
 from ipt_workflow.store.schema import revision
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import OPERATOR, START, Api, running
+from support.http_client import OPERATOR, START, Api, running
 
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service.access.tokens import NewToken

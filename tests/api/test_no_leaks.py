@@ -12,12 +12,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import databases
-import grouped
 import httpx
 import pytest
 import structlog
-from conftest import Api
+from support import databases, group_walk
+from support.http_client import Api
 
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.settings import Settings
@@ -47,7 +46,7 @@ SUPERVISION = (
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """With a protocol for groups."""
-    return grouped.settings(tmp_path)
+    return group_walk.settings(tmp_path)
 
 
 class Told:
@@ -345,8 +344,8 @@ def test_what_was_searched_for_is_not_quoted(telling):
 def test_what_is_told_of_a_group_is_nowhere_but_with_its_courses(telling):
     async def test(told):
         api = told.api
-        path = (await api.post("/v1/groups", {"protocol": grouped.PROTOCOL, "label": "G-1"})).headers["location"]
-        courses = [(await api.open(f"{MARK} {n}", protocol=grouped.PROTOCOL))["id"] for n in range(2)]
+        path = (await api.post("/v1/groups", {"protocol": group_walk.PROTOCOL, "label": "G-1"})).headers["location"]
+        courses = [(await api.open(f"{MARK} {n}", protocol=group_walk.PROTOCOL))["id"] for n in range(2)]
         await api.walk(courses[0], "record_consent", "start")
 
         async def post(action: str, body: Any) -> httpx.Response:

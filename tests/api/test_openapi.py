@@ -8,8 +8,8 @@ from pathlib import Path
 import jsonschema
 import msgspec
 import pytest
-from conftest import running
 from schemathesis.specs.openapi import definitions
+from support.http_client import running
 
 from ipt_workflow.api import openapi
 from ipt_workflow.api.app import litestar_app

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import OPERATOR, Api
+from support.http_client import OPERATOR, Api
 
 from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
 from ipt_workflow.service.access.tokens import NewToken

@@ -4,7 +4,7 @@ import asyncio
 import re
 
 import httpx
-from conftest import OPERATOR
+from support.http_client import OPERATOR
 
 from ipt_workflow.service.access.tokens import NewToken
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import rfc8785
-from conftest import START, Api
+from support.http_client import START, Api
 
 from ipt_workflow.runtime.clock import VirtualClock
 

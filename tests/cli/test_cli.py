@@ -14,9 +14,8 @@ import urllib.request
 from contextlib import closing
 from pathlib import Path
 
-import databases
 import pytest
-import walked
+from support import databases, service_walk
 from typer.testing import CliRunner
 
 from ipt_workflow.cli.main import app
@@ -30,10 +29,10 @@ def made(tmp_path_factory):
     """A database with a course that has a session."""
 
     async def fill(shell):
-        course = await walked.open_course(shell)
-        await walked.walk(shell, course, "record_consent", "start", "record_session")
+        course = await service_walk.open_course(shell)
+        await service_walk.walk(shell, course, "record_consent", "start", "record_session")
 
-    return walked.database(tmp_path_factory.mktemp("cli"), fill)
+    return service_walk.database(tmp_path_factory.mktemp("cli"), fill)
 
 
 class Cli:
@@ -154,7 +153,7 @@ def test_protocols_are_listed_linted_shown_and_drawn(cli):
     assert (ipt["contract"]["sessions"], ipt["sick_role"], ipt["format"]) == ({"min": 12, "max": 16}, "full", "individual")
     table = cli("protocol", "list").stdout
     assert all(f"{each['id']}@1" in table and each["indications"][0] in table for each in listed)
-    file = Path(walked.__file__).parent.parent / "config" / "protocols" / "ipt.toml"
+    file = Path(service_walk.__file__).parents[2] / "config" / "protocols" / "ipt.toml"
     assert "ipt@1: no faults" in cli("protocol", "lint", file).stdout
     assert cli.json("protocol", "lint", file)["ok"]
     shown = cli.json("protocol", "show", "ipt@1")
@@ -171,7 +170,7 @@ def test_a_protocol_that_is_not_there_is_a_matter_of_usage(cli):
 
 
 def test_a_faulty_protocol_file_fails_lint_with_every_fault(cli, tmp_path):
-    source = Path(walked.__file__).parent.parent / "config" / "protocols" / "ipt.toml"
+    source = Path(service_walk.__file__).parents[2] / "config" / "protocols" / "ipt.toml"
     text = source.read_text(encoding="utf-8")
     faulty = tmp_path / "faulty" / "ipt.toml"
     faulty.parent.mkdir()

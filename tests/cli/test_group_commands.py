@@ -4,9 +4,8 @@ import json
 import sqlite3
 from contextlib import closing
 
-import databases
-import grouped
 import pytest
+from support import databases, group_walk
 from typer.testing import CliRunner
 
 from ipt_workflow.cli.main import app
@@ -18,12 +17,12 @@ SUPERVISOR = ("--as", "supervisor-1", "--role", "supervisor")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A database with two courses that were started and one that was only referred."""
-    settings = grouped.settings(tmp_path_factory.mktemp("groups"))
+    settings = group_walk.settings(tmp_path_factory.mktemp("groups"))
 
     async def fill(clinic):
         return [await clinic.started("EHR-1"), await clinic.started("EHR-2"), await clinic.course("EHR-3")]
 
-    return settings, grouped.run(settings, fill)
+    return settings, group_walk.run(settings, fill)
 
 
 class Cli:
@@ -45,7 +44,7 @@ class Cli:
             return connection.execute(statement).fetchall()
 
     def group(self, *courses: str) -> str:
-        group = self.json("group", "create", "Tuesday", "--protocol", grouped.PROTOCOL, *THERAPIST)["id"]
+        group = self.json("group", "create", "Tuesday", "--protocol", group_walk.PROTOCOL, *THERAPIST)["id"]
         for course in courses:
             self("group", "join", group, course, *THERAPIST)
         return group
@@ -121,7 +120,7 @@ def test_what_stands_against_a_line_of_the_log_is_told_by_rule(cli):
         (("record", "{group}", "{a}=5", "--occurred-at", "soon", *THERAPIST), 1),
         (("record", "{group}", "{a}=5", *SUPERVISOR), 1),
         (("create", "G", "--protocol", "ipt", *THERAPIST), 1),
-        (("create", "Mr Smith", "--protocol", grouped.PROTOCOL, *THERAPIST), 1),
+        (("create", "Mr Smith", "--protocol", group_walk.PROTOCOL, *THERAPIST), 1),
         (("show", "unknown"), 1),
         (("sign", "{group}", "unknown", *THERAPIST), 1),
     ),

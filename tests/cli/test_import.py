@@ -4,10 +4,9 @@ import datetime as dt
 import json
 import os
 
-import databases
 import pytest
 import sqlalchemy as sa
-import walked
+from support import databases, service_walk
 from typer.testing import CliRunner
 
 from ipt_workflow.cli.main import app
@@ -29,20 +28,20 @@ def lines(tmp_path_factory):
 
     async def fill(shell):
         completed = await walk_to_the_end(shell)
-        ended = await walked.open_course(shell, "EHR-2")
-        await walked.walk(shell, ended, "record_consent", "start", "end_early")
+        ended = await service_walk.open_course(shell, "EHR-2")
+        await service_walk.walk(shell, ended, "record_consent", "start", "end_early")
         for key, ref, course in (("A", "IMP-1", completed), ("B", "IMP-2", ended)):
             told.append([as_line(key, ref, entry) for entry in await shell.entries(course)])
 
-    walked.database(tmp_path_factory.mktemp("told"), fill)
+    service_walk.database(tmp_path_factory.mktemp("told"), fill)
     return [*told[0][:5], *told[1][:2], *told[0][5:], *told[1][2:]]
 
 
 async def walk_to_the_end(shell) -> str:
-    course = await walked.open_course(shell, "EHR-1")
+    course = await service_walk.open_course(shell, "EHR-1")
     for step in demo.DONE:
         shell.clock.advance(dt.timedelta(days=7) if step[0] == "record_session" else dt.timedelta(minutes=7))
-        await demo._fire(shell, Service(shell), walked.THERAPIST, course, step)
+        await demo._fire(shell, Service(shell), service_walk.THERAPIST, course, step)
     return course
 
 
@@ -58,7 +57,7 @@ def as_line(key, ref, entry) -> dict:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
-    return walked.database(tmp_path_factory.mktemp("import"))
+    return service_walk.database(tmp_path_factory.mktemp("import"))
 
 
 class Import:
@@ -76,7 +75,7 @@ class Import:
         return json.loads(result.stdout)
 
     def read(self, function, *args):
-        return walked.with_shell(self.settings, lambda shell: shell.database.read(function, *args))
+        return service_walk.with_shell(self.settings, lambda shell: shell.database.read(function, *args))
 
     def dump(self) -> dict:
         def everything(connection):
@@ -91,9 +90,9 @@ class Import:
 
     def states(self) -> dict[str, str]:
         async def listed(shell):
-            return await Reader(shell).caseload(walked.SUPERVISOR, Filters(), "", 50)
+            return await Reader(shell).caseload(service_walk.SUPERVISOR, Filters(), "", 50)
 
-        return {course.client_ref: course.state for course in walked.with_shell(self.settings, listed)}
+        return {course.client_ref: course.state for course in service_walk.with_shell(self.settings, listed)}
 
 
 @pytest.fixture
@@ -113,7 +112,7 @@ def test_two_whole_courses_are_imported_as_they_were_told(imported, lines):
     assert imported(lines) == report(len(lines))
     assert imported.states() == {"IMP-1": "completed", "IMP-2": "ended_early"}
     assert imported.count("entry") == len(lines)
-    assert walked.with_shell(imported.settings, verification.verify).ok
+    assert service_walk.with_shell(imported.settings, verification.verify).ok
 
 
 def test_imported_entries_keep_their_times_and_say_that_they_came_by_the_command_line(imported, lines):
@@ -169,7 +168,7 @@ def test_a_mended_file_imports_only_what_is_new(imported, lines):
     assert second["known"] == first["accepted"]
     assert second["accepted"] + len(second["refused"]) == len(lines) - first["accepted"]
     assert imported.count("entry") == first["accepted"] + second["accepted"]
-    assert walked.with_shell(imported.settings, verification.verify).ok
+    assert service_walk.with_shell(imported.settings, verification.verify).ok
 
 
 def test_a_longer_file_imports_only_what_was_added(imported, lines):
@@ -286,5 +285,7 @@ def test_a_file_that_is_not_there_is_a_matter_of_usage(imported, tmp_path):
 def test_progress_is_told_for_every_line(imported, lines):
     told = []
     raw = [json.dumps(line).encode() for line in lines[:4]]
-    walked.with_shell(imported.settings, lambda shell: importing.run(shell, raw, dry_run=True, progress=lambda: told.append(1)))
+    service_walk.with_shell(
+        imported.settings, lambda shell: importing.run(shell, raw, dry_run=True, progress=lambda: told.append(1))
+    )
     assert len(told) == 4

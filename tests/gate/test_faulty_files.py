@@ -1,7 +1,7 @@
 """Faults that a file can have and still load: each is found, and named."""
 
 import pytest
-from planted import also_requiring, found, replaced, small, with_contract, with_phase, without
+from support.faulty_protocols import also_requiring, found, replaced, small, with_contract, with_phase, without
 
 from ipt_workflow import gate
 from ipt_workflow.machine import CourseMachine

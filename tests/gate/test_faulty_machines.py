@@ -1,7 +1,7 @@
 """Faults that only a machine can have: a row too many, a rule too few, a rule with a hole. Each is found, and named with the way to it."""
 
 import pytest
-from planted import Sabotaged, found, over, small, softened, unless
+from support.faulty_protocols import Sabotaged, found, over, small, softened, unless
 
 from ipt_workflow import gate
 from ipt_workflow.gate import exploration

@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from chance import chosen, compared
-from planted import ROOT, ipt
+from support.faulty_protocols import ROOT, ipt
+from support.random_courses import chosen, compared
 
 from ipt_workflow import gate
 from ipt_workflow.gate.driver import Driver

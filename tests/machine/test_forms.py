@@ -5,8 +5,8 @@ import tomllib
 from functools import cache
 
 import pytest
+from support.course_walk import ROOT, WEEK, S, Walk, ipt
 from typer.testing import CliRunner
-from walker import ROOT, WEEK, S, Walk, ipt
 
 from ipt_workflow.cli.main import app
 from ipt_workflow.course.rules import KNOWN_RULES

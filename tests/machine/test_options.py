@@ -4,7 +4,7 @@ import datetime as dt
 
 import msgspec
 import pytest
-from walker import DAY, STAGES, WEEK, A, E, S, T, Walk, ipt, reach
+from support.course_walk import DAY, STAGES, WEEK, A, E, S, T, Walk, ipt, reach
 
 from ipt_workflow.course import triggers
 from ipt_workflow.errors import TriggerNotPermitted

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from walker import BY_ROLE, STAGES, WEEK, S, T, Walk, reach
+from support.course_walk import BY_ROLE, STAGES, WEEK, S, T, Walk, reach
 
 from ipt_workflow.errors import Refusal
 

@@ -11,7 +11,7 @@ import msgspec
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from walker import FIRST_PHASE_WORK, HOUR, LAST_PHASE_WORK, STAGES, WEEK, E, S, T, Walk, ipt, reach
+from support.course_walk import FIRST_PHASE_WORK, HOUR, LAST_PHASE_WORK, STAGES, WEEK, E, S, T, Walk, ipt, reach
 
 from ipt_workflow import journal
 from ipt_workflow.course import Course, counters, triggers

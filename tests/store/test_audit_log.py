@@ -2,9 +2,8 @@
 
 import datetime as dt
 
-import databases
 import pytest
-import walked
+from support import databases, service_walk
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import TransitionRefused
@@ -22,16 +21,16 @@ def logged(database_url):
 
     def run(ask):
         async def work(shell):
-            courses = [await walked.open_course(shell, f"EHR-{number}") for number in range(3)]
-            await walked.walk(shell, courses[0], *walked.A_DOZEN)
+            courses = [await service_walk.open_course(shell, f"EHR-{number}") for number in range(3)]
+            await service_walk.walk(shell, courses[0], *service_walk.A_DOZEN)
             with pytest.raises(TransitionRefused):
-                await walked.fire(shell, courses[1], Command("begin_middle", {}))
-            await Reader(shell).course(walked.SUPERVISOR, courses[2])
-            await Reader(shell).caseload(walked.SUPERVISOR, Filters(), "", 10)
-            await shell.record(walked.AUDITOR, "export", "audit")
+                await service_walk.fire(shell, courses[1], Command("begin_middle", {}))
+            await Reader(shell).course(service_walk.SUPERVISOR, courses[2])
+            await Reader(shell).caseload(service_walk.SUPERVISOR, Filters(), "", 10)
+            await shell.record(service_walk.AUDITOR, "export", "audit")
             return await ask(shell, courses)
 
-        return walked.with_shell(databases.settings_of(database_url), work)
+        return service_walk.with_shell(databases.settings_of(database_url), work)
 
     return run
 
@@ -64,7 +63,7 @@ def test_an_export_in_chunks_of_any_size_is_the_log(logged):
         for size in (1, 3, WHOLE):
             shell.settings = shell.settings.model_copy(update={"export_chunk": size})
             shell.clock.advance(dt.timedelta(seconds=2))
-            exported = [chunk async for chunk in await Reader(shell).audit_export(walked.AUDITOR, AuditFilters(to=until))]
+            exported = [chunk async for chunk in await Reader(shell).audit_export(service_walk.AUDITOR, AuditFilters(to=until))]
             assert [record for chunk in exported for record in chunk] == whole
             assert all(len(chunk) <= size for chunk in exported)
 

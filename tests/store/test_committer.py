@@ -3,10 +3,9 @@
 import asyncio
 import datetime as dt
 
-import databases
 import pytest
 import sqlalchemy as sa
-import walked
+from support import databases, service_walk
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy, StaleVersion, Unreachable
@@ -24,16 +23,16 @@ COURSES = 6
 def filled(tmp_path_factory, server):
     async def fill(shell):
         for number in range(COURSES):
-            await walked.open_course(shell, f"EHR-{number}")
+            await service_walk.open_course(shell, f"EHR-{number}")
 
-    return walked.database(tmp_path_factory.mktemp("committer"), fill, server)
+    return service_walk.database(tmp_path_factory.mktemp("committer"), fill, server)
 
 
 @pytest.fixture
 def store(filled, tmp_path):
     """Runs an async test with an open shell on a database of a few courses."""
     settings = databases.copy(filled, tmp_path)
-    return lambda test: walked.with_shell(settings, test)
+    return lambda test: service_walk.with_shell(settings, test)
 
 
 async def ids(shell) -> list[str]:
@@ -77,7 +76,7 @@ def watch(shell, *failures, patience=2.0, queue_max=100) -> Watched:
 
 
 async def notes(shell, courses, **more):
-    return await asyncio.gather(*(walked.fire(shell, course, NOTE, **more) for course in courses), return_exceptions=True)
+    return await asyncio.gather(*(service_walk.fire(shell, course, NOTE, **more) for course in courses), return_exceptions=True)
 
 
 def test_what_waits_shares_a_transaction(store):
@@ -111,7 +110,7 @@ def test_an_answer_is_made_while_the_database_writes(store, monkeypatch):
 
         shell.committer = Committer(Slow(shell.database), queue_max=100, batch_max=64, patience=2.0)
         monkeypatch.setattr(shell, "view", view)
-        await walked.fire(shell, (await ids(shell))[0], NOTE)
+        await service_walk.fire(shell, (await ids(shell))[0], NOTE)
         assert order == ["writing", "answering", "written"]
 
     store(test)
@@ -122,7 +121,7 @@ def test_an_answer_that_was_made_is_not_given_where_the_unit_has_lost(store):
         watch(shell, (True, Busy("It is contended.")), patience=0.0)
         course = (await ids(shell))[0]
         with pytest.raises(Busy):
-            await walked.fire(shell, course, NOTE)
+            await service_walk.fire(shell, course, NOTE)
         assert (await versions(shell))[course] == 1
 
     store(test)
@@ -142,13 +141,13 @@ def test_two_units_of_one_course_never_share_a_transaction(store):
 def test_a_unit_that_loses_its_version_loses_alone(store):
     async def test(shell):
         courses = await ids(shell)
-        await walked.fire(shell, courses[0], NOTE)
+        await service_walk.fire(shell, courses[0], NOTE)
         watch(shell)
         stale = await shell.courses.get(courses[0])
         shell.courses.get = _stale(shell.courses.get, courses[0], stale)
         await commit_elsewhere(shell, courses[0])
         answers = await asyncio.gather(
-            *(walked.fire(shell, course, NOTE, version=2 if course == courses[0] else 1) for course in courses),
+            *(service_walk.fire(shell, course, NOTE, version=2 if course == courses[0] else 1) for course in courses),
             return_exceptions=True,
         )
         assert [type(each) for each in answers if isinstance(each, Exception)] == [StaleVersion]
@@ -166,14 +165,14 @@ def _stale(get, its_id, old):
 
 async def commit_elsewhere(shell, course) -> None:
     """Another process writes to the course."""
-    async with walked.opened(shell.settings) as other:
-        await walked.fire(other, course, NOTE)
+    async with service_walk.opened(shell.settings) as other:
+        await service_walk.fire(other, course, NOTE)
 
 
 async def note_under(key, shell, course) -> None:
     """Another process notes something under a key."""
-    async with walked.opened(shell.settings) as other:
-        await walked.fire(other, course, NOTE, key=key)
+    async with service_walk.opened(shell.settings) as other:
+        await service_walk.fire(other, course, NOTE, key=key)
 
 
 def test_a_unit_whose_key_was_used_loses_alone_and_is_answered_as_before(store):
@@ -183,7 +182,7 @@ def test_a_unit_whose_key_was_used_loses_alone_and_is_answered_as_before(store):
         await note_under(key, shell, courses[1])
         watched = watch(shell)
         answers = await asyncio.gather(
-            *(walked.fire(shell, course, NOTE, key=key if course == courses[0] else None) for course in courses)
+            *(service_walk.fire(shell, course, NOTE, key=key if course == courses[0] else None) for course in courses)
         )
         assert watched.batches == [(len(courses), 0)]
         assert [each.replayed for each in answers] == [True, False, False, False, False, False]
@@ -202,7 +201,7 @@ def test_a_batch_that_violates_a_constraint_is_taken_one_by_one(store):
         watched = watch(shell)
         key = Key("key", "another body")
         answers = await asyncio.gather(
-            *(walked.fire(shell, course, NOTE, key=key if course == courses[0] else None) for course in courses)
+            *(service_walk.fire(shell, course, NOTE, key=key if course == courses[0] else None) for course in courses)
         )
         assert watched.batches == [(len(courses), 0)]
         assert not any(each.replayed for each in answers)
@@ -220,7 +219,7 @@ def test_a_unit_that_no_database_takes_fails_alone(store):
         watched = watch(shell)
         key = Key("\ud800", "body")
         answers = await asyncio.gather(
-            *(walked.fire(shell, course, NOTE, key=key if course == courses[2] else None) for course in courses),
+            *(service_walk.fire(shell, course, NOTE, key=key if course == courses[2] else None) for course in courses),
             return_exceptions=True,
         )
         assert watched.batches == [(len(courses), 0)]
@@ -257,9 +256,9 @@ def test_a_unit_with_a_key_whose_answer_was_lost_is_not_committed_twice(store):
     async def test(shell):
         watch(shell, (False, Unreachable("gone")))
         course = (await ids(shell))[0]
-        done = await walked.fire(shell, course, NOTE, key=Key("key", "body"))
+        done = await service_walk.fire(shell, course, NOTE, key=Key("key", "body"))
         assert (done.entries[-1].seq, done.replayed) == (2, False)
-        again = await walked.fire(shell, course, NOTE, key=Key("key", "body"))
+        again = await service_walk.fire(shell, course, NOTE, key=Key("key", "body"))
         assert (again.entries[-1].seq, again.replayed) == (2, True)
 
     store(test)
@@ -269,7 +268,7 @@ def test_a_read_whose_record_was_lost_on_the_way_is_recorded_once(store):
     async def test(shell):
         watch(shell, (False, Unreachable("gone")))
         course = (await ids(shell))[0]
-        await shell.record(walked.THERAPIST, "read", "course", [course])
+        await shell.record(service_walk.THERAPIST, "read", "course", [course])
         counted = sa.select(sa.func.count()).select_from(tables.audit_event)
         assert await shell.database.read(lambda c: c.execute(counted).scalar()) == 1
 
@@ -283,7 +282,7 @@ def test_a_database_that_stays_away_is_told_to_those_who_wait(store):
         answers = await notes(shell, courses[:2])
         assert {type(each) for each in answers} == {Unreachable}
         shell.committer._database.failures.clear()
-        await walked.fire(shell, courses[0], NOTE)
+        await service_walk.fire(shell, courses[0], NOTE)
 
     store(test)
 
@@ -304,13 +303,13 @@ def test_a_request_that_is_cancelled_leaves_its_unit_whole_and_its_key_tells_wha
     async def test(shell):
         course = (await ids(shell))[0]
         key = Key("key", "body")
-        running = asyncio.create_task(walked.fire(shell, course, NOTE, key=key))
+        running = asyncio.create_task(service_walk.fire(shell, course, NOTE, key=key))
         while not shell.committer._waiting and not running.done():
             await asyncio.sleep(0)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        again = await walked.fire(shell, course, NOTE, key=key)
+        again = await service_walk.fire(shell, course, NOTE, key=key)
         assert again.entries[-1].seq == 2
         assert (await versions(shell))[course] == 2
 
@@ -320,13 +319,13 @@ def test_a_request_that_is_cancelled_leaves_its_unit_whole_and_its_key_tells_wha
 def test_closing_commits_what_waits_and_takes_nothing_more(store):
     async def test(shell):
         courses = await ids(shell)
-        running = [asyncio.create_task(walked.fire(shell, course, NOTE)) for course in courses]
+        running = [asyncio.create_task(service_walk.fire(shell, course, NOTE)) for course in courses]
         while len(shell.committer._waiting) < COURSES and not any(task.done() for task in running):
             await asyncio.sleep(0)
         await shell.committer.close()
         await asyncio.gather(*running, return_exceptions=True)
         with pytest.raises(Busy):
-            await walked.fire(shell, courses[0], NOTE)
+            await service_walk.fire(shell, courses[0], NOTE)
         assert sum((await versions(shell)).values()) >= COURSES + sum(not task.exception() for task in running)
 
     store(test)
@@ -344,7 +343,7 @@ def test_what_a_statement_writes_is_what_a_transaction_writes(store):
 
         real, shell.committer.commit = shell.committer.commit, captured
         for course in (one, two):
-            await walked.fire(shell, course, NOTE, key=Key(course, "body"))
+            await service_walk.fire(shell, course, NOTE, key=Key(course, "body"))
         shell.committer.commit = real
         assert await shell.database.put([seen[one]], []) == [True]
         await shell.database.write(single.commit, seen[two])

@@ -8,10 +8,9 @@ import sys
 import textwrap
 import threading
 
-import databases
 import pytest
-import walked
-from databases import select
+from support import databases, service_walk
+from support.databases import select
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import KeyInFlight, StaleVersion, TransitionRefused
@@ -25,7 +24,7 @@ PROCESSES = 4
 WORKER = textwrap.dedent(
     """
     import asyncio, json, sys
-    import databases, walked
+    from support import databases, service_walk
     from ipt_workflow.errors import IptError, StaleVersion
     from ipt_workflow.service.courses import Key, Service, Write
     from ipt_workflow.runtime.clock import SystemClock
@@ -35,10 +34,10 @@ WORKER = textwrap.dedent(
         '''Writes on every version it sees, `rounds` times, and says which versions it won and lost.'''
         won, lost, service = [], [], Service(shell)
         for _ in range(rounds):
-            version = (await shell.visible(walked.THERAPIST, course)).course.version
+            version = (await shell.visible(service_walk.THERAPIST, course)).course.version
             write = Write(decode=lambda: (Command("note", {"text": "She called."}),), version=version)
             try:
-                await service.fire(walked.THERAPIST, course, write)
+                await service.fire(service_walk.THERAPIST, course, write)
                 won.append(version)
             except StaleVersion:
                 lost.append(version)
@@ -47,18 +46,18 @@ WORKER = textwrap.dedent(
     async def opening(shell, ref, key):
         kept = Key(key, "body") if key else None
         try:
-            done = await Service(shell).open_course(walked.THERAPIST, lambda: walked.opening(ref), kept)
+            done = await Service(shell).open_course(service_walk.THERAPIST, lambda: service_walk.opening(ref), kept)
         except IptError as error:
             return {"error": type(error).__name__}
         return {"course": done.course.id, "replayed": done.replayed}
 
     async def once(shell, course, key):
         write = Write(decode=lambda: (Command("note", {"text": "Once."}),), version_required=False, key=Key(key, "body"))
-        done = await Service(shell).fire(walked.THERAPIST, course, write)
+        done = await Service(shell).fire(service_walk.THERAPIST, course, write)
         return {"seq": done.entries[-1].seq, "replayed": done.replayed}
 
     async def main(url, go, work, *args):
-        async with walked.opened(databases.settings_of(url), SystemClock()) as shell:
+        async with service_walk.opened(databases.settings_of(url), SystemClock()) as shell:
             print("ready", flush=True)
             sys.stdin.readline()
             print(json.dumps(await {"notes": notes, "opening": opening, "once": once}[work](shell, *json.loads(go))))
@@ -71,9 +70,9 @@ WORKER = textwrap.dedent(
 @pytest.fixture(scope="module")
 def walked_course(tmp_path_factory, server):
     async def fill(shell):
-        await walked.open_course(shell)
+        await service_walk.open_course(shell)
 
-    return walked.database(tmp_path_factory.mktemp("concurrency"), fill, server)
+    return service_walk.database(tmp_path_factory.mktemp("concurrency"), fill, server)
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def settings(walked_course, tmp_path):
 
 
 def course_of(settings) -> str:
-    return walked.with_shell(settings, lambda shell: shell.database.read(stored_courses.course_ids, "default", "", 2))[0]
+    return service_walk.with_shell(settings, lambda shell: shell.database.read(stored_courses.course_ids, "default", "", 2))[0]
 
 
 def in_processes(settings, work, *args, processes=PROCESSES) -> list[dict]:
@@ -105,7 +104,7 @@ def in_processes(settings, work, *args, processes=PROCESSES) -> list[dict]:
 def _tests():
     from pathlib import Path
 
-    return Path(walked.__file__).parent
+    return Path(service_walk.__file__).parents[1]
 
 
 def seqs(settings) -> list[int]:
@@ -114,7 +113,7 @@ def seqs(settings) -> list[int]:
 
 def assert_whole(settings) -> None:
     """Every chain verifies, and every entry has its sealed document and its outbox row, once."""
-    assert walked.with_shell(settings, verification.verify).ok
+    assert service_walk.with_shell(settings, verification.verify).ok
     places = select(settings, "SELECT course_id, seq FROM entry ORDER BY 1, 2")
     assert select(settings, "SELECT course_id, seq FROM entry_data ORDER BY 1, 2") == places
     assert select(settings, "SELECT course_id, seq FROM outbox ORDER BY 1, 2") == places
@@ -126,9 +125,11 @@ def test_of_many_tasks_on_one_version_exactly_one_wins(settings):
     async def race(shell):
         service = Service(shell)
         write = Write(decode=lambda: (NOTE,), version=1)
-        return await asyncio.gather(*(service.fire(walked.THERAPIST, course, write) for _ in range(20)), return_exceptions=True)
+        return await asyncio.gather(
+            *(service.fire(service_walk.THERAPIST, course, write) for _ in range(20)), return_exceptions=True
+        )
 
-    answers = walked.with_shell(settings, race)
+    answers = service_walk.with_shell(settings, race)
     lost = [each for each in answers if isinstance(each, Exception)]
     assert len(lost) == 19
     assert {type(each) for each in lost} == {StaleVersion}
@@ -141,9 +142,9 @@ def test_tasks_that_name_no_version_are_placed_one_after_the_other(settings):
     course = course_of(settings)
 
     async def race(shell):
-        return await asyncio.gather(*(walked.fire(shell, course, NOTE) for _ in range(6)))
+        return await asyncio.gather(*(service_walk.fire(shell, course, NOTE) for _ in range(6)))
 
-    done = walked.with_shell(settings, race)
+    done = service_walk.with_shell(settings, race)
     assert sorted(each.entries[-1].seq for each in done) == [2, 3, 4, 5, 6, 7]
     assert_whole(settings)
 
@@ -155,14 +156,14 @@ def test_threads_with_a_service_each_win_every_version_once(settings):
     def work() -> None:
         async def notes(shell):
             for _ in range(12):
-                version = (await shell.visible(walked.THERAPIST, course)).course.version
+                version = (await shell.visible(service_walk.THERAPIST, course)).course.version
                 try:
-                    await Service(shell).fire(walked.THERAPIST, course, Write(decode=lambda: (NOTE,), version=version))
+                    await Service(shell).fire(service_walk.THERAPIST, course, Write(decode=lambda: (NOTE,), version=version))
                     won.append(version)
                 except StaleVersion:
                     pass
 
-        walked.with_shell(settings, notes)
+        service_walk.with_shell(settings, notes)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -198,10 +199,10 @@ def test_several_processes_that_open_a_course_of_one_client_make_one(settings):
 def test_of_many_tasks_that_open_a_course_of_one_client_exactly_one_does(settings):
     async def race(shell):
         service = Service(shell)
-        openings = (service.open_course(walked.THERAPIST, lambda: walked.opening("EHR-2")) for _ in range(12))
+        openings = (service.open_course(service_walk.THERAPIST, lambda: service_walk.opening("EHR-2")) for _ in range(12))
         return await asyncio.gather(*openings, return_exceptions=True)
 
-    answers = walked.with_shell(settings, race)
+    answers = service_walk.with_shell(settings, race)
     lost = [each for each in answers if isinstance(each, Exception)]
     assert len(lost) == 11
     assert {type(each) for each in lost} == {TransitionRefused}
@@ -233,10 +234,12 @@ def test_a_key_whose_request_is_still_running_is_told_so(settings):
     async def race(shell):
         service = Service(shell)
         write = Write(decode=lambda: (NOTE,), version_required=False, key=Key("key", "body"))
-        first = await asyncio.gather(*(service.fire(walked.THERAPIST, course, write) for _ in range(5)), return_exceptions=True)
-        return first, await service.fire(walked.THERAPIST, course, write)
+        first = await asyncio.gather(
+            *(service.fire(service_walk.THERAPIST, course, write) for _ in range(5)), return_exceptions=True
+        )
+        return first, await service.fire(service_walk.THERAPIST, course, write)
 
-    first, later = walked.with_shell(settings, race)
+    first, later = service_walk.with_shell(settings, race)
     assert {type(each) for each in first if isinstance(each, Exception)} <= {KeyInFlight}
     assert later.replayed
     assert {each.entries[-1].seq for each in (*first, later) if not isinstance(each, Exception)} == {2}
@@ -245,11 +248,11 @@ def test_a_key_whose_request_is_still_running_is_told_so(settings):
 
 def test_writers_to_different_courses_do_not_disturb_each_other(settings):
     async def race(shell):
-        courses = await asyncio.gather(*(walked.open_course(shell, f"EHR-{number}") for number in range(10, 18)))
-        await asyncio.gather(*(walked.fire(shell, course, NOTE, version=1) for course in courses))
+        courses = await asyncio.gather(*(service_walk.open_course(shell, f"EHR-{number}") for number in range(10, 18)))
+        await asyncio.gather(*(service_walk.fire(shell, course, NOTE, version=1) for course in courses))
         return courses
 
-    courses = walked.with_shell(settings, race)
+    courses = service_walk.with_shell(settings, race)
     assert dict(select(settings, "SELECT id, version FROM course WHERE version = 2")) == dict.fromkeys(courses, 2)
     assert_whole(settings)
 
@@ -271,28 +274,28 @@ def test_readers_see_whole_units_while_others_write(settings):
 
         readers = [asyncio.create_task(read()) for _ in range(3)]
         for _ in range(15):
-            await walked.fire(shell, course, NOTE)
+            await service_walk.fire(shell, course, NOTE)
         stop.set()
         return await asyncio.gather(*readers)
 
-    assert max(walked.with_shell(settings, race)) >= 2
+    assert max(service_walk.with_shell(settings, race)) >= 2
     assert_whole(settings)
 
 
 def test_a_key_that_is_committed_elsewhere_between_looking_and_deciding_is_answered_with_what_it_opened(settings):
     async def race():
-        async with walked.opened(settings) as here, walked.opened(settings) as there:
+        async with service_walk.opened(settings) as here, service_walk.opened(settings) as there:
             first, second, key = Service(there), Service(here), Key("key", "body")
             look, looked = second._once.kept, []
 
             async def look_and_be_overtaken(key):
                 found = await look(key)
                 if not looked:
-                    looked.append(await first.open_course(walked.THERAPIST, lambda: walked.opening("EHR-4"), key))
+                    looked.append(await first.open_course(service_walk.THERAPIST, lambda: service_walk.opening("EHR-4"), key))
                 return found
 
             second._once.kept = look_and_be_overtaken
-            answer = await second.open_course(walked.THERAPIST, lambda: walked.opening("EHR-4"), key)
+            answer = await second.open_course(service_walk.THERAPIST, lambda: service_walk.opening("EHR-4"), key)
             assert answer.replayed
             assert answer.course.id == looked[0].course.id
 

@@ -1,0 +1,148 @@
+"""Rules about correcting the record, and about when in a course something happened."""
+
+import pytest
+from support.course_walk import MINUTE, OTHER_T, S, T, covers, reach, stands
+
+from ipt_workflow.course import triggers
+from ipt_workflow.machine import Refused
+
+
+@covers("state_allows")
+@pytest.mark.parametrize(
+    ("stage", "trigger", "step"),
+    (
+        ("referred", "begin_middle", "start"),
+        ("in_initial", "begin_final", "begin_middle"),
+        ("in_middle", "begin_middle", None),
+        ("in_middle", "start", None),
+        ("in_initial", "complete", "begin_middle"),
+        ("paused", "begin_final", "resume"),
+        ("completed", "record_session", "reopen"),
+        ("in_final", "select_focus", None),
+    ),
+)
+def test_phases_come_in_order_none_skipped_and_none_repeated(stage, trigger, step):
+    walk = reach(stage)
+    row = triggers.find(trigger, walk.protocol)
+    refusal = stands(walk, "state_allows", trigger, current=walk.state)
+    assert refusal.required == "one of " + ", ".join(triggers.states(walk.protocol, row.sources, trigger))
+    assert [remedy.trigger for remedy in refusal.remedies] == ([step] if step else [])
+
+
+def test_a_trigger_that_the_state_allows_meets_no_such_refusal():
+    assert "state_allows" not in reach("in_initial").refused("begin_middle")
+
+
+@covers("later_entries_hold")
+def test_what_would_leave_a_later_entry_unlawful_is_refused_and_lists_it():
+    walk = reach("in_middle")
+    body = {"supersedes": walk.seq("assign_sick_role"), "void": True}
+    refusal = stands(walk, "later_entries_hold", "amend", S, data=body, current=[walk.seq("begin_middle")], remedies=("amend",))
+    (broken,) = refusal.breaks
+    assert (broken.seq, broken.trigger) == (walk.seq("begin_middle"), "begin_middle")
+    assert [each.rule for each in broken.refusals] == ["sick_role_resolved"]
+    walk.fire("amend", S, data={"supersedes": walk.seq("record_timeline"), "void": True})
+
+
+@covers("entry_amendable")
+def test_only_an_entry_that_stands_is_amended():
+    walk = reach("in_initial")
+    stands(
+        walk, "entry_amendable", "amend", S, data={"supersedes": 99, "void": True}, current=99, required="an entry of this course"
+    )
+    walk.do("note")
+    seq = walk.last
+    walk.fire("amend", data={"supersedes": seq, "data": {"text": "Prefers evenings."}})
+    stands(
+        walk,
+        "entry_amendable",
+        "amend",
+        data={"supersedes": seq, "void": True},
+        current=f"superseded by {seq + 1}",
+        required=seq + 1,
+    )
+    walk.fire("amend", data={"supersedes": seq + 1, "void": True})
+
+
+def test_an_ending_is_not_amended_but_reopened():
+    for stage, ending in (("completed", "complete"), ("ended_early", "end_early"), ("not_suitable", "decline")):
+        walk = reach(stage)
+        for change in ({"void": True}, {"occurred_at": walk.now.isoformat()}):
+            stands(
+                walk,
+                "entry_amendable",
+                "amend",
+                S,
+                data={"supersedes": walk.seq(ending), **change},
+                current=ending,
+                required="reopen",
+                remedies=("reopen",),
+            )
+        walk.do("reopen", by=S)
+        stands(
+            walk,
+            "entry_amendable",
+            "amend",
+            S,
+            data={"supersedes": walk.last, "void": True},
+            current="reopen",
+            required="another trigger",
+        )
+
+
+def test_what_opened_the_course_can_be_amended_and_never_voided():
+    walk = reach("in_middle")
+    stands(
+        walk,
+        "entry_amendable",
+        "amend",
+        S,
+        data={"supersedes": 1, "void": True},
+        current="refer",
+        required="`data` or `occurred_at`",
+    )
+    assert walk.fire("amend", S, data={"supersedes": 1, "data": {"indication": "dysthymia"}}).indication == "dysthymia"
+
+
+@covers("amendment_agreed")
+@pytest.mark.parametrize(
+    ("trigger", "kind"),
+    (
+        ("start", "a change of state"),
+        ("begin_middle", "a change of state"),
+        ("record_consent", "risk or consent"),
+        ("review_risk", "risk or consent"),
+        ("raise_risk", "risk or consent"),
+    ),
+)
+def test_a_therapist_amends_no_change_of_state_nor_risk_nor_consent_without_a_supervisor(trigger, kind):
+    walk = reach("in_middle").do("raise_risk", "review_risk")
+    body = {"supersedes": walk.seq(trigger), "occurred_at": walk.fact(walk.seq(trigger)).occurred_at.isoformat()}
+    refusal = stands(walk, "amendment_agreed", "amend", T, data=body, current=[kind], remedies=("amend",))
+    assert refusal.remedies[0].roles == ("supervisor",)
+    walk.copy().fire("amend", S, data=body)
+    walk.copy().fire("amend", T, S, data=body)
+
+
+def test_a_therapist_amends_their_own_entries_and_nobody_elses():
+    walk = reach("in_middle").do("note", by=OTHER_T)
+    body = {"supersedes": walk.last, "data": {"text": "Prefers evenings."}}
+    stands(walk, "amendment_agreed", "amend", T, data=body, current=["another person's entry"])
+    walk.copy().fire("amend", OTHER_T, data=body)
+    walk.fire("amend", S, data=body)
+
+
+def test_a_therapist_amends_no_override_without_a_supervisor():
+    walk = reach("in_initial").do("record_inventory")
+    walk.fire("select_focus", data={"primary": "interpersonal_deficits"}, override=("focus_grounded",))
+    body = {"supersedes": walk.last, "data": {"others_do_not_fit": True}}
+    stands(walk, "amendment_agreed", "amend", T, data=body, current=["an override"])
+    walk.fire("amend", S, data=body)
+
+
+def test_an_entry_of_another_time_is_judged_at_its_own_place():
+    walk = reach("in_middle")
+    before = walk.fact(walk.seq("begin_middle")).occurred_at - MINUTE / 2
+    answer = walk.preview(walk.body("announce_ending", at=before))
+    assert isinstance(answer, Refused)
+    assert [(each.rule, each.current) for each in answer.refusals] == [("state_allows", "initial")]

@@ -1,0 +1,177 @@
+"""What is told late, and what amends: placed where it happened, judged once, never lost."""
+
+import msgspec
+import pytest
+from support.course_walk import DAY, HOUR, MINUTE, OTHER_T, WEEK, S, T, Walk, reach
+
+from ipt_workflow.course.fold import fold
+from ipt_workflow.errors import CommandInvalid
+
+MOMENT = MINUTE / 2
+
+
+def times(walk: Walk) -> list:
+    return [session.at for session in walk.c.sessions]
+
+
+def test_a_forgotten_session_is_told_late_and_counts_in_the_phase_it_was_held_in():
+    walk = reach("in_middle").copy()
+    first = walk.c.sessions[0].at
+    version = walk.c.version
+    walk.fire("record_session", at=first + MOMENT)
+    assert walk.c.version == version + 1
+    assert [session.phase for session in sorted(walk.c.sessions, key=lambda s: s.at)] == ["initial", "initial"]
+    assert walk.counted.attended["initial"] == 2
+    told = walk.history[-1]
+    assert told.occurred_at == first + MOMENT
+    assert told.recorded_at == walk.now
+
+
+def test_a_forgotten_fourth_initial_session_is_refused_where_it_happened():
+    walk = reach("in_middle", sessions=3).copy()
+    last = max(times(walk))
+    refusals = walk.refused("record_session", at=last + MOMENT)
+    assert list(refusals) == ["phase_session_cap"]
+    walk.fire("record_session", at=last + MOMENT, kind="additional", reason="It was held all the same.")
+    assert walk.counted.over["initial"] == 1
+    assert walk.state == "middle"
+
+
+def test_a_forgotten_session_that_would_leave_later_ones_beyond_the_cap_says_which():
+    walk = reach("ready_for_final").copy()
+    refusal = walk.refused("record_session", at=max(times(walk)) - DAY)["later_entries_hold"]
+    assert {each.trigger for each in refusal.breaks} == {"record_session"}
+    assert {rule.rule for each in refusal.breaks for rule in each.refusals} == {"phase_session_cap"}
+
+
+def test_a_forgotten_pause_is_put_right_by_telling_both_its_ends_together():
+    walk = reach("in_middle", pause_stops_clock=True).copy()
+    walk.session()
+    held = walk.c.sessions[-1].at
+    walk.now = held + 6 * WEEK
+    pause = walk.body("pause", at=held + DAY)
+    assert "later_entries_hold" not in walk.refused("pause", at=held + DAY)
+    resume = {"trigger": "resume", "occurred_at": (held + 3 * WEEK).isoformat()}
+    walk.together(pause, resume)
+    assert walk.state == "middle"
+    assert [(each.since, each.until) for each in walk.c.interruptions] == [(held + DAY, held + 3 * WEEK)]
+
+
+def test_two_swapped_sessions_are_put_right_by_amending_both_together():
+    walk = reach("in_middle").copy()
+    one, two = walk.session(), walk.session()
+    first, second = (walk.c.session(seq).at for seq in (one, two))
+    walk.now += HOUR
+    amend = [
+        {
+            "trigger": "amend",
+            "data": {"supersedes": seq, "occurred_at": at.isoformat()},
+            "reason": "Written down the wrong way round.",
+        }
+        for seq, at in ((one, second), (two, first))
+    ]
+    walk.together(*amend)
+    assert (walk.c.session(one).at, walk.c.session(two).at) == (second, first)
+    assert walk.counted.attended["middle"] == 2
+
+
+def test_several_told_together_are_accepted_whole_or_not_at_all():
+    walk = reach("in_middle").copy()
+    before = msgspec.json.encode(walk.c)
+    bodies = [walk.body("note"), walk.body("complete")]
+    answer = walk.preview(*bodies)
+    assert answer.trigger == "complete"
+    assert "state_allows" in {refusal.rule for refusal in answer.refusals}
+    assert msgspec.json.encode(walk.c) == before
+
+
+def test_what_is_never_blocked_is_accepted_late_and_marks_what_it_contradicts():
+    walk = reach("in_middle").copy()
+    walk.session()
+    held = walk.c.sessions[-1]
+    walk.now += DAY
+    walk.fire("end_early", at=held.at - DAY)
+    assert walk.state == "ended_early"
+    assert held.seq in walk.c.contradicted
+
+
+def test_two_endings_of_which_one_is_told_late_are_refused_as_the_second_is():
+    walk = reach("in_middle").copy()
+    late = walk.body("end_early", at=walk.c.opened_at)
+    answer = walk.preview(late, walk.body("end_early"))
+    assert (answer.trigger, [refusal.rule for refusal in answer.refusals]) == ("end_early", ["state_allows"])
+
+
+def test_nothing_happens_before_the_course_was_opened():
+    walk = reach("in_middle").copy()
+    with pytest.raises(CommandInvalid, match="occurred_at"):
+        walk.fire("note", at=walk.c.opened_at - HOUR)
+
+
+def test_an_amendment_acts_where_the_entry_it_supersedes_stood():
+    walk = reach("ready_for_middle").copy()
+    seq = walk.seq("record_session")
+    walk.fire("amend", S, data={"supersedes": seq, "data": {"attendance": "3"}}, reason="The client was not seen.")
+    assert walk.counted.attended["initial"] == 0
+    assert "phase_sessions_met" in walk.refused("begin_middle")
+
+
+def test_an_amendment_that_later_entries_rest_on_is_refused_with_what_would_break():
+    walk = reach("in_middle").copy()
+    seq = walk.seq("assign_sick_role")
+    refusal = walk.refused("amend", S, data={"supersedes": seq, "void": True}, reason="It was not said.")["later_entries_hold"]
+    assert [each.trigger for each in refusal.breaks] == ["begin_middle"]
+    assert refusal.breaks[0].refusals[0].rule == "sick_role_resolved"
+
+
+def test_an_amendment_can_be_amended_and_the_last_word_stands():
+    walk = reach("in_middle").copy()
+    seq = walk.session(sign=False)
+    for attendance in ("6", "3", "5"):
+        walk.fire(
+            "amend", S, data={"supersedes": walk.last if attendance != "6" else seq, "data": {"attendance": attendance}}, reason="x"
+        )
+        assert walk.c.session(seq).attendance == attendance
+
+
+def test_an_entry_that_was_voided_acts_no_more_and_may_be_told_again():
+    walk = reach("in_middle").copy()
+    seq = walk.session(sign=False)
+    walk.fire("amend", data={"supersedes": seq, "void": True}, reason="It was another client.")
+    assert walk.c.session(seq) is None
+    assert walk.counted.attended["middle"] == 0
+    walk.now += HOUR
+    walk.fire("record_session")
+    assert walk.counted.attended["middle"] == 1
+
+
+def test_the_referral_cannot_be_voided_and_an_ending_is_taken_back_only_by_reopening():
+    walk = reach("in_middle").copy()
+    assert "entry_amendable" in walk.refused("amend", S, data={"supersedes": 1, "void": True}, reason="x")
+    walk.do("end_early")
+    assert "entry_amendable" in walk.refused("amend", S, data={"supersedes": walk.last, "void": True}, reason="x")
+    walk.fire("reopen", S)
+    assert walk.state == "middle"
+
+
+@pytest.mark.parametrize(("by", "refused"), ((T, False), (OTHER_T, True), (S, False)))
+def test_a_therapist_amends_their_own_entries_and_a_supervisor_any(by, refused):
+    walk = reach("in_middle").copy()
+    seq = walk.session(sign=False)
+    told = {"data": {"supersedes": seq, "data": {"minutes": 45}}, "reason": "x"}
+    assert ("amendment_agreed" in walk.refused("amend", by, **told)) == refused
+
+
+@pytest.mark.parametrize("stage", ("in_middle", "completed"))
+def test_the_course_is_read_as_it_was_and_as_it_was_known(stage):
+    walk = reach(stage).copy()
+    held = walk.c.sessions[0]
+    before = walk.now
+    walk.now += HOUR
+    walk.fire("amend", S, data={"supersedes": held.seq, "data": {"minutes": 30, "late_notice": True}}, reason="x")
+    entries = walk.entries()
+    assert walk.replay() == fold(walk.history) == walk.c
+    assert not walk.replay(known_at=before).session(held.seq).late_notice
+    assert walk.replay(as_of=held.at).session(held.seq).late_notice
+    assert walk.replay(as_of=held.at).state == "initial"
+    assert walk.replay(as_of=walk.c.opened_at).version <= len(entries)

@@ -1,0 +1,147 @@
+"""The clocks of courses: what comes due with time is told once, whatever runs twice or is killed in between."""
+
+import asyncio
+import datetime as dt
+
+import pytest
+import sqlalchemy as sa
+from support import service_walk
+
+from ipt_workflow.course.triggers import Command
+from ipt_workflow.ehr.deliveries import fan_out, timers
+from ipt_workflow.runtime import settings as configuration
+from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.store import events
+
+BEGUN = ("record_consent", "start", "record_session", "sign_session", "record_evaluation", "record_history", "record_inventory",
+         "record_timeline", "record_formulation", "accept_formulation", "agree_contract")  # fmt: skip
+
+
+def scene(url: str, test):
+    """Runs `test(shell, clock)` on a course that has begun."""
+    clock = VirtualClock(service_walk.START)
+
+    async def inside():
+        async with service_walk.opened(configuration.load({"IPT_DATABASE_URL": url}), clock) as shell:
+            course = await service_walk.open_course(shell)
+            await service_walk.walk(shell, course, *BEGUN)
+            await test(shell, clock, course)
+
+    asyncio.run(inside())
+
+
+async def told(shell) -> list[str]:
+    """The kinds that were told, in order."""
+    await fan_out.place_all(shell)
+    found = await shell.database.read(events.after, "default", 0, 1000)
+    return [each.detail for each in found if each.kind == "attention"]
+
+
+def test_nothing_is_told_of_a_course_that_runs_as_it_should(database_url):
+    async def test(shell, clock, course):
+        assert await timers.scan(shell) == 0
+        assert await told(shell) == []
+
+    scene(database_url, test)
+
+
+def test_a_course_without_a_session_for_too_long_is_told_as_overdue_once(database_url):
+    async def test(shell, clock, course):
+        clock.advance(dt.timedelta(days=60))
+        assert await timers.scan(shell) == 1
+        assert await timers.scan(shell) == 0
+        await service_walk.fire(shell, course, Command("note", {"text": "She called."}))
+        assert await timers.scan(shell) == 0
+        assert await told(shell) == ["overdue"]
+
+    scene(database_url, test)
+
+
+def test_what_was_told_is_told_again_only_after_it_had_ceased(database_url):
+    async def test(shell, clock, course):
+        clock.advance(dt.timedelta(days=60))
+        await timers.scan(shell)
+        await service_walk.walk(shell, course, "record_session")
+        await timers.scan(shell)
+        assert (await told(shell)).count("overdue") == 1
+        clock.advance(dt.timedelta(days=60))
+        await timers.scan(shell)
+        assert (await told(shell)).count("overdue") == 2
+
+    scene(database_url, test)
+
+
+def test_a_restart_tells_what_came_due_meanwhile_and_nothing_twice(database_url):
+    settings, clock = configuration.load({"IPT_DATABASE_URL": database_url}), VirtualClock(service_walk.START)
+
+    async def run(days, work=None):
+        clock.advance(dt.timedelta(days=days))
+        async with service_walk.opened(settings, clock) as shell:
+            if work:
+                await work(shell)
+            await timers.scan(shell)
+            return await told(shell)
+
+    async def begin(shell):
+        course = await service_walk.open_course(shell)
+        await service_walk.walk(shell, course, *BEGUN)
+
+    assert asyncio.run(run(0, begin)) == []
+    assert asyncio.run(run(60)) == ["overdue"]
+    assert asyncio.run(run(1)) == ["overdue"]
+    assert sorted(asyncio.run(run(30))) == ["ending", "overdue"]
+    assert sorted(asyncio.run(run(1))) == ["ending", "overdue"]
+
+
+def test_a_pause_is_no_gap_until_its_planned_return_has_passed(database_url):
+    async def test(shell, clock, course):
+        back = (clock.now() + dt.timedelta(days=50)).date().isoformat()
+        await service_walk.fire(shell, course, Command("pause", {"planned_return": back}, reason="She travels."))
+        clock.advance(dt.timedelta(days=45))
+        assert await timers.scan(shell) == 0
+        clock.advance(dt.timedelta(days=10))
+        assert await timers.scan(shell) == 1
+        assert await told(shell) == ["overdue"]
+
+    scene(database_url, test)
+
+
+def test_a_risk_that_nobody_has_reviewed_is_told_and_again_if_it_comes_back(database_url):
+    async def test(shell, clock, course):
+        seen = Command("record_measure", {"instrument": "phq9@1", "items": [1] * 9})
+        await service_walk.fire(shell, course, seen)
+        assert await timers.scan(shell) == 1
+        await service_walk.walk(shell, course, "review_risk")
+        assert await timers.scan(shell) == 0
+        clock.advance(dt.timedelta(minutes=1))
+        await service_walk.fire(shell, course, seen)
+        assert await timers.scan(shell) == 1
+        assert await told(shell) == ["risk", "risk"]
+
+    scene(database_url, test)
+
+
+def test_an_event_and_what_was_told_are_written_together_or_not_at_all(database_url, monkeypatch):
+    async def test(shell, clock, course):
+        clock.advance(dt.timedelta(days=60))
+
+        def fails(*_args):
+            raise sa.exc.OperationalError("away", {}, Exception())
+
+        with monkeypatch.context() as patched:
+            patched.setattr(timers.clocks, "note", fails)
+            with pytest.raises(sa.exc.OperationalError):
+                await timers.scan(shell)
+        assert await told(shell) == []
+        assert await timers.scan(shell) == 1
+
+    scene(database_url, test)
+
+
+def test_scans_at_the_same_time_tell_it_once(database_url):
+    async def test(shell, clock, course):
+        clock.advance(dt.timedelta(days=60))
+        assert sum(await asyncio.gather(*(timers.scan(shell) for _ in range(4)))) == 1
+        assert await told(shell) == ["overdue"]
+
+    scene(database_url, test)

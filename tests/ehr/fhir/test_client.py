@@ -1,0 +1,111 @@
+"""A FHIR client that nobody here wrote (`fhirpy`) reads a course over a socket."""
+
+import asyncio
+import datetime as dt
+import socket
+import threading
+import time
+from collections import Counter
+
+import pytest
+import uvicorn
+from fhirpy import SyncFHIRClient
+from fhirpy.base.exceptions import ForbiddenError, OperationOutcome, ResourceNotFound
+from support import service_walk
+
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.api.app import Application
+from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.service import demo
+from ipt_workflow.service.access.tokens import Accounts, NewToken
+from ipt_workflow.service.clinic import Shell
+
+CLOCK = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A service on a port of its own, with two courses: one that was completed, and one that begins."""
+    told = {}
+
+    async def fill(shell):
+        clock = VirtualClock(CLOCK)
+        for number, steps in enumerate((demo.DONE, demo.TOLD), start=1):
+            await demo._course(
+                Shell(shell.database, shell.catalogue, shell.settings, clock), clock, CLOCK, number, demo.Plan(1, steps)
+            )
+        operator = Principal(person="operator", role="admin", via="cli")
+        told["token"] = (await Accounts(shell).create(operator, NewToken(role="ehr", name="ehr-1", days=3650))).token
+
+    settings = service_walk.database(tmp_path_factory.mktemp("client"), fill)
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(Application(settings), log_config=None, ws="none"))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield SyncFHIRClient(f"http://127.0.0.1:{listening.getsockname()[1]}/fhir/R4", authorization=f"Bearer {told['token']}")
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+@pytest.fixture(scope="module")
+def episode(served):
+    return served.resources("EpisodeOfCare").search(status="finished").get()
+
+
+def test_the_client_finds_the_course(served, episode):
+    assert episode.get_by_path("status") == "finished"
+    assert episode.get_by_path("statusHistory.0.status") == "planned"
+    assert dict(served.get("EpisodeOfCare", episode["id"])) == dict(episode)
+
+
+def test_it_reads_every_session_page_by_page(served, episode):
+    sessions = served.resources("Encounter").search(episode_of_care=f"EpisodeOfCare/{episode['id']}").limit(2).fetch_all()
+    assert Counter(each["status"] for each in sessions) == {"finished": 12}
+    assert len({each["id"] for each in sessions}) == 12
+    assert sorted(each["period"]["start"] for each in sessions) == [each["period"]["start"] for each in sessions]
+
+
+def test_it_sees_symptoms_go_down(served):
+    totals = served.resources("Observation").search(code="http://loinc.org|44261-6", status="final").fetch_all()
+    values = [each.get_by_path("valueQuantity.value") for each in totals]
+    assert len(values) == 2
+    assert values[0] > values[-1] == 4
+
+
+def test_it_goes_from_the_plan_to_its_definition_and_to_the_sessions_of_each_phase(served, episode):
+    plan = served.resources("CarePlan").search(_id=episode["id"]).get()
+    url, _, version = plan["instantiatesCanonical"][0].partition("|")
+    definition = served.resources("PlanDefinition").search(url=url, version=version).get()
+    assert [action["id"] for action in definition["action"]] == ["initial", "middle", "final"]
+    held = [len(activity.get("outcomeReference", [])) for activity in plan["activity"]]
+    assert held == [2, 7, 3]
+    reference = plan["activity"][2]["outcomeReference"][0]["reference"]
+    assert served.reference(reference=reference).to_resource()["status"] == "finished"
+
+
+def test_every_version_of_the_course_has_its_provenance(served, episode):
+    told = served.resources("Provenance").search(target=f"EpisodeOfCare/{episode['id']}").fetch_all()
+    targets = [each["target"][0]["reference"] for each in told]
+    assert targets == [f"EpisodeOfCare/{episode['id']}/_history/{version}" for version in range(1, len(told) + 1)]
+    assert str(len(told)) == episode["meta"]["versionId"]
+
+
+def test_it_counts(served):
+    assert served.resources("EpisodeOfCare").count() == 2
+    assert served.resources("EpisodeOfCare").search(status="finished").count() == 1
+
+
+def test_what_is_not_there_and_what_it_may_not_see_it_understands(served):
+    with pytest.raises(ResourceNotFound):
+        served.get("EpisodeOfCare", "nothing")
+    with pytest.raises(ForbiddenError, match=r"OperationOutcome.*forbidden"):
+        served.resources("AuditEvent").fetch()
+    with pytest.raises(OperationOutcome) as refused:
+        served.resources("EpisodeOfCare").search(date="soon").fetch()
+    assert refused.value.resource["issue"][0]["code"] == "value"

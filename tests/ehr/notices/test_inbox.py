@@ -1,0 +1,198 @@
+"""The inbox: who sees which notice, and what a person's retry, correction or dismissal comes to."""
+
+import datetime as dt
+
+import pytest
+from support.ehr_sender import Ehr, course, inbox, journal, resolve, started, status
+
+from ipt_workflow.runtime.clock import VirtualClock
+
+START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
+
+
+def at(days: float = 0, **more) -> str:
+    return (START + dt.timedelta(days=days, **more)).isoformat()
+
+
+def held(ref: str, day: float, **more) -> dict:
+    return {"client_ref": "EHR-1", "ref": ref, "start": at(day), **more}
+
+
+@pytest.fixture
+def told(api):
+    def run(test, **source):
+        async def inside(api):
+            ehr = await Ehr.register(api, **source)
+            return await test(api, ehr, await started(api))
+
+        return api(inside, VirtualClock(START))
+
+    return run
+
+
+async def waiting(api, ehr, kind: str, data: dict) -> str:
+    answer = await ehr.tell(kind, data)
+    assert status(answer) == "waiting"
+    return answer.json()["id"]
+
+
+def test_after_the_course_was_changed_a_retry_fires_it_as_the_ehr(told):
+    async def test(api, ehr, its):
+        for day in (1, 2, 3):
+            assert status(await ehr.tell("appointment.fulfilled", held(f"A/{day}", day))) == "applied"
+        notice = await waiting(api, ehr, "appointment.fulfilled", held("A/4", 4))
+        again = (await resolve(api, notice, "therapist", action="retry")).json()
+        assert (again["status"], [r["rule"] for r in again["refusals"]]) == ("waiting", ["phase_session_cap"])
+        extended = await api.fire(
+            its, "extend_phase", {}, role="supervisor", reason="One more is needed.", occurred_at=at(3, hours=1)
+        )
+        assert extended.status_code == 201
+        done = (await resolve(api, notice, "therapist", action="retry")).json()
+        assert (done["status"], done["decided_by"], done["content"], done["refusals"]) == ("applied", "therapist-1", None, [])
+        assert (await journal(api, its))[-1]["actor"] == {"person": "ehr:north", "role": "ehr", "via": "ehr"}
+        assert (await journal(api, its))[-1]["seq"] == done["seq"]
+
+    told(test)
+
+
+def test_a_correction_is_the_persons_own_telling(told):
+    async def test(api, ehr, its):
+        notice = await waiting(
+            api,
+            ehr,
+            "measure.completed",
+            {"client_ref": "EHR-1", "instrument": "phq9", "items": [1, 2], "taken_at": at(3), "ref": "F/1"},
+        )
+        bad = await resolve(api, notice, "therapist", action="correct", reason="By the paper form.", data={"items": "none"})
+        assert (bad.status_code, bad.json()["errors"][0]["where"]) == (422, "data.items")
+        data = {"items": [1, 2, 1, 1, 1, 0, 0, 0, 0]}
+        done = await resolve(api, notice, "therapist", action="correct", reason="By the paper form.", data=data)
+        assert done.json()["status"] == "applied", done.text
+        entry = (await journal(api, its))[-1]
+        assert (entry["actor"]["person"], entry["reason"], entry["data"]["items"]) == (
+            "therapist-1",
+            "By the paper form.",
+            data["items"],
+        )
+
+    told(test)
+
+
+def test_a_client_that_was_mistyped_is_put_right(told):
+    async def test(api, ehr, its):
+        notice = await waiting(api, ehr, "consent.given", {"client_ref": "EHR-I", "scope": "recording"})
+        assert (await resolve(api, notice, "therapist", action="retry")).status_code == 404  # about nobody: not a therapist's
+        refused = await resolve(api, notice, action="correct", reason="Mistyped.", data={"client_ref": "EHR-1"})
+        assert refused.json()["status"] == "waiting"  # a supervisor never records consent
+        assert "record_consent" in refused.json()["why"]
+        done = await resolve(api, notice, "supervisor", action="dismiss", reason="Told anew under the right number.")
+        assert (done.json()["status"], done.json()["why"]) == ("dismissed", "Told anew under the right number.")
+
+    told(test)
+
+
+def test_the_therapist_ends_the_course_of_a_client_who_died(told):
+    async def test(api, ehr, its):
+        notice = await waiting(api, ehr, "client.deceased", {"client_ref": "EHR-1", "died_on": "2026-01-18"})
+        incomplete = (await resolve(api, notice, "therapist", action="retry", reason="Her daughter rang.")).json()
+        assert (incomplete["status"], [f["where"] for f in incomplete["faults"]]) == ("waiting", ["data.last_contact"])
+        done = await resolve(
+            api,
+            notice,
+            "therapist",
+            action="correct",
+            reason="Her daughter rang.",
+            data={"last_contact": "2026-01-12", "attempts": 1},
+        )
+        assert done.json()["status"] == "applied", done.text
+        found = await course(api, its)
+        assert (found["state"], found["ending"]["end_code"]) == ("ended_early", "49")
+
+    told(test)
+
+
+def test_a_supervisor_hands_the_course_over_and_says_what_was_handed_over(told):
+    async def test(api, ehr, its):
+        notice = await waiting(api, ehr, "clinician.changed", {"client_ref": "EHR-1", "therapist": "therapist-9"})
+        data = {"handover": "Formulation and goals were talked through."}
+        done = await resolve(api, notice, action="correct", reason="Leave.", data=data)
+        assert done.json()["status"] == "applied", done.text
+        assert (await course(api, its))["therapist"] == "therapist-9"
+
+    told(test)
+
+
+@pytest.mark.parametrize(
+    ("told_", "where"),
+    (
+        ({"action": "dismiss"}, {"reason"}),
+        ({"action": "correct"}, {"reason", "data"}),
+        ({"action": "correct", "reason": "x"}, {"data"}),
+        ({"action": "retry", "data": {}}, {"data"}),
+        ({"action": "burn"}, {"action"}),
+        ({"action": "retry", "more": 1}, {"more"}),
+    ),
+)
+def test_what_a_resolution_needs_is_said(told, told_, where):
+    async def test(api, ehr, its):
+        notice = await waiting(api, ehr, "client.deceased", {"client_ref": "EHR-1"})
+        answer = await resolve(api, notice, **told_)
+        assert (answer.status_code, {fault["where"] for fault in answer.json()["errors"]}) == (422, where)
+
+    told(test)
+
+
+def test_what_is_resolved_is_resolved_once(told):
+    async def test(api, ehr, its):
+        notice = await waiting(api, ehr, "client.deceased", {"client_ref": "EHR-1"})
+        assert (await resolve(api, notice, action="dismiss", reason="Another person.")).status_code == 200
+        assert (await resolve(api, notice, action="retry")).status_code == 412
+        assert (await resolve(api, "0197c8f2-0000-7000-8000-000000000000", action="retry")).status_code == 404
+
+    told(test)
+
+
+def test_therapists_see_what_is_about_their_own_courses_and_reading_is_recorded(told):
+    async def test(api, ehr, its):
+        await waiting(api, ehr, "client.deceased", {"client_ref": "EHR-1"})
+        await waiting(api, ehr, "consent.given", {"client_ref": "EHR-9", "scope": "treatment"})
+        assert [each["client_ref"] for each in await inbox(api, "therapist")] == ["EHR-1"]
+        assert [each["client_ref"] for each in await inbox(api, "auditor")] == ["EHR-1", "EHR-9"]
+        assert [each["client_ref"] for each in await inbox(api, query=f"&course={its}&source=north")] == ["EHR-1"]
+        assert await inbox(api, query="&source=south") == []
+        log = (await api.get("/v1/audit?kind=read", "auditor")).json()["items"]
+        assert [each["courses"] for each in log if each["action"] == "notices"] == [[its], [its], [its], []]
+        page = (await api.get("/v1/notices?limit=1", "supervisor")).json()
+        assert len(page["items"]) == 1
+        assert [
+            each["client_ref"] for each in (await api.get(f"/v1/notices?cursor={page['next']}", "supervisor")).json()["items"]
+        ] == ["EHR-9"]
+
+    told(test)
+
+
+def test_a_newer_version_takes_the_place_of_one_that_waits(told):
+    async def test(api, ehr, its):
+        data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(-3)}  # before the course was opened
+        await waiting(api, ehr, "appointment.fulfilled", data)
+        api.shell.clock.advance(dt.timedelta(minutes=1))
+        assert status(await ehr.tell("appointment.fulfilled", {**data, "start": at(3)})) == "applied"
+        assert await inbox(api) == []
+
+    told(test)
+
+
+def test_erasing_a_client_reaches_their_notices(told, settings):
+    from test_docs import erase
+
+    async def test(api, ehr, its):
+        await waiting(api, ehr, "client.deceased", {"client_ref": "EHR-4711", "died_on": "2026-01-18"})
+        assert status(await ehr.tell("consent.given", {"client_ref": "EHR-1", "scope": "recording"})) == "applied"
+        erase(settings.database_url)
+        assert await inbox(api) == []
+        (left,) = await inbox(api, query="&status=dismissed")
+        assert (left["client_ref"], left["content"], left["why"]) == (None, None, None)
+        rows = await api.shell.database.read(lambda c: str(list(c.exec_driver_sql("SELECT * FROM notice"))))
+        assert "EHR-4711" not in rows
+
+    told(test)

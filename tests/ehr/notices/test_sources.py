@@ -1,0 +1,450 @@
+"""Who may send notices: signatures of three kinds, keys that take over from each other, and everything else answered 401 or 400."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from standardwebhooks import Webhook
+from support.ehr_sender import Ehr, course, inbox, journal, started, status
+from support.http_client import OPERATOR
+
+from ipt_workflow.ehr import signing
+from ipt_workflow.ehr.notices.sources import NewSource, Sources
+from ipt_workflow.errors import CommandInvalid, NotFound
+from ipt_workflow.runtime.clock import VirtualClock
+
+START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "standard-webhooks" / "vectors.json").read_text(encoding="utf-8"))
+CONSENT = {"type": "consent.given", "timestamp": "2026-01-05T09:00:00Z", "data": {"client_ref": "EHR-1", "scope": "sharing"}}
+ENCOUNTER = {"resourceType": "Encounter", "id": "E1", "status": "in-progress", "subject": {"reference": "Patient/EHR-1"}}
+
+
+@pytest.fixture
+def clocked(api):
+    """Runs a test on a clock that stands."""
+    return lambda test: api(test, VirtualClock(START))
+
+
+def is_unauthenticated(answer) -> None:
+    assert (answer.status_code, answer.json()["type"]) == (401, "/problems/unauthenticated"), answer.text
+
+
+# Standard Webhooks
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["scheme"])
+def test_the_published_vectors_are_authentic(api, vector):
+    async def test(api):
+        key = vector.get("secret") or f"whpk_{vector['public_key_base64']}"
+        ehr = await Ehr.register(api, secret=key)
+        headers = {
+            "webhook-id": vector["id"],
+            "webhook-timestamp": str(vector["timestamp"]),
+            "webhook-signature": vector["signature"],
+            "content-type": "application/json",
+        }
+        answer = await ehr.post("/v1/ehr/notices/north", vector["body"].encode(), headers)
+        assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid")  # authentic, but of no type of ours
+        tampered = await ehr.post("/v1/ehr/notices/north", vector["body"].encode() + b" ", headers)
+        is_unauthenticated(tampered)
+
+    api(test, VirtualClock(dt.datetime.fromtimestamp(VECTORS[0]["timestamp"], dt.UTC)))
+
+
+def test_an_ed25519_key_is_one_and_so_are_several_signatures(clocked):
+    async def test(api):
+        course = await started(api)
+        assert course
+        private = signing.read_key(signing.mint_private())
+        ehr = await Ehr.register(api, secret=private.public)
+        raw = json.dumps(CONSENT).encode()
+        headers = signing.Signer([private]).headers("msg_1", int(api.shell.clock.now().timestamp()), raw)
+        headers["webhook-signature"] = f"v1,{'A' * 44} {headers['webhook-signature']} v9,x"
+        answer = await ehr.post("/v1/ehr/notices/north", raw, {**headers, "content-type": "application/json"})
+        assert status(answer) == "applied"
+
+    clocked(test)
+
+
+@pytest.mark.parametrize("seconds", (-301, 301, -86_400))
+def test_a_message_from_another_time_is_not_authentic(clocked, seconds):
+    async def test(api):
+        ehr = await Ehr.register(api)
+        raw = json.dumps(CONSENT).encode()
+        at = api.shell.clock.now() + dt.timedelta(seconds=seconds)
+        signature = Webhook(ehr.secret).sign("msg_1", at, raw.decode())
+        headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature}
+        is_unauthenticated(await ehr.post("/v1/ehr/notices/north", raw, {**headers, "content-type": "application/json"}))
+
+    clocked(test)
+
+
+def test_whoever_is_not_registered_is_answered_like_whoever_signs_wrongly(clocked):
+    async def test(api):
+        ehr = await Ehr.register(api)
+        wrong = Ehr(api, "north", ehr.kind, signing.mint_shared())
+        unknown = Ehr(api, "nowhere", ehr.kind, ehr.secret)
+        answers = [await each.send(CONSENT) for each in (wrong, unknown)]
+        told = [{**answer.json(), "instance": ""} for answer in answers]
+        assert told[0] == told[1]
+        is_unauthenticated(answers[0])
+        for path in ("/v1/ehr/notices/north", "/v1/ehr/fhir/north", "/v1/ehr/fhir/north/Encounter/E1"):
+            is_unauthenticated(await api.client.post(path, json=CONSENT))
+            is_unauthenticated(await api.post(path, CONSENT, "ehr"))  # a bearer token of ours is no signature
+        assert (
+            'ipt_notices_refused_total{reason="not_authentic",source="unknown"} 8.0' in (await api.get("/metrics", "auditor")).text
+        )
+        assert await inbox(api) == []
+
+    clocked(test)
+
+
+# Keys
+
+
+def test_after_a_rotation_both_keys_are_taken_until_the_overlap_ends(clocked):
+    async def test(api):
+        await started(api)
+        old = await Ehr.register(api)
+        made = await Sources(api.shell).rotate(OPERATOR, "north", "standard-webhooks", None, 24)
+        new = Ehr(api, "north", old.kind, made.secret)
+        new.sent = 100
+        for ehr in (old, new):
+            assert status(await ehr.send(CONSENT)) == "applied"
+        api.shell.clock.advance(dt.timedelta(hours=24, seconds=1))
+        is_unauthenticated(await old.send(CONSENT))
+        assert status(await new.send(CONSENT)) == "applied"
+        (view,) = await Sources(api.shell).list(OPERATOR)
+        assert [key.kind for key in view.keys] == ["standard-webhooks"]
+
+    clocked(test)
+
+
+def test_a_key_of_another_kind_stands_beside_the_first(clocked):
+    async def test(api):
+        first = await Ehr.register(api)
+        made = await Sources(api.shell).rotate(OPERATOR, "north", "bearer", None)
+        for ehr in (first, Ehr(api, "north", "bearer", made.secret)):
+            assert status(await ehr.fhir(ENCOUNTER)) == "ignored"
+
+    clocked(test)
+
+
+def test_a_disabled_source_is_nobody_until_it_is_enabled(clocked):
+    async def test(api):
+        await started(api)
+        ehr = await Ehr.register(api)
+        await Sources(api.shell).disable(OPERATOR, "north")
+        is_unauthenticated(await ehr.send(CONSENT))
+        await Sources(api.shell).enable(OPERATOR, "north")
+        assert status(await ehr.send(CONSENT)) == "applied"
+
+    clocked(test)
+
+
+def test_what_is_no_key_and_what_is_taken_are_refused(clocked):
+    async def test(api):
+        sources = Sources(api.shell)
+        await Ehr.register(api)
+        for told in (
+            {"id": "north"},
+            {"id": "south", "secret": "whsec_" + "short" * 6},
+            {"id": "south", "secret": signing.mint_private()},
+        ):
+            with pytest.raises(CommandInvalid):
+                await sources.add(OPERATOR, msgspec.convert(told, NewSource))
+        with pytest.raises(NotFound):
+            await sources.rotate(OPERATOR, "south", "bearer", None)
+        with pytest.raises(NotFound):
+            await sources.disable(OPERATOR, "south")
+
+    clocked(test)
+
+
+def test_secrets_are_sealed_where_the_operator_gave_a_key_and_tokens_are_kept_as_digests(api, tmp_path):
+    async def test(api):
+        for kind in ("standard-webhooks", "x-signature", "bearer"):
+            ehr = await Ehr.register(api, f"{kind}", kind)
+            stored = (tmp_path / "ipt.db").read_bytes() + (tmp_path / "ipt.db-wal").read_bytes()
+            assert (ehr.secret.encode() in stored) == (kind != "bearer")
+
+    api(test)
+
+
+# X-Signature and bearer tokens
+
+
+@pytest.mark.parametrize("kind", ("x-signature", "bearer", "standard-webhooks"))
+def test_fhir_messages_are_known_by_any_kind_of_key(clocked, kind):
+    async def test(api):
+        its = await started(api)
+        ehr = await Ehr.register(api, kind=kind)
+        finished = {**ENCOUNTER, "status": "finished", "period": {"start": START.isoformat()}}
+        assert status(await ehr.fhir(finished, "POST")) == "applied"
+        assert len((await course(api, its))["sessions"]) == 1
+        ehr.secret = ehr.secret[:-3] + ("AA=" if kind == "standard-webhooks" else "xxx")
+        is_unauthenticated(await ehr.fhir({**finished, "id": "E2"}, "POST"))
+
+    clocked(test)
+
+
+def test_only_standard_webhooks_may_send_our_own_types(clocked):
+    async def test(api):
+        for kind in ("x-signature", "bearer"):
+            ehr = await Ehr.register(api, kind, kind)
+            raw = json.dumps(CONSENT).encode()
+            headers = {**ehr.proof(raw), "content-type": "application/json", "webhook-id": "msg_1"}
+            is_unauthenticated(await ehr.post(f"/v1/ehr/notices/{kind}", raw, headers))
+
+    clocked(test)
+
+
+def test_a_wrong_proof_is_not_made_good_by_another(clocked):
+    async def test(api):
+        ehr = await Ehr.register(api, kind="bearer")
+        is_unauthenticated(await ehr.fhir(ENCOUNTER, "POST", **{"x-signature": "00"}))
+
+    clocked(test)
+
+
+def test_medplum_posts_versions_and_deletes_by_a_header_that_no_signature_reaches(clocked):
+    async def test(api):
+        its = await started(api)
+        ehr = await Ehr.register(api, kind="x-signature")
+        told = {
+            **ENCOUNTER,
+            "status": "finished",
+            "period": {"start": START.isoformat()},
+            "meta": {"versionId": "e5c0", "lastUpdated": START.isoformat()},
+        }
+        for _ in range(2):  # it may be replayed: the version makes it the same again
+            assert (
+                status(await ehr.fhir(told, "POST", **{"X-Medplum-Subscription": "S", "X-Medplum-Interaction": "create"}))
+                == "applied"
+            )
+        assert len((await course(api, its))["sessions"]) == 1
+        gone = {"X-Medplum-Interaction": "delete", "X-Medplum-Deleted-Resource": "Encounter/E1"}
+        assert status(await ehr.fhir({}, "POST", path="", **gone)) == "waiting"
+        assert len((await course(api, its))["sessions"]) == 1
+        assert (await ehr.fhir({}, "POST", path="", **{**gone, "X-Medplum-Deleted-Resource": "Encounter/E9"})).json()["id"] is None
+
+    clocked(test)
+
+
+def test_a_hook_without_a_payload_is_answered(clocked):
+    async def test(api):
+        ehr = await Ehr.register(api, kind="bearer")
+        assert (await ehr.fhir(None, "POST", path="")).json() == {"id": None, "status": "ignored"}
+
+    clocked(test)
+
+
+# Bodies
+
+
+def test_a_body_that_is_too_large_is_refused_before_anything_is_read_of_it(clocked):
+    async def test(api):
+        ehr = await Ehr.register(api)
+        answer = await ehr.send(b'{"a": "' + b"x" * 300_000 + b'"}')
+        assert (answer.status_code, answer.json()["type"]) == (413, "/problems/too-large")
+        fhir = await ehr.fhir(b" " * 4_194_305, "POST", path="")
+        assert fhir.status_code == 413
+        assert 'reason="too_large",source="unknown"} 2.0' in (await api.get("/metrics", "auditor")).text
+
+    clocked(test)
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind", "slug"),
+    (
+        (b"{", "application/json", "malformed"),
+        (b"[]", "application/json", "malformed"),
+        (b"\xff\xfe", "application/json", "malformed"),
+        (b"[" * 100_000, "application/json", "malformed"),
+        (b'{"type": "appointment.fullfilled"}', "application/json", "invalid"),
+        (
+            json.dumps({**CONSENT, "data": {**CONSENT["data"], "scope": "everything", "more": 1}}).encode(),
+            "application/json",
+            "invalid",
+        ),
+        (json.dumps({**CONSENT, "timestamp": "0001-01-01T00:00:00+23:00"}).encode(), "application/json", "invalid"),
+        (json.dumps(CONSENT).encode(), "text/plain", "unsupported-media-type"),
+    ),
+)
+def test_what_is_authentic_and_cannot_be_used_is_told_counted_and_kept(clocked, raw, kind, slug):
+    async def test(api):
+        ehr = await Ehr.register(api)
+        headers = {**ehr.signed(raw, "msg_1"), "content-type": kind} if b"\xff" not in raw else signed_bytes(ehr, raw)
+        answer = await ehr.post("/v1/ehr/notices/north", raw, headers)
+        assert answer.json()["type"] == f"/problems/{slug}"
+        (kept,) = await inbox(api)
+        assert (kept["type"], kept["status"]) == ("unreadable", "waiting")
+        again = await ehr.post("/v1/ehr/notices/north", raw, headers)
+        assert again.json() == {"id": kept["id"], "status": "waiting"}
+        reason = {"unsupported-media-type": "media_type"}.get(slug, slug)
+        assert f'ipt_notices_refused_total{{reason="{reason}",source="north"}} 1.0' in (await api.get("/metrics", "auditor")).text
+
+    clocked(test)
+
+
+def signed_bytes(ehr, raw: bytes) -> dict[str, str]:
+    key = signing.read_key(ehr.secret)
+    headers = signing.Signer([key]).headers("msg_1", int(ehr.api.shell.clock.now().timestamp()), raw)
+    return {**headers, "content-type": "application/json"}
+
+
+def test_so_many_may_wait_and_no_more(clocked):
+    async def test(api):
+        await started(api)
+        ehr = await Ehr.register(api)
+        object.__setattr__(api.shell.settings, "notices_waiting_max", 2)
+        for number in range(2):
+            assert status(await ehr.tell("consent.given", {"client_ref": f"EHR-9{number}", "scope": "sharing"})) == "waiting"
+        full = await ehr.send(CONSENT, "msg_full")
+        assert (full.status_code, full.headers["retry-after"]) == (503, "1")
+        object.__setattr__(api.shell.settings, "notices_waiting_max", 10)
+        assert status(await ehr.send(CONSENT, "msg_full")) == "applied"
+
+    clocked(test)
+
+
+TEXT = st.text(st.characters(codec="latin-1", exclude_categories=("Cc",)), max_size=60).map(
+    lambda text: text.strip().encode("latin-1")
+)
+SIGNATURES = st.one_of(TEXT, st.sampled_from([b"v1", b"garbage", b"v1,", b"v1a,AAAA", b",", b"v1,=== v1,x", b"v1," + b"A" * 44]))
+TIMES = st.one_of(TEXT, st.sampled_from([b"1767603600", b"1767603600.7", b"-1", b"", b"1e9", b"9" * 40, b" 1767603600 "]))
+BODIES = st.one_of(st.binary(max_size=60), st.just(json.dumps(CONSENT).encode()))
+
+
+def test_no_header_time_or_body_brings_it_down(clocked):
+    async def test(api):
+        ehr = await Ehr.register(api)
+        bearer = await Ehr.register(api, "south", "bearer")
+        loop_runs = []
+
+        @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(
+            message=TEXT,
+            time=TIMES,
+            signature=SIGNATURES,
+            body=BODIES,
+            kind=st.sampled_from(["application/json", "text/xml", "", "a/b;c"]),
+        )
+        def unsigned(message, time, signature, body, kind):
+            headers = [
+                (b"webhook-id", message),
+                (b"webhook-timestamp", time),
+                (b"webhook-signature", signature),
+                (b"content-type", kind.encode()),
+            ]
+            loop_runs.append((headers, body, False))
+
+        @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(body=st.one_of(st.binary(max_size=80), JSONS.map(lambda value: json.dumps(value).encode())))
+        def signed(body):
+            loop_runs.append(([], body, True))
+
+        unsigned()
+        signed()
+        for headers, body, authentic in loop_runs:
+            if authentic:
+                answers = [
+                    await ehr.post("/v1/ehr/notices/north", body, signed_again(ehr, body)),
+                    await bearer.fhir(body, "POST", path=""),
+                    await bearer.fhir(body, "PUT", path="/Encounter/1"),
+                ]
+                assert all(answer.status_code in {202, 400, 409, 422} for answer in answers), [answer.text for answer in answers]
+            else:
+                answer = await api.client.post("/v1/ehr/notices/north", content=body, headers=headers)
+                assert answer.status_code in {400, 401}, answer.text
+
+    clocked(test)
+
+
+def signed_again(ehr, raw: bytes) -> dict[str, str]:
+    ehr.sent += 1
+    key = signing.read_key(ehr.secret)
+    headers = signing.Signer([key]).headers(f"msg_{ehr.sent}", int(ehr.api.shell.clock.now().timestamp()), raw)
+    return {**headers, "content-type": "application/json"}
+
+
+KINDS = (
+    "Encounter",
+    "Appointment",
+    "QuestionnaireResponse",
+    "Observation",
+    "ServiceRequest",
+    "EpisodeOfCare",
+    "Patient",
+    "Bundle",
+    "Basic",
+)
+FIELDS = (
+    "status",
+    "id",
+    "meta",
+    "subject",
+    "patient",
+    "period",
+    "start",
+    "item",
+    "code",
+    "type",
+    "class",
+    "participant",
+    "link",
+    "entry",
+    "authored",
+    "component",
+)
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.text(max_size=12),
+    st.sampled_from(["finished", "2026-01-05", "0001-01-01T00:00:00+23:59", "Patient/1"]),
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["reference", "coding", "system", "code", "start", "resource", "answer", "lastUpdated", "versionId"]),
+            inner,
+            max_size=3,
+        ),
+    ),
+    max_leaves=8,
+)
+JSONS = st.one_of(
+    VALUES,
+    st.fixed_dictionaries({"resourceType": st.sampled_from(KINDS)}, optional=dict.fromkeys(FIELDS, VALUES)),
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["consent.given", "measure.completed", "nothing"]), "timestamp": VALUES, "data": VALUES}
+    ),
+)
+
+
+def test_what_the_ehr_told_is_neither_in_logs_nor_in_what_is_kept_after_it_was_applied(clocked, tmp_path, capfd):
+    async def test(api):
+        its = await started(api)
+        ehr = await Ehr.register(api)
+        said = {"client_ref": "EHR-1", "ref": "A/1", "start": START.isoformat(), "comment": "Spoke of the divorce."}
+        assert status(await ehr.tell("appointment.fulfilled", said)) == "applied"
+        assert status(await ehr.tell("appointment.fulfilled", {**said, "client_ref": "EHR-secret", "ref": "A/2"})) == "waiting"
+        assert (await journal(api, its))[-1]["data"]["comment"] == "Spoke of the divorce."
+        rows = await api.shell.database.read(lambda c: list(c.exec_driver_sql("SELECT status, body FROM notice ORDER BY id")))
+        assert [(row[0], row[1] is None) for row in rows] == [("applied", True), ("waiting", False)]
+        events = await api.shell.database.read(lambda c: str(list(c.exec_driver_sql("SELECT * FROM audit_event"))))
+        assert "divorce" not in events
+        assert "EHR-secret" not in events
+
+    clocked(test)
+    logged = capfd.readouterr()
+    assert "divorce" not in logged.out + logged.err
+    assert "EHR-secret" not in logged.out + logged.err

@@ -1,0 +1,117 @@
+"""What is shipped: locks, wheel, import contracts, and that no file tells of the machine it was written on."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import ipt_workflow
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+RUNTIME, DEV = ROOT / "requirements" / "runtime.txt", ROOT / "requirements" / "dev.txt"
+# Written so that this file does not match itself.
+REGISTRIES = re.compile(r"\b(?:pypi\.(?:org|python)|pythonhosted\.[o]rg|npmjs\.(?:org|com)|deb\.debian\.[o]rg|crates\.[i]o)")
+MACHINE_PATHS = re.compile(r"(?<![\w.:-])/(?:work|root|home|opt/wheels)/")
+
+
+def files() -> Iterator[Path]:
+    """What is committed, and what would be."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return (path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file())
+
+
+def locked(lock: Path) -> dict[str, str]:
+    """Version by name."""
+    return dict(re.findall(r"^([a-z0-9-]+)(?:\[[^]]*])?==([^ ;]+)", lock.read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("pattern", [REGISTRIES, MACHINE_PATHS], ids=["registry hosts", "machine paths"])
+def test_no_file_names_a_registry_host_or_a_path_of_the_machine(pattern: re.Pattern[str]) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {hit.group()}" for path in files() for hit in pattern.finditer(path.read_text(errors="ignore"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("lock", [RUNTIME, DEV], ids=lambda lock: lock.name)
+def test_every_locked_package_has_hashes_and_comes_from_wherever_the_installer_is_told(lock: Path) -> None:
+    text = lock.read_text()
+    requirements = [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.strip().startswith("#")]
+    assert requirements
+    assert [
+        line for line in requirements if not re.match(r"\S+==\S+( ; [^-]+)?( +--hash=sha256:[0-9a-f]{64})+$", line.rstrip())
+    ] == []
+    assert "://" not in text
+
+
+@pytest.mark.parametrize(
+    ("lock", "declared"),
+    [
+        (RUNTIME, PROJECT["project"]["dependencies"]),
+        (DEV, [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]),
+    ],
+    ids=["runtime.txt", "dev.txt"],
+)
+def test_the_lock_answers_what_pyproject_asks_for(lock: Path, declared: list[str]) -> None:
+    versions = locked(lock)
+    asked = [Requirement(each) for each in declared]
+    assert [str(each) for each in asked if versions.get(canonicalize_name(each.name), "0") not in each.specifier] == []
+
+
+def test_what_is_tested_is_what_is_run() -> None:
+    assert locked(RUNTIME).items() <= locked(DEV).items()
+
+
+def test_the_package_knows_its_version() -> None:
+    assert ipt_workflow.__version__ == PROJECT["project"]["version"]
+
+
+def test_imports_keep_to_the_contracts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0, capsys.readouterr().out
+
+
+def test_every_module_has_its_place_in_the_layers() -> None:
+    layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
+    placed = {name.strip() for layer in layers for name in layer.split("|")}
+    package = ROOT / "ipt_workflow"
+    modules = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
+    assert {f"ipt_workflow.{name}" for name in modules - {"__init__"}} == placed
+
+
+def test_the_wheel_made_from_the_sdist_carries_config_and_finds_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+
+    (wheel,) = tmp_path.glob("*.whl")
+    installed = tmp_path / "installed"
+    zipfile.ZipFile(wheel).extractall(installed)
+    carried = {
+        path.relative_to(installed / "ipt_workflow/_config") for path in (installed / "ipt_workflow/_config").rglob("*.toml")
+    }
+    assert carried == {path.relative_to(ROOT / "config") for path in (ROOT / "config").rglob("*.toml")}
+    assert (installed / "ipt_workflow/py.typed").is_file()
+    assert list((installed / "ipt_workflow/store/schema/migrations").rglob("*.mako"))
+
+    asked = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from ipt_workflow.runtime.settings import load; print(load({}).config_dir)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-I", "-c", asked, str(installed)], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert Path(told.stdout.strip()) == installed / "ipt_workflow/_config"

@@ -1,0 +1,530 @@
+"""Groups, on both databases: one session told is one commit over the courses that accept it, and what the others refuse waits."""
+
+import asyncio
+import datetime as dt
+
+import pytest
+from support import databases, group_walk
+from support.group_walk import AUDITOR, COFACILITATOR, FACILITATOR, LAST_PHASE, OUTSIDER, SUPERVISOR, WEEK, Clinic
+
+from ipt_workflow.course.triggers import Command
+from ipt_workflow.errors import CommandInvalid, Forbidden, GroupRefused, GroupSessionRefused, GroupStale, NotFound
+from ipt_workflow.service.writes import Key, Write
+from ipt_workflow.store import courses as stored_courses
+
+KEY = Key("scope", "body")
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory, server):
+    """A database with three prepared courses (the third another therapist's) and one that was only referred, and their ids."""
+    folder = tmp_path_factory.mktemp("groups")
+    made = group_walk.settings(folder, server)
+
+    async def fill(clinic: Clinic):
+        ids = [await clinic.prepared("EHR-1"), await clinic.prepared("EHR-2"), await clinic.prepared("EHR-3", OUTSIDER)]
+        return [*ids, await clinic.course("EHR-4")]
+
+    return made, group_walk.run(made, fill)
+
+
+@pytest.fixture
+def clinic(three, tmp_path):
+    """Runs an async test on a copy of it: `clinic(test)` with `test(clinic, a, b, c, referred)`."""
+    made, ids = three
+    copied = databases.copy(made, tmp_path)
+    settings = made.model_copy(update={"database_url": copied.database_url})
+
+    def run(test):
+        async def later(clinic):
+            clinic.clock.advance(dt.timedelta(days=1))  # all that was prepared lies behind
+            return await test(clinic, *ids)
+
+        return group_walk.run(settings, later)
+
+    return run
+
+
+async def triggers(clinic: Clinic, course: str) -> list[str]:
+    return [entry.written.trigger for entry in await clinic.shell.entries(course)]
+
+
+async def committed_at_once(clinic: Clinic, session: str) -> list[tuple]:
+    """The entries of a group's session, as the database finds them."""
+    found = await clinic.shell.database.read(
+        lambda c: c.exec_driver_sql(
+            f"SELECT course_id, seq, person FROM entry WHERE group_session = '{session}' ORDER BY course_id"
+        ).all()
+    )
+    return [tuple(row) for row in found]
+
+
+# One commit
+
+
+def test_one_session_is_an_entry_on_every_members_course(clinic):
+    async def test(clinic, a, b, c, _):
+        group = await clinic.group(a, b, c)
+        told = await clinic.session(group, {a: "5", b: "6", c: "3"}, minutes=90)
+        assert {each.course for each in told.accepted} == {a, b, c}
+        assert told.refused == ()
+        session = told.session.id
+        entries = await committed_at_once(clinic, session)
+        assert entries == [(each.course, each.seq, "therapist-1") for each in sorted(told.accepted, key=lambda each: each.course)]
+        for course, attendance, participants in ((a, "5", ["client", "group"]), (b, "6", ["client", "group"]), (c, "3", ["group"])):
+            written = (await clinic.shell.entries(course))[-1].written
+            assert (written.data["attendance"], written.data["participants"]) == (attendance, participants)
+            assert (written.data["group_session"], written.data["group_held"]) == (session, True)
+            assert (await clinic.counted(course)).attended["initial"] == 1
+        assert (await clinic.view(group)).version == told.version
+
+    clinic(test)
+
+
+def test_facilitators_give_a_session_together_and_each_signs_on_their_own_course(clinic):
+    async def test(clinic, a, _b, c, _):
+        group = await clinic.group(a, c, facilitators=("therapist-1", "therapist-2"))
+        await clinic.session(group, {a: "5", c: "5"}, COFACILITATOR)
+        assert (await clinic.fold(a)).sessions[-1].given_by == "therapist-1"  # its own therapist, who is a facilitator
+        assert (await clinic.fold(c)).sessions[-1].given_by == "therapist-2"  # whose therapist is none
+        await clinic.sign_all(a)
+
+    clinic(test)
+
+
+# What is refused
+
+
+def test_what_a_course_refuses_waits_and_the_others_are_written(clinic):
+    async def test(clinic, a, b, _c, referred):
+        group = await clinic.group(a, b, referred)
+        told = await clinic.session(group, {a: "5", b: "5", referred: "5"})
+        assert {each.course for each in told.accepted} == {a, b}
+        (refused,) = told.refused
+        assert (refused.course, refused.state) == (referred, "referred")
+        assert [refusal.rule for refusal in refused.refusals] == ["attendance_fits_state"]
+        assert await triggers(clinic, referred) == ["refer"]
+        stored = await clinic.shell.courses.get(referred)
+        assert set(stored.notices) == {"notices"}
+        attendance = (await clinic.view(group)).sessions[0].attendance[referred]
+        assert (attendance.told, attendance.became, attendance.notice, attendance.seq) == ("5", "waiting", refused.notice, None)
+        asking = await clinic.shell.database.read(
+            lambda c: stored_courses.caseload(
+                c, clinic.shell.organisation, stored_courses.Filters(attention="notices"), "", 10, clinic.clock.now()
+            )
+        )
+        assert [each.course.id for each in asking] == [referred]
+
+    clinic(test)
+
+
+def test_where_every_course_refuses_the_session_is_told_all_the_same(clinic):
+    async def test(clinic, a, b, _c, _):
+        group = await clinic.group(a, b)
+        for course in (a, b):
+            await clinic.fire(course, "end_early", reason="Moved away.")
+        told = await clinic.session(group, {a: "5", b: "5"})
+        assert (told.accepted, [each.state for each in told.refused]) == ((), ["ended_early", "ended_early"])
+        assert [session.seq for session in (await clinic.view(group)).sessions] == [told.version]
+
+    clinic(test)
+
+
+def test_all_demands_everyone_or_nobody(clinic):
+    async def test(clinic, a, b, _c, referred):
+        group = await clinic.group(a, b, referred)
+        before = {course: await triggers(clinic, course) for course in (a, b, referred)}
+        version = (await clinic.view(group)).version
+        with pytest.raises(GroupSessionRefused) as caught:
+            await clinic.session(group, {a: "5", b: "5", referred: "5"}, all=True)
+        assert [(each.course, each.notice) for each in caught.value.members] == [(referred, None)]
+        assert {course: await triggers(clinic, course) for course in (a, b, referred)} == before
+        assert (await clinic.view(group)).version == version
+        assert (await clinic.shell.courses.get(referred)).notices == {}
+        for trigger in ("record_consent", "start"):
+            await clinic.fire(referred, trigger)
+        assert len((await clinic.session(group, {a: "5", b: "5", referred: "3"}, all=True)).accepted) == 3
+
+    clinic(test)
+
+
+@pytest.mark.parametrize("told", ({"minutes": 90}, {"kind": "additional"}, {"occurred_at": "ahead"}, {"occurred_at": "before"}))
+def test_what_is_wrong_with_a_session_is_the_tellers_and_nothing_of_it_is_written(clinic, told):
+    async def test(clinic, a, b, _c, _):
+        group = await clinic.group(a, b)
+        before = await triggers(clinic, a)
+        days = {"ahead": 1, "before": -400}.get(told.get("occurred_at"), 0)
+        more = {**told, **({"occurred_at": clinic.clock.now() + dt.timedelta(days=days)} if days else {})}
+        attendance = {a: "5"} if "minutes" in told else {a: "5", b: "5"}
+        with pytest.raises(CommandInvalid):
+            await clinic.tell(group, attendance, **more)
+        assert await triggers(clinic, a) == before
+        assert (await clinic.view(group)).sessions == ()
+
+    clinic(test)
+
+
+def test_a_groups_session_can_be_called_off_before_it_was_to_be(clinic):
+    async def test(clinic, a, b, _c, _):
+        group = await clinic.group(a, b)
+        ahead = clinic.clock.now() + WEEK
+        told = (await clinic.tell(group, {a: "4", b: "4"}, occurred_at=ahead)).recorded
+        assert (told.session.held, len(told.accepted)) == (False, 2)
+        assert (await clinic.counted(a)).attended["initial"] == 0
+
+    clinic(test)
+
+
+# Once
+
+
+def test_the_same_key_is_answered_as_the_first_time_and_writes_nothing(clinic):
+    async def test(clinic, a, b, _c, referred):
+        group = await clinic.group(a, b, referred)
+        clinic.clock.advance(WEEK)
+        attendance = {a: "5", b: "3", referred: "5"}
+        first = await clinic.tell(group, attendance, key=KEY)
+        before = {course: await triggers(clinic, course) for course in attendance}
+        again = await clinic.tell(group, attendance, key=KEY)
+        assert (first.replayed, again.replayed) == (False, True)
+        assert again.recorded == first.recorded
+        assert {course: await triggers(clinic, course) for course in attendance} == before
+        assert len((await clinic.view(group)).sessions) == 1
+
+    clinic(test)
+
+
+def test_of_two_facilitators_at_once_one_writes_and_the_other_is_told_that_the_group_has_moved_on(clinic):
+    async def test(clinic, a, b, _c, _):
+        group = await clinic.group(a, b, facilitators=("therapist-1", "therapist-2"))
+        version = (await clinic.view(group)).version
+        clinic.clock.advance(WEEK)
+        answers = await asyncio.gather(
+            clinic.tell(group, {a: "5", b: "5"}, version=version),
+            clinic.tell(group, {a: "5", b: "3"}, COFACILITATOR, version=version),
+            return_exceptions=True,
+        )
+        lost = [answer for answer in answers if isinstance(answer, Exception)]
+        assert [type(each) for each in lost] == [GroupStale]
+        assert lost[0].current == version + 1
+        for course in (a, b):
+            assert (await triggers(clinic, course)).count("record_session") == 1
+
+    clinic(test)
+
+
+def test_without_a_version_the_second_of_two_tellings_is_refused_as_told_before(clinic):
+    async def test(clinic, a, b, _c, _):
+        group = await clinic.group(a, b)
+        clinic.clock.advance(WEEK)
+        answers = await asyncio.gather(*(clinic.tell(group, {a: "5", b: "5"}) for _ in range(3)), return_exceptions=True)
+        assert sorted(type(each).__name__ for each in answers) == ["GroupRefused", "GroupRefused", "SessionCommitted"]
+        assert (await triggers(clinic, a)).count("record_session") == 1
+
+    clinic(test)
+
+
+def test_of_two_processes_that_tell_of_it_at_once_one_writes(three, tmp_path):
+    made, (a, b, *_) = three
+    settings = made.model_copy(update={"database_url": databases.copy(made, tmp_path).database_url})
+
+    async def race():
+        async with group_walk.opened(settings) as here, group_walk.opened(settings) as there:
+            for clinic in (here, there):
+                clinic.clock.advance(WEEK)
+            group = await here.group(a, b, facilitators=("therapist-1", "therapist-2"))
+            told = [here.tell(group, {a: "5", b: "5"}), there.tell(group, {a: "5", b: "3"}, COFACILITATOR)]
+            notes = [clinic.service.fire(FACILITATOR, course, note()) for clinic in (here, there) for course in (a, b)]
+            answers = await asyncio.gather(*told, *notes, return_exceptions=True)
+            assert sorted(type(each).__name__ for each in answers[:2]) == ["GroupRefused", "SessionCommitted"]
+            assert not [each for each in answers[2:] if isinstance(each, Exception)]
+            for course in (a, b):
+                assert sorted((await triggers(here, course))[-3:]) == ["note", "note", "record_session"]
+            assert await here.is_whole()
+
+    asyncio.run(race())
+
+
+def test_where_one_course_moves_on_meanwhile_it_is_decided_again_and_written_once(clinic):
+    async def test(clinic, a, b, _c, _):
+        group = await clinic.group(a, b)
+        clinic.clock.advance(WEEK)
+        commit, overtaken = clinic.shell.committer.commit, []
+
+        async def overtake(work, *given):
+            if getattr(work, "line", None) and not overtaken:
+                overtaken.append(work)
+                await clinic.service.fire(FACILITATOR, b, note())
+            return await commit(work, *given)
+
+        clinic.shell.committer.commit = overtake
+        told = (await clinic.tell(group, {a: "5", b: "5"})).recorded
+        assert len(overtaken) == 1
+        assert (await triggers(clinic, b))[-2:] == ["note", "record_session"]
+        assert len(told.accepted) == 2
+        assert (await triggers(clinic, a)).count("record_session") == 1
+
+    clinic(test)
+
+
+def note() -> Write:
+    return Write(decode=lambda: (Command("note", {"text": "Called."}),), version_required=False)
+
+
+def test_many_writes_to_the_members_meanwhile_lose_nothing(clinic):
+    async def test(clinic, a, b, _c, _):
+        group = await clinic.group(a, b)
+        clinic.clock.advance(WEEK)
+        await asyncio.gather(
+            clinic.tell(group, {a: "5", b: "5"}), *(clinic.service.fire(FACILITATOR, course, note()) for course in (a, b) * 5)
+        )
+        for course in (a, b):
+            assert sorted((await triggers(clinic, course))[-6:]) == ["note"] * 5 + ["record_session"]
+
+    clinic(test)
+
+
+# From the first session to the last
+
+
+def test_who_misses_the_only_initial_session_goes_on_to_completion(clinic):
+    async def test(clinic, a, b, _c, _):
+        group = await clinic.group(a, b)
+        for number in range(1, 9):
+            told = await clinic.session(group, {a: "5", b: "3" if number in {1, 4} else "5"}, minutes=90)
+            assert told.refused == (), number
+            await clinic.sign_all(a, b)
+            for course in (a, b):
+                if number == 1:
+                    await clinic.fire(course, "begin_middle")
+                if number == 7:
+                    await clinic.fire(course, "announce_ending")
+                    await clinic.fire(course, "begin_final")
+        for course in (a, b):
+            for trigger in LAST_PHASE:
+                await clinic.fire(course, trigger)
+            await clinic.measure(course)
+            assert (await clinic.fire(course, "complete")).course.state == "completed"
+        assert (await clinic.counted(b)).attended == {"initial": 1, "middle": 6, "final": 1}
+
+    clinic(test)
+
+
+def test_who_misses_the_only_final_session_completes_with_a_reason(clinic):
+    async def test(clinic, a, b, _c, _):
+        group = await clinic.group(a, b)
+        for number in range(1, 9):
+            await clinic.session(group, {a: "5", b: "2" if number == 8 else "6"})
+            await clinic.sign_all(a, b)
+            if number == 1:
+                await clinic.fire(b, "begin_middle")
+                await clinic.fire(a, "begin_middle")
+            if number == 7:
+                for course in (a, b):
+                    await clinic.fire(course, "announce_ending")
+                    await clinic.fire(course, "begin_final")
+        for trigger in LAST_PHASE:
+            await clinic.fire(b, trigger)
+        await clinic.measure(b)
+        assert (await clinic.override(b, "complete", "final_attended")).course.state == "completed"
+
+    clinic(test)
+
+
+# Who is in the group
+
+
+def test_a_member_who_left_is_not_asked_about_and_may_come_back(clinic):
+    async def test(clinic, a, b, c, _):
+        group = await clinic.group(a, b, c)
+        await clinic.session(group, {a: "5", b: "5", c: "5"})
+        clinic.clock.advance(dt.timedelta(hours=1))
+        view = await clinic.leave(group, b, reason="moved")
+        stay = next(member for member in view.members if member.course == b)
+        assert (stay.reason, stay.left_at) == ("moved", clinic.clock.now())
+        with pytest.raises(CommandInvalid, match="was no member of the group then"):
+            await clinic.session(group, {a: "3", b: "5", c: "3"})
+        await clinic.session(group, {a: "3", c: "3"}, kind="additional", reason="Met once more.")
+        view = await clinic.join(group, b)
+        assert [(member.course, member.left_at is None) for member in view.members] == [(a, True), (b, False), (c, True), (b, True)]
+
+    clinic(test)
+
+
+def test_a_session_told_late_is_told_of_those_who_were_members_then(clinic):
+    async def test(clinic, a, b, c, _):
+        group = await clinic.group(a, b)
+        clinic.clock.advance(dt.timedelta(days=2))
+        met = clinic.clock.now()
+        clinic.clock.advance(dt.timedelta(days=1))
+        await clinic.leave(group, b)
+        await clinic.join(group, c)
+        with pytest.raises(CommandInvalid) as caught:
+            await clinic.tell(group, {a: "5", c: "5"}, occurred_at=met)
+        assert {fault.where: fault.message for fault in caught.value.faults} == {
+            "attendance": f"lacks the member {b}",
+            f"attendance.{c}": "was no member of the group then",
+        }
+        told = (await clinic.tell(group, {a: "5", b: "5"}, occurred_at=met)).recorded
+        assert len(told.accepted) == 2
+        assert (await clinic.fold(a)).sessions[-1].at == met
+
+    clinic(test)
+
+
+def test_who_has_ended_need_not_be_told_of(clinic):
+    async def test(clinic, a, b, c, _):
+        group = await clinic.group(a, b, c)
+        await clinic.fire(b, "end_early", reason="Moved away.")
+        told = await clinic.session(group, {a: "5", c: "5"})
+        assert set(told.session.attendance) == {a, c}
+
+    clinic(test)
+
+
+async def refused_by(attempt) -> list[str]:
+    with pytest.raises(GroupRefused) as caught:
+        await attempt
+    return [refusal.rule for refusal in caught.value.refusals]
+
+
+def test_a_course_joins_where_it_fits_and_one_group_at_a_time(clinic):
+    async def test(clinic, a, b, _c, _):
+        group, other = await clinic.group(a), await clinic.group()
+        assert await refused_by(clinic.join(group, a)) == ["group_one_at_a_time"]
+        assert await refused_by(clinic.join(other, a)) == ["group_one_at_a_time"]
+        alone = await clinic.course("EHR-7", protocol="ipt")
+        assert await refused_by(clinic.join(group, alone)) == ["group_protocol"]
+        await clinic.fire(b, "end_early", reason="Moved away.")
+        assert await refused_by(clinic.join(group, b)) == ["group_course_open"]
+        await clinic.leave(group, a)
+        assert [member.course for member in (await clinic.join(other, a)).members] == [a]
+
+    clinic(test)
+
+
+def test_a_group_has_room_for_so_many_as_its_protocol_says(clinic):
+    async def test(clinic, a, b, c, referred):
+        group = await clinic.group(a, b, c, referred)
+        assert (await clinic.view(group)).size.now == 4
+        fifth = await clinic.course("EHR-5")
+        assert await refused_by(clinic.join(group, fifth)) == ["group_room"]
+        await clinic.leave(group, referred)
+        await clinic.join(group, fifth)
+
+    clinic(test)
+
+
+def test_a_group_smaller_than_its_protocol_asks_for_is_told_so_and_meets(clinic):
+    async def test(clinic, a, b, _c, _):
+        group = await clinic.group(a)
+        assert (await clinic.session(group, {a: "5"})).warnings == ("The group has 1 member; its protocol asks for 2 to 4.",)
+        await clinic.sign_all(a)
+        await clinic.fire(a, "begin_middle")
+        await clinic.join(group, b)
+        assert (await clinic.session(group, {a: "5", b: "3"})).warnings == ()
+
+    clinic(test)
+
+
+def test_times_of_joining_and_leaving_are_in_order(clinic):
+    async def test(clinic, a, b, _c, _):
+        group = await clinic.group(a)
+        opened = (await clinic.fold(b)).opened_at
+        assert await refused_by(clinic.join(group, b, joined_at=opened - dt.timedelta(minutes=1))) == ["group_times_in_order"]
+        await clinic.join(group, b, joined_at=opened)
+        met = (await clinic.session(group, {a: "5", b: "5"})).session.occurred_at
+        clinic.clock.advance(dt.timedelta(days=1))
+        assert await refused_by(clinic.leave(group, b, left_at=met - dt.timedelta(minutes=1))) == ["group_times_in_order"]
+        with pytest.raises(CommandInvalid, match="left_at: lies ahead"):
+            await clinic.leave(group, b, left_at=clinic.clock.now() + dt.timedelta(hours=1))
+        await clinic.leave(group, b, left_at=met + dt.timedelta(minutes=1))
+        assert await refused_by(clinic.leave(group, b)) == ["group_member"]
+        assert await refused_by(clinic.join(group, b, joined_at=met)) == ["group_times_in_order"]
+
+    clinic(test)
+
+
+def test_of_two_groups_that_want_a_course_at_once_one_has_it(clinic):
+    async def test(clinic, a, _b, _c, _):
+        groups = [await clinic.group(), await clinic.group()]
+        answers = await asyncio.gather(*(clinic.join(group, a) for group in groups), return_exceptions=True)
+        assert sorted(type(each).__name__ for each in answers) == ["GroupRefused", "GroupView"]
+        assert sorted([len((await clinic.view(group)).members) for group in groups]) == [0, 1]
+
+    clinic(test)
+
+
+# Who may
+
+
+def test_a_group_exists_for_its_facilitators_and_for_who_sees_the_organisation(clinic):
+    async def test(clinic, a, _b, _c, _):
+        group = await clinic.group(a)
+        for who in (FACILITATOR, SUPERVISOR, AUDITOR):
+            assert (await clinic.view(group, who)).id == group
+            assert [each.id for each in await clinic.groups.page(who, None, "", 10)] == [group]
+        with pytest.raises(NotFound):
+            await clinic.view(group, COFACILITATOR)
+        assert await clinic.groups.page(COFACILITATOR, None, "", 10) == []
+        await clinic.facilitate(group, "therapist-2")
+        assert [each.id for each in await clinic.groups.page(COFACILITATOR, None, "", 10)] == [group]
+        assert await clinic.groups.page(FACILITATOR, None, "", 10) == []
+        with pytest.raises(NotFound):
+            await clinic.session(group, {a: "5"})
+        assert len((await clinic.session(group, {a: "5"}, COFACILITATOR)).accepted) == 1
+
+    clinic(test)
+
+
+def test_only_a_therapist_tells_of_a_session_and_only_a_facilitator_of_this_groups(clinic):
+    async def test(clinic, a, _b, _c, _):
+        group = await clinic.group(a)
+        for who, error in ((SUPERVISOR, Forbidden), (AUDITOR, Forbidden), (OUTSIDER, NotFound)):
+            with pytest.raises(error):
+                await clinic.session(group, {a: "5"}, who)
+        assert "record_session" not in await triggers(clinic, a)
+
+    clinic(test)
+
+
+def test_a_facilitator_puts_only_courses_into_the_group_that_they_see(clinic):
+    async def test(clinic, a, _b, c, _):
+        group = await clinic.group()
+        await clinic.join(group, a, FACILITATOR)
+        with pytest.raises(CommandInvalid, match="is no course that you may see"):
+            await clinic.join(group, c, FACILITATOR)
+
+    clinic(test)
+
+
+def test_a_therapist_does_not_make_a_group_for_others_alone(clinic):
+    async def test(clinic, *_):
+        with pytest.raises(CommandInvalid, match="must name you"):
+            await clinic.group(facilitators=("therapist-2",))
+        with pytest.raises(CommandInvalid, match="at least one therapist"):
+            await clinic.group(by=SUPERVISOR)
+        assert await clinic.group(by=SUPERVISOR, facilitators=("therapist-2",))
+
+    clinic(test)
+
+
+def test_what_was_done_with_a_group_is_in_the_audit_log(clinic):
+    async def test(clinic, a, b, _c, referred):
+        group = await clinic.group(a, b, referred)
+        await clinic.session(group, {a: "5", b: "5", referred: "5"})
+        await clinic.leave(group, b)
+        found = await clinic.shell.database.read(
+            lambda c: c.exec_driver_sql(
+                "SELECT kind, action, rules FROM audit_event WHERE kind <> 'read' ORDER BY recorded_at, id"
+            ).all()
+        )
+        told = [tuple(row) for row in found if row.kind in {"config", "refusal"}]
+        assert told == [
+            ("config", f"group {group} created", None),
+            *[("config", f"group {group} member joined", None)] * 3,
+            ("refusal", "record_session", "attendance_fits_state"),
+            ("config", f"group {group} member left", None),
+        ]
+
+    clinic(test)

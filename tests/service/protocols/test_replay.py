@@ -1,0 +1,204 @@
+"""A candidate protocol, tried on everything that was recorded: what it would newly refuse and newly allow, by rule."""
+
+import datetime as dt
+
+import msgspec
+import pytest
+from support import databases, protocol_versions, service_walk
+
+from ipt_workflow.course.rules import KNOWN_RULES
+from ipt_workflow.course.triggers import Command
+from ipt_workflow.errors import Forbidden, TransitionRefused
+from ipt_workflow.protocols.files import load_catalogue
+from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.service import demo
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.protocols.migration import Mover
+from ipt_workflow.service.protocols.replay import Trial
+from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.writes import Write
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store.audit import AuditFilters, Position
+from ipt_workflow.store.courses import Filters
+
+COURSES = sum(plan.count for plan in demo.PLANS if plan.protocol == "ipt")
+NOW = service_walk.START + dt.timedelta(days=365)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, server):
+    settings = databases.empty(tmp_path_factory.mktemp("trying"), server)
+    service_walk.with_shell(settings, demo.make, VirtualClock(NOW))
+    return settings
+
+
+@pytest.fixture
+def tried(made, tmp_path):
+    """Tries a candidate, made of the default protocol by what is replaced, on the demonstration and what `work` adds to it."""
+
+    def run(*replaced, work=None, examples=3):
+        settings = databases.copy(made, tmp_path)
+        file = protocol_versions.write(tmp_path, 2, *replaced)
+
+        async def inside(shell):
+            if work:
+                await work(shell)
+            candidate = load_catalogue([file], shell.settings.instruments, KNOWN_RULES).get("ipt")
+            return await Trial(shell, candidate, examples).run(service_walk.AUDITOR)
+
+        return service_walk.with_shell(settings, inside, VirtualClock(NOW + dt.timedelta(hours=1)))
+
+    return run
+
+
+def counts(by_rule) -> dict[str, int]:
+    return {name: each.count for name, each in by_rule.items()}
+
+
+async def in_middle(shell) -> str:
+    found = await shell.database.read(
+        lambda c: stored_courses.caseload(
+            c, shell.organisation, Filters(state="middle", therapist="therapist-1"), "", 1, shell.clock.now()
+        )
+    )
+    return found[0].course.id
+
+
+async def attempt(shell, course_id, *commands):
+    write = Write(decode=lambda: commands, version_required=False)
+    with pytest.raises(TransitionRefused) as refused:
+        await Service(shell).fire(service_walk.THERAPIST, course_id, write)
+    return [each.rule for each in refused.value.refusals]
+
+
+def test_the_same_numbers_refuse_and_allow_nothing_new(tried):
+    found = tried()
+    assert (found.protocol, found.courses) == ("ipt@2", COURSES)
+    assert found.transitions > 500
+    assert (found.refusals, found.not_judged) == (1, 0)
+    assert (found.newly_refused, found.newly_allowed, found.refused_by, found.allowed_by) == (0, 0, {}, {})
+
+
+def test_a_smaller_cap_newly_refuses_the_sessions_beyond_it_and_names_them(tried):
+    found = tried(protocol_versions.SMALLER_CAP)
+    assert counts(found.refused_by) == {"phase_session_cap": 2}
+    assert found.newly_refused == 2
+    assert {(each.seq is not None, each.trigger) for each in found.refused_by["phase_session_cap"].examples} == {
+        (True, "record_session")
+    }
+    assert found.allowed_by == {}
+
+
+def test_a_larger_cap_newly_allows_the_session_that_was_refused(tried):
+    found = tried(protocol_versions.LARGER_CAP)
+    assert counts(found.allowed_by) == {"phase_session_cap": 1}
+    (example,) = found.allowed_by["phase_session_cap"].examples
+    assert (example.seq, example.trigger) == (None, "record_session")
+    assert found.newly_allowed == 1
+
+
+def test_a_requirement_that_is_taken_away_newly_allows_what_it_refused_by_all_the_rules_that_stood(tried):
+    async def work(shell):
+        rules = await attempt(shell, await in_middle(shell), Command("begin_final", override=None))
+        assert "ending_announced" in rules
+
+    assert tried(work=work).newly_allowed == 0
+    relaxed = ('requires = ["ending_announced"]', "requires = []")
+    found = tried(relaxed, work=work)
+    assert found.newly_allowed == 0, "other rules refuse it still"
+    assert found.refusals == 2
+
+
+def test_a_requirement_that_is_added_newly_refuses_who_left_without_it(tried):
+    found = tried(('  "baseline",\n]', '  "baseline",\n  "parent_contact",\n]'))
+    assert set(found.refused_by) == {"parent_involved"}
+    assert {each.trigger for each in found.refused_by["parent_involved"].examples} == {"begin_middle"}
+    assert found.refused_by["parent_involved"].count > 20
+    assert len(found.refused_by["parent_involved"].examples) == 3
+
+
+def test_no_more_examples_are_kept_than_asked_for(tried):
+    found = tried(protocol_versions.SMALLER_CAP, examples=1)
+    assert [len(each.examples) for each in found.refused_by.values()] == [1]
+    assert counts(found.refused_by) == {"phase_session_cap": 2}
+
+
+def test_what_was_refused_with_data_is_judged_by_its_data(tried):
+    async def work(shell):
+        its_id = await in_middle(shell)
+        terms = {"sessions": 20, "weeks": 16, "client_agrees": True, "therapist_agrees": True}
+        assert await attempt(shell, its_id, Command("amend_contract", terms, reason="More is needed.")) == ["contract_in_range"]
+
+    assert tried(work=work).newly_allowed == 0
+    found = tried(("sessions = { min = 12, max = 16 }", "sessions = { min = 12, max = 20 }"), work=work)
+    assert counts(found.allowed_by) == {"contract_in_range": 1}
+
+
+def test_several_commands_that_were_refused_together_are_not_judged(tried):
+    async def work(shell):
+        await attempt(shell, await in_middle(shell), Command("note", {"text": "x"}), Command("begin_final"))
+
+    assert tried(work=work).not_judged == 1
+
+
+def test_what_was_told_late_is_judged_at_its_place(tried):
+    """A session told late of the first phase is judged there, not in the phase that the course has reached."""
+
+    async def work(shell):
+        its_id = await in_middle(shell)
+        course = (await shell.courses.get(its_id)).course
+        held = [session.at for session in course.sessions if session.phase == "initial"][-1]
+        data = {"attendance": "5", "kind": "session", "medium": "face_to_face", "minutes": 50, "participants": ["client"]}
+        for seconds in (1, 2):
+            told = Command("record_session", data, held + dt.timedelta(seconds=seconds))
+            write = Write(decode=lambda told=told: (told,), version_required=False)
+            if seconds == 1:
+                await Service(shell).fire(service_walk.THERAPIST, its_id, write)
+            else:
+                assert await attempt(shell, its_id, told) == ["phase_session_cap"]
+
+    assert counts(tried(protocol_versions.SMALLER_CAP, work=work).refused_by) == {"phase_session_cap": 3}
+    assert counts(tried(protocol_versions.LARGER_CAP, work=work).allowed_by) == {"phase_session_cap": 2}
+
+
+def test_a_refusal_keeps_codes_and_numbers_of_the_command_and_none_of_its_words(tried):
+    async def work(shell):
+        its_id = await in_middle(shell)
+        secret = Command("record_gains", {"gains": ["Speaks to her sister again"]}, reason="She said so herself.")
+        assert await attempt(shell, its_id, secret) == ["state_allows"]
+        kept = await shell.database.read(
+            lambda c: c.exec_driver_sql("SELECT command FROM audit_event WHERE command IS NOT NULL").fetchall()
+        )
+        texts = [bytes(row[0]).decode() for row in kept]
+        assert msgspec.json.decode(texts[-1])["data"] == {"gains": [True]}
+        assert not any("sister" in text or "herself" in text for text in texts)
+
+    tried(work=work)
+
+
+def test_courses_that_moved_are_judged_by_the_version_of_each_time(made, tmp_path):
+    """Trying the version that courses have moved to finds nothing new in what came after the move."""
+    folder = protocol_versions.config(tmp_path / "config", protocol_versions.HARD_TIMELINE)
+
+    async def work(shell):
+        mover = Mover(shell, shell.protocol("ipt", 1), shell.protocol("ipt", 2))
+        moved = [each async for batch in mover.move_clean(service_walk.SUPERVISOR, "New.") for each in batch]
+        assert len(moved) > 20
+        found = await Trial(shell, shell.protocol("ipt", 2)).run(service_walk.AUDITOR)
+        assert (found.newly_refused, found.newly_allowed) == (0, 0)
+
+    settings = protocol_versions.settings_with(databases.copy(made, tmp_path), folder)
+    service_walk.with_shell(settings, work, VirtualClock(NOW + dt.timedelta(hours=1)))
+
+
+def test_reading_for_a_trial_is_recorded_and_asks_the_policy(made, tmp_path):
+    async def work(shell):
+        trial = Trial(shell, shell.protocol("ipt", None))
+        with pytest.raises(Forbidden):
+            await trial.run(service_walk.THERAPIST)
+        await trial.run(service_walk.AUDITOR)
+        records = await Reader(shell).audit_log(service_walk.AUDITOR, AuditFilters(kind="read"), Position(), 1000)
+        (read,) = [each for each in records if each.action == "protocol trial"]
+        assert len(read.courses) == COURSES
+
+    service_walk.with_shell(databases.copy(made, tmp_path), work, VirtualClock(NOW + dt.timedelta(hours=1)))

@@ -1,0 +1,164 @@
+"""The demonstration: a caseload in every state and of every kind, made by firing triggers, once."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from support import databases, service_walk
+
+from ipt_workflow.service import demo
+from ipt_workflow.service.access.tokens import Accounts
+from ipt_workflow.service.audit import verification
+from ipt_workflow.service.reads import Reader
+from ipt_workflow.store.courses import Filters
+from ipt_workflow.store.schema import tables
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The demonstration, what making it told, and every course in it."""
+    kept = {}
+
+    async def fill(shell):
+        kept["progress"] = []
+        kept["made"] = await demo.make(shell, lambda: kept["progress"].append(1))
+        kept["courses"] = await Reader(shell).caseload(service_walk.SUPERVISOR, Filters(), "", 100)
+
+    kept["settings"] = service_walk.database(tmp_path_factory.mktemp("demo"), fill)
+    return kept
+
+
+def rows(made, statement) -> list[tuple]:
+    with closing(sqlite3.connect(databases.path_of(made["settings"]))) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def test_there_are_about_sixty_courses_and_progress_is_told_for_each(made):
+    assert 55 <= len(made["courses"]) <= 65
+    assert made["made"].courses == len(made["courses"]) == demo.COURSES == len(made["progress"])
+
+
+def test_there_are_courses_in_every_state_and_every_phase(made):
+    states = {course.state for course in made["courses"] if course.protocol == "ipt"}
+    assert states == {"referred", "initial", "middle", "final", "paused", "completed", "ended_early", "not_suitable"}
+    assert made["made"].states == len({course.state for course in made["courses"]}) == len(states) + 1
+    assert {course.phase for course in made["courses"]} == {None, "initial", "middle", "final", "maintenance"}
+
+
+def test_there_are_courses_of_nine_forms_and_one_group_among_them(made):
+    forms = {course.protocol for course in made["courses"]}
+    assert forms == {
+        "ipt",
+        "ipsrt",
+        "ipt-a",
+        "ipt-couples",
+        "ipt-telephone",
+        "ipt-perinatal",
+        "ipc",
+        "ipt-maintenance",
+        "ipt-group",
+    }
+    members = [course for course in made["courses"] if course.protocol == "ipt-group"]
+    assert [(course.state, course.counters.attended["initial"], course.counters.attended["middle"]) for course in members] == [
+        ("middle", 1, 3)
+    ] * demo.MEMBERS
+    assert rows(made, "SELECT count(*) FROM therapy_group") == [(1,)]
+    assert rows(made, "SELECT count(DISTINCT group_session) FROM entry WHERE group_session IS NOT NULL") == [
+        (len(demo.GROUP_WEEKS),)
+    ]
+
+
+def test_several_therapists_have_courses(made):
+    assert {course.therapist for course in made["courses"]} == set(demo.THERAPISTS)
+
+
+def test_there_are_courses_that_ask_for_attention_of_most_kinds(made):
+    kinds = {kind for course in made["courses"] for kind in course.attention}
+    assert kinds >= {"unsigned", "risk", "deviation", "ending", "blocked"}, kinds
+
+
+def test_there_are_missed_sessions_a_late_cancellation_and_one_held_beyond_the_cap(made):
+    counters = [course.counters for course in made["courses"]]
+    missed = rows(
+        made,
+        "SELECT count(*) FROM entry WHERE trigger = 'record_session' AND CAST(canonical AS TEXT) LIKE '%\"attendance\":\"3\"%'",
+    )
+    assert missed[0][0] >= 5
+    assert any(sum(counted.over.values()) for counted in counters)
+
+
+def test_there_is_a_refusal_of_a_fourth_initial_session_in_the_audit_log(made):
+    refused = rows(made, "SELECT action, rules FROM audit_event WHERE kind = 'refusal'")
+    assert [action for action, _ in refused] == ["record_session"]
+    assert "phase_session_cap" in refused[0][1]
+
+
+def test_there_are_overrides_an_amendment_and_early_endings(made):
+    triggers = dict(rows(made, "SELECT trigger, count(*) FROM entry GROUP BY trigger"))
+    assert triggers["amend"] >= 1
+    assert triggers["end_early"] >= 2
+    assert triggers["complete"] >= 3
+    assert rows(made, 'SELECT count(*) FROM entry WHERE CAST(canonical AS TEXT) LIKE \'%"overridden":["%\'')[0][0] >= 2
+
+
+def test_every_step_lies_in_the_past(made):
+    latest, made_at = rows(made, "SELECT (SELECT max(recorded_at) FROM entry), (SELECT max(created_at) FROM token)")[0]
+    assert latest < made_at
+
+
+def test_every_entry_of_it_verifies(made):
+    found = service_walk.with_shell(made["settings"], verification.verify)
+    assert found.ok, found.first_bad
+    assert found.courses == demo.COURSES
+    assert found.checked > 500
+
+
+def test_a_token_for_every_role_is_told_and_works(made):
+    tokens = made["made"].tokens
+    assert set(tokens) == {"therapist", "supervisor", "auditor", "ehr", "admin"}
+
+    async def each(shell):
+        return {role: await Accounts(shell).authenticate(text) for role, text in tokens.items()}
+
+    for role, principal in service_walk.with_shell(made["settings"], each).items():
+        assert (principal.role, principal.person) == (role, demo.SUBJECTS[role])
+
+
+def test_the_therapist_whose_token_is_told_has_courses(made):
+    mine = [course for course in made["courses"] if course.therapist == demo.SUBJECTS["therapist"]]
+    assert len(mine) >= 10
+
+
+def test_made_again_it_makes_new_tokens_and_no_more_courses(made, tmp_path):
+    settings = databases.copy(made["settings"], tmp_path)
+    counts = {}
+
+    async def again(shell):
+        counts["again"] = await demo.make(shell)
+
+    def dump():
+        with closing(sqlite3.connect(databases.path_of(settings))) as connection:
+            return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables.METADATA.tables}
+
+    before = dump()
+    service_walk.with_shell(settings, again)
+    after = dump()
+    assert (counts["again"].courses, counts["again"].states) == (0, 0)
+    for name in set(after) - {"token", "audit_event"}:
+        assert after[name] == before[name], name
+    assert len(after["token"]) == len(before["token"]) + 5
+    assert set(counts["again"].tokens.values()).isdisjoint(made["made"].tokens.values())
+
+
+def test_it_leaves_other_courses_as_they_are(tmp_path):
+    kept = {}
+
+    async def fill(shell):
+        course = await service_walk.open_course(shell)
+        before = await Reader(shell).course(service_walk.THERAPIST, course)
+        kept["made"] = await demo.make(shell)
+        kept["same"] = before == await Reader(shell).course(service_walk.THERAPIST, course)
+
+    service_walk.database(tmp_path, fill)
+    assert kept["same"]
+    assert kept["made"].courses == demo.COURSES + 1

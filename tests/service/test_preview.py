@@ -1,0 +1,172 @@
+"""Looking at what would happen changes nothing: not a byte of any table, but for the one record that somebody looked."""
+
+import sqlite3
+from contextlib import closing
+
+import msgspec
+import pytest
+from support import databases, service_walk
+
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.course.triggers import Command
+from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound, StaleVersion, TriggerNotPermitted
+from ipt_workflow.service.courses import Key, Service, Write
+from ipt_workflow.service.reads import Reader
+from ipt_workflow.store.schema import tables
+
+LOGS = {"audit_event", "audit_subject"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    async def fill(shell):
+        course = await service_walk.open_course(shell)
+        await service_walk.walk(shell, course, "record_consent", "start", "record_session")
+
+    return service_walk.database(tmp_path_factory.mktemp("preview"), fill)
+
+
+@pytest.fixture
+def settings(made, tmp_path):
+    return databases.copy(made, tmp_path)
+
+
+def dump(settings) -> dict[str, list[tuple]]:
+    """Every cell of every table, as bytes."""
+    with closing(sqlite3.connect(databases.path_of(settings))) as connection:
+        connection.text_factory = bytes
+        return {
+            name: connection.execute(f"SELECT rowid, * FROM {name} ORDER BY rowid").fetchall() for name in tables.METADATA.tables
+        }
+
+
+def course_of(settings) -> str:
+    return dump(settings)["course"][0][2].decode()
+
+
+def looked(settings, work, raises=None) -> tuple:
+    """What `work(shell, course)` answers; it has added one read of the course, and changed nothing else. A refused look adds nothing."""
+    before, course = dump(settings), course_of(settings)
+    if raises:
+        with pytest.raises(raises):
+            service_walk.with_shell(settings, lambda shell: work(shell, course))
+        assert dump(settings) == before
+        return None
+    answer = service_walk.with_shell(settings, lambda shell: work(shell, course))
+    after = dump(settings)
+    for name in set(after) - LOGS:
+        assert after[name] == before[name], name
+    events, subjects = (after[name][len(before[name]) :] for name in ("audit_event", "audit_subject"))
+    assert [after[name][: len(before[name])] for name in sorted(LOGS)] == [before[name] for name in sorted(LOGS)]
+    assert [event[3] for event in events] == [b"read"]
+    assert [subject[3].decode() for subject in subjects] == [course]
+    return answer
+
+
+def preview(*commands, principal=service_walk.THERAPIST, **more):
+    more = {"version_required": False, **more}
+    return lambda shell, course: Service(shell).preview(principal, course, Write(decode=lambda: commands, **more))
+
+
+def test_previewing_what_would_be_accepted_changes_nothing(settings):
+    answer = looked(settings, preview(Command("sign_session", {"session": 4})))
+    assert answer.option.allowed
+    assert answer.course.version == 5
+
+
+def test_previewing_what_would_be_refused_changes_nothing_and_is_no_refusal(settings):
+    answer = looked(settings, preview(Command("begin_middle")))
+    assert not answer.option.allowed
+    assert "focus_selected" in {refusal.rule for refusal in answer.option.refusals}
+    assert answer.course.version == 4
+
+
+def test_previewing_several_together_changes_nothing(settings):
+    answer = looked(settings, preview(Command("sign_session", {"session": 4}), Command("note", {"text": "She called."})))
+    assert answer.option.allowed
+    assert answer.course.version == 6
+
+
+def test_previewing_an_amendment_and_a_late_entry_changes_nothing(settings):
+    amend = Command("amend", {"supersedes": 4, "data": {"attendance": "6"}}, reason="The client came late.")
+    assert looked(settings, preview(amend)).option.allowed
+    late = Command("note", {"text": "She called."}, occurred_at=service_walk.START.replace(minute=2, second=30))
+    assert looked(settings, preview(late)).option.allowed
+
+
+def test_previewing_what_would_make_a_new_client_makes_none(settings):
+    relink = Command("relink_client", {"client_ref": "EHR-9", "kind": "wrong_client"}, reason="It was another client.")
+    assert looked(settings, preview(relink, principal=service_walk.SUPERVISOR)).option.allowed
+
+
+def test_previewing_under_an_idempotency_key_leaves_the_key_free(settings):
+    looked(settings, preview(Command("note", {"text": "She called."}), key=Key("key", "body")))
+
+
+def test_previewing_on_an_old_version_or_with_a_bad_body_leaves_nothing(settings):
+    looked(settings, preview(Command("note", {"text": "x"}), version=1), raises=StaleVersion)
+    looked(settings, preview(Command("note", {"words": "x"})), raises=CommandInvalid)
+
+
+def test_previewing_by_somebody_who_may_not_leaves_the_courses_as_they_were(settings):
+    before = dump(settings)
+    course = course_of(settings)
+    stranger = Principal(person="therapist-2", role="therapist", via="api")
+    for principal, error in (
+        (service_walk.AUDITOR, Forbidden),
+        (stranger, NotFound),
+        (service_walk.THERAPIST, TriggerNotPermitted),
+    ):
+        command = Command("acknowledge_deviation", {"session": 4}, reason="Seen.")
+        with pytest.raises(error):
+            service_walk.with_shell(settings, lambda shell, who=principal, c=command: preview(c, principal=who)(shell, course))
+    after = dump(settings)
+    assert {name: after[name] for name in set(after) - LOGS} == {name: before[name] for name in set(before) - LOGS}
+
+
+@pytest.mark.parametrize(
+    "principal", (service_walk.THERAPIST, service_walk.SUPERVISOR, service_walk.AUDITOR), ids=lambda who: who.role
+)
+def test_asking_for_options_changes_nothing(settings, principal):
+    options = looked(settings, lambda shell, course: Reader(shell).options(principal, course))
+    assert options.version == 4
+
+
+def test_asking_for_options_at_a_later_day_changes_nothing(settings):
+    later = service_walk.START.replace(month=3)
+    assert looked(settings, lambda shell, course: Reader(shell).options(service_walk.THERAPIST, course, later)).items
+
+
+def test_previewing_every_example_that_options_offers_changes_nothing(settings):
+    """Each says the same as options did."""
+    options = looked(settings, lambda shell, course: Reader(shell).options(service_walk.THERAPIST, course))
+    before = dump(settings)
+
+    async def all_of_them(shell):
+        course = course_of(settings)
+        for item in options.items:
+            answer = await preview(msgspec.convert(item.example, Command))(shell, course)
+            assert answer.option.allowed == item.allowed, item.trigger
+        return len(options.items)
+
+    count = service_walk.with_shell(settings, all_of_them)
+    after = dump(settings)
+    assert {name: after[name] for name in set(after) - LOGS} == {name: before[name] for name in set(before) - LOGS}
+    assert len(after["audit_event"]) - len(before["audit_event"]) == count
+
+
+def test_reading_a_course_its_history_and_the_audit_log_changes_nothing_else(settings):
+    before = dump(settings)
+
+    async def read(shell):
+        course = course_of(settings)
+        reader = Reader(shell)
+        await reader.course(service_walk.THERAPIST, course)
+        await reader.course(service_walk.THERAPIST, course, as_of=shell.clock.now())
+        await reader.history(service_walk.THERAPIST, course, 0, 50)
+        await reader.verify(service_walk.AUDITOR)
+
+    service_walk.with_shell(settings, read)
+    after = dump(settings)
+    assert {name: after[name] for name in set(after) - LOGS} == {name: before[name] for name in set(before) - LOGS}
+    assert len(after["audit_event"]) == len(before["audit_event"]) + 4

@@ -1,0 +1,81 @@
+"""The step to deliveries, on a database that has been in use: what was recorded stays, under the same guards."""
+
+import asyncio
+import datetime as dt
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from support import databases
+
+from ipt_workflow.store import deliveries
+from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.schema import migrate, tables
+from ipt_workflow.store.units import Event
+
+AT = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
+RECORD = {"organisation": "default", "id": "1", "kind": "read", "recorded_at": AT, "person": "p", "role": "auditor", "via": "api",
+          "action": "audit", "rules": None, "request_id": None}  # fmt: skip
+OUTBOX = (
+    "INSERT INTO outbox (organisation, id, course_id, seq, created_at) VALUES ('default', 'e1', 'c1', 1, '2026-01-05 09:00:00')"
+)
+
+
+def record(connection, **more):
+    deliveries.record(connection, Event(row={**RECORD, **more}, courses=("c1",)))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def upgraded(request, tmp_path):
+    """Runs a function on a database that was filled before this version and upgraded to it."""
+    url = f"sqlite:///{tmp_path}/ipt.db" if request.param == "sqlite" else databases.create(request.getfixturevalue("postgres"))
+
+    def run(*functions):
+        async def inside():
+            database = open_database(url)
+            try:
+                await database.write(lambda c: command.upgrade(migrate._config(c), "0002"))
+                await database.write(record)
+                await database.write(lambda c: c.exec_driver_sql(OUTBOX))
+                await database.write(migrate.upgrade)
+                return [await database.write(function) for function in functions]
+            finally:
+                await database.close()
+
+        return asyncio.run(inside())
+
+    return run
+
+
+def test_records_and_what_was_to_be_told_are_still_there(upgraded):
+    def look(connection):
+        records = connection.execute(sa.select(tables.audit_event.c.id, tables.audit_event.c.recorded_at)).all()
+        return records, connection.execute(sa.select(tables.outbox.c.id, tables.outbox.c.kind, tables.outbox.c.seq)).all()
+
+    ((records, outbox),) = upgraded(look)
+    assert records == [("1", AT)]
+    assert outbox == [("e1", "entry", 1)]
+
+
+def test_tables_and_guards_are_those_declared(upgraded):
+    assert upgraded(migrate.missing_guards, migrate.differences) == [[], []]
+
+
+@pytest.mark.parametrize("statement", ("DELETE FROM audit_event", "UPDATE audit_event SET person = 'other'"))
+def test_records_are_still_guarded(upgraded, statement):
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"):
+        upgraded(lambda c: c.exec_driver_sql(statement))
+
+
+@pytest.mark.parametrize("kind", ("delivery", "notice", "read"))
+def test_the_new_kinds_are_taken(upgraded, kind):
+    upgraded(lambda c: record(c, id="2", kind=kind))
+
+
+def test_a_kind_that_is_none_is_still_refused(upgraded):
+    statement = (
+        "INSERT INTO audit_event (organisation, id, kind, recorded_at, person, role, via, action) "
+        "VALUES ('default', '3', 'nonsense', '2026-01-05 09:00:00', 'p', 'admin', 'api', 'x')"
+    )
+    with pytest.raises(sa.exc.IntegrityError, match="ck_audit_event_audit_kind"):
+        upgraded(lambda c: c.exec_driver_sql(statement))

@@ -1,0 +1,208 @@
+"""What the database itself refuses, whoever asks: to change, remove or replace what was recorded."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from support import databases, service_walk
+
+from ipt_workflow.service.reads import Reader
+from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.schema import guards, migrate, revision, tables
+
+GUARDED = ("entry", "audit_event", "audit_subject", "entry_data")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A database that holds a course of a few entries, and records of reads and refusals."""
+
+    async def fill(shell):
+        course = await service_walk.open_course(shell)
+        await service_walk.walk(shell, course, "record_consent", "start", "record_session")
+        for _ in range(3):
+            await Reader(shell).course(service_walk.THERAPIST, course)
+
+    return service_walk.database(tmp_path_factory.mktemp("guards"), fill)
+
+
+@pytest.fixture
+def kept(filled, tmp_path):
+    """A copy of it, opened by the bare driver."""
+    with closing(sqlite3.connect(databases.path_of(databases.copy(filled, tmp_path)), isolation_level=None)) as connection:
+        yield connection
+
+
+@pytest.fixture
+def engine(filled, tmp_path):
+    made = sa.create_engine(databases.copy(filled, tmp_path).database_url)
+    yield made
+    made.dispose()
+
+
+def dump(connection, table) -> list[tuple]:
+    return connection.execute(f"SELECT rowid, * FROM {table} ORDER BY rowid").fetchall()
+
+
+def columns(table) -> list[str]:
+    return [column.name for column in tables.METADATA.tables[table].columns]
+
+
+def refused(connection, table, statement, values=()) -> None:
+    """The statement fails, and leaves the table as it was."""
+    before = dump(connection, table)
+    assert before
+    with pytest.raises(sqlite3.IntegrityError, match=f"{table} (is append-only|has this row already|can only be erased)"):
+        connection.execute(statement, values)
+    assert dump(connection, table) == before
+
+
+@pytest.mark.parametrize("table", ("entry", "audit_event", "audit_subject"))
+def test_no_column_of_what_was_recorded_can_be_updated(kept, table):
+    for column in columns(table):
+        refused(kept, table, f"UPDATE {table} SET {column} = {column}")
+        refused(kept, table, f"UPDATE OR REPLACE {table} SET {column} = NULL")
+    refused(kept, table, f"UPDATE OR REPLACE {table} SET rowid = 1 WHERE rowid = 2")
+
+
+@pytest.mark.parametrize("table", GUARDED)
+def test_nothing_that_was_recorded_can_be_deleted(kept, table):
+    refused(kept, table, f"DELETE FROM {table}")
+    refused(kept, table, f"DELETE FROM {table} WHERE rowid = 1")
+
+
+@pytest.mark.parametrize("table", GUARDED)
+@pytest.mark.parametrize("verb", ("INSERT OR REPLACE", "REPLACE", "INSERT OR IGNORE", "INSERT"))
+def test_a_row_cannot_be_replaced_by_inserting_its_key_again(kept, table, verb):
+    row = kept.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
+    refused(kept, table, f"{verb} INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+
+
+@pytest.mark.parametrize("table", GUARDED)
+def test_a_row_cannot_be_replaced_by_an_upsert(kept, table):
+    row = kept.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
+    marks = ", ".join("?" * len(row))
+    key = ", ".join(guards.KEYS[table])
+    refused(
+        kept,
+        table,
+        f"INSERT INTO {table} VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET organisation = excluded.organisation",
+        row,
+    )
+
+
+@pytest.mark.parametrize("table", GUARDED)
+def test_a_row_cannot_be_replaced_by_inserting_its_hidden_rowid_under_another_key(kept, table):
+    names = columns(table)
+    row = list(kept.execute(f"SELECT * FROM {table} LIMIT 1").fetchone())
+    for key in guards.KEYS[table]:
+        row[names.index(key)] = 99 if key == "seq" else "another"
+    if "id" in names:
+        row[names.index("id")] = "another"
+    marks = ", ".join("?" * (len(row) + 1))
+    refused(kept, table, f"INSERT OR REPLACE INTO {table} (rowid, {', '.join(names)}) VALUES ({marks})", [1, *row])
+
+
+def test_an_entry_cannot_be_replaced_by_inserting_its_id_at_another_place(kept):
+    names = columns("entry")
+    row = list(kept.execute("SELECT * FROM entry WHERE seq = 2").fetchone())
+    row[names.index("seq")] = 99
+    refused(kept, "entry", f"INSERT OR REPLACE INTO entry VALUES ({', '.join('?' * len(row))})", row)
+
+
+def test_an_entry_can_be_erased_and_its_place_stays(kept):
+    places = kept.execute("SELECT organisation, course_id, seq FROM entry_data ORDER BY seq").fetchall()
+    kept.execute("UPDATE entry_data SET salt = NULL, sealed = NULL WHERE seq = 2")
+    assert kept.execute("SELECT salt, sealed FROM entry_data WHERE seq = 2").fetchall() == [(None, None)]
+    assert kept.execute("SELECT count(*) FROM entry_data WHERE sealed IS NOT NULL").fetchone() == (len(places) - 1,)
+    assert kept.execute("SELECT organisation, course_id, seq FROM entry_data ORDER BY seq").fetchall() == places
+
+
+@pytest.mark.parametrize(
+    "change",
+    (
+        "salt = NULL",
+        "sealed = NULL",
+        "sealed = x'7b7d'",
+        "salt = NULL, sealed = x'7b7d'",
+        "salt = '', sealed = NULL",
+        "salt = NULL, sealed = NULL, seq = 99",
+        "salt = NULL, sealed = NULL, course_id = 'another'",
+        "salt = NULL, sealed = NULL, organisation = 'another'",
+        "salt = NULL, sealed = NULL, rowid = 3",
+        "salt = salt",
+    ),
+)
+def test_what_was_sealed_can_be_changed_in_no_other_way_than_erasure(kept, change):
+    refused(kept, "entry_data", f"UPDATE OR REPLACE entry_data SET {change} WHERE seq = 2")
+
+
+def test_what_was_erased_cannot_be_written_again(kept):
+    salt, sealed = kept.execute("SELECT salt, sealed FROM entry_data WHERE seq = 2").fetchone()
+    kept.execute("UPDATE entry_data SET salt = NULL, sealed = NULL WHERE seq = 2")
+    refused(kept, "entry_data", "UPDATE entry_data SET salt = ?, sealed = ? WHERE seq = 2", (salt, sealed))
+
+
+def test_erasing_twice_is_no_fault(kept):
+    for _ in range(2):
+        kept.execute("UPDATE entry_data SET salt = NULL, sealed = NULL WHERE seq = 2")
+
+
+def test_every_guard_stands_at_head_and_the_tables_are_those_declared(engine):
+    with engine.connect() as connection:
+        assert revision.current(connection) == revision.HEAD
+        assert migrate.missing_guards(connection) == []
+        assert migrate.differences(connection) == []
+
+
+def test_a_guard_that_was_dropped_or_weakened_is_named(engine):
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER guard_entry_delete")
+        assert migrate.missing_guards(connection) == ["guard_entry_delete"]
+        connection.exec_driver_sql(
+            "CREATE TRIGGER guard_entry_delete BEFORE DELETE ON entry WHEN 0 BEGIN SELECT RAISE(ABORT, 'entry is append-only'); END"
+        )
+        assert migrate.missing_guards(connection) == ["guard_entry_delete"]
+
+
+def test_a_table_that_differs_is_named(engine):
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX ix_entry_person")
+        assert "ix_entry_person" in "".join(migrate.differences(connection))
+
+
+def test_the_database_cannot_be_taken_back_to_an_older_version(engine):
+    with engine.begin() as connection, pytest.raises(NotImplementedError, match="restore a backup"):
+        command.downgrade(migrate._config(connection), "base")
+
+
+def test_upgrading_twice_changes_nothing(engine):
+    listing = sa.text("SELECT type, name, sql FROM sqlite_master ORDER BY name")
+    with engine.begin() as connection:
+        before = connection.execute(listing).all()
+        migrate.upgrade(connection)
+        assert connection.execute(listing).all() == before
+
+
+def test_one_active_course_a_client_is_a_partial_unique_index(engine):
+    with engine.connect() as connection:
+        found = {index["name"]: index for index in sa.inspect(connection).get_indexes("course")}
+    index = found["uq_course_one_active"]
+    assert index["unique"]
+    assert index["column_names"] == ["organisation", "client_id"]
+    assert "active_acute" in str(index["dialect_options"]["sqlite_where"])
+
+
+def test_a_reader_cannot_write(filled):
+    async def attempt():
+        database = open_database(filled.database_url)
+        try:
+            await database.read(lambda connection: connection.exec_driver_sql("DELETE FROM token"))
+        finally:
+            await database.close()
+
+    with pytest.raises(sa.exc.OperationalError, match="readonly"):
+        asyncio.run(attempt())

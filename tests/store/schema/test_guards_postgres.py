@@ -1,0 +1,84 @@
+"""What PostgreSQL itself refuses, whoever asks; and that its tables and guards are those declared."""
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+from support import databases, service_walk
+
+from ipt_workflow.service.reads import Reader
+from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.schema import migrate, revision
+
+APPEND_ONLY = ("entry", "audit_event", "audit_subject")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, postgres):
+    async def fill(shell):
+        course = await service_walk.open_course(shell)
+        await service_walk.walk(shell, course, "record_consent", "start")
+        await Reader(shell).course(service_walk.THERAPIST, course)
+
+    return service_walk.database(tmp_path_factory.mktemp("guards"), fill, postgres)
+
+
+@pytest.fixture
+def kept(filled, tmp_path):
+    """Runs a function of a connection in a transaction on a copy."""
+    settings = databases.copy(filled, tmp_path)
+
+    def run(function):
+        async def inside():
+            database = open_database(settings.database_url)
+            try:
+                return await database.write(function)
+            finally:
+                await database.close()
+
+        return asyncio.run(inside())
+
+    return run
+
+
+def refused(kept, table, statement) -> None:
+    before = kept(lambda connection: list(connection.exec_driver_sql(f"SELECT * FROM {table}")))
+    assert before
+    with pytest.raises(sa.exc.DBAPIError, match=f"{table} (is append-only|can only be erased)"):
+        kept(lambda connection: connection.exec_driver_sql(statement) and None)
+    assert kept(lambda connection: list(connection.exec_driver_sql(f"SELECT * FROM {table}"))) == before
+
+
+@pytest.mark.parametrize("table", (*APPEND_ONLY, "entry_data"))
+def test_nothing_that_was_recorded_can_be_deleted_or_truncated(kept, table):
+    refused(kept, table, f"DELETE FROM {table}")
+    refused(kept, table, f"TRUNCATE {table}")
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+def test_nothing_that_was_recorded_can_be_updated(kept, table):
+    refused(kept, table, f"UPDATE {table} SET organisation = organisation")
+
+
+def test_an_entry_can_be_erased_and_nothing_else(kept):
+    kept(lambda connection: connection.exec_driver_sql("UPDATE entry_data SET salt = NULL, sealed = NULL WHERE seq = 2") and None)
+    refused(kept, "entry_data", "UPDATE entry_data SET salt = 'x', sealed = 'x' WHERE seq = 2")
+    refused(kept, "entry_data", "UPDATE entry_data SET salt = NULL WHERE seq = 1")
+    refused(kept, "entry_data", "UPDATE entry_data SET salt = NULL, sealed = NULL, seq = 99 WHERE seq = 1")
+
+
+def test_every_guard_stands_at_head_and_the_tables_are_those_declared(kept):
+    def check(connection):
+        assert revision.current(connection) == revision.HEAD
+        assert migrate.missing_guards(connection) == []
+        assert migrate.differences(connection) == []
+
+    kept(check)
+
+
+def test_a_guard_that_was_dropped_is_named(kept):
+    def check(connection):
+        connection.exec_driver_sql("DROP TRIGGER guard_entry_rows ON entry")
+        assert migrate.missing_guards(connection) == ["guard_entry_rows"]
+
+    kept(check)

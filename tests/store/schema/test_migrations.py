@@ -1,0 +1,76 @@
+"""Databases of every earlier revision, with data in place, come to this version's tables with nothing lost."""
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.script import ScriptDirectory
+from support import databases, service_walk
+
+from ipt_workflow.service.audit import verification
+from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.schema import migrate, revision, tables
+
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(migrate._config()).walk_revisions()][::-1]
+
+
+def on(settings, function):
+    async def inside():
+        database = open_database(settings.database_url)
+        try:
+            return await database.write(function)
+        finally:
+            await database.close()
+
+    return asyncio.run(inside())
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, server):
+    async def fill(shell):
+        await service_walk.walk(shell, await service_walk.open_course(shell), *service_walk.A_DOZEN)
+
+    return service_walk.database(tmp_path_factory.mktemp("migrations"), fill, server)
+
+
+@pytest.mark.parametrize("earlier", REVISIONS)
+def test_data_of_every_revision_is_there_after_upgrading_and_verifies(filled, server, tmp_path, earlier):
+    """The tables of a revision are made by its own migrations, filled with what fits them, and upgraded."""
+    old = databases.settings_of(databases.create(server) if server else f"sqlite:///{tmp_path / 'old.db'}")
+    on(old, lambda connection: command.upgrade(migrate._config(connection), earlier))
+    kept = on(filled, _everything)
+    on(old, lambda connection: _fill(connection, kept))
+    on(old, migrate.upgrade)
+
+    def check(connection):
+        assert revision.current(connection) == revision.HEAD
+        assert migrate.missing_guards(connection) == []
+        assert migrate.differences(connection) == []
+
+    on(old, check)
+    assert service_walk.with_shell(old, verification.verify).checked == len(kept["entry"])
+    assert on(old, _everything)["entry"] == kept["entry"]
+
+
+def _everything(connection) -> dict[str, list[tuple]]:
+    return {
+        name: [dict(row._mapping) for row in connection.execute(table.select().order_by(*table.primary_key.columns))]
+        for name, table in tables.METADATA.tables.items()
+    }
+
+
+def _fill(connection, kept) -> None:
+    """Rows as they are today, without the columns and tables that the revision does not have."""
+    inspector = sa.inspect(connection)
+    for name, told in kept.items():
+        if told and inspector.has_table(name):
+            known = {column["name"] for column in inspector.get_columns(name)}
+            connection.execute(
+                tables.METADATA.tables[name].insert(), [{k: v for k, v in row.items() if k in known} for row in told]
+            )
+
+
+def test_every_revision_follows_the_one_before():
+    assert sorted(REVISIONS) == REVISIONS
+    assert REVISIONS[-1] == revision.HEAD

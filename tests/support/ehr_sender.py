@@ -1,0 +1,102 @@
+"""An EHR on the other side: registered as a source, signing as EHR systems do, and telling of what happens in a test."""
+
+import datetime as dt
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import httpx
+import msgspec
+from standardwebhooks import Webhook
+
+from ipt_workflow.ehr.notices.sources import NewSource, Sources
+from support.http_client import OPERATOR
+
+
+class Ehr:
+    """One source of an open `Api`."""
+
+    def __init__(self, api, name: str, kind: str, secret: str) -> None:
+        self.api = api
+        self.name = name
+        self.kind = kind
+        self.secret = secret
+        self.sent = 0
+
+    @classmethod
+    async def register(cls, api, name: str = "north", kind: str = "standard-webhooks", **more: Any) -> "Ehr":
+        made = await Sources(api.shell).add(OPERATOR, msgspec.convert({"id": name, "kind": kind, **more}, NewSource))
+        return cls(api, name, kind, made.secret or more["secret"])
+
+    # Our own types
+
+    async def tell(
+        self, kind: str, data: dict[str, Any], *, key: str | None = None, at: dt.datetime | None = None
+    ) -> httpx.Response:
+        """A notice, with an id of its own unless one is given; it happened now, unless told otherwise."""
+        when = at or self.api.shell.clock.now()
+        return await self.send({"type": kind, "timestamp": when.isoformat(), "data": data}, key)
+
+    async def send(self, body: Any, key: str | None = None, **headers: str) -> httpx.Response:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await self.post(
+            f"/v1/ehr/notices/{self.name}", raw, {**self.signed(raw, key), "content-type": "application/json", **headers}
+        )
+
+    def signed(self, raw: bytes, key: str | None = None) -> dict[str, str]:
+        """The headers that the reference library signs with, as of the service's now."""
+        self.sent += 1
+        now, message = self.api.shell.clock.now(), key or f"msg_{self.name}_{self.sent}"
+        signature = Webhook(self.secret).sign(message, now, raw.decode("utf-8", "surrogateescape"))
+        return {"webhook-id": message, "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
+
+    # FHIR
+
+    async def fhir(self, resource: Any, method: str = "PUT", path: str | None = None, **headers: str) -> httpx.Response:
+        raw = b"" if resource is None else resource if isinstance(resource, bytes) else json.dumps(resource).encode()
+        if path is None:
+            path = f"/{resource['resourceType']}/{resource['id']}" if method != "POST" else ""
+        told = {**self.proof(raw), **({"content-type": "application/fhir+json"} if raw else {}), **headers}
+        return await self.api.client.request(method, f"/v1/ehr/fhir/{self.name}{path}", content=raw, headers=told)
+
+    def proof(self, raw: bytes) -> dict[str, str]:
+        if self.kind == "bearer":
+            return {"authorization": f"Bearer {self.secret}"}
+        if self.kind == "x-signature":
+            return {"x-signature": hmac.new(self.secret.encode(), raw, hashlib.sha256).hexdigest()}
+        return self.signed(raw)
+
+    async def post(self, path: str, raw: bytes, headers: dict[str, str]) -> httpx.Response:
+        return await self.api.client.post(path, content=raw, headers=headers)
+
+
+async def inbox(api, role: str = "supervisor", query: str = "") -> list[dict[str, Any]]:
+    answer = await api.get(f"/v1/notices?limit=200{query}", role)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["items"]
+
+
+async def resolve(api, notice: str, role: str = "supervisor", **told: Any) -> httpx.Response:
+    return await api.post(f"/v1/notices/{notice}/resolve", told, role)
+
+
+async def course(api, its_id: str) -> dict[str, Any]:
+    return (await api.get(f"/v1/courses/{its_id}", "supervisor")).json()
+
+
+async def journal(api, its_id: str) -> list[dict[str, Any]]:
+    return (await api.get(f"/v1/courses/{its_id}/transitions?limit=200", "supervisor")).json()["items"]
+
+
+async def started(api, ref: str = "EHR-1") -> str:
+    """A course of therapist-1 in its first phase, opened two weeks ago."""
+    opened = (await api.open(ref))["id"]
+    await api.walk(opened, "record_consent", "start")
+    api.shell.clock.advance(dt.timedelta(days=14))
+    return opened
+
+
+def status(answer: httpx.Response) -> str:
+    assert answer.status_code == 202, answer.text
+    return answer.json()["status"]

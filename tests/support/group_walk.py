@@ -1,0 +1,186 @@
+"""Groups in a database: the protocol for groups that the tests have, courses prepared for it, and the verbs in short."""
+
+import asyncio
+import datetime as dt
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.course import examples
+from ipt_workflow.course.triggers import Command, Override
+from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession
+from ipt_workflow.groups.views import GroupView, Recorded, SessionCommitted
+from ipt_workflow.runtime import settings as configuration
+from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.audit.verification import verify
+from ipt_workflow.service.clinic import Shell, open_shell
+from ipt_workflow.service.courses import Service
+from ipt_workflow.service.groups.groups import Groups
+from ipt_workflow.service.groups.sessions import GroupSessions
+from ipt_workflow.service.views import Committed
+from ipt_workflow.service.writes import GroupWrite, Key, Opening, Write
+from support import databases, service_walk
+
+PROTOCOL = "group-of-eight"
+WEEK = dt.timedelta(days=7)
+FACILITATOR = Principal(person="therapist-1", role="therapist")
+COFACILITATOR = Principal(person="therapist-2", role="therapist")
+OUTSIDER = Principal(person="therapist-9", role="therapist")
+SUPERVISOR = Principal(person="supervisor-1", role="supervisor")
+AUDITOR = Principal(person="auditor-1", role="auditor")
+MEASURES = (
+    {"instrument": "phq9", "items": [2] * 8 + [0]},
+    {"instrument": "ifr", "total": 5},
+    {"instrument": "mspss", "total": 40},
+)
+FIRST_PHASE = ("record_evaluation", "record_inventory", "assign_sick_role", "select_focus", "agree_contract")
+LAST_PHASE = ("record_gains", "record_independence", "plan_for_recurrence", "decide_continuation")
+
+
+@cache
+def config() -> Path:
+    """The shipped configuration, and the protocol of the tests. Nobody writes to it."""
+    made = Path(databases.TEMPLATES.name) / "config"
+    shutil.copytree(configuration.default_config_dir(), made)
+    shutil.copy(Path(__file__).parents[1] / "config" / f"{PROTOCOL}.toml", made / "protocols")
+    return made
+
+
+def settings(folder: Path, server: str | None = None) -> Settings:
+    """A migrated database, under that configuration."""
+    url = databases.empty(folder, server).database_url
+    return configuration.load({"IPT_DATABASE_URL": url, "IPT_RELAY": "false", "IPT_CONFIG_DIR": str(config())})
+
+
+class Clinic:
+    """An open shell, and what a test does with it. Every step is a minute after the one before."""
+
+    def __init__(self, shell: Shell, clock: VirtualClock) -> None:
+        self.shell = shell
+        self.clock = clock
+        self.service = Service(shell)
+        self.groups = Groups(shell)
+        self.sessions = GroupSessions(shell)
+
+    # Courses
+
+    async def course(self, ref: str, therapist: Principal = FACILITATOR, protocol: str = PROTOCOL) -> str:
+        """A course that has only been referred."""
+        opening = Opening(client_ref=ref, protocol=protocol, data={"source": "General practitioner", "indication": "depression"})
+        return (await self.service.open_course(therapist, lambda: opening)).course.id
+
+    async def started(self, ref: str, therapist: Principal = FACILITATOR) -> str:
+        course = await self.course(ref, therapist)
+        for trigger in ("record_consent", "start"):
+            await self.fire(course, trigger, by=therapist)
+        return course
+
+    async def prepared(self, ref: str, therapist: Principal = FACILITATOR) -> str:
+        """A course in its first phase that lacks nothing but the group's session."""
+        course = await self.started(ref, therapist)
+        await self.fire(course, "record_contact", {"kind": "pre_group"}, by=therapist)
+        for trigger in FIRST_PHASE:
+            await self.fire(course, trigger, by=therapist)
+        await self.measure(course, therapist)
+        return course
+
+    async def measure(self, course: str, by: Principal = FACILITATOR) -> None:
+        for scale in MEASURES:
+            await self.fire(course, "record_measure", scale, by=by)
+
+    async def fire(
+        self, course: str, trigger: str, data: dict[str, Any] | None = None, by: Principal = FACILITATOR, **more: Any
+    ) -> Committed:
+        """Fires a trigger with the data given, or with those of its example."""
+        self.clock.advance(dt.timedelta(minutes=1))
+        stored = await self.shell.visible(by, course)
+        context = self.shell.context(by, self.clock.now())
+        body = examples.example(self.shell.machine_of(stored.course).protocol, stored.course, trigger, context)
+        command = msgspec.structs.replace(msgspec.convert(body, Command), **({"data": data} if data is not None else {}), **more)
+        return await self.service.fire(by, course, Write(decode=lambda: (command,), version_required=False))
+
+    async def override(self, course: str, trigger: str, *rules: str) -> Committed:
+        return await self.fire(course, trigger, override=Override(rules, "It was so."))
+
+    async def sign_all(self, *courses: str, by: Principal = FACILITATOR) -> None:
+        for course in courses:
+            for session in (await self.fold(course)).unsigned:
+                await self.fire(course, "sign_session", {"session": session.seq}, by=by)
+
+    async def fold(self, course: str):
+        stored = await self.shell.courses.get(course)
+        assert stored is not None
+        return stored.course
+
+    async def counted(self, course: str):
+        stored = await self.shell.courses.get(course)
+        assert stored is not None
+        return self.shell.view(stored.course, self.shell.context(AUDITOR, self.clock.now()), stored.head, None).counters
+
+    # Groups
+
+    async def group(self, *courses: str, by: Principal = FACILITATOR, facilitators: tuple[str, ...] = ()) -> str:
+        new = NewGroup(protocol=PROTOCOL, label="G-1", facilitators=facilitators)
+        group = (await self.groups.create(by, lambda: new)).group.id
+        for course in courses:
+            await self.join(group, course)
+        return group
+
+    async def join(self, group: str, course: str, by: Principal = SUPERVISOR, **more: Any) -> GroupView:
+        return (await self.groups.join(by, group, write(Joining(course=course, **more)))).group
+
+    async def leave(self, group: str, course: str, by: Principal = FACILITATOR, **more: Any) -> GroupView:
+        told = Leaving(**{"reason": "own_wish", **more})
+        return (await self.groups.leave(by, group, course, write(told))).group
+
+    async def facilitate(self, group: str, *persons: str, by: Principal = SUPERVISOR) -> GroupView:
+        return (await self.groups.facilitate(by, group, write(Facilitating(facilitators=persons)))).group
+
+    async def tell(self, group: str, attendance: dict[str, str], by: Principal = FACILITATOR, **more: Any) -> SessionCommitted:
+        """A session, without a version unless one is given."""
+        headers = {name: more.pop(name) for name in ("version", "key") if name in more}
+        return await self.sessions.record(by, group, write(NewSession(attendance=attendance, **more), **headers))
+
+    async def session(self, group: str, attendance: dict[str, str], by: Principal = FACILITATOR, **more: Any) -> Recorded:
+        """A session a week after the last thing that happened."""
+        self.clock.advance(WEEK)
+        return (await self.tell(group, attendance, by, **more)).recorded
+
+    async def view(self, group: str, by: Principal = SUPERVISOR) -> GroupView:
+        return await self.groups.one(by, group)
+
+    async def is_whole(self) -> bool:
+        return (await verify(self.shell)).ok
+
+
+def write(told: Any, version: int | None = None, key: Key | None = None) -> GroupWrite:
+    return GroupWrite(decode=lambda: told, version=version, version_required=False, key=key)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Clinic]:
+    clock = VirtualClock(service_walk.START)
+    shell = await open_shell(settings, clock)
+    try:
+        yield Clinic(shell, clock)
+    finally:
+        await shell.close()
+
+
+def run(settings: Settings, work: Callable[[Clinic], Awaitable[Any]]) -> Any:
+    """Runs a coroutine function on an open clinic; every journal in it must verify afterwards."""
+
+    async def inside() -> Any:
+        async with opened(settings) as clinic:
+            result = await work(clinic)
+            assert await clinic.is_whole()
+            return result
+
+    return asyncio.run(inside())

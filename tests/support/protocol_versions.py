@@ -1,0 +1,35 @@
+"""A folder of configuration with further versions of the default protocol, made from its file by replacing what is to differ."""
+
+import shutil
+from pathlib import Path
+
+from ipt_workflow.runtime import settings as configuration
+from ipt_workflow.runtime.settings import Settings
+
+CONFIG = Path(__file__).parents[2] / "config"
+SMALLER_CAP = ("sessions_max = 3\nsessions_max_extended = 4 ", "sessions_max = 2\nsessions_max_extended = 3 ")
+LARGER_CAP = ("sessions_max = 3\nsessions_max_extended = 4 ", "sessions_max = 5\nsessions_max_extended = 6 ")
+HARD_TIMELINE = ('soft = ["timeline"]', "soft = []")
+
+
+def write(folder: Path, number: int, *replaced: tuple[str, str], name: str = "") -> Path:
+    """The file of a version in a folder."""
+    text = (CONFIG / "protocols" / "ipt.toml").read_text(encoding="utf-8")
+    for old, new in (("version = 1\n", f"version = {number}\n"), *replaced):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    file = folder / (name or f"ipt@{number}.toml")
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def config(folder: Path, *replaced: tuple[str, str], number: int = 2) -> Path:
+    """A folder of configuration that has this version beside the first."""
+    shutil.copytree(CONFIG, folder)
+    write(folder / "protocols", number, *replaced)
+    return folder
+
+
+def settings_with(settings: Settings, folder: Path) -> Settings:
+    """The same database under another folder of configuration."""
+    return configuration.load({"IPT_DATABASE_URL": settings.database_url, "IPT_RELAY": "false", "IPT_CONFIG_DIR": str(folder)})

@@ -1,0 +1,83 @@
+"""Databases with courses in them, made by the service without HTTP: for tests of what is stored."""
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.course import examples
+from ipt_workflow.course.triggers import Command
+from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.clinic import Shell, open_shell
+from ipt_workflow.service.courses import Opening, Service, Write
+from ipt_workflow.service.views import Committed
+from support import databases
+
+START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
+THERAPIST = Principal(person="therapist-1", role="therapist", via="api")
+SUPERVISOR = Principal(person="supervisor-1", role="supervisor", via="api")
+AUDITOR = Principal(person="auditor-1", role="auditor", via="api")
+A_DOZEN = ("record_consent", "start", "record_session", "sign_session", "record_evaluation", "record_history",
+           "record_inventory", "record_timeline", "record_formulation", "accept_formulation", "record_measure")  # fmt: skip
+
+
+@asynccontextmanager
+async def opened(settings: Settings, clock: VirtualClock | None = None) -> AsyncIterator[Shell]:
+    shell = await open_shell(settings, clock or VirtualClock(START))
+    try:
+        yield shell
+    finally:
+        await shell.close()
+
+
+def with_shell(settings: Settings, work: Callable[[Shell], Awaitable[Any]], clock: VirtualClock | None = None) -> Any:
+    """Runs a coroutine function on an open shell."""
+
+    async def inside() -> Any:
+        async with opened(settings, clock) as shell:
+            return await work(shell)
+
+    return asyncio.run(inside())
+
+
+def database(folder: Path, work: Callable[[Shell], Awaitable[Any]] | None = None, server: str | None = None) -> Settings:
+    """A migrated database in a folder, or on a PostgreSQL server, filled by `work`."""
+    settings = databases.empty(folder, server)
+    if work:
+        with_shell(settings, work)
+    return settings
+
+
+def opening(ref: str = "EHR-1", **more: Any) -> Opening:
+    data = {"source": "General practitioner", "indication": "depression"}
+    return msgspec.structs.replace(Opening(client_ref=ref, protocol="ipt", data=data), **more)
+
+
+async def open_course(shell: Shell, ref: str = "EHR-1", principal: Principal = THERAPIST) -> str:
+    return (await Service(shell).open_course(principal, lambda: opening(ref))).course.id
+
+
+async def example(shell: Shell, course_id: str, trigger: str, principal: Principal = THERAPIST) -> Command:
+    """The body that options would offer for a trigger."""
+    stored = await shell.visible(principal, course_id)
+    context = shell.context(principal, shell.clock.now())
+    return msgspec.convert(examples.example(shell.machine_of(stored.course).protocol, stored.course, trigger, context), Command)
+
+
+async def fire(shell: Shell, course_id: str, command: Command, principal: Principal = THERAPIST, **more: Any) -> Committed:
+    write = Write(decode=lambda: (command,), version_required=False, **more)
+    return await Service(shell).fire(principal, course_id, write)
+
+
+async def walk(shell: Shell, course_id: str, *triggers: str) -> None:
+    """Fires examples, a minute apart."""
+    for trigger in triggers:
+        if isinstance(shell.clock, VirtualClock):
+            shell.clock.advance(dt.timedelta(minutes=1))
+        await fire(shell, course_id, await example(shell, course_id, trigger))
