@@ -25,7 +25,7 @@ from ipt_workflow.course.derived import derive
 from ipt_workflow.course.drafts import Draft, Verdict, advance, draft_of, fact_of
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold, pinned_at
-from ipt_workflow.course.late_entries import Stands, is_late, place
+from ipt_workflow.course.late_entries import RefusedAt, is_late, place_late
 from ipt_workflow.course.rules import REGISTRY, Bound, Case, Context, bound_to
 from ipt_workflow.course.triggers import Command, Override
 from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal, TransitionRefused
@@ -70,7 +70,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     move: Move | None = None
 
 
-class Token:
+class StateHolder:
     """What `transitions` moves: a state, and nothing else. Made for one trigger and thrown away."""
 
     __slots__ = ("state",)
@@ -79,7 +79,7 @@ class Token:
         self.state = state
 
 
-class Hearing:
+class Verdicts:
     """What the rules say to one trigger: the refusals that stand, and the soft rules that its override passes over."""
 
     def __init__(self, override: Override | None) -> None:
@@ -87,7 +87,7 @@ class Hearing:
         self.standing: list[Refusal] = []
         self.overridden: list[str] = []
 
-    def hear(self, refusal: Refusal) -> None:
+    def add(self, refusal: Refusal) -> None:
         if refusal.severity == "soft" and refusal.rule in self._named:
             self.overridden.append(refusal.rule)
         else:
@@ -151,12 +151,12 @@ class CourseMachine:
     def prepare(self, command: Command, context: Context) -> Prepared:
         """A command prepared under the protocol that the course had when it happened. Raises CommandInvalid or TriggerNotPermitted."""
         then = pinned_at(context.history, command.occurred_at) if command.occurred_at else None
-        return prepare(self.of(then, context).protocol if then else self.protocol, command, context)
+        return prepare(self.machine_of(then, context).protocol if then else self.protocol, command, context)
 
     def judge(self, course: Course | None, prepared: Prepared, data: dict[str, Any], context: Context) -> Verdict:
         """Every rule bound to a trigger, put to the course: where it leads, and what stands against it."""
-        token = Token(course.state if course else NEW)
-        hearing = Hearing(prepared.override)
+        holder = StateHolder(course.state if course else NEW)
+        verdicts = Verdicts(prepared.override)
         case = Case(
             protocol=self.protocol,
             course=course,  # type: ignore[arg-type]
@@ -167,12 +167,12 @@ class CourseMachine:
             obstacles=self._obstacles(course, prepared, context),
         )
         if prepared.name not in self.bound:  # it was told of a time when the course had a protocol that does not know of it
-            return Verdict(token.state, (_required(_ask(REGISTRY["state_allows"], case)),), ())
+            return Verdict(holder.state, (_required(_ask(REGISTRY["state_allows"], case)),), ())
         try:
-            self._machine.events[prepared.name].trigger(token, case=case, hearing=hearing)
+            self._machine.events[prepared.name].trigger(holder, case=case, verdicts=verdicts)
         except MachineError:
-            hearing.standing.append(_required(_ask(REGISTRY["state_allows"], case)))
-        return Verdict(token.state, tuple(hearing.standing), tuple(hearing.overridden))
+            verdicts.standing.append(_required(_ask(REGISTRY["state_allows"], case)))
+        return Verdict(holder.state, tuple(verdicts.standing), tuple(verdicts.overridden))
 
     def _obstacles(self, course: Course | None, prepared: Prepared, context: Context) -> tuple[str, ...]:
         """Why the course would be stuck under the version that it is to migrate to."""
@@ -185,7 +185,7 @@ class CourseMachine:
         """What migrating a course of this protocol to another version of it would mean. The context has the course's history."""
         return migration.plan(course, context.history, self, machine_for(target), context)
 
-    def of(self, digest: str, context: Context) -> "CourseMachine":
+    def machine_of(self, digest: str, context: Context) -> "CourseMachine":
         """The machine of a protocol that a course has had: this one, where the context does not know it."""
         known = context.protocols.get(digest)
         return machine_for(known) if known and known.digest != self.protocol.digest else self
@@ -332,12 +332,12 @@ class CourseMachine:
     def _lawful(self, event: EventData) -> bool:
         """The one condition: asks every rule bound to the trigger and keeps the refusals."""
         case: Case = event.kwargs["case"]
-        hearing: Hearing = event.kwargs["hearing"]
+        verdicts: Verdicts = event.kwargs["verdicts"]
         for bound in self.bound[case.trigger]:
             refusal = bound.ask_unless_attested(case)
             if refusal:
-                hearing.hear(refusal)
-        return not hearing.standing
+                verdicts.add(refusal)
+        return not verdicts.standing
 
     def _append(self, course: Course | None, prepared: tuple[Prepared, ...], context: Context) -> Accepted | Refused:
         """The usual case: everything happens after all that is known."""
@@ -359,8 +359,8 @@ class CourseMachine:
 
     def _place(self, course: Course, prepared: tuple[Prepared, ...], context: Context) -> Accepted | Refused:
         """A late entry or an amendment: placed where it happened, and the whole course folded again."""
-        answer = place(self, course, prepared, context)
-        if isinstance(answer, Stands):
+        answer = place_late(self, course, prepared, context)
+        if isinstance(answer, RefusedAt):
             return refused(course, answer.trigger, answer.refusals)
         facts = tuple(fact_of(draft, course.id) for draft in answer)
         folded = fold((*context.history, *facts))

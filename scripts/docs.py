@@ -350,7 +350,7 @@ def refusal() -> str:
     return f"```json\n{msgspec.json.format(msgspec.json.encode(problem), indent=2).decode()}\n```\n"
 
 
-# The shell
+# The clinic
 
 
 def problem_table() -> str:

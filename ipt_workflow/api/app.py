@@ -43,12 +43,12 @@ from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.service.access.tokens import Accounts
-from ipt_workflow.service.clinic import Shell, open_shell
-from ipt_workflow.service.courses import Service
+from ipt_workflow.service.access.tokens import Tokens
+from ipt_workflow.service.clinic import Clinic, open_clinic
+from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
-from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.reads import CourseReads
 
 
 class Application:
@@ -58,38 +58,38 @@ class Application:
         self.settings = settings
         self.clock = clock
         self.litestar = litestar_app(settings, self._lifespan)
-        self._opened: Shell | None = None
+        self._opened: Clinic | None = None
         self._edge: Edge | None = None
 
     async def open(self) -> None:
         """Opens the service before the server starts it, on the server's own loop: what stands against it is raised here."""
-        self._opened = await open_shell(self.settings, self.clock)
+        self._opened = await open_clinic(self.settings, self.clock)
 
     @asynccontextmanager
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
-        shell = self._opened or await open_shell(self.settings, self.clock)
+        clinic = self._opened or await open_clinic(self.settings, self.clock)
         self._opened = None  # what is closed below is not opened again
-        install(app, shell)
+        install(app, clinic)
         await app.state.notices.recover()
-        self._edge = Edge(HotRoute(app, self.settings.body_bytes_max), shell.metrics)
+        self._edge = Edge(HotRoute(app, self.settings.body_bytes_max), clinic.metrics)
         try:
-            async with _relaying(shell):
+            async with _relaying(clinic):
                 yield
         finally:
-            await shell.close()
+            await clinic.installation.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (self._edge or self.litestar)(scope, receive, send)
 
 
 @asynccontextmanager
-async def _relaying(shell: Shell) -> AsyncIterator[None]:
+async def _relaying(clinic: Clinic) -> AsyncIterator[None]:
     """Delivers meanwhile, unless a relay runs by itself; what is being sent at the end is sent to its end."""
-    if not shell.settings.relay:
+    if not clinic.settings.relay:
         yield
         return
     stop = asyncio.Event()
-    task = asyncio.create_task(Relay(shell).run(stop))
+    task = asyncio.create_task(Relay(clinic).run(stop))
     try:
         yield
     finally:
@@ -97,19 +97,19 @@ async def _relaying(shell: Shell) -> AsyncIterator[None]:
         await task
 
 
-def install(app: Litestar, shell: Shell) -> None:
-    app.state.shell = shell
-    app.state.service = Service(shell)
-    app.state.reader = Reader(shell)
-    app.state.fhir = FhirReader(shell)
-    app.state.accounts = Accounts(shell)
-    app.state.subscriptions = Subscriptions(shell)
-    app.state.deliveries = Deliveries(shell)
-    app.state.feed = Feed(shell)
-    app.state.notices = Notices(shell)
+def install(app: Litestar, clinic: Clinic) -> None:
+    app.state.clinic = clinic
+    app.state.service = Courses(clinic)
+    app.state.reader = CourseReads(clinic)
+    app.state.fhir = FhirReader(clinic)
+    app.state.accounts = Tokens(clinic)
+    app.state.subscriptions = Subscriptions(clinic)
+    app.state.deliveries = Deliveries(clinic)
+    app.state.feed = Feed(clinic)
+    app.state.notices = Notices(clinic)
     app.state.rest_hooks = RestHooks(app.state.notices)
-    app.state.groups = Groups(shell)
-    app.state.group_sessions = GroupSessions(shell)
+    app.state.groups = Groups(clinic)
+    app.state.group_sessions = GroupSessions(clinic)
     app.state.inbox = Inbox(app.state.notices, HeldRecords(app.state.group_sessions))
 
 

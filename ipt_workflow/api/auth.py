@@ -5,7 +5,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.api.requests import Asked
+from ipt_workflow.api.requests import RequestParts
 
 
 class Bearer(ASGIMiddleware):
@@ -28,6 +28,6 @@ async def authenticate(scope: Scope) -> None:
     scope["ipt_principal"] = principal  # type: ignore[typeddict-unknown-key]
 
 
-def principal_of(request: Asked) -> Principal:
+def principal_of(request: RequestParts) -> Principal:
     principal: Principal = request.scope["ipt_principal"]
     return principal

@@ -64,7 +64,7 @@ class HotRoute:
         scope["app"] = scope["litestar_app"] = self.app
         scope["path_template"] = TEMPLATE
         service = self.app.state.service
-        asked = service.shell.courses.ask(match[1])  # while the token is looked up
+        asked = service.clinic.courses.ask(match[1])  # while the token is looked up
         try:
             await authenticate(scope)
             request = HotRequest(scope, receive, match[1], self._limit)

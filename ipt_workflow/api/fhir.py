@@ -12,13 +12,13 @@ from litestar.params import FromPath
 
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.fhir_outcomes import FHIR_JSON
-from ipt_workflow.api.fhir_queries import BASE, Asked, asked, parameters, site_of, strict
+from ipt_workflow.api.fhir_queries import BASE, FhirQuery, asked, parameters, site_of, strict
 from ipt_workflow.api.requests import ApiRequest, cursor, cursor_text, moment
 from ipt_workflow.api.transitions import AfterSeq
 from ipt_workflow.ehr.fhir.capability import capability_statement
 from ipt_workflow.ehr.fhir.kinds import KINDS
 from ipt_workflow.ehr.fhir.record import Site
-from ipt_workflow.ehr.fhir.resources import Bundle, BundleEntry, Issue, Link, OperationOutcome, Request, Search
+from ipt_workflow.ehr.fhir.resources import Bundle, BundleEntry, BundleLink, BundleSearch, Issue, OperationOutcome, Request
 from ipt_workflow.ehr.fhir.resources import Response as Answered
 from ipt_workflow.ehr.fhir.types import Resource, concept
 from ipt_workflow.ehr.fhir_reads import NOT_THERE
@@ -63,7 +63,7 @@ def versioned(request: ApiRequest, resource: Resource) -> Response[bytes]:
 @get(f"{BASE}/metadata", summary="What FHIR can do here", tags=["fhir"])
 async def metadata(request: ApiRequest) -> Response[bytes]:
     """The CapabilityStatement: resources, interactions, search parameters."""
-    return answer(capability_statement(negotiated(request), request.app.state.shell.clock.now()))
+    return answer(capability_statement(negotiated(request), request.app.state.clinic.clock.now()))
 
 
 @get(f"{BASE}/{{kind:str}}/{{resource_id:str}}", summary="Read a resource", tags=["fhir"])
@@ -100,25 +100,25 @@ async def _search(request: ApiRequest, kind: str) -> Response[bytes]:
     path = f"{site.base}/{kind}"
     if told.counted:
         total = await fhir.count(principal, site, kind, told.query)
-        return answer(Bundle(type="searchset", total=total, link=(Link(relation="self", url=told.link(path)),)))
+        return answer(Bundle(type="searchset", total=total, link=(BundleLink(relation="self", url=told.link(path)),)))
     found = await fhir.search(principal, site, kind, told.query, told.after, told.count)
     total = await fhir.count(principal, site, kind, told.query) if told.total else None
-    links = [Link(relation="self", url=told.link(path))]
-    links += [Link(relation="next", url=told.link(path, found.next))] if found.next else []
-    entries = [*_said(told), *(_entry(site, each, Search(mode="match")) for each in found.resources)]
+    links = [BundleLink(relation="self", url=told.link(path))]
+    links += [BundleLink(relation="next", url=told.link(path, found.next))] if found.next else []
+    entries = [*_said(told), *(_entry(site, each, BundleSearch(mode="match")) for each in found.resources)]
     return answer(Bundle(type="searchset", total=total, link=tuple(links), entry=tuple(entries)))
 
 
-def _said(told: Asked) -> list[BundleEntry]:
+def _said(told: FhirQuery) -> list[BundleEntry]:
     """What of the search was not understood."""
     issues = tuple(
         Issue(severity="warning", code="not-supported", details=concept(text="Ignored"), diagnostics=f"{name}: is not supported")
         for name in told.ignored
     )
-    return [BundleEntry(resource=OperationOutcome(issue=issues), search=Search(mode="outcome"))] if issues else []
+    return [BundleEntry(resource=OperationOutcome(issue=issues), search=BundleSearch(mode="outcome"))] if issues else []
 
 
-def _entry(site: Site, resource: Resource, mode: Search) -> BundleEntry:
+def _entry(site: Site, resource: Resource, mode: BundleSearch) -> BundleEntry:
     return BundleEntry(full_url=f"{site.base}/{resource.local}", resource=resource, search=mode)
 
 
@@ -136,16 +136,16 @@ async def history(request: ApiRequest, kind: FromPath[str], resource_id: FromPat
     before = cursor(told.get("_cursor"), AfterSeq, AfterSeq()).seq or None
     versions, total = await request.app.state.fhir.history(principal, site, resource_id, since, before, count + 1)
     repeat = {name: told[name] for name in ("_since",) if name in told} | {"_count": str(count)}
-    links = [Link(relation="self", url=f"{site.base}/{kind}/{resource_id}/_history?{urlencode(repeat)}")]
+    links = [BundleLink(relation="self", url=f"{site.base}/{kind}/{resource_id}/_history?{urlencode(repeat)}")]
     if len(versions) > count > 0:
         after = {**repeat, "_cursor": cursor_text(AfterSeq(_version(versions[count - 1])))}
-        links.append(Link(relation="next", url=f"{site.base}/{kind}/{resource_id}/_history?{urlencode(after)}"))
+        links.append(BundleLink(relation="next", url=f"{site.base}/{kind}/{resource_id}/_history?{urlencode(after)}"))
     entries = tuple(_version_entry(site, each) for each in versions[:count])
     return answer(Bundle(type="history", total=total, link=tuple(links), entry=entries))
 
 
 def _count(request: ApiRequest, told: str | None) -> int:
-    settings = request.app.state.shell.settings
+    settings = request.app.state.clinic.settings
     if told is not None and not re.fullmatch("[0-9]{1,6}", told):
         raise CommandInvalid([Fault("_count", "must be a whole number")])
     count: int = min(settings.page_limit_default if told is None else int(told), settings.page_limit_max)

@@ -32,7 +32,7 @@ RESULT = {  # parameters of the answer, and what of them is supported
 Pairs = list[tuple[str, str]]
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class FhirQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A search as it was understood. `processed`: what a link to it repeats; `ignored`: names of what was not understood."""
 
     query: Query
@@ -81,7 +81,7 @@ def strict(request: ApiRequest) -> bool:
     return "handling=strict" in {wish.strip().lower() for wish in re.split("[,;]", request.headers.get("prefer", ""))}
 
 
-async def asked(request: ApiRequest, site: Site, kind: str) -> Asked:
+async def asked(request: ApiRequest, site: Site, kind: str) -> FhirQuery:
     """The search that a request asks for. Raises CommandInvalid with every fault; none repeats a value."""
     url, body = await parameters(request)
     served, told = KINDS[kind], [*url, *body]
@@ -112,11 +112,11 @@ async def asked(request: ApiRequest, site: Site, kind: str) -> Asked:
     return _asked(request, terms, client, results, ignored)
 
 
-def _asked(request: ApiRequest, terms: list[Term], client: str | None, results: dict[str, str], ignored: list[str]) -> Asked:
-    settings = request.app.state.shell.settings
+def _asked(request: ApiRequest, terms: list[Term], client: str | None, results: dict[str, str], ignored: list[str]) -> FhirQuery:
+    settings = request.app.state.clinic.settings
     count = min(int(results.get("_count", settings.page_limit_default)), settings.page_limit_max)
     named = [(f"{each.param.name}:{each.modifier}" if each.modifier else each.param.name, each.text) for each in terms]
-    return Asked(
+    return FhirQuery(
         query=Query(terms=tuple(terms), client=client),
         after=cursor(results.get("_cursor"), Place, Place()),
         count=count,

@@ -22,7 +22,7 @@ async def live() -> Health:
 @get("/health/ready", summary="Whether requests can be served", tags=["health"])
 async def ready(request: ApiRequest) -> Health:
     """Checks that the database answers and is at this version's migrations; 503 otherwise."""
-    await request.app.state.shell.ready()
+    await request.app.state.clinic.installation.ready()
     return Health("ok")
 
 
@@ -32,11 +32,11 @@ async def metrics(request: ApiRequest) -> Response[bytes]:
     about a client.
     """
     policy.require(principal_of(request), "read metrics")
-    shell = request.app.state.shell
-    shell.metrics.set_courses(await request.app.state.reader.count_courses())
-    shell.metrics.set_deliveries(await shell.database.read(deliveries.counts, shell.organisation))
-    shell.metrics.set_waiting(await request.app.state.notices.count_waiting())
-    return Response(shell.metrics.text())
+    clinic = request.app.state.clinic
+    clinic.metrics.set_courses(await request.app.state.reader.count_courses())
+    clinic.metrics.set_deliveries(await clinic.read(deliveries.counts))
+    clinic.metrics.set_waiting(await request.app.state.notices.count_waiting())
+    return Response(clinic.metrics.text())
 
 
 OPEN_HANDLERS = (live, ready)

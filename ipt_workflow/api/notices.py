@@ -170,7 +170,7 @@ def _counted(request: ApiRequest, source: str, error: Exception) -> Exception:
     """Counts what is answered with a problem. Names of sources nobody registered are none."""
     reason = next((reason for kind, reason in REASONS if isinstance(error, kind)), None)
     if reason:
-        request.app.state.shell.metrics.notices_refused.labels(source, reason).inc()
+        request.app.state.clinic.metrics.notices_refused.labels(source, reason).inc()
     return error
 
 

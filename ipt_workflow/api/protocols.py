@@ -61,14 +61,14 @@ class ProtocolView(msgspec.Struct, frozen=True, kw_only=True):
 async def trigger_table(request: ApiRequest) -> TriggerList:
     """Every trigger of the default protocol: from, to, roles, rules, and the schema of its data with a complete example."""
     policy.require(principal_of(request), "read protocols")
-    protocol = request.app.state.shell.catalogue.get("ipt")
+    protocol = request.app.state.clinic.catalogue.get("ipt")
     return TriggerList([_trigger(request, protocol, name) for name in triggers.names(protocol)])
 
 
 def _trigger(request: ApiRequest, protocol: Protocol, name: str) -> TriggerView:
     row = triggers.find(name, protocol)
     assert row is not None
-    course, context = examples.stranger(protocol, request.app.state.shell.clock.now())
+    course, context = examples.stranger(protocol, request.app.state.clinic.clock.now())
     example = examples.example(protocol, course, name, context)["data"]
     return TriggerView(
         trigger=name,
@@ -87,7 +87,7 @@ def _trigger(request: ApiRequest, protocol: Protocol, name: str) -> TriggerView:
 async def protocols(request: ApiRequest) -> ProtocolList:
     """Every protocol and version that new courses may run under."""
     policy.require(principal_of(request), "read protocols")
-    known = request.app.state.shell.catalogue.protocols
+    known = request.app.state.clinic.catalogue.protocols
     return ProtocolList(
         [
             ProtocolSummary(
@@ -132,7 +132,7 @@ async def diagram_version(request: ApiRequest, protocol_id: FromPath[str], versi
 def _find(request: ApiRequest, protocol_id: str, version: int | None) -> Protocol:
     policy.require(principal_of(request), "read protocols")
     try:
-        protocol: Protocol = request.app.state.shell.catalogue.get(protocol_id, version)
+        protocol: Protocol = request.app.state.clinic.catalogue.get(protocol_id, version)
     except KeyError:
         raise NotFound("There is no such protocol.") from None
     return protocol

@@ -22,7 +22,7 @@ from ipt_workflow.course import triggers
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.protocols.definition import PHASE_ID
-from ipt_workflow.service.writes import Key, Write
+from ipt_workflow.service.writes import IdempotencyKey, Write
 from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults
 from ipt_workflow.values.types import Moment
 
@@ -62,7 +62,7 @@ class TooLarge(HTTPException):
     status_code = 413
 
 
-class Asked(Protocol):
+class RequestParts(Protocol):
     """What a write needs of a request: the router's, or the one of the hot route."""
 
     @property
@@ -148,7 +148,7 @@ def _data_faults_of(command: dict[str, Any]) -> list[Fault]:
     return decode(row.payload, data)[1] if row and isinstance(data, dict) else []
 
 
-async def read_body(request: Asked) -> Body:
+async def read_body(request: RequestParts) -> Body:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     problem: HTTPException | None = None if kind == "application/json" else UnsupportedMediaType()
     try:
@@ -158,7 +158,7 @@ async def read_body(request: Asked) -> Body:
     return Body(raw, problem)
 
 
-def write_of(request: Asked, body: Body, principal: Principal) -> Write:
+def write_of(request: RequestParts, body: Body, principal: Principal) -> Write:
     """A write as the service takes it."""
     names = body.triggers()
     rows = [triggers.BY_NAME.get(name) for name in names]
@@ -176,7 +176,7 @@ def write_of(request: Asked, body: Body, principal: Principal) -> Write:
     return Write(decode=body.commands, triggers=tuple(names), problem=problem, version=version, version_required=not free, key=key)
 
 
-def if_match(request: Asked) -> int | None:
+def if_match(request: RequestParts) -> int | None:
     """The version in If-Match; None where there is none. Raises CommandMalformed."""
     told = request.headers.get("if-match")
     if told is None:
@@ -187,7 +187,7 @@ def if_match(request: Asked) -> int | None:
     return int(match[1])
 
 
-def keyed(request: Asked, body: Body, principal: Principal) -> tuple[Key | None, Body]:
+def keyed(request: RequestParts, body: Body, principal: Principal) -> tuple[IdempotencyKey | None, Body]:
     """The idempotency key and the body; of a key that cannot be read, the body will tell when it is decoded."""
     try:
         return key_of(request, body, principal), body
@@ -195,7 +195,7 @@ def keyed(request: Asked, body: Body, principal: Principal) -> tuple[Key | None,
         return None, Body(body.raw, error)
 
 
-def key_of(request: Asked, body: Body, principal: Principal) -> Key | None:
+def key_of(request: RequestParts, body: Body, principal: Principal) -> IdempotencyKey | None:
     """The idempotency key with all that it is scoped to. Raises CommandMalformed."""
     told = request.headers.get("idempotency-key")
     if told is None:
@@ -203,7 +203,7 @@ def key_of(request: Asked, body: Body, principal: Principal) -> Key | None:
     if not _KEY.fullmatch(told):
         raise CommandMalformed("Idempotency-Key must have 1 to 255 visible ASCII characters.")
     scope = "\n".join([principal.person, principal.role, request.method, request.scope["path"], told])
-    return Key(hashlib.sha256(scope.encode()).hexdigest(), hashlib.sha256(body.raw).hexdigest())
+    return IdempotencyKey(hashlib.sha256(scope.encode()).hexdigest(), hashlib.sha256(body.raw).hexdigest())
 
 
 def moment(name: str, told: str | None) -> dt.datetime | None:
@@ -220,7 +220,7 @@ def moment(name: str, told: str | None) -> dt.datetime | None:
 
 
 def limit_of(request: ApiRequest, told: int | None) -> int:
-    settings = request.app.state.shell.settings
+    settings = request.app.state.clinic.settings
     limit: int = settings.page_limit_default if told is None else told
     if not 1 <= limit <= settings.page_limit_max:
         raise CommandInvalid([Fault("limit", f"must lie from 1 to {settings.page_limit_max}")])

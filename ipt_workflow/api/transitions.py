@@ -11,8 +11,8 @@ from msgspec import Meta
 from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import Opened, OpenedTogether, listed, told
-from ipt_workflow.api.requests import ApiRequest, Asked, limit_of, page, read_body, write_of
-from ipt_workflow.service.courses import Service
+from ipt_workflow.api.requests import ApiRequest, RequestParts, limit_of, page, read_body, write_of
+from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.views import EntryView, Preview
 from ipt_workflow.store import loader
 from ipt_workflow.store.courses import StoredCourse
@@ -45,7 +45,7 @@ async def fire(
 
 
 async def fired(
-    request: Asked, service: Service, course_id: str, asked: loader.Asked[StoredCourse] | None = None
+    request: RequestParts, service: Courses, course_id: str, asked: loader.PendingLookup[StoredCourse] | None = None
 ) -> tuple[Opened | OpenedTogether, dict[str, str]]:
     """Fires what a request asks for: the body and the headers of its 201. `asked` is the course, where it was asked for before."""
     principal, body = principal_of(request), await read_body(request)

@@ -9,8 +9,8 @@ import typer
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, run
 from ipt_workflow.cli.token import operator
-from ipt_workflow.service.clinic import Shell
-from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store.audit import AuditFilters
 
@@ -33,8 +33,8 @@ def verify(
 ) -> None:
     """Check every chain, column, sealed document and fold; exit 1 and name the first bad entry."""
 
-    async def work(shell: Shell) -> Verification:
-        reader, how = Reader(shell), {"processes": 1 if course else processes, "chains_only": chains}
+    async def work(clinic: Clinic) -> Verification:
+        reader, how = CourseReads(clinic), {"processes": 1 if course else processes, "chains_only": chains}
         with bar() as progress:
             task = progress.add_task("courses", total=1 if course else sum(count for *_, count in await reader.count_courses()))
             return await reader.verify(_auditor(), course, lambda done: progress.advance(task, done), **how)
@@ -59,9 +59,9 @@ def export(
 ) -> None:
     """Print the audit log, one JSON record a line."""
 
-    async def work(shell: Shell) -> None:
+    async def work(clinic: Clinic) -> None:
         encoder = msgspec.json.Encoder()
-        async for chunk in await Reader(shell).audit_export(_auditor(), AuditFilters(course=course)):
+        async for chunk in await CourseReads(clinic).audit_export(_auditor(), AuditFilters(course=course)):
             sys.stdout.write(encoder.encode_lines(chunk).decode())
 
     run(work)

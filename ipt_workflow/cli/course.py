@@ -12,9 +12,9 @@ from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, print_tab
 from ipt_workflow.cli.token import operator
 from ipt_workflow.course.triggers import Command, Role
 from ipt_workflow.service import importing
-from ipt_workflow.service.clinic import Shell
-from ipt_workflow.service.courses import Service
-from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import Committed, CourseView, Options, Preview
 from ipt_workflow.service.writes import Write
 from ipt_workflow.store.courses import Filters
@@ -47,7 +47,7 @@ def list_courses(
 ) -> None:
     """List courses, oldest first."""
     filters = Filters(state=state, therapist=therapist, attention=attention)
-    found: list[CourseView] = run(lambda shell: Reader(shell).caseload(reader_at_the_machine(), filters, "", limit))
+    found: list[CourseView] = run(lambda clinic: CourseReads(clinic).caseload(reader_at_the_machine(), filters, "", limit))
     if as_json:
         print_json(found)
         return
@@ -58,7 +58,7 @@ def list_courses(
 @app.command()
 def show(course_id: CourseId, as_json: AsJson = False) -> None:
     """Show one course."""
-    found: CourseView = run(lambda shell: Reader(shell).course(reader_at_the_machine(), course_id))
+    found: CourseView = run(lambda clinic: CourseReads(clinic).course(reader_at_the_machine(), course_id))
     if as_json:
         print_json(found)
         return
@@ -76,7 +76,7 @@ def show(course_id: CourseId, as_json: AsJson = False) -> None:
 @app.command()
 def options(course_id: CourseId, person: As, role: ForRole = "therapist", as_json: AsJson = False) -> None:
     """Show what a person may fire on a course now."""
-    found: Options = run(lambda shell: Reader(shell).options(caller(person, role), course_id))
+    found: Options = run(lambda clinic: CourseReads(clinic).options(caller(person, role), course_id))
     if as_json:
         print_json(found)
         return
@@ -107,10 +107,10 @@ def fire(
     write = Write(decode=lambda: (shaped(Command, body),), triggers=(trigger,), version=version, version_required=False)
     principal = caller(person, role)
     if dry_run:
-        preview: Preview = run(lambda shell: Service(shell).preview(principal, course_id, write))
+        preview: Preview = run(lambda clinic: Courses(clinic).preview(principal, course_id, write))
         print_json(preview)
         raise typer.Exit(0 if preview.option.allowed else FAILED)
-    done: Committed = run(lambda shell: Service(shell).fire(principal, course_id, write))
+    done: Committed = run(lambda clinic: Courses(clinic).fire(principal, course_id, write))
     if as_json:
         print_json({"entry": done.entries[-1], "course": done.course})
         return
@@ -136,12 +136,12 @@ def import_file(
 ) -> None:
     """Import courses: every line is judged by the machine. It can be run again without doubling anything."""
 
-    async def work(shell: Shell) -> importing.Report:
+    async def work(clinic: Clinic) -> importing.ImportReport:
         lines = file.read_bytes().splitlines()
         with bar() as progress:
             task = progress.add_task("lines", total=len(lines))
             return await importing.run(
-                shell, lines, person=person or operator().person, dry_run=dry_run, progress=lambda: progress.advance(task)
+                clinic, lines, person=person or operator().person, dry_run=dry_run, progress=lambda: progress.advance(task)
             )
 
     report = run(work)

@@ -7,7 +7,7 @@ import typer
 
 from ipt_workflow.cli.output import FAILED, bar, complete, err, out, print_json, run, settings_or_exit
 from ipt_workflow.service import demo as demonstration
-from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.opening import open_database
 from ipt_workflow.store.schema import revision
@@ -75,10 +75,10 @@ def demo(as_json: AsJson = False) -> None:
     """Fill an empty database with a demonstration caseload, and print a token for every role."""
     settings = settings_or_exit()
 
-    async def work(shell: Shell) -> demonstration.Made:
+    async def work(clinic: Clinic) -> demonstration.Made:
         with bar() as progress:
             task = progress.add_task("courses", total=demonstration.COURSES)
-            return await demonstration.make(shell, lambda: progress.advance(task))
+            return await demonstration.make(clinic, lambda: progress.advance(task))
 
     made = run(work)
     if as_json:

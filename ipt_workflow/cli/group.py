@@ -36,7 +36,7 @@ def create(
     """Make a group."""
     told = _given(protocol=protocol, protocol_version=protocol_version, label=label, facilitators=facilitator)
     principal = caller(person, role)
-    _told(run(lambda shell: Groups(shell).create(principal, lambda: shaped(NewGroup, told))), as_json)
+    _told(run(lambda clinic: Groups(clinic).create(principal, lambda: shaped(NewGroup, told))), as_json)
 
 
 @app.command("list")
@@ -46,7 +46,7 @@ def list_groups(
     as_json: AsJson = False,
 ) -> None:
     """List groups, oldest first."""
-    found: list[GroupSummary] = run(lambda shell: Groups(shell).page(reader_at_the_machine(), protocol, "", limit))
+    found: list[GroupSummary] = run(lambda clinic: Groups(clinic).page(reader_at_the_machine(), protocol, "", limit))
     if as_json:
         print_json(found)
         return
@@ -57,7 +57,7 @@ def list_groups(
 @app.command()
 def show(group: GroupId, as_json: AsJson = False) -> None:
     """Show one group: members, sessions, attendance."""
-    found: GroupView = run(lambda shell: Groups(shell).one(reader_at_the_machine(), group))
+    found: GroupView = run(lambda clinic: Groups(clinic).one(reader_at_the_machine(), group))
     if as_json:
         print_json(found)
         return
@@ -87,7 +87,7 @@ def join(
     """Put a course into a group."""
     told = _given(course=course, joined_at=joined_at)
     principal = caller(person, role)
-    _told(run(lambda shell: Groups(shell).join(principal, group, _write(Joining, told, version))), as_json)
+    _told(run(lambda clinic: Groups(clinic).join(principal, group, _write(Joining, told, version))), as_json)
 
 
 @app.command()
@@ -104,7 +104,7 @@ def leave(
     """Take a course out of a group."""
     told = _given(reason=reason, left_at=left_at)
     principal = caller(person, role)
-    _told(run(lambda shell: Groups(shell).leave(principal, group, course, _write(Leaving, told, version))), as_json)
+    _told(run(lambda clinic: Groups(clinic).leave(principal, group, course, _write(Leaving, told, version))), as_json)
 
 
 @app.command()
@@ -119,7 +119,7 @@ def facilitators(
     """Name a group's facilitators."""
     told = _given(facilitators=facilitator)
     principal = caller(person, role)
-    _told(run(lambda shell: Groups(shell).facilitate(principal, group, _write(Facilitating, told, version))), as_json)
+    _told(run(lambda clinic: Groups(clinic).facilitate(principal, group, _write(Facilitating, told, version))), as_json)
 
 
 @app.command()
@@ -152,7 +152,7 @@ def record(
         all=everyone,
     )
     principal = caller(person, role)
-    done: SessionCommitted = run(lambda shell: GroupSessions(shell).record(principal, group, _write(NewSession, told, version)))
+    done: SessionCommitted = run(lambda clinic: GroupSessions(clinic).record(principal, group, _write(NewSession, told, version)))
     recorded = done.recorded
     if as_json:
         print_json(recorded)
@@ -178,7 +178,7 @@ def sign(
 ) -> None:
     """Sign a group's session on every member's course whose session the caller gave."""
     told, principal = json_of(data, "--data"), caller(person, role)
-    done: Signed = run(lambda shell: GroupSessions(shell).sign(principal, group, session, lambda: shaped(Signing, told)))
+    done: Signed = run(lambda clinic: GroupSessions(clinic).sign(principal, group, session, lambda: shaped(Signing, told)))
     if as_json:
         print_json(done)
         return

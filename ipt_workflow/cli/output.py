@@ -14,7 +14,7 @@ from ipt_workflow.errors import CommandInvalid, Faulty, GroupRefused, GroupSessi
 from ipt_workflow.runtime import event_loop, logs
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings, load
-from ipt_workflow.service.clinic import Shell, open_shell
+from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.values.faults import schema_faults
 
 Result = TypeVar("Result")
@@ -34,17 +34,17 @@ def settings_or_exit() -> Settings:
     return settings
 
 
-def run(work: Callable[[Shell], Awaitable[Result]]) -> Result:
+def run(work: Callable[[Clinic], Awaitable[Result]]) -> Result:
     """Opens the service, does the work, closes it."""
     settings = settings_or_exit()
 
     async def opened() -> Result:
-        shell = await open_shell(settings)
+        clinic = await open_clinic(settings)
         collect_seldom()
         try:
-            return await work(shell)
+            return await work(clinic)
         finally:
-            await shell.close()
+            await clinic.installation.close()
 
     return complete(opened())
 

@@ -112,7 +112,7 @@ def lint(
         raise typer.Exit(FAILED)
 
 
-def _tell(report: gate.Report, seconds: float) -> None:
+def _tell(report: gate.GateReport, seconds: float) -> None:
     """A line for a protocol and one for each claim: that it holds; or what it is refuted by, and the way there."""
     refuted = sum(bool(report.of(claim)) for claim in gate.CLAIMS)
     verdict = (
@@ -130,7 +130,7 @@ def _tell(report: gate.Report, seconds: float) -> None:
                 out.print(f"    by: {' → '.join(finding.trace)}", markup=False)
 
 
-def _examined(report: gate.Report, seconds: float) -> dict[str, Any]:
+def _examined(report: gate.GateReport, seconds: float) -> dict[str, Any]:
     return {
         "protocol": report.protocol,
         "ok": report.ok,

@@ -17,9 +17,9 @@ from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.errors import IptError
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.protocols.files import load_catalogue
-from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.protocols.migration import FAILED as NOT_MOVED
-from ipt_workflow.service.protocols.migration import Mover, Outcome, Planned, course_ids
+from ipt_workflow.service.protocols.migration import MigrationResult, Mover, Planned, course_ids
 from ipt_workflow.service.protocols.replay import EXAMPLES, ByRule, Trial, Tried
 from ipt_workflow.store import courses as stored_courses
 
@@ -46,7 +46,7 @@ def migrate(
     if plan == apply:
         usage("Say either --plan or --apply.")
     if plan:
-        run(lambda shell: _plan(_mover(shell, old, new, file), as_json))
+        run(lambda clinic: _plan(_mover(clinic, old, new, file), as_json))
         return
     lacking = [name for name, given in (("--courses", courses), ("--reason", reason), ("--as", person)) if not given.strip()]
     if lacking:
@@ -54,7 +54,7 @@ def migrate(
     if file:
         usage("--file is for --plan. To apply a version, put its file into the folder of protocols, and restart the service.")
     principal = Principal(person=person, role="supervisor", via="cli")
-    became = run(lambda shell: _apply(_mover(shell, old, new), principal, courses, reason, as_json))
+    became = run(lambda clinic: _apply(_mover(clinic, old, new), principal, courses, reason, as_json))
     if NOT_MOVED.intersection(became):
         raise typer.Exit(FAILED)
 
@@ -66,10 +66,10 @@ def replay(
 ) -> None:
     """Judge everything recorded under a protocol's versions by a candidate; say what it would newly refuse and newly allow."""
 
-    async def work(shell: Shell) -> Tried:
-        candidate = _of_file(shell, file)
-        with _progress(await _count(shell, candidate)) as advance:
-            return await Trial(shell, candidate, examples).run(_reader(), advance)
+    async def work(clinic: Clinic) -> Tried:
+        candidate = _of_file(clinic, file)
+        with _progress(await _count(clinic, candidate)) as advance:
+            return await Trial(clinic, candidate, examples).run(_reader(), advance)
 
     tried = run(work)
     if as_json:
@@ -92,7 +92,7 @@ def _by_rule(counted: ByRule) -> tuple[str, int, str]:
 
 
 async def _plan(mover: Mover, as_json: bool) -> None:
-    with _progress(await _count(mover.shell, mover.old)) as advance:
+    with _progress(await _count(mover.clinic, mover.old)) as advance:
         kinds, because = Counter[str](), Counter[str]()
 
         def row(planned: Planned) -> tuple[str, ...]:
@@ -116,15 +116,15 @@ async def _plan(mover: Mover, as_json: bool) -> None:
 
 
 async def _apply(mover: Mover, principal: Principal, courses: str, reason: str, as_json: bool) -> Counter[str]:
-    if (mover.new.id, mover.new.version) not in mover.shell.catalogue.protocols:
+    if (mover.new.id, mover.new.version) not in mover.clinic.catalogue.protocols:
         usage(f"The file of {mover.new.key} is not in the folder of protocols any more.")
     became = Counter[str]()
 
-    def row(outcome: Outcome) -> tuple[str, ...]:
+    def row(outcome: MigrationResult) -> tuple[str, ...]:
         became[outcome.became] += 1
         return _words(outcome.became), outcome.course, outcome.why
 
-    with _chosen(courses) as chosen, _progress(await _count(mover.shell, mover.old)) as advance:
+    with _chosen(courses) as chosen, _progress(await _count(mover.clinic, mover.old)) as advance:
         moves = mover.move_clean(principal, reason) if chosen is None else mover.move(principal, chosen, reason)
         await _listed(mover, moves, row, became, advance, as_json)
     if not as_json:
@@ -176,8 +176,8 @@ def _chosen(courses: str) -> Iterator[Iterator[str] | None]:
         yield course_ids([courses])
 
 
-def _mover(shell: Shell, old: str, new: str, file: Path | None = None) -> Mover:
-    mover = Mover(shell, _known(shell, old), _of_file(shell, file) if file else _known(shell, new))
+def _mover(clinic: Clinic, old: str, new: str, file: Path | None = None) -> Mover:
+    mover = Mover(clinic, _known(clinic, old), _of_file(clinic, file) if file else _known(clinic, new))
     if mover.new.key != new:
         usage(f"The file is that of {mover.new.key}, not of {new}.")
     if mover.old.id != mover.new.id or mover.old.version == mover.new.version:
@@ -185,26 +185,26 @@ def _mover(shell: Shell, old: str, new: str, file: Path | None = None) -> Mover:
     return mover
 
 
-def _known(shell: Shell, name: str) -> Protocol:
+def _known(clinic: Clinic, name: str) -> Protocol:
     """A protocol that courses may have, also where its file is gone."""
-    found = next((protocol for protocol in shell.protocols if protocol.key == name), None)
+    found = next((protocol for protocol in clinic.protocols if protocol.key == name), None)
     if found is None:
-        usage(f"There is no protocol {name}; there are {', '.join(protocol.key for protocol in shell.protocols)}.")
+        usage(f"There is no protocol {name}; there are {', '.join(protocol.key for protocol in clinic.protocols)}.")
     return found
 
 
-def _of_file(shell: Shell, file: Path) -> Protocol:
+def _of_file(clinic: Clinic, file: Path) -> Protocol:
     """The protocol of a file, which is not put into force by being read here."""
     try:
-        (found,) = load_catalogue([file], shell.settings.instruments, KNOWN_RULES).protocols.values()
+        (found,) = load_catalogue([file], clinic.settings.instruments, KNOWN_RULES).protocols.values()
     except IptError as error:
         fail(error)
     return found
 
 
-async def _count(shell: Shell, protocol: Protocol) -> int:
+async def _count(clinic: Clinic, protocol: Protocol) -> int:
     """How many courses there are under any version of a protocol."""
-    counts = await shell.database.read(stored_courses.courses_by_state, shell.organisation)
+    counts = await clinic.read(stored_courses.courses_by_state)
     return sum(count for name, _, count in counts if name == protocol.id)
 
 

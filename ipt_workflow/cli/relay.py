@@ -11,9 +11,9 @@ import uvicorn
 
 from ipt_workflow.cli.output import out, print_json, run, usage
 from ipt_workflow.ehr import signing
-from ipt_workflow.ehr.deliveries.receiver import Receipt, Receiver, Trouble
+from ipt_workflow.ehr.deliveries.receiver import DeliveryReceipt, Receiver, Trouble
 from ipt_workflow.ehr.deliveries.relay import Relay
-from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.clinic import Clinic
 
 
 def relay(
@@ -22,8 +22,8 @@ def relay(
 ) -> None:
     """Deliver webhooks, until it is interrupted. Beside it, `serve` runs with IPT_RELAY=false."""
 
-    async def work(shell: Shell) -> int:
-        relay = Relay(shell)
+    async def work(clinic: Clinic) -> int:
+        relay = Relay(clinic)
         if once:
             try:
                 return await relay.drain()
@@ -68,7 +68,7 @@ def receive(
         fail=fail, fail_status=fail_status, retry_after=retry_after, stall=stall, stall_seconds=stall_seconds, gone=gone
     )
 
-    def report(receipt: Receipt) -> None:
+    def report(receipt: DeliveryReceipt) -> None:
         line = msgspec.json.encode(receipt).decode() if as_json else words(receipt)
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
@@ -77,7 +77,7 @@ def receive(
     uvicorn.run(Receiver(keys, report, trouble), host=host, port=port, log_config=None, timeout_graceful_shutdown=1)
 
 
-def words(receipt: Receipt) -> str:
+def words(receipt: DeliveryReceipt) -> str:
     """`received  course.changed  0197…  sequence 7`, with what is wrong behind it."""
     parts = [f"{receipt.outcome:<10}{receipt.status}", receipt.type, receipt.course, receipt.id]
     if receipt.sequence is not None:

@@ -40,13 +40,13 @@ def add(
         "client_prefix": client_prefix,
     }
     new = _shape(told)
-    _shown(run(lambda shell: Sources(shell).add(operator(), new)), as_json=as_json)
+    _shown(run(lambda clinic: Sources(clinic).add(operator(), new)), as_json=as_json)
 
 
 @app.command("list")
 def list_sources(as_json: AsJson = False) -> None:
     """List sources and their keys, without the secrets."""
-    found = run(lambda shell: Sources(shell).list(operator()))
+    found = run(lambda clinic: Sources(clinic).list(operator()))
     if as_json:
         print_json(found)
         return
@@ -69,19 +69,19 @@ def rotate(
     if not 0 <= overlap_hours <= 8760:
         usage("--overlap-hours must lie from 0 to 8760.")
     new = _shape({"id": name, "kind": kind, "secret": _secret(secret_file)})
-    _shown(run(lambda shell: Sources(shell).rotate(operator(), new.id, new.kind, new.secret, overlap_hours)), as_json=as_json)
+    _shown(run(lambda clinic: Sources(clinic).rotate(operator(), new.id, new.kind, new.secret, overlap_hours)), as_json=as_json)
 
 
 @app.command()
 def disable(name: SourceId, as_json: AsJson = False) -> None:
     """Take nothing from a source any more, at once."""
-    _switched(run(lambda shell: Sources(shell).disable(operator(), name)), "disabled", as_json=as_json)
+    _switched(run(lambda clinic: Sources(clinic).disable(operator(), name)), "disabled", as_json=as_json)
 
 
 @app.command()
 def enable(name: SourceId, as_json: AsJson = False) -> None:
     """Take notices from a disabled source again."""
-    _switched(run(lambda shell: Sources(shell).enable(operator(), name)), "enabled", as_json=as_json)
+    _switched(run(lambda clinic: Sources(clinic).enable(operator(), name)), "enabled", as_json=as_json)
 
 
 def _shape(told: dict[str, Any]) -> NewSource:

@@ -8,7 +8,7 @@ import typer
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.cli.output import out, print_json, print_table, run, usage
-from ipt_workflow.service.access.tokens import Accounts, NewToken
+from ipt_workflow.service.access.tokens import NewToken, Tokens
 
 app = typer.Typer(help="Bearer tokens.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -32,7 +32,7 @@ def create(
         new = msgspec.convert({"role": role, "name": name, "subject": subject, "days": days}, NewToken)
     except msgspec.ValidationError as error:
         usage(f"{error}. A role is one of therapist, supervisor, auditor, ehr, admin.")
-    created = run(lambda shell: Accounts(shell).create(operator(), new))
+    created = run(lambda clinic: Tokens(clinic).create(operator(), new))
     if as_json:
         print_json(created)
         return
@@ -45,7 +45,7 @@ def create(
 @app.command("list")
 def list_tokens(as_json: AsJson = False) -> None:
     """List tokens, without their secrets."""
-    found = run(lambda shell: Accounts(shell).list(operator()))
+    found = run(lambda clinic: Tokens(clinic).list(operator()))
     if as_json:
         print_json(found)
         return
@@ -56,7 +56,7 @@ def list_tokens(as_json: AsJson = False) -> None:
 @app.command()
 def revoke(token_id: Annotated[str, typer.Argument(help="The token's id: the part after ipt_.")], as_json: AsJson = False) -> None:
     """Revoke a token, at once."""
-    run(lambda shell: Accounts(shell).revoke(operator(), token_id))
+    run(lambda clinic: Tokens(clinic).revoke(operator(), token_id))
     if as_json:
         print_json({"id": token_id, "revoked": True})
     else:

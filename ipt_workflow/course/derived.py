@@ -90,7 +90,7 @@ def _rhythm(_protocol: Protocol, course: Course | None, prepared: Prepared, _con
 def _move(protocol: Protocol, course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
     """The new pin, and what carries over to it: from the first phase to whatever is first there, or to the phases of the same names."""
     target = context.target
-    assert target is not None  # the shell has found the protocol that the command names
+    assert target is not None  # the clinic has found the protocol that the command names
     assert course is not None  # no source of a move is before the opening
     return carry_over.entry_data(course, protocol, target, context, to_first=prepared.name == "change_protocol")
 

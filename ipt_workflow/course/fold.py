@@ -18,7 +18,7 @@ replace = msgspec.structs.replace
 UNMOVED = "note"  # what a fact that moves nothing is applied as
 
 
-class Placed(msgspec.Struct, frozen=True, kw_only=True):
+class PlacedFact(msgspec.Struct, frozen=True, kw_only=True):
     """A fact where it acts: at the place of the entry `root` that it may supersede."""
 
     root: int
@@ -26,10 +26,10 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     contradicted: bool = False
 
 
-Place = tuple[dt.datetime, int, int]
+SortKey = tuple[dt.datetime, int, int]
 
 
-def place(seq: int, at: dt.datetime, session: int | None, times: Mapping[int, dt.datetime]) -> Place:
+def sort_key(seq: int, at: dt.datetime, session: int | None, times: Mapping[int, dt.datetime]) -> SortKey:
     """Where an entry acts: when it occurred, ties by seq. What is told of a session never acts before the session itself.
 
     `session` is the session that the entry names, if any; `times` says when the entries that stand occurred.
@@ -45,7 +45,7 @@ def superseded_by(facts: Iterable[Fact]) -> dict[int, int]:
     return {fact.data["supersedes"]: fact.seq for fact in facts if fact.trigger == "amend"}
 
 
-def standing(facts: Sequence[Fact]) -> dict[int, Fact | None]:
+def current_facts(facts: Sequence[Fact]) -> dict[int, Fact | None]:
     """For every entry that is not an amendment: the fact it stands for now, or None where it is void."""
     by_seq = {fact.seq: fact for fact in facts}
     amended = superseded_by(facts)
@@ -83,26 +83,26 @@ def amend(original: Fact, current: Fact | None, amendment: Fact) -> Fact | None:
     )
 
 
-def timeline(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> list[Placed]:
+def timeline(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> list[PlacedFact]:
     """The facts that stand, in the order they occurred; up to `as_of` where that is given."""
-    stands = standing(facts)
+    stands = current_facts(facts)
     known = {seq: fact for seq, fact in stands.items() if fact is not None and (as_of is None or fact.occurred_at <= as_of)}
     times = {seq: fact.occurred_at for seq, fact in known.items()}
-    placed = [Placed(root=seq, fact=fact) for seq, fact in known.items()]
-    placed.sort(key=lambda each: place(each.root, each.fact.occurred_at, each.fact.data.get("session"), times))
-    undone = _taken_back(placed)
+    placed = [PlacedFact(root=seq, fact=fact) for seq, fact in known.items()]
+    placed.sort(key=lambda each: sort_key(each.root, each.fact.occurred_at, each.fact.data.get("session"), times))
+    undone = _reopened_endings(placed)
     acting = [each for each in placed if each.root not in undone]
     contradicted = {seq for each in acting for seq in each.fact.contradicts}
     return [replace(each, contradicted=True) if each.root in contradicted else each for each in acting]
 
 
-def _taken_back(placed: Sequence[Placed]) -> set[int]:
+def _reopened_endings(placed: Sequence[PlacedFact]) -> set[int]:
     """Endings that contradicted what was told before, and were reopened: with their reopening they act no more.
 
     An ending that contradicted nothing is reopened where it stands, which comes to the same.
     """
     undone: set[int] = set()
-    ending: Placed | None = None
+    ending: PlacedFact | None = None
     for each in placed:
         if each.fact.trigger in ENDINGS:
             ending = each
@@ -135,10 +135,10 @@ def fold(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> Course |
     course: Course | None = None
     for placed in timeline(facts, as_of=as_of):
         course = step(course, placed)
-    return sealed_up(course, facts) if course else None
+    return with_journal_facts(course, facts) if course else None
 
 
-def sealed_up(course: Course, facts: Sequence[Fact]) -> Course:
+def with_journal_facts(course: Course, facts: Sequence[Fact]) -> Course:
     """The course with what only the whole journal tells: how far it reaches, and what contradicts what."""
     return replace(
         course,
@@ -148,7 +148,7 @@ def sealed_up(course: Course, facts: Sequence[Fact]) -> Course:
     )
 
 
-def step(course: Course | None, placed: Placed) -> Course:
+def step(course: Course | None, placed: PlacedFact) -> Course:
     """One fact applied. A contradicted fact keeps what it tells but no longer moves the course, nor puts it under another protocol."""
     if placed.contradicted and course is not None:
         told = replace(placed.fact, trigger=UNMOVED) if placed.fact.trigger in MOVES else placed.fact

@@ -16,8 +16,8 @@ from ipt_workflow.course.course import Course
 from ipt_workflow.course.derived import derive
 from ipt_workflow.course.drafts import Draft, Judge, as_recorded, draft_of, fact_of
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import Placed, standing, step, timeline
-from ipt_workflow.course.fold import place as position
+from ipt_workflow.course.fold import PlacedFact, current_facts, step, timeline
+from ipt_workflow.course.fold import sort_key as position
 from ipt_workflow.course.payloads import Amend
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.rules.amending import amended_root
@@ -29,7 +29,7 @@ from ipt_workflow.values.faults import decode
 from ipt_workflow.values.merge_patch import merge_patch
 
 
-class Stands(msgspec.Struct, frozen=True):
+class RefusedAt(msgspec.Struct, frozen=True):
     """What stands against one of several commands."""
 
     trigger: str
@@ -60,7 +60,7 @@ def is_late(course: Course, prepared: Sequence[Prepared]) -> bool:
     return False
 
 
-def place(judge: Judge, course: Course, prepared: tuple[Prepared, ...], context: Context) -> tuple[Draft, ...] | Stands:
+def place_late(judge: Judge, course: Course, prepared: tuple[Prepared, ...], context: Context) -> tuple[Draft, ...] | RefusedAt:
     """Drafts for commands of which some are late or amend, or what stands against the first that is refused.
 
     Raises CommandInvalid where something is said to have happened before the course was opened.
@@ -69,28 +69,28 @@ def place(judge: Judge, course: Course, prepared: tuple[Prepared, ...], context:
     for each in prepared:
         if each.name == "amend":
             answer = _amendment(judge, course, each, context)
-            if isinstance(answer, Stands):
+            if isinstance(answer, RefusedAt):
                 return answer
             amendments[answer.root.seq] = answer
     return _Walk(judge, course, prepared, amendments, context).answer()
 
 
-def _amendment(judge: Judge, course: Course, prepared: Prepared, context: Context) -> Amendment | Stands:
+def _amendment(judge: Judge, course: Course, prepared: Prepared, context: Context) -> Amendment | RefusedAt:
     payload = prepared.payload
     assert isinstance(payload, Amend)
     verdict = judge.judge(course, prepared, prepared.data, context)
     if verdict.refusals:
-        return Stands("amend", verdict.refusals)
+        return RefusedAt("amend", verdict.refusals)
     root = amended_root(context.history, payload.supersedes)
     assert root is not None  # `entry_amendable` has found it
-    said = standing(context.history).get(root.seq) or root
+    said = current_facts(context.history).get(root.seq) or root
     return Amendment(
         prepared=prepared,
         root=root,
         said=said,
         told=None
         if payload.data is None
-        else _told(judge.of(root.protocol_digest, context).protocol, prepared, payload.data, root, context),
+        else _told(judge.machine_of(root.protocol_digest, context).protocol, prepared, payload.data, root, context),
         at=payload.occurred_at.astimezone(dt.UTC) if payload.occurred_at else said.occurred_at,
         void=payload.void,
     )
@@ -108,7 +108,7 @@ def _told(protocol: protocols.Protocol, amend: Prepared, patch: dict[str, Any], 
     )
 
 
-Item = Placed | Prepared | Amendment
+Item = PlacedFact | Prepared | Amendment
 
 
 class _Walk:
@@ -126,17 +126,17 @@ class _Walk:
         self.breaks: list[Break] = []
         self.blockable = [each for each in prepared if not each.row.never_blocked]
 
-    def answer(self) -> tuple[Draft, ...] | Stands:
+    def answer(self) -> tuple[Draft, ...] | RefusedAt:
         failing_before = self._failing_before()
         here: Course | None = None
         for seq, item in self._order():
-            if isinstance(item, Placed):
-                judged: Placed | Stands | None = self._existing(here, item, failing_before)
+            if isinstance(item, PlacedFact):
+                judged: PlacedFact | RefusedAt | None = self._existing(here, item, failing_before)
             elif isinstance(item, Amendment):
                 judged = self._amended(here, item, seq, failing_before)
             else:
                 judged = self._new(here, item, seq)
-            if isinstance(judged, Stands):
+            if isinstance(judged, RefusedAt):
                 return self._broken() if self.breaks and self.blockable else judged
             here = step(here, judged) if judged else here
         if self.breaks and self.blockable:
@@ -184,9 +184,9 @@ class _Walk:
         return self._judge(here).structural(here, fact, as_recorded(fact, self.context))
 
     def _judge(self, here: Course | None) -> Judge:
-        return self.judge.of(here.protocol_digest, self.context) if here else self.judge
+        return self.judge.machine_of(here.protocol_digest, self.context) if here else self.judge
 
-    def _existing(self, here: Course | None, placed: Placed, failing_before: set[tuple[int, str]]) -> Placed:
+    def _existing(self, here: Course | None, placed: PlacedFact, failing_before: set[tuple[int, str]]) -> PlacedFact:
         """An entry that stood before: as it was, or contradicted by what must never be blocked."""
         if here is None or placed.contradicted:
             return placed
@@ -196,20 +196,20 @@ class _Walk:
         self.breaks.append(Break(placed.fact.seq, placed.fact.trigger, newly))
         return msgspec.structs.replace(placed, contradicted=not self.blockable)
 
-    def _new(self, here: Course | None, prepared: Prepared, seq: int) -> Placed | Stands:
+    def _new(self, here: Course | None, prepared: Prepared, seq: int) -> PlacedFact | RefusedAt:
         judge = self._judge(here)
         data = derive(judge.protocol, here, prepared, self.context)
         verdict = judge.judge(here, prepared, data, self.context)
         if verdict.refusals:
-            return Stands(prepared.name, verdict.refusals)
+            return RefusedAt(prepared.name, verdict.refusals)
         drafted = draft_of(judge.protocol, prepared, here, data, self.context, seq=seq, overridden=verdict.overridden)
-        placed = Placed(root=seq, fact=fact_of(drafted, self.course.id))
+        placed = PlacedFact(root=seq, fact=fact_of(drafted, self.course.id))
         self.drafts[seq] = msgspec.structs.replace(drafted, to=step(here, placed).state)
         return placed
 
     def _amended(
         self, here: Course | None, amendment: Amendment, root_seq: int, failing_before: set[tuple[int, str]]
-    ) -> Placed | Stands | None:
+    ) -> PlacedFact | RefusedAt | None:
         """What an amended entry says now, judged at its place by the structural rules."""
         seq = next(seq for seq, each in self.drafts.items() if each.data.get("supersedes") == amendment.prepared.data["supersedes"])
         data: dict[str, Any] = {"supersedes": amendment.prepared.data["supersedes"]}
@@ -225,16 +225,16 @@ class _Walk:
             self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], given=given)
         newly = tuple(r for r in self._structural(here, fact) if (root_seq, r.rule) not in failing_before) if here else ()
         if newly:
-            return Stands("amend", newly)
+            return RefusedAt("amend", newly)
         data["occurred_at"] = amendment.at.isoformat()
         self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], data=data)
-        return Placed(root=root_seq, fact=fact)
+        return PlacedFact(root=root_seq, fact=fact)
 
-    def _broken(self) -> Stands:
+    def _broken(self) -> RefusedAt:
         """The refusal for the first command that is not exempt, with everything that would break."""
         first = self.blockable[0]
         refusal = self.judge.broken(self.course, first.name, first.at, self.context, tuple(self.breaks))
-        return Stands(first.name, (refusal,))
+        return RefusedAt(first.name, (refusal,))
 
 
 # What an entry keeps however it is amended: who gave a session, which of a group's it was, the number of a formulation, what opened the course.

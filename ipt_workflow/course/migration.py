@@ -74,7 +74,7 @@ def _unlawful(history: tuple[Fact, ...], old: Judge, new: Judge, context: Contex
 
 
 def _newly(here: Course, fact: Fact, old: Judge, new: Judge, context: Context) -> Iterator[str]:
-    then = old.of(here.protocol_digest, context)
+    then = old.machine_of(here.protocol_digest, context)
     if then.protocol.id != new.protocol.id:
         return  # it was another protocol's then, and the change to this one carried it over
     recorded = as_recorded(fact, context)

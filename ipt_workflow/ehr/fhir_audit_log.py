@@ -10,7 +10,7 @@ from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.resources import AuditEvent
 from ipt_workflow.ehr.fhir.searching import Term
 from ipt_workflow.journal.audit import AuditRecord
-from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import audit
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
@@ -25,30 +25,30 @@ class Page(msgspec.Struct, frozen=True):
     rest: Position | None
 
 
-async def events(shell: Shell, site: Site, records: Sequence[AuditRecord]) -> list[AuditEvent]:
+async def events(clinic: Clinic, site: Site, records: Sequence[AuditRecord]) -> list[AuditEvent]:
     """Records of the audit log as AuditEvents, with the clients of the courses they name."""
     named = sorted({course for record in records for course in record.courses})
-    found = await shell.database.read(stored_courses.clients_of, shell.organisation, named)
+    found = await clinic.read(stored_courses.clients_of, named)
     clients = {course: site.client(ref, client) for course, client, ref in found}
     return [audit_event(record, clients, site) for record in records]
 
 
-async def one(shell: Shell, site: Site, event_id: str) -> AuditEvent | None:
-    records = await audit.page(shell.database, shell.organisation, AuditFilters(id=event_id), Position(), 1)
-    made = await events(shell, site, records)
+async def one(clinic: Clinic, site: Site, event_id: str) -> AuditEvent | None:
+    records = await audit.page(clinic.database, clinic.organisation, AuditFilters(id=event_id), Position(), 1)
+    made = await events(clinic, site, records)
     return made[0] if made else None
 
 
 async def search(
-    shell: Shell, site: Site, terms: Sequence[Term], courses: tuple[str, ...] | None, after: Position, limit: int
+    clinic: Clinic, site: Site, terms: Sequence[Term], courses: tuple[str, ...] | None, after: Position, limit: int
 ) -> Page:
     """One page of what matches, oldest first; of a client's courses where `courses` is given."""
     filters = _filters(terms, courses)
-    size = shell.settings.export_chunk
+    size = clinic.settings.export_chunk
     found: list[AuditEvent] = []
     for _chunk in range(CHUNKS_MAX):
-        records = await audit.page(shell.database, shell.organisation, filters, after, size)
-        for event in await events(shell, site, records):
+        records = await audit.page(clinic.database, clinic.organisation, filters, after, size)
+        for event in await events(clinic, site, records):
             if all(term.matches(event) for term in terms):
                 if len(found) == limit:
                     return Page(tuple(found), after)

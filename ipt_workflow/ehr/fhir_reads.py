@@ -20,7 +20,7 @@ from ipt_workflow.ehr.fhir.types import Resource
 from ipt_workflow.errors import NotFound
 from ipt_workflow.journal import Entry
 from ipt_workflow.journal.audit import AuditRecord
-from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import Position
 from ipt_workflow.store.courses import Filters, StoredCourse
@@ -57,25 +57,25 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class FhirReader:
-    """The FHIR verbs over a shell."""
+    """The FHIR verbs over a clinic."""
 
-    def __init__(self, shell: Shell) -> None:
-        self.shell = shell
+    def __init__(self, clinic: Clinic) -> None:
+        self.clinic = clinic
 
     def site(self, base: str) -> Site:
         """This service's names, where FHIR is served at `base`."""
-        settings = self.shell.settings
+        settings = self.clinic.settings
         named = Site(
             canonical=settings.fhir_canonical,
             patient_system=settings.fhir_patient_system,
-            organisation=self.shell.organisation,
+            organisation=self.clinic.organisation,
             base=base,
         )
         return named if named.patient_system else msgspec.structs.replace(named, patient_system=named.own("client-ref"))
 
     async def audit_events(self, site: Site, records: Sequence[AuditRecord]) -> list[AuditEvent]:
         """Records of the audit log, which the caller has been given, as AuditEvents."""
-        return await fhir_audit_log.events(self.shell, site, records)
+        return await fhir_audit_log.events(self.clinic, site, records)
 
     def require(self, principal: Principal, kind: str) -> None:
         """Raises NotFound where there are no such resources, Forbidden where the caller may not read them."""
@@ -86,7 +86,7 @@ class FhirReader:
         policy.require(principal, "search courses by client")
         if system not in {None, site.patient_system}:
             return NOBODY
-        return await self.shell.database.read(stored_courses.client_id, self.shell.organisation, value) or NOBODY
+        return await self.clinic.read(stored_courses.client_id, value) or NOBODY
 
     async def read(self, principal: Principal, site: Site, kind: str, resource_id: str, version: int | None = None) -> Resource:
         """A resource as it is, or as it was at one of its versions. Raises NotFound."""
@@ -97,13 +97,13 @@ class FhirReader:
         if served.make is None:
             return _only(self._plans(site) if version is None else (), resource_id)
         course_id = resource_id.partition(".")[0]
-        stored = await self.shell.visible(principal, course_id)
-        entries = await self.shell.entries(course_id)
+        stored = await self.clinic.visible(principal, course_id)
+        entries = await self.clinic.entries(course_id)
         record = self._record(site, stored, entries, version)
         found = _only(served.make(record) if record else (), resource_id)
         if version is not None and (not served.versioned or found.meta is None or found.meta.version_id != str(version)):
             raise NotFound(NOT_THERE)
-        await self.shell.record(principal, "read", f"fhir {'read' if version is None else 'vread'} {kind}", [course_id])
+        await self.clinic.record(principal, "read", f"fhir {'read' if version is None else 'vread'} {kind}", [course_id])
         return found
 
     async def history(
@@ -111,9 +111,9 @@ class FhirReader:
     ) -> tuple[list[Resource], int]:
         """Versions of an EpisodeOfCare, newest first, and how many there are in all; `before` is where a page goes on."""
         policy.require(principal, KINDS["EpisodeOfCare"].question)
-        stored = await self.shell.visible(principal, course_id)
-        entries = await self.shell.entries(course_id)
-        await self.shell.record(principal, "read", "fhir history EpisodeOfCare", [course_id])
+        stored = await self.clinic.visible(principal, course_id)
+        entries = await self.clinic.entries(course_id)
+        await self.clinic.record(principal, "read", "fhir history EpisodeOfCare", [course_id])
         wanted = [entry.written.seq for entry in entries if since is None or entry.written.recorded_at >= since]
         page = [seq for seq in reversed(wanted) if before is None or seq < before][:limit]
         records = [self._record(site, stored, entries, seq) for seq in page]
@@ -139,7 +139,7 @@ class FhirReader:
             if len(matching) > skip + room:
                 return await self._page(principal, kind, found, Place(place, skip + room))
             looked, place, skip = looked + 1, stored.course.id, 0
-            if looked == self.shell.settings.page_limit_max:
+            if looked == self.clinic.settings.page_limit_max:
                 return await self._page(principal, kind, found, Place(place))
         return await self._page(principal, kind, found, None)
 
@@ -155,29 +155,29 @@ class FhirReader:
         async for stored, matching in self._matching(principal, site, served.make, query, ""):
             total += len(matching)
             courses += [stored.course.id] if matching else []
-        await self.shell.record(principal, "read", f"fhir search {kind}", courses)
+        await self.clinic.record(principal, "read", f"fhir search {kind}", courses)
         return total
 
     async def _audit_event(self, principal: Principal, site: Site, event_id: str, version: int | None) -> Resource:
-        found = await fhir_audit_log.one(self.shell, site, event_id) if version is None else None
+        found = await fhir_audit_log.one(self.clinic, site, event_id) if version is None else None
         if found is None:
             raise NotFound(NOT_THERE)
-        await self.shell.record(principal, "read", "fhir read AuditEvent", _shown(found))
+        await self.clinic.record(principal, "read", "fhir read AuditEvent", _shown(found))
         return found
 
     async def _audit_events(self, principal: Principal, site: Site, query: Query, after: Place, limit: int) -> Found:
         position = Position(after.at, after.after) if after.at else Position()
-        page = await fhir_audit_log.search(self.shell, site, query.terms, await self._courses_of(query), position, limit)
+        page = await fhir_audit_log.search(self.clinic, site, query.terms, await self._courses_of(query), position, limit)
         courses = [course for event in page.events for course in _shown(event)]
-        await self.shell.record(principal, "read", "fhir search AuditEvent", courses)
+        await self.clinic.record(principal, "read", "fhir search AuditEvent", courses)
         return Found(page.events, Place(page.rest.id, at=page.rest.at) if page.rest else None)
 
     async def _count_audit_events(self, principal: Principal, site: Site, query: Query) -> int:
         total, place = 0, Position()
         courses = await self._courses_of(query)
-        await self.shell.record(principal, "read", "fhir search AuditEvent", courses or ())
+        await self.clinic.record(principal, "read", "fhir search AuditEvent", courses or ())
         while True:
-            page = await fhir_audit_log.search(self.shell, site, query.terms, courses, place, self.shell.settings.export_chunk)
+            page = await fhir_audit_log.search(self.clinic, site, query.terms, courses, place, self.clinic.settings.export_chunk)
             total += len(page.events)
             if page.rest is None:
                 return total
@@ -186,11 +186,11 @@ class FhirReader:
     async def _courses_of(self, query: Query) -> tuple[str, ...] | None:
         if query.client is None:
             return None
-        return await self.shell.database.read(stored_courses.courses_of, self.shell.organisation, query.client)
+        return await self.clinic.read(stored_courses.courses_of, query.client)
 
     async def _page(self, principal: Principal, kind: str, found: list[Resource], rest: Place | None) -> Found:
         courses = [str(each.id).partition(".")[0] for each in found]
-        await self.shell.record(principal, "read", f"fhir search {kind}", courses)
+        await self.clinic.record(principal, "read", f"fhir search {kind}", courses)
         return Found(tuple(found), rest)
 
     async def _matching(
@@ -200,11 +200,9 @@ class FhirReader:
         therapist = principal.person if principal.role == "therapist" else None
         filters = Filters(therapist=therapist, client=query.client, ids=_courses_named(query))
         while True:
-            now = self.shell.clock.now()
-            page = await self.shell.database.read(stored_courses.caseload, self.shell.organisation, filters, after, CHUNK, now)
-            journals = await self.shell.database.read(
-                stored_courses.entries_of, self.shell.organisation, [stored.course.id for stored in page]
-            )
+            now = self.clinic.clock.now()
+            page = await self.clinic.read(stored_courses.caseload, filters, after, CHUNK, now)
+            journals = await self.clinic.read(stored_courses.entries_of, [stored.course.id for stored in page])
             for stored in page:
                 record = self._record(site, stored, journals[stored.course.id])
                 yield stored, [each for each in make(record) if _matches(query, each)] if record else []
@@ -225,14 +223,14 @@ class FhirReader:
         return Record(
             course=course,
             entries=tuple(known),
-            protocol=self.shell.machine_of(course).protocol,
+            protocol=self.clinic.machine_of(course).protocol,
             client_ref=stored.client_ref if course.client == stored.course.client else None,
             site=site,
         )
 
     def _plans(self, site: Site) -> list[Resource]:
-        current = self.shell.catalogue.protocols.values()
-        return [plan_definition(each, site, current=each in current) for each in self.shell.protocols]
+        current = self.clinic.catalogue.protocols.values()
+        return [plan_definition(each, site, current=each in current) for each in self.clinic.protocols]
 
 
 def _served(kind: str) -> Served:

@@ -9,7 +9,7 @@ from ipt_workflow.errors import SecretUnreadable
 SEALED, PLAIN = "sealed:", "plain:"
 
 
-class Safe:
+class SecretBox:
     """Seals with the first key and opens with any, so that a new key can be put before the old one."""
 
     def __init__(self, keys: Sequence[str]) -> None:

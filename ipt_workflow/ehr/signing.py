@@ -31,14 +31,14 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _VERSION = re.compile(r"v[0-9a-z]{1,8}")
 
 
-class Signed(msgspec.Struct, frozen=True):
+class SignedHeaders(msgspec.Struct, frozen=True):
     """What the headers of a verified message say: its id (the same however often it comes), and the second it was sent."""
 
     id: str
     timestamp: int
 
 
-class Key(Protocol):
+class SigningKey(Protocol):
     """A key. Every one verifies; a `SharedKey` or a `PrivateKey` signs as well."""
 
     version: str
@@ -95,7 +95,7 @@ class PrivateKey:
         return PublicKey(self._public).matches(content, signature)
 
 
-def read_key(text: str) -> Key:
+def read_key(text: str) -> SigningKey:
     """A key from its text. Raises ValueError, which says what a key looks like and nothing of this one."""
     for prefix, make in ((SHARED, _shared), (PRIVATE, _private), (PUBLIC, _public)):
         if text.startswith(prefix):
@@ -106,13 +106,13 @@ def read_key(text: str) -> Key:
     raise ValueError("a key must begin with whsec_ (shared), whsk_ (private) or whpk_ (public)")
 
 
-def _shared(raw: bytes) -> Key:
+def _shared(raw: bytes) -> SigningKey:
     if len(raw) not in SHARED_BYTES:
         raise ValueError("after whsec_ a key must hold from 24 to 64 bytes")
     return SharedKey(raw)
 
 
-def _private(raw: bytes) -> Key:
+def _private(raw: bytes) -> SigningKey:
     """32 bytes are the seed; 64 are the seed and the public half, which must belong to it."""
     if len(raw) not in {32, 64}:
         raise ValueError("after whsk_ a key must hold 32 or 64 bytes")
@@ -122,7 +122,7 @@ def _private(raw: bytes) -> Key:
     return key
 
 
-def _public(raw: bytes) -> Key:
+def _public(raw: bytes) -> SigningKey:
     if len(raw) != 32:
         raise ValueError("after whpk_ a key must hold 32 bytes")
     return PublicKey(raw)
@@ -142,7 +142,7 @@ def mint_private() -> str:
 class Signer:
     """Signs with every key that is given, newest first."""
 
-    def __init__(self, keys: Sequence[Key]) -> None:
+    def __init__(self, keys: Sequence[SigningKey]) -> None:
         """Raises ValueError without a key, or with one that can only verify."""
         self._keys = tuple(key for key in keys if isinstance(key, SharedKey | PrivateKey))
         if not keys or len(self._keys) < len(keys):
@@ -157,7 +157,7 @@ class Signer:
         return {ID: message_id, TIMESTAMP: str(timestamp), SIGNATURE: signatures}
 
 
-def verify(headers: Mapping[str, str], body: bytes, keys: Sequence[Key], now: dt.datetime) -> Signed:
+def verify(headers: Mapping[str, str], body: bytes, keys: Sequence[SigningKey], now: dt.datetime) -> SignedHeaders:
     """Who sent this is one of those who hold `keys`, and sent it now. Header names may be in either case.
 
     Raises SignatureInvalid, and nothing else, whatever is in the headers and the body. Signatures of versions that are not known
@@ -176,7 +176,7 @@ def verify(headers: Mapping[str, str], body: bytes, keys: Sequence[Key], now: dt
     matched = [key.matches(content, value) for key in keys for version, value in signatures if version == key.version]
     if not any(matched):
         raise SignatureInvalid(f"{SIGNATURE} holds no signature of a key that is known here.")
-    return Signed(message_id, int(timestamp))
+    return SignedHeaders(message_id, int(timestamp))
 
 
 def _signatures(text: str) -> list[tuple[str, bytes]]:

@@ -6,7 +6,7 @@ refuted is in `claims`; what courses are taken for the same is in `abstraction`.
 remedies are read from the trigger table, the protocol and the refusals themselves.
 """
 
-from ipt_workflow.gate.claims import CLAIMS, Finding, Report
+from ipt_workflow.gate.claims import CLAIMS, GateReport, Refutation
 from ipt_workflow.gate.exploration import examine
 
-__all__ = ["CLAIMS", "Finding", "Report", "examine"]
+__all__ = ["CLAIMS", "GateReport", "Refutation", "examine"]

@@ -27,7 +27,7 @@ CLAIMS = {
 }
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Refutation(msgspec.Struct, frozen=True):
     """A claim that does not hold: why, and the shortest way there."""
 
     claim: str
@@ -35,14 +35,14 @@ class Finding(msgspec.Struct, frozen=True):
     trace: tuple[str, ...] = ()
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was found of one protocol. `courses` that differ were looked at, and so many triggers `tried`.
 
     `cut_off`: there were more courses than the gate looks at, so that nothing is proved.
     """
 
     protocol: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Refutation, ...]
     courses: int
     tried: int
     cut_off: bool = False
@@ -51,7 +51,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def ok(self) -> bool:
         return not self.findings and not self.cut_off
 
-    def of(self, claim: str) -> tuple[Finding, ...]:
+    def of(self, claim: str) -> tuple[Refutation, ...]:
         return tuple(finding for finding in self.findings if finding.claim == claim)
 
     def holds(self, claim: str) -> bool | None:

@@ -13,7 +13,7 @@ from ipt_workflow.course.rules import Actor, Context, supervisor_of
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Refusal, TriggerNotPermitted
 from ipt_workflow.gate import claims
-from ipt_workflow.gate.claims import Finding, Step
+from ipt_workflow.gate.claims import Refutation, Step
 from ipt_workflow.gate.likeness import SUPERVISOR, THERAPIST, Path, Spot, context, leaving
 from ipt_workflow.machine import Accepted, CourseMachine, Refused
 from ipt_workflow.protocols.definition import PhaseSpec
@@ -48,7 +48,7 @@ class Driver:
     def __init__(self, machine: CourseMachine) -> None:
         self.machine = machine
         self.protocol = machine.protocol
-        self.found: dict[tuple[str, str], Finding] = {}
+        self.found: dict[tuple[str, str], Refutation] = {}
         self.passed: set[tuple[str, str]] = set()
         self.stood: set[tuple[str, str]] = set()
         self.held: set[tuple[str, str]] = set()
@@ -69,7 +69,7 @@ class Driver:
     def find(self, claim: str, why: str, path: Path | None = None, *more: str) -> None:
         """Keeps the shortest refutation of a claim for one reason, whatever its numbers."""
         reason = (claim, NUMBERS.sub("", why))
-        finding = Finding(claim, why, (*(path.steps() if path else ()), *more))
+        finding = Refutation(claim, why, (*(path.steps() if path else ()), *more))
         known = self.found.get(reason)
         if known is None and sum(each == claim for each, _ in self.found) >= FINDINGS_MAX:
             return

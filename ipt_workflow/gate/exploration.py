@@ -14,7 +14,7 @@ from collections import deque
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import ARTEFACTS
 from ipt_workflow.gate import ladder, walks
-from ipt_workflow.gate.claims import Report, is_open_phase, leaves_a_phase
+from ipt_workflow.gate.claims import GateReport, is_open_phase, leaves_a_phase
 from ipt_workflow.gate.driver import Driver
 from ipt_workflow.gate.likeness import Key, Spot, key
 from ipt_workflow.gate.steps import Standing, attempts, moves
@@ -84,21 +84,21 @@ class Exploration:
         return found
 
 
-def examine(machine: CourseMachine) -> Report:
+def examine(machine: CourseMachine) -> GateReport:
     """Everything that is claimed of a protocol, proved within the bounds or refuted."""
     exploration = Exploration(Driver(machine))
     exploration.run()
     return judged(exploration)
 
 
-def judged(exploration: Exploration) -> Report:
+def judged(exploration: Exploration) -> GateReport:
     """What the claims come to on a finished exploration, with the walks and the ladder."""
     driver = exploration.driver
     _walk(driver)
     if not exploration.cut_off:  # what was not seen, another course might show
         _endings(driver, exploration)
         _rules(driver)
-    return Report(
+    return GateReport(
         protocol=driver.protocol.key,
         findings=tuple(driver.found.values()),
         courses=len(exploration.spots),

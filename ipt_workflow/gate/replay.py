@@ -15,7 +15,7 @@ from ipt_workflow.course.commands import Prepared
 from ipt_workflow.course.derived import derive
 from ipt_workflow.course.drafts import as_recorded
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import Placed, fold, place, step, timeline
+from ipt_workflow.course.fold import PlacedFact, fold, sort_key, step, timeline
 from ipt_workflow.course.payloads import Nothing
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command, Override
@@ -24,7 +24,7 @@ from ipt_workflow.machine import CourseMachine
 replace = msgspec.structs.replace
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class RefusedCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A command that was refused, by its structural part: on which version of the course, when, by whom, with which overrides."""
 
     version: int
@@ -49,10 +49,10 @@ class Rejudged(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[str, ...]
 
 
-def told(machine: CourseMachine, course: Course, command: Command, context: Context) -> Told:
+def refused_command(machine: CourseMachine, course: Course, command: Command, context: Context) -> RefusedCommand:
     """What of a refused command is kept. It was prepared before it was refused, and so is valid."""
     prepared = machine.prepare(command, context)
-    return Told(
+    return RefusedCommand(
         version=course.version,
         trigger=prepared.name,
         data=derive(machine.protocol, course, prepared, context),
@@ -82,9 +82,9 @@ class Rejudge:
             if self._concerned(before, fact):
                 now, then = self._judged(self.candidate, before, fact, known), self._then(before, fact, known)
                 yield Rejudged(seq=fact.seq, trigger=fact.trigger, rules=tuple(rule for rule in now if rule not in then))
-            here = step(here, Placed(root=fact.seq, fact=fact)) if appended else fold(facts[: number + 1])
+            here = step(here, PlacedFact(root=fact.seq, fact=fact)) if appended else fold(facts[: number + 1])
 
-    def refusal(self, facts: tuple[Fact, ...], refused: Told, rules: tuple[str, ...]) -> Rejudged | None:
+    def refusal(self, facts: tuple[Fact, ...], refused: RefusedCommand, rules: tuple[str, ...]) -> Rejudged | None:
         """What was refused by these rules. `rules` is empty where the candidate refuses it too; None where it cannot be judged anew."""
         known = tuple(fact for fact in facts if fact.seq <= refused.version)
         fact = _as_fact(refused)
@@ -100,7 +100,7 @@ class Rejudge:
 
     def _then(self, before: Course | None, fact: Fact, known: tuple[Fact, ...]) -> tuple[str, ...]:
         digest = before.protocol_digest if before else fact.data["protocol_digest"]
-        return self._judged(self.candidate.of(digest, self.context), before, fact, known)
+        return self._judged(self.candidate.machine_of(digest, self.context), before, fact, known)
 
     def _judged(self, machine: CourseMachine, before: Course | None, fact: Fact, known: tuple[Fact, ...]) -> tuple[str, ...]:
         """The rules that stand against a fact, less the soft ones that it overrides."""
@@ -134,15 +134,15 @@ def _before(known: tuple[Fact, ...], fact: Fact) -> Course | None:
     """The course where a fact is to be placed."""
     items = timeline(known)
     times = {each.root: each.fact.occurred_at for each in items}
-    own = place(fact.seq, fact.occurred_at, fact.data.get("session"), times)
+    own = sort_key(fact.seq, fact.occurred_at, fact.data.get("session"), times)
     here: Course | None = None
     for each in items:
-        if place(each.root, each.fact.occurred_at, each.fact.data.get("session"), times) < own:
+        if sort_key(each.root, each.fact.occurred_at, each.fact.data.get("session"), times) < own:
             here = step(here, each)
     return here
 
 
-def _as_fact(refused: Told) -> Fact:
+def _as_fact(refused: RefusedCommand) -> Fact:
     return Fact(
         course="",
         seq=refused.version + 1,

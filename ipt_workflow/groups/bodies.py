@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from ipt_workflow.protocols.checks import MEMBERS_MAX
-from ipt_workflow.values.types import Attendance, Code, Codes, ExternalRef, Medium, Moment, Person, Seq, Text
+from ipt_workflow.values.types import AttendanceCode, Code, Codes, ExternalRef, Medium, Moment, Person, Seq, Text
 
 FACILITATORS_MAX = 5
 
@@ -56,7 +56,7 @@ class MemberDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class NewSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A session of a group: who attended, by course. `all`: it is recorded for every member or for nobody."""
 
-    attendance: Annotated[dict[CourseId, Attendance], Meta(min_length=1, max_length=MEMBERS_MAX)]
+    attendance: Annotated[dict[CourseId, AttendanceCode], Meta(min_length=1, max_length=MEMBERS_MAX)]
     details: Annotated[dict[CourseId, MemberDetails], Meta(max_length=MEMBERS_MAX)] = {}
     occurred_at: Moment | None = None
     scheduled_for: Moment | None = None

@@ -17,7 +17,7 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Fault, Refusal
 from ipt_workflow.groups.bodies import LeaveReason, MemberDetails, NewSession, Signing
 from ipt_workflow.protocols.definition import GroupSpec
-from ipt_workflow.values.types import ATTENDED, CANCELLED, Attendance, Moment
+from ipt_workflow.values.types import ATTENDED, CANCELLED, AttendanceCode, Moment
 
 LOG_MAX = 500  # joinings, leavings, changes of facilitators and sessions of one group
 RULES = {
@@ -47,10 +47,10 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return self.joined_at <= at and (self.left_at is None or at < self.left_at)
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MemberAttendance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one course was told of a session, and what came of it: `seq` is the entry it became, `notice` the one it waited as."""
 
-    attendance: Attendance
+    attendance: AttendanceCode
     seq: int | None = None
     notice: str | None = None
 
@@ -68,7 +68,7 @@ class GroupSession(msgspec.Struct, frozen=True, kw_only=True):
     minutes: int | None
     scheduled_for: dt.datetime | None
     held: bool
-    told: dict[str, Told]  # by course
+    told: dict[str, MemberAttendance]  # by course
 
 
 class MemberEvent(msgspec.Struct, frozen=True, kw_only=True):

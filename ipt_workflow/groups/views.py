@@ -8,7 +8,7 @@ import msgspec
 
 from ipt_workflow.course import Course
 from ipt_workflow.errors import MemberRefused
-from ipt_workflow.groups.group import Group, GroupSession, Told
+from ipt_workflow.groups.group import Group, GroupSession, MemberAttendance
 from ipt_workflow.protocols.definition import GroupSpec
 
 Became = Literal["recorded", "waiting", "dismissed", "taken_back"]
@@ -128,7 +128,7 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[MemberRefused, ...]
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class MemberFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a group's view needs beside its log: the members' courses with their clients' references, and what became of notices."""
 
     courses: Mapping[str, Course]
@@ -150,7 +150,7 @@ def summary(group: Group) -> GroupSummary:
     )
 
 
-def view(group: Group, spec: GroupSpec, known: Known) -> GroupView:
+def view(group: Group, spec: GroupSpec, known: MemberFacts) -> GroupView:
     return GroupView(
         id=group.id,
         label=group.label,
@@ -177,7 +177,7 @@ def view(group: Group, spec: GroupSpec, known: Known) -> GroupView:
     )
 
 
-def session_view(session: GroupSession, known: Known) -> GroupSessionView:
+def session_view(session: GroupSession, known: MemberFacts) -> GroupSessionView:
     return GroupSessionView(
         id=session.id,
         seq=session.seq,
@@ -193,7 +193,7 @@ def session_view(session: GroupSession, known: Known) -> GroupSessionView:
     )
 
 
-def _attendance(session_id: str, told: Told, course: Course, known: Known) -> AttendanceView:
+def _attendance(session_id: str, told: MemberAttendance, course: Course, known: MemberFacts) -> AttendanceView:
     stands = next((each for each in course.sessions if each.group_session == session_id), None)
     status = known.notices.get(told.notice or "")
     became: Became = (

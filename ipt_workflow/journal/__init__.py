@@ -1,6 +1,6 @@
 """The append-only record of a course: entries, the chain of their hashes, and replay."""
 
-from ipt_workflow.journal.chain import Checked, Link, Linked, Seal, Stored, check_chain, check_links
+from ipt_workflow.journal.chain import ChainLink, Checked, Linked, Seal, Stored, check_chain, check_links
 from ipt_workflow.journal.entries import (
     GENESIS,
     SALT_BYTES,
@@ -21,10 +21,10 @@ from ipt_workflow.journal.entries import (
 __all__ = [
     "GENESIS",
     "SALT_BYTES",
+    "ChainLink",
     "Checked",
     "Entry",
     "EntryActor",
-    "Link",
     "Linked",
     "Seal",
     "Sealed",

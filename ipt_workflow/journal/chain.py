@@ -18,7 +18,7 @@ class Checked(msgspec.Struct, frozen=True):
     fault: str | None = None
 
 
-class Link(msgspec.Struct, frozen=True, gc=False):
+class ChainLink(msgspec.Struct, frozen=True, gc=False):
     """What of an entry's canonical bytes holds its chain together. It refers to nothing, so the garbage collector need not know of it."""
 
     organisation: str
@@ -35,7 +35,7 @@ class Seal(msgspec.Struct, frozen=True):
 
 Linked = Sequence[Any]  # canonical bytes, and the hash stored beside them; as they are found, and whatever else comes after
 Stored = Sequence[Any]  # canonical bytes, the hash stored beside them, salt, sealed document; as they are found
-_link = msgspec.json.Decoder(Link).decode
+_link = msgspec.json.Decoder(ChainLink).decode
 _seal = msgspec.json.Decoder(Seal).decode
 
 
@@ -69,7 +69,7 @@ def check_links(stored: Iterable[Linked], organisation: str, course: str) -> Che
     return Checked(entries=seq, erased=0)
 
 
-def _link_fault(link: Link, seq: int, organisation: str, course: str) -> str:
+def _link_fault(link: ChainLink, seq: int, organisation: str, course: str) -> str:
     """Why a link does not hold."""
     if link.seq != seq:
         return f"seq: {link.seq} stands where {seq} should"

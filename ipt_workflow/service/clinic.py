@@ -1,9 +1,8 @@
-"""What the verbs of the service share: the database, the protocols, the clock, and how a course is found for a caller."""
+"""One organisation's clinic, open: how the verbs reach its courses, and how what they did is recorded."""
 
-import asyncio
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -12,30 +11,27 @@ from uuid_utils import uuid7
 from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.course import Course, attention, triggers
-from ipt_workflow.course.rules import KNOWN_RULES, Context
-from ipt_workflow.errors import CommandInvalid, DatabaseNotReady, Fault, NotFound, Unreachable
+from ipt_workflow.course import Course, attention
+from ipt_workflow.course.rules import Context
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.protocols.definition import Protocol
-from ipt_workflow.protocols.files import Catalogue
-from ipt_workflow.runtime.clock import Clock, SystemClock
-from ipt_workflow.runtime.metrics import Metrics
+from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import views
+from ipt_workflow.service.installation import Installation, install
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import lookups
 from ipt_workflow.store import protocols as stored_protocols
-from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.courses import KeptAnswer, StoredCourse
-from ipt_workflow.store.database import Database
-from ipt_workflow.store.databases.opening import open_database
-from ipt_workflow.store.loader import Asked, Loader
-from ipt_workflow.store.schema import revision
-from ipt_workflow.store.units import Event
+from ipt_workflow.store.database import Connection
+from ipt_workflow.store.loader import Loader, PendingLookup
+from ipt_workflow.store.units import LoggedEvent
 
-READY_SECONDS = 5.0
+Result = TypeVar("Result")
+Given = ParamSpec("Given")
 NOT_SEEN = "There is no such course, or none that you may see."
 
 
@@ -44,26 +40,21 @@ def new_id() -> str:
     return str(uuid7())
 
 
-class Shell:
-    """An open service without its verbs."""
+class Clinic:
+    """One organisation's clinic, open: its courses, tokens and protocols over the installation that it shares with others."""
 
-    def __init__(self, database: Database, catalogue: Catalogue, settings: Settings, clock: Clock) -> None:
-        self.database = database
-        self.committer = Committer(
-            database,
-            queue_max=settings.commit_queue_max,
-            batch_max=settings.commit_batch_max,
-            patience=settings.commit_patience_seconds,
-        )
-        self.courses = Loader(database, settings.organisation, lookups.COURSES)
-        self.tokens = Loader(database, settings.organisation, lookups.TOKENS)
-        self.catalogue = catalogue
-        self.settings = settings
-        self.clock = clock
-        self.metrics = Metrics()
-        self.organisation = settings.organisation
-        self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
-        self._by_digest = {protocol.digest: protocol for protocol in catalogue.protocols.values()}
+    def __init__(self, installation: Installation, organisation: str) -> None:
+        self.installation = installation
+        self.organisation = organisation
+        self.database = installation.database
+        self.committer = installation.committer
+        self.catalogue = installation.catalogue
+        self.settings = installation.settings
+        self.clock = installation.clock
+        self.metrics = installation.metrics
+        self.courses = Loader(self.database, organisation, lookups.COURSES)
+        self.tokens = Loader(self.database, organisation, lookups.TOKENS)
+        self._by_digest = {protocol.digest: protocol for protocol in self.catalogue.protocols.values()}
 
     @property
     def zone(self) -> ZoneInfo:
@@ -74,29 +65,24 @@ class Shell:
         """Every protocol a course may run under: those in files, and those that are only kept."""
         return sorted(self._by_digest.values(), key=lambda protocol: (protocol.id, protocol.version))
 
-    async def close(self) -> None:
-        """Commits what waits, then closes the database."""
-        await self.committer.close()
-        await self.database.close()
+    async def read(
+        self, query: Callable[Concatenate[Connection, str, Given], Result], *args: Given.args, **named: Given.kwargs
+    ) -> Result:
+        """Runs a query of the store about this organisation, on one snapshot of the database."""
+        return await self.database.read(lambda connection: query(connection, self.organisation, *args, **named))
 
-    async def ready(self) -> None:
-        """Raises DatabaseNotReady unless the database answers and is at this version's migrations."""
-        try:
-            async with asyncio.timeout(READY_SECONDS):
-                found = await self.database.read(revision.current)
-        except TimeoutError:
-            raise Unreachable("The database does not answer.") from None
-        if found != revision.HEAD:
-            raise DatabaseNotReady(
-                f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: run `ipt-workflow db upgrade`."
-            )
+    async def write(
+        self, query: Callable[Concatenate[Connection, str, Given], Result], *args: Given.args, **named: Given.kwargs
+    ) -> Result:
+        """Runs a query of the store about this organisation, and commits it."""
+        return await self.database.write(lambda connection: query(connection, self.organisation, *args, **named))
 
     async def load_protocols(self) -> None:
         """Keeps every definition, and learns those that are kept but no longer in a file.
 
         Raises ProtocolInvalid where a file was changed under an old version.
         """
-        stored = await self.database.read(stored_protocols.stored_protocols, self.organisation)
+        stored = await self.read(stored_protocols.stored_protocols)
         protocol_files.check_unchanged(self.catalogue, [(row.id, row.version, row.digest) for row in stored])
         for row in stored:
             definition = protocol_files.read_definition(msgspec.json.decode(row.definition), self.catalogue.instruments)
@@ -120,7 +106,7 @@ class Shell:
             known = ", ".join(sorted(protocol.key for protocol in self.catalogue.protocols.values()))
             raise CommandInvalid([Fault(where, f"is not known; known are {known}")]) from None
 
-    async def visible(self, principal: Principal, course_id: str, asked: Asked[StoredCourse] | None = None) -> StoredCourse:
+    async def visible(self, principal: Principal, course_id: str, asked: PendingLookup[StoredCourse] | None = None) -> StoredCourse:
         """A course, if it exists for the principal; `asked` where it was asked for before. Raises NotFound."""
         stored = await (asked or self.courses.ask(course_id))
         if stored is None or not policy.may_see(principal, stored.course):
@@ -133,7 +119,7 @@ class Shell:
         return kept if kept and kept.expires_at > self.clock.now() else None
 
     async def entries(self, course_id: str) -> list[Entry]:
-        return await self.database.read(stored_courses.load_entries, self.organisation, course_id)
+        return await self.read(stored_courses.load_entries, course_id)
 
     def context(self, principal: Principal, now: dt.datetime, **more: Any) -> Context:
         return Context(
@@ -197,7 +183,7 @@ class Shell:
         *,
         told: bool = False,
         command: bytes | None = None,
-    ) -> Event:
+    ) -> LoggedEvent:
         """What `record` writes, to be written with something else."""
         row = {
             "organisation": self.organisation,
@@ -212,7 +198,7 @@ class Shell:
             "request_id": principal.request_id,
             "command": command,
         }
-        return Event(row=row, courses=tuple(courses), told=told)
+        return LoggedEvent(row=row, courses=tuple(courses), told=told)
 
 
 def _protocol_row(organisation: str, protocol: Protocol, now: dt.datetime) -> dict[str, Any]:
@@ -226,17 +212,14 @@ def _protocol_row(organisation: str, protocol: Protocol, now: dt.datetime) -> di
     }
 
 
-async def open_shell(settings: Settings, clock: Clock | None = None) -> Shell:
-    """Opens the database and loads the protocols. Raises ProtocolInvalid or DatabaseNotReady."""
-    catalogue = protocol_files.load_catalogue(settings.protocols, settings.instruments, KNOWN_RULES)
-    database = open_database(
-        settings.database_url, statement_seconds=settings.statement_seconds, connections=settings.database_connections
-    )
-    shell = Shell(database, catalogue, settings, clock or SystemClock())
+async def open_clinic(settings: Settings, clock: Clock | None = None) -> Clinic:
+    """Opens the organisation that the settings name. Raises ProtocolInvalid or DatabaseNotReady. Close its installation when done."""
+    installation = install(settings, clock)
     try:
-        await shell.ready()
-        await shell.load_protocols()
+        await installation.ready()
+        clinic = Clinic(installation, settings.organisation)
+        await clinic.load_protocols()
     except BaseException:
-        await shell.close()
+        await installation.close()
         raise
-    return shell
+    return clinic

@@ -33,15 +33,15 @@ from ipt_workflow.gate import replay as rejudging
 from ipt_workflow.journal import GENESIS, Entry
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
 from ipt_workflow.service import seal, views
-from ipt_workflow.service.clinic import Shell, new_id
-from ipt_workflow.service.idempotency import Once
+from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.idempotency import Idempotency
 from ipt_workflow.service.views import Committed, Preview
-from ipt_workflow.service.writes import Key, Opening, Write
+from ipt_workflow.service.writes import IdempotencyKey, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import proposals as stored_proposals
 from ipt_workflow.store.commits import single
 from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.store.loader import Asked
+from ipt_workflow.store.loader import PendingLookup
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import (
     ActiveCourseExists,
@@ -83,60 +83,62 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         return self.stored.notices if self.stored else {}
 
 
-class Service:
-    """The writing verbs over a shell."""
+class Courses:
+    """The writing verbs over a clinic."""
 
-    def __init__(self, shell: Shell) -> None:
-        self.shell = shell
-        self._once: Once[Committed] = Once(shell)
+    def __init__(self, clinic: Clinic) -> None:
+        self.clinic = clinic
+        self._idempotency: Idempotency[Committed] = Idempotency(clinic)
 
     async def open_course(
-        self, principal: Principal, decode: Callable[[], Opening], key: Key | None = None, triggers: Sequence[str] = ()
+        self, principal: Principal, decode: Callable[[], Opening], key: IdempotencyKey | None = None, triggers: Sequence[str] = ()
     ) -> Committed:
         """Opens a course: `refer`, or `adopt` one begun elsewhere; `triggers` is what can be made out of that before decoding."""
-        await self.shell.require(principal, "open a course")
+        await self.clinic.require(principal, "open a course")
         await self._permit(principal, triggers)
-        return await self._once.run(key, self._replay(principal), lambda: self._open(principal, decode(), key))
+        return await self._idempotency.run(key, self._replay(principal), lambda: self._open(principal, decode(), key))
 
-    async def fire(self, principal: Principal, course_id: str, write: Write, asked: Asked[StoredCourse] | None = None) -> Committed:
+    async def fire(
+        self, principal: Principal, course_id: str, write: Write, asked: PendingLookup[StoredCourse] | None = None
+    ) -> Committed:
         """Fires one trigger, or several together. `asked` is the course, where it was asked for before."""
-        stored = await self.shell.visible(principal, course_id, asked)
-        await self.shell.require(principal, "change a course", [course_id])
+        stored = await self.clinic.visible(principal, course_id, asked)
+        await self.clinic.require(principal, "change a course", [course_id])
         await self._permit(principal, write.triggers, [course_id])
-        return await self._once.run(
-            write.key, self._replay(principal), lambda: self._fire(principal, stored, write), ask_first=False
+        return await self._idempotency.run(
+            write.key, self._replay(principal), lambda: self._fire(principal, stored, write), check_key_first=False
         )
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """What firing would do. Nothing is written but that this was looked at."""
-        stored = await self.shell.visible(principal, course_id)
+        stored = await self.clinic.visible(principal, course_id)
         policy.require(principal, "change a course")
         for forbidden in self._forbidden(principal, write.triggers):
             raise forbidden
         commands = _checked(write, stored.course)
         context = await self.context_of(principal, stored, commands, await self.new_client(stored.course, commands))
-        option, answer = self.shell.machine_of(stored.course).option(stored.course, commands, context)
-        await self.shell.record(principal, "read", "preview", [course_id])
+        option, answer = self.clinic.machine_of(stored.course).option(stored.course, commands, context)
+        await self.clinic.record(principal, "read", "preview", [course_id])
         course = answer.course if isinstance(answer, Accepted) else stored.course
         return Preview(
-            option=option, course=self.shell.view(course, context, stored.head, stored.client_ref, notices=stored.notices)
+            option=option, course=self.clinic.view(course, context, stored.head, stored.client_ref, notices=stored.notices)
         )
 
     async def propose(self, principal: Principal, course_id: str, write: Write) -> views.ProposalView:
         """Keeps a command until a supervisor cosigns it. It must be one that a cosign would let pass."""
-        stored = await self.shell.visible(principal, course_id)
-        await self.shell.require(principal, "propose", [course_id])
+        stored = await self.clinic.visible(principal, course_id)
+        await self.clinic.require(principal, "propose", [course_id])
         await self._permit(principal, write.triggers, [course_id])
         commands = _checked(write, stored.course)
         if len(commands) != 1:
             raise CommandInvalid([Fault("together", "cannot be proposed; propose one command at a time")])
-        machine, context = self.shell.machine_of(stored.course), await self.context_of(principal, stored, commands)
+        machine, context = self.clinic.machine_of(stored.course), await self.context_of(principal, stored, commands)
         if isinstance(machine.preview(stored.course, commands, context), Accepted):
             raise CommandInvalid([Fault("trigger", f"{commands[0].trigger} needs no co-signature here: fire it")])
         cosigned = msgspec.structs.replace(context, cosigner=SOMEBODY)
         await self._decided(principal, stored.course, machine.preview(stored.course, commands, cosigned), commands, cosigned)
         row = {
-            "organisation": self.shell.organisation,
+            "organisation": self.clinic.organisation,
             "id": new_id(),
             "course_id": course_id,
             "version": stored.course.version,
@@ -147,20 +149,20 @@ class Service:
             "proposed_at": context.now,
             "status": "waiting",
         }
-        await self.shell.database.write(stored_courses.insert, tables.proposal, row)
-        await self.shell.record(principal, "proposal", "proposed", [course_id])
+        await self.clinic.database.write(stored_courses.insert, tables.proposal, row)
+        await self.clinic.record(principal, "proposal", "proposed", [course_id])
         return await self._proposal(str(row["id"]))
 
     async def cosign(
-        self, principal: Principal, proposal_id: str, key: Key | None = None, problem: IptError | None = None
+        self, principal: Principal, proposal_id: str, key: IdempotencyKey | None = None, problem: IptError | None = None
     ) -> Committed:
         """Fires a proposal: its actor is who proposed it, and the principal has cosigned. `problem` is what is wrong with the key."""
         row, stored = await self._waiting(principal, proposal_id)
         if problem:
             raise problem
-        return await self._once.run(key, self._replay(principal), lambda: self._cosign(principal, row, stored, key))
+        return await self._idempotency.run(key, self._replay(principal), lambda: self._cosign(principal, row, stored, key))
 
-    async def _cosign(self, principal: Principal, row: Any, stored: StoredCourse, key: Key | None) -> Committed:
+    async def _cosign(self, principal: Principal, row: Any, stored: StoredCourse, key: IdempotencyKey | None) -> Committed:
         if row.status != "waiting" or row.body is None:
             raise StaleVersion(stored.course.version)
         if row.version != stored.course.version:
@@ -168,7 +170,7 @@ class Service:
         command = msgspec.json.decode(row.body, type=Command)
         proposer = Principal(person=row.proposed_by, role=row.proposed_role, via=principal.via, request_id=principal.request_id)
         context = msgspec.structs.replace(await self.context_of(proposer, stored, (command,)), cosigner=principal.actor)
-        answer = self.shell.machine_of(stored.course).preview(stored.course, (command,), context)
+        answer = self.clinic.machine_of(stored.course).preview(stored.course, (command,), context)
         accepted = await self._decided(principal, stored.course, answer, (command,), context)
         decided = DecidedProposal(
             id=row.id, by=principal.person, at=context.now, status="cosigned", entry_seq=accepted.course.version
@@ -180,37 +182,39 @@ class Service:
         row, stored = await self._waiting(principal, proposal_id)
         if row.status != "waiting":
             raise StaleVersion(stored.course.version)
-        decided = DecidedProposal(id=row.id, by=principal.person, at=self.shell.clock.now(), status="declined")
-        if not await self.shell.database.write(single.decide_proposal, self.shell.organisation, decided):
+        decided = DecidedProposal(id=row.id, by=principal.person, at=self.clinic.clock.now(), status="declined")
+        if not await self.clinic.write(single.decide_proposal, decided):
             raise StaleVersion(stored.course.version)
-        await self.shell.record(principal, "proposal", "declined", [row.course_id])
+        await self.clinic.record(principal, "proposal", "declined", [row.course_id])
         return await self._proposal(proposal_id)
 
     async def proposals(self, principal: Principal, status: str | None, after: str, limit: int) -> list[views.ProposalView]:
         policy.require(principal, "read proposals")
         own = principal.person if principal.role == "therapist" else None
-        rows = await self.shell.database.read(
-            lambda c: stored_proposals.proposals(c, self.shell.organisation, status=status, therapist=own, after=after, limit=limit)
+        rows = await self.clinic.database.read(
+            lambda c: stored_proposals.proposals(
+                c, self.clinic.organisation, status=status, therapist=own, after=after, limit=limit
+            )
         )
-        await self.shell.record(principal, "read", "proposals", [row.course_id for row in rows])
+        await self.clinic.record(principal, "read", "proposals", [row.course_id for row in rows])
         return [_proposal_view(row) for row in rows]
 
     async def _proposal(self, proposal_id: str) -> views.ProposalView:
-        row = await self.shell.database.read(stored_proposals.proposal, self.shell.organisation, proposal_id)
+        row = await self.clinic.read(stored_proposals.proposal, proposal_id)
         if row is None:
             raise NotFound(NO_PROPOSAL)
         return _proposal_view(row)
 
     async def _waiting(self, principal: Principal, proposal_id: str) -> tuple[Any, StoredCourse]:
         """A proposal that the principal may decide, with its course."""
-        row = await self.shell.database.read(stored_proposals.proposal, self.shell.organisation, proposal_id)
+        row = await self.clinic.read(stored_proposals.proposal, proposal_id)
         if row is None:
             raise NotFound(NO_PROPOSAL)
         try:
-            stored = await self.shell.visible(principal, row.course_id)
+            stored = await self.clinic.visible(principal, row.course_id)
         except NotFound:
             raise NotFound(NO_PROPOSAL) from None
-        await self.shell.require(principal, "decide proposals", [row.course_id])
+        await self.clinic.require(principal, "decide proposals", [row.course_id])
         if row.proposed_by == principal.person:
             raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
         return row, stored
@@ -218,38 +222,38 @@ class Service:
     async def _permit(self, principal: Principal, names: Sequence[str], courses: Sequence[str] = ()) -> None:
         """Whether the principal's role may ever fire these; that it tried is recorded. Raises TriggerNotPermitted."""
         for forbidden in self._forbidden(principal, names):
-            await self.shell.record(principal, "refusal", forbidden.trigger, courses, ["role"])
+            await self.clinic.record(principal, "refusal", forbidden.trigger, courses, ["role"])
             raise forbidden
 
     def _forbidden(self, principal: Principal, names: Sequence[str]) -> Iterator[TriggerNotPermitted]:
         for name in names:
             row = triggers.row_of(name)
             if row is not None and principal.role not in row.roles:
-                known = name if name in self.shell.trigger_names else row.name  # else it is a caller's free text
+                known = name if name in self.clinic.installation.trigger_names else row.name  # else it is a caller's free text
                 yield TriggerNotPermitted(known, principal.role, row.roles)
 
     def _replay(self, principal: Principal) -> Callable[[stored_courses.KeptAnswer], Awaitable[Committed]]:
         """Makes an answer again from the journal as it stood then."""
 
         async def replay(kept: stored_courses.KeptAnswer) -> Committed:
-            known = [entry for entry in await self.shell.entries(kept.course_id) if entry.written.seq <= kept.last_seq]
+            known = [entry for entry in await self.clinic.entries(kept.course_id) if entry.written.seq <= kept.last_seq]
             course = journal.replay(known)
-            stored = await self.shell.courses.get(kept.course_id)
+            stored = await self.clinic.courses.get(kept.course_id)
             assert course is not None  # the key was committed with these entries
             assert stored is not None
             written = [entry for entry in known if entry.written.seq >= kept.first_seq]
-            context = self.shell.context(principal, written[-1].written.recorded_at)
+            context = self.clinic.context(principal, written[-1].written.recorded_at)
             return Committed(
-                course=self.shell.view(course, context, written[-1].hash, stored.client_ref, notices=stored.notices),
+                course=self.clinic.view(course, context, written[-1].hash, stored.client_ref, notices=stored.notices),
                 entries=views.entry_views(written, written),
                 replayed=True,
             )
 
         return replay
 
-    async def _open(self, principal: Principal, opening: Opening, key: Key | None) -> Committed:
+    async def _open(self, principal: Principal, opening: Opening, key: IdempotencyKey | None) -> Committed:
         await self._permit(principal, [opening.trigger])
-        protocol = self.shell.protocol(opening.protocol, opening.protocol_version)
+        protocol = self.clinic.protocol(opening.protocol, opening.protocol_version)
         command = Command(
             trigger=opening.trigger,
             data=opening.data,
@@ -260,9 +264,9 @@ class Service:
         therapist = opening.therapist or (principal.person if principal.role == "therapist" else None)
         for _attempt in range(ATTEMPTS):
             client, other = await self._client(opening.client_ref)
-            context = self.shell.context(
+            context = self.clinic.context(
                 principal,
-                self.shell.clock.now(),
+                self.clinic.clock.now(),
                 course_id=new_id(),
                 client=client.id,
                 therapist=therapist,
@@ -280,10 +284,10 @@ class Service:
 
     async def _client(self, ref: str) -> tuple[Client, str | None]:
         """The client's record (a new one where the reference is new), and their open acute course."""
-        known = await self.shell.database.read(stored_courses.client_id, self.shell.organisation, ref)
+        known = await self.clinic.read(stored_courses.client_id, ref)
         if known is None:
             return Client(new_id(), ref, known=False), None
-        other = await self.shell.database.read(stored_courses.other_open_course, self.shell.organisation, known)
+        other = await self.clinic.read(stored_courses.other_open_course, known)
         return Client(known, ref, known=True), other
 
     async def _fire(self, principal: Principal, stored: StoredCourse, write: Write) -> Committed:
@@ -291,8 +295,8 @@ class Service:
         for _attempt in range(ATTEMPTS):
             client = await self.new_client(stored.course, commands)
             context = await self.context_of(principal, stored, commands, client)
-            answer = self.shell.machine_of(stored.course).preview(stored.course, commands, context)
-            if isinstance(answer, Refused) and write.key and await self._once.kept(write.key):
+            answer = self.clinic.machine_of(stored.course).preview(stored.course, commands, context)
+            if isinstance(answer, Refused) and write.key and await self._idempotency.kept(write.key):
                 raise KeyTaken("It was refused since it was accepted before: that is no refusal.")
             accepted = await self._decided(principal, stored.course, answer, commands, context)
             subject = Subject(stored=stored, client=client, client_ref=client.ref if client else stored.client_ref)
@@ -303,7 +307,7 @@ class Service:
             except StaleVersion:
                 if write.version is not None:
                     raise
-            stored = await self.shell.visible(principal, stored.course.id)
+            stored = await self.clinic.visible(principal, stored.course.id)
         raise Busy("The course is being written by others. Try again.")
 
     async def new_client(self, course: Course, commands: tuple[Command, ...]) -> Client | None:
@@ -322,11 +326,11 @@ class Service:
     ) -> Context:
         """Everything that deciding these commands needs from outside the course."""
         course = stored.course
-        now = max(self.shell.clock.now(), course.last_recorded_at)
-        context = self.shell.context(principal, now)
+        now = max(self.clinic.clock.now(), course.last_recorded_at)
+        context = self.clinic.context(principal, now)
         first = commands[0]
         if any(_looks_back(each, course, now) for each in commands):
-            context = self.shell.with_history(context, await self.shell.entries(course.id))
+            context = self.clinic.with_history(context, await self.clinic.entries(course.id))
         if first.trigger in triggers.MOVES | {"open_followup"}:
             context = msgspec.structs.replace(context, target=self._target(course, first), course_id=new_id())
         if first.trigger in triggers.MOVES | {"reopen", "open_followup"}:
@@ -338,11 +342,11 @@ class Service:
     def _target(self, course: Course, command: Command) -> Any:
         name, version = command.data.get("protocol"), command.data.get("protocol_version")
         if not isinstance(name, str) or not isinstance(version, int | None):
-            return self.shell.machine_of(course).protocol  # decoding the command will say what is wrong
-        return self.shell.protocol(name, version, "data.protocol")
+            return self.clinic.machine_of(course).protocol  # decoding the command will say what is wrong
+        return self.clinic.protocol(name, version, "data.protocol")
 
     async def _other(self, client: str, course_id: str) -> str | None:
-        return await self.shell.database.read(stored_courses.other_open_course, self.shell.organisation, client, course_id)
+        return await self.clinic.read(stored_courses.other_open_course, client, course_id)
 
     async def _decided(
         self,
@@ -358,25 +362,30 @@ class Service:
             return answer
         rules = [refusal.rule for refusal in answer.refusals]
         for rule in rules:
-            self.shell.metrics.refusals.labels(course.protocol if course else protocol, answer.trigger, rule).inc()
+            self.clinic.metrics.refusals.labels(course.protocol if course else protocol, answer.trigger, rule).inc()
         touched = [course.id] if course else []
         kept = None
         if course and len(commands) == 1:
-            kept = msgspec.json.encode(rejudging.told(self.shell.machine_of(course), course, commands[0], context))
-        await self.shell.record(principal, "refusal", answer.trigger, touched, rules, told=course is not None, command=kept)
+            kept = msgspec.json.encode(rejudging.refused_command(self.clinic.machine_of(course), course, commands[0], context))
+        await self.clinic.record(principal, "refusal", answer.trigger, touched, rules, told=course is not None, command=kept)
         raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
 
     async def _commit(
-        self, subject: Subject, accepted: Accepted, context: Context, key: Key | None, decided: DecidedProposal | None = None
+        self,
+        subject: Subject,
+        accepted: Accepted,
+        context: Context,
+        key: IdempotencyKey | None,
+        decided: DecidedProposal | None = None,
     ) -> Committed:
         course, drafts = accepted.course, accepted.drafts
         expected = subject.stored.course.version if subject.stored else 0
-        changes = [seal.change(self.shell, course, drafts, subject.stored.head if subject.stored else GENESIS, expected)]
+        changes = [seal.change(self.clinic, course, drafts, subject.stored.head if subject.stored else GENESIS, expected)]
         entries = changes[0].entries
         if drafts[-1].trigger == "open_followup":
             changes.append(self._followup(course, drafts[-1], context))
         unit = Unit(
-            organisation=self.shell.organisation,
+            organisation=self.clinic.organisation,
             changes=tuple(changes),
             client=NewClient(subject.client.id, subject.client.ref) if subject.client and not subject.client.known else None,
             answer=self._answer(key, course, entries) if key else None,
@@ -385,12 +394,12 @@ class Service:
         seen_at = msgspec.structs.replace(context, now=entries[-1].written.recorded_at)
 
         def answer() -> Committed:
-            seen = self.shell.view(course, seen_at, entries[-1].hash, subject.client_ref, changes[0].attention, subject.notices)
+            seen = self.clinic.view(course, seen_at, entries[-1].hash, subject.client_ref, changes[0].attention, subject.notices)
             return Committed(course=seen, entries=views.entry_views(entries, entries))
 
-        committed: Committed = await self.shell.committer.commit(unit, answer)
+        committed: Committed = await self.clinic.committer.commit(unit, answer)
         for entry in entries:
-            self.shell.metrics.transitions.labels(course.protocol, entry.written.trigger).inc()
+            self.clinic.metrics.transitions.labels(course.protocol, entry.written.trigger).inc()
         return committed
 
     def _followup(self, parent: Course, draft: Draft, context: Context) -> CourseChange:
@@ -409,11 +418,11 @@ class Service:
             {"source": "Follow-up of a completed course", **({"indication": parent.indication} if parent.indication else {})},
         )
         accepted = machine_for(context.target).fire(None, command, opening)
-        return seal.change(self.shell, accepted.course, accepted.drafts, GENESIS, 0)
+        return seal.change(self.clinic, accepted.course, accepted.drafts, GENESIS, 0)
 
-    def _answer(self, key: Key, course: Course, entries: tuple[Entry, ...]) -> KeptAnswer:
+    def _answer(self, key: IdempotencyKey, course: Course, entries: tuple[Entry, ...]) -> KeptAnswer:
         first, last = entries[0].written, entries[-1].written
-        return seal.kept_answer(self.shell, key, course.id, first.seq, last.seq, last.recorded_at)
+        return seal.kept_answer(self.clinic, key, course.id, first.seq, last.seq, last.recorded_at)
 
 
 def _checked(write: Write, course: Course) -> tuple[Command, ...]:

@@ -13,11 +13,12 @@ from ipt_workflow.course.triggers import Command, Role
 from ipt_workflow.errors import TransitionRefused
 from ipt_workflow.groups.bodies import Joining, NewGroup, NewSession, Signing
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.service.access.tokens import Accounts, NewToken
-from ipt_workflow.service.clinic import Shell
-from ipt_workflow.service.courses import Service
+from ipt_workflow.service.access.tokens import NewToken, Tokens
+from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
+from ipt_workflow.service.installation import Installation
 from ipt_workflow.service.writes import GroupWrite, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 
@@ -156,61 +157,61 @@ class Made(msgspec.Struct, frozen=True):
     tokens: dict[Role, str]
 
 
-async def make(shell: Shell, progress: Callable[[], None] = lambda: None) -> Made:
+async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None) -> Made:
     """Makes the courses, unless they are there already, and a token for every role."""
     courses = states = 0
-    if await shell.database.read(stored_courses.client_id, shell.organisation, "DEMO-001") is None:
-        clock = VirtualClock(shell.clock.now())
-        rehearsal = Shell(shell.database, shell.catalogue, shell.settings, clock)
+    if await clinic.read(stored_courses.client_id, "DEMO-001") is None:
+        clock = VirtualClock(clinic.clock.now())
+        rehearsal = Clinic(Installation(clinic.database, clinic.catalogue, clinic.settings, clock), clinic.organisation)
         each_course = [plan for plan in PLANS for _ in range(plan.count)]
         for number, plan in enumerate(each_course, start=1):
-            await _course(rehearsal, clock, shell.clock.now(), number, plan)
+            await _course(rehearsal, clock, clinic.clock.now(), number, plan)
             progress()
-        await _group(rehearsal, clock, shell.clock.now(), len(each_course), progress)
-        counts = await shell.database.read(stored_courses.courses_by_state, shell.organisation)
+        await _group(rehearsal, clock, clinic.clock.now(), len(each_course), progress)
+        counts = await clinic.read(stored_courses.courses_by_state)
         courses, states = sum(count for *_, count in counts), len({state for _, state, _ in counts})
     operator = Principal(person="demo", role="admin", via="cli")
-    accounts = Accounts(shell)
+    accounts = Tokens(clinic)
     tokens: dict[Role, str] = {}
     for role, subject in SUBJECTS.items():
         tokens[role] = (await accounts.create(operator, NewToken(role=role, name=f"demo {role}", subject=subject, days=1))).token
     return Made(courses, states, tokens)
 
 
-async def _course(shell: Shell, clock: VirtualClock, end: dt.datetime, number: int, plan: Plan) -> None:
+async def _course(clinic: Clinic, clock: VirtualClock, end: dt.datetime, number: int, plan: Plan) -> None:
     """One course, a week for every session, so that its last step was a few days ago."""
     weeks = plan.idle_weeks + sum(trigger == "record_session" for trigger, _ in plan.steps)
     clock.set(end - dt.timedelta(weeks=weeks, days=number % 5 + 2))
     principal = Principal(person=THERAPISTS[number % len(THERAPISTS)], role="therapist", via="cli")
-    course = await _opened(shell, principal, number, plan.protocol)
+    course = await _opened(clinic, principal, number, plan.protocol)
     for step in plan.steps:
         clock.advance(dt.timedelta(days=7) if step[0] == "record_session" else dt.timedelta(minutes=7))
-        await _fire(shell, Service(shell), principal, course, step)
+        await _fire(clinic, Courses(clinic), principal, course, step)
 
 
-async def _opened(shell: Shell, principal: Principal, number: int, protocol: str) -> str:
-    indication = "depression" if protocol == "ipt" else shell.catalogue.get(protocol).indications[0]
+async def _opened(clinic: Clinic, principal: Principal, number: int, protocol: str) -> str:
+    indication = "depression" if protocol == "ipt" else clinic.catalogue.get(protocol).indications[0]
     opening = Opening(
         client_ref=f"DEMO-{number:03}",
         protocol=protocol,
         therapist=principal.person,
         data={"source": "General practitioner", "indication": indication},
     )
-    return (await Service(shell).open_course(principal, lambda: opening)).course.id
+    return (await Courses(clinic).open_course(principal, lambda: opening)).course.id
 
 
-async def _group(shell: Shell, clock: VirtualClock, end: dt.datetime, before: int, progress: Callable[[], None]) -> None:
+async def _group(clinic: Clinic, clock: VirtualClock, end: dt.datetime, before: int, progress: Callable[[], None]) -> None:
     """A group in its fourth week. Somebody missed a session and somebody cancelled one: both go on with the others."""
     clock.set(end - dt.timedelta(weeks=len(GROUP_WEEKS), days=1))
     principal = Principal(person=THERAPISTS[0], role="therapist", via="cli")
-    groups, sessions = Groups(shell), GroupSessions(shell)
+    groups, sessions = Groups(clinic), GroupSessions(clinic)
     made = await groups.create(principal, lambda: NewGroup(protocol="ipt-group", label="thursdays"))
     members = []
     for number in range(before + 1, before + MEMBERS + 1):
-        members.append(await _opened(shell, principal, number, "ipt-group"))
+        members.append(await _opened(clinic, principal, number, "ipt-group"))
         for step in MEETING:
             clock.advance(dt.timedelta(minutes=7))
-            await _fire(shell, Service(shell), principal, members[-1], step)
+            await _fire(clinic, Courses(clinic), principal, members[-1], step)
         joining = Joining(course=members[-1])
         await groups.join(principal, made.group.id, GroupWrite(decode=partial(_said, joining), version_required=False))
         progress()
@@ -221,22 +222,22 @@ async def _group(shell: Shell, clock: VirtualClock, end: dt.datetime, before: in
         await sessions.sign(principal, made.group.id, held.recorded.session.id, lambda: Signing(summary="Each told of the week."))
         if week == 0:
             for course in members:
-                await _fire(shell, Service(shell), principal, course, ("begin_middle", {}))
+                await _fire(clinic, Courses(clinic), principal, course, ("begin_middle", {}))
 
 
 def _said(told: Any) -> Any:
     return told
 
 
-async def _fire(shell: Shell, service: Service, principal: Principal, course_id: str, step: Step) -> None:
+async def _fire(clinic: Clinic, service: Courses, principal: Principal, course_id: str, step: Step) -> None:
     """The trigger's example with what the step says instead. A refusal is part of the demonstration: it is in the audit log."""
     name, told = step
-    stored = await shell.visible(principal, course_id)
-    context = shell.context(principal, shell.clock.now())
+    stored = await clinic.visible(principal, course_id)
+    context = clinic.context(principal, clinic.clock.now())
     if name == "amend":
         body: dict[str, Any] = {"trigger": name, **told, "data": {"supersedes": stored.course.sessions[-1].seq, **told["data"]}}
     else:
-        body = {**examples.example(shell.machine_of(stored.course).protocol, stored.course, name, context), **told}
+        body = {**examples.example(clinic.machine_of(stored.course).protocol, stored.course, name, context), **told}
     command = msgspec.convert(body, Command)
     try:
         await service.fire(principal, course_id, Write(decode=lambda: (command,), version_required=False))

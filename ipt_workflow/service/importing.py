@@ -21,9 +21,9 @@ from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command, Override, Role
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptError, NotFound, TransitionRefused
 from ipt_workflow.machine import machine_for
-from ipt_workflow.service.clinic import NOT_SEEN, Shell, new_id
-from ipt_workflow.service.courses import Service
-from ipt_workflow.service.writes import Key, Opening, Write
+from ipt_workflow.service.clinic import NOT_SEEN, Clinic, new_id
+from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.writes import IdempotencyKey, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.values.faults import schema_faults
@@ -56,7 +56,7 @@ class RefusedLine(msgspec.Struct, frozen=True):
     why: str
 
 
-class Report(msgspec.Struct, kw_only=True):
+class ImportReport(msgspec.Struct, kw_only=True):
     """What became of the lines: `accepted` now, `known` from an earlier run, `refused` with the reason of each."""
 
     accepted: int = 0
@@ -75,18 +75,18 @@ class Imported(msgspec.Struct, kw_only=True):
 
 
 async def run(
-    shell: Shell,
+    clinic: Clinic,
     lines: Sequence[bytes],
     *,
     person: str = "import",
     dry_run: bool = False,
     progress: Callable[[], None] = lambda: None,
-) -> Report:
+) -> ImportReport:
     """Imports lines in their order. `person` did what a line says of nobody, in a course without a therapist.
 
     With `dry_run` every line is judged as it would be, and nothing is written.
     """
-    task = _Import(shell, person=person, dry_run=dry_run)
+    task = _Import(clinic, person=person, dry_run=dry_run)
     for number, raw in enumerate(lines, start=1):
         if raw.strip():
             await task.take(number, raw)
@@ -95,12 +95,12 @@ async def run(
 
 
 class _Import:
-    def __init__(self, shell: Shell, *, person: str, dry_run: bool) -> None:
+    def __init__(self, clinic: Clinic, *, person: str, dry_run: bool) -> None:
         self.person = person
-        self.shell = shell
-        self.service = Service(shell)
+        self.clinic = clinic
+        self.service = Courses(clinic)
         self.dry_run = dry_run
-        self.report = Report()
+        self.report = ImportReport()
         self.courses: dict[str, Imported] = {}
         self._seen: dict[str, int] = {}
 
@@ -113,9 +113,9 @@ class _Import:
         except IptError as error:
             self.report.refused.append(RefusedLine(number, line.course if line else None, _why(error)))
 
-    async def _take(self, line: Line, key: Key) -> bool:
+    async def _take(self, line: Line, key: IdempotencyKey) -> bool:
         """Whether the line was known already."""
-        kept = await self.shell.kept_answer(key.scope)
+        kept = await self.clinic.kept_answer(key.scope)
         if line.trigger in OPENING:
             if kept is None:
                 await self._open(line, key)
@@ -128,8 +128,8 @@ class _Import:
 
     async def _known(self, line: Line, course_id: str) -> None:
         """A course of an earlier run; in a rehearsal it is rehearsed from what it is now."""
-        stored = await self.shell.courses.get(course_id)
-        entries = await self.shell.entries(course_id)
+        stored = await self.clinic.courses.get(course_id)
+        entries = await self.clinic.entries(course_id)
         course = stored.course if stored else None
         self.courses[line.course] = Imported(
             id=course_id,
@@ -139,7 +139,7 @@ class _Import:
             given=journal.given(entries),
         )
 
-    async def _open(self, line: Line, key: Key) -> None:
+    async def _open(self, line: Line, key: IdempotencyKey) -> None:
         if line.client_ref is None:
             raise CommandMalformed(f"{line.trigger} needs client_ref")
         therapist = line.therapist or (line.person if line.role == "therapist" else None)
@@ -161,7 +161,7 @@ class _Import:
         done = await self.service.open_course(principal, lambda: opening, key)
         self.courses[line.course] = Imported(id=done.course.id, therapist=therapist)
 
-    async def _fire(self, line: Line, key: Key) -> None:
+    async def _fire(self, line: Line, key: IdempotencyKey) -> None:
         imported = self.courses.get(line.course)
         if imported is None:
             raise CommandMalformed(f"course {line.course!r} is not opened by an earlier line of this file")
@@ -183,14 +183,14 @@ class _Import:
             therapist=therapist,
             other_open_course=await self._rehearsed_other(line.client_ref),
         )
-        protocol = self.shell.protocol(line.protocol, line.protocol_version)
+        protocol = self.clinic.protocol(line.protocol, line.protocol_version)
         self._keep(imported, machine_for(protocol).fire(None, _command(line), context))
         return imported
 
     async def _rehearsed_other(self, client_ref: str) -> str | None:
         """The client's open acute course, by what the file has made of it so far."""
-        known = await self.shell.database.read(stored_courses.client_id, self.shell.organisation, client_ref)
-        stored = await self.shell.database.read(stored_courses.other_open_course, self.shell.organisation, known) if known else None
+        known = await self.clinic.read(stored_courses.client_id, client_ref)
+        stored = await self.clinic.read(stored_courses.other_open_course, known) if known else None
         rehearsed = {each.id: each.course for each in self.courses.values() if each.course}
         open_now = [
             key for key, course in rehearsed.items() if course.client in {client_ref, known} and course.acute and course.open
@@ -206,7 +206,7 @@ class _Import:
         client = await self.service.new_client(imported.course, (command,))
         context = await self.service.context_of(principal, stored, (command,), client)
         context = msgspec.structs.replace(context, history=imported.facts, given=imported.given)
-        machine = self.shell.machine_of(imported.course)
+        machine = self.clinic.machine_of(imported.course)
         self._keep(imported, machine.fire(imported.course, command, context))
         imported.therapist = imported.course.therapist
 
@@ -216,17 +216,17 @@ class _Import:
         imported.given = {**imported.given, **{draft.seq: draft.given for draft in accepted.drafts}}
 
     def _context(self, principal: Principal, imported: Imported) -> Context:
-        now = self.shell.clock.now()
+        now = self.clinic.clock.now()
         if imported.course:
             now = max(now, imported.course.last_recorded_at)
-        return self.shell.context(principal, now, course_id=imported.id, history=imported.facts, given=imported.given)
+        return self.clinic.context(principal, now, course_id=imported.id, history=imported.facts, given=imported.given)
 
-    def _key(self, line: Line, raw: bytes) -> Key:
+    def _key(self, line: Line, raw: bytes) -> IdempotencyKey:
         """The line itself is its key, and how often it has stood in the file."""
         digest = hashlib.sha256(raw.strip()).hexdigest()
         times = self._seen[digest] = self._seen.get(digest, 0) + 1
         scope = hashlib.sha256(f"import\n{line.course}\n{digest}\n{times}".encode()).hexdigest()
-        return Key(scope, digest, kept=FOR_EVER)
+        return IdempotencyKey(scope, digest, kept=FOR_EVER)
 
 
 def _line(raw: bytes) -> Line:

@@ -15,7 +15,7 @@ from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service import views
 from ipt_workflow.service.audit import verification
-from ipt_workflow.service.clinic import Shell, new_id
+from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.views import CourseView, EntryView, Options, Verification
 from ipt_workflow.store import audit
 from ipt_workflow.store import courses as stored_courses
@@ -23,57 +23,57 @@ from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.courses import Filters, StoredCourse
 
 
-class Reader:
-    """The reading verbs over a shell."""
+class CourseReads:
+    """The reading verbs over a clinic."""
 
-    def __init__(self, shell: Shell) -> None:
-        self.shell = shell
+    def __init__(self, clinic: Clinic) -> None:
+        self.clinic = clinic
 
     async def course(
         self, principal: Principal, course_id: str, as_of: dt.datetime | None = None, known_at: dt.datetime | None = None
     ) -> CourseView:
         """A course now; or as it was at `as_of`, by what was on record at `known_at`."""
-        stored = await self.shell.visible(principal, course_id)
+        stored = await self.clinic.visible(principal, course_id)
         policy.require(principal, "read courses")
-        await self.shell.record(principal, "read", "course", [course_id])
-        context = self.shell.context(principal, as_of or known_at or self.shell.clock.now())
+        await self.clinic.record(principal, "read", "course", [course_id])
+        context = self.clinic.context(principal, as_of or known_at or self.clinic.clock.now())
         if as_of is None and known_at is None:
-            return self.shell.view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
-        entries = await self.shell.entries(course_id)
+            return self.clinic.view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
+        entries = await self.clinic.entries(course_id)
         course = journal.replay(entries, as_of=as_of, known_at=known_at)
         if course is None:
             raise NotFound("The course had not been opened by then.")
         head = next(entry.hash for entry in reversed(entries) if entry.written.seq <= course.version)
-        return self.shell.view(course, context, head, stored.client_ref)
+        return self.clinic.view(course, context, head, stored.client_ref)
 
     async def options(self, principal: Principal, course_id: str, at: dt.datetime | None = None) -> Options:
         """What the caller may fire, whether it would be accepted, and a body that would do it."""
-        stored = await self.shell.visible(principal, course_id)
+        stored = await self.clinic.visible(principal, course_id)
         policy.require(principal, "read courses")
         course = stored.course
         if at is not None and at < course.opened_at:
             raise CommandInvalid([Fault("at", f"lies before the course was opened ({course.opened_at.isoformat()})")])
-        other = await self.shell.database.read(stored_courses.other_open_course, self.shell.organisation, course.client, course.id)
-        now = max(self.shell.clock.now(), course.last_recorded_at)
-        context = self.shell.with_history(
-            self.shell.context(
+        other = await self.clinic.read(stored_courses.other_open_course, course.client, course.id)
+        now = max(self.clinic.clock.now(), course.last_recorded_at)
+        context = self.clinic.with_history(
+            self.clinic.context(
                 principal, max(now, at) if at else now, other_open_course=other, client=new_id(), course_id=new_id()
             ),
-            await self.shell.entries(course_id),
+            await self.clinic.entries(course_id),
         )
-        machine = self.shell.machine_of(course)
+        machine = self.clinic.machine_of(course)
         items = machine.options(course, lambda name: self._context_of(stored, name, context), at)
-        await self.shell.record(principal, "read", "options", [course_id])
+        await self.clinic.record(principal, "read", "options", [course_id])
         return Options(version=course.version, items=items)
 
     def _context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
         """The context of one trigger's example: the example names a client of their own, and a protocol if there is another."""
-        protocol = self.shell.machine_of(stored.course).protocol
+        protocol = self.clinic.machine_of(stored.course).protocol
         if name == "relink_client":
             return msgspec.structs.replace(context, other_open_course=None)
         if name in MOVES:
             family = name == "migrate_protocol"
-            known = self.shell.catalogue.protocols.values()
+            known = self.clinic.catalogue.protocols.values()
             others = [each for each in known if each.digest != protocol.digest and (each.id == protocol.id or not family)]
             return msgspec.structs.replace(context, target=others[-1] if others else protocol)
         if name == "open_followup":
@@ -95,23 +95,25 @@ class Reader:
         """Courses by client. The reference comes in a body, never in a URL."""
         policy.require(principal, "search courses by client")
         if client_ref is not None:
-            client = await self.shell.database.read(stored_courses.client_id, self.shell.organisation, client_ref)
+            client = await self.clinic.read(stored_courses.client_id, client_ref)
             filters = msgspec.structs.replace(filters, client=client or "-")
         return await self.caseload(principal, filters, after, limit)
 
     async def _courses(self, principal: Principal, action: str, filters: Filters, after: str, limit: int) -> list[CourseView]:
-        now = self.shell.clock.now()
-        found = await self.shell.database.read(stored_courses.caseload, self.shell.organisation, filters, after, limit, now)
-        await self.shell.record(principal, "read", action, [stored.course.id for stored in found])
-        context = self.shell.context(principal, now)
-        return [self.shell.view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices) for stored in found]
+        now = self.clinic.clock.now()
+        found = await self.clinic.read(stored_courses.caseload, filters, after, limit, now)
+        await self.clinic.record(principal, "read", action, [stored.course.id for stored in found])
+        context = self.clinic.context(principal, now)
+        return [
+            self.clinic.view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices) for stored in found
+        ]
 
     async def history(self, principal: Principal, course_id: str, after: int, limit: int) -> list[EntryView]:
         """A course's journal, oldest first."""
-        await self.shell.visible(principal, course_id)
+        await self.clinic.visible(principal, course_id)
         policy.require(principal, "read courses")
-        await self.shell.record(principal, "read", "history", [course_id])
-        known = await self.shell.entries(course_id)
+        await self.clinic.record(principal, "read", "history", [course_id])
+        known = await self.clinic.entries(course_id)
         return list(views.entry_views([entry for entry in known if entry.written.seq > after][:limit], known))
 
     async def entry(self, principal: Principal, course_id: str, seq: int) -> EntryView:
@@ -123,22 +125,22 @@ class Reader:
     async def audit_log(self, principal: Principal, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
         """The audit log, in the order it was written."""
         policy.require(principal, "read the audit log")
-        records = await audit.page(self.shell.database, self.shell.organisation, filters, after, limit)
-        await self.shell.record(principal, "read", "audit", [course for each in records for course in each.courses])
+        records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, limit)
+        await self.clinic.record(principal, "read", "audit", [course for each in records for course in each.courses])
         return records
 
     async def audit_export(self, principal: Principal, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
         """The whole audit log up to now, a chunk at a time. That it was exported is recorded before the first chunk."""
         policy.require(principal, "export the audit log")
-        until = self.shell.clock.now()
+        until = self.clinic.clock.now()
         bounded = msgspec.structs.replace(filters, to=min(filters.to or until, until))
-        await self.shell.record(principal, "export", "audit", [filters.course] if filters.course else [])
+        await self.clinic.record(principal, "export", "audit", [filters.course] if filters.course else [])
         return self._chunks(bounded)
 
     async def _chunks(self, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
-        after, size = Position(), self.shell.settings.export_chunk
+        after, size = Position(), self.clinic.settings.export_chunk
         while True:
-            records = await audit.page(self.shell.database, self.shell.organisation, filters, after, size)
+            records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, size)
             if records:
                 yield records
                 after = Position(records[-1].recorded_at, records[-1].id)
@@ -149,9 +151,9 @@ class Reader:
         """Checks chains, columns, sealed documents and folds: of one course, or of all."""
         policy.require(principal, "verify the journal")
         if course_id is not None:
-            await self.shell.visible(principal, course_id)
-        await self.shell.record(principal, "read", "verify", [course_id] if course_id else [])
-        return await verification.verify(self.shell, course_id, progress, **how)
+            await self.clinic.visible(principal, course_id)
+        await self.clinic.record(principal, "read", "verify", [course_id] if course_id else [])
+        return await verification.verify(self.clinic, course_id, progress, **how)
 
     async def count_courses(self) -> list[tuple[str, str, int]]:
-        return await self.shell.database.read(stored_courses.courses_by_state, self.shell.organisation)
+        return await self.clinic.read(stored_courses.courses_by_state)

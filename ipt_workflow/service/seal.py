@@ -8,18 +8,18 @@ from ipt_workflow import journal
 from ipt_workflow.course import Course, attention
 from ipt_workflow.course.drafts import Draft
 from ipt_workflow.journal import Entry
-from ipt_workflow.service.clinic import Shell, new_id
-from ipt_workflow.service.writes import Key
+from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.writes import IdempotencyKey
 from ipt_workflow.store.units import CourseChange, KeptAnswer
 
 
-def change(shell: Shell, course: Course, drafts: Sequence[Draft], head: str, expected: int) -> CourseChange:
+def change(clinic: Clinic, course: Course, drafts: Sequence[Draft], head: str, expected: int) -> CourseChange:
     """What is stored of a course that was at version `expected`, with `head` as its last entry's hash, when these drafts are written."""
     entries: list[Entry] = []
     for draft in drafts:
         sealed = journal.seal(
             draft,
-            organisation=shell.organisation,
+            organisation=clinic.organisation,
             course=course.id,
             entry_id=new_id(),
             prev_hash=entries[-1].hash if entries else head,
@@ -27,12 +27,12 @@ def change(shell: Shell, course: Course, drafts: Sequence[Draft], head: str, exp
         )
         entries.append(sealed)
     assert [entry.written.seq for entry in entries] == list(range(expected + 1, expected + len(entries) + 1))
-    machine = shell.machine_of(course)
-    due = attention.attention(machine.protocol, machine.bound, course, shell.zone)
+    machine = clinic.machine_of(course)
+    due = attention.attention(machine.protocol, machine.bound, course, clinic.zone)
     return CourseChange(course=course, expected=expected, entries=tuple(entries), attention=due)
 
 
-def kept_answer(shell: Shell, key: Key, subject: str, first_seq: int, last_seq: int, at: dt.datetime) -> KeptAnswer:
+def kept_answer(clinic: Clinic, key: IdempotencyKey, subject: str, first_seq: int, last_seq: int, at: dt.datetime) -> KeptAnswer:
     """What a key is answered with from now on: entries of a course, or a version of a group."""
     return KeptAnswer(
         scope=key.scope,
@@ -41,5 +41,5 @@ def kept_answer(shell: Shell, key: Key, subject: str, first_seq: int, last_seq: 
         first_seq=first_seq,
         last_seq=last_seq,
         committed_at=at,
-        expires_at=at + (key.kept or dt.timedelta(hours=shell.settings.idempotency_hours)),
+        expires_at=at + (key.kept or dt.timedelta(hours=clinic.settings.idempotency_hours)),
     )

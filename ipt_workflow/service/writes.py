@@ -25,7 +25,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     data: dict[str, Any]
 
 
-class Key(msgspec.Struct, frozen=True):
+class IdempotencyKey(msgspec.Struct, frozen=True):
     """An idempotency key: the digest of principal, method, path and key, and that of the body. `kept` is how long; None: a setting."""
 
     scope: str
@@ -43,7 +43,7 @@ class GroupWrite(msgspec.Struct, frozen=True, kw_only=True):
     problem: IptError | None = None
     version: int | None = None
     version_required: bool = True
-    key: Key | None = None
+    key: IdempotencyKey | None = None
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,4 +57,4 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     problem: IptError | None = None
     version: int | None = None
     version_required: bool = True
-    key: Key | None = None
+    key: IdempotencyKey | None = None

@@ -155,7 +155,7 @@ _SUBJECTS = {
 }
 
 
-class RefusedCommand(msgspec.Struct, frozen=True):
+class RefusalRow(msgspec.Struct, frozen=True):
     """A refusal by rules, of a course: `command` is what it kept of the command, if anything."""
 
     course: str
@@ -163,7 +163,7 @@ class RefusedCommand(msgspec.Struct, frozen=True):
     command: bytes | None
 
 
-def refused_commands(connection: sa.Connection, organisation: str, courses: Sequence[str]) -> list[RefusedCommand]:
+def refused_commands(connection: sa.Connection, organisation: str, courses: Sequence[str]) -> list[RefusalRow]:
     """What rules refused of these courses, in the order it was refused. That a role may not do something is no refusal by a rule."""
     statement = (
         sa.select(subject.c.course_id, event.c.rules, event.c.command)
@@ -176,4 +176,4 @@ def refused_commands(connection: sa.Connection, organisation: str, courses: Sequ
         )
         .order_by(event.c.recorded_at, event.c.id)
     )
-    return [RefusedCommand(row.course_id, tuple(row.rules.split(",")), row.command) for row in connection.execute(statement)]
+    return [RefusalRow(row.course_id, tuple(row.rules.split(",")), row.command) for row in connection.execute(statement)]

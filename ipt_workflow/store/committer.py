@@ -20,19 +20,19 @@ from ipt_workflow.errors import Busy, DatabaseNotReady, IptError, StaleVersion, 
 from ipt_workflow.store.commits import single
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.lookups import VERSIONS
-from ipt_workflow.store.units import Event, KeyTaken, Unit
+from ipt_workflow.store.units import KeyTaken, LoggedEvent, Unit
 
 FIRST_PAUSE = 0.02  # seconds before a batch is tried again; doubled each time
 LONGEST_PAUSE = 1.0
 DATABASE_AWAY = (Busy, DatabaseNotReady)  # no unit's fault: one by one they would fare no better
 
 
-class Job:
+class CommitJob:
     """A unit or an event on its way, and who waits for it."""
 
     __slots__ = ("done", "until", "work")
 
-    def __init__(self, work: Unit | Event, done: "asyncio.Future[None]", until: float) -> None:
+    def __init__(self, work: Unit | LoggedEvent, done: "asyncio.Future[None]", until: float) -> None:
         self.work = work
         self.done = done
         self.until = until
@@ -57,11 +57,11 @@ class Committer:
         self._queue_max = queue_max
         self._batch_max = batch_max
         self._patience = patience
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[CommitJob] = deque()
         self._lane: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def commit(self, work: Unit | Event, meanwhile: Callable[[], Any] | None = None) -> Any:
+    async def commit(self, work: Unit | LoggedEvent, meanwhile: Callable[[], Any] | None = None) -> Any:
         """Writes it durably. Returns what `meanwhile` makes, which is made while the database writes.
 
         Raises StaleVersion, ActiveCourseExists, KeyTaken, ClientTaken, or Busy.
@@ -69,7 +69,7 @@ class Committer:
         if self._closed or len(self._waiting) >= self._queue_max:
             raise Busy("Too many writes are waiting. Try again.")
         loop = asyncio.get_running_loop()
-        job = Job(work, loop.create_future(), loop.time() + self._patience)
+        job = CommitJob(work, loop.create_future(), loop.time() + self._patience)
         self._waiting.append(job)
         if self._lane is None or self._lane.done():
             self._lane = loop.create_task(self._drain())
@@ -102,12 +102,12 @@ class Committer:
         while self._waiting and self._waiting[0].until < now:
             self._waiting.popleft().end(Busy("The write waited too long. Try again."))
 
-    def _next(self) -> list[Job]:
+    def _next(self) -> list[CommitJob]:
         """Those in front: one that goes alone, or as many as share a transaction. A course's later units wait their turn."""
         if self._waiting and not _shares(self._waiting[0]):
             return [self._waiting.popleft()]
-        taken: list[Job] = []
-        left: list[Job] = []
+        taken: list[CommitJob] = []
+        left: list[CommitJob] = []
         courses: set[str] = set()
         while self._waiting and len(taken) < self._batch_max:
             job = self._waiting.popleft()
@@ -120,7 +120,7 @@ class Committer:
         self._waiting.extendleft(reversed(left))
         return taken
 
-    async def _take(self, jobs: list[Job]) -> None:
+    async def _take(self, jobs: list[CommitJob]) -> None:
         """Commits a batch, or a unit that goes alone."""
         if not jobs:
             return
@@ -128,7 +128,7 @@ class Committer:
             await self._alone(jobs[0])
             return
         units = [job.work for job in jobs if isinstance(job.work, Unit)]
-        events = [job.work for job in jobs if isinstance(job.work, Event)]
+        events = [job.work for job in jobs if isinstance(job.work, LoggedEvent)]
         tries = Tries(self._patience)
         try:
             won = iter(await tries.of(self._database.put, units, events))
@@ -140,13 +140,13 @@ class Committer:
             return
         lost = []
         for job in jobs:
-            if isinstance(job.work, Event) or next(won):
+            if isinstance(job.work, LoggedEvent) or next(won):
                 job.end()
             else:
                 lost.append(job)
         await self._tell_lost(lost, tries.made)
 
-    async def _tell_lost(self, jobs: list[Job], made: int) -> None:
+    async def _tell_lost(self, jobs: list[CommitJob], made: int) -> None:
         """Tells those whose course has moved on, or whose key was used; one that was tried before may have been written by that."""
         units = [job.work for job in jobs if isinstance(job.work, Unit)]
         versions: dict[str, int] = {}
@@ -160,11 +160,11 @@ class Committer:
             for job in jobs:
                 job.end(error)
 
-    async def _alone(self, job: Job, made: int = 0) -> None:
+    async def _alone(self, job: CommitJob, made: int = 0) -> None:
         """Commits one job in a transaction of its own, after so many tries in a batch."""
         tries = Tries(self._patience, made)
         try:
-            if isinstance(job.work, Event):
+            if isinstance(job.work, LoggedEvent):
                 await tries.of(self._database.put, [], [job.work])
             else:
                 await tries.of(self._database.write, single.commit, job.work)
@@ -173,7 +173,7 @@ class Committer:
         else:
             job.end()
 
-    async def _truth(self, work: Unit | Event, error: Exception) -> Exception | None:
+    async def _truth(self, work: Unit | LoggedEvent, error: Exception) -> Exception | None:
         """What to tell of work that failed after several tries: nothing where one of them has written it."""
         try:
             return None if await self._database.read(single.is_written, work) else error
@@ -209,5 +209,5 @@ def _why_lost(unit: Unit, version: int) -> IptError:
     return StaleVersion(version)
 
 
-def _shares(job: Job) -> bool:
-    return isinstance(job.work, Event) or job.work.plain
+def _shares(job: CommitJob) -> bool:
+    return isinstance(job.work, LoggedEvent) or job.work.plain

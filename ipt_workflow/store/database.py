@@ -8,10 +8,13 @@ the database does.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import sqlalchemy as sa
+
 from ipt_workflow.store.lookups import Question
-from ipt_workflow.store.units import Event, Unit
+from ipt_workflow.store.units import LoggedEvent, Unit
 
 Result = TypeVar("Result")
+Connection = sa.Connection  # what queries run on, for the rooms above, which know no SQL
 
 
 class Database:
@@ -35,7 +38,7 @@ class Database:
         """The rows of a statement that only reads, in the words of this dialect, as the driver gives them."""
         raise NotImplementedError
 
-    async def put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+    async def put(self, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
         """Commits plain units of different courses, and events; which of the units won.
 
         Raises what the driver raises where one of them cannot be written; nothing is written then.

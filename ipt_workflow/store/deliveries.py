@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ipt_workflow.store.commits import rows
 from ipt_workflow.store.schema import tables
-from ipt_workflow.store.units import Event
+from ipt_workflow.store.units import LoggedEvent
 
 delivery, subscription, key, event = tables.delivery, tables.subscription, tables.subscription_key, tables.event
 
@@ -263,7 +263,7 @@ def _busy(connection: sa.Connection, organisation: str, now: dt.datetime) -> Cou
     return Counter({row.subscription_id: row.count for row in connection.execute(statement)})
 
 
-def end(connection: sa.Connection, organisation: str, claimed: Claimed, ended: Ended, records: Sequence[Event]) -> bool:
+def end(connection: sa.Connection, organisation: str, claimed: Claimed, ended: Ended, records: Sequence[LoggedEvent]) -> bool:
     """Writes what became of an attempt, with its records for the audit log. False where the lease was lost meanwhile: then nothing is written."""
     values: dict[str, Any] = {"status": ended.status, "lease": None, "leased_until": None}
     if ended.attempted:
@@ -288,7 +288,7 @@ def end(connection: sa.Connection, organisation: str, claimed: Claimed, ended: E
     return True
 
 
-def record(connection: sa.Connection, told: Event) -> None:
+def record(connection: sa.Connection, told: LoggedEvent) -> None:
     """Writes an event of the audit log in the caller's transaction; those that have none of their own go through the committer."""
     connection.execute(sa.insert(tables.audit_event), dict(told.row))
     touched = rows.subjects(told.row["organisation"], told)

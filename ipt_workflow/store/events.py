@@ -22,7 +22,7 @@ AFTER_ENTRIES = 2**31 - 1  # where, within one moment, what is no entry comes
 _course_decoder = msgspec.json.Decoder(Course)
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event with what it names: the entry, or the refusal's trigger and rules. `shared` is whether its course may be told of."""
 
     id: str
@@ -44,7 +44,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         return self.entry.written.trigger if self.entry else None
 
 
-class Placed(msgspec.Struct, frozen=True, kw_only=True):
+class NumberedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event that has just been given its place; `trigger` is that of its entry."""
 
     position: int
@@ -79,7 +79,7 @@ def waiting(connection: sa.Connection, organisation: str) -> bool:
     return connection.execute(sa.select(outbox.c.id).where(outbox.c.organisation == organisation).limit(1)).first() is not None
 
 
-def place(connection: sa.Connection, organisation: str, limit: int) -> int:
+def number_events(connection: sa.Connection, organisation: str, limit: int) -> int:
     """Gives the oldest outbox rows their places. Returns how many.
 
     Of one course they come in the order of its journal: an entry is never recorded before the one it follows. The rows are moved by the
@@ -98,7 +98,7 @@ def place(connection: sa.Connection, organisation: str, limit: int) -> int:
     return placed
 
 
-def latest(connection: sa.Connection, organisation: str, count: int) -> list[Placed]:
+def latest(connection: sa.Connection, organisation: str, count: int) -> list[NumberedEvent]:
     """The events that were placed last, in their order."""
     statement = (
         sa.select(event.c.position, event.c.kind, event.c.course_id, event.c.subscription_id, event.c.created_at, entry.c.trigger)
@@ -108,7 +108,7 @@ def latest(connection: sa.Connection, organisation: str, count: int) -> list[Pla
         .limit(count)
     )
     return [
-        Placed(
+        NumberedEvent(
             position=row.position,
             kind=row.kind,
             course=row.course_id,
@@ -156,13 +156,13 @@ _named = (
 _select = sa.select(event, entry.c.canonical, audit_event.c.action, audit_event.c.rules, course.c.snapshot).select_from(_named)
 
 
-def at(connection: sa.Connection, organisation: str, positions: Sequence[int]) -> dict[int, Told]:
+def at(connection: sa.Connection, organisation: str, positions: Sequence[int]) -> dict[int, StoredEvent]:
     """Events by their places."""
     rows = connection.execute(_select.where(event.c.organisation == organisation, event.c.position.in_(positions)))
     return {row.position: _told(row) for row in rows}
 
 
-def after(connection: sa.Connection, organisation: str, position: int, limit: int) -> list[Told]:
+def after(connection: sa.Connection, organisation: str, position: int, limit: int) -> list[StoredEvent]:
     """Events that everybody may be told of, after a place."""
     statement = _select.where(event.c.organisation == organisation, event.c.position > position, event.c.kind != "ping")
     return [_told(row) for row in connection.execute(statement.order_by(event.c.position).limit(limit))]
@@ -194,8 +194,8 @@ def last_position(connection: sa.Connection, organisation: str) -> tuple[int, st
     return (row.position, row.id) if row else (0, None)
 
 
-def _told(row: Any) -> Told:
-    return Told(
+def _told(row: Any) -> StoredEvent:
+    return StoredEvent(
         id=row.id,
         position=row.position,
         kind=row.kind,

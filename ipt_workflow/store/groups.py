@@ -12,12 +12,12 @@ import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.errors import GroupStale
-from ipt_workflow.groups import Group, GroupSession, MemberEvent, Told, members
+from ipt_workflow.groups import Group, GroupSession, MemberAttendance, MemberEvent, members
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import CourseGrouped, GroupLine
 
 group, facilitator, member, session = tables.therapy_group, tables.group_facilitator, tables.group_member, tables.group_session
-_told = msgspec.json.Decoder(dict[str, Told])
+_told = msgspec.json.Decoder(dict[str, MemberAttendance])
 
 
 def append(connection: sa.Connection, organisation: str, line: GroupLine) -> None:

@@ -12,7 +12,7 @@ from ipt_workflow.store.database import Database
 from ipt_workflow.store.lookups import Question
 
 Found = TypeVar("Found")
-Asked = asyncio.Future[Found | None]
+PendingLookup = asyncio.Future[Found | None]
 AT_ONCE = 256
 
 
@@ -23,17 +23,17 @@ class Loader(Generic[Found]):
         self._database = database
         self._organisation = organisation
         self._question = question
-        self._waiting: dict[str, list[Asked[Found]]] = {}
+        self._waiting: dict[str, list[PendingLookup[Found]]] = {}
         self._asking: asyncio.Task[None] | None = None
 
     async def get(self, its_id: str) -> Found | None:
         """What is stored under an id, as of now; None where there is nothing."""
         return await self.ask(its_id)
 
-    def ask(self, its_id: str) -> Asked[Found]:
+    def ask(self, its_id: str) -> PendingLookup[Found]:
         """Asks now what will be waited for later, or not at all."""
         loop = asyncio.get_running_loop()
-        answer: Asked[Found] = loop.create_future()
+        answer: PendingLookup[Found] = loop.create_future()
         self._waiting.setdefault(its_id, []).append(answer)
         if self._asking is None or self._asking.done():
             self._asking = loop.create_task(self._ask())
@@ -54,6 +54,6 @@ class Loader(Generic[Found]):
                         answer.set_result(found.get(its_id))
 
 
-def _still_waiting(lists: Iterable[list[Asked[Found]]]) -> Iterator[Asked[Found]]:
+def _still_waiting(lists: Iterable[list[PendingLookup[Found]]]) -> Iterator[PendingLookup[Found]]:
     """Those who have not been cancelled meanwhile."""
     return (answer for answers in lists for answer in answers if not answer.done())

@@ -71,7 +71,7 @@ class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
     new: Mapping[str, Any] | None = None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event of the audit log that is no transition, with every course it touched. `told`: subscribers are to be told of it."""
 
     row: Mapping[str, Any]
@@ -92,7 +92,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     proposal: DecidedProposal | None = None
     line: GroupLine | None = None
     notices: tuple[Mapping[str, Any], ...] = ()
-    events: tuple[Event, ...] = ()
+    events: tuple[LoggedEvent, ...] = ()
 
     @property
     def courses(self) -> tuple[str, ...]:

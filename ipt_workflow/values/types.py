@@ -21,7 +21,7 @@ Count = Annotated[int, Meta(ge=0, le=1000)]
 Moment = Annotated[dt.datetime, Meta(tz=True)]
 
 # NHS data dictionary, ATTENDED OR DID NOT ATTEND (domain.md 5.2 [found:F40])
-Attendance = Literal["5", "6", "7", "2", "3", "4"]
+AttendanceCode = Literal["5", "6", "7", "2", "3", "4"]
 ATTENDED = frozenset({"5", "6"})
 MISSED_BY_CLIENT = frozenset({"2", "3", "7"})
 CANCELLED = frozenset({"2", "4"})

@@ -208,7 +208,7 @@ async def group(api: Api, course: str, ref: str) -> dict[str, str]:
 async def waiting(api: Api, ref: str) -> str:
     """A notice about a client's course, which waits: nobody says who cancelled."""
     name = ref.lower()
-    made = await Sources(api.shell).add(OPERATOR, NewSource(id=name, kind="bearer"))
+    made = await Sources(api.clinic).add(OPERATOR, NewSource(id=name, kind="bearer"))
     visit = {"resourceType": "Encounter", "id": "1", "status": "cancelled", "subject": {"reference": f"Patient/{ref}"}}
     headers = {"Authorization": f"Bearer {made.secret}"}
     answer = await api.client.post(f"/v1/ehr/fhir/{name}", json=visit, headers=headers)

@@ -36,7 +36,7 @@ class Group:
 
     @property
     def clock(self) -> VirtualClock:
-        return self.api.shell.clock
+        return self.api.clinic.clock
 
     async def made(self) -> "Group":
         api = self.api
@@ -434,7 +434,7 @@ def test_an_entry_that_is_taken_back_shows_in_the_group_and_may_be_told_again(gr
 def test_no_source_can_be_named_as_groups_are_in_the_inbox(group):
     async def test(group):
         with pytest.raises(CommandInvalid, match="choose another name"):
-            await Sources(group.api.shell).add(OPERATOR, NewSource(id="group", kind="bearer"))
+            await Sources(group.api.clinic).add(OPERATOR, NewSource(id="group", kind="bearer"))
 
     group(test)
 

@@ -289,7 +289,7 @@ def test_after_24_hours_a_repeated_opening_is_a_new_request(api):
 def test_while_a_request_is_running_its_key_is_409_whatever_the_version(api):
     async def test(api):
         course = (await api.open())["id"]
-        with held(api.shell.committer, "commit") as (reached, go):
+        with held(api.clinic.committer, "commit") as (reached, go):
             running_one = asyncio.create_task(fire(api, course, If_Match='"1"'))
             await reached.wait()
             problem(await fire(api, course, If_Match='"1"'), 409, "key-in-flight")
@@ -307,7 +307,7 @@ def test_while_a_request_is_running_its_key_is_409_whatever_the_version(api):
 def test_a_key_is_free_again_after_a_request_that_failed(api):
     async def test(api):
         course = (await api.open())["id"]
-        committer = api.shell.committer
+        committer = api.clinic.committer
         commit = committer.commit
 
         async def fails(*_given: Any) -> None:
@@ -363,7 +363,7 @@ def test_of_two_processes_the_one_that_comes_second_to_the_commit_answers_what_t
                 "opening": "/v1/courses",
                 "cosigning": f"/v1/proposals/{made.json()['id']}/cosign",
             }[what]
-            with held(one.shell.committer, "commit") as (reached, go):
+            with held(one.clinic.committer, "commit") as (reached, go):
                 late = asyncio.create_task(send(one, path))
                 await reached.wait()
                 first = await send(two, path)

@@ -99,7 +99,7 @@ def wheres(problem: dict[str, Any]) -> set[str]:
 
 
 def too_large(api: Api) -> bytes:
-    return b"{" + b" " * api.shell.settings.body_bytes_max
+    return b"{" + b" " * api.clinic.settings.body_bytes_max
 
 
 def test_firing_a_trigger(api):

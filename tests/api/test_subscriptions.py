@@ -5,7 +5,7 @@ import pytest
 
 from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.deliveries.relay import Relay
-from ipt_workflow.ehr.deliveries.sender import Outcome, Sender
+from ipt_workflow.ehr.deliveries.sender import DeliverySender, SendResult
 
 URL = "https://ehr.example/hooks"
 ROUTES = (
@@ -23,7 +23,7 @@ ROUTES = (
 )
 
 
-class Deaf(Sender):
+class Deaf(DeliverySender):
     """Answers as it is told, and keeps what it was to send."""
 
     def __init__(self, status: int = 200) -> None:
@@ -31,7 +31,7 @@ class Deaf(Sender):
 
     async def send(self, url, headers, body, now):
         self.sent.append((url, headers, msgspec.json.decode(body)))
-        return Outcome(status=self.status, problem=None if self.status == 200 else "status")
+        return SendResult(status=self.status, problem=None if self.status == 200 else "status")
 
     async def close(self) -> None:
         pass
@@ -99,10 +99,10 @@ def test_an_asymmetric_subscription_needs_no_secret_and_shows_the_key_that_verif
         public = signing.read_key(key["public"])
         await api.open()
         sender = Deaf()
-        await Relay(api.shell, sender).drain()
+        await Relay(api.clinic, sender).drain()
         _, headers, told = sender.sent[0]
         body = msgspec.json.encode(told)
-        assert signing.verify(headers, body, [public], api.shell.clock.now()).id == headers["webhook-id"]
+        assert signing.verify(headers, body, [public], api.clinic.clock.now()).id == headers["webhook-id"]
 
     api(test)
 
@@ -152,7 +152,7 @@ def test_deliveries_are_listed_by_page_and_status_and_replayed(api):
         one = f"/v1/subscriptions/{shown['subscription']['id']}"
         course = (await api.open())["id"]
         await api.walk(course, "record_consent", "start")
-        await Relay(api.shell, Deaf(500)).drain()
+        await Relay(api.clinic, Deaf(500)).drain()
         listed = (await api.get(f"{one}/deliveries?limit=2", "auditor")).json()
         assert [(each["sequence"], each["status"], each["attempts"], each["problem"]) for each in listed["items"]] == [
             (1, "waiting", 1, "status"),
@@ -193,7 +193,7 @@ def test_the_feed_has_the_same_events_with_the_same_ids_also_where_nothing_deliv
         }
 
         sender = Deaf()
-        await Relay(api.shell, sender).drain()
+        await Relay(api.clinic, sender).drain()
         items = page["items"] + rest["items"]
         assert [(headers["webhook-id"], told) for _, headers, told in sender.sent] == [
             (each["id"], {name: each[name] for name in ("type", "timestamp", "data")}) for each in items
@@ -260,7 +260,7 @@ def test_what_is_delivered_and_read_is_in_the_audit_log_with_its_course(api):
     async def test(api):
         shown = await subscribed(api)
         course = (await api.open())["id"]
-        await Relay(api.shell, Deaf()).drain()
+        await Relay(api.clinic, Deaf()).drain()
         await api.get("/v1/events", "ehr")
         (delivered,) = (await api.get("/v1/audit?kind=delivery", "auditor")).json()["items"]
         assert delivered["actor"]["person"] == f"subscription:{shown['subscription']['id']}"
@@ -275,7 +275,7 @@ def test_deliveries_are_counted_in_metrics(api):
     async def test(api):
         await subscribed(api)
         await api.open()
-        await Relay(api.shell, Deaf()).drain()
+        await Relay(api.clinic, Deaf()).drain()
         text = (await api.get("/metrics", "admin")).text
         assert 'ipt_delivery_attempts_total{outcome="delivered"} 1.0' in text
         assert 'ipt_deliveries{status="delivered"} 1.0' in text

@@ -248,7 +248,7 @@ def test_a_clock_that_runs_a_little_ahead_is_taken_for_now(api, ahead, taken):
     async def test(api):
         course = (await api.open())["id"]
         told = START + dt.timedelta(hours=1, seconds=ahead)
-        api.shell.clock.advance(dt.timedelta(hours=1))
+        api.clinic.clock.advance(dt.timedelta(hours=1))
         entry = (await fired(api, course, {**NOTE, "occurred_at": told.isoformat()}))["entry"]
         assert dt.datetime.fromisoformat(entry["occurred_at"]) == START + dt.timedelta(hours=1, seconds=taken)
 
@@ -454,7 +454,7 @@ def test_anybody_can_check_the_history_with_sha_256_and_rfc_8785(api):
             for name in ("occurred_at", "recorded_at"):
                 assert dt.datetime.fromisoformat(said[name]) == dt.datetime.fromisoformat(entry[name])
             assert said["data"] == entry["structural"]
-            assert (said["organisation"], said["course"]) == (api.shell.organisation, course)
+            assert (said["organisation"], said["course"]) == (api.clinic.organisation, course)
             prev = entry["hash"]
         assert (await api.get(f"/v1/courses/{course}")).json()["head"] == prev
         verified = (await api.get(f"/v1/audit/verify?course={course}", "auditor")).json()

@@ -28,9 +28,9 @@ PROGRAM = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
 def made(tmp_path_factory):
     """A database with a course that has a session."""
 
-    async def fill(shell):
-        course = await service_walk.open_course(shell)
-        await service_walk.walk(shell, course, "record_consent", "start", "record_session")
+    async def fill(clinic):
+        course = await service_walk.open_course(clinic)
+        await service_walk.walk(clinic, course, "record_consent", "start", "record_session")
 
     return service_walk.database(tmp_path_factory.mktemp("cli"), fill)
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from ipt_workflow.cli.main import app
 from ipt_workflow.service import demo, importing
 from ipt_workflow.service.audit import verification
-from ipt_workflow.service.courses import Service
-from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import Filters
 from ipt_workflow.store.schema import tables
@@ -26,22 +26,22 @@ def lines(tmp_path_factory):
     """Two whole courses, told by a course that was walked to its end: one completed, one ended early."""
     told = []
 
-    async def fill(shell):
-        completed = await walk_to_the_end(shell)
-        ended = await service_walk.open_course(shell, "EHR-2")
-        await service_walk.walk(shell, ended, "record_consent", "start", "end_early")
+    async def fill(clinic):
+        completed = await walk_to_the_end(clinic)
+        ended = await service_walk.open_course(clinic, "EHR-2")
+        await service_walk.walk(clinic, ended, "record_consent", "start", "end_early")
         for key, ref, course in (("A", "IMP-1", completed), ("B", "IMP-2", ended)):
-            told.append([as_line(key, ref, entry) for entry in await shell.entries(course)])
+            told.append([as_line(key, ref, entry) for entry in await clinic.entries(course)])
 
     service_walk.database(tmp_path_factory.mktemp("told"), fill)
     return [*told[0][:5], *told[1][:2], *told[0][5:], *told[1][2:]]
 
 
-async def walk_to_the_end(shell) -> str:
-    course = await service_walk.open_course(shell, "EHR-1")
+async def walk_to_the_end(clinic) -> str:
+    course = await service_walk.open_course(clinic, "EHR-1")
     for step in demo.DONE:
-        shell.clock.advance(dt.timedelta(days=7) if step[0] == "record_session" else dt.timedelta(minutes=7))
-        await demo._fire(shell, Service(shell), service_walk.THERAPIST, course, step)
+        clinic.clock.advance(dt.timedelta(days=7) if step[0] == "record_session" else dt.timedelta(minutes=7))
+        await demo._fire(clinic, Courses(clinic), service_walk.THERAPIST, course, step)
     return course
 
 
@@ -75,7 +75,7 @@ class Import:
         return json.loads(result.stdout)
 
     def read(self, function, *args):
-        return service_walk.with_shell(self.settings, lambda shell: shell.database.read(function, *args))
+        return service_walk.with_shell(self.settings, lambda clinic: clinic.database.read(function, *args))
 
     def dump(self) -> dict:
         def everything(connection):
@@ -89,8 +89,8 @@ class Import:
         return len(self.dump()[table])
 
     def states(self) -> dict[str, str]:
-        async def listed(shell):
-            return await Reader(shell).caseload(service_walk.SUPERVISOR, Filters(), "", 50)
+        async def listed(clinic):
+            return await CourseReads(clinic).caseload(service_walk.SUPERVISOR, Filters(), "", 50)
 
         return {course.client_ref: course.state for course in service_walk.with_shell(self.settings, listed)}
 
@@ -286,6 +286,6 @@ def test_progress_is_told_for_every_line(imported, lines):
     told = []
     raw = [json.dumps(line).encode() for line in lines[:4]]
     service_walk.with_shell(
-        imported.settings, lambda shell: importing.run(shell, raw, dry_run=True, progress=lambda: told.append(1))
+        imported.settings, lambda clinic: importing.run(clinic, raw, dry_run=True, progress=lambda: told.append(1))
     )
     assert len(told) == 4

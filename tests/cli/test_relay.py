@@ -15,7 +15,7 @@ from ipt_workflow.cli.main import app
 from ipt_workflow.cli.relay import words
 from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription
-from ipt_workflow.ehr.deliveries.receiver import Receipt
+from ipt_workflow.ehr.deliveries.receiver import DeliveryReceipt
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 
 ADMIN = Principal(person="admin-1", role="admin", via="cli")
@@ -25,9 +25,9 @@ ADMIN = Principal(person="admin-1", role="admin", via="cli")
 def made(tmp_path, monkeypatch):
     """A database with something to deliver, to nobody who listens."""
 
-    async def fill(shell):
-        await Subscriptions(shell).create(ADMIN, lambda: NewSubscription(url="https://ehr.invalid/hooks"))
-        await service_walk.open_course(shell)
+    async def fill(clinic):
+        await Subscriptions(clinic).create(ADMIN, lambda: NewSubscription(url="https://ehr.invalid/hooks"))
+        await service_walk.open_course(clinic)
 
     settings = service_walk.database(tmp_path, fill)
     for name in [name for name in os.environ if name.startswith(("IPT_", "RECEIVE_"))]:
@@ -71,12 +71,14 @@ def test_a_receiver_without_a_secret_or_with_none_that_is_one_does_not_start():
 
 
 def test_a_receipt_is_told_in_one_line_with_what_is_wrong():
-    receipt = Receipt(outcome="received", status=204, id="evt_1", type="course.changed", course="c", sequence=7, missing=(4, 6))
+    receipt = DeliveryReceipt(
+        outcome="received", status=204, id="evt_1", type="course.changed", course="c", sequence=7, missing=(4, 6)
+    )
     assert words(receipt) == "received  204  course.changed  c  evt_1  sequence 7  GAP: 4-6 missing"
-    assert words(Receipt(outcome="unsigned", status=401)) == "unsigned  401"
-    late = Receipt(outcome="received", status=204, id="evt_2", type="t", course="c", sequence=5, late=True)
+    assert words(DeliveryReceipt(outcome="unsigned", status=401)) == "unsigned  401"
+    late = DeliveryReceipt(outcome="received", status=204, id="evt_2", type="t", course="c", sequence=5, late=True)
     assert words(late).endswith("late")
-    assert "GAP: 4 missing" in words(Receipt(outcome="received", status=204, missing=(4, 4)))
+    assert "GAP: 4 missing" in words(DeliveryReceipt(outcome="received", status=204, missing=(4, 4)))
 
 
 def test_the_secret_may_come_from_the_environment_so_that_no_list_of_processes_shows_it(monkeypatch):

@@ -42,7 +42,7 @@ def test_the_vector_is_verified_with_either_half(scheme, which):
     told = VECTORS[scheme]
     now = dt.datetime.fromtimestamp(told["timestamp"], dt.UTC)
     found = signing.verify(headers(told), told["body"].encode(), [signing.read_key(keys(scheme)[which])], now)
-    assert found == signing.Signed(told["id"], told["timestamp"])
+    assert found == signing.SignedHeaders(told["id"], told["timestamp"])
 
 
 @pytest.mark.parametrize("scheme", ("v1", "v1a"))

@@ -28,7 +28,7 @@ def refused(body=BODY, keys=KEYS, now=NOW, **changed) -> str:
 def test_what_is_signed_is_verified_under_either_key_and_header_names_may_be_in_any_case():
     shouted = {name.upper(): value for name, value in SENT.items()}
     for key in KEYS:
-        assert signing.verify(shouted, BODY, [key], NOW) == signing.Signed("evt_1", STAMP)
+        assert signing.verify(shouted, BODY, [key], NOW) == signing.SignedHeaders("evt_1", STAMP)
 
 
 @pytest.mark.parametrize("seconds", (-300, 0, 300))

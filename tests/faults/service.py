@@ -14,9 +14,12 @@ from typing import Self
 
 import httpx
 
+import ipt_workflow
+
 LAUNCHER = Path(__file__).with_name("launcher.py")
 PLAIN = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
-OURS = ("ipt_workflow/", "store/", "api/", "access/", "cli/")  # how frames of the product begin in its logs
+ROOMS = [folder for folder in Path(ipt_workflow.__file__).parent.rglob("*") if folder.is_dir()]
+OURS = ("ipt_workflow/", *(f"{folder.name}/" for folder in ROOMS))  # how frames of the product begin in its logs
 SEVERAL = "import json, sys; from ipt_workflow.cli.main import app; [app(args, standalone_mode=False) for args in json.loads(sys.argv[1])]"
 ROLES = ("therapist", "auditor")
 START_SECONDS, STOP_SECONDS, COMMAND_SECONDS = 20, 20, 60

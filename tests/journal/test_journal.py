@@ -200,10 +200,10 @@ def entries(tmp_path_factory):
     """The journal of a course of a dozen entries, a minute apart."""
     kept = []
 
-    async def fill(shell):
-        course = await service_walk.open_course(shell)
-        await service_walk.walk(shell, course, *service_walk.A_DOZEN)
-        kept.extend(await shell.entries(course))
+    async def fill(clinic):
+        course = await service_walk.open_course(clinic)
+        await service_walk.walk(clinic, course, *service_walk.A_DOZEN)
+        kept.extend(await clinic.entries(course))
 
     service_walk.database(tmp_path_factory.mktemp("journal"), fill)
     return kept
@@ -234,14 +234,14 @@ def test_replay_as_of_a_moment_knows_only_what_had_happened(entries):
 def test_a_late_entry_is_known_from_its_recording_and_counts_from_its_occurrence(tmp_path):
     kept = []
 
-    async def fill(shell):
-        course = await service_walk.open_course(shell)
-        await service_walk.walk(shell, course, "record_consent", "start")
-        happened = shell.clock.now() + dt.timedelta(hours=1)
-        shell.clock.advance(dt.timedelta(days=3))
-        command = await service_walk.example(shell, course, "record_session")
-        await service_walk.fire(shell, course, msgspec.structs.replace(command, occurred_at=happened))
-        kept.extend(await shell.entries(course))
+    async def fill(clinic):
+        course = await service_walk.open_course(clinic)
+        await service_walk.walk(clinic, course, "record_consent", "start")
+        happened = clinic.clock.now() + dt.timedelta(hours=1)
+        clinic.clock.advance(dt.timedelta(days=3))
+        command = await service_walk.example(clinic, course, "record_session")
+        await service_walk.fire(clinic, course, msgspec.structs.replace(command, occurred_at=happened))
+        kept.extend(await clinic.entries(course))
 
     service_walk.database(tmp_path, fill)
     session = kept[-1].written
@@ -265,14 +265,14 @@ def test_a_course_folds_to_the_same_when_every_entry_is_erased(entries):
 def test_what_was_given_is_told_by_seq_and_after_an_amendment_as_it_was_given_last(tmp_path):
     kept = []
 
-    async def fill(shell):
-        course = await service_walk.open_course(shell)
-        await service_walk.walk(shell, course, "record_consent", "start", "record_session")
-        session = (await shell.visible(service_walk.THERAPIST, course)).course.sessions[-1].seq
+    async def fill(clinic):
+        course = await service_walk.open_course(clinic)
+        await service_walk.walk(clinic, course, "record_consent", "start", "record_session")
+        session = (await clinic.visible(service_walk.THERAPIST, course)).course.sessions[-1].seq
         for seq, attendance in ((session, "6"), (5, "2")):
             told = {"supersedes": seq, "data": {"attendance": attendance}}
-            await service_walk.fire(shell, course, Command("amend", told, None, "The client came late."))
-        kept.extend(await shell.entries(course))
+            await service_walk.fire(clinic, course, Command("amend", told, None, "The client came late."))
+        kept.extend(await clinic.entries(course))
         kept.append(session)
 
     service_walk.database(tmp_path, fill)

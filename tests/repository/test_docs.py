@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import get_args
 
 import msgspec
 import pytest
+from support.pages import FENCE, ROOT, blocks, erase, page
 
 from ipt_workflow import groups
 from ipt_workflow.access import policy
@@ -28,16 +28,14 @@ from ipt_workflow.machine import machine_for
 from ipt_workflow.protocols import definition, instruments
 from ipt_workflow.runtime import settings
 from ipt_workflow.service import importing
-from ipt_workflow.service.clinic import open_shell
+from ipt_workflow.service.clinic import open_clinic
 from ipt_workflow.service.courses import Opening
 from ipt_workflow.store.schema import tables
 from ipt_workflow.values import types
 
-ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SOURCE_KEY = re.compile(r"\b[FSIAZ]\d+\b")
 
 
@@ -51,14 +49,6 @@ def _script():
 @pytest.fixture(scope="module")
 def script():
     return _script()
-
-
-def page(name: str) -> str:
-    return (DOCS / name).read_text(encoding="utf-8")
-
-
-def blocks(name: str, language: str) -> list[str]:
-    return [text for told, text in FENCE.findall(page(name)) if told == language]
 
 
 def undocumented(names, name: str, shape: str = "`{}`") -> list[str]:
@@ -178,7 +168,7 @@ def test_every_artefact_and_confidence_is_documented():
 
 
 def test_every_attendance_and_end_code_is_documented():
-    assert undocumented(get_args(types.Attendance), "counting.md", "| `{}` |") == []
+    assert undocumented(get_args(types.AttendanceCode), "counting.md", "| `{}` |") == []
     codes = {*get_args(types.EndedEarly), *get_args(types.NotTakenOn), "46"}
     assert undocumented(sorted(codes), "glossary.md", "| `{}` |") == []
 
@@ -278,12 +268,12 @@ def test_the_import_example_is_imported_and_known_the_second_time(settings):
     lines = blocks("import.md", "json")[0].encode().splitlines()
 
     async def twice():
-        shell = await open_shell(settings)
+        clinic = await open_clinic(settings)
         try:
-            rehearsed = await importing.run(shell, lines, dry_run=True)
-            return rehearsed, await importing.run(shell, lines), await importing.run(shell, lines)
+            rehearsed = await importing.run(clinic, lines, dry_run=True)
+            return rehearsed, await importing.run(clinic, lines), await importing.run(clinic, lines)
         finally:
-            await shell.close()
+            await clinic.installation.close()
 
     rehearsed, first, second = asyncio.run(twice())
     assert (rehearsed.accepted, rehearsed.refused) == (len(lines), [])
@@ -319,10 +309,3 @@ def test_the_chain_is_verified_by_hand_and_erasing_a_client_leaves_it_whole(api,
         assert (await api.get(f"/v1/courses/{course}", "auditor")).json()["client_ref"] is None
 
     api(walk)
-
-
-def erase(url: str) -> None:
-    (statements,) = blocks("audit.md", "sql")
-    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
-    connection.executescript(f"BEGIN; {statements} COMMIT;")
-    connection.close()

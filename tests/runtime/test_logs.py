@@ -77,7 +77,7 @@ def test_an_exception_is_its_type_and_frames_and_never_its_message_or_locals(log
     logs.configure(log_format, "info", out)
     logs.logger().error("request failed", exc_info=raised(ValueError(TOLD)))
     assert "ValueError" in out.getvalue()
-    assert "tests/test_logs.py:" in out.getvalue()
+    assert "runtime/test_logs.py:" in out.getvalue()
     assert TOLD not in out.getvalue()
 
 

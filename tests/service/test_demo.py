@@ -7,9 +7,9 @@ import pytest
 from support import databases, service_walk
 
 from ipt_workflow.service import demo
-from ipt_workflow.service.access.tokens import Accounts
+from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit import verification
-from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store.courses import Filters
 from ipt_workflow.store.schema import tables
 
@@ -19,10 +19,10 @@ def made(tmp_path_factory):
     """The demonstration, what making it told, and every course in it."""
     kept = {}
 
-    async def fill(shell):
+    async def fill(clinic):
         kept["progress"] = []
-        kept["made"] = await demo.make(shell, lambda: kept["progress"].append(1))
-        kept["courses"] = await Reader(shell).caseload(service_walk.SUPERVISOR, Filters(), "", 100)
+        kept["made"] = await demo.make(clinic, lambda: kept["progress"].append(1))
+        kept["courses"] = await CourseReads(clinic).caseload(service_walk.SUPERVISOR, Filters(), "", 100)
 
     kept["settings"] = service_walk.database(tmp_path_factory.mktemp("demo"), fill)
     return kept
@@ -117,8 +117,8 @@ def test_a_token_for_every_role_is_told_and_works(made):
     tokens = made["made"].tokens
     assert set(tokens) == {"therapist", "supervisor", "auditor", "ehr", "admin"}
 
-    async def each(shell):
-        return {role: await Accounts(shell).authenticate(text) for role, text in tokens.items()}
+    async def each(clinic):
+        return {role: await Tokens(clinic).authenticate(text) for role, text in tokens.items()}
 
     for role, principal in service_walk.with_shell(made["settings"], each).items():
         assert (principal.role, principal.person) == (role, demo.SUBJECTS[role])
@@ -133,8 +133,8 @@ def test_made_again_it_makes_new_tokens_and_no_more_courses(made, tmp_path):
     settings = databases.copy(made["settings"], tmp_path)
     counts = {}
 
-    async def again(shell):
-        counts["again"] = await demo.make(shell)
+    async def again(clinic):
+        counts["again"] = await demo.make(clinic)
 
     def dump():
         with closing(sqlite3.connect(databases.path_of(settings))) as connection:
@@ -153,11 +153,11 @@ def test_made_again_it_makes_new_tokens_and_no_more_courses(made, tmp_path):
 def test_it_leaves_other_courses_as_they_are(tmp_path):
     kept = {}
 
-    async def fill(shell):
-        course = await service_walk.open_course(shell)
-        before = await Reader(shell).course(service_walk.THERAPIST, course)
-        kept["made"] = await demo.make(shell)
-        kept["same"] = before == await Reader(shell).course(service_walk.THERAPIST, course)
+    async def fill(clinic):
+        course = await service_walk.open_course(clinic)
+        before = await CourseReads(clinic).course(service_walk.THERAPIST, course)
+        kept["made"] = await demo.make(clinic)
+        kept["same"] = before == await CourseReads(clinic).course(service_walk.THERAPIST, course)
 
     service_walk.database(tmp_path, fill)
     assert kept["same"]

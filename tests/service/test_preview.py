@@ -10,8 +10,8 @@ from support import databases, service_walk
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound, StaleVersion, TriggerNotPermitted
-from ipt_workflow.service.courses import Key, Service, Write
-from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.courses import Courses, Key, Write
+from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store.schema import tables
 
 LOGS = {"audit_event", "audit_subject"}
@@ -19,9 +19,9 @@ LOGS = {"audit_event", "audit_subject"}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    async def fill(shell):
-        course = await service_walk.open_course(shell)
-        await service_walk.walk(shell, course, "record_consent", "start", "record_session")
+    async def fill(clinic):
+        course = await service_walk.open_course(clinic)
+        await service_walk.walk(clinic, course, "record_consent", "start", "record_session")
 
     return service_walk.database(tmp_path_factory.mktemp("preview"), fill)
 
@@ -45,14 +45,14 @@ def course_of(settings) -> str:
 
 
 def looked(settings, work, raises=None) -> tuple:
-    """What `work(shell, course)` answers; it has added one read of the course, and changed nothing else. A refused look adds nothing."""
+    """What `work(clinic, course)` answers; it has added one read of the course, and changed nothing else. A refused look adds nothing."""
     before, course = dump(settings), course_of(settings)
     if raises:
         with pytest.raises(raises):
-            service_walk.with_shell(settings, lambda shell: work(shell, course))
+            service_walk.with_shell(settings, lambda clinic: work(clinic, course))
         assert dump(settings) == before
         return None
-    answer = service_walk.with_shell(settings, lambda shell: work(shell, course))
+    answer = service_walk.with_shell(settings, lambda clinic: work(clinic, course))
     after = dump(settings)
     for name in set(after) - LOGS:
         assert after[name] == before[name], name
@@ -65,7 +65,7 @@ def looked(settings, work, raises=None) -> tuple:
 
 def preview(*commands, principal=service_walk.THERAPIST, **more):
     more = {"version_required": False, **more}
-    return lambda shell, course: Service(shell).preview(principal, course, Write(decode=lambda: commands, **more))
+    return lambda clinic, course: Courses(clinic).preview(principal, course, Write(decode=lambda: commands, **more))
 
 
 def test_previewing_what_would_be_accepted_changes_nothing(settings):
@@ -119,7 +119,7 @@ def test_previewing_by_somebody_who_may_not_leaves_the_courses_as_they_were(sett
     ):
         command = Command("acknowledge_deviation", {"session": 4}, reason="Seen.")
         with pytest.raises(error):
-            service_walk.with_shell(settings, lambda shell, who=principal, c=command: preview(c, principal=who)(shell, course))
+            service_walk.with_shell(settings, lambda clinic, who=principal, c=command: preview(c, principal=who)(clinic, course))
     after = dump(settings)
     assert {name: after[name] for name in set(after) - LOGS} == {name: before[name] for name in set(before) - LOGS}
 
@@ -128,24 +128,24 @@ def test_previewing_by_somebody_who_may_not_leaves_the_courses_as_they_were(sett
     "principal", (service_walk.THERAPIST, service_walk.SUPERVISOR, service_walk.AUDITOR), ids=lambda who: who.role
 )
 def test_asking_for_options_changes_nothing(settings, principal):
-    options = looked(settings, lambda shell, course: Reader(shell).options(principal, course))
+    options = looked(settings, lambda clinic, course: CourseReads(clinic).options(principal, course))
     assert options.version == 4
 
 
 def test_asking_for_options_at_a_later_day_changes_nothing(settings):
     later = service_walk.START.replace(month=3)
-    assert looked(settings, lambda shell, course: Reader(shell).options(service_walk.THERAPIST, course, later)).items
+    assert looked(settings, lambda clinic, course: CourseReads(clinic).options(service_walk.THERAPIST, course, later)).items
 
 
 def test_previewing_every_example_that_options_offers_changes_nothing(settings):
     """Each says the same as options did."""
-    options = looked(settings, lambda shell, course: Reader(shell).options(service_walk.THERAPIST, course))
+    options = looked(settings, lambda clinic, course: CourseReads(clinic).options(service_walk.THERAPIST, course))
     before = dump(settings)
 
-    async def all_of_them(shell):
+    async def all_of_them(clinic):
         course = course_of(settings)
         for item in options.items:
-            answer = await preview(msgspec.convert(item.example, Command))(shell, course)
+            answer = await preview(msgspec.convert(item.example, Command))(clinic, course)
             assert answer.option.allowed == item.allowed, item.trigger
         return len(options.items)
 
@@ -158,11 +158,11 @@ def test_previewing_every_example_that_options_offers_changes_nothing(settings):
 def test_reading_a_course_its_history_and_the_audit_log_changes_nothing_else(settings):
     before = dump(settings)
 
-    async def read(shell):
+    async def read(clinic):
         course = course_of(settings)
-        reader = Reader(shell)
+        reader = CourseReads(clinic)
         await reader.course(service_walk.THERAPIST, course)
-        await reader.course(service_walk.THERAPIST, course, as_of=shell.clock.now())
+        await reader.course(service_walk.THERAPIST, course, as_of=clinic.clock.now())
         await reader.history(service_walk.THERAPIST, course, 0, 50)
         await reader.verify(service_walk.AUDITOR)
 

@@ -7,7 +7,7 @@ from support import databases, service_walk
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import TransitionRefused
-from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store import audit
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.courses import Filters
@@ -17,28 +17,28 @@ WHOLE = 1000
 
 @pytest.fixture
 def logged(database_url):
-    """Runs `ask(shell, courses)` beside a log of every sort of record: of one course, of several and of none."""
+    """Runs `ask(clinic, courses)` beside a log of every sort of record: of one course, of several and of none."""
 
     def run(ask):
-        async def work(shell):
-            courses = [await service_walk.open_course(shell, f"EHR-{number}") for number in range(3)]
-            await service_walk.walk(shell, courses[0], *service_walk.A_DOZEN)
+        async def work(clinic):
+            courses = [await service_walk.open_course(clinic, f"EHR-{number}") for number in range(3)]
+            await service_walk.walk(clinic, courses[0], *service_walk.A_DOZEN)
             with pytest.raises(TransitionRefused):
-                await service_walk.fire(shell, courses[1], Command("begin_middle", {}))
-            await Reader(shell).course(service_walk.SUPERVISOR, courses[2])
-            await Reader(shell).caseload(service_walk.SUPERVISOR, Filters(), "", 10)
-            await shell.record(service_walk.AUDITOR, "export", "audit")
-            return await ask(shell, courses)
+                await service_walk.fire(clinic, courses[1], Command("begin_middle", {}))
+            await CourseReads(clinic).course(service_walk.SUPERVISOR, courses[2])
+            await CourseReads(clinic).caseload(service_walk.SUPERVISOR, Filters(), "", 10)
+            await clinic.record(service_walk.AUDITOR, "export", "audit")
+            return await ask(clinic, courses)
 
         return service_walk.with_shell(databases.settings_of(database_url), work)
 
     return run
 
 
-async def found(shell, size=WHOLE, **filters) -> list:
+async def found(clinic, size=WHOLE, **filters) -> list:
     records, after = [], Position()
     while True:
-        page = await audit.page(shell.database, shell.organisation, AuditFilters(**filters), after, size)
+        page = await audit.page(clinic.database, clinic.organisation, AuditFilters(**filters), after, size)
         records += page
         if len(page) < size:
             return records
@@ -46,24 +46,26 @@ async def found(shell, size=WHOLE, **filters) -> list:
 
 
 def test_pages_of_any_size_come_to_the_same_log(logged):
-    async def ask(shell, _courses):
-        whole = await found(shell)
+    async def ask(clinic, _courses):
+        whole = await found(clinic)
         assert {record.kind for record in whole} == {"transition", "refusal", "read", "export"}
         assert [(record.recorded_at, record.id) for record in whole] == sorted((record.recorded_at, record.id) for record in whole)
         for size in (1, 2, 7, len(whole)):
-            assert await found(shell, size) == whole
+            assert await found(clinic, size) == whole
 
     logged(ask)
 
 
 def test_an_export_in_chunks_of_any_size_is_the_log(logged):
-    async def ask(shell, _courses):
-        until = shell.clock.now() + dt.timedelta(seconds=1)
-        whole = await found(shell, to=until)
+    async def ask(clinic, _courses):
+        until = clinic.clock.now() + dt.timedelta(seconds=1)
+        whole = await found(clinic, to=until)
         for size in (1, 3, WHOLE):
-            shell.settings = shell.settings.model_copy(update={"export_chunk": size})
-            shell.clock.advance(dt.timedelta(seconds=2))
-            exported = [chunk async for chunk in await Reader(shell).audit_export(service_walk.AUDITOR, AuditFilters(to=until))]
+            clinic.settings = clinic.settings.model_copy(update={"export_chunk": size})
+            clinic.clock.advance(dt.timedelta(seconds=2))
+            exported = [
+                chunk async for chunk in await CourseReads(clinic).audit_export(service_walk.AUDITOR, AuditFilters(to=until))
+            ]
             assert [record for chunk in exported for record in chunk] == whole
             assert all(len(chunk) <= size for chunk in exported)
 
@@ -71,8 +73,8 @@ def test_an_export_in_chunks_of_any_size_is_the_log(logged):
 
 
 def test_a_record_names_its_time_in_utc_and_every_course_it_touched(logged):
-    async def ask(shell, courses):
-        whole = await found(shell)
+    async def ask(clinic, courses):
+        whole = await found(clinic)
         assert all(record.recorded_at.tzinfo is dt.UTC for record in whole)
         assert all(len(record.courses) == 1 for record in whole if record.kind in {"transition", "refusal"})
         touched = {record.action: record.courses for record in whole if record.kind in {"read", "export"}}
@@ -85,8 +87,8 @@ def test_a_record_names_its_time_in_utc_and_every_course_it_touched(logged):
 
 
 def test_every_filter_leaves_what_it_says(logged):
-    async def ask(shell, courses):
-        whole = await found(shell)
+    async def ask(clinic, courses):
+        whole = await found(clinic)
         middle = whole[len(whole) // 2]
         tomorrow = dt.timezone(dt.timedelta(hours=14))
         cases = (
@@ -110,7 +112,7 @@ def test_every_filter_leaves_what_it_says(logged):
         for filters, belongs in cases:
             expected = [record for record in whole if belongs(record)]
             for size in (1, WHOLE):
-                assert await found(shell, size, **filters) == expected, filters
+                assert await found(clinic, size, **filters) == expected, filters
         every = [name for name in AuditFilters.__struct_fields__ if not any(name in filters for filters, _ in cases)]
         assert every == []
 

@@ -15,7 +15,7 @@ from support.databases import select
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import KeyInFlight, StaleVersion, TransitionRefused
 from ipt_workflow.service.audit import verification
-from ipt_workflow.service.courses import Key, Service, Write
+from ipt_workflow.service.courses import Courses, Key, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import integrity
 
@@ -30,11 +30,11 @@ WORKER = textwrap.dedent(
     from ipt_workflow.runtime.clock import SystemClock
     from ipt_workflow.course.triggers import Command
 
-    async def notes(shell, course, rounds):
+    async def notes(clinic, course, rounds):
         '''Writes on every version it sees, `rounds` times, and says which versions it won and lost.'''
-        won, lost, service = [], [], Service(shell)
+        won, lost, service = [], [], Service(clinic)
         for _ in range(rounds):
-            version = (await shell.visible(service_walk.THERAPIST, course)).course.version
+            version = (await clinic.visible(service_walk.THERAPIST, course)).course.version
             write = Write(decode=lambda: (Command("note", {"text": "She called."}),), version=version)
             try:
                 await service.fire(service_walk.THERAPIST, course, write)
@@ -43,24 +43,24 @@ WORKER = textwrap.dedent(
                 lost.append(version)
         return {"won": won, "lost": lost}
 
-    async def opening(shell, ref, key):
+    async def opening(clinic, ref, key):
         kept = Key(key, "body") if key else None
         try:
-            done = await Service(shell).open_course(service_walk.THERAPIST, lambda: service_walk.opening(ref), kept)
+            done = await Service(clinic).open_course(service_walk.THERAPIST, lambda: service_walk.opening(ref), kept)
         except IptError as error:
             return {"error": type(error).__name__}
         return {"course": done.course.id, "replayed": done.replayed}
 
-    async def once(shell, course, key):
+    async def once(clinic, course, key):
         write = Write(decode=lambda: (Command("note", {"text": "Once."}),), version_required=False, key=Key(key, "body"))
-        done = await Service(shell).fire(service_walk.THERAPIST, course, write)
+        done = await Service(clinic).fire(service_walk.THERAPIST, course, write)
         return {"seq": done.entries[-1].seq, "replayed": done.replayed}
 
     async def main(url, go, work, *args):
-        async with service_walk.opened(databases.settings_of(url), SystemClock()) as shell:
+        async with service_walk.opened(databases.settings_of(url), SystemClock()) as clinic:
             print("ready", flush=True)
             sys.stdin.readline()
-            print(json.dumps(await {"notes": notes, "opening": opening, "once": once}[work](shell, *json.loads(go))))
+            print(json.dumps(await {"notes": notes, "opening": opening, "once": once}[work](clinic, *json.loads(go))))
 
     asyncio.run(main(*sys.argv[1:]))
     """
@@ -69,8 +69,8 @@ WORKER = textwrap.dedent(
 
 @pytest.fixture(scope="module")
 def walked_course(tmp_path_factory, server):
-    async def fill(shell):
-        await service_walk.open_course(shell)
+    async def fill(clinic):
+        await service_walk.open_course(clinic)
 
     return service_walk.database(tmp_path_factory.mktemp("concurrency"), fill, server)
 
@@ -81,7 +81,7 @@ def settings(walked_course, tmp_path):
 
 
 def course_of(settings) -> str:
-    return service_walk.with_shell(settings, lambda shell: shell.database.read(stored_courses.course_ids, "default", "", 2))[0]
+    return service_walk.with_shell(settings, lambda clinic: clinic.database.read(stored_courses.course_ids, "default", "", 2))[0]
 
 
 def in_processes(settings, work, *args, processes=PROCESSES) -> list[dict]:
@@ -122,8 +122,8 @@ def assert_whole(settings) -> None:
 def test_of_many_tasks_on_one_version_exactly_one_wins(settings):
     course = course_of(settings)
 
-    async def race(shell):
-        service = Service(shell)
+    async def race(clinic):
+        service = Courses(clinic)
         write = Write(decode=lambda: (NOTE,), version=1)
         return await asyncio.gather(
             *(service.fire(service_walk.THERAPIST, course, write) for _ in range(20)), return_exceptions=True
@@ -141,8 +141,8 @@ def test_of_many_tasks_on_one_version_exactly_one_wins(settings):
 def test_tasks_that_name_no_version_are_placed_one_after_the_other(settings):
     course = course_of(settings)
 
-    async def race(shell):
-        return await asyncio.gather(*(service_walk.fire(shell, course, NOTE) for _ in range(6)))
+    async def race(clinic):
+        return await asyncio.gather(*(service_walk.fire(clinic, course, NOTE) for _ in range(6)))
 
     done = service_walk.with_shell(settings, race)
     assert sorted(each.entries[-1].seq for each in done) == [2, 3, 4, 5, 6, 7]
@@ -154,11 +154,11 @@ def test_threads_with_a_service_each_win_every_version_once(settings):
     won: list[int] = []
 
     def work() -> None:
-        async def notes(shell):
+        async def notes(clinic):
             for _ in range(12):
-                version = (await shell.visible(service_walk.THERAPIST, course)).course.version
+                version = (await clinic.visible(service_walk.THERAPIST, course)).course.version
                 try:
-                    await Service(shell).fire(service_walk.THERAPIST, course, Write(decode=lambda: (NOTE,), version=version))
+                    await Courses(clinic).fire(service_walk.THERAPIST, course, Write(decode=lambda: (NOTE,), version=version))
                     won.append(version)
                 except StaleVersion:
                     pass
@@ -197,8 +197,8 @@ def test_several_processes_that_open_a_course_of_one_client_make_one(settings):
 
 
 def test_of_many_tasks_that_open_a_course_of_one_client_exactly_one_does(settings):
-    async def race(shell):
-        service = Service(shell)
+    async def race(clinic):
+        service = Courses(clinic)
         openings = (service.open_course(service_walk.THERAPIST, lambda: service_walk.opening("EHR-2")) for _ in range(12))
         return await asyncio.gather(*openings, return_exceptions=True)
 
@@ -231,8 +231,8 @@ def test_one_key_from_several_processes_opens_one_course(settings):
 def test_a_key_whose_request_is_still_running_is_told_so(settings):
     course = course_of(settings)
 
-    async def race(shell):
-        service = Service(shell)
+    async def race(clinic):
+        service = Courses(clinic)
         write = Write(decode=lambda: (NOTE,), version_required=False, key=Key("key", "body"))
         first = await asyncio.gather(
             *(service.fire(service_walk.THERAPIST, course, write) for _ in range(5)), return_exceptions=True
@@ -247,9 +247,9 @@ def test_a_key_whose_request_is_still_running_is_told_so(settings):
 
 
 def test_writers_to_different_courses_do_not_disturb_each_other(settings):
-    async def race(shell):
-        courses = await asyncio.gather(*(service_walk.open_course(shell, f"EHR-{number}") for number in range(10, 18)))
-        await asyncio.gather(*(service_walk.fire(shell, course, NOTE, version=1) for course in courses))
+    async def race(clinic):
+        courses = await asyncio.gather(*(service_walk.open_course(clinic, f"EHR-{number}") for number in range(10, 18)))
+        await asyncio.gather(*(service_walk.fire(clinic, course, NOTE, version=1) for course in courses))
         return courses
 
     courses = service_walk.with_shell(settings, race)
@@ -260,13 +260,13 @@ def test_writers_to_different_courses_do_not_disturb_each_other(settings):
 def test_readers_see_whole_units_while_others_write(settings):
     course = course_of(settings)
 
-    async def race(shell):
+    async def race(clinic):
         stop = asyncio.Event()
 
         async def read():
             seen = 0
             while not stop.is_set():
-                checked = await shell.database.read(integrity.check_course, "default", course)
+                checked = await clinic.database.read(integrity.check_course, "default", course)
                 assert checked.fault is None, checked
                 assert checked.entries >= seen
                 seen = checked.entries
@@ -274,7 +274,7 @@ def test_readers_see_whole_units_while_others_write(settings):
 
         readers = [asyncio.create_task(read()) for _ in range(3)]
         for _ in range(15):
-            await service_walk.fire(shell, course, NOTE)
+            await service_walk.fire(clinic, course, NOTE)
         stop.set()
         return await asyncio.gather(*readers)
 
@@ -285,7 +285,7 @@ def test_readers_see_whole_units_while_others_write(settings):
 def test_a_key_that_is_committed_elsewhere_between_looking_and_deciding_is_answered_with_what_it_opened(settings):
     async def race():
         async with service_walk.opened(settings) as here, service_walk.opened(settings) as there:
-            first, second, key = Service(there), Service(here), Key("key", "body")
+            first, second, key = Courses(there), Courses(here), Key("key", "body")
             look, looked = second._once.kept, []
 
             async def look_and_be_overtaken(key):

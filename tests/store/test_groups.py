@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from support import databases, group_walk
-from support.group_walk import Clinic
+from support.group_walk import GroupWalk
 
 from ipt_workflow.errors import GroupStale, StaleVersion, Unreachable
 from ipt_workflow.store import groups
@@ -48,8 +48,8 @@ def line(group: str, expected: int, course: str = "course-1", nth: int = 1) -> G
     return GroupLine(group=group, expected=expected, table="group_member", rows=(row(group, course, expected + 1, nth),))
 
 
-async def appended(clinic: Clinic, told: GroupLine) -> None:
-    await clinic.shell.database.write(groups.append, ORGANISATION, told)
+async def appended(clinic: GroupWalk, told: GroupLine) -> None:
+    await clinic.clinic.database.write(groups.append, ORGANISATION, told)
 
 
 def test_a_line_is_written_on_the_version_it_was_decided_on_alone(clinic):
@@ -59,7 +59,7 @@ def test_a_line_is_written_on_the_version_it_was_decided_on_alone(clinic):
         with pytest.raises(GroupStale) as caught:
             await appended(clinic, line(group, 1, "course-2"))
         assert caught.value.current == 2
-        found = await clinic.shell.database.read(groups.find, ORGANISATION, group)
+        found = await clinic.clinic.database.read(groups.find, ORGANISATION, group)
         assert (found.version, [member.course for member in found.members]) == (2, ["course-1"])
 
     clinic(test)
@@ -71,7 +71,7 @@ def test_a_course_is_numbered_through_all_groups_so_that_it_is_in_one(clinic):
         await appended(clinic, line(one, 1))
         with pytest.raises(CourseGrouped):
             await appended(clinic, line(other, 1))
-        found = await clinic.shell.database.read(groups.find, ORGANISATION, other)
+        found = await clinic.clinic.database.read(groups.find, ORGANISATION, other)
         assert (found.version, found.members) == (1, ())  # the swap of its version was taken back too
 
     clinic(test)
@@ -86,7 +86,7 @@ def test_a_group_is_told_as_it_was_at_every_version(clinic):
         await clinic.leave(group, b)
         told = []
         for version in range(1, 7):
-            at = await clinic.shell.database.read(groups.find, ORGANISATION, group, version)
+            at = await clinic.clinic.database.read(groups.find, ORGANISATION, group, version)
             told.append((at.version, len(at.present), len(at.members), len(at.sessions), len(at.facilitators)))
         assert told == [(1, 0, 0, 0, 1), (2, 1, 1, 0, 1), (3, 2, 2, 0, 1), (4, 2, 2, 1, 1), (5, 2, 2, 1, 2), (6, 1, 2, 1, 2)]
 
@@ -98,7 +98,7 @@ def test_a_unit_that_loses_on_one_course_writes_nothing_of_the_others_nor_of_the
         a, b = await clinic.started("EHR-1"), await clinic.started("EHR-2")
         group = await clinic.group(a, b)
         clinic.clock.advance(group_walk.WEEK)
-        write, kept = clinic.shell.committer.commit, []
+        write, kept = clinic.clinic.committer.commit, []
 
         async def keep(work, *given):
             if isinstance(work, Unit) and work.line:
@@ -106,20 +106,20 @@ def test_a_unit_that_loses_on_one_course_writes_nothing_of_the_others_nor_of_the
                 raise StaleVersion(0)
             return await write(work, *given)
 
-        clinic.shell.committer.commit = keep
+        clinic.clinic.committer.commit = keep
         with pytest.raises(Exception, match="being written by others"):
             await clinic.tell(group, {a: "5", b: "5"})
-        clinic.shell.committer.commit = write
+        clinic.clinic.committer.commit = write
         await clinic.fire(max(a, b), "note", {"text": "Called."})  # the second of the two
         before = await everything(clinic)
         with pytest.raises(StaleVersion):
-            await clinic.shell.database.write(single.commit, kept[0])
+            await clinic.clinic.database.write(single.commit, kept[0])
         assert await everything(clinic) == before
 
     clinic(test)
 
 
-async def everything(clinic: Clinic) -> dict[str, int]:
+async def everything(clinic: GroupWalk) -> dict[str, int]:
     """How many rows each table has, and the group's version."""
 
     def count(connection):
@@ -127,7 +127,7 @@ async def everything(clinic: Clinic) -> dict[str, int]:
         told = {name: connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar() for name in names}
         return {**told, "version": connection.exec_driver_sql("SELECT max(version) FROM therapy_group").scalar()}
 
-    return await clinic.shell.database.read(count)
+    return await clinic.clinic.database.read(count)
 
 
 def test_a_session_whose_answer_was_lost_on_the_way_is_told_once(clinic):
@@ -137,7 +137,7 @@ def test_a_session_whose_answer_was_lost_on_the_way_is_told_once(clinic):
         a, b = await clinic.started("EHR-1"), await clinic.started("EHR-2")
         group = await clinic.group(a, b)
         clinic.clock.advance(group_walk.WEEK)
-        write, broken = clinic.shell.database.write, []
+        write, broken = clinic.clinic.database.write, []
 
         async def write_and_break(function, *args):
             result = await write(function, *args)
@@ -146,7 +146,7 @@ def test_a_session_whose_answer_was_lost_on_the_way_is_told_once(clinic):
                 raise Unreachable("gone")
             return result
 
-        clinic.shell.database.write = write_and_break
+        clinic.clinic.database.write = write_and_break
         told = (await clinic.tell(group, {a: "5", b: "5"})).recorded
         assert (len(broken), len(told.accepted)) == (1, 2)
         assert len((await clinic.view(group)).sessions) == 1
@@ -162,7 +162,7 @@ def test_no_line_of_a_log_is_changed_or_removed(clinic, table, statement):
         a = await clinic.started("EHR-1")
         await clinic.session(await clinic.group(a), {a: "5"})
         with pytest.raises(sa.exc.DBAPIError, match="append-only"):
-            await clinic.shell.database.write(lambda c: c.exec_driver_sql(statement.format(table)))
+            await clinic.clinic.database.write(lambda c: c.exec_driver_sql(statement.format(table)))
 
     clinic(test)
 
@@ -184,9 +184,9 @@ def test_what_erases_a_client_reaches_what_waits_of_a_group(clinic):
             for statement in statements.replace("EHR-4711", "EHR-2").split(";\n"):
                 connection.exec_driver_sql(statement)
 
-        assert b"Said little." in (await clinic.shell.database.read(kept)).body
-        await clinic.shell.database.write(erase)
-        assert tuple(await clinic.shell.database.read(kept)) == ("dismissed", None)
+        assert b"Said little." in (await clinic.clinic.database.read(kept)).body
+        await clinic.clinic.database.write(erase)
+        assert tuple(await clinic.clinic.database.read(kept)) == ("dismissed", None)
         assert (await clinic.view(group)).sessions[0].attendance[referred].became == "dismissed"
 
     clinic(test)
@@ -196,7 +196,7 @@ def test_contacts_and_consents_that_were_recorded_before_they_were_counted_by_ki
     """A database of the revision before, in use, with a snapshot that knows nothing of them."""
     made = group_walk.settings(tmp_path, server)
 
-    async def fill(clinic: Clinic) -> None:
+    async def fill(clinic: GroupWalk) -> None:
         course = await clinic.course("EHR-1")
         await clinic.fire(course, "record_contact", {"kind": "pre_group"})
         await clinic.fire(course, "record_consent")
@@ -213,7 +213,7 @@ def test_contacts_and_consents_that_were_recorded_before_they_were_counted_by_ki
     on(old, lambda connection: refill(connection, told))
     on(old, migrate.upgrade)
 
-    async def look(clinic: Clinic) -> int:
+    async def look(clinic: GroupWalk) -> int:
         return (await clinic.fold(course["id"])).contacted["pre_group"]
 
     assert group_walk.run(old, look) == 1

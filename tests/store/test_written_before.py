@@ -27,7 +27,7 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.ehr.deliveries.relay import Relay
-from ipt_workflow.ehr.deliveries.sender import Outcome
+from ipt_workflow.ehr.deliveries.sender import SendResult
 from ipt_workflow.ehr.notices.intake import Detail
 from ipt_workflow.gate import replay
 from ipt_workflow.journal import Sealed, Written
@@ -35,7 +35,7 @@ from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import importing
 from ipt_workflow.service.protocols.replay import Trial
-from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.commits import rows
 from ipt_workflow.store.databases.opening import open_database
@@ -108,7 +108,7 @@ def written(tmp_path_factory, server):
 
 @pytest.fixture(scope="module")
 def read(written, tmp_path_factory):
-    """Runs a coroutine function on an open shell over a copy of it, to which nothing is added but that it was read."""
+    """Runs a coroutine function on an open clinic over a copy of it, to which nothing is added but that it was read."""
     settings = databases.copy(written, tmp_path_factory.mktemp("read"))
     return lambda work: service_walk.with_shell(settings, work, VirtualClock(NOW))
 
@@ -121,7 +121,7 @@ def settings(written, tmp_path):
 
 @pytest.fixture
 def opened(settings):
-    """Runs a coroutine function on an open shell over it."""
+    """Runs a coroutine function on an open clinic over it."""
     return lambda work: service_walk.with_shell(settings, work, VirtualClock(NOW))
 
 
@@ -142,7 +142,7 @@ def served(api):
 
 async def count(api, table: str) -> int:
     chosen = sa.select(sa.func.count()).select_from(tables.METADATA.tables[table])
-    return await api.shell.database.read(lambda connection: connection.execute(chosen).scalar())
+    return await api.clinic.database.read(lambda connection: connection.execute(chosen).scalar())
 
 
 async def ask_again(api, name: str):
@@ -211,7 +211,7 @@ def _entry(text: str) -> bytes:
 
 
 def _event(text: str) -> bytes:
-    event = msgspec.json.decode(text, type=events.Event)
+    event = msgspec.json.decode(text, type=events.WebhookEvent)
     return msgspec.json.encode(msgspec.structs.replace(event, data=msgspec.convert(event.data, events.shape(event.type))))
 
 
@@ -219,7 +219,7 @@ FORMS: dict[str, tuple[Callable[[str], bytes], list[Any]]] = {
     "course": (_snapshot, [row["snapshot"] for row in ROWS["course"]]),
     "entry": (_entry, [row["canonical"] for row in ROWS["entry"]]),
     "sealed document": (_canonical(Sealed), [row["sealed"] for row in ROWS["entry_data"] if "sealed" in row]),
-    "refused command": (_json(replay.Told), [row["command"] for row in ROWS["audit_event"] if "command" in row]),
+    "refused command": (_json(replay.RefusedCommand), [row["command"] for row in ROWS["audit_event"] if "command" in row]),
     "proposed command": (_json(Command), [row["body"] for row in ROWS["proposal"] if "body" in row]),
     "held record": (_json(groups.HeldRecord), [row["body"] for row in told("notice", source_id="group")]),
     "why a record waits": (_json(groups.Why), [row["detail"] for row in told("notice", source_id="group")]),
@@ -227,7 +227,7 @@ FORMS: dict[str, tuple[Callable[[str], bytes], list[Any]]] = {
         _json(Detail),
         [row["detail"] for row in ROWS["notice"] if "detail" in row and row["source_id"] != "group"],
     ),
-    "group session": (_json(dict[str, groups.Told]), [row["told"] for row in ROWS["group_session"]]),
+    "group session": (_json(dict[str, groups.MemberAttendance]), [row["told"] for row in ROWS["group_session"]]),
     "subscription's types": (_json(tuple[str, ...]), [row["types"] for row in ROWS["subscription"]]),
     "subscription's courses": (_json(tuple[str, ...]), [row["courses"] for row in ROWS["subscription"] if "courses" in row]),
     "event": (_event, [each["body"] for each in SENT]),
@@ -246,18 +246,18 @@ def test_what_was_decoded_is_encoded_to_the_bytes_it_had(form):
 
 
 def test_all_of_it_verifies(read):
-    async def work(shell):
-        found = await Reader(shell).verify(service_walk.AUDITOR)
+    async def work(clinic):
+        found = await CourseReads(clinic).verify(service_walk.AUDITOR)
         assert (found.ok, found.courses, found.checked, found.erased) == (True, len(ROWS["course"]), len(ROWS["entry"]), 1)
-        assert (await Reader(shell).verify(service_walk.AUDITOR, chains_only=True)).ok
+        assert (await CourseReads(clinic).verify(service_walk.AUDITOR, chains_only=True)).ok
 
     read(work)
 
 
 def test_every_course_is_what_its_journal_comes_to(read):
-    async def work(shell):
+    async def work(clinic):
         for row in ROWS["course"]:
-            stored, replayed = await shell.courses.get(row["id"]), journal.replay(await shell.entries(row["id"]))
+            stored, replayed = await clinic.courses.get(row["id"]), journal.replay(await clinic.entries(row["id"]))
             assert replayed == stored.course
             assert rows.snapshot(replayed) == row["snapshot"].encode()
 
@@ -280,7 +280,7 @@ def test_a_course_goes_on_under_a_protocol_that_is_in_no_file_any_more(served):
     async def test(api):
         course = course_with("EHR-4")
         assert one("course", id=course)["protocol_version"] == 99
-        assert ("ipt", 99) not in api.shell.catalogue.protocols
+        assert ("ipt", 99) not in api.clinic.catalogue.protocols
         answer = await api.example(course, "record_session")
         assert answer.status_code == 201, answer.text
         assert len(answer.json()["course"]["sessions"]) == 5
@@ -289,9 +289,9 @@ def test_a_course_goes_on_under_a_protocol_that_is_in_no_file_any_more(served):
 
 
 def test_commands_that_were_refused_are_judged_anew(read):
-    async def work(shell):
-        (candidate,) = (each for each in shell.protocols if each.key == "ipt@99")
-        tried = await Trial(shell, candidate).run(service_walk.AUDITOR)
+    async def work(clinic):
+        (candidate,) = (each for each in clinic.protocols if each.key == "ipt@99")
+        tried = await Trial(clinic, candidate).run(service_walk.AUDITOR)
         assert (tried.refusals, tried.not_judged, list(tried.allowed_by)) == (3, 0, ["phase_session_cap"])
         assert tried.newly_refused == 0
 
@@ -316,8 +316,8 @@ def test_a_proposal_that_waits_is_cosigned(served):
 
 
 def test_the_audit_log_has_every_record_and_every_entry(read):
-    async def work(shell):
-        page = await Reader(shell).audit_log(service_walk.AUDITOR, AuditFilters(), Position(), 1000)
+    async def work(clinic):
+        page = await CourseReads(clinic).audit_log(service_walk.AUDITOR, AuditFilters(), Position(), 1000)
         kept = [record.id for record in page if record.recorded_at < NOW]
         assert sorted(kept) == sorted(row["id"] for table in ("audit_event", "entry") for row in ROWS[table])
 
@@ -347,9 +347,9 @@ def test_what_was_asked_under_a_key_is_answered_as_it_was_and_not_done_again(ser
 
 
 def test_lines_that_were_imported_are_known(opened):
-    async def work(shell):
+    async def work(clinic):
         lines = [line.encode() for line in REQUESTS["import"]]
-        report = await importing.run(shell, [*lines, lines[-1]])
+        report = await importing.run(clinic, [*lines, lines[-1]])
         assert (report.accepted, report.known, report.refused) == (1, 3, [])
 
     opened(work)
@@ -466,16 +466,16 @@ class Sender:
 
     async def send(self, url, headers, body, now):
         self.sent.append((url, headers, body))
-        return Outcome(status=200)
+        return SendResult(status=200)
 
     async def close(self):
         pass
 
 
 def test_deliveries_that_waited_are_sent_as_they_were_to_be_and_signed_by_the_keys_that_were_given(opened):
-    async def work(shell):
+    async def work(clinic):
         sender = Sender()
-        await Relay(shell, sender).drain()
+        await Relay(clinic, sender).drain()
         made = [{"url": url, "id": headers["webhook-id"], "body": body.decode()} for url, headers, body in sender.sent]
         assert [each for each in SENT if each not in made] == []
         assert len({(each["url"], each["id"]) for each in made}) == len(made)
@@ -488,7 +488,7 @@ def test_deliveries_that_waited_are_sent_as_they_were_to_be_and_signed_by_the_ke
             assert len(headers["webhook-signature"].split()) == len(keys)
             for key in keys:
                 signing.verify(headers, body, [key], NOW)
-        assert await shell.database.read(_left_waiting) == {row["id"] for row in ROWS["subscription"] if row["status"] != "active"}
+        assert await clinic.database.read(_left_waiting) == {row["id"] for row in ROWS["subscription"] if row["status"] != "active"}
 
     opened(work)
 

@@ -26,7 +26,7 @@ class Ehr:
 
     @classmethod
     async def register(cls, api, name: str = "north", kind: str = "standard-webhooks", **more: Any) -> "Ehr":
-        made = await Sources(api.shell).add(OPERATOR, msgspec.convert({"id": name, "kind": kind, **more}, NewSource))
+        made = await Sources(api.clinic).add(OPERATOR, msgspec.convert({"id": name, "kind": kind, **more}, NewSource))
         return cls(api, name, kind, made.secret or more["secret"])
 
     # Our own types
@@ -35,7 +35,7 @@ class Ehr:
         self, kind: str, data: dict[str, Any], *, key: str | None = None, at: dt.datetime | None = None
     ) -> httpx.Response:
         """A notice, with an id of its own unless one is given; it happened now, unless told otherwise."""
-        when = at or self.api.shell.clock.now()
+        when = at or self.api.clinic.clock.now()
         return await self.send({"type": kind, "timestamp": when.isoformat(), "data": data}, key)
 
     async def send(self, body: Any, key: str | None = None, **headers: str) -> httpx.Response:
@@ -47,7 +47,7 @@ class Ehr:
     def signed(self, raw: bytes, key: str | None = None) -> dict[str, str]:
         """The headers that the reference library signs with, as of the service's now."""
         self.sent += 1
-        now, message = self.api.shell.clock.now(), key or f"msg_{self.name}_{self.sent}"
+        now, message = self.api.clinic.clock.now(), key or f"msg_{self.name}_{self.sent}"
         signature = Webhook(self.secret).sign(message, now, raw.decode("utf-8", "surrogateescape"))
         return {"webhook-id": message, "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
 
@@ -93,7 +93,7 @@ async def started(api, ref: str = "EHR-1") -> str:
     """A course of therapist-1 in its first phase, opened two weeks ago."""
     opened = (await api.open(ref))["id"]
     await api.walk(opened, "record_consent", "start")
-    api.shell.clock.advance(dt.timedelta(days=14))
+    api.clinic.clock.advance(dt.timedelta(days=14))
     return opened
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from ipt_workflow.course.rules import KNOWN_RULES, REGISTRY, Bound, Case
 from ipt_workflow.errors import Refusal
-from ipt_workflow.gate import Finding
+from ipt_workflow.gate import Refutation
 from ipt_workflow.gate.driver import Driver
 from ipt_workflow.gate.exploration import Exploration, judged
 from ipt_workflow.gate.likeness import Path
@@ -117,7 +117,7 @@ def over(protocol: Protocol, *gone: str) -> tuple[str, ...]:
 class Seen(Exception):
     """The refutation that was sought."""
 
-    def __init__(self, finding: Finding) -> None:
+    def __init__(self, finding: Refutation) -> None:
         super().__init__(finding.why)
         self.finding = finding
 
@@ -137,7 +137,7 @@ class Seeking(Driver):
                 raise Seen(finding)
 
 
-def found(machine: CourseMachine, claim: str, says: str) -> Finding:
+def found(machine: CourseMachine, claim: str, says: str) -> Refutation:
     """The finding that names a planted fault; and if there is none, all that were made."""
     exploration = Exploration(Seeking(machine, claim, says))
     try:

@@ -20,12 +20,12 @@ from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.audit.verification import verify
-from ipt_workflow.service.clinic import Shell, open_shell
-from ipt_workflow.service.courses import Service
+from ipt_workflow.service.clinic import Clinic, open_clinic
+from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
 from ipt_workflow.service.views import Committed
-from ipt_workflow.service.writes import GroupWrite, Key, Opening, Write
+from ipt_workflow.service.writes import GroupWrite, IdempotencyKey, Opening, Write
 from support import databases, service_walk
 
 PROTOCOL = "group-of-eight"
@@ -59,15 +59,15 @@ def settings(folder: Path, server: str | None = None) -> Settings:
     return configuration.load({"IPT_DATABASE_URL": url, "IPT_RELAY": "false", "IPT_CONFIG_DIR": str(config())})
 
 
-class Clinic:
-    """An open shell, and what a test does with it. Every step is a minute after the one before."""
+class GroupWalk:
+    """An open clinic, and what a test does with it. Every step is a minute after the one before."""
 
-    def __init__(self, shell: Shell, clock: VirtualClock) -> None:
-        self.shell = shell
+    def __init__(self, clinic: Clinic, clock: VirtualClock) -> None:
+        self.clinic = clinic
         self.clock = clock
-        self.service = Service(shell)
-        self.groups = Groups(shell)
-        self.sessions = GroupSessions(shell)
+        self.service = Courses(clinic)
+        self.groups = Groups(clinic)
+        self.sessions = GroupSessions(clinic)
 
     # Courses
 
@@ -100,9 +100,9 @@ class Clinic:
     ) -> Committed:
         """Fires a trigger with the data given, or with those of its example."""
         self.clock.advance(dt.timedelta(minutes=1))
-        stored = await self.shell.visible(by, course)
-        context = self.shell.context(by, self.clock.now())
-        body = examples.example(self.shell.machine_of(stored.course).protocol, stored.course, trigger, context)
+        stored = await self.clinic.visible(by, course)
+        context = self.clinic.context(by, self.clock.now())
+        body = examples.example(self.clinic.machine_of(stored.course).protocol, stored.course, trigger, context)
         command = msgspec.structs.replace(msgspec.convert(body, Command), **({"data": data} if data is not None else {}), **more)
         return await self.service.fire(by, course, Write(decode=lambda: (command,), version_required=False))
 
@@ -115,14 +115,14 @@ class Clinic:
                 await self.fire(course, "sign_session", {"session": session.seq}, by=by)
 
     async def fold(self, course: str):
-        stored = await self.shell.courses.get(course)
+        stored = await self.clinic.courses.get(course)
         assert stored is not None
         return stored.course
 
     async def counted(self, course: str):
-        stored = await self.shell.courses.get(course)
+        stored = await self.clinic.courses.get(course)
         assert stored is not None
-        return self.shell.view(stored.course, self.shell.context(AUDITOR, self.clock.now()), stored.head, None).counters
+        return self.clinic.view(stored.course, self.clinic.context(AUDITOR, self.clock.now()), stored.head, None).counters
 
     # Groups
 
@@ -157,24 +157,24 @@ class Clinic:
         return await self.groups.one(by, group)
 
     async def is_whole(self) -> bool:
-        return (await verify(self.shell)).ok
+        return (await verify(self.clinic)).ok
 
 
-def write(told: Any, version: int | None = None, key: Key | None = None) -> GroupWrite:
+def write(told: Any, version: int | None = None, key: IdempotencyKey | None = None) -> GroupWrite:
     return GroupWrite(decode=lambda: told, version=version, version_required=False, key=key)
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Clinic]:
+async def opened(settings: Settings) -> AsyncIterator[GroupWalk]:
     clock = VirtualClock(service_walk.START)
-    shell = await open_shell(settings, clock)
+    clinic = await open_clinic(settings, clock)
     try:
-        yield Clinic(shell, clock)
+        yield GroupWalk(clinic, clock)
     finally:
-        await shell.close()
+        await clinic.installation.close()
 
 
-def run(settings: Settings, work: Callable[[Clinic], Awaitable[Any]]) -> Any:
+def run(settings: Settings, work: Callable[[GroupWalk], Awaitable[Any]]) -> Any:
     """Runs a coroutine function on an open clinic; every journal in it must verify afterwards."""
 
     async def inside() -> Any:

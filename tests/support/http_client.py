@@ -11,7 +11,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.api.app import Application
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.service.access.tokens import Accounts, NewToken
+from ipt_workflow.service.access.tokens import NewToken, Tokens
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 OPERATOR = Principal(person="operator", role="admin", via="cli")
@@ -25,7 +25,7 @@ class Api:
         self.client = client
         self.tokens = tokens
         self.application = application
-        self.shell = application.litestar.state.shell
+        self.clinic = application.litestar.state.clinic
 
     def headers(self, role: str, **more: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[role]}", **{name.replace("_", "-"): value for name, value in more.items()}}
@@ -77,7 +77,7 @@ class Api:
 async def running(settings: Settings, clock: VirtualClock | None = None) -> AsyncIterator[Api]:
     application = Application(settings, clock)
     async with application.litestar.lifespan():
-        accounts: Accounts = application.litestar.state.accounts
+        accounts: Tokens = application.litestar.state.accounts
         tokens = {
             role: (await accounts.create(OPERATOR, NewToken(role=role, name=role, subject=f"{role}-1"))).token for role in ROLES
         }  # type: ignore[arg-type]

@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager, nullcontext
 import uvicorn
 
 from ipt_workflow.ehr import signing
-from ipt_workflow.ehr.deliveries.receiver import Receipt, Receiver, Trouble
+from ipt_workflow.ehr.deliveries.receiver import DeliveryReceipt, Receiver, Trouble
 
 
 class Other:
     """The other side: `url` is where it listens, `receipts` what came. `trouble` may be changed while it runs."""
 
     def __init__(self) -> None:
-        self.keys: list[signing.Key] = []
-        self.receipts: list[Receipt] = []
+        self.keys: list[signing.SigningKey] = []
+        self.receipts: list[DeliveryReceipt] = []
         self.url = ""
         self.receiver: Receiver
 

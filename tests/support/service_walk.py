@@ -14,8 +14,8 @@ from ipt_workflow.course import examples
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.service.clinic import Shell, open_shell
-from ipt_workflow.service.courses import Opening, Service, Write
+from ipt_workflow.service.clinic import Clinic, open_clinic
+from ipt_workflow.service.courses import Courses, Opening, Write
 from ipt_workflow.service.views import Committed
 from support import databases
 
@@ -28,25 +28,25 @@ A_DOZEN = ("record_consent", "start", "record_session", "sign_session", "record_
 
 
 @asynccontextmanager
-async def opened(settings: Settings, clock: VirtualClock | None = None) -> AsyncIterator[Shell]:
-    shell = await open_shell(settings, clock or VirtualClock(START))
+async def opened(settings: Settings, clock: VirtualClock | None = None) -> AsyncIterator[Clinic]:
+    clinic = await open_clinic(settings, clock or VirtualClock(START))
     try:
-        yield shell
+        yield clinic
     finally:
-        await shell.close()
+        await clinic.installation.close()
 
 
-def with_shell(settings: Settings, work: Callable[[Shell], Awaitable[Any]], clock: VirtualClock | None = None) -> Any:
-    """Runs a coroutine function on an open shell."""
+def with_shell(settings: Settings, work: Callable[[Clinic], Awaitable[Any]], clock: VirtualClock | None = None) -> Any:
+    """Runs a coroutine function on an open clinic."""
 
     async def inside() -> Any:
-        async with opened(settings, clock) as shell:
-            return await work(shell)
+        async with opened(settings, clock) as clinic:
+            return await work(clinic)
 
     return asyncio.run(inside())
 
 
-def database(folder: Path, work: Callable[[Shell], Awaitable[Any]] | None = None, server: str | None = None) -> Settings:
+def database(folder: Path, work: Callable[[Clinic], Awaitable[Any]] | None = None, server: str | None = None) -> Settings:
     """A migrated database in a folder, or on a PostgreSQL server, filled by `work`."""
     settings = databases.empty(folder, server)
     if work:
@@ -59,25 +59,25 @@ def opening(ref: str = "EHR-1", **more: Any) -> Opening:
     return msgspec.structs.replace(Opening(client_ref=ref, protocol="ipt", data=data), **more)
 
 
-async def open_course(shell: Shell, ref: str = "EHR-1", principal: Principal = THERAPIST) -> str:
-    return (await Service(shell).open_course(principal, lambda: opening(ref))).course.id
+async def open_course(clinic: Clinic, ref: str = "EHR-1", principal: Principal = THERAPIST) -> str:
+    return (await Courses(clinic).open_course(principal, lambda: opening(ref))).course.id
 
 
-async def example(shell: Shell, course_id: str, trigger: str, principal: Principal = THERAPIST) -> Command:
+async def example(clinic: Clinic, course_id: str, trigger: str, principal: Principal = THERAPIST) -> Command:
     """The body that options would offer for a trigger."""
-    stored = await shell.visible(principal, course_id)
-    context = shell.context(principal, shell.clock.now())
-    return msgspec.convert(examples.example(shell.machine_of(stored.course).protocol, stored.course, trigger, context), Command)
+    stored = await clinic.visible(principal, course_id)
+    context = clinic.context(principal, clinic.clock.now())
+    return msgspec.convert(examples.example(clinic.machine_of(stored.course).protocol, stored.course, trigger, context), Command)
 
 
-async def fire(shell: Shell, course_id: str, command: Command, principal: Principal = THERAPIST, **more: Any) -> Committed:
+async def fire(clinic: Clinic, course_id: str, command: Command, principal: Principal = THERAPIST, **more: Any) -> Committed:
     write = Write(decode=lambda: (command,), version_required=False, **more)
-    return await Service(shell).fire(principal, course_id, write)
+    return await Courses(clinic).fire(principal, course_id, write)
 
 
-async def walk(shell: Shell, course_id: str, *triggers: str) -> None:
+async def walk(clinic: Clinic, course_id: str, *triggers: str) -> None:
     """Fires examples, a minute apart."""
     for trigger in triggers:
-        if isinstance(shell.clock, VirtualClock):
-            shell.clock.advance(dt.timedelta(minutes=1))
-        await fire(shell, course_id, await example(shell, course_id, trigger))
+        if isinstance(clinic.clock, VirtualClock):
+            clinic.clock.advance(dt.timedelta(minutes=1))
+        await fire(clinic, course_id, await example(clinic, course_id, trigger))

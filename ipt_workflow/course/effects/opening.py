@@ -21,7 +21,7 @@ from ipt_workflow.protocols.definition import ENDED, PAUSED, REFERRED
 
 
 def opened(fact: Fact) -> Course:
-    """`refer` and `adopt` open a course; the shell has added client, protocol and therapist to their data."""
+    """`refer` and `adopt` open a course; the clinic has added client, protocol and therapist to their data."""
     data = fact.data
     course = Course(
         id=fact.course,

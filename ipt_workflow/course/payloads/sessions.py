@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from ipt_workflow.course.payloads.payload import Payload
 from ipt_workflow.values.types import (
-    Attendance,
+    AttendanceCode,
     Code,
     Codes,
     ExternalRef,
@@ -19,7 +19,7 @@ from ipt_workflow.values.types import (
 
 
 class RecordSession(Payload, frozen=True, kw_only=True):
-    attendance: Attendance
+    attendance: AttendanceCode
     kind: Literal["session", "additional"] = "session"
     medium: Medium = "face_to_face"
     minutes: Annotated[int, Meta(ge=1, le=600)] | None = None

@@ -3,7 +3,7 @@
 from ipt_workflow.course import triggers
 from ipt_workflow.course.context import supervisor_of
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import standing, superseded_by
+from ipt_workflow.course.fold import current_facts, superseded_by
 from ipt_workflow.course.rules.case import Case, rule
 from ipt_workflow.course.rules.episode import with_supervisor
 from ipt_workflow.errors import Refusal
@@ -68,7 +68,7 @@ def amendment_agreed(case: Case) -> Refusal | None:
         "an override": bool(root.overridden),
     }
     if case.context.actor.role == "ehr":
-        session, said = case.course.session(root.seq), standing(case.context.history).get(root.seq)
+        session, said = case.course.session(root.seq), current_facts(case.context.history).get(root.seq)
         kinds |= {
             "a signed session": session is not None and session.signed,
             "a risk that was seen": said is not None and bool(said.data.get("risk")),

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.course import triggers
-from ipt_workflow.store.events import Told
+from ipt_workflow.store.events import StoredEvent
 
 THIN, CLINICAL = "thin", "clinical"
 CHANGED, REFUSED, ATTENTION = "course.changed", "course.refused", "course.attention"
@@ -76,7 +76,7 @@ class SubscriptionPing(msgspec.Struct, frozen=True, kw_only=True):
 Data = CourseChanged | CourseTransition | CourseRefused | CourseAttention | SubscriptionDisabled | SubscriptionPing
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What is sent: `data` has the shape of its type. `timestamp` is when it happened, not when it was sent."""
 
     type: str
@@ -84,7 +84,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     data: Any
 
 
-class FeedEvent(Event, frozen=True, kw_only=True):
+class FeedEvent(WebhookEvent, frozen=True, kw_only=True):
     """The same in the feed; `id` is the `webhook-id` it is delivered with."""
 
     id: str
@@ -131,16 +131,16 @@ def type_for(kind: str, trigger: str | None, types: Sequence[str], scope: str) -
     return name if name in types else None
 
 
-def render(told: Told, types: Sequence[str], scope: str) -> Event | None:
+def render(told: StoredEvent, types: Sequence[str], scope: str) -> WebhookEvent | None:
     """An event as a subscription with these types and this scope is told of it; None where it is not."""
     name = type_for(told.kind, told.trigger, types, scope)
     if name is None:
         return None
     data = _data(told, name, scope)
-    return Event(type=name, timestamp=told.created_at, data=data) if data else None
+    return WebhookEvent(type=name, timestamp=told.created_at, data=data) if data else None
 
 
-def _data(told: Told, name: str, scope: str) -> Data | None:
+def _data(told: StoredEvent, name: str, scope: str) -> Data | None:
     course, about = told.course or "", told.subscription or ""
     if told.kind == "entry":
         return _transition(told, name)
@@ -153,7 +153,7 @@ def _data(told: Told, name: str, scope: str) -> Data | None:
     return SubscriptionPing(subscription=about)
 
 
-def _transition(told: Told, name: str) -> Data | None:
+def _transition(told: StoredEvent, name: str) -> Data | None:
     if told.entry is None:
         return None
     written = told.entry.written
@@ -175,7 +175,7 @@ def _transition(told: Told, name: str) -> Data | None:
     )
 
 
-def example(name: str) -> Event:
+def example(name: str) -> WebhookEvent:
     """One event of each type, for the documentation."""
     at = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
     course, subscription = "0197c8f2-7d3a-7c1e-9f60-2f5b6f0c1a11", "0197c8f2-9b1c-7f44-8a2d-0a4d6f1e2b33"
@@ -200,7 +200,7 @@ def example(name: str) -> Event:
     }
     trigger = name.removeprefix(NAMED)
     data = fixed.get(name, {**thin, "trigger": trigger, "from": "initial", "to": "initial", "occurred_at": at})
-    return Event(type=name, timestamp=at, data=msgspec.convert(data, shape(name)))
+    return WebhookEvent(type=name, timestamp=at, data=msgspec.convert(data, shape(name)))
 
 
 def shape(name: str) -> Any:

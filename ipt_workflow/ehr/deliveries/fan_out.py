@@ -6,31 +6,31 @@ from typing import Any
 import sqlalchemy as sa
 
 from ipt_workflow.ehr.deliveries import events
-from ipt_workflow.service.clinic import Shell, new_id
+from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.deliveries import StoredSubscription
-from ipt_workflow.store.events import Placed, Told
+from ipt_workflow.store.events import NumberedEvent, StoredEvent
 
 BATCH = 500
 
 
-async def place_all(shell: Shell) -> int:
+async def fan_out_all(clinic: Clinic) -> int:
     """Gives everything in the outbox its place among the events, with the deliveries it asks for. Returns how many events.
 
     Whoever wants to read events or deliver them does this first. Where another hand is at it, it is left to that hand.
     """
     total, placed = 0, BATCH
-    while placed == BATCH and await shell.database.read(stored.waiting, shell.organisation):
-        placed = await shell.database.write(place, shell.organisation, BATCH)
+    while placed == BATCH and await clinic.read(stored.waiting):
+        placed = await clinic.write(fan_out_batch, BATCH)
         total += placed
     return total
 
 
-def place(connection: sa.Connection, organisation: str, limit: int) -> int:
+def fan_out_batch(connection: sa.Connection, organisation: str, limit: int) -> int:
     """One batch, in one transaction."""
     stored.begin_task(connection, organisation, "place")
-    placed = stored.place(connection, organisation, limit)
+    placed = stored.number_events(connection, organisation, limit)
     known = deliveries.subscriptions(connection, organisation) if placed else []
     if known:
         fanned = [
@@ -40,7 +40,7 @@ def place(connection: sa.Connection, organisation: str, limit: int) -> int:
     return placed
 
 
-def _deliveries(organisation: str, known: Sequence[StoredSubscription], event: Placed) -> list[dict[str, Any]]:
+def _deliveries(organisation: str, known: Sequence[StoredSubscription], event: NumberedEvent) -> list[dict[str, Any]]:
     """One for each subscription that is told. What is disabled is told nothing, and may ask for it later."""
     return [
         deliveries.new_delivery(organisation, new_id(), each.id, event.position, event.course or "", event.created_at)
@@ -49,7 +49,7 @@ def _deliveries(organisation: str, known: Sequence[StoredSubscription], event: P
     ]
 
 
-def is_told(each: StoredSubscription, event: Placed | Told) -> bool:
+def is_told(each: StoredSubscription, event: NumberedEvent | StoredEvent) -> bool:
     """Whether a subscription asked to be told of an event: by its type, scope and courses. A ping is for the one it is about alone."""
     if event.kind == "ping" or event.subscription == each.id:
         return event.kind == "ping" and event.subscription == each.id

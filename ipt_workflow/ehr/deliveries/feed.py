@@ -8,12 +8,12 @@ from ipt_workflow.ehr.deliveries import events, fan_out
 from ipt_workflow.ehr.deliveries.events import FeedEvent
 from ipt_workflow.ehr.deliveries.subscriptions import found
 from ipt_workflow.errors import CommandInvalid, Fault
-from ipt_workflow.service.clinic import Shell
-from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import CourseView
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.deliveries import StoredSubscription
-from ipt_workflow.store.events import Told
+from ipt_workflow.store.events import StoredEvent
 
 
 class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,27 +38,27 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Feed:
-    """The verbs over a shell."""
+    """The verbs over a clinic."""
 
-    def __init__(self, shell: Shell) -> None:
-        self.shell = shell
+    def __init__(self, clinic: Clinic) -> None:
+        self.clinic = clinic
 
     async def page(self, principal: Principal, after: str | None, limit: int, subscription_id: str | None = None) -> FeedPage:
         """Events after one, thin; or those that a subscription is told of, as it is told of them."""
         policy.require(principal, "read events")
-        subscription = await found(self.shell, subscription_id) if subscription_id else None
-        await fan_out.place_all(self.shell)
-        told = await self.shell.database.read(stored.after, self.shell.organisation, await self._place(after), limit + 1)
+        subscription = await found(self.clinic, subscription_id) if subscription_id else None
+        await fan_out.fan_out_all(self.clinic)
+        told = await self.clinic.read(stored.after, await self._place(after), limit + 1)
         shown = [(each, item) for each in told[:limit] if (item := _item(each, principal, subscription))]
-        await self.shell.record(principal, "read", "events", [each.course for each, _ in shown if each.course])
+        await self.clinic.record(principal, "read", "events", [each.course for each, _ in shown if each.course])
         last = events.webhook_id(told[:limit][-1].id) if told else after
         return FeedPage(items=[item for _, item in shown], next=last if len(told) > limit else None, last=last)
 
     async def snapshot(self, principal: Principal, course_id: str) -> Snapshot:
         """A course as it is, with where to go on from."""
-        await self.shell.visible(principal, course_id)
-        _, last = await self.shell.database.read(stored.last_position, self.shell.organisation)
-        view = await Reader(self.shell).course(principal, course_id)
+        await self.clinic.visible(principal, course_id)
+        _, last = await self.clinic.read(stored.last_position)
+        view = await CourseReads(self.clinic).course(principal, course_id)
         return Snapshot(
             course=view.id, sequence=view.version, head=view.head, last=events.webhook_id(last) if last else None, state=view
         )
@@ -66,13 +66,13 @@ class Feed:
     async def _place(self, after: str | None) -> int:
         if after is None:
             return 0
-        place = await self.shell.database.read(stored.position_of, self.shell.organisation, after.removeprefix(events.ID_PREFIX))
+        place = await self.clinic.read(stored.position_of, after.removeprefix(events.ID_PREFIX))
         if place is None:
             raise CommandInvalid([Fault("after", "names no event; leave it out to begin with the first")])
         return place
 
 
-def _item(told: Told, principal: Principal, subscription: StoredSubscription | None) -> FeedEvent | None:
+def _item(told: StoredEvent, principal: Principal, subscription: StoredSubscription | None) -> FeedEvent | None:
     """An event as it is shown; None where it is not. EHR systems are not shown a course that is not to be shared any more."""
     if principal.role == "ehr" and not told.shared:
         return None

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from ipt_workflow.ehr import signing
-from ipt_workflow.ehr.signing import Key
+from ipt_workflow.ehr.signing import SigningKey
 from ipt_workflow.errors import SignatureInvalid
 from ipt_workflow.runtime.clock import Clock, SystemClock
 
@@ -32,7 +32,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     gone: bool = False
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one request. `missing` are the first and the last number that are not there; `late` came after a higher one."""
 
     outcome: Outcome
@@ -46,7 +46,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any] | None = None
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class ReceivedEnvelope(msgspec.Struct, frozen=True):
     """What every event looks like from outside."""
 
     type: str
@@ -58,7 +58,11 @@ class Receiver:
     """An ASGI application. `report` is called with what came of each request, before it is answered."""
 
     def __init__(
-        self, keys: Sequence[Key], report: Callable[[Receipt], None], trouble: Trouble | None = None, clock: Clock | None = None
+        self,
+        keys: Sequence[SigningKey],
+        report: Callable[[DeliveryReceipt], None],
+        trouble: Trouble | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._keys = keys
         self._report = report
@@ -88,18 +92,18 @@ class Receiver:
         asked = receipt.outcome == "failed" and self._trouble.retry_after is not None
         await _respond(send, receipt.status, {"retry-after": str(self._trouble.retry_after)} if asked else {})
 
-    def _take(self, scope: Any, body: bytes) -> tuple[Receipt, float]:
+    def _take(self, scope: Any, body: bytes) -> tuple[DeliveryReceipt, float]:
         """What comes of a request, and how long to wait before saying so."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             signed = signing.verify(headers, body, self._keys, self._clock.now())
-            told = msgspec.json.decode(body, type=Envelope)
+            told = msgspec.json.decode(body, type=ReceivedEnvelope)
         except SignatureInvalid:
-            return Receipt(outcome="unsigned", status=401), 0
+            return DeliveryReceipt(outcome="unsigned", status=401), 0
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return Receipt(outcome="malformed", status=400, id=signed.id), 0
+            return DeliveryReceipt(outcome="malformed", status=400, id=signed.id), 0
         course, sequence = _text(told.data.get("course")), told.data.get("sequence")
-        receipt = Receipt(
+        receipt = DeliveryReceipt(
             outcome="received",
             status=204,
             id=signed.id,
@@ -110,7 +114,7 @@ class Receiver:
         )
         return self._troubled_by(receipt)
 
-    def _troubled_by(self, receipt: Receipt) -> tuple[Receipt, float]:
+    def _troubled_by(self, receipt: DeliveryReceipt) -> tuple[DeliveryReceipt, float]:
         trouble = self._trouble
         if trouble.gone:
             return msgspec.structs.replace(receipt, outcome="gone", status=410), 0
@@ -122,7 +126,7 @@ class Receiver:
             return msgspec.structs.replace(kept, outcome="stalled"), trouble.stall_seconds
         return kept, 0
 
-    def _keep(self, receipt: Receipt) -> Receipt:
+    def _keep(self, receipt: DeliveryReceipt) -> DeliveryReceipt:
         """Takes each id once, and compares the sequence with the last one of the course."""
         assert receipt.id is not None
         if receipt.id in self._seen:

@@ -16,18 +16,18 @@ import sqlalchemy as sa
 from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.deliveries import events, fan_out, timers
 from ipt_workflow.ehr.deliveries.addresses import reach_of
-from ipt_workflow.ehr.deliveries.sender import Outcome, Sender
-from ipt_workflow.ehr.secrets import Safe
+from ipt_workflow.ehr.deliveries.sender import DeliverySender, SendResult
+from ipt_workflow.ehr.secrets import SecretBox
 from ipt_workflow.errors import Busy, DatabaseNotReady
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.settings import Settings, listed
-from ipt_workflow.service.clinic import Shell, new_id
+from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.commits import single
 from ipt_workflow.store.deliveries import Claimed, Ended, StoredKey, StoredSubscription
-from ipt_workflow.store.events import Told
-from ipt_workflow.store.units import Event as AuditEvent
+from ipt_workflow.store.events import StoredEvent
+from ipt_workflow.store.units import LoggedEvent as AuditEvent
 
 GONE = 410
 THROTTLED = frozenset({429, 502, 504})
@@ -36,15 +36,15 @@ LEASE = 1.5  # attempts: how long a delivery is leased for
 PRUNE_SECONDS = 3600.0
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryJob(msgspec.Struct, frozen=True, kw_only=True):
     """What sending a delivery needs."""
 
     subscription: StoredSubscription | None
     keys: tuple[StoredKey, ...]
-    told: Told
+    told: StoredEvent
 
 
-class Waits:
+class RetryPolicy:
     """When a delivery that failed is tried again. `chance` gives numbers from 0 to 1."""
 
     def __init__(self, settings: Settings, chance: Callable[[], float] = random.random) -> None:
@@ -66,12 +66,12 @@ class Waits:
 class Relay:
     """Delivers, until it is told to stop."""
 
-    def __init__(self, shell: Shell, sender: Sender | None = None, waits: Waits | None = None) -> None:
-        self.shell = shell
-        self._settings = shell.settings
-        self._sender = sender or Sender(reach_of(shell.settings), shell.settings.delivery_timeout_seconds)
-        self._waits = waits or Waits(shell.settings)
-        self._safe = Safe(listed(shell.settings.secret_keys))
+    def __init__(self, clinic: Clinic, sender: DeliverySender | None = None, waits: RetryPolicy | None = None) -> None:
+        self.clinic = clinic
+        self._settings = clinic.settings
+        self._sender = sender or DeliverySender(reach_of(clinic.settings), clinic.settings.delivery_timeout_seconds)
+        self._waits = waits or RetryPolicy(clinic.settings)
+        self._safe = SecretBox(listed(clinic.settings.secret_keys))
         self._running: set[asyncio.Task[None]] = set()
         self._scan_at = self._prune_at = 0.0
 
@@ -100,9 +100,9 @@ class Relay:
     async def drain(self) -> int:
         """Does all that can be done now, and returns how many attempts that were. For rehearsals, where time stands still."""
         attempts = 0
-        await timers.scan(self.shell)
+        await timers.scan(self.clinic)
         while True:
-            await fan_out.place_all(self.shell)
+            await fan_out.fan_out_all(self.clinic)
             started = await self._start()
             if not started and not self._running:
                 return attempts
@@ -117,19 +117,19 @@ class Relay:
         now = asyncio.get_running_loop().time()
         if now >= self._scan_at:
             self._scan_at = now + self._settings.attention_scan_seconds
-            await timers.scan(self.shell)
+            await timers.scan(self.clinic)
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_SECONDS
             await self._prune()
-        await fan_out.place_all(self.shell)
+        await fan_out.fan_out_all(self.clinic)
         await self._start()
 
     async def _prune(self) -> None:
         """Removes what is kept for a while only: deliveries that ended, and the answers of idempotency keys."""
-        organisation, now = self.shell.organisation, self.shell.clock.now()
+        organisation, now = self.clinic.organisation, self.clinic.clock.now()
         before = now - dt.timedelta(days=self._settings.delivery_days)
-        await self.shell.database.write(deliveries.prune, organisation, before)
-        await self.shell.database.write(single.forget_answers, organisation, now)
+        await self.clinic.database.write(deliveries.prune, organisation, before)
+        await self.clinic.database.write(single.forget_answers, organisation, now)
 
     def _collect(self) -> None:
         for task in [task for task in self._running if task.done()]:
@@ -139,14 +139,14 @@ class Relay:
 
     async def _start(self) -> int:
         """Claims as much as there is room for, and starts sending it."""
-        now, room = self.shell.clock.now(), self._settings.delivery_concurrency - len(self._running)
-        if room <= 0 or not await self.shell.database.read(deliveries.any_due, self.shell.organisation, now):
+        now, room = self.clinic.clock.now(), self._settings.delivery_concurrency - len(self._running)
+        if room <= 0 or not await self.clinic.read(deliveries.any_due, now):
             return 0
         until = now + dt.timedelta(seconds=self._settings.delivery_timeout_seconds * LEASE + 1)
-        claimed = await self.shell.database.write(
+        claimed = await self.clinic.database.write(
             lambda c: deliveries.claim(
                 c,
-                self.shell.organisation,
+                self.clinic.organisation,
                 now=now,
                 until=until,
                 lease=new_id(),
@@ -158,35 +158,35 @@ class Relay:
         return len(claimed)
 
     async def _deliver(self, claimed: Claimed) -> None:
-        job = await self.shell.database.read(self._job, claimed)
+        job = await self.clinic.database.read(self._job, claimed)
         known = job.subscription
         if known is None or known.status != "active":
             await self._end(
-                claimed, job, Ended(status="waiting", at=self.shell.clock.now(), next_at=self.shell.clock.now(), attempted=False)
+                claimed, job, Ended(status="waiting", at=self.clinic.clock.now(), next_at=self.clinic.clock.now(), attempted=False)
             )
             return
         event = events.render(job.told, known.types, known.scope) if job.told.shared else None
         if event is None:
-            await self._end(claimed, job, Ended(status="withheld", at=self.shell.clock.now(), attempted=False))
+            await self._end(claimed, job, Ended(status="withheld", at=self.clinic.clock.now(), attempted=False))
             return
         body = msgspec.json.encode(event)
         signer = signing.Signer([signing.read_key(self._safe.open(key.secret)) for key in job.keys])
-        now = self.shell.clock.now()
+        now = self.clinic.clock.now()
         headers = signer.headers(events.webhook_id(job.told.id), int(now.timestamp()), body)
         sent = {"content-type": "application/json", "user-agent": "ipt-workflow", **headers}
         outcome = await self._sender.send(known.url, sent, body, now)
         await self._end(claimed, job, self._ended(claimed, outcome), self._reason(known, outcome))
 
-    def _job(self, connection: sa.Connection, claimed: Claimed) -> Job:
-        organisation = self.shell.organisation
-        return Job(
+    def _job(self, connection: sa.Connection, claimed: Claimed) -> DeliveryJob:
+        organisation = self.clinic.organisation
+        return DeliveryJob(
             subscription=deliveries.one(connection, organisation, claimed.subscription),
-            keys=tuple(deliveries.keys(connection, organisation, claimed.subscription, self.shell.clock.now())),
+            keys=tuple(deliveries.keys(connection, organisation, claimed.subscription, self.clinic.clock.now())),
             told=stored.at(connection, organisation, [claimed.position])[claimed.position],
         )
 
-    def _ended(self, claimed: Claimed, outcome: Outcome) -> Ended:
-        now = self.shell.clock.now()
+    def _ended(self, claimed: Claimed, outcome: SendResult) -> Ended:
+        now = self.clinic.clock.now()
         if outcome.delivered:
             return Ended(status="delivered", at=now, http_status=outcome.status)
         failed = Ended(status="waiting", at=now, http_status=outcome.status, problem=outcome.problem, next_at=now)
@@ -198,18 +198,18 @@ class Relay:
         throttled = now + (outcome.retry_after or self._waits.first) if outcome.status in THROTTLED else None
         return msgspec.structs.replace(failed, next_at=now + wait, throttled_until=throttled)
 
-    def _reason(self, known: StoredSubscription, outcome: Outcome) -> str | None:
+    def _reason(self, known: StoredSubscription, outcome: SendResult) -> str | None:
         """Why the subscription is to be disabled, if it is."""
         if outcome.status == GONE:
             return "gone"
         if outcome.delivered or known.failing_since is None:
             return None
         long = dt.timedelta(hours=self._settings.delivery_disable_hours)
-        return "failing" if self.shell.clock.now() - known.failing_since >= long else None
+        return "failing" if self.clinic.clock.now() - known.failing_since >= long else None
 
-    async def _end(self, claimed: Claimed, job: Job, ended: Ended, reason: str | None = None) -> None:
+    async def _end(self, claimed: Claimed, job: DeliveryJob, ended: Ended, reason: str | None = None) -> None:
         def write(connection: sa.Connection) -> bool:
-            organisation = self.shell.organisation
+            organisation = self.clinic.organisation
             final = ended.status != "waiting"
             told = (claimed.lane,) if claimed.lane else ()
             record = self._record(claimed, "delivery", f"{ended.status} {events.webhook_id(job.told.id)}", told)
@@ -221,12 +221,12 @@ class Relay:
                 deliveries.record(connection, self._record(claimed, "config", f"disabled: {reason}"))
             return True
 
-        if await self.shell.database.write(write):
+        if await self.clinic.database.write(write):
             self._note(claimed, ended, reason)
 
     def _note(self, claimed: Claimed, ended: Ended, reason: str | None) -> None:
         outcome = "failed" if ended.status == "waiting" and ended.attempted else ended.status
-        self.shell.metrics.attempts.labels(outcome).inc()
+        self.clinic.metrics.attempts.labels(outcome).inc()
         told = {"subscription": claimed.subscription, "attempt": claimed.attempts + ended.attempted, "status": ended.http_status}
         logs.logger().info("delivery", outcome=outcome, kind=ended.problem, **told)
         if reason:
@@ -235,10 +235,10 @@ class Relay:
     def _record(self, claimed: Claimed, kind: str, action: str, courses: tuple[str, ...] = ()) -> AuditEvent:
         """An audit record whose actor is who is told: what is delivered is disclosed to them."""
         row = {
-            "organisation": self.shell.organisation,
+            "organisation": self.clinic.organisation,
             "id": new_id(),
             "kind": kind,
-            "recorded_at": self.shell.clock.now(),
+            "recorded_at": self.clinic.clock.now(),
             "person": f"subscription:{claimed.subscription}",
             "role": "ehr",
             "via": "ehr",

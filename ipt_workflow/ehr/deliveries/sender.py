@@ -28,7 +28,7 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class SendResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one attempt. `problem` is None where the answer was a 2xx; `retry_after` is what the answer asked for."""
 
     status: int | None = None
@@ -48,7 +48,7 @@ class NameUnknown(Exception):
     """A name leads nowhere."""
 
 
-class Sender:
+class DeliverySender:
     """Sends. `close` it when done. `timeout` is the end of one whole attempt, in seconds."""
 
     def __init__(
@@ -60,32 +60,32 @@ class Sender:
         self._ssl_context = ssl_context
         self._pool: httpcore.AsyncConnectionPool | None = None  # until something is sent
 
-    async def send(self, url: str, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> Outcome:
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> SendResult:
         """One attempt. `now` is what a `Retry-After` that names a date is compared with."""
         if not self._reach.may_try(url):
-            return Outcome(problem="address")
+            return SendResult(problem="address")
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._send(url, headers, body, now)
         except AddressDenied:
-            return Outcome(problem="address")
+            return SendResult(problem="address")
         except NameUnknown:
-            return Outcome(problem="name")
+            return SendResult(problem="name")
         except (TimeoutError, httpcore.TimeoutException):
-            return Outcome(problem="timeout")
+            return SendResult(problem="timeout")
         except (httpcore.RemoteProtocolError, httpcore.LocalProtocolError):
-            return Outcome(problem="answer")
+            return SendResult(problem="answer")
         except (httpcore.NetworkError, OSError):
-            return Outcome(problem="connection")
+            return SendResult(problem="connection")
 
-    async def _send(self, url: str, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> Outcome:
+    async def _send(self, url: str, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> SendResult:
         told = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         limits = dict.fromkeys(("connect", "read", "write", "pool"), self._timeout)
         self._pool = self._pool or self._connections()
         async with self._pool.stream("POST", url, headers=told, content=body, extensions={"timeout": limits}) as answer:
             await _drain(answer)
             ok = 200 <= answer.status <= 299
-            return Outcome(
+            return SendResult(
                 status=answer.status, problem=None if ok else "status", retry_after=None if ok else retry_after(answer.headers, now)
             )
 
@@ -95,7 +95,7 @@ class Sender:
             ssl_context=self._ssl_context or ssl.create_default_context(),
             max_connections=CONNECTIONS_MAX,
             keepalive_expiry=IDLE_SECONDS,
-            network_backend=Checked(self._reach, self._resolve),
+            network_backend=CheckedNetwork(self._reach, self._resolve),
         )
 
     async def close(self) -> None:
@@ -125,7 +125,7 @@ def retry_after(headers: Iterable[tuple[bytes, bytes]], now: dt.datetime) -> dt.
     return min(max(wait, dt.timedelta()), RETRY_AFTER_MAX)
 
 
-class Checked(httpcore.AsyncNetworkBackend):
+class CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Connects to addresses that were judged, and to no other. Raises AddressDenied or NameUnknown."""
 
     def __init__(self, reach: Reach, resolve: Resolve) -> None:

@@ -23,10 +23,10 @@ from ipt_workflow.ehr.deliveries.bodies import (
     SubscriptionView,
     key_view,
 )
-from ipt_workflow.ehr.secrets import Safe
+from ipt_workflow.ehr.secrets import SecretBox
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.runtime.settings import listed
-from ipt_workflow.service.clinic import Shell, new_id
+from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
@@ -36,20 +36,20 @@ NO_SUBSCRIPTION = "There is no such subscription."
 
 
 class Subscriptions:
-    """The verbs over a shell."""
+    """The verbs over a clinic."""
 
-    def __init__(self, shell: Shell) -> None:
-        self.shell = shell
-        self._reach = reach_of(shell.settings)
-        self._safe = Safe(listed(shell.settings.secret_keys))
+    def __init__(self, clinic: Clinic) -> None:
+        self.clinic = clinic
+        self._reach = reach_of(clinic.settings)
+        self._safe = SecretBox(listed(clinic.settings.secret_keys))
 
     async def create(self, principal: Principal, decode: Callable[[], NewSubscription]) -> ShownSecret:
-        await self.shell.require(principal, "manage subscriptions")
+        await self.clinic.require(principal, "manage subscriptions")
         new = decode()
         await self._check(new.url, new.types, new.courses, new.scope)
-        now, subscription_id = self.shell.clock.now(), new_id()
+        now, subscription_id = self.clinic.clock.now(), new_id()
         row = {
-            "organisation": self.shell.organisation,
+            "organisation": self.clinic.organisation,
             "id": subscription_id,
             **_columns(url=new.url, types=new.types, courses=new.courses, scope=new.scope),
             "status": "active",
@@ -57,14 +57,14 @@ class Subscriptions:
             "created_by": principal.person,
         }
         keys, secret = self._mint(subscription_id, new.signatures, now)
-        await fan_out.place_all(self.shell)  # what happened before is not for it
-        await self.shell.database.write(deliveries.insert_subscription, row, keys)
-        await self.shell.record(principal, "config", f"subscription {subscription_id} created")
+        await fan_out.fan_out_all(self.clinic)  # what happened before is not for it
+        await self.clinic.database.write(deliveries.insert_subscription, row, keys)
+        await self.clinic.record(principal, "config", f"subscription {subscription_id} created")
         return ShownSecret(subscription=await self._view(subscription_id), secret=secret)
 
     async def page(self, principal: Principal, after: str, limit: int) -> list[SubscriptionView]:
         policy.require(principal, "manage subscriptions")
-        found = await self.shell.database.read(deliveries.subscriptions, self.shell.organisation, after, limit)
+        found = await self.clinic.read(deliveries.subscriptions, after, limit)
         return [await self._with_keys(each) for each in found]
 
     async def one(self, principal: Principal, subscription_id: str) -> SubscriptionView:
@@ -74,7 +74,7 @@ class Subscriptions:
     async def change(
         self, principal: Principal, subscription_id: str, decode: Callable[[], SubscriptionChange]
     ) -> SubscriptionView:
-        await self.shell.require(principal, "manage subscriptions")
+        await self.clinic.require(principal, "manage subscriptions")
         known = await self._find(subscription_id)
         told = decode()
         given = {name: value for name in told.__struct_fields__ if (value := getattr(told, name)) is not UNSET}
@@ -86,28 +86,28 @@ class Subscriptions:
 
     async def rotate(self, principal: Principal, subscription_id: str, decode: Callable[[], Rotation]) -> ShownSecret:
         """New keys of the same kinds. Until the overlap ends, every delivery carries signatures of the old ones too."""
-        await self.shell.require(principal, "manage subscriptions")
+        await self.clinic.require(principal, "manage subscriptions")
         await self._find(subscription_id)
-        told, now = decode(), self.shell.clock.now()
-        old = await self.shell.database.read(deliveries.keys, self.shell.organisation, subscription_id, now)
+        told, now = decode(), self.clinic.clock.now()
+        old = await self.clinic.read(deliveries.keys, subscription_id, now)
         keys, secret = self._mint(subscription_id, tuple(dict.fromkeys(key.scheme for key in old)), now)
         until = now + dt.timedelta(hours=told.overlap_hours)
-        await self.shell.database.write(deliveries.rotate, self.shell.organisation, subscription_id, keys, now, until)
-        await self.shell.record(principal, "config", f"subscription {subscription_id} rotated")
+        await self.clinic.write(deliveries.rotate, subscription_id, keys, now, until)
+        await self.clinic.record(principal, "config", f"subscription {subscription_id} rotated")
         return ShownSecret(subscription=await self._view(subscription_id), secret=secret)
 
     async def ping(self, principal: Principal, subscription_id: str) -> str:
         """Has a `subscription.ping` delivered. Returns the id it comes with."""
-        await self.shell.require(principal, "manage subscriptions")
+        await self.clinic.require(principal, "manage subscriptions")
         await self._find(subscription_id)
-        row = {"id": new_id(), "kind": "ping", "subscription_id": subscription_id, "created_at": self.shell.clock.now()}
-        await self.shell.database.write(stored.put, self.shell.organisation, row)
-        await self.shell.record(principal, "config", f"subscription {subscription_id} pinged")
+        row = {"id": new_id(), "kind": "ping", "subscription_id": subscription_id, "created_at": self.clinic.clock.now()}
+        await self.clinic.write(stored.put, row)
+        await self.clinic.record(principal, "config", f"subscription {subscription_id} pinged")
         return events.webhook_id(str(row["id"]))
 
     async def pause(self, principal: Principal, subscription_id: str) -> SubscriptionView:
         """Nothing is sent until it is resumed; what happens meanwhile waits."""
-        await self.shell.require(principal, "manage subscriptions")
+        await self.clinic.require(principal, "manage subscriptions")
         known = await self._find(subscription_id)
         if known.status == "disabled":
             raise CommandInvalid([Fault("status", "is disabled, and nothing is sent; resume it first")])
@@ -116,18 +116,18 @@ class Subscriptions:
 
     async def resume(self, principal: Principal, subscription_id: str) -> SubscriptionView:
         """Sends again, also where it was disabled: what waited goes first, what happened meanwhile may be replayed."""
-        await self.shell.require(principal, "manage subscriptions")
+        await self.clinic.require(principal, "manage subscriptions")
         await self._find(subscription_id)
         healthy = {"status": "active", "reason": None, "failing_since": None, "throttled_until": None}
         await self._set(principal, subscription_id, "resumed", **healthy)
         return await self._view(subscription_id)
 
     async def delete(self, principal: Principal, subscription_id: str) -> None:
-        await self.shell.require(principal, "manage subscriptions")
+        await self.clinic.require(principal, "manage subscriptions")
         await self._find(subscription_id)
-        now = self.shell.clock.now()
-        await self.shell.database.write(deliveries.delete, self.shell.organisation, subscription_id, now)
-        await self.shell.record(principal, "config", f"subscription {subscription_id} deleted")
+        now = self.clinic.clock.now()
+        await self.clinic.write(deliveries.delete, subscription_id, now)
+        await self.clinic.record(principal, "config", f"subscription {subscription_id} deleted")
 
     async def _check(self, url: str, types: tuple[str, ...], courses: tuple[str, ...] | None, scope: str) -> None:
         """Raises CommandInvalid with every fault."""
@@ -139,7 +139,7 @@ class Subscriptions:
         told = [(i, events.fault_in_type(name, scope)) for i, name in enumerate(types)]
         faults += [Fault(f"types[{i}]", fault) for i, fault in told if fault]
         if courses:
-            known = await self.shell.database.read(stored_courses.known_courses, self.shell.organisation, courses)
+            known = await self.clinic.read(stored_courses.known_courses, courses)
             faults += [Fault(f"courses[{i}]", "names no course") for i, each in enumerate(courses) if each not in known]
         if faults:
             raise CommandInvalid(faults)
@@ -153,7 +153,7 @@ class Subscriptions:
             shown = secret if scheme == "v1" else shown
             rows.append(
                 {
-                    "organisation": self.shell.organisation,
+                    "organisation": self.clinic.organisation,
                     "id": new_id(),
                     "subscription_id": subscription_id,
                     "scheme": scheme,
@@ -165,24 +165,24 @@ class Subscriptions:
         return rows, shown
 
     async def _set(self, principal: Principal, subscription_id: str, what: str, **values: Any) -> None:
-        await self.shell.database.write(lambda c: deliveries.change(c, self.shell.organisation, subscription_id, **values))
-        await self.shell.record(principal, "config", f"subscription {subscription_id} {what}")
+        await self.clinic.database.write(lambda c: deliveries.change(c, self.clinic.organisation, subscription_id, **values))
+        await self.clinic.record(principal, "config", f"subscription {subscription_id} {what}")
 
     async def _find(self, subscription_id: str) -> StoredSubscription:
-        return await found(self.shell, subscription_id)
+        return await found(self.clinic, subscription_id)
 
     async def _view(self, subscription_id: str) -> SubscriptionView:
         return await self._with_keys(await self._find(subscription_id))
 
     async def _with_keys(self, known: StoredSubscription) -> SubscriptionView:
-        keys = await self.shell.database.read(deliveries.keys, self.shell.organisation, known.id, self.shell.clock.now())
+        keys = await self.clinic.read(deliveries.keys, known.id, self.clinic.clock.now())
         told = {name: getattr(known, name) for name in SubscriptionView.__struct_fields__ if name != "keys"}
         return SubscriptionView(**told, keys=tuple(key_view(key) for key in keys))
 
 
-async def found(shell: Shell, subscription_id: str) -> StoredSubscription:
+async def found(clinic: Clinic, subscription_id: str) -> StoredSubscription:
     """A subscription that was not deleted. Raises NotFound."""
-    known = await shell.database.read(deliveries.one, shell.organisation, subscription_id)
+    known = await clinic.read(deliveries.one, subscription_id)
     if known is None:
         raise NotFound(NO_SUBSCRIPTION)
     return known

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ipt_workflow.ehr.fhir import codes
-from ipt_workflow.ehr.fhir.record import Record, Told
+from ipt_workflow.ehr.fhir.record import Record, Statement
 from ipt_workflow.ehr.fhir.resources import Answer, Item, Observation, QuestionnaireResponse
 from ipt_workflow.ehr.fhir.types import CodeableConcept, Coding, Extension, Identifier, Quantity, Reference, concept
 from ipt_workflow.protocols import instruments
@@ -22,20 +22,20 @@ def questionnaire_responses(record: Record) -> list[QuestionnaireResponse]:
     return [_response(record, told, items) for told in _taken(record) if (items := _answers(told)) is not None]
 
 
-def _taken(record: Record) -> list[Told]:
+def _taken(record: Record) -> list[Statement]:
     """Of the scales that are known: one whose file is gone can be read in the journal alone."""
     return [told for told in record.told("record_measure") if told.data["instrument"] in record.protocol.instruments]
 
 
-def _answers(told: Told) -> Sequence[int | None] | None:
+def _answers(told: Statement) -> Sequence[int | None] | None:
     return told.words.get("items") if told.words else None
 
 
-def _taken_at(told: Told) -> dt.datetime:
+def _taken_at(told: Statement) -> dt.datetime:
     return msgspec.convert(told.data["taken_at"], dt.datetime)
 
 
-def _observation(record: Record, told: Told) -> Observation:
+def _observation(record: Record, told: Statement) -> Observation:
     site, data = record.site, told.data
     instrument = record.protocol.instruments[data["instrument"]]
     total, ref = data.get("total"), data.get("ref")
@@ -59,7 +59,7 @@ def _observation(record: Record, told: Told) -> Observation:
     )
 
 
-def _status(told: Told) -> str:
+def _status(told: Statement) -> str:
     if told.fact is None:
         return "entered-in-error"
     if told.data.get("not_obtained"):
@@ -67,7 +67,7 @@ def _status(told: Told) -> str:
     return "amended" if told.amended else "final"
 
 
-def _absent(told: Told) -> CodeableConcept:
+def _absent(told: Statement) -> CodeableConcept:
     """A measure that could not be had was not performed; one with missing answers has a total nobody knows."""
     return codes.absent("not-performed" if told.data.get("not_obtained") else "unknown")
 
@@ -81,7 +81,7 @@ def _score(total: int) -> Quantity:
     return Quantity(value=total, unit="{score}", system=codes.UCUM, code="{score}")
 
 
-def _response(record: Record, told: Told, items: Sequence[int | None]) -> QuestionnaireResponse:
+def _response(record: Record, told: Statement, items: Sequence[int | None]) -> QuestionnaireResponse:
     instrument = record.protocol.instruments[told.data["instrument"]]
     actor, ref = told.entry.written.actor, told.data.get("ref")
     return QuestionnaireResponse(

@@ -13,7 +13,7 @@ import msgspec
 from ipt_workflow import journal
 from ipt_workflow.course import Course
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import standing, step, timeline
+from ipt_workflow.course.fold import current_facts, step, timeline
 from ipt_workflow.ehr.fhir.types import Coding, Identifier, Meta, Reference
 from ipt_workflow.journal import Entry
 from ipt_workflow.protocols.definition import Protocol
@@ -103,12 +103,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
                 stages.append(Stage(course.state, course.phase, since))
         return tuple(stages)
 
-    def told(self, trigger: str) -> list["Told"]:
+    def told(self, trigger: str) -> list["Statement"]:
         """What entries of one trigger say now, in the order they were recorded."""
         facts = journal.facts(self.entries)
-        stands, words, touching = standing(facts), journal.given(self.entries), about(facts)
+        stands, words, touching = current_facts(facts), journal.given(self.entries), about(facts)
         return [
-            Told(
+            Statement(
                 seq=entry.written.seq,
                 fact=stands[entry.written.seq],
                 entry=entry,
@@ -121,7 +121,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """One thing the journal tells. `fact` is what it says now, None where it was taken back; `words` None where erased."""
 
     seq: int

@@ -232,12 +232,12 @@ class OperationOutcome(Resource, frozen=True, kw_only=True):
     issue: tuple[Issue, ...]
 
 
-class Link(Element, frozen=True, kw_only=True):
+class BundleLink(Element, frozen=True, kw_only=True):
     relation: str
     url: str
 
 
-class Search(Element, frozen=True, kw_only=True):
+class BundleSearch(Element, frozen=True, kw_only=True):
     mode: str
 
 
@@ -255,7 +255,7 @@ class Response(Element, frozen=True, kw_only=True, rename="camel"):
 class BundleEntry(Element, frozen=True, kw_only=True, rename="camel"):
     full_url: str | None = None
     resource: Any
-    search: Search | None = None
+    search: BundleSearch | None = None
     request: Request | None = None
     response: Response | None = None
 
@@ -264,7 +264,7 @@ class Bundle(Resource, frozen=True, kw_only=True):
     type: str
     timestamp: dt.datetime | None = None
     total: int | None = None
-    link: tuple[Link, ...] = ()
+    link: tuple[BundleLink, ...] = ()
     entry: tuple[BundleEntry, ...] = ()
 
 

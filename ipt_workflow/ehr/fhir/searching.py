@@ -36,7 +36,7 @@ class Span(msgspec.Struct, frozen=True):
     end: dt.datetime | None
 
 
-class Told(msgspec.Struct, frozen=True):
+class QueryValue(msgspec.Struct, frozen=True):
     """One value of a parameter as it was told: `prefix` of a date, `system` of a token."""
 
     text: str
@@ -49,7 +49,7 @@ class Term(msgspec.Struct, frozen=True):
     """A parameter and its values, one of which must match."""
 
     param: Param
-    told: tuple[Told, ...]
+    told: tuple[QueryValue, ...]
     text: str
     modifier: str = ""
 
@@ -67,7 +67,7 @@ def term(param: Param, modifier: str, text: str) -> Term | Fault:
     faults = [each for each in told if isinstance(each, str)]
     if faults or not told:
         return Fault(name, faults[0] if faults else "needs a value")
-    return Term(param, tuple(each for each in told if isinstance(each, Told)), text, modifier)
+    return Term(param, tuple(each for each in told if isinstance(each, QueryValue)), text, modifier)
 
 
 def _modifier_fault(param: Param, modifier: str) -> str:
@@ -81,16 +81,16 @@ def _split(text: str) -> list[str]:
     return [re.sub(r"\\(.)", r"\1", part) for part in re.split(r"(?<!\\),", text) if part]
 
 
-def _told(param: Param, text: str) -> Told | str:
+def _told(param: Param, text: str) -> QueryValue | str:
     if param.kind == "date":
         return _date(text)
     if param.kind == "token" or param.logical:
         system, bar, code = text.rpartition("|")
-        return Told(code, system if bar else None)
-    return Told(text)
+        return QueryValue(code, system if bar else None)
+    return QueryValue(text)
 
 
-def _date(text: str) -> Told | str:
+def _date(text: str) -> QueryValue | str:
     found = _MOMENT.fullmatch(text.replace(" ", "+"))
     prefix = (found["prefix"] or "eq") if found else ""
     if not found or prefix not in PREFIXES:
@@ -98,7 +98,7 @@ def _date(text: str) -> Told | str:
     if int(found["year"]) not in YEARS:
         return f"must lie in the years {YEARS[0]} to {YEARS[-1]}"
     try:
-        return Told(text, prefix=prefix, span=_span(found))
+        return QueryValue(text, prefix=prefix, span=_span(found))
     except ValueError:
         return "must be a date that exists"
 
@@ -123,7 +123,7 @@ def _moment(found: re.Match[str]) -> Span:
     return Span(start, start + step)
 
 
-def _token(told: Told, values: list[Any]) -> bool:
+def _token(told: QueryValue, values: list[Any]) -> bool:
     return any(_same_token(told, each) for each in _codings(values))
 
 
@@ -135,7 +135,7 @@ def _codings(values: list[Any]) -> Iterable[Coding | Identifier | str]:
             yield value
 
 
-def _same_token(told: Told, value: Coding | Identifier | str) -> bool:
+def _same_token(told: QueryValue, value: Coding | Identifier | str) -> bool:
     """A bare code belongs to the one system its element has, whatever it is called."""
     if isinstance(value, str):
         return told.text == value
@@ -144,11 +144,11 @@ def _same_token(told: Told, value: Coding | Identifier | str) -> bool:
     return same_system and (told.text == code or (told.text == "" and told.system is not None))
 
 
-def _reference(told: Told, values: list[Any]) -> bool:
+def _reference(told: QueryValue, values: list[Any]) -> bool:
     return any(_same_reference(told, each) for each in values if each is not None)
 
 
-def _same_reference(told: Told, value: Reference) -> bool:
+def _same_reference(told: QueryValue, value: Reference) -> bool:
     """By `Type/id`, by the id alone, or by an absolute URL; a version is looked at only where one is told."""
     if value.identifier:
         return _same_token(told, value.identifier)
@@ -158,16 +158,16 @@ def _same_reference(told: Told, value: Reference) -> bool:
     return text in {literal, bare, bare.partition("/")[2]}
 
 
-def _uri(told: Told, values: list[Any]) -> bool:
+def _uri(told: QueryValue, values: list[Any]) -> bool:
     """A canonical is found with its version or without."""
     return any(told.text in {value, value.partition("|")[0]} for value in values if value)
 
 
-def _string(told: Told, values: list[Any]) -> bool:
+def _string(told: QueryValue, values: list[Any]) -> bool:
     return any(value.casefold().startswith(told.text.casefold()) for value in values if value)
 
 
-def _date_matches(told: Told, values: list[Any]) -> bool:
+def _date_matches(told: QueryValue, values: list[Any]) -> bool:
     assert told.span is not None
     return any(_COMPARE[told.prefix](_as_span(each), told.span) for each in values if each is not None)
 
@@ -197,7 +197,7 @@ _COMPARE: dict[str, Callable[[Span, Span], bool]] = {
     "sa": lambda value, told: told.end is not None and value.start >= told.end,
     "eb": lambda value, told: value.end is not None and value.end <= told.start,
 }
-_MATCHERS: dict[Kind, Callable[[Told, list[Any]], bool]] = {
+_MATCHERS: dict[Kind, Callable[[QueryValue, list[Any]], bool]] = {
     "token": _token,
     "date": _date_matches,
     "reference": _reference,

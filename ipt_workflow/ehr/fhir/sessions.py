@@ -3,7 +3,7 @@
 import datetime as dt
 
 from ipt_workflow.ehr.fhir import codes
-from ipt_workflow.ehr.fhir.record import Record, Told
+from ipt_workflow.ehr.fhir.record import Record, Statement
 from ipt_workflow.ehr.fhir.resources import Encounter, Participant
 from ipt_workflow.ehr.fhir.types import Coding, Extension, Identifier, Period, Quantity, Reference, concept
 from ipt_workflow.values.types import ATTENDED
@@ -13,7 +13,7 @@ def encounters(record: Record) -> list[Encounter]:
     return [_encounter(record, told) for told in record.told("record_session")]
 
 
-def _encounter(record: Record, told: Told) -> Encounter:
+def _encounter(record: Record, told: Statement) -> Encounter:
     site, data = record.site, told.data
     session = record.course.session(told.seq)
     held = data["attendance"] in ATTENDED
@@ -38,7 +38,7 @@ def _encounter(record: Record, told: Told) -> Encounter:
     )
 
 
-def _status(told: Told, *, held: bool) -> str:
+def _status(told: Statement, *, held: bool) -> str:
     """R4 has no status for an encounter that the client did not come to: it is cancelled, and the extension says how."""
     if told.fact is None:
         return "entered-in-error"
@@ -49,7 +49,7 @@ def _class(medium: str) -> Coding:
     return codes.IN_PERSON if medium == "face_to_face" else codes.REMOTE
 
 
-def _period(told: Told, *, held: bool) -> Period:
+def _period(told: Statement, *, held: bool) -> Period:
     minutes = told.data.get("minutes") if held else None
     return Period(start=told.at, end=told.at + dt.timedelta(minutes=minutes) if minutes else None)
 
@@ -62,7 +62,7 @@ def _participants(record: Record, therapist: str | None) -> tuple[Participant, .
     return (Participant(type=(codes.PERFORMER,), individual=record.site.person(therapist)),) if therapist else ()
 
 
-def _extensions(record: Record, told: Told) -> list[Extension]:
+def _extensions(record: Record, told: Statement) -> list[Extension]:
     site, code = record.site, told.data["attendance"]
     attendance = site.coding("attendance", code, codes.ATTENDANCE[code])
     extensions = [Extension(url=site.own("StructureDefinition", "attendance"), value_coding=attendance)]

@@ -32,7 +32,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         return int(self.text) if self.text and self.text.isascii() and self.text.isdigit() else None
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class NoticeContent(msgspec.Struct, frozen=True, kw_only=True):
     """One notice's content.
 
     `trigger` with `data`, `occurred_at` and `reason` is the command it comes to. `resource` names what it tells of in the EHR, `refs`

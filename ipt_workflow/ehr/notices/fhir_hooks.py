@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.ehr.notices import fhir_notifications
-from ipt_workflow.ehr.notices.content import Told
+from ipt_workflow.ehr.notices.content import NoticeContent
 from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.fhir.resources import NAME
-from ipt_workflow.ehr.notices.fhir_notifications import Event, Notification
+from ipt_workflow.ehr.notices.fhir_notifications import Notification, NotifiedEvent
 from ipt_workflow.ehr.notices.intake import Incoming, Notices, Receipt
-from ipt_workflow.ehr.notices.sources import X_SIGNATURE, Sender
+from ipt_workflow.ehr.notices.sources import X_SIGNATURE, VerifiedSender
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store.courses import StoredCourse
@@ -27,7 +27,7 @@ from ipt_workflow.store.schema.tables import SourceRow
 ENTRIES_MAX = 2000
 INTERACTION, DELETED_RESOURCE = "x-medplum-interaction", "x-medplum-deleted-resource"
 NOT_KEPT = Receipt(id=None, status="ignored")
-BUNDLE = Told(type="fhir.Bundle", about="nothing")
+BUNDLE = NoticeContent(type="fhir.Bundle", about="nothing")
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,9 +64,9 @@ class RestHooks:
 
     def __init__(self, notices: Notices) -> None:
         self.notices = notices
-        self.shell = notices.shell
+        self.clinic = notices.clinic
 
-    async def receive(self, sender: Sender, hook: Hook) -> Receipt | Report:
+    async def receive(self, sender: VerifiedSender, hook: Hook) -> Receipt | Report:
         """Raises what is wrong with a message; what was authentic is kept by then."""
         if hook.problem:
             return await self._unreadable(sender, hook, hook.problem)
@@ -86,20 +86,22 @@ class RestHooks:
             return await self._unreadable(sender, hook, error)
         return await self._one(sender, value, hook.body, sender.message_id, hook.request_id)
 
-    async def _one(self, sender: Sender, resource: dict[str, Any], body: bytes, key: str | None, request_id: str | None) -> Receipt:
+    async def _one(
+        self, sender: VerifiedSender, resource: dict[str, Any], body: bytes, key: str | None, request_id: str | None
+    ) -> Receipt:
         """One resource. Without a key of its message, its name and version are what makes it the same again."""
         name, problem = _name(resource), None
         kept = msgspec.json.encode({"resource": resource})
         try:
             told = self.notices.reader(sender.source).read({"resource": resource})
         except CommandInvalid as error:
-            told, problem = Told(type=reader.UNREADABLE, about="nothing"), error
+            told, problem = NoticeContent(type=reader.UNREADABLE, about="nothing"), error
         if problem is None and not await self.concerns(sender.source, told):
             return self._passed_over(sender, told)
         key = key or _version_key(name, told, body)
         return await self.notices.take(sender, Incoming(key=key, body=body, told=told, kept=kept, problem=problem), request_id)
 
-    async def _deleted(self, sender: Sender, name: str, hook: Hook) -> Receipt:
+    async def _deleted(self, sender: VerifiedSender, name: str, hook: Hook) -> Receipt:
         """What was told of it before is taken back. Under `X-Signature` its name is not signed, and a person decides."""
         kept = {"deleted": name, "in_doubt": sender.kind == X_SIGNATURE}
         told = self.notices.reader(sender.source).read(kept)
@@ -111,7 +113,7 @@ class RestHooks:
         incoming = Incoming(key=key, body=name.encode(), told=told, kept=msgspec.json.encode(kept))
         return await self.notices.take(sender, incoming, hook.request_id)
 
-    async def _bundle(self, sender: Sender, bundle: dict[str, Any], hook: Hook) -> Report:
+    async def _bundle(self, sender: VerifiedSender, bundle: dict[str, Any], hook: Hook) -> Report:
         entries = bundle.get("entry", [])
         if not isinstance(entries, list) or len(entries) > ENTRIES_MAX or not all(isinstance(each, dict) for each in entries):
             raise CommandInvalid([Fault("Bundle.entry", f"must be a list of at most {ENTRIES_MAX} entries")])
@@ -130,7 +132,7 @@ class RestHooks:
         status = next((each for each in ("waiting", "applied") if each in statuses), "ignored")
         return Report(id=id_, status=status, entries=tuple(told))
 
-    async def _entry(self, sender: Sender, entry: dict[str, Any], hook: Hook) -> Entry:
+    async def _entry(self, sender: VerifiedSender, entry: dict[str, Any], hook: Hook) -> Entry:
         """One entry of a bundle: a resource, or the request that deletes one."""
         request = entry.get("request")
         asked = request if isinstance(request, dict) else {}
@@ -143,7 +145,7 @@ class RestHooks:
             return Entry(resource="", status="ignored", id=None)
         return await self._told(sender, resource, hook)
 
-    async def _told(self, sender: Sender, resource: dict[str, Any], hook: Hook) -> Entry:
+    async def _told(self, sender: VerifiedSender, resource: dict[str, Any], hook: Hook) -> Entry:
         """A resource of a bundle: what is wrong with it is told in the report."""
         body = msgspec.json.encode(resource, order="deterministic")
         name = _name(resource)
@@ -151,19 +153,19 @@ class RestHooks:
             receipt = await self._one(sender, resource, body, None, hook.request_id)
         except (CommandInvalid, CommandMalformed) as error:
             faults = error.faults if isinstance(error, CommandInvalid) else ()
-            self.shell.metrics.notices_refused.labels(sender.source.id, "invalid").inc()
+            self.clinic.metrics.notices_refused.labels(sender.source.id, "invalid").inc()
             return Entry(resource=name, status="waiting", id=None, problem="; ".join(map(str, faults)) or str(error))
         return Entry(resource=name, status=receipt.status, id=receipt.id, says=receipt.says)
 
     # Subscriptions
 
-    async def _notified(self, sender: Sender, told: Notification, hook: Hook) -> list[Entry]:
+    async def _notified(self, sender: VerifiedSender, told: Notification, hook: Hook) -> list[Entry]:
         """Each event, and each that did not come. How far the feed is is written last, so that nothing is passed over by a stop."""
         feed = hashlib.sha256(told.subscription.encode()).hexdigest()
-        where = (self.shell.organisation, sender.source.id, feed)
+        where = (self.clinic.organisation, sender.source.id, feed)
         numbers = {event.number for event in told.events}
         async with self.notices.alone(f"{sender.source.id} {feed}"):
-            last = await self.shell.database.read(stored.last_event, *where)
+            last = await self.clinic.database.read(stored.last_event, *where)
             missing: list[int] = []
             if told.kind == "handshake":
                 reached = told.reached
@@ -177,10 +179,10 @@ class RestHooks:
                 await self.notices.close(sender, _gap_key(feed, number))
             entries += await self._gaps(sender, told, feed, missing, hook)
             if reached != last:
-                await self.shell.database.write(stored.see_event, *where, reached, self.shell.clock.now())
+                await self.clinic.database.write(stored.see_event, *where, reached, self.clinic.clock.now())
         return entries
 
-    async def _event(self, sender: Sender, told: Notification, event: Event, hook: Hook) -> list[Entry]:
+    async def _event(self, sender: VerifiedSender, told: Notification, event: NotifiedEvent, hook: Hook) -> list[Entry]:
         """One event: what it is about, its name where only that was sent, or that something happened."""
         key, entries = f"{told.subscription} event {event.number}", []
         for name in event.focus:
@@ -197,7 +199,7 @@ class RestHooks:
             entries.append(await self._kept(sender, kept, key, "", hook))
         return entries
 
-    async def _kept(self, sender: Sender, kept: dict[str, Any], key: str, name: str, hook: Hook) -> Entry:
+    async def _kept(self, sender: VerifiedSender, kept: dict[str, Any], key: str, name: str, hook: Hook) -> Entry:
         """What cannot be read for itself, and waits for a person."""
         read = self.notices.reader(sender.source).read(kept)
         if read.about == "nothing":
@@ -206,7 +208,7 @@ class RestHooks:
         receipt = await self.notices.take(sender, Incoming(key=key, body=body, told=read), hook.request_id)
         return Entry(resource=name, status=receipt.status, id=receipt.id)
 
-    async def _gaps(self, sender: Sender, told: Notification, feed: str, missing: Sequence[int], hook: Hook) -> list[Entry]:
+    async def _gaps(self, sender: VerifiedSender, told: Notification, feed: str, missing: Sequence[int], hook: Hook) -> list[Entry]:
         """A notice for each missing event; the last one stands for all that are more than can be listed."""
         listed, entries = missing[: fhir_notifications.GAP_MAX], []
         for number in listed:
@@ -217,7 +219,7 @@ class RestHooks:
 
     # What is kept
 
-    async def concerns(self, source: SourceRow, told: Told) -> bool:
+    async def concerns(self, source: SourceRow, told: NoticeContent) -> bool:
         """Whether a resource is IPT's concern: by its codes, by what it belongs to, or because its client has an open course."""
         if told.about == "nothing":
             return False
@@ -236,20 +238,20 @@ class RestHooks:
         known = {ref for each in courses for ref in _refs(each)}
         return bool(known.intersection(told.refs)) or (told.of_ipt is None and any(each.course.open for each in courses))
 
-    def _long_before(self, told: Told, courses: Sequence[StoredCourse]) -> bool:
+    def _long_before(self, told: NoticeContent, courses: Sequence[StoredCourse]) -> bool:
         """Whether a measure was taken long before the client's first course."""
         if not courses or told.occurred_at is None:
             return False
         days = dt.timedelta(days=self.notices.types.fhir.measure_days_before)
         return told.occurred_at < min(each.course.opened_at for each in courses) - days
 
-    def _passed_over(self, sender: Sender, told: Told) -> Receipt:
-        self.shell.metrics.notices.labels(sender.source.id, told.type, "ignored").inc()
+    def _passed_over(self, sender: VerifiedSender, told: NoticeContent) -> Receipt:
+        self.clinic.metrics.notices.labels(sender.source.id, told.type, "ignored").inc()
         return NOT_KEPT
 
-    async def _unreadable(self, sender: Sender, hook: Hook, problem: Exception) -> Receipt:
+    async def _unreadable(self, sender: VerifiedSender, hook: Hook, problem: Exception) -> Receipt:
         """Kept as it came, and its sender told what is wrong with it."""
-        told = Told(type=reader.UNREADABLE, about="nothing")
+        told = NoticeContent(type=reader.UNREADABLE, about="nothing")
         key = sender.message_id or f"unreadable {hashlib.sha256(hook.body).hexdigest()}"
         return await self.notices.take(sender, Incoming(key=key, body=hook.body, told=told, problem=problem), hook.request_id)
 
@@ -266,7 +268,7 @@ def _name(resource: dict[str, Any]) -> str:
     return name if NAME.fullmatch(name) else kind
 
 
-def _version_key(name: str, told: Told, body: bytes) -> str:
+def _version_key(name: str, told: NoticeContent, body: bytes) -> str:
     version = told.version.text or (told.version.at.isoformat() if told.version.at else None)
     return f"{name} version {version}" if version else f"{name} body {hashlib.sha256(body).hexdigest()}"
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from ipt_workflow.ehr.notices.fhir.resources import NAME, Reference
+from ipt_workflow.ehr.notices.fhir.resources import NAME, ReceivedReference
 from ipt_workflow.errors import CommandInvalid, Fault
 
 Kind = Literal["handshake", "heartbeat", "event-notification", "query-status", "query-event"]
@@ -17,7 +17,7 @@ EVENTS_MAX = 1000
 GAP_MAX = 100  # further missing events are one gap
 
 
-class Event(msgspec.Struct, frozen=True):
+class NotifiedEvent(msgspec.Struct, frozen=True):
     """One event: its number, and the names of what it is about; none where the payload is empty."""
 
     number: int
@@ -30,7 +30,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     subscription: str
     reached: int
-    events: tuple[Event, ...] = ()
+    events: tuple[NotifiedEvent, ...] = ()
     resources: dict[str, dict[str, Any]] = {}
 
 
@@ -38,7 +38,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     valueCode: str = ""  # noqa: N815 - FHIR's own names
     valueString: str = ""  # noqa: N815
-    valueReference: Reference = Reference()  # noqa: N815
+    valueReference: ReceivedReference = ReceivedReference()  # noqa: N815
     part: "tuple[Parameter, ...]" = ()
 
 
@@ -84,10 +84,10 @@ def read(bundle: dict[str, Any]) -> Notification:
     )
 
 
-def _event(told: Parameter, faults: list[Fault]) -> Event:
+def _event(told: Parameter, faults: list[Fault]) -> NotifiedEvent:
     parts = {part.name: part for part in told.part}
     about = [parts["focus"].valueReference] if "focus" in parts else []
-    return Event(_number(parts, "event-number", faults), tuple(each.name for each in about if each.name))
+    return NotifiedEvent(_number(parts, "event-number", faults), tuple(each.name for each in about if each.name))
 
 
 def _number(told: dict[str, Parameter], name: str, faults: list[Fault]) -> int:

@@ -9,7 +9,7 @@ import msgspec
 from ipt_workflow import groups
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.ehr.notices.handler import Outcome
+from ipt_workflow.ehr.notices.handler import NoticeOutcome
 from ipt_workflow.errors import CommandInvalid, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.groups import HeldRecord
 from ipt_workflow.service.groups.sessions import GroupSessions
@@ -21,21 +21,21 @@ class HeldRecords:
     def __init__(self, sessions: GroupSessions) -> None:
         self.sessions = sessions
 
-    async def again(self, principal: Principal, course: str, body: bytes, *, corrected: bool) -> Outcome:
+    async def again(self, principal: Principal, course: str, body: bytes, *, corrected: bool) -> NoticeOutcome:
         """Raises CommandInvalid where a correction cannot be used."""
         record = msgspec.json.decode(body, type=HeldRecord)
         teller = principal if corrected else _teller(record, principal)
         try:
             seq = await self.sessions.again(teller, course, record)
         except TransitionRefused as error:
-            return Outcome(status="waiting", course=course, refusals=error.refusals, why=error.summary)
+            return NoticeOutcome(status="waiting", course=course, refusals=error.refusals, why=error.summary)
         except TriggerNotPermitted as error:
-            return Outcome(status="waiting", course=course, why=str(error))
+            return NoticeOutcome(status="waiting", course=course, why=str(error))
         except CommandInvalid as error:
             if corrected:
                 raise
-            return Outcome(status="waiting", course=course, faults=error.faults, why="Some of it cannot be used.")
-        return Outcome(status="applied", course=course, seq=seq, about_seq=seq)
+            return NoticeOutcome(status="waiting", course=course, faults=error.faults, why="Some of it cannot be used.")
+        return NoticeOutcome(status="applied", course=course, seq=seq, about_seq=seq)
 
 
 def command(body: bytes) -> Command:

@@ -15,10 +15,10 @@ from ipt_workflow import groups
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.notices import group_records
-from ipt_workflow.ehr.notices.content import Told
+from ipt_workflow.ehr.notices.content import NoticeContent
 from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.group_records import HeldRecords
-from ipt_workflow.ehr.notices.handler import Notice, Outcome
+from ipt_workflow.ehr.notices.handler import Notice, NoticeOutcome
 from ipt_workflow.ehr.notices.intake import Detail, Notices
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, NotFound, StaleVersion
 from ipt_workflow.store import notices as stored
@@ -77,29 +77,29 @@ class Inbox:
     def __init__(self, notices: Notices, records: HeldRecords) -> None:
         self.notices = notices
         self.records = records
-        self.shell = notices.shell
+        self.clinic = notices.clinic
 
     async def page(self, principal: Principal, filters: NoticeFilters, after: str, limit: int) -> list[NoticeView]:
         """Notices in the order they came; a therapist's are those about their own courses."""
         policy.require(principal, "read notices")
         if principal.role == "therapist":
             filters = msgspec.structs.replace(filters, therapist=principal.person)
-        found = await self.shell.database.read(stored.page, self.shell.organisation, filters, after, limit)
-        await self.shell.record(principal, "read", "notices", [each.course_id for each in found if each.course_id])
-        sources = {row.id: row for row in await self.shell.database.read(stored_sources.every, self.shell.organisation)}
+        found = await self.clinic.read(stored.page, filters, after, limit)
+        await self.clinic.record(principal, "read", "notices", [each.course_id for each in found if each.course_id])
+        sources = {row.id: row for row in await self.clinic.read(stored_sources.every)}
         return [self._view(each, sources.get(each.row.source_id)) for each in found]
 
     async def one(self, principal: Principal, notice_id: str) -> NoticeView:
         listed, source = await self._visible(principal, notice_id)
         policy.require(principal, "read notices")
-        await self.shell.record(principal, "read", "notice", _courses(listed))
+        await self.clinic.record(principal, "read", "notice", _courses(listed))
         return self._view(listed, source)
 
     async def resolve(self, principal: Principal, notice_id: str, decode: Callable[[], Resolution]) -> NoticeView:
         """Raises CommandInvalid for a correction that cannot be used, StaleVersion where the notice does not wait any more."""
         listed, source = await self._visible(principal, notice_id)
         if not policy.may(principal, "resolve notices"):
-            await self.shell.record(principal, "refusal", "resolve notices", _courses(listed), ["role"])
+            await self.clinic.record(principal, "refusal", "resolve notices", _courses(listed), ["role"])
         policy.require(principal, "resolve notices")
         told = decode()
         _check(told)
@@ -122,10 +122,10 @@ class Inbox:
             "body": None,
             "detail": msgspec.json.encode(Detail(why=reason)),
             "decided_by": principal.person,
-            "decided_at": self.shell.clock.now(),
+            "decided_at": self.clinic.clock.now(),
         }
-        await self.shell.database.write(stored.settle, self.shell.organisation, row.id, ["waiting"], values)
-        await self.shell.record(principal, "notice", f"{row.type} dismissed", _courses(listed))
+        await self.clinic.write(stored.settle, row.id, ["waiting"], values)
+        await self.clinic.record(principal, "notice", f"{row.type} dismissed", _courses(listed))
 
     async def _again(self, principal: Principal, listed: Listed, source: SourceRow, told: Resolution) -> None:
         row, body = listed.row, listed.row.body or b""
@@ -137,7 +137,7 @@ class Inbox:
             if told.action == "correct":
                 raise
             faults = error.faults if isinstance(error, CommandInvalid) else ()
-            outcome = Outcome(status="waiting", why=str(error).partition("\n")[0], faults=faults)
+            outcome = NoticeOutcome(status="waiting", why=str(error).partition("\n")[0], faults=faults)
         else:
             outcome, says = await self._acted(principal, listed, source, told, said, corrected), said.says
         await self._settle(principal, listed, outcome, says)
@@ -149,13 +149,13 @@ class Inbox:
         outcome = await self.records.again(principal, row.course_id or "", corrected, corrected=told.action == "correct")
         await self._settle(principal, listed, outcome)
 
-    async def _settle(self, principal: Principal, listed: Listed, outcome: Outcome, says: tuple[str, ...] = ()) -> None:
-        decided = {"decided_by": principal.person, "decided_at": self.shell.clock.now()} if outcome.status != "waiting" else {}
+    async def _settle(self, principal: Principal, listed: Listed, outcome: NoticeOutcome, says: tuple[str, ...] = ()) -> None:
+        decided = {"decided_by": principal.person, "decided_at": self.clinic.clock.now()} if outcome.status != "waiting" else {}
         await self.notices.settle(listed.row, outcome, says, principal, ["waiting"], decided)
 
     async def _acted(
-        self, principal: Principal, listed: Listed, source: SourceRow, told: Resolution, said: Told, corrected: bytes
-    ) -> Outcome:
+        self, principal: Principal, listed: Listed, source: SourceRow, told: Resolution, said: NoticeContent, corrected: bytes
+    ) -> NoticeOutcome:
         """As the EHR where nothing but a retry was asked, else as the person."""
         by_person = told.action == "correct" or said.waits is not None
         if not by_person:
@@ -172,11 +172,11 @@ class Inbox:
 
     async def _visible(self, principal: Principal, notice_id: str) -> tuple[Listed, SourceRow | None]:
         """A notice, if it exists for the principal, with its source; no source where it came from a group. Raises NotFound."""
-        listed = await self.shell.database.read(stored.one, self.shell.organisation, notice_id) if "\x00" not in notice_id else None
+        listed = await self.clinic.read(stored.one, notice_id) if "\x00" not in notice_id else None
         own = listed is not None and principal.role == "therapist" and listed.therapist == principal.person
         if listed is None or not (own or principal.role in policy.SEES_ORGANISATION):
             raise NotFound(NO_NOTICE)
-        source = await self.shell.database.read(stored_sources.find, self.shell.organisation, listed.row.source_id)
+        source = await self.clinic.read(stored_sources.find, listed.row.source_id)
         assert source is not None or listed.row.source_id == groups.SOURCE  # sources are disabled, never removed
         return listed, source
 

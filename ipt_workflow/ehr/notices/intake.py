@@ -17,20 +17,20 @@ import sqlalchemy as sa
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.notices import types
-from ipt_workflow.ehr.notices.content import Told
+from ipt_workflow.ehr.notices.content import NoticeContent
 from ipt_workflow.ehr.notices.fhir import reader as fhir_in
-from ipt_workflow.ehr.notices.handler import Acting, Notice, Outcome
-from ipt_workflow.ehr.notices.sources import Sender, Sources
+from ipt_workflow.ehr.notices.handler import Notice, NoticeHandler, NoticeOutcome
+from ipt_workflow.ehr.notices.sources import Sources, VerifiedSender
 from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, Faulty, NoticeReused, Refusal
 from ipt_workflow.protocols.instruments import Instrument
-from ipt_workflow.service.clinic import Shell, new_id
+from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
 from ipt_workflow.store.notices import Taken
 from ipt_workflow.store.schema.tables import NoticeRow, SourceRow
 
 LOCKS_MAX = 10_000
-NOTHING = Told(type=types.UNREADABLE, about="nothing")
+NOTHING = NoticeContent(type=types.UNREADABLE, about="nothing")
 
 
 class Incoming(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     body: bytes
-    told: Told
+    told: NoticeContent
     kept: bytes | None = None
     problem: Exception | None = None
 
@@ -64,16 +64,16 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Notices:
-    """Over a shell. Raises ProtocolInvalid where `config/notices.toml` is faulty."""
+    """Over a clinic. Raises ProtocolInvalid where `config/notices.toml` is faulty."""
 
-    def __init__(self, shell: Shell) -> None:
-        self.shell = shell
-        self.sources = Sources(shell)
-        self.types = types.load(shell.settings.notices, shell.catalogue.instruments)
-        self.acting = Acting(shell)
+    def __init__(self, clinic: Clinic) -> None:
+        self.clinic = clinic
+        self.sources = Sources(clinic)
+        self.types = types.load(clinic.settings.notices, clinic.catalogue.instruments)
+        self.acting = NoticeHandler(clinic)
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def receive(self, sender: Sender, body: bytes, problem: Exception | None, request_id: str | None) -> Receipt:
+    async def receive(self, sender: VerifiedSender, body: bytes, problem: Exception | None, request_id: str | None) -> Receipt:
         """Takes one of our own types, signed by Standard Webhooks. Raises what is wrong with it, once it is kept."""
         told = NOTHING
         if problem is None:
@@ -81,12 +81,12 @@ class Notices:
                 told = self.types.read(body)
             except (CommandMalformed, CommandInvalid) as error:
                 problem = error
-        at_risk = told.risk or _risk(body, self.shell.catalogue.instruments)
+        at_risk = told.risk or _risk(body, self.clinic.catalogue.instruments)
         told = msgspec.structs.replace(told, risk=at_risk)
         assert sender.message_id is not None  # only Standard Webhooks come here
         return await self.take(sender, Incoming(key=sender.message_id, body=body, told=told, problem=problem), request_id)
 
-    async def take(self, sender: Sender, incoming: Incoming, request_id: str | None) -> Receipt:
+    async def take(self, sender: VerifiedSender, incoming: Incoming, request_id: str | None) -> Receipt:
         """Takes a message once. Raises NoticeReused where its key came with another body."""
         told = incoming.told
         digest = _digest(sender.source, incoming.key)
@@ -100,7 +100,7 @@ class Notices:
                 return Receipt(id=row.id, status=row.status if row.status != "dismissed" else "ignored")
             if incoming.problem:
                 faults = incoming.problem.faults if isinstance(incoming.problem, Faulty) else ()
-                outcome = Outcome(status="waiting", why=str(incoming.problem).partition("\n")[0], faults=faults)
+                outcome = NoticeOutcome(status="waiting", why=str(incoming.problem).partition("\n")[0], faults=faults)
             else:
                 outcome = await self.acting.act(self.notice(sender.source, row.id, told, request_id))
             await self.settle(row, outcome, told.says, self._principal(sender.source, told, request_id))
@@ -110,36 +110,36 @@ class Notices:
 
     async def recover(self) -> int:
         """Acts on what was put down and not settled, and says how many that were."""
-        rows = await self.shell.database.read(stored.unsettled, self.shell.organisation)
+        rows = await self.clinic.read(stored.unsettled)
         for row in rows:
-            source = await self.shell.database.read(stored_sources.find, self.shell.organisation, row.source_id)
+            source = await self.clinic.read(stored_sources.find, row.source_id)
             assert source is not None  # sources are disabled, never removed
             try:
                 told = self.read_again(source, row, row.body or b"")
                 outcome = await self.acting.act(self.notice(source, row.id, told, None))
             except (CommandMalformed, CommandInvalid) as error:
                 told = NOTHING
-                outcome = Outcome(status="waiting", why=str(error).partition("\n")[0])
+                outcome = NoticeOutcome(status="waiting", why=str(error).partition("\n")[0])
             await self.settle(row, outcome, told.says, self._principal(source, told, None))
         return len(rows)
 
     async def count_waiting(self) -> list[tuple[str, bool, int]]:
-        return await self.shell.database.read(stored.waiting_by_source, self.shell.organisation)
+        return await self.clinic.read(stored.waiting_by_source)
 
-    def read_again(self, source: SourceRow, row: NoticeRow, body: bytes) -> Told:
+    def read_again(self, source: SourceRow, row: NoticeRow, body: bytes) -> NoticeContent:
         """What a stored notice tells. Raises CommandMalformed or CommandInvalid."""
         if row.type.startswith(fhir_in.TYPE_PREFIX):
             return self.reader(source).read(fhir_in.decode(body))
         told = self.types.read(body)
-        return msgspec.structs.replace(told, risk=told.risk or _risk(body, self.shell.catalogue.instruments))
+        return msgspec.structs.replace(told, risk=told.risk or _risk(body, self.clinic.catalogue.instruments))
 
-    def reader(self, source: SourceRow) -> fhir_in.Reader:
-        return fhir_in.Reader(self.types.fhir, self.shell.catalogue.instruments, source.client_prefix, self.shell.zone)
+    def reader(self, source: SourceRow) -> fhir_in.ResourceReader:
+        return fhir_in.ResourceReader(self.types.fhir, self.clinic.catalogue.instruments, source.client_prefix, self.clinic.zone)
 
     async def settle(
         self,
         row: NoticeRow,
-        outcome: Outcome,
+        outcome: NoticeOutcome,
         says: Sequence[str],
         principal: Principal,
         statuses: Sequence[str] = ("received",),
@@ -157,36 +157,36 @@ class Notices:
             **({} if waits else {"body": None}),
             **(decided or {}),
         }
-        await self.shell.database.write(stored.settle, self.shell.organisation, row.id, statuses, values)
+        await self.clinic.write(stored.settle, row.id, statuses, values)
         if row.resource and outcome.status != "ignored":
             await self._overtaken(row)
         self._count(row.source_id, row.type, outcome.status)
         action = f"{row.type} {outcome.status}"
-        await self.shell.record(principal, "notice", action, [outcome.course] if outcome.course else [])
+        await self.clinic.record(principal, "notice", action, [outcome.course] if outcome.course else [])
 
-    async def close(self, sender: Sender, key: str) -> None:
+    async def close(self, sender: VerifiedSender, key: str) -> None:
         """What waited under a key has come to nothing that a person need see to."""
-        row = await self.shell.database.read(stored.by_key, self.shell.organisation, sender.source.id, _digest(sender.source, key))
+        row = await self.clinic.read(stored.by_key, sender.source.id, _digest(sender.source, key))
         if row:
             values = {"status": "ignored", "body": None, "detail": None}
-            await self.shell.database.write(stored.settle, self.shell.organisation, row.id, ["waiting"], values)
+            await self.clinic.write(stored.settle, row.id, ["waiting"], values)
 
     async def _overtaken(self, row: NoticeRow) -> None:
         """Older tellings of the same thing need nobody any more, unless there was risk in them."""
-        rows = await self.shell.database.read(stored.of_resource, self.shell.organisation, row.source_id, [row.resource or ""])
+        rows = await self.clinic.read(stored.of_resource, row.source_id, [row.resource or ""])
         for older in rows:
             if older.status == "waiting" and not older.risk and older.id < row.id and not _newer(older, row):
                 values = {"status": "ignored", "body": None, "detail": None}
-                await self.shell.database.write(stored.settle, self.shell.organisation, older.id, ["waiting"], values)
+                await self.clinic.write(stored.settle, older.id, ["waiting"], values)
 
-    async def _put(self, sender: Sender, incoming: Incoming, digest: str) -> Taken:
+    async def _put(self, sender: VerifiedSender, incoming: Incoming, digest: str) -> Taken:
         """Puts it down. Raises Busy where too many wait."""
-        told, now = incoming.told, self.shell.clock.now()
-        most = self.shell.settings.notices_waiting_max
-        if await self.shell.database.read(stored.waiting, self.shell.organisation, most) >= most:
+        told, now = incoming.told, self.clinic.clock.now()
+        most = self.clinic.settings.notices_waiting_max
+        if await self.clinic.read(stored.waiting, most) >= most:
             raise Busy("Too many notices wait for a person. Try again later.")
         row = {
-            "organisation": self.shell.organisation,
+            "organisation": self.clinic.organisation,
             "id": new_id(),
             "source_id": sender.source.id,
             "key": digest,
@@ -208,31 +208,31 @@ class Notices:
         }
         for _attempt in range(3):
             try:
-                return await self.shell.database.write(stored.put, row, told.client_ref, new_id())
+                return await self.clinic.database.write(stored.put, row, told.client_ref, new_id())
             except sa.exc.IntegrityError:  # another process put it down, or the client's record: look again
                 continue
         raise Busy("The notice is being taken elsewhere. Try again.")
 
-    async def _reused(self, sender: Sender, row: NoticeRow, request_id: str | None) -> None:
-        self.shell.metrics.notices_refused.labels(sender.source.id, "key_reused").inc()
+    async def _reused(self, sender: VerifiedSender, row: NoticeRow, request_id: str | None) -> None:
+        self.clinic.metrics.notices_refused.labels(sender.source.id, "key_reused").inc()
         principal = Principal(person=sender.actor, role="ehr", via="ehr", request_id=request_id)
-        await self.shell.record(principal, "notice", f"{row.type} refused: its key came with another body")
+        await self.clinic.record(principal, "notice", f"{row.type} refused: its key came with another body")
         raise NoticeReused(
             "The message's id was used before with another body. What has changed is a new message, with an id of its own."
         )
 
-    def notice(self, source: SourceRow, notice_id: str, told: Told, request_id: str | None) -> Notice:
+    def notice(self, source: SourceRow, notice_id: str, told: NoticeContent, request_id: str | None) -> Notice:
         """As it is acted on for the EHR; whom it names counts only where its source is trusted to name persons."""
         known = told if source.names_persons else msgspec.structs.replace(told, therapist=None, person=None)
         return Notice(id=notice_id, source=source.id, told=known, principal=self._principal(source, told, request_id))
 
-    def _principal(self, source: SourceRow, told: Told, request_id: str | None) -> Principal:
+    def _principal(self, source: SourceRow, told: NoticeContent, request_id: str | None) -> Principal:
         """The actor `ehr:<source>`; the person it acts for, where it is trusted to name them."""
         person = told.person if told.person and source.names_persons else f"ehr:{source.id}"
         return Principal(person=person, role="ehr", via="ehr", request_id=request_id)
 
     def _count(self, source: str, kind: str, outcome: str) -> None:
-        self.shell.metrics.notices.labels(source, kind, outcome).inc()
+        self.clinic.metrics.notices.labels(source, kind, outcome).inc()
 
     @asynccontextmanager
     async def alone(self, digest: str) -> AsyncIterator[None]:

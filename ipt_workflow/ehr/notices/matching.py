@@ -16,8 +16,8 @@ from ipt_workflow import journal
 from ipt_workflow.course import Course
 from ipt_workflow.course.commands import instrument_key
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import standing, superseded_by
-from ipt_workflow.ehr.notices.content import Told
+from ipt_workflow.course.fold import current_facts, superseded_by
+from ipt_workflow.ehr.notices.content import NoticeContent
 from ipt_workflow.journal import Entry
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.store.courses import StoredCourse
@@ -26,7 +26,7 @@ from ipt_workflow.values.types import ATTENDED
 USUAL_MINUTES = 50  # of a visit whose length nobody told (domain.md 1.2)
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An entry that stands. `root` is its name; `last` the entry that says what it says now, recorded by `person`.
 
     `fact` is None where it was made void. `given` is its data, None where that was erased. `refs` are what the EHR calls it.
@@ -42,7 +42,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     signed: bool = False
 
 
-def known(course: Course, entries: Sequence[Entry]) -> dict[int, Known]:
+def known(course: Course, entries: Sequence[Entry]) -> dict[int, RecordedEntry]:
     """Every entry of a course but amendments, by seq."""
     facts = journal.facts(entries)
     by_seq, amended, given = {fact.seq: fact for fact in facts}, superseded_by(facts), journal.given(entries)
@@ -51,13 +51,13 @@ def known(course: Course, entries: Sequence[Entry]) -> dict[int, Known]:
         if fact.trigger == "link_session":
             links.setdefault(fact.data["session"], []).append(fact.data["ref"])
     found = {}
-    for root, stands in standing(facts).items():
+    for root, stands in current_facts(facts).items():
         last = root
         while last in amended:
             last = amended[last]
         ref = stands.data.get("ref") if stands else None
         session = course.session(root)
-        found[root] = Known(
+        found[root] = RecordedEntry(
             root=root,
             last=last,
             person=by_seq[last].person,
@@ -70,7 +70,7 @@ def known(course: Course, entries: Sequence[Entry]) -> dict[int, Known]:
     return found
 
 
-def visit(told: Told, everything: Mapping[int, Known]) -> Known | None:
+def visit(told: NoticeContent, everything: Mapping[int, RecordedEntry]) -> RecordedEntry | None:
     """The session on record that a notice tells of."""
     sessions = [each for each in everything.values() if each.fact and each.trigger == "record_session"]
     named = _named(told.refs, sessions)
@@ -81,7 +81,9 @@ def visit(told: Told, everything: Mapping[int, Known]) -> Known | None:
     return min(near, key=lambda each: abs(_at(each) - begins), default=None)
 
 
-def reading(told: Told, everything: Mapping[int, Known], protocol: Protocol, zone: ZoneInfo) -> Known | None:
+def reading(
+    told: NoticeContent, everything: Mapping[int, RecordedEntry], protocol: Protocol, zone: ZoneInfo
+) -> RecordedEntry | None:
     """The measure on record that a notice tells of."""
     key, taken_at = instrument_key(protocol, str(told.data.get("instrument"))), told.occurred_at
     measures = [
@@ -107,7 +109,7 @@ def attended(data: Mapping[str, Any]) -> bool:
     return data["attendance"] in ATTENDED
 
 
-def course_for(told: Told, courses: Sequence[StoredCourse], now: dt.datetime) -> StoredCourse | None:
+def course_for(told: NoticeContent, courses: Sequence[StoredCourse], now: dt.datetime) -> StoredCourse | None:
     """The course that a notice is about: the one it names, the one that ran then, or the one that is open; None where nobody can tell."""
     if told.course:
         return next((each for each in courses if each.course.id == told.course), None)
@@ -128,7 +130,7 @@ def _ran(course: Course, at: dt.datetime) -> bool:
     return course.opened_at <= at and (course.ending is None or at <= course.ending.at)
 
 
-def _named(refs: Iterable[str], candidates: Sequence[Known]) -> Known | None:
+def _named(refs: Iterable[str], candidates: Sequence[RecordedEntry]) -> RecordedEntry | None:
     wanted = set(refs)
     return next((each for each in candidates if wanted.intersection(each.refs)), None)
 
@@ -142,12 +144,12 @@ def _kind(ref: str) -> str:
     return ref.rpartition("/")[0]
 
 
-def _at(session: Known) -> dt.datetime:
+def _at(session: RecordedEntry) -> dt.datetime:
     assert session.fact is not None
     return session.fact.occurred_at
 
 
-def _taken(measure: Known) -> dt.datetime:
+def _taken(measure: RecordedEntry) -> dt.datetime:
     assert measure.fact is not None
     return msgspec.convert(measure.fact.data["taken_at"], dt.datetime)
 
@@ -156,14 +158,14 @@ def _end(begins: dt.datetime, until: dt.datetime | None, minutes: int | None) ->
     return until if until and until > begins else begins + dt.timedelta(minutes=minutes or USUAL_MINUTES)
 
 
-def _overlaps(begins: dt.datetime, ends: dt.datetime, session: Known) -> bool:
+def _overlaps(begins: dt.datetime, ends: dt.datetime, session: RecordedEntry) -> bool:
     assert session.fact is not None
     minutes, planned = session.fact.data.get("minutes"), session.fact.data.get("scheduled_for")
     starts = [session.fact.occurred_at, *([msgspec.convert(planned, dt.datetime)] if planned else [])]
     return any(begins < _end(start, None, minutes) and start < ends for start in starts)
 
 
-def _agree(told: Told, measure: Known) -> bool:
+def _agree(told: NoticeContent, measure: RecordedEntry) -> bool:
     """Whether two readings of one day may be one: neither says another total, nor another answer to the same item."""
     assert measure.fact is not None
     items, given = told.data.get("items"), (measure.given or {}).get("items")

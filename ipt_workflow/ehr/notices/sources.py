@@ -19,10 +19,10 @@ from ipt_workflow import groups
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr import signing
-from ipt_workflow.ehr.secrets import Safe
+from ipt_workflow.ehr.secrets import SecretBox
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SignatureInvalid
 from ipt_workflow.runtime.settings import listed
-from ipt_workflow.service.clinic import Shell, new_id
+from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import sources as stored
 from ipt_workflow.store.schema.tables import SourceKeyRow, SourceRow
 
@@ -52,7 +52,7 @@ class NewSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     client_prefix: Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
 
 
-class KeyView(msgspec.Struct, frozen=True, kw_only=True):
+class SourceKeyView(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     created_at: dt.datetime
     expires_at: dt.datetime | None
@@ -63,7 +63,7 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     names_persons: bool
     all_visits: bool
     client_prefix: str
-    keys: tuple[KeyView, ...]
+    keys: tuple[SourceKeyView, ...]
     created_at: dt.datetime
     created_by: str
     disabled_at: dt.datetime | None
@@ -76,7 +76,7 @@ class ShownKey(msgspec.Struct, frozen=True, kw_only=True):
     secret: str | None
 
 
-class Sender(msgspec.Struct, frozen=True):
+class VerifiedSender(msgspec.Struct, frozen=True):
     """Who sent an authentic message: the source, by which kind of key, and the message's id where that kind has one."""
 
     source: SourceRow
@@ -89,20 +89,20 @@ class Sender(msgspec.Struct, frozen=True):
 
 
 class Sources:
-    """The verbs over a shell."""
+    """The verbs over a clinic."""
 
-    def __init__(self, shell: Shell) -> None:
-        self.shell = shell
-        self._safe = Safe(listed(shell.settings.secret_keys))
+    def __init__(self, clinic: Clinic) -> None:
+        self.clinic = clinic
+        self._safe = SecretBox(listed(clinic.settings.secret_keys))
 
     async def add(self, principal: Principal, new: NewSource) -> ShownKey:
         """Registers a source with its first key."""
         policy.require(principal, "manage sources")
         if new.id == groups.SOURCE:
             raise CommandInvalid([Fault("id", "is the name that groups' records go by in the inbox; choose another name")])
-        now = self.shell.clock.now()
+        now = self.clinic.clock.now()
         row = {
-            "organisation": self.shell.organisation,
+            "organisation": self.clinic.organisation,
             "id": new.id,
             "names_persons": new.names_persons,
             "all_visits": new.all_visits,
@@ -111,14 +111,14 @@ class Sources:
             "created_by": principal.person,
         }
         key, shown = self._key(new.id, new.kind, new.secret, now)
-        if not await self.shell.database.write(stored.add, row, [key]):
+        if not await self.clinic.database.write(stored.add, row, [key]):
             raise CommandInvalid([Fault("id", "is taken by another source; rotate its key, or choose another name")])
-        await self.shell.record(principal, "config", f"source {new.id} added")
+        await self.clinic.record(principal, "config", f"source {new.id} added")
         return ShownKey(source=await self._view(new.id), secret=shown)
 
     async def list(self, principal: Principal) -> list[SourceView]:
         policy.require(principal, "manage sources")
-        rows = await self.shell.database.read(stored.every, self.shell.organisation)
+        rows = await self.clinic.read(stored.every)
         return [await self._view_of(row) for row in rows]
 
     async def rotate(
@@ -127,16 +127,16 @@ class Sources:
         """A new key of a kind. Until the overlap ends, the old ones of that kind are taken as well; other kinds stay."""
         policy.require(principal, "manage sources")
         await self._find(source_id)
-        now = self.shell.clock.now()
+        now = self.clinic.clock.now()
         key, shown = self._key(source_id, kind, secret, now)
         until = now + dt.timedelta(hours=overlap_hours)
-        await self.shell.database.write(stored.rotate, self.shell.organisation, source_id, key, until)
-        await self.shell.record(principal, "config", f"source {source_id} rotated")
+        await self.clinic.write(stored.rotate, source_id, key, until)
+        await self.clinic.record(principal, "config", f"source {source_id} rotated")
         return ShownKey(source=await self._view(source_id), secret=shown)
 
     async def disable(self, principal: Principal, source_id: str) -> SourceView:
         """Takes nothing from it any more, at once."""
-        return await self._switch(principal, source_id, "disabled", self.shell.clock.now())
+        return await self._switch(principal, source_id, "disabled", self.clinic.clock.now())
 
     async def enable(self, principal: Principal, source_id: str) -> SourceView:
         return await self._switch(principal, source_id, "enabled", None)
@@ -144,38 +144,36 @@ class Sources:
     async def _switch(self, principal: Principal, source_id: str, word: str, disabled_at: dt.datetime | None) -> SourceView:
         policy.require(principal, "manage sources")
         values = {"disabled_at": disabled_at}
-        if not await self.shell.database.write(stored.change, self.shell.organisation, source_id, values):
+        if not await self.clinic.write(stored.change, source_id, values):
             raise NotFound(NO_SOURCE)
-        await self.shell.record(principal, "config", f"source {source_id} {word}")
+        await self.clinic.record(principal, "config", f"source {source_id} {word}")
         return await self._view(source_id)
 
-    async def verify(self, source_id: str, headers: Mapping[str, str], body: bytes) -> Sender:
+    async def verify(self, source_id: str, headers: Mapping[str, str], body: bytes) -> VerifiedSender:
         """Who sent this. Raises SignatureInvalid, which says nothing that the sender did not know."""
-        now = self.shell.clock.now()
-        source = (
-            await self.shell.database.read(stored.find, self.shell.organisation, source_id) if "\x00" not in source_id else None
-        )
+        now = self.clinic.clock.now()
+        source = await self.clinic.read(stored.find, source_id) if "\x00" not in source_id else None
         if source is None or source.disabled_at is not None:
             if signing.SIGNATURE in headers:
                 signing.verify(headers, body, [_DUMMY], now)
             raise SignatureInvalid(NOT_AUTHENTIC)
-        keys = await self.shell.database.read(stored.keys, self.shell.organisation, source_id, now)
+        keys = await self.clinic.read(stored.keys, source_id, now)
         return self._verified(source, keys, headers, body, now)
 
     def _verified(
         self, source: SourceRow, keys: Sequence[SourceKeyRow], headers: Mapping[str, str], body: bytes, now: dt.datetime
-    ) -> Sender:
+    ) -> VerifiedSender:
         """By the kind of proof the message carries; a proof that is there and wrong is not made good by another."""
         if signing.SIGNATURE in headers:
             known = [signing.read_key(self._safe.open(key.secret)) for key in keys if key.kind == STANDARD_WEBHOOKS]
             signed = signing.verify(headers, body, known or [_DUMMY], now)
-            return Sender(source, STANDARD_WEBHOOKS, signed.id)
+            return VerifiedSender(source, STANDARD_WEBHOOKS, signed.id)
         if X_SIGNATURE_HEADER in headers:
             secrets_known = [self._safe.open(key.secret) for key in keys if key.kind == X_SIGNATURE]
             if _signed(headers[X_SIGNATURE_HEADER], body, secrets_known):
-                return Sender(source, X_SIGNATURE)
+                return VerifiedSender(source, X_SIGNATURE)
         elif _bears(headers.get("authorization", ""), [key.secret for key in keys if key.kind == BEARER]):
-            return Sender(source, BEARER)
+            return VerifiedSender(source, BEARER)
         raise SignatureInvalid(NOT_AUTHENTIC)
 
     def _key(self, source_id: str, kind: KeyKind, given: str | None, now: dt.datetime) -> tuple[dict[str, Any], str | None]:
@@ -189,7 +187,7 @@ class Sources:
             if isinstance(key, signing.PrivateKey):
                 raise CommandInvalid([Fault("secret", "must be a whsec_ or whpk_ key: the EHR keeps its private key to itself")])
         row = {
-            "organisation": self.shell.organisation,
+            "organisation": self.clinic.organisation,
             "id": new_id(),
             "source_id": source_id,
             "kind": kind,
@@ -199,7 +197,7 @@ class Sources:
         return row, None if given else secret
 
     async def _find(self, source_id: str) -> SourceRow:
-        row = await self.shell.database.read(stored.find, self.shell.organisation, source_id)
+        row = await self.clinic.read(stored.find, source_id)
         if row is None:
             raise NotFound(NO_SOURCE)
         return row
@@ -208,8 +206,8 @@ class Sources:
         return await self._view_of(await self._find(source_id))
 
     async def _view_of(self, row: SourceRow) -> SourceView:
-        keys = await self.shell.database.read(stored.keys, self.shell.organisation, row.id, self.shell.clock.now())
-        shown = tuple(KeyView(kind=key.kind, created_at=key.created_at, expires_at=key.expires_at) for key in keys)
+        keys = await self.clinic.read(stored.keys, row.id, self.clinic.clock.now())
+        shown = tuple(SourceKeyView(kind=key.kind, created_at=key.created_at, expires_at=key.expires_at) for key in keys)
         told = {name: getattr(row, name) for name in SourceView.__struct_fields__ if name != "keys"}
         return SourceView(keys=shown, **told)
 

@@ -10,7 +10,7 @@ import msgspec
 
 from ipt_workflow.course import triggers
 from ipt_workflow.course.payloads import Payload
-from ipt_workflow.ehr.notices.content import About, Told, Version
+from ipt_workflow.ehr.notices.content import About, NoticeContent, Version
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, ProtocolInvalid
 from ipt_workflow.protocols.checks import evidence_faults
 from ipt_workflow.protocols.instruments import Evidence, Instrument
@@ -21,7 +21,7 @@ FILE = "notices.toml"
 UNREADABLE = "unreadable"  # the type of a notice whose own type cannot be made out
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class NoticeEnvelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a field of a notice may go beside the trigger's data. `ref` names what the notice tells of."""
 
     client_ref: ClientRef | None = None
@@ -92,7 +92,7 @@ class NoticeTypes:
         self.schemas = {row.type: schema(row) for row in file.types}
         self._validators = {name: validator_of(each) for name, each in self.schemas.items()}
 
-    def read(self, raw: bytes) -> Told:
+    def read(self, raw: bytes) -> NoticeContent:
         """A notice as it came. Raises CommandMalformed where it is no JSON object, CommandInvalid with every fault."""
         try:
             value = msgspec.json.decode(raw)
@@ -109,7 +109,7 @@ class NoticeTypes:
         return tell(row, value["data"], msgspec.convert(value["timestamp"], Moment))
 
 
-def tell(row: NoticeType, data: dict[str, Any], timestamp: dt.datetime) -> Told:
+def tell(row: NoticeType, data: dict[str, Any], timestamp: dt.datetime) -> NoticeContent:
     """What a notice's data comes to. Raises CommandInvalid where the trigger's payload is not one."""
     beside: dict[str, Any] = {}
     payload: dict[str, Any] = {}
@@ -120,14 +120,14 @@ def tell(row: NoticeType, data: dict[str, Any], timestamp: dt.datetime) -> Told:
         for target in field.to:
             place, name = (payload, target[5:]) if target.startswith("data.") else (beside, target)
             place[name] = value
-    envelope = msgspec.convert(beside, Envelope)
+    envelope = msgspec.convert(beside, NoticeEnvelope)
     faults = [*time_faults(timestamp, "timestamp"), *(_as_told(row, fault) for fault in time_faults(envelope, ""))]
     if row.handling == "apply":
         faults += [_as_told(row, fault) for fault in decode(triggers.BY_NAME[row.trigger].payload, payload)[1]]
     if faults:
         raise CommandInvalid(faults)
     ref = payload.get("ref") or envelope.ref
-    return Told(
+    return NoticeContent(
         type=row.type,
         about=row.about,
         client_ref=envelope.client_ref,
@@ -158,7 +158,7 @@ def _as_told(row: NoticeType, fault: Fault) -> Fault:
 
 def schema(row: NoticeType) -> dict[str, Any]:
     """The JSON schema of a type's notices, with its example."""
-    known = {**_properties(triggers.BY_NAME[row.trigger].payload, "data."), **_properties(Envelope, "")}
+    known = {**_properties(triggers.BY_NAME[row.trigger].payload, "data."), **_properties(NoticeEnvelope, "")}
     return {
         "type": "object",
         "title": row.type,
@@ -247,7 +247,7 @@ def _table_faults(file: NoticesFile) -> list[Fault]:
 
 def _row_faults(row: NoticeType, payload: type[Payload], where: str) -> list[Fault]:
     """What is wrong with where the fields go, and with what they may hold."""
-    known = {**_properties(payload, "data."), **_properties(Envelope, "")}
+    known = {**_properties(payload, "data."), **_properties(NoticeEnvelope, "")}
     faults = []
     for index, field in enumerate(row.fields):
         here = f"{where}.fields[{index}]"

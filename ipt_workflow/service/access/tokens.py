@@ -10,7 +10,7 @@ from ipt_workflow.access import policy, tokens
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import NotFound, Unauthenticated
-from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.views import TokenView
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import tokens as stored_tokens
@@ -38,19 +38,19 @@ class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: dt.datetime
 
 
-class Accounts:
-    """The verbs about tokens over a shell."""
+class Tokens:
+    """The verbs about tokens over a clinic."""
 
-    def __init__(self, shell: Shell) -> None:
-        self.shell = shell
+    def __init__(self, clinic: Clinic) -> None:
+        self.clinic = clinic
 
     async def authenticate(self, text: str | None, request_id: str | None = None) -> Principal:
         """Who a token's bearer is. Raises Unauthenticated."""
         parsed = tokens.parse(text or "")
-        row = await self.shell.tokens.get(parsed[0]) if parsed else None
+        row = await self.clinic.tokens.get(parsed[0]) if parsed else None
         if parsed is None or row is None or not tokens.matches(parsed[1], row.secret_hash):
             raise Unauthenticated("A valid token is needed: Authorization: Bearer ipt_…")
-        if row.revoked_at is not None or row.expires_at <= self.shell.clock.now():
+        if row.revoked_at is not None or row.expires_at <= self.clinic.clock.now():
             raise Unauthenticated("The token has been revoked or has expired.")
         return Principal(
             person=row.subject,
@@ -61,36 +61,36 @@ class Accounts:
 
     async def create(self, principal: Principal, new: NewToken) -> CreatedToken:
         policy.require(principal, "manage tokens")
-        minted, now = tokens.mint(), self.shell.clock.now()
+        minted, now = tokens.mint(), self.clinic.clock.now()
         row = {
-            "organisation": self.shell.organisation,
+            "organisation": self.clinic.organisation,
             "id": minted.id,
             "secret_hash": minted.secret_hash,
             "role": new.role,
             "name": new.name,
             "subject": new.subject or new.name,
             "created_at": now,
-            "expires_at": now + dt.timedelta(days=new.days or self.shell.settings.token_days),
+            "expires_at": now + dt.timedelta(days=new.days or self.clinic.settings.token_days),
         }
-        await self.shell.database.write(stored_courses.insert, tables.token, row)
-        await self.shell.record(principal, "config", f"token {minted.id} created")
+        await self.clinic.database.write(stored_courses.insert, tables.token, row)
+        await self.clinic.record(principal, "config", f"token {minted.id} created")
         return CreatedToken(
             id=minted.id,
             token=minted.text,
             role=new.role,
             name=new.name,
             subject=new.subject or new.name,
-            expires_at=now + dt.timedelta(days=new.days or self.shell.settings.token_days),
+            expires_at=now + dt.timedelta(days=new.days or self.clinic.settings.token_days),
         )
 
     async def list(self, principal: Principal) -> list[TokenView]:
         policy.require(principal, "manage tokens")
-        rows = await self.shell.database.read(stored_tokens.tokens, self.shell.organisation)
+        rows = await self.clinic.read(stored_tokens.tokens)
         return [TokenView(**{name: getattr(row, name) for name in TokenView.__struct_fields__}) for row in rows]
 
     async def revoke(self, principal: Principal, token_id: str) -> None:
         policy.require(principal, "manage tokens")
-        now = self.shell.clock.now()
-        if not await self.shell.database.write(stored_tokens.revoke_token, self.shell.organisation, token_id, now):
+        now = self.clinic.clock.now()
+        if not await self.clinic.write(stored_tokens.revoke_token, token_id, now):
             raise NotFound("There is no such token, or it has been revoked before.")
-        await self.shell.record(principal, "config", f"token {token_id} revoked")
+        await self.clinic.record(principal, "config", f"token {token_id} revoked")

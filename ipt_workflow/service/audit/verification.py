@@ -21,7 +21,7 @@ from ipt_workflow.journal import Checked
 from ipt_workflow.runtime import event_loop
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.service.clinic import Shell, open_shell
+from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.integrity import check_courses
@@ -49,10 +49,10 @@ class Part(msgspec.Struct, frozen=True):
 
 
 Parts = AsyncIterator[Part]
-Tallies = AsyncGenerator["Tally", None]
+Tallies = AsyncGenerator["VerificationTally", None]
 
 
-class Tally(msgspec.Struct, frozen=True):
+class VerificationTally(msgspec.Struct, frozen=True):
     """What checking some courses came to: how much was checked until the first that is bad, and that one."""
 
     courses: int = 0
@@ -60,14 +60,16 @@ class Tally(msgspec.Struct, frozen=True):
     erased: int = 0
     first_bad: dict[str, Any] | None = None
 
-    def __add__(self, later: "Tally") -> "Tally":
+    def __add__(self, later: "VerificationTally") -> "VerificationTally":
         if self.first_bad:
             return self
-        return Tally(self.courses + later.courses, self.entries + later.entries, self.erased + later.erased, later.first_bad)
+        return VerificationTally(
+            self.courses + later.courses, self.entries + later.entries, self.erased + later.erased, later.first_bad
+        )
 
 
 async def verify(
-    shell: Shell,
+    clinic: Clinic,
     course_id: str | None = None,
     progress: Progress | None = None,
     processes: int = 1,
@@ -80,8 +82,8 @@ async def verify(
 
     Several processes share the work, each with its own connection; the first bad entry is the same whoever finds it.
     """
-    parts = _listed(shell, _neighbours if chains_only else _every) if course_id is None else _only(Part([course_id]))
-    tallies = _here(shell, parts, chains_only) if processes == 1 else _shared(shell, parts, processes, chains_only)
+    parts = _listed(clinic, _neighbours if chains_only else _every) if course_id is None else _only(Part([course_id]))
+    tallies = _here(clinic, parts, chains_only) if processes == 1 else _shared(clinic, parts, processes, chains_only)
     found = await _sum(tallies, progress)
     return Verification(
         ok=not found.first_bad,
@@ -92,9 +94,9 @@ async def verify(
     )
 
 
-async def _sum(tallies: Tallies, progress: Progress | None = None) -> Tally:
+async def _sum(tallies: Tallies, progress: Progress | None = None) -> VerificationTally:
     """All of them, until the first with something bad."""
-    found = Tally()
+    found = VerificationTally()
     async with aclosing(tallies):
         async for tally in tallies:
             found += tally
@@ -105,47 +107,47 @@ async def _sum(tallies: Tallies, progress: Progress | None = None) -> Tally:
     return found
 
 
-async def _shared(shell: Shell, parts: Parts, processes: int, chains_only: bool) -> Tallies:
+async def _shared(clinic: Clinic, parts: Parts, processes: int, chains_only: bool) -> Tallies:
     """Courses checked by other processes."""
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
 
-        def start(part: Part) -> asyncio.Future[Tally]:
-            return loop.run_in_executor(pool, _elsewhere, shell.settings, part, chains_only)
+        def start(part: Part) -> asyncio.Future[VerificationTally]:
+            return loop.run_in_executor(pool, _elsewhere, clinic.settings, part, chains_only)
 
         async with aclosing(_in_order(parts, start, 2 * processes)) as tallies:
             async for each in tallies:
                 yield each
 
 
-def _elsewhere(settings: Settings, part: Part, chains_only: bool) -> Tally:
+def _elsewhere(settings: Settings, part: Part, chains_only: bool) -> VerificationTally:
     """Checks a part in a process of its own, which reads nothing ahead: while one waits, the others keep the cores busy."""
     if not _RUNNING:
         collect_seldom()
         runner = event_loop.runner()
-        _RUNNING.append((runner, runner.run(open_shell(settings))))
-    runner, shell = _RUNNING[0]
-    return runner.run(_sum(_here(shell, _only(part), chains_only, alone=False)))
+        _RUNNING.append((runner, runner.run(open_clinic(settings))))
+    runner, clinic = _RUNNING[0]
+    return runner.run(_sum(_here(clinic, _only(part), chains_only, alone=False)))
 
 
-_RUNNING: list[tuple[asyncio.Runner, Shell]] = []  # what a process that only checks keeps open
+_RUNNING: list[tuple[asyncio.Runner, Clinic]] = []  # what a process that only checks keeps open
 
 
-async def _here(shell: Shell, parts: Parts, chains_only: bool, *, alone: bool = True) -> Tallies:
+async def _here(clinic: Clinic, parts: Parts, chains_only: bool, *, alone: bool = True) -> Tallies:
     """Courses checked by this process; if `alone`, while the next are read."""
     check, together, ahead = (_chains, CHAINS_TOGETHER, CHAINS_AHEAD) if chains_only else (_wholly, TOGETHER, AHEAD)
 
-    def start(part: Part) -> asyncio.Future[Tally]:
-        return asyncio.ensure_future(check(shell, part))
+    def start(part: Part) -> asyncio.Future[VerificationTally]:
+        return asyncio.ensure_future(check(clinic, part))
 
     async with aclosing(_in_order(_split(parts, together), start, ahead if alone else 0)) as tallies:
         async for each in tallies:
             yield each
 
 
-async def _in_order(parts: Parts, start: Callable[[Part], asyncio.Future[Tally]], ahead: int) -> Tallies:
+async def _in_order(parts: Parts, start: Callable[[Part], asyncio.Future[VerificationTally]], ahead: int) -> Tallies:
     """What parts came to, in their order; while one is waited for, so many others are under way."""
-    started: deque[asyncio.Future[Tally]] = deque()
+    started: deque[asyncio.Future[VerificationTally]] = deque()
     try:
         async for part in parts:
             started.append(start(part))
@@ -158,45 +160,45 @@ async def _in_order(parts: Parts, start: Callable[[Part], asyncio.Future[Tally]]
             each.cancel()
 
 
-async def _wholly(shell: Shell, part: Part) -> Tally:
+async def _wholly(clinic: Clinic, part: Part) -> VerificationTally:
     """Everything that can be checked of courses."""
 
     def due(course: Course) -> Mapping[str, dt.datetime]:
-        machine = shell.machine_of(course)
-        return attention.attention(machine.protocol, machine.bound, course, shell.zone)
+        machine = clinic.machine_of(course)
+        return attention.attention(machine.protocol, machine.bound, course, clinic.zone)
 
-    found = Tally()
-    for course_id, checked in await shell.database.read(check_courses, shell.organisation, part.ids, due):
-        found += Tally(1, checked.entries, checked.erased, _bad(course_id, checked))
+    found = VerificationTally()
+    for course_id, checked in await clinic.read(check_courses, part.ids, due):
+        found += VerificationTally(1, checked.entries, checked.erased, _bad(course_id, checked))
     return found
 
 
-async def _chains(shell: Shell, part: Part) -> Tally:
+async def _chains(clinic: Clinic, part: Part) -> VerificationTally:
     """The chains of courses alone: bytes, links and order; neither what they seal, nor the columns beside them, nor the folds."""
     if part.after is None:
-        rows = await shell.database.fetch(CHAIN, shell.organisation, *part.ids)
+        rows = await clinic.database.fetch(CHAIN, clinic.organisation, *part.ids)
     else:
-        statement = CHAINS[shell.database.dialect]
-        given = {"organisation": shell.organisation, "after": part.after, "last": part.ids[-1], "most": ENTRIES}
-        rows = await shell.database.fetch(statement.sql, *statement.values(given))
+        statement = CHAINS[clinic.database.dialect]
+        given = {"organisation": clinic.organisation, "after": part.after, "last": part.ids[-1], "most": ENTRIES}
+        rows = await clinic.database.fetch(statement.sql, *statement.values(given))
         if len(rows) == ENTRIES:
-            return await _one_by_one(shell, part.after, part.ids[-1])
+            return await _one_by_one(clinic, part.after, part.ids[-1])
     courses, entries, only_rows = 0, 0, set(part.ids)
     for course_id, stored in groupby(rows, itemgetter(2)):
-        checked = journal.check_links(stored, shell.organisation, course_id)
+        checked = journal.check_links(stored, clinic.organisation, course_id)
         courses, entries = courses + 1, entries + checked.entries
         if checked.fault:
-            return Tally(courses, entries, first_bad=_bad(course_id, checked))
+            return VerificationTally(courses, entries, first_bad=_bad(course_id, checked))
         only_rows.discard(course_id)
-    return Tally(courses + len(only_rows), entries)
+    return VerificationTally(courses + len(only_rows), entries)
 
 
-async def _one_by_one(shell: Shell, after: str, last: str) -> Tally:
+async def _one_by_one(clinic: Clinic, after: str, last: str) -> VerificationTally:
     """The chains of courses between which more lies than may be read at once: of any number, the rows may be gone."""
-    found = Tally()
-    async for listed in _listed(shell, _every, after):
+    found = VerificationTally()
+    async for listed in _listed(clinic, _every, after):
         for course_id in listed.ids:
-            found += await _chains(shell, Part([course_id]))
+            found += await _chains(clinic, Part([course_id]))
             if found.first_bad or course_id == last:
                 return found
     return found
@@ -206,9 +208,9 @@ def _bad(course_id: str, checked: Checked) -> dict[str, Any] | None:
     return {"course": course_id, "seq": checked.bad_seq, "fault": checked.fault} if checked.fault else None
 
 
-async def _listed(shell: Shell, ids: Callable[[sa.Connection, str, str, int], list[str]], after: str = "") -> Parts:
+async def _listed(clinic: Clinic, ids: Callable[[sa.Connection, str, str, int], list[str]], after: str = "") -> Parts:
     """All courses after an id. Raises JournalBroken where an id is damaged so that no id comes after it."""
-    while listed := await shell.database.read(ids, shell.organisation, after, LISTED):
+    while listed := await clinic.read(ids, after, LISTED):
         if listed[-1] == after:
             raise JournalBroken(f"The id {after} of a course is not as it was written.")
         yield Part(listed, after)

@@ -17,12 +17,12 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import Busy, CommandInvalid, Fault, GroupRefused, GroupStale, NotFound, Refusal, VersionRequired
 from ipt_workflow.groups import Group, views
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup
-from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, Known
+from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, MemberFacts
 from ipt_workflow.protocols.definition import GroupSpec, Protocol
 from ipt_workflow.service import seal
-from ipt_workflow.service.clinic import Shell, new_id
-from ipt_workflow.service.idempotency import Once
-from ipt_workflow.service.writes import GroupWrite, Key
+from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.idempotency import Idempotency
+from ipt_workflow.service.writes import GroupWrite, IdempotencyKey
 from ipt_workflow.store import groups as stored
 from ipt_workflow.store.courses import KeptAnswer, StoredCourse
 from ipt_workflow.store.units import CourseGrouped, GroupLine, Unit
@@ -34,26 +34,28 @@ NO_MEMBER = "The group has never had such a member."
 
 
 class Groups:
-    """The verbs over a shell."""
+    """The verbs over a clinic."""
 
-    def __init__(self, shell: Shell) -> None:
-        self.shell = shell
-        self._once: Once[GroupCommitted] = Once(shell)
+    def __init__(self, clinic: Clinic) -> None:
+        self.clinic = clinic
+        self._idempotency: Idempotency[GroupCommitted] = Idempotency(clinic)
 
-    async def create(self, principal: Principal, decode: Callable[[], NewGroup], key: Key | None = None) -> GroupCommitted:
+    async def create(
+        self, principal: Principal, decode: Callable[[], NewGroup], key: IdempotencyKey | None = None
+    ) -> GroupCommitted:
         """Makes a group under a protocol that is for groups. A therapist who makes it is one of its facilitators."""
-        await self.shell.require(principal, "manage groups")
-        return await self._once.run(key, self._replay, lambda: self._create(principal, decode(), key))
+        await self.clinic.require(principal, "manage groups")
+        return await self._idempotency.run(key, self._replay, lambda: self._create(principal, decode(), key))
 
-    async def _create(self, principal: Principal, told: NewGroup, key: Key | None) -> GroupCommitted:
-        protocol = self.shell.protocol(told.protocol, told.protocol_version)
+    async def _create(self, principal: Principal, told: NewGroup, key: IdempotencyKey | None) -> GroupCommitted:
+        protocol = self.clinic.protocol(told.protocol, told.protocol_version)
         if protocol.group is None:
             raise CommandInvalid([Fault("protocol", f"{protocol.key} is not for groups: it has no [group]")])
         facilitators = told.facilitators or ((principal.person,) if principal.role == "therapist" else ())
         _check_facilitators(principal, facilitators)
-        group, now = new_id(), self.shell.clock.now()
+        group, now = new_id(), self.clinic.clock.now()
         row = {
-            "organisation": self.shell.organisation,
+            "organisation": self.clinic.organisation,
             "id": group,
             "label": told.label,
             "protocol": protocol.id,
@@ -70,17 +72,17 @@ class Groups:
         """Groups in the order they were made; a therapist's are those that they facilitate."""
         policy.require(principal, "read groups")
         person = principal.person if principal.role == "therapist" else None
-        found = await self.shell.database.read(
-            lambda c: stored.page(c, self.shell.organisation, person=person, protocol=protocol, after=after, limit=limit)
+        found = await self.clinic.database.read(
+            lambda c: stored.page(c, self.clinic.organisation, person=person, protocol=protocol, after=after, limit=limit)
         )
-        await self.shell.record(principal, "read", "groups", dict.fromkeys(course for group in found for course in group.courses))
+        await self.clinic.record(principal, "read", "groups", dict.fromkeys(course for group in found for course in group.courses))
         return [views.summary(group) for group in found]
 
     async def one(self, principal: Principal, group_id: str) -> GroupView:
         """A group with its members, its sessions and who attended them."""
         group = await self.visible(principal, group_id)
         policy.require(principal, "read groups")
-        await self.shell.record(principal, "read", f"group {group.id}", group.courses)
+        await self.clinic.record(principal, "read", f"group {group.id}", group.courses)
         return await self.view(group)
 
     async def join(self, principal: Principal, group_id: str, write: GroupWrite) -> GroupCommitted:
@@ -106,8 +108,8 @@ class Groups:
     ) -> GroupCommitted:
         """Writes the line of the log that `decide` makes of what is told; with it what it is called, and which courses it touches."""
         group = await self.visible(principal, group_id)
-        await self.shell.require(principal, "manage groups", group.courses)
-        return await self._once.run(write.key, self._replay, lambda: self._decided(principal, group_id, write, decide))
+        await self.clinic.require(principal, "manage groups", group.courses)
+        return await self._idempotency.run(write.key, self._replay, lambda: self._decided(principal, group_id, write, decide))
 
     async def _decided(self, principal: Principal, group_id: str, write: GroupWrite, decide: Callable[..., Any]) -> GroupCommitted:
         for _attempt in range(ATTEMPTS):
@@ -128,7 +130,7 @@ class Groups:
     async def _join(self, principal: Principal, group: Group, told: Joining) -> tuple[GroupLine, str, tuple[str, ...]]:
         course = await self._course(principal, told.course)
         at = self._moment("joined_at", told.joined_at)
-        last = await self.shell.database.read(stored.last_of, self.shell.organisation, told.course)
+        last = await self.clinic.read(stored.last_of, told.course)
         await self.stand(
             principal, "join a group", groups.joining(group, self.spec(group), course.course, at, last), (told.course,)
         )
@@ -140,14 +142,14 @@ class Groups:
     ) -> tuple[GroupLine, str, tuple[str, ...]]:
         at = self._moment("left_at", told.left_at)
         await self.stand(principal, "leave a group", groups.leaving(group, course, at), (course,))
-        last = await self.shell.database.read(stored.last_of, self.shell.organisation, course)
+        last = await self.clinic.read(stored.last_of, course)
         assert last is not None  # it has joined
         row = self._member(principal, group, course, last.nth + 1, joined=False, at=at)
         return _line(group, "group_member", {**row, "reason": told.reason}), "member left", (course,)
 
     async def _facilitate(self, principal: Principal, group: Group, told: Facilitating) -> tuple[GroupLine, str, tuple[str, ...]]:
         _check_facilitators(principal, told.facilitators)
-        now = self.shell.clock.now()
+        now = self.clinic.clock.now()
         line = self._facilitators(principal, group.id, group.version, told.facilitators, now)
         return line, "facilitators named", group.courses
 
@@ -155,7 +157,7 @@ class Groups:
 
     async def visible(self, principal: Principal, group_id: str) -> Group:
         """A group, if it exists for the principal. Raises NotFound."""
-        group = await self.shell.database.read(stored.find, self.shell.organisation, group_id)
+        group = await self.clinic.read(stored.find, group_id)
         if group is None or not policy.may_see_group(principal, group.facilitators):
             raise NotFound(NO_GROUP)
         return group
@@ -167,23 +169,23 @@ class Groups:
         return spec
 
     def _protocol(self, group: Group) -> Protocol:
-        return next(each for each in self.shell.protocols if (each.id, each.version) == (group.protocol, group.protocol_version))
+        return next(each for each in self.clinic.protocols if (each.id, each.version) == (group.protocol, group.protocol_version))
 
     async def courses(self, ids: Iterable[str]) -> dict[str, StoredCourse]:
         """Courses that were members'."""
         wanted = list(ids)
-        found = await asyncio.gather(*(self.shell.courses.get(each) for each in wanted))
+        found = await asyncio.gather(*(self.clinic.courses.get(each) for each in wanted))
         return {its_id: course for its_id, course in zip(wanted, found, strict=True) if course}
 
     async def view(self, group: Group) -> GroupView:
         return views.view(group, self.spec(group), await self.known(group))
 
-    async def known(self, group: Group) -> Known:
+    async def known(self, group: Group) -> MemberFacts:
         """What a group's view needs beside its log."""
         courses = await self.courses(group.courses)
         waited = [told.notice for session in group.sessions for told in session.told.values() if told.notice]
-        found = await self.shell.database.read(stored.notices, self.shell.organisation, waited)
-        return Known(
+        found = await self.clinic.read(stored.notices, waited)
+        return MemberFacts(
             courses={its_id: each.course for its_id, each in courses.items()},
             client_refs={its_id: each.client_ref for its_id, each in courses.items()},
             notices={its_id: status for its_id, (status, _) in found.items()},
@@ -192,16 +194,16 @@ class Groups:
     async def stand(self, principal: Principal, action: str, refusals: tuple[Refusal, ...], courses: Iterable[str]) -> None:
         """Records what stands against a line of the log, and raises it as GroupRefused."""
         if refusals:
-            await self.shell.record(principal, "refusal", action, courses, [refusal.rule for refusal in refusals])
+            await self.clinic.record(principal, "refusal", action, courses, [refusal.rule for refusal in refusals])
             raise GroupRefused(refusals)
 
     def _moment(self, name: str, told: dt.datetime | None) -> dt.datetime:
         """When somebody joined or left: now, unless told; never to come."""
-        now = self.shell.clock.now()
+        now = self.clinic.clock.now()
         if told is None:
             return now
         faults = list(time_faults(told, name))
-        if not faults and told - now > dt.timedelta(seconds=self.shell.settings.clock_ahead_seconds):
+        if not faults and told - now > dt.timedelta(seconds=self.clinic.settings.clock_ahead_seconds):
             faults = [Fault(name, "lies ahead")]
         if faults:
             raise CommandInvalid(faults)
@@ -209,7 +211,7 @@ class Groups:
 
     async def _course(self, principal: Principal, course_id: str) -> StoredCourse:
         try:
-            return await self.shell.visible(principal, course_id)
+            return await self.clinic.visible(principal, course_id)
         except NotFound:
             raise CommandInvalid([Fault("course", "is no course that you may see")]) from None
 
@@ -218,7 +220,7 @@ class Groups:
     ) -> GroupLine:
         told = {"told_by": principal.person, "told_at": now}
         rows = [
-            {"organisation": self.shell.organisation, "group_id": group, "seq": version + 1, "person": person, **told}
+            {"organisation": self.clinic.organisation, "group_id": group, "seq": version + 1, "person": person, **told}
             for person in facilitators
         ]
         return GroupLine(group=group, expected=version, table="group_facilitator", rows=tuple(rows))
@@ -227,7 +229,7 @@ class Groups:
         self, principal: Principal, group: Group, course: str, nth: int, *, joined: bool, at: dt.datetime
     ) -> dict[str, Any]:
         return {
-            "organisation": self.shell.organisation,
+            "organisation": self.clinic.organisation,
             "course_id": course,
             "nth": nth,
             "group_id": group.id,
@@ -236,23 +238,25 @@ class Groups:
             "at": at,
             "reason": None,
             "told_by": principal.person,
-            "told_at": self.shell.clock.now(),
+            "told_at": self.clinic.clock.now(),
         }
 
-    async def _write(self, principal: Principal, line: GroupLine, action: str, courses: Iterable[str], key: Key | None) -> None:
-        seq, now = line.expected + 1, self.shell.clock.now()
+    async def _write(
+        self, principal: Principal, line: GroupLine, action: str, courses: Iterable[str], key: IdempotencyKey | None
+    ) -> None:
+        seq, now = line.expected + 1, self.clinic.clock.now()
         unit = Unit(
-            organisation=self.shell.organisation,
+            organisation=self.clinic.organisation,
             changes=(),
-            answer=seal.kept_answer(self.shell, key, line.group, seq, seq, now) if key else None,
+            answer=seal.kept_answer(self.clinic, key, line.group, seq, seq, now) if key else None,
             line=line,
-            events=(self.shell.event(principal, "config", f"group {line.group} {action}", courses),),
+            events=(self.clinic.event(principal, "config", f"group {line.group} {action}", courses),),
         )
-        await self.shell.committer.commit(unit)
+        await self.clinic.committer.commit(unit)
 
     async def _committed(self, group_id: str, version: int, *, replayed: bool = False) -> GroupCommitted:
         """The group as it was at a version."""
-        group = await self.shell.database.read(stored.find, self.shell.organisation, group_id, version)
+        group = await self.clinic.read(stored.find, group_id, version)
         assert group is not None  # it was committed
         return GroupCommitted(group=await self.view(group), replayed=replayed)
 

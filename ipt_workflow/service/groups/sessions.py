@@ -27,16 +27,16 @@ from ipt_workflow.errors import (
     StaleVersion,
     TransitionRefused,
 )
-from ipt_workflow.groups import Group, GroupSession, HeldRecord, Told, Why, views
+from ipt_workflow.groups import Group, GroupSession, HeldRecord, MemberAttendance, Why, views
 from ipt_workflow.groups.bodies import NewSession, Signing
-from ipt_workflow.groups.views import Known, MemberAccepted, Recorded, SessionCommitted, Signed
+from ipt_workflow.groups.views import MemberAccepted, MemberFacts, Recorded, SessionCommitted, Signed
 from ipt_workflow.machine import Accepted, Refused
 from ipt_workflow.service import seal
-from ipt_workflow.service.clinic import Shell, new_id
-from ipt_workflow.service.courses import Service
+from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.groups.groups import ATTEMPTS, Groups, decoded
-from ipt_workflow.service.idempotency import Once
-from ipt_workflow.service.writes import GroupWrite, Key
+from ipt_workflow.service.idempotency import Idempotency
+from ipt_workflow.service.writes import GroupWrite, IdempotencyKey
 from ipt_workflow.store import groups as stored
 from ipt_workflow.store.courses import KeptAnswer, StoredCourse
 from ipt_workflow.store.units import CourseChange, GroupLine, Unit
@@ -59,26 +59,26 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupSessions:
-    """The verbs over a shell."""
+    """The verbs over a clinic."""
 
-    def __init__(self, shell: Shell) -> None:
-        self.shell = shell
-        self.groups = Groups(shell)
-        self.service = Service(shell)
-        self._once: Once[SessionCommitted] = Once(shell)
+    def __init__(self, clinic: Clinic) -> None:
+        self.clinic = clinic
+        self.groups = Groups(clinic)
+        self.service = Courses(clinic)
+        self._idempotency: Idempotency[SessionCommitted] = Idempotency(clinic)
 
     async def record(self, principal: Principal, group_id: str, write: GroupWrite) -> SessionCommitted:
         """Raises GroupSessionRefused where it is for all and some refuse, GroupRefused where the session is on record already."""
         group = await self.groups.visible(principal, group_id)
-        await self.shell.require(principal, QUESTION, group.courses)
-        return await self._once.run(write.key, self._replay, lambda: self._record(principal, group_id, write))
+        await self.clinic.require(principal, QUESTION, group.courses)
+        return await self._idempotency.run(write.key, self._replay, lambda: self._record(principal, group_id, write))
 
     async def _record(self, principal: Principal, group_id: str, write: GroupWrite) -> SessionCommitted:
-        session_id, now = new_id(), self.shell.clock.now()
+        session_id, now = new_id(), self.clinic.clock.now()
         for _attempt in range(ATTEMPTS):
             group = await self.groups.visible(principal, group_id)
             told: NewSession = decoded(write, group)
-            at = groups.moment(told, now, self.shell.settings.clock_ahead_seconds)
+            at = groups.moment(told, now, self.clinic.settings.clock_ahead_seconds)
             heard = await self._heard(principal, group, told, session_id, at)
             try:
                 return SessionCommitted(recorded=await self._commit(principal, group, told, heard, write.key))
@@ -118,10 +118,10 @@ class GroupSessions:
     ) -> Accepted | Refused:
         context = await self.service.context_of(principal, course, (command,))
         told = msgspec.structs.replace(context, group_session=as_told)
-        return self.shell.machine_of(course.course).preview(course.course, (command,), told)
+        return self.clinic.machine_of(course.course).preview(course.course, (command,), told)
 
     async def _commit(
-        self, principal: Principal, group: Group, told: NewSession, heard: Sequence[Heard], key: Key | None
+        self, principal: Principal, group: Group, told: NewSession, heard: Sequence[Heard], key: IdempotencyKey | None
     ) -> Recorded:
         accepted = [self._changed(each.stored, each.answer) for each in heard if isinstance(each.answer, Accepted)]
         waits = {each.course: new_id() for each in heard if isinstance(each.answer, Refused)}
@@ -131,20 +131,20 @@ class GroupSessions:
             raise GroupSessionRefused([msgspec.structs.replace(each, notice=None) for each in refused])
         session = self._session(principal, group, told, heard, waits)
         unit = Unit(
-            organisation=self.shell.organisation,
+            organisation=self.clinic.organisation,
             changes=tuple(accepted),
-            answer=seal.kept_answer(self.shell, key, group.id, session.seq, session.seq, session.recorded_at) if key else None,
+            answer=seal.kept_answer(self.clinic, key, group.id, session.seq, session.seq, session.recorded_at) if key else None,
             line=GroupLine(group=group.id, expected=group.version, table="group_session", rows=(self._row(group, session),)),
             notices=tuple(self._waiting(principal, group, each, waits[each.course]) for each in heard if each.course in waits),
             events=tuple(
-                self.shell.event(principal, "refusal", "record_session", [each.course], [r.rule for r in each.refusals], told=True)
+                self.clinic.event(principal, "refusal", "record_session", [each.course], [r.rule for r in each.refusals], told=True)
                 for each in refused
             ),
         )
-        await self.shell.committer.commit(unit)
+        await self.clinic.committer.commit(unit)
         self._count(accepted, refused, heard)
         courses = {each.course: each.answer.course if isinstance(each.answer, Accepted) else each.stored.course for each in heard}
-        known = Known(courses=courses, client_refs={}, notices=dict.fromkeys(waits.values(), "waiting"))
+        known = MemberFacts(courses=courses, client_refs={}, notices=dict.fromkeys(waits.values(), "waiting"))
         return Recorded(
             session=views.session_view(session, known),
             version=session.seq,
@@ -154,7 +154,7 @@ class GroupSessions:
         )
 
     def _changed(self, course: StoredCourse, answer: Accepted) -> CourseChange:
-        return seal.change(self.shell, answer.course, answer.drafts, course.head, course.course.version)
+        return seal.change(self.clinic, answer.course, answer.drafts, course.head, course.course.version)
 
     def _session(
         self, principal: Principal, group: Group, told: NewSession, heard: Sequence[Heard], waits: dict[str, str]
@@ -166,7 +166,7 @@ class GroupSessions:
             id=first.as_told.id,
             seq=group.version + 1,
             occurred_at=first.command.occurred_at,
-            recorded_at=self.shell.clock.now(),
+            recorded_at=self.clinic.clock.now(),
             recorded_by=principal.person,
             kind=told.kind,
             medium=told.medium,
@@ -174,7 +174,7 @@ class GroupSessions:
             scheduled_for=told.scheduled_for.astimezone(dt.UTC) if told.scheduled_for else None,
             held=first.as_told.held,
             told={
-                each.course: Told(
+                each.course: MemberAttendance(
                     attendance=told.attendance[each.course],
                     seq=each.answer.course.version if isinstance(each.answer, Accepted) else None,
                     notice=waits.get(each.course),
@@ -185,7 +185,7 @@ class GroupSessions:
 
     def _row(self, group: Group, session: GroupSession) -> dict[str, Any]:
         row = {name: getattr(session, name) for name in session.__struct_fields__}
-        more = {"organisation": self.shell.organisation, "group_id": group.id, "told": msgspec.json.encode(session.told)}
+        more = {"organisation": self.clinic.organisation, "group_id": group.id, "told": msgspec.json.encode(session.told)}
         return {**row, **more}
 
     def _waiting(self, principal: Principal, group: Group, heard: Heard, notice_id: str) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class GroupSessions:
         body = msgspec.json.encode(groups.waiting(group, heard.as_told, heard.command, principal.actor))
         refused = _refused(heard.course, heard.answer)
         return {
-            "organisation": self.shell.organisation,
+            "organisation": self.clinic.organisation,
             "id": notice_id,
             "source_id": groups.SOURCE,
             "key": hashlib.sha256(f"{heard.as_told.id}\n{heard.course}".encode()).hexdigest(),
@@ -203,7 +203,7 @@ class GroupSessions:
             "resource": None,
             "resource_version": None,
             "resource_at": None,
-            "received_at": self.shell.clock.now(),
+            "received_at": self.clinic.clock.now(),
             "status": "waiting",
             "risk": False,
             "client_id": heard.stored.course.client,
@@ -219,24 +219,24 @@ class GroupSessions:
     async def _tell_refusals(self, principal: Principal, refused: Sequence[MemberRefused]) -> None:
         for each in refused:
             rules = [refusal.rule for refusal in each.refusals]
-            await self.shell.record(principal, "refusal", "record_session", [each.course], rules, told=True)
+            await self.clinic.record(principal, "refusal", "record_session", [each.course], rules, told=True)
 
     def _count(self, accepted: Sequence[CourseChange], refused: Sequence[MemberRefused], heard: Sequence[Heard]) -> None:
         for change in accepted:
-            self.shell.metrics.transitions.labels(change.course.protocol, "record_session").inc()
+            self.clinic.metrics.transitions.labels(change.course.protocol, "record_session").inc()
         protocols = {each.course: each.stored.course.protocol for each in heard}
         for each in refused:
-            self.shell.metrics.notices.labels(groups.SOURCE, groups.WAITS, "waiting").inc()
+            self.clinic.metrics.notices.labels(groups.SOURCE, groups.WAITS, "waiting").inc()
             for refusal in each.refusals:
-                self.shell.metrics.refusals.labels(protocols[each.course], "record_session", refusal.rule).inc()
+                self.clinic.metrics.refusals.labels(protocols[each.course], "record_session", refusal.rule).inc()
 
     async def _replay(self, kept: KeptAnswer) -> SessionCommitted:
         """The answer again: what was accepted and what was refused then, and what each attendance has become since."""
-        group = await self.shell.database.read(stored.find, self.shell.organisation, kept.course_id, kept.last_seq)
+        group = await self.clinic.read(stored.find, kept.course_id, kept.last_seq)
         assert group is not None  # the key was committed with it
         session = next(each for each in group.sessions if each.seq == kept.last_seq)
         waits = [told.notice for told in session.told.values() if told.notice]
-        found = await self.shell.database.read(stored.notices, self.shell.organisation, waits)
+        found = await self.clinic.read(stored.notices, waits)
         known = await self.groups.known(group)
         refused = [
             _waits(known.courses[course], told.notice, found[told.notice][1])
@@ -261,7 +261,7 @@ class GroupSessions:
         """
         command, as_told = groups.again(record)
         for _attempt in range(ATTEMPTS):
-            course = await self.shell.courses.get(course_id)
+            course = await self.clinic.courses.get(course_id)
             assert course is not None  # courses are never removed
             known = next((each.seq for each in course.course.sessions if each.group_session == record.session), None)
             if known is not None:
@@ -275,7 +275,7 @@ class GroupSessions:
     async def sign(self, principal: Principal, group_id: str, session_id: str, decode: Callable[[], Signing]) -> Signed:
         """Signs a session on every member's course where the caller gave it and it is not signed yet."""
         group = await self.groups.visible(principal, group_id)
-        await self.shell.require(principal, QUESTION, group.courses)
+        await self.clinic.require(principal, QUESTION, group.courses)
         session = group.session(session_id)
         if session is None:
             raise NotFound(NO_SESSION)
@@ -302,7 +302,7 @@ class GroupSessions:
     async def _sign(self, principal: Principal, course_id: str, session_id: str, told: Signing) -> int | None:
         """Signs it on one course; None where there is nothing for the caller to sign."""
         for _attempt in range(ATTEMPTS):
-            course = await self.shell.courses.get(course_id)
+            course = await self.clinic.courses.get(course_id)
             assert course is not None  # courses are never removed
             own = [
                 each for each in course.course.unsigned if each.group_session == session_id and each.given_by == principal.person
@@ -323,8 +323,8 @@ class GroupSessions:
             await self._tell_refusals(principal, [refused])
             raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
         change = self._changed(course, answer)
-        await self.shell.committer.commit(Unit(organisation=self.shell.organisation, changes=(change,)))
-        self.shell.metrics.transitions.labels(course.course.protocol, command.trigger).inc()
+        await self.clinic.committer.commit(Unit(organisation=self.clinic.organisation, changes=(change,)))
+        self.clinic.metrics.transitions.labels(course.course.protocol, command.trigger).inc()
         return change.course.version
 
 

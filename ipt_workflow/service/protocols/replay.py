@@ -11,14 +11,14 @@ import sqlalchemy as sa
 from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.gate.replay import Rejudge, Rejudged, Told
+from ipt_workflow.gate.replay import RefusedCommand, Rejudge, Rejudged
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import machine_for
 from ipt_workflow.protocols.definition import Protocol
-from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import audit
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.store.audit import RefusedCommand
+from ipt_workflow.store.audit import RefusalRow
 
 BATCH = 100
 EXAMPLES = 3
@@ -60,8 +60,8 @@ class Tried(msgspec.Struct, kw_only=True):
 class Trial:
     """One candidate, tried on the courses of every version of it."""
 
-    def __init__(self, shell: Shell, candidate: Protocol, examples: int = EXAMPLES) -> None:
-        self.shell = shell
+    def __init__(self, clinic: Clinic, candidate: Protocol, examples: int = EXAMPLES) -> None:
+        self.clinic = clinic
         self.candidate = candidate
         self.examples = examples
         self.tried = Tried(protocol=candidate.key, digest=candidate.digest)
@@ -69,22 +69,20 @@ class Trial:
     async def run(self, principal: Principal, progress: Callable[[int], None] = lambda _done: None) -> Tried:
         """Judges all. `progress` is called with the number of courses judged since the last call. Reading them is recorded."""
         policy.require(principal, "try a protocol")
-        rejudge = Rejudge(machine_for(self.candidate), self.shell.context(principal, self.shell.clock.now()))
+        rejudge = Rejudge(machine_for(self.candidate), self.clinic.context(principal, self.clinic.clock.now()))
         after = ""
         while True:
-            ids = await self.shell.database.read(
-                stored_courses.course_ids_of, self.shell.organisation, self.candidate.id, after, BATCH
-            )
+            ids = await self.clinic.read(stored_courses.course_ids_of, self.candidate.id, after, BATCH)
             if not ids:
                 return self.tried
-            entries, refused = await self.shell.database.read(_recorded, self.shell.organisation, ids)
-            await self.shell.record(principal, "read", "protocol trial", ids)
+            entries, refused = await self.clinic.read(_recorded, ids)
+            await self.clinic.record(principal, "read", "protocol trial", ids)
             for its_id in ids:
                 self._course(rejudge, its_id, entries[its_id], [each for each in refused if each.course == its_id])
             progress(len(ids))
             after = ids[-1]
 
-    def _course(self, rejudge: Rejudge, its_id: str, entries: list[Entry], refused: Iterable[RefusedCommand]) -> None:
+    def _course(self, rejudge: Rejudge, its_id: str, entries: list[Entry], refused: Iterable[RefusalRow]) -> None:
         facts = journal.facts(entries)
         self.tried.courses += 1
         for judged in rejudge.transitions(facts):
@@ -92,7 +90,7 @@ class Trial:
             self.tried.newly_refused += bool(judged.rules)
             self._count(self.tried.refused_by, its_id, judged)
         for each in refused:
-            command = msgspec.json.decode(each.command, type=Told) if each.command else None
+            command = msgspec.json.decode(each.command, type=RefusedCommand) if each.command else None
             again = rejudge.refusal(facts, command, each.rules) if command else None
             self.tried.refusals += 1
             self.tried.not_judged += again is None
@@ -108,6 +106,6 @@ class Trial:
                 counted.examples.append(Example(its_id, judged.seq, judged.trigger))
 
 
-def _recorded(connection: sa.Connection, organisation: str, ids: list[str]) -> tuple[dict[str, list[Entry]], list[RefusedCommand]]:
+def _recorded(connection: sa.Connection, organisation: str, ids: list[str]) -> tuple[dict[str, list[Entry]], list[RefusalRow]]:
     """The journals of courses, and what rules refused of them."""
     return stored_courses.entries_of(connection, organisation, ids), audit.refused_commands(connection, organisation, ids)

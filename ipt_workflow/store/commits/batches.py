@@ -20,7 +20,7 @@ from ipt_workflow.store.commits import rows
 from ipt_workflow.store.commits.rows import Row
 from ipt_workflow.store.lookups import DIALECTS
 from ipt_workflow.store.schema import tables
-from ipt_workflow.store.units import Event, Unit
+from ipt_workflow.store.units import LoggedEvent, Unit
 
 JOURNAL = (tables.entry, tables.entry_data, tables.outbox)
 EVERY_TIME = (
@@ -66,7 +66,7 @@ def _scope(unit: Unit) -> str | None:
 # SQLite
 
 
-def write_sqlite(connection: sqlite3.Connection, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+def write_sqlite(connection: sqlite3.Connection, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
     """Writes units and events, in the transaction that has begun; which of the units won. Raises `sqlite3.IntegrityError`."""
     known = columns("sqlite", tables.course)
     courses = [dict(zip(known.names, known.values(rows.course_columns(u.organisation, u.changes[0])), strict=True)) for u in units]
@@ -122,7 +122,7 @@ Fetch = Callable[..., Awaitable[Sequence[Any]]]
 Given = tuple[str] | tuple[str, list[bytes]]  # rows as JSON; and where they have bytes, which JSON has not, those beside it
 
 
-async def write_postgres(fetch: Fetch, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+async def write_postgres(fetch: Fetch, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
     """Writes units and events; which of the units won. `fetch` runs a statement with what it is given. Raises what it raises."""
     won: set[int] = set()
     if units:

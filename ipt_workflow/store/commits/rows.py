@@ -10,7 +10,7 @@ from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.schema.tables import ATTENTION
-from ipt_workflow.store.units import CourseChange, Event, KeptAnswer, Unit
+from ipt_workflow.store.units import CourseChange, KeptAnswer, LoggedEvent, Unit
 
 Row = dict[str, Any]
 
@@ -100,7 +100,7 @@ def outbox(entry: Entry) -> Row:
     }
 
 
-def of_events(events: Sequence[Event]) -> dict[sa.Table, list[Row]]:
+def of_events(events: Sequence[LoggedEvent]) -> dict[sa.Table, list[Row]]:
     """Everything that events write, by table."""
     return {
         tables.audit_event: [dict(event.row) for event in events],
@@ -109,7 +109,7 @@ def of_events(events: Sequence[Event]) -> dict[sa.Table, list[Row]]:
     }
 
 
-def outbox_of_event(event: Event) -> list[Row]:
+def outbox_of_event(event: LoggedEvent) -> list[Row]:
     """What subscribers are to be told of it, if they are."""
     if not event.told:
         return []
@@ -145,7 +145,7 @@ def client(unit: Unit) -> Row:
     return {"organisation": unit.organisation, "id": unit.client.id, "ref": unit.client.ref, "created_at": created_at}
 
 
-def subjects(organisation: str, event: Event) -> list[Row]:
+def subjects(organisation: str, event: LoggedEvent) -> list[Row]:
     """The courses an event touched, each once."""
     return [
         {"organisation": organisation, "event_id": event.row["id"], "course_id": course} for course in dict.fromkeys(event.courses)

@@ -13,9 +13,9 @@ from ipt_workflow.store.units import (
     ClientTaken,
     CourseChange,
     DecidedProposal,
-    Event,
     KeptAnswer,
     KeyTaken,
+    LoggedEvent,
     Unit,
 )
 
@@ -104,9 +104,9 @@ def current_version(connection: sa.Connection, organisation: str, course_id: str
     return int(found or 0)
 
 
-def is_written(connection: sa.Connection, work: Unit | Event) -> bool:
+def is_written(connection: sa.Connection, work: Unit | LoggedEvent) -> bool:
     """Whether it has been committed: what it writes is there, under its own id."""
-    if isinstance(work, Event):
+    if isinstance(work, LoggedEvent):
         table, organisation, its_id = tables.audit_event, work.row["organisation"], work.row["id"]
     elif work.line:
         return groups.is_written(connection, work.organisation, work.line)

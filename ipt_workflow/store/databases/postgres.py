@@ -14,7 +14,7 @@ from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
 from ipt_workflow.store.databases.connections import Connections
 from ipt_workflow.store.lookups import Question
-from ipt_workflow.store.units import Event, Unit
+from ipt_workflow.store.units import LoggedEvent, Unit
 
 CONNECT_SECONDS = 5.0
 GRACE_SECONDS = 0.5  # by which the server should have given a statement up, and said so
@@ -79,7 +79,7 @@ class PostgresDatabase(Database):
         except Unreachable:  # the connection may have been one to a server that was restarted since
             return await self._fetch(sql["postgresql"], *args)
 
-    async def put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+    async def put(self, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
         return await batches.write_postgres(self._fetch, units, events)
 
     async def _fetch(self, sql: str, *args: Any) -> Sequence[Any]:

@@ -21,7 +21,7 @@ from ipt_workflow.errors import Busy, DatabaseNotReady, IptError
 from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
 from ipt_workflow.store.lookups import Question
-from ipt_workflow.store.units import Event, Unit
+from ipt_workflow.store.units import LoggedEvent, Unit
 
 # 10 000 pages (40 MB) may wait in the WAL: by default it is copied back after 1000, which took a fifth of the throughput.
 PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "wal_autocheckpoint = 10000")
@@ -64,7 +64,7 @@ class SqliteDatabase(Database):
     async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[Any]:
         return await self.read(_fetched, sql["sqlite"], args)
 
-    async def put(self, units: Sequence[Unit], events: Sequence[Event]) -> list[bool]:
+    async def put(self, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
         async with self._writing:
             with _reached():
                 self._putting = self._putting or _connect(self._file, 0, writes=True)

@@ -9,15 +9,15 @@ import pytest
 from ipt_workflow.api.webhooks import names, webhooks
 from ipt_workflow.course import triggers
 from ipt_workflow.ehr.deliveries import events
-from ipt_workflow.store.events import Told
+from ipt_workflow.store.events import StoredEvent
 
 AT = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 EVERYTHING = (events.CHANGED, events.REFUSED, events.ATTENTION, events.DISABLED, events.EVERY_NAME)
 
 
-def told(kind: str, **more) -> Told:
+def told(kind: str, **more) -> StoredEvent:
     known = {"id": "1", "position": 1, "created_at": AT, "course": "c", "seq": None, "detail": None, "subscription": None}
-    return Told(kind=kind, **{**known, "entry": None, "refused": None, "rules": (), "shared": True, **more})
+    return StoredEvent(kind=kind, **{**known, "entry": None, "refused": None, "rules": (), "shared": True, **more})
 
 
 @pytest.mark.parametrize(

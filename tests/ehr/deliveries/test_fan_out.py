@@ -12,7 +12,7 @@ from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.store import events
-from ipt_workflow.store.units import Event
+from ipt_workflow.store.units import LoggedEvent
 
 NOTE = Command("note", {"text": "She called."})
 
@@ -22,8 +22,8 @@ REFUSAL = "0197c8f3-2244-7d10-a0b1-6c2e8f9d0e77"
 
 def scene(url: str, test):
     async def inside():
-        async with service_walk.opened(configuration.load({"IPT_DATABASE_URL": url}), VirtualClock(service_walk.START)) as shell:
-            await test(shell)
+        async with service_walk.opened(configuration.load({"IPT_DATABASE_URL": url}), VirtualClock(service_walk.START)) as clinic:
+            await test(clinic)
 
     asyncio.run(inside())
 
@@ -33,53 +33,53 @@ def row(name: str, minutes: int = 0) -> dict:
     return {"id": name, "kind": "disabled", "subscription_id": "s", "detail": "gone", "created_at": at}
 
 
-async def ids(shell, after: int = 0) -> list[str]:
-    return [each.id for each in await shell.database.read(events.after, "default", after, 100)]
+async def ids(clinic, after: int = 0) -> list[str]:
+    return [each.id for each in await clinic.database.read(events.after, "default", after, 100)]
 
 
 def test_what_began_earlier_and_commits_later_comes_after_what_was_read_meanwhile(postgres, tmp_path):
-    async def test(shell):
-        async with shell.database._whole.connect() as slow:
+    async def test(clinic):
+        async with clinic.database._whole.connect() as slow:
             begun = await slow.begin()
             await slow.run_sync(events.put, "default", row("slow", minutes=0))
-            await shell.database.write(events.put, "default", row("quick", minutes=1))
-            await fan_out.place_all(shell)
-            assert await ids(shell) == ["quick"]
+            await clinic.database.write(events.put, "default", row("quick", minutes=1))
+            await fan_out.fan_out_all(clinic)
+            assert await ids(clinic) == ["quick"]
             await begun.commit()
-        page = await Feed(shell).page(service_walk.SUPERVISOR, "evt_quick", 10)
+        page = await Feed(clinic).page(service_walk.SUPERVISOR, "evt_quick", 10)
         assert [each.id for each in page.items] == ["evt_slow"]
 
     scene(databases.empty(tmp_path, postgres).database_url, test)
 
 
 def test_hands_that_place_at_once_give_every_event_one_place_without_a_hole(database_url):
-    async def test(shell):
+    async def test(clinic):
         for n in range(30):
-            await shell.database.write(events.put, "default", row(f"e{n:02}", minutes=n))
-        assert sum(await asyncio.gather(*(fan_out.place_all(shell) for _ in range(5)))) == 30
-        found = await shell.database.read(events.after, "default", 0, 100)
+            await clinic.database.write(events.put, "default", row(f"e{n:02}", minutes=n))
+        assert sum(await asyncio.gather(*(fan_out.fan_out_all(clinic) for _ in range(5)))) == 30
+        found = await clinic.database.read(events.after, "default", 0, 100)
         assert [each.position for each in found] == list(range(1, 31))
         assert [each.id for each in found] == [f"e{n:02}" for n in range(30)]
-        assert not await shell.database.read(events.waiting, "default")
+        assert not await clinic.database.read(events.waiting, "default")
 
     scene(database_url, test)
 
 
 def test_entries_of_a_course_keep_the_order_of_its_journal_though_they_are_of_one_moment(database_url):
-    async def test(shell):
-        course = await service_walk.open_course(shell)
+    async def test(clinic):
+        course = await service_walk.open_course(clinic)
         for _ in range(12):
-            await service_walk.fire(shell, course, NOTE)
-        await fan_out.place_all(shell)
-        found = await shell.database.read(events.after, "default", 0, 100)
+            await service_walk.fire(clinic, course, NOTE)
+        await fan_out.fan_out_all(clinic)
+        found = await clinic.database.read(events.after, "default", 0, 100)
         assert [each.seq for each in found] == list(range(1, 14))
 
     scene(database_url, test)
 
 
 def test_a_refusal_is_an_event_and_what_a_role_may_not_is_none(database_url):
-    async def test(shell):
-        course = await service_walk.open_course(shell)
+    async def test(clinic):
+        course = await service_walk.open_course(clinic)
         refusal = {
             "id": REFUSAL,
             "kind": "refusal",
@@ -89,10 +89,10 @@ def test_a_refusal_is_an_event_and_what_a_role_may_not_is_none(database_url):
             "via": "api",
         }
         named = {**refusal, "action": "begin_middle", "rules": "state_allows,consent_given", "request_id": None, "command": None}
-        await shell.committer.commit(Event(row={"organisation": "default", **named}, courses=(course,), told=True))
-        await shell.record(service_walk.THERAPIST, "refusal", "decide proposals", [course], ["role"])
-        await fan_out.place_all(shell)
-        found = await shell.database.read(events.after, "default", 0, 100)
+        await clinic.committer.commit(LoggedEvent(row={"organisation": "default", **named}, courses=(course,), told=True))
+        await clinic.record(service_walk.THERAPIST, "refusal", "decide proposals", [course], ["role"])
+        await fan_out.fan_out_all(clinic)
+        found = await clinic.database.read(events.after, "default", 0, 100)
         assert [(each.kind, each.course, each.rules) for each in found[1:]] == [
             ("refusal", course, ("state_allows", "consent_given"))
         ]
@@ -101,12 +101,12 @@ def test_a_refusal_is_an_event_and_what_a_role_may_not_is_none(database_url):
 
 
 def test_a_place_is_never_given_out_twice_after_events_were_removed(database_url):
-    async def test(shell):
-        await shell.database.write(events.put, "default", row("a"))
-        await fan_out.place_all(shell)
-        await shell.database.write(lambda c: c.execute(sa.delete(events.event)))
-        await shell.database.write(events.put, "default", row("b"))
-        await fan_out.place_all(shell)
-        assert (await shell.database.read(events.position_of, "default", "b")) == 2
+    async def test(clinic):
+        await clinic.database.write(events.put, "default", row("a"))
+        await fan_out.fan_out_all(clinic)
+        await clinic.database.write(lambda c: c.execute(sa.delete(events.event)))
+        await clinic.database.write(events.put, "default", row("b"))
+        await fan_out.fan_out_all(clinic)
+        assert (await clinic.database.read(events.position_of, "default", "b")) == 2
 
     scene(database_url, test)

@@ -20,7 +20,7 @@ from support.receivers import other_side
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription
-from ipt_workflow.ehr.deliveries.receiver import Receipt
+from ipt_workflow.ehr.deliveries.receiver import DeliveryReceipt
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import SystemClock
@@ -64,13 +64,13 @@ def test_a_relay_that_is_killed_again_and_again_loses_nothing_and_repeats_only_u
 
     async def scene():
         settings = configuration.load({"IPT_DATABASE_URL": database_url, **QUICK})
-        async with service_walk.opened(settings, SystemClock()) as shell, other_side() as other:
-            shown = await Subscriptions(shell).create(ADMIN, lambda: NewSubscription(url=other.url))
+        async with service_walk.opened(settings, SystemClock()) as clinic, other_side() as other:
+            shown = await Subscriptions(clinic).create(ADMIN, lambda: NewSubscription(url=other.url))
             other.trusts(shown.secret)
-            courses = [await service_walk.open_course(shell, f"EHR-{n}") for n in range(3)]
+            courses = [await service_walk.open_course(clinic, f"EHR-{n}") for n in range(3)]
             for course in courses:
-                await service_walk.fire(shell, course, NOTE)
-                await service_walk.fire(shell, course, NOTE)
+                await service_walk.fire(clinic, course, NOTE)
+                await service_walk.fire(clinic, course, NOTE)
             await killing(database_url, other, kills, when, lambda: all(other.sequences(each)[-1:] == [3] for each in courses))
             return other.receipts, [other.sequences(each) for each in courses]
 
@@ -87,7 +87,7 @@ async def killing(url, other, kills, when, done) -> None:
     loop, finished, killed = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
     process: subprocess.Popen
 
-    def report(receipt: Receipt) -> None:
+    def report(receipt: DeliveryReceipt) -> None:
         other.receipts.append(receipt)
         if len(other.receipts) in kills:
             if when == "before it is answered":
@@ -178,12 +178,12 @@ def fire(base: str, token: str, course: str, version: int) -> None:
     post(base, token, f"/v1/courses/{course}/transitions", body, **{"If-Match": f'"{version}"'})
 
 
-def until(process: subprocess.Popen, done) -> list[Receipt]:
+def until(process: subprocess.Popen, done) -> list[DeliveryReceipt]:
     """What a receiver prints, up to what is waited for."""
-    found: list[Receipt] = []
+    found: list[DeliveryReceipt] = []
     for line in process.stdout:
         if line.startswith("{"):
-            found.append(msgspec.json.decode(line, type=Receipt))
+            found.append(msgspec.json.decode(line, type=DeliveryReceipt))
             if done(found[-1]):
                 return found
     raise AssertionError(found)

@@ -15,8 +15,8 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr.deliveries import fan_out
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
-from ipt_workflow.ehr.deliveries.relay import Relay, Waits
-from ipt_workflow.ehr.deliveries.sender import Outcome, Sender
+from ipt_workflow.ehr.deliveries.relay import Relay, RetryPolicy
+from ipt_workflow.ehr.deliveries.sender import DeliverySender, SendResult
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.errors import CommandInvalid, NotFound, TransitionRefused
 from ipt_workflow.runtime import settings as configuration
@@ -35,8 +35,8 @@ def scene(url: str, test, **environ):
     settings, clock = configuration.load(told), VirtualClock(service_walk.START)
 
     async def inside():
-        async with service_walk.opened(settings, clock) as shell, other_side(clock) as other:
-            world = World(shell, clock, other)
+        async with service_walk.opened(settings, clock) as clinic, other_side(clock) as other:
+            world = World(clinic, clock, other)
             try:
                 return await test(world)
             finally:
@@ -46,10 +46,10 @@ def scene(url: str, test, **environ):
 
 
 class World:
-    def __init__(self, shell, clock, other):
-        self.shell, self.clock, self.other = shell, clock, other
-        self.subscriptions, self.deliveries = Subscriptions(shell), Deliveries(shell)
-        self.relay = Relay(shell, waits=Waits(shell.settings, lambda: 0.0))
+    def __init__(self, clinic, clock, other):
+        self.clinic, self.clock, self.other = clinic, clock, other
+        self.subscriptions, self.deliveries = Subscriptions(clinic), Deliveries(clinic)
+        self.relay = Relay(clinic, waits=RetryPolicy(clinic.settings, lambda: 0.0))
 
     async def subscribe(self, **more):
         shown = await self.subscriptions.create(ADMIN, lambda: NewSubscription(**{"url": self.other.url, **more}))
@@ -58,8 +58,8 @@ class World:
         return shown.subscription.id
 
     async def course(self, ref="EHR-1"):
-        course = await service_walk.open_course(self.shell, ref)
-        await service_walk.walk(self.shell, course, *STEPS)
+        course = await service_walk.open_course(self.clinic, ref)
+        await service_walk.walk(self.clinic, course, *STEPS)
         return course
 
     async def pass_time(self, **by):
@@ -79,7 +79,7 @@ def test_every_transition_arrives_once_in_order_with_the_head_of_its_chain(datab
         assert world.other.outcomes() == ["received"] * 10
         for course in (first, second):
             assert world.other.sequences(course) == [1, 2, 3, 4, 5]
-            entries = await world.shell.entries(course)
+            entries = await world.clinic.entries(course)
             told = [each.data for each in world.other.receipts if each.course == course]
             assert [each["head"] for each in told] == [entry.hash for entry in entries]
             assert all(set(each) == {"course", "sequence", "head", "entry", "origin"} for each in told)
@@ -94,7 +94,7 @@ def test_what_was_before_the_subscription_is_not_for_it(database_url):
     async def test(world):
         course = await world.course()
         await world.subscribe()
-        await service_walk.fire(world.shell, course, NOTE)
+        await service_walk.fire(world.clinic, course, NOTE)
         await world.relay.drain()
         assert world.other.sequences(course) == [6]
 
@@ -123,7 +123,7 @@ def test_a_failed_delivery_is_tried_on_schedule_with_the_same_id_and_body_and_an
     async def test(world):
         await world.subscribe()
         world.other.trouble(fail=3)
-        await service_walk.open_course(world.shell)
+        await service_walk.open_course(world.clinic)
         waits = [0, 4.9, 0.1, 299, 1, 1799, 1]
         attempts = [await world.pass_time(seconds=wait) for wait in waits]
         assert attempts == [1, 0, 1, 0, 1, 0, 1]
@@ -137,11 +137,11 @@ def test_a_failed_delivery_is_tried_on_schedule_with_the_same_id_and_body_and_an
 def test_after_the_last_attempt_it_is_a_dead_letter_the_next_goes_on_and_the_gap_shows(database_url):
     async def test(world):
         subscription = await world.subscribe()
-        course = await service_walk.open_course(world.shell)
+        course = await service_walk.open_course(world.clinic)
         await world.relay.drain()
         world.other.trouble(fail=3)
-        await service_walk.fire(world.shell, course, NOTE)
-        await service_walk.fire(world.shell, course, NOTE)
+        await service_walk.fire(world.clinic, course, NOTE)
+        await service_walk.fire(world.clinic, course, NOTE)
         for seconds in (0, 1, 2):
             await world.pass_time(seconds=seconds)
         assert await world.states(subscription) == [("delivered", 1), ("dead", 3), ("delivered", 1)]
@@ -162,9 +162,9 @@ def test_retry_after_is_honoured_and_429_throttles_the_whole_subscription(databa
     async def test(world):
         await world.subscribe()
         world.other.trouble(fail=1, fail_status=429, retry_after=60)
-        await service_walk.open_course(world.shell, "EHR-1")
+        await service_walk.open_course(world.clinic, "EHR-1")
         assert await world.relay.drain() == 1
-        await service_walk.open_course(world.shell, "EHR-2")
+        await service_walk.open_course(world.clinic, "EHR-2")
         assert await world.pass_time(seconds=59) == 0
         assert await world.pass_time(seconds=1) == 2
         assert world.other.outcomes() == ["failed", "received", "received"]
@@ -188,7 +188,7 @@ def test_410_disables_the_subscription_at_once_and_another_is_told(database_url)
             assert (told.status, told.reason) == ("disabled", "gone")
             assert [each.data for each in watcher.receipts] == [{"subscription": gone, "reason": "gone"}]
 
-        await service_walk.fire(world.shell, course, NOTE)
+        await service_walk.fire(world.clinic, course, NOTE)
         await world.relay.drain()
         assert world.other.outcomes() == ["gone"]
         world.other.trouble()
@@ -204,7 +204,7 @@ def test_five_days_without_a_success_disable_a_subscription(database_url):
     async def test(world):
         subscription = await world.subscribe()
         world.other.trouble(fail=10**9)
-        await service_walk.open_course(world.shell)
+        await service_walk.open_course(world.clinic)
         await world.relay.drain()
         for _ in range(20):
             assert (await world.subscriptions.one(ADMIN, subscription)).status == "active"
@@ -212,7 +212,7 @@ def test_five_days_without_a_success_disable_a_subscription(database_url):
         told = await world.subscriptions.one(ADMIN, subscription)
         assert (told.status, told.reason) == ("disabled", "failing")
         assert world.other.outcomes() == ["failed"] * 21
-        await service_walk.open_course(world.shell, "EHR-2")
+        await service_walk.open_course(world.clinic, "EHR-2")
         assert await world.pass_time(hours=6) == 0
 
     scene(database_url, test, IPT_DELIVERY_RETRY_SECONDS=",".join(["21600"] * 20))
@@ -235,10 +235,10 @@ def test_a_deleted_subscription_is_sent_nothing_more_and_keeps_no_key(database_u
     async def test(world):
         subscription = await world.subscribe()
         await world.course()
-        await world.relay.shell.database.read(deliveries.counts, "default")
+        await world.relay.clinic.database.read(deliveries.counts, "default")
         await world.subscriptions.delete(ADMIN, subscription)
         assert await world.relay.drain() == 0
-        assert await world.shell.database.read(deliveries.keys, "default", subscription, world.clock.now()) == []
+        assert await world.clinic.database.read(deliveries.keys, "default", subscription, world.clock.now()) == []
         with pytest.raises(NotFound):
             await world.subscriptions.one(ADMIN, subscription)
 
@@ -248,36 +248,36 @@ def test_a_deleted_subscription_is_sent_nothing_more_and_keeps_no_key(database_u
 def test_during_a_rotation_both_secrets_verify_and_afterwards_the_new_one_alone(database_url):
     async def test(world):
         subscription = await world.subscribe(signatures=("v1", "v1a"))
-        course = await service_walk.open_course(world.shell)
+        course = await service_walk.open_course(world.clinic)
         await world.relay.drain()
         rotated = await world.subscriptions.rotate(ADMIN, subscription, lambda: Rotation(overlap_hours=2))
         assert {key.scheme for key in rotated.subscription.keys} == {"v1", "v1a"}
         assert len(rotated.subscription.keys) == 4
-        await service_walk.fire(world.shell, course, NOTE)
+        await service_walk.fire(world.clinic, course, NOTE)
         await world.relay.drain()  # the receiver still knows the old secret alone
         await world.pass_time(hours=2)
-        await service_walk.fire(world.shell, course, NOTE)
+        await service_walk.fire(world.clinic, course, NOTE)
         await world.relay.drain()
         world.other.trusts(rotated.secret)
         await world.pass_time(seconds=5)
         public = [key.public for key in rotated.subscription.keys if key.scheme == "v1a" and key.expires_at is None]
         world.other.trusts(*public)
-        await service_walk.fire(world.shell, course, NOTE)
+        await service_walk.fire(world.clinic, course, NOTE)
         await world.relay.drain()
         assert world.other.outcomes() == ["received", "received", "unsigned", "received", "received"]
 
     scene(database_url, test)
 
 
-class Refuser(Sender):
+class Refuser(DeliverySender):
     """Sends nothing: keeps what it was to send, and answers as it is told."""
 
-    def __init__(self, *outcomes: Outcome) -> None:
+    def __init__(self, *outcomes: SendResult) -> None:
         self.sent, self.outcomes = [], list(outcomes)
 
     async def send(self, url, headers, body, now):
         self.sent.append((url, headers, body))
-        return self.outcomes.pop(0) if self.outcomes else Outcome(status=200)
+        return self.outcomes.pop(0) if self.outcomes else SendResult(status=200)
 
     async def close(self) -> None:
         pass
@@ -288,8 +288,8 @@ def test_the_library_of_the_standard_verifies_what_is_sent(database_url):
         shown = await world.subscriptions.create(ADMIN, lambda: NewSubscription(url=world.other.url))
         world.clock.set(dt.datetime.now(dt.UTC))
         sender = Refuser()
-        await service_walk.open_course(world.shell)
-        await Relay(world.shell, sender).drain()
+        await service_walk.open_course(world.clinic)
+        await Relay(world.clinic, sender).drain()
         ((_, headers, body),) = sender.sent
         told = standardwebhooks.Webhook(shown.secret).verify(body, headers)
         assert told["type"] == "course.changed"
@@ -302,11 +302,11 @@ def test_the_library_of_the_standard_verifies_what_is_sent(database_url):
 def test_by_name_and_refused_go_to_the_clinical_scope_alone_and_hold_no_text(database_url):
     async def test(world):
         subscription = await world.subscribe(types=("course.*", "course.refused"), scope="clinical")
-        course = await service_walk.open_course(world.shell)
-        await service_walk.walk(world.shell, course, "record_consent")
-        await service_walk.fire(world.shell, course, NOTE)
+        course = await service_walk.open_course(world.clinic)
+        await service_walk.walk(world.clinic, course, "record_consent")
+        await service_walk.fire(world.clinic, course, NOTE)
         with pytest.raises(TransitionRefused):
-            await service_walk.fire(world.shell, course, Command("begin_middle"))
+            await service_walk.fire(world.clinic, course, Command("begin_middle"))
         await world.relay.drain()
         assert [each.type for each in world.other.receipts] == [
             "course.refer",
@@ -322,8 +322,8 @@ def test_by_name_and_refused_go_to_the_clinical_scope_alone_and_hold_no_text(dat
 
         with pytest.raises(CommandInvalid, match="clinical"):
             await world.subscriptions.change(ADMIN, subscription, lambda: SubscriptionChange(scope="thin"))
-        await service_walk.fire(world.shell, course, NOTE)
-        await fan_out.place_all(world.shell)
+        await service_walk.fire(world.clinic, course, NOTE)
+        await fan_out.fan_out_all(world.clinic)
         await world.subscriptions.change(ADMIN, subscription, lambda: SubscriptionChange(scope="thin", types=("course.attention",)))
         await world.relay.drain()
         assert len(world.other.receipts) == 4  # what waits is judged by the scope when it is sent
@@ -335,18 +335,18 @@ def test_by_name_and_refused_go_to_the_clinical_scope_alone_and_hold_no_text(dat
 def test_a_withdrawn_consent_to_share_stops_deliveries_at_once(database_url):
     async def test(world):
         subscription = await world.subscribe()
-        course = await service_walk.open_course(world.shell)
+        course = await service_walk.open_course(world.clinic)
         world.other.trouble(fail=1)
         await world.relay.drain()
-        await service_walk.fire(world.shell, course, Command("withdraw_consent", {"scope": "sharing", "who": "client"}))
-        other = await service_walk.open_course(world.shell, "EHR-2")
-        await service_walk.fire(world.shell, other, NOTE)
+        await service_walk.fire(world.clinic, course, Command("withdraw_consent", {"scope": "sharing", "who": "client"}))
+        other = await service_walk.open_course(world.clinic, "EHR-2")
+        await service_walk.fire(world.clinic, other, NOTE)
         await world.pass_time(hours=1)
         assert world.other.sequences(course) == []
         assert world.other.sequences(other) == [1, 2]
         assert [status for status, _ in await world.states(subscription)].count("withheld") == 2
 
-        await service_walk.fire(world.shell, course, Command("record_consent", {"scope": "sharing", "who": "client"}))
+        await service_walk.fire(world.clinic, course, Command("record_consent", {"scope": "sharing", "who": "client"}))
         await world.deliveries.replay(ADMIN, subscription, lambda: Replay(since=service_walk.START))
         await world.relay.drain()
         assert sorted(world.other.sequences(course)) == [1, 2, 3]
@@ -391,9 +391,9 @@ def test_a_range_is_sent_again_delivered_or_not(database_url):
 def test_each_delivery_is_recorded_as_a_disclosure_with_its_course(database_url):
     async def test(world):
         subscription = await world.subscribe()
-        course = await service_walk.open_course(world.shell)
+        course = await service_walk.open_course(world.clinic)
         await world.relay.drain()
-        rows = await world.shell.database.read(_audit)
+        rows = await world.clinic.database.read(_audit)
         assert [(row.person, row.action, row.course_id) for row in rows] == [
             (f"subscription:{subscription}", f"delivered {world.other.receipts[0].id}", course)
         ]
@@ -412,7 +412,7 @@ def _audit(connection):
 def test_a_lease_that_ran_out_is_taken_by_another_and_the_first_one_writes_nothing_any_more(database_url):
     async def test(world):
         subscription = await world.subscribe()
-        await service_walk.open_course(world.shell)
+        await service_walk.open_course(world.clinic)
         begun, held = asyncio.Event(), asyncio.Event()
 
         class Slow(Refuser):
@@ -420,12 +420,12 @@ def test_a_lease_that_ran_out_is_taken_by_another_and_the_first_one_writes_nothi
                 self.sent.append(headers["webhook-id"])
                 begun.set()
                 await held.wait()
-                return Outcome(status=500, problem="status")
+                return SendResult(status=500, problem="status")
 
         slow, quick = Slow(), Refuser()
-        first = asyncio.create_task(Relay(world.shell, slow).drain())
+        first = asyncio.create_task(Relay(world.clinic, slow).drain())
         await begun.wait()
-        second = Relay(world.shell, quick)
+        second = Relay(world.clinic, quick)
         assert await second.drain() == 0
         world.clock.advance(dt.timedelta(seconds=11))
         assert await second.drain() == 1
@@ -441,7 +441,7 @@ def test_several_relays_share_the_work_and_send_nothing_twice(database_url):
     async def test(world):
         await world.subscribe()
         courses = [await world.course(f"EHR-{n}") for n in range(6)]
-        relays = [Relay(world.shell) for _ in range(4)]
+        relays = [Relay(world.clinic) for _ in range(4)]
         attempts = await asyncio.gather(*(relay.drain() for relay in relays))
         for relay in relays:
             await relay.close()
@@ -459,7 +459,7 @@ def test_one_stalled_subscription_does_not_take_the_place_of_another(database_ur
             slow.trusts(shown.secret)
             await world.subscribe()
             for n in range(6):
-                await service_walk.open_course(world.shell, f"EHR-{n}")
+                await service_walk.open_course(world.clinic, f"EHR-{n}")
             await world.relay.drain()
             assert len(world.other.receipts) == 6
             assert len(slow.receipts) == 6
@@ -470,14 +470,14 @@ def test_one_stalled_subscription_does_not_take_the_place_of_another(database_ur
 def test_what_was_delivered_long_ago_is_pruned_and_dead_letters_stay(database_url):
     async def test(world):
         subscription = await world.subscribe()
-        course = await service_walk.open_course(world.shell)
+        course = await service_walk.open_course(world.clinic)
         await world.relay.drain()
         world.other.trouble(fail=2)
-        await service_walk.fire(world.shell, course, NOTE)
+        await service_walk.fire(world.clinic, course, NOTE)
         await world.relay.drain()
         await world.pass_time(seconds=1)
         before = world.clock.now() + dt.timedelta(seconds=1)
-        assert await world.shell.database.write(deliveries.prune, "default", before) == 1
+        assert await world.clinic.database.write(deliveries.prune, "default", before) == 1
         assert [status for status, _ in await world.states(subscription)] == ["dead"]
 
     scene(database_url, test, IPT_DELIVERY_RETRY_SECONDS="0")

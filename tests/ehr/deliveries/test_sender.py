@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ipt_workflow.ehr.deliveries.addresses import LOOPBACK, Reach
-from ipt_workflow.ehr.deliveries.sender import RESPONSE_BYTES_MAX, Outcome, Sender, look_up, retry_after
+from ipt_workflow.ehr.deliveries.sender import RESPONSE_BYTES_MAX, DeliverySender, SendResult, look_up, retry_after
 
 NOW = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 NEAR = Reach(networks=tuple(ipaddress.ip_network(each) for each in LOOPBACK), ports=None, plain_http=True)
@@ -64,8 +64,8 @@ async def serving(answer: bytes = OK, *, hold: bool = False, tls: ssl.SSLContext
         await server.wait_closed()
 
 
-async def sent(url: str, reach: Reach = NEAR, within: float = 5.0, **more) -> Outcome:
-    sender = Sender(reach, within, **more)
+async def sent(url: str, reach: Reach = NEAR, within: float = 5.0, **more) -> SendResult:
+    sender = DeliverySender(reach, within, **more)
     try:
         return await sender.send(url, {"content-type": "application/json", "webhook-id": "evt_1"}, b'{"type":"a"}', NOW)
     finally:
@@ -88,7 +88,7 @@ def test_a_delivery_arrives_with_its_headers_and_exactly_its_bytes():
             return outcome, server.requests
 
     outcome, (request,) = asyncio.run(scene())
-    assert outcome == Outcome(status=200)
+    assert outcome == SendResult(status=200)
     assert outcome.delivered
     head, _, body = request.partition(b"\r\n\r\n")
     assert head.startswith(b"POST /hooks?x=1 HTTP/1.1\r\n")
@@ -116,7 +116,7 @@ def test_a_name_with_any_address_that_is_denied_is_not_connected_to_at_all(addre
             outcome = await sent(f"http://ehr.example:{server.port}/", resolve=to(*addresses))
             return outcome, server.connections
 
-    assert asyncio.run(scene()) == (Outcome(problem="address"), 0)
+    assert asyncio.run(scene()) == (SendResult(problem="address"), 0)
 
 
 def test_a_name_that_is_pointed_elsewhere_after_it_was_registered_is_refused_when_it_is_connected_to():
@@ -128,12 +128,12 @@ def test_a_name_that_is_pointed_elsewhere_after_it_was_registered_is_refused_whe
 
     async def scene():
         async with serving(OK.replace(b"Content-Length", b"Connection: close\r\nContent-Length")) as server:
-            sender, url = Sender(NEAR, 5, resolve=resolve), f"http://ehr.example:{server.port}/"
+            sender, url = DeliverySender(NEAR, 5, resolve=resolve), f"http://ehr.example:{server.port}/"
             found = [await sender.send(url, {}, b"", NOW), await sender.send(url, {}, b"", NOW)]
             await sender.close()
             return found, server.connections
 
-    assert asyncio.run(scene()) == ([Outcome(status=200), Outcome(problem="address")], 1)
+    assert asyncio.run(scene()) == ([SendResult(status=200), SendResult(problem="address")], 1)
 
 
 def test_the_next_address_is_tried_where_the_first_does_not_answer():
@@ -149,7 +149,7 @@ def test_a_url_that_may_not_be_used_any_more_is_not_sent_to():
         async with serving() as server:
             return await sent(f"http://127.0.0.1:{server.port}/", Reach()), server.connections
 
-    assert asyncio.run(scene()) == (Outcome(problem="address"), 0)
+    assert asyncio.run(scene()) == (SendResult(problem="address"), 0)
 
 
 def test_a_redirect_is_a_failure_and_is_not_followed():
@@ -159,7 +159,7 @@ def test_a_redirect_is_a_failure_and_is_not_followed():
             async with serving(answer) as server:
                 return await sent(f"http://127.0.0.1:{server.port}/"), other.connections
 
-    assert asyncio.run(scene()) == (Outcome(status=302, problem="status"), 0)
+    assert asyncio.run(scene()) == (SendResult(status=302, problem="status"), 0)
 
 
 def test_proxies_of_the_environment_are_not_asked(monkeypatch):
@@ -180,7 +180,7 @@ def test_an_answer_without_end_is_read_only_so_far():
         async with serving(head + b"x" * (RESPONSE_BYTES_MAX + 100_000), hold=True) as server:
             return await sent(f"http://127.0.0.1:{server.port}/", within=60)
 
-    assert asyncio.run(scene()) == Outcome(status=200)
+    assert asyncio.run(scene()) == SendResult(status=200)
 
 
 @pytest.mark.parametrize("answer", (b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"))
@@ -189,7 +189,7 @@ def test_an_answer_that_does_not_come_or_does_not_end_is_a_timeout(answer):
         async with serving(answer, hold=True) as server:
             return await sent(f"http://127.0.0.1:{server.port}/", within=0.3)
 
-    assert asyncio.run(scene()) == Outcome(problem="timeout")
+    assert asyncio.run(scene()) == SendResult(problem="timeout")
 
 
 def test_what_is_no_answer_is_told_as_such():
@@ -197,7 +197,7 @@ def test_what_is_no_answer_is_told_as_such():
         async with serving(b"SMTP ready\r\n\r\n") as server:
             return await sent(f"http://127.0.0.1:{server.port}/")
 
-    assert asyncio.run(scene()) == Outcome(problem="answer")
+    assert asyncio.run(scene()) == SendResult(problem="answer")
 
 
 def test_nobody_listening_and_a_name_nobody_knows_are_told_apart():
@@ -211,7 +211,7 @@ def test_nobody_listening_and_a_name_nobody_knows_are_told_apart():
             await look_up("127.0.0.1", 443),
         )
 
-    assert asyncio.run(scene()) == (Outcome(problem="connection"), Outcome(problem="name"), [], ["127.0.0.1"])
+    assert asyncio.run(scene()) == (SendResult(problem="connection"), SendResult(problem="name"), [], ["127.0.0.1"])
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_an_answer_that_asks_to_wait_says_so_in_the_outcome():
         async with serving(b"HTTP/1.1 429 Too Many\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n") as server:
             return await sent(f"http://127.0.0.1:{server.port}/")
 
-    assert asyncio.run(scene()) == Outcome(status=429, problem="status", retry_after=dt.timedelta(seconds=30))
+    assert asyncio.run(scene()) == SendResult(status=429, problem="status", retry_after=dt.timedelta(seconds=30))
 
 
 def certificates(folder, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
@@ -282,6 +282,6 @@ def test_over_tls_the_name_that_is_asked_for_and_checked_is_the_urls_not_the_add
             return right, wrong, unknown, server.names
 
     right, wrong, unknown, names = asyncio.run(scene())
-    assert right == Outcome(status=200)
-    assert (wrong, unknown) == (Outcome(problem="connection"),) * 2
+    assert right == SendResult(status=200)
+    assert (wrong, unknown) == (SendResult(problem="connection"),) * 2
     assert names == ["ehr.example", "other.example", "ehr.example"]

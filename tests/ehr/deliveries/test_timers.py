@@ -18,55 +18,55 @@ BEGUN = ("record_consent", "start", "record_session", "sign_session", "record_ev
 
 
 def scene(url: str, test):
-    """Runs `test(shell, clock)` on a course that has begun."""
+    """Runs `test(clinic, clock)` on a course that has begun."""
     clock = VirtualClock(service_walk.START)
 
     async def inside():
-        async with service_walk.opened(configuration.load({"IPT_DATABASE_URL": url}), clock) as shell:
-            course = await service_walk.open_course(shell)
-            await service_walk.walk(shell, course, *BEGUN)
-            await test(shell, clock, course)
+        async with service_walk.opened(configuration.load({"IPT_DATABASE_URL": url}), clock) as clinic:
+            course = await service_walk.open_course(clinic)
+            await service_walk.walk(clinic, course, *BEGUN)
+            await test(clinic, clock, course)
 
     asyncio.run(inside())
 
 
-async def told(shell) -> list[str]:
+async def told(clinic) -> list[str]:
     """The kinds that were told, in order."""
-    await fan_out.place_all(shell)
-    found = await shell.database.read(events.after, "default", 0, 1000)
+    await fan_out.fan_out_all(clinic)
+    found = await clinic.database.read(events.after, "default", 0, 1000)
     return [each.detail for each in found if each.kind == "attention"]
 
 
 def test_nothing_is_told_of_a_course_that_runs_as_it_should(database_url):
-    async def test(shell, clock, course):
-        assert await timers.scan(shell) == 0
-        assert await told(shell) == []
+    async def test(clinic, clock, course):
+        assert await timers.scan(clinic) == 0
+        assert await told(clinic) == []
 
     scene(database_url, test)
 
 
 def test_a_course_without_a_session_for_too_long_is_told_as_overdue_once(database_url):
-    async def test(shell, clock, course):
+    async def test(clinic, clock, course):
         clock.advance(dt.timedelta(days=60))
-        assert await timers.scan(shell) == 1
-        assert await timers.scan(shell) == 0
-        await service_walk.fire(shell, course, Command("note", {"text": "She called."}))
-        assert await timers.scan(shell) == 0
-        assert await told(shell) == ["overdue"]
+        assert await timers.scan(clinic) == 1
+        assert await timers.scan(clinic) == 0
+        await service_walk.fire(clinic, course, Command("note", {"text": "She called."}))
+        assert await timers.scan(clinic) == 0
+        assert await told(clinic) == ["overdue"]
 
     scene(database_url, test)
 
 
 def test_what_was_told_is_told_again_only_after_it_had_ceased(database_url):
-    async def test(shell, clock, course):
+    async def test(clinic, clock, course):
         clock.advance(dt.timedelta(days=60))
-        await timers.scan(shell)
-        await service_walk.walk(shell, course, "record_session")
-        await timers.scan(shell)
-        assert (await told(shell)).count("overdue") == 1
+        await timers.scan(clinic)
+        await service_walk.walk(clinic, course, "record_session")
+        await timers.scan(clinic)
+        assert (await told(clinic)).count("overdue") == 1
         clock.advance(dt.timedelta(days=60))
-        await timers.scan(shell)
-        assert (await told(shell)).count("overdue") == 2
+        await timers.scan(clinic)
+        assert (await told(clinic)).count("overdue") == 2
 
     scene(database_url, test)
 
@@ -76,15 +76,15 @@ def test_a_restart_tells_what_came_due_meanwhile_and_nothing_twice(database_url)
 
     async def run(days, work=None):
         clock.advance(dt.timedelta(days=days))
-        async with service_walk.opened(settings, clock) as shell:
+        async with service_walk.opened(settings, clock) as clinic:
             if work:
-                await work(shell)
-            await timers.scan(shell)
-            return await told(shell)
+                await work(clinic)
+            await timers.scan(clinic)
+            return await told(clinic)
 
-    async def begin(shell):
-        course = await service_walk.open_course(shell)
-        await service_walk.walk(shell, course, *BEGUN)
+    async def begin(clinic):
+        course = await service_walk.open_course(clinic)
+        await service_walk.walk(clinic, course, *BEGUN)
 
     assert asyncio.run(run(0, begin)) == []
     assert asyncio.run(run(60)) == ["overdue"]
@@ -94,54 +94,54 @@ def test_a_restart_tells_what_came_due_meanwhile_and_nothing_twice(database_url)
 
 
 def test_a_pause_is_no_gap_until_its_planned_return_has_passed(database_url):
-    async def test(shell, clock, course):
+    async def test(clinic, clock, course):
         back = (clock.now() + dt.timedelta(days=50)).date().isoformat()
-        await service_walk.fire(shell, course, Command("pause", {"planned_return": back}, reason="She travels."))
+        await service_walk.fire(clinic, course, Command("pause", {"planned_return": back}, reason="She travels."))
         clock.advance(dt.timedelta(days=45))
-        assert await timers.scan(shell) == 0
+        assert await timers.scan(clinic) == 0
         clock.advance(dt.timedelta(days=10))
-        assert await timers.scan(shell) == 1
-        assert await told(shell) == ["overdue"]
+        assert await timers.scan(clinic) == 1
+        assert await told(clinic) == ["overdue"]
 
     scene(database_url, test)
 
 
 def test_a_risk_that_nobody_has_reviewed_is_told_and_again_if_it_comes_back(database_url):
-    async def test(shell, clock, course):
+    async def test(clinic, clock, course):
         seen = Command("record_measure", {"instrument": "phq9@1", "items": [1] * 9})
-        await service_walk.fire(shell, course, seen)
-        assert await timers.scan(shell) == 1
-        await service_walk.walk(shell, course, "review_risk")
-        assert await timers.scan(shell) == 0
+        await service_walk.fire(clinic, course, seen)
+        assert await timers.scan(clinic) == 1
+        await service_walk.walk(clinic, course, "review_risk")
+        assert await timers.scan(clinic) == 0
         clock.advance(dt.timedelta(minutes=1))
-        await service_walk.fire(shell, course, seen)
-        assert await timers.scan(shell) == 1
-        assert await told(shell) == ["risk", "risk"]
+        await service_walk.fire(clinic, course, seen)
+        assert await timers.scan(clinic) == 1
+        assert await told(clinic) == ["risk", "risk"]
 
     scene(database_url, test)
 
 
 def test_an_event_and_what_was_told_are_written_together_or_not_at_all(database_url, monkeypatch):
-    async def test(shell, clock, course):
+    async def test(clinic, clock, course):
         clock.advance(dt.timedelta(days=60))
 
         def fails(*_args):
             raise sa.exc.OperationalError("away", {}, Exception())
 
         with monkeypatch.context() as patched:
-            patched.setattr(timers.clocks, "note", fails)
+            patched.setattr(timers.due, "note", fails)
             with pytest.raises(sa.exc.OperationalError):
-                await timers.scan(shell)
-        assert await told(shell) == []
-        assert await timers.scan(shell) == 1
+                await timers.scan(clinic)
+        assert await told(clinic) == []
+        assert await timers.scan(clinic) == 1
 
     scene(database_url, test)
 
 
 def test_scans_at_the_same_time_tell_it_once(database_url):
-    async def test(shell, clock, course):
+    async def test(clinic, clock, course):
         clock.advance(dt.timedelta(days=60))
-        assert sum(await asyncio.gather(*(timers.scan(shell) for _ in range(4)))) == 1
-        assert await told(shell) == ["overdue"]
+        assert sum(await asyncio.gather(*(timers.scan(clinic) for _ in range(4)))) == 1
+        assert await told(clinic) == ["overdue"]
 
     scene(database_url, test)

@@ -6,9 +6,9 @@ from support import databases, service_walk
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr.notices.intake import Notices
-from ipt_workflow.ehr.notices.sources import NewSource, Sender, Sources
+from ipt_workflow.ehr.notices.sources import NewSource, Sources, VerifiedSender
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.service.clinic import open_shell
+from ipt_workflow.service.clinic import open_clinic
 from ipt_workflow.store import sources
 
 OPERATOR = service_walk.SUPERVISOR.__class__(person="operator", role="admin", via="cli")
@@ -19,19 +19,19 @@ def test_a_notice_that_comes_to_both_at_once_has_one_effect(tmp_path, server):
 
     async def both():
         clock = VirtualClock(service_walk.START)
-        shells = [await open_shell(settings, clock) for _ in range(2)]
+        shells = [await open_clinic(settings, clock) for _ in range(2)]
         try:
             its = await service_walk.open_course(shells[0])
             await service_walk.walk(shells[0], its, "record_consent", "start")
             await Sources(shells[0]).add(OPERATOR, NewSource(id="north"))
             source = await shells[0].database.read(sources.find, "default", "north")
-            services = [Notices(shell) for shell in shells]
+            services = [Notices(clinic) for clinic in shells]
             at = clock.now().isoformat()
             body = f'{{"type": "appointment.fulfilled", "timestamp": "{at}", "data": {{"client_ref": "EHR-1", "ref": "A/1", "start": "{at}"}}}}'.encode()
             clock.advance(service_walk.dt.timedelta(hours=1))
 
             def take(index: int, key: str):
-                return services[index % 2].receive(Sender(source, "standard-webhooks", key), body, None, None)
+                return services[index % 2].receive(VerifiedSender(source, "standard-webhooks", key), body, None, None)
 
             same = await asyncio.gather(*(take(index, "msg_1") for index in range(8)))
             others = await asyncio.gather(*(take(index, f"msg_{index + 2}") for index in range(6)))
@@ -39,8 +39,8 @@ def test_a_notice_that_comes_to_both_at_once_has_one_effect(tmp_path, server):
             sealed = await service_walk.fire(shells[1], its, Command("note", {"text": "x"}))
             return same, others, stored.course, sealed
         finally:
-            for shell in shells:
-                await shell.close()
+            for clinic in shells:
+                await clinic.installation.close()
 
     same, others, course, _ = asyncio.run(both())
     assert {receipt.id for receipt in same} == {same[0].id}
@@ -53,21 +53,21 @@ def test_the_same_new_client_told_of_by_both_at_once_has_one_record(tmp_path, se
     settings = databases.empty(tmp_path, server)
 
     async def both():
-        shells = [await open_shell(settings, VirtualClock(service_walk.START)) for _ in range(2)]
+        shells = [await open_clinic(settings, VirtualClock(service_walk.START)) for _ in range(2)]
         try:
             await Sources(shells[0]).add(OPERATOR, NewSource(id="north"))
             source = await shells[0].database.read(sources.find, "default", "north")
-            services = [Notices(shell) for shell in shells]
+            services = [Notices(clinic) for clinic in shells]
             body = b'{"type": "consent.given", "timestamp": "2026-01-05T09:00:00Z", "data": {"client_ref": "EHR-9", "scope": "treatment"}}'
             return await asyncio.gather(
                 *(
-                    services[index % 2].receive(Sender(source, "standard-webhooks", f"msg_{index}"), body, None, None)
+                    services[index % 2].receive(VerifiedSender(source, "standard-webhooks", f"msg_{index}"), body, None, None)
                     for index in range(8)
                 )
             )
         finally:
-            for shell in shells:
-                await shell.close()
+            for clinic in shells:
+                await clinic.installation.close()
 
     assert [receipt.status for receipt in asyncio.run(both())] == ["waiting"] * 8
     assert databases.select(settings, "SELECT ref FROM client") == [("EHR-9",)]

@@ -17,8 +17,9 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.api.app import Application
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import demo
-from ipt_workflow.service.access.tokens import Accounts, NewToken
-from ipt_workflow.service.clinic import Shell
+from ipt_workflow.service.access.tokens import NewToken, Tokens
+from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.installation import Installation
 
 CLOCK = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 
@@ -28,14 +29,18 @@ def served(tmp_path_factory):
     """A service on a port of its own, with two courses: one that was completed, and one that begins."""
     told = {}
 
-    async def fill(shell):
+    async def fill(clinic):
         clock = VirtualClock(CLOCK)
         for number, steps in enumerate((demo.DONE, demo.TOLD), start=1):
             await demo._course(
-                Shell(shell.database, shell.catalogue, shell.settings, clock), clock, CLOCK, number, demo.Plan(1, steps)
+                Clinic(Installation(clinic.database, clinic.catalogue, clinic.settings, clock), clinic.organisation),
+                clock,
+                CLOCK,
+                number,
+                demo.Plan(1, steps),
             )
         operator = Principal(person="operator", role="admin", via="cli")
-        told["token"] = (await Accounts(shell).create(operator, NewToken(role="ehr", name="ehr-1", days=3650))).token
+        told["token"] = (await Tokens(clinic).create(operator, NewToken(role="ehr", name="ehr-1", days=3650))).token
 
     settings = service_walk.database(tmp_path_factory.mktemp("client"), fill)
     listening = socket.create_server(("127.0.0.1", 0))

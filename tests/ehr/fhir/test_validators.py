@@ -42,8 +42,8 @@ async def everything(api: http_client.Api) -> tuple[list[dict[str, Any]], list[d
 
 @pytest.fixture(scope="module")
 def demonstration(tmp_path_factory):
-    async def fill(shell):
-        await demo.make(shell)
+    async def fill(clinic):
+        await demo.make(clinic)
 
     settings = service_walk.database(tmp_path_factory.mktemp("fhir"), fill)
 

@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 from support.ehr_sender import Ehr, course, inbox, journal, resolve, started, status
+from support.pages import erase
 
 from ipt_workflow.runtime.clock import VirtualClock
 
@@ -175,7 +176,7 @@ def test_a_newer_version_takes_the_place_of_one_that_waits(told):
     async def test(api, ehr, its):
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(-3)}  # before the course was opened
         await waiting(api, ehr, "appointment.fulfilled", data)
-        api.shell.clock.advance(dt.timedelta(minutes=1))
+        api.clinic.clock.advance(dt.timedelta(minutes=1))
         assert status(await ehr.tell("appointment.fulfilled", {**data, "start": at(3)})) == "applied"
         assert await inbox(api) == []
 
@@ -183,8 +184,6 @@ def test_a_newer_version_takes_the_place_of_one_that_waits(told):
 
 
 def test_erasing_a_client_reaches_their_notices(told, settings):
-    from test_docs import erase
-
     async def test(api, ehr, its):
         await waiting(api, ehr, "client.deceased", {"client_ref": "EHR-4711", "died_on": "2026-01-18"})
         assert status(await ehr.tell("consent.given", {"client_ref": "EHR-1", "scope": "recording"})) == "applied"
@@ -192,7 +191,7 @@ def test_erasing_a_client_reaches_their_notices(told, settings):
         assert await inbox(api) == []
         (left,) = await inbox(api, query="&status=dismissed")
         assert (left["client_ref"], left["content"], left["why"]) == (None, None, None)
-        rows = await api.shell.database.read(lambda c: str(list(c.exec_driver_sql("SELECT * FROM notice"))))
+        rows = await api.clinic.database.read(lambda c: str(list(c.exec_driver_sql("SELECT * FROM notice"))))
         assert "EHR-4711" not in rows
 
     told(test)

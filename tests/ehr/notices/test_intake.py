@@ -51,8 +51,8 @@ def test_an_appointment_is_booked_moved_and_held_as_one_session(told):
         for day in (15, 16):
             answer = await ehr.tell("appointment.booked", {"client_ref": "EHR-1", "ref": "A/1", "start": at(day)})
             assert status(answer) == "applied"
-            api.shell.clock.advance(dt.timedelta(hours=1))
-        api.shell.clock.advance(dt.timedelta(days=3))
+            api.clinic.clock.advance(dt.timedelta(hours=1))
+        api.clinic.clock.advance(dt.timedelta(days=3))
         held = {"client_ref": "EHR-1", "ref": "A/1", "start": at(16), "attendance": "6", "minutes": 40}
         assert status(await ehr.tell("appointment.fulfilled", held)) == "applied"
         found = await course(api, its)
@@ -279,7 +279,7 @@ def test_once_signed_an_entry_is_a_persons_to_change(told):
         assert status(await ehr.tell("appointment.fulfilled", data)) == "applied"
         seq = (await course(api, its))["sessions"][0]["seq"]
         assert (await api.fire(its, "sign_session", {"session": seq})).status_code == 201
-        api.shell.clock.advance(dt.timedelta(hours=1))
+        api.clinic.clock.advance(dt.timedelta(hours=1))
         assert status(await ehr.tell("appointment.missed", data)) == "waiting"
         (waits,) = await inbox(api)
         assert [each["rule"] for each in waits["refusals"]] == ["amendment_agreed"]
@@ -311,7 +311,7 @@ def test_the_therapists_own_entry_of_the_visit_is_linked_and_not_doubled(told):
         assert status(await ehr.tell("appointment.fulfilled", held)) == "applied"
         assert [s["ref"] for s in (await course(api, its))["sessions"]] == ["A/1"]
         assert (await journal(api, its))[-1]["trigger"] == "link_session"
-        api.shell.clock.advance(dt.timedelta(hours=1))
+        api.clinic.clock.advance(dt.timedelta(hours=1))
         assert status(await ehr.tell("appointment.fulfilled", held)) == "ignored"
 
     told(test)
@@ -396,7 +396,7 @@ def test_a_trusted_source_says_who_held_a_session(told):
         assert status(await ehr.tell("appointment.fulfilled", held)) == "applied"
         assert (await course(api, its))["sessions"][0]["given_by"] == "therapist-9"
         assert (await journal(api, its))[-1]["actor"] == {"person": "therapist-9", "role": "ehr", "via": "ehr"}
-        api.shell.clock.advance(dt.timedelta(hours=1))
+        api.clinic.clock.advance(dt.timedelta(hours=1))
         assert status(await ehr.tell("appointment.missed", {**held, "person": "therapist-8"})) == "applied"
 
     told(test, names_persons=True)

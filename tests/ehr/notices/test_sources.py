@@ -62,7 +62,7 @@ def test_an_ed25519_key_is_one_and_so_are_several_signatures(clocked):
         private = signing.read_key(signing.mint_private())
         ehr = await Ehr.register(api, secret=private.public)
         raw = json.dumps(CONSENT).encode()
-        headers = signing.Signer([private]).headers("msg_1", int(api.shell.clock.now().timestamp()), raw)
+        headers = signing.Signer([private]).headers("msg_1", int(api.clinic.clock.now().timestamp()), raw)
         headers["webhook-signature"] = f"v1,{'A' * 44} {headers['webhook-signature']} v9,x"
         answer = await ehr.post("/v1/ehr/notices/north", raw, {**headers, "content-type": "application/json"})
         assert status(answer) == "applied"
@@ -75,7 +75,7 @@ def test_a_message_from_another_time_is_not_authentic(clocked, seconds):
     async def test(api):
         ehr = await Ehr.register(api)
         raw = json.dumps(CONSENT).encode()
-        at = api.shell.clock.now() + dt.timedelta(seconds=seconds)
+        at = api.clinic.clock.now() + dt.timedelta(seconds=seconds)
         signature = Webhook(ehr.secret).sign("msg_1", at, raw.decode())
         headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature}
         is_unauthenticated(await ehr.post("/v1/ehr/notices/north", raw, {**headers, "content-type": "application/json"}))
@@ -110,15 +110,15 @@ def test_after_a_rotation_both_keys_are_taken_until_the_overlap_ends(clocked):
     async def test(api):
         await started(api)
         old = await Ehr.register(api)
-        made = await Sources(api.shell).rotate(OPERATOR, "north", "standard-webhooks", None, 24)
+        made = await Sources(api.clinic).rotate(OPERATOR, "north", "standard-webhooks", None, 24)
         new = Ehr(api, "north", old.kind, made.secret)
         new.sent = 100
         for ehr in (old, new):
             assert status(await ehr.send(CONSENT)) == "applied"
-        api.shell.clock.advance(dt.timedelta(hours=24, seconds=1))
+        api.clinic.clock.advance(dt.timedelta(hours=24, seconds=1))
         is_unauthenticated(await old.send(CONSENT))
         assert status(await new.send(CONSENT)) == "applied"
-        (view,) = await Sources(api.shell).list(OPERATOR)
+        (view,) = await Sources(api.clinic).list(OPERATOR)
         assert [key.kind for key in view.keys] == ["standard-webhooks"]
 
     clocked(test)
@@ -127,7 +127,7 @@ def test_after_a_rotation_both_keys_are_taken_until_the_overlap_ends(clocked):
 def test_a_key_of_another_kind_stands_beside_the_first(clocked):
     async def test(api):
         first = await Ehr.register(api)
-        made = await Sources(api.shell).rotate(OPERATOR, "north", "bearer", None)
+        made = await Sources(api.clinic).rotate(OPERATOR, "north", "bearer", None)
         for ehr in (first, Ehr(api, "north", "bearer", made.secret)):
             assert status(await ehr.fhir(ENCOUNTER)) == "ignored"
 
@@ -138,9 +138,9 @@ def test_a_disabled_source_is_nobody_until_it_is_enabled(clocked):
     async def test(api):
         await started(api)
         ehr = await Ehr.register(api)
-        await Sources(api.shell).disable(OPERATOR, "north")
+        await Sources(api.clinic).disable(OPERATOR, "north")
         is_unauthenticated(await ehr.send(CONSENT))
-        await Sources(api.shell).enable(OPERATOR, "north")
+        await Sources(api.clinic).enable(OPERATOR, "north")
         assert status(await ehr.send(CONSENT)) == "applied"
 
     clocked(test)
@@ -148,7 +148,7 @@ def test_a_disabled_source_is_nobody_until_it_is_enabled(clocked):
 
 def test_what_is_no_key_and_what_is_taken_are_refused(clocked):
     async def test(api):
-        sources = Sources(api.shell)
+        sources = Sources(api.clinic)
         await Ehr.register(api)
         for told in (
             {"id": "north"},
@@ -293,7 +293,7 @@ def test_what_is_authentic_and_cannot_be_used_is_told_counted_and_kept(clocked, 
 
 def signed_bytes(ehr, raw: bytes) -> dict[str, str]:
     key = signing.read_key(ehr.secret)
-    headers = signing.Signer([key]).headers("msg_1", int(ehr.api.shell.clock.now().timestamp()), raw)
+    headers = signing.Signer([key]).headers("msg_1", int(ehr.api.clinic.clock.now().timestamp()), raw)
     return {**headers, "content-type": "application/json"}
 
 
@@ -301,12 +301,12 @@ def test_so_many_may_wait_and_no_more(clocked):
     async def test(api):
         await started(api)
         ehr = await Ehr.register(api)
-        object.__setattr__(api.shell.settings, "notices_waiting_max", 2)
+        object.__setattr__(api.clinic.settings, "notices_waiting_max", 2)
         for number in range(2):
             assert status(await ehr.tell("consent.given", {"client_ref": f"EHR-9{number}", "scope": "sharing"})) == "waiting"
         full = await ehr.send(CONSENT, "msg_full")
         assert (full.status_code, full.headers["retry-after"]) == (503, "1")
-        object.__setattr__(api.shell.settings, "notices_waiting_max", 10)
+        object.__setattr__(api.clinic.settings, "notices_waiting_max", 10)
         assert status(await ehr.send(CONSENT, "msg_full")) == "applied"
 
     clocked(test)
@@ -368,7 +368,7 @@ def test_no_header_time_or_body_brings_it_down(clocked):
 def signed_again(ehr, raw: bytes) -> dict[str, str]:
     ehr.sent += 1
     key = signing.read_key(ehr.secret)
-    headers = signing.Signer([key]).headers(f"msg_{ehr.sent}", int(ehr.api.shell.clock.now().timestamp()), raw)
+    headers = signing.Signer([key]).headers(f"msg_{ehr.sent}", int(ehr.api.clinic.clock.now().timestamp()), raw)
     return {**headers, "content-type": "application/json"}
 
 
@@ -438,9 +438,9 @@ def test_what_the_ehr_told_is_neither_in_logs_nor_in_what_is_kept_after_it_was_a
         assert status(await ehr.tell("appointment.fulfilled", said)) == "applied"
         assert status(await ehr.tell("appointment.fulfilled", {**said, "client_ref": "EHR-secret", "ref": "A/2"})) == "waiting"
         assert (await journal(api, its))[-1]["data"]["comment"] == "Spoke of the divorce."
-        rows = await api.shell.database.read(lambda c: list(c.exec_driver_sql("SELECT status, body FROM notice ORDER BY id")))
+        rows = await api.clinic.database.read(lambda c: list(c.exec_driver_sql("SELECT status, body FROM notice ORDER BY id")))
         assert [(row[0], row[1] is None) for row in rows] == [("applied", True), ("waiting", False)]
-        events = await api.shell.database.read(lambda c: str(list(c.exec_driver_sql("SELECT * FROM audit_event"))))
+        events = await api.clinic.database.read(lambda c: str(list(c.exec_driver_sql("SELECT * FROM audit_event"))))
         assert "divorce" not in events
         assert "EHR-secret" not in events
 

@@ -11,7 +11,7 @@ from support import databases, service_walk
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service.audit import verification
-from ipt_workflow.service.clinic import open_shell
+from ipt_workflow.service.clinic import open_clinic
 from ipt_workflow.store import integrity
 from ipt_workflow.store.schema import guards, tables
 
@@ -25,10 +25,10 @@ COURSE = [column.name for column in tables.course.columns if column.name not in 
 def made(tmp_path_factory):
     """Two courses: one of a dozen entries, and beside it one of a single entry."""
 
-    async def fill(shell):
-        course = await service_walk.open_course(shell)
-        await service_walk.walk(shell, course, *service_walk.A_DOZEN)
-        await service_walk.open_course(shell, "EHR-2")
+    async def fill(clinic):
+        course = await service_walk.open_course(clinic)
+        await service_walk.walk(clinic, course, *service_walk.A_DOZEN)
+        await service_walk.open_course(clinic, "EHR-2")
 
     return service_walk.database(tmp_path_factory.mktemp("verifying"), fill)
 
@@ -71,9 +71,9 @@ def tampered(made, tmp_path):
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL").fetchall():
             connection.execute(f"DROP INDEX {name}")
         with asyncio.Runner() as runner:
-            shell = runner.run(open_shell(settings, VirtualClock(service_walk.START)))
-            yield Tampered(settings, connection, lambda *only, **how: runner.run(verification.verify(shell, *only, **how)))
-            runner.run(shell.close())
+            clinic = runner.run(open_clinic(settings, VirtualClock(service_walk.START)))
+            yield Tampered(settings, connection, lambda *only, **how: runner.run(verification.verify(clinic, *only, **how)))
+            runner.run(clinic.installation.close())
 
 
 def byte(place, mask=1):
@@ -265,10 +265,10 @@ def test_chains_alone_can_be_those_of_one_course(tampered):
     assert (found.ok, found.courses, found.checked) == (True, 1, 1)
 
 
-async def five(shell) -> None:
+async def five(clinic) -> None:
     """Courses of one entry, of two, up to five."""
     for number in range(5):
-        await service_walk.walk(shell, await service_walk.open_course(shell, f"EHR-{number}"), *service_walk.A_DOZEN[:number])
+        await service_walk.walk(clinic, await service_walk.open_course(clinic, f"EHR-{number}"), *service_walk.A_DOZEN[:number])
 
 
 @pytest.mark.parametrize("gone", (range(1), range(1, 2), range(3, 4), range(4, 5), range(1, 4), range(4), range(5)), ids=str)
@@ -282,11 +282,11 @@ def test_chains_of_courses_whose_rows_are_gone_are_checked_wherever_they_lie(tmp
     with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         ids = [row[0] for row in connection.execute("SELECT id FROM course ORDER BY id")]
         connection.executemany("DELETE FROM course WHERE id = ?", [(ids[number],) for number in gone])
-        found = service_walk.with_shell(settings, lambda shell: verification.verify(shell, chains_only=True))
+        found = service_walk.with_shell(settings, lambda clinic: verification.verify(clinic, chains_only=True))
         assert (found.ok, found.courses, found.checked) == (True, 5, 5 + sum(range(5)))
         connection.execute("DROP TRIGGER guard_entry_update")
         connection.execute("UPDATE entry SET hash = 'x' WHERE course_id = ?", (ids[gone[-1]],))
-    found = service_walk.with_shell(settings, lambda shell: verification.verify(shell, chains_only=True))
+    found = service_walk.with_shell(settings, lambda clinic: verification.verify(clinic, chains_only=True))
     assert (found.ok, found.first_bad["course"], found.first_bad["seq"]) == (False, ids[gone[-1]], 1)
 
 
@@ -296,16 +296,16 @@ def test_no_more_entries_are_read_at_once_than_may_be_though_rows_are_gone(made,
     with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         connection.execute("DELETE FROM course WHERE id < (SELECT max(id) FROM course)")
 
-    async def test(shell):
-        fetch = shell.database.fetch
+    async def test(clinic):
+        fetch = clinic.database.fetch
 
         async def counted(sql, *args):
             rows = await fetch(sql, *args)
             read.append(({row[2] for row in rows}, len(rows)))
             return rows
 
-        monkeypatch.setattr(shell.database, "fetch", counted)
-        return await verification.verify(shell, chains_only=True)
+        monkeypatch.setattr(clinic.database, "fetch", counted)
+        return await verification.verify(clinic, chains_only=True)
 
     found = service_walk.with_shell(settings, test)
     assert (found.ok, found.courses, found.checked) == (True, 2, LENGTH + 1)
@@ -322,9 +322,9 @@ def test_chains_hold_on_either_database_and_by_one_process_or_two(database_url, 
     monkeypatch.setattr(verification, "CHAINS_TOGETHER", 2)
     monkeypatch.setattr(verification, "LISTED", 3)
 
-    async def both(shell):
-        await five(shell)
-        return [await verification.verify(shell, processes=processes, chains_only=True) for processes in (1, 2)]
+    async def both(clinic):
+        await five(clinic)
+        return [await verification.verify(clinic, processes=processes, chains_only=True) for processes in (1, 2)]
 
     alone, shared = service_walk.with_shell(databases.settings_of(database_url), both)
     assert (alone.ok, alone.courses, alone.checked) == (True, 5, 5 + sum(range(5)))
@@ -334,8 +334,8 @@ def test_chains_hold_on_either_database_and_by_one_process_or_two(database_url, 
 def test_several_processes_find_the_same_first_bad_entry_as_one(made, tmp_path):
     settings = databases.copy(made, tmp_path)
 
-    async def both(shell):
-        return await verification.verify(shell), await verification.verify(shell, processes=2)
+    async def both(clinic):
+        return await verification.verify(clinic), await verification.verify(clinic, processes=2)
 
     alone, shared = service_walk.with_shell(settings, both)
     assert alone.ok

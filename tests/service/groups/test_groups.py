@@ -5,14 +5,14 @@ import datetime as dt
 
 import pytest
 from support import databases, group_walk
-from support.group_walk import AUDITOR, COFACILITATOR, FACILITATOR, LAST_PHASE, OUTSIDER, SUPERVISOR, WEEK, Clinic
+from support.group_walk import AUDITOR, COFACILITATOR, FACILITATOR, LAST_PHASE, OUTSIDER, SUPERVISOR, WEEK, GroupWalk
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, GroupRefused, GroupSessionRefused, GroupStale, NotFound
-from ipt_workflow.service.writes import Key, Write
+from ipt_workflow.service.writes import IdempotencyKey, Write
 from ipt_workflow.store import courses as stored_courses
 
-KEY = Key("scope", "body")
+KEY = IdempotencyKey("scope", "body")
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def three(tmp_path_factory, server):
     folder = tmp_path_factory.mktemp("groups")
     made = group_walk.settings(folder, server)
 
-    async def fill(clinic: Clinic):
+    async def fill(clinic: GroupWalk):
         ids = [await clinic.prepared("EHR-1"), await clinic.prepared("EHR-2"), await clinic.prepared("EHR-3", OUTSIDER)]
         return [*ids, await clinic.course("EHR-4")]
 
@@ -45,13 +45,13 @@ def clinic(three, tmp_path):
     return run
 
 
-async def triggers(clinic: Clinic, course: str) -> list[str]:
-    return [entry.written.trigger for entry in await clinic.shell.entries(course)]
+async def triggers(clinic: GroupWalk, course: str) -> list[str]:
+    return [entry.written.trigger for entry in await clinic.clinic.entries(course)]
 
 
-async def committed_at_once(clinic: Clinic, session: str) -> list[tuple]:
+async def committed_at_once(clinic: GroupWalk, session: str) -> list[tuple]:
     """The entries of a group's session, as the database finds them."""
-    found = await clinic.shell.database.read(
+    found = await clinic.clinic.database.read(
         lambda c: c.exec_driver_sql(
             f"SELECT course_id, seq, person FROM entry WHERE group_session = '{session}' ORDER BY course_id"
         ).all()
@@ -72,7 +72,7 @@ def test_one_session_is_an_entry_on_every_members_course(clinic):
         entries = await committed_at_once(clinic, session)
         assert entries == [(each.course, each.seq, "therapist-1") for each in sorted(told.accepted, key=lambda each: each.course)]
         for course, attendance, participants in ((a, "5", ["client", "group"]), (b, "6", ["client", "group"]), (c, "3", ["group"])):
-            written = (await clinic.shell.entries(course))[-1].written
+            written = (await clinic.clinic.entries(course))[-1].written
             assert (written.data["attendance"], written.data["participants"]) == (attendance, participants)
             assert (written.data["group_session"], written.data["group_held"]) == (session, True)
             assert (await clinic.counted(course)).attended["initial"] == 1
@@ -104,13 +104,13 @@ def test_what_a_course_refuses_waits_and_the_others_are_written(clinic):
         assert (refused.course, refused.state) == (referred, "referred")
         assert [refusal.rule for refusal in refused.refusals] == ["attendance_fits_state"]
         assert await triggers(clinic, referred) == ["refer"]
-        stored = await clinic.shell.courses.get(referred)
+        stored = await clinic.clinic.courses.get(referred)
         assert set(stored.notices) == {"notices"}
         attendance = (await clinic.view(group)).sessions[0].attendance[referred]
         assert (attendance.told, attendance.became, attendance.notice, attendance.seq) == ("5", "waiting", refused.notice, None)
-        asking = await clinic.shell.database.read(
+        asking = await clinic.clinic.database.read(
             lambda c: stored_courses.caseload(
-                c, clinic.shell.organisation, stored_courses.Filters(attention="notices"), "", 10, clinic.clock.now()
+                c, clinic.clinic.organisation, stored_courses.Filters(attention="notices"), "", 10, clinic.clock.now()
             )
         )
         assert [each.course.id for each in asking] == [referred]
@@ -140,7 +140,7 @@ def test_all_demands_everyone_or_nobody(clinic):
         assert [(each.course, each.notice) for each in caught.value.members] == [(referred, None)]
         assert {course: await triggers(clinic, course) for course in (a, b, referred)} == before
         assert (await clinic.view(group)).version == version
-        assert (await clinic.shell.courses.get(referred)).notices == {}
+        assert (await clinic.clinic.courses.get(referred)).notices == {}
         for trigger in ("record_consent", "start"):
             await clinic.fire(referred, trigger)
         assert len((await clinic.session(group, {a: "5", b: "5", referred: "3"}, all=True)).accepted) == 3
@@ -249,7 +249,7 @@ def test_where_one_course_moves_on_meanwhile_it_is_decided_again_and_written_onc
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         clinic.clock.advance(WEEK)
-        commit, overtaken = clinic.shell.committer.commit, []
+        commit, overtaken = clinic.clinic.committer.commit, []
 
         async def overtake(work, *given):
             if getattr(work, "line", None) and not overtaken:
@@ -257,7 +257,7 @@ def test_where_one_course_moves_on_meanwhile_it_is_decided_again_and_written_onc
                 await clinic.service.fire(FACILITATOR, b, note())
             return await commit(work, *given)
 
-        clinic.shell.committer.commit = overtake
+        clinic.clinic.committer.commit = overtake
         told = (await clinic.tell(group, {a: "5", b: "5"})).recorded
         assert len(overtaken) == 1
         assert (await triggers(clinic, b))[-2:] == ["note", "record_session"]
@@ -514,7 +514,7 @@ def test_what_was_done_with_a_group_is_in_the_audit_log(clinic):
         group = await clinic.group(a, b, referred)
         await clinic.session(group, {a: "5", b: "5", referred: "5"})
         await clinic.leave(group, b)
-        found = await clinic.shell.database.read(
+        found = await clinic.clinic.database.read(
             lambda c: c.exec_driver_sql(
                 "SELECT kind, action, rules FROM audit_event WHERE kind <> 'read' ORDER BY recorded_at, id"
             ).all()

@@ -17,9 +17,9 @@ from ipt_workflow.errors import Forbidden, TransitionRefused
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import demo
 from ipt_workflow.service.audit import verification
-from ipt_workflow.service.courses import Service
+from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.protocols.migration import Mover, course_ids
-from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.writes import Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
@@ -52,48 +52,50 @@ def two(made, tmp_path):
     return run
 
 
-def mover(shell) -> Mover:
-    return Mover(shell, shell.protocol("ipt", 1), shell.protocol("ipt", 2))
+def mover(clinic) -> Mover:
+    return Mover(clinic, clinic.protocol("ipt", 1), clinic.protocol("ipt", 2))
 
 
-async def every_plan(shell) -> dict:
-    return {each.course: each async for batch in mover(shell).plans(service_walk.SUPERVISOR) for each in batch}
+async def every_plan(clinic) -> dict:
+    return {each.course: each async for batch in mover(clinic).plans(service_walk.SUPERVISOR) for each in batch}
 
 
 async def outcomes(moves) -> dict:
     return {each.course: each async for batch in moves for each in batch}
 
 
-async def clean(shell) -> dict:
-    return await outcomes(mover(shell).move_clean(service_walk.SUPERVISOR, REASON))
+async def clean(clinic) -> dict:
+    return await outcomes(mover(clinic).move_clean(service_walk.SUPERVISOR, REASON))
 
 
-async def chosen(shell, *ids) -> dict:
-    return await outcomes(mover(shell).move(service_walk.SUPERVISOR, ids, REASON))
+async def chosen(clinic, *ids) -> dict:
+    return await outcomes(mover(clinic).move(service_walk.SUPERVISOR, ids, REASON))
 
 
-async def courses(shell) -> dict:
-    found = await shell.database.read(lambda c: stored_courses.caseload(c, shell.organisation, EVERY, "", 1000, shell.clock.now()))
+async def courses(clinic) -> dict:
+    found = await clinic.database.read(
+        lambda c: stored_courses.caseload(c, clinic.organisation, EVERY, "", 1000, clinic.clock.now())
+    )
     return {stored.course.id: stored.course for stored in found}
 
 
-async def fire(shell, course_id, name, principal=None, **more):
+async def fire(clinic, course_id, name, principal=None, **more):
     """The example of a trigger a minute later, by the course's therapist; `more` stands in place of its parts."""
-    shell.clock.advance(dt.timedelta(minutes=1))
-    course = (await courses(shell))[course_id]
+    clinic.clock.advance(dt.timedelta(minutes=1))
+    course = (await courses(clinic))[course_id]
     by = principal or Principal(person=course.therapist, role="therapist", via="api")
-    context = shell.context(by, shell.clock.now())
-    body = {**examples.example(shell.machine_of(course).protocol, course, name, context), **more}
+    context = clinic.context(by, clinic.clock.now())
+    body = {**examples.example(clinic.machine_of(course).protocol, course, name, context), **more}
     write = Write(decode=lambda: (msgspec.convert(body, Command),), version_required=False)
-    return await Service(shell).fire(by, course_id, write)
+    return await Courses(clinic).fire(by, course_id, write)
 
 
 # Previewed
 
 
 def test_every_live_course_is_planned_and_no_other(two):
-    async def work(shell):
-        plans, known = await every_plan(shell), (await courses(shell)).values()
+    async def work(clinic):
+        plans, known = await every_plan(clinic), (await courses(clinic)).values()
         live = {each.id for each in known if each.open and each.protocol == "ipt"}
         assert set(plans) == live
         kinds = Counter(plan.move.kind for plan in plans.values())
@@ -106,12 +108,12 @@ def test_every_live_course_is_planned_and_no_other(two):
 
 
 def test_a_course_of_any_form_carries_over_to_a_version_that_is_the_same(two):
-    async def work(shell):
-        for course in (await courses(shell)).values():
-            machine = shell.machine_of(course)
+    async def work(clinic):
+        for course in (await courses(clinic)).values():
+            machine = clinic.machine_of(course)
             same = msgspec.structs.replace(machine.protocol, version=99, digest=f"{machine.protocol.id:0<64}")
-            context = shell.context(
-                service_walk.SUPERVISOR, shell.clock.now(), history=journal.facts(await shell.entries(course.id))
+            context = clinic.context(
+                service_walk.SUPERVISOR, clinic.clock.now(), history=journal.facts(await clinic.entries(course.id))
             )
             move = machine.plan(course, same, context)
             assert move.kind == "carries_over", (course.protocol, course.state, move.explanation)
@@ -120,13 +122,13 @@ def test_a_course_of_any_form_carries_over_to_a_version_that_is_the_same(two):
 
 
 def test_what_any_course_would_carry_over_to_any_form_can_be_said(two):
-    async def work(shell):
-        for course in (await courses(shell)).values():
-            old = shell.machine_of(course).protocol
-            for new in shell.protocols:
+    async def work(clinic):
+        for course in (await courses(clinic)).values():
+            old = clinic.machine_of(course).protocol
+            for new in clinic.protocols:
                 for to_first in (True, False):
                     data = carry_over.entry_data(
-                        course, old, new, shell.context(service_walk.SUPERVISOR, shell.clock.now()), to_first=to_first
+                        course, old, new, clinic.context(service_walk.SUPERVISOR, clinic.clock.now()), to_first=to_first
                     )
                     move = carry_over.move(data)
                     assert (move.from_, move.to) == (old.key, new.key)
@@ -136,11 +138,11 @@ def test_what_any_course_would_carry_over_to_any_form_can_be_said(two):
 
 
 def test_planning_changes_no_course_and_is_recorded_with_every_course_it_read(two):
-    async def work(shell):
-        before = await courses(shell)
-        plans = await every_plan(shell)
-        assert await courses(shell) == before
-        records = await Reader(shell).audit_log(service_walk.AUDITOR, AuditFilters(kind="read"), Position(), 1000)
+    async def work(clinic):
+        before = await courses(clinic)
+        plans = await every_plan(clinic)
+        assert await courses(clinic) == before
+        records = await CourseReads(clinic).audit_log(service_walk.AUDITOR, AuditFilters(kind="read"), Position(), 1000)
         (read,) = [each for each in records if each.action == "migration plan"]
         assert set(read.courses) == set(plans)
 
@@ -148,22 +150,22 @@ def test_planning_changes_no_course_and_is_recorded_with_every_course_it_read(tw
 
 
 def test_a_plan_says_nothing_about_clients(two):
-    async def work(shell):
-        told = msgspec.json.encode(list((await every_plan(shell)).values())).decode()
+    async def work(clinic):
+        told = msgspec.json.encode(list((await every_plan(clinic)).values())).decode()
         assert "DEMO-" not in told
-        assert not any(area in told for area in shell.protocol("ipt", 1).focus.areas)
-        assert not any(course.client in told for course in (await courses(shell)).values())
+        assert not any(area in told for area in clinic.protocol("ipt", 1).focus.areas)
+        assert not any(course.client in told for course in (await courses(clinic)).values())
 
     two(work)
 
 
 def test_a_therapist_neither_plans_nor_moves(two):
-    async def work(shell):
+    async def work(clinic):
         with pytest.raises(Forbidden):
-            await outcomes(mover(shell).plans(service_walk.THERAPIST))
+            await outcomes(mover(clinic).plans(service_walk.THERAPIST))
         for role in ("auditor", "admin"):
             with pytest.raises(Forbidden):
-                await outcomes(mover(shell).move_clean(Principal(person="x", role=role, via="cli"), REASON))
+                await outcomes(mover(clinic).move_clean(Principal(person="x", role=role, via="cli"), REASON))
 
     two(work)
 
@@ -172,10 +174,10 @@ def test_a_therapist_neither_plans_nor_moves(two):
 
 
 def test_all_that_are_clean_are_moved_by_one_entry_each_and_verify(two):
-    async def work(shell):
-        before, plans = await courses(shell), await every_plan(shell)
-        moved = await clean(shell)
-        after = await courses(shell)
+    async def work(clinic):
+        before, plans = await courses(clinic), await every_plan(clinic)
+        moved = await clean(clinic)
+        after = await courses(clinic)
         assert {each.became for each in moved.values()} == {"moved"}
         assert set(moved) == {its_id for its_id, plan in plans.items() if plan.move.kind == "carries_over"}
         for its_id, course in after.items():
@@ -188,9 +190,9 @@ def test_all_that_are_clean_are_moved_by_one_entry_each_and_verify(two):
                 )
             else:
                 assert course == before[its_id]
-        found = await verification.verify(shell)
+        found = await verification.verify(clinic)
         assert found.ok, found.first_bad
-        entry = (await Reader(shell).history(service_walk.SUPERVISOR, next(iter(moved)), 0, 500))[-1]
+        entry = (await CourseReads(clinic).history(service_walk.SUPERVISOR, next(iter(moved)), 0, 500))[-1]
         assert (entry.trigger, entry.reason, entry.actor.person, entry.from_) == (
             "migrate_protocol",
             REASON,
@@ -203,68 +205,68 @@ def test_all_that_are_clean_are_moved_by_one_entry_each_and_verify(two):
 
 
 def test_applied_again_nothing_is_left_to_move_and_what_is_there_already_is_passed_over(two):
-    async def work(shell):
-        moved = await clean(shell)
-        before = await courses(shell)
-        assert await clean(shell) == {}
-        again = await chosen(shell, *moved)
+    async def work(clinic):
+        moved = await clean(clinic)
+        before = await courses(clinic)
+        assert await clean(clinic) == {}
+        again = await chosen(clinic, *moved)
         assert {each.became for each in again.values()} == {"there_already"}
-        assert await courses(shell) == before
+        assert await courses(clinic) == before
 
     two(work)
 
 
 def test_courses_with_new_gaps_are_moved_where_they_are_chosen_and_stuck_ones_never(two):
-    async def work(shell):
-        plans = await every_plan(shell)
+    async def work(clinic):
+        plans = await every_plan(clinic)
         by_kind = {
             kind: [i for i, plan in plans.items() if plan.move.kind == kind] for kind in ("new_gaps", "stuck", "carries_over")
         }
-        known = (await courses(shell)).values()
+        known = (await courses(clinic)).values()
         ended = next(each.id for each in known if not each.open and each.protocol == "ipt")
         other = next(each.id for each in known if each.protocol != "ipt")
         some = (by_kind["new_gaps"][0], by_kind["stuck"][0], by_kind["carries_over"][0], ended, other, "no-such-course")
-        became = {its_id: each.became for its_id, each in (await chosen(shell, *some, *some)).items()}
+        became = {its_id: each.became for its_id, each in (await chosen(clinic, *some, *some)).items()}
         assert became == dict(zip(some, ("moved", "stuck", "moved", "ended", "other_protocol", "unknown"), strict=True))
-        numbers = {its_id: course.protocol_version for its_id, course in (await courses(shell)).items()}
+        numbers = {its_id: course.protocol_version for its_id, course in (await courses(clinic)).items()}
         assert {i for i, number in numbers.items() if number == 2} == {some[0], some[2]}
-        gap = (await Reader(shell).course(service_walk.SUPERVISOR, some[0])).requirements
+        gap = (await CourseReads(clinic).course(service_walk.SUPERVISOR, some[0])).requirements
         assert ("timeline_recorded", "hard") in [(each.rule, each.severity) for each in gap if not each.met]
 
     two(work)
 
 
 def test_a_course_that_was_changed_after_it_was_planned_is_a_conflict_and_can_be_tried_again(two):
-    async def work(shell):
+    async def work(clinic):
         its_id = next(
-            i for i, plan in (await every_plan(shell)).items() if plan.move.kind == "carries_over" and plan.state == "middle"
+            i for i, plan in (await every_plan(clinic)).items() if plan.move.kind == "carries_over" and plan.state == "middle"
         )
-        moving = mover(shell)
+        moving = mover(clinic)
         planned_then = moving._planned
 
         async def overtaken(principal, found):
             planned = await planned_then(principal, found)
-            await fire(shell, its_id, "note")
+            await fire(clinic, its_id, "note")
             return planned
 
         moving._planned = overtaken
         (outcome,) = (await outcomes(moving.move(service_walk.SUPERVISOR, [its_id], REASON))).values()
         assert outcome.became == "conflict"
-        assert (await courses(shell))[its_id].protocol_version == 1
-        assert (await chosen(shell, its_id))[its_id].became == "moved"
+        assert (await courses(clinic))[its_id].protocol_version == 1
+        assert (await chosen(clinic, its_id))[its_id].became == "moved"
 
     two(work)
 
 
 def test_two_who_apply_at_once_move_each_course_once(two):
-    async def work(shell):
-        first, second = await asyncio.gather(clean(shell), clean(shell))
+    async def work(clinic):
+        first, second = await asyncio.gather(clean(clinic), clean(clinic))
         both = Counter(each.became for each in (*first.values(), *second.values()))
         assert set(both) <= {"moved", "conflict", "refused"}
         assert both["moved"] == 28
-        history = {its_id: await shell.entries(its_id) for its_id in first}
+        history = {its_id: await clinic.entries(its_id) for its_id in first}
         assert all(sum(entry.written.trigger == "migrate_protocol" for entry in entries) == 1 for entries in history.values())
-        assert (await verification.verify(shell)).ok
+        assert (await verification.verify(clinic)).ok
 
     two(work)
 
@@ -273,74 +275,74 @@ def test_two_who_apply_at_once_move_each_course_once(two):
 
 
 def test_courses_not_chosen_go_on_under_the_old_version(two):
-    async def work(shell):
-        plans = await every_plan(shell)
+    async def work(clinic):
+        plans = await every_plan(clinic)
         stuck = next(i for i, plan in plans.items() if plan.move.kind == "stuck")
-        await clean(shell)
-        done = await fire(shell, stuck, "note")
+        await clean(clinic)
+        done = await fire(clinic, stuck, "note")
         assert (done.course.protocol_version, done.course.counters.caps["initial"]) == (1, 3)
-        assert done.entries[0].protocol_digest == shell.protocol("ipt", 1).digest
-        assert (await verification.verify(shell)).ok
+        assert done.entries[0].protocol_digest == clinic.protocol("ipt", 1).digest
+        assert (await verification.verify(clinic)).ok
 
     two(work)
 
 
 def test_a_moved_course_goes_on_to_completion_and_verifies(two):
-    async def work(shell):
-        its_id = next(i for i, c in (await courses(shell)).items() if c.state == "middle" and len(c.sessions) == 2)
-        await chosen(shell, its_id)
+    async def work(clinic):
+        its_id = next(i for i, c in (await courses(clinic)).items() if c.state == "middle" and len(c.sessions) == 2)
+        await chosen(clinic, its_id)
         for _ in range(20):
-            course = (await courses(shell))[its_id]
-            machine, now = shell.machine_of(course), shell.clock.now()
-            left = requirements(machine.protocol, machine.bound, course, now, shell.context(service_walk.SUPERVISOR, now))
+            course = (await courses(clinic))[its_id]
+            machine, now = clinic.machine_of(course), clinic.clock.now()
+            left = requirements(machine.protocol, machine.bound, course, now, clinic.context(service_walk.SUPERVISOR, now))
             if not [refusal for _, refusal in left[1] if refusal and refusal.rule == "final_remaining"]:
                 break
-            shell.clock.advance(dt.timedelta(days=7))
-            await fire(shell, its_id, "record_session")
-            await fire(shell, its_id, "sign_session")
-        await fire(shell, its_id, "announce_ending")
-        await fire(shell, its_id, "begin_final")
+            clinic.clock.advance(dt.timedelta(days=7))
+            await fire(clinic, its_id, "record_session")
+            await fire(clinic, its_id, "sign_session")
+        await fire(clinic, its_id, "announce_ending")
+        await fire(clinic, its_id, "begin_final")
         for _ in range(3):
-            shell.clock.advance(dt.timedelta(days=7))
-            await fire(shell, its_id, "record_session")
-            await fire(shell, its_id, "sign_session")
+            clinic.clock.advance(dt.timedelta(days=7))
+            await fire(clinic, its_id, "record_session")
+            await fire(clinic, its_id, "sign_session")
         for name, more in demo.WORK:
-            await fire(shell, its_id, name, **more)
-        done = await fire(shell, its_id, "complete", **demo.WEEKS)
+            await fire(clinic, its_id, name, **more)
+        done = await fire(clinic, its_id, "complete", **demo.WEEKS)
         assert (done.course.state, done.course.protocol_version) == ("completed", 2)
-        assert (await verification.verify(shell)).ok
+        assert (await verification.verify(clinic)).ok
 
     two(work)
 
 
 def test_what_is_told_late_of_the_time_before_the_move_is_placed_there_and_judged_as_then(two):
-    async def work(shell):
+    async def work(clinic):
         its_id = next(
-            i for i, plan in (await every_plan(shell)).items() if plan.move.kind == "carries_over" and plan.state == "middle"
+            i for i, plan in (await every_plan(clinic)).items() if plan.move.kind == "carries_over" and plan.state == "middle"
         )
-        held = [session.at for session in (await courses(shell))[its_id].sessions if session.phase == "initial"][-1]
-        await chosen(shell, its_id)
+        held = [session.at for session in (await courses(clinic))[its_id].sessions if session.phase == "initial"][-1]
+        await chosen(clinic, its_id)
         third, fourth = ((held + dt.timedelta(seconds=seconds)).isoformat() for seconds in (1, 2))
-        done = await fire(shell, its_id, "record_session", occurred_at=third)
-        assert done.entries[0].protocol_digest == shell.protocol("ipt", 1).digest
+        done = await fire(clinic, its_id, "record_session", occurred_at=third)
+        assert done.entries[0].protocol_digest == clinic.protocol("ipt", 1).digest
         assert (done.course.counters.attended["initial"], done.course.counters.caps["initial"]) == (3, 2)
         assert done.course.protocol_version == 2
         with pytest.raises(TransitionRefused) as refused:
-            await fire(shell, its_id, "record_session", occurred_at=fourth)
+            await fire(clinic, its_id, "record_session", occurred_at=fourth)
         (refusal,) = refused.value.refusals
         assert (refusal.rule, refusal.required) == ("phase_session_cap", "fewer than 3"), "as the version of that time had it"
-        assert (await verification.verify(shell)).ok
+        assert (await verification.verify(clinic)).ok
 
     two(work)
 
 
 def test_a_course_is_read_as_it_was_before_the_move(two):
-    async def work(shell):
-        its_id = next(i for i, plan in (await every_plan(shell)).items() if plan.move.kind == "carries_over")
-        before = shell.clock.now()
-        shell.clock.advance(dt.timedelta(minutes=1))
-        await chosen(shell, its_id)
-        reader = Reader(shell)
+    async def work(clinic):
+        its_id = next(i for i, plan in (await every_plan(clinic)).items() if plan.move.kind == "carries_over")
+        before = clinic.clock.now()
+        clinic.clock.advance(dt.timedelta(minutes=1))
+        await chosen(clinic, its_id)
+        reader = CourseReads(clinic)
         assert (await reader.course(service_walk.SUPERVISOR, its_id)).protocol_version == 2
         assert (await reader.course(service_walk.SUPERVISOR, its_id, known_at=before)).protocol_version == 1
 
@@ -348,17 +350,17 @@ def test_a_course_is_read_as_it_was_before_the_move(two):
 
 
 def test_a_course_goes_on_where_the_file_of_its_old_version_is_gone(two, tmp_path):
-    async def work(shell):
-        await clean(shell)
+    async def work(clinic):
+        await clean(clinic)
 
     two(work)
     (tmp_path / "config" / "protocols" / "ipt.toml").unlink()
 
-    async def later(shell):
-        assert (await verification.verify(shell)).ok
-        old = next(protocol for protocol in shell.protocols if protocol.key == "ipt@1")
+    async def later(clinic):
+        assert (await verification.verify(clinic)).ok
+        old = next(protocol for protocol in clinic.protocols if protocol.key == "ipt@1")
         plans = [
-            each async for batch in Mover(shell, old, shell.protocol("ipt", 2)).plans(service_walk.SUPERVISOR) for each in batch
+            each async for batch in Mover(clinic, old, clinic.protocol("ipt", 2)).plans(service_walk.SUPERVISOR) for each in batch
         ]
         assert {plan.move.kind for plan in plans} == {"new_gaps", "stuck"}
 

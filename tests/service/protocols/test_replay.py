@@ -12,10 +12,10 @@ from ipt_workflow.errors import Forbidden, TransitionRefused
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import demo
-from ipt_workflow.service.courses import Service
+from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.protocols.migration import Mover
 from ipt_workflow.service.protocols.replay import Trial
-from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.writes import Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
@@ -40,11 +40,11 @@ def tried(made, tmp_path):
         settings = databases.copy(made, tmp_path)
         file = protocol_versions.write(tmp_path, 2, *replaced)
 
-        async def inside(shell):
+        async def inside(clinic):
             if work:
-                await work(shell)
-            candidate = load_catalogue([file], shell.settings.instruments, KNOWN_RULES).get("ipt")
-            return await Trial(shell, candidate, examples).run(service_walk.AUDITOR)
+                await work(clinic)
+            candidate = load_catalogue([file], clinic.settings.instruments, KNOWN_RULES).get("ipt")
+            return await Trial(clinic, candidate, examples).run(service_walk.AUDITOR)
 
         return service_walk.with_shell(settings, inside, VirtualClock(NOW + dt.timedelta(hours=1)))
 
@@ -55,19 +55,19 @@ def counts(by_rule) -> dict[str, int]:
     return {name: each.count for name, each in by_rule.items()}
 
 
-async def in_middle(shell) -> str:
-    found = await shell.database.read(
+async def in_middle(clinic) -> str:
+    found = await clinic.database.read(
         lambda c: stored_courses.caseload(
-            c, shell.organisation, Filters(state="middle", therapist="therapist-1"), "", 1, shell.clock.now()
+            c, clinic.organisation, Filters(state="middle", therapist="therapist-1"), "", 1, clinic.clock.now()
         )
     )
     return found[0].course.id
 
 
-async def attempt(shell, course_id, *commands):
+async def attempt(clinic, course_id, *commands):
     write = Write(decode=lambda: commands, version_required=False)
     with pytest.raises(TransitionRefused) as refused:
-        await Service(shell).fire(service_walk.THERAPIST, course_id, write)
+        await Courses(clinic).fire(service_walk.THERAPIST, course_id, write)
     return [each.rule for each in refused.value.refusals]
 
 
@@ -98,8 +98,8 @@ def test_a_larger_cap_newly_allows_the_session_that_was_refused(tried):
 
 
 def test_a_requirement_that_is_taken_away_newly_allows_what_it_refused_by_all_the_rules_that_stood(tried):
-    async def work(shell):
-        rules = await attempt(shell, await in_middle(shell), Command("begin_final", override=None))
+    async def work(clinic):
+        rules = await attempt(clinic, await in_middle(clinic), Command("begin_final", override=None))
         assert "ending_announced" in rules
 
     assert tried(work=work).newly_allowed == 0
@@ -124,10 +124,10 @@ def test_no_more_examples_are_kept_than_asked_for(tried):
 
 
 def test_what_was_refused_with_data_is_judged_by_its_data(tried):
-    async def work(shell):
-        its_id = await in_middle(shell)
+    async def work(clinic):
+        its_id = await in_middle(clinic)
         terms = {"sessions": 20, "weeks": 16, "client_agrees": True, "therapist_agrees": True}
-        assert await attempt(shell, its_id, Command("amend_contract", terms, reason="More is needed.")) == ["contract_in_range"]
+        assert await attempt(clinic, its_id, Command("amend_contract", terms, reason="More is needed.")) == ["contract_in_range"]
 
     assert tried(work=work).newly_allowed == 0
     found = tried(("sessions = { min = 12, max = 16 }", "sessions = { min = 12, max = 20 }"), work=work)
@@ -135,8 +135,8 @@ def test_what_was_refused_with_data_is_judged_by_its_data(tried):
 
 
 def test_several_commands_that_were_refused_together_are_not_judged(tried):
-    async def work(shell):
-        await attempt(shell, await in_middle(shell), Command("note", {"text": "x"}), Command("begin_final"))
+    async def work(clinic):
+        await attempt(clinic, await in_middle(clinic), Command("note", {"text": "x"}), Command("begin_final"))
 
     assert tried(work=work).not_judged == 1
 
@@ -144,29 +144,29 @@ def test_several_commands_that_were_refused_together_are_not_judged(tried):
 def test_what_was_told_late_is_judged_at_its_place(tried):
     """A session told late of the first phase is judged there, not in the phase that the course has reached."""
 
-    async def work(shell):
-        its_id = await in_middle(shell)
-        course = (await shell.courses.get(its_id)).course
+    async def work(clinic):
+        its_id = await in_middle(clinic)
+        course = (await clinic.courses.get(its_id)).course
         held = [session.at for session in course.sessions if session.phase == "initial"][-1]
         data = {"attendance": "5", "kind": "session", "medium": "face_to_face", "minutes": 50, "participants": ["client"]}
         for seconds in (1, 2):
             told = Command("record_session", data, held + dt.timedelta(seconds=seconds))
             write = Write(decode=lambda told=told: (told,), version_required=False)
             if seconds == 1:
-                await Service(shell).fire(service_walk.THERAPIST, its_id, write)
+                await Courses(clinic).fire(service_walk.THERAPIST, its_id, write)
             else:
-                assert await attempt(shell, its_id, told) == ["phase_session_cap"]
+                assert await attempt(clinic, its_id, told) == ["phase_session_cap"]
 
     assert counts(tried(protocol_versions.SMALLER_CAP, work=work).refused_by) == {"phase_session_cap": 3}
     assert counts(tried(protocol_versions.LARGER_CAP, work=work).allowed_by) == {"phase_session_cap": 2}
 
 
 def test_a_refusal_keeps_codes_and_numbers_of_the_command_and_none_of_its_words(tried):
-    async def work(shell):
-        its_id = await in_middle(shell)
+    async def work(clinic):
+        its_id = await in_middle(clinic)
         secret = Command("record_gains", {"gains": ["Speaks to her sister again"]}, reason="She said so herself.")
-        assert await attempt(shell, its_id, secret) == ["state_allows"]
-        kept = await shell.database.read(
+        assert await attempt(clinic, its_id, secret) == ["state_allows"]
+        kept = await clinic.database.read(
             lambda c: c.exec_driver_sql("SELECT command FROM audit_event WHERE command IS NOT NULL").fetchall()
         )
         texts = [bytes(row[0]).decode() for row in kept]
@@ -180,11 +180,11 @@ def test_courses_that_moved_are_judged_by_the_version_of_each_time(made, tmp_pat
     """Trying the version that courses have moved to finds nothing new in what came after the move."""
     folder = protocol_versions.config(tmp_path / "config", protocol_versions.HARD_TIMELINE)
 
-    async def work(shell):
-        mover = Mover(shell, shell.protocol("ipt", 1), shell.protocol("ipt", 2))
+    async def work(clinic):
+        mover = Mover(clinic, clinic.protocol("ipt", 1), clinic.protocol("ipt", 2))
         moved = [each async for batch in mover.move_clean(service_walk.SUPERVISOR, "New.") for each in batch]
         assert len(moved) > 20
-        found = await Trial(shell, shell.protocol("ipt", 2)).run(service_walk.AUDITOR)
+        found = await Trial(clinic, clinic.protocol("ipt", 2)).run(service_walk.AUDITOR)
         assert (found.newly_refused, found.newly_allowed) == (0, 0)
 
     settings = protocol_versions.settings_with(databases.copy(made, tmp_path), folder)
@@ -192,12 +192,12 @@ def test_courses_that_moved_are_judged_by_the_version_of_each_time(made, tmp_pat
 
 
 def test_reading_for_a_trial_is_recorded_and_asks_the_policy(made, tmp_path):
-    async def work(shell):
-        trial = Trial(shell, shell.protocol("ipt", None))
+    async def work(clinic):
+        trial = Trial(clinic, clinic.protocol("ipt", None))
         with pytest.raises(Forbidden):
             await trial.run(service_walk.THERAPIST)
         await trial.run(service_walk.AUDITOR)
-        records = await Reader(shell).audit_log(service_walk.AUDITOR, AuditFilters(kind="read"), Position(), 1000)
+        records = await CourseReads(clinic).audit_log(service_walk.AUDITOR, AuditFilters(kind="read"), Position(), 1000)
         (read,) = [each for each in records if each.action == "protocol trial"]
         assert len(read.courses) == COURSES
 

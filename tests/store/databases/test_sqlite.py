@@ -32,16 +32,16 @@ def written_by_another(settings):
 
 
 def test_a_write_waits_for_another_process_while_this_one_goes_on(settings):
-    async def test(shell):
-        course = await service_walk.open_course(shell)
+    async def test(clinic):
+        course = await service_walk.open_course(clinic)
         with written_by_another(settings):
-            writing = asyncio.create_task(service_walk.fire(shell, course, NOTE))
+            writing = asyncio.create_task(service_walk.fire(clinic, course, NOTE))
             for _ in range(20):
                 await asyncio.sleep(0.01)
-                assert await shell.database.find(VERSIONS, shell.organisation, [course]) == {course: 1}
+                assert await clinic.database.find(VERSIONS, clinic.organisation, [course]) == {course: 1}
             assert not writing.done()
         await writing
-        assert await shell.database.find(VERSIONS, shell.organisation, [course]) == {course: 2}
+        assert await clinic.database.find(VERSIONS, clinic.organisation, [course]) == {course: 2}
 
     service_walk.with_shell(settings, test)
 
@@ -49,22 +49,22 @@ def test_a_write_waits_for_another_process_while_this_one_goes_on(settings):
 def test_a_write_that_waits_too_long_is_told_so_and_leaves_nothing_behind(settings, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
 
-    async def test(shell):
-        course = await service_walk.open_course(shell)
-        shell.committer = Committer(shell.database, queue_max=10, batch_max=10, patience=0.1)
+    async def test(clinic):
+        course = await service_walk.open_course(clinic)
+        clinic.committer = Committer(clinic.database, queue_max=10, batch_max=10, patience=0.1)
         with written_by_another(settings), pytest.raises(Busy, match="Another process is writing"):
-            await service_walk.fire(shell, course, NOTE)
-        assert await shell.database.find(VERSIONS, shell.organisation, [course]) == {course: 1}
-        await service_walk.fire(shell, course, NOTE)
-        assert await shell.database.find(VERSIONS, shell.organisation, [course]) == {course: 2}
+            await service_walk.fire(clinic, course, NOTE)
+        assert await clinic.database.find(VERSIONS, clinic.organisation, [course]) == {course: 1}
+        await service_walk.fire(clinic, course, NOTE)
+        assert await clinic.database.find(VERSIONS, clinic.organisation, [course]) == {course: 2}
 
     service_walk.with_shell(settings, test)
 
 
 def test_a_write_that_nobody_waits_for_any_more_leaves_nothing_open(settings):
-    async def test(shell):
-        course = await service_walk.open_course(shell)
-        for write in (lambda: shell.database.put([], []), lambda: shell.database.write(lambda _: time.sleep(0.05))):
+    async def test(clinic):
+        course = await service_walk.open_course(clinic)
+        for write in (lambda: clinic.database.put([], []), lambda: clinic.database.write(lambda _: time.sleep(0.05))):
             with written_by_another(settings):
                 writing = asyncio.create_task(write())
                 await asyncio.sleep(0.05)
@@ -75,7 +75,7 @@ def test_a_write_that_nobody_waits_for_any_more_leaves_nothing_open(settings):
             await asyncio.sleep(0.3)  # in which a thread would have got the lock that it still waited for
             with written_by_another(settings):
                 pass
-        await service_walk.fire(shell, course, NOTE)
+        await service_walk.fire(clinic, course, NOTE)
 
     service_walk.with_shell(settings, test)
 
@@ -83,8 +83,8 @@ def test_a_write_that_nobody_waits_for_any_more_leaves_nothing_open(settings):
 def test_those_who_write_in_one_process_take_turns(settings, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.0)  # if they met in SQLite, the later one would fail
 
-    async def test(shell):
-        write, put = shell.database.write, shell.database.put
+    async def test(clinic):
+        write, put = clinic.database.write, clinic.database.put
         await asyncio.gather(write(lambda _: time.sleep(0.05)), put([], []), write(lambda _: None), put([], []))
 
     service_walk.with_shell(settings, test)

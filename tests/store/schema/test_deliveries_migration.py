@@ -11,7 +11,7 @@ from support import databases
 from ipt_workflow.store import deliveries
 from ipt_workflow.store.databases.opening import open_database
 from ipt_workflow.store.schema import migrate, tables
-from ipt_workflow.store.units import Event
+from ipt_workflow.store.units import LoggedEvent
 
 AT = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 RECORD = {"organisation": "default", "id": "1", "kind": "read", "recorded_at": AT, "person": "p", "role": "auditor", "via": "api",
@@ -22,7 +22,7 @@ OUTBOX = (
 
 
 def record(connection, **more):
-    deliveries.record(connection, Event(row={**RECORD, **more}, courses=("c1",)))
+    deliveries.record(connection, LoggedEvent(row={**RECORD, **more}, courses=("c1",)))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import command
 from support import databases, service_walk
 
-from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store.databases.opening import open_database
 from ipt_workflow.store.schema import guards, migrate, revision, tables
 
@@ -20,11 +20,11 @@ GUARDED = ("entry", "audit_event", "audit_subject", "entry_data")
 def filled(tmp_path_factory):
     """A database that holds a course of a few entries, and records of reads and refusals."""
 
-    async def fill(shell):
-        course = await service_walk.open_course(shell)
-        await service_walk.walk(shell, course, "record_consent", "start", "record_session")
+    async def fill(clinic):
+        course = await service_walk.open_course(clinic)
+        await service_walk.walk(clinic, course, "record_consent", "start", "record_session")
         for _ in range(3):
-            await Reader(shell).course(service_walk.THERAPIST, course)
+            await CourseReads(clinic).course(service_walk.THERAPIST, course)
 
     return service_walk.database(tmp_path_factory.mktemp("guards"), fill)
 

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from support import databases, service_walk
 
-from ipt_workflow.service.reads import Reader
+from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store.databases.opening import open_database
 from ipt_workflow.store.schema import migrate, revision
 
@@ -15,10 +15,10 @@ APPEND_ONLY = ("entry", "audit_event", "audit_subject")
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory, postgres):
-    async def fill(shell):
-        course = await service_walk.open_course(shell)
-        await service_walk.walk(shell, course, "record_consent", "start")
-        await Reader(shell).course(service_walk.THERAPIST, course)
+    async def fill(clinic):
+        course = await service_walk.open_course(clinic)
+        await service_walk.walk(clinic, course, "record_consent", "start")
+        await CourseReads(clinic).course(service_walk.THERAPIST, course)
 
     return service_walk.database(tmp_path_factory.mktemp("guards"), fill, postgres)
 

@@ -28,8 +28,8 @@ def on(settings, function):
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory, server):
-    async def fill(shell):
-        await service_walk.walk(shell, await service_walk.open_course(shell), *service_walk.A_DOZEN)
+    async def fill(clinic):
+        await service_walk.walk(clinic, await service_walk.open_course(clinic), *service_walk.A_DOZEN)
 
     return service_walk.database(tmp_path_factory.mktemp("migrations"), fill, server)
 

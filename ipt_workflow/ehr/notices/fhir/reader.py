@@ -13,20 +13,20 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ipt_workflow.ehr.notices.content import About, Told, Version
+from ipt_workflow.ehr.notices.content import About, NoticeContent, Version
 from ipt_workflow.ehr.notices.fhir import scores
 from ipt_workflow.ehr.notices.fhir.resources import (
     NAME,
-    Appointment,
-    Concept,
-    Encounter,
-    EpisodeOfCare,
-    Meta,
-    Observation,
-    Patient,
-    QuestionnaireResponse,
-    Reference,
-    ServiceRequest,
+    ReceivedAppointment,
+    ReceivedConcept,
+    ReceivedEncounter,
+    ReceivedEpisodeOfCare,
+    ReceivedMeta,
+    ReceivedObservation,
+    ReceivedPatient,
+    ReceivedQuestionnaireResponse,
+    ReceivedReference,
+    ReceivedServiceRequest,
     moment,
     shaped,
 )
@@ -35,7 +35,7 @@ from ipt_workflow.ehr.notices.types import FhirCodes
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.protocols.instruments import Instrument
 from ipt_workflow.values.faults import schema_faults
-from ipt_workflow.values.types import Attendance, ClientRef, Code
+from ipt_workflow.values.types import AttendanceCode, ClientRef, Code
 
 TYPE_PREFIX = "fhir."
 ABOUT: dict[str, About] = {
@@ -73,7 +73,7 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
 
     client_ref: ClientRef | None = None
     course: Code | None = None
-    attendance: Attendance | None = None
+    attendance: AttendanceCode | None = None
 
 
 class Faults:
@@ -94,7 +94,7 @@ class Faults:
         return at
 
 
-class Reader:
+class ResourceReader:
     """Reads by the declared codes. `prefix` goes before the id of a Patient to make a client reference."""
 
     def __init__(self, codes: FhirCodes, instruments: Mapping[str, Instrument], prefix: str, zone: ZoneInfo) -> None:
@@ -103,7 +103,7 @@ class Reader:
         self._prefix = prefix
         self._zone = zone
 
-    def read(self, kept: dict[str, Any]) -> Told:
+    def read(self, kept: dict[str, Any]) -> NoticeContent:
         """What a message tells; `about` is `nothing` where it is of a kind that never concerns IPT. Raises CommandInvalid."""
         if isinstance(kept.get("deleted"), str):
             return self._deleted(kept["deleted"], in_doubt=bool(kept.get("in_doubt")))
@@ -111,21 +111,21 @@ class Reader:
             return self._focus(kept["focus"])
         for kind, waits in (("empty", EMPTY), ("missing", MISSING)):
             if kind in kept:
-                return Told(type=TYPE_PREFIX + kind, about="person", waits=waits)
+                return NoticeContent(type=TYPE_PREFIX + kind, about="person", waits=waits)
         resource = kept.get("resource")
         if not isinstance(resource, dict):
             raise CommandInvalid([Fault("resource", "must be a FHIR R4 resource")])
         found = shaped(resource)
         if found is None:
-            return Told(type=OTHER, about="nothing")
-        read: dict[type, Callable[[Any, Faults], Told]] = {
-            Encounter: self._encounter,
-            Appointment: self._appointment,
-            QuestionnaireResponse: self._form,
-            Observation: self._observation,
-            ServiceRequest: self._service_request,
-            EpisodeOfCare: self._episode,
-            Patient: self._patient,
+            return NoticeContent(type=OTHER, about="nothing")
+        read: dict[type, Callable[[Any, Faults], NoticeContent]] = {
+            ReceivedEncounter: self._encounter,
+            ReceivedAppointment: self._appointment,
+            ReceivedQuestionnaireResponse: self._form,
+            ReceivedObservation: self._observation,
+            ReceivedServiceRequest: self._service_request,
+            ReceivedEpisodeOfCare: self._episode,
+            ReceivedPatient: self._patient,
         }
         faults = Faults(self._zone)
         told = self._corrected(read[type(found)](found, faults), kept)
@@ -141,7 +141,7 @@ class Reader:
             faults=() if told.about == "nothing" else (*told.faults, *faults.found),
         )
 
-    def _corrected(self, told: Told, kept: dict[str, Any]) -> Told:
+    def _corrected(self, told: NoticeContent, kept: dict[str, Any]) -> NoticeContent:
         """With what a person has put right beside the resource: the client, the course, or how a visit was attended."""
         beside = {name: kept[name] for name in ("client_ref", "course", "attendance") if name in kept}
         try:
@@ -155,16 +155,16 @@ class Reader:
             told = msgspec.structs.replace(told, trigger="record_session", data=data, waits=None)
         return msgspec.structs.replace(told, course=right.course)
 
-    def _version(self, meta: Meta, faults: Faults) -> Version:
+    def _version(self, meta: ReceivedMeta, faults: Faults) -> Version:
         text = meta.versionId[:VERSION_MAX] if meta.versionId else None
         return Version(at=faults.time("meta.lastUpdated", meta.lastUpdated), text=text)
 
-    def _deleted(self, name: str, *, in_doubt: bool) -> Told:
+    def _deleted(self, name: str, *, in_doubt: bool) -> NoticeContent:
         kind = name.partition("/")[0]
         if kind not in ABOUT or not NAME.fullmatch(name) or kind == "Patient":
-            return Told(type=OTHER, about="nothing")
+            return NoticeContent(type=OTHER, about="nothing")
         waits = "What was deleted is named where no signature reaches: a person decides." if in_doubt else None
-        return Told(
+        return NoticeContent(
             type=TYPE_PREFIX + kind,
             about=ABOUT[kind],
             resource=name,
@@ -174,19 +174,19 @@ class Reader:
             waits=waits,
         )
 
-    def _focus(self, name: str) -> Told:
+    def _focus(self, name: str) -> NoticeContent:
         kind = name.partition("/")[0]
         if kind not in ABOUT or not NAME.fullmatch(name):
-            return Told(type=OTHER, about="nothing")
+            return NoticeContent(type=OTHER, about="nothing")
         waits = "Only its name was sent. Ask the EHR for it, and correct the notice with what it says."
-        return Told(type=TYPE_PREFIX + kind, about=ABOUT[kind], resource=name, refs=(name,), waits=waits)
+        return NoticeContent(type=TYPE_PREFIX + kind, about=ABOUT[kind], resource=name, refs=(name,), waits=waits)
 
     # Visits
 
-    def _encounter(self, told: Encounter, faults: Faults) -> Told:
-        refs = _named((*told.appointment, Reference(reference=f"Encounter/{told.id}")))
+    def _encounter(self, told: ReceivedEncounter, faults: Faults) -> NoticeContent:
+        refs = _named((*told.appointment, ReceivedReference(reference=f"Encounter/{told.id}")))
         start, end = faults.time("Encounter.period.start", told.period.start), faults.time("Encounter.period.end", told.period.end)
-        visit = Told(
+        visit = NoticeContent(
             type="",
             about="session",
             client_ref=self._client(told.subject, faults),
@@ -210,17 +210,17 @@ class Reader:
             )
         return msgspec.structs.replace(visit, about="nothing")  # under way, or not known yet
 
-    def _appointment(self, told: Appointment, faults: Faults) -> Told:
+    def _appointment(self, told: ReceivedAppointment, faults: Faults) -> NoticeContent:
         actors = [each.actor for each in told.participant]
         client = next((each for each in actors if each and each.id_of("Patient") and not each.id_of("Practitioner")), None)
-        visit = Told(
+        visit = NoticeContent(
             type="",
             about="session",
             client_ref=self._client(client, faults),
             person=_person(actors),
             occurred_at=faults.time("Appointment.start", told.start),
             until=faults.time("Appointment.end", told.end),
-            refs=_named((Reference(reference=f"Appointment/{told.id}"),)),
+            refs=_named((ReceivedReference(reference=f"Appointment/{told.id}"),)),
             belongs=_named(told.basedOn),
             of_ipt=self._of_ipt(told.serviceType, told.reasonCode),
         )
@@ -238,14 +238,16 @@ class Reader:
             return self._held(visit, code, faults, "Appointment.start")
         return msgspec.structs.replace(visit, about="nothing")  # not agreed yet, or under way
 
-    def _booked(self, visit: Told, faults: Faults, where: str) -> Told:
+    def _booked(self, visit: NoticeContent, faults: Faults, where: str) -> NoticeContent:
         if visit.occurred_at is None:
             faults.found.append(Fault(where, "is required"))
             return visit
         data = {"scheduled_for": visit.occurred_at.isoformat(), **_ref(visit)}
         return msgspec.structs.replace(visit, about="booking", trigger="book_session", data=data, occurred_at=None)
 
-    def _held(self, visit: Told, attendance: str, faults: Faults, where: str, more: Mapping[str, Any] | None = None) -> Told:
+    def _held(
+        self, visit: NoticeContent, attendance: str, faults: Faults, where: str, more: Mapping[str, Any] | None = None
+    ) -> NoticeContent:
         if visit.occurred_at is None:
             faults.found.append(Fault(where, "is required"))
         minutes = int((visit.until - visit.occurred_at).total_seconds() // 60) if visit.until and visit.occurred_at else 0
@@ -254,14 +256,14 @@ class Reader:
             visit, trigger="record_session", data={"attendance": attendance, **(more or {}), **length, **_ref(visit)}
         )
 
-    def _cancelled(self, reason: Concept) -> str | None:
+    def _cancelled(self, reason: ReceivedConcept) -> str | None:
         for coding in reason.coding:
             for known in (coding.code, coding.code.partition("-")[0]):
                 if known in self._codes.cancelled:
                     return self._codes.cancelled[known]
         return None
 
-    def _of_ipt(self, kinds: Iterable[Concept], reasons: Iterable[Concept]) -> bool | None:
+    def _of_ipt(self, kinds: Iterable[ReceivedConcept], reasons: Iterable[ReceivedConcept]) -> bool | None:
         """Whether the codes say that it is IPT; None where they say nothing. A reason never speaks against it."""
         said = [coding.key for kind in kinds for coding in kind.coding]
         if set(self._codes.codes).intersection([*said, *(coding.key for reason in reasons for coding in reason.coding)]):
@@ -270,30 +272,30 @@ class Reader:
 
     # Measures
 
-    def _form(self, told: QuestionnaireResponse, faults: Faults) -> Told:
+    def _form(self, told: ReceivedQuestionnaireResponse, faults: Faults) -> NoticeContent:
         scored = scores.of_form(told, self._codes.instruments, self._instruments)
         if scored is None or (told.status == "in-progress" and not scored.risk):
-            return Told(type="", about="nothing")
+            return NoticeContent(type="", about="nothing")
         taken = faults.time("QuestionnaireResponse.authored", told.authored or told.meta.lastUpdated, required=True)
-        refs = _named((Reference(reference=f"QuestionnaireResponse/{told.id}"),))
+        refs = _named((ReceivedReference(reference=f"QuestionnaireResponse/{told.id}"),))
         return self._measure(told.status, scored, self._client(told.subject, faults), taken, refs)
 
-    def _observation(self, told: Observation, faults: Faults) -> Told:
+    def _observation(self, told: ReceivedObservation, faults: Faults) -> NoticeContent:
         scored = scores.of_observation(told, self._codes.instruments, self._instruments)
         early = told.status in {"registered", "preliminary"} and not (scored and scored.risk)
         if scored is None or early or told.status in {"cancelled", "unknown"}:
-            return Told(type="", about="nothing")
+            return NoticeContent(type="", about="nothing")
         at = (
             told.effectiveDateTime or told.effectiveInstant or told.effectivePeriod.end or told.effectivePeriod.start or told.issued
         )
         taken = faults.time("Observation.effectiveDateTime", at, required=True)
-        refs = _named((*told.derivedFrom, Reference(reference=f"Observation/{told.id}")))
+        refs = _named((*told.derivedFrom, ReceivedReference(reference=f"Observation/{told.id}")))
         return self._measure(told.status, scored, self._client(told.subject, faults), taken, refs)
 
     def _measure(
         self, status: str, scored: Scored, client_ref: str | None, taken: dt.datetime | None, refs: tuple[str, ...]
-    ) -> Told:
-        told = Told(
+    ) -> NoticeContent:
+        told = NoticeContent(
             type="",
             about="measure",
             client_ref=client_ref,
@@ -311,33 +313,37 @@ class Reader:
 
     # Referrals and persons
 
-    def _service_request(self, told: ServiceRequest, faults: Faults) -> Told:
+    def _service_request(self, told: ReceivedServiceRequest, faults: Faults) -> NoticeContent:
         if not self._of_ipt((told.code,), ()):
-            return Told(type="", about="nothing")
+            return NoticeContent(type="", about="nothing")
         referral = self._referral(told.subject, told.requester, faults.time("ServiceRequest.authoredOn", told.authoredOn), faults)
         named = msgspec.structs.replace(referral, therapist=_person(told.performer))
         if told.status in {ERROR, "revoked"}:
             return msgspec.structs.replace(named, void=True)
         wanted = told.status in {"active", "on-hold"} and (told.intent.endswith("order") or told.intent == "directive")
-        return named if wanted else Told(type="", about="nothing")
+        return named if wanted else NoticeContent(type="", about="nothing")
 
-    def _episode(self, told: EpisodeOfCare, faults: Faults) -> Told:
+    def _episode(self, told: ReceivedEpisodeOfCare, faults: Faults) -> NoticeContent:
         if not self._of_ipt(told.type, ()):
-            return Told(type="", about="nothing")
+            return NoticeContent(type="", about="nothing")
         referral = self._referral(told.patient, None, faults.time("EpisodeOfCare.period.start", told.period.start), faults)
         named = msgspec.structs.replace(referral, therapist=_person([told.careManager]), refs=_named(told.referralRequest))
         if told.status == ERROR:
             return msgspec.structs.replace(named, void=True)
-        return named if told.status in {"planned", "waitlist", "active"} else Told(type="", about="nothing")
+        return named if told.status in {"planned", "waitlist", "active"} else NoticeContent(type="", about="nothing")
 
-    def _referral(self, client: Reference | None, by: Reference | None, at: dt.datetime | None, faults: Faults) -> Told:
+    def _referral(
+        self, client: ReceivedReference | None, by: ReceivedReference | None, at: dt.datetime | None, faults: Faults
+    ) -> NoticeContent:
         source = (by.display or by.name if by else None) or "The EHR"
         ref = self._client(client, faults)
-        return Told(type="", about="referral", client_ref=ref, trigger="refer", data={"source": source[:200]}, occurred_at=at)
+        return NoticeContent(
+            type="", about="referral", client_ref=ref, trigger="refer", data={"source": source[:200]}, occurred_at=at
+        )
 
-    def _patient(self, told: Patient, faults: Faults) -> Told:
+    def _patient(self, told: ReceivedPatient, faults: Faults) -> NoticeContent:
         """A merge, or a death; what else happens to a Patient is not ours."""
-        this = Reference(reference=f"Patient/{told.id}")
+        this = ReceivedReference(reference=f"Patient/{told.id}")
         for link in told.link:
             if link.type in {"replaced-by", "replaces"}:
                 old, new = (this, link.other) if link.type == "replaced-by" else (link.other, this)
@@ -347,13 +353,15 @@ class Reader:
         if told.deceasedBoolean or told.deceasedDateTime:
             ended = {"end_code": "49", "risk_status": "none", "attempts": 0}
             return self._decided("deceased", self._client(this, faults), "end_early", ended, "The client has died.")
-        return Told(type="", about="nothing")
+        return NoticeContent(type="", about="nothing")
 
-    def _decided(self, kind: str, ref: str | None, trigger: str, data: dict[str, Any], waits: str) -> Told:
+    def _decided(self, kind: str, ref: str | None, trigger: str, data: dict[str, Any], waits: str) -> NoticeContent:
         digest = hashlib.sha256(f"{kind} {ref}".encode()).hexdigest()[:32]
-        return Told(type="", about="person", client_ref=ref, trigger=trigger, data=data, waits=waits, resource=f"{kind} {digest}")
+        return NoticeContent(
+            type="", about="person", client_ref=ref, trigger=trigger, data=data, waits=waits, resource=f"{kind} {digest}"
+        )
 
-    def _client(self, subject: Reference | None, faults: Faults) -> str | None:
+    def _client(self, subject: ReceivedReference | None, faults: Faults) -> str | None:
         """The client's reference: the source's prefix and the Patient's id, or the identifier where only that was told."""
         its_id = subject.id_of("Patient") if subject else None
         ref = self._prefix + its_id if its_id else subject.identifier.value if subject and subject.identifier else None
@@ -367,15 +375,15 @@ class Reader:
             return None
 
 
-def _named(references: Iterable[Reference]) -> tuple[str, ...]:
+def _named(references: Iterable[ReceivedReference]) -> tuple[str, ...]:
     return tuple(each.name for each in references if each.name)
 
 
-def _ref(told: Told) -> dict[str, Any]:
+def _ref(told: NoticeContent) -> dict[str, Any]:
     return {"ref": told.refs[0]} if told.refs else {}
 
 
-def _person(references: Iterable[Reference | None]) -> str | None:
+def _person(references: Iterable[ReceivedReference | None]) -> str | None:
     """The first practitioner that is named."""
     ids = (each.id_of("Practitioner") for each in references if each and (each.reference or "").count("Practitioner/"))
     return next((each for each in ids if each), None)

@@ -16,16 +16,16 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 NAME = re.compile(r"[A-Z][A-Za-z]{1,39}/[A-Za-z0-9.-]{1,64}")
 
 
-class Extension(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedExtension(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     valueDecimal: float | None = None  # noqa: N815 - FHIR's own names
     valueInteger: int | None = None  # noqa: N815
 
 
-class Coding(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedCoding(msgspec.Struct, frozen=True, kw_only=True):
     system: str = ""
     code: str = ""
-    extension: tuple[Extension, ...] = ()
+    extension: tuple[ReceivedExtension, ...] = ()
 
     @property
     def key(self) -> str:
@@ -33,17 +33,17 @@ class Coding(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.system}|{self.code}"
 
 
-class Concept(msgspec.Struct, frozen=True, kw_only=True):
-    coding: tuple[Coding, ...] = ()
+class ReceivedConcept(msgspec.Struct, frozen=True, kw_only=True):
+    coding: tuple[ReceivedCoding, ...] = ()
 
 
-class Identifier(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedIdentifier(msgspec.Struct, frozen=True, kw_only=True):
     value: str | None = None
 
 
-class Reference(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedReference(msgspec.Struct, frozen=True, kw_only=True):
     reference: str | None = None
-    identifier: Identifier | None = None
+    identifier: ReceivedIdentifier | None = None
     display: str | None = None
 
     @property
@@ -61,96 +61,96 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         return match["id"] if match and match["type"] == kind else None
 
 
-class Period(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedPeriod(msgspec.Struct, frozen=True, kw_only=True):
     start: str | None = None
     end: str | None = None
 
 
-class Meta(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedMeta(msgspec.Struct, frozen=True, kw_only=True):
     versionId: str | None = None  # noqa: N815
     lastUpdated: str | None = None  # noqa: N815
 
 
-class Quantity(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedQuantity(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None = None
 
 
-class Resource(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedResource(msgspec.Struct, frozen=True, kw_only=True):
     resourceType: str  # noqa: N815
     id: str | None = None
-    meta: Meta = Meta()
+    meta: ReceivedMeta = ReceivedMeta()
     status: str = ""
 
 
-class Participant(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedParticipant(msgspec.Struct, frozen=True, kw_only=True):
     """Of an encounter its `individual`, of an appointment its `actor`."""
 
-    individual: Reference | None = None
-    actor: Reference | None = None
+    individual: ReceivedReference | None = None
+    actor: ReceivedReference | None = None
 
 
-class Encounter(Resource, frozen=True, kw_only=True, rename={"class_": "class"}):
-    class_: Coding = Coding()
-    type: tuple[Concept, ...] = ()
-    serviceType: Concept = Concept()  # noqa: N815
-    reasonCode: tuple[Concept, ...] = ()  # noqa: N815
-    subject: Reference | None = None
-    participant: tuple[Participant, ...] = ()
-    period: Period = Period()
-    appointment: tuple[Reference, ...] = ()
-    episodeOfCare: tuple[Reference, ...] = ()  # noqa: N815
-    basedOn: tuple[Reference, ...] = ()  # noqa: N815
+class ReceivedEncounter(ReceivedResource, frozen=True, kw_only=True, rename={"class_": "class"}):
+    class_: ReceivedCoding = ReceivedCoding()
+    type: tuple[ReceivedConcept, ...] = ()
+    serviceType: ReceivedConcept = ReceivedConcept()  # noqa: N815
+    reasonCode: tuple[ReceivedConcept, ...] = ()  # noqa: N815
+    subject: ReceivedReference | None = None
+    participant: tuple[ReceivedParticipant, ...] = ()
+    period: ReceivedPeriod = ReceivedPeriod()
+    appointment: tuple[ReceivedReference, ...] = ()
+    episodeOfCare: tuple[ReceivedReference, ...] = ()  # noqa: N815
+    basedOn: tuple[ReceivedReference, ...] = ()  # noqa: N815
 
 
-class Appointment(Resource, frozen=True, kw_only=True):
-    serviceType: tuple[Concept, ...] = ()  # noqa: N815
-    reasonCode: tuple[Concept, ...] = ()  # noqa: N815
-    cancelationReason: Concept = Concept()  # noqa: N815
+class ReceivedAppointment(ReceivedResource, frozen=True, kw_only=True):
+    serviceType: tuple[ReceivedConcept, ...] = ()  # noqa: N815
+    reasonCode: tuple[ReceivedConcept, ...] = ()  # noqa: N815
+    cancelationReason: ReceivedConcept = ReceivedConcept()  # noqa: N815
     start: str | None = None
     end: str | None = None
-    participant: tuple[Participant, ...] = ()
-    basedOn: tuple[Reference, ...] = ()  # noqa: N815
+    participant: tuple[ReceivedParticipant, ...] = ()
+    basedOn: tuple[ReceivedReference, ...] = ()  # noqa: N815
 
 
-class ServiceRequest(Resource, frozen=True, kw_only=True):
+class ReceivedServiceRequest(ReceivedResource, frozen=True, kw_only=True):
     intent: str = ""
-    code: Concept = Concept()
-    subject: Reference | None = None
+    code: ReceivedConcept = ReceivedConcept()
+    subject: ReceivedReference | None = None
     authoredOn: str | None = None  # noqa: N815
-    requester: Reference | None = None
-    performer: tuple[Reference, ...] = ()
+    requester: ReceivedReference | None = None
+    performer: tuple[ReceivedReference, ...] = ()
 
 
-class EpisodeOfCare(Resource, frozen=True, kw_only=True):
-    type: tuple[Concept, ...] = ()
-    patient: Reference | None = None
-    period: Period = Period()
-    careManager: Reference | None = None  # noqa: N815
-    referralRequest: tuple[Reference, ...] = ()  # noqa: N815
+class ReceivedEpisodeOfCare(ReceivedResource, frozen=True, kw_only=True):
+    type: tuple[ReceivedConcept, ...] = ()
+    patient: ReceivedReference | None = None
+    period: ReceivedPeriod = ReceivedPeriod()
+    careManager: ReceivedReference | None = None  # noqa: N815
+    referralRequest: tuple[ReceivedReference, ...] = ()  # noqa: N815
 
 
-class Link(msgspec.Struct, frozen=True, kw_only=True):
-    other: Reference = Reference()
+class ReceivedLink(msgspec.Struct, frozen=True, kw_only=True):
+    other: ReceivedReference = ReceivedReference()
     type: str = ""
 
 
-class Patient(Resource, frozen=True, kw_only=True):
-    link: tuple[Link, ...] = ()
+class ReceivedPatient(ReceivedResource, frozen=True, kw_only=True):
+    link: tuple[ReceivedLink, ...] = ()
     deceasedBoolean: bool = False  # noqa: N815
     deceasedDateTime: str | None = None  # noqa: N815
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedValue(msgspec.Struct, frozen=True, kw_only=True):
     """An answer, an observed value or a component's: whichever of FHIR's forms was used."""
 
-    valueCoding: Coding | None = None  # noqa: N815
-    valueCodeableConcept: Concept | None = None  # noqa: N815
+    valueCoding: ReceivedCoding | None = None  # noqa: N815
+    valueCodeableConcept: ReceivedConcept | None = None  # noqa: N815
     valueInteger: int | None = None  # noqa: N815
     valueDecimal: float | None = None  # noqa: N815
-    valueQuantity: Quantity | None = None  # noqa: N815
+    valueQuantity: ReceivedQuantity | None = None  # noqa: N815
 
     @property
-    def codings(self) -> tuple[Coding, ...]:
+    def codings(self) -> tuple[ReceivedCoding, ...]:
         own = (self.valueCoding,) if self.valueCoding else ()
         return (*own, *(self.valueCodeableConcept.coding if self.valueCodeableConcept else ()))
 
@@ -164,43 +164,59 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.codings) or self.number is not None
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedItem(msgspec.Struct, frozen=True, kw_only=True):
     linkId: str = ""  # noqa: N815
     definition: str = ""
-    answer: tuple[Value, ...] = ()
-    item: "tuple[Item, ...]" = ()
+    answer: tuple[ReceivedValue, ...] = ()
+    item: "tuple[ReceivedItem, ...]" = ()
 
 
-class QuestionnaireResponse(Resource, frozen=True, kw_only=True):
+class ReceivedQuestionnaireResponse(ReceivedResource, frozen=True, kw_only=True):
     questionnaire: str = ""
-    subject: Reference | None = None
+    subject: ReceivedReference | None = None
     authored: str | None = None
-    item: tuple[Item, ...] = ()
+    item: tuple[ReceivedItem, ...] = ()
 
 
-class Component(Value, frozen=True, kw_only=True):
-    code: Concept = Concept()
+class ReceivedComponent(ReceivedValue, frozen=True, kw_only=True):
+    code: ReceivedConcept = ReceivedConcept()
 
 
-class Observation(Value, frozen=True, kw_only=True):
+class ReceivedObservation(ReceivedValue, frozen=True, kw_only=True):
     resourceType: str  # noqa: N815
     id: str | None = None
-    meta: Meta = Meta()
+    meta: ReceivedMeta = ReceivedMeta()
     status: str = ""
-    code: Concept = Concept()
-    subject: Reference | None = None
+    code: ReceivedConcept = ReceivedConcept()
+    subject: ReceivedReference | None = None
     effectiveDateTime: str | None = None  # noqa: N815
-    effectivePeriod: Period = Period()  # noqa: N815
+    effectivePeriod: ReceivedPeriod = ReceivedPeriod()  # noqa: N815
     effectiveInstant: str | None = None  # noqa: N815
     issued: str | None = None
-    component: tuple[Component, ...] = ()
-    derivedFrom: tuple[Reference, ...] = ()  # noqa: N815
+    component: tuple[ReceivedComponent, ...] = ()
+    derivedFrom: tuple[ReceivedReference, ...] = ()  # noqa: N815
 
 
-Shape = Encounter | Appointment | ServiceRequest | EpisodeOfCare | Patient | QuestionnaireResponse | Observation
+Shape = (
+    ReceivedEncounter
+    | ReceivedAppointment
+    | ReceivedServiceRequest
+    | ReceivedEpisodeOfCare
+    | ReceivedPatient
+    | ReceivedQuestionnaireResponse
+    | ReceivedObservation
+)
 SHAPES: dict[str, type[Shape]] = {
-    each.__name__: each
-    for each in (Encounter, Appointment, ServiceRequest, EpisodeOfCare, Patient, QuestionnaireResponse, Observation)
+    each.__name__.removeprefix("Received"): each
+    for each in (
+        ReceivedEncounter,
+        ReceivedAppointment,
+        ReceivedServiceRequest,
+        ReceivedEpisodeOfCare,
+        ReceivedPatient,
+        ReceivedQuestionnaireResponse,
+        ReceivedObservation,
+    )
 }
 
 

@@ -9,7 +9,13 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow.ehr.notices.fhir.resources import Coding, Item, Observation, QuestionnaireResponse, Value
+from ipt_workflow.ehr.notices.fhir.resources import (
+    ReceivedCoding,
+    ReceivedItem,
+    ReceivedObservation,
+    ReceivedQuestionnaireResponse,
+    ReceivedValue,
+)
 from ipt_workflow.ehr.notices.types import InstrumentCodes
 from ipt_workflow.errors import Fault
 from ipt_workflow.protocols.instruments import Instrument
@@ -27,7 +33,9 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...] = ()
 
 
-def of_form(form: QuestionnaireResponse, known: Iterable[InstrumentCodes], instruments: Mapping[str, Instrument]) -> Scored | None:
+def of_form(
+    form: ReceivedQuestionnaireResponse, known: Iterable[InstrumentCodes], instruments: Mapping[str, Instrument]
+) -> Scored | None:
     """The scale that a form is; None where it is none that is known."""
     answers = {code: answer for item in _items(form.item, 0) for code in _codes(item) for answer in item.answer[:1]}
     asked = {code for item in _items(form.item, 0) for code in _codes(item)}
@@ -40,7 +48,9 @@ def of_form(form: QuestionnaireResponse, known: Iterable[InstrumentCodes], instr
     return None
 
 
-def of_observation(seen: Observation, known: Iterable[InstrumentCodes], instruments: Mapping[str, Instrument]) -> Scored | None:
+def of_observation(
+    seen: ReceivedObservation, known: Iterable[InstrumentCodes], instruments: Mapping[str, Instrument]
+) -> Scored | None:
     """The scale that an Observation is of: its whole panel, one answer, or its total."""
     codes = {coding.key for coding in seen.code.coding}
     for row in known:
@@ -48,14 +58,14 @@ def of_observation(seen: Observation, known: Iterable[InstrumentCodes], instrume
         for code in codes.intersection((*row.items, *row.totals)):
             return _scored(row, instrument, {code: seen}, "Observation")
         if codes.intersection(row.panels):
-            parts: dict[str, Value] = {coding.key: part for part in seen.component for coding in part.code.coding}
+            parts: dict[str, ReceivedValue] = {coding.key: part for part in seen.component for coding in part.code.coding}
             if not parts and seen.given:  # a total under the panel's code, as many send it
                 parts = {row.totals[0]: seen}
             return _scored(row, instrument, parts, "Observation") if parts else None
     return None
 
 
-def _scored(row: InstrumentCodes, instrument: Instrument, values: Mapping[str, Value], where: str) -> Scored:
+def _scored(row: InstrumentCodes, instrument: Instrument, values: Mapping[str, ReceivedValue], where: str) -> Scored:
     faults: list[Fault] = []
     items = [_score(row, values.get(code), instrument, f"{where}: {_bare(code)}", faults) for code in row.items]
     unreadable = {fault.where for fault in faults}
@@ -94,7 +104,9 @@ def _risk(row: InstrumentCodes, instrument: Instrument, items: list[int | None],
     return unread or (answer is not None and answer >= instrument.risk_threshold)
 
 
-def _score(row: InstrumentCodes, value: Value | None, instrument: Instrument, where: str, faults: list[Fault]) -> int | None:
+def _score(
+    row: InstrumentCodes, value: ReceivedValue | None, instrument: Instrument, where: str, faults: list[Fault]
+) -> int | None:
     """What an answer scores: by its declared code, its ordinal, or as a number. A fault where it is one and cannot be read."""
     if value is None or not value.given:
         return None
@@ -108,7 +120,7 @@ def _score(row: InstrumentCodes, value: Value | None, instrument: Instrument, wh
     return found
 
 
-def _ordinals(coding: Coding) -> Iterator[float]:
+def _ordinals(coding: ReceivedCoding) -> Iterator[float]:
     for extension in coding.extension:
         told = extension.valueDecimal if extension.valueDecimal is not None else extension.valueInteger
         if extension.url == ORDINAL and told is not None:
@@ -119,14 +131,14 @@ def _whole(number: float | None) -> int | None:
     return int(number) if number is not None and abs(number) < 100_000 and number == int(number) else None
 
 
-def _items(items: Iterable[Item], depth: int) -> Iterator[Item]:
+def _items(items: Iterable[ReceivedItem], depth: int) -> Iterator[ReceivedItem]:
     for item in items:
         yield item
         if depth < DEPTH_MAX:
             yield from _items(item.item, depth + 1)
 
 
-def _codes(item: Item) -> set[str]:
+def _codes(item: ReceivedItem) -> set[str]:
     """The codes an item may be of: the last part of its link, and of its definition."""
     return {item.linkId.rpartition("/")[2], item.definition.rpartition("|")[2].rpartition("/")[2].rpartition("#")[2]} - {""}
 

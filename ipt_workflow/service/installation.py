@@ -1,0 +1,62 @@
+"""What one process has, whatever the organisation: the database, the committer, settings, protocol files, clock and metrics."""
+
+import asyncio
+
+from ipt_workflow.course import triggers
+from ipt_workflow.course.rules import KNOWN_RULES
+from ipt_workflow.errors import DatabaseNotReady, Unreachable
+from ipt_workflow.protocols import files as protocol_files
+from ipt_workflow.protocols.files import Catalogue
+from ipt_workflow.runtime.clock import Clock, SystemClock
+from ipt_workflow.runtime.metrics import Metrics
+from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.store.committer import Committer
+from ipt_workflow.store.database import Database
+from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.schema import revision
+
+READY_SECONDS = 5.0
+
+
+class Installation:
+    """The open parts that every clinic of a process shares. `close` it when done."""
+
+    def __init__(self, database: Database, catalogue: Catalogue, settings: Settings, clock: Clock) -> None:
+        self.database = database
+        self.committer = Committer(
+            database,
+            queue_max=settings.commit_queue_max,
+            batch_max=settings.commit_batch_max,
+            patience=settings.commit_patience_seconds,
+        )
+        self.catalogue = catalogue
+        self.settings = settings
+        self.clock = clock
+        self.metrics = Metrics()
+        self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
+
+    async def close(self) -> None:
+        """Commits what waits, then closes the database."""
+        await self.committer.close()
+        await self.database.close()
+
+    async def ready(self) -> None:
+        """Raises DatabaseNotReady unless the database answers and is at this version's migrations."""
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                found = await self.database.read(revision.current)
+        except TimeoutError:
+            raise Unreachable("The database does not answer.") from None
+        if found != revision.HEAD:
+            raise DatabaseNotReady(
+                f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: run `ipt-workflow db upgrade`."
+            )
+
+
+def install(settings: Settings, clock: Clock | None = None) -> Installation:
+    """Reads the files under `config/` and connects to the database. Raises ProtocolInvalid."""
+    catalogue = protocol_files.load_catalogue(settings.protocols, settings.instruments, KNOWN_RULES)
+    database = open_database(
+        settings.database_url, statement_seconds=settings.statement_seconds, connections=settings.database_connections
+    )
+    return Installation(database, catalogue, settings, clock or SystemClock())
