@@ -1,7 +1,6 @@
 """What an instrument or protocol file must keep to beyond the types of its fields."""
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +17,7 @@ from ipt_workflow.protocols.definition import (
     SickRoleSpec,
 )
 from ipt_workflow.protocols.instruments import Evidence, InstrumentFile, faults_of
+from ipt_workflow.values.faults import path_of, unknown_name
 
 Spec = TypeVar("Spec", bound=msgspec.Struct)
 INTEGER_MAX = 2**53 - 1  # RFC 8785 writes no larger number exactly
@@ -50,39 +50,22 @@ class KnownRules(msgspec.Struct, frozen=True, kw_only=True):
     needs: Mapping[str, str] = {}  # artefacts that only a protocol with a certain table can require
 
 
-def unknown_name(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-    return f"is not known; {hint}"
-
-
-def path_of(parts: Iterable[str | int]) -> str:
-    where = ""
-    for part in parts:
-        where = f"{where}[{part}]" if isinstance(part, int) else join_path(where, part)
-    return where
-
-
-def join_path(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
-
-
 def walk(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
     """Every value of a document with its path (`phases[0].sessions_min`), tables and lists included."""
     yield where, value
     if isinstance(value, dict):
         for name, item in value.items():
-            yield from walk(item, join_path(where, name))
+            yield from walk(item, path_of([name], where))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from walk(item, f"{where}[{index}]")
+            yield from walk(item, path_of([index], where))
 
 
 # What any file must keep to
 
 
-def value_faults(source: dict[str, Any]) -> list[Fault]:
-    """Texts, whole numbers, booleans, tables and lists have one canonical form; floats and dates do not."""
+def canonical_faults(source: dict[str, Any]) -> list[Fault]:
+    """Faults for values without one canonical form: floats, dates, and whole numbers that RFC 8785 cannot write exactly."""
     faults = []
     for where, value in walk(source):
         if isinstance(value, int) and abs(value) > INTEGER_MAX:
@@ -207,7 +190,7 @@ def _phase_faults(where: str, phase: PhaseSpec, known: KnownRules) -> list[Fault
     if phase.id in RESERVED_STATES:
         faults.append(Fault(f"{where}.id", f"{phase.id} is a state of every course: choose another id"))
     elif not PHASE_ID.fullmatch(phase.id):
-        faults.append(Fault(f"{where}.id", f"must be written as {PHASE_ID.pattern}"))
+        faults.append(Fault(f"{where}.id", f"must match {PHASE_ID.pattern}"))
     for index, extra in enumerate(phase.rules):
         place, parameters = f"{where}.rules[{index}]", known.rules.get(extra.rule)
         if parameters is None:

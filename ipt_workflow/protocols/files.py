@@ -1,13 +1,13 @@
-"""Loading `config/protocols` and `config/instruments`: strict, and all faults of all files reported at once.
+"""Loads `config/protocols` and `config/instruments` strictly, and reports every fault of every file at once.
 
-A table is judged even where another is malformed. Only what a malformed value alone would cause is left out,
+A malformed table does not keep the others from being checked. Faults that only follow from a malformed value are left out,
 so that each fault listed is one to mend.
 """
 
 import copy
 import hashlib
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,28 +18,24 @@ import msgspec
 from ipt_workflow.errors import Fault, ProtocolInvalid
 from ipt_workflow.protocols.checks import (
     KnownRules,
+    canonical_faults,
     evidence_faults,
     instrument_faults,
-    join_path,
     name_faults,
     order_faults,
-    path_of,
     protocol_faults,
-    unknown_name,
-    value_faults,
 )
 from ipt_workflow.protocols.definition import Protocol, ProtocolFile
 from ipt_workflow.protocols.instruments import Instrument, InstrumentFile
 from ipt_workflow.values.canonical import canonical
+from ipt_workflow.values.faults import FILE, error_faults, properties, schema_errors
 
 Spec = TypeVar("Spec", bound=msgspec.Struct)
 Check = Callable[[dict[str, Any]], list[Fault]]
 
-TYPES = {"object": "a table", "array": "a list", "integer": "a whole number", "string": "a text"}
-
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """Every protocol and instrument the service knows. `files` tells which file a protocol stands in."""
+    """Every protocol and instrument the service knows. `files`: the name of each protocol's file."""
 
     protocols: dict[tuple[str, int], Protocol]
     instruments: dict[str, Instrument]
@@ -67,9 +63,9 @@ class _File(msgspec.Struct, frozen=True):
 
 
 def load_catalogue(protocols: Path | Sequence[Path], instrument_dir: Path, known: KnownRules) -> Catalogue:
-    """Reads the protocols of a folder, or those named, and the folder of instruments.
+    """Reads a folder of protocols, or a list of protocol files, and the folder of instruments.
 
-    `known` are the rules and artefacts that a protocol may name. Raises ProtocolInvalid with every fault of every file.
+    A protocol may name the rules and artefacts in `known`. Raises ProtocolInvalid with every fault of every file.
     """
     faults: list[Fault] = []
     instrument_files = _read_files(instrument_dir, InstrumentFile, instrument_faults, faults)
@@ -89,7 +85,7 @@ def load_catalogue(protocols: Path | Sequence[Path], instrument_dir: Path, known
 
 
 def read_definition(source: dict[str, Any], instruments: dict[str, Instrument]) -> Protocol:
-    """A protocol from a definition that was checked before it was stored. It has the digest of its file."""
+    """The protocol of a stored definition, which was checked before it was stored. Its digest is that of its file."""
     return _protocol(msgspec.convert(source, ProtocolFile), source, instruments)
 
 
@@ -99,9 +95,9 @@ def digest(source: dict[str, Any]) -> str:
 
 
 def check_unchanged(catalogue: Catalogue, stored: Iterable[tuple[str, int, str]]) -> None:
-    """Raises ProtocolInvalid where a file is not what was stored (id, version, digest) under its name.
+    """Raises ProtocolInvalid if a file has changed since its protocol (id, version, digest) was stored.
 
-    A stored protocol whose file is gone is no fault: its courses run from the stored definition.
+    The file of a stored protocol may be gone: its courses run from the stored definition.
     """
     faults = []
     for protocol_id, version, stored_digest in stored:
@@ -109,8 +105,8 @@ def check_unchanged(catalogue: Catalogue, stored: Iterable[tuple[str, int, str]]
         if protocol is None or protocol.digest == stored_digest:
             continue
         message = (
-            f"{protocol.key} was changed after it was first used: its digest was {stored_digest} and is "
-            f"{protocol.digest}. Undo the change, or keep it under a new version: version = {version + 1}"
+            f"{protocol.key} was changed after it was first used: its digest was {stored_digest} and is now "
+            f"{protocol.digest}. Undo the change, or save it as a new version: version = {version + 1}"
         )
         faults.append(Fault(f"{catalogue.files[protocol_id, version]}: version", message))
     if faults:
@@ -149,10 +145,10 @@ def _read_files(source: Path | Sequence[Path], struct: type[Spec], check: Check,
 
 
 def _read(stem: str, source: dict[str, Any], struct: type[Spec], check: Check) -> tuple[_File, list[Fault]]:
-    errors = _schema_errors(source, struct)
-    shape = [fault for error in errors for fault in _shape_faults(error)]
+    errors = schema_errors(struct, source)
+    shape = [fault for error in errors for fault in error_faults(error, "", FILE)]
     judged = _without_unknown_keys(source, errors)
-    malformed = {fault.where: fault for fault in [*shape, *value_faults(source)]}
+    malformed = {fault.where: fault for fault in [*shape, *canonical_faults(source)]}
     other = [*name_faults(stem, source), *order_faults(judged), *evidence_faults(judged), *check(judged)]
     unsound = dict.fromkeys(fault for fault in other if fault.where not in malformed)
     faults = sorted([*malformed.values(), *unsound], key=lambda fault: fault.where)
@@ -162,55 +158,8 @@ def _read(stem: str, source: dict[str, Any], struct: type[Spec], check: Check) -
     return _File(f"{stem}.toml", key, source, spec), faults
 
 
-def _schema_errors(source: dict[str, Any], struct: type[Spec]) -> list[jsonschema.ValidationError]:
-    """All that the Struct's JSON schema holds against a document: nothing where the decoder takes it, which is found out sooner."""
-    try:
-        msgspec.convert(source, struct)
-    except msgspec.ValidationError:
-        return list(jsonschema.Draft202012Validator(msgspec.json.schema(struct)).iter_errors(source))
-    return []
-
-
-def _shape_faults(error: jsonschema.ValidationError) -> list[Fault]:
-    """One error of the schema in words: unknown and missing keys, wrong types, values out of a list."""
-    where, asked = path_of(error.absolute_path), _asked(error)
-    written: Any = error.instance
-    if error.validator == "additionalProperties":
-        known = _properties(error)
-        return [Fault(join_path(where, name), unknown_name(name, known)) for name in written if name not in known]
-    if error.validator == "required":
-        return [Fault(join_path(where, name), "is required") for name in asked if name not in written]
-    if error.validator == "anyOf":
-        told = [each for each in error.context or () if _asked(each) != "null"]  # TOML has no null
-        return [Fault(where, "must be " + " or ".join(_wanted(each) for each in told))]
-    return [Fault(where, f"must be {_wanted(error)}")]
-
-
-def _asked(error: jsonschema.ValidationError) -> Any:
-    return error.validator_value
-
-
-def _wanted(error: jsonschema.ValidationError) -> str:
-    asked = _asked(error)
-    words = {
-        "type": TYPES.get(str(asked), f"a {asked}"),
-        "enum": f"one of {', '.join(map(str, asked)) if isinstance(asked, list) else asked}",
-        "pattern": f"written as {asked}",
-        "minimum": f"at least {asked}",
-        "maximum": f"at most {asked}",
-        "minItems": f"a list of at least {asked}",
-        "minLength": "a text that is not empty",
-    }
-    return words.get(str(error.validator), f"within {error.validator} {asked}")
-
-
-def _properties(error: jsonschema.ValidationError) -> dict[str, Any]:
-    schema = error.schema
-    return dict(schema["properties"]) if isinstance(schema, Mapping) else {}
-
-
 def _without_unknown_keys(source: dict[str, Any], errors: list[jsonschema.ValidationError]) -> dict[str, Any]:
-    """The document as if the unknown keys had not been written, so that the rest of a table is judged."""
+    """A copy of the document without its unknown keys, so that the rest of each table can be checked."""
     if not errors:
         return source
     judged = copy.deepcopy(source)
@@ -219,6 +168,6 @@ def _without_unknown_keys(source: dict[str, Any], errors: list[jsonschema.Valida
             table: Any = judged
             for part in error.absolute_path:
                 table = table[part]
-            for name in set(table) - set(_properties(error)):
+            for name in set(table) - set(properties(error)):
                 del table[name]
     return judged

@@ -1,8 +1,12 @@
-"""What is wrong with a value, in words: every fault at once, each with its place."""
+"""Faults of a value, in words: all of them at once, each with its place.
+
+Bodies, protocol files and notices share these words. A body may be about a client, so no message repeats a value of it.
+"""
 
 import datetime as dt
+import difflib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -14,14 +18,31 @@ from ipt_workflow.values.types import Moment
 
 FAULTS_MAX = 50
 ID = re.compile("[0-9a-f-]{36}")
-YEARS = range(1900, 2200)  # within which a clinic's dates lie, and within which no arithmetic on them can overflow
-TIMELESS = frozenset({str, int, float, bool, type(None)})  # nearly everything that is told
+YEARS = range(1900, 2200)  # a clinic's dates lie within, and arithmetic on them cannot overflow
+TIMELESS = frozenset({str, int, float, bool, type(None)})  # nearly all values of a body
 Decoded = TypeVar("Decoded", bound=msgspec.Struct)
 IN_YEARS = f"must lie in the years {YEARS[0]} to {YEARS[-1]}"
 
 
+class Wording(msgspec.Struct, frozen=True):
+    """What a kind of document calls the types of JSON, where that is not their own name.
+
+    `ours`: this clinic writes the document. Its keys may then be repeated, and the nearest known name is suggested.
+    """
+
+    types: Mapping[str, str]
+    ours: bool
+
+    def type(self, name: str) -> str:
+        return self.types.get(name, f"a {name}")
+
+
+BODY = Wording({"object": "an object", "array": "an array", "integer": "a whole number"}, ours=False)
+FILE = Wording({"object": "a table", "array": "a list", "integer": "a whole number", "string": "a text"}, ours=True)
+
+
 def decode(struct: type[Decoded], data: dict[str, Any]) -> tuple[Decoded | None, list[Fault]]:
-    """A payload, or everything that is wrong with its data."""
+    """The payload, or None with every fault of its data."""
     try:
         decoded = msgspec.convert(data, struct, strict=True)
     except msgspec.ValidationError as error:
@@ -31,7 +52,7 @@ def decode(struct: type[Decoded], data: dict[str, Any]) -> tuple[Decoded | None,
 
 
 def time_faults(value: Any, where: str) -> Iterator[Fault]:
-    """Dates and times that lie where no clinic's do."""
+    """Faults for dates and times outside YEARS."""
     if isinstance(value, dt.date):
         if value.year not in YEARS:
             yield Fault(where, IN_YEARS)
@@ -46,18 +67,27 @@ def time_faults(value: Any, where: str) -> Iterator[Fault]:
 
 
 def schema_faults(struct: type[msgspec.Struct], value: Any, where: str, first: str) -> list[Fault]:
-    """Every fault in a value, by the Struct's JSON schema; `first` is what the decoder said, for what no schema can say."""
+    """Every fault of a body, by the Struct's JSON schema; `first`, the decoder's own message, where the schema finds none."""
     return value_faults(_validator(struct), value, where) or [Fault(where, _decoder_words(first))]
 
 
 def value_faults(validator: jsonschema.Draft202012Validator, value: Any, where: str) -> list[Fault]:
-    """Every fault in a value, by a JSON schema."""
+    """Every fault of a body, by a JSON schema."""
     errors = sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
-    return [fault for error in errors for fault in _faults(error, where)]
+    return [fault for error in errors for fault in error_faults(error, where, BODY)]
+
+
+def schema_errors(struct: type[msgspec.Struct], value: Any) -> list[jsonschema.ValidationError]:
+    """The errors of jsonschema for a value, by the Struct's JSON schema. None where the decoder accepts it: decoding is faster."""
+    try:
+        msgspec.convert(value, struct)
+    except msgspec.ValidationError:
+        return list(_validator(struct).iter_errors(value))
+    return []
 
 
 def validator_of(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
-    """What judges values by a schema, dates and times as the decoder does."""
+    """A validator that accepts the same dates and times as the decoder."""
     return jsonschema.Draft202012Validator(schema, format_checker=_formats)
 
 
@@ -70,7 +100,7 @@ _formats = jsonschema.FormatChecker(formats=())
 
 
 def _holds(kind: Any) -> Callable[[object], bool]:
-    """Whether a text is what the decoder takes for this kind."""
+    """A check that raises ValidationError for a text that the decoder does not read as this kind."""
 
     def holds(value: object) -> bool:
         if isinstance(value, str):
@@ -84,26 +114,43 @@ _formats.checks("date", raises=msgspec.ValidationError)(_holds(dt.date))
 _formats.checks("date-time", raises=msgspec.ValidationError)(_holds(Moment))
 
 
-def _faults(error: Any, where: str) -> list[Fault]:
-    """One error of jsonschema (whose fields have no types worth checking) in words. Values never appear in them: they may be about a client."""
-    path = _path(where, _place(error))
-    schema = error.schema if isinstance(error.schema, dict) else {}
+def error_faults(error: Any, where: str, wording: Wording) -> list[Fault]:
+    """One error of jsonschema (its fields have no useful types) in words."""
+    path = path_of(_place(error, wording), where)
     if error.validator == "required":
-        return [Fault(_path(path, [error.message.split("'")[1]]), "is required")]
+        return [Fault(path_of([error.message.split("'")[1]], path), "is required")]
     if error.validator == "additionalProperties":
-        known = sorted(schema.get("properties", {}))
+        known = sorted(properties(error))
         unknown = sorted(set(error.instance) - set(known))
-        return [
-            Fault(_path(path, [name[:64]]), f"is not known here; known are {', '.join(known) or 'no fields'}") for name in unknown
-        ]
-    if error.validator == "anyOf" and error.context:
-        branches = [sub for sub in error.context if sub.validator != "type" or sub.validator_value != "null"]
-        return _faults(branches[0], where) if branches else [Fault(path, "has the wrong type")]
-    return [Fault(path, _requirement(error.validator, error.validator_value))]
+        words = "is not known; known are " + (", ".join(known) or "no fields")
+        return [Fault(path_of([name[:64]], path), unknown_name(name, known) if wording.ours else words) for name in unknown]
+    if error.validator == "anyOf":
+        branches = [each for each in error.context if each.validator_value != "null"]
+        inner = [each for each in branches if each.validator != "type" or each.relative_path]
+        if inner:
+            return [fault for each in inner for fault in error_faults(each, where, wording)]
+        return [Fault(path, "must be " + " or ".join(wording.type(each.validator_value) for each in branches))]
+    return [Fault(path, _requirement(error.validator, error.validator_value, wording))]
 
 
-def _place(error: Any) -> list[str | int]:
-    """Where an error is. Of keys that the sender chose only ids are repeated, since any other may be about a client."""
+def properties(error: Any) -> Mapping[str, Any]:
+    """The fields that the failed part of a schema knows."""
+    known: Mapping[str, Any] = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+    return known
+
+
+def unknown_name(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return "is not known; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}")
+
+
+def path_of(parts: Iterable[str | int], where: str = "") -> str:
+    """`phases[0].sessions_min`, below `where`."""
+    return (where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)).removeprefix(".")
+
+
+def _place(error: Any, wording: Wording) -> list[str | int]:
+    """The path to an error. A sender may name a key after a client: of such keys only ids are repeated."""
     parts: list[str | int] = []
     keys, schema = iter(error.absolute_path), iter(error.absolute_schema_path)
     for word in schema:
@@ -113,12 +160,8 @@ def _place(error: Any) -> list[str | int]:
         elif word == "items":
             parts.append(next(keys))
         elif word == "additionalProperties":
-            parts += [key if ID.fullmatch(key) else "*" for key in (next(keys, None),) if key is not None]
+            parts += [key if wording.ours or ID.fullmatch(key) else "*" for key in (next(keys, None),) if key is not None]
     return parts
-
-
-def _path(where: str, parts: list[str | int]) -> str:
-    return (where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)).lstrip(".")
 
 
 FORMATS = {
@@ -127,21 +170,21 @@ FORMATS = {
 }
 
 
-def _requirement(validator: str, value: Any) -> str:
+def _requirement(validator: str, value: Any, wording: Wording) -> str:
     words = {
-        "type": f"must be of type {value}",
+        "type": f"must be {wording.type(str(value))}",
         "enum": f"must be one of {', '.join(map(str, value)) if isinstance(value, list) else value}",
         "const": f"must be {value}",
         "pattern": f"must match {value}",
-        "minLength": f"must have at least {value} character(s)",
+        "minLength": "must not be empty" if value == 1 else f"must have at least {value} characters",
         "maxLength": f"must have at most {value} characters",
-        "minItems": f"must have at least {value} item(s)",
-        "maxItems": f"must have at most {value} items",
+        "minItems": f"must have at least {value} item{'s' * (value != 1)}",
+        "maxItems": f"must have at most {value} item{'s' * (value != 1)}",
         "minimum": f"must be at least {value}",
         "maximum": f"must be at most {value}",
         "format": FORMATS.get(str(value), f"must be a {value}"),
     }
-    return words.get(validator, f"breaks {validator}: {value}")
+    return words.get(validator, f"does not meet {validator} {value}")
 
 
 def _decoder_words(message: str) -> str:
