@@ -1,1 +1,1 @@
-"""Who is calling, and what they may do: principals, tokens, and named policy questions."""
+"""The callers and what they may do: principals, tokens, and named policy questions."""

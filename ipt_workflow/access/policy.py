@@ -1,10 +1,10 @@
-"""The policy: every question that is ever asked before something is read or done, and who may.
+"""The policy: every question that is checked before a read or a write, and the roles that may.
 
-A therapist sees their own courses; supervisors, auditors and EHR systems see the organisation's. What a caller may not see does
-not exist for them. Auditors never write; an administrator manages tokens and may refer, and sees no course.
+A therapist sees their own courses. Supervisors, auditors and EHR systems see the organisation's. For a caller who may not see a course,
+it does not exist. Auditors never write. An administrator manages tokens and may refer clients, and sees no course.
 
-A therapist sees the groups that they facilitate. A facilitator records and signs the group's sessions on the courses of all its members,
-also on one that another therapist has, which they do not see otherwise.
+A therapist sees the groups that they facilitate. A facilitator records and signs the group's sessions on the courses of all its members.
+This includes courses of other therapists, which the facilitator does not see otherwise.
 """
 
 from collections.abc import Collection

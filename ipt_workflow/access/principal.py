@@ -1,4 +1,4 @@
-"""Principals: who calls, in which role, by which way."""
+"""Principals: the caller, their role, and how they reached us."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from ipt_workflow.course.triggers import Role
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """A caller whose token, or whose place at the command line, has been verified. `person` is never reused."""
+    """A caller who was verified by a token, or who uses the command line. `person` is never reused."""
 
     person: str
     role: Role

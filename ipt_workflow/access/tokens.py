@@ -1,4 +1,4 @@
-"""Bearer tokens: `ipt_<id>_<secret>`. The secret is shown once; only its SHA-256 is kept, which 256 random bits need no more than."""
+"""Bearer tokens: `ipt_<id>_<secret>`. The secret is shown once and only its SHA-256 is stored: 256 random bits need no slower hash."""
 
 import hashlib
 import hmac
@@ -12,7 +12,7 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class Minted(msgspec.Struct, frozen=True):
-    """A new token. `text` is what its holder gets; `secret_hash` is what is kept."""
+    """A new token. Its holder gets `text`; the store keeps `secret_hash`."""
 
     id: str
     text: str
@@ -26,7 +26,7 @@ def mint() -> Minted:
 
 
 def parse(text: str) -> tuple[str, str] | None:
-    """Id and secret of a token; None for what is no token."""
+    """Id and secret of a token. None if the text has not the form of a token."""
     match = _SHAPE.fullmatch(text)
     return (match[1], match[2]) if match else None
 
@@ -36,5 +36,5 @@ def digest(secret: str) -> str:
 
 
 def matches(secret: str, secret_hash: str) -> bool:
-    """In constant time."""
+    """Compares in constant time."""
     return hmac.compare_digest(digest(secret), secret_hash)

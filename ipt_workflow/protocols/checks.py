@@ -1,4 +1,4 @@
-"""What an instrument or protocol file must keep to beyond the types of its fields."""
+"""Checks of an instrument or protocol file beyond the types of its fields."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -39,19 +39,19 @@ AT_LEAST_NONE = (
     "contract.ending_notice_days",
     "group.pre_individual.min",
 )
-MEMBERS_MAX = 50  # a group's session is written at once, for every member
+MEMBERS_MAX = 50  # one transaction records a group's session for every member
 
 
 class KnownRules(msgspec.Struct, frozen=True, kw_only=True):
-    """What a protocol file may name: the rules a phase may add, with their parameters, and the artefacts it may require."""
+    """The names that a protocol file may use: rules a phase may add, with their parameters, and artefacts it may require."""
 
     rules: Mapping[str, frozenset[str]]
     artefacts: frozenset[str]
-    needs: Mapping[str, str] = {}  # artefacts that only a protocol with a certain table can require
+    needs: Mapping[str, str] = {}  # from an artefact to the table that a protocol needs to require it
 
 
 def walk(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of a document with its path (`phases[0].sessions_min`), tables and lists included."""
+    """Every value of a document with its path (`phases[0].sessions_min`), including tables and lists."""
     yield where, value
     if isinstance(value, dict):
         for name, item in value.items():
@@ -61,7 +61,7 @@ def walk(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
             yield from walk(item, path_of([index], where))
 
 
-# What any file must keep to
+# Checks of every file
 
 
 def canonical_faults(source: dict[str, Any]) -> list[Fault]:
@@ -79,7 +79,7 @@ def name_faults(stem: str, source: dict[str, Any]) -> list[Fault]:
     fitting = (f"{source.get('id')}", f"{source.get('id')}@{source.get('version')}")
     if "id" not in source or stem in fitting:
         return []
-    return [Fault("id", f"does not fit the file's name: {fitting[0]}.toml or {fitting[1]}.toml would")]
+    return [Fault("id", f"does not fit the file's name: rename the file {fitting[0]}.toml or {fitting[1]}.toml")]
 
 
 def order_faults(source: dict[str, Any]) -> list[Fault]:
@@ -92,7 +92,7 @@ def order_faults(source: dict[str, Any]) -> list[Fault]:
 
 
 def evidence_faults(source: dict[str, Any]) -> list[Fault]:
-    """Every number but the version has a row, for itself or for what it stands in; no row is left over."""
+    """Every number except the version needs a row, for itself or for the table around it. Every row needs a value."""
     rows = [(index, _section(row, Evidence)) for index, row in enumerate(_list(source.get("evidence")))]
     keys = {row.key: index for index, row in rows if row}
     values = dict(walk({name: value for name, value in source.items() if name != "evidence"}))
@@ -104,7 +104,7 @@ def evidence_faults(source: dict[str, Any]) -> list[Fault]:
         if _number(value) and where not in {"version", *keys} and not where.startswith(inside)
     ]
     faults = [Fault(f"evidence[{keys[key]}].key", f"{key} {unknown_name(key, values)}") for key in stale]
-    return faults + [Fault(where, "needs an [[evidence]] row: where is the number from?") for where in bare]
+    return faults + [Fault(where, "needs an [[evidence]] row that names the source of the number") for where in bare]
 
 
 def _number(value: Any) -> bool:
@@ -116,7 +116,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _section(table: Any, struct: type[Spec]) -> Spec | None:
-    """A table as its Struct; None where it is malformed, which the schema's faults tell."""
+    """A table as its Struct. None if it is malformed: then the schema has found the faults."""
     try:
         return msgspec.convert(table, struct)
     except msgspec.ValidationError:
@@ -128,11 +128,11 @@ def instrument_faults(source: dict[str, Any]) -> list[Fault]:
     return faults_of(spec) if spec else []
 
 
-# What a protocol must keep to
+# Checks of a protocol
 
 
 def protocol_faults(source: dict[str, Any], known: KnownRules, instruments: Mapping[str, Any]) -> list[Fault]:
-    """Tables that are malformed are passed over. A check across tables needs all that it compares."""
+    """Skips malformed tables. A check across tables runs only if all of them are well-formed."""
     contract = _section(source.get("contract"), ContractSpec)
     focus = _section(source.get("focus"), FocusSpec)
     phases = [_section(phase, PhaseSpec) for phase in _list(source.get("phases"))]
@@ -164,7 +164,7 @@ def _least_faults(source: dict[str, Any]) -> list[Fault]:
 
 
 def _phase_list_faults(phases: list[PhaseSpec | None]) -> list[Fault]:
-    """Ids differ. Only one phase, neither first nor last, may have all that the contract leaves."""
+    """Ids differ. At most one phase, neither first nor last, may leave `sessions_max` to the contract."""
     faults, ids, open_ended = [], set(), 0
     for index, phase in enumerate(phases):
         if phase is None:
@@ -177,7 +177,7 @@ def _phase_list_faults(phases: list[PhaseSpec | None]) -> list[Fault]:
         if phase.sessions_max is None and edge:
             faults.append(Fault(f"{where}.sessions_max", "is required in the first phase and in the last"))
         elif phase.sessions_max is None and open_ended > 1:
-            faults.append(Fault(f"{where}.sessions_max", "is required: only one phase may go without"))
+            faults.append(Fault(f"{where}.sessions_max", "is required: only one phase may have none"))
     last = phases[-1] if len(phases) > 1 else None
     if last and last.sessions_max not in {None, last.sessions_min}:
         wanted = f"must equal sessions_min ({last.sessions_min}), since a last phase has a fixed length"
@@ -223,7 +223,7 @@ def _requirement_faults(where: str, phase: PhaseSpec, known: KnownRules) -> list
 
 
 def _sick_role_faults(sick_role: SickRoleSpec | None, phases: list[PhaseSpec | None]) -> list[Fault]:
-    """What a protocol declares of the sick role, no phase softens. What it does not use, none requires."""
+    """No phase softens a sick role that the protocol requires, or requires one that the protocol does not use."""
     mode = sick_role.mode if sick_role else None
     faults = []
     for index, phase in enumerate(phases):
@@ -239,16 +239,16 @@ def _sum_faults(phases: list[PhaseSpec], contract: ContractSpec) -> list[Fault]:
     fewest = sum(phase.sessions_min for phase in phases)
     caps = [phase.sessions_max for phase in phases if phase.sessions_max is not None]
     if most < fewest:
-        return [Fault(where, f"must be at least {fewest}: the phases need so many sessions")]
+        return [Fault(where, f"must be at least {fewest}, the number of sessions that the phases need")]
     if len(caps) == len(phases) and most > sum(caps):
-        return [Fault(where, f"must be at most {sum(caps)}: the phases allow no more sessions")]
+        return [Fault(where, f"must be at most {sum(caps)}, the number of sessions that the phases allow")]
     return []
 
 
 def _needs_faults(source: dict[str, Any], phases: list[PhaseSpec], known: KnownRules) -> list[Fault]:
-    """An artefact that reads a table of the protocol is required only where there is that table."""
+    """A phase may require an artefact that reads a table of the protocol only if the table is there."""
     return [
-        Fault(f"phases[{index}].requires", f"names {name}, and there is no [{known.needs[name]}]")
+        Fault(f"phases[{index}].requires", f"names {name}: add the table [{known.needs[name]}] that it needs, or remove it")
         for index, phase in enumerate(phases)
         for name in phase.requires
         if name in known.needs and known.needs[name] not in source
@@ -256,8 +256,8 @@ def _needs_faults(source: dict[str, Any], phases: list[PhaseSpec], known: KnownR
 
 
 def _arrangement_faults(source: dict[str, Any]) -> list[Fault]:
-    """What a format or a provider cannot do without."""
-    asked = (
+    """Values that a format or a provider requires."""
+    required = (
         ("format", "couple", "participants.required", "partner"),
         ("format", "telephone", "medium.allowed", "telephone"),
         ("provider", "non_specialist", "supervision.required", True),
@@ -265,17 +265,17 @@ def _arrangement_faults(source: dict[str, Any]) -> list[Fault]:
     values = dict(walk(source))
     return [
         Fault(where, f"must {'be true' if wanted is True else f'name {wanted}'}: {key} is {value}")
-        for key, value, where, wanted in asked
+        for key, value, where, wanted in required
         if source.get(key) == value and wanted not in (_list(values.get(where)) or [values.get(where)])
     ]
 
 
 def _group_faults(source: dict[str, Any]) -> list[Fault]:
-    """Only what is given in groups has members to be counted."""
+    """Only a protocol for groups has a table of group sizes."""
     if "group" not in source:
         return []
     spec = _section(source["group"], GroupSpec)
-    faults = [] if source.get("format") == "group" else [Fault("group", "is for the format group alone")]
+    faults = [] if source.get("format") == "group" else [Fault("group", 'is allowed only with format = "group"')]
     if spec and spec.members.max > MEMBERS_MAX:
         faults.append(Fault("group.members.max", f"must be at most {MEMBERS_MAX}"))
     return faults
@@ -292,7 +292,7 @@ def _focus_faults(focus: FocusSpec) -> list[Fault]:
 
 
 def _measure_faults(measures: list[MeasureSpec | None], instruments: Mapping[str, Any]) -> list[Fault]:
-    """Each aim has one table, and instruments that are known and speak to it."""
+    """Each aim has one table, whose instruments are known and measure it."""
     faults, aims = [], set()
     for index, measure in enumerate(measures):
         if measure is None:
@@ -312,8 +312,8 @@ def _measure_faults(measures: list[MeasureSpec | None], instruments: Mapping[str
 
 
 def _unmeasured_faults(phases: list[PhaseSpec], measures: list[MeasureSpec]) -> list[Fault]:
-    """A baseline or an end value of symptoms is required only where there is a scale for it."""
-    asked = sorted({name for phase in phases for name in phase.requires} & {"baseline", "end_measures"})
-    if not asked or any(measure.aim == "symptoms" for measure in measures):
+    """A phase may require a baseline or an end measure only if the protocol has a scale of symptoms."""
+    required = sorted({name for phase in phases for name in phase.requires} & {"baseline", "end_measures"})
+    if not required or any(measure.aim == "symptoms" for measure in measures):
         return []
-    return [Fault("measures", f"must have the aim symptoms: phases require {' and '.join(asked)}")]
+    return [Fault("measures", f"must have the aim symptoms: phases require {' and '.join(required)}")]

@@ -1,6 +1,6 @@
-"""What a protocol file says: one Struct a table of `config/protocols/*.toml`.
+"""A protocol as its file defines it: one Struct for each table of `config/protocols/*.toml`.
 
-A protocol is data. Files name rules and give them numbers; they hold no expressions and nothing in them is evaluated.
+A protocol is data. Files name rules and give them numbers. They hold no expressions, and nothing in them is evaluated.
 """
 
 import re
@@ -15,7 +15,7 @@ SickRoleMode = Literal["full", "limited", "optional", "not_used"]
 
 
 class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Both ends belong to the range."""
+    """A range that includes both ends."""
 
     min: int
     max: int
@@ -36,28 +36,28 @@ class ContractSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     minutes: Bounds
     grace_days: int  # how long after the planned end a session may still be held
     gap_days: int  # a longer gap between attended sessions raises attention `overdue`
-    ending_notice_sessions: int  # ending should be raised when so many sessions remain
-    ending_notice_days: int  # ... or so many days before the planned end
+    ending_notice_sessions: int  # the ending should be discussed when this number of sessions remains
+    ending_notice_days: int  # ... or this number of days before the planned end
 
 
 class PhaseRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A rule that leaving this phase must meet beyond the artefacts, with its parameters."""
+    """A rule, with its parameters, that leaving this phase must meet in addition to the artefacts."""
 
     rule: str
     parameters: dict[str, int | str | bool] = {}
 
 
 class PhaseSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One phase. `sessions_max` is None where the contract sets it: all that the other phases leave."""
+    """One phase. Without `sessions_max` it may use all sessions of the contract that the other phases leave."""
 
     id: str
     title: str
     sessions_min: int
     sessions_max: int | None = None
-    sessions_max_extended: int | None = None  # what one `extend_phase` raises the cap to
+    sessions_max_extended: int | None = None  # the cap after one `extend_phase`
     count: Literal["attended", "held"] = "attended"
     requires: tuple[str, ...] = ()  # artefacts, by the names in `rules.ARTEFACTS`
-    soft: tuple[str, ...] = ()  # those of them whose absence a reason may override
+    soft: tuple[str, ...] = ()  # required artefacts whose absence may be overridden with a reason
     rules: tuple[PhaseRule, ...] = ()
 
 
@@ -67,19 +67,19 @@ class SickRoleSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 class FocusSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     areas: tuple[str, ...]
-    max: int  # the primary and so many less one
+    max: int  # counting the primary area
     discouraged: tuple[str, ...] = ()  # chosen only with a reason
 
 
 class MeasureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Instruments, pinned as `phq9@1`, that speak to one aim; any one of them satisfies a gate on the aim."""
+    """Instruments, pinned as `phq9@1`, that measure one aim. A reading of any of them satisfies a gate on the aim."""
 
     aim: Aim
     instruments: tuple[str, ...]
 
 
 class GroupSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a group of members, each with a course of their own, is to be like."""
+    """Sizes of a group whose members each have a course of their own."""
 
     members: Bounds
     minutes: Bounds
@@ -93,7 +93,7 @@ class SupervisionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class ConsentSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Each of those whose consent to treatment must be on record before the course starts."""
+    """The people whose consent to treatment must be on record before the course starts."""
 
     by: Annotated[tuple[Consenting, ...], msgspec.Meta(min_length=1)]
 
@@ -105,13 +105,13 @@ class ParticipantsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class MediumSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How sessions are held."""
+    """The media through which sessions may be held."""
 
     allowed: Annotated[tuple[Medium, ...], msgspec.Meta(min_length=1)]
 
 
 class RhythmSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The form on which the social rhythm is tracked, and for how many weeks before the first phase is left."""
+    """The form that tracks the social rhythm, and the number of weeks it must cover before the first phase ends."""
 
     instrument: RhythmForm
     weeks: int
@@ -173,7 +173,7 @@ class Protocol(ProtocolFile, frozen=True, kw_only=True):
         return self.phases[self.position(phase_id)]
 
     def position(self, phase_id: str) -> int:
-        """Where the phase stands in the order, from 0. Raises KeyError for a phase this protocol does not have."""
+        """The index of the phase, from 0. Raises KeyError for a phase that this protocol does not have."""
         for index, phase in enumerate(self.phases):
             if phase.id == phase_id:
                 return index

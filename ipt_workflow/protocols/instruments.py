@@ -1,7 +1,7 @@
-"""Scales: scoring, bands, the risk item, and change between two readings (domain.md 3).
+"""Instruments (scales): scoring, bands, the risk item, and change between two readings (domain.md 3).
 
-Totals are whole numbers. A reading with missing answers has no total, but its risk item is read all the same.
-Answers are taken as the scale scores them: one that runs the other way round is turned before it comes here.
+Totals are whole numbers. A reading with missing answers has no total, but its risk item is still read.
+Answers are given as the scale scores them: a reversed item is turned round before it is sent.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a value comes from. `key` is its path in the file. `docs/protocols.md` defines `confidence`."""
+    """The source of a value. `key` is its path in the file. `docs/protocols.md` defines `confidence`."""
 
     key: str
     source: str
@@ -34,7 +34,7 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class InstrumentFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One file of `config/instruments/`. `item_texts` is empty where they may not be shipped."""
+    """One file of `config/instruments/`. `item_texts` is empty if its licence does not allow shipping them."""
 
     id: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{0,31}$")]
     version: AtLeastOne
@@ -47,9 +47,9 @@ class InstrumentFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     total_min: int
     total_max: int
     bands: tuple[Band, ...] = ()
-    caseness: int | None = None  # a total from here on is a case
+    caseness: int | None = None  # the lowest total that is a case
     remission_below: int | None = None
-    reliable_change: AtLeastOne | None = None  # points that are more than the scale's own error
+    reliable_change: AtLeastOne | None = None  # the least change, in points, that exceeds the scale's own error
     response_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] = 50
     risk_item: AtLeastOne | None = None  # counted from 1
     risk_threshold: int = 1
@@ -59,7 +59,7 @@ class InstrumentFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def summed(self) -> bool:
-        """Whether the total is the plain sum of the answers. Of other scales only totals are taken."""
+        """Whether the total is the plain sum of the answers. Other scales accept totals only."""
         return (self.total_min, self.total_max) == (self.items * self.item_min, self.items * self.item_max)
 
 
@@ -75,7 +75,7 @@ class Instrument(InstrumentFile, frozen=True, kw_only=True):
 
 
 class Score(msgspec.Struct, frozen=True):
-    """`total` is None where answers are missing. `risk`: the risk item was at its threshold or above."""
+    """`total` is None if answers are missing. `risk`: the risk item is at its threshold or above."""
 
     total: int | None
     band: str | None
@@ -86,8 +86,8 @@ class Score(msgspec.Struct, frozen=True):
 class Change(msgspec.Struct, frozen=True):
     """From the first to the last valid reading of one scale.
 
-    None: the scale does not define it, or it cannot apply. `recovery` speaks of this scale; the NHS asks
-    it of PHQ-9 and GAD-7 together (F46).
+    None: the scale does not define it, or it cannot apply. `recovery` is about this scale alone; the NHS judges recovery
+    by PHQ-9 and GAD-7 together (F46).
     """
 
     improvement: int  # points towards health, whichever way the scale runs
@@ -95,11 +95,11 @@ class Change(msgspec.Struct, frozen=True):
     reliable_deterioration: bool | None
     response: bool | None
     remission: bool | None
-    recovery: bool | None  # None where the first reading was no case: it cannot recover (F42)
+    recovery: bool | None  # None if the first reading was no case: such a client cannot recover (F42)
 
 
 def score(instrument: Instrument, items: Sequence[int | None]) -> Score:
-    """Scores answers in which `faults_in` finds no fault; None stands for a missing one."""
+    """Scores answers in which `faults_in` finds no fault. None is a missing answer."""
     missing = sum(answer is None for answer in items)
     total = None if missing else sum(answer for answer in items if answer is not None)
     risk_answer = items[instrument.risk_item - 1] if instrument.risk_item else None
@@ -111,47 +111,42 @@ def score(instrument: Instrument, items: Sequence[int | None]) -> Score:
     )
 
 
-def score_total(instrument: Instrument, total: int) -> Score:
-    """Scores a bare total. It does not tell how the risk item was answered, so it raises no risk."""
-    return Score(total=total, band=band(instrument, total), risk=False, missing=0)
-
-
 def band(instrument: Instrument, total: int | None) -> str | None:
-    """The label of the band a total lies in; None without a total, or where the scale has no bands."""
+    """The label of the band that contains the total. None without a total, or if the scale has no bands."""
     if total is None:
         return None
     return next((each.label for each in instrument.bands if each.min <= total <= each.max), None)
 
 
-def faults_in(instrument: Instrument, told: Sequence[int | None] | int | None) -> list[Fault]:
-    """What is wrong with answers or a total, as faults of a command's data. A missing answer is no fault.
+def faults_in(instrument: Instrument, reading: Sequence[int | None] | int | None) -> list[Fault]:
+    """Faults of a reading (its answers, or its total, or None for no reading), as faults of a command's data.
 
-    The messages never repeat what was told: it is about a client. None was not told at all.
+    A missing answer is no fault. The messages never repeat a value: it is about a client.
     """
-    if told is None:
+    if reading is None:
         return []
-    if isinstance(told, int):
+    if isinstance(reading, int):
         low, high = instrument.total_min, instrument.total_max
-        if low <= told <= high:
+        if low <= reading <= high:
             return []
         return [Fault("data.total", f"must lie from {low} to {high} for {instrument.key}")]
     if not instrument.summed:
-        return [Fault("data.items", f"{instrument.key} is not a sum of answers: give data.total instead")]
-    if len(told) != instrument.items:
-        wanted = f"must have {instrument.items} answers for {instrument.key}, null where one is missing"
+        return [Fault("data.items", f"{instrument.key} is not a sum of answers: send data.total instead")]
+    if len(reading) != instrument.items:
+        wanted = f"must have {instrument.items} answers for {instrument.key}, with null for a missing one"
         return [Fault("data.items", wanted)]
     low, high = instrument.item_min, instrument.item_max
     return [
         Fault(f"data.items[{index}]", f"must lie from {low} to {high} for {instrument.key}")
-        for index, answer in enumerate(told)
+        for index, answer in enumerate(reading)
         if answer is not None and not low <= answer <= high
     ]
 
 
 def change(instrument: Instrument, baseline: int, last: int) -> Change:
-    """What became of a client between two totals.
+    """The change between two totals.
 
-    Response, remission and recovery are defined only where higher is worse (domain.md 3).
+    Response, remission and recovery are defined only for scales whose higher totals are worse (domain.md 3).
     """
     worse_is_higher = instrument.direction == "higher_is_worse"
     improvement = baseline - last if worse_is_higher else last - baseline
@@ -167,9 +162,9 @@ def change(instrument: Instrument, baseline: int, last: int) -> Change:
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a client by several scales of symptoms together, as the NHS counts it (F46, F41).
+    """A client's outcome by several symptom scales together, as the NHS counts it (F46, F41).
 
-    `recovery`: a case on any of them at first, and on none at last; None where it was a case on none, and could not recover.
+    `recovery`: a case on at least one scale at first, and on none at last. None if the client was a case on none at first.
     """
 
     recovery: bool | None
@@ -179,9 +174,9 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def outcome(readings: Iterable[tuple[Instrument, int, int]]) -> Outcome | None:
-    """From the first and the last valid total of each scale; None where no scale defines both caseness and reliable change.
+    """From the first and the last valid total of each scale. None if no scale defines both caseness and reliable change.
 
-    Improved is who improved reliably on one and deteriorated reliably on none; the other way round for deteriorated.
+    A client improved who improved reliably on one scale and deteriorated reliably on none. Deterioration is the reverse.
     """
     judged = [each for each in readings if each[0].caseness is not None and each[0].reliable_change is not None]
     if not judged:
@@ -201,7 +196,7 @@ def outcome(readings: Iterable[tuple[Instrument, int, int]]) -> Outcome | None:
 
 
 def _response(instrument: Instrument, baseline: int, last: int) -> bool | None:
-    """A drop by `response_percent` of what the baseline had above the floor (0 on PHQ-9 and GAD-7)."""
+    """Whether the total fell by `response_percent` of its distance above the floor (0 on PHQ-9 and GAD-7)."""
     above_floor = baseline - instrument.total_min
     if above_floor == 0:
         return None
@@ -215,7 +210,7 @@ def _recovery(instrument: Instrument, baseline: int, last: int) -> bool | None:
 
 
 def faults_of(spec: InstrumentFile) -> list[Fault]:
-    """What is wrong with an instrument file beyond its fields' types. A wrong range is mended first."""
+    """Faults of an instrument file beyond its fields' types. A wrong range hides the faults that depend on it."""
     faults = _range_faults(spec) or [*_cut_faults(spec), *_risk_faults(spec), *_band_faults(spec)]
     if spec.item_texts and len(spec.item_texts) != spec.items:
         faults.append(
@@ -232,7 +227,7 @@ def _range_faults(spec: InstrumentFile) -> list[Fault]:
     if spec.item_min >= spec.item_max:
         return [Fault("item_max", f"must be above item_min ({spec.item_min}), not be {spec.item_max}")]
     if not low <= spec.total_min < spec.total_max <= high:
-        wanted = f"total_min to total_max must be a range within {low} to {high}, which the items allow"
+        wanted = f"must make, with total_min, a range within {low} to {high}, which the items allow"
         return [Fault("total_max", f"{wanted}, not {spec.total_min} to {spec.total_max}")]
     return []
 
@@ -263,12 +258,12 @@ def _risk_faults(spec: InstrumentFile) -> list[Fault]:
         wanted = f"must lie from {spec.item_min + 1} to {spec.item_max}"
         faults.append(Fault("risk_threshold", f"{wanted}, not be {spec.risk_threshold}"))
     if not spec.summed:
-        faults.append(Fault("risk_item", "would never be read: the total is not the sum of the answers"))
+        faults.append(Fault("risk_item", "would never be read, since the total is not the sum of the answers: remove it"))
     return faults
 
 
 def _band_faults(spec: InstrumentFile) -> list[Fault]:
-    """Bands cover every total once. The first that does not follow on is named."""
+    """Bands cover every total once. The fault names the first gap or overlap."""
     begins = spec.total_min
     for index, each in enumerate(spec.bands):
         if each.min != begins:

@@ -1,11 +1,12 @@
 """The Social Rhythm Metric: how regular the times of daily activities are in a week (Monk 1990, 1994; domain.md 2.1).
 
-Of each activity done on at least three days: the habitual time is the mean of its times, less those further than 1.5 standard
-deviations from the mean of all; every day within 45 minutes of the habitual time is a hit. The score is hits over activities, 0 to 7.
+An activity counts if it was done on at least three days. Its habitual time is the mean of its times, without those further than
+1.5 standard deviations from the mean of all. Every day within 45 minutes of the habitual time is a hit. The score is hits divided
+by activities, from 0 to 7.
 
-A day has no beginning: ten to midnight and twenty past are half an hour apart. The times of an activity are therefore laid out from the
-widest gap between them; where several gaps are as wide, the one that makes most hits. Neither the order of the days nor a shift of all
-times by the same amount changes a score. Numbers stay exact, so that they are hashed alike everywhere.
+Times go round the clock: ten to midnight and twenty past are half an hour apart. An activity's times are therefore put in a row that
+begins after the widest gap between them. If several gaps are equally wide, the row with the most hits counts. Neither the order of the
+days nor a shift of all times by the same amount changes a score. Numbers stay exact, so that every computer hashes them alike.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,14 +46,14 @@ ACTIVITIES: Mapping[str, tuple[str, ...]] = {
 
 
 class Regularity(msgspec.Struct, frozen=True):
-    """`hits` of all `activities` that were done often enough."""
+    """The hits of all activities that were done often enough, and the number of these activities."""
 
     hits: int
     activities: int
 
     @property
     def score(self) -> Fraction | None:
-        """From 0 to 7; None, not 0, where no activity was done often enough."""
+        """From 0 to 7. None, not 0, if no activity was done often enough."""
         return Fraction(self.hits, self.activities) if self.activities else None
 
 
@@ -63,7 +64,7 @@ def minutes(clock_time: str) -> int:
 
 
 def regularity(days: Iterable[Mapping[str, str]]) -> Regularity:
-    """A week's regularity, from each day's times by activity."""
+    """A week's regularity, from the times (`HH:MM`) of each day by activity."""
     times: dict[str, list[int]] = {}
     for day in days:
         for activity, at in day.items():
@@ -73,35 +74,36 @@ def regularity(days: Iterable[Mapping[str, str]]) -> Regularity:
 
 
 def hits(times: Sequence[int]) -> int:
-    """On how many days an activity was done near its habitual time."""
-    return max(_hits(laid_out) for laid_out in _layouts(times))
+    """The number of days on which an activity was done near its habitual time."""
+    return max(_hits(row) for row in _rows(times))
 
 
-def _hits(laid_out: Sequence[int]) -> int:
-    habitual = _habitual(laid_out)
-    return sum(abs(time - habitual) <= NEAR for time in laid_out)
+def _hits(row: Sequence[int]) -> int:
+    habitual = _habitual(row)
+    return sum(abs(time - habitual) <= NEAR for time in row)
 
 
-def _habitual(laid_out: Sequence[int]) -> Fraction:
+def _habitual(row: Sequence[int]) -> Fraction:
     """The mean without outliers. The standard deviation is that of a sample (n - 1)."""
-    mean = Fraction(sum(laid_out), len(laid_out))
-    variance = sum((time - mean) ** 2 for time in laid_out) / (len(laid_out) - 1)
-    near = [time for time in laid_out if (time - mean) ** 2 <= OUTLIER**2 * variance]
+    mean = Fraction(sum(row), len(row))
+    variance = sum((time - mean) ** 2 for time in row) / (len(row) - 1)
+    near = [time for time in row if (time - mean) ** 2 <= OUTLIER**2 * variance]
     return Fraction(sum(near), len(near))
 
 
-def _layouts(times: Sequence[int]) -> list[list[int]]:
-    """The times in a row, beginning after the widest gap around the clock; one row for each of the widest."""
+def _rows(times: Sequence[int]) -> list[list[int]]:
+    """The times in a row that begins after the widest gap around the clock. One row for each of the widest gaps."""
     around = sorted(times)
     gaps = [(later - earlier) % DAY for earlier, later in zip(around[-1:] + around[:-1], around, strict=True)]
     if len(set(around)) == 1:
         return [around]
     widest = max(gaps)
-    return [around[i:] + [time + DAY for time in around[:i]] for i, gap in enumerate(gaps) if gap == widest]
+    starts = [index for index, gap in enumerate(gaps) if gap == widest]
+    return [around[start:] + [time + DAY for time in around[:start]] for start in starts]
 
 
 def met(days: Iterable[Mapping[str, str]], targets: Mapping[str, tuple[str, int]]) -> tuple[int, int]:
-    """How many times met their target (`HH:MM`, and how many minutes early or late are near enough), of how many that have one."""
+    """How many times met their target, and how many have one. A target is `HH:MM` and the minutes allowed to either side."""
     apart = [
         (distance(minutes(at), minutes(targets[activity][0])), targets[activity][1])
         for day in days

@@ -1,4 +1,4 @@
-"""The event loop that everything here runs on: uvloop's, which costs less for every answer that comes in; Windows has asyncio's own."""
+"""The event loop of every process: uvloop's, which costs less for each request. On Windows it is asyncio's own."""
 
 import asyncio
 import sys

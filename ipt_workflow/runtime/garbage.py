@@ -1,7 +1,7 @@
-"""When Python looks for cycles of objects that nothing holds any more.
+"""How often Python's garbage collector looks for cycles of unused objects.
 
-What is loaded at the start stays, and neither a request nor a page of rows leaves many cycles behind. Looking for them as often as by
-default costs a sixth of a busy service's work, and a fifth of checking a journal.
+Everything loaded at the start stays. Neither a request nor a page of rows leaves many cycles behind. With Python's defaults, collection
+takes a sixth of a busy service's work, and a fifth of checking a journal.
 """
 
 import gc
@@ -10,6 +10,6 @@ THRESHOLDS = (50_000, 20, 100)
 
 
 def collect_seldom() -> None:
-    """To be called before a process loads what it needs, which makes little garbage, and again when it has: that stays."""
+    """Call it before a process loads its modules, which makes little garbage, and again afterwards, so that they are never collected."""
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

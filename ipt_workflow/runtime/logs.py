@@ -1,8 +1,8 @@
-"""Logs: JSON lines (or a console), and nothing of a client in them.
+"""Logs: JSON lines (or a console), without anything about a client.
 
-Only keys on the allow-list pass; the name of any other is noted under `dropped`, its value is lost. The event itself is a fixed
-string. An exception is logged as its type and the places it came through, never its message or its locals, which may hold what a
-client said. Records of other libraries keep the logger's name and level; their text passes only where it cannot be about a client.
+Only keys on the allow-list pass. Of any other key, the log keeps the name under `dropped` and discards the value. The event itself is a
+fixed string. An exception is logged as its type and frames, never with its message or its locals, which may hold a client's words.
+Records of other libraries keep the logger's name and level. Their text passes only if it cannot be about a client.
 """
 
 import errno
@@ -24,7 +24,7 @@ ALLOWED = frozenset(
         "database", "organisation", "outcome", "dropped", "first_bad", "subscription", "attempt",
     }
 )  # fmt: skip
-SERVER_LINES = (  # how the server's own lines begin; its others may quote an exception or an address that was asked for
+SERVER_LINES = (  # beginnings of the server's harmless lines; its others may quote an exception or a requested address
     "Started server process",
     "Waiting for application",
     "Application startup",
@@ -76,7 +76,7 @@ def _json(event: EventDict, default: Callable[[Any], Any] = str) -> str:
 
 
 def allow_list(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Drops every key that is not known to be harmless, and says which."""
+    """Drops every key that is not known to be harmless, and lists the dropped names."""
     if event.keys() <= ALLOWED:
         return event
     meta = {name: value for name, value in event.items() if name.startswith("_")}
@@ -86,7 +86,7 @@ def allow_list(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 
 def bare_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Puts an exception's type and frames in the place of the exception; of an OSError also the name of its number."""
+    """Replaces an exception with its type and frames, and an OSError also with the name of its number."""
     info = event.pop("exc_info", None)
     error = info[1] if isinstance(info, tuple) else info if isinstance(info, BaseException) else sys.exc_info()[1] if info else None
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
@@ -100,14 +100,14 @@ def bare_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
 
 
 def frames(trace: TracebackType | None) -> list[str]:
-    """`file:line function`, outermost first; the file by its last two parts."""
+    """`file:line function`, outermost first. Of the file's path only the last two parts are kept."""
     return [f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]
 
 
 def mute_foreign(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A record of another library: its text passes only where it cannot be about a client.
+    """Removes the text of another library's record unless it cannot be about a client.
 
-    The server logs why it could not start as text, while it handles the exception: the exception then stands in for the text.
+    When the server cannot start, it logs the reason as text while it handles the exception: the exception is then logged instead.
     """
     record: logging.LogRecord = event["_record"]
     event["logger"] = record.name

@@ -1,10 +1,10 @@
-"""Prometheus metrics. Labels are names from the protocol and the trigger table, never anything about a client."""
+"""Prometheus metrics. Labels are names from protocols and the trigger table, never anything about a client."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 
 class Metrics:
-    """One registry a service, so that several can live in one process."""
+    """The metrics of one service. Each has its own registry, so that several services can run in one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

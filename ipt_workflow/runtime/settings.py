@@ -1,4 +1,4 @@
-"""Settings: `config/service.toml`, over which the environment takes precedence. Every default stands in that file alone."""
+"""Settings: the defaults of `config/service.toml`, which the environment overrides. No default is anywhere else."""
 
 import ipaddress
 import os
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
-import sqlalchemy as sa
 from pydantic import Field
 
 from ipt_workflow.errors import Fault, SettingsInvalid
@@ -19,7 +18,12 @@ PREFIX = "IPT_"
 CONFIG_DIR = "IPT_CONFIG_DIR"  # read before any setting
 FOR_TESTS = "IPT_TEST_"
 PACKAGE = Path(__file__).parent.parent
+_DATABASE_URL = re.compile(
+    r"sqlite://[^/?]*/[^?]+(\?.*)?"
+    r"|postgresql://([^:/]*(:[^@]*)?@)?(\[[^/?]+\]|[^/:?]+)?(:[0-9]*)?(/[^?]*)?(\?.*)?"
+)
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
+_OPENING = re.compile(r"^(Input|String) should")  # how pydantic's messages begin
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 
 
@@ -79,17 +83,15 @@ class Settings(pydantic.BaseModel):
     def _holds_the_default(cls, value: int, info: pydantic.ValidationInfo) -> int:
         default = info.data.get("page_limit_default", value)
         if value < default:
-            raise ValueError(f"is {value}, less than page_limit_default ({default}): raise the one or lower the other")
+            raise ValueError(
+                f"is {value}, less than page_limit_default ({default}): raise page_limit_max or lower page_limit_default"
+            )
         return value
 
     @pydantic.field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        try:
-            url = sa.make_url(value)
-        except (sa.exc.ArgumentError, ValueError):
-            url = None
-        if url is None or url.drivername not in {"sqlite", "postgresql"} or (url.drivername == "sqlite" and not url.database):
+        if not _DATABASE_URL.fullmatch(value):
             raise ValueError("must be sqlite:///path or postgresql://user@host/name, without a driver")
         return value
 
@@ -97,14 +99,14 @@ class Settings(pydantic.BaseModel):
     @classmethod
     def _known_waits(cls, value: str) -> str:
         if not 1 <= len(listed(value)) <= 20 or not all(_SECONDS.fullmatch(each) for each in listed(value)):
-            raise ValueError("must be 1 to 20 numbers of seconds by commas, such as 5,300,1800")
+            raise ValueError("must be 1 to 20 numbers of seconds, separated by commas, such as 5,300,1800")
         return value
 
     @pydantic.field_validator("delivery_ports")
     @classmethod
     def _known_ports(cls, value: str) -> str:
         if not listed(value) or not all(each.isascii() and each.isdigit() and 0 < int(each) < 65536 for each in listed(value)):
-            raise ValueError("must be ports by commas, such as 443,8443")
+            raise ValueError("must be ports, separated by commas, such as 443,8443")
         return value
 
     @pydantic.field_validator("delivery_networks")
@@ -114,14 +116,14 @@ class Settings(pydantic.BaseModel):
             try:
                 ipaddress.ip_network(each)
             except ValueError:
-                raise ValueError(f"{each} is no network such as 10.20.0.0/16") from None
+                raise ValueError(f"must be networks, separated by commas: {each} is no network such as 10.20.0.0/16") from None
         return value
 
     @pydantic.field_validator("secret_keys")
     @classmethod
     def _known_keys(cls, value: str) -> str:
         if not all(_FERNET_KEY.fullmatch(each) for each in listed(value)):
-            raise ValueError("must be Fernet keys by commas, each 32 bytes in URL-safe base64")
+            raise ValueError("must be Fernet keys, separated by commas, each 32 bytes in URL-safe base64")
         return value
 
     @property
@@ -142,12 +144,12 @@ class Settings(pydantic.BaseModel):
 
 
 def listed(value: str) -> tuple[str, ...]:
-    """What a setting names by commas."""
+    """The items of a setting that is a list, separated by commas."""
     return tuple(each.strip() for each in value.split(",") if each.strip())
 
 
 def default_config_dir() -> Path:
-    """The `config/` of the source tree, or the copy that an installed wheel carries."""
+    """The `config/` of the source tree, or the copy in an installed wheel."""
     beside = PACKAGE.parent / "config"
     return beside if (beside / "service.toml").is_file() else PACKAGE / "_config"
 
@@ -156,7 +158,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings in force. Raises SettingsInvalid with every fault."""
     environment = os.environ if environ is None else environ
     config_dir = Path(environment.get(CONFIG_DIR) or default_config_dir())
-    told = {
+    variables = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
         if name.startswith(PREFIX) and name != CONFIG_DIR and not name.startswith(FOR_TESTS)
@@ -164,11 +166,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     defaults, faults = _file(config_dir / "service.toml")
     unread = bool(faults)
     if "config_dir" in defaults:
-        faults.append(Fault("service.toml: config_dir", f"is set by {CONFIG_DIR} alone"))
+        faults.append(Fault("service.toml: config_dir", f"can be set only by the variable {CONFIG_DIR}: remove the line"))
     try:
-        made = Settings(**{**defaults, **told, "config_dir": config_dir})
+        made = Settings(**{**defaults, **variables, "config_dir": config_dir})
     except pydantic.ValidationError as error:
-        faults += [_fault(each, told) for each in error.errors() if not (unread and each["type"] == "missing")]
+        faults += [_fault(each, variables) for each in error.errors() if not (unread and each["type"] == "missing")]
     if faults:
         raise SettingsInvalid(faults)
     return made
@@ -179,17 +181,18 @@ def _file(path: Path) -> tuple[dict[str, Any], list[Fault]]:
         return tomllib.loads(path.read_text(encoding="utf-8")), []
     except OSError:
         return {}, [
-            Fault(CONFIG_DIR, f"has no readable {path.name}: it must name a folder like the config/ this software comes with")
+            Fault(CONFIG_DIR, f"has no readable {path.name}: it must name a folder like the config/ that comes with this software")
         ]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         return {}, [Fault(path.name, f"is not TOML: {error}")]
 
 
-def _fault(error: Any, told: Mapping[str, str]) -> Fault:
+def _fault(error: Any, variables: Mapping[str, str]) -> Fault:
+    """pydantic's own message as a fault of the variable or the line. It never repeats the value, which may be a secret."""
     name = ".".join(str(part) for part in error["loc"])
-    where = PREFIX + name.upper() if name in told else f"service.toml: {name}"
+    where = PREFIX + name.upper() if name in variables else f"service.toml: {name}"
     if error["type"] == "extra_forbidden":
-        return Fault(where, "is no setting; config/service.toml lists them all")
+        return Fault(where, "is not a setting; config/service.toml lists them all")
     if error["type"] == "missing":
-        return Fault(where, "is missing; copy it from the config/ this software comes with")
-    return Fault(where, error["msg"].removeprefix("Value error, "))
+        return Fault(where, "is missing; copy it from the config/ that comes with this software")
+    return Fault(where, _OPENING.sub("must", error["msg"].removeprefix("Value error, ")))

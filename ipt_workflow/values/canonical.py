@@ -1,8 +1,8 @@
 """Canonical JSON (RFC 8785).
 
-What is sealed is nearly always text, whole numbers, flags and lists of them under ASCII names. For these the canonical form is what
-msgspec writes with its keys in order, thirty times as fast as `rfc8785` does; everything else is left to `rfc8785`. That both agree
-is tested on the standard's vectors and on generated values.
+Nearly all sealed values are texts, whole numbers, flags and lists of them, under ASCII names. msgspec writes these in canonical form,
+thirty times as fast as `rfc8785`, if it sorts the keys. Everything else goes to `rfc8785`. Tests compare both on the standard's
+vectors and on generated values.
 """
 
 from typing import Any
@@ -10,18 +10,18 @@ from typing import Any
 import msgspec
 import rfc8785
 
-LARGEST = 2**53 - 1  # whole numbers beyond it are no JSON numbers that every reader keeps
+LARGEST = 2**53 - 1  # not every reader of JSON keeps larger whole numbers exactly
 PLAIN = frozenset({str, bool, type(None)})
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 def canonical(value: Any) -> bytes:
-    """The canonical bytes of a JSON value. Raises `rfc8785.CanonicalizationError` for what is none."""
+    """The canonical bytes of a JSON value. Raises `rfc8785.CanonicalizationError` for any other value."""
     return _encoder.encode(value) if _simple(value) else rfc8785.dumps(value)
 
 
 def _simple(value: Any) -> bool:
-    """Whether no number is broken and every key is ASCII, so that the order of code points is the order of UTF-16."""
+    """Whether every number is whole and every key is ASCII, so that sorting by code points is sorting by UTF-16."""
     kind = type(value)
     if kind in PLAIN:
         return True
@@ -31,7 +31,7 @@ def _simple(value: Any) -> bool:
         try:
             if not "".join(value).isascii():
                 return False
-        except TypeError:  # a key that is no text
+        except TypeError:  # a key is not a text
             return False
         value = value.values()
     elif kind is not list and kind is not tuple:

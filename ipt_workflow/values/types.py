@@ -1,4 +1,4 @@
-"""The single values of the field: texts, codes, people, times, and the lists of codes that the NHS data dictionary gives."""
+"""The field's single values: texts, codes, people and times, and the code lists of the NHS data dictionary."""
 
 import datetime as dt
 from typing import Annotated, Literal
@@ -25,7 +25,7 @@ AttendanceCode = Literal["5", "6", "7", "2", "3", "4"]
 ATTENDED = frozenset({"5", "6"})
 MISSED_BY_CLIENT = frozenset({"2", "3", "7"})
 CANCELLED = frozenset({"2", "4"})
-WAITED_FOR = frozenset({"3", "7"})  # the therapist was there
+WAITED_FOR = frozenset({"3", "7"})  # the therapist was there, the client was not or came too late
 
 # NHS Talking Therapies end codes (domain.md 5.2 [found:F41])
 NotTakenOn = Literal["10", "11", "12", "13", "14", "16", "17", "50", "95"]

@@ -19,38 +19,38 @@ SECRET = VECTORS["v1"]["secret"]
 
 def keys(scheme: str) -> tuple[str, str]:
     """The key that signs, and the one that verifies."""
-    told = VECTORS[scheme]
+    vector = VECTORS[scheme]
     if scheme == "v1":
-        return told["secret"], told["secret"]
-    return "whsk_" + told["private_key_seed_and_public_base64"], "whpk_" + told["public_key_base64"]
+        return vector["secret"], vector["secret"]
+    return "whsk_" + vector["private_key_seed_and_public_base64"], "whpk_" + vector["public_key_base64"]
 
 
-def headers(told: dict) -> dict[str, str]:
-    return {"webhook-id": told["id"], "webhook-timestamp": str(told["timestamp"]), "webhook-signature": told["signature"]}
+def headers(vector: dict) -> dict[str, str]:
+    return {"webhook-id": vector["id"], "webhook-timestamp": str(vector["timestamp"]), "webhook-signature": vector["signature"]}
 
 
 @pytest.mark.parametrize("scheme", ("v1", "v1a"))
 def test_we_sign_as_the_vector_does(scheme):
-    told = VECTORS[scheme]
+    vector = VECTORS[scheme]
     signer = signing.Signer([signing.read_key(keys(scheme)[0])])
-    assert signer.headers(told["id"], told["timestamp"], told["body"].encode()) == headers(told)
+    assert signer.headers(vector["id"], vector["timestamp"], vector["body"].encode()) == headers(vector)
 
 
 @pytest.mark.parametrize("scheme", ("v1", "v1a"))
 @pytest.mark.parametrize("which", (0, 1))
 def test_the_vector_is_verified_with_either_half(scheme, which):
-    told = VECTORS[scheme]
-    now = dt.datetime.fromtimestamp(told["timestamp"], dt.UTC)
-    found = signing.verify(headers(told), told["body"].encode(), [signing.read_key(keys(scheme)[which])], now)
-    assert found == signing.SignedHeaders(told["id"], told["timestamp"])
+    vector = VECTORS[scheme]
+    now = dt.datetime.fromtimestamp(vector["timestamp"], dt.UTC)
+    found = signing.verify(headers(vector), vector["body"].encode(), [signing.read_key(keys(scheme)[which])], now)
+    assert found == signing.SignedHeaders(vector["id"], vector["timestamp"])
 
 
 @pytest.mark.parametrize("scheme", ("v1", "v1a"))
 @pytest.mark.parametrize("name", ("webhook-id", "webhook-timestamp", "webhook-signature", "body"))
 def test_a_vector_with_one_character_changed_is_refused(scheme, name):
-    told = VECTORS[scheme]
-    now = dt.datetime.fromtimestamp(told["timestamp"], dt.UTC)
-    sent, body = headers(told), told["body"]
+    vector = VECTORS[scheme]
+    now = dt.datetime.fromtimestamp(vector["timestamp"], dt.UTC)
+    sent, body = headers(vector), vector["body"]
     if name == "body":
         body = body.replace("4", "5")
     else:

@@ -407,7 +407,7 @@ def test_a_file_is_named_by_its_protocol_with_or_without_the_version(folders, na
 @pytest.mark.parametrize("name", ["other.toml", "ipt@2.toml", "ipt-1.toml"])
 def test_a_file_with_another_name_is_a_fault(folders, name):
     faults = folders.protocol(IPT, name).faults()
-    assert faults == {f"{name}: id": "does not fit the file's name: ipt.toml or ipt@1.toml would"}
+    assert faults == {f"{name}: id": "does not fit the file's name: rename the file ipt.toml or ipt@1.toml"}
 
 
 def test_two_files_of_one_id_and_version_are_a_fault(folders):
@@ -529,12 +529,12 @@ def test_whatever_is_written_the_loader_loads_it_or_names_faults(tmp_path_factor
     try:
         loaded = write(document, name).load()
     except ProtocolInvalid as invalid:
-        told = invalid.faults
+        outcome = invalid.faults
     else:
         digests = {loaded.get("ipt").digest, loaded.instruments["phq9@1"].digest}
-        told = [protocol_files.digest(document) in digests]
-    assert told
-    assert all(told)
+        outcome = [protocol_files.digest(document) in digests]
+    assert outcome
+    assert all(outcome)
 
 
 @pytest.mark.parametrize(
@@ -554,4 +554,4 @@ def test_what_a_form_cannot_do_without_is_asked_for(folders, changes, where, say
 @pytest.mark.parametrize(("artefact", "table"), (("rhythm", "rhythm"), ("pre_group_meeting", "group"), ("review", "review")))
 def test_an_artefact_that_reads_a_table_is_required_only_where_there_is_one(folders, artefact, table):
     faults = folders.protocol(changed(IPT, {f"{INITIAL}.requires": [*IPT["phases"][0]["requires"], artefact]})).faults()
-    assert faults[f"ipt.toml: {INITIAL}.requires"] == f"names {artefact}, and there is no [{table}]"
+    assert faults[f"ipt.toml: {INITIAL}.requires"] == f"names {artefact}: add the table [{table}] that it needs, or remove it"

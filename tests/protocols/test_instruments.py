@@ -88,12 +88,12 @@ def test_a_scale_without_a_risk_item_shows_no_risk():
     assert not instruments.score(replaced(risk_item=None), [3, 3, 3]).risk
 
 
-def test_a_bare_total_is_banded_and_shows_no_risk():
-    assert instruments.score_total(TRIO, 9) == Score(total=9, band="high", risk=False, missing=0)
+def test_a_bare_total_has_a_band():
+    assert instruments.band(TRIO, 9) == "high"
 
 
 def test_a_scale_without_bands_bands_nothing():
-    assert instruments.score_total(IFR, 5).band is None
+    assert instruments.band(IFR, 5) is None
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 3)), min_size=9, max_size=9))
@@ -115,7 +115,7 @@ def test_every_total_of_a_scale_with_bands_lies_in_one_of_them(key, data):
     assert sum(each.min <= total <= each.max for each in scale.bands) == (1 if scale.bands else 0)
 
 
-# Faults in what is told
+# Faults of a reading
 
 
 def test_answers_in_range_have_no_fault():
@@ -133,7 +133,7 @@ def test_every_answer_out_of_range_is_named_with_the_range():
 @pytest.mark.parametrize("answers", [[], [1, 1], [1, 1, 1, 1]])
 def test_a_wrong_number_of_answers_is_a_fault_that_says_the_right_one(answers):
     (fault,) = instruments.faults_in(TRIO, answers)
-    assert fault == Fault("data.items", "must have 3 answers for trio@2, null where one is missing")
+    assert fault == Fault("data.items", "must have 3 answers for trio@2, with null for a missing one")
 
 
 @pytest.mark.parametrize(("total", "faulty"), [(-1, True), (0, False), (9, False), (10, True)])
@@ -142,13 +142,13 @@ def test_a_total_lies_within_the_scale(total, faulty):
     assert instruments.faults_in(TRIO, total) == expected
 
 
-def test_where_nothing_was_told_nothing_is_wrong():
+def test_no_reading_has_no_fault():
     assert instruments.faults_in(TRIO, None) == []
 
 
-@pytest.mark.parametrize("told", [[77, 1, 1], 77])
-def test_a_fault_never_repeats_what_was_told_of_a_client(told):
-    assert "77" not in str(instruments.faults_in(TRIO, told))
+@pytest.mark.parametrize("reading", [[77, 1, 1], 77])
+def test_a_fault_never_repeats_a_value_about_a_client(reading):
+    assert "77" not in str(instruments.faults_in(TRIO, reading))
 
 
 def test_a_scale_that_is_no_plain_sum_takes_totals_only():

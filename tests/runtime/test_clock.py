@@ -1,4 +1,4 @@
-"""The clocks: what every other part takes the time from."""
+"""The clocks that every other part takes the time from."""
 
 import datetime as dt
 
@@ -9,19 +9,19 @@ from ipt_workflow.runtime.clock import SystemClock, VirtualClock
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 
 
-def test_the_system_clock_tells_the_present_moment_in_utc() -> None:
+def test_the_system_clock_gives_the_present_moment_in_utc() -> None:
     before = dt.datetime.now(dt.UTC)
-    told = SystemClock().now()
-    assert before <= told <= dt.datetime.now(dt.UTC)
-    assert told.utcoffset() == dt.timedelta(0)
+    now = SystemClock().now()
+    assert before <= now <= dt.datetime.now(dt.UTC)
+    assert now.utcoffset() == dt.timedelta(0)
 
 
-def test_a_virtual_clock_stands_still_until_it_is_moved() -> None:
+def test_a_virtual_clock_moves_only_when_it_is_moved() -> None:
     clock = VirtualClock(START)
     assert clock.now() == clock.now() == START
 
 
-def test_a_virtual_clock_advances_by_as_much_as_it_is_told_to_the_microsecond() -> None:
+def test_a_virtual_clock_advances_by_as_much_as_it_is_now_to_the_microsecond() -> None:
     clock = VirtualClock(START)
     clock.advance(dt.timedelta(days=7))
     clock.advance(dt.timedelta(microseconds=1))

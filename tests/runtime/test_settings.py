@@ -1,5 +1,7 @@
 """Settings: one file of defaults, the environment over it, and no start with a fault."""
 
+import subprocess
+import sys
 import tomllib
 import zoneinfo
 from pathlib import Path
@@ -28,8 +30,8 @@ def config_dir(folder: Path, *, add: str = "", without: str = "") -> str:
 
 
 def test_every_default_is_the_one_in_service_toml() -> None:
-    told = load({}).model_dump(exclude={"config_dir"})
-    assert told == tomllib.loads(SERVICE_TOML.read_text())
+    loaded = load({}).model_dump(exclude={"config_dir"})
+    assert loaded == tomllib.loads(SERVICE_TOML.read_text())
 
 
 def test_no_setting_has_a_second_default_in_the_code() -> None:
@@ -42,9 +44,9 @@ def test_every_setting_is_documented_by_the_comment_above_it() -> None:
 
 
 def test_the_environment_takes_precedence_over_the_file() -> None:
-    told = load({"IPT_PORT": "9000", "IPT_PUBLIC_SCHEMA": "false"})
-    assert told.port == 9000
-    assert told.public_schema is False
+    loaded = load({"IPT_PORT": "9000", "IPT_PUBLIC_SCHEMA": "false"})
+    assert loaded.port == 9000
+    assert loaded.public_schema is False
 
 
 def test_names_that_are_not_ours_are_left_alone() -> None:
@@ -52,10 +54,10 @@ def test_names_that_are_not_ours_are_left_alone() -> None:
 
 
 def test_all_faults_are_listed_at_once_by_the_name_that_set_them() -> None:
-    told = faults({"IPT_PROT": "9000", "IPT_PORT": "many", "IPT_TIME_ZONE": "Mars/Olympus", "IPT_LOG_LEVEL": "loud"})
-    assert set(told) == {"IPT_PROT", "IPT_PORT", "IPT_TIME_ZONE", "IPT_LOG_LEVEL"}
-    assert "Europe/Berlin" in told["IPT_TIME_ZONE"]
-    assert "'debug', 'info', 'warning' or 'error'" in told["IPT_LOG_LEVEL"]
+    found = faults({"IPT_PROT": "9000", "IPT_PORT": "many", "IPT_TIME_ZONE": "Mars/Olympus", "IPT_LOG_LEVEL": "loud"})
+    assert set(found) == {"IPT_PROT", "IPT_PORT", "IPT_TIME_ZONE", "IPT_LOG_LEVEL"}
+    assert "Europe/Berlin" in found["IPT_TIME_ZONE"]
+    assert "'debug', 'info', 'warning' or 'error'" in found["IPT_LOG_LEVEL"]
 
 
 def test_a_name_that_only_begins_like_a_known_one_is_refused() -> None:
@@ -69,23 +71,48 @@ def test_the_message_says_the_fault_and_not_the_value() -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_importing_the_settings_loads_no_database_library() -> None:
+    code = "import sys, ipt_workflow.runtime.settings; sys.exit('sqlalchemy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.parametrize(
-    "url", ["sqlite:///var/ipt.db", "sqlite:////srv/ipt.db", "postgresql://ipt@db/ipt", "postgresql:///ipt?host=/run/pg"]
+    "url",
+    [
+        "sqlite:///var/ipt.db",
+        "sqlite:////srv/ipt.db",
+        "sqlite:///var/ipt.db?mode=ro",
+        "postgresql://ipt@db/ipt",
+        "postgresql://ipt:p/a#s?s@db:5432/ipt?sslmode=require",
+        "postgresql://[::1]:5432/ipt",
+        "postgresql:///ipt?host=/run/pg",
+    ],
 )
 def test_sqlite_files_and_postgresql_are_understood(url: str) -> None:
     assert load({"IPT_DATABASE_URL": url}).database_url == url
 
 
 @pytest.mark.parametrize(
-    "url", ["", "ipt.db", "sqlite://", "mysql://db/ipt", "sqlite+aiosqlite:///ipt.db", "postgresql+asyncpg://db/ipt"]
+    "url",
+    [
+        "",
+        "ipt.db",
+        "sqlite://",
+        "sqlite:///?mode=ro",
+        "SQLITE:///ipt.db",
+        "mysql://db/ipt",
+        "sqlite+aiosqlite:///ipt.db",
+        "postgresql+asyncpg://db/ipt",
+        "postgresql://db:port/ipt",
+    ],
 )
 def test_other_databases_and_urls_that_name_a_driver_are_refused(url: str) -> None:
     assert set(faults({"IPT_DATABASE_URL": url})) == {"IPT_DATABASE_URL"}
 
 
 def test_the_default_page_may_not_be_larger_than_the_largest() -> None:
-    told = faults({"IPT_PAGE_LIMIT_DEFAULT": "100", "IPT_PAGE_LIMIT_MAX": "99"})
-    assert "less than page_limit_default (100)" in told["IPT_PAGE_LIMIT_MAX"]
+    found = faults({"IPT_PAGE_LIMIT_DEFAULT": "100", "IPT_PAGE_LIMIT_MAX": "99"})
+    assert "less than page_limit_default (100)" in found["IPT_PAGE_LIMIT_MAX"]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +129,7 @@ def test_the_default_page_may_not_be_larger_than_the_largest() -> None:
         ("IPT_SECRET_KEYS", "secret", "Fernet keys"),
     ],
 )
-def test_a_list_that_cannot_be_read_is_refused_and_told_what_it_should_be(name: str, value: str, fault: str) -> None:
+def test_a_list_that_cannot_be_read_is_refused_with_an_example_of_a_right_one(name: str, value: str, fault: str) -> None:
     assert fault in faults({name: value})[name]
 
 
@@ -121,8 +148,8 @@ def test_a_setting_that_the_file_lacks_is_named(tmp_path: Path) -> None:
 
 
 def test_the_config_folder_is_named_by_the_environment_alone(tmp_path: Path) -> None:
-    told = faults({"IPT_CONFIG_DIR": config_dir(tmp_path, add='config_dir = "x"')})
-    assert set(told) == {"service.toml: config_dir"}
+    found = faults({"IPT_CONFIG_DIR": config_dir(tmp_path, add='config_dir = "x"')})
+    assert set(found) == {"service.toml: config_dir"}
 
 
 @pytest.mark.parametrize(("text", "where"), [(None, "IPT_CONFIG_DIR"), ("port = ", "service.toml")])
@@ -133,8 +160,8 @@ def test_a_file_that_cannot_be_read_is_named_beside_the_other_faults(tmp_path: P
 
 
 def test_protocols_and_instruments_are_folders_of_the_config_folder(tmp_path: Path) -> None:
-    told = load({"IPT_CONFIG_DIR": config_dir(tmp_path)})
-    assert (told.protocols, told.instruments) == (tmp_path / "protocols", tmp_path / "instruments")
+    loaded = load({"IPT_CONFIG_DIR": config_dir(tmp_path)})
+    assert (loaded.protocols, loaded.instruments) == (tmp_path / "protocols", tmp_path / "instruments")
 
 
 def test_the_time_zone_is_ready_to_use() -> None:
@@ -142,6 +169,6 @@ def test_the_time_zone_is_ready_to_use() -> None:
 
 
 def test_settings_do_not_change_once_loaded() -> None:
-    told = load({})
+    loaded = load({})
     with pytest.raises(pydantic.ValidationError, match="frozen"):
-        told.port = 1
+        loaded.port = 1
