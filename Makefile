@@ -1,4 +1,4 @@
-# `make serve` and `make test` work from a clean clone; everything they need is installed into .venv.
+# `make serve` and `make test` work from a clean clone: they install everything they need into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,10 +10,10 @@ VALIDATORS := tests/ehr/fhir/node
 .DEFAULT_GOAL := help
 .PHONY: help install validators serve serve-postgres test faults bench bench-compare lint lock wheel clean
 
-help: ## Show what can be made
+help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## Make .venv and install what is locked
+install: $(STAMP) ## Make .venv and install the locked requirements
 
 $(STAMP): pyproject.toml requirements/dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-validators: $(VALIDATORS)/node_modules/.installed ## Install the FHIR validators that the tests ask
+validators: $(VALIDATORS)/node_modules/.installed ## Install the FHIR validators that the tests use
 
 $(VALIDATORS)/node_modules/.installed: $(STAMP) $(VALIDATORS)/package-lock.json
 	cd $(VALIDATORS) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
@@ -33,20 +33,20 @@ serve: install ## Migrate and fill var/demo.db, print tokens, and serve it
 	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/ipt-workflow demo
 	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow serve
 
-serve-postgres: install ## The same on a PostgreSQL server of its own, in var/postgres
+serve-postgres: install ## Do the same on its own PostgreSQL server, in var/postgres
 	@mkdir -p var
 	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/python scripts/serve_postgres.py var/postgres
 
 test: install validators ## Run every test
 	$(BIN)/python -m pytest
 
-faults: install ## Break it in every way known, with twenty seeds (FAULT_SEEDS)
+faults: install ## Run the fault tests (kills, lost connections, races) with twenty seeds (FAULT_SEEDS=N)
 	IPT_FAULT_SEEDS=$(or $(FAULT_SEEDS),20) $(BIN)/python -m pytest tests/faults
 
-bench: install ## Measure the service beside its limits and peers; some quarter of an hour (QUICK=1: three minutes)
+bench: install ## Compare the service with its limits and peers: a quarter of an hour (QUICK=1: three minutes)
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
-bench-compare: install ## Compare two results: OLD=… NEW=…
+bench-compare: install ## Compare two results of the bench: OLD=… NEW=…
 	$(BIN)/python -m bench.compare $(OLD) $(NEW)
 
 lint: install ## Check format, style, types and import contracts
@@ -62,5 +62,5 @@ lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
 wheel: install ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
-clean: ## Remove what was made, but no database other than the demo's
+clean: ## Remove all generated files, and the demo's database, but no other database
 	rm -rf $(VENV) $(VALIDATORS)/node_modules dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage var/demo.db*

@@ -1,6 +1,6 @@
-"""Writes the generated parts of docs/*.md from the code: what stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+"""Writes the generated parts of docs/*.md from the code: the text between `<!-- generated: NAME -->` and `<!-- end -->`.
 
-`python scripts/docs.py` rewrites them; `--check` writes nothing and exits 1 where something differs. The tests run the check.
+`python scripts/docs.py` rewrites them. `--check` writes nothing and exits 1 if something differs; the tests run it.
 """
 
 import datetime as dt
@@ -40,20 +40,20 @@ MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)
 
 AUDIT_MEANS = {
     "transition": "A trigger was accepted: one entry of a course's journal.",
-    "refusal": "A trigger was refused by rules (`rules` names them), or somebody tried what their role may not (`rules` is `role`).",
-    "read": "A course, a caseload, a history, options, a preview, proposals, notices, groups, events, deliveries or this log were read; every course shown is named.",
+    "refusal": "Rules refused a trigger (`rules` names them), or a caller tried something that their role may not do (`rules` is `role`).",
+    "read": "A course, a caseload, a history, options, a preview, proposals, notices, groups, events, deliveries or this log were read. The record names every course that was shown.",
     "export": "The audit log was exported.",
-    "sign_in": "Kept for signing in at the pages; nothing writes it yet.",
-    "config": "A token was created or revoked; a subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted; a source was added, rotated, disabled or enabled; a group was made, a course joined or left it, or its facilitators were named.",
-    "proposal": "A command was proposed, or a proposal declined. A cosigned one is a transition.",
-    "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld; or deliveries were replayed. The actor is the subscription.",
-    "notice": "What became of an EHR's notice, or of a group's record that waited: `applied`, `waiting`, `ignored`, `dismissed`, or refused since its id came with another body. The actor is the source, or the person who resolved it.",
+    "sign_in": "Reserved for signing in at the pages. Nothing writes it yet.",
+    "config": "A token was created or revoked. A subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted. A source was added, rotated, disabled or enabled. A group was made, a course joined or left it, or its facilitators were named.",
+    "proposal": "A command was proposed, or a proposal was declined. A cosigned proposal is a transition.",
+    "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld, or deliveries were replayed. The actor is the subscription.",
+    "notice": "The outcome of an EHR's notice, or of a group's record that waited: `applied`, `waiting`, `ignored`, `dismissed`, or refused because its id came with another body. The actor is the source, or the person who resolved it.",
 }
 ROLE_MEANS = {
     "therapist": "gives the therapy; sees and changes their own courses",
-    "supervisor": "sees the organisation's courses, agrees to exceptions, attests, reopens, corrects what others recorded",
-    "ehr": "a system, not a person: tells of referrals, sessions, measures and consents it knows of",
-    "admin": "manages tokens, subscriptions and sources and may refer; sees no course",
+    "supervisor": "sees the organisation's courses, agrees to exceptions, attests, reopens, corrects the entries of others",
+    "ehr": "a system, not a person: sends the referrals, sessions, measures and consents that it holds",
+    "admin": "manages tokens, subscriptions and sources, and may refer clients; sees no course",
     "auditor": "reads everything, exports and verifies; never writes",
 }
 PART_WORDS = {
@@ -75,15 +75,15 @@ TO_WORDS = {
     None: "stays",
     "first": "first phase",
     "next": "that phase",
-    "remembered": "the state it left",
-    "adopted": "the phase named",
+    "remembered": "the state before",
+    "adopted": "the named phase",
 }
 PATTERN_WORDS = {
     r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}$": "code",
     r"^[^\s\x00-\x1f](?:[^\x00-\x1f]*[^\s\x00-\x1f])?$": "person",
     r"^[\x21-\x7e]+$": "reference of the EHR",
     r"^[^\x00-\x1f\x7f]+$": "client reference",
-    r"^[A-Za-z0-9_+-]{1,16}$": "code, 16 characters at most",
+    r"^[A-Za-z0-9_+-]{1,16}$": "code, at most 16 characters",
 }
 
 
@@ -199,7 +199,7 @@ def _inside(info: Any) -> Any:
 
 def _plain(info: Any) -> str:
     if isinstance(info, shapes.StrType):
-        return PATTERN_WORDS.get(info.pattern or "", f"text, {info.max_length} characters at most" if info.max_length else "text")
+        return PATTERN_WORDS.get(info.pattern or "", f"text, at most {info.max_length} characters" if info.max_length else "text")
     if isinstance(info, shapes.IntType):
         bounds = f", {info.ge} to {info.le}" if info.ge is not None and info.le is not None else ""
         return f"whole number{bounds}"
@@ -274,11 +274,11 @@ def form_table() -> str:
                 f"`{least}`",
             )
         )
-    heads = ("protocol", "title", "for", "given", "ages", "sessions", "by phase", "sick role", "areas", "least sure of its numbers")
+    heads = ("protocol", "title", "for", "given", "ages", "sessions", "by phase", "sick role", "areas", "lowest confidence of its numbers")
     return table(heads, rows)
 
 
-SURE = ("memory_low", "memory_medium", "design", "memory_high", "found", "seed")  # from the least
+SURE = ("memory_low", "memory_medium", "design", "memory_high", "found", "seed")  # the lowest confidence first
 
 
 def gate_claims() -> str:
@@ -370,27 +370,27 @@ def setting_table() -> str:
         )
     ]
     comments: list[str] = []
-    said, in_comment = "", False
+    meaning, in_comment = "", False
     for line in text.splitlines():
         if line.startswith("#"):
             comments = [*comments, line.lstrip("# ")] if in_comment else [line.lstrip("# ")]
             in_comment = True
-            said = " ".join(comments)
+            meaning = " ".join(comments)
             continue
         in_comment = False
         name = line.partition("=")[0].strip()
         if name in defaults:
-            rows.append((f"`IPT_{name.upper()}`", f"`{msgspec.json.encode(defaults[name]).decode()}`", _bounds(name), said))
-    return table(("setting", "default", "values", "what it is"), rows)
+            rows.append((f"`IPT_{name.upper()}`", f"`{msgspec.json.encode(defaults[name]).decode()}`", _bounds(name), meaning))
+    return table(("setting", "default", "values", "meaning"), rows)
 
 
 def _bounds(name: str) -> str:
-    told = settings.Settings.model_json_schema()["properties"][name]
-    if "enum" in told:
-        return ", ".join(told["enum"])
-    if "minimum" in told:
-        return f"{told['minimum']} to {told['maximum']}"
-    return {"boolean": "true or false", "string": "text"}.get(told["type"], told["type"])
+    shape = settings.Settings.model_json_schema()["properties"][name]
+    if "enum" in shape:
+        return ", ".join(shape["enum"])
+    if "minimum" in shape:
+        return f"{shape['minimum']} to {shape['maximum']}"
+    return {"boolean": "true or false", "string": "text"}.get(shape["type"], shape["type"])
 
 
 def question_table() -> str:
@@ -404,7 +404,7 @@ def role_table() -> str:
     for role, means in ROLE_MEANS.items():
         may = [row.name for row in triggers.TABLE if role in row.roles]
         rows.append((f"`{role}`", means, code(may) or "nothing"))
-    return table(("role", "who that is", "may fire"), rows)
+    return table(("role", "a person or system that", "may fire"), rows)
 
 
 def attention_table() -> str:
@@ -495,7 +495,7 @@ def notice_table() -> str:
         fields = ", ".join(f"`{field.name}`{'' if field.required else '?'}" for field in row.fields)
         by = "fired by the source" if row.handling == "apply" else "waits: a person fires it"
         rows.append((f"`{row.type}`", row.does, f"`{row.trigger}`, {by}", fields))
-    return table(("type", "what it tells", "on the machine", "`data` (? may be left out)"), rows)
+    return table(("type", "meaning", "trigger", "`data` (? is optional)"), rows)
 
 
 def fhir_in_table() -> str:
@@ -524,7 +524,7 @@ def fhir_table() -> str:
 
 
 def event_table() -> str:
-    """Every type that has a shape of its own; those of triggers in one row."""
+    """Every type that has its own shape; the types of triggers share one row."""
     named = (*webhooks.TYPES, events.EVERY_NAME)
     rows = []
     for name in named:
@@ -536,7 +536,7 @@ def event_table() -> str:
                 code(field.encode_name for field in shapes.type_info(shape).fields),
             )
         )
-    return table(("type", "when, and what it holds", "`data`"), rows)
+    return table(("type", "when it is sent, and its content", "`data`"), rows)
 
 
 GENERATED: dict[str, Callable[[], str]] = {
@@ -572,12 +572,12 @@ GENERATED: dict[str, Callable[[], str]] = {
 
 
 def rewritten(text: str) -> str:
-    """A document with its generated parts as the code has them now. Raises KeyError for a part nobody generates."""
+    """A document with its generated parts written again. Raises KeyError for the name of a part that is not generated."""
     return MARKED.sub(lambda found: f"{found[1]}\n{GENERATED[found['name']]()}\n{found[3]}", text)
 
 
 def stale() -> list[Path]:
-    """Documents whose generated parts are not what the code says."""
+    """Documents whose generated parts differ from the code."""
     return [path for path in pages() if rewritten(path.read_text(encoding="utf-8")) != path.read_text(encoding="utf-8")]
 
 
@@ -594,7 +594,7 @@ def main(arguments: list[str]) -> int:
     for path in old:
         if "--check" not in arguments:
             path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
-        print(f"{path.name} {'is not what the code says: run python scripts/docs.py' if '--check' in arguments else 'written'}")
+        print(f"{path.name} {'differs from the code: run python scripts/docs.py' if '--check' in arguments else 'written'}")
     return 1 if old and "--check" in arguments else 0
 
 

@@ -1,1 +1,1 @@
-"""What a protocol file says: its definition, instruments, the rhythm metric, and how files are loaded and checked."""
+"""Protocol files: their definition, instruments, the rhythm metric, and how files are loaded and checked."""

@@ -1,1 +1,1 @@
-"""Single values as they cross every boundary: their types, what is wrong with one in words, and canonical bytes."""
+"""Single values, as they cross every boundary: their types, faults in words, canonical JSON and merge patches."""
