@@ -274,7 +274,18 @@ def form_table() -> str:
                 f"`{least}`",
             )
         )
-    heads = ("protocol", "title", "for", "given", "ages", "sessions", "by phase", "sick role", "areas", "lowest confidence of its numbers")
+    heads = (
+        "protocol",
+        "title",
+        "for",
+        "given",
+        "ages",
+        "sessions",
+        "by phase",
+        "sick role",
+        "areas",
+        "lowest confidence of its numbers",
+    )
     return table(heads, rows)
 
 
