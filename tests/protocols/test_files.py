@@ -122,7 +122,7 @@ def test_a_protocol_is_found_at_its_latest_version_unless_one_is_named(folders):
     assert catalogue.files == {("ipt", 1): "ipt@1.toml", ("ipt", 2): "ipt@2.toml", ("ipt", 10): "ipt@10.toml"}
 
 
-def test_what_is_not_there_is_a_key_error():
+def test_an_unknown_protocol_is_a_key_error():
     for look in (
         lambda: SHIPPED.get("none"),
         lambda: SHIPPED.get("none", 1),
@@ -216,7 +216,7 @@ def test_a_file_changed_under_an_old_version_names_file_version_digests_and_what
         ({"version": 0}, "version", "must be at least 1"),
     ],
 )
-def test_a_document_of_the_wrong_shape_is_told_where_and_what_would_be_right(folders, changes, where, says):
+def test_a_document_of_the_wrong_shape_has_a_fault_that_names_place_and_remedy(folders, changes, where, says):
     faults = folders.protocol(changed(IPT, changes)).faults()
     assert says in faults[f"ipt.toml: {where}"]
 
@@ -231,7 +231,7 @@ def test_the_largest_number_with_a_canonical_form_is_taken(folders):
     folders.protocol(changed(IPT, {"contract.grace_days": 2**53 - 1})).load()
 
 
-def test_a_file_that_is_not_toml_is_told_with_line_and_column(folders):
+def test_a_file_that_is_not_toml_has_a_fault_with_line_and_column(folders):
     faults = folders.protocol('id = "ipt"\nversion = \n').faults()
     assert "line 2, column 11" in faults["ipt.toml"]
 
@@ -327,7 +327,7 @@ def test_a_folder_without_files_is_a_fault(folders):
         ({"evidence[0]": REMOVED}, "ages.min", {"evidence[1]": REMOVED}),
     ],
 )
-def test_what_cannot_be_run_is_a_fault_and_the_nearest_thing_that_can_is_none(folders, wrong, where, right):
+def test_a_value_that_cannot_be_run_is_a_fault_and_the_nearest_possible_one_is_not(folders, wrong, where, right):
     assert f"ipt.toml: {where}" in folders.protocol(changed(IPT, wrong)).faults()
     folders.protocol(changed(IPT, right)).load()
 
@@ -375,7 +375,7 @@ def test_names_that_are_nearly_known_are_suggested(folders):
     assert faults["ipt.toml: measures[0].instruments"] == "phq@1 is not known; did you mean phq9@1?"
 
 
-def test_parameters_that_are_missing_are_told_by_name(folders):
+def test_missing_parameters_are_named(folders):
     faults = folders.protocol(changed(IPT, {f"{MIDDLE}.rules[0].parameters": {}})).faults()
     wanted = "must be, for middle_sessions_recommended: minimum"
     assert faults[f"ipt.toml: {MIDDLE}.rules[0].parameters"] == wanted
@@ -388,7 +388,7 @@ def test_the_caller_may_tell_which_rules_and_artefacts_there_are(folders):
     assert faults[f"ipt.toml: {MIDDLE}.requires"].endswith("known are gains")
 
 
-def test_every_number_but_the_version_says_where_it_comes_from(folders):
+def test_every_number_except_the_version_names_its_source(folders):
     faults = folders.protocol(changed(IPT, {"evidence": IPT["evidence"][:2]})).faults()
     assert f"ipt.toml: {FINAL}.sessions_min" in faults
     assert "ipt.toml: contract.weeks.max" in faults
@@ -547,7 +547,7 @@ def test_whatever_is_written_the_loader_loads_it_or_names_faults(tmp_path_factor
         ({"focus.discouraged": ["boredom"]}, "focus.discouraged", "boredom is not among areas"),
     ),
 )
-def test_what_a_form_cannot_do_without_is_asked_for(folders, changes, where, says):
+def test_a_form_must_have_what_it_depends_on(folders, changes, where, says):
     assert says in folders.protocol(changed(IPT, changes)).faults()[f"ipt.toml: {where}"]
 
 

@@ -131,7 +131,7 @@ def test_every_answer_out_of_range_is_named_with_the_range():
 
 
 @pytest.mark.parametrize("answers", [[], [1, 1], [1, 1, 1, 1]])
-def test_a_wrong_number_of_answers_is_a_fault_that_says_the_right_one(answers):
+def test_a_wrong_number_of_answers_is_a_fault_that_names_the_right_one(answers):
     (fault,) = instruments.faults_in(TRIO, answers)
     assert fault == Fault("data.items", "must have 3 answers for trio@2, with null for a missing one")
 
@@ -214,7 +214,7 @@ def test_remission_of_a_phq9_is_below_five(last, remission):
     ("baseline", "last", "recovery"),
     [(10, 9, True), (10, 10, False), (9, 3, None), (9, 12, None), (27, 26, False)],
 )
-def test_recovery_goes_from_a_case_to_none_and_what_was_no_case_cannot_recover(baseline, last, recovery):
+def test_recovery_goes_from_a_case_to_none_and_a_client_who_was_no_case_cannot_recover(baseline, last, recovery):
     assert instruments.change(PHQ9, baseline, last).recovery is recovery
 
 
@@ -287,7 +287,7 @@ def test_the_scale_of_these_tests_has_no_fault():
         ({"bands": (Band("low", 0, 4), Band("high", 5, 8))}, ["bands[1].max"]),
     ],
 )
-def test_what_cannot_be_true_of_a_scale_is_a_fault(values, faulty):
+def test_an_impossible_value_of_a_scale_is_a_fault(values, faulty):
     assert where(instruments.faults_of(replaced(**values))) == faulty
 
 
@@ -306,7 +306,7 @@ def test_what_cannot_be_true_of_a_scale_is_a_fault(values, faulty):
         {"total_max": 6, "bands": (), "risk_item": None},
     ],
 )
-def test_what_just_can_be_true_of_a_scale_is_no_fault(values):
+def test_a_value_at_the_edge_of_a_scale_is_no_fault(values):
     assert instruments.faults_of(replaced(**values)) == []
 
 
@@ -343,7 +343,7 @@ def test_texts_are_shipped_only_where_the_licence_lets_them():
     assert {key for key, scale in SHIPPED.items() if scale.item_texts} == {"phq9@1", "gad7@1", "ifr@1"}
 
 
-def test_every_shipped_scale_names_its_licence_and_what_it_is_known_from():
+def test_every_shipped_scale_names_its_licence_and_its_sources():
     for scale in SHIPPED.values():
         assert scale.licence
         assert {"items", "total_max"} <= {row.key for row in scale.evidence}

@@ -34,7 +34,7 @@ def test_a_virtual_clock_can_be_set_back() -> None:
     assert clock.now() == START - dt.timedelta(weeks=20)
 
 
-def test_a_virtual_clock_tells_utc_whatever_zone_it_was_set_in() -> None:
+def test_a_virtual_clock_gives_utc_in_whichever_zone_it_was_set() -> None:
     clock = VirtualClock(dt.datetime(2026, 1, 5, 10, 0, tzinfo=dt.timezone(dt.timedelta(hours=1))))
     assert clock.now() == START
     assert clock.now().utcoffset() == dt.timedelta(0)

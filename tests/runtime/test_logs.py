@@ -56,14 +56,14 @@ def test_known_keys_pass(lines: Lines) -> None:
     assert line["timestamp"].endswith("Z")
 
 
-def test_an_unknown_key_is_dropped_and_only_its_name_is_told(lines: Lines) -> None:
+def test_an_unknown_key_is_dropped_and_only_its_name_is_logged(lines: Lines) -> None:
     logs.logger().info("request", client_ref=TOLD, note=TOLD, status=200)
     (line,) = lines()
     assert line["dropped"] == ["client_ref", "note"]
     assert TOLD not in json.dumps(line)
 
 
-def test_what_is_bound_to_the_request_is_held_to_the_same_list(lines: Lines) -> None:
+def test_keys_bound_to_the_request_must_be_on_the_same_list(lines: Lines) -> None:
     structlog.contextvars.bind_contextvars(request_id="r-1", client_ref=TOLD)
     logs.logger().info("request")
     (line,) = lines()
@@ -81,7 +81,7 @@ def test_an_exception_is_its_type_and_frames_and_never_its_message_or_locals(log
     assert TOLD not in out.getvalue()
 
 
-def test_the_cause_of_an_exception_is_not_told_either(lines: Lines) -> None:
+def test_the_cause_of_an_exception_is_not_logged_either(lines: Lines) -> None:
     error = RuntimeError("outer")
     error.__cause__ = raised(ValueError(TOLD))
     logs.logger().error("request failed", exc_info=raised(error))
@@ -93,7 +93,7 @@ def test_a_group_of_one_exception_is_logged_as_that_exception(lines: Lines) -> N
     assert lines()[0]["error_type"] == "KeyError"
 
 
-def test_an_operating_system_error_says_which(lines: Lines) -> None:
+def test_an_operating_system_error_is_logged_with_its_name(lines: Lines) -> None:
     logs.logger().error("request failed", exc_info=raised(FileNotFoundError(2, TOLD)))
     assert lines()[0]["errno"] == "ENOENT"
 
@@ -140,7 +140,7 @@ def test_migrations_may_speak_but_not_quote_an_exception(lines: Lines) -> None:
     assert [line["event"] for line in lines()] == ["Running upgrade 0001", "library message"]
 
 
-def test_what_a_library_adds_to_a_record_is_not_kept(lines: Lines) -> None:
+def test_keys_that_a_library_adds_to_a_record_are_dropped(lines: Lines) -> None:
     logging.getLogger("some.library").warning("x", extra={"client_ref": TOLD}, stack_info=True)
     assert TOLD not in json.dumps(lines())
 

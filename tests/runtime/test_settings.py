@@ -64,7 +64,7 @@ def test_a_name_that_only_begins_like_a_known_one_is_refused() -> None:
     assert set(faults({"IPT_CONFIG_DIRECTORY": "elsewhere"})) == {"IPT_CONFIG_DIRECTORY"}
 
 
-def test_the_message_says_the_fault_and_not_the_value() -> None:
+def test_the_message_names_the_fault_and_not_the_value() -> None:
     with pytest.raises(SettingsInvalid) as caught:
         load({"IPT_DATABASE_URL": "mysql://someone:secret@host/name"})
     assert "IPT_DATABASE_URL" in str(caught.value)
