@@ -18,9 +18,9 @@ PREFIX = "IPT_"
 CONFIG_DIR = "IPT_CONFIG_DIR"  # read before any setting
 FOR_TESTS = "IPT_TEST_"
 PACKAGE = Path(__file__).parent.parent
-_DATABASE_URL = re.compile(
-    r"sqlite://[^/?]*/[^?]+(\?.*)?"
-    r"|postgresql://([^:/]*(:[^@]*)?@)?(\[[^/?]+\]|[^/:?]+)?(:[0-9]*)?(/[^?]*)?(\?.*)?"
+_DATABASE_URL = re.compile(  # accepts what SQLAlchemy reads; urllib would refuse a password with "/" or "#"
+    r"sqlite:///[^?]+(\?.*)?"
+    r"|postgresql://([^:/]*(:[^@]*)?@)?(\[[^/?]+\]|[^/:?]+)?(:[0-9]+)?(/[^?]*)?(\?.*)?"
 )
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 _OPENING = re.compile(r"^(Input|String) should")  # how pydantic's messages begin

@@ -25,7 +25,7 @@ IN_YEARS = f"must lie in the years {YEARS[0]} to {YEARS[-1]}"
 
 
 class Wording(msgspec.Struct, frozen=True):
-    """What a kind of document calls the types of JSON, where that is not their own name.
+    """How faults speak about one kind of document. `types`: its names for the types of JSON that it calls otherwise.
 
     `ours`: this clinic writes the document. Its keys may then be repeated, and the nearest known name is suggested.
     """
