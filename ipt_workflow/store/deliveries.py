@@ -290,8 +290,8 @@ def end(connection: sa.Connection, organisation: str, claimed: Claimed, ended: E
 
 def record(connection: sa.Connection, told: LoggedEvent) -> None:
     """Writes an event of the audit log in the caller's transaction; those that have none of their own go through the committer."""
-    connection.execute(sa.insert(tables.audit_event), dict(told.row))
-    touched = rows.subjects(told.row["organisation"], told)
+    connection.execute(sa.insert(tables.audit_event), rows.audit_event(told))
+    touched = rows.subjects(told)
     if touched:
         connection.execute(sa.insert(tables.audit_subject), touched)
 

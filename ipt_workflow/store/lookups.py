@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.course import Course
-from ipt_workflow.store.courses import WAITS, KeptAnswer, StoredCourse, one_of, to_driver
+from ipt_workflow.store.courses import WAITS, StoredCourse, one_of, to_driver
 from ipt_workflow.store.schema import tables
+from ipt_workflow.store.units import KeptAnswer
 
 Found = TypeVar("Found")
 DIALECTS: Mapping[str, sa.Dialect] = {

@@ -234,17 +234,14 @@ class Relay:
 
     def _record(self, claimed: Claimed, kind: str, action: str, courses: tuple[str, ...] = ()) -> AuditEvent:
         """An audit record whose actor is who is told: what is delivered is disclosed to them."""
-        row = {
-            "organisation": self.clinic.organisation,
-            "id": new_id(),
-            "kind": kind,
-            "recorded_at": self.clinic.clock.now(),
-            "person": f"subscription:{claimed.subscription}",
-            "role": "ehr",
-            "via": "ehr",
-            "action": action,
-            "rules": None,
-            "request_id": None,
-            "command": None,
-        }
-        return AuditEvent(row=row, courses=courses)
+        return AuditEvent(
+            organisation=self.clinic.organisation,
+            id=new_id(),
+            kind=kind,
+            recorded_at=self.clinic.clock.now(),
+            person=f"subscription:{claimed.subscription}",
+            role="ehr",
+            via="ehr",
+            action=action,
+            courses=courses,
+        )

@@ -80,16 +80,20 @@ def test_entries_of_a_course_keep_the_order_of_its_journal_though_they_are_of_on
 def test_a_refusal_is_an_event_and_what_a_role_may_not_is_none(database_url):
     async def test(clinic):
         course = await service_walk.open_course(clinic)
-        refusal = {
-            "id": REFUSAL,
-            "kind": "refusal",
-            "recorded_at": service_walk.START,
-            "person": "p",
-            "role": "therapist",
-            "via": "api",
-        }
-        named = {**refusal, "action": "begin_middle", "rules": "state_allows,consent_given", "request_id": None, "command": None}
-        await clinic.committer.commit(LoggedEvent(row={"organisation": "default", **named}, courses=(course,), told=True))
+        refusal = LoggedEvent(
+            organisation="default",
+            id=REFUSAL,
+            kind="refusal",
+            recorded_at=service_walk.START,
+            person="p",
+            role="therapist",
+            via="api",
+            action="begin_middle",
+            rules=("state_allows", "consent_given"),
+            courses=(course,),
+            published=True,
+        )
+        await clinic.committer.commit(refusal)
         await clinic.record(service_walk.THERAPIST, "refusal", "decide proposals", [course], ["role"])
         await fan_out.fan_out_all(clinic)
         found = await clinic.database.read(events.after, "default", 0, 100)
