@@ -41,8 +41,8 @@ class ByRule(msgspec.Struct, kw_only=True):
 class Tried(msgspec.Struct, kw_only=True):
     """What trying a candidate came to.
 
-    `not_judged` counts refusals that cannot be judged anew: several commands together, groups' sessions, what hung on another course,
-    or refused before commands were kept.
+    `not_judged` counts refusals that cannot be judged anew: several commands together, commands that
+    depended on another course, and refusals from before commands were kept.
     """
 
     protocol: str
