@@ -268,7 +268,7 @@ def test_readers_see_whole_units_while_others_write(settings):
         async def read():
             seen = 0
             while not stop.is_set():
-                checked = await clinic.database.read(integrity.check_course, "default", course)
+                ((_, checked),) = await clinic.database.read(integrity.check_courses, "default", [course])
                 assert checked.fault is None, checked
                 assert checked.entries >= seen
                 seen = checked.entries
