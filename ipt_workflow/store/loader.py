@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from ipt_workflow.store.database import Database
-from ipt_workflow.store.lookups import Question
+from ipt_workflow.store.lookups import Lookup
 
 Found = TypeVar("Found")
 PendingLookup = asyncio.Future[Found | None]
@@ -19,7 +19,7 @@ BATCH_MAX = 256  # ids a statement
 class Loader(Generic[Found]):
     """Lookups of one kind, for one organisation."""
 
-    def __init__(self, database: Database, organisation: str, question: Question[Found]) -> None:
+    def __init__(self, database: Database, organisation: str, question: Lookup[Found]) -> None:
         self._database = database
         self._organisation = organisation
         self._question = question

@@ -33,7 +33,7 @@ NO_GROUP = "There is no such group, or none that you may see."
 NO_MEMBER = "The group has never had such a member."
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class GroupChange(msgspec.Struct, frozen=True, kw_only=True):
     """What a verb decided: the content of a line of the log, its name in the audit log, and the courses it touches."""
 
     content: NamedFacilitators | MemberMove
@@ -108,7 +108,7 @@ class Groups:
         principal: Principal,
         group_id: str,
         write: GroupWrite,
-        decide: Callable[[Principal, Group, Any], Awaitable[Change]],
+        decide: Callable[[Principal, Group, Any], Awaitable[GroupChange]],
     ) -> GroupCommitted:
         """Writes the line of the log that `decide` makes of the body."""
         group = await self.visible(principal, group_id)
@@ -125,27 +125,27 @@ class Groups:
         busy = "The group is being written by others. Try again."
         return await self._idempotency.run(write.key, self._replay, lambda: retrying(attempt, *overtaken, busy=busy))
 
-    async def _join(self, principal: Principal, group: Group, body: Joining) -> Change:
+    async def _join(self, principal: Principal, group: Group, body: Joining) -> GroupChange:
         course = await self._course(principal, body.course)
         at = self._moment("joined_at", body.joined_at)
         last = await self.clinic.read(stored.last_of, body.course)
         refusals = groups.joining(group, self.spec(group), course.course, at, last)
         await self.refuse(principal, "join a group", refusals, (body.course,))
         move = self._move(principal, body.course, (last.nth if last else 0) + 1, joined=True, at=at)
-        return Change(content=move, action="member joined", courses=(body.course,))
+        return GroupChange(content=move, action="member joined", courses=(body.course,))
 
-    async def _leave(self, principal: Principal, group: Group, course: str, body: Leaving) -> Change:
+    async def _leave(self, principal: Principal, group: Group, course: str, body: Leaving) -> GroupChange:
         at = self._moment("left_at", body.left_at)
         await self.refuse(principal, "leave a group", groups.leaving(group, course, at), (course,))
         last = await self.clinic.read(stored.last_of, course)
         assert last is not None  # it has joined
         move = self._move(principal, course, last.nth + 1, joined=False, at=at, reason=body.reason)
-        return Change(content=move, action="member left", courses=(course,))
+        return GroupChange(content=move, action="member left", courses=(course,))
 
-    async def _facilitate(self, principal: Principal, group: Group, body: Facilitating) -> Change:
+    async def _facilitate(self, principal: Principal, group: Group, body: Facilitating) -> GroupChange:
         _check_facilitators(principal, body.facilitators)
         named = NamedFacilitators(people=body.facilitators, recorded_by=principal.person, recorded_at=self.clinic.clock.now())
-        return Change(content=named, action="facilitators named", courses=group.courses)
+        return GroupChange(content=named, action="facilitators named", courses=group.courses)
 
     # What the verbs share, also those about sessions
 
