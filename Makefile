@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 VALIDATORS := tests/ehr/fhir/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install validators serve serve-postgres test faults bench bench-compare lint lock wheel clean
+.PHONY: help install validators serve serve-postgres test test-rest test-all faults bench bench-compare lint lock wheel clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,8 +37,14 @@ serve-postgres: install ## The same on a PostgreSQL server of its own, in var/po
 	@mkdir -p var
 	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/python scripts/serve_postgres.py var/postgres
 
-test: install validators ## Run every test
+test: install validators ## Run every kind of test, of large matrices a sample
 	$(BIN)/python -m pytest
+
+test-rest: install validators ## Run what `make test` leaves out of large matrices
+	IPT_TEST_EXTENT=rest $(BIN)/python -m pytest
+
+test-all: install validators ## Run every test, large matrices whole, and the faults with ten seeds
+	IPT_TEST_EXTENT=whole IPT_FAULT_SEEDS=10 $(BIN)/python -m pytest
 
 faults: install ## Break it in every way known, with twenty seeds (FAULT_SEEDS)
 	IPT_FAULT_SEEDS=$(or $(FAULT_SEEDS),20) $(BIN)/python -m pytest tests/faults
