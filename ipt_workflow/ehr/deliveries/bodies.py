@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ipt_workflow.ehr.deliveries import events
-from ipt_workflow.store.deliveries import StoredKey
+from ipt_workflow.store.subscriptions import StoredKey
 from ipt_workflow.values.types import Moment
 
 Scheme = Literal["v1", "v1a"]

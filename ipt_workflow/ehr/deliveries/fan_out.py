@@ -7,10 +7,10 @@ import sqlalchemy as sa
 
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.service.clinic import Clinic, new_id
-from ipt_workflow.store import deliveries
+from ipt_workflow.store import deliveries, subscriptions
 from ipt_workflow.store import events as stored
-from ipt_workflow.store.deliveries import StoredSubscription
 from ipt_workflow.store.events import NumberedEvent, StoredEvent
+from ipt_workflow.store.subscriptions import StoredSubscription
 
 BATCH = 500
 
@@ -31,7 +31,7 @@ def fan_out_batch(connection: sa.Connection, organisation: str, limit: int) -> i
     """One batch, in one transaction."""
     stored.begin_task(connection, organisation, "place")
     placed = stored.number_events(connection, organisation, limit)
-    known = deliveries.subscriptions(connection, organisation) if placed else []
+    known = subscriptions.subscriptions(connection, organisation) if placed else []
     if known:
         fanned = [
             row for event in stored.latest(connection, organisation, placed) for row in _deliveries(organisation, known, event)

@@ -12,8 +12,8 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import CourseView
 from ipt_workflow.store import events as stored
-from ipt_workflow.store.deliveries import StoredSubscription
 from ipt_workflow.store.events import StoredEvent
+from ipt_workflow.store.subscriptions import StoredSubscription
 
 
 class FeedPage(msgspec.Struct, frozen=True, kw_only=True):

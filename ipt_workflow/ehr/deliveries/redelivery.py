@@ -14,7 +14,7 @@ from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
-from ipt_workflow.store.deliveries import StoredSubscription
+from ipt_workflow.store.subscriptions import StoredSubscription
 
 REPLAY_MAX = 10_000
 

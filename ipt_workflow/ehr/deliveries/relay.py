@@ -22,11 +22,12 @@ from ipt_workflow.errors import Busy, DatabaseNotReady
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.settings import Settings, listed
 from ipt_workflow.service.clinic import Clinic, new_id
-from ipt_workflow.store import deliveries
+from ipt_workflow.store import deliveries, subscriptions
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.commits import single
-from ipt_workflow.store.deliveries import Claimed, Ended, StoredKey, StoredSubscription
+from ipt_workflow.store.deliveries import Claimed, Ended
 from ipt_workflow.store.events import StoredEvent
+from ipt_workflow.store.subscriptions import StoredKey, StoredSubscription
 from ipt_workflow.store.units import LoggedEvent as AuditEvent
 
 GONE = 410
@@ -180,8 +181,8 @@ class Relay:
     def _job(self, connection: sa.Connection, claimed: Claimed) -> DeliveryJob:
         organisation = self.clinic.organisation
         return DeliveryJob(
-            subscription=deliveries.one(connection, organisation, claimed.subscription),
-            keys=tuple(deliveries.keys(connection, organisation, claimed.subscription, self.clinic.clock.now())),
+            subscription=subscriptions.one(connection, organisation, claimed.subscription),
+            keys=tuple(subscriptions.keys(connection, organisation, claimed.subscription, self.clinic.clock.now())),
             told=stored.at(connection, organisation, [claimed.position])[claimed.position],
         )
 
@@ -215,7 +216,7 @@ class Relay:
             record = self._record(claimed, "delivery", f"{ended.status} {events.webhook_id(job.told.id)}", told)
             if not deliveries.end(connection, organisation, claimed, ended, [record] if final else []):
                 return False
-            if reason and deliveries.disable(connection, organisation, claimed.subscription, reason):
+            if reason and subscriptions.disable(connection, organisation, claimed.subscription, reason):
                 row = {"id": new_id(), "kind": "disabled", "subscription_id": claimed.subscription, "detail": reason}
                 stored.put(connection, organisation, {**row, "created_at": ended.at})
                 deliveries.record(connection, self._record(claimed, "config", f"disabled: {reason}"))

@@ -28,9 +28,9 @@ from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
-from ipt_workflow.store.deliveries import StoredSubscription
+from ipt_workflow.store import subscriptions as stored_subscriptions
+from ipt_workflow.store.subscriptions import StoredSubscription
 
 NO_SUBSCRIPTION = "There is no such subscription."
 
@@ -58,13 +58,13 @@ class Subscriptions:
         }
         keys, secret = self._mint(subscription_id, new.signatures, now)
         await fan_out.fan_out_all(self.clinic)  # what happened before is not for it
-        await self.clinic.database.write(deliveries.insert_subscription, row, keys)
+        await self.clinic.database.write(stored_subscriptions.insert_subscription, row, keys)
         await self.clinic.record(principal, "config", f"subscription {subscription_id} created")
         return ShownSecret(subscription=await self._view(subscription_id), secret=secret)
 
     async def page(self, principal: Principal, after: str, limit: int) -> list[SubscriptionView]:
         policy.require(principal, "manage subscriptions")
-        found = await self.clinic.read(deliveries.subscriptions, after, limit)
+        found = await self.clinic.read(stored_subscriptions.subscriptions, after, limit)
         return [await self._with_keys(each) for each in found]
 
     async def one(self, principal: Principal, subscription_id: str) -> SubscriptionView:
@@ -89,10 +89,10 @@ class Subscriptions:
         await self.clinic.require(principal, "manage subscriptions")
         await self._find(subscription_id)
         told, now = decode(), self.clinic.clock.now()
-        old = await self.clinic.read(deliveries.keys, subscription_id, now)
+        old = await self.clinic.read(stored_subscriptions.keys, subscription_id, now)
         keys, secret = self._mint(subscription_id, tuple(dict.fromkeys(key.scheme for key in old)), now)
         until = now + dt.timedelta(hours=told.overlap_hours)
-        await self.clinic.write(deliveries.rotate, subscription_id, keys, now, until)
+        await self.clinic.write(stored_subscriptions.rotate, subscription_id, keys, now, until)
         await self.clinic.record(principal, "config", f"subscription {subscription_id} rotated")
         return ShownSecret(subscription=await self._view(subscription_id), secret=secret)
 
@@ -126,7 +126,7 @@ class Subscriptions:
         await self.clinic.require(principal, "manage subscriptions")
         await self._find(subscription_id)
         now = self.clinic.clock.now()
-        await self.clinic.write(deliveries.delete, subscription_id, now)
+        await self.clinic.write(stored_subscriptions.delete, subscription_id, now)
         await self.clinic.record(principal, "config", f"subscription {subscription_id} deleted")
 
     async def _check(self, url: str, types: tuple[str, ...], courses: tuple[str, ...] | None, scope: str) -> None:
@@ -165,7 +165,9 @@ class Subscriptions:
         return rows, shown
 
     async def _set(self, principal: Principal, subscription_id: str, what: str, **values: Any) -> None:
-        await self.clinic.database.write(lambda c: deliveries.change(c, self.clinic.organisation, subscription_id, **values))
+        await self.clinic.database.write(
+            lambda c: stored_subscriptions.change(c, self.clinic.organisation, subscription_id, **values)
+        )
         await self.clinic.record(principal, "config", f"subscription {subscription_id} {what}")
 
     async def _find(self, subscription_id: str) -> StoredSubscription:
@@ -175,14 +177,14 @@ class Subscriptions:
         return await self._with_keys(await self._find(subscription_id))
 
     async def _with_keys(self, known: StoredSubscription) -> SubscriptionView:
-        keys = await self.clinic.read(deliveries.keys, known.id, self.clinic.clock.now())
+        keys = await self.clinic.read(stored_subscriptions.keys, known.id, self.clinic.clock.now())
         told = {name: getattr(known, name) for name in SubscriptionView.__struct_fields__ if name != "keys"}
         return SubscriptionView(**told, keys=tuple(key_view(key) for key in keys))
 
 
 async def found(clinic: Clinic, subscription_id: str) -> StoredSubscription:
     """A subscription that was not deleted. Raises NotFound."""
-    known = await clinic.read(deliveries.one, subscription_id)
+    known = await clinic.read(stored_subscriptions.one, subscription_id)
     if known is None:
         raise NotFound(NO_SUBSCRIPTION)
     return known

@@ -21,7 +21,7 @@ from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.errors import CommandInvalid, NotFound, TransitionRefused
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.store import deliveries
+from ipt_workflow.store import deliveries, subscriptions
 from ipt_workflow.store.schema import tables
 
 ADMIN = Principal(person="admin-1", role="admin", via="api")
@@ -238,7 +238,7 @@ def test_a_deleted_subscription_is_sent_nothing_more_and_keeps_no_key(database_u
         await world.relay.clinic.database.read(deliveries.counts, "default")
         await world.subscriptions.delete(ADMIN, subscription)
         assert await world.relay.drain() == 0
-        assert await world.clinic.database.read(deliveries.keys, "default", subscription, world.clock.now()) == []
+        assert await world.clinic.database.read(subscriptions.keys, "default", subscription, world.clock.now()) == []
         with pytest.raises(NotFound):
             await world.subscriptions.one(ADMIN, subscription)
 
