@@ -54,7 +54,7 @@ class CourseRefused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CourseAttention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A course needs attention because time passed. Only the scope `clinical` receives `kind`: a risk is a clinical fact."""
+    """A course begins to need attention. Only the scope `clinical` receives `kind`: a risk is a clinical fact."""
 
     course: str
     kind: str | None = None
@@ -116,7 +116,7 @@ def fault_in_type(name: str, scope: str) -> str | None:
 
 
 def type_for(kind: str, trigger: str | None, types: Sequence[str], scope: str) -> str | None:
-    """The type under which a subscription receives an event; None if it does not. It receives an entry once, by name if it can."""
+    """The type under which a subscription receives an event; None if it does not. An entry comes once, by name if possible."""
     clinical = scope == CLINICAL
     if kind == "entry":
         named = f"{NAMED}{trigger}"
@@ -157,17 +157,17 @@ def _transition(event: StoredEvent, name: str) -> Data | None:
     if event.entry is None:
         return None
     written = event.entry.written
-    thin = {
-        "course": written.course,
-        "sequence": written.seq,
-        "head": event.entry.hash,
-        "entry": written.id,
-        "origin": written.actor.person if written.actor.role == "ehr" else written.actor.via,
-    }
+    changed = CourseChanged(
+        course=written.course,
+        sequence=written.seq,
+        head=event.entry.hash,
+        entry=written.id,
+        origin=written.actor.person if written.actor.role == "ehr" else written.actor.via,
+    )
     if name == CHANGED:
-        return CourseChanged(**thin)  # type: ignore[arg-type]
+        return changed
     return CourseTransition(
-        **thin,  # type: ignore[arg-type]
+        **msgspec.structs.asdict(changed),
         trigger=written.trigger,
         from_=written.from_,
         to=written.to,
@@ -203,6 +203,6 @@ def example(name: str) -> WebhookEvent:
     return WebhookEvent(type=name, timestamp=at, data=msgspec.convert(data, shape(name)))
 
 
-def shape(name: str) -> Any:
+def shape(name: str) -> type[msgspec.Struct]:
     """The Struct of a type's data."""
     return SHAPES.get(name, CourseTransition)

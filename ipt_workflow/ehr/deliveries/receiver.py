@@ -22,7 +22,7 @@ Outcome = Literal["received", "duplicate", "failed", "stalled", "gone", "unsigne
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
-    """The failures to rehearse. The first `fail` deliveries fail and the next `stall` are answered late; `gone` answers all with 410."""
+    """The failures to rehearse: the first `fail` deliveries fail, the next `stall` get late answers. With `gone`, all get a 410."""
 
     fail: int = 0
     fail_status: int = 500

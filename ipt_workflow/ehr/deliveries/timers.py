@@ -1,4 +1,4 @@
-"""The attention scan: publishes an event when a course begins to need attention because time passed.
+"""The attention scan: publishes an event when a course begins to need attention.
 
 Each kind of attention is reported once when it begins, and again only after it has ended. A late, repeated or restarted scan
 therefore reports exactly what is new. One transaction writes the event and what was reported.
