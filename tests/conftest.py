@@ -36,7 +36,7 @@ LONG = (
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of large matrices a sample is run, or the rest of it, or all. What takes long comes first, so that no worker is left alone with it."""
-    left_out = [item for item, sampled in _in_matrices(items) if EXTENT == ("sample", "rest")[sampled]]
+    left_out = [item for item, sampled in _in_matrices(items) if ("sample", "rest")[sampled] == EXTENT]
     if EXTENT == "rest":
         left_out += [item for item in items if item.get_closest_marker("matrix") is None]
     if left_out:
