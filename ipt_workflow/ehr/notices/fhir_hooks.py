@@ -22,7 +22,7 @@ from ipt_workflow.ehr.notices.sources import X_SIGNATURE, VerifiedSender
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.store.schema.tables import SourceRow
+from ipt_workflow.store.sources import StoredSource
 
 ENTRIES_MAX = 2000
 INTERACTION, DELETED_RESOURCE = "x-medplum-interaction", "x-medplum-deleted-resource"
@@ -162,10 +162,9 @@ class RestHooks:
     async def _notified(self, sender: VerifiedSender, told: Notification, hook: Hook) -> list[Entry]:
         """Each event, and each that did not come. How far the feed is is written last, so that nothing is passed over by a stop."""
         feed = hashlib.sha256(told.subscription.encode()).hexdigest()
-        where = (self.clinic.organisation, sender.source.id, feed)
         numbers = {event.number for event in told.events}
         async with self.notices.alone(f"{sender.source.id} {feed}"):
-            last = await self.clinic.database.read(stored.last_event, *where)
+            last = await self.clinic.read(stored.last_event, sender.source.id, feed)
             missing: list[int] = []
             if told.kind == "handshake":
                 reached = told.reached
@@ -179,7 +178,7 @@ class RestHooks:
                 await self.notices.close(sender, _gap_key(feed, number))
             entries += await self._gaps(sender, told, feed, missing, hook)
             if reached != last:
-                await self.clinic.database.write(stored.see_event, *where, reached, self.clinic.clock.now())
+                await self.clinic.write(stored.keep_last_event, sender.source.id, feed, reached, self.clinic.clock.now())
         return entries
 
     async def _event(self, sender: VerifiedSender, told: Notification, event: NotifiedEvent, hook: Hook) -> list[Entry]:
@@ -219,7 +218,7 @@ class RestHooks:
 
     # What is kept
 
-    async def concerns(self, source: SourceRow, told: NoticeContent) -> bool:
+    async def concerns(self, source: StoredSource, told: NoticeContent) -> bool:
         """Whether a resource is IPT's concern: by its codes, by what it belongs to, or because its client has an open course."""
         if told.about == "nothing":
             return False

@@ -24,7 +24,7 @@ from ipt_workflow.service.writes import IdempotencyKey, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.store.schema.tables import NoticeRow
+from ipt_workflow.store.notices import StoredNotice
 
 ATTEMPTS = 8
 FOR_EVER = dt.timedelta(days=36_500)
@@ -96,9 +96,9 @@ class NoticeHandler:
         return await self.clinic.read(stored_courses.client_id, told.client_ref)
 
     async def courses_of(self, client: str | None) -> list[StoredCourse]:
-        return await self.clinic.read(stored.courses_of, client) if client else []
+        return await self.clinic.read(stored_courses.of_client, client) if client else []
 
-    async def told_of(self, source: str, resources: Sequence[str], but: str = "") -> list[NoticeRow]:
+    async def told_of(self, source: str, resources: Sequence[str], but: str = "") -> list[StoredNotice]:
         """What was told of these things before, the newest first."""
         rows = await self.clinic.read(stored.of_resource, source, [r for r in resources if r])
         return [row for row in rows if row.id != but and row.status in SETTLED]
@@ -350,7 +350,7 @@ def _nothing(course: StoredCourse, known: RecordedEntry, why: str) -> NoticeOutc
     return NoticeOutcome(status="ignored", course=course.course.id, about_seq=known.root, why=why)
 
 
-def _version(row: NoticeRow) -> Version:
+def _version(row: StoredNotice) -> Version:
     return Version(at=row.resource_at, text=row.resource_version)
 
 

@@ -19,12 +19,12 @@ from ipt_workflow.ehr.notices.content import NoticeContent
 from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.handler import Notice, NoticeOutcome
-from ipt_workflow.ehr.notices.intake import Detail, Notices
+from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, NotFound, StaleVersion
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
-from ipt_workflow.store.notices import Listed, NoticeFilters
-from ipt_workflow.store.schema.tables import SourceRow
+from ipt_workflow.store.notices import ListedNotice, NoticeDetail, NoticeFilters
+from ipt_workflow.store.sources import StoredSource
 from ipt_workflow.values.merge_patch import merge_patch
 from ipt_workflow.values.types import Text
 
@@ -87,7 +87,7 @@ class Inbox:
         found = await self.clinic.read(stored.page, filters, after, limit)
         await self.clinic.record(principal, "read", "notices", [each.course_id for each in found if each.course_id])
         sources = {row.id: row for row in await self.clinic.read(stored_sources.every)}
-        return [self._view(each, sources.get(each.row.source_id)) for each in found]
+        return [self._view(each, sources.get(each.notice.source_id)) for each in found]
 
     async def one(self, principal: Principal, notice_id: str) -> NoticeView:
         listed, source = await self._visible(principal, notice_id)
@@ -105,8 +105,8 @@ class Inbox:
         _check(told)
         async with self.notices.alone(notice_id):
             listed, _ = await self._visible(principal, notice_id)
-            if listed.row.status != "waiting":
-                raise StaleVersion(listed.row.seq or 0)
+            if listed.notice.status != "waiting":
+                raise StaleVersion(listed.notice.seq or 0)
             if told.action == "dismiss":
                 await self._dismiss(principal, listed, told.reason)
             elif source is None:
@@ -115,20 +115,13 @@ class Inbox:
                 await self._again(principal, listed, source, told)
         return self._view((await self._visible(principal, notice_id))[0], source)
 
-    async def _dismiss(self, principal: Principal, listed: Listed, reason: str | None) -> None:
-        row = listed.row
-        values = {
-            "status": "dismissed",
-            "body": None,
-            "detail": msgspec.json.encode(Detail(why=reason)),
-            "decided_by": principal.person,
-            "decided_at": self.clinic.clock.now(),
-        }
-        await self.clinic.write(stored.settle, row.id, ["waiting"], values)
-        await self.clinic.record(principal, "notice", f"{row.type} dismissed", _courses(listed))
+    async def _dismiss(self, principal: Principal, listed: ListedNotice, reason: str | None) -> None:
+        notice = listed.notice
+        await self.clinic.write(stored.dismiss, notice.id, reason, principal.person, self.clinic.clock.now())
+        await self.clinic.record(principal, "notice", f"{notice.type} dismissed", _courses(listed))
 
-    async def _again(self, principal: Principal, listed: Listed, source: SourceRow, told: Resolution) -> None:
-        row, body = listed.row, listed.row.body or b""
+    async def _again(self, principal: Principal, listed: ListedNotice, source: StoredSource, told: Resolution) -> None:
+        row, body = listed.notice, listed.notice.body or b""
         corrected = _patched(row.type, body, told.data) if told.data is not None else body
         says: tuple[str, ...] = ()
         try:
@@ -142,26 +135,31 @@ class Inbox:
             outcome, says = await self._acted(principal, listed, source, told, said, corrected), said.says
         await self._settle(principal, listed, outcome, says)
 
-    async def _told_again(self, principal: Principal, listed: Listed, told: Resolution) -> None:
+    async def _told_again(self, principal: Principal, listed: ListedNotice, told: Resolution) -> None:
         """A record of a group's session, which comes from no EHR."""
-        row, body = listed.row, listed.row.body or b""
+        row, body = listed.notice, listed.notice.body or b""
         corrected = _patched(row.type, body, told.data) if told.data is not None else body
         outcome = await self.records.again(principal, row.course_id or "", corrected, corrected=told.action == "correct")
         await self._settle(principal, listed, outcome)
 
-    async def _settle(self, principal: Principal, listed: Listed, outcome: NoticeOutcome, says: tuple[str, ...] = ()) -> None:
-        decided = {"decided_by": principal.person, "decided_at": self.clinic.clock.now()} if outcome.status != "waiting" else {}
-        await self.notices.settle(listed.row, outcome, says, principal, ["waiting"], decided)
+    async def _settle(self, principal: Principal, listed: ListedNotice, outcome: NoticeOutcome, says: tuple[str, ...] = ()) -> None:
+        await self.notices.settle(listed.notice, outcome, says, principal, by_person=True)
 
     async def _acted(
-        self, principal: Principal, listed: Listed, source: SourceRow, told: Resolution, said: NoticeContent, corrected: bytes
+        self,
+        principal: Principal,
+        listed: ListedNotice,
+        source: StoredSource,
+        told: Resolution,
+        said: NoticeContent,
+        corrected: bytes,
     ) -> NoticeOutcome:
         """As the EHR where nothing but a retry was asked, else as the person."""
         by_person = told.action == "correct" or said.waits is not None
         if not by_person:
-            return await self.notices.acting.act(self.notices.notice(source, listed.row.id, said, principal.request_id))
+            return await self.notices.acting.act(self.notices.notice(source, listed.notice.id, said, principal.request_id))
         notice = Notice(
-            id=listed.row.id,
+            id=listed.notice.id,
             source=source.id,
             told=msgspec.structs.replace(said, reason=told.reason or said.reason, person=None),
             principal=principal,
@@ -170,19 +168,19 @@ class Inbox:
         )
         return await self.notices.acting.act(notice)
 
-    async def _visible(self, principal: Principal, notice_id: str) -> tuple[Listed, SourceRow | None]:
+    async def _visible(self, principal: Principal, notice_id: str) -> tuple[ListedNotice, StoredSource | None]:
         """A notice, if it exists for the principal, with its source; no source where it came from a group. Raises NotFound."""
         listed = await self.clinic.read(stored.one, notice_id) if "\x00" not in notice_id else None
         own = listed is not None and principal.role == "therapist" and listed.therapist == principal.person
         if listed is None or not (own or principal.role in policy.SEES_ORGANISATION):
             raise NotFound(NO_NOTICE)
-        source = await self.clinic.read(stored_sources.find, listed.row.source_id)
-        assert source is not None or listed.row.source_id == groups.SOURCE  # sources are disabled, never removed
+        source = await self.clinic.read(stored_sources.find, listed.notice.source_id)
+        assert source is not None or listed.notice.source_id == groups.SOURCE  # sources are disabled, never removed
         return listed, source
 
-    def _view(self, listed: Listed, source: SourceRow | None) -> NoticeView:
-        row = listed.row
-        detail = msgspec.json.decode(row.detail, type=Detail) if row.detail else Detail()
+    def _view(self, listed: ListedNotice, source: StoredSource | None) -> NoticeView:
+        row = listed.notice
+        detail = row.detail or NoticeDetail()
         return NoticeView(
             id=row.id,
             source=row.source_id,
@@ -205,20 +203,20 @@ class Inbox:
             decided_at=row.decided_at,
         )
 
-    def _proposes(self, listed: Listed, source: SourceRow | None) -> Proposal | None:
-        if listed.row.body is None:
+    def _proposes(self, listed: ListedNotice, source: StoredSource | None) -> Proposal | None:
+        if listed.notice.body is None:
             return None
         if source is None:
-            told_again = group_records.command(listed.row.body)
+            told_again = group_records.command(listed.notice.body)
             return Proposal(told_again.trigger, told_again.data)
         try:
-            told = self.notices.read_again(source, listed.row, listed.row.body)
+            told = self.notices.read_again(source, listed.notice, listed.notice.body)
         except (CommandMalformed, CommandInvalid):
             return None
         return Proposal(told.trigger, told.data) if told.trigger else None
 
 
-def _courses(listed: Listed) -> list[str]:
+def _courses(listed: ListedNotice) -> list[str]:
     return [listed.course_id] if listed.course_id else []
 
 

@@ -8,12 +8,10 @@ changes nothing twice.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.notices import types
@@ -21,13 +19,13 @@ from ipt_workflow.ehr.notices.content import NoticeContent
 from ipt_workflow.ehr.notices.fhir import reader as fhir_in
 from ipt_workflow.ehr.notices.handler import Notice, NoticeHandler, NoticeOutcome
 from ipt_workflow.ehr.notices.sources import Sources, VerifiedSender
-from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, Faulty, NoticeReused, Refusal
+from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, Faulty, NoticeReused
 from ipt_workflow.protocols.instruments import Instrument
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
-from ipt_workflow.store.notices import Taken
-from ipt_workflow.store.schema.tables import NoticeRow, SourceRow
+from ipt_workflow.store.notices import NewNotice, NoticeDetail, NoticeResult, NoticeTaken, PutNotice, StoredNotice
+from ipt_workflow.store.sources import StoredSource
 
 LOCKS_MAX = 10_000
 NOTHING = NoticeContent(type=types.UNREADABLE, about="nothing")
@@ -51,15 +49,6 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str | None
     status: str
-    says: tuple[str, ...] = ()
-
-
-class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a notice waits."""
-
-    why: str | None = None
-    refusals: tuple[Any, ...] = ()
-    faults: tuple[Any, ...] = ()
     says: tuple[str, ...] = ()
 
 
@@ -92,7 +81,7 @@ class Notices:
         digest = _digest(sender.source, incoming.key)
         async with self.alone(digest):
             taken = await self._put(sender, incoming, digest)
-            row = taken.row
+            row = taken.notice
             if row.body_hash != _hash(incoming.body):
                 await self._reused(sender, row, request_id)
             if not taken.new and row.status != "received":
@@ -126,38 +115,38 @@ class Notices:
     async def count_waiting(self) -> list[tuple[str, bool, int]]:
         return await self.clinic.read(stored.waiting_by_source)
 
-    def read_again(self, source: SourceRow, row: NoticeRow, body: bytes) -> NoticeContent:
+    def read_again(self, source: StoredSource, row: StoredNotice, body: bytes) -> NoticeContent:
         """What a stored notice tells. Raises CommandMalformed or CommandInvalid."""
         if row.type.startswith(fhir_in.TYPE_PREFIX):
             return self.reader(source).read(fhir_in.decode(body))
         told = self.types.read(body)
         return msgspec.structs.replace(told, risk=told.risk or _risk(body, self.clinic.catalogue.instruments))
 
-    def reader(self, source: SourceRow) -> fhir_in.ResourceReader:
+    def reader(self, source: StoredSource) -> fhir_in.ResourceReader:
         return fhir_in.ResourceReader(self.types.fhir, self.clinic.catalogue.instruments, source.client_prefix, self.clinic.zone)
 
     async def settle(
         self,
-        row: NoticeRow,
+        row: StoredNotice,
         outcome: NoticeOutcome,
-        says: Sequence[str],
+        says: tuple[str, ...],
         principal: Principal,
-        statuses: Sequence[str] = ("received",),
-        decided: Mapping[str, Any] | None = None,
+        *,
+        by_person: bool = False,
     ) -> None:
         """Writes down what became of a notice, and in the audit log that it did. What does not wait loses its content."""
         waits = outcome.status == "waiting"
-        detail = Detail(why=outcome.why, refusals=_plain(outcome.refusals), faults=_plain(outcome.faults), says=tuple(says))
-        values = {
-            "status": outcome.status,
-            "course_id": outcome.course or row.course_id,
-            "seq": outcome.seq,
-            "about_seq": outcome.about_seq,
-            "detail": msgspec.json.encode(detail) if waits else None,
-            **({} if waits else {"body": None}),
-            **(decided or {}),
-        }
-        await self.clinic.write(stored.settle, row.id, statuses, values)
+        decided = by_person and not waits
+        result = NoticeResult(
+            status=outcome.status,
+            course_id=outcome.course or row.course_id,
+            seq=outcome.seq,
+            about_seq=outcome.about_seq,
+            detail=NoticeDetail(why=outcome.why, refusals=outcome.refusals, faults=outcome.faults, says=says) if waits else None,
+            decided_by=principal.person if decided else None,
+            decided_at=self.clinic.clock.now() if decided else None,
+        )
+        await self.clinic.write(stored.settle, row.id, row.status, result)
         if row.resource and outcome.status != "ignored":
             await self._overtaken(row)
         self._count(row.source_id, row.type, outcome.status)
@@ -168,52 +157,42 @@ class Notices:
         """What waited under a key has come to nothing that a person need see to."""
         row = await self.clinic.read(stored.by_key, sender.source.id, _digest(sender.source, key))
         if row:
-            values = {"status": "ignored", "body": None, "detail": None}
-            await self.clinic.write(stored.settle, row.id, ["waiting"], values)
+            await self.clinic.write(stored.close, row.id)
 
-    async def _overtaken(self, row: NoticeRow) -> None:
+    async def _overtaken(self, row: StoredNotice) -> None:
         """Older tellings of the same thing need nobody any more, unless there was risk in them."""
         rows = await self.clinic.read(stored.of_resource, row.source_id, [row.resource or ""])
         for older in rows:
             if older.status == "waiting" and not older.risk and older.id < row.id and not _newer(older, row):
-                values = {"status": "ignored", "body": None, "detail": None}
-                await self.clinic.write(stored.settle, older.id, ["waiting"], values)
+                await self.clinic.write(stored.close, older.id)
 
-    async def _put(self, sender: VerifiedSender, incoming: Incoming, digest: str) -> Taken:
+    async def _put(self, sender: VerifiedSender, incoming: Incoming, digest: str) -> PutNotice:
         """Puts it down. Raises Busy where too many wait."""
-        told, now = incoming.told, self.clinic.clock.now()
+        told = incoming.told
         most = self.clinic.settings.notices_waiting_max
         if await self.clinic.read(stored.waiting, most) >= most:
             raise Busy("Too many notices wait for a person. Try again later.")
-        row = {
-            "organisation": self.clinic.organisation,
-            "id": new_id(),
-            "source_id": sender.source.id,
-            "key": digest,
-            "body_hash": _hash(incoming.body),
-            "type": told.type,
-            "resource": told.resource,
-            "resource_version": told.version.text,
-            "resource_at": told.version.at,
-            "received_at": now,
-            "status": "received",
-            "risk": told.risk,
-            "course_id": None,
-            "seq": None,
-            "about_seq": None,
-            "body": incoming.kept or incoming.body,
-            "detail": None,
-            "decided_by": None,
-            "decided_at": None,
-        }
+        new = NewNotice(
+            id=new_id(),
+            source_id=sender.source.id,
+            key=digest,
+            body_hash=_hash(incoming.body),
+            type=told.type,
+            received_at=self.clinic.clock.now(),
+            body=incoming.kept or incoming.body,
+            risk=told.risk,
+            resource=told.resource,
+            resource_version=told.version.text,
+            resource_at=told.version.at,
+        )
         for _attempt in range(3):
             try:
-                return await self.clinic.database.write(stored.put, row, told.client_ref, new_id())
-            except sa.exc.IntegrityError:  # another process put it down, or the client's record: look again
+                return await self.clinic.write(stored.put, new, told.client_ref, new_id())
+            except NoticeTaken:  # another process put it down, or the client's record: look again
                 continue
         raise Busy("The notice is being taken elsewhere. Try again.")
 
-    async def _reused(self, sender: VerifiedSender, row: NoticeRow, request_id: str | None) -> None:
+    async def _reused(self, sender: VerifiedSender, row: StoredNotice, request_id: str | None) -> None:
         self.clinic.metrics.notices_refused.labels(sender.source.id, "key_reused").inc()
         principal = Principal(person=sender.actor, role="ehr", via="ehr", request_id=request_id)
         await self.clinic.record(principal, "notice", f"{row.type} refused: its key came with another body")
@@ -221,12 +200,12 @@ class Notices:
             "The message's id was used before with another body. What has changed is a new message, with an id of its own."
         )
 
-    def notice(self, source: SourceRow, notice_id: str, told: NoticeContent, request_id: str | None) -> Notice:
+    def notice(self, source: StoredSource, notice_id: str, told: NoticeContent, request_id: str | None) -> Notice:
         """As it is acted on for the EHR; whom it names counts only where its source is trusted to name persons."""
         known = told if source.names_persons else msgspec.structs.replace(told, therapist=None, person=None)
         return Notice(id=notice_id, source=source.id, told=known, principal=self._principal(source, told, request_id))
 
-    def _principal(self, source: SourceRow, told: NoticeContent, request_id: str | None) -> Principal:
+    def _principal(self, source: StoredSource, told: NoticeContent, request_id: str | None) -> Principal:
         """The actor `ehr:<source>`; the person it acts for, where it is trusted to name them."""
         person = told.person if told.person and source.names_persons else f"ehr:{source.id}"
         return Principal(person=person, role="ehr", via="ehr", request_id=request_id)
@@ -243,7 +222,7 @@ class Notices:
             yield
 
 
-def _digest(source: SourceRow, key: str) -> str:
+def _digest(source: StoredSource, key: str) -> str:
     return hashlib.sha256(f"{source.id}\n{key}".encode()).hexdigest()
 
 
@@ -251,11 +230,7 @@ def _hash(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _plain(told: Sequence[Refusal] | Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(msgspec.to_builtins(each) for each in told)
-
-
-def _newer(one: NoticeRow, other: NoticeRow) -> bool:
+def _newer(one: StoredNotice, other: StoredNotice) -> bool:
     return bool(one.resource_at and other.resource_at and one.resource_at > other.resource_at)
 
 

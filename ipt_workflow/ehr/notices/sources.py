@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -24,7 +24,7 @@ from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SignatureInvali
 from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import sources as stored
-from ipt_workflow.store.schema.tables import SourceKeyRow, SourceRow
+from ipt_workflow.store.sources import StoredSource, StoredSourceKey
 
 KeyKind = Literal["standard-webhooks", "x-signature", "bearer"]
 STANDARD_WEBHOOKS: KeyKind = "standard-webhooks"
@@ -79,7 +79,7 @@ class ShownKey(msgspec.Struct, frozen=True, kw_only=True):
 class VerifiedSender(msgspec.Struct, frozen=True):
     """Who sent an authentic message: the source, by which kind of key, and the message's id where that kind has one."""
 
-    source: SourceRow
+    source: StoredSource
     kind: KeyKind
     message_id: str | None = None
 
@@ -101,25 +101,23 @@ class Sources:
         if new.id == groups.SOURCE:
             raise CommandInvalid([Fault("id", "is the name that groups' records go by in the inbox; choose another name")])
         now = self.clinic.clock.now()
-        row = {
-            "organisation": self.clinic.organisation,
-            "id": new.id,
-            "names_persons": new.names_persons,
-            "all_visits": new.all_visits,
-            "client_prefix": new.client_prefix,
-            "created_at": now,
-            "created_by": principal.person,
-        }
+        source = StoredSource(
+            id=new.id,
+            names_persons=new.names_persons,
+            all_visits=new.all_visits,
+            client_prefix=new.client_prefix,
+            created_at=now,
+            created_by=principal.person,
+        )
         key, shown = self._key(new.id, new.kind, new.secret, now)
-        if not await self.clinic.database.write(stored.add, row, [key]):
+        if not await self.clinic.write(stored.add, source, key):
             raise CommandInvalid([Fault("id", "is taken by another source; rotate its key, or choose another name")])
         await self.clinic.record(principal, "config", f"source {new.id} added")
         return ShownKey(source=await self._view(new.id), secret=shown)
 
     async def list(self, principal: Principal) -> list[SourceView]:
         policy.require(principal, "manage sources")
-        rows = await self.clinic.read(stored.every)
-        return [await self._view_of(row) for row in rows]
+        return [await self._view_of(source) for source in await self.clinic.read(stored.every)]
 
     async def rotate(
         self, principal: Principal, source_id: str, kind: KeyKind, secret: str | None, overlap_hours: int = OVERLAP_HOURS
@@ -130,7 +128,7 @@ class Sources:
         now = self.clinic.clock.now()
         key, shown = self._key(source_id, kind, secret, now)
         until = now + dt.timedelta(hours=overlap_hours)
-        await self.clinic.write(stored.rotate, source_id, key, until)
+        await self.clinic.write(stored.rotate, key, until)
         await self.clinic.record(principal, "config", f"source {source_id} rotated")
         return ShownKey(source=await self._view(source_id), secret=shown)
 
@@ -143,8 +141,7 @@ class Sources:
 
     async def _switch(self, principal: Principal, source_id: str, word: str, disabled_at: dt.datetime | None) -> SourceView:
         policy.require(principal, "manage sources")
-        values = {"disabled_at": disabled_at}
-        if not await self.clinic.write(stored.change, source_id, values):
+        if not await self.clinic.write(stored.set_disabled, source_id, disabled_at):
             raise NotFound(NO_SOURCE)
         await self.clinic.record(principal, "config", f"source {source_id} {word}")
         return await self._view(source_id)
@@ -161,7 +158,7 @@ class Sources:
         return self._verified(source, keys, headers, body, now)
 
     def _verified(
-        self, source: SourceRow, keys: Sequence[SourceKeyRow], headers: Mapping[str, str], body: bytes, now: dt.datetime
+        self, source: StoredSource, keys: Sequence[StoredSourceKey], headers: Mapping[str, str], body: bytes, now: dt.datetime
     ) -> VerifiedSender:
         """By the kind of proof the message carries; a proof that is there and wrong is not made good by another."""
         if signing.SIGNATURE in headers:
@@ -176,40 +173,33 @@ class Sources:
             return VerifiedSender(source, BEARER)
         raise SignatureInvalid(NOT_AUTHENTIC)
 
-    def _key(self, source_id: str, kind: KeyKind, given: str | None, now: dt.datetime) -> tuple[dict[str, Any], str | None]:
+    def _key(self, source_id: str, kind: KeyKind, given: str | None, now: dt.datetime) -> tuple[StoredSourceKey, str | None]:
         """A key's row, and the secret to be shown. Raises CommandInvalid for a secret that is none of its kind."""
         secret = given or (signing.mint_shared() if kind == STANDARD_WEBHOOKS else secrets.token_urlsafe(32))
         if kind == STANDARD_WEBHOOKS:
             try:
-                key = signing.read_key(secret)
+                signing_key = signing.read_key(secret)
             except ValueError as error:
                 raise CommandInvalid([Fault("secret", str(error))]) from None
-            if isinstance(key, signing.PrivateKey):
+            if isinstance(signing_key, signing.PrivateKey):
                 raise CommandInvalid([Fault("secret", "must be a whsec_ or whpk_ key: the EHR keeps its private key to itself")])
-        row = {
-            "organisation": self.clinic.organisation,
-            "id": new_id(),
-            "source_id": source_id,
-            "kind": kind,
-            "secret": _digest(secret) if kind == BEARER else self._safe.seal(secret),
-            "created_at": now,
-        }
-        return row, None if given else secret
+        kept = _digest(secret) if kind == BEARER else self._safe.seal(secret)
+        key = StoredSourceKey(id=new_id(), source_id=source_id, kind=kind, secret=kept, created_at=now)
+        return key, None if given else secret
 
-    async def _find(self, source_id: str) -> SourceRow:
-        row = await self.clinic.read(stored.find, source_id)
-        if row is None:
+    async def _find(self, source_id: str) -> StoredSource:
+        source = await self.clinic.read(stored.find, source_id)
+        if source is None:
             raise NotFound(NO_SOURCE)
-        return row
+        return source
 
     async def _view(self, source_id: str) -> SourceView:
         return await self._view_of(await self._find(source_id))
 
-    async def _view_of(self, row: SourceRow) -> SourceView:
-        keys = await self.clinic.read(stored.keys, row.id, self.clinic.clock.now())
+    async def _view_of(self, source: StoredSource) -> SourceView:
+        keys = await self.clinic.read(stored.keys, source.id, self.clinic.clock.now())
         shown = tuple(SourceKeyView(kind=key.kind, created_at=key.created_at, expires_at=key.expires_at) for key in keys)
-        told = {name: getattr(row, name) for name in SourceView.__struct_fields__ if name != "keys"}
-        return SourceView(keys=shown, **told)
+        return SourceView(keys=shown, **msgspec.structs.asdict(source))
 
 
 def _signed(told: str, body: bytes, known: Sequence[str]) -> bool:
