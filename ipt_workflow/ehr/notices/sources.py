@@ -1,8 +1,8 @@
-"""Sources: the EHR systems that may send notices, one registration each, and how a message is known to be theirs.
+"""Sources: the EHR systems that may send notices, and how a message is authenticated.
 
-A message is authentic by any of its source's keys: Standard Webhooks (`whsec_` shared, `whpk_` public), `X-Signature` (the HMAC-SHA256
-of the body in hex, as Medplum sends it), or a bearer token (as HAPI sends it in a header of the channel). Whoever is not a source
-is answered exactly as one whose signature is wrong.
+Each source has one registration and any number of keys. A message is authentic if any key of its source proves it. The proofs are:
+Standard Webhooks (`whsec_` shared, `whpk_` public), `X-Signature` (the HMAC-SHA256 of the body in hex, as Medplum sends it), and a
+bearer token (as HAPI sends it in a header of its channel). An unknown source gets exactly the answer of a wrong signature.
 """
 
 import datetime as dt
@@ -31,8 +31,8 @@ STANDARD_WEBHOOKS: KeyKind = "standard-webhooks"
 X_SIGNATURE: KeyKind = "x-signature"
 BEARER: KeyKind = "bearer"
 X_SIGNATURE_HEADER = "x-signature"
-NO_SOURCE = "There is no such source."
-NOT_AUTHENTIC = "The message is not authentic: it needs a signature or token of the source it is sent as."
+NO_SOURCE = "There is no such source. `ipt-workflow source list` shows those that exist."
+NOT_AUTHENTIC = "The message is not authentic. Sign it with a valid key of the source in the address, or send its bearer token."
 OVERLAP_HOURS = 24
 SECRET_MIN = 24
 _DUMMY = signing.SharedKey(secrets.token_bytes(32))
@@ -42,7 +42,7 @@ Given = Annotated[str, Meta(min_length=SECRET_MIN, max_length=300, pattern=r"^[\
 
 
 class NewSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`secret` is the EHR's own, where it has one; else one is made and shown once."""
+    """A source to register. `secret` is the EHR's own secret or public key; without it, a secret is made and shown once."""
 
     id: Name
     kind: KeyKind = "standard-webhooks"
@@ -70,14 +70,14 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownKey(msgspec.Struct, frozen=True, kw_only=True):
-    """The one time that a secret is shown; null where the EHR's own was given."""
+    """A source with its new secret, shown this once; null if the EHR gave its own."""
 
     source: SourceView
     secret: str | None
 
 
 class VerifiedSender(msgspec.Struct, frozen=True):
-    """Who sent an authentic message: the source, by which kind of key, and the message's id where that kind has one."""
+    """Who sent an authentic message: the source, the kind of key, and the message's id if that kind has one."""
 
     source: StoredSource
     kind: KeyKind
@@ -89,7 +89,7 @@ class VerifiedSender(msgspec.Struct, frozen=True):
 
 
 class Sources:
-    """The verbs over a clinic."""
+    """Registers the sources of a clinic and authenticates their messages."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
@@ -99,7 +99,7 @@ class Sources:
         """Registers a source with its first key."""
         policy.require(principal, "manage sources")
         if new.id == groups.SOURCE:
-            raise CommandInvalid([Fault("id", "is the name that groups' records go by in the inbox; choose another name")])
+            raise CommandInvalid([Fault("id", "is the name of groups' records in the inbox; choose another name")])
         now = self.clinic.clock.now()
         source = StoredSource(
             id=new.id,
@@ -111,7 +111,7 @@ class Sources:
         )
         key, shown = self._key(new.id, new.kind, new.secret, now)
         if not await self.clinic.write(stored.add, source, key):
-            raise CommandInvalid([Fault("id", "is taken by another source; rotate its key, or choose another name")])
+            raise CommandInvalid([Fault("id", "is the name of another source; rotate its key, or choose another name")])
         await self.clinic.record(principal, "config", f"source {new.id} added")
         return ShownKey(source=await self._view(new.id), secret=shown)
 
@@ -122,7 +122,7 @@ class Sources:
     async def rotate(
         self, principal: Principal, source_id: str, kind: KeyKind, secret: str | None, overlap_hours: int = OVERLAP_HOURS
     ) -> ShownKey:
-        """A new key of a kind. Until the overlap ends, the old ones of that kind are taken as well; other kinds stay."""
+        """Adds a key. The old keys of its kind stay valid until the overlap ends; keys of other kinds do not change."""
         policy.require(principal, "manage sources")
         await self._find(source_id)
         now = self.clinic.clock.now()
@@ -133,7 +133,7 @@ class Sources:
         return ShownKey(source=await self._view(source_id), secret=shown)
 
     async def disable(self, principal: Principal, source_id: str) -> SourceView:
-        """Takes nothing from it any more, at once."""
+        """Refuses everything from the source from now on."""
         return await self._switch(principal, source_id, "disabled", self.clinic.clock.now())
 
     async def enable(self, principal: Principal, source_id: str) -> SourceView:
@@ -147,7 +147,7 @@ class Sources:
         return await self._view(source_id)
 
     async def verify(self, source_id: str, headers: Mapping[str, str], body: bytes) -> VerifiedSender:
-        """Who sent this. Raises SignatureInvalid, which says nothing that the sender did not know."""
+        """The sender of a message. Raises SignatureInvalid, which reveals nothing that the sender did not know."""
         now = self.clinic.clock.now()
         source = await self.clinic.read(stored.find, source_id) if "\x00" not in source_id else None
         if source is None or source.disabled_at is not None:
@@ -160,7 +160,7 @@ class Sources:
     def _verified(
         self, source: StoredSource, keys: Sequence[StoredSourceKey], headers: Mapping[str, str], body: bytes, now: dt.datetime
     ) -> VerifiedSender:
-        """By the kind of proof the message carries; a proof that is there and wrong is not made good by another."""
+        """Checks the proof that the message carries. A wrong proof is final, even if another proof would hold."""
         if signing.SIGNATURE in headers:
             known = [signing.read_key(self._safe.open(key.secret)) for key in keys if key.kind == STANDARD_WEBHOOKS]
             signed = signing.verify(headers, body, known or [_DUMMY], now)
@@ -174,7 +174,7 @@ class Sources:
         raise SignatureInvalid(NOT_AUTHENTIC)
 
     def _key(self, source_id: str, kind: KeyKind, given: str | None, now: dt.datetime) -> tuple[StoredSourceKey, str | None]:
-        """A key's row, and the secret to be shown. Raises CommandInvalid for a secret that is none of its kind."""
+        """A new key, and its secret if it is to be shown. Raises CommandInvalid for a secret of another kind."""
         secret = given or (signing.mint_shared() if kind == STANDARD_WEBHOOKS else secrets.token_urlsafe(32))
         if kind == STANDARD_WEBHOOKS:
             try:
@@ -182,7 +182,7 @@ class Sources:
             except ValueError as error:
                 raise CommandInvalid([Fault("secret", str(error))]) from None
             if isinstance(signing_key, signing.PrivateKey):
-                raise CommandInvalid([Fault("secret", "must be a whsec_ or whpk_ key: the EHR keeps its private key to itself")])
+                raise CommandInvalid([Fault("secret", "is a private key; give its public whpk_ key, or a shared whsec_ key")])
         kept = _digest(secret) if kind == BEARER else self._safe.seal(secret)
         key = StoredSourceKey(id=new_id(), source_id=source_id, kind=kind, secret=kept, created_at=now)
         return key, None if given else secret
@@ -202,17 +202,17 @@ class Sources:
         return SourceView(keys=shown, **msgspec.structs.asdict(source))
 
 
-def _signed(told: str, body: bytes, known: Sequence[str]) -> bool:
-    """Whether `X-Signature` is the body's HMAC under one of the secrets; in constant time."""
-    given = told.strip().lower().encode("utf-8", "replace")
+def _signed(header: str, body: bytes, known: Sequence[str]) -> bool:
+    """Whether the header `X-Signature` is the body's HMAC under one of the secrets; in constant time."""
+    given = header.strip().lower().encode("utf-8", "replace")
     made = [hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode() for secret in known]
     matched = [hmac.compare_digest(each, given) for each in made]
     return any(matched)
 
 
-def _bears(told: str, digests: Sequence[str]) -> bool:
-    """Whether `Authorization` bears a token with one of these digests; in constant time."""
-    scheme, _, token = told.partition(" ")
+def _bears(header: str, digests: Sequence[str]) -> bool:
+    """Whether the header `Authorization` has a bearer token with one of these digests; in constant time."""
+    scheme, _, token = header.partition(" ")
     digest = _digest(token.strip())
     matched = [hmac.compare_digest(each, digest) for each in digests]
     return scheme.lower() == "bearer" and any(matched)

@@ -232,7 +232,7 @@ def test_what_was_put_down_and_not_settled_is_acted_on_when_the_service_starts_a
         monkeypatch.setattr(notices, "settle", stopped)
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)}
         assert (await ehr.tell("appointment.fulfilled", data, key="msg_1")).status_code == 500
-        monkeypatch.setattr(notices.acting, "act", stopped)
+        monkeypatch.setattr(notices.handler, "handle", stopped)
         assert (await ehr.tell("consent.given", {"client_ref": "EHR-1", "scope": "sharing"}, key="msg_2")).status_code == 500
         monkeypatch.undo()
         notices.settle = settle
@@ -256,7 +256,7 @@ def test_the_later_telling_corrects_the_sources_own_unsigned_entry(told):
         found = await course(api, its)
         assert [s["attendance"] for s in found["sessions"]] == ["5"]
         last = (await journal(api, its))[-1]
-        assert (last["trigger"], last["actor"]["person"], last["reason"]) == ("amend", "ehr:north", "The EHR tells it anew.")
+        assert (last["trigger"], last["actor"]["person"], last["reason"]) == ("amend", "ehr:north", "The EHR sent a newer version.")
 
     told(test)
 

@@ -152,7 +152,10 @@ def test_a_visit_of_ipt_of_a_client_nobody_knows_waits(hooked):
     async def test(api, ehr, its):
         assert status(await ehr.fhir(encounter(subject={"reference": "Patient/EHR-9"}))) == "waiting"
         (waits,) = await inbox(api)
-        assert (waits["client_ref"], waits["why"]) == ("EHR-9", "No course of this client is known here.")
+        assert (waits["client_ref"], waits["why"]) == (
+            "EHR-9",
+            "This client has no course here. Open one and retry, or correct the client's reference.",
+        )
 
     hooked(test)
 
