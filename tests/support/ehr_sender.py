@@ -31,7 +31,7 @@ class Ehr:
 
     # Our own types
 
-    async def tell(
+    async def notify(
         self, kind: str, data: dict[str, Any], *, key: str | None = None, at: dt.datetime | None = None
     ) -> httpx.Response:
         """Sends a notice of our own types, with a new id unless `key` is given, as of now unless `at` is given."""
