@@ -1,8 +1,8 @@
 """Receives FHIR R4 messages in the forms that EHR systems send them.
 
-A message is a resource that is put, posted or deleted (HAPI), a resource posted with its interaction in a header (Medplum), a Bundle
-of resources, or a subscription's notification (`fhir_notifications`). Each resource of a Bundle is a notice of its own, and the answer
-says what became of each. A resource that does not concern IPT is answered and counted, and nothing of it is stored.
+HAPI puts, posts or deletes a resource. Medplum posts it with its interaction in a header. A message may also be a Bundle of resources,
+or a subscription's notification (`fhir_notifications`). Each resource of a Bundle is a notice of its own, and the answer says what
+became of each. A resource that does not concern IPT is answered and counted, and nothing of it is stored.
 """
 
 import datetime as dt

@@ -15,7 +15,7 @@ import msgspec
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.notices import types
 from ipt_workflow.ehr.notices.content import NoticeContent
-from ipt_workflow.ehr.notices.fhir import reader as fhir_reader
+from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.handler import Notice, NoticeHandler, NoticeOutcome
 from ipt_workflow.ehr.notices.sources import Sources, VerifiedSender
 from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, Faulty, NoticeReused
@@ -116,17 +116,15 @@ class Notices:
 
     def content_of(self, source: StoredSource, kind: str, body: bytes) -> NoticeContent:
         """The content of a stored notice of a type. Raises CommandMalformed or CommandInvalid."""
-        if kind.startswith(fhir_reader.TYPE_PREFIX):
-            return self.fhir_reader(source).read(fhir_reader.decode(body))
+        if kind.startswith(reader.TYPE_PREFIX):
+            return self.fhir_reader(source).read(reader.decode(body))
         return self._with_risk(self.types.read(body), body)
 
     def _with_risk(self, content: NoticeContent, body: bytes) -> NoticeContent:
         return msgspec.structs.replace(content, risk=_risk(body, self.clinic.catalogue.instruments))
 
-    def fhir_reader(self, source: StoredSource) -> fhir_reader.ResourceReader:
-        return fhir_reader.ResourceReader(
-            self.types.fhir, self.clinic.catalogue.instruments, source.client_prefix, self.clinic.zone
-        )
+    def fhir_reader(self, source: StoredSource) -> reader.ResourceReader:
+        return reader.ResourceReader(self.types.fhir, self.clinic.catalogue.instruments, source.client_prefix, self.clinic.zone)
 
     async def settle(
         self,

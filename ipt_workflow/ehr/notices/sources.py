@@ -1,8 +1,9 @@
 """Sources: the EHR systems that may send notices, and how a message is authenticated.
 
-Each source has one registration and any number of keys. A message is authentic if any key of its source proves it. The proofs are:
-Standard Webhooks (`whsec_` shared, `whpk_` public), `X-Signature` (the HMAC-SHA256 of the body in hex, as Medplum sends it), and a
-bearer token (as HAPI sends it in a header of its channel). An unknown source gets exactly the answer of a wrong signature.
+Each source has one registration and any number of keys. A message is authentic if any key of its source proves it. There are three
+kinds of proof. Standard Webhooks has `whsec_` (shared) and `whpk_` (public) keys. `X-Signature` is the HMAC-SHA256 of the body in hex,
+as Medplum sends it. A bearer token comes in a header of the channel, as HAPI sends it. An unknown source gets exactly the answer of a
+wrong signature.
 """
 
 import datetime as dt

@@ -1,7 +1,7 @@
 """The parts of FHIR R4 resources that notices are read from. Other fields of a resource are ignored.
 
-These Structs are separate from those in `ehr/fhir`: they accept leniently what EHR systems send (numbers, dates, missing fields), and
-those describe strictly what this service returns. Never merge them.
+They are separate from `ehr/fhir/resources.py` on purpose: these accept leniently what EHR systems send (numbers, dates, missing fields),
+and those describe strictly what this service returns.
 """
 
 import datetime as dt
