@@ -14,9 +14,9 @@ import msgspec
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.payloads import Payload
 from ipt_workflow.course.triggers import BY_NAME, Command
-from ipt_workflow.ehr.notices import matching
+from ipt_workflow.ehr.notices import matches
 from ipt_workflow.ehr.notices.content import NoticeContent, Version
-from ipt_workflow.ehr.notices.matching import RecordedEntry
+from ipt_workflow.ehr.notices.matches import RecordedEntry
 from ipt_workflow.errors import Busy, CommandInvalid, Fault, NotFound, Refusal, StaleVersion, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
@@ -130,7 +130,7 @@ class NoticeHandler:
         if content.void and content.client_ref is None:
             return await self._deleted(notice)
         courses = await self.courses_of(await self.client_of(content))
-        found = matching.course_for(content, courses, self.clinic.clock.now())
+        found = matches.course_for(content, courses, self.clinic.clock.now())
         course = found.course.id if found else None
         if content.faults:
             return NoticeOutcome(status="waiting", faults=content.faults, course=course, why=UNUSABLE)
@@ -198,7 +198,7 @@ class NoticeHandler:
             return NoticeOutcome(status="ignored", course=course.course.id)
         if content.about not in {"session", "booking", "measure"}:
             return await self._fire_new(notice, course)
-        entries = matching.recorded_entries(course.course, await self.clinic.entries(course.course.id))
+        entries = matches.recorded_entries(course.course, await self.clinic.entries(course.course.id))
         own = [row for row in rows if row.course_id == course.course.id and row.about_seq in entries]
         if own:
             outcome = await self._newer_version(notice, course, entries[own[0].about_seq or 0], {row.seq for row in own})
@@ -222,10 +222,10 @@ class NoticeHandler:
         if named and named.fact and named.trigger == content.trigger:
             return named
         if content.about == "measure":
-            return matching.reading(content, entries, self.clinic.machine_of(course.course).protocol, self.clinic.zone)
+            return matches.reading(content, entries, self.clinic.machine_of(course.course).protocol, self.clinic.zone)
         if content.about == "booking":
-            return matching.visit(msgspec.structs.replace(content, occurred_at=None), entries)
-        return matching.visit(content, entries)
+            return matches.visit(msgspec.structs.replace(content, occurred_at=None), entries)
+        return matches.visit(content, entries)
 
     async def _newer_version(
         self, notice: Notice, course: StoredCourse, known: RecordedEntry, own: set[int | None]
@@ -271,7 +271,7 @@ class NoticeHandler:
         assert known.fact is not None
         if content.about == "measure":
             return await self._measure_recorded(notice, course, known)
-        if content.about == "session" and matching.attended(content.data) != matching.attended(known.fact.data):
+        if content.about == "session" and matches.attended(content.data) != matches.attended(known.fact.data):
             why = f"Entry {known.root} records another attendance for this visit. Amend the entry, or dismiss the notice."
             return _waiting(course, known, why)
         if content.about == "booking" or known.refs or not content.data.get("ref"):
