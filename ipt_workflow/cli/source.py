@@ -31,7 +31,7 @@ def add(
         bool, typer.Option("--names-persons", help="Trust this EHR to name the person who did something.")
     ] = False,
     all_visits: Annotated[bool, typer.Option("--all-visits", help="Every visit that it sends belongs to IPT.")] = False,
-    client_prefix: Annotated[str, typer.Option(help="What goes before a FHIR Patient's id to make a client reference.")] = "",
+    client_prefix: Annotated[str, typer.Option(help="The prefix that makes a FHIR Patient's id a client reference.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Register an EHR with its first key."""

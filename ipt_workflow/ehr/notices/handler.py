@@ -198,7 +198,7 @@ class NoticeHandler:
             return NoticeOutcome(status="ignored", course=course.course.id)
         if content.about not in {"session", "booking", "measure"}:
             return await self._fire_new(notice, course)
-        entries = matches.recorded_entries(course.course, await self.clinic.entries(course.course.id))
+        entries = matches.recorded_entries(await self.clinic.entries(course.course.id))
         own = [row for row in rows if row.course_id == course.course.id and row.about_seq in entries]
         if own:
             outcome = await self._newer_version(notice, course, entries[own[0].about_seq or 0], {row.seq for row in own})
@@ -232,7 +232,7 @@ class NoticeHandler:
     ) -> NoticeOutcome | None:
         """Handles a newer version of a recorded resource; None if it is to be handled as new.
 
-        Amends an unsigned entry whose versions (`own`) all came from this source. Everything else waits for a person.
+        Amends an entry if this source made it and every amendment of it: `own` holds their seqs. Else the notice waits for a person.
         """
         content, name = notice.content, f"Entry {known.root}"
         ours = known.root in own and known.last in own

@@ -39,10 +39,9 @@ class RecordedEntry(msgspec.Struct, frozen=True, kw_only=True):
     fact: Fact | None
     given: dict[str, Any] | None = None
     refs: tuple[str, ...] = ()
-    signed: bool = False
 
 
-def recorded_entries(course: Course, entries: Sequence[Entry]) -> dict[int, RecordedEntry]:
+def recorded_entries(entries: Sequence[Entry]) -> dict[int, RecordedEntry]:
     """Every entry of a course except amendments, by seq."""
     facts = journal.facts(entries)
     by_seq, amended, given = {fact.seq: fact for fact in facts}, superseded_by(facts), journal.given(entries)
@@ -56,7 +55,6 @@ def recorded_entries(course: Course, entries: Sequence[Entry]) -> dict[int, Reco
         while last in amended:
             last = amended[last]
         ref = current.data.get("ref") if current else None
-        session = course.session(root)
         found[root] = RecordedEntry(
             root=root,
             last=last,
@@ -65,7 +63,6 @@ def recorded_entries(course: Course, entries: Sequence[Entry]) -> dict[int, Reco
             fact=current,
             given=given.get(root),
             refs=tuple(each for each in (ref, *links.get(root, ())) if each),
-            signed=session is not None and session.signed,
         )
     return found
 

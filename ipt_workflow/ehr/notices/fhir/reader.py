@@ -50,7 +50,7 @@ ABOUT: dict[str, About] = {
 OTHER = "fhir.other"  # the type of every other resource
 UNREADABLE = "fhir.unreadable"
 EMPTY = "The EHR sent an event without naming its resource. Look in the EHR for what changed, then dismiss the notice."
-MISSING = "An event of the subscription is missing. Have the EHR send it again."
+MISSING = "An event of the subscription is missing. Have the EHR send it again, or dismiss the notice."
 DELETION_UNSIGNED = (
     "The signature does not cover the name of the deleted resource. Check in the EHR, then retry or dismiss the notice."
 )
