@@ -28,7 +28,6 @@ from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.deliveries.sender import SendResult
-from ipt_workflow.ehr.notices.intake import Detail
 from ipt_workflow.gate import replay
 from ipt_workflow.journal import Sealed, Written
 from ipt_workflow.runtime.clock import VirtualClock
@@ -39,6 +38,7 @@ from ipt_workflow.service.protocols.replay import Trial
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.commits import rows
 from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.notices import NoticeDetail
 from ipt_workflow.store.schema import migrate, tables
 from ipt_workflow.values.canonical import canonical
 
@@ -224,8 +224,8 @@ FORMS: dict[str, tuple[Callable[[str], bytes], list[Any]]] = {
     "held record": (_json(groups.HeldRecord), [row["body"] for row in told("notice", source_id="group")]),
     "why a record waits": (_json(groups.Why), [row["detail"] for row in told("notice", source_id="group")]),
     "why a notice waits": (
-        _json(Detail),
-        [row["detail"] for row in ROWS["notice"] if "detail" in row and row["source_id"] != "group"],
+        _json(NoticeDetail),
+        [row["detail"] for row in ROWS["notice"] if "detail" in row],
     ),
     "group session": (_json(dict[str, groups.MemberAttendance]), [row["told"] for row in ROWS["group_session"]]),
     "subscription's types": (_json(tuple[str, ...]), [row["types"] for row in ROWS["subscription"]]),
