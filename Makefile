@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 VALIDATORS := tests/ehr/fhir/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install validators serve serve-postgres test faults bench bench-compare lint lock wheel clean
+.PHONY: help install validators serve serve-postgres test test-rest test-all faults bench bench-compare lint lock wheel clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,8 +37,14 @@ serve-postgres: install ## Do the same on its own PostgreSQL server, in var/post
 	@mkdir -p var
 	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/python scripts/serve_postgres.py var/postgres
 
-test: install validators ## Run every test
+test: install validators ## Run every kind of test, and a sample of the large matrices
 	$(BIN)/python -m pytest
+
+test-rest: install validators ## Run the part of the large matrices that `make test` leaves out
+	IPT_TEST_EXTENT=rest $(BIN)/python -m pytest
+
+test-all: install validators ## Run every test, with whole matrices and ten seeds for the faults
+	IPT_TEST_EXTENT=whole IPT_FAULT_SEEDS=10 $(BIN)/python -m pytest
 
 faults: install ## Run the fault tests (kills, lost connections, races) with twenty seeds (FAULT_SEEDS=N)
 	IPT_FAULT_SEEDS=$(or $(FAULT_SEEDS),20) $(BIN)/python -m pytest tests/faults

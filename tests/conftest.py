@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ipt_workflow.runtime.settings import Settings
 collect_seldom()  # as the service does
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process that a test starts compiles the package anew
 
+EXTENT = os.environ.get("IPT_TEST_EXTENT", "sample")  # of large matrices: `sample`, `rest` or `whole`
 LONG = (
     "faults/",
     "gate/",
@@ -32,9 +34,27 @@ LONG = (
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long comes first, so that no worker is left alone with it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of large matrices a sample is run, or the rest of it, or all. What takes long comes first, so that no worker is left alone with it."""
+    left_out = [item for item, sampled in _in_matrices(items) if ("sample", "rest")[sampled] == EXTENT]
+    if EXTENT == "rest":
+        left_out += [item for item in items if item.get_closest_marker("matrix") is None]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        unwanted = set(left_out)
+        items[:] = [item for item in items if item not in unwanted]
     items.sort(key=lambda item: not str(item.path.relative_to(Path(__file__).parent)).startswith(LONG))
+
+
+def _in_matrices(items: list[pytest.Item]) -> Iterator[tuple[pytest.Item, bool]]:
+    """Every test of a matrix, and whether it belongs to the sample: every n-th of each function, as `@pytest.mark.matrix(n)` says."""
+    counts: Counter[str] = Counter()
+    for item in items:
+        marker = item.get_closest_marker("matrix")
+        if marker:
+            function = item.nodeid.partition("[")[0]
+            yield item, counts[function] % marker.args[0] == 0
+            counts[function] += 1
 
 
 def pytest_collection_finish() -> None:

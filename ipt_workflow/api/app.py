@@ -44,10 +44,12 @@ from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.tokens import Tokens
+from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
+from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.reads import CourseReads
 
 
@@ -99,8 +101,10 @@ async def _relaying(clinic: Clinic) -> AsyncIterator[None]:
 
 def install(app: Litestar, clinic: Clinic) -> None:
     app.state.clinic = clinic
-    app.state.service = Courses(clinic)
-    app.state.reader = CourseReads(clinic)
+    app.state.courses = Courses(clinic)
+    app.state.proposals = Proposals(clinic)
+    app.state.reads = CourseReads(clinic)
+    app.state.audit_log = AuditLog(clinic)
     app.state.fhir = FhirReader(clinic)
     app.state.accounts = Tokens(clinic)
     app.state.subscriptions = Subscriptions(clinic)

@@ -84,7 +84,7 @@ async def audit_search(request: ApiRequest) -> Response[AuditList]:
 
 async def _list(request: ApiRequest, told: AuditSearch) -> Response[AuditList]:
     size, after = limit_of(request, told.limit), requests.cursor(told.cursor, Position, Position())
-    found = await request.app.state.reader.audit_log(principal_of(request), _filters(told), after, size + 1)
+    found = await request.app.state.audit_log.page(principal_of(request), _filters(told), after, size + 1)
     items, after_text = page(found, size, lambda record: Position(record.recorded_at, record.id))
     return listed(request, AuditList(items, after_text))
 
@@ -118,7 +118,7 @@ async def audit_export(
     from_ = request.query_params.get("from")
     told = AuditSearch(kind=kind, course=course, actor=actor, trigger=trigger, group_session=group_session, from_=from_, to=to)
     filters = _filters(told)
-    chunks = await request.app.state.reader.audit_export(principal_of(request), filters)
+    chunks = await request.app.state.audit_log.export(principal_of(request), filters)
     if wanted == "csv":
         return Stream(_csv(chunks), media_type="text/csv", headers={"Content-Disposition": 'attachment; filename="audit.csv"'})
     if wanted == "fhir":
@@ -166,7 +166,7 @@ def _cell(value: object) -> str:
 @get("/v1/audit/verify", summary="Verify the journal", tags=["audit"])
 async def audit_verify(request: ApiRequest, course: FromQuery[str | None] = None) -> Verification:
     """Checks chains, columns, sealed documents and folds: of one course, or of all."""
-    found: Verification = await request.app.state.reader.verify(principal_of(request), course)
+    found: Verification = await request.app.state.audit_log.verify(principal_of(request), course)
     return found
 
 

@@ -79,7 +79,7 @@ async def open_course(request: ApiRequest) -> Response[Opened]:
     """`refer` a client, or `adopt` a course begun elsewhere."""
     principal = principal_of(request)
     key, body = keyed(request, await read_body(request), principal)
-    committed = await request.app.state.service.open_course(principal, lambda: body.shape(Opening), key, body.triggers())
+    committed = await request.app.state.courses.open_course(principal, lambda: body.shape(Opening), key, body.triggers())
     return answer(committed, location=f"/v1/courses/{committed.course.id}")
 
 
@@ -112,7 +112,7 @@ async def _list(request: ApiRequest, told: Search) -> Response[CourseList]:
     filters = Filters(
         state=told.state, phase=told.phase, therapist=told.therapist, protocol=told.protocol, attention=told.attention
     )
-    reader, principal = request.app.state.reader, principal_of(request)
+    reader, principal = request.app.state.reads, principal_of(request)
     if told.client_ref is None:
         found = await reader.caseload(principal, filters, after.id, limit + 1)
     else:
@@ -126,7 +126,7 @@ async def course(
     request: ApiRequest, course_id: FromPath[str], as_of: FromQuery[str | None] = None, known_at: FromQuery[str | None] = None
 ) -> Response[CourseView]:
     """As it is; or as it was at `as_of`, by what was on record at `known_at`."""
-    view = await request.app.state.reader.course(
+    view = await request.app.state.reads.course(
         principal_of(request), course_id, moment("as_of", as_of), moment("known_at", known_at)
     )
     return Response(view, headers={"ETag": f'"{view.version}"'})
@@ -135,7 +135,7 @@ async def course(
 @get("/v1/courses/{course_id:str}/options", summary="What may be fired", tags=["courses"])
 async def options(request: ApiRequest, course_id: FromPath[str], at: FromQuery[str | None] = None) -> Response[Options]:
     """Every trigger the caller's role may fire, whether it would be accepted now (or at `at`), and a body that would fire it."""
-    found = await request.app.state.reader.options(principal_of(request), course_id, moment("at", at))
+    found = await request.app.state.reads.options(principal_of(request), course_id, moment("at", at))
     return Response(found, headers={"ETag": f'"{found.version}"'})
 
 

@@ -63,8 +63,8 @@ class HotRoute:
             return
         scope["app"] = scope["litestar_app"] = self.app
         scope["path_template"] = TEMPLATE
-        service = self.app.state.service
-        asked = service.clinic.courses.ask(match[1])  # while the token is looked up
+        service = self.app.state.courses
+        asked = service.clinic.courses.start(match[1])  # while the token is looked up
         try:
             await authenticate(scope)
             request = HotRequest(scope, receive, match[1], self._limit)

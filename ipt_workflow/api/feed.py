@@ -1,4 +1,4 @@
-"""The feed of events, and snapshots to go on from."""
+"""The event feed, and course snapshots to continue from."""
 
 from urllib.parse import urlencode
 
@@ -17,9 +17,9 @@ async def events(
     subscription: FromQuery[str | None] = None,
     limit: FromQuery[int | None] = None,
 ) -> Response[FeedPage]:
-    """The events that are delivered, after the one with the id `after`, for whoever lost some; none appears behind one that was read.
+    """The same events as the webhooks, after the event `after`. A reader who continues from `last` misses no event.
 
-    With `subscription`, those that it is told of, as it is told of them.
+    With `subscription`: only its events, in the form it receives them.
     """
     size = limit_of(request, limit)
     found: FeedPage = await request.app.state.feed.page(principal_of(request), after, size, subscription)
@@ -31,7 +31,7 @@ async def events(
 
 @get("/v1/courses/{course_id:str}/snapshot", summary="A snapshot of a course", tags=["events"])
 async def snapshot(request: ApiRequest, course_id: FromPath[str]) -> Response[Snapshot]:
-    """A course as it is, with the sequence it has reached and an event to go on after."""
+    """A course with its sequence, and the event to continue after."""
     found: Snapshot = await request.app.state.feed.snapshot(principal_of(request), course_id)
     return Response(found, headers={"ETag": f'"{found.sequence}"'})
 

@@ -33,7 +33,7 @@ async def metrics(request: ApiRequest) -> Response[bytes]:
     """
     policy.require(principal_of(request), "read metrics")
     clinic = request.app.state.clinic
-    clinic.metrics.set_courses(await request.app.state.reader.count_courses())
+    clinic.metrics.set_courses(await request.app.state.reads.count_courses())
     clinic.metrics.set_deliveries(await clinic.read(deliveries.counts))
     clinic.metrics.set_waiting(await request.app.state.notices.count_waiting())
     return Response(clinic.metrics.text())

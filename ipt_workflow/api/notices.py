@@ -1,4 +1,4 @@
-"""Notices: what EHR systems send, signed and without a token; and the inbox, where a person resolves what waits."""
+"""Notices that EHR systems send, signed and without a token, and the inbox, where a person resolves those that wait."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from ipt_workflow.ehr.notices import types as notice_types
 from ipt_workflow.ehr.notices.fhir_hooks import Hook, Report
 from ipt_workflow.ehr.notices.inbox import NoticeView, Resolution
 from ipt_workflow.ehr.notices.intake import Receipt
-from ipt_workflow.ehr.notices.sources import NOT_AUTHENTIC, STANDARD_WEBHOOKS
+from ipt_workflow.ehr.notices.sources import NOT_AUTHENTIC, STANDARD_WEBHOOKS, VerifiedSender
 from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, SignatureInvalid
 from ipt_workflow.store.notices import NoticeFilters
@@ -69,14 +69,14 @@ def type_views(types: NoticeTypes) -> list[TypeView]:
 
 @get("/v1/notices/types", summary="Types of notices", tags=["notices"])
 async def types(request: ApiRequest) -> TypeList:
-    """Every type that `/v1/ehr/notices` takes: what it comes to on the machine, its schema, and an example."""
+    """Every type that `/v1/ehr/notices` accepts: the trigger that it fires, its schema, and an example."""
     return TypeList(type_views(request.app.state.notices.types))
 
 
 @post("/v1/ehr/notices/{source:str}", summary="Send a notice", tags=["ehr"], status_code=202)
 async def receive(request: ApiRequest, source: FromPath[str]) -> Receipt:
-    """One notice of a type of ours, signed by Standard Webhooks. It is kept before it is answered, and has one effect however often it
-    comes."""
+    """Takes one notice of our own types, signed by Standard Webhooks. It is stored before it is answered, and sending it again changes
+    nothing."""
     notices = request.app.state.notices
     body, sender = await _authentic(request, source)
     if sender.kind != STANDARD_WEBHOOKS:
@@ -91,13 +91,13 @@ async def receive(request: ApiRequest, source: FromPath[str]) -> Receipt:
 
 @post("/v1/ehr/fhir/{source:str}", summary="Send FHIR resources", tags=["ehr"], status_code=202)
 async def fhir(request: ApiRequest, source: FromPath[str]) -> Response[Receipt | Report]:
-    """A FHIR R4 resource, a Bundle of them, or a subscription's notification. Of a Bundle it is answered what became of each entry."""
+    """Takes a FHIR R4 resource, a Bundle, or a subscription's notification. The answer to a Bundle says what became of each entry."""
     return await _hook(request, source, None)
 
 
 @post("/v1/ehr/fhir/{source:str}/{kind:str}", summary="Send a FHIR resource", tags=["ehr"], status_code=202)
 async def fhir_kind(request: ApiRequest, source: FromPath[str], kind: FromPath[str]) -> Response[Receipt | Report]:  # noqa: ARG001 - the body says it
-    """A resource as it is created, by servers that post it to its type."""
+    """Takes a new resource from servers that post to its type."""
     return await _hook(request, source, None)
 
 
@@ -107,25 +107,25 @@ async def fhir_kind(request: ApiRequest, source: FromPath[str], kind: FromPath[s
 async def fhir_post(
     request: ApiRequest, source: FromPath[str], kind: FromPath[str], its_id: FromPath[str]
 ) -> Response[Receipt | Report]:
-    """The same as putting it."""
+    """Does the same as PUT."""
     return await _hook(request, source, f"{kind}/{its_id}")
 
 
-@put("/v1/ehr/fhir/{source:str}/{kind:str}/{its_id:str}", summary="Tell of a FHIR resource", tags=["ehr"], status_code=202)
+@put("/v1/ehr/fhir/{source:str}/{kind:str}/{its_id:str}", summary="Put a FHIR resource", tags=["ehr"], status_code=202)
 async def fhir_put(
     request: ApiRequest, source: FromPath[str], kind: FromPath[str], its_id: FromPath[str]
 ) -> Response[Receipt | Report]:
-    """A resource as it is now, as HAPI sends it when it is created or updated."""
+    """Takes the current state of a resource, as HAPI sends it after a creation or an update."""
     return await _hook(request, source, f"{kind}/{its_id}")
 
 
 @delete(
-    "/v1/ehr/fhir/{source:str}/{kind:str}/{its_id:str}", summary="Tell that a FHIR resource is gone", tags=["ehr"], status_code=202
+    "/v1/ehr/fhir/{source:str}/{kind:str}/{its_id:str}", summary="Report a deleted FHIR resource", tags=["ehr"], status_code=202
 )
 async def fhir_delete(
     request: ApiRequest, source: FromPath[str], kind: FromPath[str], its_id: FromPath[str]
 ) -> Response[Receipt | Report]:
-    """What this source told of it before, and nobody has signed since, is taken back; else a person decides."""
+    """Voids what this source recorded of it, unless that was signed or amended since: then a person decides."""
     return await _hook(request, source, f"{kind}/{its_id}")
 
 
@@ -148,13 +148,14 @@ async def _hook(request: ApiRequest, source: str, name: str | None) -> Response[
     return Response(receipt, status_code=202)
 
 
-async def _authentic(request: ApiRequest, source: str) -> tuple[bytes, Any]:
-    """The body, and who sent it. Raises what is wrong with its size or its signature."""
+async def _authentic(request: ApiRequest, source: str) -> tuple[bytes, VerifiedSender]:
+    """The body and its sender. Raises SignatureInvalid, or HTTPException for a body that is too large."""
     try:
         body = await request.body()
-        return body, await request.app.state.notices.sources.verify(source, _headers(request), body)
+        sender: VerifiedSender = await request.app.state.notices.sources.verify(source, _headers(request), body)
     except (HTTPException, SignatureInvalid) as error:
         raise _counted(request, "unknown", error) from None
+    return body, sender
 
 
 def _headers(request: ApiRequest) -> dict[str, str]:
@@ -167,7 +168,7 @@ def _media_problem(request: ApiRequest, known: frozenset[str]) -> Exception | No
 
 
 def _counted(request: ApiRequest, source: str, error: Exception) -> Exception:
-    """Counts what is answered with a problem. Names of sources nobody registered are none."""
+    """Counts a request that is answered with a problem. `source` is `unknown` unless the sender is authentic."""
     reason = next((reason for kind, reason in REASONS if isinstance(error, kind)), None)
     if reason:
         request.app.state.clinic.metrics.notices_refused.labels(source, reason).inc()
@@ -192,8 +193,8 @@ async def inbox(
     limit: FromQuery[int | None] = None,
     cursor: FromQuery[str | None] = None,
 ) -> Response[NoticeList]:
-    """Notices in the order they came: those that wait, unless another status is asked for. A therapist sees those about their own
-    courses; of those about nobody known, supervisors decide."""
+    """Notices in the order they came: those that wait, unless another status is requested. A therapist sees those about their own
+    courses. Supervisors see all, also those about unknown clients."""
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
     filters = NoticeFilters(status=one_of("status", status, NOTICE_STATUSES), source=source, course=course, risk=risk)
     found = await request.app.state.inbox.page(principal_of(request), filters, after.id, size + 1)
@@ -203,14 +204,14 @@ async def inbox(
 
 @get("/v1/notices/{notice_id:str}", summary="One notice", tags=["notices"])
 async def notice(request: ApiRequest, notice_id: FromPath[str]) -> NoticeView:
-    """What it said, while it waits; why it waits; and what it comes to."""
+    """A notice. While it waits, with its content, why it waits, and the trigger that it would fire."""
     found: NoticeView = await request.app.state.inbox.one(principal_of(request), notice_id)
     return found
 
 
 @post("/v1/notices/{notice_id:str}/resolve", summary="Resolve a notice", tags=["notices"], status_code=200)
 async def resolve(request: ApiRequest, notice_id: FromPath[str]) -> NoticeView:
-    """`retry`, `correct` or `dismiss` it. What is refused again goes on waiting, and says why."""
+    """Retries, corrects or dismisses a notice. A notice that is refused again goes on waiting and says why."""
     principal, body = principal_of(request), await read_body(request)
     resolved: NoticeView = await request.app.state.inbox.resolve(principal, notice_id, lambda: body.shape(Resolution))
     return resolved

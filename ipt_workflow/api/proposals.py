@@ -24,7 +24,7 @@ async def propose(request: ApiRequest, course_id: FromPath[str]) -> Response[Pro
     """The same body as a transition's. It is pinned to the version it was proposed on."""
     principal, body = principal_of(request), await read_body(request)
     return Response(
-        await request.app.state.service.propose(principal, course_id, write_of(request, body, principal)), status_code=201
+        await request.app.state.proposals.propose(principal, course_id, write_of(request, body, principal)), status_code=201
     )
 
 
@@ -38,7 +38,7 @@ async def proposals(
     """A therapist sees those on their own courses, supervisors and auditors all."""
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
     wanted = one_of("status", status, STATUSES)
-    found = await request.app.state.service.proposals(principal_of(request), wanted, after.id, size + 1)
+    found = await request.app.state.proposals.page(principal_of(request), wanted, after.id, size + 1)
     items, after_text = page(found, size, lambda proposal: After(proposal.id))
     return listed(request, ProposalList(items, after_text))
 
@@ -51,13 +51,13 @@ async def cosign(request: ApiRequest, proposal_id: FromPath[str]) -> Response[Op
         key, problem = requests.key_of(request, requests.Body(b"", None), principal), None
     except CommandMalformed as error:
         key, problem = None, error
-    return answer(await request.app.state.service.cosign(principal, proposal_id, key, problem))
+    return answer(await request.app.state.proposals.cosign(principal, proposal_id, key, problem))
 
 
 @post("/v1/proposals/{proposal_id:str}/decline", summary="Decline a proposal", tags=["proposals"], status_code=200)
 async def decline(request: ApiRequest, proposal_id: FromPath[str]) -> ProposalView:
     """Ends it without firing it."""
-    declined: ProposalView = await request.app.state.service.decline(principal_of(request), proposal_id)
+    declined: ProposalView = await request.app.state.proposals.decline(principal_of(request), proposal_id)
     return declined
 
 

@@ -24,7 +24,7 @@ from ipt_workflow.store.schema.tables import DELIVERY_STATUSES
 
 
 class AfterPosition(msgspec.Struct, frozen=True):
-    """A cursor of a list of deliveries."""
+    """The cursor of a list of deliveries."""
 
     position: int = 0
 
@@ -40,26 +40,26 @@ class DeliveryList(msgspec.Struct, frozen=True):
 
 
 class Pinged(msgspec.Struct, frozen=True):
-    """The `webhook-id` that the ping comes with."""
+    """The `webhook-id` of the ping."""
 
     id: str
 
 
-def _verbs(request: ApiRequest) -> Subscriptions:
-    verbs: Subscriptions = request.app.state.subscriptions
-    return verbs
+def _subscriptions(request: ApiRequest) -> Subscriptions:
+    found: Subscriptions = request.app.state.subscriptions
+    return found
 
 
 def _deliveries(request: ApiRequest) -> Deliveries:
-    verbs: Deliveries = request.app.state.deliveries
-    return verbs
+    found: Deliveries = request.app.state.deliveries
+    return found
 
 
 @post("/v1/subscriptions", summary="Subscribe", tags=["subscriptions"])
 async def subscribe(request: ApiRequest) -> Response[ShownSecret]:
-    """Has events delivered to a URL. The secret is shown this once."""
+    """Delivers events to a URL from now on. Only this response shows the secret."""
     body = await read_body(request)
-    shown = await _verbs(request).create(principal_of(request), lambda: body.shape(NewSubscription))
+    shown = await _subscriptions(request).create(principal_of(request), lambda: body.shape(NewSubscription))
     return Response(shown, status_code=201, headers={"Location": f"/v1/subscriptions/{shown.subscription.id}"})
 
 
@@ -67,62 +67,62 @@ async def subscribe(request: ApiRequest) -> Response[ShownSecret]:
 async def subscriptions(
     request: ApiRequest, limit: FromQuery[int | None] = None, cursor: FromQuery[str | None] = None
 ) -> Response[SubscriptionList]:
-    """Those of the organisation, without their secrets."""
+    """The organisation's subscriptions, without their secrets."""
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
-    found = await _verbs(request).page(principal_of(request), after.id, size + 1)
+    found = await _subscriptions(request).page(principal_of(request), after.id, size + 1)
     items, after_text = page(found, size, lambda each: After(each.id))
     return listed(request, SubscriptionList(items, after_text))
 
 
 @get("/v1/subscriptions/{subscription_id:str}", summary="One subscription", tags=["subscriptions"])
 async def subscription(request: ApiRequest, subscription_id: FromPath[str]) -> SubscriptionView:
-    """As it is, without its secret."""
-    return await _verbs(request).one(principal_of(request), subscription_id)
+    """A subscription, without its secret."""
+    return await _subscriptions(request).one(principal_of(request), subscription_id)
 
 
 @patch("/v1/subscriptions/{subscription_id:str}", summary="Change a subscription", tags=["subscriptions"])
 async def change(request: ApiRequest, subscription_id: FromPath[str]) -> SubscriptionView:
-    """What is left out stays. What waits to be sent is judged by what the subscription is when it is sent."""
+    """Fields that are left out keep their values. The changed subscription also applies to deliveries that already wait."""
     body = await read_body(request)
-    return await _verbs(request).change(principal_of(request), subscription_id, lambda: body.shape(SubscriptionChange))
+    return await _subscriptions(request).change(principal_of(request), subscription_id, lambda: body.shape(SubscriptionChange))
 
 
 @delete("/v1/subscriptions/{subscription_id:str}", summary="Delete a subscription", tags=["subscriptions"])
 async def unsubscribe(request: ApiRequest, subscription_id: FromPath[str]) -> None:
-    """Nothing more is sent, and its keys are removed."""
-    await _verbs(request).delete(principal_of(request), subscription_id)
+    """Stops deliveries, cancels those that wait, and removes the keys."""
+    await _subscriptions(request).delete(principal_of(request), subscription_id)
 
 
 @post("/v1/subscriptions/{subscription_id:str}/rotate", summary="Rotate a secret", tags=["subscriptions"])
 async def rotate(request: ApiRequest, subscription_id: FromPath[str]) -> Response[ShownSecret]:
-    """New keys. Until the overlap ends, deliveries carry signatures of the old ones as well. The secret is shown this once."""
+    """Replaces the keys. During the overlap, the old keys sign every delivery as well. Only this response shows the new secret."""
     body = await read_body(request)
     return Response(
-        await _verbs(request).rotate(principal_of(request), subscription_id, lambda: body.shape(Rotation)), status_code=201
+        await _subscriptions(request).rotate(principal_of(request), subscription_id, lambda: body.shape(Rotation)), status_code=201
     )
 
 
 @post("/v1/subscriptions/{subscription_id:str}/ping", summary="Ping a subscription", tags=["subscriptions"], status_code=202)
 async def ping(request: ApiRequest, subscription_id: FromPath[str]) -> Pinged:
-    """Has a `subscription.ping` delivered; its delivery shows what came of it."""
-    return Pinged(await _verbs(request).ping(principal_of(request), subscription_id))
+    """Sends a `subscription.ping`. The list of deliveries shows its result."""
+    return Pinged(await _subscriptions(request).ping(principal_of(request), subscription_id))
 
 
 @post("/v1/subscriptions/{subscription_id:str}/pause", summary="Pause a subscription", tags=["subscriptions"], status_code=200)
 async def pause(request: ApiRequest, subscription_id: FromPath[str]) -> SubscriptionView:
-    """Nothing is sent until it is resumed; what happens meanwhile waits."""
-    return await _verbs(request).pause(principal_of(request), subscription_id)
+    """Stops deliveries until the subscription is resumed. Meanwhile its deliveries wait."""
+    return await _subscriptions(request).pause(principal_of(request), subscription_id)
 
 
 @post("/v1/subscriptions/{subscription_id:str}/resume", summary="Resume a subscription", tags=["subscriptions"], status_code=200)
 async def resume(request: ApiRequest, subscription_id: FromPath[str]) -> SubscriptionView:
-    """After a pause, or after it was disabled; what was not even put aside meanwhile may be replayed."""
-    return await _verbs(request).resume(principal_of(request), subscription_id)
+    """Starts deliveries again after a pause, or after the subscription was disabled. Replay the events it missed while disabled."""
+    return await _subscriptions(request).resume(principal_of(request), subscription_id)
 
 
 @post("/v1/subscriptions/{subscription_id:str}/replay", summary="Replay a subscription", tags=["subscriptions"], status_code=202)
 async def replay(request: ApiRequest, subscription_id: FromPath[str]) -> Replayed:
-    """Has a range sent again, or all that was missed."""
+    """Sends a range of events again, or everything that was missed."""
     body = await read_body(request)
     return await _deliveries(request).replay(principal_of(request), subscription_id, lambda: body.shape(Replay))
 
@@ -135,11 +135,14 @@ async def deliveries(
     limit: FromQuery[int | None] = None,
     cursor: FromQuery[str | None] = None,
 ) -> Response[DeliveryList]:
-    """In the order of their events: what was delivered, what waits and why, and what was given up (`status=dead`)."""
+    """Deliveries in the order of their events. `status=waiting` lists those that wait, `status=dead` the dead letters."""
     size, after = limit_of(request, limit), requests.cursor(cursor, AfterPosition, AfterPosition())
-    wanted = one_of("status", status, DELIVERY_STATUSES)
     found = await _deliveries(request).page(
-        principal_of(request), subscription_id, status=wanted, after=after.position, limit=size + 1
+        principal_of(request),
+        subscription_id,
+        status=one_of("status", status, DELIVERY_STATUSES),
+        after=after.position,
+        limit=size + 1,
     )
     items, after_text = page(found, size, lambda each: AfterPosition(each.position))
     return listed(request, DeliveryList(items, after_text))
@@ -147,7 +150,7 @@ async def deliveries(
 
 @post("/v1/deliveries/{delivery_id:str}/replay", summary="Replay a delivery", tags=["subscriptions"], status_code=202)
 async def replay_one(request: ApiRequest, delivery_id: FromPath[str]) -> Replayed:
-    """Has one delivery sent again, with the same `webhook-id`."""
+    """Sends one delivery again, with the same `webhook-id`."""
     return await _deliveries(request).replay_one(principal_of(request), delivery_id)
 
 

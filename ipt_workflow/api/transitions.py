@@ -36,7 +36,7 @@ async def fire(
     request: ApiRequest, course_id: FromPath[str], dry_run: FromQuery[bool] = False
 ) -> Response[Opened | OpenedTogether]:
     """One command, or several `together`. With `dry_run=true` the same checks, and no effect."""
-    service = request.app.state.service
+    service = request.app.state.courses
     if dry_run:
         principal, body = principal_of(request), await read_body(request)
         return Response(await service.preview(principal, course_id, write_of(request, body, principal)), status_code=200)
@@ -62,7 +62,7 @@ async def history(
 ) -> Response[EntryList]:
     """The journal, oldest first."""
     size, after = limit_of(request, limit), requests.cursor(cursor, AfterSeq, AfterSeq())
-    found = await request.app.state.reader.history(principal_of(request), course_id, after.seq, size + 1)
+    found = await request.app.state.reads.history(principal_of(request), course_id, after.seq, size + 1)
     items, after_text = page(found, size, lambda entry: AfterSeq(entry.seq))
     return listed(request, EntryList(items, after_text))
 
@@ -70,7 +70,7 @@ async def history(
 @get("/v1/courses/{course_id:str}/transitions/{seq:int}", summary="One entry", tags=["transitions"])
 async def entry(request: ApiRequest, course_id: FromPath[str], seq: FromPath[int]) -> EntryView:
     """One entry of the journal, with the bytes that were hashed."""
-    found: EntryView = await request.app.state.reader.entry(principal_of(request), course_id, seq)
+    found: EntryView = await request.app.state.reads.entry(principal_of(request), course_id, seq)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The part of the OpenAPI document that says what is delivered: every type with its schema and an example."""
+"""The webhooks in the OpenAPI document: every event type with its schema and an example."""
 
 from typing import Any
 
@@ -10,34 +10,34 @@ from ipt_workflow.ehr.deliveries import events
 
 TYPES = (events.CHANGED, events.ATTENTION, events.DISABLED, events.PING, events.REFUSED)
 HEADERS = {
-    signing.ID: "Names the event: the same however often it comes. Take each once.",
-    signing.TIMESTAMP: "When this attempt was made, in seconds since 1970. Refuse what is more than 300 seconds off.",
+    signing.ID: "The event's id, the same in every attempt. Process each id once.",
+    signing.TIMESTAMP: "The time of this attempt, in seconds since 1970. Refuse a message that is more than 300 seconds off.",
     signing.SIGNATURE: "Signatures of `{id}.{timestamp}.{body}`, separated by spaces: `v1,` HMAC-SHA256 or `v1a,` Ed25519, in base64.",
 }
 
-ANSWERS = {
-    "2XX": ("WebhookTaken", "Taken."),
-    "410": ("WebhookGone", "Gone: the subscription is disabled."),
-    "429": ("WebhookTooMany", "Too many: `Retry-After` is honoured."),
-    "default": ("WebhookNotTaken", "Not taken: it is tried again."),
+RESPONSES = {
+    "2XX": ("WebhookTaken", "Accepted."),
+    "410": ("WebhookGone", "Gone: the service disables the subscription."),
+    "429": ("WebhookTooMany", "Too many requests: the service waits as `Retry-After` requests."),
+    "default": ("WebhookNotTaken", "Not accepted: the service tries again later."),
 }
 
 
 def names() -> tuple[str, ...]:
-    """Every type; of the phases' own triggers the pattern."""
+    """Every event type. The triggers that begin a phase share one pattern."""
     return (*TYPES, *(events.NAMED + row.name for row in triggers.TABLE))
 
 
 def webhooks(reference: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """The webhooks, and the components they refer to."""
+    """The webhooks by type, and the components they refer to."""
     _, shapes = msgspec.json.schema_components([*dict.fromkeys(events.shape(name) for name in names())], ref_template=reference)
     parameters = {
-        name: {"name": name, "in": "header", "required": True, "description": says, "schema": {"type": "string"}}
-        for name, says in HEADERS.items()
+        name: {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+        for name, text in HEADERS.items()
     }
-    responses = {name: {"description": says} for name, says in ANSWERS.values()}
-    told = {name: {"post": _operation(name, reference)} for name in names()}
-    return told, {"schemas": shapes, "parameters": parameters, "responses": responses}
+    responses = {name: {"description": text} for name, text in RESPONSES.values()}
+    operations = {name: {"post": _operation(name, reference)} for name in names()}
+    return operations, {"schemas": shapes, "parameters": parameters, "responses": responses}
 
 
 def _operation(name: str, reference: str) -> dict[str, Any]:
@@ -59,5 +59,5 @@ def _operation(name: str, reference: str) -> dict[str, Any]:
         "security": [],
         "parameters": [{"$ref": f"#/components/parameters/{header}"} for header in HEADERS],
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}},
-        "responses": {status: {"$ref": f"#/components/responses/{answer}"} for status, (answer, _) in ANSWERS.items()},
+        "responses": {status: {"$ref": f"#/components/responses/{response}"} for status, (response, _) in RESPONSES.items()},
     }

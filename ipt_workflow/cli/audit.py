@@ -9,6 +9,7 @@ import typer
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, run
 from ipt_workflow.cli.token import operator
+from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import Verification
@@ -34,10 +35,16 @@ def verify(
     """Check every chain, column, sealed document and fold; exit 1 and name the first bad entry."""
 
     async def work(clinic: Clinic) -> Verification:
-        reader, how = CourseReads(clinic), {"processes": 1 if course else processes, "chains_only": chains}
+        total = 1 if course else sum(count for *_, count in await CourseReads(clinic).count_courses())
         with bar() as progress:
-            task = progress.add_task("courses", total=1 if course else sum(count for *_, count in await reader.count_courses()))
-            return await reader.verify(_auditor(), course, lambda done: progress.advance(task, done), **how)
+            task = progress.add_task("courses", total=total)
+            return await AuditLog(clinic).verify(
+                _auditor(),
+                course,
+                lambda done: progress.advance(task, done),
+                processes=1 if course else processes,
+                chains_only=chains,
+            )
 
     found = run(work)
     if as_json:
@@ -61,7 +68,7 @@ def export(
 
     async def work(clinic: Clinic) -> None:
         encoder = msgspec.json.Encoder()
-        async for chunk in await CourseReads(clinic).audit_export(_auditor(), AuditFilters(course=course)):
+        async for chunk in await AuditLog(clinic).export(_auditor(), AuditFilters(course=course)):
             sys.stdout.write(encoder.encode_lines(chunk).decode())
 
     run(work)

@@ -1,4 +1,4 @@
-"""`relay` and `receive`: delivering by itself, and the other side for rehearsals."""
+"""`relay` delivers webhooks in a process of its own; `receive` is a receiver for rehearsals."""
 
 import asyncio
 import signal
@@ -17,10 +17,10 @@ from ipt_workflow.service.clinic import Clinic
 
 
 def relay(
-    once: Annotated[bool, typer.Option("--once", help="Do what can be done now, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Deliver everything that is due, then end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --once: print JSON.")] = False,
 ) -> None:
-    """Deliver webhooks, until it is interrupted. Beside it, `serve` runs with IPT_RELAY=false."""
+    """Deliver webhooks until interrupted. Run `serve` with IPT_RELAY=false beside it."""
 
     async def work(clinic: Clinic) -> int:
         relay = Relay(clinic)
@@ -45,25 +45,25 @@ def relay(
 def receive(
     secret: Annotated[
         list[str] | None,
-        typer.Option(help="What signatures are verified with: whsec_… or whpk_…; may be repeated.", envvar="RECEIVE_SECRET"),
+        typer.Option(help="Key to verify signatures with: whsec_… or whpk_…; may be repeated.", envvar="RECEIVE_SECRET"),
     ] = None,
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Where to listen.")] = 9000,
-    fail: Annotated[int, typer.Option(min=0, help="Answer the first so many deliveries with an error.")] = 0,
-    fail_status: Annotated[int, typer.Option(min=300, max=599, help="Which error.")] = 500,
-    retry_after: Annotated[int | None, typer.Option(min=0, help="Ask, with the error, to wait so many seconds.")] = None,
-    stall: Annotated[int, typer.Option(min=0, help="Take the next so many deliveries, but answer late.")] = 0,
-    stall_seconds: Annotated[float, typer.Option(min=0, help="How late.")] = 30.0,
-    gone: Annotated[bool, typer.Option("--gone", help="Answer everything with 410: the subscription is disabled.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 9000,
+    fail: Annotated[int, typer.Option(min=0, help="Answer the first N deliveries with an error.")] = 0,
+    fail_status: Annotated[int, typer.Option(min=300, max=599, help="HTTP status of that error.")] = 500,
+    retry_after: Annotated[int | None, typer.Option(min=0, help="Send Retry-After with the error, in seconds.")] = None,
+    stall: Annotated[int, typer.Option(min=0, help="Accept the next N deliveries, but answer late.")] = 0,
+    stall_seconds: Annotated[float, typer.Option(min=0, help="Delay of the late answers, in seconds.")] = 30.0,
+    gone: Annotated[bool, typer.Option("--gone", help="Answer everything with 410, which disables the subscription.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON line for each request.")] = False,
 ) -> None:
-    """Receive webhooks as an EHR system should, to rehearse: verify, take each id once, report gaps; or fail as told."""
+    """Receive webhooks as an EHR system should, for rehearsals: verify, accept each id once, report gaps; or fail on request."""
     try:
         keys = [signing.read_key(each) for each in secret or ()]
     except ValueError as error:
         usage(f"--secret: {error}.")
     if not keys:
-        usage("--secret must be given: what creating the subscription has shown.")
+        usage("--secret must be given. Use the secret that was shown when the subscription was created.")
     trouble = Trouble(
         fail=fail, fail_status=fail_status, retry_after=retry_after, stall=stall, stall_seconds=stall_seconds, gone=gone
     )
@@ -78,7 +78,7 @@ def receive(
 
 
 def words(receipt: DeliveryReceipt) -> str:
-    """`received  course.changed  0197…  sequence 7`, with what is wrong behind it."""
+    """One line such as `received  204  course.changed  0197…  evt_0197…  sequence 7`, with gaps and lateness at the end."""
     parts = [f"{receipt.outcome:<10}{receipt.status}", receipt.type, receipt.course, receipt.id]
     if receipt.sequence is not None:
         parts.append(f"sequence {receipt.sequence}")

@@ -1,4 +1,4 @@
-"""`source`: the EHR systems that may send notices. A secret that is made here is shown this once."""
+"""`source`: registers the EHR systems that may send notices. A new secret is shown once."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,16 +8,18 @@ import typer
 
 from ipt_workflow.cli.output import fail, out, print_json, print_table, run, usage
 from ipt_workflow.cli.token import operator
-from ipt_workflow.ehr.notices.sources import OVERLAP_HOURS, NewSource, ShownKey, Sources
+from ipt_workflow.ehr.notices.sources import OVERLAP_HOURS, NewSource, ShownKey, Sources, SourceView
 from ipt_workflow.errors import CommandInvalid, Fault
 
 app = typer.Typer(help="EHR systems that may send notices.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Kind = Annotated[str, typer.Option(help="How its messages are known: standard-webhooks, x-signature (Medplum) or bearer (HAPI).")]
-SecretFile = Annotated[
-    Path | None, typer.Option(help="A file with the EHR's own secret, or its public whpk_ key; without it a secret is made.")
+Kind = Annotated[
+    str, typer.Option(help="How its messages are authenticated: standard-webhooks, x-signature (Medplum) or bearer (HAPI).")
 ]
-SourceId = Annotated[str, typer.Argument(help="The source's name, as in the address it sends to.")]
+SecretFile = Annotated[
+    Path | None, typer.Option(help="A file with the EHR's own secret or its public whpk_ key. Without it, a secret is made.")
+]
+SourceId = Annotated[str, typer.Argument(help="The source's name, as in the address that it sends to.")]
 
 
 @app.command()
@@ -25,13 +27,15 @@ def add(
     name: SourceId,
     kind: Kind = "standard-webhooks",
     secret_file: SecretFile = None,
-    names_persons: Annotated[bool, typer.Option("--names-persons", help="Trusted to say who did what.")] = False,
-    all_visits: Annotated[bool, typer.Option("--all-visits", help="Every visit it tells of belongs to IPT.")] = False,
-    client_prefix: Annotated[str, typer.Option(help="What goes before a FHIR Patient's id to make a client reference.")] = "",
+    names_persons: Annotated[
+        bool, typer.Option("--names-persons", help="Trust this EHR to name the person who did something.")
+    ] = False,
+    all_visits: Annotated[bool, typer.Option("--all-visits", help="Every visit that it sends belongs to IPT.")] = False,
+    client_prefix: Annotated[str, typer.Option(help="The prefix that makes a FHIR Patient's id a client reference.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Register an EHR with its first key."""
-    told = {
+    values = {
         "id": name,
         "kind": kind,
         "secret": _secret(secret_file),
@@ -39,8 +43,8 @@ def add(
         "all_visits": all_visits,
         "client_prefix": client_prefix,
     }
-    new = _shape(told)
-    _shown(run(lambda clinic: Sources(clinic).add(operator(), new)), as_json=as_json)
+    new = _new_source(values)
+    _show_key(run(lambda clinic: Sources(clinic).add(operator(), new)), as_json=as_json)
 
 
 @app.command("list")
@@ -62,33 +66,33 @@ def rotate(
     name: SourceId,
     kind: Kind = "standard-webhooks",
     secret_file: SecretFile = None,
-    overlap_hours: Annotated[int, typer.Option(help="How long the old keys of this kind are taken as well.")] = OVERLAP_HOURS,
+    overlap_hours: Annotated[int, typer.Option(help="How long the old keys of this kind stay valid.")] = OVERLAP_HOURS,
     as_json: AsJson = False,
 ) -> None:
-    """Give a source a new key of a kind."""
+    """Give a source a new key."""
     if not 0 <= overlap_hours <= 8760:
-        usage("--overlap-hours must lie from 0 to 8760.")
-    new = _shape({"id": name, "kind": kind, "secret": _secret(secret_file)})
-    _shown(run(lambda clinic: Sources(clinic).rotate(operator(), new.id, new.kind, new.secret, overlap_hours)), as_json=as_json)
+        usage("--overlap-hours must be from 0 to 8760.")
+    new = _new_source({"id": name, "kind": kind, "secret": _secret(secret_file)})
+    _show_key(run(lambda clinic: Sources(clinic).rotate(operator(), new.id, new.kind, new.secret, overlap_hours)), as_json=as_json)
 
 
 @app.command()
 def disable(name: SourceId, as_json: AsJson = False) -> None:
-    """Take nothing from a source any more, at once."""
-    _switched(run(lambda clinic: Sources(clinic).disable(operator(), name)), "disabled", as_json=as_json)
+    """Refuse everything from a source from now on."""
+    _show_switched(run(lambda clinic: Sources(clinic).disable(operator(), name)), "disabled", as_json=as_json)
 
 
 @app.command()
 def enable(name: SourceId, as_json: AsJson = False) -> None:
-    """Take notices from a disabled source again."""
-    _switched(run(lambda clinic: Sources(clinic).enable(operator(), name)), "enabled", as_json=as_json)
+    """Accept notices from a disabled source again."""
+    _show_switched(run(lambda clinic: Sources(clinic).enable(operator(), name)), "enabled", as_json=as_json)
 
 
-def _shape(told: dict[str, Any]) -> NewSource:
+def _new_source(values: dict[str, Any]) -> NewSource:
     try:
-        return msgspec.convert(told, NewSource)
+        return msgspec.convert(values, NewSource)
     except msgspec.ValidationError as error:
-        usage(f"{error}. A name has up to 32 lower-case letters, digits, _ and -; a secret 24 to 300 visible characters.")
+        usage(f"{error}. A name has 1 to 32 lower-case letters, digits, _ and -. A secret has 24 to 300 visible ASCII characters.")
 
 
 def _secret(path: Path | None) -> str | None:
@@ -97,10 +101,10 @@ def _secret(path: Path | None) -> str | None:
     try:
         return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
-        fail(CommandInvalid([Fault("--secret-file", "must be a readable file with one secret in it")]))
+        fail(CommandInvalid([Fault("--secret-file", "must name a readable ASCII file that holds one secret")]))
 
 
-def _shown(made: ShownKey, *, as_json: bool) -> None:
+def _show_key(made: ShownKey, *, as_json: bool) -> None:
     if as_json:
         print_json(made)
         return
@@ -108,10 +112,10 @@ def _shown(made: ShownKey, *, as_json: bool) -> None:
         out.print(made.secret, markup=False)
         out.print(f"The key of {made.source.id}. It is not shown again.", markup=False)
     else:
-        out.print(f"{made.source.id} is known by the key that was given.", markup=False)
+        out.print(f"{made.source.id} is authenticated by the key that you gave.", markup=False)
 
 
-def _switched(source: Any, word: str, *, as_json: bool) -> None:
+def _show_switched(source: SourceView, word: str, *, as_json: bool) -> None:
     if as_json:
         print_json(source)
     else:

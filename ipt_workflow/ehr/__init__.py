@@ -1,1 +1,1 @@
-"""EHR systems: what they are told, and how what they tell us is known to be theirs."""
+"""EHR integration: webhooks we send, notices we receive, and how senders are authenticated."""

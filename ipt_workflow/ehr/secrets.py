@@ -1,4 +1,4 @@
-"""Secrets that must be used again, and so cannot be hashed: sealed where the operator gave a key, else kept as they are."""
+"""Stores secrets that the service must read again, so it cannot hash them. With `secret_keys` set, it seals them; otherwise not."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ SEALED, PLAIN = "sealed:", "plain:"
 
 
 class SecretBox:
-    """Seals with the first key and opens with any, so that a new key can be put before the old one."""
+    """Seals with the first key and opens with any key. To rotate, put the new key before the old one."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """`keys` as `secret_keys` has them. Raises ValueError for one that is none."""
+        """Takes the keys of the setting `secret_keys`. Raises ValueError for a malformed key."""
         self._keys = MultiFernet([Fernet(key) for key in keys]) if keys else None
 
     def seal(self, secret: str) -> str:
@@ -28,4 +28,6 @@ class SecretBox:
                 return self._keys.decrypt(stored.removeprefix(SEALED).encode()).decode()
         except InvalidToken:
             pass
-        raise SecretUnreadable("A secret was sealed under a key that is not among IPT_SECRET_KEYS.")
+        raise SecretUnreadable(
+            "A stored secret was sealed with a key that is not in IPT_SECRET_KEYS. Add that key to IPT_SECRET_KEYS."
+        )

@@ -1,8 +1,8 @@
-"""Standard Webhooks 1.0.0: signing what we send, verifying what we are sent.
+"""Standard Webhooks 1.0.0: signs the webhooks we send, and verifies the messages we receive.
 
-Signed are the bytes `{id}.{timestamp}.{body}`. A `v1` signature is an HMAC-SHA256 under a key both sides hold (`whsec_`), a `v1a`
-signature is Ed25519 (`whsk_` signs, `whpk_` verifies). Several keys stand beside each other while one takes over from another. A
-key is never taken from a message, and nothing here tells one what a signature should have been.
+The signed bytes are `{id}.{timestamp}.{body}`. A `v1` signature is an HMAC-SHA256 with a key that both sides hold (`whsec_`). A `v1a`
+signature is Ed25519 (`whsk_` signs, `whpk_` verifies). During a rotation several keys are valid. A message never supplies a key, and
+no error discloses the expected signature.
 """
 
 import base64
@@ -26,20 +26,20 @@ TOLERANCE_SECONDS = 300  # either way
 SHARED, PRIVATE, PUBLIC = "whsec_", "whsk_", "whpk_"
 SHARED_BYTES = range(24, 65)
 SIGNATURES_MAX = 16
-_ID = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}")  # visible ASCII, but no dot: it separates what is signed
+_ID = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}")  # visible ASCII without the dot, which separates the signed parts
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _VERSION = re.compile(r"v[0-9a-z]{1,8}")
 
 
 class SignedHeaders(msgspec.Struct, frozen=True):
-    """What the headers of a verified message say: its id (the same however often it comes), and the second it was sent."""
+    """The id of a verified message, which stays the same when it is sent again, and the Unix second it was sent."""
 
     id: str
     timestamp: int
 
 
 class SigningKey(Protocol):
-    """A key. Every one verifies; a `SharedKey` or a `PrivateKey` signs as well."""
+    """A key. Every key verifies; a `SharedKey` and a `PrivateKey` sign as well."""
 
     version: str
 
@@ -47,7 +47,7 @@ class SigningKey(Protocol):
 
 
 class SharedKey:
-    """A `whsec_` key: both sides hold it."""
+    """A `whsec_` key that both sides hold."""
 
     version = "v1"
 
@@ -58,12 +58,12 @@ class SharedKey:
         return hmac.digest(self._secret, content, hashlib.sha256)
 
     def matches(self, content: bytes, signature: bytes) -> bool:
-        """In constant time."""
+        """Compares in constant time."""
         return hmac.compare_digest(self.sign(content), signature)
 
 
 class PublicKey:
-    """A `whpk_` key: verifies what its other half has signed."""
+    """A `whpk_` key: verifies the signatures of its private key."""
 
     version = "v1a"
 
@@ -79,7 +79,7 @@ class PublicKey:
 
 
 class PrivateKey:
-    """A `whsk_` key: signs. `public` is the other half, as text."""
+    """A `whsk_` key: signs. `public` is its public key as text."""
 
     version = "v1a"
 
@@ -96,7 +96,7 @@ class PrivateKey:
 
 
 def read_key(text: str) -> SigningKey:
-    """A key from its text. Raises ValueError, which says what a key looks like and nothing of this one."""
+    """Reads a key from its text. Raises ValueError, which describes the format and never repeats the text."""
     for prefix, make in ((SHARED, _shared), (PRIVATE, _private), (PUBLIC, _public)):
         if text.startswith(prefix):
             try:
@@ -113,7 +113,7 @@ def _shared(raw: bytes) -> SigningKey:
 
 
 def _private(raw: bytes) -> SigningKey:
-    """32 bytes are the seed; 64 are the seed and the public half, which must belong to it."""
+    """Reads a seed of 32 bytes, or 64 bytes with the seed and its public key."""
     if len(raw) not in {32, 64}:
         raise ValueError("after whsk_ a key must hold 32 or 64 bytes")
     key = PrivateKey(raw[:32])
@@ -134,22 +134,22 @@ def mint_shared() -> str:
 
 
 def mint_private() -> str:
-    """A new `whsk_` key: the seed and its public half."""
+    """A new `whsk_` key: a random seed and its public key."""
     seed = secrets.token_bytes(32)
     return PRIVATE + _text(seed + Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw())
 
 
 class Signer:
-    """Signs with every key that is given, newest first."""
+    """Signs with each of its keys, newest first."""
 
     def __init__(self, keys: Sequence[SigningKey]) -> None:
-        """Raises ValueError without a key, or with one that can only verify."""
+        """Raises ValueError without a key, or with a public key."""
         self._keys = tuple(key for key in keys if isinstance(key, SharedKey | PrivateKey))
         if not keys or len(self._keys) < len(keys):
             raise ValueError("signing needs a whsec_ or whsk_ key")
 
     def headers(self, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-        """The three headers of one attempt at `timestamp` (Unix seconds). Raises ValueError for an id that cannot be signed."""
+        """The three headers of one attempt at `timestamp` (Unix seconds). Raises ValueError for a bad id or timestamp."""
         if not _ID.fullmatch(message_id) or not _TIMESTAMP.fullmatch(str(timestamp)):
             raise ValueError("an id must be visible ASCII without a dot, a timestamp whole seconds since 1970")
         content = _content(message_id, str(timestamp), body)
@@ -158,29 +158,31 @@ class Signer:
 
 
 def verify(headers: Mapping[str, str], body: bytes, keys: Sequence[SigningKey], now: dt.datetime) -> SignedHeaders:
-    """Who sent this is one of those who hold `keys`, and sent it now. Header names may be in either case.
+    """Verifies that a holder of one of the `keys` has sent this message now. Header names may be in either case.
 
-    Raises SignatureInvalid, and nothing else, whatever is in the headers and the body. Signatures of versions that are not known
-    are passed over; every known one is tried under every key of its version, so that time tells nothing.
+    Raises SignatureInvalid, and no other error, for any headers and body. It ignores signatures of unknown versions. It tries every
+    other signature with every key of its version, so that the duration discloses nothing.
     """
-    told = {name.lower(): value for name, value in headers.items()}
-    message_id, timestamp = told.get(ID, ""), told.get(TIMESTAMP, "")
+    values = {name.lower(): value for name, value in headers.items()}
+    message_id, timestamp = values.get(ID, ""), values.get(TIMESTAMP, "")
     if not _ID.fullmatch(message_id):
         raise SignatureInvalid(f"{ID} must have 1 to 256 visible ASCII characters and no dot.")
     if not _TIMESTAMP.fullmatch(timestamp):
         raise SignatureInvalid(f"{TIMESTAMP} must be whole seconds since 1970.")
-    signatures = _signatures(told.get(SIGNATURE, ""))
+    signatures = _signatures(values.get(SIGNATURE, ""))
     if abs(int(timestamp) - now.timestamp()) > TOLERANCE_SECONDS:
-        raise SignatureInvalid(f"{TIMESTAMP} must lie within {TOLERANCE_SECONDS} seconds of now.")
+        raise SignatureInvalid(f"{TIMESTAMP} must be within {TOLERANCE_SECONDS} seconds of now. Check the sender's clock.")
     content = _content(message_id, timestamp, body)
     matched = [key.matches(content, value) for key in keys for version, value in signatures if version == key.version]
     if not any(matched):
-        raise SignatureInvalid(f"{SIGNATURE} holds no signature of a key that is known here.")
+        raise SignatureInvalid(
+            f"{SIGNATURE} holds no signature of a key that is known here. Sign with the current key, over the exact bytes of the body."
+        )
     return SignedHeaders(message_id, int(timestamp))
 
 
 def _signatures(text: str) -> list[tuple[str, bytes]]:
-    """Version and bytes of each signature of a version we know. Raises SignatureInvalid for a header that is no list of them."""
+    """The version and bytes of each signature with a known version. Raises SignatureInvalid for a malformed header."""
     parts = text.split(" ")
     if len(parts) > SIGNATURES_MAX:
         raise SignatureInvalid(f"{SIGNATURE} must hold at most {SIGNATURES_MAX} signatures.")

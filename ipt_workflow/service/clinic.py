@@ -25,10 +25,11 @@ from ipt_workflow.service.installation import Installation, install
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import lookups
 from ipt_workflow.store import protocols as stored_protocols
-from ipt_workflow.store.courses import KeptAnswer, StoredCourse
+from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.loader import Loader, PendingLookup
-from ipt_workflow.store.units import LoggedEvent
+from ipt_workflow.store.protocols import StoredProtocol
+from ipt_workflow.store.units import KeptAnswer, LoggedEvent
 
 Result = TypeVar("Result")
 Given = ParamSpec("Given")
@@ -82,17 +83,16 @@ class Clinic:
 
         Raises ProtocolInvalid where a file was changed under an old version.
         """
-        stored = await self.read(stored_protocols.stored_protocols)
+        stored = await self.read(stored_protocols.every)
         protocol_files.check_unchanged(self.catalogue, [(row.id, row.version, row.digest) for row in stored])
         for row in stored:
             definition = protocol_files.read_definition(msgspec.json.decode(row.definition), self.catalogue.instruments)
             self._by_digest.setdefault(definition.digest, definition)
         kept = {(row.id, row.version) for row in stored}
-        rows = [
-            _protocol_row(self.organisation, p, self.clock.now()) for key, p in self.catalogue.protocols.items() if key not in kept
-        ]
-        if rows:
-            await self.database.write(stored_protocols.keep_protocols, rows)
+        now = self.clock.now()
+        new = [_definition(protocol, now) for key, protocol in self.catalogue.protocols.items() if key not in kept]
+        if new:
+            await self.write(stored_protocols.keep, new)
 
     def machine_of(self, course: Course) -> CourseMachine:
         """The machine of the protocol that the course has pinned."""
@@ -106,9 +106,11 @@ class Clinic:
             known = ", ".join(sorted(protocol.key for protocol in self.catalogue.protocols.values()))
             raise CommandInvalid([Fault(where, f"is not known; known are {known}")]) from None
 
-    async def visible(self, principal: Principal, course_id: str, asked: PendingLookup[StoredCourse] | None = None) -> StoredCourse:
-        """A course, if it exists for the principal; `asked` where it was asked for before. Raises NotFound."""
-        stored = await (asked or self.courses.ask(course_id))
+    async def visible(
+        self, principal: Principal, course_id: str, pending: PendingLookup[StoredCourse] | None = None
+    ) -> StoredCourse:
+        """A course, if it exists for the principal; `pending` is its lookup, if that was started before. Raises NotFound."""
+        stored = await (pending or self.courses.start(course_id))
         if stored is None or not policy.may_see(principal, stored.course):
             raise NotFound(NOT_SEEN)
         return stored
@@ -164,14 +166,10 @@ class Clinic:
         courses: Iterable[str] = (),
         rules: Iterable[str] = (),
         *,
-        told: bool = False,
-        command: bytes | None = None,
+        publish: bool = False,
     ) -> None:
-        """Writes to the audit log what was no transition, with every course it touched; where `told`, it is an event as well.
-
-        `command` is what a refusal keeps of the command, so that it can be judged anew.
-        """
-        await self.committer.commit(self.event(principal, kind, action, courses, rules, told=told, command=command))
+        """Writes an event to the audit log, with every course it touched. Subscribers receive it if `publish`."""
+        await self.committer.commit(self.event(principal, kind, action, courses, rules, publish=publish))
 
     def event(
         self,
@@ -181,35 +179,35 @@ class Clinic:
         courses: Iterable[str] = (),
         rules: Iterable[str] = (),
         *,
-        told: bool = False,
+        publish: bool = False,
         command: bytes | None = None,
     ) -> LoggedEvent:
-        """What `record` writes, to be written with something else."""
-        row = {
-            "organisation": self.organisation,
-            "id": new_id(),
-            "kind": kind,
-            "recorded_at": self.clock.now(),
-            "person": principal.person,
-            "role": principal.role,
-            "via": principal.via,
-            "action": action,
-            "rules": ",".join(rules)[:2000] or None,
-            "request_id": principal.request_id,
-            "command": command,
-        }
-        return LoggedEvent(row=row, courses=tuple(courses), told=told)
+        """An event of the audit log, to be committed with something else. `command` is what a refusal keeps of the command."""
+        return LoggedEvent(
+            organisation=self.organisation,
+            id=new_id(),
+            kind=kind,
+            recorded_at=self.clock.now(),
+            person=principal.person,
+            role=principal.role,
+            via=principal.via,
+            action=action,
+            rules=tuple(rules),
+            request_id=principal.request_id,
+            command=command,
+            courses=tuple(courses),
+            published=publish,
+        )
 
 
-def _protocol_row(organisation: str, protocol: Protocol, now: dt.datetime) -> dict[str, Any]:
-    return {
-        "organisation": organisation,
-        "id": protocol.id,
-        "version": protocol.version,
-        "digest": protocol.digest,
-        "definition": msgspec.json.encode(protocol.source),
-        "loaded_at": now,
-    }
+def _definition(protocol: Protocol, now: dt.datetime) -> StoredProtocol:
+    return StoredProtocol(
+        id=protocol.id,
+        version=protocol.version,
+        digest=protocol.digest,
+        definition=msgspec.json.encode(protocol.source),
+        loaded_at=now,
+    )
 
 
 async def open_clinic(settings: Settings, clock: Clock | None = None) -> Clinic:

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 from ipt_workflow.errors import Busy, KeyInFlight, KeyReused, Unreachable
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.writes import IdempotencyKey
-from ipt_workflow.store.courses import KeptAnswer
+from ipt_workflow.store.units import KeptAnswer
 
 Answer = TypeVar("Answer")
 CANNOT_LOOK_UP = (Busy, Unreachable)  # the database cannot be asked for the key just now

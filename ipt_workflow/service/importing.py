@@ -98,10 +98,10 @@ class _Import:
     def __init__(self, clinic: Clinic, *, person: str, dry_run: bool) -> None:
         self.person = person
         self.clinic = clinic
-        self.service = Courses(clinic)
+        self.courses = Courses(clinic)
         self.dry_run = dry_run
         self.report = ImportReport()
-        self.courses: dict[str, Imported] = {}
+        self.imported: dict[str, Imported] = {}
         self._seen: dict[str, int] = {}
 
     async def take(self, number: int, raw: bytes) -> None:
@@ -131,7 +131,7 @@ class _Import:
         stored = await self.clinic.courses.get(course_id)
         entries = await self.clinic.entries(course_id)
         course = stored.course if stored else None
-        self.courses[line.course] = Imported(
+        self.imported[line.course] = Imported(
             id=course_id,
             therapist=course.therapist if course else None,
             course=course,
@@ -156,13 +156,13 @@ class _Import:
             data=line.data,
         )
         if self.dry_run:
-            self.courses[line.course] = await self._rehearse_opening(line, principal, therapist)
+            self.imported[line.course] = await self._rehearse_opening(line, principal, therapist)
             return
-        done = await self.service.open_course(principal, lambda: opening, key)
-        self.courses[line.course] = Imported(id=done.course.id, therapist=therapist)
+        done = await self.courses.open_course(principal, lambda: opening, key)
+        self.imported[line.course] = Imported(id=done.course.id, therapist=therapist)
 
     async def _fire(self, line: Line, key: IdempotencyKey) -> None:
-        imported = self.courses.get(line.course)
+        imported = self.imported.get(line.course)
         if imported is None:
             raise CommandMalformed(f"course {line.course!r} is not opened by an earlier line of this file")
         principal = Principal(person=line.person or imported.therapist or self.person, role=line.role, via="cli")
@@ -170,7 +170,7 @@ class _Import:
             await self._rehearse(imported, _command(line), principal)
             return
         write = Write(decode=lambda: (_command(line),), triggers=(line.trigger,), version_required=False, key=key)
-        done = await self.service.fire(principal, imported.id, write)
+        done = await self.courses.fire(principal, imported.id, write)
         imported.therapist = done.course.therapist
 
     async def _rehearse_opening(self, line: Line, principal: Principal, therapist: str | None) -> Imported:
@@ -191,7 +191,7 @@ class _Import:
         """The client's open acute course, by what the file has made of it so far."""
         known = await self.clinic.read(stored_courses.client_id, client_ref)
         stored = await self.clinic.read(stored_courses.other_open_course, known) if known else None
-        rehearsed = {each.id: each.course for each in self.courses.values() if each.course}
+        rehearsed = {each.id: each.course for each in self.imported.values() if each.course}
         open_now = [
             key for key, course in rehearsed.items() if course.client in {client_ref, known} and course.acute and course.open
         ]
@@ -203,8 +203,8 @@ class _Import:
             raise NotFound(NOT_SEEN)
         policy.require(principal, "change a course")
         stored = StoredCourse(imported.course, "", None)
-        client = await self.service.new_client(imported.course, (command,))
-        context = await self.service.context_of(principal, stored, (command,), client)
+        client = await self.courses.decisions.new_client(imported.course, (command,))
+        context = await self.courses.decisions.context(principal, stored, (command,), client)
         context = msgspec.structs.replace(context, history=imported.facts, given=imported.given)
         machine = self.clinic.machine_of(imported.course)
         self._keep(imported, machine.fire(imported.course, command, context))

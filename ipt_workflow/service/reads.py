@@ -1,8 +1,6 @@
 """The verbs that read. Every read of a course is recorded, and names every course it showed."""
 
 import datetime as dt
-from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 
@@ -12,14 +10,10 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import MOVES
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
-from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service import views
-from ipt_workflow.service.audit import verification
 from ipt_workflow.service.clinic import Clinic, new_id
-from ipt_workflow.service.views import CourseView, EntryView, Options, Verification
-from ipt_workflow.store import audit
+from ipt_workflow.service.views import CourseView, EntryView, Options
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.courses import Filters, StoredCourse
 
 
@@ -121,39 +115,6 @@ class CourseReads:
         if not found or found[0].seq != seq:
             raise NotFound("The course has no such entry.")
         return found[0]
-
-    async def audit_log(self, principal: Principal, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
-        """The audit log, in the order it was written."""
-        policy.require(principal, "read the audit log")
-        records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, limit)
-        await self.clinic.record(principal, "read", "audit", [course for each in records for course in each.courses])
-        return records
-
-    async def audit_export(self, principal: Principal, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
-        """The whole audit log up to now, a chunk at a time. That it was exported is recorded before the first chunk."""
-        policy.require(principal, "export the audit log")
-        until = self.clinic.clock.now()
-        bounded = msgspec.structs.replace(filters, to=min(filters.to or until, until))
-        await self.clinic.record(principal, "export", "audit", [filters.course] if filters.course else [])
-        return self._chunks(bounded)
-
-    async def _chunks(self, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
-        after, size = Position(), self.clinic.settings.export_chunk
-        while True:
-            records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, size)
-            if records:
-                yield records
-                after = Position(records[-1].recorded_at, records[-1].id)
-            if len(records) < size:
-                return
-
-    async def verify(self, principal: Principal, course_id: str | None = None, progress: Any = None, **how: Any) -> Verification:
-        """Checks chains, columns, sealed documents and folds: of one course, or of all."""
-        policy.require(principal, "verify the journal")
-        if course_id is not None:
-            await self.clinic.visible(principal, course_id)
-        await self.clinic.record(principal, "read", "verify", [course_id] if course_id else [])
-        return await verification.verify(self.clinic, course_id, progress, **how)
 
     async def count_courses(self) -> list[tuple[str, str, int]]:
         return await self.clinic.read(stored_courses.courses_by_state)

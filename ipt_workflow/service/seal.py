@@ -33,13 +33,12 @@ def change(clinic: Clinic, course: Course, drafts: Sequence[Draft], head: str, e
 
 
 def kept_answer(clinic: Clinic, key: IdempotencyKey, subject: str, first_seq: int, last_seq: int, at: dt.datetime) -> KeptAnswer:
-    """What a key is answered with from now on: entries of a course, or a version of a group."""
+    """The answer that a key gets from now on. `subject` is a course with its entries, or a group with its version."""
     return KeptAnswer(
         scope=key.scope,
         body=key.body,
         course_id=subject,
         first_seq=first_seq,
         last_seq=last_seq,
-        committed_at=at,
         expires_at=at + (key.kept or dt.timedelta(hours=clinic.settings.idempotency_hours)),
     )

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from ipt_workflow.journal.audit import AuditRecord, audit_record
 from ipt_workflow.store.courses import one_of
 from ipt_workflow.store.database import Database
-from ipt_workflow.store.lookups import DIALECTS, Statement, from_driver
+from ipt_workflow.store.lookups import DIALECTS, NamedStatement, from_driver
 from ipt_workflow.store.schema import tables
 
 entry, event, subject = tables.entry, tables.audit_event, tables.audit_subject
@@ -63,12 +63,12 @@ async def page(database: Database, organisation: str, filters: AuditFilters, aft
 
 
 @lru_cache(maxsize=256)
-def _page(dialect: str, in_journal: bool, beside_it: bool, given: frozenset[str]) -> Statement:
+def _page(dialect: str, in_journal: bool, beside_it: bool, given: frozenset[str]) -> NamedStatement:
     """The statement that the filters `given` narrow."""
     parts = ([_transitions(dialect, given)] if in_journal else []) + ([_events(dialect, given)] if beside_it else [])
     limit = sa.bindparam("limit", type_=sa.Integer)
     both = sa.union_all(*(sa.select(part.order_by("recorded_at", "id").limit(limit).subquery()) for part in parts)).subquery()
-    return Statement(sa.select(both).order_by(both.c.recorded_at, both.c.id).limit(limit), dialect)
+    return NamedStatement(sa.select(both).order_by(both.c.recorded_at, both.c.id).limit(limit), dialect)
 
 
 def _transitions(dialect: str, given: frozenset[str]) -> sa.Select[Any]:
@@ -145,7 +145,7 @@ async def _subjects(database: Database, organisation: str, events: list[str]) ->
 
 
 _SUBJECTS = {
-    dialect: Statement(
+    dialect: NamedStatement(
         sa.select(subject.c.event_id, subject.c.course_id)
         .where(subject.c.organisation == sa.bindparam("organisation"), found)
         .order_by(subject.c.event_id, subject.c.course_id),

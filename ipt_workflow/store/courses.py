@@ -48,15 +48,6 @@ def _found(
     return connection.execute(statements[connection.dialect.name], {"organisation": organisation, "ids": list(ids)})
 
 
-class KeptAnswer(msgspec.Struct, frozen=True):
-    scope: str
-    body: str
-    course_id: str
-    first_seq: int
-    last_seq: int
-    expires_at: dt.datetime
-
-
 _with_client = course.outerjoin(client, sa.and_(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id))
 WAITING: sa.ColumnElement[str] = sa.literal_column("'waiting'")  # as the partial indexes say it, or they are not used
 

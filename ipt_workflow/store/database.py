@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from ipt_workflow.store.lookups import Question
+from ipt_workflow.store.lookups import Lookup
 from ipt_workflow.store.units import LoggedEvent, Unit
 
 Result = TypeVar("Result")
@@ -30,7 +30,7 @@ class Database:
         """Runs `function(connection, *args)` and commits, or rolls back and raises what it raised."""
         raise NotImplementedError
 
-    async def find(self, question: Question[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
+    async def find(self, question: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
         """What is stored under these ids."""
         raise NotImplementedError
 

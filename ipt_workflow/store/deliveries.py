@@ -1,4 +1,4 @@
-"""Deliveries and who they are for. Who sends one holds its lease; no lock is held while it is sent."""
+"""Deliveries. A relay leases a delivery before it sends it, and holds no lock meanwhile."""
 
 import datetime as dt
 from collections import Counter
@@ -12,47 +12,62 @@ from ipt_workflow.store.commits import rows
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import LoggedEvent
 
-delivery, subscription, key, event = tables.delivery, tables.subscription, tables.subscription_key, tables.event
+delivery, subscription, event = tables.delivery, tables.subscription, tables.event
 
 
-class StoredSubscription(msgspec.Struct, frozen=True, kw_only=True):
-    """A subscription as its row has it."""
+class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """An event to deliver to one subscription. `lane` is the event's course, or empty: a lane is delivered in order."""
 
     id: str
-    url: str
-    types: tuple[str, ...]
-    courses: tuple[str, ...] | None
-    scope: str
+    subscription: str
+    position: int
+    lane: str
+    due_at: dt.datetime
+
+
+class StoredDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery, as far as a replay needs it."""
+
+    subscription: str
+    position: int
+    lane: str
     status: str
-    reason: str | None
-    created_at: dt.datetime
-    created_by: str
-    failing_since: dt.datetime | None
-    throttled_until: dt.datetime | None
 
 
-class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
+class ListedDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery with its event's id, kind, course and seq. `problem` says why the last attempt failed."""
+
     id: str
-    scheme: str
-    secret: str
-    public: str | None
-    created_at: dt.datetime
-    expires_at: dt.datetime | None
+    event: str
+    kind: str
+    course: str | None
+    seq: int | None
+    status: str
+    attempts: int
+    last_at: dt.datetime | None
+    http_status: int | None
+    problem: str | None
+    next_at: dt.datetime
+    ended_at: dt.datetime | None
+    position: int
 
 
-class Claimed(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery that is ours to send until its lease ends."""
+class ClaimedDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that this relay may send until its lease ends."""
 
     id: str
     subscription: str
     position: int
     lane: str
     attempts: int
-    lease: str
+    lease_id: str
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an attempt. `next_at` is when it is tried again, where it is still `waiting`."""
+class AttemptResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The delivery's new status after an attempt. `next_at` is the time of the next attempt, while it is `waiting`.
+
+    `attempted` is False if the relay sent nothing.
+    """
 
     status: str
     at: dt.datetime
@@ -63,123 +78,26 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     attempted: bool = True
 
 
-def insert_subscription(connection: sa.Connection, row: dict[str, Any], keys: Sequence[dict[str, Any]]) -> None:
-    connection.execute(sa.insert(subscription), row)
-    connection.execute(sa.insert(key), list(keys))
+def insert(connection: sa.Connection, organisation: str, new: Sequence[NewDelivery]) -> None:
+    if new:
+        connection.execute(sa.insert(delivery), [_row(organisation, each) for each in new])
 
 
-def subscriptions(
-    connection: sa.Connection, organisation: str, after: str = "", limit: int | None = None
-) -> list[StoredSubscription]:
-    """Those that were not deleted, in the order they were made."""
-    statement = sa.select(subscription).where(
-        subscription.c.organisation == organisation, subscription.c.id > after, subscription.c.status != "deleted"
-    )
-    return [_subscription(row) for row in connection.execute(statement.order_by(subscription.c.id).limit(limit))]
-
-
-def one(connection: sa.Connection, organisation: str, subscription_id: str) -> StoredSubscription | None:
-    row = connection.execute(
-        sa.select(subscription).where(
-            subscription.c.organisation == organisation, subscription.c.id == subscription_id, subscription.c.status != "deleted"
-        )
-    ).first()
-    return _subscription(row) if row else None
-
-
-def _subscription(row: Any) -> StoredSubscription:
-    told = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
-    told.pop("organisation")
-    told["types"] = tuple(msgspec.json.decode(row.types))
-    told["courses"] = None if row.courses is None else tuple(msgspec.json.decode(row.courses))
-    return StoredSubscription(**told)
-
-
-def keys(connection: sa.Connection, organisation: str, subscription_id: str, now: dt.datetime) -> list[StoredKey]:
-    """Keys that have not expired, newest first."""
-    statement = sa.select(key).where(
-        key.c.organisation == organisation,
-        key.c.subscription_id == subscription_id,
-        sa.or_(key.c.expires_at.is_(None), key.c.expires_at > now),
-    )
-    return [
-        StoredKey(
-            id=row.id,
-            scheme=row.scheme,
-            secret=row.secret,
-            public=row.public,
-            created_at=row.created_at,
-            expires_at=row.expires_at,
-        )
-        for row in connection.execute(statement.order_by(key.c.created_at.desc(), key.c.id.desc()))
-    ]
-
-
-def rotate(
-    connection: sa.Connection,
-    organisation: str,
-    subscription_id: str,
-    new: Sequence[dict[str, Any]],
-    now: dt.datetime,
-    until: dt.datetime,
-) -> None:
-    """New keys; those before them are good until `until` at most, and those that are good no more are removed."""
-    of_it = (key.c.organisation == organisation, key.c.subscription_id == subscription_id)
-    connection.execute(sa.delete(key).where(*of_it, key.c.expires_at <= now))
-    connection.execute(
-        sa.update(key).where(*of_it, sa.or_(key.c.expires_at.is_(None), key.c.expires_at > until)).values(expires_at=until)
-    )
-    connection.execute(sa.delete(key).where(*of_it, key.c.expires_at <= now))
-    connection.execute(sa.insert(key), list(new))
-
-
-def change(connection: sa.Connection, organisation: str, subscription_id: str, **values: Any) -> bool:
-    """Whether there was such a subscription."""
-    changed = connection.execute(
-        sa.update(subscription)
-        .where(
-            subscription.c.organisation == organisation, subscription.c.id == subscription_id, subscription.c.status != "deleted"
-        )
-        .values(**values)
-    )
-    return changed.rowcount == 1
-
-
-def delete(connection: sa.Connection, organisation: str, subscription_id: str, now: dt.datetime) -> None:
-    """Marks it deleted, removes its keys, and cancels what waits for it."""
-    change(connection, organisation, subscription_id, status="deleted")
-    connection.execute(sa.delete(key).where(key.c.organisation == organisation, key.c.subscription_id == subscription_id))
-    connection.execute(
-        sa.update(delivery)
-        .where(
-            delivery.c.organisation == organisation, delivery.c.subscription_id == subscription_id, delivery.c.status == "waiting"
-        )
-        .values(status="cancelled", ended_at=now, lease=None, leased_until=None)
-    )
-
-
-def new_delivery(
-    organisation: str, delivery_id: str, subscription_id: str, position: int, lane: str, now: dt.datetime
-) -> dict[str, Any]:
+def _row(organisation: str, new: NewDelivery) -> dict[str, Any]:
     return {
         "organisation": organisation,
-        "id": delivery_id,
-        "subscription_id": subscription_id,
-        "position": position,
-        "lane": lane,
+        "id": new.id,
+        "subscription_id": new.subscription,
+        "position": new.position,
+        "lane": new.lane,
         "status": "waiting",
         "attempts": 0,
-        "next_at": now,
+        "next_at": new.due_at,
     }
 
 
-def insert(connection: sa.Connection, new: Sequence[dict[str, Any]]) -> None:
-    if new:
-        connection.execute(sa.insert(delivery), new)
-
-
 def any_due(connection: sa.Connection, organisation: str, now: dt.datetime) -> bool:
-    """Whether anything might be claimed: asked before a transaction that writes is begun."""
+    """Whether a claim may find something. The relay asks before it begins a transaction that writes."""
     due = sa.select(delivery.c.id).where(
         delivery.c.organisation == organisation, delivery.c.status == "waiting", delivery.c.next_at <= now
     )
@@ -187,46 +105,58 @@ def any_due(connection: sa.Connection, organisation: str, now: dt.datetime) -> b
 
 
 def claim(
-    connection: sa.Connection, organisation: str, *, now: dt.datetime, until: dt.datetime, lease: str, limit: int, each: int
-) -> list[Claimed]:
-    """Leases deliveries that are due: the first of their lane, of a subscription that is active and not throttled.
+    connection: sa.Connection,
+    organisation: str,
+    *,
+    now: dt.datetime,
+    lease_until: dt.datetime,
+    lease_id: str,
+    max_total: int,
+    max_per_subscription: int,
+) -> list[ClaimedDelivery]:
+    """Leases due deliveries: the first of each lane, for subscriptions that are active and not throttled.
 
-    At most `limit`, and of one subscription never more than `each` at a time over all relays.
+    Leases at most `max_total`. All relays together hold at most `max_per_subscription` leases of one subscription.
     """
-    busy = _busy(connection, organisation, now)
-    full = [subscription_id for subscription_id, count in busy.items() if count >= each]
+    leased = _leased_by_subscription(connection, organisation, now)
+    full = [subscription_id for subscription_id, count in leased.items() if count >= max_per_subscription]
     ready = _ready(organisation, now)
     found = connection.execute(
         sa.select(delivery.c.id, delivery.c.subscription_id)
-        .select_from(_of_active(now))
+        .select_from(_with_active_subscription(now))
         .where(*ready, delivery.c.subscription_id.not_in(full))
         .order_by(delivery.c.next_at, delivery.c.position)
-        .limit(limit * each)
+        .limit(max_total * max_per_subscription)
     )
     chosen: list[str] = []
     for row in found:
-        if busy[row.subscription_id] < each and len(chosen) < limit:
-            busy[row.subscription_id] += 1
+        if leased[row.subscription_id] < max_per_subscription and len(chosen) < max_total:
+            leased[row.subscription_id] += 1
             chosen.append(row.id)
     if not chosen:
         return []
     statement = sa.select(delivery).where(*ready, delivery.c.id.in_(chosen)).order_by(delivery.c.next_at, delivery.c.position)
-    taken = connection.execute(statement.with_for_update(skip_locked=True, of=delivery)).all()
+    locked = connection.execute(statement.with_for_update(skip_locked=True, of=delivery)).all()
     connection.execute(
         sa.update(delivery)
-        .where(delivery.c.organisation == organisation, delivery.c.id.in_([row.id for row in taken]))
-        .values(lease=lease, leased_until=until)
+        .where(delivery.c.organisation == organisation, delivery.c.id.in_([row.id for row in locked]))
+        .values(lease=lease_id, leased_until=lease_until)
     )
     return [
-        Claimed(
-            id=row.id, subscription=row.subscription_id, position=row.position, lane=row.lane, attempts=row.attempts, lease=lease
+        ClaimedDelivery(
+            id=row.id,
+            subscription=row.subscription_id,
+            position=row.position,
+            lane=row.lane,
+            attempts=row.attempts,
+            lease_id=lease_id,
         )
-        for row in taken
+        for row in locked
     ]
 
 
-def _of_active(now: dt.datetime) -> Any:
-    return delivery.join(
+def _with_active_subscription(now: dt.datetime) -> sa.FromClause:
+    joined: sa.FromClause = delivery.join(
         subscription,
         sa.and_(
             subscription.c.organisation == delivery.c.organisation,
@@ -235,9 +165,11 @@ def _of_active(now: dt.datetime) -> Any:
             sa.or_(subscription.c.throttled_until.is_(None), subscription.c.throttled_until <= now),
         ),
     )
+    return joined
 
 
 def _ready(organisation: str, now: dt.datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    """Due, not leased, and the first waiting delivery of its lane."""
     before = delivery.alias("before")
     return (
         delivery.c.organisation == organisation,
@@ -254,7 +186,7 @@ def _ready(organisation: str, now: dt.datetime) -> tuple[sa.ColumnElement[bool],
     )
 
 
-def _busy(connection: sa.Connection, organisation: str, now: dt.datetime) -> Counter[str]:
+def _leased_by_subscription(connection: sa.Connection, organisation: str, now: dt.datetime) -> Counter[str]:
     statement = (
         sa.select(delivery.c.subscription_id, sa.func.count().label("count"))
         .where(delivery.c.organisation == organisation, delivery.c.status == "waiting", delivery.c.leased_until > now)
@@ -263,60 +195,56 @@ def _busy(connection: sa.Connection, organisation: str, now: dt.datetime) -> Cou
     return Counter({row.subscription_id: row.count for row in connection.execute(statement)})
 
 
-def end(connection: sa.Connection, organisation: str, claimed: Claimed, ended: Ended, records: Sequence[LoggedEvent]) -> bool:
-    """Writes what became of an attempt, with its records for the audit log. False where the lease was lost meanwhile: then nothing is written."""
-    values: dict[str, Any] = {"status": ended.status, "lease": None, "leased_until": None}
-    if ended.attempted:
+def end_attempt(
+    connection: sa.Connection,
+    organisation: str,
+    claimed: ClaimedDelivery,
+    result: AttemptResult,
+    records: Sequence[LoggedEvent],
+) -> bool:
+    """Writes the result of an attempt with its audit records. Writes nothing and returns False if the lease was lost."""
+    values: dict[str, Any] = {"status": result.status, "lease": None, "leased_until": None}
+    if result.attempted:
         values |= {
             "attempts": claimed.attempts + 1,
-            "last_status": ended.http_status,
-            "last_problem": ended.problem,
-            "last_at": ended.at,
+            "last_status": result.http_status,
+            "last_problem": result.problem,
+            "last_at": result.at,
         }
-    values |= {"next_at": ended.next_at} if ended.next_at else {"ended_at": ended.at}
+    values |= {"next_at": result.next_at} if result.next_at else {"ended_at": result.at}
     changed = connection.execute(
         sa.update(delivery)
-        .where(delivery.c.organisation == organisation, delivery.c.id == claimed.id, delivery.c.lease == claimed.lease)
+        .where(delivery.c.organisation == organisation, delivery.c.id == claimed.id, delivery.c.lease == claimed.lease_id)
         .values(**values)
     )
     if changed.rowcount != 1:
         return False
-    if ended.attempted:
-        _note_health(connection, organisation, claimed.subscription, ended)
+    if result.attempted:
+        _update_health(connection, organisation, claimed.subscription, result)
     for each in records:
         record(connection, each)
     return True
 
 
-def record(connection: sa.Connection, told: LoggedEvent) -> None:
-    """Writes an event of the audit log in the caller's transaction; those that have none of their own go through the committer."""
-    connection.execute(sa.insert(tables.audit_event), dict(told.row))
-    touched = rows.subjects(told.row["organisation"], told)
+def record(connection: sa.Connection, logged: LoggedEvent) -> None:
+    """Writes an audit record in the caller's transaction. A record without a transaction of its own goes through the committer."""
+    connection.execute(sa.insert(tables.audit_event), rows.audit_event(logged))
+    touched = rows.subjects(logged)
     if touched:
         connection.execute(sa.insert(tables.audit_subject), touched)
 
 
-def disable(connection: sa.Connection, organisation: str, subscription_id: str, reason: str) -> bool:
-    """Sends it nothing any more. False where it was not active."""
-    changed = connection.execute(
-        sa.update(subscription)
-        .where(subscription.c.organisation == organisation, subscription.c.id == subscription_id, subscription.c.status == "active")
-        .values(status="disabled", reason=reason)
-    )
-    return changed.rowcount == 1
-
-
-def _note_health(connection: sa.Connection, organisation: str, subscription_id: str, ended: Ended) -> None:
-    """Since when a subscription fails without one success; once it succeeds again, all that waits for it is due."""
-    of_it = (subscription.c.organisation == organisation, subscription.c.id == subscription_id)
-    if ended.status != "delivered":
+def _update_health(connection: sa.Connection, organisation: str, subscription_id: str, result: AttemptResult) -> None:
+    """Sets since when a subscription fails without a success. After its first success, all its waiting deliveries are due."""
+    own = (subscription.c.organisation == organisation, subscription.c.id == subscription_id)
+    if result.status != "delivered":
         since = sa.func.coalesce(
-            subscription.c.failing_since, sa.bindparam("at", ended.at, type_=subscription.c.failing_since.type)
+            subscription.c.failing_since, sa.bindparam("at", result.at, type_=subscription.c.failing_since.type)
         )
-        connection.execute(sa.update(subscription).where(*of_it).values(failing_since=since, throttled_until=ended.throttled_until))
+        connection.execute(sa.update(subscription).where(*own).values(failing_since=since, throttled_until=result.throttled_until))
         return
     recovered = connection.execute(
-        sa.update(subscription).where(*of_it, subscription.c.failing_since.is_not(None)).values(failing_since=None)
+        sa.update(subscription).where(*own, subscription.c.failing_since.is_not(None)).values(failing_since=None)
     )
     if recovered.rowcount:
         connection.execute(
@@ -325,35 +253,56 @@ def _note_health(connection: sa.Connection, organisation: str, subscription_id: 
                 delivery.c.organisation == organisation,
                 delivery.c.subscription_id == subscription_id,
                 delivery.c.status == "waiting",
-                delivery.c.next_at > ended.at,
+                delivery.c.next_at > result.at,
             )
-            .values(next_at=ended.at)
+            .values(next_at=result.at)
         )
 
 
 def page(
     connection: sa.Connection, organisation: str, subscription_id: str, *, status: str | None, after: int, limit: int
-) -> list[Any]:
-    """A subscription's deliveries in order, each with its event's id, kind, course and seq."""
+) -> list[ListedDelivery]:
+    """A subscription's deliveries after a position, in order. `status` limits the list to one status."""
     joined = delivery.join(event, sa.and_(event.c.organisation == delivery.c.organisation, event.c.position == delivery.c.position))
     statement = (
-        sa.select(delivery, event.c.id.label("event_id"), event.c.kind, event.c.course_id, event.c.seq, event.c.created_at)
+        sa.select(delivery, event.c.id.label("event_id"), event.c.kind, event.c.course_id, event.c.seq)
         .select_from(joined)
         .where(delivery.c.organisation == organisation, delivery.c.subscription_id == subscription_id, delivery.c.position > after)
     )
     if status:
         statement = statement.where(delivery.c.status == status)
-    return list(connection.execute(statement.order_by(delivery.c.position).limit(limit)))
+    return [_listed(row) for row in connection.execute(statement.order_by(delivery.c.position).limit(limit))]
 
 
-def find(connection: sa.Connection, organisation: str, delivery_id: str) -> Any | None:
-    return connection.execute(
+def _listed(row: Any) -> ListedDelivery:
+    return ListedDelivery(
+        id=row.id,
+        event=row.event_id,
+        kind=row.kind,
+        course=row.course_id,
+        seq=row.seq,
+        status=row.status,
+        attempts=row.attempts,
+        last_at=row.last_at,
+        http_status=row.last_status,
+        problem=row.last_problem,
+        next_at=row.next_at,
+        ended_at=row.ended_at,
+        position=row.position,
+    )
+
+
+def find(connection: sa.Connection, organisation: str, delivery_id: str) -> StoredDelivery | None:
+    row = connection.execute(
         sa.select(delivery).where(delivery.c.organisation == organisation, delivery.c.id == delivery_id)
     ).first()
+    if row is None:
+        return None
+    return StoredDelivery(subscription=row.subscription_id, position=row.position, lane=row.lane, status=row.status)
 
 
-def again(connection: sa.Connection, organisation: str, subscription_id: str, positions: Sequence[int], now: dt.datetime) -> int:
-    """Sets deliveries that have ended waiting again, as if never tried. Returns how many."""
+def requeue(connection: sa.Connection, organisation: str, subscription_id: str, positions: Sequence[int], now: dt.datetime) -> int:
+    """Makes ended deliveries wait again, with no attempts counted. Returns how many."""
     changed = connection.execute(
         sa.update(delivery)
         .where(
@@ -367,8 +316,8 @@ def again(connection: sa.Connection, organisation: str, subscription_id: str, po
     return changed.rowcount
 
 
-def known(connection: sa.Connection, organisation: str, subscription_id: str, first: int, last: int) -> dict[int, str]:
-    """The statuses of a subscription's deliveries in a range of places, both ends included."""
+def statuses(connection: sa.Connection, organisation: str, subscription_id: str, first: int, last: int) -> dict[int, str]:
+    """The statuses of a subscription's deliveries, by position, from `first` to `last` inclusive."""
     found = connection.execute(
         sa.select(delivery.c.position, delivery.c.status).where(
             delivery.c.organisation == organisation,
@@ -380,7 +329,7 @@ def known(connection: sa.Connection, organisation: str, subscription_id: str, fi
 
 
 def counts(connection: sa.Connection, organisation: str) -> dict[str, int]:
-    """How many deliveries have each status."""
+    """The number of deliveries by status."""
     found = connection.execute(
         sa.select(delivery.c.status, sa.func.count()).where(delivery.c.organisation == organisation).group_by(delivery.c.status)
     )
@@ -388,7 +337,7 @@ def counts(connection: sa.Connection, organisation: str) -> dict[str, int]:
 
 
 def prune(connection: sa.Connection, organisation: str, before: dt.datetime) -> int:
-    """Removes deliveries that ended well, or were called off, before a moment. Dead letters stay until they are replayed."""
+    """Removes deliveries that were delivered or cancelled before a moment. Dead letters stay until they are replayed."""
     removed = connection.execute(
         sa.delete(delivery).where(
             delivery.c.organisation == organisation,

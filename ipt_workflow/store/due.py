@@ -1,4 +1,4 @@
-"""Courses whose clock may have something to say, and what was told of it already."""
+"""Courses that the attention scan looks at, and the kinds of attention that it has reported."""
 
 import datetime as dt
 from typing import Any
@@ -7,47 +7,49 @@ import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.course import Course
+from ipt_workflow.store.courses import _course_decoder
 from ipt_workflow.store.schema import tables
 
-course, told = tables.course, tables.attention_told
-_course_decoder = msgspec.json.Decoder(Course)
+course, reported = tables.course, tables.attention_told
 
 
-class Ticking(msgspec.Struct, frozen=True):
-    """A course to look at. `known` are the kinds that were told and hold still; `first` where it was never looked at."""
+class DueCourse(msgspec.Struct, frozen=True):
+    """A course to scan. `reported` are the kinds that were reported and have not ended. `first`: it was never scanned before."""
 
     course: Course
-    known: tuple[str, ...]
+    reported: tuple[str, ...]
     first: bool
 
 
-def to_look_at(connection: sa.Connection, organisation: str, now: dt.datetime, limit: int) -> list[Ticking]:
-    """Courses of which a moment has come, or of which something was told, and that have changed or come due since they were looked at."""
-    beside = course.outerjoin(told, sa.and_(told.c.organisation == course.c.organisation, told.c.course_id == course.c.id))
-    speaks = sa.or_(course.c.overdue_from <= now, course.c.ending_from <= now, course.c.risk_from <= now, told.c.kinds != "")
-    changed = sa.or_(told.c.version.is_(None), told.c.version != course.c.version, told.c.next_at <= now)
+def find(connection: sa.Connection, organisation: str, now: dt.datetime, limit: int) -> list[DueCourse]:
+    """Courses with something due or already reported, if they changed or another deadline passed since the last scan."""
+    joined = course.outerjoin(
+        reported, sa.and_(reported.c.organisation == course.c.organisation, reported.c.course_id == course.c.id)
+    )
+    relevant = sa.or_(course.c.overdue_from <= now, course.c.ending_from <= now, course.c.risk_from <= now, reported.c.kinds != "")
+    changed = sa.or_(reported.c.version.is_(None), reported.c.version != course.c.version, reported.c.next_at <= now)
     rows = connection.execute(
-        sa.select(course.c.snapshot, told.c.kinds)
-        .select_from(beside)
-        .where(course.c.organisation == organisation, speaks, changed)
+        sa.select(course.c.snapshot, reported.c.kinds)
+        .select_from(joined)
+        .where(course.c.organisation == organisation, relevant, changed)
         .order_by(course.c.id)
         .limit(limit)
     )
     return [
-        Ticking(
+        DueCourse(
             _course_decoder.decode(row.snapshot), tuple(kind for kind in (row.kinds or "").split(",") if kind), row.kinds is None
         )
         for row in rows
     ]
 
 
-def note(
-    connection: sa.Connection, organisation: str, looked: Ticking, kinds: tuple[str, ...], next_at: dt.datetime | None
+def record_scan(
+    connection: sa.Connection, organisation: str, scanned: DueCourse, kinds: tuple[str, ...], next_at: dt.datetime | None
 ) -> None:
-    """What holds now of the course as it was looked at, and when to look again."""
-    values: dict[str, Any] = {"version": looked.course.version, "kinds": ",".join(kinds), "next_at": next_at}
-    if looked.first:
-        connection.execute(sa.insert(told), {"organisation": organisation, "course_id": looked.course.id, **values})
+    """Records the kinds that are in force for the scanned course, and when to scan it again."""
+    values: dict[str, Any] = {"version": scanned.course.version, "kinds": ",".join(kinds), "next_at": next_at}
+    if scanned.first:
+        connection.execute(sa.insert(reported), {"organisation": organisation, "course_id": scanned.course.id, **values})
     else:
-        where = (told.c.organisation == organisation, told.c.course_id == looked.course.id)
-        connection.execute(sa.update(told).where(*where).values(**values))
+        where = (reported.c.organisation == organisation, reported.c.course_id == scanned.course.id)
+        connection.execute(sa.update(reported).where(*where).values(**values))

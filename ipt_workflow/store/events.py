@@ -1,7 +1,7 @@
-"""Events: outbox rows given their place, and read again with what they name.
+"""Events: outbox rows with a position, read with the entry or refusal that they name.
 
-A place is given out after commit, by one hand at a time, in the transaction that also lists who is to be told. So a reader who has
-seen a place has seen every place before it, however late a transaction committed.
+Positions are assigned after commit, by one process at a time, in the transaction that also creates the deliveries. So a reader that
+has seen a position has seen all earlier ones, even if a transaction commits late.
 """
 
 import datetime as dt
@@ -12,18 +12,31 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
+from ipt_workflow.store.courses import _course_decoder
 from ipt_workflow.store.schema import tables
 
 outbox, event, entry, course, audit_event = tables.outbox, tables.event, tables.entry, tables.course, tables.audit_event
 task = tables.relay_task
-AFTER_ENTRIES = 2**31 - 1  # where, within one moment, what is no entry comes
-_course_decoder = msgspec.json.Decoder(Course)
+AFTER_ENTRIES = 2**31 - 1  # sorts other events behind the entries of the same moment
+NUMBERING, ATTENTION_SCAN = "place", "clocks"  # the names of relay tasks, as they are stored
+
+
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event for the outbox. `detail` is the kind of attention, or the reason why a subscription was disabled."""
+
+    id: str
+    kind: str
+    created_at: dt.datetime
+    course: str | None = None
+    detail: str | None = None
+    subscription: str | None = None
 
 
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with what it names: the entry, or the refusal's trigger and rules. `shared` is whether its course may be told of."""
+    """An event with the entry it names, or with the refused trigger and its rules. `shared` is False if consent
+    to share its course was withdrawn.
+    """
 
     id: str
     position: int
@@ -40,12 +53,12 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def trigger(self) -> str | None:
-        """That of its entry."""
+        """The entry's trigger."""
         return self.entry.written.trigger if self.entry else None
 
 
 class NumberedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that has just been given its place; `trigger` is that of its entry."""
+    """An event that has just received its position. `trigger` is its entry's trigger."""
 
     position: int
     kind: str
@@ -55,54 +68,58 @@ class NumberedEvent(msgspec.Struct, frozen=True, kw_only=True):
     trigger: str | None
 
 
-def begin_task(connection: sa.Connection, organisation: str, name: str) -> None:
-    """Makes the row that a hand locks to do this work, where there is none."""
+def lock_task(connection: sa.Connection, organisation: str, name: str) -> int | None:
+    """Locks a relay task until the transaction ends. Returns its position; None if another process holds the lock."""
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     connection.execute(insert(task).on_conflict_do_nothing(), {"organisation": organisation, "name": name, "position": 0})
-
-
-def hold_task(connection: sa.Connection, organisation: str, name: str) -> int | None:
-    """Locks the work until the transaction ends. Returns its position; None where another hand has it."""
     found: int | None = connection.execute(
         sa.select(task.c.position).where(task.c.organisation == organisation, task.c.name == name).with_for_update(skip_locked=True)
     ).scalar()
     return found
 
 
-def put(connection: sa.Connection, organisation: str, row: dict[str, Any]) -> None:
-    """One more thing to tell, in the caller's transaction."""
-    connection.execute(sa.insert(outbox), {"organisation": organisation, **row})
+def publish(connection: sa.Connection, organisation: str, new: NewEvent) -> None:
+    """Adds an event to the outbox, in the caller's transaction."""
+    row = {
+        "organisation": organisation,
+        "id": new.id,
+        "kind": new.kind,
+        "course_id": new.course,
+        "detail": new.detail,
+        "subscription_id": new.subscription,
+        "created_at": new.created_at,
+    }
+    connection.execute(sa.insert(outbox), row)
 
 
 def waiting(connection: sa.Connection, organisation: str) -> bool:
-    """Whether the outbox holds anything."""
+    """Whether the outbox holds events."""
     return connection.execute(sa.select(outbox.c.id).where(outbox.c.organisation == organisation).limit(1)).first() is not None
 
 
 def number_events(connection: sa.Connection, organisation: str, limit: int) -> int:
-    """Gives the oldest outbox rows their places. Returns how many.
+    """Moves the oldest outbox rows to the events and assigns their positions. Returns how many.
 
-    Of one course they come in the order of its journal: an entry is never recorded before the one it follows. The rows are moved by the
-    database, and never come here.
+    A course's events follow the order of its journal. The database moves the rows; they are never loaded.
     """
-    last = hold_task(connection, organisation, "place")
+    last = lock_task(connection, organisation, NUMBERING)
     if last is None:
         return 0
-    told = {"organisation": organisation, "last": last, "limit": limit}
-    placed = connection.execute(_place, told).rowcount
-    if placed:
-        connection.execute(_unqueue, told)
+    values = {"organisation": organisation, "last": last, "limit": limit}
+    numbered = connection.execute(_insert_numbered, values).rowcount
+    if numbered:
+        connection.execute(_empty_outbox, values)
         connection.execute(
-            sa.update(task).where(task.c.organisation == organisation, task.c.name == "place").values(position=last + placed)
+            sa.update(task).where(task.c.organisation == organisation, task.c.name == NUMBERING).values(position=last + numbered)
         )
-    return placed
+    return numbered
 
 
 def latest(connection: sa.Connection, organisation: str, count: int) -> list[NumberedEvent]:
-    """The events that were placed last, in their order."""
+    """The events with the highest positions, in order."""
     statement = (
         sa.select(event.c.position, event.c.kind, event.c.course_id, event.c.subscription_id, event.c.created_at, entry.c.trigger)
-        .select_from(event.outerjoin(entry, _its_entry))
+        .select_from(event.outerjoin(entry, _entry_of_event))
         .where(event.c.organisation == organisation)
         .order_by(event.c.position.desc())
         .limit(count)
@@ -122,7 +139,7 @@ def latest(connection: sa.Connection, organisation: str, count: int) -> list[Num
 
 _in_order = (outbox.c.created_at, outbox.c.course_id, sa.func.coalesce(outbox.c.seq, AFTER_ENTRIES), outbox.c.id)
 _moved = ("id", "kind", "course_id", "seq", "detail", "subscription_id", "created_at")
-_place = sa.insert(event).from_select(
+_insert_numbered = sa.insert(event).from_select(
     ["organisation", "position", *_moved],
     sa.select(
         outbox.c.organisation,
@@ -133,20 +150,20 @@ _place = sa.insert(event).from_select(
     .order_by(*_in_order)
     .limit(sa.bindparam("limit")),
 )
-_unqueue = sa.delete(outbox).where(
+_empty_outbox = sa.delete(outbox).where(
     outbox.c.organisation == sa.bindparam("organisation"),
     outbox.c.id.in_(
         sa.select(event.c.id).where(event.c.organisation == sa.bindparam("organisation"), event.c.position > sa.bindparam("last"))
     ),
 )
-_its_entry = sa.and_(
+_entry_of_event = sa.and_(
     event.c.kind == "entry",
     entry.c.organisation == event.c.organisation,
     entry.c.course_id == event.c.course_id,
     entry.c.seq == event.c.seq,
 )
 _named = (
-    event.outerjoin(entry, _its_entry)
+    event.outerjoin(entry, _entry_of_event)
     .outerjoin(
         audit_event,
         sa.and_(event.c.kind == "refusal", audit_event.c.organisation == event.c.organisation, audit_event.c.id == event.c.id),
@@ -157,15 +174,15 @@ _select = sa.select(event, entry.c.canonical, audit_event.c.action, audit_event.
 
 
 def at(connection: sa.Connection, organisation: str, positions: Sequence[int]) -> dict[int, StoredEvent]:
-    """Events by their places."""
+    """Events by their positions."""
     rows = connection.execute(_select.where(event.c.organisation == organisation, event.c.position.in_(positions)))
-    return {row.position: _told(row) for row in rows}
+    return {row.position: _stored(row) for row in rows}
 
 
 def after(connection: sa.Connection, organisation: str, position: int, limit: int) -> list[StoredEvent]:
-    """Events that everybody may be told of, after a place."""
+    """Events after a position, without pings: a ping is for one subscription."""
     statement = _select.where(event.c.organisation == organisation, event.c.position > position, event.c.kind != "ping")
-    return [_told(row) for row in connection.execute(statement.order_by(event.c.position).limit(limit))]
+    return [_stored(row) for row in connection.execute(statement.order_by(event.c.position).limit(limit))]
 
 
 def position_of(connection: sa.Connection, organisation: str, event_id: str) -> int | None:
@@ -176,7 +193,7 @@ def position_of(connection: sa.Connection, organisation: str, event_id: str) -> 
 
 
 def first_since(connection: sa.Connection, organisation: str, moment: dt.datetime) -> int:
-    """The first place of an event that happened at a moment or after; one past the last where there is none."""
+    """The first position of the events since a moment; one past the last position if there are none."""
     found = connection.execute(
         sa.select(sa.func.min(event.c.position)).where(event.c.organisation == organisation, event.c.created_at >= moment)
     ).scalar()
@@ -184,7 +201,7 @@ def first_since(connection: sa.Connection, organisation: str, moment: dt.datetim
 
 
 def last_position(connection: sa.Connection, organisation: str) -> tuple[int, str | None]:
-    """The last place that was given out, and the id of the event that has it."""
+    """The last position, and the id of its event; 0 and None if there are no events."""
     row = connection.execute(
         sa.select(event.c.position, event.c.id)
         .where(event.c.organisation == organisation)
@@ -194,7 +211,7 @@ def last_position(connection: sa.Connection, organisation: str) -> tuple[int, st
     return (row.position, row.id) if row else (0, None)
 
 
-def _told(row: Any) -> StoredEvent:
+def _stored(row: Any) -> StoredEvent:
     return StoredEvent(
         id=row.id,
         position=row.position,

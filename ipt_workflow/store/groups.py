@@ -1,7 +1,7 @@
 """Groups and their logs. Plain statements; they judge nothing.
 
-A line of a log is written with the swap of the group's version, as an entry is with its course's: whoever decided on an older version
-writes nothing.
+A line of a log is written together with a compare-and-swap of the group's version, as an entry is with its course's. A line that was
+decided on an older version is not written.
 """
 
 from collections import defaultdict
@@ -14,32 +14,54 @@ import sqlalchemy as sa
 from ipt_workflow.errors import GroupStale
 from ipt_workflow.groups import Group, GroupSession, MemberAttendance, MemberEvent, members
 from ipt_workflow.store.schema import tables
-from ipt_workflow.store.units import CourseGrouped, GroupLine
+from ipt_workflow.store.units import CourseGrouped, GroupLine, MemberMove, NamedFacilitators
 
 group, facilitator, member, session = tables.therapy_group, tables.group_facilitator, tables.group_member, tables.group_session
-_told = msgspec.json.Decoder(dict[str, MemberAttendance])
+_attendance = msgspec.json.Decoder(dict[str, MemberAttendance])
 
 
 def append(connection: sa.Connection, organisation: str, line: GroupLine) -> None:
-    """Writes a line of a group's log. Raises GroupStale where the group has moved on, CourseGrouped where the course has."""
+    """Writes a line of a group's log. Raises GroupStale if the group has moved on, CourseGrouped if the course has."""
     where = (group.c.organisation == organisation, group.c.id == line.group, group.c.version == line.expected)
     if line.new:
-        connection.execute(sa.insert(group), dict(line.new))
+        new = {"organisation": organisation, "id": line.group, "version": 1, **msgspec.structs.asdict(line.new)}
+        connection.execute(sa.insert(group), new)
     elif connection.execute(sa.update(group).where(*where).values(version=line.expected + 1)).rowcount != 1:
         raise GroupStale(_version(connection, organisation, line.group))
+    table, rows = _lines(organisation, line)
     try:
-        connection.execute(sa.insert(tables.METADATA.tables[line.table]), [dict(row) for row in line.rows])
+        connection.execute(sa.insert(table), rows)
     except sa.exc.IntegrityError as error:
         raise CourseGrouped("The course has joined or left a group meanwhile.") from error
 
 
 def is_written(connection: sa.Connection, organisation: str, line: GroupLine) -> bool:
-    """Whether a line stands in the log, as the one that it is."""
-    table, row = tables.METADATA.tables[line.table], line.rows[0]
-    same = [table.c[name] == value for name, value in row.items() if not isinstance(value, bytes)]
-    return (
-        connection.execute(sa.select(table.c.organisation).where(table.c.organisation == organisation, *same)).first() is not None
-    )
+    """Whether exactly this line is in the log."""
+    table, rows = _lines(organisation, line)
+    same = [table.c[name] == value for name, value in rows[0].items() if not isinstance(value, bytes)]
+    return connection.execute(sa.select(table.c.organisation).where(*same)).first() is not None
+
+
+def _lines(organisation: str, line: GroupLine) -> tuple[sa.Table, list[dict[str, Any]]]:
+    """The rows of a line, and their table."""
+    where = {"organisation": organisation, "group_id": line.group, "seq": line.expected + 1}
+    content = line.content
+    if isinstance(content, NamedFacilitators):
+        recorded = {"told_by": content.recorded_by, "told_at": content.recorded_at}
+        return facilitator, [{**where, "person": person, **recorded} for person in content.people]
+    if isinstance(content, MemberMove):
+        move = {
+            "course_id": content.course,
+            "nth": content.nth,
+            "joined": content.joined,
+            "at": content.at,
+            "reason": content.reason,
+            "told_by": content.recorded_by,
+            "told_at": content.recorded_at,
+        }
+        return member, [{**where, **move}]
+    columns = {name: getattr(content, name) for name in content.__struct_fields__}
+    return session, [{**where, **columns, "told": msgspec.json.encode(content.told)}]
 
 
 def _version(connection: sa.Connection, organisation: str, group_id: str) -> int:
@@ -85,7 +107,7 @@ def _facilitated(organisation: str, person: str) -> sa.Select[Any]:
 def _folded(connection: sa.Connection, organisation: str, statement: sa.Select[Any], version: int | None = None) -> list[Group]:
     rows = list(connection.execute(statement))
     ids = [row.id for row in rows]
-    named, lines, told = (_of(connection, table, organisation, ids, version) for table in (facilitator, member, session))
+    named, lines, held = (_of(connection, table, organisation, ids, version) for table in (facilitator, member, session))
     return [
         Group(
             id=row.id,
@@ -97,7 +119,7 @@ def _folded(connection: sa.Connection, organisation: str, statement: sa.Select[A
             version=row.version if version is None else min(version, row.version),
             facilitators=_latest(named[row.id]),
             members=members(_event(line) for line in lines[row.id]),
-            sessions=tuple(_session(line) for line in told[row.id]),
+            sessions=tuple(_session(line) for line in held[row.id]),
         )
         for row in rows
     ]
@@ -143,19 +165,19 @@ def _session(row: Any) -> GroupSession:
         minutes=row.minutes,
         scheduled_for=row.scheduled_for,
         held=row.held,
-        told=_told.decode(row.told),
+        told=_attendance.decode(row.told),
     )
 
 
 def last_of(connection: sa.Connection, organisation: str, course_id: str) -> MemberEvent | None:
-    """The last that was told of a course and groups."""
+    """The course's last joining or leaving, of whichever group."""
     where = (member.c.organisation == organisation, member.c.course_id == course_id)
     row = connection.execute(sa.select(member).where(*where).order_by(member.c.nth.desc()).limit(1)).first()
     return _event(row) if row else None
 
 
 def notices(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, tuple[str, bytes | None]]:
-    """Of notices their status and why they wait."""
+    """The status of each notice, and why it waits."""
     notice = tables.notice
     statement = sa.select(notice.c.id, notice.c.status, notice.c.detail)
     rows = connection.execute(statement.where(notice.c.organisation == organisation, notice.c.id.in_(ids))) if ids else ()

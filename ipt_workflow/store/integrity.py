@@ -32,10 +32,6 @@ def check_courses(
     return [(each, _check(connection, organisation, each, stored[each], courses.get(each), due)) for each in ids]
 
 
-def check_course(connection: sa.Connection, organisation: str, course_id: str, due: Due | None = None) -> Checked:
-    return check_courses(connection, organisation, [course_id], due)[0][1]
-
-
 def _check(
     connection: sa.Connection, organisation: str, course_id: str, stored: list[Any], course_row: Any, due: Due | None
 ) -> Checked:

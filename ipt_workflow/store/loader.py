@@ -1,7 +1,7 @@
-"""Answering many waiting questions of one kind with one statement.
+"""Many lookups of one kind share a statement.
 
-Whoever asks while nothing is being asked is answered at once; whoever asks meanwhile is answered by the next statement, together with
-all others. So a busy service asks the database no more often than it can answer.
+A lookup runs at once if none is running. Lookups that arrive meanwhile share the next statement. So a busy service asks the database
+no more often than it can answer.
 """
 
 import asyncio
@@ -9,51 +9,51 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from ipt_workflow.store.database import Database
-from ipt_workflow.store.lookups import Question
+from ipt_workflow.store.lookups import Lookup
 
 Found = TypeVar("Found")
 PendingLookup = asyncio.Future[Found | None]
-AT_ONCE = 256
+BATCH_MAX = 256  # ids a statement
 
 
 class Loader(Generic[Found]):
-    """Puts one question to the database, about one organisation."""
+    """Lookups of one kind, for one organisation."""
 
-    def __init__(self, database: Database, organisation: str, question: Question[Found]) -> None:
+    def __init__(self, database: Database, organisation: str, question: Lookup[Found]) -> None:
         self._database = database
         self._organisation = organisation
         self._question = question
         self._waiting: dict[str, list[PendingLookup[Found]]] = {}
-        self._asking: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[None] | None = None
 
-    async def get(self, its_id: str) -> Found | None:
-        """What is stored under an id, as of now; None where there is nothing."""
-        return await self.ask(its_id)
+    async def get(self, row_id: str) -> Found | None:
+        """What is stored under an id as of now, or None."""
+        return await self.start(row_id)
 
-    def ask(self, its_id: str) -> PendingLookup[Found]:
-        """Asks now what will be waited for later, or not at all."""
+    def start(self, row_id: str) -> PendingLookup[Found]:
+        """Starts a lookup that may be awaited later, or never."""
         loop = asyncio.get_running_loop()
-        answer: PendingLookup[Found] = loop.create_future()
-        self._waiting.setdefault(its_id, []).append(answer)
-        if self._asking is None or self._asking.done():
-            self._asking = loop.create_task(self._ask())
-        return answer
+        pending: PendingLookup[Found] = loop.create_future()
+        self._waiting.setdefault(row_id, []).append(pending)
+        if self._running is None or self._running.done():
+            self._running = loop.create_task(self._run())
+        return pending
 
-    async def _ask(self) -> None:
+    async def _run(self) -> None:
         while self._waiting:
-            asked = {its_id: self._waiting.pop(its_id) for its_id in list(self._waiting)[:AT_ONCE]}
+            batch = {row_id: self._waiting.pop(row_id) for row_id in list(self._waiting)[:BATCH_MAX]}
             try:
-                found = await self._database.find(self._question, self._organisation, list(asked))
-            except Exception as error:  # noqa: BLE001 - whatever it was, those who asked must hear of it
-                for answer in _still_waiting(asked.values()):
-                    answer.set_exception(error)
-                    answer.exception()  # an error that nobody waits for any more is no news
+                found = await self._database.find(self._question, self._organisation, list(batch))
+            except Exception as error:  # noqa: BLE001 - every caller of the batch gets the error, whatever it is
+                for pending in _still_waiting(batch.values()):
+                    pending.set_exception(error)
+                    pending.exception()  # marks it as seen: nobody may be waiting for this lookup any more
             else:
-                for its_id, answers in asked.items():
-                    for answer in _still_waiting([answers]):
-                        answer.set_result(found.get(its_id))
+                for row_id, lookups in batch.items():
+                    for pending in _still_waiting([lookups]):
+                        pending.set_result(found.get(row_id))
 
 
 def _still_waiting(lists: Iterable[list[PendingLookup[Found]]]) -> Iterator[PendingLookup[Found]]:
-    """Those who have not been cancelled meanwhile."""
-    return (answer for answers in lists for answer in answers if not answer.done())
+    """The lookups that were not cancelled meanwhile."""
+    return (pending for lookups in lists for pending in lookups if not pending.done())

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.course import Course
-from ipt_workflow.store.courses import WAITS, KeptAnswer, StoredCourse, one_of, to_driver
+from ipt_workflow.store.courses import WAITS, StoredCourse, one_of, to_driver
 from ipt_workflow.store.schema import tables
+from ipt_workflow.store.units import KeptAnswer
 
 Found = TypeVar("Found")
 DIALECTS: Mapping[str, sa.Dialect] = {
@@ -24,7 +25,7 @@ DIALECTS: Mapping[str, sa.Dialect] = {
 _course_decoder = msgspec.json.Decoder(Course)
 
 
-class Question(Generic[Found]):
+class Lookup(Generic[Found]):
     """`columns` of what is found under an id, the id first; `make` turns their values into an answer."""
 
     def __init__(
@@ -56,7 +57,7 @@ def _text(select: sa.Select[Any], dialect: str, *given: str) -> str:
     return str(compiled)
 
 
-class Statement:
+class NamedStatement:
     """A statement that is given more, and by name."""
 
     def __init__(self, select: sa.Select[Any], dialect: str) -> None:
@@ -98,14 +99,14 @@ class StoredToken(msgspec.Struct, frozen=True):
 
 
 _client_of = sa.and_(tables.client.c.organisation == tables.course.c.organisation, tables.client.c.id == tables.course.c.client_id)
-COURSES = Question(
+COURSES = Lookup(
     (tables.course.c.id, tables.course.c.snapshot, tables.course.c.head, tables.client.c.ref, *WAITS),
     _course,
     tables.course.outerjoin(tables.client, _client_of),
 )
-TOKENS = Question([tables.token.c[name] for name in StoredToken.__struct_fields__], StoredToken)
-ANSWERS = Question([tables.idempotency.c[name] for name in KeptAnswer.__struct_fields__], KeptAnswer)
-VERSIONS = Question((tables.course.c.id, tables.course.c.version), _version)
+TOKENS = Lookup([tables.token.c[name] for name in StoredToken.__struct_fields__], StoredToken)
+ANSWERS = Lookup([tables.idempotency.c[name] for name in KeptAnswer.__struct_fields__], KeptAnswer)
+VERSIONS = Lookup((tables.course.c.id, tables.course.c.version), _version)
 
 _entry = tables.entry
 _linked = (
@@ -120,4 +121,4 @@ _neighbours = _linked.where(
 # What links the entries of a course, and those of neighbouring courses, after one id up to the `last`, so many at `most`: their bytes
 # and hashes, as they lie; and whose they are.
 CHAIN = {dialect: _text(_one, dialect, "course") for dialect in DIALECTS}
-CHAINS = {dialect: Statement(_neighbours, dialect) for dialect in DIALECTS}
+CHAINS = {dialect: NamedStatement(_neighbours, dialect) for dialect in DIALECTS}

@@ -8,6 +8,7 @@ import msgspec
 
 from ipt_workflow.course import Course
 from ipt_workflow.errors import IptError
+from ipt_workflow.groups import GroupSession
 from ipt_workflow.journal import Entry
 
 
@@ -41,15 +42,14 @@ class CourseChange(msgspec.Struct, frozen=True, kw_only=True):
     attention: Mapping[str, dt.datetime]
 
 
-class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What an idempotency key is to be answered with from now on."""
+class KeptAnswer(msgspec.Struct, frozen=True):
+    """The answer to an idempotency key, until it expires: entries of a course, or a version of a group."""
 
     scope: str
     body: str
     course_id: str
     first_seq: int
     last_seq: int
-    committed_at: dt.datetime
     expires_at: dt.datetime
 
 
@@ -61,22 +61,64 @@ class DecidedProposal(msgspec.Struct, frozen=True, kw_only=True):
     entry_seq: int | None = None
 
 
+class NewTherapyGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """The record of a group that its first line makes."""
+
+    label: str
+    protocol: str
+    protocol_version: int
+    created_at: dt.datetime
+    created_by: str
+
+
+class NamedFacilitators(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a group's log: who facilitates the group from now on."""
+
+    people: tuple[str, ...]
+    recorded_by: str
+    recorded_at: dt.datetime
+
+
+class MemberMove(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a group's log: a course joined or left. `nth` numbers the moves of the course, in whichever group."""
+
+    course: str
+    nth: int
+    joined: bool
+    at: dt.datetime
+    reason: str | None = None
+    recorded_by: str
+    recorded_at: dt.datetime
+
+
 class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a group's log, in one of its tables. `expected` is the version of the group it was decided on; `new` makes the group."""
+    """One line of a group's log. `expected` is the version of the group it was decided on; `new` makes the group."""
 
     group: str
     expected: int
-    table: str
-    rows: tuple[Mapping[str, Any], ...]
-    new: Mapping[str, Any] | None = None
+    content: NamedFacilitators | MemberMove | GroupSession
+    new: NewTherapyGroup | None = None
 
 
 class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of the audit log that is no transition, with every course it touched. `told`: subscribers are to be told of it."""
+    """An event of the audit log that is no transition, with every course it touched.
 
-    row: Mapping[str, Any]
-    courses: tuple[str, ...]
-    told: bool = False
+    `rules` are the rules that refused, `command` what a refusal keeps of the command. Subscribers receive it if `published`.
+    """
+
+    organisation: str
+    id: str
+    kind: str
+    recorded_at: dt.datetime
+    person: str
+    role: str
+    via: str
+    action: str
+    rules: tuple[str, ...] = ()
+    request_id: str | None = None
+    command: bytes | None = None
+    courses: tuple[str, ...] = ()
+    published: bool = False
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +139,13 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def courses(self) -> tuple[str, ...]:
         return tuple(change.course.id for change in self.changes)
+
+    @property
+    def recorded_at(self) -> dt.datetime:
+        """When its entries, or its line of a group's log, were recorded."""
+        if self.line:
+            return self.line.content.recorded_at
+        return self.changes[0].entries[-1].written.recorded_at
 
     @property
     def plain(self) -> bool:

@@ -380,7 +380,7 @@ def test_of_two_processes_the_one_that_comes_second_to_the_commit_answers_what_t
 def test_a_request_is_never_refused_for_its_own_success_in_another_process(settings):
     async def test() -> None:
         async with running(settings) as one, running(settings) as two:
-            with held(one.application.litestar.state.service, "_open") as (
+            with held(one.application.litestar.state.courses, "_open") as (
                 reached,
                 go,
             ):  # it has looked for its key, and not decided

@@ -1,4 +1,4 @@
-"""Subscriptions, deliveries and the feed over HTTP: who may, what is shown, what is wrong with what was sent."""
+"""Subscriptions, deliveries and the feed over HTTP: permissions, responses, and faults in requests."""
 
 import msgspec
 import pytest
@@ -24,7 +24,7 @@ ROUTES = (
 
 
 class Deaf(DeliverySender):
-    """Answers as it is told, and keeps what it was to send."""
+    """Returns one status, and keeps each message."""
 
     def __init__(self, status: int = 200) -> None:
         self.status, self.sent = status, []
@@ -100,8 +100,8 @@ def test_an_asymmetric_subscription_needs_no_secret_and_shows_the_key_that_verif
         await api.open()
         sender = Deaf()
         await Relay(api.clinic, sender).drain()
-        _, headers, told = sender.sent[0]
-        body = msgspec.json.encode(told)
+        _, headers, event = sender.sent[0]
+        body = msgspec.json.encode(event)
         assert signing.verify(headers, body, [public], api.clinic.clock.now()).id == headers["webhook-id"]
 
     api(test)
@@ -120,7 +120,7 @@ def test_an_asymmetric_subscription_needs_no_secret_and_shows_the_key_that_verif
         ({}, {"url"}),
     ),
 )
-def test_every_fault_of_a_subscription_is_told_at_once(api, body, where):
+def test_every_fault_of_a_subscription_is_reported_at_once(api, body, where):
     async def test(api):
         assert set(faults(await api.post("/v1/subscriptions", body, "admin"))) == where
 
@@ -195,14 +195,14 @@ def test_the_feed_has_the_same_events_with_the_same_ids_also_where_nothing_deliv
         sender = Deaf()
         await Relay(api.clinic, sender).drain()
         items = page["items"] + rest["items"]
-        assert [(headers["webhook-id"], told) for _, headers, told in sender.sent] == [
+        assert [(headers["webhook-id"], event) for _, headers, event in sender.sent] == [
             (each["id"], {name: each[name] for name in ("type", "timestamp", "data")}) for each in items
         ]
 
     api(test)
 
 
-def test_the_feed_of_a_subscription_is_what_it_is_told_of(api):
+def test_the_feed_of_a_subscription_has_the_events_that_it_receives(api):
     async def test(api):
         course = (await api.open())["id"]
         other = (await api.open("EHR-2"))["id"]

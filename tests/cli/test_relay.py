@@ -70,7 +70,7 @@ def test_a_receiver_without_a_secret_or_with_none_that_is_one_does_not_start():
     assert "hunter2" not in refused
 
 
-def test_a_receipt_is_told_in_one_line_with_what_is_wrong():
+def test_a_receipt_is_one_line_with_what_is_wrong():
     receipt = DeliveryReceipt(
         outcome="received", status=204, id="evt_1", type="course.changed", course="c", sequence=7, missing=(4, 6)
     )

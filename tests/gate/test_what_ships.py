@@ -20,7 +20,11 @@ from ipt_workflow.protocols.files import read_definition
 
 FILES = (*sorted((ROOT / "config" / "protocols").glob("*.toml")), ROOT / "tests" / "config" / "group-of-eight.toml")
 WALKS, WALKS_MAX, ENOUGH = 5, 40, 10
-every_form = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+_forms = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+
+def every_form(test):
+    return pytest.mark.matrix(4)(_forms(test))
 
 
 @cache

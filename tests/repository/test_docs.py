@@ -29,7 +29,7 @@ from ipt_workflow.protocols import definition, instruments
 from ipt_workflow.runtime import settings
 from ipt_workflow.service import importing
 from ipt_workflow.service.clinic import open_clinic
-from ipt_workflow.service.courses import Opening
+from ipt_workflow.service.writes import Opening
 from ipt_workflow.store.schema import tables
 from ipt_workflow.values import types
 

@@ -10,8 +10,10 @@ from support import databases, service_walk
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound, StaleVersion, TriggerNotPermitted
-from ipt_workflow.service.courses import Courses, Key, Write
+from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.reads import CourseReads
+from ipt_workflow.service.writes import IdempotencyKey, Write
 from ipt_workflow.store.schema import tables
 
 LOGS = {"audit_event", "audit_subject"}
@@ -100,7 +102,7 @@ def test_previewing_what_would_make_a_new_client_makes_none(settings):
 
 
 def test_previewing_under_an_idempotency_key_leaves_the_key_free(settings):
-    looked(settings, preview(Command("note", {"text": "She called."}), key=Key("key", "body")))
+    looked(settings, preview(Command("note", {"text": "She called."}), key=IdempotencyKey("key", "body")))
 
 
 def test_previewing_on_an_old_version_or_with_a_bad_body_leaves_nothing(settings):
@@ -164,7 +166,7 @@ def test_reading_a_course_its_history_and_the_audit_log_changes_nothing_else(set
         await reader.course(service_walk.THERAPIST, course)
         await reader.course(service_walk.THERAPIST, course, as_of=clinic.clock.now())
         await reader.history(service_walk.THERAPIST, course, 0, 50)
-        await reader.verify(service_walk.AUDITOR)
+        await AuditLog(clinic).verify(service_walk.AUDITOR)
 
     service_walk.with_shell(settings, read)
     after = dump(settings)

@@ -7,6 +7,7 @@ from support import databases, service_walk
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import TransitionRefused
+from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store import audit
 from ipt_workflow.store.audit import AuditFilters, Position
@@ -63,9 +64,7 @@ def test_an_export_in_chunks_of_any_size_is_the_log(logged):
         for size in (1, 3, WHOLE):
             clinic.settings = clinic.settings.model_copy(update={"export_chunk": size})
             clinic.clock.advance(dt.timedelta(seconds=2))
-            exported = [
-                chunk async for chunk in await CourseReads(clinic).audit_export(service_walk.AUDITOR, AuditFilters(to=until))
-            ]
+            exported = [chunk async for chunk in await AuditLog(clinic).export(service_walk.AUDITOR, AuditFilters(to=until))]
             assert [record for chunk in exported for record in chunk] == whole
             assert all(len(chunk) <= size for chunk in exported)
 

@@ -10,7 +10,7 @@ from support import databases, service_walk
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy, StaleVersion, Unreachable
 from ipt_workflow.service.audit import verification
-from ipt_workflow.service.courses import Key
+from ipt_workflow.service.writes import IdempotencyKey
 from ipt_workflow.store.commits import single
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.schema import tables
@@ -178,7 +178,7 @@ async def note_under(key, clinic, course) -> None:
 def test_a_unit_whose_key_was_used_loses_alone_and_is_answered_as_before(store):
     async def test(clinic):
         courses = await ids(clinic)
-        key = Key("key", "body")
+        key = IdempotencyKey("key", "body")
         await note_under(key, clinic, courses[1])
         watched = watch(clinic)
         answers = await asyncio.gather(
@@ -196,10 +196,10 @@ def test_a_batch_that_violates_a_constraint_is_taken_one_by_one(store):
 
     async def test(clinic):
         courses = await ids(clinic)
-        await note_under(Key("key", "body", dt.timedelta(hours=1)), clinic, courses[1])
+        await note_under(IdempotencyKey("key", "body", dt.timedelta(hours=1)), clinic, courses[1])
         clinic.clock.advance(dt.timedelta(hours=2))
         watched = watch(clinic)
-        key = Key("key", "another body")
+        key = IdempotencyKey("key", "another body")
         answers = await asyncio.gather(
             *(service_walk.fire(clinic, course, NOTE, key=key if course == courses[0] else None) for course in courses)
         )
@@ -217,7 +217,7 @@ def test_a_unit_that_no_database_takes_fails_alone(store):
     async def test(clinic):
         courses = await ids(clinic)
         watched = watch(clinic)
-        key = Key("\ud800", "body")
+        key = IdempotencyKey("\ud800", "body")
         answers = await asyncio.gather(
             *(service_walk.fire(clinic, course, NOTE, key=key if course == courses[2] else None) for course in courses),
             return_exceptions=True,
@@ -256,9 +256,9 @@ def test_a_unit_with_a_key_whose_answer_was_lost_is_not_committed_twice(store):
     async def test(clinic):
         watch(clinic, (False, Unreachable("gone")))
         course = (await ids(clinic))[0]
-        done = await service_walk.fire(clinic, course, NOTE, key=Key("key", "body"))
+        done = await service_walk.fire(clinic, course, NOTE, key=IdempotencyKey("key", "body"))
         assert (done.entries[-1].seq, done.replayed) == (2, False)
-        again = await service_walk.fire(clinic, course, NOTE, key=Key("key", "body"))
+        again = await service_walk.fire(clinic, course, NOTE, key=IdempotencyKey("key", "body"))
         assert (again.entries[-1].seq, again.replayed) == (2, True)
 
     store(test)
@@ -302,7 +302,7 @@ def test_more_than_the_queue_holds_is_refused_at_once(store):
 def test_a_request_that_is_cancelled_leaves_its_unit_whole_and_its_key_tells_what_became_of_it(store):
     async def test(clinic):
         course = (await ids(clinic))[0]
-        key = Key("key", "body")
+        key = IdempotencyKey("key", "body")
         running = asyncio.create_task(service_walk.fire(clinic, course, NOTE, key=key))
         while not clinic.committer._waiting and not running.done():
             await asyncio.sleep(0)
@@ -343,7 +343,7 @@ def test_what_a_statement_writes_is_what_a_transaction_writes(store):
 
         real, clinic.committer.commit = clinic.committer.commit, captured
         for course in (one, two):
-            await service_walk.fire(clinic, course, NOTE, key=Key(course, "body"))
+            await service_walk.fire(clinic, course, NOTE, key=IdempotencyKey(course, "body"))
         clinic.committer.commit = real
         assert await clinic.database.put([seen[one]], []) == [True]
         await clinic.database.write(single.commit, seen[two])

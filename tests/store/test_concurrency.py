@@ -15,7 +15,8 @@ from support.databases import select
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import KeyInFlight, StaleVersion, TransitionRefused
 from ipt_workflow.service.audit import verification
-from ipt_workflow.service.courses import Courses, Key, Write
+from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.writes import IdempotencyKey, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import integrity
 
@@ -26,13 +27,14 @@ WORKER = textwrap.dedent(
     import asyncio, json, sys
     from support import databases, service_walk
     from ipt_workflow.errors import IptError, StaleVersion
-    from ipt_workflow.service.courses import Key, Service, Write
+    from ipt_workflow.service.courses import Courses
+    from ipt_workflow.service.writes import IdempotencyKey, Write
     from ipt_workflow.runtime.clock import SystemClock
     from ipt_workflow.course.triggers import Command
 
     async def notes(clinic, course, rounds):
         '''Writes on every version it sees, `rounds` times, and says which versions it won and lost.'''
-        won, lost, service = [], [], Service(clinic)
+        won, lost, service = [], [], Courses(clinic)
         for _ in range(rounds):
             version = (await clinic.visible(service_walk.THERAPIST, course)).course.version
             write = Write(decode=lambda: (Command("note", {"text": "She called."}),), version=version)
@@ -44,16 +46,16 @@ WORKER = textwrap.dedent(
         return {"won": won, "lost": lost}
 
     async def opening(clinic, ref, key):
-        kept = Key(key, "body") if key else None
+        kept = IdempotencyKey(key, "body") if key else None
         try:
-            done = await Service(clinic).open_course(service_walk.THERAPIST, lambda: service_walk.opening(ref), kept)
+            done = await Courses(clinic).open_course(service_walk.THERAPIST, lambda: service_walk.opening(ref), kept)
         except IptError as error:
             return {"error": type(error).__name__}
         return {"course": done.course.id, "replayed": done.replayed}
 
     async def once(clinic, course, key):
-        write = Write(decode=lambda: (Command("note", {"text": "Once."}),), version_required=False, key=Key(key, "body"))
-        done = await Service(clinic).fire(service_walk.THERAPIST, course, write)
+        write = Write(decode=lambda: (Command("note", {"text": "Once."}),), version_required=False, key=IdempotencyKey(key, "body"))
+        done = await Courses(clinic).fire(service_walk.THERAPIST, course, write)
         return {"seq": done.entries[-1].seq, "replayed": done.replayed}
 
     async def main(url, go, work, *args):
@@ -233,7 +235,7 @@ def test_a_key_whose_request_is_still_running_is_told_so(settings):
 
     async def race(clinic):
         service = Courses(clinic)
-        write = Write(decode=lambda: (NOTE,), version_required=False, key=Key("key", "body"))
+        write = Write(decode=lambda: (NOTE,), version_required=False, key=IdempotencyKey("key", "body"))
         first = await asyncio.gather(
             *(service.fire(service_walk.THERAPIST, course, write) for _ in range(5)), return_exceptions=True
         )
@@ -266,7 +268,7 @@ def test_readers_see_whole_units_while_others_write(settings):
         async def read():
             seen = 0
             while not stop.is_set():
-                checked = await clinic.database.read(integrity.check_course, "default", course)
+                ((_, checked),) = await clinic.database.read(integrity.check_courses, "default", [course])
                 assert checked.fault is None, checked
                 assert checked.entries >= seen
                 seen = checked.entries
@@ -285,8 +287,8 @@ def test_readers_see_whole_units_while_others_write(settings):
 def test_a_key_that_is_committed_elsewhere_between_looking_and_deciding_is_answered_with_what_it_opened(settings):
     async def race():
         async with service_walk.opened(settings) as here, service_walk.opened(settings) as there:
-            first, second, key = Courses(there), Courses(here), Key("key", "body")
-            look, looked = second._once.kept, []
+            first, second, key = Courses(there), Courses(here), IdempotencyKey("key", "body")
+            look, looked = second._idempotency.kept, []
 
             async def look_and_be_overtaken(key):
                 found = await look(key)
@@ -294,7 +296,7 @@ def test_a_key_that_is_committed_elsewhere_between_looking_and_deciding_is_answe
                     looked.append(await first.open_course(service_walk.THERAPIST, lambda: service_walk.opening("EHR-4"), key))
                 return found
 
-            second._once.kept = look_and_be_overtaken
+            second._idempotency.kept = look_and_be_overtaken
             answer = await second.open_course(service_walk.THERAPIST, lambda: service_walk.opening("EHR-4"), key)
             assert answer.replayed
             assert answer.course.id == looked[0].course.id

@@ -17,7 +17,7 @@ from ipt_workflow.store import groups
 from ipt_workflow.store.commits import single
 from ipt_workflow.store.databases.opening import open_database
 from ipt_workflow.store.schema import migrate, tables
-from ipt_workflow.store.units import CourseGrouped, GroupLine, Unit
+from ipt_workflow.store.units import CourseGrouped, GroupLine, MemberMove, Unit
 
 AT = dt.datetime(2026, 3, 2, 10, 0, tzinfo=dt.UTC)
 ORGANISATION = "default"
@@ -45,7 +45,8 @@ def row(group: str, course: str, seq: int, nth: int, *, joined: bool = True) -> 
 
 
 def line(group: str, expected: int, course: str = "course-1", nth: int = 1) -> GroupLine:
-    return GroupLine(group=group, expected=expected, table="group_member", rows=(row(group, course, expected + 1, nth),))
+    move = MemberMove(course=course, nth=nth, joined=True, at=AT, recorded_by="supervisor-1", recorded_at=AT)
+    return GroupLine(group=group, expected=expected, content=move)
 
 
 async def appended(clinic: GroupWalk, told: GroupLine) -> None:

@@ -28,17 +28,17 @@ from ipt_workflow.ehr import signing
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.deliveries.sender import SendResult
-from ipt_workflow.ehr.notices.intake import Detail
 from ipt_workflow.gate import replay
 from ipt_workflow.journal import Sealed, Written
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import importing
+from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.protocols.replay import Trial
-from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.commits import rows
 from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.notices import NoticeDetail
 from ipt_workflow.store.schema import migrate, tables
 from ipt_workflow.values.canonical import canonical
 
@@ -224,8 +224,8 @@ FORMS: dict[str, tuple[Callable[[str], bytes], list[Any]]] = {
     "held record": (_json(groups.HeldRecord), [row["body"] for row in told("notice", source_id="group")]),
     "why a record waits": (_json(groups.Why), [row["detail"] for row in told("notice", source_id="group")]),
     "why a notice waits": (
-        _json(Detail),
-        [row["detail"] for row in ROWS["notice"] if "detail" in row and row["source_id"] != "group"],
+        _json(NoticeDetail),
+        [row["detail"] for row in ROWS["notice"] if "detail" in row],
     ),
     "group session": (_json(dict[str, groups.MemberAttendance]), [row["told"] for row in ROWS["group_session"]]),
     "subscription's types": (_json(tuple[str, ...]), [row["types"] for row in ROWS["subscription"]]),
@@ -247,9 +247,9 @@ def test_what_was_decoded_is_encoded_to_the_bytes_it_had(form):
 
 def test_all_of_it_verifies(read):
     async def work(clinic):
-        found = await CourseReads(clinic).verify(service_walk.AUDITOR)
+        found = await AuditLog(clinic).verify(service_walk.AUDITOR)
         assert (found.ok, found.courses, found.checked, found.erased) == (True, len(ROWS["course"]), len(ROWS["entry"]), 1)
-        assert (await CourseReads(clinic).verify(service_walk.AUDITOR, chains_only=True)).ok
+        assert (await AuditLog(clinic).verify(service_walk.AUDITOR, chains_only=True)).ok
 
     read(work)
 
@@ -317,7 +317,7 @@ def test_a_proposal_that_waits_is_cosigned(served):
 
 def test_the_audit_log_has_every_record_and_every_entry(read):
     async def work(clinic):
-        page = await CourseReads(clinic).audit_log(service_walk.AUDITOR, AuditFilters(), Position(), 1000)
+        page = await AuditLog(clinic).page(service_walk.AUDITOR, AuditFilters(), Position(), 1000)
         kept = [record.id for record in page if record.recorded_at < NOW]
         assert sorted(kept) == sorted(row["id"] for table in ("audit_event", "entry") for row in ROWS[table])
 

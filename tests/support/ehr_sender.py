@@ -1,4 +1,4 @@
-"""An EHR on the other side: registered as a source, signing as EHR systems do, and telling of what happens in a test."""
+"""An EHR system for tests: it is registered as a source, signs as EHR systems do, and sends notices."""
 
 import datetime as dt
 import hashlib
@@ -31,10 +31,10 @@ class Ehr:
 
     # Our own types
 
-    async def tell(
+    async def notify(
         self, kind: str, data: dict[str, Any], *, key: str | None = None, at: dt.datetime | None = None
     ) -> httpx.Response:
-        """A notice, with an id of its own unless one is given; it happened now, unless told otherwise."""
+        """Sends a notice of our own types, with a new id unless `key` is given, as of now unless `at` is given."""
         when = at or self.api.clinic.clock.now()
         return await self.send({"type": kind, "timestamp": when.isoformat(), "data": data}, key)
 
@@ -45,7 +45,7 @@ class Ehr:
         )
 
     def signed(self, raw: bytes, key: str | None = None) -> dict[str, str]:
-        """The headers that the reference library signs with, as of the service's now."""
+        """The signature headers of the reference library, at the service's time."""
         self.sent += 1
         now, message = self.api.clinic.clock.now(), key or f"msg_{self.name}_{self.sent}"
         signature = Webhook(self.secret).sign(message, now, raw.decode("utf-8", "surrogateescape"))
@@ -57,8 +57,8 @@ class Ehr:
         raw = b"" if resource is None else resource if isinstance(resource, bytes) else json.dumps(resource).encode()
         if path is None:
             path = f"/{resource['resourceType']}/{resource['id']}" if method != "POST" else ""
-        told = {**self.proof(raw), **({"content-type": "application/fhir+json"} if raw else {}), **headers}
-        return await self.api.client.request(method, f"/v1/ehr/fhir/{self.name}{path}", content=raw, headers=told)
+        sent = {**self.proof(raw), **({"content-type": "application/fhir+json"} if raw else {}), **headers}
+        return await self.api.client.request(method, f"/v1/ehr/fhir/{self.name}{path}", content=raw, headers=sent)
 
     def proof(self, raw: bytes) -> dict[str, str]:
         if self.kind == "bearer":
@@ -77,16 +77,16 @@ async def inbox(api, role: str = "supervisor", query: str = "") -> list[dict[str
     return answer.json()["items"]
 
 
-async def resolve(api, notice: str, role: str = "supervisor", **told: Any) -> httpx.Response:
-    return await api.post(f"/v1/notices/{notice}/resolve", told, role)
+async def resolve(api, notice: str, role: str = "supervisor", **resolution: Any) -> httpx.Response:
+    return await api.post(f"/v1/notices/{notice}/resolve", resolution, role)
 
 
-async def course(api, its_id: str) -> dict[str, Any]:
-    return (await api.get(f"/v1/courses/{its_id}", "supervisor")).json()
+async def course(api, course_id: str) -> dict[str, Any]:
+    return (await api.get(f"/v1/courses/{course_id}", "supervisor")).json()
 
 
-async def journal(api, its_id: str) -> list[dict[str, Any]]:
-    return (await api.get(f"/v1/courses/{its_id}/transitions?limit=200", "supervisor")).json()["items"]
+async def journal(api, course_id: str) -> list[dict[str, Any]]:
+    return (await api.get(f"/v1/courses/{course_id}/transitions?limit=200", "supervisor")).json()["items"]
 
 
 async def started(api, ref: str = "EHR-1") -> str:

@@ -1,4 +1,4 @@
-"""FHIR resources as an EHR sends them."""
+"""FHIR resources in the form that an EHR sends."""
 
 import datetime as dt
 
@@ -14,10 +14,10 @@ def at(days: float = 0, **more) -> str:
     return (START + dt.timedelta(days=days, **more)).isoformat()
 
 
-def encounter(its_id: str = "E1", version: int = 1, **more) -> dict:
+def encounter(encounter_id: str = "E1", version: int = 1, **more) -> dict:
     return {
         "resourceType": "Encounter",
-        "id": its_id,
+        "id": encounter_id,
         "meta": {"versionId": str(version), "lastUpdated": at(10, minutes=version)},
         "status": "finished",
         "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "VR"},
@@ -28,10 +28,10 @@ def encounter(its_id: str = "E1", version: int = 1, **more) -> dict:
     }
 
 
-def appointment(its_id: str = "A1", version: int = 1, **more) -> dict:
+def appointment(appointment_id: str = "A1", version: int = 1, **more) -> dict:
     return {
         "resourceType": "Appointment",
-        "id": its_id,
+        "id": appointment_id,
         "meta": {"versionId": str(version), "lastUpdated": at(10, minutes=version)},
         "status": "booked",
         "serviceType": [IPT],
@@ -42,7 +42,7 @@ def appointment(its_id: str = "A1", version: int = 1, **more) -> dict:
     }
 
 
-def form(scores: list[int | None], its_id: str = "Q1", version: int = 1, total: int | None = None, **more) -> dict:
+def form(scores: list[int | None], form_id: str = "Q1", version: int = 1, total: int | None = None, **more) -> dict:
     items = [
         {"linkId": f"/{code}", "answer": [{"valueCoding": {"system": LOINC, "code": ANSWERS[score]}}]}
         for code, score in zip(PHQ9, scores, strict=False)
@@ -51,7 +51,7 @@ def form(scores: list[int | None], its_id: str = "Q1", version: int = 1, total: 
     totals = [{"linkId": "/44261-6", "answer": [{"valueInteger": total}]}] if total is not None else []
     return {
         "resourceType": "QuestionnaireResponse",
-        "id": its_id,
+        "id": form_id,
         "meta": {"versionId": str(version), "lastUpdated": at(10, minutes=version)},
         "status": "completed",
         "subject": PATIENT,

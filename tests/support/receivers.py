@@ -1,4 +1,4 @@
-"""The product's receiver, served on the loopback, and what it has received."""
+"""The product's receiver, served on the loopback, with its receipts."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from ipt_workflow.ehr.deliveries.receiver import DeliveryReceipt, Receiver, Trou
 
 
 class Other:
-    """The other side: `url` is where it listens, `receipts` what came. `trouble` may be changed while it runs."""
+    """The receiver's side: `url` is its address, `receipts` are its receipts. A test may change its trouble while it runs."""
 
     def __init__(self) -> None:
         self.keys: list[signing.SigningKey] = []
@@ -22,9 +22,9 @@ class Other:
     def trusts(self, *secrets: str) -> None:
         self.keys[:] = [signing.read_key(secret) for secret in secrets]
 
-    def trouble(self, **told) -> None:
-        self.receiver._trouble = Trouble(**told)
-        self.receiver._troubled = 0
+    def trouble(self, **trouble) -> None:
+        self.receiver._trouble = Trouble(**trouble)
+        self.receiver._count = 0
 
     def sequences(self, course: str, *outcomes: str) -> list[int]:
         wanted = outcomes or ("received",)
@@ -35,7 +35,7 @@ class Other:
 
 
 class Server(uvicorn.Server):
-    """Says when it listens, and leaves signals alone."""
+    """Sets `listens` when it listens, and leaves signals alone."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -15,8 +15,9 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.clinic import Clinic, open_clinic
-from ipt_workflow.service.courses import Courses, Opening, Write
+from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.views import Committed
+from ipt_workflow.service.writes import Opening, Write
 from support import databases
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)

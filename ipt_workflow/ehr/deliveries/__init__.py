@@ -1,1 +1,1 @@
-"""What we tell an EHR."""
+"""Webhooks to EHR systems: subscriptions, events and their deliveries."""

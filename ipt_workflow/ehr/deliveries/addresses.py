@@ -1,8 +1,8 @@
-"""Where deliveries may go: which addresses, ports and URLs.
+"""The addresses, ports and URLs that deliveries may go to.
 
-An address is judged when it is connected to, not when a URL is registered: a name can be pointed elsewhere in between. The table
-holds every range that is not the public internet; IPv4 inside IPv6 is judged as IPv4. An operator may let in networks of their
-own, such as that of a hospital.
+The sender checks an address when it connects, not when a URL is registered, because a name can change its address in between. The
+table lists every range that is not the public internet. IPv4 inside IPv6 is checked as IPv4. An operator may allow private networks,
+such as a hospital's.
 """
 
 import ipaddress
@@ -22,7 +22,7 @@ DENIED_V4 = (
     "255.255.255.255/32",
 )  # fmt: skip
 DENIED_V6 = (
-    "::/96",  # the unspecified address, loopback, and IPv4 in the form that is no longer used
+    "::/96",  # the unspecified address, loopback, and the deprecated form of IPv4 in IPv6
     "fe80::/10", "fec0::/10", "fc00::/7", "ff00::/8", "2001:db8::/32", "3fff::/20", "100::/64", "2002::/16", "64:ff9b::/96",
     "64:ff9b:1::/48", "5f00::/16",
 )  # fmt: skip
@@ -31,22 +31,22 @@ URL_MAX = 2000
 _HOST = re.compile(
     r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?", re.IGNORECASE
 )
-_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)  # what is read as an IPv4 address in one of its odd forms
+_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)  # some resolvers read these as IPv4 addresses
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _denied = tuple(ipaddress.ip_network(each) for each in (*DENIED_V4, *DENIED_V6))
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
-    """How far deliveries reach: `networks` are let in though the table denies them; any port where `ports` is None."""
+    """Where deliveries may go. `networks` are allowed although the table denies them. If `ports` is None, any port is allowed."""
 
     networks: tuple[Network, ...] = ()
     ports: frozenset[int] | None = frozenset({443})
     plain_http: bool = False
 
-    def allows(self, told: str) -> bool:
-        """Whether an address, as text, may be connected to. What is no address may not."""
+    def allows(self, text: str) -> bool:
+        """Whether the sender may connect to an address. False for text that is not an address."""
         try:
-            address = canonical(ipaddress.ip_address(told.partition("%")[0]))
+            address = canonical(ipaddress.ip_address(text.partition("%")[0]))
         except ValueError:
             return False
         if any(address in network for network in self.networks):
@@ -54,7 +54,7 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         return not any(address in network for network in _denied)
 
     def check(self, url: str, where: str = "url") -> None:
-        """Whether deliveries may be sent to a URL at all, before any name is looked up. Raises CommandInvalid."""
+        """Checks a URL without looking up its name. Raises CommandInvalid."""
         fault = self._fault(url)
         if fault:
             raise CommandInvalid([Fault(where, fault)])
@@ -69,11 +69,11 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
             parts = urlsplit(url)
             port = (443 if parts.scheme == "https" else 80) if parts.port is None else parts.port
         except ValueError:
-            return "is no URL: its host or port cannot be read"
+            return "must be a URL; its host or port cannot be read"
         if parts.scheme != "https" and not (self.plain_http and parts.scheme == "http"):
             return "must begin with https://"
         if "@" in parts.netloc or parts.fragment or "#" in url:
-            return "must hold no user, password or fragment"
+            return "must not hold a user, password or fragment"
         if port == 0 or (self.ports is not None and port not in self.ports):
             return f"must use port {' or '.join(str(each) for each in sorted(self.ports or {443}))}"
         return self._host_fault(parts.netloc, parts.hostname or "")
@@ -82,14 +82,18 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         literal = _literal(host)
         if literal is None:
             named = _HOST.fullmatch(host) and not _NUMBER.fullmatch(host) and "[" not in netloc
-            return None if named else "must name a host, in ASCII, or an address in its usual form"
+            return None if named else "must hold a host name in ASCII, or an address in its usual form"
         if netloc.startswith("[") != (literal.version == 6):
-            return "must write an IPv6 address in brackets, and nothing else"
-        return None if self.allows(host) else "names an address that deliveries may not go to"
+            return "must hold brackets around an IPv6 address, and around nothing else"
+        return (
+            None
+            if self.allows(host)
+            else "holds an address that deliveries may not go to; use a public address, or ask the operator to allow its network"
+        )
 
 
 def reach_of(settings: Settings) -> Reach:
-    """How far the settings let deliveries reach."""
+    """Where the settings allow deliveries to go."""
     networks = (*listed(settings.delivery_networks), *(LOOPBACK if settings.development else ()))
     return Reach(
         networks=tuple(ipaddress.ip_network(each) for each in networks),
@@ -99,7 +103,7 @@ def reach_of(settings: Settings) -> Reach:
 
 
 def canonical(address: Address) -> Address:
-    """IPv4 inside IPv6 as IPv4."""
+    """The address; IPv4 inside IPv6 becomes IPv4."""
     return address.ipv4_mapped or address if isinstance(address, ipaddress.IPv6Address) else address
 
 

@@ -1,13 +1,15 @@
-"""The shapes of what is asked and answered about subscriptions and deliveries."""
+"""Bodies of requests and responses about subscriptions and deliveries."""
 
 import datetime as dt
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ipt_workflow.ehr.deliveries import events
-from ipt_workflow.store.deliveries import StoredKey
+from ipt_workflow.store.deliveries import ListedDelivery
+from ipt_workflow.store.subscriptions import StoredKey, StoredSubscription
 from ipt_workflow.values.types import Moment
 
 Scheme = Literal["v1", "v1a"]
@@ -18,7 +20,7 @@ Courses = Annotated[tuple[Annotated[str, Meta(max_length=36)], ...], Meta(min_le
 
 
 class NewSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body that creates a subscription. Without `courses`: all of them. `signatures` says which kinds every delivery carries."""
+    """The body that creates a subscription. Without `courses`, it covers all courses. Every delivery carries each kind in `signatures`."""
 
     url: Url
     types: Types = events.DEFAULT_TYPES
@@ -28,7 +30,7 @@ class NewSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class SubscriptionChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body that changes a subscription: what is left out stays. `courses` null: all of them."""
+    """The body that changes a subscription. Fields that are left out keep their values. `courses` null: all courses."""
 
     url: Url | UnsetType = UNSET
     types: Types | UnsetType = UNSET
@@ -37,15 +39,15 @@ class SubscriptionChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body that rotates keys: how long deliveries are signed with the old ones as well."""
+    """The body that rotates keys. For `overlap_hours`, the old keys sign every delivery as well."""
 
     overlap_hours: Annotated[int, Meta(ge=0, le=168)] = 24
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body that replays: what happened `since` a moment, or from the event `first` on; up to the event `last`, or to the end.
+    """The body that replays events `since` a moment, or from the event `first` on; up to the event `last`, or to the end.
 
-    `missed`: only what was not delivered. Unless it says otherwise, that is meant with `since`, and everything with `first`.
+    `missed`: replay only what was not delivered. The default is true with `since`, and false with `first`.
     """
 
     since: Moment | None = None
@@ -55,14 +57,14 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """How many deliveries wait again. `next` is given where there is more than one request replays: ask again with it as `first`."""
+    """The number of deliveries that wait again. If `next` is not null, more events are left: send it as `first` to continue."""
 
     deliveries: int
     next: str | None
 
 
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
-    """A key, without its secret. `public` verifies `v1a` signatures."""
+    """A signing key, without its secret. `public` verifies `v1a` signatures."""
 
     id: str
     scheme: str
@@ -72,7 +74,7 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A subscription. `status` is active, paused or disabled, and then `reason` gone or failing."""
+    """A subscription. `status` is active, paused or disabled. If disabled, `reason` is gone or failing."""
 
     id: str
     url: str
@@ -88,14 +90,14 @@ class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownSecret(msgspec.Struct, frozen=True, kw_only=True):
-    """The one time that a secret is shown; null where only `v1a` was asked for, which needs none."""
+    """A subscription with its secret, which is shown only here. `secret` is null with `v1a` alone, which needs none."""
 
     subscription: SubscriptionView
     secret: str | None
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
-    """One event for one subscription. `problem` is why the last attempt failed: status, address, name, connection, timeout, answer."""
+    """One event for one subscription. `problem` says why the last attempt failed: status, address, name, connection, timeout, answer."""
 
     id: str
     event: str
@@ -116,19 +118,35 @@ def key_view(key: StoredKey) -> KeyView:
     return KeyView(id=key.id, scheme=key.scheme, public=key.public, created_at=key.created_at, expires_at=key.expires_at)
 
 
-def delivery_view(row: Any) -> DeliveryView:
+def subscription_view(subscription: StoredSubscription, keys: Sequence[StoredKey]) -> SubscriptionView:
+    return SubscriptionView(
+        id=subscription.id,
+        url=subscription.url,
+        types=subscription.types,
+        courses=subscription.courses,
+        scope=subscription.scope,
+        status=subscription.status,
+        reason=subscription.reason,
+        created_at=subscription.created_at,
+        created_by=subscription.created_by,
+        failing_since=subscription.failing_since,
+        keys=tuple(key_view(key) for key in keys),
+    )
+
+
+def delivery_view(listed: ListedDelivery) -> DeliveryView:
     return DeliveryView(
-        id=row.id,
-        event=events.webhook_id(row.event_id),
-        kind=row.kind,
-        course=row.course_id,
-        sequence=row.seq,
-        status=row.status,
-        attempts=row.attempts,
-        last_at=row.last_at,
-        http_status=row.last_status,
-        problem=row.last_problem,
-        next_at=row.next_at if row.status == "waiting" else None,
-        ended_at=row.ended_at,
-        position=row.position,
+        id=listed.id,
+        event=events.webhook_id(listed.event),
+        kind=listed.kind,
+        course=listed.course,
+        sequence=listed.seq,
+        status=listed.status,
+        attempts=listed.attempts,
+        last_at=listed.last_at,
+        http_status=listed.http_status,
+        problem=listed.problem,
+        next_at=listed.next_at if listed.status == "waiting" else None,
+        ended_at=listed.ended_at,
+        position=listed.position,
     )

@@ -1,8 +1,8 @@
-"""What subscribers are told: the types of events, their shapes, and who gets which.
+"""The types of webhook events, their shapes, and which subscription receives which.
 
-Thin by default: ids, the sequence, the chain's head, and nothing clinical; what happened is read over the API, where reading is
-recorded. A trigger's name can disclose, and so can what was refused or what asks for attention: those go to subscriptions
-with the scope `clinical` alone. Free text goes to nobody.
+Events are thin by default: ids, the sequence, the chain's head, and nothing clinical. The receiver reads what happened over the API,
+and the audit log records that. The names of triggers, refusals and kinds of attention can disclose clinical facts. So only
+subscriptions with the scope `clinical` receive them. No event holds free text.
 """
 
 import datetime as dt
@@ -23,9 +23,9 @@ ID_PREFIX = "evt_"
 
 
 class CourseChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """A transition was recorded. `sequence` is its entry's seq: 1, 2, 3 … in every course. `head` is the hash its chain ends in with it.
+    """A transition was recorded. `sequence` is its entry's seq: 1, 2, 3 … in every course. `head` is the entry's hash.
 
-    `origin` is the way it came: `api`, `pages`, `cli`, or the name of the EHR system that fired it.
+    `origin` is where it came from: `api`, `pages`, `cli`, or the name of the EHR system that fired it.
     """
 
     course: str
@@ -36,7 +36,7 @@ class CourseChanged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CourseTransition(CourseChanged, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """The same with the trigger's name, and from where to where. Needs the scope `clinical`."""
+    """A transition was recorded: `course.changed` with the trigger's name and both states. Needs the scope `clinical`."""
 
     trigger: str
     from_: str | None
@@ -45,7 +45,7 @@ class CourseTransition(CourseChanged, frozen=True, kw_only=True, rename={"from_"
 
 
 class CourseRefused(msgspec.Struct, frozen=True, kw_only=True):
-    """Rules stood against a trigger. It is no entry and has no sequence. Needs the scope `clinical`."""
+    """Rules refused a trigger. A refusal is no entry and has no sequence. Needs the scope `clinical`."""
 
     course: str
     refusal: str
@@ -54,21 +54,21 @@ class CourseRefused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CourseAttention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The clock says that a course asks for attention. `kind` is told to the scope `clinical` alone: a risk is a clinical fact."""
+    """A course begins to need attention. Only the scope `clinical` receives `kind`: a risk is a clinical fact."""
 
     course: str
     kind: str | None = None
 
 
 class SubscriptionDisabled(msgspec.Struct, frozen=True, kw_only=True):
-    """Another subscription of the organisation was disabled: `gone` (it answered 410) or `failing` (for too long)."""
+    """Another subscription of the organisation was disabled: `gone` (it answered 410) or `failing` (it failed for too long)."""
 
     subscription: str
     reason: str
 
 
 class SubscriptionPing(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody asked for this, to see that it arrives."""
+    """An administrator requested this event to test the subscription."""
 
     subscription: str
 
@@ -77,7 +77,7 @@ Data = CourseChanged | CourseTransition | CourseRefused | CourseAttention | Subs
 
 
 class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sent: `data` has the shape of its type. `timestamp` is when it happened, not when it was sent."""
+    """The body of a delivery. `data` has the shape of its type. `timestamp` is when the event happened, not when it was sent."""
 
     type: str
     timestamp: dt.datetime
@@ -85,7 +85,7 @@ class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeedEvent(WebhookEvent, frozen=True, kw_only=True):
-    """The same in the feed; `id` is the `webhook-id` it is delivered with."""
+    """An event in the feed. `id` is its `webhook-id` when it is delivered."""
 
     id: str
 
@@ -105,18 +105,18 @@ def webhook_id(event_id: str) -> str:
 
 
 def fault_in_type(name: str, scope: str) -> str | None:
-    """What is wrong with a type that somebody subscribes to."""
+    """Why a subscription cannot have this type; None if it can."""
     trigger = name.removeprefix(NAMED) if name.startswith(NAMED) else ""
     named = trigger in triggers.BY_NAME or trigger.startswith(triggers.BEGIN_PREFIX)
     if name not in {CHANGED, REFUSED, ATTENTION, DISABLED, EVERY_NAME} and not named:
-        return f"must be {CHANGED}, {REFUSED}, {ATTENTION}, {DISABLED}, {EVERY_NAME} or course. and a trigger's name"
+        return f"must be {CHANGED}, {REFUSED}, {ATTENTION}, {DISABLED}, {EVERY_NAME}, or `course.` with a trigger's name"
     if scope != CLINICAL and (named or name in CLINICAL_TYPES):
-        return f"is told to the scope {CLINICAL} alone: a name can disclose"
+        return f"needs the scope {CLINICAL}, because a name can disclose clinical facts"
     return None
 
 
 def type_for(kind: str, trigger: str | None, types: Sequence[str], scope: str) -> str | None:
-    """Under which type a subscription is told of an event; None where it is not. An entry comes once: named if that was asked for."""
+    """The type under which a subscription receives an event; None if it does not. An entry comes once, by name if possible."""
     clinical = scope == CLINICAL
     if kind == "entry":
         named = f"{NAMED}{trigger}"
@@ -131,43 +131,43 @@ def type_for(kind: str, trigger: str | None, types: Sequence[str], scope: str) -
     return name if name in types else None
 
 
-def render(told: StoredEvent, types: Sequence[str], scope: str) -> WebhookEvent | None:
-    """An event as a subscription with these types and this scope is told of it; None where it is not."""
-    name = type_for(told.kind, told.trigger, types, scope)
+def render(event: StoredEvent, types: Sequence[str], scope: str) -> WebhookEvent | None:
+    """The event that a subscription with these types and this scope receives; None if it receives none."""
+    name = type_for(event.kind, event.trigger, types, scope)
     if name is None:
         return None
-    data = _data(told, name, scope)
-    return WebhookEvent(type=name, timestamp=told.created_at, data=data) if data else None
+    data = _data(event, name, scope)
+    return WebhookEvent(type=name, timestamp=event.created_at, data=data) if data else None
 
 
-def _data(told: StoredEvent, name: str, scope: str) -> Data | None:
-    course, about = told.course or "", told.subscription or ""
-    if told.kind == "entry":
-        return _transition(told, name)
-    if told.kind == "refusal":
-        return CourseRefused(course=course, refusal=told.id, trigger=told.refused or "", rules=told.rules)
-    if told.kind == "attention":
-        return CourseAttention(course=course, kind=told.detail if scope == CLINICAL else None)
-    if told.kind == "disabled":
-        return SubscriptionDisabled(subscription=about, reason=told.detail or "")
+def _data(event: StoredEvent, name: str, scope: str) -> Data | None:
+    course, about = event.course or "", event.subscription or ""
+    if event.kind == "entry":
+        return _transition(event, name)
+    if event.kind == "refusal":
+        return CourseRefused(course=course, refusal=event.id, trigger=event.refused or "", rules=event.rules)
+    if event.kind == "attention":
+        return CourseAttention(course=course, kind=event.detail if scope == CLINICAL else None)
+    if event.kind == "disabled":
+        return SubscriptionDisabled(subscription=about, reason=event.detail or "")
     return SubscriptionPing(subscription=about)
 
 
-def _transition(told: StoredEvent, name: str) -> Data | None:
-    if told.entry is None:
+def _transition(event: StoredEvent, name: str) -> Data | None:
+    if event.entry is None:
         return None
-    written = told.entry.written
-    thin = {
-        "course": written.course,
-        "sequence": written.seq,
-        "head": told.entry.hash,
-        "entry": written.id,
-        "origin": written.actor.person if written.actor.role == "ehr" else written.actor.via,
-    }
+    written = event.entry.written
+    changed = CourseChanged(
+        course=written.course,
+        sequence=written.seq,
+        head=event.entry.hash,
+        entry=written.id,
+        origin=written.actor.person if written.actor.role == "ehr" else written.actor.via,
+    )
     if name == CHANGED:
-        return CourseChanged(**thin)  # type: ignore[arg-type]
+        return changed
     return CourseTransition(
-        **thin,  # type: ignore[arg-type]
+        **msgspec.structs.asdict(changed),
         trigger=written.trigger,
         from_=written.from_,
         to=written.to,
@@ -203,6 +203,6 @@ def example(name: str) -> WebhookEvent:
     return WebhookEvent(type=name, timestamp=at, data=msgspec.convert(data, shape(name)))
 
 
-def shape(name: str) -> Any:
-    """The shape of a type's data."""
+def shape(name: str) -> type[msgspec.Struct]:
+    """The Struct of a type's data."""
     return SHAPES.get(name, CourseTransition)

@@ -1,4 +1,4 @@
-"""The same events to be read instead of received: after an event, or from a snapshot of a course on."""
+"""The event feed, and course snapshots to continue from: the same events as the webhooks, for reading."""
 
 import msgspec
 
@@ -6,18 +6,18 @@ from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.deliveries import events, fan_out
 from ipt_workflow.ehr.deliveries.events import FeedEvent
-from ipt_workflow.ehr.deliveries.subscriptions import found
+from ipt_workflow.ehr.deliveries.subscriptions import find_subscription
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import CourseView
-from ipt_workflow.store import events as stored
-from ipt_workflow.store.deliveries import StoredSubscription
+from ipt_workflow.store import events as stored_events
 from ipt_workflow.store.events import StoredEvent
+from ipt_workflow.store.subscriptions import StoredSubscription
 
 
 class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Events in their order. `next` is what to ask `after` at once, null where this was all; `last` what to ask `after` later on."""
+    """Events in order. Send `next` as `after` to get the next page; it is null on the last page. Send `last` as `after` later on."""
 
     items: list[FeedEvent]
     next: str | None
@@ -25,9 +25,9 @@ class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A course to go on from: what it is after the entry `sequence`, whose hash is `head`; events with a higher sequence follow.
+    """A course after its entry `sequence`, whose hash is `head`. Events with a higher sequence follow.
 
-    `last` is an event after which all that this does not hold will be found.
+    Read the feed after the event `last` to find everything that is newer.
     """
 
     course: str
@@ -38,46 +38,50 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Feed:
-    """The verbs over a clinic."""
+    """A clinic's event feed."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
 
     async def page(self, principal: Principal, after: str | None, limit: int, subscription_id: str | None = None) -> FeedPage:
-        """Events after one, thin; or those that a subscription is told of, as it is told of them."""
+        """Events after `after`, in thin form. With a subscription: only its events, in the form it receives them."""
         policy.require(principal, "read events")
-        subscription = await found(self.clinic, subscription_id) if subscription_id else None
+        subscription = await find_subscription(self.clinic, subscription_id) if subscription_id else None
         await fan_out.fan_out_all(self.clinic)
-        told = await self.clinic.read(stored.after, await self._place(after), limit + 1)
-        shown = [(each, item) for each in told[:limit] if (item := _item(each, principal, subscription))]
+        found = await self.clinic.read(stored_events.after, await self._position(after), limit + 1)
+        page = found[:limit]
+        shown = [(each, item) for each in page if (item := _item(each, principal, subscription))]
         await self.clinic.record(principal, "read", "events", [each.course for each, _ in shown if each.course])
-        last = events.webhook_id(told[:limit][-1].id) if told else after
-        return FeedPage(items=[item for _, item in shown], next=last if len(told) > limit else None, last=last)
+        last = events.webhook_id(page[-1].id) if page else after
+        return FeedPage(items=[item for _, item in shown], next=last if len(found) > limit else None, last=last)
 
     async def snapshot(self, principal: Principal, course_id: str) -> Snapshot:
-        """A course as it is, with where to go on from."""
+        """A course, and the event to continue after."""
         await self.clinic.visible(principal, course_id)
-        _, last = await self.clinic.read(stored.last_position)
+        # The event is read first: what happens between the two reads is then in the feed as well, and not lost.
+        _, last = await self.clinic.read(stored_events.last_position)
         view = await CourseReads(self.clinic).course(principal, course_id)
         return Snapshot(
             course=view.id, sequence=view.version, head=view.head, last=events.webhook_id(last) if last else None, state=view
         )
 
-    async def _place(self, after: str | None) -> int:
+    async def _position(self, after: str | None) -> int:
         if after is None:
             return 0
-        place = await self.clinic.read(stored.position_of, after.removeprefix(events.ID_PREFIX))
-        if place is None:
+        position = await self.clinic.read(stored_events.position_of, after.removeprefix(events.ID_PREFIX))
+        if position is None:
             raise CommandInvalid([Fault("after", "names no event; leave it out to begin with the first")])
-        return place
+        return position
 
 
-def _item(told: StoredEvent, principal: Principal, subscription: StoredSubscription | None) -> FeedEvent | None:
-    """An event as it is shown; None where it is not. EHR systems are not shown a course that is not to be shared any more."""
-    if principal.role == "ehr" and not told.shared:
+def _item(stored: StoredEvent, principal: Principal, subscription: StoredSubscription | None) -> FeedEvent | None:
+    """The event as the reader sees it; None if it is hidden. An EHR sees no event of a course that is no longer shared."""
+    if principal.role == "ehr" and not stored.shared:
         return None
     types, scope = (subscription.types, subscription.scope) if subscription else (events.DEFAULT_TYPES, events.THIN)
-    if subscription and not fan_out.is_told(subscription, told):
+    if subscription and not fan_out.receives(subscription, stored):
         return None
-    event = events.render(told, types, scope)
-    return FeedEvent(id=events.webhook_id(told.id), type=event.type, timestamp=event.timestamp, data=event.data) if event else None
+    event = events.render(stored, types, scope)
+    return (
+        FeedEvent(id=events.webhook_id(stored.id), type=event.type, timestamp=event.timestamp, data=event.data) if event else None
+    )

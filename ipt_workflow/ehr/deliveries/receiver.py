@@ -1,6 +1,6 @@
-"""The other side, for rehearsals: a receiver that does what an EHR's should, and fails when it is told to.
+"""A webhook receiver for rehearsals: it does what an EHR's receiver should do, and fails on request.
 
-It verifies, takes every id once, and says where a course's sequence has a gap. It keeps nothing but ids and numbers, in memory.
+It verifies signatures, accepts every id once, and reports gaps in a course's sequence. It keeps only ids and numbers, in memory.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ Outcome = Literal["received", "duplicate", "failed", "stalled", "gone", "unsigne
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
-    """What a receiver is told to do wrong: to the first so many deliveries, in this order; or, where `gone`, to all."""
+    """The failures to rehearse: the first `fail` deliveries fail, the next `stall` get late answers. With `gone`, all get a 410."""
 
     fail: int = 0
     fail_status: int = 500
@@ -33,7 +33,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one request. `missing` are the first and the last number that are not there; `late` came after a higher one."""
+    """The result of one request. `missing` is the first and last missing sequence. `late`: a higher sequence came before."""
 
     outcome: Outcome
     status: int
@@ -47,7 +47,7 @@ class DeliveryReceipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReceivedEnvelope(msgspec.Struct, frozen=True):
-    """What every event looks like from outside."""
+    """The envelope of every event."""
 
     type: str
     timestamp: dt.datetime
@@ -55,7 +55,7 @@ class ReceivedEnvelope(msgspec.Struct, frozen=True):
 
 
 class Receiver:
-    """An ASGI application. `report` is called with what came of each request, before it is answered."""
+    """An ASGI application. It calls `report` with each receipt before it answers."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Receiver:
         self._report = report
         self._trouble = trouble or Trouble()
         self._clock = clock or SystemClock()
-        self._troubled = 0
+        self._count = 0
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._sequences: dict[str, int] = {}
 
@@ -89,45 +89,45 @@ class Receiver:
         self._report(receipt)
         if wait:
             await asyncio.sleep(wait)
-        asked = receipt.outcome == "failed" and self._trouble.retry_after is not None
-        await _respond(send, receipt.status, {"retry-after": str(self._trouble.retry_after)} if asked else {})
+        retry_after = self._trouble.retry_after if receipt.outcome == "failed" else None
+        await _respond(send, receipt.status, {} if retry_after is None else {"retry-after": str(retry_after)})
 
     def _take(self, scope: Any, body: bytes) -> tuple[DeliveryReceipt, float]:
-        """What comes of a request, and how long to wait before saying so."""
+        """The receipt of a request, and the seconds to wait before the response."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             signed = signing.verify(headers, body, self._keys, self._clock.now())
-            told = msgspec.json.decode(body, type=ReceivedEnvelope)
+            envelope = msgspec.json.decode(body, type=ReceivedEnvelope)
         except SignatureInvalid:
             return DeliveryReceipt(outcome="unsigned", status=401), 0
         except (msgspec.DecodeError, UnicodeDecodeError):
             return DeliveryReceipt(outcome="malformed", status=400, id=signed.id), 0
-        course, sequence = _text(told.data.get("course")), told.data.get("sequence")
+        course, sequence = _text(envelope.data.get("course")), envelope.data.get("sequence")
         receipt = DeliveryReceipt(
             outcome="received",
             status=204,
             id=signed.id,
-            type=told.type,
+            type=envelope.type,
             course=course,
             sequence=sequence if isinstance(sequence, int) else None,
-            data=told.data,
+            data=envelope.data,
         )
-        return self._troubled_by(receipt)
+        return self._with_trouble(receipt)
 
-    def _troubled_by(self, receipt: DeliveryReceipt) -> tuple[DeliveryReceipt, float]:
+    def _with_trouble(self, receipt: DeliveryReceipt) -> tuple[DeliveryReceipt, float]:
         trouble = self._trouble
         if trouble.gone:
             return msgspec.structs.replace(receipt, outcome="gone", status=410), 0
-        self._troubled += 1
-        if self._troubled <= trouble.fail:
+        self._count += 1
+        if self._count <= trouble.fail:
             return msgspec.structs.replace(receipt, outcome="failed", status=trouble.fail_status), 0
         kept = self._keep(receipt)
-        if self._troubled <= trouble.fail + trouble.stall:
+        if self._count <= trouble.fail + trouble.stall:
             return msgspec.structs.replace(kept, outcome="stalled"), trouble.stall_seconds
         return kept, 0
 
     def _keep(self, receipt: DeliveryReceipt) -> DeliveryReceipt:
-        """Takes each id once, and compares the sequence with the last one of the course."""
+        """Accepts each id once, and compares the sequence with the course's highest so far."""
         assert receipt.id is not None
         if receipt.id in self._seen:
             return msgspec.structs.replace(receipt, outcome="duplicate")
@@ -150,7 +150,7 @@ def _text(value: Any) -> str | None:
 
 
 async def _body(receive: Any) -> bytes | None:
-    """The body, or as much of it as a delivery may have and a byte more; None where the sender went away in the middle of it."""
+    """The body, cut after BODY_BYTES_MAX and one byte; None if the sender disconnected before its end."""
     body = b""
     while len(body) <= BODY_BYTES_MAX:
         message = await receive()
@@ -163,8 +163,8 @@ async def _body(receive: Any) -> bytes | None:
 
 
 async def _respond(send: Any, status: int, headers: dict[str, str]) -> None:
-    told = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": [*told, (b"content-length", b"0")]})
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": [*encoded, (b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -1,8 +1,8 @@
-"""Sending one delivery: one POST, to an address that was checked, with an end to everything.
+"""Sends one delivery: one POST to a checked address, with a limit on time and size.
 
-The name is looked up here, every address it has is judged, and the connection is made to an address that was judged: nothing can be
-pointed elsewhere in between. `Host` and the name in TLS stay the URL's. No redirect is followed, no proxy of the environment is asked,
-and of an answer nothing is kept but its status and when to try again.
+The sender looks up the name, checks every address, and connects to a checked address. So the name cannot change its address in
+between. `Host` and the name in TLS are the URL's. The sender follows no redirect, and uses no proxy from the environment. It keeps
+only the response's status and `Retry-After`.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class SendResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one attempt. `problem` is None where the answer was a 2xx; `retry_after` is what the answer asked for."""
+    """The result of one attempt. `problem` is None after a 2xx response. `retry_after` is the response's `Retry-After`."""
 
     status: int | None = None
     problem: Problem | None = None
@@ -41,15 +41,15 @@ class SendResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AddressDenied(Exception):
-    """A name leads, or also leads, where deliveries may not go."""
+    """At least one address of the name is not allowed."""
 
 
 class NameUnknown(Exception):
-    """A name leads nowhere."""
+    """The name has no address."""
 
 
 class DeliverySender:
-    """Sends. `close` it when done. `timeout` is the end of one whole attempt, in seconds."""
+    """Sends deliveries. `timeout` limits one whole attempt, in seconds. Call `close` at the end."""
 
     def __init__(
         self, reach: Reach, timeout: float, *, resolve: Resolve | None = None, ssl_context: ssl.SSLContext | None = None
@@ -58,10 +58,10 @@ class DeliverySender:
         self._timeout = timeout
         self._resolve = resolve or look_up
         self._ssl_context = ssl_context
-        self._pool: httpcore.AsyncConnectionPool | None = None  # until something is sent
+        self._pool: httpcore.AsyncConnectionPool | None = None  # None until the first delivery
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> SendResult:
-        """One attempt. `now` is what a `Retry-After` that names a date is compared with."""
+        """Makes one attempt. `now` is subtracted from a `Retry-After` that is a date."""
         if not self._reach.may_try(url):
             return SendResult(problem="address")
         try:
@@ -79,18 +79,20 @@ class DeliverySender:
             return SendResult(problem="connection")
 
     async def _send(self, url: str, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> SendResult:
-        told = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        encoded = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         limits = dict.fromkeys(("connect", "read", "write", "pool"), self._timeout)
         self._pool = self._pool or self._connections()
-        async with self._pool.stream("POST", url, headers=told, content=body, extensions={"timeout": limits}) as answer:
-            await _drain(answer)
-            ok = 200 <= answer.status <= 299
+        async with self._pool.stream("POST", url, headers=encoded, content=body, extensions={"timeout": limits}) as response:
+            await _drain(response)
+            ok = 200 <= response.status <= 299
             return SendResult(
-                status=answer.status, problem=None if ok else "status", retry_after=None if ok else retry_after(answer.headers, now)
+                status=response.status,
+                problem=None if ok else "status",
+                retry_after=None if ok else retry_after(response.headers, now),
             )
 
     def _connections(self) -> httpcore.AsyncConnectionPool:
-        """Made for the first delivery and not at the start, of which reading the authorities' certificates would take a twentieth."""
+        """Created for the first delivery, because reading the certificates would take a twentieth of the start-up time."""
         return httpcore.AsyncConnectionPool(
             ssl_context=self._ssl_context or ssl.create_default_context(),
             max_connections=CONNECTIONS_MAX,
@@ -103,17 +105,17 @@ class DeliverySender:
             await self._pool.aclose()
 
 
-async def _drain(answer: httpcore.Response) -> None:
-    """Reads an answer to its end, or as far as it is worth; leaving early closes the connection."""
+async def _drain(response: httpcore.Response) -> None:
+    """Reads a response to its end, or to RESPONSE_BYTES_MAX. Stopping early closes the connection."""
     read = 0
-    async for chunk in answer.aiter_stream():
+    async for chunk in response.aiter_stream():
         read += len(chunk)
         if read > RESPONSE_BYTES_MAX:
             return
 
 
 def retry_after(headers: Iterable[tuple[bytes, bytes]], now: dt.datetime) -> dt.timedelta | None:
-    """`Retry-After` in seconds or as a date, at most a day; None where there is none that can be read."""
+    """The wait that `Retry-After` requests, in seconds or as a date; at most a day. None without a readable header."""
     text = next((value.decode("latin-1").strip() for name, value in headers if name.lower() == b"retry-after"), "")
     if _SECONDS.fullmatch(text):
         return min(dt.timedelta(seconds=int(text)), RETRY_AFTER_MAX)
@@ -126,7 +128,7 @@ def retry_after(headers: Iterable[tuple[bytes, bytes]], now: dt.datetime) -> dt.
 
 
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to addresses that were judged, and to no other. Raises AddressDenied or NameUnknown."""
+    """Connects to checked addresses only. Raises AddressDenied or NameUnknown."""
 
     def __init__(self, reach: Reach, resolve: Resolve) -> None:
         self._reach = reach
@@ -137,11 +139,11 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface's
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """All addresses of the host are judged before the first is tried: one that is denied denies them all."""
+        """Checks all addresses of the host before it tries the first. One denied address denies the host."""
         addresses = await self._resolve(host, port)
         if not addresses:
             raise NameUnknown
@@ -159,7 +161,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
 
 
 async def look_up(host: str, port: int) -> list[str]:
-    """Every address of a host, as the system knows it; none where it knows none."""
+    """Every address that the system's resolver knows for a host; empty for an unknown host."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -1,11 +1,10 @@
-"""The verbs about subscriptions: create one, see them, change, rotate, ping, pause, resume, delete.
+"""Subscriptions: create, read, change, rotate keys, ping, pause, resume, delete.
 
-A body is decoded after access, and after what it is about was found.
+A method decodes the body after it has checked access and found the subscription.
 """
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -21,50 +20,51 @@ from ipt_workflow.ehr.deliveries.bodies import (
     ShownSecret,
     SubscriptionChange,
     SubscriptionView,
-    key_view,
+    subscription_view,
 )
 from ipt_workflow.ehr.secrets import SecretBox
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.store import deliveries
-from ipt_workflow.store import events as stored
-from ipt_workflow.store.deliveries import StoredSubscription
-
-NO_SUBSCRIPTION = "There is no such subscription."
+from ipt_workflow.store import events as stored_events
+from ipt_workflow.store import subscriptions as stored_subscriptions
+from ipt_workflow.store.events import NewEvent
+from ipt_workflow.store.subscriptions import StoredKey, StoredSubscription, SubscriptionUpdate
 
 
 class Subscriptions:
-    """The verbs over a clinic."""
+    """A clinic's subscriptions."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
         self._reach = reach_of(clinic.settings)
-        self._safe = SecretBox(listed(clinic.settings.secret_keys))
+        self._secrets = SecretBox(listed(clinic.settings.secret_keys))
 
     async def create(self, principal: Principal, decode: Callable[[], NewSubscription]) -> ShownSecret:
         await self.clinic.require(principal, "manage subscriptions")
-        new = decode()
-        await self._check(new.url, new.types, new.courses, new.scope)
-        now, subscription_id = self.clinic.clock.now(), new_id()
-        row = {
-            "organisation": self.clinic.organisation,
-            "id": subscription_id,
-            **_columns(url=new.url, types=new.types, courses=new.courses, scope=new.scope),
-            "status": "active",
-            "created_at": now,
-            "created_by": principal.person,
-        }
-        keys, secret = self._mint(subscription_id, new.signatures, now)
-        await fan_out.fan_out_all(self.clinic)  # what happened before is not for it
-        await self.clinic.database.write(deliveries.insert_subscription, row, keys)
-        await self.clinic.record(principal, "config", f"subscription {subscription_id} created")
-        return ShownSecret(subscription=await self._view(subscription_id), secret=secret)
+        body = decode()
+        await self._check(body.url, body.types, body.courses, body.scope)
+        now = self.clinic.clock.now()
+        new = StoredSubscription(
+            id=new_id(),
+            url=body.url,
+            types=body.types,
+            courses=body.courses,
+            scope=body.scope,
+            status="active",
+            created_at=now,
+            created_by=principal.person,
+        )
+        keys, secret = self._mint(body.signatures, now)
+        await fan_out.fan_out_all(self.clinic)  # a subscription receives no event from before it was created
+        await self.clinic.write(stored_subscriptions.insert, new, keys)
+        await self._record(principal, new.id, "created")
+        return ShownSecret(subscription=await self._view(new.id), secret=secret)
 
     async def page(self, principal: Principal, after: str, limit: int) -> list[SubscriptionView]:
         policy.require(principal, "manage subscriptions")
-        found = await self.clinic.read(deliveries.subscriptions, after, limit)
+        found = await self.clinic.read(stored_subscriptions.find_all, after, limit)
         return [await self._with_keys(each) for each in found]
 
     async def one(self, principal: Principal, subscription_id: str) -> SubscriptionView:
@@ -75,59 +75,60 @@ class Subscriptions:
         self, principal: Principal, subscription_id: str, decode: Callable[[], SubscriptionChange]
     ) -> SubscriptionView:
         await self.clinic.require(principal, "manage subscriptions")
-        known = await self._find(subscription_id)
-        told = decode()
-        given = {name: value for name in told.__struct_fields__ if (value := getattr(told, name)) is not UNSET}
-        as_it_will_be = msgspec.structs.replace(known, **given)
-        await self._check(as_it_will_be.url, as_it_will_be.types, given.get("courses"), as_it_will_be.scope)
+        known = await find_subscription(self.clinic, subscription_id)
+        body = decode()
+        given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
+        changed = msgspec.structs.replace(known, **given)
+        await self._check(changed.url, changed.types, given.get("courses"), changed.scope)
         if given:
-            await self._set(principal, subscription_id, "changed", **_columns(**given))
+            await self.clinic.write(stored_subscriptions.update, subscription_id, SubscriptionUpdate(**given))
+            await self._record(principal, subscription_id, "changed")
         return await self._view(subscription_id)
 
     async def rotate(self, principal: Principal, subscription_id: str, decode: Callable[[], Rotation]) -> ShownSecret:
-        """New keys of the same kinds. Until the overlap ends, every delivery carries signatures of the old ones too."""
+        """Replaces the keys by new keys of the same kinds. During the overlap, the old keys sign every delivery as well."""
         await self.clinic.require(principal, "manage subscriptions")
-        await self._find(subscription_id)
-        told, now = decode(), self.clinic.clock.now()
-        old = await self.clinic.read(deliveries.keys, subscription_id, now)
-        keys, secret = self._mint(subscription_id, tuple(dict.fromkeys(key.scheme for key in old)), now)
-        until = now + dt.timedelta(hours=told.overlap_hours)
-        await self.clinic.write(deliveries.rotate, subscription_id, keys, now, until)
-        await self.clinic.record(principal, "config", f"subscription {subscription_id} rotated")
+        await find_subscription(self.clinic, subscription_id)
+        body, now = decode(), self.clinic.clock.now()
+        old = await self.clinic.read(stored_subscriptions.keys, subscription_id, now)
+        keys, secret = self._mint(tuple(key.scheme for key in old), now)
+        overlap_until = now + dt.timedelta(hours=body.overlap_hours)
+        await self.clinic.write(stored_subscriptions.rotate_keys, subscription_id, keys, now, overlap_until)
+        await self._record(principal, subscription_id, "rotated")
         return ShownSecret(subscription=await self._view(subscription_id), secret=secret)
 
     async def ping(self, principal: Principal, subscription_id: str) -> str:
-        """Has a `subscription.ping` delivered. Returns the id it comes with."""
+        """Publishes a `subscription.ping`. Returns its webhook id."""
         await self.clinic.require(principal, "manage subscriptions")
-        await self._find(subscription_id)
-        row = {"id": new_id(), "kind": "ping", "subscription_id": subscription_id, "created_at": self.clinic.clock.now()}
-        await self.clinic.write(stored.put, row)
-        await self.clinic.record(principal, "config", f"subscription {subscription_id} pinged")
-        return events.webhook_id(str(row["id"]))
+        await find_subscription(self.clinic, subscription_id)
+        event = NewEvent(id=new_id(), kind="ping", subscription=subscription_id, created_at=self.clinic.clock.now())
+        await self.clinic.write(stored_events.publish, event)
+        await self._record(principal, subscription_id, "pinged")
+        return events.webhook_id(event.id)
 
     async def pause(self, principal: Principal, subscription_id: str) -> SubscriptionView:
-        """Nothing is sent until it is resumed; what happens meanwhile waits."""
+        """Stops deliveries until the subscription is resumed. Meanwhile its deliveries wait."""
         await self.clinic.require(principal, "manage subscriptions")
-        known = await self._find(subscription_id)
+        known = await find_subscription(self.clinic, subscription_id)
         if known.status == "disabled":
             raise CommandInvalid([Fault("status", "is disabled, and nothing is sent; resume it first")])
-        await self._set(principal, subscription_id, "paused", status="paused")
+        await self.clinic.write(stored_subscriptions.pause, subscription_id)
+        await self._record(principal, subscription_id, "paused")
         return await self._view(subscription_id)
 
     async def resume(self, principal: Principal, subscription_id: str) -> SubscriptionView:
-        """Sends again, also where it was disabled: what waited goes first, what happened meanwhile may be replayed."""
+        """Starts deliveries again after a pause, or after the subscription was disabled. Waiting deliveries go first."""
         await self.clinic.require(principal, "manage subscriptions")
-        await self._find(subscription_id)
-        healthy = {"status": "active", "reason": None, "failing_since": None, "throttled_until": None}
-        await self._set(principal, subscription_id, "resumed", **healthy)
+        await find_subscription(self.clinic, subscription_id)
+        await self.clinic.write(stored_subscriptions.resume, subscription_id)
+        await self._record(principal, subscription_id, "resumed")
         return await self._view(subscription_id)
 
     async def delete(self, principal: Principal, subscription_id: str) -> None:
         await self.clinic.require(principal, "manage subscriptions")
-        await self._find(subscription_id)
-        now = self.clinic.clock.now()
-        await self.clinic.write(deliveries.delete, subscription_id, now)
-        await self.clinic.record(principal, "config", f"subscription {subscription_id} deleted")
+        await find_subscription(self.clinic, subscription_id)
+        await self.clinic.write(stored_subscriptions.delete, subscription_id, self.clinic.clock.now())
+        await self._record(principal, subscription_id, "deleted")
 
     async def _check(self, url: str, types: tuple[str, ...], courses: tuple[str, ...] | None, scope: str) -> None:
         """Raises CommandInvalid with every fault."""
@@ -136,61 +137,43 @@ class Subscriptions:
             self._reach.check(url)
         except CommandInvalid as error:
             faults += error.faults
-        told = [(i, events.fault_in_type(name, scope)) for i, name in enumerate(types)]
-        faults += [Fault(f"types[{i}]", fault) for i, fault in told if fault]
+        faults += [Fault(f"types[{i}]", fault) for i, name in enumerate(types) if (fault := events.fault_in_type(name, scope))]
         if courses:
             known = await self.clinic.read(stored_courses.known_courses, courses)
-            faults += [Fault(f"courses[{i}]", "names no course") for i, each in enumerate(courses) if each not in known]
+            faults += [
+                Fault(f"courses[{i}]", "names no course of this organisation")
+                for i, each in enumerate(courses)
+                if each not in known
+            ]
         if faults:
             raise CommandInvalid(faults)
 
-    def _mint(self, subscription_id: str, schemes: tuple[str, ...], now: dt.datetime) -> tuple[list[dict[str, Any]], str | None]:
-        """New keys as rows, and the secret that is shown once."""
-        rows, shown = [], None
+    def _mint(self, schemes: tuple[str, ...], now: dt.datetime) -> tuple[list[StoredKey], str | None]:
+        """One new key for each scheme, and the secret to show once."""
+        keys: list[StoredKey] = []
+        shown = None
         for scheme in dict.fromkeys(schemes):
             secret = signing.mint_shared() if scheme == "v1" else signing.mint_private()
             key = signing.read_key(secret)
             shown = secret if scheme == "v1" else shown
-            rows.append(
-                {
-                    "organisation": self.clinic.organisation,
-                    "id": new_id(),
-                    "subscription_id": subscription_id,
-                    "scheme": scheme,
-                    "secret": self._safe.seal(secret),
-                    "public": key.public if isinstance(key, signing.PrivateKey) else None,
-                    "created_at": now,
-                }
-            )
-        return rows, shown
+            public = key.public if isinstance(key, signing.PrivateKey) else None
+            keys.append(StoredKey(id=new_id(), scheme=scheme, secret=self._secrets.seal(secret), public=public, created_at=now))
+        return keys, shown
 
-    async def _set(self, principal: Principal, subscription_id: str, what: str, **values: Any) -> None:
-        await self.clinic.database.write(lambda c: deliveries.change(c, self.clinic.organisation, subscription_id, **values))
-        await self.clinic.record(principal, "config", f"subscription {subscription_id} {what}")
-
-    async def _find(self, subscription_id: str) -> StoredSubscription:
-        return await found(self.clinic, subscription_id)
+    async def _record(self, principal: Principal, subscription_id: str, verb: str) -> None:
+        await self.clinic.record(principal, "config", f"subscription {subscription_id} {verb}")
 
     async def _view(self, subscription_id: str) -> SubscriptionView:
-        return await self._with_keys(await self._find(subscription_id))
+        return await self._with_keys(await find_subscription(self.clinic, subscription_id))
 
     async def _with_keys(self, known: StoredSubscription) -> SubscriptionView:
-        keys = await self.clinic.read(deliveries.keys, known.id, self.clinic.clock.now())
-        told = {name: getattr(known, name) for name in SubscriptionView.__struct_fields__ if name != "keys"}
-        return SubscriptionView(**told, keys=tuple(key_view(key) for key in keys))
+        keys = await self.clinic.read(stored_subscriptions.keys, known.id, self.clinic.clock.now())
+        return subscription_view(known, keys)
 
 
-async def found(clinic: Clinic, subscription_id: str) -> StoredSubscription:
-    """A subscription that was not deleted. Raises NotFound."""
-    known = await clinic.read(deliveries.one, subscription_id)
+async def find_subscription(clinic: Clinic, subscription_id: str) -> StoredSubscription:
+    """A subscription that is not deleted. Raises NotFound."""
+    known = await clinic.read(stored_subscriptions.find, subscription_id)
     if known is None:
-        raise NotFound(NO_SUBSCRIPTION)
+        raise NotFound("There is no such subscription.")
     return known
-
-
-def _columns(**given: Any) -> dict[str, Any]:
-    """The columns of what is given; lists as JSON."""
-    lists = {"types", "courses"}
-    return {
-        name: msgspec.json.encode(value).decode() if name in lists and value is not None else value for name, value in given.items()
-    }

@@ -1,7 +1,7 @@
-"""The clocks of courses: what comes due with time becomes an event, once.
+"""The attention scan: publishes an event when a course begins to need attention.
 
-A kind is told when it comes to hold, and again only after it has ceased to: so a scan that is late, or runs twice, or after a restart,
-tells what holds and was not told yet. What was told is written with the event, or neither is.
+Each kind of attention is reported once when it begins, and again only after it has ended. A late, repeated or restarted scan
+therefore reports exactly what is new. One transaction writes the event and what was reported.
 """
 
 import datetime as dt
@@ -11,41 +11,42 @@ import sqlalchemy as sa
 from ipt_workflow.course import attention
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import due
-from ipt_workflow.store import events as stored
+from ipt_workflow.store import events as stored_events
+from ipt_workflow.store.due import DueCourse
+from ipt_workflow.store.events import NewEvent
 
 BATCH = 100
 
 
 async def scan(clinic: Clinic) -> int:
-    """Looks at every course whose clock may have something to say. Returns how many events that made."""
+    """Scans every course that may have something new to report. Returns the number of events published."""
     total = 0
-    while await clinic.read(due.to_look_at, clinic.clock.now(), 1):
-        looked, told = await clinic.database.write(_batch, clinic)
-        total += told
-        if looked < BATCH:
+    while await clinic.read(due.find, clinic.clock.now(), 1):
+        scanned, published = await clinic.database.write(_scan_batch, clinic)
+        total += published
+        if scanned < BATCH:
             break
     return total
 
 
-def _batch(connection: sa.Connection, clinic: Clinic) -> tuple[int, int]:
-    """Looks at some courses. Returns how many, and how many events that made; nothing where another hand is at it."""
-    stored.begin_task(connection, clinic.organisation, "clocks")
-    if stored.hold_task(connection, clinic.organisation, "clocks") is None:
+def _scan_batch(connection: sa.Connection, clinic: Clinic) -> tuple[int, int]:
+    """Returns the number of courses scanned and of events published; zeros if another process is scanning."""
+    if stored_events.lock_task(connection, clinic.organisation, stored_events.ATTENTION_SCAN) is None:
         return 0, 0
     now = clinic.clock.now()
-    found = due.to_look_at(connection, clinic.organisation, now, BATCH)
-    return len(found), sum(_look(connection, clinic, ticking, now) for ticking in found)
+    found = due.find(connection, clinic.organisation, now, BATCH)
+    return len(found), sum(_report(connection, clinic, each, now) for each in found)
 
 
-def _look(connection: sa.Connection, clinic: Clinic, ticking: due.Ticking, now: dt.datetime) -> int:
-    course = ticking.course
+def _report(connection: sa.Connection, clinic: Clinic, scanned: DueCourse, now: dt.datetime) -> int:
+    """Publishes the kinds of attention that are new for a course. Returns how many."""
+    course = scanned.course
     moments = attention.told_by_clock(clinic.machine_of(course).protocol, course, clinic.zone)
-    holding = tuple(kind for kind, since in moments.items() if since <= now)
-    new = [kind for kind in holding if kind not in ticking.known]
+    kinds = tuple(kind for kind, since in moments.items() if since <= now)
+    new = [kind for kind in kinds if kind not in scanned.reported]
     for kind in new:
-        row = {"id": new_id(), "kind": "attention", "course_id": course.id, "detail": kind, "created_at": now}
-        stored.put(connection, clinic.organisation, row)
-    due.note(
-        connection, clinic.organisation, ticking, holding, min((since for since in moments.values() if since > now), default=None)
-    )
+        event = NewEvent(id=new_id(), kind="attention", course=course.id, detail=kind, created_at=now)
+        stored_events.publish(connection, clinic.organisation, event)
+    next_at = min((since for since in moments.values() if since > now), default=None)
+    due.record_scan(connection, clinic.organisation, scanned, kinds, next_at)
     return len(new)

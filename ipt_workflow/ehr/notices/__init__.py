@@ -1,1 +1,1 @@
-"""What an EHR tells us."""
+"""Notices: messages that EHR systems send us, and the inbox where a person resolves those that wait."""

@@ -1,4 +1,4 @@
-"""What a notice tells, once it has been read: the same for our own types and for FHIR resources."""
+"""The content of a notice, once it is read: the same for our own types and for FHIR resources."""
 
 import datetime as dt
 from typing import Any, Literal
@@ -11,20 +11,20 @@ About = Literal["referral", "booking", "session", "measure", "consent", "person"
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """Which of several tellings about one thing is the later: by `at`, else by a whole `number`, else the one that came later."""
+    """Which of two notices about one thing is newer: by `at`, else by a whole number in `text`, else the one that came later."""
 
     at: dt.datetime | None = None
     text: str | None = None
 
     def before(self, other: "Version") -> bool:
-        """Whether this is certainly the older one."""
+        """Whether this version is certainly the older one."""
         if self.at and other.at and self.at != other.at:
             return self.at < other.at
-        numbers = (self.number, other.number)
-        return numbers[0] is not None and numbers[1] is not None and numbers[0] < numbers[1]
+        own, others = self.number, other.number
+        return own is not None and others is not None and own < others
 
     def same(self, other: "Version") -> bool:
-        """Whether it is certainly the same one."""
+        """Whether both are certainly the same version."""
         return self.text is not None and self.text == other.text and self.at == other.at
 
     @property
@@ -33,12 +33,13 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoticeContent(msgspec.Struct, frozen=True, kw_only=True):
-    """One notice's content.
+    """The content of one notice.
 
-    `trigger` with `data`, `occurred_at` and `reason` is the command it comes to. `resource` names what it tells of in the EHR, `refs`
-    the same thing under its other names, `belongs` what it is a part of; `until` is the end of a visit. `void`: that thing is taken back. `of_ipt` is None where the
-    message does not say whether it belongs to IPT. `faults` are what stands against using it; `waits` says why a person decides even
-    so. `risk`: an answer about self-harm was positive, or could not be read. `says` is what is to be known of it beside its content.
+    `trigger` is the command to fire, with `data`, `occurred_at` and `reason`. `until` is the end of a visit.
+    `resource` names the thing in the EHR, `refs` its other names, and `part_of` what it belongs to.
+    `void`: the EHR withdrew the thing. `of_ipt` is None if the message does not show whether it belongs to IPT.
+    `faults` prevent its use. `needs_person` says why a person must decide although it has no faults.
+    `risk`: an answer about self-harm is positive or cannot be read. `says` holds remarks for its reader.
     """
 
     type: str
@@ -56,11 +57,11 @@ class NoticeContent(msgspec.Struct, frozen=True, kw_only=True):
     protocol_version: int | None = None
     resource: str | None = None
     refs: tuple[str, ...] = ()
-    belongs: tuple[str, ...] = ()
+    part_of: tuple[str, ...] = ()
     version: Version = Version()
     void: bool = False
     of_ipt: bool | None = True
     risk: bool = False
-    waits: str | None = None
+    needs_person: str | None = None
     faults: tuple[Fault, ...] = ()
     says: tuple[str, ...] = ()

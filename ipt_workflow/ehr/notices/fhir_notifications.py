@@ -1,6 +1,6 @@
-"""Notifications of the Subscriptions R5 Backport for R4: a Bundle that begins with the subscription's status.
+"""Reads notifications of the Subscriptions R5 Backport for R4: Bundles that begin with the subscription's status.
 
-Events are numbered. A number that did not come is a gap: it waits for a person, and is settled when the event comes after all.
+Events are numbered. A missing number is a gap. The gap waits for a person, and ends if the event still comes.
 """
 
 from collections.abc import Iterator
@@ -14,18 +14,20 @@ from ipt_workflow.errors import CommandInvalid, Fault
 Kind = Literal["handshake", "heartbeat", "event-notification", "query-status", "query-event"]
 EVENT_MAX = 2**31 - 1
 EVENTS_MAX = 1000
-GAP_MAX = 100  # further missing events are one gap
+REFERENCE_MAX = 500
+FAULTS_MAX = 20
+GAP_MAX = 100  # notices of missing events; the last one covers all further events
 
 
 class NotifiedEvent(msgspec.Struct, frozen=True):
-    """One event: its number, and the names of what it is about; none where the payload is empty."""
+    """One event: its number, and the names of the resources it is about; none if its payload is empty."""
 
     number: int
     focus: tuple[str, ...] = ()
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """`reached` is the number of the last event since the subscription began. `resources` are those that came along, by name."""
+    """One notification. `reached` is the number of the subscription's last event; `resources` are those it contains, by name."""
 
     kind: Kind
     subscription: str
@@ -60,21 +62,23 @@ def read(bundle: dict[str, Any]) -> Notification:
     try:
         status = msgspec.convert(bundle["entry"][0]["resource"], Status)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise CommandInvalid([Fault("Bundle.entry[0].resource", f"is no subscription status: {str(error).lower()}")]) from None
-    told = {parameter.name: parameter for parameter in reversed(status.parameter)}
+        raise CommandInvalid(
+            [Fault("Bundle.entry[0].resource", f"must be the status of a subscription, as Parameters: {str(error).lower()}")]
+        ) from None
+    parameters = {parameter.name: parameter for parameter in reversed(status.parameter)}
     faults: list[Fault] = []
-    kind = told["type"].valueCode if "type" in told else ""
+    kind = parameters["type"].valueCode if "type" in parameters else ""
     if kind not in get_args(Kind):
         faults.append(Fault("parameter type", f"must be one of {', '.join(get_args(Kind))}"))
-    subscription = told["subscription"].valueReference.reference if "subscription" in told else None
-    if not subscription or len(subscription) > 500:
-        faults.append(Fault("parameter subscription", "must be a reference"))
-    reached = _number(told, "events-since-subscription-start", faults)
+    subscription = parameters["subscription"].valueReference.reference if "subscription" in parameters else None
+    if not subscription or len(subscription) > REFERENCE_MAX:
+        faults.append(Fault("parameter subscription", f"must be a reference of at most {REFERENCE_MAX} characters"))
+    reached = _number(parameters, "events-since-subscription-start", faults)
     events = [_event(each, faults) for each in status.parameter if each.name == "notification-event"]
     if len(events) > EVENTS_MAX:
-        faults.append(Fault("parameter notification-event", f"must stand there at most {EVENTS_MAX} times"))
+        faults.append(Fault("parameter notification-event", f"must occur at most {EVENTS_MAX} times"))
     if faults:
-        raise CommandInvalid(faults[:20])
+        raise CommandInvalid(faults[:FAULTS_MAX])
     return Notification(
         kind=kind,  # type: ignore[arg-type]  # checked above
         subscription=subscription or "",
@@ -84,22 +88,22 @@ def read(bundle: dict[str, Any]) -> Notification:
     )
 
 
-def _event(told: Parameter, faults: list[Fault]) -> NotifiedEvent:
-    parts = {part.name: part for part in told.part}
+def _event(parameter: Parameter, faults: list[Fault]) -> NotifiedEvent:
+    parts = {part.name: part for part in parameter.part}
     about = [parts["focus"].valueReference] if "focus" in parts else []
     return NotifiedEvent(_number(parts, "event-number", faults), tuple(each.name for each in about if each.name))
 
 
-def _number(told: dict[str, Parameter], name: str, faults: list[Fault]) -> int:
-    text = told[name].valueString if name in told else ""
+def _number(parameters: dict[str, Parameter], name: str, faults: list[Fault]) -> int:
+    text = parameters[name].valueString if name in parameters else ""
     if text.isascii() and text.isdigit() and int(text[:12]) <= EVENT_MAX:
         return int(text[:12])
-    faults.append(Fault(f"parameter {name}", "must be a whole number, written as a string"))
+    faults.append(Fault(f"parameter {name}", f"must be a whole number from 0 to {EVENT_MAX}, written as a string"))
     return 0
 
 
 def _resources(entries: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What came along, by the name it is spoken of by."""
+    """The resources of a notification, each with its name (`Encounter/1`)."""
     for entry in entries:
         resource = entry.get("resource") if isinstance(entry, dict) else None
         if isinstance(resource, dict):

@@ -1,7 +1,7 @@
-"""What a notice comes to: its client and course are found, what is on record already is matched, and the rest is fired.
+"""Handles a notice: finds its client and course, matches it with what is recorded, and fires the rest.
 
-Everything goes through the machine, by the same verbs as a person's writes. What the machine refuses waits with its refusals. A
-command is decided on the version of the course that was looked at; where the course moved meanwhile, all is looked at again.
+Every change goes through the machine, by the same verbs as a person's writes. A notice that the machine refuses waits with its
+refusals. A command is decided on the version of the course that was read; if the course changes meanwhile, all is read again.
 """
 
 import datetime as dt
@@ -14,9 +14,9 @@ import msgspec
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.payloads import Payload
 from ipt_workflow.course.triggers import BY_NAME, Command
-from ipt_workflow.ehr.notices import matching
+from ipt_workflow.ehr.notices import matches
 from ipt_workflow.ehr.notices.content import NoticeContent, Version
-from ipt_workflow.ehr.notices.matching import RecordedEntry
+from ipt_workflow.ehr.notices.matches import RecordedEntry
 from ipt_workflow.errors import Busy, CommandInvalid, Fault, NotFound, Refusal, StaleVersion, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
@@ -24,18 +24,22 @@ from ipt_workflow.service.writes import IdempotencyKey, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.store.schema.tables import NoticeRow
+from ipt_workflow.store.notices import StoredNotice
 
 ATTEMPTS = 8
 FOR_EVER = dt.timedelta(days=36_500)
 OF_EVERY_COURSE = frozenset({"withdraw_consent", "relink_client"})  # unless the notice names one
 SETTLED = ("applied", "waiting", "ignored", "dismissed")
+UNUSABLE = "Some fields of the notice cannot be used. Correct them, or dismiss the notice."
+REFERRAL_WITHDRAWN = "The EHR withdrew this referral. End the course if that is right, then dismiss the notice."
+NO_COURSE = "This client has no course here. Open one and retry, or correct the client's reference."
+WHICH_COURSE = "It is not clear which course this is about. Correct the notice: name the course in `course`."
 
 Status = Literal["applied", "waiting", "ignored"]
 
 
 class NoticeOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a notice. `seq` is the entry that it made, `about_seq` the entry that what it tells of is; `why` is in words."""
+    """What became of a notice. `seq` is the entry it made, `about_seq` the entry it is about; `why` says in words why it waits."""
 
     status: Status
     why: str | None = None
@@ -47,278 +51,286 @@ class NoticeOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """A notice that is to be acted on. `principal` fires what it comes to; `attempt` tells one person's correction from another."""
+    """A notice to be handled. `principal` fires its command; `attempt` distinguishes a person's corrections."""
 
     id: str
     source: str
-    told: NoticeContent
+    content: NoticeContent
     principal: Principal
     by_person: bool = False
     attempt: str = ""
 
     def key(self, step: int = 0) -> IdempotencyKey:
-        """However often it is acted on, each step of it is committed once."""
+        """The key of one step: each step is committed once, however often the notice is handled."""
         scope = hashlib.sha256(f"notice\n{self.id}\n{self.attempt}\n{step}".encode()).hexdigest()
         return IdempotencyKey(scope, scope, kept=FOR_EVER)
 
 
 class NoticeHandler:
-    """Over a clinic."""
+    """Handles the notices of a clinic."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
-        self.service = Courses(clinic)
+        self.courses = Courses(clinic)
 
-    async def act(self, notice: Notice) -> NoticeOutcome:
-        """Raises nothing that is about the notice; Busy and the like where the store is."""
+    async def handle(self, notice: Notice) -> NoticeOutcome:
+        """Returns every problem of the notice as an outcome. Raises only what concerns the store, such as Busy."""
         try:
             for _attempt in range(ATTEMPTS):
                 try:
-                    return await self._done_before(notice) or await self._told(notice)
+                    return await self._committed_before(notice) or await self._handle(notice)
                 except StaleVersion:
                     continue
         except TransitionRefused as error:
             return NoticeOutcome(status="waiting", refusals=error.refusals, why=error.summary)
         except CommandInvalid as error:
-            return NoticeOutcome(status="waiting", faults=error.faults, why="Some of it cannot be used.")
+            return NoticeOutcome(status="waiting", faults=error.faults, why=UNUSABLE)
         except (TriggerNotPermitted, NotFound) as error:
             return NoticeOutcome(status="waiting", why=str(error))
         raise Busy("The course is being written by others. Try again.")
 
-    async def _told(self, notice: Notice) -> NoticeOutcome:
-        """What it comes to. Where that is nothing new, another process may have acted on it since it was looked for."""
-        outcome = await self._act(notice)
-        return outcome if outcome.status == "applied" else await self._done_before(notice) or outcome
+    async def _handle(self, notice: Notice) -> NoticeOutcome:
+        """Handles the notice. If nothing changed, checks again whether another process has just handled it."""
+        outcome = await self._dispatch(notice)
+        return outcome if outcome.status == "applied" else await self._committed_before(notice) or outcome
 
-    async def client_of(self, told: NoticeContent) -> str | None:
-        if told.client_ref is None:
+    async def client_of(self, content: NoticeContent) -> str | None:
+        if content.client_ref is None:
             return None
-        return await self.clinic.read(stored_courses.client_id, told.client_ref)
+        return await self.clinic.read(stored_courses.client_id, content.client_ref)
 
     async def courses_of(self, client: str | None) -> list[StoredCourse]:
-        return await self.clinic.read(stored.courses_of, client) if client else []
+        return await self.clinic.read(stored_courses.of_client, client) if client else []
 
-    async def told_of(self, source: str, resources: Sequence[str], but: str = "") -> list[NoticeRow]:
-        """What was told of these things before, the newest first."""
-        rows = await self.clinic.read(stored.of_resource, source, [r for r in resources if r])
+    async def earlier(self, source: str, resources: Sequence[str], but: str = "") -> list[StoredNotice]:
+        """The source's settled notices about these resources, except the notice `but`; the newest first."""
+        rows = await self.clinic.read(stored.of_resource, source, [each for each in resources if each])
         return [row for row in rows if row.id != but and row.status in SETTLED]
 
-    async def _done_before(self, notice: Notice) -> NoticeOutcome | None:
-        """What it came to, where it was committed and whoever did so was stopped before they could say it."""
+    async def _earlier(self, notice: Notice) -> list[StoredNotice]:
+        return await self.earlier(notice.source, [notice.content.resource or ""], notice.id)
+
+    async def _committed_before(self, notice: Notice) -> NoticeOutcome | None:
+        """The outcome of an earlier attempt that committed and stopped before the notice was settled; None if there was none."""
         kept = await self.clinic.kept_answer(notice.key().scope)
-        if kept is None or notice.told.trigger in OF_EVERY_COURSE:  # some of them may not have been told
+        if kept is None or notice.content.trigger in OF_EVERY_COURSE:  # the attempt may have stopped before the last course
             return None
         fact = next(entry.fact for entry in await self.clinic.entries(kept.course_id) if entry.written.seq == kept.first_seq)
         about = fact.data.get("supersedes") or fact.data.get("session") or fact.seq
         return NoticeOutcome(status="applied", course=kept.course_id, seq=kept.first_seq, about_seq=about)
 
-    async def _act(self, notice: Notice) -> NoticeOutcome:
-        told = notice.told
-        if told.about == "nothing":
+    async def _dispatch(self, notice: Notice) -> NoticeOutcome:
+        content = notice.content
+        if content.about == "nothing":
             return NoticeOutcome(status="ignored")
-        if told.about == "referral":
+        if content.about == "referral":
             return await self._refer(notice)
-        if told.about == "person" and await self.told_of(notice.source, [told.resource or ""], notice.id):
-            return NoticeOutcome(status="ignored", why="It was told before.")
-        if told.void and told.client_ref is None:
-            return await self._taken_back(notice)
-        courses = await self.courses_of(await self.client_of(told))
-        at = matching.course_for(told, courses, self.clinic.clock.now())
-        course = at.course.id if at else None
-        if told.faults:
-            return NoticeOutcome(status="waiting", faults=told.faults, course=course, why="Some of it cannot be used.")
-        if told.waits and not (notice.by_person and told.trigger):
-            return NoticeOutcome(status="waiting", course=course, why=told.waits)
+        if content.about == "person" and await self._earlier(notice):  # the EHR has reported this merge or death before
+            return NoticeOutcome(status="ignored")
+        if content.void and content.client_ref is None:
+            return await self._deleted(notice)
+        courses = await self.courses_of(await self.client_of(content))
+        found = matches.course_for(content, courses, self.clinic.clock.now())
+        course = found.course.id if found else None
+        if content.faults:
+            return NoticeOutcome(status="waiting", faults=content.faults, course=course, why=UNUSABLE)
+        if content.needs_person and not (notice.by_person and content.trigger):
+            return NoticeOutcome(status="waiting", course=course, why=content.needs_person)
         if not courses:
-            return NoticeOutcome(status="waiting", why="No course of this client is known here.")
-        if at is None:
-            return NoticeOutcome(
-                status="waiting", why="The client has several courses, or not the one named: say which it is about."
-            )
-        if told.trigger in OF_EVERY_COURSE:
-            return await self._every(notice, courses if told.course is None else [at])
-        return await self._about(notice, at)
+            return NoticeOutcome(status="waiting", why=NO_COURSE)
+        if found is None:
+            return NoticeOutcome(status="waiting", why=WHICH_COURSE)
+        if content.trigger in OF_EVERY_COURSE:
+            return await self._fire_on_every(notice, courses if content.course is None else [found])
+        return await self._on_course(notice, found)
 
     # Referrals
 
     async def _refer(self, notice: Notice) -> NoticeOutcome:
-        told = notice.told
-        before = [row for row in await self.told_of(notice.source, [told.resource or "", *told.refs], notice.id) if row.course_id]
-        if told.faults or told.waits or told.void:
-            course = before[0].course_id if before else None
-            if told.void and course is None:
-                return NoticeOutcome(status="ignored", why="Nothing came of it here.")
-            return NoticeOutcome(
-                status="waiting", course=course, faults=told.faults, why=told.waits or "The referral is taken back."
-            )
-        if before:
-            return NoticeOutcome(status="ignored", course=before[0].course_id, why="The referral opened a course before.")
+        content = notice.content
+        earlier = await self.earlier(notice.source, [content.resource or "", *content.refs], notice.id)
+        course = next((row.course_id for row in earlier if row.course_id), None)
+        if content.void and course is None:  # the referral opened no course here
+            return NoticeOutcome(status="ignored")
+        if content.faults or content.needs_person or content.void:
+            why = content.needs_person or (REFERRAL_WITHDRAWN if content.void else UNUSABLE)
+            return NoticeOutcome(status="waiting", course=course, faults=content.faults, why=why)
+        if course:  # the referral opened this course before
+            return NoticeOutcome(status="ignored", course=course)
         opening = Opening(
-            client_ref=told.client_ref or "",
-            protocol=told.protocol,
-            protocol_version=told.protocol_version,
-            therapist=told.therapist,
-            occurred_at=told.occurred_at,
-            data=told.data,
+            client_ref=content.client_ref or "",
+            protocol=content.protocol,
+            protocol_version=content.protocol_version,
+            therapist=content.therapist,
+            occurred_at=content.occurred_at,
+            data=content.data,
         )
-        done = await self.service.open_course(notice.principal, lambda: opening, notice.key())
+        done = await self.courses.open_course(notice.principal, lambda: opening, notice.key())
         return NoticeOutcome(status="applied", course=done.course.id, seq=1, about_seq=1)
 
-    async def _taken_back(self, notice: Notice) -> NoticeOutcome:
-        """A deletion, which names no client: it is about the course that the thing was told of."""
-        rows = await self.told_of(notice.source, [notice.told.resource or ""], notice.id)
-        its = next((row.course_id for row in rows if row.course_id), None)
-        course = await self.clinic.courses.get(its) if its else None
-        if course is None:
-            return NoticeOutcome(status="ignored", why="Nothing came of it here.")
-        if notice.told.waits and not notice.by_person:
-            return NoticeOutcome(status="waiting", course=its, why=notice.told.waits)
-        return await self._about(notice, course)
+    async def _deleted(self, notice: Notice) -> NoticeOutcome:
+        """A deletion names no client: it is about the course of the earlier notices about the resource."""
+        course_id = next((row.course_id for row in await self._earlier(notice) if row.course_id), None)
+        course = await self.clinic.courses.get(course_id) if course_id else None
+        if course is None:  # the resource changed nothing here
+            return NoticeOutcome(status="ignored")
+        if notice.content.needs_person and not notice.by_person:
+            return NoticeOutcome(status="waiting", course=course_id, why=notice.content.needs_person)
+        return await self._on_course(notice, course)
 
-    # What is told of every course of a client
+    # On every course of a client
 
-    async def _every(self, notice: Notice, courses: Sequence[StoredCourse]) -> NoticeOutcome:
-        """Fires it on each course; where one refuses, that is what it came to. Each is committed alone, and none twice."""
-        done = [await self._fire(notice, course, self._command(notice.told, course), step) for step, course in enumerate(courses)]
+    async def _fire_on_every(self, notice: Notice, courses: Sequence[StoredCourse]) -> NoticeOutcome:
+        """Fires the command on each course, each in a commit of its own and none twice. If one course refuses, the notice waits."""
+        done = [
+            await self._fire(notice, course, self._command(notice.content, course), step) for step, course in enumerate(courses)
+        ]
         return next((each for each in done if each.status == "waiting"), done[0])
 
-    # What is told of one course
+    # On one course
 
-    async def _about(self, notice: Notice, course: StoredCourse) -> NoticeOutcome:
-        told = notice.told
-        rows = await self.told_of(notice.source, [told.resource or ""], notice.id)
-        if any(told.version.before(_version(row)) for row in rows):
-            return NoticeOutcome(status="ignored", course=course.course.id, why="A newer version of it came before.")
-        if not told.void and any(told.version.same(_version(row)) and row.status != "waiting" for row in rows):
-            return NoticeOutcome(status="ignored", course=course.course.id, why="This version of it came before.")
-        if told.about not in {"session", "booking", "measure"}:
-            return await self._fresh(notice, course)
-        everything = matching.known(course.course, await self.clinic.entries(course.course.id))
-        own = [row for row in rows if row.course_id == course.course.id and row.about_seq in everything]
-        again = await self._again(notice, course, everything[own[0].about_seq or 0], {row.seq for row in own}) if own else None
-        if again:
-            return again
-        if told.void:
-            return NoticeOutcome(status="ignored", course=course.course.id, why="Nothing came of it here.")
-        found = self._match(told, course, everything, await self._named(notice, everything))
-        return await (self._alike(notice, course, found) if found else self._fresh(notice, course))
+    async def _on_course(self, notice: Notice, course: StoredCourse) -> NoticeOutcome:
+        content = notice.content
+        rows = await self._earlier(notice)
+        newer_came = any(content.version.before(_version(row)) for row in rows)
+        same_came = any(content.version.same(_version(row)) and row.status != "waiting" for row in rows)
+        if newer_came or (same_came and not content.void):
+            return NoticeOutcome(status="ignored", course=course.course.id)
+        if content.about not in {"session", "booking", "measure"}:
+            return await self._fire_new(notice, course)
+        entries = matches.recorded_entries(await self.clinic.entries(course.course.id))
+        own = [row for row in rows if row.course_id == course.course.id and row.about_seq in entries]
+        if own:
+            outcome = await self._newer_version(notice, course, entries[own[0].about_seq or 0], {row.seq for row in own})
+            if outcome:
+                return outcome
+        if content.void:  # the resource changed nothing here
+            return NoticeOutcome(status="ignored", course=course.course.id)
+        found = self._match(content, course, entries, await self._entry_of_other_resource(notice, entries))
+        return await (self._already_recorded(notice, course, found) if found else self._fire_new(notice, course))
 
-    async def _named(self, notice: Notice, everything: dict[int, RecordedEntry]) -> RecordedEntry | None:
-        """What another resource that this one names became."""
-        others = [ref for ref in notice.told.refs if ref != notice.told.resource]
-        rows = await self.told_of(notice.source, others, notice.id) if others else []
-        seqs = [row.about_seq for row in rows if row.about_seq in everything]
-        return everything[seqs[0]] if seqs and seqs[0] is not None else None
+    async def _entry_of_other_resource(self, notice: Notice, entries: dict[int, RecordedEntry]) -> RecordedEntry | None:
+        """The entry of another resource that this resource refers to, as an Encounter refers to its Appointment."""
+        others = [ref for ref in notice.content.refs if ref != notice.content.resource]
+        rows = await self.earlier(notice.source, others, notice.id) if others else []
+        seqs = [row.about_seq for row in rows if row.about_seq in entries]
+        return entries[seqs[0]] if seqs and seqs[0] is not None else None
 
     def _match(
-        self, told: NoticeContent, course: StoredCourse, everything: dict[int, RecordedEntry], named: RecordedEntry | None
+        self, content: NoticeContent, course: StoredCourse, entries: dict[int, RecordedEntry], named: RecordedEntry | None
     ) -> RecordedEntry | None:
-        if named and named.fact and named.trigger == told.trigger:
+        if named and named.fact and named.trigger == content.trigger:
             return named
-        if told.about == "measure":
-            return matching.reading(told, everything, self.clinic.machine_of(course.course).protocol, self.clinic.zone)
-        if told.about == "booking":
-            return matching.visit(msgspec.structs.replace(told, occurred_at=None), everything)
-        return matching.visit(told, everything)
+        if content.about == "measure":
+            return matches.reading(content, entries, self.clinic.machine_of(course.course).protocol, self.clinic.zone)
+        if content.about == "booking":
+            return matches.visit(msgspec.structs.replace(content, occurred_at=None), entries)
+        return matches.visit(content, entries)
 
-    async def _again(
+    async def _newer_version(
         self, notice: Notice, course: StoredCourse, known: RecordedEntry, own: set[int | None]
     ) -> NoticeOutcome | None:
-        """A newer telling about an entry. What this source told and nobody has signed is amended; all else is a person's to decide.
+        """Handles a newer version of a recorded resource; None if it is to be handled as new.
 
-        None where it is to be taken as something new.
+        Amends an entry if this source made it and every amendment of it: `own` holds their seqs. Else the notice waits for a person.
         """
-        told, name = notice.told, f"Entry {known.root}"
+        content, name = notice.content, f"Entry {known.root}"
         ours = known.root in own and known.last in own
-        if known.fact is None and told.void:
-            return _nothing(course, known, "It was taken back before.")
-        if not ours and (known.fact is None or told.void):
-            return _wait(
-                course, known, f"{name} {'was made void here' if known.fact is None else 'was not told by this source alone'}."
-            )
-        if told.void:
-            return await self._amend(notice, course, known)
-        if known.fact is None:  # it tells anew what it took back itself
+        if known.fact is None or content.void:
+            return await self._withdrawn(notice, course, known, ours=ours)
+        if known.trigger == content.trigger and not self._differs(content, course, known):
+            return _ignored(course, known)
+        if known.trigger == "book_session":  # a new booking or a session replaces it
             return None
-        if known.trigger == told.trigger and not self._differs(told, course, known):
-            return _nothing(course, known, f"{name} says the same.")
-        if known.trigger == "book_session":  # it is moved by booking it anew, and ends with what became of it
-            return None
-        if known.trigger != told.trigger:
-            return _wait(course, known, f"{name} is a {known.trigger} by now.")
+        if known.trigger != content.trigger:
+            return _waiting(course, known, f"{name} is a {known.trigger} by now. Amend it yourself, or dismiss the notice.")
         if known.root not in own:
-            return await self._alike(notice, course, known)
+            return await self._already_recorded(notice, course, known)
         if not ours:
-            return _wait(course, known, f"{name} was amended here.")
+            return _waiting(course, known, f"{name} was amended here. Amend it again if the EHR is right, or dismiss the notice.")
         return await self._amend(notice, course, known)
 
-    async def _alike(self, notice: Notice, course: StoredCourse, known: RecordedEntry) -> NoticeOutcome:
-        """Something else tells of what is on record: at most the EHR's name for it is new."""
-        told = notice.told
+    async def _withdrawn(self, notice: Notice, course: StoredCourse, known: RecordedEntry, *, ours: bool) -> NoticeOutcome | None:
+        """Voids an entry whose resource the EHR withdrew; None if the EHR restores what it withdrew itself."""
+        void, name = notice.content.void, f"Entry {known.root}"
+        if known.fact is None and void:  # it is void already
+            return _ignored(course, known)
+        if known.fact is None and not ours:
+            return _waiting(
+                course, known, f"{name} was made void here. Record it again if the EHR is right, or dismiss the notice."
+            )
+        if not ours:
+            return _waiting(
+                course, known, f"{name} does not come from this source alone. Amend it yourself, or dismiss the notice."
+            )
+        return await self._amend(notice, course, known) if void else None
+
+    async def _already_recorded(self, notice: Notice, course: StoredCourse, known: RecordedEntry) -> NoticeOutcome:
+        """The visit or measure is already recorded. At most, links the EHR's reference to it."""
+        content = notice.content
         assert known.fact is not None
-        if told.about == "measure":
-            return await self._same_measure(notice, course, known)
-        if told.about == "session" and matching.attended(told.data) != matching.attended(known.fact.data):
-            return _wait(course, known, f"Entry {known.root} tells otherwise of this visit.")
-        if told.about == "booking" or known.refs or not told.data.get("ref"):
-            return _nothing(course, known, f"The visit is entry {known.root} already.")
-        link = Command("link_session", {"session": known.root, "ref": told.data["ref"]})
+        if content.about == "measure":
+            return await self._measure_recorded(notice, course, known)
+        if content.about == "session" and matches.attended(content.data) != matches.attended(known.fact.data):
+            why = f"Entry {known.root} records another attendance for this visit. Amend the entry, or dismiss the notice."
+            return _waiting(course, known, why)
+        if content.about == "booking" or known.refs or not content.data.get("ref"):
+            return _ignored(course, known)
+        link = Command("link_session", {"session": known.root, "ref": content.data["ref"]})
         return await self._fire(notice, course, link, about=known.root)
 
-    async def _same_measure(self, notice: Notice, course: StoredCourse, known: RecordedEntry) -> NoticeOutcome:
-        """Answers that complete what is on record are added to it; a positive risk answer that cannot be is recorded for itself."""
-        told = notice.told
+    async def _measure_recorded(self, notice: Notice, course: StoredCourse, known: RecordedEntry) -> NoticeOutcome:
+        """Adds missing answers to a recorded measure. A positive risk answer that cannot be added becomes a measure of its own."""
+        content = notice.content
         assert known.fact is not None
-        added = _completed((known.given or {}).get("items"), told.data.get("items"))
+        added = _combined((known.given or {}).get("items"), content.data.get("items"))
         if added and known.person == notice.principal.person:
-            filled = msgspec.structs.replace(told, data={**(known.given or {}), "items": added}, occurred_at=known.fact.occurred_at)
-            return await self._amend(msgspec.structs.replace(notice, told=filled), course, known)
-        if told.risk and not known.fact.data.get("risk"):
-            return await self._fresh(notice, course)
-        return _nothing(course, known, f"The measure is entry {known.root} already.")
+            data = {**(known.given or {}), "items": added}
+            filled = msgspec.structs.replace(content, data=data, occurred_at=known.fact.occurred_at)
+            return await self._amend(msgspec.structs.replace(notice, content=filled), course, known)
+        if content.risk and not known.fact.data.get("risk"):
+            return await self._fire_new(notice, course)
+        return _ignored(course, known)
 
-    def _differs(self, told: NoticeContent, course: StoredCourse, known: RecordedEntry) -> bool:
+    def _differs(self, content: NoticeContent, course: StoredCourse, known: RecordedEntry) -> bool:
         assert known.fact is not None
-        command = self._command(told, course)
+        command = self._command(content, course)
         same_time = command.occurred_at is None or command.occurred_at == known.fact.occurred_at
-        return not same_time or known.given != _plain(command)
+        return not same_time or known.given != _entry_data(command)
 
     async def _amend(self, notice: Notice, course: StoredCourse, known: RecordedEntry) -> NoticeOutcome:
-        """Says what the entry should have said, as whoever told it."""
-        told = notice.told
+        """Amends the entry to what the notice says. For the EHR, it acts as the person who recorded the entry."""
+        content = notice.content
         data: dict[str, Any] = {"supersedes": known.last}
-        if told.void:
+        if content.void:
             data["void"] = True
         else:
-            command = self._command(told, course)
-            gone = dict.fromkeys(set(known.given or {}) - set(_plain(command)))
-            data |= {"data": {**gone, **_plain(command)}}
+            command = self._command(content, course)
+            removed = dict.fromkeys(set(known.given or {}) - set(_entry_data(command)))
+            data |= {"data": {**removed, **_entry_data(command)}}
             data |= {"occurred_at": command.occurred_at.isoformat()} if command.occurred_at else {}
-        reason = "The EHR has taken it back." if told.void else "The EHR tells it anew."
-        as_told = (
-            notice
-            if notice.by_person
-            else msgspec.structs.replace(notice, principal=msgspec.structs.replace(notice.principal, person=known.person))
-        )
-        return await self._fire(as_told, course, Command("amend", data, reason=told.reason or reason), about=known.root)
+        reason = "The EHR withdrew it." if content.void else "The EHR sent a newer version."
+        if not notice.by_person:
+            principal = msgspec.structs.replace(notice.principal, person=known.person)
+            notice = msgspec.structs.replace(notice, principal=principal)
+        return await self._fire(notice, course, Command("amend", data, reason=content.reason or reason), about=known.root)
 
     # Firing
 
-    async def _fresh(self, notice: Notice, course: StoredCourse) -> NoticeOutcome:
-        """Fires what the notice tells, as something new."""
-        return await self._fire(notice, course, self._command(notice.told, course))
+    async def _fire_new(self, notice: Notice, course: StoredCourse) -> NoticeOutcome:
+        return await self._fire(notice, course, self._command(notice.content, course))
 
-    def _command(self, told: NoticeContent, course: StoredCourse) -> Command:
-        """The command that a notice comes to in a course. A measure taken before the course was opened belongs to its beginning."""
-        at = told.occurred_at
-        if told.about == "measure" and at:
+    def _command(self, content: NoticeContent, course: StoredCourse) -> Command:
+        """The notice's command for a course. A measure taken before the course was opened is placed at its opening."""
+        at = content.occurred_at
+        if content.about == "measure" and at:
             at = max(at, course.course.opened_at)
-        return Command(told.trigger, told.data, at, told.reason)
+        return Command(content.trigger, content.data, at, content.reason)
 
     async def _fire(
         self, notice: Notice, course: StoredCourse, command: Command, step: int = 0, about: int | None = None
     ) -> NoticeOutcome:
-        """Raises StaleVersion where the course has moved since it was looked at."""
+        """Fires a command once. Raises StaleVersion if the course has changed since it was read."""
         write = Write(
             decode=lambda: (command,),
             triggers=(command.trigger,),
@@ -327,43 +339,42 @@ class NoticeHandler:
             key=notice.key(step),
         )
         try:
-            done = await self.service.fire(notice.principal, course.course.id, write)
+            done = await self.courses.fire(notice.principal, course.course.id, write)
         except TransitionRefused as error:
             return NoticeOutcome(
                 status="waiting", course=course.course.id, refusals=error.refusals, why=error.summary, about_seq=about
             )
         except CommandInvalid as error:
-            why = "Some of it cannot be used."
-            return NoticeOutcome(status="waiting", course=course.course.id, faults=error.faults, why=why, about_seq=about)
+            return NoticeOutcome(status="waiting", course=course.course.id, faults=error.faults, why=UNUSABLE, about_seq=about)
         except TriggerNotPermitted as error:
             return NoticeOutcome(status="waiting", course=course.course.id, why=str(error), about_seq=about)
         seq = done.entries[-1].seq
         return NoticeOutcome(status="applied", course=done.course.id, seq=seq, about_seq=about or seq)
 
 
-def _wait(course: StoredCourse, known: RecordedEntry, why: str) -> NoticeOutcome:
+def _waiting(course: StoredCourse, known: RecordedEntry, why: str) -> NoticeOutcome:
     return NoticeOutcome(status="waiting", course=course.course.id, about_seq=known.root, why=why)
 
 
-def _nothing(course: StoredCourse, known: RecordedEntry, why: str) -> NoticeOutcome:
-    """There is nothing to do: it is on record as it is told."""
-    return NoticeOutcome(status="ignored", course=course.course.id, about_seq=known.root, why=why)
+def _ignored(course: StoredCourse, known: RecordedEntry) -> NoticeOutcome:
+    """The entry already records what the notice says."""
+    return NoticeOutcome(status="ignored", course=course.course.id, about_seq=known.root)
 
 
-def _version(row: NoticeRow) -> Version:
+def _version(row: StoredNotice) -> Version:
     return Version(at=row.resource_at, text=row.resource_version)
 
 
-def _plain(command: Command) -> dict[str, Any]:
-    """A command's data as an entry would keep it."""
+def _entry_data(command: Command) -> dict[str, Any]:
+    """A command's data in the form that an entry keeps."""
     payload: type[Payload] = BY_NAME[command.trigger].payload
-    plain: dict[str, Any] = msgspec.to_builtins(msgspec.convert(command.data, payload))
-    return plain
+    data: dict[str, Any] = msgspec.to_builtins(msgspec.convert(command.data, payload))
+    return data
 
 
-def _completed(given: Sequence[int | None] | None, told: Sequence[int | None] | None) -> list[int | None] | None:
-    """The answers of both, where the second has one that the first has not; None where it has none."""
-    if not given or not told or len(given) != len(told):
+def _combined(recorded: Sequence[int | None] | None, sent: Sequence[int | None] | None) -> list[int | None] | None:
+    """The recorded answers, completed by those that were sent; None if no answer is added."""
+    if not recorded or not sent or len(recorded) != len(sent):
         return None
-    both = [a if a is not None else b for a, b in zip(given, told, strict=True)]
-    return both if both != list(given) else None
+    both = [known if known is not None else new for known, new in zip(recorded, sent, strict=True)]
+    return both if both != list(recorded) else None

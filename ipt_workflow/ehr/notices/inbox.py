@@ -1,7 +1,7 @@
-"""The inbox: notices that wait for a person, why they wait, and what the person decides. Records of groups' sessions wait there too.
+"""The inbox: notices that wait for a person, why they wait, and what the person decides. Records of group sessions wait there too.
 
-`retry` acts on a notice again as the EHR, after the course has been changed; what only a person may decide is then done by the person
-who retries. `correct` puts right what the notice says, and is done by the person. `dismiss` ends it.
+`retry` handles a notice again as the EHR, after the course has been changed. If only a person may decide, it is fired as the person
+who retries. `correct` changes what the notice says and fires it as the person. `dismiss` ends the notice.
 """
 
 import datetime as dt
@@ -19,12 +19,12 @@ from ipt_workflow.ehr.notices.content import NoticeContent
 from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.handler import Notice, NoticeOutcome
-from ipt_workflow.ehr.notices.intake import Detail, Notices
+from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, NotFound, StaleVersion
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
-from ipt_workflow.store.notices import Listed, NoticeFilters
-from ipt_workflow.store.schema.tables import SourceRow
+from ipt_workflow.store.notices import ListedNotice, NoticeDetail, NoticeFilters, StoredNotice
+from ipt_workflow.store.sources import StoredSource
 from ipt_workflow.values.merge_patch import merge_patch
 from ipt_workflow.values.types import Text
 
@@ -33,14 +33,14 @@ SHOWN_MAX = 4000  # characters of a body that is not JSON
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """What a notice comes to on the machine."""
+    """The trigger that a notice would fire, with its data."""
 
     trigger: str
     data: dict[str, Any]
 
 
 class NoticeView(msgspec.Struct, frozen=True, kw_only=True):
-    """A notice. `content` is what it said, there only while it waits; `seq` the entry it made, `about_seq` the entry it is about."""
+    """A notice. `content` is what it says, shown only while it waits. `seq` is the entry it made, `about_seq` the entry it is about."""
 
     id: str
     source: str
@@ -64,7 +64,7 @@ class NoticeView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a person decides. `data` is a merge patch (RFC 7396): on the notice's `data`, or, of FHIR, on its `content`."""
+    """A person's decision. `data` is a merge patch (RFC 7396) for the notice's `data`, or for the `content` of a FHIR notice."""
 
     action: Literal["retry", "correct", "dismiss"]
     reason: Text | None = None
@@ -72,7 +72,7 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Inbox:
-    """The verbs over the notices."""
+    """Shows the waiting notices of a clinic and resolves them."""
 
     def __init__(self, notices: Notices, records: HeldRecords) -> None:
         self.notices = notices
@@ -80,14 +80,14 @@ class Inbox:
         self.clinic = notices.clinic
 
     async def page(self, principal: Principal, filters: NoticeFilters, after: str, limit: int) -> list[NoticeView]:
-        """Notices in the order they came; a therapist's are those about their own courses."""
+        """Notices in the order they came. A therapist sees those about their own courses."""
         policy.require(principal, "read notices")
         if principal.role == "therapist":
             filters = msgspec.structs.replace(filters, therapist=principal.person)
         found = await self.clinic.read(stored.page, filters, after, limit)
         await self.clinic.record(principal, "read", "notices", [each.course_id for each in found if each.course_id])
-        sources = {row.id: row for row in await self.clinic.read(stored_sources.every)}
-        return [self._view(each, sources.get(each.row.source_id)) for each in found]
+        sources = {source.id: source for source in await self.clinic.read(stored_sources.every)}
+        return [self._view(each, sources.get(each.notice.source_id)) for each in found]
 
     async def one(self, principal: Principal, notice_id: str) -> NoticeView:
         listed, source = await self._visible(principal, notice_id)
@@ -96,154 +96,152 @@ class Inbox:
         return self._view(listed, source)
 
     async def resolve(self, principal: Principal, notice_id: str, decode: Callable[[], Resolution]) -> NoticeView:
-        """Raises CommandInvalid for a correction that cannot be used, StaleVersion where the notice does not wait any more."""
+        """Raises CommandInvalid for a correction that cannot be used, StaleVersion if the notice no longer waits."""
         listed, source = await self._visible(principal, notice_id)
         if not policy.may(principal, "resolve notices"):
             await self.clinic.record(principal, "refusal", "resolve notices", _courses(listed), ["role"])
         policy.require(principal, "resolve notices")
-        told = decode()
-        _check(told)
-        async with self.notices.alone(notice_id):
+        resolution = decode()
+        _check(resolution)
+        async with self.notices.lock(notice_id):
             listed, _ = await self._visible(principal, notice_id)
-            if listed.row.status != "waiting":
-                raise StaleVersion(listed.row.seq or 0)
-            if told.action == "dismiss":
-                await self._dismiss(principal, listed, told.reason)
+            if listed.notice.status != "waiting":
+                raise StaleVersion(listed.notice.seq or 0)
+            if resolution.action == "dismiss":
+                await self._dismiss(principal, listed, resolution.reason)
             elif source is None:
-                await self._told_again(principal, listed, told)
+                await self._retry_group_record(principal, listed, resolution)
             else:
-                await self._again(principal, listed, source, told)
+                await self._retry(principal, listed, source, resolution)
         return self._view((await self._visible(principal, notice_id))[0], source)
 
-    async def _dismiss(self, principal: Principal, listed: Listed, reason: str | None) -> None:
-        row = listed.row
-        values = {
-            "status": "dismissed",
-            "body": None,
-            "detail": msgspec.json.encode(Detail(why=reason)),
-            "decided_by": principal.person,
-            "decided_at": self.clinic.clock.now(),
-        }
-        await self.clinic.write(stored.settle, row.id, ["waiting"], values)
-        await self.clinic.record(principal, "notice", f"{row.type} dismissed", _courses(listed))
+    async def _dismiss(self, principal: Principal, listed: ListedNotice, reason: str | None) -> None:
+        notice = listed.notice
+        await self.clinic.write(stored.dismiss, notice.id, reason, principal.person, self.clinic.clock.now())
+        await self.clinic.record(principal, "notice", f"{notice.type} dismissed", _courses(listed))
 
-    async def _again(self, principal: Principal, listed: Listed, source: SourceRow, told: Resolution) -> None:
-        row, body = listed.row, listed.row.body or b""
-        corrected = _patched(row.type, body, told.data) if told.data is not None else body
+    async def _retry(self, principal: Principal, listed: ListedNotice, source: StoredSource, resolution: Resolution) -> None:
+        body = _corrected(listed.notice, resolution)
         says: tuple[str, ...] = ()
         try:
-            said = self.notices.read_again(source, row, corrected)
+            content = self.notices.content_of(source, listed.notice.type, body)
         except (CommandMalformed, CommandInvalid) as error:
-            if told.action == "correct":
+            if resolution.action == "correct":
                 raise
             faults = error.faults if isinstance(error, CommandInvalid) else ()
             outcome = NoticeOutcome(status="waiting", why=str(error).partition("\n")[0], faults=faults)
         else:
-            outcome, says = await self._acted(principal, listed, source, told, said, corrected), said.says
-        await self._settle(principal, listed, outcome, says)
+            says = content.says
+            outcome = await self._handle(principal, listed, source, resolution, content, body)
+        await self.notices.settle(listed.notice, outcome, says, principal, by_person=True)
 
-    async def _told_again(self, principal: Principal, listed: Listed, told: Resolution) -> None:
-        """A record of a group's session, which comes from no EHR."""
-        row, body = listed.row, listed.row.body or b""
-        corrected = _patched(row.type, body, told.data) if told.data is not None else body
-        outcome = await self.records.again(principal, row.course_id or "", corrected, corrected=told.action == "correct")
-        await self._settle(principal, listed, outcome)
+    async def _retry_group_record(self, principal: Principal, listed: ListedNotice, resolution: Resolution) -> None:
+        """Fires a record of a group session again. Such a record has no EHR as its source."""
+        body, course = _corrected(listed.notice, resolution), listed.notice.course_id or ""
+        outcome = await self.records.retry(principal, course, body, corrected=resolution.action == "correct")
+        await self.notices.settle(listed.notice, outcome, (), principal, by_person=True)
 
-    async def _settle(self, principal: Principal, listed: Listed, outcome: NoticeOutcome, says: tuple[str, ...] = ()) -> None:
-        decided = {"decided_by": principal.person, "decided_at": self.clinic.clock.now()} if outcome.status != "waiting" else {}
-        await self.notices.settle(listed.row, outcome, says, principal, ["waiting"], decided)
-
-    async def _acted(
-        self, principal: Principal, listed: Listed, source: SourceRow, told: Resolution, said: NoticeContent, corrected: bytes
+    async def _handle(
+        self,
+        principal: Principal,
+        listed: ListedNotice,
+        source: StoredSource,
+        resolution: Resolution,
+        content: NoticeContent,
+        body: bytes,
     ) -> NoticeOutcome:
-        """As the EHR where nothing but a retry was asked, else as the person."""
-        by_person = told.action == "correct" or said.waits is not None
-        if not by_person:
-            return await self.notices.acting.act(self.notices.notice(source, listed.row.id, said, principal.request_id))
+        """Handles the notice as the person, or as the EHR if this is a mere retry that needs no person."""
+        if resolution.action == "retry" and content.needs_person is None:
+            return await self.notices.handler.handle(self.notices.notice(source, listed.notice.id, content, principal.request_id))
         notice = Notice(
-            id=listed.row.id,
+            id=listed.notice.id,
             source=source.id,
-            told=msgspec.structs.replace(said, reason=told.reason or said.reason, person=None),
+            content=msgspec.structs.replace(content, reason=resolution.reason or content.reason, person=None),
             principal=principal,
             by_person=True,
-            attempt=hashlib.sha256(corrected).hexdigest(),
+            attempt=hashlib.sha256(body).hexdigest(),
         )
-        return await self.notices.acting.act(notice)
+        return await self.notices.handler.handle(notice)
 
-    async def _visible(self, principal: Principal, notice_id: str) -> tuple[Listed, SourceRow | None]:
-        """A notice, if it exists for the principal, with its source; no source where it came from a group. Raises NotFound."""
+    async def _visible(self, principal: Principal, notice_id: str) -> tuple[ListedNotice, StoredSource | None]:
+        """A notice that the principal may see, with its source; no source for a group's record. Raises NotFound."""
         listed = await self.clinic.read(stored.one, notice_id) if "\x00" not in notice_id else None
         own = listed is not None and principal.role == "therapist" and listed.therapist == principal.person
         if listed is None or not (own or principal.role in policy.SEES_ORGANISATION):
             raise NotFound(NO_NOTICE)
-        source = await self.clinic.read(stored_sources.find, listed.row.source_id)
-        assert source is not None or listed.row.source_id == groups.SOURCE  # sources are disabled, never removed
+        source = await self.clinic.read(stored_sources.find, listed.notice.source_id)
+        assert source is not None or listed.notice.source_id == groups.SOURCE  # sources are disabled, never removed
         return listed, source
 
-    def _view(self, listed: Listed, source: SourceRow | None) -> NoticeView:
-        row = listed.row
-        detail = msgspec.json.decode(row.detail, type=Detail) if row.detail else Detail()
+    def _view(self, listed: ListedNotice, source: StoredSource | None) -> NoticeView:
+        notice = listed.notice
+        detail = notice.detail or NoticeDetail()
         return NoticeView(
-            id=row.id,
-            source=row.source_id,
-            type=row.type,
-            status=row.status,
-            received_at=row.received_at,
+            id=notice.id,
+            source=notice.source_id,
+            type=notice.type,
+            status=notice.status,
+            received_at=notice.received_at,
             course=listed.course_id,
             client_ref=listed.client_ref,
-            risk=row.risk,
-            resource=row.resource,
-            seq=row.seq,
-            about_seq=row.about_seq,
+            risk=notice.risk,
+            resource=notice.resource,
+            seq=notice.seq,
+            about_seq=notice.about_seq,
             why=detail.why,
             refusals=detail.refusals,
             faults=detail.faults,
             says=detail.says,
             proposes=self._proposes(listed, source),
-            content=_shown(row.body),
-            decided_by=row.decided_by,
-            decided_at=row.decided_at,
+            content=_shown(notice.body),
+            decided_by=notice.decided_by,
+            decided_at=notice.decided_at,
         )
 
-    def _proposes(self, listed: Listed, source: SourceRow | None) -> Proposal | None:
-        if listed.row.body is None:
+    def _proposes(self, listed: ListedNotice, source: StoredSource | None) -> Proposal | None:
+        if listed.notice.body is None:
             return None
         if source is None:
-            told_again = group_records.command(listed.row.body)
-            return Proposal(told_again.trigger, told_again.data)
+            command = group_records.command(listed.notice.body)
+            return Proposal(command.trigger, command.data)
         try:
-            told = self.notices.read_again(source, listed.row, listed.row.body)
+            content = self.notices.content_of(source, listed.notice.type, listed.notice.body)
         except (CommandMalformed, CommandInvalid):
             return None
-        return Proposal(told.trigger, told.data) if told.trigger else None
+        return Proposal(content.trigger, content.data) if content.trigger else None
 
 
-def _courses(listed: Listed) -> list[str]:
+def _courses(listed: ListedNotice) -> list[str]:
     return [listed.course_id] if listed.course_id else []
 
 
-def _check(told: Resolution) -> None:
-    """Raises CommandInvalid where what an action needs is not there."""
+def _check(resolution: Resolution) -> None:
+    """Raises CommandInvalid if the action lacks what it needs."""
     faults = []
-    if told.action != "retry" and told.reason is None:
-        faults.append(Fault("reason", f"is required to {told.action} a notice"))
-    if (told.action == "correct") != (told.data is not None):
-        faults.append(Fault("data", "is required to correct a notice" if told.data is None else "is for correcting a notice only"))
+    if resolution.action != "retry" and resolution.reason is None:
+        faults.append(Fault("reason", f"is required to {resolution.action} a notice"))
+    if resolution.action == "correct" and resolution.data is None:
+        faults.append(Fault("data", "is required to correct a notice"))
+    if resolution.action != "correct" and resolution.data is not None:
+        faults.append(Fault("data", "is allowed only with the action `correct`"))
     if faults:
         raise CommandInvalid(faults)
 
 
-def _patched(kind: str, body: bytes, patch: dict[str, Any]) -> bytes:
-    """What a notice says, corrected. Raises CommandMalformed where it is not JSON: then there is nothing to correct."""
+def _corrected(notice: StoredNotice, resolution: Resolution) -> bytes:
+    """The notice's body with the person's merge patch applied. Raises CommandMalformed if the body is not JSON."""
+    body = notice.body or b""
+    if resolution.data is None:
+        return body
     content = reader.decode(body)
-    if kind.startswith(reader.TYPE_PREFIX):
-        return msgspec.json.encode(merge_patch(content, patch))
+    if notice.type.startswith(reader.TYPE_PREFIX):
+        return msgspec.json.encode(merge_patch(content, resolution.data))
     data = content.get("data")
-    return msgspec.json.encode({**content, "data": merge_patch(data if isinstance(data, dict) else {}, patch)})
+    return msgspec.json.encode({**content, "data": merge_patch(data if isinstance(data, dict) else {}, resolution.data)})
 
 
 def _shown(body: bytes | None) -> Any:
-    """What a notice said, as JSON where it is."""
+    """A notice's body as JSON, or as text if it is not JSON."""
     if body is None:
         return None
     try:

@@ -1,249 +1,226 @@
-"""Notices: taken once, kept before they are acknowledged, acted on, and settled.
+"""Takes notices in: stores each once, handles it, settles it, and only then acknowledges it.
 
-A notice that is authentic is never lost: it is put down first, under a key that makes it the same message however often it comes.
-Then it is acted on (`acting`), and says what it came to: `applied`, `waiting` for a person, or `ignored` because there was nothing to
-do. Only what waits keeps its content. Should the process stop in between, the notice is found as `received` and acted on anew, which
-changes nothing twice.
+An authentic notice is never lost. It is stored first, under a key that identifies the message however often it comes. Then it is
+handled (`handler`) and becomes `applied`, `waiting` for a person, or `ignored` if there is nothing to do. Only a waiting notice keeps
+its content. If the process stops in between, the notice stays `received`; the next start handles it again, which is idempotent.
 """
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.notices import types
 from ipt_workflow.ehr.notices.content import NoticeContent
-from ipt_workflow.ehr.notices.fhir import reader as fhir_in
+from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.handler import Notice, NoticeHandler, NoticeOutcome
 from ipt_workflow.ehr.notices.sources import Sources, VerifiedSender
-from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, Faulty, NoticeReused, Refusal
+from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, Faulty, NoticeReused
 from ipt_workflow.protocols.instruments import Instrument
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
-from ipt_workflow.store.notices import Taken
-from ipt_workflow.store.schema.tables import NoticeRow, SourceRow
+from ipt_workflow.store.notices import NewNotice, NoticeDetail, NoticeResult, NoticeTaken, PutNotice, StoredNotice
+from ipt_workflow.store.sources import StoredSource
 
 LOCKS_MAX = 10_000
-NOTHING = NoticeContent(type=types.UNREADABLE, about="nothing")
+PUT_ATTEMPTS = 3
+UNREADABLE = NoticeContent(type=types.UNREADABLE, about="nothing")
 
 
 class Incoming(msgspec.Struct, frozen=True, kw_only=True):
-    """An authentic message: what makes it the same again (`key`), its bytes, and what it tells, as far as that can be made out.
+    """An authentic message: its `key`, which identifies it when it comes again, its bytes, and its content as far as it is readable.
 
-    `kept` is what is kept of it, where that is not its bytes. `problem` is what its sender is to be told is wrong with it; it waits all the same.
+    `kept` is stored instead of `body` if it is given. `problem` is what is wrong: the sender gets it, and the notice waits.
     """
 
     key: str
     body: bytes
-    told: NoticeContent
+    content: NoticeContent
     kept: bytes | None = None
     problem: Exception | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a sender is answered. `id` is null where nothing was kept; `says` is what to know about how it was read."""
+    """The answer to a sender. `id` is null if nothing was stored; `says` holds remarks on how the message was read."""
 
     id: str | None
     status: str
     says: tuple[str, ...] = ()
 
 
-class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a notice waits."""
-
-    why: str | None = None
-    refusals: tuple[Any, ...] = ()
-    faults: tuple[Any, ...] = ()
-    says: tuple[str, ...] = ()
-
-
 class Notices:
-    """Over a clinic. Raises ProtocolInvalid where `config/notices.toml` is faulty."""
+    """Takes in the notices of a clinic. Raises ProtocolInvalid if `config/notices.toml` is faulty."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
         self.sources = Sources(clinic)
         self.types = types.load(clinic.settings.notices, clinic.catalogue.instruments)
-        self.acting = NoticeHandler(clinic)
+        self.handler = NoticeHandler(clinic)
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def receive(self, sender: VerifiedSender, body: bytes, problem: Exception | None, request_id: str | None) -> Receipt:
-        """Takes one of our own types, signed by Standard Webhooks. Raises what is wrong with it, once it is kept."""
-        told = NOTHING
+        """Takes a notice of our own types, signed by Standard Webhooks. Raises its problem after it is stored."""
+        content = UNREADABLE
         if problem is None:
             try:
-                told = self.types.read(body)
+                content = self.types.read(body)
             except (CommandMalformed, CommandInvalid) as error:
                 problem = error
-        at_risk = told.risk or _risk(body, self.clinic.catalogue.instruments)
-        told = msgspec.structs.replace(told, risk=at_risk)
-        assert sender.message_id is not None  # only Standard Webhooks come here
-        return await self.take(sender, Incoming(key=sender.message_id, body=body, told=told, problem=problem), request_id)
+        content = self._with_risk(content, body)
+        assert sender.message_id is not None  # the route lets only Standard Webhooks through
+        return await self.take(sender, Incoming(key=sender.message_id, body=body, content=content, problem=problem), request_id)
 
     async def take(self, sender: VerifiedSender, incoming: Incoming, request_id: str | None) -> Receipt:
-        """Takes a message once. Raises NoticeReused where its key came with another body."""
-        told = incoming.told
+        """Takes a message once. Raises NoticeReused if its key came before with another body."""
+        content = incoming.content
         digest = _digest(sender.source, incoming.key)
-        async with self.alone(digest):
-            taken = await self._put(sender, incoming, digest)
-            row = taken.row
-            if row.body_hash != _hash(incoming.body):
-                await self._reused(sender, row, request_id)
-            if not taken.new and row.status != "received":
-                self._count(sender.source.id, row.type, "repeated")
-                return Receipt(id=row.id, status=row.status if row.status != "dismissed" else "ignored")
+        async with self.lock(digest):
+            put = await self._put(sender, incoming, digest)
+            notice = put.notice
+            if notice.body_hash != _hash(incoming.body):
+                await self._reused(sender, notice, request_id)
+            if not put.new and notice.status != "received":
+                self._count(sender.source.id, notice.type, "repeated")
+                return Receipt(id=notice.id, status=notice.status if notice.status != "dismissed" else "ignored")
             if incoming.problem:
                 faults = incoming.problem.faults if isinstance(incoming.problem, Faulty) else ()
                 outcome = NoticeOutcome(status="waiting", why=str(incoming.problem).partition("\n")[0], faults=faults)
             else:
-                outcome = await self.acting.act(self.notice(sender.source, row.id, told, request_id))
-            await self.settle(row, outcome, told.says, self._principal(sender.source, told, request_id))
+                outcome = await self.handler.handle(self.notice(sender.source, notice.id, content, request_id))
+            await self.settle(notice, outcome, content.says, self._principal(sender.source, content, request_id))
         if incoming.problem:
             raise incoming.problem
-        return Receipt(id=row.id, status=outcome.status, says=told.says)
+        return Receipt(id=notice.id, status=outcome.status, says=content.says)
 
     async def recover(self) -> int:
-        """Acts on what was put down and not settled, and says how many that were."""
-        rows = await self.clinic.read(stored.unsettled)
-        for row in rows:
-            source = await self.clinic.read(stored_sources.find, row.source_id)
+        """Handles the notices that were stored and not settled; returns their number."""
+        notices = await self.clinic.read(stored.unsettled)
+        for notice in notices:
+            source = await self.clinic.read(stored_sources.find, notice.source_id)
             assert source is not None  # sources are disabled, never removed
             try:
-                told = self.read_again(source, row, row.body or b"")
-                outcome = await self.acting.act(self.notice(source, row.id, told, None))
+                content = self.content_of(source, notice.type, notice.body or b"")
+                outcome = await self.handler.handle(self.notice(source, notice.id, content, None))
             except (CommandMalformed, CommandInvalid) as error:
-                told = NOTHING
+                content = UNREADABLE
                 outcome = NoticeOutcome(status="waiting", why=str(error).partition("\n")[0])
-            await self.settle(row, outcome, told.says, self._principal(source, told, None))
-        return len(rows)
+            await self.settle(notice, outcome, content.says, self._principal(source, content, None))
+        return len(notices)
 
     async def count_waiting(self) -> list[tuple[str, bool, int]]:
         return await self.clinic.read(stored.waiting_by_source)
 
-    def read_again(self, source: SourceRow, row: NoticeRow, body: bytes) -> NoticeContent:
-        """What a stored notice tells. Raises CommandMalformed or CommandInvalid."""
-        if row.type.startswith(fhir_in.TYPE_PREFIX):
-            return self.reader(source).read(fhir_in.decode(body))
-        told = self.types.read(body)
-        return msgspec.structs.replace(told, risk=told.risk or _risk(body, self.clinic.catalogue.instruments))
+    def content_of(self, source: StoredSource, kind: str, body: bytes) -> NoticeContent:
+        """The content of a stored notice of a type. Raises CommandMalformed or CommandInvalid."""
+        if kind.startswith(reader.TYPE_PREFIX):
+            return self.fhir_reader(source).read(reader.decode(body))
+        return self._with_risk(self.types.read(body), body)
 
-    def reader(self, source: SourceRow) -> fhir_in.ResourceReader:
-        return fhir_in.ResourceReader(self.types.fhir, self.clinic.catalogue.instruments, source.client_prefix, self.clinic.zone)
+    def _with_risk(self, content: NoticeContent, body: bytes) -> NoticeContent:
+        return msgspec.structs.replace(content, risk=_risk(body, self.clinic.catalogue.instruments))
+
+    def fhir_reader(self, source: StoredSource) -> reader.ResourceReader:
+        return reader.ResourceReader(self.types.fhir, self.clinic.catalogue.instruments, source.client_prefix, self.clinic.zone)
 
     async def settle(
         self,
-        row: NoticeRow,
+        notice: StoredNotice,
         outcome: NoticeOutcome,
-        says: Sequence[str],
+        says: tuple[str, ...],
         principal: Principal,
-        statuses: Sequence[str] = ("received",),
-        decided: Mapping[str, Any] | None = None,
+        *,
+        by_person: bool = False,
     ) -> None:
-        """Writes down what became of a notice, and in the audit log that it did. What does not wait loses its content."""
+        """Stores what became of a notice and records it in the audit log. A notice that does not wait loses its content."""
         waits = outcome.status == "waiting"
-        detail = Detail(why=outcome.why, refusals=_plain(outcome.refusals), faults=_plain(outcome.faults), says=tuple(says))
-        values = {
-            "status": outcome.status,
-            "course_id": outcome.course or row.course_id,
-            "seq": outcome.seq,
-            "about_seq": outcome.about_seq,
-            "detail": msgspec.json.encode(detail) if waits else None,
-            **({} if waits else {"body": None}),
-            **(decided or {}),
-        }
-        await self.clinic.write(stored.settle, row.id, statuses, values)
-        if row.resource and outcome.status != "ignored":
-            await self._overtaken(row)
-        self._count(row.source_id, row.type, outcome.status)
-        action = f"{row.type} {outcome.status}"
+        decided = by_person and not waits
+        result = NoticeResult(
+            status=outcome.status,
+            course_id=outcome.course or notice.course_id,
+            seq=outcome.seq,
+            about_seq=outcome.about_seq,
+            detail=NoticeDetail(why=outcome.why, refusals=outcome.refusals, faults=outcome.faults, says=says) if waits else None,
+            decided_by=principal.person if decided else None,
+            decided_at=self.clinic.clock.now() if decided else None,
+        )
+        await self.clinic.write(stored.settle, notice.id, notice.status, result)
+        if notice.resource and outcome.status != "ignored":
+            await self._close_older(notice)
+        self._count(notice.source_id, notice.type, outcome.status)
+        action = f"{notice.type} {outcome.status}"
         await self.clinic.record(principal, "notice", action, [outcome.course] if outcome.course else [])
 
     async def close(self, sender: VerifiedSender, key: str) -> None:
-        """What waited under a key has come to nothing that a person need see to."""
-        row = await self.clinic.read(stored.by_key, sender.source.id, _digest(sender.source, key))
-        if row:
-            values = {"status": "ignored", "body": None, "detail": None}
-            await self.clinic.write(stored.settle, row.id, ["waiting"], values)
+        """Ends the waiting notice that has this key: it needs no person any more."""
+        notice = await self.clinic.read(stored.by_key, sender.source.id, _digest(sender.source, key))
+        if notice:
+            await self.clinic.write(stored.close, notice.id)
 
-    async def _overtaken(self, row: NoticeRow) -> None:
-        """Older tellings of the same thing need nobody any more, unless there was risk in them."""
-        rows = await self.clinic.read(stored.of_resource, row.source_id, [row.resource or ""])
-        for older in rows:
-            if older.status == "waiting" and not older.risk and older.id < row.id and not _newer(older, row):
-                values = {"status": "ignored", "body": None, "detail": None}
-                await self.clinic.write(stored.settle, older.id, ["waiting"], values)
+    async def _close_older(self, notice: StoredNotice) -> None:
+        """Ends the older waiting notices about the same resource, except those with risk."""
+        for older in await self.clinic.read(stored.of_resource, notice.source_id, [notice.resource or ""]):
+            if older.status == "waiting" and not older.risk and older.id < notice.id and not _newer(older, notice):
+                await self.clinic.write(stored.close, older.id)
 
-    async def _put(self, sender: VerifiedSender, incoming: Incoming, digest: str) -> Taken:
-        """Puts it down. Raises Busy where too many wait."""
-        told, now = incoming.told, self.clinic.clock.now()
+    async def _put(self, sender: VerifiedSender, incoming: Incoming, digest: str) -> PutNotice:
+        """Stores the message unless its key is known. Raises Busy if too many notices wait."""
+        content = incoming.content
         most = self.clinic.settings.notices_waiting_max
         if await self.clinic.read(stored.waiting, most) >= most:
-            raise Busy("Too many notices wait for a person. Try again later.")
-        row = {
-            "organisation": self.clinic.organisation,
-            "id": new_id(),
-            "source_id": sender.source.id,
-            "key": digest,
-            "body_hash": _hash(incoming.body),
-            "type": told.type,
-            "resource": told.resource,
-            "resource_version": told.version.text,
-            "resource_at": told.version.at,
-            "received_at": now,
-            "status": "received",
-            "risk": told.risk,
-            "course_id": None,
-            "seq": None,
-            "about_seq": None,
-            "body": incoming.kept or incoming.body,
-            "detail": None,
-            "decided_by": None,
-            "decided_at": None,
-        }
-        for _attempt in range(3):
+            raise Busy("Too many notices wait for a person. Resolve some in the inbox, then send this one again.")
+        new = NewNotice(
+            id=new_id(),
+            source_id=sender.source.id,
+            key=digest,
+            body_hash=_hash(incoming.body),
+            type=content.type,
+            received_at=self.clinic.clock.now(),
+            body=incoming.kept or incoming.body,
+            risk=content.risk,
+            resource=content.resource,
+            resource_version=content.version.text,
+            resource_at=content.version.at,
+        )
+        for _attempt in range(PUT_ATTEMPTS):
             try:
-                return await self.clinic.database.write(stored.put, row, told.client_ref, new_id())
-            except sa.exc.IntegrityError:  # another process put it down, or the client's record: look again
+                return await self.clinic.write(stored.put, new, content.client_ref, new_id())
+            except NoticeTaken:  # then the next attempt finds what the other process stored
                 continue
-        raise Busy("The notice is being taken elsewhere. Try again.")
+        raise Busy("Another process is storing this notice. Send it again.")
 
-    async def _reused(self, sender: VerifiedSender, row: NoticeRow, request_id: str | None) -> None:
+    async def _reused(self, sender: VerifiedSender, notice: StoredNotice, request_id: str | None) -> None:
         self.clinic.metrics.notices_refused.labels(sender.source.id, "key_reused").inc()
         principal = Principal(person=sender.actor, role="ehr", via="ehr", request_id=request_id)
-        await self.clinic.record(principal, "notice", f"{row.type} refused: its key came with another body")
-        raise NoticeReused(
-            "The message's id was used before with another body. What has changed is a new message, with an id of its own."
-        )
+        await self.clinic.record(principal, "notice", f"{notice.type} refused: its key came with another body")
+        raise NoticeReused("This message id was used before with another body. Send a changed message under a new id.")
 
-    def notice(self, source: SourceRow, notice_id: str, told: NoticeContent, request_id: str | None) -> Notice:
-        """As it is acted on for the EHR; whom it names counts only where its source is trusted to name persons."""
-        known = told if source.names_persons else msgspec.structs.replace(told, therapist=None, person=None)
-        return Notice(id=notice_id, source=source.id, told=known, principal=self._principal(source, told, request_id))
+    def notice(self, source: StoredSource, notice_id: str, content: NoticeContent, request_id: str | None) -> Notice:
+        """The notice as the handler takes it, with the EHR as its actor. Persons count only from a source trusted to name them."""
+        known = content if source.names_persons else msgspec.structs.replace(content, therapist=None, person=None)
+        return Notice(id=notice_id, source=source.id, content=known, principal=self._principal(source, content, request_id))
 
-    def _principal(self, source: SourceRow, told: NoticeContent, request_id: str | None) -> Principal:
-        """The actor `ehr:<source>`; the person it acts for, where it is trusted to name them."""
-        person = told.person if told.person and source.names_persons else f"ehr:{source.id}"
+    def _principal(self, source: StoredSource, content: NoticeContent, request_id: str | None) -> Principal:
+        """The person whom a trusted source names, else the actor `ehr:<source>`."""
+        person = content.person if content.person and source.names_persons else f"ehr:{source.id}"
         return Principal(person=person, role="ehr", via="ehr", request_id=request_id)
 
     def _count(self, source: str, kind: str, outcome: str) -> None:
         self.clinic.metrics.notices.labels(source, kind, outcome).inc()
 
     @asynccontextmanager
-    async def alone(self, digest: str) -> AsyncIterator[None]:
-        """One at a time, of what has the same digest."""
+    async def lock(self, key: str) -> AsyncIterator[None]:
+        """Lets one at a time through in this process, of those with the same key."""
         if len(self._locks) > LOCKS_MAX:
-            self._locks = {key: lock for key, lock in self._locks.items() if lock.locked()}
-        async with self._locks.setdefault(digest, asyncio.Lock()):
+            self._locks = {known: lock for known, lock in self._locks.items() if lock.locked()}
+        async with self._locks.setdefault(key, asyncio.Lock()):
             yield
 
 
-def _digest(source: SourceRow, key: str) -> str:
+def _digest(source: StoredSource, key: str) -> str:
     return hashlib.sha256(f"{source.id}\n{key}".encode()).hexdigest()
 
 
@@ -251,16 +228,12 @@ def _hash(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _plain(told: Sequence[Refusal] | Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(msgspec.to_builtins(each) for each in told)
-
-
-def _newer(one: NoticeRow, other: NoticeRow) -> bool:
+def _newer(one: StoredNotice, other: StoredNotice) -> bool:
     return bool(one.resource_at and other.resource_at and one.resource_at > other.resource_at)
 
 
 def _risk(body: bytes, instruments: Mapping[str, Instrument]) -> bool:
-    """Whether an answer about self-harm is positive: read as far as it can be, also of a notice that is otherwise faulty."""
+    """Whether an answer about self-harm is positive. Reads as far as possible, even in a faulty notice."""
     try:
         data = msgspec.json.decode(body)["data"]
         name, items = data["instrument"], data["items"]

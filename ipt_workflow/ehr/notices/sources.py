@@ -1,8 +1,9 @@
-"""Sources: the EHR systems that may send notices, one registration each, and how a message is known to be theirs.
+"""Sources: the EHR systems that may send notices, and how a message is authenticated.
 
-A message is authentic by any of its source's keys: Standard Webhooks (`whsec_` shared, `whpk_` public), `X-Signature` (the HMAC-SHA256
-of the body in hex, as Medplum sends it), or a bearer token (as HAPI sends it in a header of the channel). Whoever is not a source
-is answered exactly as one whose signature is wrong.
+Each source has one registration and any number of keys. A message is authentic if any key of its source proves it. There are three
+kinds of proof. Standard Webhooks has `whsec_` (shared) and `whpk_` (public) keys. `X-Signature` is the HMAC-SHA256 of the body in hex,
+as Medplum sends it. A bearer token comes in a header of the channel, as HAPI sends it. An unknown source gets exactly the answer of a
+wrong signature.
 """
 
 import datetime as dt
@@ -10,7 +11,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -24,15 +25,15 @@ from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SignatureInvali
 from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import sources as stored
-from ipt_workflow.store.schema.tables import SourceKeyRow, SourceRow
+from ipt_workflow.store.sources import StoredSource, StoredSourceKey
 
 KeyKind = Literal["standard-webhooks", "x-signature", "bearer"]
 STANDARD_WEBHOOKS: KeyKind = "standard-webhooks"
 X_SIGNATURE: KeyKind = "x-signature"
 BEARER: KeyKind = "bearer"
 X_SIGNATURE_HEADER = "x-signature"
-NO_SOURCE = "There is no such source."
-NOT_AUTHENTIC = "The message is not authentic: it needs a signature or token of the source it is sent as."
+NO_SOURCE = "There is no such source. `ipt-workflow source list` shows those that exist."
+NOT_AUTHENTIC = "The message is not authentic. Sign it with a valid key of the source in the address, or send its bearer token."
 OVERLAP_HOURS = 24
 SECRET_MIN = 24
 _DUMMY = signing.SharedKey(secrets.token_bytes(32))
@@ -42,7 +43,7 @@ Given = Annotated[str, Meta(min_length=SECRET_MIN, max_length=300, pattern=r"^[\
 
 
 class NewSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`secret` is the EHR's own, where it has one; else one is made and shown once."""
+    """A source to register. `secret` is the EHR's own secret or public key; without it, a secret is made and shown once."""
 
     id: Name
     kind: KeyKind = "standard-webhooks"
@@ -70,16 +71,16 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownKey(msgspec.Struct, frozen=True, kw_only=True):
-    """The one time that a secret is shown; null where the EHR's own was given."""
+    """A source with its new secret, shown this once; null if the EHR gave its own."""
 
     source: SourceView
     secret: str | None
 
 
 class VerifiedSender(msgspec.Struct, frozen=True):
-    """Who sent an authentic message: the source, by which kind of key, and the message's id where that kind has one."""
+    """Who sent an authentic message: the source, the kind of key, and the message's id if that kind has one."""
 
-    source: SourceRow
+    source: StoredSource
     kind: KeyKind
     message_id: str | None = None
 
@@ -89,7 +90,7 @@ class VerifiedSender(msgspec.Struct, frozen=True):
 
 
 class Sources:
-    """The verbs over a clinic."""
+    """Registers the sources of a clinic and authenticates their messages."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
@@ -99,43 +100,41 @@ class Sources:
         """Registers a source with its first key."""
         policy.require(principal, "manage sources")
         if new.id == groups.SOURCE:
-            raise CommandInvalid([Fault("id", "is the name that groups' records go by in the inbox; choose another name")])
+            raise CommandInvalid([Fault("id", "is the name of groups' records in the inbox; choose another name")])
         now = self.clinic.clock.now()
-        row = {
-            "organisation": self.clinic.organisation,
-            "id": new.id,
-            "names_persons": new.names_persons,
-            "all_visits": new.all_visits,
-            "client_prefix": new.client_prefix,
-            "created_at": now,
-            "created_by": principal.person,
-        }
+        source = StoredSource(
+            id=new.id,
+            names_persons=new.names_persons,
+            all_visits=new.all_visits,
+            client_prefix=new.client_prefix,
+            created_at=now,
+            created_by=principal.person,
+        )
         key, shown = self._key(new.id, new.kind, new.secret, now)
-        if not await self.clinic.database.write(stored.add, row, [key]):
-            raise CommandInvalid([Fault("id", "is taken by another source; rotate its key, or choose another name")])
+        if not await self.clinic.write(stored.add, source, key):
+            raise CommandInvalid([Fault("id", "is the name of another source; rotate its key, or choose another name")])
         await self.clinic.record(principal, "config", f"source {new.id} added")
         return ShownKey(source=await self._view(new.id), secret=shown)
 
     async def list(self, principal: Principal) -> list[SourceView]:
         policy.require(principal, "manage sources")
-        rows = await self.clinic.read(stored.every)
-        return [await self._view_of(row) for row in rows]
+        return [await self._view_of(source) for source in await self.clinic.read(stored.every)]
 
     async def rotate(
         self, principal: Principal, source_id: str, kind: KeyKind, secret: str | None, overlap_hours: int = OVERLAP_HOURS
     ) -> ShownKey:
-        """A new key of a kind. Until the overlap ends, the old ones of that kind are taken as well; other kinds stay."""
+        """Adds a key. The old keys of its kind stay valid until the overlap ends; keys of other kinds do not change."""
         policy.require(principal, "manage sources")
         await self._find(source_id)
         now = self.clinic.clock.now()
         key, shown = self._key(source_id, kind, secret, now)
         until = now + dt.timedelta(hours=overlap_hours)
-        await self.clinic.write(stored.rotate, source_id, key, until)
+        await self.clinic.write(stored.rotate, key, until)
         await self.clinic.record(principal, "config", f"source {source_id} rotated")
         return ShownKey(source=await self._view(source_id), secret=shown)
 
     async def disable(self, principal: Principal, source_id: str) -> SourceView:
-        """Takes nothing from it any more, at once."""
+        """Refuses everything from the source from now on."""
         return await self._switch(principal, source_id, "disabled", self.clinic.clock.now())
 
     async def enable(self, principal: Principal, source_id: str) -> SourceView:
@@ -143,14 +142,13 @@ class Sources:
 
     async def _switch(self, principal: Principal, source_id: str, word: str, disabled_at: dt.datetime | None) -> SourceView:
         policy.require(principal, "manage sources")
-        values = {"disabled_at": disabled_at}
-        if not await self.clinic.write(stored.change, source_id, values):
+        if not await self.clinic.write(stored.set_disabled, source_id, disabled_at):
             raise NotFound(NO_SOURCE)
         await self.clinic.record(principal, "config", f"source {source_id} {word}")
         return await self._view(source_id)
 
     async def verify(self, source_id: str, headers: Mapping[str, str], body: bytes) -> VerifiedSender:
-        """Who sent this. Raises SignatureInvalid, which says nothing that the sender did not know."""
+        """The sender of a message. Raises SignatureInvalid, which reveals nothing that the sender did not know."""
         now = self.clinic.clock.now()
         source = await self.clinic.read(stored.find, source_id) if "\x00" not in source_id else None
         if source is None or source.disabled_at is not None:
@@ -161,9 +159,9 @@ class Sources:
         return self._verified(source, keys, headers, body, now)
 
     def _verified(
-        self, source: SourceRow, keys: Sequence[SourceKeyRow], headers: Mapping[str, str], body: bytes, now: dt.datetime
+        self, source: StoredSource, keys: Sequence[StoredSourceKey], headers: Mapping[str, str], body: bytes, now: dt.datetime
     ) -> VerifiedSender:
-        """By the kind of proof the message carries; a proof that is there and wrong is not made good by another."""
+        """Checks the proof that the message carries. A wrong proof is final, even if another proof would hold."""
         if signing.SIGNATURE in headers:
             known = [signing.read_key(self._safe.open(key.secret)) for key in keys if key.kind == STANDARD_WEBHOOKS]
             signed = signing.verify(headers, body, known or [_DUMMY], now)
@@ -176,53 +174,46 @@ class Sources:
             return VerifiedSender(source, BEARER)
         raise SignatureInvalid(NOT_AUTHENTIC)
 
-    def _key(self, source_id: str, kind: KeyKind, given: str | None, now: dt.datetime) -> tuple[dict[str, Any], str | None]:
-        """A key's row, and the secret to be shown. Raises CommandInvalid for a secret that is none of its kind."""
+    def _key(self, source_id: str, kind: KeyKind, given: str | None, now: dt.datetime) -> tuple[StoredSourceKey, str | None]:
+        """A new key, and its secret if it is to be shown. Raises CommandInvalid for a secret of another kind."""
         secret = given or (signing.mint_shared() if kind == STANDARD_WEBHOOKS else secrets.token_urlsafe(32))
         if kind == STANDARD_WEBHOOKS:
             try:
-                key = signing.read_key(secret)
+                signing_key = signing.read_key(secret)
             except ValueError as error:
                 raise CommandInvalid([Fault("secret", str(error))]) from None
-            if isinstance(key, signing.PrivateKey):
-                raise CommandInvalid([Fault("secret", "must be a whsec_ or whpk_ key: the EHR keeps its private key to itself")])
-        row = {
-            "organisation": self.clinic.organisation,
-            "id": new_id(),
-            "source_id": source_id,
-            "kind": kind,
-            "secret": _digest(secret) if kind == BEARER else self._safe.seal(secret),
-            "created_at": now,
-        }
-        return row, None if given else secret
+            if isinstance(signing_key, signing.PrivateKey):
+                raise CommandInvalid([Fault("secret", "is a private key; give its public whpk_ key, or a shared whsec_ key")])
+        kept = _digest(secret) if kind == BEARER else self._safe.seal(secret)
+        key = StoredSourceKey(id=new_id(), source_id=source_id, kind=kind, secret=kept, created_at=now)
+        return key, None if given else secret
 
-    async def _find(self, source_id: str) -> SourceRow:
-        row = await self.clinic.read(stored.find, source_id)
-        if row is None:
+    async def _find(self, source_id: str) -> StoredSource:
+        source = await self.clinic.read(stored.find, source_id)
+        if source is None:
             raise NotFound(NO_SOURCE)
-        return row
+        return source
 
     async def _view(self, source_id: str) -> SourceView:
         return await self._view_of(await self._find(source_id))
 
-    async def _view_of(self, row: SourceRow) -> SourceView:
-        keys = await self.clinic.read(stored.keys, row.id, self.clinic.clock.now())
+    async def _view_of(self, source: StoredSource) -> SourceView:
+        keys = await self.clinic.read(stored.keys, source.id, self.clinic.clock.now())
         shown = tuple(SourceKeyView(kind=key.kind, created_at=key.created_at, expires_at=key.expires_at) for key in keys)
-        told = {name: getattr(row, name) for name in SourceView.__struct_fields__ if name != "keys"}
-        return SourceView(keys=shown, **told)
+        return SourceView(keys=shown, **msgspec.structs.asdict(source))
 
 
-def _signed(told: str, body: bytes, known: Sequence[str]) -> bool:
-    """Whether `X-Signature` is the body's HMAC under one of the secrets; in constant time."""
-    given = told.strip().lower().encode("utf-8", "replace")
+def _signed(header: str, body: bytes, known: Sequence[str]) -> bool:
+    """Whether the header `X-Signature` is the body's HMAC under one of the secrets; in constant time."""
+    given = header.strip().lower().encode("utf-8", "replace")
     made = [hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode() for secret in known]
     matched = [hmac.compare_digest(each, given) for each in made]
     return any(matched)
 
 
-def _bears(told: str, digests: Sequence[str]) -> bool:
-    """Whether `Authorization` bears a token with one of these digests; in constant time."""
-    scheme, _, token = told.partition(" ")
+def _bears(header: str, digests: Sequence[str]) -> bool:
+    """Whether the header `Authorization` has a bearer token with one of these digests; in constant time."""
+    scheme, _, token = header.partition(" ")
     digest = _digest(token.strip())
     matched = [hmac.compare_digest(each, digest) for each in digests]
     return scheme.lower() == "bearer" and any(matched)

@@ -1,4 +1,4 @@
-"""The table of notice types, `config/notices.toml`: loading it strictly, its schemas, and reading a notice by it."""
+"""The table of notice types, `config/notices.toml`: loads it strictly, makes its schemas, and reads notices by it."""
 
 import datetime as dt
 import tomllib
@@ -18,11 +18,11 @@ from ipt_workflow.values.faults import decode, schema_faults, time_faults, valid
 from ipt_workflow.values.types import ClientRef, Code, ExternalRef, Moment, Person, Seq, Text
 
 FILE = "notices.toml"
-UNREADABLE = "unreadable"  # the type of a notice whose own type cannot be made out
+UNREADABLE = "unreadable"  # the type of a notice that cannot be read
 
 
 class NoticeEnvelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a field of a notice may go beside the trigger's data. `ref` names what the notice tells of."""
+    """Targets for a notice's fields, besides the trigger's data. `ref` names the thing that the notice is about."""
 
     client_ref: ClientRef | None = None
     course: Code | None = None
@@ -58,7 +58,7 @@ class NoticeType(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class InstrumentCodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a scale is called in FHIR resources: its panel, its total, its items in their order, and its answers with what they score."""
+    """The codes of a scale in FHIR resources: its panels, its totals, its items in order, and its answers with their scores."""
 
     instrument: str
     panels: tuple[str, ...]
@@ -76,15 +76,13 @@ class FhirCodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class NoticesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file."""
-
     types: tuple[NoticeType, ...]
     fhir: FhirCodes
     evidence: tuple[Evidence, ...]
 
 
 class NoticeTypes:
-    """The table as it is used. `instruments` are those of the service, by `id@version`."""
+    """The table of notice types, with the schema of each type."""
 
     def __init__(self, file: NoticesFile) -> None:
         self.fhir = file.fhir
@@ -93,7 +91,7 @@ class NoticeTypes:
         self._validators = {name: validator_of(each) for name, each in self.schemas.items()}
 
     def read(self, raw: bytes) -> NoticeContent:
-        """A notice as it came. Raises CommandMalformed where it is no JSON object, CommandInvalid with every fault."""
+        """The content of a notice. Raises CommandMalformed if it is not a JSON object, CommandInvalid with every fault."""
         try:
             value = msgspec.json.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -106,11 +104,11 @@ class NoticeTypes:
         faults = value_faults(self._validators[row.type], value, "")
         if faults:
             raise CommandInvalid(faults)
-        return tell(row, value["data"], msgspec.convert(value["timestamp"], Moment))
+        return _content(row, value["data"], msgspec.convert(value["timestamp"], Moment))
 
 
-def tell(row: NoticeType, data: dict[str, Any], timestamp: dt.datetime) -> NoticeContent:
-    """What a notice's data comes to. Raises CommandInvalid where the trigger's payload is not one."""
+def _content(row: NoticeType, data: dict[str, Any], timestamp: dt.datetime) -> NoticeContent:
+    """The content of a notice from its data. Raises CommandInvalid if the trigger does not accept the data."""
     beside: dict[str, Any] = {}
     payload: dict[str, Any] = {}
     for field in row.fields:
@@ -118,12 +116,12 @@ def tell(row: NoticeType, data: dict[str, Any], timestamp: dt.datetime) -> Notic
         if value is None:
             continue
         for target in field.to:
-            place, name = (payload, target[5:]) if target.startswith("data.") else (beside, target)
+            place, name = (payload, target.removeprefix("data.")) if target.startswith("data.") else (beside, target)
             place[name] = value
     envelope = msgspec.convert(beside, NoticeEnvelope)
-    faults = [*time_faults(timestamp, "timestamp"), *(_as_told(row, fault) for fault in time_faults(envelope, ""))]
+    faults = [*time_faults(timestamp, "timestamp"), *(_fault_of_field(row, fault) for fault in time_faults(envelope, ""))]
     if row.handling == "apply":
-        faults += [_as_told(row, fault) for fault in decode(triggers.BY_NAME[row.trigger].payload, payload)[1]]
+        faults += [_fault_of_field(row, fault) for fault in decode(triggers.BY_NAME[row.trigger].payload, payload)[1]]
     if faults:
         raise CommandInvalid(faults)
     ref = payload.get("ref") or envelope.ref
@@ -144,12 +142,14 @@ def tell(row: NoticeType, data: dict[str, Any], timestamp: dt.datetime) -> Notic
         resource=f"{row.resource} {ref}" if row.resource and ref else None,
         refs=(ref,) if ref else (),
         version=Version(at=timestamp),
-        waits=f"A person decides: {row.does}" if row.handling == "wait" else None,
+        needs_person=f"{row.does} Retry or correct the notice to fire {row.trigger} yourself, or dismiss it."
+        if row.handling == "wait"
+        else None,
     )
 
 
-def _as_told(row: NoticeType, fault: Fault) -> Fault:
-    """A fault of the trigger's data, where the notice has it."""
+def _fault_of_field(row: NoticeType, fault: Fault) -> Fault:
+    """A fault of the trigger's data, located at the field of the notice that it came from."""
     names = {target: field.name for field in row.fields for target in field.to}
     where = fault.where.lstrip(".")
     head = next((target for target in names if where == target or where.startswith((f"{target}.", f"{target}["))), None)
@@ -188,15 +188,15 @@ def example(row: NoticeType) -> dict[str, Any]:
 
 @cache
 def _properties(struct: type[msgspec.Struct], before: str) -> dict[str, dict[str, Any]]:
-    """The schema of each field, by where a notice's field would go to it; null is left out, since it need not be told."""
-    told = msgspec.json.schema(struct)["$defs"][struct.__name__]["properties"]
-    return {before + name: _given(each) for name, each in told.items()}
+    """The schema of each field, by its name as a target. Null is not allowed: an optional field is left out instead."""
+    properties = msgspec.json.schema(struct)["$defs"][struct.__name__]["properties"]
+    return {before + name: _without_null(each) for name, each in properties.items()}
 
 
-def _given(told: dict[str, Any]) -> dict[str, Any]:
-    branches = [each for each in told.get("anyOf", ()) if each != {"type": "null"}]
-    rest = {name: value for name, value in told.items() if name not in {"anyOf", "default"}}
-    return {**rest, **branches[0]} if len(branches) == 1 else told
+def _without_null(property_: dict[str, Any]) -> dict[str, Any]:
+    branches = [each for each in property_.get("anyOf", ()) if each != {"type": "null"}]
+    rest = {name: value for name, value in property_.items() if name not in {"anyOf", "default"}}
+    return {**rest, **branches[0]} if len(branches) == 1 else property_
 
 
 def _property(field: Field, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -211,7 +211,7 @@ def _property(field: Field, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def load(path: Path, instruments: dict[str, Instrument]) -> NoticeTypes:
-    """Raises ProtocolInvalid with every fault of the file."""
+    """Loads the table. `instruments` are those of the service, by `id@version`. Raises ProtocolInvalid with every fault."""
     try:
         source = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
@@ -234,50 +234,56 @@ def _table_faults(file: NoticesFile) -> list[Fault]:
     for index, row in enumerate(file.types):
         where = f"types[{index}]"
         if row.type in names[:index]:
-            faults.append(Fault(f"{where}.type", f"{row.type} stands in the table twice"))
+            faults.append(Fault(f"{where}.type", f"must be unique, but {row.type} occurs twice"))
         trigger = triggers.BY_NAME.get(row.trigger)
         if trigger is None or trigger is triggers.PATTERN:
             faults.append(Fault(f"{where}.trigger", f"must be one of {', '.join(triggers.BY_NAME)}"))
         elif row.handling == "apply" and "ehr" not in trigger.roles:
-            faults.append(Fault(f"{where}.trigger", f"{row.trigger} is not an EHR's to fire: its handling must be wait"))
+            faults.append(
+                Fault(f"{where}.trigger", f"must be a trigger that the role ehr may fire; for {row.trigger}, set handling to wait")
+            )
         else:
             faults += _row_faults(row, trigger.payload, where) or _example_faults(row, where)
     return faults
 
 
 def _row_faults(row: NoticeType, payload: type[Payload], where: str) -> list[Fault]:
-    """What is wrong with where the fields go, and with what they may hold."""
+    """The faults of a row's fields: their targets, values and defaults."""
     known = {**_properties(payload, "data."), **_properties(NoticeEnvelope, "")}
     faults = []
     for index, field in enumerate(row.fields):
         here = f"{where}.fields[{index}]"
         if field.name in [each.name for each in row.fields[:index]]:
-            faults.append(Fault(f"{here}.name", f"{field.name} stands there twice"))
+            faults.append(Fault(f"{here}.name", f"must be unique, but {field.name} occurs twice"))
         unknown = [target for target in field.to if target not in known]
-        faults += [Fault(f"{here}.to", f"{target} is no place; places are {', '.join(known)}") for target in unknown]
+        faults += [Fault(f"{here}.to", f"must be one of {', '.join(known)}, not {target}") for target in unknown]
         if unknown or not field.to:
             continue
         allowed = known[field.to[0]].get("enum")
         faults += [
-            Fault(f"{here}.values", f"{each} is none of {field.to[0]}") for each in field.values if allowed and each not in allowed
+            Fault(f"{here}.values", f"must be values of {field.to[0]}; {each} is not")
+            for each in field.values
+            if allowed and each not in allowed
         ]
         if field.default is not None and value_faults(validator_of(_property(field, known)), field.default, ""):
-            faults.append(Fault(f"{here}.default", f"is no value of {field.to[0]}"))
+            faults.append(Fault(f"{here}.default", f"must be a value of {field.to[0]}"))
     covered = {target for field in row.fields if field.required or field.default is not None for target in field.to}
     needed = [f"data.{name}" for name in msgspec.json.schema(payload)["$defs"][payload.__name__].get("required", ())]
     missing = [name for name in needed if name not in covered] if row.handling == "apply" else []
-    faults += [Fault(f"{where}.fields", f"need a required field, or one with a default, that goes to {name}") for name in missing]
+    faults += [
+        Fault(f"{where}.fields", f"must have a field with the target {name} that is required or has a default") for name in missing
+    ]
     if "client_ref" not in covered:
-        faults.append(Fault(f"{where}.fields", "need a required field that goes to client_ref"))
+        faults.append(Fault(f"{where}.fields", "must have a required field with the target client_ref"))
     return faults
 
 
 def _example_faults(row: NoticeType, where: str) -> list[Fault]:
-    told = example(row)
-    faults = value_faults(validator_of(schema(row)), told, "")
+    notice = example(row)
+    faults = value_faults(validator_of(schema(row)), notice, "")
     if not faults:
         try:
-            tell(row, row.example, msgspec.convert(told["timestamp"], Moment))
+            _content(row, row.example, msgspec.convert(notice["timestamp"], Moment))
         except CommandInvalid as error:
             faults = list(error.faults)
     return [Fault(f"{where}.example", f"{fault.where} {fault.message}") for fault in faults]
@@ -296,8 +302,11 @@ def _fhir_faults(codes: FhirCodes, instruments: dict[str, Instrument]) -> list[F
                 Fault(f"{where}.items", f"must be the {instrument.items} items of {row.instrument}, not {len(row.items)}")
             )
         wrong = [code for code, score in row.answers.items() if not instrument.item_min <= score <= instrument.item_max]
-        faults += [Fault(f"{where}.answers", f"{code} scores what no answer of {row.instrument} does") for code in wrong]
+        faults += [
+            Fault(f"{where}.answers", f"must score from {instrument.item_min} to {instrument.item_max}; {code} does not")
+            for code in wrong
+        ]
     every = [code for row in codes.instruments for code in (*row.panels, *row.totals, *row.items)]
     twice = sorted({code for code in every if every.count(code) > 1})
-    faults += [Fault("fhir.instruments", f"{code} means two things") for code in twice]
+    faults += [Fault("fhir.instruments", f"must use each code once; {code} occurs twice") for code in twice]
     return faults

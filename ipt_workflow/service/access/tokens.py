@@ -1,4 +1,4 @@
-"""The verbs about tokens: create one, see them, revoke one, and tell who a token's bearer is."""
+"""The verbs about tokens: create one, list them, revoke one, and find out who a token's bearer is."""
 
 import datetime as dt
 from typing import Annotated
@@ -12,9 +12,8 @@ from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import NotFound, Unauthenticated
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.views import TokenView
-from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import tokens as stored_tokens
-from ipt_workflow.store.schema import tables
+from ipt_workflow.store.tokens import TokenRecord
 from ipt_workflow.values.types import Person
 
 
@@ -39,7 +38,7 @@ class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tokens:
-    """The verbs about tokens over a clinic."""
+    """The verbs over a clinic."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
@@ -62,35 +61,32 @@ class Tokens:
     async def create(self, principal: Principal, new: NewToken) -> CreatedToken:
         policy.require(principal, "manage tokens")
         minted, now = tokens.mint(), self.clinic.clock.now()
-        row = {
-            "organisation": self.clinic.organisation,
-            "id": minted.id,
-            "secret_hash": minted.secret_hash,
-            "role": new.role,
-            "name": new.name,
-            "subject": new.subject or new.name,
-            "created_at": now,
-            "expires_at": now + dt.timedelta(days=new.days or self.clinic.settings.token_days),
-        }
-        await self.clinic.database.write(stored_courses.insert, tables.token, row)
-        await self.clinic.record(principal, "config", f"token {minted.id} created")
-        return CreatedToken(
+        token = TokenRecord(
             id=minted.id,
-            token=minted.text,
             role=new.role,
             name=new.name,
             subject=new.subject or new.name,
+            created_at=now,
             expires_at=now + dt.timedelta(days=new.days or self.clinic.settings.token_days),
+        )
+        await self.clinic.write(stored_tokens.insert, token, minted.secret_hash)
+        await self.clinic.record(principal, "config", f"token {token.id} created")
+        return CreatedToken(
+            id=token.id,
+            token=minted.text,
+            role=new.role,
+            name=token.name,
+            subject=token.subject,
+            expires_at=token.expires_at,
         )
 
     async def list(self, principal: Principal) -> list[TokenView]:
         policy.require(principal, "manage tokens")
-        rows = await self.clinic.read(stored_tokens.tokens)
-        return [TokenView(**{name: getattr(row, name) for name in TokenView.__struct_fields__}) for row in rows]
+        return [TokenView(**msgspec.structs.asdict(token)) for token in await self.clinic.read(stored_tokens.every)]
 
     async def revoke(self, principal: Principal, token_id: str) -> None:
         policy.require(principal, "manage tokens")
         now = self.clinic.clock.now()
-        if not await self.clinic.write(stored_tokens.revoke_token, token_id, now):
+        if not await self.clinic.write(stored_tokens.revoke, token_id, now):
             raise NotFound("There is no such token, or it has been revoked before.")
         await self.clinic.record(principal, "config", f"token {token_id} revoked")

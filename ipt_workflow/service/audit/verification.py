@@ -12,7 +12,6 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 
 from ipt_workflow import journal
 from ipt_workflow.course import Course, attention
@@ -24,6 +23,7 @@ from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store.database import Connection
 from ipt_workflow.store.integrity import check_courses
 from ipt_workflow.store.lookups import CHAIN, CHAINS
 
@@ -208,7 +208,7 @@ def _bad(course_id: str, checked: Checked) -> dict[str, Any] | None:
     return {"course": course_id, "seq": checked.bad_seq, "fault": checked.fault} if checked.fault else None
 
 
-async def _listed(clinic: Clinic, ids: Callable[[sa.Connection, str, str, int], list[str]], after: str = "") -> Parts:
+async def _listed(clinic: Clinic, ids: Callable[[Connection, str, str, int], list[str]], after: str = "") -> Parts:
     """All courses after an id. Raises JournalBroken where an id is damaged so that no id comes after it."""
     while listed := await clinic.read(ids, after, LISTED):
         if listed[-1] == after:
@@ -217,13 +217,13 @@ async def _listed(clinic: Clinic, ids: Callable[[sa.Connection, str, str, int], 
         after = listed[-1]
 
 
-def _every(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:
+def _every(connection: Connection, organisation: str, after: str, limit: int) -> list[str]:
     """Courses that have entries, and those that only have a row."""
     in_journal = stored_courses.journal_course_ids(connection, organisation, after, limit)
     return sorted({*in_journal, *stored_courses.course_ids(connection, organisation, after, limit)})[:limit]
 
 
-def _neighbours(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:
+def _neighbours(connection: Connection, organisation: str, after: str, limit: int) -> list[str]:
     """Courses that have a row; and after the last of them, those that only have entries. What lies between is read with them."""
     listed = stored_courses.course_ids(connection, organisation, after, limit)
     return listed or stored_courses.journal_course_ids(connection, organisation, after, limit)

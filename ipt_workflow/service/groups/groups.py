@@ -1,4 +1,4 @@
-"""The verbs over groups: make one, join and leave, say who facilitates, read. Sessions are in `group_sessions`.
+"""The verbs about groups: make one, join and leave it, name its facilitators, read it.
 
 The order of checks is that of every write: what the caller may not see, what they may not do, the idempotency key, the group's version,
 and only then the body. A line of a group's log is committed with its key and its record in the audit log.
@@ -6,7 +6,7 @@ and only then the body. A line of a group's log is committed with its key and it
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -14,23 +14,31 @@ import msgspec
 from ipt_workflow import groups
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.errors import Busy, CommandInvalid, Fault, GroupRefused, GroupStale, NotFound, Refusal, VersionRequired
+from ipt_workflow.errors import CommandInvalid, Fault, GroupRefused, GroupStale, NotFound, Refusal, VersionRequired
 from ipt_workflow.groups import Group, views
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup
 from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, MemberFacts
 from ipt_workflow.protocols.definition import GroupSpec, Protocol
 from ipt_workflow.service import seal
 from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.decisions import retrying
 from ipt_workflow.service.idempotency import Idempotency
 from ipt_workflow.service.writes import GroupWrite, IdempotencyKey
 from ipt_workflow.store import groups as stored
-from ipt_workflow.store.courses import KeptAnswer, StoredCourse
-from ipt_workflow.store.units import CourseGrouped, GroupLine, Unit
+from ipt_workflow.store.courses import StoredCourse
+from ipt_workflow.store.units import CourseGrouped, GroupLine, KeptAnswer, MemberMove, NamedFacilitators, NewTherapyGroup, Unit
 from ipt_workflow.values.faults import time_faults
 
-ATTEMPTS = 8
 NO_GROUP = "There is no such group, or none that you may see."
 NO_MEMBER = "The group has never had such a member."
+
+
+class GroupChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What a verb decided: the content of a line of the log, its name in the audit log, and the courses it touches."""
+
+    content: NamedFacilitators | MemberMove
+    action: str
+    courses: tuple[str, ...]
 
 
 class Groups:
@@ -47,34 +55,30 @@ class Groups:
         await self.clinic.require(principal, "manage groups")
         return await self._idempotency.run(key, self._replay, lambda: self._create(principal, decode(), key))
 
-    async def _create(self, principal: Principal, told: NewGroup, key: IdempotencyKey | None) -> GroupCommitted:
-        protocol = self.clinic.protocol(told.protocol, told.protocol_version)
+    async def _create(self, principal: Principal, body: NewGroup, key: IdempotencyKey | None) -> GroupCommitted:
+        protocol = self.clinic.protocol(body.protocol, body.protocol_version)
         if protocol.group is None:
             raise CommandInvalid([Fault("protocol", f"{protocol.key} is not for groups: it has no [group]")])
-        facilitators = told.facilitators or ((principal.person,) if principal.role == "therapist" else ())
+        facilitators = body.facilitators or ((principal.person,) if principal.role == "therapist" else ())
         _check_facilitators(principal, facilitators)
-        group, now = new_id(), self.clinic.clock.now()
-        row = {
-            "organisation": self.clinic.organisation,
-            "id": group,
-            "label": told.label,
-            "protocol": protocol.id,
-            "protocol_version": protocol.version,
-            "version": 1,
-            "created_at": now,
-            "created_by": principal.person,
-        }
-        line = msgspec.structs.replace(self._facilitators(principal, group, 0, facilitators, now), new=row)
+        now = self.clinic.clock.now()
+        new = NewTherapyGroup(
+            label=body.label,
+            protocol=protocol.id,
+            protocol_version=protocol.version,
+            created_at=now,
+            created_by=principal.person,
+        )
+        named = NamedFacilitators(people=facilitators, recorded_by=principal.person, recorded_at=now)
+        line = GroupLine(group=new_id(), expected=0, content=named, new=new)
         await self._write(principal, line, "created", (), key)
-        return await self._committed(group, 1)
+        return await self._committed(line.group, 1)
 
     async def page(self, principal: Principal, protocol: str | None, after: str, limit: int) -> list[GroupSummary]:
         """Groups in the order they were made; a therapist's are those that they facilitate."""
         policy.require(principal, "read groups")
         person = principal.person if principal.role == "therapist" else None
-        found = await self.clinic.database.read(
-            lambda c: stored.page(c, self.clinic.organisation, person=person, protocol=protocol, after=after, limit=limit)
-        )
+        found = await self.clinic.read(stored.page, person=person, protocol=protocol, after=after, limit=limit)
         await self.clinic.record(principal, "read", "groups", dict.fromkeys(course for group in found for course in group.courses))
         return [views.summary(group) for group in found]
 
@@ -93,7 +97,7 @@ class Groups:
         """Says that a member has left, and why, as a code."""
         if course not in (await self.visible(principal, group_id)).courses:
             raise NotFound(NO_MEMBER)
-        return await self._change(principal, group_id, write, lambda by, group, told: self._leave(by, group, course, told))
+        return await self._change(principal, group_id, write, lambda by, group, body: self._leave(by, group, course, body))
 
     async def facilitate(self, principal: Principal, group_id: str, write: GroupWrite) -> GroupCommitted:
         """Says who facilitates the group from now on."""
@@ -104,56 +108,46 @@ class Groups:
         principal: Principal,
         group_id: str,
         write: GroupWrite,
-        decide: Callable[[Principal, Group, Any], Awaitable[tuple[GroupLine, str, tuple[str, ...]]]],
+        decide: Callable[[Principal, Group, Any], Awaitable[GroupChange]],
     ) -> GroupCommitted:
-        """Writes the line of the log that `decide` makes of what is told; with it what it is called, and which courses it touches."""
+        """Writes the line of the log that `decide` makes of the body."""
         group = await self.visible(principal, group_id)
         await self.clinic.require(principal, "manage groups", group.courses)
-        return await self._idempotency.run(write.key, self._replay, lambda: self._decided(principal, group_id, write, decide))
 
-    async def _decided(self, principal: Principal, group_id: str, write: GroupWrite, decide: Callable[..., Any]) -> GroupCommitted:
-        for _attempt in range(ATTEMPTS):
+        async def attempt() -> GroupCommitted:
             group = await self.visible(principal, group_id)
-            told = decoded(write, group)
-            line, action, courses = await decide(principal, group, told)
-            try:
-                await self._write(principal, line, action, courses, write.key)
-            except CourseGrouped:
-                continue
-            except GroupStale:
-                if write.version is not None:
-                    raise
-                continue
+            change = await decide(principal, group, decoded(write, group))
+            line = GroupLine(group=group.id, expected=group.version, content=change.content)
+            await self._write(principal, line, change.action, change.courses, write.key)
             return await self._committed(group_id, line.expected + 1)
-        raise Busy("The group is being written by others. Try again.")
 
-    async def _join(self, principal: Principal, group: Group, told: Joining) -> tuple[GroupLine, str, tuple[str, ...]]:
-        course = await self._course(principal, told.course)
-        at = self._moment("joined_at", told.joined_at)
-        last = await self.clinic.read(stored.last_of, told.course)
-        await self.stand(
-            principal, "join a group", groups.joining(group, self.spec(group), course.course, at, last), (told.course,)
-        )
-        row = self._member(principal, group, told.course, (last.nth if last else 0) + 1, joined=True, at=at)
-        return _line(group, "group_member", row), "member joined", (told.course,)
+        overtaken = (CourseGrouped, *(() if write.version is not None else (GroupStale,)))
+        busy = "The group is being written by others. Try again."
+        return await self._idempotency.run(write.key, self._replay, lambda: retrying(attempt, *overtaken, busy=busy))
 
-    async def _leave(
-        self, principal: Principal, group: Group, course: str, told: Leaving
-    ) -> tuple[GroupLine, str, tuple[str, ...]]:
-        at = self._moment("left_at", told.left_at)
-        await self.stand(principal, "leave a group", groups.leaving(group, course, at), (course,))
+    async def _join(self, principal: Principal, group: Group, body: Joining) -> GroupChange:
+        course = await self._course(principal, body.course)
+        at = self._moment("joined_at", body.joined_at)
+        last = await self.clinic.read(stored.last_of, body.course)
+        refusals = groups.joining(group, self.spec(group), course.course, at, last)
+        await self.refuse(principal, "join a group", refusals, (body.course,))
+        move = self._move(principal, body.course, (last.nth if last else 0) + 1, joined=True, at=at)
+        return GroupChange(content=move, action="member joined", courses=(body.course,))
+
+    async def _leave(self, principal: Principal, group: Group, course: str, body: Leaving) -> GroupChange:
+        at = self._moment("left_at", body.left_at)
+        await self.refuse(principal, "leave a group", groups.leaving(group, course, at), (course,))
         last = await self.clinic.read(stored.last_of, course)
         assert last is not None  # it has joined
-        row = self._member(principal, group, course, last.nth + 1, joined=False, at=at)
-        return _line(group, "group_member", {**row, "reason": told.reason}), "member left", (course,)
+        move = self._move(principal, course, last.nth + 1, joined=False, at=at, reason=body.reason)
+        return GroupChange(content=move, action="member left", courses=(course,))
 
-    async def _facilitate(self, principal: Principal, group: Group, told: Facilitating) -> tuple[GroupLine, str, tuple[str, ...]]:
-        _check_facilitators(principal, told.facilitators)
-        now = self.clinic.clock.now()
-        line = self._facilitators(principal, group.id, group.version, told.facilitators, now)
-        return line, "facilitators named", group.courses
+    async def _facilitate(self, principal: Principal, group: Group, body: Facilitating) -> GroupChange:
+        _check_facilitators(principal, body.facilitators)
+        named = NamedFacilitators(people=body.facilitators, recorded_by=principal.person, recorded_at=self.clinic.clock.now())
+        return GroupChange(content=named, action="facilitators named", courses=group.courses)
 
-    # What the verbs share, also those over sessions
+    # What the verbs share, also those about sessions
 
     async def visible(self, principal: Principal, group_id: str) -> Group:
         """A group, if it exists for the principal. Raises NotFound."""
@@ -172,10 +166,10 @@ class Groups:
         return next(each for each in self.clinic.protocols if (each.id, each.version) == (group.protocol, group.protocol_version))
 
     async def courses(self, ids: Iterable[str]) -> dict[str, StoredCourse]:
-        """Courses that were members'."""
+        """The members' courses by their ids."""
         wanted = list(ids)
         found = await asyncio.gather(*(self.clinic.courses.get(each) for each in wanted))
-        return {its_id: course for its_id, course in zip(wanted, found, strict=True) if course}
+        return {course_id: course for course_id, course in zip(wanted, found, strict=True) if course}
 
     async def view(self, group: Group) -> GroupView:
         return views.view(group, self.spec(group), await self.known(group))
@@ -183,31 +177,31 @@ class Groups:
     async def known(self, group: Group) -> MemberFacts:
         """What a group's view needs beside its log."""
         courses = await self.courses(group.courses)
-        waited = [told.notice for session in group.sessions for told in session.told.values() if told.notice]
+        waited = [each.notice for session in group.sessions for each in session.told.values() if each.notice]
         found = await self.clinic.read(stored.notices, waited)
         return MemberFacts(
-            courses={its_id: each.course for its_id, each in courses.items()},
-            client_refs={its_id: each.client_ref for its_id, each in courses.items()},
-            notices={its_id: status for its_id, (status, _) in found.items()},
+            courses={course_id: each.course for course_id, each in courses.items()},
+            client_refs={course_id: each.client_ref for course_id, each in courses.items()},
+            notices={course_id: status for course_id, (status, _) in found.items()},
         )
 
-    async def stand(self, principal: Principal, action: str, refusals: tuple[Refusal, ...], courses: Iterable[str]) -> None:
-        """Records what stands against a line of the log, and raises it as GroupRefused."""
+    async def refuse(self, principal: Principal, action: str, refusals: tuple[Refusal, ...], courses: Iterable[str]) -> None:
+        """Records the refusals of a line of the log, if there are any, and raises GroupRefused."""
         if refusals:
             await self.clinic.record(principal, "refusal", action, courses, [refusal.rule for refusal in refusals])
             raise GroupRefused(refusals)
 
-    def _moment(self, name: str, told: dt.datetime | None) -> dt.datetime:
-        """When somebody joined or left: now, unless told; never to come."""
+    def _moment(self, name: str, given: dt.datetime | None) -> dt.datetime:
+        """When somebody joined or left: now by default, and never in the future. Raises CommandInvalid."""
         now = self.clinic.clock.now()
-        if told is None:
+        if given is None:
             return now
-        faults = list(time_faults(told, name))
-        if not faults and told - now > dt.timedelta(seconds=self.clinic.settings.clock_ahead_seconds):
+        faults = list(time_faults(given, name))
+        if not faults and given - now > dt.timedelta(seconds=self.clinic.settings.clock_ahead_seconds):
             faults = [Fault(name, "lies ahead")]
         if faults:
             raise CommandInvalid(faults)
-        return min(told.astimezone(dt.UTC), now)
+        return min(given.astimezone(dt.UTC), now)
 
     async def _course(self, principal: Principal, course_id: str) -> StoredCourse:
         try:
@@ -215,31 +209,13 @@ class Groups:
         except NotFound:
             raise CommandInvalid([Fault("course", "is no course that you may see")]) from None
 
-    def _facilitators(
-        self, principal: Principal, group: str, version: int, facilitators: Iterable[str], now: dt.datetime
-    ) -> GroupLine:
-        told = {"told_by": principal.person, "told_at": now}
-        rows = [
-            {"organisation": self.clinic.organisation, "group_id": group, "seq": version + 1, "person": person, **told}
-            for person in facilitators
-        ]
-        return GroupLine(group=group, expected=version, table="group_facilitator", rows=tuple(rows))
-
-    def _member(
-        self, principal: Principal, group: Group, course: str, nth: int, *, joined: bool, at: dt.datetime
-    ) -> dict[str, Any]:
-        return {
-            "organisation": self.clinic.organisation,
-            "course_id": course,
-            "nth": nth,
-            "group_id": group.id,
-            "seq": group.version + 1,
-            "joined": joined,
-            "at": at,
-            "reason": None,
-            "told_by": principal.person,
-            "told_at": self.clinic.clock.now(),
-        }
+    def _move(
+        self, principal: Principal, course: str, nth: int, *, joined: bool, at: dt.datetime, reason: str | None = None
+    ) -> MemberMove:
+        recorded_at = self.clinic.clock.now()
+        return MemberMove(
+            course=course, nth=nth, joined=joined, at=at, reason=reason, recorded_by=principal.person, recorded_at=recorded_at
+        )
 
     async def _write(
         self, principal: Principal, line: GroupLine, action: str, courses: Iterable[str], key: IdempotencyKey | None
@@ -265,7 +241,7 @@ class Groups:
 
 
 def decoded(write: GroupWrite, group: Group) -> Any:
-    """Precondition first, then the body."""
+    """Checks the precondition, then decodes the body. Raises VersionRequired, GroupStale or CommandInvalid."""
     if write.problem:
         raise write.problem
     if write.version is None and write.version_required:
@@ -275,11 +251,7 @@ def decoded(write: GroupWrite, group: Group) -> Any:
     return write.decode()
 
 
-def _line(group: Group, table: str, row: Mapping[str, Any]) -> GroupLine:
-    return GroupLine(group=group.id, expected=group.version, table=table, rows=(row,))
-
-
-def _check_facilitators(principal: Principal, told: tuple[str, ...]) -> None:
-    groups.check_facilitators(told)
-    if principal.role == "therapist" and principal.person not in told:
+def _check_facilitators(principal: Principal, people: tuple[str, ...]) -> None:
+    groups.check_facilitators(people)
+    if principal.role == "therapist" and principal.person not in people:
         raise CommandInvalid([Fault("facilitators", "must name you; a supervisor can name others alone")])

@@ -54,7 +54,7 @@ class Mover:
 
     def __init__(self, clinic: Clinic, old: Protocol, new: Protocol) -> None:
         self.clinic = clinic
-        self.service = Courses(clinic)
+        self.courses = Courses(clinic)
         self.old = old
         self.new = new
 
@@ -123,7 +123,7 @@ class Mover:
         command = Command(TRIGGER, {"protocol": self.new.id, "protocol_version": self.new.version}, reason=reason)
         write = Write(decode=lambda: (command,), triggers=(TRIGGER,), version=planned.version)
         try:
-            await self.service.fire(principal, planned.course, write)
+            await self.courses.fire(principal, planned.course, write)
         except StaleVersion:
             return MigrationResult(course=planned.course, became="conflict", why="It was changed after it was planned.")
         except Busy as busy:

@@ -6,7 +6,6 @@ It streams: courses are read and judged a batch at a time, and of each rule only
 from collections.abc import Callable, Iterable
 
 import msgspec
-import sqlalchemy as sa
 
 from ipt_workflow import journal
 from ipt_workflow.access import policy
@@ -19,6 +18,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import audit
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import RefusalRow
+from ipt_workflow.store.database import Connection
 
 BATCH = 100
 EXAMPLES = 3
@@ -41,8 +41,8 @@ class ByRule(msgspec.Struct, kw_only=True):
 class Tried(msgspec.Struct, kw_only=True):
     """What trying a candidate came to.
 
-    `not_judged` counts refusals that cannot be judged anew: several commands together, groups' sessions, what hung on another course,
-    or refused before commands were kept.
+    `not_judged` counts refusals that cannot be judged anew: several commands together, commands that
+    depended on another course, and refusals from before commands were kept.
     """
 
     protocol: str
@@ -106,6 +106,6 @@ class Trial:
                 counted.examples.append(Example(its_id, judged.seq, judged.trigger))
 
 
-def _recorded(connection: sa.Connection, organisation: str, ids: list[str]) -> tuple[dict[str, list[Entry]], list[RefusalRow]]:
+def _recorded(connection: Connection, organisation: str, ids: list[str]) -> tuple[dict[str, list[Entry]], list[RefusalRow]]:
     """The journals of courses, and what rules refused of them."""
     return stored_courses.entries_of(connection, organisation, ids), audit.refused_commands(connection, organisation, ids)

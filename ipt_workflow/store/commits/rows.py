@@ -13,6 +13,7 @@ from ipt_workflow.store.schema.tables import ATTENTION
 from ipt_workflow.store.units import CourseChange, KeptAnswer, LoggedEvent, Unit
 
 Row = dict[str, Any]
+RULES_MAX = 2000  # characters of the column
 
 
 def course_columns(organisation: str, change: CourseChange) -> Row:
@@ -103,26 +104,42 @@ def outbox(entry: Entry) -> Row:
 def of_events(events: Sequence[LoggedEvent]) -> dict[sa.Table, list[Row]]:
     """Everything that events write, by table."""
     return {
-        tables.audit_event: [dict(event.row) for event in events],
-        tables.audit_subject: [row for event in events for row in subjects(event.row["organisation"], event)],
+        tables.audit_event: [audit_event(event) for event in events],
+        tables.audit_subject: [row for event in events for row in subjects(event)],
         tables.outbox: [row for event in events for row in outbox_of_event(event)],
     }
 
 
+def audit_event(event: LoggedEvent) -> Row:
+    return {
+        "organisation": event.organisation,
+        "id": event.id,
+        "kind": event.kind,
+        "recorded_at": event.recorded_at,
+        "person": event.person,
+        "role": event.role,
+        "via": event.via,
+        "action": event.action,
+        "rules": ",".join(event.rules)[:RULES_MAX] or None,
+        "request_id": event.request_id,
+        "command": event.command,
+    }
+
+
 def outbox_of_event(event: LoggedEvent) -> list[Row]:
-    """What subscribers are to be told of it, if they are."""
-    if not event.told:
+    """The event as subscribers will receive it; nothing if it is not published."""
+    if not event.published:
         return []
     return [
         {
-            "organisation": event.row["organisation"],
-            "id": event.row["id"],
-            "kind": event.row["kind"],
+            "organisation": event.organisation,
+            "id": event.id,
+            "kind": event.kind,
             "course_id": event.courses[0],
             "seq": None,
             "detail": None,
             "subscription_id": None,
-            "created_at": event.row["recorded_at"],
+            "created_at": event.recorded_at,
         }
     ]
 
@@ -145,8 +162,8 @@ def client(unit: Unit) -> Row:
     return {"organisation": unit.organisation, "id": unit.client.id, "ref": unit.client.ref, "created_at": created_at}
 
 
-def subjects(organisation: str, event: LoggedEvent) -> list[Row]:
+def subjects(event: LoggedEvent) -> list[Row]:
     """The courses an event touched, each once."""
     return [
-        {"organisation": organisation, "event_id": event.row["id"], "course_id": course} for course in dict.fromkeys(event.courses)
+        {"organisation": event.organisation, "event_id": event.id, "course_id": course} for course in dict.fromkeys(event.courses)
     ]

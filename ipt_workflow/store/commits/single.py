@@ -24,7 +24,7 @@ def commit(connection: sa.Connection, unit: Unit) -> None:
     """Writes a unit. Raises StaleVersion, ActiveCourseExists, KeyTaken or ClientTaken; the caller's transaction is then rolled back."""
     try:
         if unit.answer:
-            _keep_answer(connection, unit.organisation, unit.answer)
+            _keep_answer(connection, unit.organisation, unit.answer, unit.recorded_at)
         if unit.client:
             connection.execute(_insert_client, rows.client(unit))
         if unit.line:
@@ -64,13 +64,11 @@ def _meaning(message: str, unit: Unit) -> IptError:
     return StaleVersion(unit.changes[0].expected + 1 if unit.changes else 0)
 
 
-def _keep_answer(connection: sa.Connection, organisation: str, answer: KeptAnswer) -> None:
-    """Keeps the answer under its key, in the place of one that has expired."""
+def _keep_answer(connection: sa.Connection, organisation: str, answer: KeptAnswer, now: dt.datetime) -> None:
+    """Keeps the answer under its key. An expired answer under the same key makes room."""
     table = tables.idempotency
     connection.execute(
-        sa.delete(table).where(
-            table.c.organisation == organisation, table.c.scope == answer.scope, table.c.expires_at <= answer.committed_at
-        )
+        sa.delete(table).where(table.c.organisation == organisation, table.c.scope == answer.scope, table.c.expires_at <= now)
     )
     connection.execute(sa.insert(table), rows.kept_answer(organisation, answer))
 
@@ -107,12 +105,12 @@ def current_version(connection: sa.Connection, organisation: str, course_id: str
 def is_written(connection: sa.Connection, work: Unit | LoggedEvent) -> bool:
     """Whether it has been committed: what it writes is there, under its own id."""
     if isinstance(work, LoggedEvent):
-        table, organisation, its_id = tables.audit_event, work.row["organisation"], work.row["id"]
+        table, organisation, row_id = tables.audit_event, work.organisation, work.id
     elif work.line:
         return groups.is_written(connection, work.organisation, work.line)
     else:
-        table, organisation, its_id = tables.entry, work.organisation, work.changes[0].entries[0].written.id
-    where = (table.c.organisation == organisation, table.c.id == its_id)
+        table, organisation, row_id = tables.entry, work.organisation, work.changes[0].entries[0].written.id
+    where = (table.c.organisation == organisation, table.c.id == row_id)
     return connection.execute(sa.select(table.c.id).where(*where)).first() is not None
 
 

@@ -13,7 +13,7 @@ from ipt_workflow.errors import Busy, DatabaseNotReady, IptError, Unreachable
 from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
 from ipt_workflow.store.databases.connections import Connections
-from ipt_workflow.store.lookups import Question
+from ipt_workflow.store.lookups import Lookup
 from ipt_workflow.store.units import LoggedEvent, Unit
 
 CONNECT_SECONDS = 5.0
@@ -70,7 +70,7 @@ class PostgresDatabase(Database):
         async with self._reached(), self._whole.begin() as connection, _kept(connection):
             return await connection.run_sync(function, *args)
 
-    async def find(self, question: Question[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
+    async def find(self, question: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
         return question.answers("postgresql", await self.fetch(question.sql, organisation, ids))
 
     async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[Any]:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from ipt_workflow.errors import Busy, DatabaseNotReady, IptError
 from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
-from ipt_workflow.store.lookups import Question
+from ipt_workflow.store.lookups import Lookup
 from ipt_workflow.store.units import LoggedEvent, Unit
 
 # 10 000 pages (40 MB) may wait in the WAL: by default it is copied back after 1000, which took a fifth of the throughput.
@@ -54,7 +54,7 @@ class SqliteDatabase(Database):
         async with self._writing:
             return await self._in_write_lane(_run, self._writer, function, args)
 
-    async def find(self, question: Question[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
+    async def find(self, question: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
         with _reached():
             self._asking = self._asking or _connect(self._file, ASK_SECONDS, writes=False)
             asked = (organisation, msgspec.json.encode(ids).decode())

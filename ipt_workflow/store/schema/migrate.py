@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 
-from ipt_workflow.store.schema import guards, revision, tables
+from ipt_workflow.store.schema import guards, revision, snapshots, tables
 
 HERE = Path(__file__).parent / "migrations"
 
@@ -21,8 +21,11 @@ def _config(connection: sa.Connection | None = None) -> Config:
 
 
 def upgrade(connection: sa.Connection) -> str:
-    """Runs every migration that has not been run. Returns the revision the database is at then."""
+    """Runs every migration that has not been run, then takes snapshots of an older shape again. Returns the new revision."""
+    before = revision.current(connection)
     command.upgrade(_config(connection), "head")
+    if before is not None and before < revision.SNAPSHOTS:
+        snapshots.retake(connection)
     return revision.HEAD
 
 

@@ -1,11 +1,12 @@
 """Which migration this version of the tables needs, and which one a database is at.
 
-Every start asks this, and so does `/health/ready`: it is asked without Alembic, which only migrating needs.
+Every start checks this, and so does `/health/ready`. Neither loads Alembic, which only migrating needs.
 """
 
 import sqlalchemy as sa
 
 HEAD = "0007"  # the newest of migrations/versions
+SNAPSHOTS = "0005"  # since this one, snapshots have the shape of today's `Course`; a change of the shape needs a new revision
 
 
 def current(connection: sa.Connection) -> str | None:

@@ -1,4 +1,4 @@
-"""Where deliveries may go: the table, from both sides, and the URLs that are taken."""
+"""Where deliveries may go: the table, from both sides, and the URLs that are accepted."""
 
 import ipaddress
 
@@ -63,8 +63,8 @@ def test_a_public_https_url_is_taken(url):
         ("https://bücher.example/", "visible"),
         ("https://ehr.example\\@127.0.0.1/", "backslash"),
         ("https://" + "a" * 2000, "2000"),
-        ("https://user@ehr.example/", "no user"),
-        ("https://user:secret@ehr.example/", "no user"),
+        ("https://user@ehr.example/", "a user"),
+        ("https://user:secret@ehr.example/", "a user"),
         ("https://ehr.example/#here", "fragment"),
         ("https://ehr.example:8080/", "port 443"),
         ("https://ehr.example:0/", "443"),
@@ -83,7 +83,7 @@ def test_a_public_https_url_is_taken(url):
         ("https://127.1/", "usual form"),
     ),
 )
-def test_any_other_url_is_refused_and_told_why(url, why):
+def test_any_other_url_is_refused_with_the_reason(url, why):
     with pytest.raises(CommandInvalid, match=why):
         PUBLIC.check(url)
     assert not PUBLIC.may_try(url)

@@ -1,4 +1,4 @@
-"""What subscribers are told: which type, and nothing beyond what their scope allows."""
+"""What subscribers receive: which type, and nothing beyond what their scope allows."""
 
 import datetime as dt
 
@@ -15,7 +15,7 @@ AT = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 EVERYTHING = (events.CHANGED, events.REFUSED, events.ATTENTION, events.DISABLED, events.EVERY_NAME)
 
 
-def told(kind: str, **more) -> StoredEvent:
+def event(kind: str, **more) -> StoredEvent:
     known = {"id": "1", "position": 1, "created_at": AT, "course": "c", "seq": None, "detail": None, "subscription": None}
     return StoredEvent(kind=kind, **{**known, "entry": None, "refused": None, "rules": (), "shared": True, **more})
 
@@ -40,12 +40,14 @@ def told(kind: str, **more) -> StoredEvent:
         ("ping", None, (), "thin", "subscription.ping"),
     ),
 )
-def test_an_event_comes_once_under_the_most_telling_type_that_was_asked_for_and_allowed(kind, trigger, types, scope, expected):
+def test_an_event_comes_once_under_the_most_specific_type_that_was_subscribed_to_and_is_allowed(
+    kind, trigger, types, scope, expected
+):
     assert events.type_for(kind, trigger, types, scope) == expected
 
 
-def test_what_asks_for_attention_is_told_to_the_clinical_scope_alone():
-    risk = told("attention", detail="risk")
+def test_the_kind_of_attention_is_for_the_clinical_scope_alone():
+    risk = event("attention", detail="risk")
     thin = events.render(risk, EVERYTHING, "thin")
     assert msgspec.json.decode(msgspec.json.encode(thin)) == {
         "type": "course.attention",
@@ -56,7 +58,7 @@ def test_what_asks_for_attention_is_told_to_the_clinical_scope_alone():
 
 
 def test_a_refusal_is_not_rendered_for_the_thin_scope_whatever_its_types_say():
-    refusal = told("refusal", refused="begin_middle", rules=("sick_role_resolved",))
+    refusal = event("refusal", refused="begin_middle", rules=("sick_role_resolved",))
     assert events.render(refusal, EVERYTHING, "thin") is None
     assert events.render(refusal, EVERYTHING, "clinical").data.rules == ("sick_role_resolved",)
 

@@ -1,4 +1,4 @@
-"""Places of events: given out after commit, so that what commits late is found after what was read, never before."""
+"""Positions of events: assigned after commit, so that a late commit comes after what a reader has seen, never before."""
 
 import asyncio
 import datetime as dt
@@ -12,11 +12,10 @@ from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.store import events
+from ipt_workflow.store.events import NewEvent
 from ipt_workflow.store.units import LoggedEvent
 
 NOTE = Command("note", {"text": "She called."})
-
-
 REFUSAL = "0197c8f3-2244-7d10-a0b1-6c2e8f9d0e77"
 
 
@@ -28,9 +27,9 @@ def scene(url: str, test):
     asyncio.run(inside())
 
 
-def row(name: str, minutes: int = 0) -> dict:
+def disabled(name: str, minutes: int = 0) -> NewEvent:
     at = service_walk.START + dt.timedelta(minutes=minutes)
-    return {"id": name, "kind": "disabled", "subscription_id": "s", "detail": "gone", "created_at": at}
+    return NewEvent(id=name, kind="disabled", subscription="s", detail="gone", created_at=at)
 
 
 async def ids(clinic, after: int = 0) -> list[str]:
@@ -41,8 +40,8 @@ def test_what_began_earlier_and_commits_later_comes_after_what_was_read_meanwhil
     async def test(clinic):
         async with clinic.database._whole.connect() as slow:
             begun = await slow.begin()
-            await slow.run_sync(events.put, "default", row("slow", minutes=0))
-            await clinic.database.write(events.put, "default", row("quick", minutes=1))
+            await slow.run_sync(events.publish, "default", disabled("slow", minutes=0))
+            await clinic.database.write(events.publish, "default", disabled("quick", minutes=1))
             await fan_out.fan_out_all(clinic)
             assert await ids(clinic) == ["quick"]
             await begun.commit()
@@ -52,10 +51,10 @@ def test_what_began_earlier_and_commits_later_comes_after_what_was_read_meanwhil
     scene(databases.empty(tmp_path, postgres).database_url, test)
 
 
-def test_hands_that_place_at_once_give_every_event_one_place_without_a_hole(database_url):
+def test_processes_that_fan_out_at_once_give_every_event_one_position_without_a_gap(database_url):
     async def test(clinic):
         for n in range(30):
-            await clinic.database.write(events.put, "default", row(f"e{n:02}", minutes=n))
+            await clinic.database.write(events.publish, "default", disabled(f"e{n:02}", minutes=n))
         assert sum(await asyncio.gather(*(fan_out.fan_out_all(clinic) for _ in range(5)))) == 30
         found = await clinic.database.read(events.after, "default", 0, 100)
         assert [each.position for each in found] == list(range(1, 31))
@@ -80,16 +79,20 @@ def test_entries_of_a_course_keep_the_order_of_its_journal_though_they_are_of_on
 def test_a_refusal_is_an_event_and_what_a_role_may_not_is_none(database_url):
     async def test(clinic):
         course = await service_walk.open_course(clinic)
-        refusal = {
-            "id": REFUSAL,
-            "kind": "refusal",
-            "recorded_at": service_walk.START,
-            "person": "p",
-            "role": "therapist",
-            "via": "api",
-        }
-        named = {**refusal, "action": "begin_middle", "rules": "state_allows,consent_given", "request_id": None, "command": None}
-        await clinic.committer.commit(LoggedEvent(row={"organisation": "default", **named}, courses=(course,), told=True))
+        refusal = LoggedEvent(
+            organisation="default",
+            id=REFUSAL,
+            kind="refusal",
+            recorded_at=service_walk.START,
+            person="p",
+            role="therapist",
+            via="api",
+            action="begin_middle",
+            rules=("state_allows", "consent_given"),
+            courses=(course,),
+            published=True,
+        )
+        await clinic.committer.commit(refusal)
         await clinic.record(service_walk.THERAPIST, "refusal", "decide proposals", [course], ["role"])
         await fan_out.fan_out_all(clinic)
         found = await clinic.database.read(events.after, "default", 0, 100)
@@ -100,12 +103,12 @@ def test_a_refusal_is_an_event_and_what_a_role_may_not_is_none(database_url):
     scene(database_url, test)
 
 
-def test_a_place_is_never_given_out_twice_after_events_were_removed(database_url):
+def test_a_position_is_never_assigned_twice_after_events_were_removed(database_url):
     async def test(clinic):
-        await clinic.database.write(events.put, "default", row("a"))
+        await clinic.database.write(events.publish, "default", disabled("a"))
         await fan_out.fan_out_all(clinic)
         await clinic.database.write(lambda c: c.execute(sa.delete(events.event)))
-        await clinic.database.write(events.put, "default", row("b"))
+        await clinic.database.write(events.publish, "default", disabled("b"))
         await fan_out.fan_out_all(clinic)
         assert (await clinic.database.read(events.position_of, "default", "b")) == 2
 

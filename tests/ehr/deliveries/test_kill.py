@@ -114,8 +114,8 @@ async def killing(url, other, kills, when, done) -> None:
 
 def test_a_course_walked_over_http_arrives_whole_though_the_receiver_fails_and_the_service_is_killed(database_url):
     port, hooks = free_port(), free_port()
-    token = json.loads(told(database_url, "token", "create", "--role", "admin", "--name", "ada", "--json"))["token"]
-    therapist = json.loads(told(database_url, "token", "create", "--role", "therapist", "--name", "thea", "--json"))["token"]
+    token = json.loads(output_of(database_url, "token", "create", "--role", "admin", "--name", "ada", "--json"))["token"]
+    therapist = json.loads(output_of(database_url, "token", "create", "--role", "therapist", "--name", "thea", "--json"))["token"]
     with command(database_url, "serve", "--port", str(port)) as service:
         base = up(port)
         shown = post(base, token, "/v1/subscriptions", {"url": f"http://127.0.0.1:{hooks}/"})
@@ -150,7 +150,7 @@ def test_a_course_walked_over_http_arrives_whole_though_the_receiver_fails_and_t
     assert {each.outcome for each in receipts} <= {"failed", "stalled", "duplicate", "received"}
 
 
-def told(url: str, *arguments: str) -> str:
+def output_of(url: str, *arguments: str) -> str:
     return subprocess.run(
         [*COMMAND, *arguments], env=environment(url), capture_output=True, text=True, check=True, timeout=60
     ).stdout

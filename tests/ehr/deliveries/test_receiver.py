@@ -1,4 +1,4 @@
-"""The receiver for rehearsals: it takes what is signed, once, sees gaps, and fails as it is told."""
+"""The receiver for rehearsals: it accepts signed messages once, reports gaps, and fails on request."""
 
 import asyncio
 
@@ -18,8 +18,8 @@ class Sent:
     """One message: its id, its course and sequence, or a body of its own."""
 
     def __init__(self, message_id, course="c", sequence=None, body=None, key=KEY):
-        told = {"type": "course.changed", "timestamp": "2026-03-02T09:00:00Z", "data": {"course": course, "sequence": sequence}}
-        self.body = msgspec.json.encode(told) if body is None else body
+        event = {"type": "course.changed", "timestamp": "2026-03-02T09:00:00Z", "data": {"course": course, "sequence": sequence}}
+        self.body = msgspec.json.encode(event) if body is None else body
         now = int(SystemClock().now().timestamp())
         self.headers = {**signing.Signer([key]).headers(message_id, now, self.body), "content-type": "application/json"}
 
@@ -49,7 +49,7 @@ def test_each_id_is_taken_once():
     ]
 
 
-def test_a_gap_is_told_with_what_is_missing_and_what_comes_late_as_late():
+def test_a_gap_is_reported_with_what_is_missing_and_what_comes_late_as_late():
     _, receipts = received(
         Sent("1", sequence=4), Sent("2", sequence=7), Sent("3", sequence=5), Sent("4", sequence=8), Sent("5", "d", 1)
     )
@@ -75,7 +75,7 @@ def test_a_body_that_is_too_large_is_not_verified_as_if_it_were_whole():
     assert outcomes(Sent("1", body=b"x" * (BODY_BYTES_MAX + 2))) == [(401, "unsigned")]
 
 
-def test_it_fails_and_stalls_as_often_as_it_is_told_and_then_behaves():
+def test_it_fails_and_stalls_as_often_as_requested_and_then_behaves():
     trouble = Trouble(fail=2, fail_status=429, retry_after=7, stall=1, stall_seconds=0.0)
     messages = [Sent("1", sequence=1)] * 4
     answers, receipts = received(*messages, trouble=trouble)

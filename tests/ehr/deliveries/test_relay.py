@@ -1,4 +1,4 @@
-"""Deliveries, on both databases, to the product's own receiver: in order, once more until taken, never lost."""
+"""Deliveries, on both databases, to the product's own receiver: in order, tried again until accepted, never lost."""
 
 import asyncio
 import datetime as dt
@@ -21,7 +21,7 @@ from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.errors import CommandInvalid, NotFound, TransitionRefused
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.store import deliveries
+from ipt_workflow.store import deliveries, subscriptions
 from ipt_workflow.store.schema import tables
 
 ADMIN = Principal(person="admin-1", role="admin", via="api")
@@ -31,8 +31,8 @@ NOTE = Command("note", {"text": "She called."})
 
 def scene(url: str, test, **environ):
     """Runs `test(world)` on a database, with time standing still and a receiver beside it."""
-    told = {"IPT_DATABASE_URL": url, "IPT_DEVELOPMENT": "true", "IPT_DELIVERY_TIMEOUT_SECONDS": "5", **environ}
-    settings, clock = configuration.load(told), VirtualClock(service_walk.START)
+    environ = {"IPT_DATABASE_URL": url, "IPT_DEVELOPMENT": "true", "IPT_DELIVERY_TIMEOUT_SECONDS": "5", **environ}
+    settings, clock = configuration.load(environ), VirtualClock(service_walk.START)
 
     async def inside():
         async with service_walk.opened(settings, clock) as clinic, other_side(clock) as other:
@@ -49,7 +49,7 @@ class World:
     def __init__(self, clinic, clock, other):
         self.clinic, self.clock, self.other = clinic, clock, other
         self.subscriptions, self.deliveries = Subscriptions(clinic), Deliveries(clinic)
-        self.relay = Relay(clinic, waits=RetryPolicy(clinic.settings, lambda: 0.0))
+        self.relay = Relay(clinic, retries=RetryPolicy(clinic.settings, lambda: 0.0))
 
     async def subscribe(self, **more):
         shown = await self.subscriptions.create(ADMIN, lambda: NewSubscription(**{"url": self.other.url, **more}))
@@ -80,9 +80,9 @@ def test_every_transition_arrives_once_in_order_with_the_head_of_its_chain(datab
         for course in (first, second):
             assert world.other.sequences(course) == [1, 2, 3, 4, 5]
             entries = await world.clinic.entries(course)
-            told = [each.data for each in world.other.receipts if each.course == course]
-            assert [each["head"] for each in told] == [entry.hash for entry in entries]
-            assert all(set(each) == {"course", "sequence", "head", "entry", "origin"} for each in told)
+            bodies = [each.data for each in world.other.receipts if each.course == course]
+            assert [each["head"] for each in bodies] == [entry.hash for entry in entries]
+            assert all(set(each) == {"course", "sequence", "head", "entry", "origin"} for each in bodies)
         assert [each.type for each in world.other.receipts] == ["course.changed"] * 10
         assert await world.states(subscription) == [("delivered", 1)] * 10
         assert await world.relay.drain() == 0
@@ -172,7 +172,7 @@ def test_retry_after_is_honoured_and_429_throttles_the_whole_subscription(databa
     scene(database_url, test)
 
 
-def test_410_disables_the_subscription_at_once_and_another_is_told(database_url):
+def test_410_disables_the_subscription_at_once_and_another_is_notified(database_url):
     async def test(world):
         gone = await world.subscribe()
         async with other_side(world.clock) as watcher:
@@ -184,8 +184,8 @@ def test_410_disables_the_subscription_at_once_and_another_is_told(database_url)
             course = await world.course()
             await world.relay.drain()
             assert world.other.outcomes() == ["gone"]
-            told = await world.subscriptions.one(ADMIN, gone)
-            assert (told.status, told.reason) == ("disabled", "gone")
+            shown = await world.subscriptions.one(ADMIN, gone)
+            assert (shown.status, shown.reason) == ("disabled", "gone")
             assert [each.data for each in watcher.receipts] == [{"subscription": gone, "reason": "gone"}]
 
         await service_walk.fire(world.clinic, course, NOTE)
@@ -209,8 +209,8 @@ def test_five_days_without_a_success_disable_a_subscription(database_url):
         for _ in range(20):
             assert (await world.subscriptions.one(ADMIN, subscription)).status == "active"
             await world.pass_time(hours=6)
-        told = await world.subscriptions.one(ADMIN, subscription)
-        assert (told.status, told.reason) == ("disabled", "failing")
+        shown = await world.subscriptions.one(ADMIN, subscription)
+        assert (shown.status, shown.reason) == ("disabled", "failing")
         assert world.other.outcomes() == ["failed"] * 21
         await service_walk.open_course(world.clinic, "EHR-2")
         assert await world.pass_time(hours=6) == 0
@@ -238,7 +238,7 @@ def test_a_deleted_subscription_is_sent_nothing_more_and_keeps_no_key(database_u
         await world.relay.clinic.database.read(deliveries.counts, "default")
         await world.subscriptions.delete(ADMIN, subscription)
         assert await world.relay.drain() == 0
-        assert await world.clinic.database.read(deliveries.keys, "default", subscription, world.clock.now()) == []
+        assert await world.clinic.database.read(subscriptions.keys, "default", subscription, world.clock.now()) == []
         with pytest.raises(NotFound):
             await world.subscriptions.one(ADMIN, subscription)
 
@@ -270,7 +270,7 @@ def test_during_a_rotation_both_secrets_verify_and_afterwards_the_new_one_alone(
 
 
 class Refuser(DeliverySender):
-    """Sends nothing: keeps what it was to send, and answers as it is told."""
+    """Sends nothing: keeps each message, and returns the given results."""
 
     def __init__(self, *outcomes: SendResult) -> None:
         self.sent, self.outcomes = [], list(outcomes)
@@ -291,8 +291,8 @@ def test_the_library_of_the_standard_verifies_what_is_sent(database_url):
         await service_walk.open_course(world.clinic)
         await Relay(world.clinic, sender).drain()
         ((_, headers, body),) = sender.sent
-        told = standardwebhooks.Webhook(shown.secret).verify(body, headers)
-        assert told["type"] == "course.changed"
+        verified = standardwebhooks.Webhook(shown.secret).verify(body, headers)
+        assert verified["type"] == "course.changed"
         assert headers["webhook-id"].startswith("evt_")
         assert len(body) < 20_000
 
@@ -376,14 +376,14 @@ def test_a_range_is_sent_again_delivered_or_not(database_url):
         await world.relay.drain()
         assert world.other.sequences(course, "duplicate") == [2, 3, 4]
         assert (await world.deliveries.replay(ADMIN, subscription, lambda: Replay(since=service_walk.START))).deliveries == 0
-        for told in (
+        for body in (
             Replay(),
             Replay(since=service_walk.START, first=first),
             Replay(first="evt_none"),
             Replay(since=service_walk.START - dt.timedelta(days=99)),
         ):
             with pytest.raises(CommandInvalid):
-                await world.deliveries.replay(ADMIN, subscription, lambda told=told: told)
+                await world.deliveries.replay(ADMIN, subscription, lambda body=body: body)
 
     scene(database_url, test)
 

@@ -192,7 +192,7 @@ def test_an_answer_that_does_not_come_or_does_not_end_is_a_timeout(answer):
     assert asyncio.run(scene()) == SendResult(problem="timeout")
 
 
-def test_what_is_no_answer_is_told_as_such():
+def test_what_is_no_answer_is_reported_as_such():
     async def scene():
         async with serving(b"SMTP ready\r\n\r\n") as server:
             return await sent(f"http://127.0.0.1:{server.port}/")
@@ -200,7 +200,7 @@ def test_what_is_no_answer_is_told_as_such():
     assert asyncio.run(scene()) == SendResult(problem="answer")
 
 
-def test_nobody_listening_and_a_name_nobody_knows_are_told_apart():
+def test_nobody_listening_and_an_unknown_name_are_different_problems():
     async def scene():
         async with serving() as server:
             port = server.port
@@ -215,7 +215,7 @@ def test_nobody_listening_and_a_name_nobody_knows_are_told_apart():
 
 
 @pytest.mark.parametrize(
-    ("told", "seconds"),
+    ("text", "seconds"),
     (
         ("0", 0),
         ("120", 120),
@@ -231,8 +231,8 @@ def test_nobody_listening_and_a_name_nobody_knows_are_told_apart():
         ("٣", None),
     ),
 )
-def test_retry_after_is_read_in_seconds_or_as_a_date_and_never_more_than_a_day(told, seconds):
-    found = retry_after([(b"Retry-After", told.encode("utf-8"))], NOW)
+def test_retry_after_is_read_in_seconds_or_as_a_date_and_never_more_than_a_day(text, seconds):
+    found = retry_after([(b"Retry-After", text.encode("utf-8"))], NOW)
     assert found == (None if seconds is None else dt.timedelta(seconds=seconds))
 
 

@@ -1,4 +1,4 @@
-"""The clocks of courses: what comes due with time is told once, whatever runs twice or is killed in between."""
+"""The attention scan: each kind is reported once, even if a scan runs twice or is killed in between."""
 
 import asyncio
 import datetime as dt
@@ -30,48 +30,48 @@ def scene(url: str, test):
     asyncio.run(inside())
 
 
-async def told(clinic) -> list[str]:
-    """The kinds that were told, in order."""
+async def reported(clinic) -> list[str]:
+    """The kinds that were reported, in order."""
     await fan_out.fan_out_all(clinic)
     found = await clinic.database.read(events.after, "default", 0, 1000)
     return [each.detail for each in found if each.kind == "attention"]
 
 
-def test_nothing_is_told_of_a_course_that_runs_as_it_should(database_url):
+def test_nothing_is_reported_of_a_course_that_runs_as_it_should(database_url):
     async def test(clinic, clock, course):
         assert await timers.scan(clinic) == 0
-        assert await told(clinic) == []
+        assert await reported(clinic) == []
 
     scene(database_url, test)
 
 
-def test_a_course_without_a_session_for_too_long_is_told_as_overdue_once(database_url):
+def test_a_course_without_a_session_for_too_long_is_reported_as_overdue_once(database_url):
     async def test(clinic, clock, course):
         clock.advance(dt.timedelta(days=60))
         assert await timers.scan(clinic) == 1
         assert await timers.scan(clinic) == 0
         await service_walk.fire(clinic, course, Command("note", {"text": "She called."}))
         assert await timers.scan(clinic) == 0
-        assert await told(clinic) == ["overdue"]
+        assert await reported(clinic) == ["overdue"]
 
     scene(database_url, test)
 
 
-def test_what_was_told_is_told_again_only_after_it_had_ceased(database_url):
+def test_attention_is_reported_again_only_after_it_has_ended(database_url):
     async def test(clinic, clock, course):
         clock.advance(dt.timedelta(days=60))
         await timers.scan(clinic)
         await service_walk.walk(clinic, course, "record_session")
         await timers.scan(clinic)
-        assert (await told(clinic)).count("overdue") == 1
+        assert (await reported(clinic)).count("overdue") == 1
         clock.advance(dt.timedelta(days=60))
         await timers.scan(clinic)
-        assert (await told(clinic)).count("overdue") == 2
+        assert (await reported(clinic)).count("overdue") == 2
 
     scene(database_url, test)
 
 
-def test_a_restart_tells_what_came_due_meanwhile_and_nothing_twice(database_url):
+def test_a_restart_reports_what_came_due_meanwhile_and_nothing_twice(database_url):
     settings, clock = configuration.load({"IPT_DATABASE_URL": database_url}), VirtualClock(service_walk.START)
 
     async def run(days, work=None):
@@ -80,7 +80,7 @@ def test_a_restart_tells_what_came_due_meanwhile_and_nothing_twice(database_url)
             if work:
                 await work(clinic)
             await timers.scan(clinic)
-            return await told(clinic)
+            return await reported(clinic)
 
     async def begin(clinic):
         course = await service_walk.open_course(clinic)
@@ -101,12 +101,12 @@ def test_a_pause_is_no_gap_until_its_planned_return_has_passed(database_url):
         assert await timers.scan(clinic) == 0
         clock.advance(dt.timedelta(days=10))
         assert await timers.scan(clinic) == 1
-        assert await told(clinic) == ["overdue"]
+        assert await reported(clinic) == ["overdue"]
 
     scene(database_url, test)
 
 
-def test_a_risk_that_nobody_has_reviewed_is_told_and_again_if_it_comes_back(database_url):
+def test_a_risk_that_nobody_has_reviewed_is_reported_and_again_if_it_comes_back(database_url):
     async def test(clinic, clock, course):
         seen = Command("record_measure", {"instrument": "phq9@1", "items": [1] * 9})
         await service_walk.fire(clinic, course, seen)
@@ -116,12 +116,12 @@ def test_a_risk_that_nobody_has_reviewed_is_told_and_again_if_it_comes_back(data
         clock.advance(dt.timedelta(minutes=1))
         await service_walk.fire(clinic, course, seen)
         assert await timers.scan(clinic) == 1
-        assert await told(clinic) == ["risk", "risk"]
+        assert await reported(clinic) == ["risk", "risk"]
 
     scene(database_url, test)
 
 
-def test_an_event_and_what_was_told_are_written_together_or_not_at_all(database_url, monkeypatch):
+def test_an_event_and_what_was_reported_are_written_together_or_not_at_all(database_url, monkeypatch):
     async def test(clinic, clock, course):
         clock.advance(dt.timedelta(days=60))
 
@@ -129,19 +129,19 @@ def test_an_event_and_what_was_told_are_written_together_or_not_at_all(database_
             raise sa.exc.OperationalError("away", {}, Exception())
 
         with monkeypatch.context() as patched:
-            patched.setattr(timers.due, "note", fails)
+            patched.setattr(timers.due, "record_scan", fails)
             with pytest.raises(sa.exc.OperationalError):
                 await timers.scan(clinic)
-        assert await told(clinic) == []
+        assert await reported(clinic) == []
         assert await timers.scan(clinic) == 1
 
     scene(database_url, test)
 
 
-def test_scans_at_the_same_time_tell_it_once(database_url):
+def test_scans_at_the_same_time_report_it_once(database_url):
     async def test(clinic, clock, course):
         clock.advance(dt.timedelta(days=60))
         assert sum(await asyncio.gather(*(timers.scan(clinic) for _ in range(4)))) == 1
-        assert await told(clinic) == ["overdue"]
+        assert await reported(clinic) == ["overdue"]
 
     scene(database_url, test)

@@ -1,4 +1,4 @@
-"""Two services on one database, as two processes would be: what comes to both has one effect. On both databases."""
+"""Two services on one database, as two processes would be: a notice to both has one effect. On both databases."""
 
 import asyncio
 
@@ -19,13 +19,13 @@ def test_a_notice_that_comes_to_both_at_once_has_one_effect(tmp_path, server):
 
     async def both():
         clock = VirtualClock(service_walk.START)
-        shells = [await open_clinic(settings, clock) for _ in range(2)]
+        clinics = [await open_clinic(settings, clock) for _ in range(2)]
         try:
-            its = await service_walk.open_course(shells[0])
-            await service_walk.walk(shells[0], its, "record_consent", "start")
-            await Sources(shells[0]).add(OPERATOR, NewSource(id="north"))
-            source = await shells[0].database.read(sources.find, "default", "north")
-            services = [Notices(clinic) for clinic in shells]
+            course_id = await service_walk.open_course(clinics[0])
+            await service_walk.walk(clinics[0], course_id, "record_consent", "start")
+            await Sources(clinics[0]).add(OPERATOR, NewSource(id="north"))
+            source = await clinics[0].database.read(sources.find, "default", "north")
+            services = [Notices(clinic) for clinic in clinics]
             at = clock.now().isoformat()
             body = f'{{"type": "appointment.fulfilled", "timestamp": "{at}", "data": {{"client_ref": "EHR-1", "ref": "A/1", "start": "{at}"}}}}'.encode()
             clock.advance(service_walk.dt.timedelta(hours=1))
@@ -35,11 +35,11 @@ def test_a_notice_that_comes_to_both_at_once_has_one_effect(tmp_path, server):
 
             same = await asyncio.gather(*(take(index, "msg_1") for index in range(8)))
             others = await asyncio.gather(*(take(index, f"msg_{index + 2}") for index in range(6)))
-            stored = await shells[0].courses.get(its)
-            sealed = await service_walk.fire(shells[1], its, Command("note", {"text": "x"}))
+            stored = await clinics[0].courses.get(course_id)
+            sealed = await service_walk.fire(clinics[1], course_id, Command("note", {"text": "x"}))
             return same, others, stored.course, sealed
         finally:
-            for clinic in shells:
+            for clinic in clinics:
                 await clinic.installation.close()
 
     same, others, course, _ = asyncio.run(both())
@@ -49,15 +49,15 @@ def test_a_notice_that_comes_to_both_at_once_has_one_effect(tmp_path, server):
     assert [session.ref for session in course.sessions] == ["A/1"]
 
 
-def test_the_same_new_client_told_of_by_both_at_once_has_one_record(tmp_path, server):
+def test_the_same_new_client_in_notices_to_both_at_once_has_one_record(tmp_path, server):
     settings = databases.empty(tmp_path, server)
 
     async def both():
-        shells = [await open_clinic(settings, VirtualClock(service_walk.START)) for _ in range(2)]
+        clinics = [await open_clinic(settings, VirtualClock(service_walk.START)) for _ in range(2)]
         try:
-            await Sources(shells[0]).add(OPERATOR, NewSource(id="north"))
-            source = await shells[0].database.read(sources.find, "default", "north")
-            services = [Notices(clinic) for clinic in shells]
+            await Sources(clinics[0]).add(OPERATOR, NewSource(id="north"))
+            source = await clinics[0].database.read(sources.find, "default", "north")
+            services = [Notices(clinic) for clinic in clinics]
             body = b'{"type": "consent.given", "timestamp": "2026-01-05T09:00:00Z", "data": {"client_ref": "EHR-9", "scope": "treatment"}}'
             return await asyncio.gather(
                 *(
@@ -66,7 +66,7 @@ def test_the_same_new_client_told_of_by_both_at_once_has_one_record(tmp_path, se
                 )
             )
         finally:
-            for clinic in shells:
+            for clinic in clinics:
                 await clinic.installation.close()
 
     assert [receipt.status for receipt in asyncio.run(both())] == ["waiting"] * 8

@@ -8,8 +8,8 @@ import pytest
 
 from ipt_workflow.api.webhooks import TYPES
 from ipt_workflow.ehr import signing
-from ipt_workflow.ehr.deliveries import relay
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay
+from ipt_workflow.ehr.deliveries.sender import SendResult
 
 PAGE = (Path(__file__).parents[3] / "docs" / "webhooks.md").read_text(encoding="utf-8")
 SECRET = re.search(r"the secret of the example is `(whsec_\S+)`", PAGE)[1]
@@ -57,7 +57,7 @@ def test_bodies_that_are_shown_are_bodies_that_are_taken():
 
 
 def test_every_reason_of_a_failure_is_on_the_page():
-    problems = relay.Outcome.__annotations__["problem"]
+    problems = SendResult.__annotations__["problem"]
     names = re.findall(r"'(\w+)'", str(problems))
     assert len(names) == 6
     assert [name for name in names if f"`{name}`" not in PAGE] == []

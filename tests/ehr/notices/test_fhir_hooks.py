@@ -1,4 +1,4 @@
-"""Bundles: two synthetic patients taken in whole, and notifications of the R4 backport of subscriptions, from the published examples."""
+"""Bundles: two whole synthetic patients, and notifications of the R4 backport of subscriptions, from the published examples."""
 
 import collections
 import copy
@@ -42,7 +42,7 @@ def test_a_synthetic_patient_is_taken_in_whole_with_a_report_of_every_entry(hook
     patient = next(each["resource"] for each in bundle["entry"] if each["resource"]["resourceType"] == "Patient")
 
     async def test(api, ehr):
-        its = await started(api, patient["id"])
+        course_id = await started(api, patient["id"])
         report = (await ehr.fhir(bundle, "POST")).json()
         assert [entry["resource"].partition("/")[0] for entry in report["entries"]] == [
             each["resource"]["resourceType"] for each in bundle["entry"]
@@ -51,18 +51,18 @@ def test_a_synthetic_patient_is_taken_in_whole_with_a_report_of_every_entry(hook
         waits = [key for key in became if key[1] == "waiting"]
         assert waits == ([("Patient", "waiting")] if "deceasedDateTime" in patient else [])
         assert all(status == "ignored" for (kind, status) in became if kind != "Patient")  # none of it is IPT
-        found = await course(api, its)
+        found = await course(api, course_id)
         assert (found["sessions"], found["measures"], found["state"]) == ([], {}, "initial")
         version = found["version"]
         assert (await ehr.fhir(bundle, "POST")).json() == report
-        assert (await course(api, its))["version"] == version
+        assert (await course(api, course_id))["version"] == version
 
     hooked(test)
 
 
 @pytest.mark.parametrize("path", SYNTHEA, ids=lambda path: path.stem.partition("_")[0])
 def test_what_is_ipts_in_a_synthetic_patient_becomes_sessions_and_measures(hooked, path):
-    """The same bundles, with visits that are coded as IPT and a form put among their entries."""
+    """Uses the same bundles, with visits coded as IPT and a form among their entries."""
     bundle = json.loads(path.read_text(encoding="utf-8"))
     patient = next(each["resource"] for each in bundle["entry"] if each["resource"]["resourceType"] == "Patient")
     subject = {"reference": f"urn:uuid:{patient['id']}"}
@@ -76,11 +76,11 @@ def test_what_is_ipts_in_a_synthetic_patient_becomes_sessions_and_measures(hooke
         bundle["entry"].insert(place, {"resource": resource, "request": {"method": "POST", "url": resource["resourceType"]}})
 
     async def test(api, ehr):
-        its = await started(api, patient["id"])
+        course_id = await started(api, patient["id"])
         report = (await ehr.fhir(bundle, "POST")).json()
         applied = [entry["resource"] for entry in report["entries"] if entry["status"] == "applied"]
         assert sorted(applied) == ["Encounter/ipt-1", "Encounter/ipt-2", "QuestionnaireResponse/ipt-3"]
-        found = await course(api, its)
+        found = await course(api, course_id)
         assert (len(found["sessions"]), found["measures"]["phq9@1"]["count"], "risk" in found["attention"]) == (2, 1, True)
 
     hooked(test)
@@ -88,7 +88,7 @@ def test_what_is_ipts_in_a_synthetic_patient_becomes_sessions_and_measures(hooke
 
 def test_a_bundle_deletes_what_it_says_and_reports_what_is_wrong(hooked):
     async def test(api, ehr):
-        its = await started(api)
+        course_id = await started(api)
         first = {
             "resourceType": "Bundle",
             "type": "transaction",
@@ -108,14 +108,14 @@ def test_a_bundle_deletes_what_it_says_and_reports_what_is_wrong(hooked):
             "entry": [{"request": {"method": "DELETE", "url": "Encounter/E1"}}],
         }
         assert (await ehr.fhir(second, "POST")).json()["entries"][0]["status"] == "applied"
-        assert (await course(api, its))["sessions"] == []
+        assert (await course(api, course_id))["sessions"] == []
 
     hooked(test)
 
 
 def test_a_signed_bundle_is_known_by_its_id_and_its_entries_by_their_versions(hooked):
     async def test(api, ehr):
-        its = await started(api)
+        course_id = await started(api)
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [{"resource": encounter()}]}
         raw = json.dumps(bundle).encode()
         headers = {**ehr.signed(raw, "msg_b"), "content-type": "application/fhir+json"}
@@ -127,7 +127,7 @@ def test_a_signed_bundle_is_known_by_its_id_and_its_entries_by_their_versions(ho
             "/v1/ehr/fhir/north", other, {**ehr.signed(other, "msg_b"), "content-type": "application/fhir+json"}
         )
         assert reused.status_code == 409
-        assert len((await course(api, its))["sessions"]) == 1
+        assert len((await course(api, course_id))["sessions"]) == 1
 
     hooked(test, kind="standard-webhooks")
 
@@ -173,38 +173,38 @@ def test_the_published_examples_are_taken(hooked):
 
 def test_a_full_notification_is_applied_once(hooked):
     async def test(api, ehr):
-        its = await started(api)
+        course_id = await started(api)
         for _ in range(2):
             assert status(await ehr.fhir(notification(1, encounter()), "POST")) == "applied"
-        assert len((await course(api, its))["sessions"]) == 1
+        assert len((await course(api, course_id))["sessions"]) == 1
 
     hooked(test)
 
 
 def test_what_was_only_named_is_corrected_with_what_the_ehr_says(hooked):
     async def test(api, ehr):
-        its = await started(api)
-        told = notification(1, encounter())
-        told["entry"][1:] = []
-        assert status(await ehr.fhir(told, "POST")) == "waiting"
+        course_id = await started(api)
+        bundle = notification(1, encounter())
+        bundle["entry"][1:] = []
+        assert status(await ehr.fhir(bundle, "POST")) == "waiting"
         (waits,) = await inbox(api)
         assert (waits["type"], waits["resource"]) == ("fhir.Encounter", "Encounter/E1")
-        said = {"resource": encounter(), "focus": None}
-        done = await resolve(api, waits["id"], "supervisor", action="correct", reason="Read in the EHR.", data=said)
+        content = {"resource": encounter(), "focus": None}
+        done = await resolve(api, waits["id"], "supervisor", action="correct", reason="Read in the EHR.", data=content)
         assert (done.json()["status"], done.json()["why"]) == (
             "waiting",
             "A caller with the role supervisor may not fire record_session; therapist or ehr may.",
         )
-        assert status(await ehr.fhir(encounter())) == "applied"  # and then it is told after all
+        assert status(await ehr.fhir(encounter())) == "applied"  # then the EHR sends the resource itself
         assert await inbox(api) == []
-        assert len((await course(api, its))["sessions"]) == 1
+        assert len((await course(api, course_id))["sessions"]) == 1
 
     hooked(test)
 
 
 def test_an_event_that_did_not_come_waits_as_a_gap_until_it_comes(hooked):
     async def test(api, ehr):
-        its = await started(api)
+        course_id = await started(api)
         assert (await ehr.fhir(vector("handshake"), "POST")).json()["status"] == "ignored"
         first = notification(1, encounter("E1", period={"start": at(1)}))
         assert status(await ehr.fhir(first, "POST")) == "applied"
@@ -220,7 +220,7 @@ def test_an_event_that_did_not_come_waits_as_a_gap_until_it_comes(hooked):
         second = notification(2, encounter("E2", period={"start": at(3)}), reached=3)
         assert status(await ehr.fhir(second, "POST")) == "applied"
         assert await inbox(api) == []
-        assert [s["ref"] for s in (await course(api, its))["sessions"]] == ["Encounter/E1", "Encounter/E2", "Encounter/E3"]
+        assert [s["ref"] for s in (await course(api, course_id))["sessions"]] == ["Encounter/E1", "Encounter/E2", "Encounter/E3"]
 
     hooked(test)
 
@@ -266,10 +266,10 @@ def test_events_that_were_asked_for_again_are_no_gap(hooked):
 )
 def test_a_faulty_notification_is_refused_and_kept(hooked, change, where):
     async def test(api, ehr):
-        told = vector("full-resource")
-        for parameter in told["entry"][0]["resource"]["parameter"]:
+        bundle = vector("full-resource")
+        for parameter in bundle["entry"][0]["resource"]["parameter"]:
             change(parameter)
-        answer = await ehr.fhir(told, "POST")
+        answer = await ehr.fhir(bundle, "POST")
         assert answer.status_code == 422
         assert where in {fault["where"] for fault in answer.json()["errors"]}
         assert [waits["type"] for waits in await inbox(api)] == ["fhir.unreadable"]

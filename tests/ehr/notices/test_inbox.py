@@ -1,12 +1,16 @@
-"""The inbox: who sees which notice, and what a person's retry, correction or dismissal comes to."""
+"""The inbox: who sees which notice, and what a person's retry, correction or dismissal does."""
 
 import datetime as dt
 
+import msgspec
 import pytest
 from support.ehr_sender import Ehr, course, inbox, journal, resolve, started, status
 from support.pages import erase
 
+from ipt_workflow.errors import Refusal, Remedy
+from ipt_workflow.groups import Why
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.store.notices import NoticeDetail
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 
@@ -20,7 +24,7 @@ def held(ref: str, day: float, **more) -> dict:
 
 
 @pytest.fixture
-def told(api):
+def with_ehr(api):
     def run(test, **source):
         async def inside(api):
             ehr = await Ehr.register(api, **source)
@@ -32,32 +36,32 @@ def told(api):
 
 
 async def waiting(api, ehr, kind: str, data: dict) -> str:
-    answer = await ehr.tell(kind, data)
+    answer = await ehr.notify(kind, data)
     assert status(answer) == "waiting"
     return answer.json()["id"]
 
 
-def test_after_the_course_was_changed_a_retry_fires_it_as_the_ehr(told):
-    async def test(api, ehr, its):
+def test_after_the_course_was_changed_a_retry_fires_it_as_the_ehr(with_ehr):
+    async def test(api, ehr, course_id):
         for day in (1, 2, 3):
-            assert status(await ehr.tell("appointment.fulfilled", held(f"A/{day}", day))) == "applied"
+            assert status(await ehr.notify("appointment.fulfilled", held(f"A/{day}", day))) == "applied"
         notice = await waiting(api, ehr, "appointment.fulfilled", held("A/4", 4))
         again = (await resolve(api, notice, "therapist", action="retry")).json()
         assert (again["status"], [r["rule"] for r in again["refusals"]]) == ("waiting", ["phase_session_cap"])
         extended = await api.fire(
-            its, "extend_phase", {}, role="supervisor", reason="One more is needed.", occurred_at=at(3, hours=1)
+            course_id, "extend_phase", {}, role="supervisor", reason="One more is needed.", occurred_at=at(3, hours=1)
         )
         assert extended.status_code == 201
         done = (await resolve(api, notice, "therapist", action="retry")).json()
         assert (done["status"], done["decided_by"], done["content"], done["refusals"]) == ("applied", "therapist-1", None, [])
-        assert (await journal(api, its))[-1]["actor"] == {"person": "ehr:north", "role": "ehr", "via": "ehr"}
-        assert (await journal(api, its))[-1]["seq"] == done["seq"]
+        assert (await journal(api, course_id))[-1]["actor"] == {"person": "ehr:north", "role": "ehr", "via": "ehr"}
+        assert (await journal(api, course_id))[-1]["seq"] == done["seq"]
 
-    told(test)
+    with_ehr(test)
 
 
-def test_a_correction_is_the_persons_own_telling(told):
-    async def test(api, ehr, its):
+def test_a_correction_is_fired_as_the_person(with_ehr):
+    async def test(api, ehr, course_id):
         notice = await waiting(
             api,
             ehr,
@@ -69,31 +73,31 @@ def test_a_correction_is_the_persons_own_telling(told):
         data = {"items": [1, 2, 1, 1, 1, 0, 0, 0, 0]}
         done = await resolve(api, notice, "therapist", action="correct", reason="By the paper form.", data=data)
         assert done.json()["status"] == "applied", done.text
-        entry = (await journal(api, its))[-1]
+        entry = (await journal(api, course_id))[-1]
         assert (entry["actor"]["person"], entry["reason"], entry["data"]["items"]) == (
             "therapist-1",
             "By the paper form.",
             data["items"],
         )
 
-    told(test)
+    with_ehr(test)
 
 
-def test_a_client_that_was_mistyped_is_put_right(told):
-    async def test(api, ehr, its):
+def test_a_mistyped_client_is_corrected(with_ehr):
+    async def test(api, ehr, course_id):
         notice = await waiting(api, ehr, "consent.given", {"client_ref": "EHR-I", "scope": "recording"})
         assert (await resolve(api, notice, "therapist", action="retry")).status_code == 404  # about nobody: not a therapist's
         refused = await resolve(api, notice, action="correct", reason="Mistyped.", data={"client_ref": "EHR-1"})
         assert refused.json()["status"] == "waiting"  # a supervisor never records consent
         assert "record_consent" in refused.json()["why"]
-        done = await resolve(api, notice, "supervisor", action="dismiss", reason="Told anew under the right number.")
-        assert (done.json()["status"], done.json()["why"]) == ("dismissed", "Told anew under the right number.")
+        done = await resolve(api, notice, "supervisor", action="dismiss", reason="Sent again under the right number.")
+        assert (done.json()["status"], done.json()["why"]) == ("dismissed", "Sent again under the right number.")
 
-    told(test)
+    with_ehr(test)
 
 
-def test_the_therapist_ends_the_course_of_a_client_who_died(told):
-    async def test(api, ehr, its):
+def test_the_therapist_ends_the_course_of_a_client_who_died(with_ehr):
+    async def test(api, ehr, course_id):
         notice = await waiting(api, ehr, "client.deceased", {"client_ref": "EHR-1", "died_on": "2026-01-18"})
         incomplete = (await resolve(api, notice, "therapist", action="retry", reason="Her daughter rang.")).json()
         assert (incomplete["status"], [f["where"] for f in incomplete["faults"]]) == ("waiting", ["data.last_contact"])
@@ -106,25 +110,25 @@ def test_the_therapist_ends_the_course_of_a_client_who_died(told):
             data={"last_contact": "2026-01-12", "attempts": 1},
         )
         assert done.json()["status"] == "applied", done.text
-        found = await course(api, its)
+        found = await course(api, course_id)
         assert (found["state"], found["ending"]["end_code"]) == ("ended_early", "49")
 
-    told(test)
+    with_ehr(test)
 
 
-def test_a_supervisor_hands_the_course_over_and_says_what_was_handed_over(told):
-    async def test(api, ehr, its):
+def test_a_supervisor_hands_the_course_over_and_says_what_was_handed_over(with_ehr):
+    async def test(api, ehr, course_id):
         notice = await waiting(api, ehr, "clinician.changed", {"client_ref": "EHR-1", "therapist": "therapist-9"})
         data = {"handover": "Formulation and goals were talked through."}
         done = await resolve(api, notice, action="correct", reason="Leave.", data=data)
         assert done.json()["status"] == "applied", done.text
-        assert (await course(api, its))["therapist"] == "therapist-9"
+        assert (await course(api, course_id))["therapist"] == "therapist-9"
 
-    told(test)
+    with_ehr(test)
 
 
 @pytest.mark.parametrize(
-    ("told_", "where"),
+    ("resolution", "where"),
     (
         ({"action": "dismiss"}, {"reason"}),
         ({"action": "correct"}, {"reason", "data"}),
@@ -134,59 +138,76 @@ def test_a_supervisor_hands_the_course_over_and_says_what_was_handed_over(told):
         ({"action": "retry", "more": 1}, {"more"}),
     ),
 )
-def test_what_a_resolution_needs_is_said(told, told_, where):
-    async def test(api, ehr, its):
+def test_a_resolution_without_what_it_needs_is_refused(with_ehr, resolution, where):
+    async def test(api, ehr, course_id):
         notice = await waiting(api, ehr, "client.deceased", {"client_ref": "EHR-1"})
-        answer = await resolve(api, notice, **told_)
+        answer = await resolve(api, notice, **resolution)
         assert (answer.status_code, {fault["where"] for fault in answer.json()["errors"]}) == (422, where)
 
-    told(test)
+    with_ehr(test)
 
 
-def test_what_is_resolved_is_resolved_once(told):
-    async def test(api, ehr, its):
+def test_what_is_resolved_is_resolved_once(with_ehr):
+    async def test(api, ehr, course_id):
         notice = await waiting(api, ehr, "client.deceased", {"client_ref": "EHR-1"})
         assert (await resolve(api, notice, action="dismiss", reason="Another person.")).status_code == 200
         assert (await resolve(api, notice, action="retry")).status_code == 412
         assert (await resolve(api, "0197c8f2-0000-7000-8000-000000000000", action="retry")).status_code == 404
 
-    told(test)
+    with_ehr(test)
 
 
-def test_therapists_see_what_is_about_their_own_courses_and_reading_is_recorded(told):
-    async def test(api, ehr, its):
+def test_therapists_see_what_is_about_their_own_courses_and_reading_is_recorded(with_ehr):
+    async def test(api, ehr, course_id):
         await waiting(api, ehr, "client.deceased", {"client_ref": "EHR-1"})
         await waiting(api, ehr, "consent.given", {"client_ref": "EHR-9", "scope": "treatment"})
         assert [each["client_ref"] for each in await inbox(api, "therapist")] == ["EHR-1"]
         assert [each["client_ref"] for each in await inbox(api, "auditor")] == ["EHR-1", "EHR-9"]
-        assert [each["client_ref"] for each in await inbox(api, query=f"&course={its}&source=north")] == ["EHR-1"]
+        assert [each["client_ref"] for each in await inbox(api, query=f"&course={course_id}&source=north")] == ["EHR-1"]
         assert await inbox(api, query="&source=south") == []
         log = (await api.get("/v1/audit?kind=read", "auditor")).json()["items"]
-        assert [each["courses"] for each in log if each["action"] == "notices"] == [[its], [its], [its], []]
+        assert [each["courses"] for each in log if each["action"] == "notices"] == [[course_id], [course_id], [course_id], []]
         page = (await api.get("/v1/notices?limit=1", "supervisor")).json()
         assert len(page["items"]) == 1
         assert [
             each["client_ref"] for each in (await api.get(f"/v1/notices?cursor={page['next']}", "supervisor")).json()["items"]
         ] == ["EHR-9"]
 
-    told(test)
+    with_ehr(test)
 
 
-def test_a_newer_version_takes_the_place_of_one_that_waits(told):
-    async def test(api, ehr, its):
+def test_a_newer_version_takes_the_place_of_one_that_waits(with_ehr):
+    async def test(api, ehr, course_id):
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(-3)}  # before the course was opened
         await waiting(api, ehr, "appointment.fulfilled", data)
         api.clinic.clock.advance(dt.timedelta(minutes=1))
-        assert status(await ehr.tell("appointment.fulfilled", {**data, "start": at(3)})) == "applied"
+        assert status(await ehr.notify("appointment.fulfilled", {**data, "start": at(3)})) == "applied"
         assert await inbox(api) == []
 
-    told(test)
+    with_ehr(test)
 
 
-def test_erasing_a_client_reaches_their_notices(told, settings):
-    async def test(api, ehr, its):
+def test_the_detail_of_a_groups_record_is_written_in_the_same_bytes_as_that_of_a_notice():
+    refusal = Refusal(
+        rule="phase_session_cap",
+        severity="soft",
+        message="The phase has no session left.",
+        current=4,
+        required=4,
+        remedies=(Remedy("extend_phase", ("supervisor",)),),
+        earliest=START,
+        source="Weissman 2018",
+    )
+    record = msgspec.json.encode(Why("One rule refuses it.", (refusal,)))
+    detail = NoticeDetail(why="One rule refuses it.", refusals=(refusal,))
+    assert msgspec.json.encode(detail) == record
+    assert msgspec.json.decode(record, type=NoticeDetail) == detail
+
+
+def test_erasing_a_client_reaches_their_notices(with_ehr, settings):
+    async def test(api, ehr, course_id):
         await waiting(api, ehr, "client.deceased", {"client_ref": "EHR-4711", "died_on": "2026-01-18"})
-        assert status(await ehr.tell("consent.given", {"client_ref": "EHR-1", "scope": "recording"})) == "applied"
+        assert status(await ehr.notify("consent.given", {"client_ref": "EHR-1", "scope": "recording"})) == "applied"
         erase(settings.database_url)
         assert await inbox(api) == []
         (left,) = await inbox(api, query="&status=dismissed")
@@ -194,4 +215,4 @@ def test_erasing_a_client_reaches_their_notices(told, settings):
         rows = await api.clinic.database.read(lambda c: str(list(c.exec_driver_sql("SELECT * FROM notice"))))
         assert "EHR-4711" not in rows
 
-    told(test)
+    with_ehr(test)

@@ -1,4 +1,4 @@
-"""Notices of our own types: each applied and waiting, once however often they come, and nothing lost."""
+"""Notices of our own types: each is applied or waits, has one effect however often it comes, and none is lost."""
 
 import asyncio
 import datetime as dt
@@ -7,6 +7,7 @@ import pytest
 from support.ehr_sender import Ehr, course, inbox, journal, resolve, started, status
 
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.store import notices as stored
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 
@@ -16,8 +17,8 @@ def at(days: float = 0, **more) -> str:
 
 
 @pytest.fixture
-def told(api):
-    """Runs a test with a started course of EHR-1 and an EHR that tells of it, on a clock that stands."""
+def with_ehr(api):
+    """Runs a test with a started course of EHR-1 and an EHR that sends notices, on a clock that does not move by itself."""
 
     def run(test, **source):
         async def inside(api):
@@ -32,9 +33,9 @@ def told(api):
 # Each type, applied
 
 
-def test_a_referral_opens_a_course(told):
+def test_a_referral_opens_a_course(with_ehr):
     async def test(api, ehr, _course):
-        answer = await ehr.tell(
+        answer = await ehr.notify(
             "referral.received", {"client_ref": "EHR-2", "source": "GP", "indication": "depression", "ref": "SR/1"}
         )
         assert status(answer) == "applied"
@@ -43,77 +44,81 @@ def test_a_referral_opens_a_course(told):
         (entry,) = await journal(api, made["id"])
         assert entry["actor"] == {"person": "ehr:north", "role": "ehr", "via": "ehr"}
 
-    told(test)
+    with_ehr(test)
 
 
-def test_an_appointment_is_booked_moved_and_held_as_one_session(told):
-    async def test(api, ehr, its):
+def test_an_appointment_is_booked_moved_and_held_as_one_session(with_ehr):
+    async def test(api, ehr, course_id):
         for day in (15, 16):
-            answer = await ehr.tell("appointment.booked", {"client_ref": "EHR-1", "ref": "A/1", "start": at(day)})
+            answer = await ehr.notify("appointment.booked", {"client_ref": "EHR-1", "ref": "A/1", "start": at(day)})
             assert status(answer) == "applied"
             api.clinic.clock.advance(dt.timedelta(hours=1))
         api.clinic.clock.advance(dt.timedelta(days=3))
         held = {"client_ref": "EHR-1", "ref": "A/1", "start": at(16), "attendance": "6", "minutes": 40}
-        assert status(await ehr.tell("appointment.fulfilled", held)) == "applied"
-        found = await course(api, its)
+        assert status(await ehr.notify("appointment.fulfilled", held)) == "applied"
+        found = await course(api, course_id)
         assert [(s["attendance"], s["ref"], s["given_by"]) for s in found["sessions"]] == [("6", "A/1", "therapist-1")]
-        assert [entry["trigger"] for entry in await journal(api, its)][-3:] == ["book_session", "book_session", "record_session"]
+        assert [entry["trigger"] for entry in await journal(api, course_id)][-3:] == [
+            "book_session",
+            "book_session",
+            "record_session",
+        ]
 
-    told(test)
+    with_ehr(test)
 
 
 @pytest.mark.parametrize(
     ("kind", "attendance"), (("missed", "3"), ("missed", "7"), ("cancelled", "2"), ("cancelled", "4"), ("fulfilled", "5"))
 )
-def test_what_became_of_an_appointment_keeps_its_code(told, kind, attendance):
-    async def test(api, ehr, its):
+def test_what_became_of_an_appointment_keeps_its_code(with_ehr, kind, attendance):
+    async def test(api, ehr, course_id):
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7), "attendance": attendance}
-        assert status(await ehr.tell(f"appointment.{kind}", data)) == "applied"
-        assert [s["attendance"] for s in (await course(api, its))["sessions"]] == [attendance]
+        assert status(await ehr.notify(f"appointment.{kind}", data)) == "applied"
+        assert [s["attendance"] for s in (await course(api, course_id))["sessions"]] == [attendance]
 
-    told(test)
+    with_ehr(test)
 
 
-def test_a_measure_is_recorded_with_its_risk_and_blocks_signing_until_it_is_reviewed(told):
-    async def test(api, ehr, its):
+def test_a_measure_is_recorded_with_its_risk_and_blocks_signing_until_it_is_reviewed(with_ehr):
+    async def test(api, ehr, course_id):
         form = {"client_ref": "EHR-1", "instrument": "phq9", "items": [1] * 8 + [2], "taken_at": at(7), "ref": "F/1"}
-        assert status(await ehr.tell("measure.completed", form)) == "applied"
-        assert status(await ehr.tell("appointment.fulfilled", {"client_ref": "EHR-1", "ref": "A/1", "start": at(8)})) == "applied"
-        found = await course(api, its)
+        assert status(await ehr.notify("measure.completed", form)) == "applied"
+        assert status(await ehr.notify("appointment.fulfilled", {"client_ref": "EHR-1", "ref": "A/1", "start": at(8)})) == "applied"
+        found = await course(api, course_id)
         assert found["measures"]["phq9@1"]["last"]["total"] == 10
         assert "risk" in found["attention"]
         seq = found["sessions"][0]["seq"]
-        refused = await api.fire(its, "sign_session", {"session": seq})
+        refused = await api.fire(course_id, "sign_session", {"session": seq})
         assert {each["rule"] for each in refused.json()["refusals"]} == {"risk_reviewed"}
-        assert (await api.fire(its, "review_risk", {"level": "monitored"})).status_code == 201
-        assert (await api.fire(its, "sign_session", {"session": seq})).status_code == 201
+        assert (await api.fire(course_id, "review_risk", {"level": "monitored"})).status_code == 201
+        assert (await api.fire(course_id, "sign_session", {"session": seq})).status_code == 201
 
-    told(test)
+    with_ehr(test)
 
 
-def test_a_total_is_recorded_as_well_as_answers(told):
-    async def test(api, ehr, its):
+def test_a_total_is_recorded_as_well_as_answers(with_ehr):
+    async def test(api, ehr, course_id):
         form = {"client_ref": "EHR-1", "instrument": "gad7", "total": 9, "taken_at": at(7), "ref": "F/1"}
-        assert status(await ehr.tell("measure.completed", form)) == "applied"
-        assert (await course(api, its))["measures"]["gad7@1"]["last"]["total"] == 9
+        assert status(await ehr.notify("measure.completed", form)) == "applied"
+        assert (await course(api, course_id))["measures"]["gad7@1"]["last"]["total"] == 9
 
-    told(test)
+    with_ehr(test)
 
 
-def test_consent_is_given_and_withdrawn_in_every_course_of_the_client(told):
-    async def test(api, ehr, its):
-        assert status(await ehr.tell("consent.given", {"client_ref": "EHR-1", "scope": "sharing"})) == "applied"
-        assert "sharing" in (await course(api, its))["consents"]
-        assert status(await ehr.tell("consent.withdrawn", {"client_ref": "EHR-1", "scope": "sharing"})) == "applied"
-        assert "sharing" not in (await course(api, its))["consents"]
+def test_consent_is_given_and_withdrawn_in_every_course_of_the_client(with_ehr):
+    async def test(api, ehr, course_id):
+        assert status(await ehr.notify("consent.given", {"client_ref": "EHR-1", "scope": "sharing"})) == "applied"
+        assert "sharing" in (await course(api, course_id))["consents"]
+        assert status(await ehr.notify("consent.withdrawn", {"client_ref": "EHR-1", "scope": "sharing"})) == "applied"
+        assert "sharing" not in (await course(api, course_id))["consents"]
 
-    told(test)
+    with_ehr(test)
 
 
 # Each type, waiting
 
 WAITING = {
-    "referral.received": {"client_ref": "EHR-1", "source": "GP"},  # an open course stands against it
+    "referral.received": {"client_ref": "EHR-1", "source": "GP"},  # refused, since the client has an open course
     "appointment.booked": {"client_ref": "EHR-9", "ref": "A/1", "start": at(20)},
     "appointment.fulfilled": {"client_ref": "EHR-1", "ref": "A/1", "start": at(-9)},  # before the course was opened
     "appointment.missed": {"client_ref": "EHR-9", "ref": "A/1", "start": at(8)},
@@ -128,101 +133,118 @@ WAITING = {
 
 
 @pytest.mark.parametrize("kind", WAITING)
-def test_what_cannot_be_applied_waits_and_says_why(told, kind):
-    async def test(api, ehr, its):
-        before = await course(api, its)
-        assert status(await ehr.tell(kind, WAITING[kind])) == "waiting"
+def test_what_cannot_be_applied_waits_and_says_why(with_ehr, kind):
+    async def test(api, ehr, course_id):
+        before = await course(api, course_id)
+        assert status(await ehr.notify(kind, WAITING[kind])) == "waiting"
         (waits,) = await inbox(api)
         assert (waits["type"], waits["status"], waits["content"]["data"]) == (kind, "waiting", WAITING[kind])
         assert waits["why"]
-        after = await course(api, its)
+        after = await course(api, course_id)
         assert after["version"] == before["version"]
         about_it = WAITING[kind]["client_ref"] == "EHR-1"
         assert ("notices" in after["attention"]) == about_it
         listed = (await api.get("/v1/courses?attention=notices", "therapist")).json()["items"]
-        assert [each["id"] for each in listed] == ([its] if about_it else [])
+        assert [each["id"] for each in listed] == ([course_id] if about_it else [])
 
-    told(test)
+    with_ehr(test)
 
 
-def test_a_refused_notice_keeps_the_refusals_of_the_machine(told):
-    async def test(api, ehr, its):
+def test_a_refused_notice_keeps_the_refusals_of_the_machine(with_ehr):
+    async def test(api, ehr, course_id):
         for day in (1, 2, 3, 4):
-            answer = await ehr.tell("appointment.fulfilled", {"client_ref": "EHR-1", "ref": f"A/{day}", "start": at(day)})
+            answer = await ehr.notify("appointment.fulfilled", {"client_ref": "EHR-1", "ref": f"A/{day}", "start": at(day)})
         assert status(answer) == "waiting"
         (waits,) = await inbox(api, "therapist")
         assert [each["rule"] for each in waits["refusals"]] == ["phase_session_cap"]
-        assert waits["course"] == its
+        assert waits["course"] == course_id
 
-    told(test)
+    with_ehr(test)
 
 
 # Once
 
 
-def test_a_notice_has_one_effect_however_often_it_comes(told):
-    async def test(api, ehr, its):
+def test_a_notice_has_one_effect_however_often_it_comes(with_ehr):
+    async def test(api, ehr, course_id):
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)}
-        first = await ehr.tell("appointment.fulfilled", data, key="msg_1")
+        first = await ehr.notify("appointment.fulfilled", data, key="msg_1")
         assert status(first) == "applied"
-        version = (await course(api, its))["version"]
+        version = (await course(api, course_id))["version"]
         for _ in range(3):
-            again = await ehr.tell("appointment.fulfilled", data, key="msg_1")
+            again = await ehr.notify("appointment.fulfilled", data, key="msg_1")
             assert again.json() == first.json()
-        assert (await course(api, its))["version"] == version
+        assert (await course(api, course_id))["version"] == version
 
-    told(test)
+    with_ehr(test)
 
 
-def test_a_notice_has_one_effect_however_many_come_at_once(told):
-    async def test(api, ehr, its):
+def test_a_notice_has_one_effect_however_many_come_at_once(with_ehr):
+    async def test(api, ehr, course_id):
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)}
-        answers = await asyncio.gather(*(ehr.tell("appointment.fulfilled", data, key="msg_1") for _ in range(12)))
+        answers = await asyncio.gather(*(ehr.notify("appointment.fulfilled", data, key="msg_1") for _ in range(12)))
         assert {answer.text for answer in answers} == {answers[0].text}
         assert status(answers[0]) == "applied"
-        assert len((await course(api, its))["sessions"]) == 1
+        assert len((await course(api, course_id))["sessions"]) == 1
 
-    told(test)
+    with_ehr(test)
 
 
-def test_one_visit_told_under_many_ids_at_once_is_one_session(told):
-    async def test(api, ehr, its):
+def test_a_notice_that_another_process_has_just_stored_is_found(with_ehr, monkeypatch):
+    async def test(api, ehr, _course_id):
+        data = {"client_ref": "EHR-1", "scope": "sharing"}
+        first = await ehr.notify("consent.given", data, key="msg_1")
+        by_key, lookups = stored.by_key, []
+
+        def late(*args):
+            lookups.append(args)
+            return by_key(*args) if len(lookups) > 1 else None
+
+        monkeypatch.setattr(stored, "by_key", late)
+        assert (await ehr.notify("consent.given", data, key="msg_1")).json() == first.json()
+        assert len(lookups) == 2
+
+    with_ehr(test)
+
+
+def test_one_visit_sent_under_many_ids_at_once_is_one_session(with_ehr):
+    async def test(api, ehr, course_id):
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)}
-        answers = await asyncio.gather(*(ehr.tell("appointment.fulfilled", data) for _ in range(8)))
+        answers = await asyncio.gather(*(ehr.notify("appointment.fulfilled", data) for _ in range(8)))
         assert sorted(status(answer) for answer in answers) == ["applied"] + ["ignored"] * 7
-        assert len((await course(api, its))["sessions"]) == 1
+        assert len((await course(api, course_id))["sessions"]) == 1
 
-    told(test)
+    with_ehr(test)
 
 
-def test_the_same_id_with_another_body_is_refused_and_audited(told):
-    async def test(api, ehr, its):
+def test_the_same_id_with_another_body_is_refused_and_audited(with_ehr):
+    async def test(api, ehr, course_id):
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)}
-        assert status(await ehr.tell("appointment.fulfilled", data, key="msg_1")) == "applied"
-        other = await ehr.tell("appointment.missed", data, key="msg_1")
+        assert status(await ehr.notify("appointment.fulfilled", data, key="msg_1")) == "applied"
+        other = await ehr.notify("appointment.missed", data, key="msg_1")
         assert (other.status_code, other.json()["type"]) == (409, "/problems/notice-reused")
-        assert len((await course(api, its))["sessions"]) == 1
+        assert len((await course(api, course_id))["sessions"]) == 1
         log = (await api.get("/v1/audit?kind=notice", "auditor")).json()["items"]
         assert [each["action"] for each in log] == [
             "appointment.fulfilled applied",
             "appointment.fulfilled refused: its key came with another body",
         ]
 
-    told(test)
+    with_ehr(test)
 
 
-def test_ids_of_one_source_are_not_those_of_another(told):
-    async def test(api, ehr, its):
+def test_ids_of_one_source_are_not_those_of_another(with_ehr):
+    async def test(api, ehr, course_id):
         south = await Ehr.register(api, "south")
         data = {"client_ref": "EHR-1", "scope": "recording"}
         for source in (ehr, south):
-            assert status(await source.tell("consent.given", data, key="msg_1")) == "applied"
+            assert status(await source.notify("consent.given", data, key="msg_1")) == "applied"
 
-    told(test)
+    with_ehr(test)
 
 
-def test_what_was_put_down_and_not_settled_is_acted_on_when_the_service_starts_again(told, monkeypatch):
-    async def test(api, ehr, its):
+def test_a_notice_that_was_stored_and_not_settled_is_handled_when_the_service_starts_again(with_ehr, monkeypatch):
+    async def test(api, ehr, course_id):
         notices = api.application.litestar.state.notices
         settle = notices.settle
 
@@ -231,152 +253,153 @@ def test_what_was_put_down_and_not_settled_is_acted_on_when_the_service_starts_a
 
         monkeypatch.setattr(notices, "settle", stopped)
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)}
-        assert (await ehr.tell("appointment.fulfilled", data, key="msg_1")).status_code == 500
-        monkeypatch.setattr(notices.acting, "act", stopped)
-        assert (await ehr.tell("consent.given", {"client_ref": "EHR-1", "scope": "sharing"}, key="msg_2")).status_code == 500
+        assert (await ehr.notify("appointment.fulfilled", data, key="msg_1")).status_code == 500
+        monkeypatch.setattr(notices.handler, "handle", stopped)
+        assert (await ehr.notify("consent.given", {"client_ref": "EHR-1", "scope": "sharing"}, key="msg_2")).status_code == 500
         monkeypatch.undo()
         notices.settle = settle
         assert await notices.recover() == 2
-        found = await course(api, its)
+        found = await course(api, course_id)
         assert (len(found["sessions"]), "sharing" in found["consents"]) == (1, True)
-        assert status(await ehr.tell("appointment.fulfilled", data, key="msg_1")) == "applied"
-        assert len((await course(api, its))["sessions"]) == 1
+        assert status(await ehr.notify("appointment.fulfilled", data, key="msg_1")) == "applied"
+        assert len((await course(api, course_id))["sessions"]) == 1
 
-    told(test)
+    with_ehr(test)
 
 
 # Order
 
 
-def test_the_later_telling_corrects_the_sources_own_unsigned_entry(told):
-    async def test(api, ehr, its):
+def test_a_newer_version_corrects_the_sources_own_unsigned_entry(with_ehr):
+    async def test(api, ehr, course_id):
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)}
-        assert status(await ehr.tell("appointment.missed", data, at=START)) == "applied"
-        assert status(await ehr.tell("appointment.fulfilled", data, at=START + dt.timedelta(hours=1))) == "applied"
-        found = await course(api, its)
+        assert status(await ehr.notify("appointment.missed", data, at=START)) == "applied"
+        assert status(await ehr.notify("appointment.fulfilled", data, at=START + dt.timedelta(hours=1))) == "applied"
+        found = await course(api, course_id)
         assert [s["attendance"] for s in found["sessions"]] == ["5"]
-        last = (await journal(api, its))[-1]
-        assert (last["trigger"], last["actor"]["person"], last["reason"]) == ("amend", "ehr:north", "The EHR tells it anew.")
+        last = (await journal(api, course_id))[-1]
+        assert (last["trigger"], last["actor"]["person"], last["reason"]) == ("amend", "ehr:north", "The EHR sent a newer version.")
 
-    told(test)
+    with_ehr(test)
 
 
-def test_an_older_telling_that_comes_late_is_acknowledged_only(told):
-    async def test(api, ehr, its):
+def test_an_older_version_that_comes_late_is_only_acknowledged(with_ehr):
+    async def test(api, ehr, course_id):
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)}
-        assert status(await ehr.tell("appointment.fulfilled", data, at=START + dt.timedelta(hours=1))) == "applied"
-        version = (await course(api, its))["version"]
-        assert status(await ehr.tell("appointment.booked", data, at=START)) == "ignored"
-        assert status(await ehr.tell("appointment.missed", data, at=START)) == "ignored"
-        assert (await course(api, its))["version"] == version
+        assert status(await ehr.notify("appointment.fulfilled", data, at=START + dt.timedelta(hours=1))) == "applied"
+        version = (await course(api, course_id))["version"]
+        assert status(await ehr.notify("appointment.booked", data, at=START)) == "ignored"
+        assert status(await ehr.notify("appointment.missed", data, at=START)) == "ignored"
+        assert (await course(api, course_id))["version"] == version
 
-    told(test)
+    with_ehr(test)
 
 
-def test_once_signed_an_entry_is_a_persons_to_change(told):
-    async def test(api, ehr, its):
+def test_once_signed_an_entry_is_a_persons_to_change(with_ehr):
+    async def test(api, ehr, course_id):
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)}
-        assert status(await ehr.tell("appointment.fulfilled", data)) == "applied"
-        seq = (await course(api, its))["sessions"][0]["seq"]
-        assert (await api.fire(its, "sign_session", {"session": seq})).status_code == 201
+        assert status(await ehr.notify("appointment.fulfilled", data)) == "applied"
+        seq = (await course(api, course_id))["sessions"][0]["seq"]
+        assert (await api.fire(course_id, "sign_session", {"session": seq})).status_code == 201
         api.clinic.clock.advance(dt.timedelta(hours=1))
-        assert status(await ehr.tell("appointment.missed", data)) == "waiting"
+        assert status(await ehr.notify("appointment.missed", data)) == "waiting"
         (waits,) = await inbox(api)
         assert [each["rule"] for each in waits["refusals"]] == ["amendment_agreed"]
 
-    told(test)
+    with_ehr(test)
 
 
-def test_late_notices_are_placed_where_they_happened(told):
-    async def test(api, ehr, its):
+def test_late_notices_are_placed_where_they_happened(with_ehr):
+    async def test(api, ehr, course_id):
         for day in (9, 2, 5):
             assert (
-                status(await ehr.tell("appointment.fulfilled", {"client_ref": "EHR-1", "ref": f"A/{day}", "start": at(day)}))
+                status(await ehr.notify("appointment.fulfilled", {"client_ref": "EHR-1", "ref": f"A/{day}", "start": at(day)}))
                 == "applied"
             )
-        assert [s["ref"] for s in (await course(api, its))["sessions"]] == ["A/2", "A/5", "A/9"]
+        assert [s["ref"] for s in (await course(api, course_id))["sessions"]] == ["A/2", "A/5", "A/9"]
 
-    told(test)
+    with_ehr(test)
 
 
 # One visit, one session; one form, one measure
 
 
-def test_the_therapists_own_entry_of_the_visit_is_linked_and_not_doubled(told):
-    async def test(api, ehr, its):
+def test_the_therapists_own_entry_of_the_visit_is_linked_and_not_doubled(with_ehr):
+    async def test(api, ehr, course_id):
         assert (
-            await api.fire(its, "record_session", {"attendance": "5", "minutes": 50}, occurred_at=at(7, minutes=5))
+            await api.fire(course_id, "record_session", {"attendance": "5", "minutes": 50}, occurred_at=at(7, minutes=5))
         ).status_code == 201
         held = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7), "end": at(7, minutes=50)}
-        assert status(await ehr.tell("appointment.fulfilled", held)) == "applied"
-        assert [s["ref"] for s in (await course(api, its))["sessions"]] == ["A/1"]
-        assert (await journal(api, its))[-1]["trigger"] == "link_session"
+        assert status(await ehr.notify("appointment.fulfilled", held)) == "applied"
+        assert [s["ref"] for s in (await course(api, course_id))["sessions"]] == ["A/1"]
+        assert (await journal(api, course_id))[-1]["trigger"] == "link_session"
         api.clinic.clock.advance(dt.timedelta(hours=1))
-        assert status(await ehr.tell("appointment.fulfilled", held)) == "ignored"
+        assert status(await ehr.notify("appointment.fulfilled", held)) == "ignored"
 
-    told(test)
-
-
-def test_what_contradicts_the_therapists_entry_waits(told):
-    async def test(api, ehr, its):
-        assert (await api.fire(its, "record_session", {"attendance": "5"}, occurred_at=at(7))).status_code == 201
-        assert status(await ehr.tell("appointment.missed", {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)})) == "waiting"
-
-    told(test)
+    with_ehr(test)
 
 
-def test_two_appointments_on_one_day_are_two_sessions(told):
-    async def test(api, ehr, its):
+def test_what_contradicts_the_therapists_entry_waits(with_ehr):
+    async def test(api, ehr, course_id):
+        assert (await api.fire(course_id, "record_session", {"attendance": "5"}, occurred_at=at(7))).status_code == 201
+        assert status(await ehr.notify("appointment.missed", {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)})) == "waiting"
+
+    with_ehr(test)
+
+
+def test_two_appointments_on_one_day_are_two_sessions(with_ehr):
+    async def test(api, ehr, course_id):
         for ref, hour in (("A/1", 0), ("A/2", 2)):
-            answer = await ehr.tell("appointment.fulfilled", {"client_ref": "EHR-1", "ref": ref, "start": at(7, hours=hour)})
+            answer = await ehr.notify("appointment.fulfilled", {"client_ref": "EHR-1", "ref": ref, "start": at(7, hours=hour)})
             assert status(answer) == "applied"
-        assert len((await course(api, its))["sessions"]) == 2
+        assert len((await course(api, course_id))["sessions"]) == 2
 
-    told(test)
+    with_ehr(test)
 
 
-def test_a_form_the_therapist_entered_is_not_doubled(told):
-    async def test(api, ehr, its):
+def test_a_form_the_therapist_entered_is_not_doubled(with_ehr):
+    async def test(api, ehr, course_id):
         items = [1, 1, 1, 1, 1, 1, 1, 1, 0]
         entered = {"instrument": "phq9", "items": items, "taken_at": at(7)}
-        assert (await api.fire(its, "record_measure", entered)).status_code == 201
+        assert (await api.fire(course_id, "record_measure", entered)).status_code == 201
         form = {"client_ref": "EHR-1", "instrument": "phq9", "items": items, "taken_at": at(7, hours=3), "ref": "F/1"}
-        assert status(await ehr.tell("measure.completed", form)) == "ignored"
+        assert status(await ehr.notify("measure.completed", form)) == "ignored"
         other = {**form, "items": [2, *items[1:]], "ref": "F/2"}
-        assert status(await ehr.tell("measure.completed", other)) == "applied"
-        assert (await course(api, its))["measures"]["phq9@1"]["count"] == 2
+        assert status(await ehr.notify("measure.completed", other)) == "applied"
+        assert (await course(api, course_id))["measures"]["phq9@1"]["count"] == 2
 
-    told(test)
+    with_ehr(test)
 
 
 # Risk
 
 
-def test_risk_asks_for_attention_at_once_also_while_its_notice_waits(told):
-    async def test(api, ehr, its):
+def test_risk_asks_for_attention_at_once_also_while_its_notice_waits(with_ehr):
+    async def test(api, ehr, course_id):
         wrong = {"client_ref": "EHR-1", "instrument": "phq9", "items": [9] * 8 + [1], "taken_at": at(7), "ref": "F/1"}
-        assert status(await ehr.tell("measure.completed", wrong)) == "waiting"
-        found = await course(api, its)
+        assert status(await ehr.notify("measure.completed", wrong)) == "waiting"
+        found = await course(api, course_id)
         assert {"notices", "risk"} <= set(found["attention"])
-        assert [each["id"] for each in (await api.get("/v1/courses?attention=risk")).json()["items"]] == [its]
+        assert [each["id"] for each in (await api.get("/v1/courses?attention=risk")).json()["items"]] == [course_id]
         (waits,) = await inbox(api, query="&risk=true")
         done = await resolve(api, waits["id"], action="dismiss", reason="A test form.")
         assert done.json()["status"] == "dismissed"
-        assert not {"notices", "risk"} & set((await course(api, its))["attention"])
+        assert not {"notices", "risk"} & set((await course(api, course_id))["attention"])
 
-    told(test)
+    with_ehr(test)
 
 
-def test_risk_of_a_client_nobody_knows_waits_marked_as_risk_and_shows_once_they_are_referred(told):
-    async def test(api, ehr, _its):
+def test_risk_of_a_client_nobody_knows_waits_marked_as_risk_and_shows_once_they_are_referred(with_ehr):
+    async def test(api, ehr, _course_id):
         form = {"client_ref": "EHR-9", "instrument": "phq9", "items": [0] * 8 + [1], "taken_at": at(13), "ref": "F/1"}
-        assert status(await ehr.tell("measure.completed", form)) == "waiting"
+        assert status(await ehr.notify("measure.completed", form)) == "waiting"
         (waits,) = await inbox(api, query="&risk=true")
         assert (waits["client_ref"], waits["course"], waits["risk"]) == ("EHR-9", None, True)
         metrics = (await api.get("/metrics", "auditor")).text
         assert 'ipt_notices_waiting{risk="yes",source="north"} 1.0' in metrics
         assert (
-            status(await ehr.tell("referral.received", {"client_ref": "EHR-9", "source": "GP", "received_at": at(10)})) == "applied"
+            status(await ehr.notify("referral.received", {"client_ref": "EHR-9", "source": "GP", "received_at": at(10)}))
+            == "applied"
         )
         (due,) = (await api.get("/v1/courses?attention=risk", "supervisor")).json()["items"]
         assert (due["client_ref"], set(due["attention"])) == ("EHR-9", {"notices", "risk", "unassigned"})
@@ -384,32 +407,32 @@ def test_risk_of_a_client_nobody_knows_waits_marked_as_risk_and_shows_once_they_
         assert retried.json()["status"] == "applied"
         assert "risk" in (await course(api, due["id"]))["attention"]
 
-    told(test)
+    with_ehr(test)
 
 
 # Persons
 
 
-def test_a_trusted_source_says_who_held_a_session(told):
-    async def test(api, ehr, its):
+def test_a_trusted_source_says_who_held_a_session(with_ehr):
+    async def test(api, ehr, course_id):
         held = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7), "person": "therapist-9"}
-        assert status(await ehr.tell("appointment.fulfilled", held)) == "applied"
-        assert (await course(api, its))["sessions"][0]["given_by"] == "therapist-9"
-        assert (await journal(api, its))[-1]["actor"] == {"person": "therapist-9", "role": "ehr", "via": "ehr"}
+        assert status(await ehr.notify("appointment.fulfilled", held)) == "applied"
+        assert (await course(api, course_id))["sessions"][0]["given_by"] == "therapist-9"
+        assert (await journal(api, course_id))[-1]["actor"] == {"person": "therapist-9", "role": "ehr", "via": "ehr"}
         api.clinic.clock.advance(dt.timedelta(hours=1))
-        assert status(await ehr.tell("appointment.missed", {**held, "person": "therapist-8"})) == "applied"
+        assert status(await ehr.notify("appointment.missed", {**held, "person": "therapist-8"})) == "applied"
 
-    told(test, names_persons=True)
+    with_ehr(test, names_persons=True)
 
 
-def test_whom_another_source_names_is_not_used(told):
-    async def test(api, ehr, its):
+def test_whom_another_source_names_is_not_used(with_ehr):
+    async def test(api, ehr, course_id):
         held = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7), "person": "therapist-9"}
-        assert status(await ehr.tell("appointment.fulfilled", held)) == "applied"
-        assert (await course(api, its))["sessions"][0]["given_by"] == "therapist-1"
-        assert (await journal(api, its))[-1]["actor"]["person"] == "ehr:north"
+        assert status(await ehr.notify("appointment.fulfilled", held)) == "applied"
+        assert (await course(api, course_id))["sessions"][0]["given_by"] == "therapist-1"
+        assert (await journal(api, course_id))[-1]["actor"]["person"] == "ehr:north"
         referral = {"client_ref": "EHR-2", "source": "GP", "therapist": "therapist-1"}
-        assert status(await ehr.tell("referral.received", referral)) == "applied"
+        assert status(await ehr.notify("referral.received", referral)) == "applied"
         assert [c["therapist"] for c in (await api.get("/v1/courses?state=referred", "supervisor")).json()["items"]] == [None]
 
-    told(test)
+    with_ehr(test)

@@ -1,4 +1,4 @@
-"""Who may send notices: signatures of three kinds, keys that take over from each other, and everything else answered 401 or 400."""
+"""Who may send notices: three kinds of signatures, rotated keys, and everything else answered 401 or 400."""
 
 import datetime as dt
 import json
@@ -25,7 +25,7 @@ ENCOUNTER = {"resourceType": "Encounter", "id": "E1", "status": "in-progress", "
 
 @pytest.fixture
 def clocked(api):
-    """Runs a test on a clock that stands."""
+    """Runs a test on a clock that does not move by itself."""
     return lambda test: api(test, VirtualClock(START))
 
 
@@ -83,14 +83,14 @@ def test_a_message_from_another_time_is_not_authentic(clocked, seconds):
     clocked(test)
 
 
-def test_whoever_is_not_registered_is_answered_like_whoever_signs_wrongly(clocked):
+def test_an_unknown_source_is_answered_like_a_wrong_signature(clocked):
     async def test(api):
         ehr = await Ehr.register(api)
         wrong = Ehr(api, "north", ehr.kind, signing.mint_shared())
         unknown = Ehr(api, "nowhere", ehr.kind, ehr.secret)
         answers = [await each.send(CONSENT) for each in (wrong, unknown)]
-        told = [{**answer.json(), "instance": ""} for answer in answers]
-        assert told[0] == told[1]
+        of_wrong, of_unknown = ({**answer.json(), "instance": ""} for answer in answers)
+        assert of_wrong == of_unknown
         is_unauthenticated(answers[0])
         for path in ("/v1/ehr/notices/north", "/v1/ehr/fhir/north", "/v1/ehr/fhir/north/Encounter/E1"):
             is_unauthenticated(await api.client.post(path, json=CONSENT))
@@ -124,7 +124,7 @@ def test_after_a_rotation_both_keys_are_taken_until_the_overlap_ends(clocked):
     clocked(test)
 
 
-def test_a_key_of_another_kind_stands_beside_the_first(clocked):
+def test_a_key_of_another_kind_is_valid_beside_the_first(clocked):
     async def test(api):
         first = await Ehr.register(api)
         made = await Sources(api.clinic).rotate(OPERATOR, "north", "bearer", None)
@@ -150,13 +150,13 @@ def test_what_is_no_key_and_what_is_taken_are_refused(clocked):
     async def test(api):
         sources = Sources(api.clinic)
         await Ehr.register(api)
-        for told in (
+        for values in (
             {"id": "north"},
             {"id": "south", "secret": "whsec_" + "short" * 6},
             {"id": "south", "secret": signing.mint_private()},
         ):
             with pytest.raises(CommandInvalid):
-                await sources.add(OPERATOR, msgspec.convert(told, NewSource))
+                await sources.add(OPERATOR, msgspec.convert(values, NewSource))
         with pytest.raises(NotFound):
             await sources.rotate(OPERATOR, "south", "bearer", None)
         with pytest.raises(NotFound):
@@ -181,11 +181,11 @@ def test_secrets_are_sealed_where_the_operator_gave_a_key_and_tokens_are_kept_as
 @pytest.mark.parametrize("kind", ("x-signature", "bearer", "standard-webhooks"))
 def test_fhir_messages_are_known_by_any_kind_of_key(clocked, kind):
     async def test(api):
-        its = await started(api)
+        course_id = await started(api)
         ehr = await Ehr.register(api, kind=kind)
         finished = {**ENCOUNTER, "status": "finished", "period": {"start": START.isoformat()}}
         assert status(await ehr.fhir(finished, "POST")) == "applied"
-        assert len((await course(api, its))["sessions"]) == 1
+        assert len((await course(api, course_id))["sessions"]) == 1
         ehr.secret = ehr.secret[:-3] + ("AA=" if kind == "standard-webhooks" else "xxx")
         is_unauthenticated(await ehr.fhir({**finished, "id": "E2"}, "POST"))
 
@@ -203,7 +203,7 @@ def test_only_standard_webhooks_may_send_our_own_types(clocked):
     clocked(test)
 
 
-def test_a_wrong_proof_is_not_made_good_by_another(clocked):
+def test_a_wrong_proof_is_final_even_if_another_holds(clocked):
     async def test(api):
         ehr = await Ehr.register(api, kind="bearer")
         is_unauthenticated(await ehr.fhir(ENCOUNTER, "POST", **{"x-signature": "00"}))
@@ -213,23 +213,23 @@ def test_a_wrong_proof_is_not_made_good_by_another(clocked):
 
 def test_medplum_posts_versions_and_deletes_by_a_header_that_no_signature_reaches(clocked):
     async def test(api):
-        its = await started(api)
+        course_id = await started(api)
         ehr = await Ehr.register(api, kind="x-signature")
-        told = {
+        finished = {
             **ENCOUNTER,
             "status": "finished",
             "period": {"start": START.isoformat()},
             "meta": {"versionId": "e5c0", "lastUpdated": START.isoformat()},
         }
-        for _ in range(2):  # it may be replayed: the version makes it the same again
+        for _ in range(2):  # a replay is recognised by its version
             assert (
-                status(await ehr.fhir(told, "POST", **{"X-Medplum-Subscription": "S", "X-Medplum-Interaction": "create"}))
+                status(await ehr.fhir(finished, "POST", **{"X-Medplum-Subscription": "S", "X-Medplum-Interaction": "create"}))
                 == "applied"
             )
-        assert len((await course(api, its))["sessions"]) == 1
+        assert len((await course(api, course_id))["sessions"]) == 1
         gone = {"X-Medplum-Interaction": "delete", "X-Medplum-Deleted-Resource": "Encounter/E1"}
         assert status(await ehr.fhir({}, "POST", path="", **gone)) == "waiting"
-        assert len((await course(api, its))["sessions"]) == 1
+        assert len((await course(api, course_id))["sessions"]) == 1
         assert (await ehr.fhir({}, "POST", path="", **{**gone, "X-Medplum-Deleted-Resource": "Encounter/E9"})).json()["id"] is None
 
     clocked(test)
@@ -275,7 +275,7 @@ def test_a_body_that_is_too_large_is_refused_before_anything_is_read_of_it(clock
         (json.dumps(CONSENT).encode(), "text/plain", "unsupported-media-type"),
     ),
 )
-def test_what_is_authentic_and_cannot_be_used_is_told_counted_and_kept(clocked, raw, kind, slug):
+def test_an_authentic_notice_that_cannot_be_used_is_answered_counted_and_kept(clocked, raw, kind, slug):
     async def test(api):
         ehr = await Ehr.register(api)
         headers = {**ehr.signed(raw, "msg_1"), "content-type": kind} if b"\xff" not in raw else signed_bytes(ehr, raw)
@@ -297,13 +297,13 @@ def signed_bytes(ehr, raw: bytes) -> dict[str, str]:
     return {**headers, "content-type": "application/json"}
 
 
-def test_so_many_may_wait_and_no_more(clocked):
+def test_a_limited_number_of_notices_may_wait(clocked):
     async def test(api):
         await started(api)
         ehr = await Ehr.register(api)
         object.__setattr__(api.clinic.settings, "notices_waiting_max", 2)
         for number in range(2):
-            assert status(await ehr.tell("consent.given", {"client_ref": f"EHR-9{number}", "scope": "sharing"})) == "waiting"
+            assert status(await ehr.notify("consent.given", {"client_ref": f"EHR-9{number}", "scope": "sharing"})) == "waiting"
         full = await ehr.send(CONSENT, "msg_full")
         assert (full.status_code, full.headers["retry-after"]) == (503, "1")
         object.__setattr__(api.clinic.settings, "notices_waiting_max", 10)
@@ -430,14 +430,14 @@ JSONS = st.one_of(
 )
 
 
-def test_what_the_ehr_told_is_neither_in_logs_nor_in_what_is_kept_after_it_was_applied(clocked, tmp_path, capfd):
+def test_the_content_of_a_notice_is_not_in_logs_nor_kept_after_it_was_applied(clocked, tmp_path, capfd):
     async def test(api):
-        its = await started(api)
+        course_id = await started(api)
         ehr = await Ehr.register(api)
         said = {"client_ref": "EHR-1", "ref": "A/1", "start": START.isoformat(), "comment": "Spoke of the divorce."}
-        assert status(await ehr.tell("appointment.fulfilled", said)) == "applied"
-        assert status(await ehr.tell("appointment.fulfilled", {**said, "client_ref": "EHR-secret", "ref": "A/2"})) == "waiting"
-        assert (await journal(api, its))[-1]["data"]["comment"] == "Spoke of the divorce."
+        assert status(await ehr.notify("appointment.fulfilled", said)) == "applied"
+        assert status(await ehr.notify("appointment.fulfilled", {**said, "client_ref": "EHR-secret", "ref": "A/2"})) == "waiting"
+        assert (await journal(api, course_id))[-1]["data"]["comment"] == "Spoke of the divorce."
         rows = await api.clinic.database.read(lambda c: list(c.exec_driver_sql("SELECT status, body FROM notice ORDER BY id")))
         assert [(row[0], row[1] is None) for row in rows] == [("applied", True), ("waiting", False)]
         events = await api.clinic.database.read(lambda c: str(list(c.exec_driver_sql("SELECT * FROM audit_event"))))

@@ -1,4 +1,4 @@
-"""The table of notice types: every type's example is one, and a faulty table is refused with every fault named."""
+"""The table of notice types: the example of every type is valid, and a faulty table is refused with every fault."""
 
 import asyncio
 import json
@@ -28,10 +28,10 @@ def test_every_type_that_was_agreed_is_there():
 
 @pytest.mark.parametrize("name", ISSUE)
 def test_an_example_fits_its_schema_and_is_read(name):
-    told = types.example(TYPES.by_name[name])
+    notice = types.example(TYPES.by_name[name])
     jsonschema.Draft202012Validator.check_schema(TYPES.schemas[name])
-    jsonschema.validate(told, TYPES.schemas[name])
-    assert TYPES.read(json.dumps(told).encode()).type == name
+    jsonschema.validate(notice, TYPES.schemas[name])
+    assert TYPES.read(json.dumps(notice).encode()).type == name
 
 
 def test_the_table_is_published_without_a_token(api):

@@ -3,12 +3,14 @@
 import asyncio
 import datetime as dt
 
+import msgspec
 import pytest
 from support import databases, group_walk
 from support.group_walk import AUDITOR, COFACILITATOR, FACILITATOR, LAST_PHASE, OUTSIDER, SUPERVISOR, WEEK, GroupWalk
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, GroupRefused, GroupSessionRefused, GroupStale, NotFound
+from ipt_workflow.service.protocols.replay import Trial
 from ipt_workflow.service.writes import IdempotencyKey, Write
 from ipt_workflow.store import courses as stored_courses
 
@@ -114,6 +116,25 @@ def test_what_a_course_refuses_waits_and_the_others_are_written(clinic):
             )
         )
         assert [each.course.id for each in asking] == [referred]
+
+    clinic(test)
+
+
+def test_what_a_course_refused_of_a_groups_session_is_judged_again_under_a_candidate(clinic):
+    async def test(clinic, a, b, _c, referred):
+        group = await clinic.group(a, b, referred)
+        await clinic.session(group, {a: "5", b: "5", referred: "5"})
+        with pytest.raises(GroupSessionRefused):
+            await clinic.session(group, {a: "5", b: "5", referred: "5"}, all=True)
+        protocol = clinic.clinic.protocol(group_walk.PROTOCOL, None)
+        initial, middle, final = protocol.phases
+        longer = msgspec.structs.replace(initial, sessions_max=2), msgspec.structs.replace(middle, sessions_min=5), final
+        same = await Trial(clinic.clinic, protocol).run(AUDITOR)
+        candidate = msgspec.structs.replace(protocol, digest="longer", phases=longer)
+        tried = await Trial(clinic.clinic, candidate).run(AUDITOR)
+        assert (same.refusals, same.not_judged, same.newly_allowed) == (4, 0, 0)
+        assert {rule: each.count for rule, each in tried.allowed_by.items()} == {"phase_session_cap": 2}
+        assert (tried.not_judged, tried.newly_allowed) == (0, 2)
 
     clinic(test)
 

@@ -17,6 +17,7 @@ from ipt_workflow.errors import Forbidden, TransitionRefused
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import demo
 from ipt_workflow.service.audit import verification
+from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.protocols.migration import Mover, course_ids
 from ipt_workflow.service.reads import CourseReads
@@ -142,7 +143,7 @@ def test_planning_changes_no_course_and_is_recorded_with_every_course_it_read(tw
         before = await courses(clinic)
         plans = await every_plan(clinic)
         assert await courses(clinic) == before
-        records = await CourseReads(clinic).audit_log(service_walk.AUDITOR, AuditFilters(kind="read"), Position(), 1000)
+        records = await AuditLog(clinic).page(service_walk.AUDITOR, AuditFilters(kind="read"), Position(), 1000)
         (read,) = [each for each in records if each.action == "migration plan"]
         assert set(read.courses) == set(plans)
 

@@ -12,10 +12,10 @@ from ipt_workflow.errors import Forbidden, TransitionRefused
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import demo
+from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.protocols.migration import Mover
 from ipt_workflow.service.protocols.replay import Trial
-from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.writes import Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
@@ -197,7 +197,7 @@ def test_reading_for_a_trial_is_recorded_and_asks_the_policy(made, tmp_path):
         with pytest.raises(Forbidden):
             await trial.run(service_walk.THERAPIST)
         await trial.run(service_walk.AUDITOR)
-        records = await CourseReads(clinic).audit_log(service_walk.AUDITOR, AuditFilters(kind="read"), Position(), 1000)
+        records = await AuditLog(clinic).page(service_walk.AUDITOR, AuditFilters(kind="read"), Position(), 1000)
         (read,) = [each for each in records if each.action == "protocol trial"]
         assert len(read.courses) == COURSES
 

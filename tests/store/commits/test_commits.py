@@ -94,7 +94,6 @@ def answer(clinic, scope="key", course="course-1", hours=24) -> KeptAnswer:
         course_id=course,
         first_seq=1,
         last_seq=1,
-        committed_at=now,
         expires_at=now + dt.timedelta(hours=hours),
     )
 
@@ -379,7 +378,7 @@ def test_a_write_that_raises_leaves_the_database_open_for_the_next(store):
         with pytest.raises(RuntimeError):
             await clinic.database.write(broken)
         assert await clinic.database.read(stored_courses.client_id, "o", "r") is None
-        await asyncio.gather(*(clinic.database.read(stored_tokens.tokens, ORGANISATION) for _ in range(20)))
+        await asyncio.gather(*(clinic.database.read(stored_tokens.every, ORGANISATION) for _ in range(20)))
         await clinic.database.write(single.commit, unit(change(clinic)))
 
     store(test)

@@ -53,6 +53,24 @@ def test_data_of_every_revision_is_there_after_upgrading_and_verifies(filled, se
     assert on(old, _everything)["entry"] == kept["entry"]
 
 
+@pytest.mark.parametrize("earlier", [each for each in REVISIONS if each < revision.SNAPSHOTS])
+def test_snapshots_of_an_older_shape_are_taken_again_from_the_journal(filled, server, tmp_path, earlier):
+    old = databases.settings_of(databases.create(server) if server else f"sqlite:///{tmp_path / 'old.db'}")
+    on(old, lambda connection: command.upgrade(migrate._config(connection), earlier))
+    kept = on(filled, _everything)
+    on(old, lambda connection: _fill(connection, kept))
+    on(old, lambda connection: connection.execute(tables.course.update().values(snapshot=b'{"shape": "of then"}')))
+    on(old, migrate.upgrade)
+    assert on(old, _everything)["course"] == kept["course"]
+
+
+def test_snapshots_of_todays_shape_are_left_alone(filled, server, tmp_path):
+    at_head = databases.copy(filled, tmp_path)
+    on(at_head, lambda connection: connection.execute(tables.course.update().values(snapshot=b"{}")))
+    on(at_head, migrate.upgrade)
+    assert {each["snapshot"] for each in on(at_head, _everything)["course"]} == {b"{}"}
+
+
 def _everything(connection) -> dict[str, list[tuple]]:
     return {
         name: [dict(row._mapping) for row in connection.execute(table.select().order_by(*table.primary_key.columns))]

@@ -1,8 +1,8 @@
-"""FHIR R4 resources as notices: what an Encounter, Appointment, form, Observation, referral or Patient tells of a course.
+"""Reads FHIR R4 resources as notices: Encounters, Appointments, forms, Observations, referrals and Patients.
 
-What is kept of a FHIR message is one JSON object, so that it can be read again and a person can correct it: `{"resource": {…}}`,
-`{"deleted": "Encounter/1"}`, `{"focus": "Encounter/1"}` where only the name was sent, `{"empty": …}` where not even that, and `{"missing":
-…}` for an event that did not come.
+A FHIR message is stored as one JSON object, so that it can be read again and a person can correct it: `{"resource": {…}}`,
+`{"deleted": "Encounter/1"}`, `{"focus": "Encounter/1"}` if only the name was sent, `{"empty": …}` if not even the name was sent, and
+`{"missing": …}` for a missing event.
 """
 
 import datetime as dt
@@ -28,7 +28,7 @@ from ipt_workflow.ehr.notices.fhir.resources import (
     ReceivedReference,
     ReceivedServiceRequest,
     moment,
-    shaped,
+    read_resource,
 )
 from ipt_workflow.ehr.notices.fhir.scores import Scored
 from ipt_workflow.ehr.notices.types import FhirCodes
@@ -47,18 +47,25 @@ ABOUT: dict[str, About] = {
     "EpisodeOfCare": "referral",
     "Patient": "person",
 }
-OTHER = "fhir.other"  # the type of what is none of these
+OTHER = "fhir.other"  # the type of every other resource
 UNREADABLE = "fhir.unreadable"
-EMPTY = "Something happened that the subscription is about, and was not named. Ask the EHR."
-MISSING = "An event of the subscription did not come. Ask the EHR for it."
-DELETED = "deleted"  # the version of what is deleted
+EMPTY = "The EHR sent an event without naming its resource. Look in the EHR for what changed, then dismiss the notice."
+MISSING = "An event of the subscription is missing. Have the EHR send it again, or dismiss the notice."
+DELETION_UNSIGNED = (
+    "The signature does not cover the name of the deleted resource. Check in the EHR, then retry or dismiss the notice."
+)
+NAME_ONLY = "Only the name of the resource was sent. Look it up in the EHR, and correct the notice with its content."
+CANCELLED_BY = "it does not say by whom. Correct the notice with `attendance`: 2 by or for the client, 4 by the provider."
+MERGED = "The EHR merged two client records. Check that they are one client, then retry or dismiss the notice."
+DECEASED = "The EHR reports that the client has died. End the course by correcting the notice, or dismiss it."
+DELETED = "deleted"  # the version of a deleted resource
 VERSION_MAX = 64
 MINUTES_MAX = 600
 ERROR = "entered-in-error"
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """What was kept of a FHIR message. Raises CommandMalformed."""
+    """A FHIR message or its stored form. Raises CommandMalformed."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -68,8 +75,8 @@ def decode(body: bytes) -> dict[str, Any]:
     return value
 
 
-class Beside(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person may put beside a resource to put it right."""
+class Correction(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person may add beside a resource to correct it."""
 
     client_ref: ClientRef | None = None
     course: Code | None = None
@@ -77,15 +84,15 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Faults:
-    """What stands against a resource, gathered while it is read."""
+    """The faults of a resource, collected while it is read."""
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
         self.found: list[Fault] = []
 
-    def time(self, where: str, told: str | None, *, required: bool = False) -> dt.datetime | None:
+    def time(self, where: str, text: str | None, *, required: bool = False) -> dt.datetime | None:
         try:
-            at = moment(told, self.zone)
+            at = moment(text, self.zone)
         except ValueError as error:
             self.found.append(Fault(where, str(error)))
             return None
@@ -95,7 +102,7 @@ class Faults:
 
 
 class ResourceReader:
-    """Reads by the declared codes. `prefix` goes before the id of a Patient to make a client reference."""
+    """Reads resources by the codes in `config/notices.toml`. `prefix` goes before a Patient's id to make a client reference."""
 
     def __init__(self, codes: FhirCodes, instruments: Mapping[str, Instrument], prefix: str, zone: ZoneInfo) -> None:
         self._codes = codes
@@ -104,18 +111,18 @@ class ResourceReader:
         self._zone = zone
 
     def read(self, kept: dict[str, Any]) -> NoticeContent:
-        """What a message tells; `about` is `nothing` where it is of a kind that never concerns IPT. Raises CommandInvalid."""
+        """The content of a stored message; `about` is `nothing` if its kind never concerns IPT. Raises CommandInvalid."""
         if isinstance(kept.get("deleted"), str):
             return self._deleted(kept["deleted"], in_doubt=bool(kept.get("in_doubt")))
         if isinstance(kept.get("focus"), str) and "resource" not in kept:
             return self._focus(kept["focus"])
-        for kind, waits in (("empty", EMPTY), ("missing", MISSING)):
+        for kind, why in (("empty", EMPTY), ("missing", MISSING)):
             if kind in kept:
-                return NoticeContent(type=TYPE_PREFIX + kind, about="person", waits=waits)
+                return NoticeContent(type=TYPE_PREFIX + kind, about="person", needs_person=why)
         resource = kept.get("resource")
         if not isinstance(resource, dict):
             raise CommandInvalid([Fault("resource", "must be a FHIR R4 resource")])
-        found = shaped(resource)
+        found = read_resource(resource)
         if found is None:
             return NoticeContent(type=OTHER, about="nothing")
         read: dict[type, Callable[[Any, Faults], NoticeContent]] = {
@@ -128,32 +135,34 @@ class ResourceReader:
             ReceivedPatient: self._patient,
         }
         faults = Faults(self._zone)
-        told = self._corrected(read[type(found)](found, faults), kept)
+        content = self._corrected(read[type(found)](found, faults), kept)
         version = self._version(found.meta, faults)
         name = f"{found.resourceType}/{found.id}" if found.id else None
         if name and not NAME.fullmatch(name):
-            raise CommandInvalid([Fault(f"{found.resourceType}.id", "must have 1 to 64 letters, digits, hyphens and dots")])
+            raise CommandInvalid(
+                [Fault(f"{found.resourceType}.id", "must have 1 to 64 characters: letters, digits, hyphens and dots")]
+            )
         return msgspec.structs.replace(
-            told,
+            content,
             type=TYPE_PREFIX + found.resourceType,
-            resource=told.resource or name,
+            resource=content.resource or name,
             version=version,
-            faults=() if told.about == "nothing" else (*told.faults, *faults.found),
+            faults=() if content.about == "nothing" else (*content.faults, *faults.found),
         )
 
-    def _corrected(self, told: NoticeContent, kept: dict[str, Any]) -> NoticeContent:
-        """With what a person has put right beside the resource: the client, the course, or how a visit was attended."""
-        beside = {name: kept[name] for name in ("client_ref", "course", "attendance") if name in kept}
+    def _corrected(self, content: NoticeContent, kept: dict[str, Any]) -> NoticeContent:
+        """The content with a person's correction of the client, the course, or the attendance."""
+        values = {name: kept[name] for name in Correction.__struct_fields__ if name in kept}
         try:
-            right = msgspec.convert(beside, Beside)
+            correction = msgspec.convert(values, Correction)
         except msgspec.ValidationError as error:
-            raise CommandInvalid(schema_faults(Beside, beside, "data", str(error))) from None
-        if right.client_ref:
-            told = msgspec.structs.replace(told, client_ref=right.client_ref)
-        if right.attendance and told.about == "session":
-            data = {**told.data, "attendance": right.attendance, **_ref(told)}
-            told = msgspec.structs.replace(told, trigger="record_session", data=data, waits=None)
-        return msgspec.structs.replace(told, course=right.course)
+            raise CommandInvalid(schema_faults(Correction, values, "data", str(error))) from None
+        if correction.client_ref:
+            content = msgspec.structs.replace(content, client_ref=correction.client_ref)
+        if correction.attendance and content.about == "session":
+            data = {**content.data, "attendance": correction.attendance, **_ref(content)}
+            content = msgspec.structs.replace(content, trigger="record_session", data=data, needs_person=None)
+        return msgspec.structs.replace(content, course=correction.course)
 
     def _version(self, meta: ReceivedMeta, faults: Faults) -> Version:
         text = meta.versionId[:VERSION_MAX] if meta.versionId else None
@@ -163,7 +172,6 @@ class ResourceReader:
         kind = name.partition("/")[0]
         if kind not in ABOUT or not NAME.fullmatch(name) or kind == "Patient":
             return NoticeContent(type=OTHER, about="nothing")
-        waits = "What was deleted is named where no signature reaches: a person decides." if in_doubt else None
         return NoticeContent(
             type=TYPE_PREFIX + kind,
             about=ABOUT[kind],
@@ -171,72 +179,71 @@ class ResourceReader:
             refs=(name,),
             void=True,
             version=Version(text=DELETED),
-            waits=waits,
+            needs_person=DELETION_UNSIGNED if in_doubt else None,
         )
 
     def _focus(self, name: str) -> NoticeContent:
         kind = name.partition("/")[0]
         if kind not in ABOUT or not NAME.fullmatch(name):
             return NoticeContent(type=OTHER, about="nothing")
-        waits = "Only its name was sent. Ask the EHR for it, and correct the notice with what it says."
-        return NoticeContent(type=TYPE_PREFIX + kind, about=ABOUT[kind], resource=name, refs=(name,), waits=waits)
+        return NoticeContent(type=TYPE_PREFIX + kind, about=ABOUT[kind], resource=name, refs=(name,), needs_person=NAME_ONLY)
 
     # Visits
 
-    def _encounter(self, told: ReceivedEncounter, faults: Faults) -> NoticeContent:
-        refs = _named((*told.appointment, ReceivedReference(reference=f"Encounter/{told.id}")))
-        start, end = faults.time("Encounter.period.start", told.period.start), faults.time("Encounter.period.end", told.period.end)
+    def _encounter(self, encounter: ReceivedEncounter, faults: Faults) -> NoticeContent:
+        refs = _named((*encounter.appointment, ReceivedReference(reference=f"Encounter/{encounter.id}")))
+        start, end = (
+            faults.time("Encounter.period.start", encounter.period.start),
+            faults.time("Encounter.period.end", encounter.period.end),
+        )
         visit = NoticeContent(
             type="",
             about="session",
-            client_ref=self._client(told.subject, faults),
-            person=_person([each.individual for each in told.participant]),
+            client_ref=self._client(encounter.subject, faults),
+            person=_person([each.individual for each in encounter.participant]),
             occurred_at=start,
             until=end,
             refs=refs,
-            belongs=_named((*told.episodeOfCare, *told.basedOn)),
-            of_ipt=self._of_ipt((*told.type, told.serviceType), told.reasonCode),
+            part_of=_named((*encounter.episodeOfCare, *encounter.basedOn)),
+            of_ipt=self._of_ipt((*encounter.type, encounter.serviceType), encounter.reasonCode),
         )
-        if told.status == ERROR:
+        if encounter.status == ERROR:
             return msgspec.structs.replace(visit, void=True)
-        if told.status == "planned":
+        if encounter.status == "planned":
             return self._booked(visit, faults, "Encounter.period.start")
-        if told.status == "finished":
-            medium = self._codes.media.get(told.class_.code)
+        if encounter.status == "finished":
+            medium = self._codes.media.get(encounter.class_.code)
             return self._held(visit, "5", faults, "Encounter.period.start", {"medium": medium} if medium else {})
-        if told.status == "cancelled":
-            return msgspec.structs.replace(
-                visit, waits="The encounter was cancelled, and does not say by whom: 2 by the client, 4 by the provider."
-            )
-        return msgspec.structs.replace(visit, about="nothing")  # under way, or not known yet
+        if encounter.status == "cancelled":
+            return msgspec.structs.replace(visit, needs_person=f"The encounter was cancelled, but {CANCELLED_BY}")
+        return msgspec.structs.replace(visit, about="nothing")  # in progress, or without a known result
 
-    def _appointment(self, told: ReceivedAppointment, faults: Faults) -> NoticeContent:
-        actors = [each.actor for each in told.participant]
+    def _appointment(self, appointment: ReceivedAppointment, faults: Faults) -> NoticeContent:
+        actors = [each.actor for each in appointment.participant]
         client = next((each for each in actors if each and each.id_of("Patient") and not each.id_of("Practitioner")), None)
         visit = NoticeContent(
             type="",
             about="session",
             client_ref=self._client(client, faults),
             person=_person(actors),
-            occurred_at=faults.time("Appointment.start", told.start),
-            until=faults.time("Appointment.end", told.end),
-            refs=_named((ReceivedReference(reference=f"Appointment/{told.id}"),)),
-            belongs=_named(told.basedOn),
-            of_ipt=self._of_ipt(told.serviceType, told.reasonCode),
+            occurred_at=faults.time("Appointment.start", appointment.start),
+            until=faults.time("Appointment.end", appointment.end),
+            refs=_named((ReceivedReference(reference=f"Appointment/{appointment.id}"),)),
+            part_of=_named(appointment.basedOn),
+            of_ipt=self._of_ipt(appointment.serviceType, appointment.reasonCode),
         )
-        if told.status == ERROR:
+        if appointment.status == ERROR:
             return msgspec.structs.replace(visit, void=True)
-        if told.status == "booked":
+        if appointment.status == "booked":
             return self._booked(visit, faults, "Appointment.start")
-        if told.status in {"fulfilled", "noshow"}:
-            return self._held(visit, "5" if told.status == "fulfilled" else "3", faults, "Appointment.start")
-        if told.status == "cancelled":
-            code = self._cancelled(told.cancelationReason)
+        if appointment.status in {"fulfilled", "noshow"}:
+            return self._held(visit, "5" if appointment.status == "fulfilled" else "3", faults, "Appointment.start")
+        if appointment.status == "cancelled":
+            code = self._cancelled(appointment.cancelationReason)
             if code is None:
-                why = "The appointment was cancelled, and does not say by whom: 2 by the client, 4 by the provider."
-                return msgspec.structs.replace(visit, waits=why)
+                return msgspec.structs.replace(visit, needs_person=f"The appointment was cancelled, but {CANCELLED_BY}")
             return self._held(visit, code, faults, "Appointment.start")
-        return msgspec.structs.replace(visit, about="nothing")  # not agreed yet, or under way
+        return msgspec.structs.replace(visit, about="nothing")  # not agreed yet, or in progress
 
     def _booked(self, visit: NoticeContent, faults: Faults, where: str) -> NoticeContent:
         if visit.occurred_at is None:
@@ -264,38 +271,42 @@ class ResourceReader:
         return None
 
     def _of_ipt(self, kinds: Iterable[ReceivedConcept], reasons: Iterable[ReceivedConcept]) -> bool | None:
-        """Whether the codes say that it is IPT; None where they say nothing. A reason never speaks against it."""
-        said = [coding.key for kind in kinds for coding in kind.coding]
-        if set(self._codes.codes).intersection([*said, *(coding.key for reason in reasons for coding in reason.coding)]):
+        """Whether the codes name IPT; None if there is no code of a kind. Other reasons do not count against IPT."""
+        codes = [coding.key for kind in kinds for coding in kind.coding]
+        if set(self._codes.codes).intersection([*codes, *(coding.key for reason in reasons for coding in reason.coding)]):
             return True
-        return False if said else None
+        return False if codes else None
 
     # Measures
 
-    def _form(self, told: ReceivedQuestionnaireResponse, faults: Faults) -> NoticeContent:
-        scored = scores.of_form(told, self._codes.instruments, self._instruments)
-        if scored is None or (told.status == "in-progress" and not scored.risk):
+    def _form(self, form: ReceivedQuestionnaireResponse, faults: Faults) -> NoticeContent:
+        scored = scores.of_form(form, self._codes.instruments, self._instruments)
+        if scored is None or (form.status == "in-progress" and not scored.risk):
             return NoticeContent(type="", about="nothing")
-        taken = faults.time("QuestionnaireResponse.authored", told.authored or told.meta.lastUpdated, required=True)
-        refs = _named((ReceivedReference(reference=f"QuestionnaireResponse/{told.id}"),))
-        return self._measure(told.status, scored, self._client(told.subject, faults), taken, refs)
+        taken = faults.time("QuestionnaireResponse.authored", form.authored or form.meta.lastUpdated, required=True)
+        refs = _named((ReceivedReference(reference=f"QuestionnaireResponse/{form.id}"),))
+        return self._measure(form.status, scored, self._client(form.subject, faults), taken, refs)
 
-    def _observation(self, told: ReceivedObservation, faults: Faults) -> NoticeContent:
-        scored = scores.of_observation(told, self._codes.instruments, self._instruments)
-        early = told.status in {"registered", "preliminary"} and not (scored and scored.risk)
-        if scored is None or early or told.status in {"cancelled", "unknown"}:
+    def _observation(self, observation: ReceivedObservation, faults: Faults) -> NoticeContent:
+        scored = scores.of_observation(observation, self._codes.instruments, self._instruments)
+        early = observation.status in {"registered", "preliminary"} and not (scored and scored.risk)
+        if scored is None or early or observation.status in {"cancelled", "unknown"}:
             return NoticeContent(type="", about="nothing")
         at = (
-            told.effectiveDateTime or told.effectiveInstant or told.effectivePeriod.end or told.effectivePeriod.start or told.issued
+            observation.effectiveDateTime
+            or observation.effectiveInstant
+            or observation.effectivePeriod.end
+            or observation.effectivePeriod.start
+            or observation.issued
         )
         taken = faults.time("Observation.effectiveDateTime", at, required=True)
-        refs = _named((*told.derivedFrom, ReceivedReference(reference=f"Observation/{told.id}")))
-        return self._measure(told.status, scored, self._client(told.subject, faults), taken, refs)
+        refs = _named((*observation.derivedFrom, ReceivedReference(reference=f"Observation/{observation.id}")))
+        return self._measure(observation.status, scored, self._client(observation.subject, faults), taken, refs)
 
     def _measure(
         self, status: str, scored: Scored, client_ref: str | None, taken: dt.datetime | None, refs: tuple[str, ...]
     ) -> NoticeContent:
-        told = NoticeContent(
+        measure = NoticeContent(
             type="",
             about="measure",
             client_ref=client_ref,
@@ -307,30 +318,32 @@ class ResourceReader:
             says=scored.says,
         )
         if status == ERROR:
-            return msgspec.structs.replace(told, void=True, risk=False)
-        data = {**scored.data, **({"taken_at": taken.isoformat()} if taken else {}), **_ref(told)}
-        return msgspec.structs.replace(told, data=data, faults=scored.faults)
+            return msgspec.structs.replace(measure, void=True, risk=False)
+        data = {**scored.data, **({"taken_at": taken.isoformat()} if taken else {}), **_ref(measure)}
+        return msgspec.structs.replace(measure, data=data, faults=scored.faults)
 
     # Referrals and persons
 
-    def _service_request(self, told: ReceivedServiceRequest, faults: Faults) -> NoticeContent:
-        if not self._of_ipt((told.code,), ()):
+    def _service_request(self, request: ReceivedServiceRequest, faults: Faults) -> NoticeContent:
+        if not self._of_ipt((request.code,), ()):
             return NoticeContent(type="", about="nothing")
-        referral = self._referral(told.subject, told.requester, faults.time("ServiceRequest.authoredOn", told.authoredOn), faults)
-        named = msgspec.structs.replace(referral, therapist=_person(told.performer))
-        if told.status in {ERROR, "revoked"}:
+        referral = self._referral(
+            request.subject, request.requester, faults.time("ServiceRequest.authoredOn", request.authoredOn), faults
+        )
+        named = msgspec.structs.replace(referral, therapist=_person(request.performer))
+        if request.status in {ERROR, "revoked"}:
             return msgspec.structs.replace(named, void=True)
-        wanted = told.status in {"active", "on-hold"} and (told.intent.endswith("order") or told.intent == "directive")
+        wanted = request.status in {"active", "on-hold"} and (request.intent.endswith("order") or request.intent == "directive")
         return named if wanted else NoticeContent(type="", about="nothing")
 
-    def _episode(self, told: ReceivedEpisodeOfCare, faults: Faults) -> NoticeContent:
-        if not self._of_ipt(told.type, ()):
+    def _episode(self, episode: ReceivedEpisodeOfCare, faults: Faults) -> NoticeContent:
+        if not self._of_ipt(episode.type, ()):
             return NoticeContent(type="", about="nothing")
-        referral = self._referral(told.patient, None, faults.time("EpisodeOfCare.period.start", told.period.start), faults)
-        named = msgspec.structs.replace(referral, therapist=_person([told.careManager]), refs=_named(told.referralRequest))
-        if told.status == ERROR:
+        referral = self._referral(episode.patient, None, faults.time("EpisodeOfCare.period.start", episode.period.start), faults)
+        named = msgspec.structs.replace(referral, therapist=_person([episode.careManager]), refs=_named(episode.referralRequest))
+        if episode.status == ERROR:
             return msgspec.structs.replace(named, void=True)
-        return named if told.status in {"planned", "waitlist", "active"} else NoticeContent(type="", about="nothing")
+        return named if episode.status in {"planned", "waitlist", "active"} else NoticeContent(type="", about="nothing")
 
     def _referral(
         self, client: ReceivedReference | None, by: ReceivedReference | None, at: dt.datetime | None, faults: Faults
@@ -341,37 +354,38 @@ class ResourceReader:
             type="", about="referral", client_ref=ref, trigger="refer", data={"source": source[:200]}, occurred_at=at
         )
 
-    def _patient(self, told: ReceivedPatient, faults: Faults) -> NoticeContent:
-        """A merge, or a death; what else happens to a Patient is not ours."""
-        this = ReceivedReference(reference=f"Patient/{told.id}")
-        for link in told.link:
+    def _patient(self, patient: ReceivedPatient, faults: Faults) -> NoticeContent:
+        """A merge or a death. Other changes of a Patient do not concern IPT."""
+        this = ReceivedReference(reference=f"Patient/{patient.id}")
+        for link in patient.link:
             if link.type in {"replaced-by", "replaces"}:
                 old, new = (this, link.other) if link.type == "replaced-by" else (link.other, this)
                 ref, into = self._client(old, faults), self._client(new, faults)
                 data = {"kind": "merge", "client_ref": into}
-                return self._decided("merged", ref, "relink_client", data, "Two records of the EHR are one client.")
-        if told.deceasedBoolean or told.deceasedDateTime:
+                return self._for_person("merged", ref, "relink_client", data, MERGED)
+        if patient.deceasedBoolean or patient.deceasedDateTime:
             ended = {"end_code": "49", "risk_status": "none", "attempts": 0}
-            return self._decided("deceased", self._client(this, faults), "end_early", ended, "The client has died.")
+            return self._for_person("deceased", self._client(this, faults), "end_early", ended, DECEASED)
         return NoticeContent(type="", about="nothing")
 
-    def _decided(self, kind: str, ref: str | None, trigger: str, data: dict[str, Any], waits: str) -> NoticeContent:
+    def _for_person(self, kind: str, ref: str | None, trigger: str, data: dict[str, Any], why: str) -> NoticeContent:
+        """A change that a person must decide. The digest keeps the client's reference out of `resource`."""
         digest = hashlib.sha256(f"{kind} {ref}".encode()).hexdigest()[:32]
         return NoticeContent(
-            type="", about="person", client_ref=ref, trigger=trigger, data=data, waits=waits, resource=f"{kind} {digest}"
+            type="", about="person", client_ref=ref, trigger=trigger, data=data, needs_person=why, resource=f"{kind} {digest}"
         )
 
     def _client(self, subject: ReceivedReference | None, faults: Faults) -> str | None:
-        """The client's reference: the source's prefix and the Patient's id, or the identifier where only that was told."""
-        its_id = subject.id_of("Patient") if subject else None
-        ref = self._prefix + its_id if its_id else subject.identifier.value if subject and subject.identifier else None
+        """The client's reference: the source's prefix and the Patient's id, or the identifier if there is no id."""
+        patient_id = subject.id_of("Patient") if subject else None
+        ref = self._prefix + patient_id if patient_id else subject.identifier.value if subject and subject.identifier else None
         if ref is None:
-            faults.found.append(Fault("subject", "must name a Patient"))
+            faults.found.append(Fault("subject", "must refer to a Patient, or give an identifier"))
             return None
         try:
             return msgspec.convert(ref, ClientRef)
         except msgspec.ValidationError:
-            faults.found.append(Fault("subject", "must name a Patient by at most 128 visible characters"))
+            faults.found.append(Fault("subject", "must refer to a Patient by at most 128 visible characters"))
             return None
 
 
@@ -379,11 +393,11 @@ def _named(references: Iterable[ReceivedReference]) -> tuple[str, ...]:
     return tuple(each.name for each in references if each.name)
 
 
-def _ref(told: NoticeContent) -> dict[str, Any]:
-    return {"ref": told.refs[0]} if told.refs else {}
+def _ref(content: NoticeContent) -> dict[str, Any]:
+    return {"ref": content.refs[0]} if content.refs else {}
 
 
 def _person(references: Iterable[ReceivedReference | None]) -> str | None:
-    """The first practitioner that is named."""
+    """The id of the first practitioner among the references."""
     ids = (each.id_of("Practitioner") for each in references if each and (each.reference or "").count("Practitioner/"))
     return next((each for each in ids if each), None)

@@ -1,4 +1,8 @@
-"""The parts of FHIR R4 resources that are read: small Structs. What else a resource holds is passed over."""
+"""The parts of FHIR R4 resources that notices are read from. Other fields of a resource are ignored.
+
+They are separate from `ehr/fhir/resources.py` on purpose: these accept leniently what EHR systems send (numbers, dates, missing fields),
+and those describe strictly what this service returns.
+"""
 
 import datetime as dt
 import re
@@ -48,12 +52,12 @@ class ReceivedReference(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str | None:
-        """`Appointment/2231`, whatever stands before and behind it; None where it is no such reference."""
+        """`Appointment/2231`, without the server's address and the version; None if the reference has another form."""
         match = _REFERENCE.fullmatch(self.reference or "")
         return f"{match['type']}/{match['id']}" if match else None
 
     def id_of(self, kind: str) -> str | None:
-        """The id of a resource of this kind; also where only a UUID was told."""
+        """The id of a resource of this kind. A bare UUID counts as any kind."""
         urn = _URN.fullmatch(self.reference or "")
         if urn:
             return urn["id"]
@@ -83,7 +87,7 @@ class ReceivedResource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReceivedParticipant(msgspec.Struct, frozen=True, kw_only=True):
-    """Of an encounter its `individual`, of an appointment its `actor`."""
+    """A participant: the `individual` of an Encounter, the `actor` of an Appointment."""
 
     individual: ReceivedReference | None = None
     actor: ReceivedReference | None = None
@@ -141,7 +145,7 @@ class ReceivedPatient(ReceivedResource, frozen=True, kw_only=True):
 
 
 class ReceivedValue(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer, an observed value or a component's: whichever of FHIR's forms was used."""
+    """The value of an answer, an Observation or a component, in any of FHIR's forms."""
 
     valueCoding: ReceivedCoding | None = None  # noqa: N815
     valueCodeableConcept: ReceivedConcept | None = None  # noqa: N815
@@ -156,8 +160,8 @@ class ReceivedValue(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def number(self) -> float | None:
-        told = (self.valueInteger, self.valueDecimal, self.valueQuantity.value if self.valueQuantity else None)
-        return next((each for each in told if each is not None), None)
+        numbers = (self.valueInteger, self.valueDecimal, self.valueQuantity.value if self.valueQuantity else None)
+        return next((each for each in numbers if each is not None), None)
 
     @property
     def given(self) -> bool:
@@ -197,7 +201,7 @@ class ReceivedObservation(ReceivedValue, frozen=True, kw_only=True):
     derivedFrom: tuple[ReceivedReference, ...] = ()  # noqa: N815
 
 
-Shape = (
+SupportedResource = (
     ReceivedEncounter
     | ReceivedAppointment
     | ReceivedServiceRequest
@@ -206,7 +210,7 @@ Shape = (
     | ReceivedQuestionnaireResponse
     | ReceivedObservation
 )
-SHAPES: dict[str, type[Shape]] = {
+SUPPORTED: dict[str, type[SupportedResource]] = {
     each.__name__.removeprefix("Received"): each
     for each in (
         ReceivedEncounter,
@@ -220,34 +224,34 @@ SHAPES: dict[str, type[Shape]] = {
 }
 
 
-def shaped(resource: dict[str, Any]) -> Shape | None:
-    """A resource as its Struct; None for a kind that is not read. Raises CommandInvalid where it is not as FHIR has it."""
+def read_resource(resource: dict[str, Any]) -> SupportedResource | None:
+    """A resource as its Struct; None for a kind that notices are not read from. Raises CommandInvalid if it is not valid FHIR R4."""
     kind = resource.get("resourceType")
     if not isinstance(kind, str) or not kind:
-        raise CommandInvalid([Fault("resourceType", "is required: a FHIR R4 resource is expected")])
-    shape = SHAPES.get(kind)
-    if shape is None:
+        raise CommandInvalid([Fault("resourceType", "is required, and must name a type of FHIR R4 resource")])
+    struct = SUPPORTED.get(kind)
+    if struct is None:
         return None
     try:
-        return msgspec.convert(resource, shape)
+        return msgspec.convert(resource, struct)
     except (msgspec.ValidationError, RecursionError) as error:
         words, _, where = str(error).partition(" - at `$")
-        raise CommandInvalid([Fault(f"{kind}{where.rstrip('`')}", f"is not as FHIR R4 has it: {words.lower()}")]) from None
+        raise CommandInvalid([Fault(f"{kind}{where.rstrip('`')}", f"must be as in FHIR R4: {words.lower()}")]) from None
 
 
-def moment(told: str | None, zone: ZoneInfo) -> dt.datetime | None:
+def moment(text: str | None, zone: ZoneInfo) -> dt.datetime | None:
     """A FHIR dateTime or instant; a date is the beginning of its day. Raises ValueError, which says what would be right."""
-    if told is None:
+    if text is None:
         return None
     try:
-        if _DATE.fullmatch(told):
-            found = dt.datetime.combine(dt.date.fromisoformat(told), dt.time(), zone)
+        if _DATE.fullmatch(text):
+            found = dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), zone)
         else:
-            found = msgspec.convert(told, dt.datetime)
+            found = msgspec.convert(text, dt.datetime)
     except (msgspec.ValidationError, ValueError):
-        raise ValueError("must be a date, or a time with an offset") from None
+        raise ValueError("must be a date, or a time with an offset from UTC") from None
     if found.tzinfo is None:
-        raise ValueError("must be a date, or a time with an offset")
+        raise ValueError("must be a date, or a time with an offset from UTC")
     if found.year not in YEARS:
         raise ValueError(IN_YEARS)
     return found.astimezone(dt.UTC)

@@ -1,22 +1,16 @@
-"""Groups: who facilitates them, who joined and left, which sessions were told of; and of an entry, which group's session it tells of.
+"""Groups: their facilitators, members and sessions; and for an entry, the group's session that it records.
 
-Snapshots are taken anew: since this version the fold keeps contacts by kind, who consents, and who took part.
+Since this revision the fold keeps contacts by kind, who consents, and who took part. `db upgrade` takes older snapshots again.
 """
 
 import sqlalchemy as sa
 import sqlmodel
 from alembic import op
 
-from ipt_workflow import journal
-from ipt_workflow.errors import JournalBroken
-from ipt_workflow.store.commits import rows
-
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
-
-BATCH = 1000
 
 SQLITE_GUARDS = (
     "CREATE TRIGGER guard_group_facilitator_update BEFORE UPDATE ON group_facilitator WHEN 1 BEGIN SELECT RAISE(ABORT, 'group_facilitator is append-only'); END",
@@ -84,7 +78,6 @@ def upgrade() -> None:
     _create_group_session()
     for statement in SQLITE_GUARDS if op.get_bind().dialect.name == "sqlite" else POSTGRESQL_GUARDS:
         op.execute(statement)
-    _take_snapshots_anew(op.get_bind())
 
 
 def _create_group_session() -> None:
@@ -106,37 +99,6 @@ def _create_group_session() -> None:
         sa.PrimaryKeyConstraint("organisation", "id", name=op.f("pk_group_session")),
         sa.UniqueConstraint("organisation", "group_id", "seq", name=op.f("uq_group_session_organisation_group_id_seq")),
     )
-
-
-def _take_snapshots_anew(connection: sa.Connection) -> None:
-    course = sa.table("course", *map(sa.column, ("organisation", "id", "snapshot")))
-    place = sa.tuple_(course.c.organisation, course.c.id)
-    after = ("", "")
-    while True:
-        some = (
-            sa.select(course.c.organisation, course.c.id).where(place > sa.tuple_(*map(sa.literal, after))).order_by(*place.clauses)
-        )
-        found = connection.execute(some.limit(BATCH)).all()
-        for organisation, course_id in found:
-            snapshot = _snapshot(connection, organisation, course_id)
-            if snapshot is not None:
-                where = (course.c.organisation == organisation, course.c.id == course_id)
-                connection.execute(sa.update(course).where(*where).values(snapshot=snapshot))
-        if len(found) < BATCH:
-            return
-        after = tuple(found[-1])
-
-
-def _snapshot(connection: sa.Connection, organisation: str, course_id: str) -> bytes | None:
-    """None where the journal cannot be read: `audit verify` tells of it."""
-    entry = sa.table("entry", *map(sa.column, ("organisation", "course_id", "seq", "canonical")))
-    its = (entry.c.organisation == organisation, entry.c.course_id == course_id)
-    written = connection.execute(sa.select(entry.c.canonical).where(*its).order_by(entry.c.seq)).scalars()
-    try:
-        folded = journal.replay([journal.read(bytes(each), salt=None, sealed=None) for each in written])
-    except JournalBroken:
-        return None
-    return rows.snapshot(folded) if folded is not None else None
 
 
 def downgrade() -> None:

@@ -1,8 +1,8 @@
-"""Finding what is on record already: one visit is one session, and one filled-in form one measure, however many messages tell of it.
+"""Finds the entry that already records a visit or a measure: one visit is one session, and one completed form one measure.
 
-By reference, else by time: visits that overlap, or readings of one scale on one day that do not contradict each other. Two messages
-whose references are of the same kind and differ (`Appointment/1`, `Appointment/2`) do not tell of the same thing, unless they are
-answers of the same moment to one form.
+A notice and an entry match by reference, else by time: visits that overlap, or results of one scale on one day that do not contradict
+each other. References of the same kind that differ (`Appointment/1`, `Appointment/2`) name different things. Results of one scale at
+the same moment match all the same: they are answers to one form.
 """
 
 import datetime as dt
@@ -23,13 +23,13 @@ from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.values.types import ATTENDED
 
-USUAL_MINUTES = 50  # of a visit whose length nobody told (domain.md 1.2)
+USUAL_MINUTES = 50  # the length of a visit that gives none (domain.md 1.2)
 
 
 class RecordedEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry that stands. `root` is its name; `last` the entry that says what it says now, recorded by `person`.
+    """An entry with its amendments. `root` is its seq; `last` is the seq of its latest amendment, which `person` recorded.
 
-    `fact` is None where it was made void. `given` is its data, None where that was erased. `refs` are what the EHR calls it.
+    `fact` is None if the entry was made void. `given` is its data, None if that was erased. `refs` are the EHR's names for it.
     """
 
     root: int
@@ -39,11 +39,10 @@ class RecordedEntry(msgspec.Struct, frozen=True, kw_only=True):
     fact: Fact | None
     given: dict[str, Any] | None = None
     refs: tuple[str, ...] = ()
-    signed: bool = False
 
 
-def known(course: Course, entries: Sequence[Entry]) -> dict[int, RecordedEntry]:
-    """Every entry of a course but amendments, by seq."""
+def recorded_entries(entries: Sequence[Entry]) -> dict[int, RecordedEntry]:
+    """Every entry of a course except amendments, by seq."""
     facts = journal.facts(entries)
     by_seq, amended, given = {fact.seq: fact for fact in facts}, superseded_by(facts), journal.given(entries)
     links: dict[int, list[str]] = {}
@@ -51,47 +50,45 @@ def known(course: Course, entries: Sequence[Entry]) -> dict[int, RecordedEntry]:
         if fact.trigger == "link_session":
             links.setdefault(fact.data["session"], []).append(fact.data["ref"])
     found = {}
-    for root, stands in current_facts(facts).items():
+    for root, current in current_facts(facts).items():
         last = root
         while last in amended:
             last = amended[last]
-        ref = stands.data.get("ref") if stands else None
-        session = course.session(root)
+        ref = current.data.get("ref") if current else None
         found[root] = RecordedEntry(
             root=root,
             last=last,
             person=by_seq[last].person,
             trigger=by_seq[root].trigger,
-            fact=stands,
+            fact=current,
             given=given.get(root),
             refs=tuple(each for each in (ref, *links.get(root, ())) if each),
-            signed=session is not None and session.signed,
         )
     return found
 
 
-def visit(told: NoticeContent, everything: Mapping[int, RecordedEntry]) -> RecordedEntry | None:
-    """The session on record that a notice tells of."""
-    sessions = [each for each in everything.values() if each.fact and each.trigger == "record_session"]
-    named = _named(told.refs, sessions)
-    if named or told.occurred_at is None:
+def visit(content: NoticeContent, entries: Mapping[int, RecordedEntry]) -> RecordedEntry | None:
+    """The recorded session that a notice is about."""
+    sessions = [each for each in entries.values() if each.fact and each.trigger == "record_session"]
+    named = _named(content.refs, sessions)
+    if named or content.occurred_at is None:
         return named
-    begins, ends = told.occurred_at, _end(told.occurred_at, told.until, told.data.get("minutes"))
-    near = [each for each in sessions if not _other(told.refs, each.refs) and _overlaps(begins, ends, each)]
+    begins, ends = content.occurred_at, _end(content.occurred_at, content.until, content.data.get("minutes"))
+    near = [each for each in sessions if not _differ(content.refs, each.refs) and _overlaps(begins, ends, each)]
     return min(near, key=lambda each: abs(_at(each) - begins), default=None)
 
 
 def reading(
-    told: NoticeContent, everything: Mapping[int, RecordedEntry], protocol: Protocol, zone: ZoneInfo
+    content: NoticeContent, entries: Mapping[int, RecordedEntry], protocol: Protocol, zone: ZoneInfo
 ) -> RecordedEntry | None:
-    """The measure on record that a notice tells of."""
-    key, taken_at = instrument_key(protocol, str(told.data.get("instrument"))), told.occurred_at
+    """The recorded measure that a notice is about."""
+    key, taken_at = instrument_key(protocol, str(content.data.get("instrument"))), content.occurred_at
     measures = [
         each
-        for each in everything.values()
+        for each in entries.values()
         if each.fact and each.trigger == "record_measure" and each.fact.data["instrument"] == key and "taken_at" in each.fact.data
     ]
-    named = _named(told.refs, measures)
+    named = _named(content.refs, measures)
     if named or taken_at is None:
         return named
     day = taken_at.astimezone(zone).date()
@@ -99,8 +96,8 @@ def reading(
         each
         for each in measures
         if _taken(each).astimezone(zone).date() == day
-        and (_taken(each) == taken_at or not _other(told.refs, each.refs))
-        and _agree(told, each)
+        and (_taken(each) == taken_at or not _differ(content.refs, each.refs))
+        and _agree(content, each)
     ]
     return min(alike, key=lambda each: abs(_taken(each) - taken_at), default=None)
 
@@ -109,20 +106,23 @@ def attended(data: Mapping[str, Any]) -> bool:
     return data["attendance"] in ATTENDED
 
 
-def course_for(told: NoticeContent, courses: Sequence[StoredCourse], now: dt.datetime) -> StoredCourse | None:
-    """The course that a notice is about: the one it names, the one that ran then, or the one that is open; None where nobody can tell."""
-    if told.course:
-        return next((each for each in courses if each.course.id == told.course), None)
-    at = told.occurred_at or now
-    for some in (
+def course_for(content: NoticeContent, courses: Sequence[StoredCourse], now: dt.datetime) -> StoredCourse | None:
+    """The course a notice is about: the one it names, else the one that ran at that time, else the open one, else the last.
+
+    None if no course fits, or several do.
+    """
+    if content.course:
+        return next((each for each in courses if each.course.id == content.course), None)
+    at = content.occurred_at or now
+    for fitting in (
         [each for each in courses if _ran(each.course, at)],
         [each for each in courses if each.course.open],
         list(courses[-1:]),
     ):
-        if len(some) > 1:
-            some = [each for each in some if each.course.acute]  # noqa: PLW2901 - maintenance beside it is not what a visit is of
-        if some:
-            return some[0] if len(some) == 1 else None
+        acute = [each for each in fitting if each.course.acute]  # of several, a visit belongs to acute treatment, not maintenance
+        chosen = acute if len(fitting) > 1 else fitting
+        if chosen:
+            return chosen[0] if len(chosen) == 1 else None
     return None
 
 
@@ -135,9 +135,9 @@ def _named(refs: Iterable[str], candidates: Sequence[RecordedEntry]) -> Recorded
     return next((each for each in candidates if wanted.intersection(each.refs)), None)
 
 
-def _other(told: Sequence[str], on_record: Sequence[str]) -> bool:
-    """Whether these cannot be names of one thing: some are of the same kind."""
-    return bool({_kind(ref) for ref in told} & {_kind(ref) for ref in on_record})
+def _differ(sent: Sequence[str], recorded: Sequence[str]) -> bool:
+    """Whether references that have none in common must name different things: some are of the same kind."""
+    return bool({_kind(ref) for ref in sent} & {_kind(ref) for ref in recorded})
 
 
 def _kind(ref: str) -> str:
@@ -165,14 +165,13 @@ def _overlaps(begins: dt.datetime, ends: dt.datetime, session: RecordedEntry) ->
     return any(begins < _end(start, None, minutes) and start < ends for start in starts)
 
 
-def _agree(told: NoticeContent, measure: RecordedEntry) -> bool:
-    """Whether two readings of one day may be one: neither says another total, nor another answer to the same item."""
+def _agree(content: NoticeContent, measure: RecordedEntry) -> bool:
+    """Whether two results of one day may be one measure: no item has two answers, and there are not two totals."""
     assert measure.fact is not None
-    items, given = told.data.get("items"), (measure.given or {}).get("items")
-    if items and given:
-        pairs = zip(items, given, strict=False)
-        return all(a is None or b is None or a == b for a, b in pairs)
-    total = told.data.get("total") if items is None else _sum(items)
+    items, recorded = content.data.get("items"), (measure.given or {}).get("items")
+    if items and recorded:
+        return all(None in pair or pair[0] == pair[1] for pair in zip(items, recorded, strict=False))
+    total = content.data.get("total") if items is None else _sum(items)
     known_total = measure.fact.data.get("total")
     return total is None or known_total is None or total == known_total
 

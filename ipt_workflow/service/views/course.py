@@ -6,16 +6,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ipt_workflow.course import Course, Rhythm, Track, carry_over, counters
-from ipt_workflow.course.carry_over import Move
+from ipt_workflow.course import Course, Rhythm, Track, counters
 from ipt_workflow.course.counters import Counters, WeekClock
-from ipt_workflow.course.fold import contradictions, superseded_by
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.rules.leaving import requirements
-from ipt_workflow.course.triggers import MOVES
 from ipt_workflow.errors import Remedy
-from ipt_workflow.journal import Entry, EntryActor
-from ipt_workflow.machine import CourseMachine, Option
+from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocols import instruments
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.protocols.instruments import Outcome
@@ -193,92 +189,6 @@ class CourseView(msgspec.Struct, frozen=True, kw_only=True):
     last_recorded_at: dt.datetime
 
 
-class EntryView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """One entry. `data_digest` is SHA-256(salt ‖ JCS of `{data, reason, override}`); `hash` is the SHA-256 of `canonical`.
-
-    `move` says, of an entry that put the course under another protocol or version, what carried over and what did not.
-    Where the entry was erased, `data` is what the canonical bytes still tell, and `salt`, `reason` and `override` are null.
-    """
-
-    id: str
-    seq: int
-    trigger: str
-    from_: str | None
-    to: str
-    actor: EntryActor
-    cosigned_by: str | None
-    occurred_at: dt.datetime
-    recorded_at: dt.datetime
-    reason: str | None
-    override: dict[str, Any] | None
-    data: dict[str, Any]
-    structural: dict[str, Any]
-    move: Move | None
-    superseded_by: int | None
-    contradicted_by: int | None
-    erased: bool
-    protocol_digest: str
-    canonical: str
-    salt: str | None
-    data_digest: str
-    prev_hash: str
-    hash: str
-
-
-class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a write came to."""
-
-    course: CourseView
-    entries: tuple[EntryView, ...]
-    replayed: bool = False
-
-
-class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What a write would come to. `course` is as it would be, or as it is where the write would be refused."""
-
-    option: Option
-    course: CourseView | None
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    version: int
-    items: tuple[Option, ...]
-
-
-class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    course: str
-    version: int
-    trigger: str
-    status: str
-    proposed_by: str
-    proposed_at: dt.datetime
-    decided_by: str | None
-    decided_at: dt.datetime | None
-    entry_seq: int | None
-    command: dict[str, Any] | None
-
-
-class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """What `audit verify` found. `checked` counts entries; `erased` is None where only chains were looked at; `first_bad` where `ok`."""
-
-    ok: bool
-    courses: int
-    checked: int
-    erased: int | None
-    first_bad: dict[str, Any] | None = None
-
-
-class TokenView(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    role: str
-    name: str
-    subject: str
-    created_at: dt.datetime
-    expires_at: dt.datetime
-    revoked_at: dt.datetime | None
-
-
 def course_view(
     machine: CourseMachine, course: Course, context: Context, *, head: str, client_ref: str | None, attention: Iterable[str]
 ) -> CourseView:
@@ -400,41 +310,4 @@ def _outcome(protocol: Protocol, course: Course) -> Outcome | None:
         for scale, track in taken
         if track.baseline and track.last and track.baseline.seq != track.last.seq
         if track.baseline.total is not None and track.last.total is not None
-    )
-
-
-def entry_views(entries: Iterable[Entry], known: Iterable[Entry]) -> tuple[EntryView, ...]:
-    """Entries with what, among all that are known, supersedes or contradicts them."""
-    facts = [entry.fact for entry in known]
-    superseded = superseded_by(facts)
-    contradicted = contradictions(facts)
-    return tuple(_entry(entry, superseded.get(entry.written.seq), contradicted.get(entry.written.seq)) for entry in entries)
-
-
-def _entry(entry: Entry, superseded: int | None, contradicted: int | None) -> EntryView:
-    written, document = entry.written, entry.document
-    return EntryView(
-        id=written.id,
-        seq=written.seq,
-        trigger=written.trigger,
-        from_=written.from_,
-        to=written.to,
-        actor=written.actor,
-        cosigned_by=written.cosigned_by,
-        occurred_at=written.occurred_at,
-        recorded_at=written.recorded_at,
-        reason=document.reason if document else None,
-        override=document.override if document else None,
-        data=document.data if document else written.data,
-        structural=written.data,
-        move=carry_over.move(written.data) if written.trigger in MOVES else None,
-        superseded_by=superseded,
-        contradicted_by=contradicted,
-        erased=document is None,
-        protocol_digest=written.protocol_digest,
-        canonical=entry.canonical.decode(),
-        salt=entry.salt,
-        data_digest=written.data_digest,
-        prev_hash=written.prev_hash,
-        hash=entry.hash,
     )

@@ -1,0 +1,63 @@
+"""The verbs of auditors: read the audit log, export it, verify the journal. Each of them is recorded in the log as well."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from ipt_workflow.access import policy
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.journal.audit import AuditRecord
+from ipt_workflow.service.audit import verification
+from ipt_workflow.service.audit.verification import Progress
+from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.views import Verification
+from ipt_workflow.store import audit
+from ipt_workflow.store.audit import AuditFilters, Position
+
+
+class AuditLog:
+    """The verbs over a clinic."""
+
+    def __init__(self, clinic: Clinic) -> None:
+        self.clinic = clinic
+
+    async def page(self, principal: Principal, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
+        """Records in the order they were written."""
+        policy.require(principal, "read the audit log")
+        records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, limit)
+        await self.clinic.record(principal, "read", "audit", [course for each in records for course in each.courses])
+        return records
+
+    async def export(self, principal: Principal, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
+        """The whole log up to now, a chunk at a time. The export is recorded before the first chunk."""
+        policy.require(principal, "export the audit log")
+        until = self.clinic.clock.now()
+        bounded = msgspec.structs.replace(filters, to=min(filters.to or until, until))
+        await self.clinic.record(principal, "export", "audit", [filters.course] if filters.course else [])
+        return self._chunks(bounded)
+
+    async def _chunks(self, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
+        after, size = Position(), self.clinic.settings.export_chunk
+        while True:
+            records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, size)
+            if records:
+                yield records
+                after = Position(records[-1].recorded_at, records[-1].id)
+            if len(records) < size:
+                return
+
+    async def verify(
+        self,
+        principal: Principal,
+        course_id: str | None = None,
+        progress: Progress | None = None,
+        *,
+        processes: int = 1,
+        chains_only: bool = False,
+    ) -> Verification:
+        """Checks chains, columns, sealed documents and folds, of one course or of all. The arguments are those of `verification.verify`."""
+        policy.require(principal, "verify the journal")
+        if course_id is not None:
+            await self.clinic.visible(principal, course_id)
+        await self.clinic.record(principal, "read", "verify", [course_id] if course_id else [])
+        return await verification.verify(self.clinic, course_id, progress, processes, chains_only=chains_only)

@@ -1,0 +1,51 @@
+"""Courses, entries and answers as callers see them."""
+
+from ipt_workflow.service.views.answers import Committed, Options, Preview, ProposalView, TokenView, Verification
+from ipt_workflow.service.views.course import (
+    AdoptedView,
+    ContractView,
+    CourseView,
+    EndingView,
+    FocusView,
+    InterruptionView,
+    MeasureView,
+    ReadingView,
+    Requirement,
+    RhythmAimView,
+    RhythmView,
+    RhythmWeekView,
+    RiskView,
+    SessionView,
+    Shown,
+    SickRoleView,
+    course_view,
+)
+from ipt_workflow.service.views.entries import EntryView, entry_views
+
+__all__ = [
+    "AdoptedView",
+    "Committed",
+    "ContractView",
+    "CourseView",
+    "EndingView",
+    "EntryView",
+    "FocusView",
+    "InterruptionView",
+    "MeasureView",
+    "Options",
+    "Preview",
+    "ProposalView",
+    "ReadingView",
+    "Requirement",
+    "RhythmAimView",
+    "RhythmView",
+    "RhythmWeekView",
+    "RiskView",
+    "SessionView",
+    "Shown",
+    "SickRoleView",
+    "TokenView",
+    "Verification",
+    "course_view",
+    "entry_views",
+]

@@ -1,0 +1,64 @@
+"""What verbs answer: what was committed, a preview, options, proposals, tokens, a verification."""
+
+import datetime as dt
+from typing import Any
+
+import msgspec
+
+from ipt_workflow.machine import Option
+from ipt_workflow.service.views.course import CourseView
+from ipt_workflow.service.views.entries import EntryView
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a write came to."""
+
+    course: CourseView
+    entries: tuple[EntryView, ...]
+    replayed: bool = False
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a write would come to. `course` is as it would be, or as it is where the write would be refused."""
+
+    option: Option
+    course: CourseView | None
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    version: int
+    items: tuple[Option, ...]
+
+
+class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    course: str
+    version: int
+    trigger: str
+    status: str
+    proposed_by: str
+    proposed_at: dt.datetime
+    decided_by: str | None
+    decided_at: dt.datetime | None
+    entry_seq: int | None
+    command: dict[str, Any] | None
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """What `audit verify` found. `checked` counts entries; `erased` is None where only chains were looked at; `first_bad` where `ok`."""
+
+    ok: bool
+    courses: int
+    checked: int
+    erased: int | None
+    first_bad: dict[str, Any] | None = None
+
+
+class TokenView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    role: str
+    name: str
+    subject: str
+    created_at: dt.datetime
+    expires_at: dt.datetime
+    revoked_at: dt.datetime | None

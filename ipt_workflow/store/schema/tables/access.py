@@ -1,0 +1,26 @@
+"""Tokens."""
+
+import datetime as dt
+
+from sqlmodel import Field, SQLModel
+
+from ipt_workflow.store.schema.tables.columns import ROLES, one_of
+
+
+class TokenRow(SQLModel, table=True):
+    """A bearer token: only the SHA-256 of its secret part is kept."""
+
+    __tablename__ = "token"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=32)
+    secret_hash: str = Field(max_length=64)
+    role: str = Field(sa_type=one_of("token_role", ROLES))
+    name: str = Field(max_length=128)
+    subject: str = Field(max_length=128)
+    created_at: dt.datetime
+    expires_at: dt.datetime
+    revoked_at: dt.datetime | None = None
+
+
+token = TokenRow.__table__  # type: ignore[attr-defined]

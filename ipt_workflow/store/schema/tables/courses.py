@@ -1,0 +1,114 @@
+"""Protocols, clients, courses, and proposals about courses."""
+
+import datetime as dt
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from ipt_workflow.store.schema.tables.columns import ROLES, one_of
+
+ATTENTION = ("overdue", "blocked", "ending", "risk", "unsigned", "deviation", "unassigned", "contradicted")
+
+
+def _attention_index(kind: str) -> sa.Index:
+    """An index of those courses alone that need attention of this kind, or will."""
+    some = sa.text(f"{kind}_from IS NOT NULL")
+    return sa.Index(f"ix_course_{kind}", "organisation", f"{kind}_from", "id", sqlite_where=some, postgresql_where=some)
+
+
+class ProtocolRow(SQLModel, table=True):
+    """A protocol's definition as it was when first loaded: an edited file never changes a running course."""
+
+    __tablename__ = "protocol"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=64)
+    version: int = Field(primary_key=True)
+    digest: str = Field(max_length=64)
+    definition: bytes
+    loaded_at: dt.datetime
+
+
+class ClientRow(SQLModel, table=True):
+    """The one place where the EHR's reference to a client is kept; erasing it leaves the journal whole."""
+
+    __tablename__ = "client"
+    __table_args__ = (sa.UniqueConstraint("organisation", "ref"),)
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    ref: str | None = Field(default=None, max_length=128)
+    created_at: dt.datetime
+
+
+class CourseRow(SQLModel, table=True):
+    """The cache of a course's fold, with what lists are filtered by. `snapshot` holds the whole fold.
+
+    The `…_from` columns say from when on a course needs attention of that kind, if it does. What notices ask for stands in `notice`.
+    """
+
+    __tablename__ = "course"
+    __table_args__ = (
+        sa.Index(
+            "uq_course_one_active",
+            "organisation",
+            "client_id",
+            unique=True,
+            sqlite_where=sa.text("active_acute"),
+            postgresql_where=sa.text("active_acute"),
+        ),
+        sa.Index("ix_course_therapist", "organisation", "therapist", "id"),
+        sa.Index("ix_course_state", "organisation", "state", "id"),
+        sa.Index("ix_course_client", "organisation", "client_id"),
+        *(_attention_index(kind) for kind in ATTENTION),
+    )
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    client_id: str = Field(max_length=36)
+    therapist: str | None = Field(default=None, max_length=128)
+    protocol: str = Field(max_length=64)
+    protocol_version: int
+    protocol_digest: str = Field(max_length=64)
+    state: str = Field(max_length=64)
+    phase: str | None = Field(default=None, max_length=64)
+    active_acute: bool
+    version: int
+    head: str = Field(max_length=64)
+    last_recorded_at: dt.datetime
+    snapshot: bytes
+    overdue_from: dt.datetime | None = None
+    blocked_from: dt.datetime | None = None
+    ending_from: dt.datetime | None = None
+    risk_from: dt.datetime | None = None
+    unsigned_from: dt.datetime | None = None
+    deviation_from: dt.datetime | None = None
+    unassigned_from: dt.datetime | None = None
+    contradicted_from: dt.datetime | None = None
+
+
+class ProposalRow(SQLModel, table=True):
+    """A command that waits for a supervisor. `body` is emptied once it is decided: the entry has it then."""
+
+    __tablename__ = "proposal"
+    __table_args__ = (sa.Index("ix_proposal_status", "organisation", "status", "id"),)
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    course_id: str = Field(max_length=36)
+    version: int
+    trigger: str = Field(max_length=80)
+    body: bytes | None = None
+    proposed_by: str = Field(max_length=128)
+    proposed_role: str = Field(sa_type=one_of("proposal_role", ROLES))
+    proposed_at: dt.datetime
+    status: str = Field(sa_type=one_of("proposal_status", ("waiting", "cosigned", "declined")))
+    decided_by: str | None = Field(default=None, max_length=128)
+    decided_at: dt.datetime | None = None
+    entry_seq: int | None = None
+
+
+protocol = ProtocolRow.__table__  # type: ignore[attr-defined]
+client = ClientRow.__table__  # type: ignore[attr-defined]
+course = CourseRow.__table__  # type: ignore[attr-defined]
+proposal = ProposalRow.__table__  # type: ignore[attr-defined]

@@ -1,0 +1,105 @@
+"""Sources, their keys, notices and feeds of EHR systems."""
+
+import datetime as dt
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from ipt_workflow.store.schema.tables.columns import one_of
+
+KEY_KINDS = ("standard-webhooks", "x-signature", "bearer")
+NOTICE_STATUSES = ("received", "waiting", "applied", "ignored", "dismissed")
+
+
+class SourceRow(SQLModel, table=True):
+    """An EHR that may send notices. One that `names_persons` is trusted to say who did what; of one that sends `all_visits`, every
+    visit belongs to IPT. `client_prefix` goes before the id of a FHIR Patient to make a client reference."""
+
+    __tablename__ = "source"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=32)
+    names_persons: bool
+    all_visits: bool
+    client_prefix: str = Field(max_length=64)
+    created_at: dt.datetime
+    created_by: str = Field(max_length=128)
+    disabled_at: dt.datetime | None = None
+
+
+class SourceKeyRow(SQLModel, table=True):
+    """A key that a source's notices are verified with, until it expires. A bearer token is kept as its SHA-256 only."""
+
+    __tablename__ = "source_key"
+    __table_args__ = (sa.Index("ix_source_key_source", "organisation", "source_id"),)
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    source_id: str = Field(max_length=32)
+    kind: str = Field(sa_type=one_of("source_key_kind", KEY_KINDS))
+    secret: str = Field(max_length=500)
+    created_at: dt.datetime
+    expires_at: dt.datetime | None = None
+
+
+def _waiting_index(column: str) -> sa.Index:
+    """An index of those notices alone that wait for a person."""
+    some = sa.text("status = 'waiting'")
+    return sa.Index(f"ix_notice_waiting_{column}", "organisation", column, sqlite_where=some, postgresql_where=some)
+
+
+class NoticeRow(SQLModel, table=True):
+    """A message of an EHR, kept before anything is done with it. `key` is the digest of what makes it the same message again.
+
+    `resource` names what it tells of in the EHR, at `resource_version` and `resource_at`; `seq` the entry that it made, `about_seq`
+    the entry that this resource is. `body` (what it said) and `detail` (why it waits) are there only while it waits; both are sealed
+    content and can be erased at any time. The client stands in `client` alone.
+    """
+
+    __tablename__ = "notice"
+    __table_args__ = (
+        sa.UniqueConstraint("organisation", "source_id", "key"),
+        sa.Index("ix_notice_status", "organisation", "status", "id"),
+        sa.Index("ix_notice_resource", "organisation", "source_id", "resource", "id"),
+        _waiting_index("course_id"),
+        _waiting_index("client_id"),
+    )
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    source_id: str = Field(max_length=32)
+    key: str = Field(max_length=64)
+    body_hash: str = Field(max_length=64)
+    type: str = Field(max_length=64)
+    resource: str | None = Field(default=None, max_length=160)
+    resource_version: str | None = Field(default=None, max_length=64)
+    resource_at: dt.datetime | None = None
+    received_at: dt.datetime
+    status: str = Field(sa_type=one_of("notice_status", NOTICE_STATUSES))
+    risk: bool
+    client_id: str | None = Field(default=None, max_length=36)
+    course_id: str | None = Field(default=None, max_length=36)
+    seq: int | None = None
+    about_seq: int | None = None
+    body: bytes | None = None
+    detail: bytes | None = None
+    decided_by: str | None = Field(default=None, max_length=128)
+    decided_at: dt.datetime | None = None
+
+
+class FeedRow(SQLModel, table=True):
+    """A FHIR subscription that notifies us: the digest of its reference, and the last event of it that we have seen."""
+
+    __tablename__ = "feed"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    source_id: str = Field(primary_key=True, max_length=32)
+    subscription: str = Field(primary_key=True, max_length=64)
+    last_event: int
+    seen_at: dt.datetime
+
+
+source = SourceRow.__table__  # type: ignore[attr-defined]
+source_key = SourceKeyRow.__table__  # type: ignore[attr-defined]
+notice = NoticeRow.__table__  # type: ignore[attr-defined]
+feed = FeedRow.__table__  # type: ignore[attr-defined]

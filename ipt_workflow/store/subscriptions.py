@@ -1,0 +1,179 @@
+"""Subscriptions and the keys that sign their deliveries."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import UNSET, UnsetType
+
+from ipt_workflow.store.schema import tables
+
+delivery, subscription, key = tables.delivery, tables.subscription, tables.subscription_key
+_LISTS = ("types", "courses")  # columns that hold a JSON list
+
+
+class StoredSubscription(msgspec.Struct, frozen=True, kw_only=True):
+    """A subscription. `courses` is None for all courses of the organisation."""
+
+    id: str
+    url: str
+    types: tuple[str, ...]
+    courses: tuple[str, ...] | None
+    scope: str
+    status: str
+    reason: str | None = None
+    created_at: dt.datetime
+    created_by: str
+    failing_since: dt.datetime | None = None
+    throttled_until: dt.datetime | None = None
+
+
+class SubscriptionUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of a subscription that change. Fields that are not set keep their values."""
+
+    url: str | UnsetType = UNSET
+    types: tuple[str, ...] | UnsetType = UNSET
+    courses: tuple[str, ...] | UnsetType | None = UNSET
+    scope: str | UnsetType = UNSET
+
+
+class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A signing key. `secret` is sealed; `public` is None for a key that both sides share."""
+
+    id: str
+    scheme: str
+    secret: str
+    public: str | None
+    created_at: dt.datetime
+    expires_at: dt.datetime | None = None
+
+
+def insert(connection: sa.Connection, organisation: str, new: StoredSubscription, new_keys: Sequence[StoredKey]) -> None:
+    connection.execute(sa.insert(subscription), {"organisation": organisation, **_columns(new)})
+    _insert_keys(connection, organisation, new.id, new_keys)
+
+
+def find_all(connection: sa.Connection, organisation: str, after: str = "", limit: int | None = None) -> list[StoredSubscription]:
+    """The subscriptions that are not deleted, oldest first."""
+    statement = sa.select(subscription).where(
+        subscription.c.organisation == organisation, subscription.c.id > after, subscription.c.status != "deleted"
+    )
+    return [_subscription(row) for row in connection.execute(statement.order_by(subscription.c.id).limit(limit))]
+
+
+def find(connection: sa.Connection, organisation: str, subscription_id: str) -> StoredSubscription | None:
+    """The subscription; None if there is none, or if it is deleted."""
+    row = connection.execute(
+        sa.select(subscription).where(
+            subscription.c.organisation == organisation, subscription.c.id == subscription_id, subscription.c.status != "deleted"
+        )
+    ).first()
+    return _subscription(row) if row else None
+
+
+def _subscription(row: Any) -> StoredSubscription:
+    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
+    values.pop("organisation")
+    values["types"] = tuple(msgspec.json.decode(row.types))
+    values["courses"] = None if row.courses is None else tuple(msgspec.json.decode(row.courses))
+    return StoredSubscription(**values)
+
+
+def _columns(fields: StoredSubscription | SubscriptionUpdate) -> dict[str, Any]:
+    """The columns of the fields that are set."""
+    values = {name: value for name, value in msgspec.structs.asdict(fields).items() if value is not UNSET}
+    lists = {name: msgspec.json.encode(values[name]).decode() for name in _LISTS if values.get(name) is not None}
+    return {**values, **lists}
+
+
+def keys(connection: sa.Connection, organisation: str, subscription_id: str, now: dt.datetime) -> list[StoredKey]:
+    """The keys that have not expired, newest first."""
+    statement = sa.select(key).where(
+        key.c.organisation == organisation,
+        key.c.subscription_id == subscription_id,
+        sa.or_(key.c.expires_at.is_(None), key.c.expires_at > now),
+    )
+    return [
+        StoredKey(
+            id=row.id,
+            scheme=row.scheme,
+            secret=row.secret,
+            public=row.public,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+        )
+        for row in connection.execute(statement.order_by(key.c.created_at.desc(), key.c.id.desc()))
+    ]
+
+
+def rotate_keys(
+    connection: sa.Connection,
+    organisation: str,
+    subscription_id: str,
+    new_keys: Sequence[StoredKey],
+    now: dt.datetime,
+    overlap_until: dt.datetime,
+) -> None:
+    """Adds new keys. Older keys expire at `overlap_until` at the latest; expired keys are removed."""
+    own = (key.c.organisation == organisation, key.c.subscription_id == subscription_id)
+    connection.execute(sa.delete(key).where(*own, key.c.expires_at <= now))
+    connection.execute(
+        sa.update(key)
+        .where(*own, sa.or_(key.c.expires_at.is_(None), key.c.expires_at > overlap_until))
+        .values(expires_at=overlap_until)
+    )
+    connection.execute(sa.delete(key).where(*own, key.c.expires_at <= now))
+    _insert_keys(connection, organisation, subscription_id, new_keys)
+
+
+def _insert_keys(connection: sa.Connection, organisation: str, subscription_id: str, new_keys: Sequence[StoredKey]) -> None:
+    owner = {"organisation": organisation, "subscription_id": subscription_id}
+    connection.execute(sa.insert(key), [{**owner, **msgspec.structs.asdict(each)} for each in new_keys])
+
+
+def update(connection: sa.Connection, organisation: str, subscription_id: str, changed: SubscriptionUpdate) -> None:
+    _set(connection, organisation, subscription_id, **_columns(changed))
+
+
+def pause(connection: sa.Connection, organisation: str, subscription_id: str) -> None:
+    _set(connection, organisation, subscription_id, status="paused")
+
+
+def resume(connection: sa.Connection, organisation: str, subscription_id: str) -> None:
+    """Makes it active, and forgets its failures."""
+    _set(connection, organisation, subscription_id, status="active", reason=None, failing_since=None, throttled_until=None)
+
+
+def disable(connection: sa.Connection, organisation: str, subscription_id: str, reason: str) -> bool:
+    """Stops deliveries to a subscription. Returns False if it was not active."""
+    changed = connection.execute(
+        sa.update(subscription)
+        .where(subscription.c.organisation == organisation, subscription.c.id == subscription_id, subscription.c.status == "active")
+        .values(status="disabled", reason=reason)
+    )
+    return changed.rowcount == 1
+
+
+def delete(connection: sa.Connection, organisation: str, subscription_id: str, now: dt.datetime) -> None:
+    """Marks it as deleted, removes its keys, and cancels its waiting deliveries."""
+    _set(connection, organisation, subscription_id, status="deleted")
+    connection.execute(sa.delete(key).where(key.c.organisation == organisation, key.c.subscription_id == subscription_id))
+    connection.execute(
+        sa.update(delivery)
+        .where(
+            delivery.c.organisation == organisation, delivery.c.subscription_id == subscription_id, delivery.c.status == "waiting"
+        )
+        .values(status="cancelled", ended_at=now, lease=None, leased_until=None)
+    )
+
+
+def _set(connection: sa.Connection, organisation: str, subscription_id: str, **values: Any) -> None:
+    connection.execute(
+        sa.update(subscription)
+        .where(
+            subscription.c.organisation == organisation, subscription.c.id == subscription_id, subscription.c.status != "deleted"
+        )
+        .values(**values)
+    )

@@ -1,0 +1,65 @@
+"""The house is as `ipt_workflow/__init__.py` says: its rooms, their size, and one name a thing."""
+
+import ast
+import re
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import ipt_workflow
+
+PACKAGE = Path(ipt_workflow.__file__).parent
+FILES = [file for file in sorted(PACKAGE.rglob("*.py")) if "migrations" not in file.parts]
+TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
+NOUNS_OF_THE_FIELD = {"opening", "ending", "setting"}
+ENTRY = "Entry"  # of a journal, and of a bundle's report, where it is a public name of the OpenAPI document
+
+
+def rooms() -> list[str]:
+    """The rooms that the package's docstring lists, from the ground up."""
+    return re.findall(r"^([a-z]+) {2,}\S", ipt_workflow.__doc__, re.MULTILINE)
+
+
+def layers() -> list[list[str]]:
+    """The rows of the layer contract, from the ground up, each as the rooms in it."""
+    contracts = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    (rows,) = [each["layers"] for each in contracts if each["name"] == "Rooms stand on what is below them"]
+    return [[room.strip().removeprefix("ipt_workflow.") for room in row.split("|")] for row in reversed(rows)]
+
+
+def test_the_docstring_lists_every_room_and_nothing_else():
+    found = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert sorted(rooms()) == sorted(found - {"__init__"})
+
+
+def test_the_docstring_lists_the_rooms_in_the_order_of_the_contract():
+    order = {room: number for number, row in enumerate(layers()) for room in row}
+    assert set(order) == set(rooms())
+    assert [order[room] for room in rooms()] == sorted(order[room] for room in rooms())
+
+
+def test_there_are_at_most_seventeen_rooms():
+    assert len(rooms()) <= 17
+
+
+def test_files_and_functions_can_be_seen_whole():
+    long = [str(file.relative_to(PACKAGE)) for file in FILES if len(file.read_text(encoding="utf-8").splitlines()) > 450]
+    for file, tree in TREES.items():
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        long += [f"{file.relative_to(PACKAGE)}: {each.name}" for each in functions if each.end_lineno - each.lineno >= 70]
+    assert long == []
+
+
+def test_no_class_name_stands_for_two_things():
+    names = Counter(node.name for tree in TREES.values() for node in tree.body if isinstance(node, ast.ClassDef))
+    assert [name for name, times in names.items() if times > 1] == [ENTRY]
+
+
+def test_modules_are_nouns():
+    gerunds = {file.stem for file in FILES if file.stem.endswith("ing")}
+    assert gerunds <= NOUNS_OF_THE_FIELD
+
+
+def test_told_is_left_to_the_rows_that_are_stored_under_it():
+    found = {file: len(re.findall(r"\b[Tt]old\b", file.read_text(encoding="utf-8"))) for file in FILES}
+    assert sum(found.values()) <= 40, {str(file.relative_to(PACKAGE)): times for file, times in found.items() if times}
