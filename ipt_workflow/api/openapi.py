@@ -20,7 +20,7 @@ from ipt_workflow.api.webhooks import webhooks
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.ehr.notices import types as notice_types
 from ipt_workflow.ehr.notices.inbox import Resolution
@@ -108,9 +108,9 @@ def _notices(schema: dict[str, Any], types: NoticeTypes) -> None:
     """What EHR systems send: signed, and of the types that the table declares; or FHIR R4."""
     operation = schema["paths"][SIGNED]["post"]
     operation["parameters"] += [
-        _header(signing.ID, "Standard Webhooks: the notice's own id, the same however often it is sent.", required=True),
-        _header(signing.TIMESTAMP, "When this attempt was sent, in Unix seconds.", required=True),
-        _header(signing.SIGNATURE, "`v1,<base64>` or `v1a,<base64>`; several with spaces between.", required=True),
+        _header(signatures.ID, "Standard Webhooks: the notice's own id, the same however often it is sent.", required=True),
+        _header(signatures.TIMESTAMP, "When this attempt was sent, in Unix seconds.", required=True),
+        _header(signatures.SIGNATURE, "`v1,<base64>` or `v1a,<base64>`; several with spaces between.", required=True),
     ]
     shapes = {"oneOf": list(types.schemas.values())}
     operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": shapes}}}

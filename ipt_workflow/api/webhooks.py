@@ -5,14 +5,14 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.course import triggers
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events
 
 TYPES = (events.CHANGED, events.ATTENTION, events.DISABLED, events.PING, events.REFUSED)
 HEADERS = {
-    signing.ID: "The event's id, the same in every attempt. Process each id once.",
-    signing.TIMESTAMP: "The time of this attempt, in seconds since 1970. Refuse a message that is more than 300 seconds off.",
-    signing.SIGNATURE: "Signatures of `{id}.{timestamp}.{body}`, separated by spaces: `v1,` HMAC-SHA256 or `v1a,` Ed25519, in base64.",
+    signatures.ID: "The event's id, the same in every attempt. Process each id once.",
+    signatures.TIMESTAMP: "The time of this attempt, in seconds since 1970. Refuse a message that is more than 300 seconds off.",
+    signatures.SIGNATURE: "Signatures of `{id}.{timestamp}.{body}`, separated by spaces: `v1,` HMAC-SHA256 or `v1a,` Ed25519, in base64.",
 }
 
 RESPONSES = {

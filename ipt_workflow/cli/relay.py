@@ -10,7 +10,7 @@ import typer
 import uvicorn
 
 from ipt_workflow.cli.output import out, print_json, run, usage
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.receiver import DeliveryReceipt, Receiver, Trouble
 from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.service.clinic import Clinic
@@ -59,7 +59,7 @@ def receive(
 ) -> None:
     """Receive webhooks as an EHR system should, for rehearsals: verify, accept each id once, report gaps; or fail on request."""
     try:
-        keys = [signing.read_key(each) for each in secret or ()]
+        keys = [signatures.read_key(each) for each in secret or ()]
     except ValueError as error:
         usage(f"--secret: {error}.")
     if not keys:

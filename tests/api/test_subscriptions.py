@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.deliveries.sender import DeliverySender, SendResult
 
@@ -75,7 +75,7 @@ def test_a_secret_is_shown_once_and_never_again(api):
         answer = await api.post("/v1/subscriptions", {"url": URL}, "admin")
         shown = answer.json()
         assert answer.headers["location"] == f"/v1/subscriptions/{shown['subscription']['id']}"
-        signing.read_key(shown["secret"])
+        signatures.read_key(shown["secret"])
         one = f"/v1/subscriptions/{shown['subscription']['id']}"
         assert (await api.get(one, "admin")).json() == shown["subscription"]
         assert shown["subscription"]["status"] == "active"
@@ -96,13 +96,13 @@ def test_an_asymmetric_subscription_needs_no_secret_and_shows_the_key_that_verif
         assert shown["secret"] is None
         (key,) = shown["subscription"]["keys"]
         assert key["scheme"] == "v1a"
-        public = signing.read_key(key["public"])
+        public = signatures.read_key(key["public"])
         await api.open()
         sender = Deaf()
         await Relay(api.clinic, sender).drain()
         _, headers, event = sender.sent[0]
         body = msgspec.json.encode(event)
-        assert signing.verify(headers, body, [public], api.clinic.clock.now()).id == headers["webhook-id"]
+        assert signatures.verify(headers, body, [public], api.clinic.clock.now()).id == headers["webhook-id"]
 
     api(test)
 

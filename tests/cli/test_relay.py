@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.cli.main import app
 from ipt_workflow.cli.relay import words
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription
 from ipt_workflow.ehr.deliveries.receiver import DeliveryReceipt
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
@@ -84,7 +84,7 @@ def test_a_receipt_is_one_line_with_what_is_wrong():
 def test_the_secret_may_come_from_the_environment_so_that_no_list_of_processes_shows_it(monkeypatch):
     served = []
     monkeypatch.setattr("uvicorn.run", lambda application, **more: served.append((application, more)))
-    invoked("receive", "--port", "9999", RECEIVE_SECRET=f"{signing.mint_shared()} {signing.mint_shared()}")
+    invoked("receive", "--port", "9999", RECEIVE_SECRET=f"{signatures.mint_shared()} {signatures.mint_shared()}")
     ((receiver, more),) = served
     assert len(receiver._keys) == 2
     assert more["port"] == 9999

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ipt_workflow.cli.main import app
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def run(settings):
 
 def test_a_secret_is_made_and_shown_once(run):
     first = run("add", "north").stdout.splitlines()
-    signing.read_key(first[0])
+    signatures.read_key(first[0])
     assert "not shown again" in first[1]
     assert first[0] not in run("list").output
     listed = json.loads(run("list", "--json").stdout)

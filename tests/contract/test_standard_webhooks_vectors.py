@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import standardwebhooks
 
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.errors import SignatureInvalid
 
 VECTORS = {
@@ -32,7 +32,7 @@ def headers(vector: dict) -> dict[str, str]:
 @pytest.mark.parametrize("scheme", ("v1", "v1a"))
 def test_we_sign_as_the_vector_does(scheme):
     vector = VECTORS[scheme]
-    signer = signing.Signer([signing.read_key(keys(scheme)[0])])
+    signer = signatures.Signer([signatures.read_key(keys(scheme)[0])])
     assert signer.headers(vector["id"], vector["timestamp"], vector["body"].encode()) == headers(vector)
 
 
@@ -41,8 +41,8 @@ def test_we_sign_as_the_vector_does(scheme):
 def test_the_vector_is_verified_with_either_half(scheme, which):
     vector = VECTORS[scheme]
     now = dt.datetime.fromtimestamp(vector["timestamp"], dt.UTC)
-    found = signing.verify(headers(vector), vector["body"].encode(), [signing.read_key(keys(scheme)[which])], now)
-    assert found == signing.SignedHeaders(vector["id"], vector["timestamp"])
+    found = signatures.verify(headers(vector), vector["body"].encode(), [signatures.read_key(keys(scheme)[which])], now)
+    assert found == signatures.SignedHeaders(vector["id"], vector["timestamp"])
 
 
 @pytest.mark.parametrize("scheme", ("v1", "v1a"))
@@ -56,26 +56,26 @@ def test_a_vector_with_one_character_changed_is_refused(scheme, name):
     else:
         sent[name] = sent[name][:-4] + ("1" if sent[name][-4] != "1" else "2") + sent[name][-3:]
     with pytest.raises(SignatureInvalid):
-        signing.verify(sent, body.encode(), [signing.read_key(keys(scheme)[1])], now)
+        signatures.verify(sent, body.encode(), [signatures.read_key(keys(scheme)[1])], now)
 
 
 def test_the_library_verifies_what_we_sign_and_we_what_it_signs():
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     body = '{"type":"course.changed","ä":"ü"}'
-    ours = signing.Signer([signing.read_key(SECRET)]).headers("evt_1", int(now.timestamp()), body.encode())
+    ours = signatures.Signer([signatures.read_key(SECRET)]).headers("evt_1", int(now.timestamp()), body.encode())
     library = standardwebhooks.Webhook(SECRET)
     assert library.verify(body, ours) == json.loads(body)
 
     theirs = {**ours, "webhook-signature": library.sign("evt_1", now, body)}
-    assert signing.verify(theirs, body.encode(), [signing.read_key(SECRET)], now).id == "evt_1"
+    assert signatures.verify(theirs, body.encode(), [signatures.read_key(SECRET)], now).id == "evt_1"
 
 
 def test_the_library_verifies_a_message_of_ours_under_the_old_key_and_the_new():
-    old, new = signing.mint_shared(), signing.mint_shared()
+    old, new = signatures.mint_shared(), signatures.mint_shared()
     now = int(dt.datetime.now(dt.UTC).timestamp())
-    signer = signing.Signer([signing.read_key(new), signing.read_key(old), signing.read_key(signing.mint_private())])
+    signer = signatures.Signer([signatures.read_key(new), signatures.read_key(old), signatures.read_key(signatures.mint_private())])
     sent = signer.headers("evt_1", now, b"{}")
     for secret in (old, new):
         standardwebhooks.Webhook(secret).verify(b"{}", sent)
     with pytest.raises(standardwebhooks.WebhookVerificationError):
-        standardwebhooks.Webhook(signing.mint_shared()).verify(b"{}", sent)
+        standardwebhooks.Webhook(signatures.mint_shared()).verify(b"{}", sent)

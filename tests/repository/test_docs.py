@@ -21,7 +21,7 @@ from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.course import attention, triggers
 from ipt_workflow.course.rules import ARTEFACTS, REGISTRY
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.notices.inbox import Resolution
 from ipt_workflow.groups import bodies
 from ipt_workflow.machine import machine_for
@@ -179,7 +179,7 @@ def test_every_notice_type_is_documented(script):
 
 def test_the_notice_that_is_shown_is_signed_as_we_verify_it():
     (example,) = [block for block in blocks("ehr.md", "sh") if "openssl" in block]
-    key = signing.mint_shared()
+    key = signatures.mint_shared()
     printing = 'curl() { printf "%s\\n" "$@"; }\n'
     told = subprocess.run(
         ["sh", "-c", printing + example], env={**os.environ, "SECRET": key, "URL": "x"}, capture_output=True, text=True, check=True
@@ -187,7 +187,7 @@ def test_the_notice_that_is_shown_is_signed_as_we_verify_it():
     lines = told.stdout.splitlines()
     headers = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith("{"))
     body = lines[lines.index("-d") + 1]
-    signing.verify(headers, body.encode(), [signing.read_key(key)], dt.datetime.now(dt.UTC))
+    signatures.verify(headers, body.encode(), [signatures.read_key(key)], dt.datetime.now(dt.UTC))
     assert "/v1/ehr/notices/north" in lines[3]
 
 

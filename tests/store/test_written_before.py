@@ -24,7 +24,7 @@ from support import databases, service_walk
 from ipt_workflow import groups, journal
 from ipt_workflow.course import Course
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.deliveries.sender import SendResult
@@ -482,12 +482,12 @@ def test_deliveries_that_waited_are_sent_as_they_were_to_be_and_signed_by_the_ke
         for url, headers, body in sender.sent:
             its = one("subscription", url=url)
             keys = [
-                signing.read_key(key["secret"].removeprefix("plain:"))
+                signatures.read_key(key["secret"].removeprefix("plain:"))
                 for key in told("subscription_key", subscription_id=its["id"])
             ]
             assert len(headers["webhook-signature"].split()) == len(keys)
             for key in keys:
-                signing.verify(headers, body, [key], NOW)
+                signatures.verify(headers, body, [key], NOW)
         assert await clinic.database.read(_left_waiting) == {row["id"] for row in ROWS["subscription"] if row["status"] != "active"}
 
     opened(work)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, nullcontext
 
 import uvicorn
 
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.receiver import DeliveryReceipt, Receiver, Trouble
 
 
@@ -14,13 +14,13 @@ class Other:
     """The receiver's side: `url` is its address, `receipts` are its receipts. A test may change its trouble while it runs."""
 
     def __init__(self) -> None:
-        self.keys: list[signing.SigningKey] = []
+        self.keys: list[signatures.SigningKey] = []
         self.receipts: list[DeliveryReceipt] = []
         self.url = ""
         self.receiver: Receiver
 
     def trusts(self, *secrets: str) -> None:
-        self.keys[:] = [signing.read_key(secret) for secret in secrets]
+        self.keys[:] = [signatures.read_key(secret) for secret in secrets]
 
     def trouble(self, **trouble) -> None:
         self.receiver._trouble = Trouble(**trouble)

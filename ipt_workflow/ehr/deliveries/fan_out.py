@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-import sqlalchemy as sa
-
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import deliveries, subscriptions
 from ipt_workflow.store import events as stored_events
+from ipt_workflow.store.database import Connection
 from ipt_workflow.store.deliveries import NewDelivery
 from ipt_workflow.store.events import NumberedEvent, StoredEvent
 from ipt_workflow.store.subscriptions import StoredSubscription
@@ -27,7 +26,7 @@ async def fan_out_all(clinic: Clinic) -> int:
     return total
 
 
-def fan_out_batch(connection: sa.Connection, organisation: str, limit: int) -> int:
+def fan_out_batch(connection: Connection, organisation: str, limit: int) -> int:
     """Numbers at most `limit` events and inserts their deliveries, in the caller's transaction. Returns the number of events."""
     numbered = stored_events.number_events(connection, organisation, limit)
     known = subscriptions.find_all(connection, organisation) if numbered else []

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from ipt_workflow.ehr import signing
-from ipt_workflow.ehr.signing import SigningKey
+from ipt_workflow.ehr import signatures
+from ipt_workflow.ehr.signatures import SigningKey
 from ipt_workflow.errors import SignatureInvalid
 from ipt_workflow.runtime.clock import Clock, SystemClock
 
@@ -96,7 +96,7 @@ class Receiver:
         """The receipt of a request, and the seconds to wait before the response."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            signed = signing.verify(headers, body, self._keys, self._clock.now())
+            signed = signatures.verify(headers, body, self._keys, self._clock.now())
             envelope = msgspec.json.decode(body, type=ReceivedEnvelope)
         except SignatureInvalid:
             return DeliveryReceipt(outcome="unsigned", status=401), 0

@@ -3,8 +3,6 @@
 import datetime as dt
 from collections.abc import Callable
 
-import sqlalchemy as sa
-
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.deliveries import events, fan_out
@@ -14,6 +12,7 @@ from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import deliveries as stored_deliveries
 from ipt_workflow.store import events as stored_events
+from ipt_workflow.store.database import Connection
 from ipt_workflow.store.deliveries import NewDelivery
 from ipt_workflow.store.events import StoredEvent
 from ipt_workflow.store.subscriptions import StoredSubscription
@@ -70,7 +69,7 @@ class Deliveries:
         return Replayed(deliveries=count, next=events.webhook_id(following[0].id) if more else None)
 
     def _requeue(
-        self, connection: sa.Connection, organisation: str, subscription: StoredSubscription, page: list[StoredEvent], missed: bool
+        self, connection: Connection, organisation: str, subscription: StoredSubscription, page: list[StoredEvent], missed: bool
     ) -> int:
         """Makes the deliveries of a page of events wait; with `missed`, only those not delivered. Returns how many."""
         now = self.clinic.clock.now()

@@ -12,10 +12,9 @@ import random
 from collections.abc import Callable
 
 import msgspec
-import sqlalchemy as sa
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events, fan_out, timers
 from ipt_workflow.ehr.deliveries.addresses import reach_of
 from ipt_workflow.ehr.deliveries.sender import DeliverySender, SendResult
@@ -27,6 +26,7 @@ from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import deliveries, subscriptions
 from ipt_workflow.store import events as stored_events
 from ipt_workflow.store.commits import single
+from ipt_workflow.store.database import Connection
 from ipt_workflow.store.deliveries import AttemptResult, ClaimedDelivery
 from ipt_workflow.store.events import NewEvent, StoredEvent
 from ipt_workflow.store.subscriptions import StoredKey, StoredSubscription
@@ -166,13 +166,13 @@ class Relay:
             await self._end(claimed, job, AttemptResult(status="withheld", at=now, attempted=False))
             return
         body = msgspec.json.encode(event)
-        signer = signing.Signer([signing.read_key(self._secrets.open(key.secret)) for key in job.keys])
+        signer = signatures.Signer([signatures.read_key(self._secrets.open(key.secret)) for key in job.keys])
         signed = signer.headers(events.webhook_id(job.event.id), int(now.timestamp()), body)
         headers = {"content-type": "application/json", "user-agent": "ipt-workflow", **signed}
         sent = await self._sender.send(known.url, headers, body, now)
         await self._end(claimed, job, self._result(claimed, sent), self._disable_reason(known, sent))
 
-    def _job(self, connection: sa.Connection, organisation: str, claimed: ClaimedDelivery) -> DeliveryJob:
+    def _job(self, connection: Connection, organisation: str, claimed: ClaimedDelivery) -> DeliveryJob:
         return DeliveryJob(
             subscription=subscriptions.find(connection, organisation, claimed.subscription),
             keys=tuple(subscriptions.keys(connection, organisation, claimed.subscription, self.clinic.clock.now())),
@@ -209,7 +209,7 @@ class Relay:
 
     def _write_end(
         self,
-        connection: sa.Connection,
+        connection: Connection,
         organisation: str,
         claimed: ClaimedDelivery,
         job: DeliveryJob,

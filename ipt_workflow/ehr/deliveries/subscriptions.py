@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events, fan_out
 from ipt_workflow.ehr.deliveries.addresses import reach_of
 from ipt_workflow.ehr.deliveries.bodies import (
@@ -153,10 +153,10 @@ class Subscriptions:
         keys: list[StoredKey] = []
         shown = None
         for scheme in dict.fromkeys(schemes):
-            secret = signing.mint_shared() if scheme == "v1" else signing.mint_private()
-            key = signing.read_key(secret)
+            secret = signatures.mint_shared() if scheme == "v1" else signatures.mint_private()
+            key = signatures.read_key(secret)
             shown = secret if scheme == "v1" else shown
-            public = key.public if isinstance(key, signing.PrivateKey) else None
+            public = key.public if isinstance(key, signatures.PrivateKey) else None
             keys.append(StoredKey(id=new_id(), scheme=scheme, secret=self._secrets.seal(secret), public=public, created_at=now))
         return keys, shown
 

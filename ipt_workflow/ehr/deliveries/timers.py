@@ -6,12 +6,11 @@ therefore reports exactly what is new. One transaction writes the event and what
 
 import datetime as dt
 
-import sqlalchemy as sa
-
 from ipt_workflow.course import attention
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import due
 from ipt_workflow.store import events as stored_events
+from ipt_workflow.store.database import Connection
 from ipt_workflow.store.due import DueCourse
 from ipt_workflow.store.events import NewEvent
 
@@ -29,7 +28,7 @@ async def scan(clinic: Clinic) -> int:
     return total
 
 
-def _scan_batch(connection: sa.Connection, clinic: Clinic) -> tuple[int, int]:
+def _scan_batch(connection: Connection, clinic: Clinic) -> tuple[int, int]:
     """Returns the number of courses scanned and of events published; zeros if another process is scanning."""
     if stored_events.lock_task(connection, clinic.organisation, stored_events.ATTENTION_SCAN) is None:
         return 0, 0
@@ -38,7 +37,7 @@ def _scan_batch(connection: sa.Connection, clinic: Clinic) -> tuple[int, int]:
     return len(found), sum(_report(connection, clinic, each, now) for each in found)
 
 
-def _report(connection: sa.Connection, clinic: Clinic, scanned: DueCourse, now: dt.datetime) -> int:
+def _report(connection: Connection, clinic: Clinic, scanned: DueCourse, now: dt.datetime) -> int:
     """Publishes the kinds of attention that are new for a course. Returns how many."""
     course = scanned.course
     moments = attention.told_by_clock(clinic.machine_of(course).protocol, course, clinic.zone)

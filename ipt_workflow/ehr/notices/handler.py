@@ -17,16 +17,16 @@ from ipt_workflow.course.triggers import BY_NAME, Command
 from ipt_workflow.ehr.notices import matches
 from ipt_workflow.ehr.notices.content import NoticeContent, Version
 from ipt_workflow.ehr.notices.matches import RecordedEntry
-from ipt_workflow.errors import Busy, CommandInvalid, Fault, NotFound, Refusal, StaleVersion, TransitionRefused, TriggerNotPermitted
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound, Refusal, StaleVersion, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.decisions import retrying
 from ipt_workflow.service.writes import IdempotencyKey, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.notices import StoredNotice
 
-ATTEMPTS = 8
 FOR_EVER = dt.timedelta(days=36_500)
 OF_EVERY_COURSE = frozenset({"withdraw_consent", "relink_client"})  # unless the notice names one
 SETTLED = ("applied", "waiting", "ignored", "dismissed")
@@ -75,19 +75,18 @@ class NoticeHandler:
 
     async def handle(self, notice: Notice) -> NoticeOutcome:
         """Returns every problem of the notice as an outcome. Raises only what concerns the store, such as Busy."""
+
+        async def attempt() -> NoticeOutcome:
+            return await self._committed_before(notice) or await self._handle(notice)
+
         try:
-            for _attempt in range(ATTEMPTS):
-                try:
-                    return await self._committed_before(notice) or await self._handle(notice)
-                except StaleVersion:
-                    continue
+            return await retrying(attempt, StaleVersion, busy="The course is being written by others. Try again.")
         except TransitionRefused as error:
             return NoticeOutcome(status="waiting", refusals=error.refusals, why=error.summary)
         except CommandInvalid as error:
             return NoticeOutcome(status="waiting", faults=error.faults, why=UNUSABLE)
         except (TriggerNotPermitted, NotFound) as error:
             return NoticeOutcome(status="waiting", why=str(error))
-        raise Busy("The course is being written by others. Try again.")
 
     async def _handle(self, notice: Notice) -> NoticeOutcome:
         """Handles the notice. If nothing changed, checks again whether another process has just handled it."""

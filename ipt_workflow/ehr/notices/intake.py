@@ -21,13 +21,13 @@ from ipt_workflow.ehr.notices.sources import Sources, VerifiedSender
 from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, Faulty, NoticeReused
 from ipt_workflow.protocols.instruments import Instrument
 from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.decisions import retrying
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
 from ipt_workflow.store.notices import NewNotice, NoticeDetail, NoticeResult, NoticeTaken, PutNotice, StoredNotice
 from ipt_workflow.store.sources import StoredSource
 
 LOCKS_MAX = 10_000
-PUT_ATTEMPTS = 3
 UNREADABLE = NoticeContent(type=types.UNREADABLE, about="nothing")
 
 
@@ -185,12 +185,12 @@ class Notices:
             resource_version=content.version.text,
             resource_at=content.version.at,
         )
-        for _attempt in range(PUT_ATTEMPTS):
-            try:
-                return await self.clinic.write(stored.put, new, content.client_ref, new_id())
-            except NoticeTaken:  # then the next attempt finds what the other process stored
-                continue
-        raise Busy("Another process is storing this notice. Send it again.")
+
+        async def attempt() -> PutNotice:
+            return await self.clinic.write(stored.put, new, content.client_ref, new_id())
+
+        # After NoticeTaken the next attempt finds what the other process stored.
+        return await retrying(attempt, NoticeTaken, busy="Another process is storing this notice. Send it again.")
 
     async def _reused(self, sender: VerifiedSender, notice: StoredNotice, request_id: str | None) -> None:
         self.clinic.metrics.notices_refused.labels(sender.source.id, "key_reused").inc()

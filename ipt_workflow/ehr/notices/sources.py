@@ -19,7 +19,7 @@ from msgspec import Meta
 from ipt_workflow import groups
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.secrets import SecretBox
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SignatureInvalid
 from ipt_workflow.runtime.settings import listed
@@ -36,7 +36,7 @@ NO_SOURCE = "There is no such source. `ipt-workflow source list` shows those tha
 NOT_AUTHENTIC = "The message is not authentic. Sign it with a valid key of the source in the address, or send its bearer token."
 OVERLAP_HOURS = 24
 SECRET_MIN = 24
-_DUMMY = signing.SharedKey(secrets.token_bytes(32))
+_DUMMY = signatures.SharedKey(secrets.token_bytes(32))
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 Given = Annotated[str, Meta(min_length=SECRET_MIN, max_length=300, pattern=r"^[\x21-\x7e]+$")]
@@ -152,8 +152,8 @@ class Sources:
         now = self.clinic.clock.now()
         source = await self.clinic.read(stored.find, source_id) if "\x00" not in source_id else None
         if source is None or source.disabled_at is not None:
-            if signing.SIGNATURE in headers:
-                signing.verify(headers, body, [_DUMMY], now)
+            if signatures.SIGNATURE in headers:
+                signatures.verify(headers, body, [_DUMMY], now)
             raise SignatureInvalid(NOT_AUTHENTIC)
         keys = await self.clinic.read(stored.keys, source_id, now)
         return self._verified(source, keys, headers, body, now)
@@ -162,9 +162,9 @@ class Sources:
         self, source: StoredSource, keys: Sequence[StoredSourceKey], headers: Mapping[str, str], body: bytes, now: dt.datetime
     ) -> VerifiedSender:
         """Checks the proof that the message carries. A wrong proof is final, even if another proof would hold."""
-        if signing.SIGNATURE in headers:
-            known = [signing.read_key(self._safe.open(key.secret)) for key in keys if key.kind == STANDARD_WEBHOOKS]
-            signed = signing.verify(headers, body, known or [_DUMMY], now)
+        if signatures.SIGNATURE in headers:
+            known = [signatures.read_key(self._safe.open(key.secret)) for key in keys if key.kind == STANDARD_WEBHOOKS]
+            signed = signatures.verify(headers, body, known or [_DUMMY], now)
             return VerifiedSender(source, STANDARD_WEBHOOKS, signed.id)
         if X_SIGNATURE_HEADER in headers:
             secrets_known = [self._safe.open(key.secret) for key in keys if key.kind == X_SIGNATURE]
@@ -176,13 +176,13 @@ class Sources:
 
     def _key(self, source_id: str, kind: KeyKind, given: str | None, now: dt.datetime) -> tuple[StoredSourceKey, str | None]:
         """A new key, and its secret if it is to be shown. Raises CommandInvalid for a secret of another kind."""
-        secret = given or (signing.mint_shared() if kind == STANDARD_WEBHOOKS else secrets.token_urlsafe(32))
+        secret = given or (signatures.mint_shared() if kind == STANDARD_WEBHOOKS else secrets.token_urlsafe(32))
         if kind == STANDARD_WEBHOOKS:
             try:
-                signing_key = signing.read_key(secret)
+                signing_key = signatures.read_key(secret)
             except ValueError as error:
                 raise CommandInvalid([Fault("secret", str(error))]) from None
-            if isinstance(signing_key, signing.PrivateKey):
+            if isinstance(signing_key, signatures.PrivateKey):
                 raise CommandInvalid([Fault("secret", "is a private key; give its public whpk_ key, or a shared whsec_ key")])
         kept = _digest(secret) if kind == BEARER else self._safe.seal(secret)
         key = StoredSourceKey(id=new_id(), source_id=source_id, kind=kind, secret=kept, created_at=now)

@@ -6,12 +6,12 @@ import httpx
 import msgspec
 import pytest
 
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.receiver import BODY_BYTES_MAX, Receiver, Trouble
 from ipt_workflow.runtime.clock import SystemClock
 
-KEY = signing.read_key(signing.mint_shared())
-OTHER = signing.read_key(signing.mint_shared())
+KEY = signatures.read_key(signatures.mint_shared())
+OTHER = signatures.read_key(signatures.mint_shared())
 
 
 class Sent:
@@ -21,7 +21,7 @@ class Sent:
         event = {"type": "course.changed", "timestamp": "2026-03-02T09:00:00Z", "data": {"course": course, "sequence": sequence}}
         self.body = msgspec.json.encode(event) if body is None else body
         now = int(SystemClock().now().timestamp())
-        self.headers = {**signing.Signer([key]).headers(message_id, now, self.body), "content-type": "application/json"}
+        self.headers = {**signatures.Signer([key]).headers(message_id, now, self.body), "content-type": "application/json"}
 
 
 def received(*messages: Sent, trouble: Trouble | None = None):

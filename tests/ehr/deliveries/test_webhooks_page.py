@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from ipt_workflow.api.webhooks import TYPES
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay
 from ipt_workflow.ehr.deliveries.sender import SendResult
 
@@ -36,7 +36,7 @@ def test_the_program_of_the_page_verifies_the_message_of_the_page_and_no_other()
     assert scope["verified"](headers, body, SECRET, now) == headers["webhook-id"]
     for wrong in (
         (headers, body + b" ", SECRET, now),
-        (headers, body, signing.mint_shared(), now),
+        (headers, body, signatures.mint_shared(), now),
         (headers, body, SECRET, now + 301),
     ):
         with pytest.raises(AssertionError):

@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 from support.ehr_sender import Ehr, course, inbox, journal, started, status
 from support.http_client import OPERATOR
 
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.notices.sources import NewSource, Sources
 from ipt_workflow.errors import CommandInvalid, NotFound
 from ipt_workflow.runtime.clock import VirtualClock
@@ -59,10 +59,10 @@ def test_an_ed25519_key_is_one_and_so_are_several_signatures(clocked):
     async def test(api):
         course = await started(api)
         assert course
-        private = signing.read_key(signing.mint_private())
+        private = signatures.read_key(signatures.mint_private())
         ehr = await Ehr.register(api, secret=private.public)
         raw = json.dumps(CONSENT).encode()
-        headers = signing.Signer([private]).headers("msg_1", int(api.clinic.clock.now().timestamp()), raw)
+        headers = signatures.Signer([private]).headers("msg_1", int(api.clinic.clock.now().timestamp()), raw)
         headers["webhook-signature"] = f"v1,{'A' * 44} {headers['webhook-signature']} v9,x"
         answer = await ehr.post("/v1/ehr/notices/north", raw, {**headers, "content-type": "application/json"})
         assert status(answer) == "applied"
@@ -86,7 +86,7 @@ def test_a_message_from_another_time_is_not_authentic(clocked, seconds):
 def test_an_unknown_source_is_answered_like_a_wrong_signature(clocked):
     async def test(api):
         ehr = await Ehr.register(api)
-        wrong = Ehr(api, "north", ehr.kind, signing.mint_shared())
+        wrong = Ehr(api, "north", ehr.kind, signatures.mint_shared())
         unknown = Ehr(api, "nowhere", ehr.kind, ehr.secret)
         answers = [await each.send(CONSENT) for each in (wrong, unknown)]
         of_wrong, of_unknown = ({**answer.json(), "instance": ""} for answer in answers)
@@ -153,7 +153,7 @@ def test_what_is_no_key_and_what_is_taken_are_refused(clocked):
         for values in (
             {"id": "north"},
             {"id": "south", "secret": "whsec_" + "short" * 6},
-            {"id": "south", "secret": signing.mint_private()},
+            {"id": "south", "secret": signatures.mint_private()},
         ):
             with pytest.raises(CommandInvalid):
                 await sources.add(OPERATOR, msgspec.convert(values, NewSource))
@@ -292,8 +292,8 @@ def test_an_authentic_notice_that_cannot_be_used_is_answered_counted_and_kept(cl
 
 
 def signed_bytes(ehr, raw: bytes) -> dict[str, str]:
-    key = signing.read_key(ehr.secret)
-    headers = signing.Signer([key]).headers("msg_1", int(ehr.api.clinic.clock.now().timestamp()), raw)
+    key = signatures.read_key(ehr.secret)
+    headers = signatures.Signer([key]).headers("msg_1", int(ehr.api.clinic.clock.now().timestamp()), raw)
     return {**headers, "content-type": "application/json"}
 
 
@@ -367,8 +367,8 @@ def test_no_header_time_or_body_brings_it_down(clocked):
 
 def signed_again(ehr, raw: bytes) -> dict[str, str]:
     ehr.sent += 1
-    key = signing.read_key(ehr.secret)
-    headers = signing.Signer([key]).headers(f"msg_{ehr.sent}", int(ehr.api.clinic.clock.now().timestamp()), raw)
+    key = signatures.read_key(ehr.secret)
+    headers = signatures.Signer([key]).headers(f"msg_{ehr.sent}", int(ehr.api.clinic.clock.now().timestamp()), raw)
     return {**headers, "content-type": "application/json"}
 
 

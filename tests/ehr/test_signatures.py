@@ -7,33 +7,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipt_workflow.ehr import signing
+from ipt_workflow.ehr import signatures
 from ipt_workflow.errors import SignatureInvalid
 
 NOW = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 STAMP = int(NOW.timestamp())
-SHARED, PRIVATE = signing.mint_shared(), signing.mint_private()
-KEYS = [signing.read_key(SHARED), signing.read_key(PRIVATE)]
+SHARED, PRIVATE = signatures.mint_shared(), signatures.mint_private()
+KEYS = [signatures.read_key(SHARED), signatures.read_key(PRIVATE)]
 BODY = b'{"type":"course.changed"}'
-SENT = signing.Signer(KEYS).headers("evt_1", STAMP, BODY)
+SENT = signatures.Signer(KEYS).headers("evt_1", STAMP, BODY)
 
 
 def refused(body=BODY, keys=KEYS, now=NOW, **changed) -> str:
     sent = {name: value for name, value in {**SENT, **changed}.items() if value is not None}
     with pytest.raises(SignatureInvalid) as error:
-        signing.verify(sent, body, keys, now)
+        signatures.verify(sent, body, keys, now)
     return str(error.value)
 
 
 def test_what_is_signed_is_verified_under_either_key_and_header_names_may_be_in_any_case():
     shouted = {name.upper(): value for name, value in SENT.items()}
     for key in KEYS:
-        assert signing.verify(shouted, BODY, [key], NOW) == signing.SignedHeaders("evt_1", STAMP)
+        assert signatures.verify(shouted, BODY, [key], NOW) == signatures.SignedHeaders("evt_1", STAMP)
 
 
 @pytest.mark.parametrize("seconds", (-300, 0, 300))
 def test_a_message_may_be_five_minutes_old_or_early(seconds):
-    signing.verify(SENT, BODY, KEYS, NOW + dt.timedelta(seconds=seconds))
+    signatures.verify(SENT, BODY, KEYS, NOW + dt.timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize("seconds", (-301, 301, 10**9))
@@ -42,11 +42,11 @@ def test_a_message_from_further_off_is_refused_though_it_is_signed(seconds):
 
 
 def test_a_message_under_a_key_that_is_not_known_is_refused():
-    assert "no signature of a key that is known" in refused(keys=[signing.read_key(signing.mint_shared())])
+    assert "no signature of a key that is known" in refused(keys=[signatures.read_key(signatures.mint_shared())])
     assert "no signature of a key that is known" in refused(keys=[])
 
 
-@pytest.mark.parametrize("name", (signing.ID, signing.TIMESTAMP, signing.SIGNATURE))
+@pytest.mark.parametrize("name", (signatures.ID, signatures.TIMESTAMP, signatures.SIGNATURE))
 def test_a_message_without_one_of_the_headers_is_refused_with_its_name(name):
     assert name in refused(**{name: None})
     assert name in refused(**{name: ""})
@@ -54,32 +54,32 @@ def test_a_message_without_one_of_the_headers_is_refused_with_its_name(name):
 
 @pytest.mark.parametrize("value", ("evt.1", "evt 1", "evt_1, evt_1", "é", "x" * 257))
 def test_an_id_that_cannot_be_signed_is_refused(value):
-    assert signing.ID in refused(**{signing.ID: value})
+    assert signatures.ID in refused(**{signatures.ID: value})
 
 
 @pytest.mark.parametrize("value", (f"{STAMP}.0", f"+{STAMP}", f"-{STAMP}", f" {STAMP}", "nan", "1e9", "٣" * 10, "9" * 13))
 def test_a_timestamp_that_is_no_whole_second_is_refused(value):
-    assert signing.TIMESTAMP in refused(**{signing.TIMESTAMP: value})
+    assert signatures.TIMESTAMP in refused(**{signatures.TIMESTAMP: value})
 
 
 @pytest.mark.parametrize(
-    "value", ("garbage", "v1", "v1,", "v1,!!!", "v1,é", SENT[signing.SIGNATURE].replace(" ", "  "), ",", "V1,AAAA")
+    "value", ("garbage", "v1", "v1,", "v1,!!!", "v1,é", SENT[signatures.SIGNATURE].replace(" ", "  "), ",", "V1,AAAA")
 )
 def test_a_signature_header_that_is_no_list_of_signatures_is_refused(value):
-    assert signing.SIGNATURE in refused(**{signing.SIGNATURE: value})
+    assert signatures.SIGNATURE in refused(**{signatures.SIGNATURE: value})
 
 
 def test_signatures_of_versions_not_known_are_passed_over_and_too_many_are_refused():
-    one = SENT[signing.SIGNATURE].split(" ")[0]
-    signing.verify({**SENT, signing.SIGNATURE: f"v9,whatever v2,AAAA {one}"}, BODY, KEYS, NOW)
-    assert "no signature" in refused(**{signing.SIGNATURE: "v9,whatever"})
-    assert "at most 16" in refused(**{signing.SIGNATURE: " ".join([one] * 17)})
+    one = SENT[signatures.SIGNATURE].split(" ")[0]
+    signatures.verify({**SENT, signatures.SIGNATURE: f"v9,whatever v2,AAAA {one}"}, BODY, KEYS, NOW)
+    assert "no signature" in refused(**{signatures.SIGNATURE: "v9,whatever"})
+    assert "at most 16" in refused(**{signatures.SIGNATURE: " ".join([one] * 17)})
 
 
 def test_a_signature_of_one_version_does_not_stand_for_another():
-    shared, private = SENT[signing.SIGNATURE].split(" ")
+    shared, private = SENT[signatures.SIGNATURE].split(" ")
     swapped = f"v1a,{shared.partition(',')[2]} v1,{private.partition(',')[2]}"
-    assert "no signature" in refused(**{signing.SIGNATURE: swapped})
+    assert "no signature" in refused(**{signatures.SIGNATURE: swapped})
 
 
 HEADER = st.text(max_size=80) | st.sampled_from(list(SENT.values()))
@@ -96,7 +96,7 @@ TOKEN = st.tuples(
 def test_whatever_is_in_the_headers_and_the_body_it_is_refused_in_one_way(changed, body):
     sent = {**SENT, **changed}
     try:
-        signing.verify(sent, body, KEYS, NOW)
+        signatures.verify(sent, body, KEYS, NOW)
     except SignatureInvalid:
         return
     assert (sent, body) == (SENT, BODY)
@@ -110,14 +110,14 @@ def test_whatever_is_in_the_headers_and_the_body_it_is_refused_in_one_way(change
 def test_whatever_is_signed_is_verified_at_its_time_and_no_other(stamp, body, message_id):
     if stamp >= 10**12:
         with pytest.raises(ValueError, match="whole seconds"):
-            signing.Signer(KEYS).headers(message_id, stamp, body)
+            signatures.Signer(KEYS).headers(message_id, stamp, body)
         return
-    sent = signing.Signer(KEYS).headers(message_id, stamp, body)
+    sent = signatures.Signer(KEYS).headers(message_id, stamp, body)
     if stamp < 2**32:
-        assert signing.verify(sent, body, KEYS, dt.datetime.fromtimestamp(stamp, dt.UTC)).id == message_id
+        assert signatures.verify(sent, body, KEYS, dt.datetime.fromtimestamp(stamp, dt.UTC)).id == message_id
     if abs(stamp - STAMP) > 300:
         with pytest.raises(SignatureInvalid):
-            signing.verify(sent, body, KEYS, NOW)
+            signatures.verify(sent, body, KEYS, NOW)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_whatever_is_signed_is_verified_at_its_time_and_no_other(stamp, body, me
 )
 def test_a_key_that_is_none_is_refused_without_being_repeated(text, why):
     with pytest.raises(ValueError, match=why) as error:
-        signing.read_key(text)
+        signatures.read_key(text)
     assert len(text) < 9 or text[7:] not in str(error.value)
 
 
@@ -146,17 +146,17 @@ def test_a_key_does_not_print_itself():
 
 
 def test_minted_keys_differ_and_a_private_key_knows_its_public_half():
-    assert signing.mint_shared() != signing.mint_shared()
-    key = signing.read_key(PRIVATE)
-    assert isinstance(key, signing.PrivateKey)
-    signing.verify(SENT, BODY, [signing.read_key(key.public)], NOW)
+    assert signatures.mint_shared() != signatures.mint_shared()
+    key = signatures.read_key(PRIVATE)
+    assert isinstance(key, signatures.PrivateKey)
+    signatures.verify(SENT, BODY, [signatures.read_key(key.public)], NOW)
 
 
 def test_a_public_key_cannot_sign_and_without_a_key_nothing_is_signed():
-    key = signing.read_key(PRIVATE)
-    assert isinstance(key, signing.PrivateKey)
-    for keys in ([], [signing.read_key(key.public)]):
+    key = signatures.read_key(PRIVATE)
+    assert isinstance(key, signatures.PrivateKey)
+    for keys in ([], [signatures.read_key(key.public)]):
         with pytest.raises(ValueError, match="signing needs"):
-            signing.Signer(keys)
+            signatures.Signer(keys)
     with pytest.raises(ValueError, match="without a dot"):
-        signing.Signer(KEYS).headers("evt.1", STAMP, BODY)
+        signatures.Signer(KEYS).headers("evt.1", STAMP, BODY)
