@@ -22,7 +22,8 @@ from ipt_workflow.course import Course, carry_over, examples, migration, trigger
 from ipt_workflow.course.carry_over import Move
 from ipt_workflow.course.commands import Prepared, prepare
 from ipt_workflow.course.derived import derive
-from ipt_workflow.course.drafts import Draft, Verdict, advance, draft_of, fact_of
+from ipt_workflow.course.drafts import Draft, Verdict, draft_of, fact_of
+from ipt_workflow.course.effects.apply import apply
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold, pinned_at
 from ipt_workflow.course.late_entries import RefusedAt, is_late, place_late
@@ -266,7 +267,7 @@ class CourseMachine:
         if name not in triggers.MOVES or target is None or target.digest == course.protocol_digest:
             return None
         if isinstance(answer, Accepted):
-            return carry_over.move(answer.drafts[-1].data)
+            return carry_over.move(answer.drafts[-1].fact.data)
         if name == "change_protocol":
             return carry_over.move(carry_over.entry_data(course, self.protocol, target, context, to_first=True))
         return self.plan(course, target, context) if target.id == course.protocol else None
@@ -349,11 +350,12 @@ class CourseMachine:
             if verdict.refusals:
                 return refused(course, each.name, verdict.refusals)
             seq = now.version + 1 if now else 1
-            draft = draft_of(self.protocol, each, now, data, context, seq=seq, overridden=verdict.overridden)
-            now = advance(now, draft, context.course_id or "")
+            fact = fact_of(self.protocol, each, now, data, context, seq=seq, overridden=verdict.overridden)
+            after = apply(now, fact)
             called = data["phases"].get(verdict.to, verdict.to) if each.name in triggers.MOVES else verdict.to
-            assert now.state == called, f"the fold and transitions disagree about {each.name}"
-            drafts.append(msgspec.structs.replace(draft, to=now.state))
+            assert after.state == called, f"the fold and transitions disagree about {each.name}"
+            drafts.append(draft_of(fact, each, now, after.state))
+            now = after
         assert now is not None
         return Accepted(course=now, drafts=tuple(drafts))
 
@@ -362,11 +364,12 @@ class CourseMachine:
         answer = place_late(self, course, prepared, context)
         if isinstance(answer, RefusedAt):
             return refused(course, answer.trigger, answer.refusals)
-        facts = tuple(fact_of(draft, course.id) for draft in answer)
-        folded = fold((*context.history, *facts))
+        folded = fold((*context.history, *(draft.fact for draft in answer)))
         assert folded is not None
         drafts = tuple(
-            msgspec.structs.replace(draft, from_=course.state, to=folded.state) if draft.trigger in {"amend", "reopen"} else draft
+            msgspec.structs.replace(draft, from_=course.state, to=folded.state)
+            if draft.fact.trigger in {"amend", "reopen"}
+            else draft
             for draft in answer
         )
         return Accepted(course=folded, drafts=drafts)

@@ -42,6 +42,7 @@ class Amendment(msgspec.Struct, frozen=True, kw_only=True):
     `told` is what it is to say, where that changes; `at` when it is to have happened.
     """
 
+    seq: int
     prepared: Prepared
     root: Fact
     said: Fact
@@ -66,16 +67,16 @@ def place_late(judge: Judge, course: Course, prepared: tuple[Prepared, ...], con
     Raises CommandInvalid where something is said to have happened before the course was opened.
     """
     amendments: dict[int, Amendment] = {}
-    for each in prepared:
+    for seq, each in enumerate(prepared, start=course.version + 1):
         if each.name == "amend":
-            answer = _amendment(judge, course, each, context)
+            answer = _amendment(judge, course, seq, each, context)
             if isinstance(answer, RefusedAt):
                 return answer
             amendments[answer.root.seq] = answer
     return _Walk(judge, course, prepared, amendments, context).answer()
 
 
-def _amendment(judge: Judge, course: Course, prepared: Prepared, context: Context) -> Amendment | RefusedAt:
+def _amendment(judge: Judge, course: Course, seq: int, prepared: Prepared, context: Context) -> Amendment | RefusedAt:
     payload = prepared.payload
     assert isinstance(payload, Amend)
     verdict = judge.judge(course, prepared, prepared.data, context)
@@ -85,6 +86,7 @@ def _amendment(judge: Judge, course: Course, prepared: Prepared, context: Contex
     assert root is not None  # `entry_amendable` has found it
     said = current_facts(context.history).get(root.seq) or root
     return Amendment(
+        seq=seq,
         prepared=prepared,
         root=root,
         said=said,
@@ -141,11 +143,10 @@ class _Walk:
             here = step(here, judged) if judged else here
         if self.breaks and self.blockable:
             return self._broken()
+        first, *others = (self.drafts[seq] for seq in sorted(self.drafts))
         contradicts = tuple(sorted(each.seq for each in self.breaks))
-        return tuple(
-            msgspec.structs.replace(self.drafts[seq], contradicts=contradicts if index == 0 else ())
-            for index, seq in enumerate(sorted(self.drafts))
-        )
+        fact = msgspec.structs.replace(first.fact, contradicts=contradicts)
+        return (msgspec.structs.replace(first, fact=fact), *others)
 
     def _order(self) -> list[tuple[int, Item]]:
         """Everything that is to stand, in the order it occurred. Voided entries are walked too, to write their amendments."""
@@ -160,7 +161,6 @@ class _Walk:
                 items.append((seq, each.at, each.data.get("session"), each))
             else:
                 items.append((amendment.root.seq, amendment.at, amendment.said.data.get("session"), amendment))
-                self.drafts[seq] = draft_of(self.judge.protocol, each, self.course, each.data, self.context, seq=seq)
         times = {seq: at for seq, at, _, _ in items}
         items.sort(key=lambda item: position(item[0], item[1], item[2], times))
         if items[0][0] != 1:
@@ -202,33 +202,35 @@ class _Walk:
         verdict = judge.judge(here, prepared, data, self.context)
         if verdict.refusals:
             return RefusedAt(prepared.name, verdict.refusals)
-        drafted = draft_of(judge.protocol, prepared, here, data, self.context, seq=seq, overridden=verdict.overridden)
-        placed = PlacedFact(root=seq, fact=fact_of(drafted, self.course.id))
-        self.drafts[seq] = msgspec.structs.replace(drafted, to=step(here, placed).state)
+        fact = fact_of(judge.protocol, prepared, here, data, self.context, seq=seq, overridden=verdict.overridden)
+        placed = PlacedFact(root=seq, fact=fact)
+        self.drafts[seq] = draft_of(fact, prepared, here, step(here, placed).state)
         return placed
 
     def _amended(
         self, here: Course | None, amendment: Amendment, root_seq: int, failing_before: set[tuple[int, str]]
     ) -> PlacedFact | RefusedAt | None:
         """What an amended entry says now, judged at its place by the structural rules."""
-        seq = next(seq for seq, each in self.drafts.items() if each.data.get("supersedes") == amendment.prepared.data["supersedes"])
-        data: dict[str, Any] = {"supersedes": amendment.prepared.data["supersedes"]}
+        prepared = amendment.prepared
+        data: dict[str, Any] = {"supersedes": prepared.data["supersedes"]}
         if amendment.void:
-            self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], data={**data, "void": True})
+            self._draft_amendment(amendment.seq, prepared, {**data, "void": True})
             return None
         fact = msgspec.structs.replace(amendment.said, occurred_at=amendment.at)
         if amendment.told:
             derived = derive(self._judge(here).protocol, here, amendment.told, self.context)
             fact = msgspec.structs.replace(fact, data=_keep_derived(amendment.said.data, amendment.told, derived))
             data["data"] = fact.data
-            given = {**amendment.prepared.given, "data": amendment.told.given}
-            self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], given=given)
+            prepared = msgspec.structs.replace(prepared, given={**prepared.given, "data": amendment.told.given})
         newly = tuple(r for r in self._structural(here, fact) if (root_seq, r.rule) not in failing_before) if here else ()
         if newly:
             return RefusedAt("amend", newly)
-        data["occurred_at"] = amendment.at.isoformat()
-        self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], data=data)
+        self._draft_amendment(amendment.seq, prepared, {**data, "occurred_at": amendment.at.isoformat()})
         return PlacedFact(root=root_seq, fact=fact)
+
+    def _draft_amendment(self, seq: int, prepared: Prepared, data: dict[str, Any]) -> None:
+        fact = fact_of(self.judge.protocol, prepared, self.course, data, self.context, seq=seq)
+        self.drafts[seq] = draft_of(fact, prepared, self.course, self.course.state)
 
     def _broken(self) -> RefusedAt:
         """The refusal for the first command that is not exempt, with everything that would break."""

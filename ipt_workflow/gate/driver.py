@@ -269,7 +269,7 @@ class Driver:
 
     def _accepted(self, before: Spot, name: str, answer: Accepted, after: Spot, *, supervised: bool) -> bool:
         """Whether a step refutes nothing."""
-        overridden = tuple(answer.drafts[-1].overridden)
+        overridden = answer.drafts[-1].fact.overridden
         if claims.leaves_a_phase(name):
             self._told(name, set(overridden))
         step = Step(

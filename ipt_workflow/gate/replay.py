@@ -14,7 +14,7 @@ from ipt_workflow.course import Course, triggers
 from ipt_workflow.course.commands import Prepared
 from ipt_workflow.course.derived import derive
 from ipt_workflow.course.drafts import as_recorded
-from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.facts import EntryActor, Fact
 from ipt_workflow.course.fold import PlacedFact, fold, sort_key, step, timeline
 from ipt_workflow.course.payloads import Nothing
 from ipt_workflow.course.rules import Context
@@ -36,6 +36,23 @@ class RefusedCommand(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     cosigned_by: str | None = None
     overrides: tuple[str, ...] = ()
+
+    @property
+    def fact(self) -> Fact:
+        """The command as the fact it would have become."""
+        return Fact(
+            course="",
+            seq=self.version + 1,
+            trigger=self.trigger,
+            actor=EntryActor(self.person, self.role, ""),
+            cosigned_by=self.cosigned_by,
+            occurred_at=self.occurred_at,
+            recorded_at=self.recorded_at,
+            protocol_digest="",
+            overridden=self.overrides,
+            contradicts=(),
+            data=self.data,
+        )
 
 
 class Rejudged(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +104,7 @@ class Rejudge:
     def refusal(self, facts: tuple[Fact, ...], refused: RefusedCommand, rules: tuple[str, ...]) -> Rejudged | None:
         """What was refused by these rules. `rules` is empty where the candidate refuses it too; None where it cannot be judged anew."""
         known = tuple(fact for fact in facts if fact.seq <= refused.version)
-        fact = _as_fact(refused)
+        fact = refused.fact
         before = fold(known) if fact.trigger == "amend" else _before(known, fact)
         if before is None or not self._concerned(before, fact) or not set(rules) <= set(self._then(before, fact, known)):
             return None
@@ -140,18 +157,3 @@ def _before(known: tuple[Fact, ...], fact: Fact) -> Course | None:
         if sort_key(each.root, each.fact.occurred_at, each.fact.data.get("session"), times) < own:
             here = step(here, each)
     return here
-
-
-def _as_fact(refused: RefusedCommand) -> Fact:
-    return Fact(
-        course="",
-        seq=refused.version + 1,
-        trigger=refused.trigger,
-        data=refused.data,
-        occurred_at=refused.occurred_at,
-        recorded_at=refused.recorded_at,
-        person=refused.person,
-        role=refused.role,
-        cosigned_by=refused.cosigned_by,
-        overridden=refused.overrides,
-    )

@@ -1,11 +1,11 @@
 """The append-only record of a course: entries, the chain of their hashes, and replay."""
 
+from ipt_workflow.course.facts import EntryActor
 from ipt_workflow.journal.chain import ChainLink, Checked, Linked, Seal, Stored, check_chain, check_links
 from ipt_workflow.journal.entries import (
     GENESIS,
     SALT_BYTES,
     Entry,
-    EntryActor,
     Sealed,
     Written,
     data_digest,

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow.journal.entries import EntryActor
+from ipt_workflow.course.facts import EntryActor
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):

@@ -23,30 +23,13 @@ GENESIS = "0" * 64
 SALT_BYTES = 16
 
 
-class EntryActor(msgspec.Struct, frozen=True):
-    person: str
-    role: str
-    via: str
-
-
-class Written(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """What the canonical bytes say."""
+class Written(Fact, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """The canonical bytes, decoded: a fact, and its place in the chain."""
 
     organisation: str
-    course: str
-    seq: int
     id: str
-    trigger: str
     from_: str | None
     to: str
-    actor: EntryActor
-    cosigned_by: str | None
-    occurred_at: dt.datetime
-    recorded_at: dt.datetime
-    protocol_digest: str
-    overridden: tuple[str, ...]
-    contradicts: tuple[int, ...]
-    data: dict[str, Any]
     data_digest: str
     prev_hash: str
 
@@ -70,49 +53,36 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fact(self) -> Fact:
-        w = self.written
-        return Fact(
-            course=w.course,
-            seq=w.seq,
-            trigger=w.trigger,
-            data=w.data,
-            occurred_at=w.occurred_at,
-            recorded_at=w.recorded_at,
-            person=w.actor.person,
-            role=w.actor.role,
-            cosigned_by=w.cosigned_by,
-            overridden=w.overridden,
-            contradicts=w.contradicts,
-            protocol_digest=w.protocol_digest,
-        )
+        return self.written
 
     @property
     def document(self) -> Sealed | None:
         return msgspec.json.decode(self.sealed, type=Sealed) if self.sealed is not None else None
 
 
-def seal(draft: Draft, *, organisation: str, course: str, entry_id: str, prev_hash: str, salt: bytes) -> Entry:
+def seal(draft: Draft, *, organisation: str, entry_id: str, prev_hash: str, salt: bytes) -> Entry:
     """Turns an accepted draft into an entry: seals what is sealed, and hashes the rest."""
     sealed = canonical(
         {"data": draft.given, "reason": draft.reason, "override": msgspec.to_builtins(draft.override) if draft.override else None}
     )
+    fact = draft.fact
     written = canonical(
         {
             "organisation": organisation,
-            "course": course,
-            "seq": draft.seq,
+            "course": fact.course,
+            "seq": fact.seq,
             "id": entry_id,
-            "trigger": draft.trigger,
+            "trigger": fact.trigger,
             "from": draft.from_,
             "to": draft.to,
-            "actor": {"person": draft.actor.person, "role": draft.actor.role, "via": draft.actor.via},
-            "cosigned_by": draft.cosigned_by,
-            "occurred_at": moment(draft.occurred_at),
-            "recorded_at": moment(draft.recorded_at),
-            "protocol_digest": draft.protocol_digest,
-            "overridden": list(draft.overridden),
-            "contradicts": list(draft.contradicts),
-            "data": draft.data,
+            "actor": {"person": fact.actor.person, "role": fact.actor.role, "via": fact.actor.via},
+            "cosigned_by": fact.cosigned_by,
+            "occurred_at": moment(fact.occurred_at),
+            "recorded_at": moment(fact.recorded_at),
+            "protocol_digest": fact.protocol_digest,
+            "overridden": list(fact.overridden),
+            "contradicts": list(fact.contradicts),
+            "data": fact.data,
             "data_digest": data_digest(salt, sealed),
             "prev_hash": prev_hash,
         }

@@ -382,7 +382,7 @@ class Courses:
         expected = subject.stored.course.version if subject.stored else 0
         changes = [seal.change(self.clinic, course, drafts, subject.stored.head if subject.stored else GENESIS, expected)]
         entries = changes[0].entries
-        if drafts[-1].trigger == "open_followup":
+        if drafts[-1].fact.trigger == "open_followup":
             changes.append(self._followup(course, drafts[-1], context))
         unit = Unit(
             organisation=self.clinic.organisation,
@@ -408,7 +408,7 @@ class Courses:
         opening = msgspec.structs.replace(
             context,
             client=parent.client,
-            therapist=draft.data.get("therapist", parent.therapist),
+            therapist=draft.fact.data.get("therapist", parent.therapist),
             linked_from=parent.id,
             target=None,
             history=(),

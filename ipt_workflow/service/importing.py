@@ -15,7 +15,6 @@ from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
-from ipt_workflow.course.drafts import fact_of
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command, Override, Role
@@ -212,8 +211,8 @@ class _Import:
 
     def _keep(self, imported: Imported, accepted: Any) -> None:
         imported.course = accepted.course
-        imported.facts += tuple(fact_of(draft, imported.id) for draft in accepted.drafts)
-        imported.given = {**imported.given, **{draft.seq: draft.given for draft in accepted.drafts}}
+        imported.facts += tuple(draft.fact for draft in accepted.drafts)
+        imported.given = {**imported.given, **{draft.fact.seq: draft.given for draft in accepted.drafts}}
 
     def _context(self, principal: Principal, imported: Imported) -> Context:
         now = self.clinic.clock.now()

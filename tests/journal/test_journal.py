@@ -11,8 +11,8 @@ from support import service_walk
 
 from ipt_workflow import journal
 from ipt_workflow.course.drafts import Draft
+from ipt_workflow.course.facts import EntryActor, Fact
 from ipt_workflow.course.fold import fold
-from ipt_workflow.course.rules import Actor
 from ipt_workflow.course.triggers import Command, Override
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal import GENESIS, check_chain, data_digest, entry_hash
@@ -20,39 +20,36 @@ from ipt_workflow.journal import GENESIS, check_chain, data_digest, entry_hash
 AT = dt.datetime(2026, 1, 5, 10, 30, tzinfo=dt.timezone(dt.timedelta(hours=1)))
 SALT = bytes(range(16))
 DRAFT = Draft(
-    seq=1,
-    trigger="refer",
+    fact=Fact(
+        course="course-1",
+        seq=1,
+        trigger="refer",
+        actor=EntryActor("therapist-1", "therapist", "api"),
+        cosigned_by="supervisor-1",
+        occurred_at=AT,
+        recorded_at=AT + dt.timedelta(minutes=5),
+        protocol_digest="d" * 64,
+        overridden=("timeline_recorded",),
+        contradicts=(3,),
+        data={"client": "client-1"},
+    ),
     from_=None,
     to="referred",
-    actor=Actor("therapist-1", "therapist", "api"),
-    cosigned_by="supervisor-1",
-    occurred_at=AT,
-    recorded_at=AT + dt.timedelta(minutes=5),
-    data={"client": "client-1"},
     given={"source": "Praxis Dr. Müller", "indication": "depression"},
     reason="Because.",
     override=Override(("timeline_recorded",), "The forms come later."),
-    overridden=("timeline_recorded",),
-    contradicts=(3,),
-    protocol_digest="d" * 64,
 )
 
 
-def seal(draft=DRAFT, prev=GENESIS, salt=SALT, course="course-1", organisation="default"):
-    return journal.seal(
-        draft,
-        organisation=organisation,
-        course=course,
-        entry_id=f"entry-{draft.seq}",
-        prev_hash=prev,
-        salt=salt,
-    )
+def seal(draft=DRAFT, prev=GENESIS, salt=SALT, organisation="default", **changes):
+    draft = msgspec.structs.replace(draft, fact=msgspec.structs.replace(draft.fact, **changes))
+    return journal.seal(draft, organisation=organisation, entry_id=f"entry-{draft.fact.seq}", prev_hash=prev, salt=salt)
 
 
 def chain(length=4) -> list:
     entries = []
     for seq in range(1, length + 1):
-        entries.append(seal(msgspec.structs.replace(DRAFT, seq=seq), entries[-1].hash if entries else GENESIS))
+        entries.append(seal(prev=entries[-1].hash if entries else GENESIS, seq=seq))
     return entries
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from ipt_workflow import journal
 from ipt_workflow.course import Course, counters, examples
-from ipt_workflow.course.drafts import Draft, fact_of
+from ipt_workflow.course.drafts import Draft
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold
 from ipt_workflow.course.rules import KNOWN_RULES, REGISTRY, Actor, Context, GroupHeld
@@ -211,9 +211,9 @@ class Walk:
     def keep(self, accepted: Accepted) -> Course:
         """Takes an answer for what happened, as the store would."""
         for draft in accepted.drafts:
-            assert draft.seq == len(self.history) + 1
-            assert not self.history or draft.recorded_at >= self.history[-1].recorded_at
-            self.history = (*self.history, fact_of(draft, "course-1"))
+            assert draft.fact.seq == len(self.history) + 1
+            assert not self.history or draft.fact.recorded_at >= self.history[-1].recorded_at
+            self.history = (*self.history, draft.fact)
             self.drafts = (*self.drafts, draft)
             self._keep_given(draft)
         self.course = accepted.course
@@ -224,8 +224,8 @@ class Walk:
         return self.c
 
     def _keep_given(self, draft: Draft) -> None:
-        if draft.trigger != "amend":
-            self.given = {**self.given, draft.seq: draft.given}
+        if draft.fact.trigger != "amend":
+            self.given = {**self.given, draft.fact.seq: draft.given}
         elif "data" in draft.given:
             root = draft.given["supersedes"]
             while self.fact(root).trigger == "amend":
@@ -240,8 +240,7 @@ class Walk:
                 journal.seal(
                     draft,
                     organisation="clinic",
-                    course="course-1",
-                    entry_id=f"entry-{draft.seq}",
+                    entry_id=f"entry-{draft.fact.seq}",
                     prev_hash=sealed[-1].hash if sealed else journal.GENESIS,
                     salt=bytes(journal.SALT_BYTES),
                 )

@@ -62,7 +62,7 @@ def amendment_agreed(case: Case) -> Refusal | None:
         return None
     row = triggers.row_of(root.trigger)
     kinds = {
-        "another person's entry": fact.person != case.context.actor.person,
+        "another person's entry": fact.actor.person != case.context.actor.person,
         "a change of state": row is not None and row.changes_state,
         "risk or consent": root.trigger in SUPERVISED,
         "an override": bool(root.overridden),

@@ -60,7 +60,7 @@ def known(course: Course, entries: Sequence[Entry]) -> dict[int, RecordedEntry]:
         found[root] = RecordedEntry(
             root=root,
             last=last,
-            person=by_seq[last].person,
+            person=by_seq[last].actor.person,
             trigger=by_seq[root].trigger,
             fact=stands,
             given=given.get(root),
