@@ -16,9 +16,8 @@ from typing import Any
 
 import msgspec
 from transitions import EventData, Machine, MachineError
-from transitions.extensions import GraphMachine
 
-from ipt_workflow.course import Course, carry_over, examples, migration, triggers
+from ipt_workflow.course import Course, carry_over, examples, migration, transitions_table, triggers
 from ipt_workflow.course.carry_over import Move
 from ipt_workflow.course.commands import Prepared, prepare
 from ipt_workflow.course.derived import derive
@@ -28,9 +27,9 @@ from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold, pinned_at
 from ipt_workflow.course.late_entries import RefusedAt, is_late, place_late
 from ipt_workflow.course.rules import REGISTRY, Bound, Case, Context, bound_to
+from ipt_workflow.course.transitions_table import TransitionRow
 from ipt_workflow.course.triggers import Command, Override
 from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal, TransitionRefused
-from ipt_workflow.protocols import definition
 from ipt_workflow.protocols.definition import NEW, Protocol
 
 logging.getLogger("transitions").setLevel(logging.WARNING)
@@ -104,17 +103,16 @@ class CourseMachine:
         self.bound = {name: bound_to(protocol, name) for name in self.triggers}
         self._machine = Machine(
             model=None,
-            states=self.states,
+            states=transitions_table.states(protocol),
             initial=None,
-            transitions=[row for name in self.triggers for row in self._rows(name)],
+            transitions=[self._with_conditions(row) for row in transitions_table.rows(protocol)],
             auto_transitions=False,
             send_event=True,
         )
 
-    @property
-    def states(self) -> list[str]:
-        """Every state, in the order a course may see them."""
-        return [NEW, definition.REFERRED, *(phase.id for phase in self.protocol.phases), definition.PAUSED, *definition.ENDED]
+    def _with_conditions(self, row: TransitionRow) -> dict[str, Any]:
+        conditions = [self._leads_there, self._lawful] if row.chosen else [self._lawful]
+        return {"trigger": row.trigger, "source": row.source, "dest": row.dest, "conditions": conditions}
 
     def fire(self, course: Course | None, command: Command, context: Context) -> Accepted:
         """Fires one trigger. Raises CommandInvalid, TriggerNotPermitted or TransitionRefused."""
@@ -198,7 +196,7 @@ class CourseMachine:
 
     def structural(self, course: Course, fact: Fact, context: Context) -> tuple[Refusal, ...]:
         """The structural rules that an accepted fact would fail here, less those it overrode when it was accepted."""
-        if fact.trigger not in self.bound or fact.trigger in {"refer", "adopt"}:
+        if fact.trigger not in self.bound or fact.trigger in triggers.OPENINGS:
             return ()
         case = Case(
             protocol=self.protocol, course=course, trigger=fact.trigger, data=fact.data, at=fact.occurred_at, context=context
@@ -275,49 +273,10 @@ class CourseMachine:
     def _leads_to(self, course: Course | None, name: str) -> str | None:
         """The state a refused trigger would lead to, as far as the table tells."""
         row = triggers.find(name, self.protocol)
-        to = triggers.destination(self.protocol, row, name) if row else None
-        if to in {"remembered", "adopted"}:
+        assert row is not None  # `option` has found it
+        if row.course_decides:
             return course.phase if course else None
-        return to or (course.state if course else None)
-
-    def diagram(self) -> str:
-        """The protocol's states and the triggers between them, as mermaid text, drawn by `transitions` from this machine's rows."""
-        rows = [row for name in self.triggers for row in self._rows(name) if row["dest"] is not None and row["source"] != NEW]
-        drawn = [{key: row[key] for key in ("trigger", "source", "dest")} for row in rows]
-        states = self.states[1:]
-        machine = GraphMachine(
-            states=states,
-            initial=states[0],
-            transitions=drawn,
-            auto_transitions=False,
-            graph_engine="mermaid",
-        )
-        text = str(machine.get_graph().source)
-        return text[text.index("stateDiagram") :]  # the library puts a front matter before it that no renderer reads
-
-    def _rows(self, name: str) -> list[dict[str, Any]]:
-        """A trigger's rows for `transitions`: one a source, or (where the course remembers where to) one a source and phase."""
-        row = triggers.find(name, self.protocol)
-        assert row is not None
-        sources = triggers.states(self.protocol, row.sources, name)
-        if row.to in {"remembered", "adopted"}:
-            return [
-                {"trigger": name, "source": source, "dest": dest, "conditions": [self._leads_there, self._lawful]}
-                for source in sources
-                for dest in self._remembered(row.to, source)
-            ]
-        dest = triggers.destination(self.protocol, row, name)
-        return [{"trigger": name, "source": source, "dest": dest, "conditions": [self._lawful]} for source in sources]
-
-    def _remembered(self, to: str, source: str) -> list[str]:
-        phases = [phase.id for phase in self.protocol.phases]
-        if to == "adopted" or source == definition.PAUSED:
-            return phases
-        if source == definition.COMPLETED:
-            return phases[-1:]
-        if source == definition.NOT_SUITABLE:
-            return [definition.REFERRED, phases[0]]
-        return [definition.REFERRED, *phases, definition.PAUSED]
+        return triggers.destination(self.protocol, row, name) or (course.state if course else None)
 
     def _leads_there(self, event: EventData) -> bool:
         """Chooses the row by what the course remembers, before any rule is evaluated."""
@@ -368,7 +327,7 @@ class CourseMachine:
         assert folded is not None
         drafts = tuple(
             msgspec.structs.replace(draft, from_=course.state, to=folded.state)
-            if draft.fact.trigger in {"amend", "reopen"}
+            if draft.fact.trigger in triggers.CORRECTIONS
             else draft
             for draft in answer
         )

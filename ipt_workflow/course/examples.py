@@ -12,7 +12,7 @@ from ipt_workflow.course import counters
 from ipt_workflow.course.course import Course
 from ipt_workflow.course.fold import superseded_by
 from ipt_workflow.course.rules import Actor, Case, Context, amending, first_phase, setting
-from ipt_workflow.course.triggers import BEGIN_PREFIX, ENDINGS, find
+from ipt_workflow.course.triggers import BEGIN_PREFIX, NOT_AMENDABLE, OPENINGS, find
 from ipt_workflow.protocols.definition import Protocol
 
 Example = Callable[[Protocol, Course, Context], dict[str, Any]]
@@ -32,7 +32,7 @@ def example(protocol: Protocol, course: Course | None, name: str, context: Conte
 def _data(protocol: Protocol, course: Course | None, name: str, context: Context) -> dict[str, Any]:
     if name.startswith(BEGIN_PREFIX):
         return {}
-    if name in {"refer", "adopt"}:
+    if name in OPENINGS:
         return _opening(protocol, name)
     if course is None:
         raise ValueError(f"{name} needs a course")
@@ -263,7 +263,7 @@ def _amend(protocol: Protocol, course: Course, context: Context) -> dict[str, An
     done = superseded_by(context.history)
     for fact in reversed(context.history):
         root = amending.amended_root(context.history, fact.seq)
-        if fact.seq in done or root is None or root.trigger in ENDINGS | amending.NOT_AMENDABLE:
+        if fact.seq in done or root is None or root.trigger in NOT_AMENDABLE:
             continue
         if fact.seq not in done and _may_amend(protocol, course, fact.seq, context):
             at = fact.data.get("occurred_at") if fact.trigger == "amend" else None

@@ -5,6 +5,7 @@ part a state plays, since a protocol names its own phases; `states` turns them i
 """
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -23,9 +24,6 @@ from ipt_workflow.protocols.definition import (
 from ipt_workflow.values import types
 
 Role = Literal["therapist", "supervisor", "ehr", "admin", "auditor"]
-
-ENDINGS = frozenset({"complete", "end_early", "decline"})
-MOVES = frozenset({"change_protocol", "migrate_protocol"})  # the course goes on under another protocol or version
 
 T: tuple[Role, ...] = ("therapist",)
 S: tuple[Role, ...] = ("supervisor",)
@@ -62,8 +60,8 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table.
 
-    `to` is None where the state stays; `leads` tells which destinations are fixed by what the course remembers. `never_blocked`
-    triggers wait for no paperwork and for nothing that came later. A protocol has those for which it has a source, and what they need.
+    `sources` and `to` name parts that states play, and `to` is None if the state stays. A protocol lacks a trigger if it has no
+    state for its sources, or not the table that it `needs`.
     """
 
     name: str
@@ -73,13 +71,27 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     payload: type[payloads.Payload] = payloads.Nothing
     roles: tuple[Role, ...]
     rules: tuple[str, ...] = ()
+    needs: str | None = None  # a table of the protocol file
     reason_required: bool = False
-    never_blocked: bool = False
-    needs: str | None = None  # the table of the protocol without which there is no such trigger
+    never_blocked: bool = False  # it waits for no paperwork, and an entry that came later never stops it
+    amendable: bool = True
+    amended_with_supervisor: bool = False  # also by the person who recorded it
+    corrects: bool = False  # it changes what earlier entries mean, so the whole course is folded again
+    fired_alone: bool = False  # never together with other triggers, since it touches more than one course's facts
+    concerns_client: bool = False  # an EHR's notice of it is fired on every course of the client, unless it names one
+    names_protocol: bool = False
+    changes_protocol: bool = False
+    detour: bool = False  # never proposed as a way to reach a state
+    paperwork: bool = True  # the gate writes it when a refusal names it as a remedy
 
     @property
     def changes_state(self) -> bool:
         return self.to is not None
+
+    @property
+    def course_decides(self) -> bool:
+        """Whether the course, not the protocol, decides where this leads: back to where it was, or to the phase that was adopted."""
+        return self.to in {"remembered", "adopted"}
 
 
 def _t(name: str, does: str, sources: tuple[str, ...], roles: tuple[Role, ...], **more: Any) -> Trigger:
@@ -97,29 +109,30 @@ TABLE: tuple[Trigger, ...] = (
     _t("start", "Begins the first phase.", (REFERRED,), T, to="first", payload=payloads.Start,
        rules=("consent_given", "therapist_assigned", "supervisor_named", "indication_fits", "age_fits", "format_fits", "provider_fits")),
     _t("decline", "Ends a course that is not suitable, with a plan for what comes instead.", (REFERRED, "first"), T, to=NOT_SUITABLE,
-       payload=payloads.Decline, reason_required=True),
+       payload=payloads.Decline, reason_required=True, amendable=False, detour=True),
     _t("begin_<phase>", "Leaves the phase for the next one.", ("previous",), T, to="next", rules=LEAVING_A_PHASE),
     _t("complete", "Ends the last phase as agreed.", ("last",), T, to=COMPLETED, payload=payloads.Complete,
-       rules=("final_held", "final_attended", "no_acute_risk", "no_unsigned_session", "no_open_deviation")),
-    _t("pause", "Interrupts the course until a planned return.", PHASE, T, to=PAUSED, payload=payloads.Pause, reason_required=True),
+       rules=("final_held", "final_attended", "no_acute_risk", "no_unsigned_session", "no_open_deviation"), amendable=False),
+    _t("pause", "Interrupts the course until a planned return.", PHASE, T, to=PAUSED, payload=payloads.Pause, reason_required=True,
+       detour=True),
     _t("resume", "Goes back to the phase the pause interrupted.", (PAUSED,), T, to="remembered"),
     _t("end_early", "Ends the course before its work is done.", OPEN, T, to=ENDED_EARLY, payload=payloads.EndEarly, reason_required=True,
-       never_blocked=True),
+       never_blocked=True, amendable=False, detour=True),
     _t("reopen", "Takes back an ending that was an error.", ENDED, S, to="remembered", reason_required=True,
-       rules=("reopen_window", "one_active_course")),
+       rules=("reopen_window", "one_active_course"), amendable=False, corrects=True),
     _t("record_session", "Tells of a session that was held, missed or cancelled.", OPEN, TE, payload=payloads.RecordSession,
        rules=("attendance_fits_state", "phase_session_cap", "contract_session_cap", "session_already_recorded", "within_planned_end",
-              "participants_present", "medium_allowed")),
+              "participants_present", "medium_allowed"), paperwork=False),
     _t("sign_session", "The therapist who gave a session stands by its record.", AFTER_START, T, payload=payloads.SignSession,
-       rules=("session_signable", "own_session", "focus_area_allowed", "risk_reviewed")),
+       rules=("session_signable", "own_session", "focus_area_allowed", "risk_reviewed"), paperwork=False),
     _t("attest_session", "A supervisor stands by the session of a therapist who has left.", AFTER_START, S, payload=payloads.AttestSession,
-       rules=("session_signable", "focus_area_allowed", "risk_reviewed"), reason_required=True),
+       rules=("session_signable", "focus_area_allowed", "risk_reviewed"), reason_required=True, paperwork=False),
     _t("link_session", "Says which of the EHR's appointments a session was.", ANY, TE, payload=payloads.LinkSession,
        rules=("session_known", "session_already_recorded")),
     _t("record_contact", "Tells of a contact that is no session.", ANY, TSE, payload=payloads.RecordContact, never_blocked=True),
     _t("book_session", "Tells of a session to come.", OPEN, TE, payload=payloads.BookSession),
     _t("acknowledge_deviation", "A supervisor takes note of a session held beyond a cap.", OPEN, S, payload=payloads.AcknowledgeDeviation,
-       rules=("deviation_open",), reason_required=True),
+       rules=("deviation_open",), reason_required=True, paperwork=False),
     _t("record_evaluation", "Records the diagnostic evaluation.", REFERRED_OR_PHASE, T, payload=payloads.RecordEvaluation),
     _t("record_history", "Records the psychiatric history.", REFERRED_OR_PHASE, T, payload=payloads.RecordHistory),
     _t("record_inventory", "Records the interpersonal inventory.", REFERRED_OR_PHASE, T, payload=payloads.RecordInventory),
@@ -144,9 +157,9 @@ TABLE: tuple[Trigger, ...] = (
     _t("agree_contract", "Agrees the number of sessions and weeks and how misses count.", ("first",), T, payload=payloads.AgreeContract,
        rules=("both_agree", "contract_in_range", "contract_fits_phases")),
     _t("amend_contract", "Renegotiates the contract.", ("phase", PAUSED), T, payload=payloads.AmendContract, reason_required=True,
-       rules=("contract_agreed", "both_agree", "contract_in_range", "contract_fits_phases")),
+       rules=("contract_agreed", "both_agree", "contract_in_range", "contract_fits_phases"), paperwork=False),
     _t("extend_phase", "Raises the phase's session cap, once.", PHASE, TS, reason_required=True,
-       rules=("extension_allowed", "supervisor_agrees")),
+       rules=("extension_allowed", "supervisor_agrees"), paperwork=False),
     _t("record_measure", "Records a scale, or that it could not be obtained.", ANY, TE, payload=payloads.RecordMeasure, never_blocked=True),
     _t("record_rhythm", "Records a week of the social rhythm.", ANY, TE, payload=payloads.RecordRhythm, never_blocked=True, needs="rhythm"),
     _t("set_rhythm_target", "Sets the times that the client aims for.", PHASE, T, payload=payloads.SetRhythmTarget, needs="rhythm",
@@ -159,27 +172,46 @@ TABLE: tuple[Trigger, ...] = (
     _t("record_independence", "Records what the client now does without the therapist.", ("last",), T, payload=payloads.RecordIndependence),
     _t("plan_for_recurrence", "Plans how to anticipate, identify and manage a recurrence.", ("last",), T, payload=payloads.PlanForRecurrence),
     _t("decide_continuation", "Decides what follows the acute course.", ("last",), T, payload=payloads.DecideContinuation),
-    _t("raise_risk", "Says that there is risk.", ANY, TSE, payload=payloads.AssessRisk, never_blocked=True),
-    _t("review_risk", "Reviews the risk.", ANY, TS, payload=payloads.AssessRisk, never_blocked=True),
-    _t("record_consent", "Records a consent.", ANY, TE, payload=payloads.Consent, never_blocked=True),
-    _t("withdraw_consent", "Records that a consent is withdrawn.", ANY, TE, payload=payloads.Consent, never_blocked=True),
+    _t("raise_risk", "Says that there is risk.", ANY, TSE, payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True),
+    _t("review_risk", "Reviews the risk.", ANY, TS, payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True),
+    _t("record_consent", "Records a consent.", ANY, TE, payload=payloads.Consent, never_blocked=True, amended_with_supervisor=True),
+    _t("withdraw_consent", "Records that a consent is withdrawn.", ANY, TE, payload=payloads.Consent, never_blocked=True,
+       amended_with_supervisor=True, concerns_client=True),
     _t("refer_on", "Refers the client to somebody else as well.", ANY, TS, payload=payloads.ReferOn, never_blocked=True),
     _t("note", "Adds a note.", ANY, TS, payload=payloads.Note, never_blocked=True),
-    _t("transfer", "Gives the course to another therapist.", OPEN, TS, payload=payloads.Transfer, reason_required=True),
+    _t("transfer", "Gives the course to another therapist.", OPEN, TS, payload=payloads.Transfer, reason_required=True, paperwork=False),
     _t("change_protocol", "Goes on under another protocol or version.", (REFERRED, "first"), TS, payload=payloads.ChangeProtocol,
-       reason_required=True, rules=("protocol_differs", "supervisor_agrees", "one_active_course")),
+       reason_required=True, rules=("protocol_differs", "supervisor_agrees", "one_active_course"),
+       amendable=False, fired_alone=True, names_protocol=True, changes_protocol=True),
     _t("migrate_protocol", "Goes on under another version of the same protocol.", OPEN, S, payload=payloads.MigrateProtocol,
-       reason_required=True, rules=("same_protocol_family", "protocol_differs", "carries_over", "one_active_course")),
+       reason_required=True, rules=("same_protocol_family", "protocol_differs", "carries_over", "one_active_course"),
+       amendable=False, fired_alone=True, names_protocol=True, changes_protocol=True),
     _t("relink_client", "Puts the course with another client record.", ANY, S, payload=payloads.RelinkClient, reason_required=True,
-       rules=("client_differs", "one_active_course")),
+       rules=("client_differs", "one_active_course"), amendable=False, fired_alone=True, concerns_client=True),
     _t("open_followup", "Opens a linked course after this one.", (COMPLETED,), T, payload=payloads.OpenFollowup,
-       rules=("continuation_decided", "one_active_course")),
+       rules=("continuation_decided", "one_active_course"), amendable=False, fired_alone=True, names_protocol=True),
     _t("amend", "Supersedes an entry by what it should have said.", ANY, TSE, payload=payloads.Amend, reason_required=True,
-       rules=("entry_amendable", "amendment_agreed", "later_entries_hold")),
+       rules=("entry_amendable", "amendment_agreed", "later_entries_hold"), corrects=True, paperwork=False),
 )  # fmt: skip
 
 BY_NAME = {trigger.name: trigger for trigger in TABLE}
 PATTERN = BY_NAME["begin_<phase>"]
+
+
+def _named(column: Callable[[Trigger], bool]) -> frozenset[str]:
+    return frozenset(row.name for row in TABLE if column(row))
+
+
+OPENINGS = _named(lambda row: row.sources == (NEW,))
+ENDINGS = _named(lambda row: row.to in ENDED)
+CORRECTIONS = _named(lambda row: row.corrects)
+NOT_AMENDABLE = _named(lambda row: not row.amendable)
+AMENDED_WITH_SUPERVISOR = _named(lambda row: row.amended_with_supervisor)
+FIRED_ALONE = _named(lambda row: row.fired_alone)
+CONCERNING_CLIENT = _named(lambda row: row.concerns_client)
+NAMING_PROTOCOL = _named(lambda row: row.names_protocol)
+MOVES = _named(lambda row: row.changes_protocol)
+PAPERWORK = _named(lambda row: row.paperwork and not row.changes_state)
 
 
 def row_of(name: str) -> Trigger | None:

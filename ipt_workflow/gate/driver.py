@@ -59,9 +59,7 @@ class Driver:
             for name in machine.triggers
             if (row := triggers.find(name, self.protocol)) and row.never_blocked
         }
-        self._papers = frozenset(
-            name for name in machine.triggers if name not in NO_PAPER and (row := triggers.row_of(name)) and row.to is None
-        )
+        self._papers = triggers.PAPERWORK.intersection(machine.triggers)
         self._closed: set[tuple[str, str]] = set()  # state and trigger between which there is no row
         self._next: dict[Spot, Spot | Refused] = {}  # what came of what comes next
         self._alike: set[tuple[object, ...]] = set()  # of what there was a first course already
@@ -326,8 +324,3 @@ def words(error: CommandInvalid) -> str:
 def refused(spot: Spot, name: str = "") -> Refused:
     """What leads nowhere, without a rule that says so."""
     return Refused(trigger=name, state=spot.course.state, version=spot.course.version, refusals=())
-
-
-NO_PAPER = frozenset(
-    {"record_session", "sign_session", "attest_session", "acknowledge_deviation", "amend_contract", "extend_phase", "amend", "transfer"}
-)  # fmt: skip

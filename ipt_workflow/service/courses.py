@@ -57,7 +57,6 @@ from ipt_workflow.values.types import ClientRef
 
 ATTEMPTS = 8
 NO_PROPOSAL = "There is no such proposal, or none that you may see."
-ALONE = triggers.MOVES | {"relink_client", "open_followup"}  # they touch more than one course's facts
 SOMEBODY = Actor("-", "supervisor")  # stands for the supervisor who may cosign a proposal
 
 
@@ -331,9 +330,9 @@ class Courses:
         first = commands[0]
         if any(_looks_back(each, course, now) for each in commands):
             context = self.clinic.with_history(context, await self.clinic.entries(course.id))
-        if first.trigger in triggers.MOVES | {"open_followup"}:
+        if first.trigger in triggers.NAMING_PROTOCOL:
             context = msgspec.structs.replace(context, target=self._target(course, first), course_id=new_id())
-        if first.trigger in triggers.MOVES | {"reopen", "open_followup"}:
+        if first.trigger in triggers.NAMING_PROTOCOL | {"reopen"}:
             return msgspec.structs.replace(context, other_open_course=await self._other(course.client, course.id))
         if client:
             return msgspec.structs.replace(context, client=client.id, other_open_course=client.open_course)
@@ -437,7 +436,11 @@ def _checked(write: Write, course: Course) -> tuple[Command, ...]:
     if not 1 <= len(commands) <= TOGETHER_MAX:
         raise CommandInvalid([Fault("together", f"must hold from 1 to {TOGETHER_MAX} commands")])
     if len(commands) > 1:
-        alone = [Fault(f"together[{i}].trigger", "is fired alone") for i, each in enumerate(commands) if each.trigger in ALONE]
+        alone = [
+            Fault(f"together[{i}].trigger", "is fired alone")
+            for i, each in enumerate(commands)
+            if each.trigger in triggers.FIRED_ALONE
+        ]
         if alone:
             raise CommandInvalid(alone)
     return commands

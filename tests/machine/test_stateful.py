@@ -16,15 +16,14 @@ from support.course_walk import FIRST_PHASE_WORK, HOUR, LAST_PHASE_WORK, STAGES,
 from ipt_workflow import journal
 from ipt_workflow.course import Course, counters, triggers
 from ipt_workflow.course.fold import fold, step, timeline
-from ipt_workflow.course.triggers import MOVES
+from ipt_workflow.course.triggers import FIRED_ALONE
 from ipt_workflow.errors import CommandInvalid, TriggerNotPermitted
 from ipt_workflow.machine import Accepted, Refused
 
 PHASES = ("initial", "middle", "final")
 NAMES = tuple(name for name in triggers.names(ipt()) if name not in {"refer", "adopt"})
 NEVER_BLOCKED = tuple(row.name for row in triggers.TABLE if row.never_blocked and row.needs is None and row.name != "end_early")
-ALONE = MOVES | {"relink_client", "open_followup"}  # the service takes these one at a time
-JOINABLE = tuple(name for name in NAMES if name not in ALONE)
+JOINABLE = tuple(name for name in NAMES if name not in FIRED_ALONE)
 CHECKED_EVERY = 10  # entries; sealing a whole journal costs more than everything else here
 
 actors = st.sampled_from((T, S, E))

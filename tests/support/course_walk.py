@@ -21,7 +21,7 @@ from ipt_workflow.course.drafts import Draft
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold
 from ipt_workflow.course.rules import KNOWN_RULES, REGISTRY, Actor, Context, GroupHeld
-from ipt_workflow.course.triggers import MOVES, Command
+from ipt_workflow.course.triggers import NAMING_PROTOCOL, Command
 from ipt_workflow.errors import Refusal, TransitionRefused
 from ipt_workflow.machine import Accepted, Option, Refused, machine_for
 from ipt_workflow.protocols.definition import Protocol
@@ -140,7 +140,7 @@ class Walk:
             history=self.history,
             given=self.given,
             protocols=self.protocols,
-            target=self.target or (self.protocol if trigger in MOVES | {"open_followup"} else None),
+            target=self.target or (self.protocol if trigger in NAMING_PROTOCOL else None),
             course_id="course-1",
             client=self.client if self.course is None else "client-2",
             therapist=T.person,

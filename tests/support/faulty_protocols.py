@@ -72,18 +72,14 @@ class Sabotaged(CourseMachine):
         judging: Mapping[str, Callable[[Judge], Judge]] | None = None,
         row: tuple[str, str, str] | None = None,
     ) -> None:
-        self.row = row
         super().__init__(small())
+        if row:
+            trigger, source, dest = row
+            self._machine.add_transition(trigger, source, dest, conditions=[self._lawful])
         for name, bound in self.bound.items():
             kept = [each for each in bound if each.rule.name not in without]
             more = [Bound(rule=REGISTRY[rule], severity="hard") for rule in (beside or {}).get(name, ())]
             self.bound[name] = tuple(_judged(each, judging or {}) for each in (*kept, *more))
-
-    def _rows(self, name: str) -> list[dict[str, Any]]:
-        rows = super()._rows(name)
-        if self.row and self.row[0] == name:
-            rows.append({"trigger": name, "source": self.row[1], "dest": self.row[2], "conditions": [self._lawful]})
-        return rows
 
 
 def _judged(bound: Bound, judging: Mapping[str, Callable[[Judge], Judge]]) -> Bound:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course import triggers
 from ipt_workflow.course.payloads import Payload
 from ipt_workflow.course.triggers import BY_NAME, Command
 from ipt_workflow.ehr.notices import matching
@@ -28,7 +29,6 @@ from ipt_workflow.store.schema.tables import NoticeRow
 
 ATTEMPTS = 8
 FOR_EVER = dt.timedelta(days=36_500)
-OF_EVERY_COURSE = frozenset({"withdraw_consent", "relink_client"})  # unless the notice names one
 SETTLED = ("applied", "waiting", "ignored", "dismissed")
 
 Status = Literal["applied", "waiting", "ignored"]
@@ -106,7 +106,7 @@ class NoticeHandler:
     async def _done_before(self, notice: Notice) -> NoticeOutcome | None:
         """What it came to, where it was committed and whoever did so was stopped before they could say it."""
         kept = await self.clinic.kept_answer(notice.key().scope)
-        if kept is None or notice.told.trigger in OF_EVERY_COURSE:  # some of them may not have been told
+        if kept is None or notice.told.trigger in triggers.CONCERNING_CLIENT:  # some of them may not have been told
             return None
         fact = next(entry.fact for entry in await self.clinic.entries(kept.course_id) if entry.written.seq == kept.first_seq)
         about = fact.data.get("supersedes") or fact.data.get("session") or fact.seq
@@ -135,7 +135,7 @@ class NoticeHandler:
             return NoticeOutcome(
                 status="waiting", why="The client has several courses, or not the one named: say which it is about."
             )
-        if told.trigger in OF_EVERY_COURSE:
+        if told.trigger in triggers.CONCERNING_CLIENT:
             return await self._every(notice, courses if told.course is None else [at])
         return await self._about(notice, at)
 
