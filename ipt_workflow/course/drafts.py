@@ -1,4 +1,4 @@
-"""The draft of an entry, the verdict of the machine, and the part of the machine that late entries need."""
+"""The draft of an entry, the machine's verdict, and the machine as late entries and migrations see it."""
 
 import datetime as dt
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from ipt_workflow.protocols import definition as protocols
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted trigger, before the journal seals it: its fact, and `given`, `reason` and `override`, which are sealed."""
+    """An accepted trigger before it is in the journal: its fact, and the parts to seal (`given`, `reason`, `override`)."""
 
     fact: Fact
     from_: str | None
@@ -26,7 +26,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Where a trigger leads; the refusals that hold; and the soft rules that the command passed over."""
+    """Where a trigger leads, the refusals, and the soft rules that the command overrode."""
 
     to: str
     refusals: tuple[Refusal, ...]
@@ -34,7 +34,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Judge(Protocol):
-    """What placing needs of the machine."""
+    """The machine, as late entries and migrations use it."""
 
     protocol: protocols.Protocol
 
@@ -86,7 +86,7 @@ def draft_of(fact: Fact, prepared: Prepared, before: Course | None, to: str) -> 
 
 
 def as_recorded(fact: Fact, context: Context) -> Context:
-    """The context in which a fact is judged anew: its own recorded time, actor and cosigner."""
+    """The context in which a fact is judged again: with its own recorded time, actor and cosigner."""
     return Context(
         now=fact.recorded_at,
         actor=Actor(fact.actor.person, fact.actor.role),  # type: ignore[arg-type]  # the journal holds roles only

@@ -1,10 +1,9 @@
-"""Every trigger, declared once: from where, to where, with what data, by whom, under which rules.
+"""Every trigger, declared once: its sources, destination, data, roles and rules.
 
-API schema, forms, documentation, diagram and options are all read from this table. Sources and destinations are named by the
-part a state plays, since a protocol names its own phases; `states` turns them into one protocol's states.
+The API schema, forms, documentation, diagram and options all read this table. Sources and destinations name the part that a state plays,
+since each protocol names its own phases. `states` turns them into one protocol's states.
 """
 
-import datetime as dt
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -41,14 +40,14 @@ ANY = (REFERRED, "phase", PAUSED, *ENDED)
 
 
 class Override(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Soft rules that the actor passes over, and why."""
+    """Soft rules that the actor passes over, and the reason."""
 
     rules: tuple[str, ...]
     reason: types.Text
 
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What somebody asks a course to do. `data` is decoded by the trigger's payload once the trigger is known."""
+    """A request to fire a trigger on a course. `data` is decoded by the trigger's payload."""
 
     trigger: str
     data: dict[str, Any] = {}
@@ -98,7 +97,7 @@ def _t(name: str, does: str, sources: tuple[str, ...], roles: tuple[Role, ...], 
     return Trigger(name=name, does=does, sources=sources, roles=roles, **more)
 
 
-# The phase that `begin_<phase>` leaves decides, in the protocol, what else must be met: `Protocol.phases[].requires` and `.rules`.
+# The protocol adds to these: `requires` and `rules` of the phase that `begin_<phase>` leaves.
 LEAVING_A_PHASE = ("phase_sessions_met", "no_acute_risk", "no_unsigned_session", "no_open_deviation")
 BEGIN_PREFIX = "begin_"
 
@@ -120,39 +119,39 @@ TABLE: tuple[Trigger, ...] = (
        never_blocked=True, amendable=False, detour=True),
     _t("reopen", "Takes back an ending that was an error.", ENDED, S, to="remembered", reason_required=True,
        rules=("reopen_window", "one_active_course"), amendable=False, corrects=True),
-    _t("record_session", "Tells of a session that was held, missed or cancelled.", OPEN, TE, payload=payloads.RecordSession,
+    _t("record_session", "Records a session that was held, missed or cancelled.", OPEN, TE, payload=payloads.RecordSession,
        rules=("attendance_fits_state", "phase_session_cap", "contract_session_cap", "session_already_recorded", "within_planned_end",
               "participants_present", "medium_allowed"), paperwork=False),
-    _t("sign_session", "The therapist who gave a session stands by its record.", AFTER_START, T, payload=payloads.SignSession,
+    _t("sign_session", "The therapist who gave a session signs its record.", AFTER_START, T, payload=payloads.SignSession,
        rules=("session_signable", "own_session", "focus_area_allowed", "risk_reviewed"), paperwork=False),
-    _t("attest_session", "A supervisor stands by the session of a therapist who has left.", AFTER_START, S, payload=payloads.AttestSession,
+    _t("attest_session", "A supervisor signs the session of a therapist who has left.", AFTER_START, S, payload=payloads.AttestSession,
        rules=("session_signable", "focus_area_allowed", "risk_reviewed"), reason_required=True, paperwork=False),
-    _t("link_session", "Says which of the EHR's appointments a session was.", ANY, TE, payload=payloads.LinkSession,
+    _t("link_session", "Links a session to the EHR's appointment.", ANY, TE, payload=payloads.LinkSession,
        rules=("session_known", "session_already_recorded")),
-    _t("record_contact", "Tells of a contact that is no session.", ANY, TSE, payload=payloads.RecordContact, never_blocked=True),
-    _t("book_session", "Tells of a session to come.", OPEN, TE, payload=payloads.BookSession),
-    _t("acknowledge_deviation", "A supervisor takes note of a session held beyond a cap.", OPEN, S, payload=payloads.AcknowledgeDeviation,
+    _t("record_contact", "Records a contact that is not a session.", ANY, TSE, payload=payloads.RecordContact, never_blocked=True),
+    _t("book_session", "Books a session to come.", OPEN, TE, payload=payloads.BookSession),
+    _t("acknowledge_deviation", "A supervisor acknowledges a session held beyond a cap.", OPEN, S, payload=payloads.AcknowledgeDeviation,
        rules=("deviation_open",), reason_required=True, paperwork=False),
     _t("record_evaluation", "Records the diagnostic evaluation.", REFERRED_OR_PHASE, T, payload=payloads.RecordEvaluation),
     _t("record_history", "Records the psychiatric history.", REFERRED_OR_PHASE, T, payload=payloads.RecordHistory),
     _t("record_inventory", "Records the interpersonal inventory.", REFERRED_OR_PHASE, T, payload=payloads.RecordInventory),
     _t("record_timeline", "Records how life events and symptoms followed each other.", REFERRED_OR_PHASE, T, payload=payloads.RecordTimeline),
     _t("record_formulation", "Records the interpersonal formulation.", REFERRED_OR_PHASE, T, payload=payloads.RecordFormulation),
-    _t("accept_formulation", "Records what the client says to the formulation.", PHASE, T, payload=payloads.AcceptFormulation,
+    _t("accept_formulation", "Records the client's response to the formulation.", PHASE, T, payload=payloads.AcceptFormulation,
        rules=("formulation_known",)),
     _t("assign_sick_role", "Gives the client the sick role.", ("first",), T, payload=payloads.AssignSickRole,
        rules=("evaluation_recorded", "sick_role_used", "sick_role_explained", "sick_role_mode_fits")),
     _t("update_sick_role", "Changes mode, exemptions, recovery work or the client's response.", PHASE, T, payload=payloads.UpdateSickRole,
        rules=("sick_role_assigned",)),
-    _t("waive_sick_role", "Does without the sick role.", ("first",), TS, reason_required=True, rules=("waiver_agreed",)),
-    _t("relinquish_sick_role", "The client gives the sick role up.", LATER, T, payload=payloads.RelinquishSickRole,
+    _t("waive_sick_role", "Waives the sick role.", ("first",), TS, reason_required=True, rules=("waiver_agreed",)),
+    _t("relinquish_sick_role", "The client gives up the sick role.", LATER, T, payload=payloads.RelinquishSickRole,
        rules=("sick_role_assigned",)),
     _t("select_focus", "Chooses the problem area.", ("first",), T, payload=payloads.SelectFocus,
        rules=("inventory_recorded", "focus_area_allowed", "focus_count", "focus_grounded", "focus_encouraged")),
     _t("change_focus", "Changes the problem area.", LATER, T, payload=payloads.SelectFocus,
        rules=("inventory_recorded", "focus_area_allowed", "focus_count", "focus_grounded", "focus_encouraged", "formulation_renewed",
               "focus_change_in_time")),
-    _t("set_dispute_stage", "Says at which stage the role dispute is.", PHASE, T, payload=payloads.SetDisputeStage,
+    _t("set_dispute_stage", "Records the stage of the role dispute.", PHASE, T, payload=payloads.SetDisputeStage,
        rules=("dispute_stage_legal",)),
     _t("agree_contract", "Agrees the number of sessions and weeks and how misses count.", ("first",), T, payload=payloads.AgreeContract,
        rules=("both_agree", "contract_in_range", "contract_fits_phases")),
@@ -172,7 +171,7 @@ TABLE: tuple[Trigger, ...] = (
     _t("record_independence", "Records what the client now does without the therapist.", ("last",), T, payload=payloads.RecordIndependence),
     _t("plan_for_recurrence", "Plans how to anticipate, identify and manage a recurrence.", ("last",), T, payload=payloads.PlanForRecurrence),
     _t("decide_continuation", "Decides what follows the acute course.", ("last",), T, payload=payloads.DecideContinuation),
-    _t("raise_risk", "Says that there is risk.", ANY, TSE, payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True),
+    _t("raise_risk", "Raises a risk.", ANY, TSE, payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True),
     _t("review_risk", "Reviews the risk.", ANY, TS, payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True),
     _t("record_consent", "Records a consent.", ANY, TE, payload=payloads.Consent, never_blocked=True, amended_with_supervisor=True),
     _t("withdraw_consent", "Records that a consent is withdrawn.", ANY, TE, payload=payloads.Consent, never_blocked=True,
@@ -186,11 +185,11 @@ TABLE: tuple[Trigger, ...] = (
     _t("migrate_protocol", "Goes on under another version of the same protocol.", OPEN, S, payload=payloads.MigrateProtocol,
        reason_required=True, rules=("same_protocol_family", "protocol_differs", "carries_over", "one_active_course"),
        amendable=False, fired_alone=True, names_protocol=True, changes_protocol=True),
-    _t("relink_client", "Puts the course with another client record.", ANY, S, payload=payloads.RelinkClient, reason_required=True,
+    _t("relink_client", "Moves the course to another client record.", ANY, S, payload=payloads.RelinkClient, reason_required=True,
        rules=("client_differs", "one_active_course"), amendable=False, fired_alone=True, concerns_client=True),
     _t("open_followup", "Opens a linked course after this one.", (COMPLETED,), T, payload=payloads.OpenFollowup,
        rules=("continuation_decided", "one_active_course"), amendable=False, fired_alone=True, names_protocol=True),
-    _t("amend", "Supersedes an entry by what it should have said.", ANY, TSE, payload=payloads.Amend, reason_required=True,
+    _t("amend", "Corrects an entry, or makes it void.", ANY, TSE, payload=payloads.Amend, reason_required=True,
        rules=("entry_amendable", "amendment_agreed", "later_entries_hold"), corrects=True, paperwork=False),
 )  # fmt: skip
 
@@ -215,7 +214,7 @@ PAPERWORK = _named(lambda row: row.paperwork and not row.changes_state)
 
 
 def row_of(name: str) -> Trigger | None:
-    """The table's row for a trigger's name, whatever protocol has it."""
+    """The table's row for a trigger's name, under any protocol."""
     return PATTERN if name.startswith(BEGIN_PREFIX) else BY_NAME.get(name)
 
 
@@ -228,7 +227,7 @@ def find(name: str, protocol: Protocol) -> Trigger | None:
 
 
 def _has(protocol: Protocol, row: Trigger) -> bool:
-    """Whether there is such a trigger under this protocol: it has a state to start from, and what it needs."""
+    """Whether the protocol has this trigger: a state to start from, and the table that the trigger needs."""
     return (row.needs is None or getattr(protocol, row.needs) is not None) and (row.sources != LATER or len(protocol.phases) > 1)
 
 
@@ -239,7 +238,7 @@ def names(protocol: Protocol) -> tuple[str, ...]:
 
 
 def states(protocol: Protocol, parts: tuple[str, ...], name: str = "") -> tuple[str, ...]:
-    """The states that play these parts under this protocol. `name` tells which phase `previous` comes before."""
+    """The states that play these parts under this protocol. `name` is the trigger, which gives the phase after `previous`."""
     phases = [phase.id for phase in protocol.phases]
     if "previous" in parts:
         return (phases[phases.index(name[len(BEGIN_PREFIX) :]) - 1],)
@@ -250,7 +249,7 @@ def states(protocol: Protocol, parts: tuple[str, ...], name: str = "") -> tuple[
     return tuple(found)
 
 
-# Which of a protocol's phases play a part; every other part is a state of its own name.
+# The phases that play each part. Every other part is the name of a state.
 PARTS = {
     "first": slice(0, 1),
     "later": slice(1, None),
@@ -261,7 +260,7 @@ PARTS = {
 
 
 def destination(protocol: Protocol, trigger: Trigger, name: str) -> str | None:
-    """The state a trigger leads to, where the protocol alone decides it."""
+    """The state that a trigger leads to; None if the state stays; `remembered` or `adopted` if the course decides."""
     if trigger.to == "first":
         return protocol.first.id
     if trigger.to == "next":
@@ -272,8 +271,3 @@ def destination(protocol: Protocol, trigger: Trigger, name: str) -> str | None:
 def may_lie_ahead(trigger: str, structural: dict[str, Any]) -> bool:
     """Bookings and cancellations may have a time in the future."""
     return trigger == "book_session" or (trigger == "record_session" and structural["attendance"] in types.CANCELLED)
-
-
-def moment(value: str) -> dt.datetime:
-    """A structural time, as it was projected."""
-    return msgspec.convert(value, types.Moment)

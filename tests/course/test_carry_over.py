@@ -137,7 +137,7 @@ def test_a_requirement_of_the_present_phase_that_is_not_met_is_a_new_gap():
     plan = planned(walk, new)
     assert plan.kind == "new_gaps"
     assert [(gap.name, gap.severity, gap.gate) for gap in plan.gaps] == [("parent_involved", "hard", "begin_middle")]
-    assert plan.explanation == "Newly asked for: parent_involved (hard, begin_middle)."
+    assert plan.explanation == "Newly required: parent_involved (hard, begin_middle)."
     walk.fire("record_contact", kind="collateral", participants=["client", "parent"])
     assert planned(walk, new).kind == "carries_over"
 
@@ -492,7 +492,7 @@ def test_what_only_the_new_version_knows_cannot_have_happened_before_the_move():
     before = walk.now
     walk.now += DAY
     moved(walk, version(2, rhythm=RhythmSpec(instrument="srm5", weeks=1)))
-    with pytest.raises(CommandInvalid, match="is none that ipt@1 has"):
+    with pytest.raises(CommandInvalid, match="is not a trigger of ipt@1"):
         walk.refused("record_rhythm", at=before)
     assert walk.refused("record_rhythm") == {}
 
@@ -504,7 +504,7 @@ def test_what_only_the_old_version_knows_can_be_told_of_the_time_before_the_move
     at = walk.now
     walk.now += DAY
     moved(walk, version(2))
-    with pytest.raises(CommandInvalid, match="is none that ipt@2 has"):
+    with pytest.raises(CommandInvalid, match="is not a trigger of ipt@2"):
         walk.preview(body)
     walk.together({**body, "occurred_at": at.isoformat()})
     assert walk.c.rhythm.count == 1
