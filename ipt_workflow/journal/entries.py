@@ -1,7 +1,7 @@
 """The journal: entries, their canonical bytes, the hash chain, and replay.
 
-What is hashed is the RFC 8785 form of an entry, stored as written and never rebuilt from columns. Free text is not in it: only
-`data_digest`, the SHA-256 of a random salt and the sealed document, which live in a row of their own that erasure may empty.
+The hash covers the RFC 8785 form of an entry, which is stored as written and never rebuilt from columns. It has no free text, only
+`data_digest`, the SHA-256 of a random salt and the sealed document. Salt and document are in a row of their own, which an erasure empties.
 An erased entry still proves that it was written, and still folds.
 """
 
@@ -24,7 +24,7 @@ SALT_BYTES = 16
 
 
 class Written(Fact, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """The canonical bytes, decoded: a fact, and its place in the chain."""
+    """An entry's canonical bytes, decoded: a fact, and its place in the chain."""
 
     organisation: str
     id: str
@@ -35,7 +35,7 @@ class Written(Fact, frozen=True, kw_only=True, rename={"from_": "from"}):
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """The document behind `data_digest`: everything the command said, in its own words."""
+    """The document behind `data_digest`: the command's data, reason and override, as they were sent."""
 
     data: dict[str, Any]
     reason: str | None
@@ -43,7 +43,7 @@ class Sealed(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a course's journal. `salt` (hex) and `sealed` are None where the entry was erased."""
+    """One entry of a course's journal. `salt` (hex) and `sealed` are None if the entry was erased."""
 
     written: Written
     canonical: bytes
@@ -61,7 +61,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def seal(draft: Draft, *, organisation: str, entry_id: str, prev_hash: str, salt: bytes) -> Entry:
-    """Turns an accepted draft into an entry: seals what is sealed, and hashes the rest."""
+    """Turns an accepted draft into an entry: seals its document, and hashes the rest."""
     sealed = canonical(
         {"data": draft.given, "reason": draft.reason, "override": msgspec.to_builtins(draft.override) if draft.override else None}
     )
@@ -106,7 +106,7 @@ def moment(value: dt.datetime) -> str:
 
 
 def read(canonical: bytes, *, salt: str | None, sealed: bytes | None) -> Entry:
-    """An entry from its stored bytes. Raises JournalBroken where they are not the bytes of an entry."""
+    """An entry from its stored bytes. Raises JournalBroken if they are not the bytes of an entry."""
     try:
         written = msgspec.json.decode(canonical, type=Written)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -119,7 +119,7 @@ def facts(entries: Iterable[Entry]) -> tuple[Fact, ...]:
 
 
 def given(entries: Iterable[Entry]) -> dict[int, dict[str, Any]]:
-    """The data of every entry as it was given, by seq; for an amendment's root, as it was given last."""
+    """The sealed data of every entry, by seq. An amended entry has the data of its last amendment. Erased entries are missing."""
     by_seq: dict[int, dict[str, Any]] = {}
     root: dict[int, int] = {}
     for entry in entries:
@@ -135,6 +135,6 @@ def given(entries: Iterable[Entry]) -> dict[int, dict[str, Any]]:
 
 
 def replay(entries: Sequence[Entry], *, as_of: dt.datetime | None = None, known_at: dt.datetime | None = None) -> Course | None:
-    """The course that the entries tell of: as it was at `as_of`, by what was on record at `known_at`."""
+    """The course that results from the entries recorded until `known_at`, as it was at `as_of`."""
     known = [entry.fact for entry in entries if known_at is None or entry.written.recorded_at <= known_at]
     return fold(known, as_of=as_of) if known else None
