@@ -14,9 +14,9 @@ NONE = Tally()
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
-    """Sessions. `attended` counts towards the bounds of each phase. If the phase's `count` is `held`, it includes sessions held without the client.
+    """Sessions. `attended` counts towards the bounds of each phase.
 
-    `remaining` is None until a contract is agreed. `over` counts sessions beyond a cap, which never count towards anything.
+    With the phase's `count` of `held`, it includes sessions held without the client. `remaining` is None until a contract is agreed. `over` counts sessions beyond a cap, which never count towards anything.
     """
 
     attended: dict[str, int]

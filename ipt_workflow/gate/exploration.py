@@ -1,8 +1,8 @@
 """Explores every course that rules can distinguish, nearest first, within bounds, and judges the claims on them.
 
-`steps.moves` makes every move from each course: a session, a miss, the paperwork with each answer to the sick role and with the shortest
-and the longest contract, a pause, an extension, an amendment, and endings. It also tries every trigger that leads to a phase or completes,
-in and out of turn, and with soft rules overridden. A course after a step that refutes a claim is not explored further.
+`steps.moves` makes every move from each course: a session, a miss, the paperwork, a pause, an extension, an amendment, and endings.
+It does the paperwork with each answer to the sick role, and with the shortest and the longest contract. It also tries every trigger that
+leads to a phase or completes, in and out of turn, and with soft rules overridden. A course after a step that refutes a claim is not explored further.
 
 The bounds are one miss, and either a pause or an amendment. If a phase counts held sessions, misses are unlimited once the weeks have
 begun. Time passes in sessions and weeks. Sessions, weeks and phases, the subjects of the claims, have no bound. The paperwork is done

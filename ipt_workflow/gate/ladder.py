@@ -40,7 +40,7 @@ def through(
     without: frozenset[Paper] = frozenset(),
     done: list[Paper] | None = None,
 ) -> Spot:
-    """Goes on until nothing refuses a trigger or no session is left. Refusals by soft rules alone are overridden, to see where that leads."""
+    """Goes on until nothing refuses a trigger or no session is left, and follows where overriding soft rules leads."""
     written = [] if done is None else done
     for _ in range(STEPS_MAX):
         spot = driver.paperwork(spot, otherwise(driver, twist), without, written)

@@ -1,9 +1,7 @@
 """Which courses the gate counts as the same.
 
-Two courses count as the same if they are in the same state and phase, the same rules refuse the next trigger, and these features agree:
-the phase's sessions as far as a bound counts them, the remaining sessions, the spare weeks, misses if the contract counts them, whether
-the phase was extended, the sick role, and whether an exception was made. They differ only in numbers that no later rule reads: the length
-of earlier phases, the original contract, and the exact paperwork. Ended courses differ only in the state that they left.
+Two courses count as the same if all their `Features` agree. They differ only in numbers that no later rule reads: the length of
+earlier phases, the original contract, and the exact paperwork. Ended courses differ only in the state that they left.
 """
 
 import datetime as dt

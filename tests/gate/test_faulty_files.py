@@ -1,4 +1,4 @@
-"""Faults that a file can have and still load: each is found, and named."""
+"""Faults that a file can have and still load. The gate finds and names each."""
 
 import pytest
 from support.faulty_protocols import also_requiring, found, replaced, small, with_contract, with_phase, without
@@ -130,7 +130,7 @@ def test_a_course_that_cannot_be_completed_is_found_where_it_gets_stuck():
 
 
 def test_two_rules_that_exclude_each_other_are_found_though_each_can_be_met():
-    """Leaving the first phase asks for a sick role that is assigned and for one that is given up, and that is never both."""
+    """Leaving the first phase requires a sick role that is assigned and one that is given up, which are never both true."""
     machine = CourseMachine(also_requiring("initial", "sick_role_relinquished"))
     report = gate.examine(machine)
     assert report.of("every_rule_can_pass") == ()

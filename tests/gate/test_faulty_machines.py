@@ -1,4 +1,4 @@
-"""Faults that only a machine can have: a row too many, a rule too few, a rule with a hole. Each is found, and named with the way to it."""
+"""Faults that only a machine can have: an extra row, a missing rule, a rule with an exception. The gate finds each, with a trace."""
 
 import pytest
 from support.faulty_protocols import Sabotaged, found, over, small, softened, unless

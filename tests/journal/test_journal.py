@@ -61,9 +61,9 @@ def checked(entries, organisation="default", course="course-1"):
     return check_chain(stored(entries), organisation, course)
 
 
-def rewritten(entry, **told):
-    """The entry with something else in its canonical bytes, hashed anew."""
-    canonical = rfc8785.dumps({**json.loads(entry.canonical), **told})
+def rewritten(entry, **changes):
+    """The entry with changed canonical bytes, hashed again."""
+    canonical = rfc8785.dumps({**json.loads(entry.canonical), **changes})
     return journal.read(canonical, salt=entry.salt, sealed=entry.sealed)
 
 
@@ -74,12 +74,12 @@ def test_an_entry_that_is_sealed_and_read_again_is_the_same():
 
 def test_the_canonical_bytes_say_everything_structural_and_nothing_that_was_sealed():
     entry = seal()
-    told = json.loads(entry.canonical)
-    assert set(told) == {
+    content = json.loads(entry.canonical)
+    assert set(content) == {
         "organisation", "course", "seq", "id", "trigger", "from", "to", "actor", "cosigned_by", "occurred_at", "recorded_at",
         "protocol_digest", "overridden", "contradicts", "data", "data_digest", "prev_hash",
     }  # fmt: skip
-    assert told["actor"] == {"person": "therapist-1", "role": "therapist", "via": "api"}
+    assert content["actor"] == {"person": "therapist-1", "role": "therapist", "via": "api"}
     for secret in ("Müller", "Because.", "The forms come later."):
         assert secret.encode() not in entry.canonical
         assert secret.encode() in entry.sealed
@@ -120,7 +120,7 @@ def test_the_document_gives_back_what_was_said():
 
 
 @pytest.mark.parametrize("canonical", (b"", b"{", b"[]", b"{}", b"\xff", b'{"seq": "one"}'))
-def test_bytes_that_are_no_entry_are_told_as_broken(canonical):
+def test_bytes_that_are_no_entry_are_broken(canonical):
     with pytest.raises(JournalBroken):
         journal.read(canonical, salt=None, sealed=None)
 
@@ -259,7 +259,7 @@ def test_a_course_folds_to_the_same_when_every_entry_is_erased(entries):
     assert journal.given(erased) == {}
 
 
-def test_what_was_given_is_told_by_seq_and_after_an_amendment_as_it_was_given_last(tmp_path):
+def test_given_data_is_listed_by_seq_and_after_an_amendment_as_it_was_given_last(tmp_path):
     kept = []
 
     async def fill(clinic):
@@ -267,8 +267,8 @@ def test_what_was_given_is_told_by_seq_and_after_an_amendment_as_it_was_given_la
         await service_walk.walk(clinic, course, "record_consent", "start", "record_session")
         session = (await clinic.visible(service_walk.THERAPIST, course)).course.sessions[-1].seq
         for seq, attendance in ((session, "6"), (5, "2")):
-            told = {"supersedes": seq, "data": {"attendance": attendance}}
-            await service_walk.fire(clinic, course, Command("amend", told, None, "The client came late."))
+            amendment = {"supersedes": seq, "data": {"attendance": attendance}}
+            await service_walk.fire(clinic, course, Command("amend", amendment, None, "The client came late."))
         kept.extend(await clinic.entries(course))
         kept.append(session)
 
