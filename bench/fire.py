@@ -30,7 +30,6 @@ def once(protocol: Protocol, course: Course, head: str, command: Command, contex
     return journal.seal(
         answer.drafts[0],
         organisation="default",
-        course=course.id,
         entry_id=course.id,
         prev_hash=head,
         salt=secrets.token_bytes(journal.SALT_BYTES),

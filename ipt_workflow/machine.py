@@ -1,11 +1,11 @@
-"""The course machine: one `transitions.Machine` a protocol version, shared by all its courses.
+"""The course machine: one `transitions.Machine` for each protocol version, shared by all its courses.
 
-`decide` answers what a command does to a course: `Accepted` with the new course and a draft of each entry, or `Refused` with every
-rule that stands against it. It is pure: no I/O, no clock, no globals that change.
+`decide` returns `Accepted`, with the new course and a draft of each entry, or `Refused`, with every rule that refuses. It is pure:
+it does no I/O, reads no clock and changes no globals.
 
-`transitions` enforces: every row of the trigger table is a transition whose one condition evaluates all rules bound to the
-trigger and keeps the refusals, so nothing is evaluated twice and nothing can slip past. The machine is synchronous, is never
-queued, holds no models, and has no automatic transitions (`to_<state>` would skip every rule).
+Every row of the trigger table is a transition of `transitions`. Its one condition evaluates all rules bound to the trigger and keeps
+their refusals. So no rule is evaluated twice, and no trigger passes without its rules. The machine is synchronous, never queued and
+holds no models. It has no automatic transitions, because `to_<state>` would skip every rule.
 """
 
 import datetime as dt
@@ -16,20 +16,20 @@ from typing import Any
 
 import msgspec
 from transitions import EventData, Machine, MachineError
-from transitions.extensions import GraphMachine
 
-from ipt_workflow.course import Course, carry_over, examples, migration, triggers
+from ipt_workflow.course import Course, carry_over, examples, migration, transitions_table, triggers
 from ipt_workflow.course.carry_over import Move
 from ipt_workflow.course.commands import Prepared, prepare
 from ipt_workflow.course.derived import derive
-from ipt_workflow.course.drafts import Draft, Verdict, advance, draft_of, fact_of
+from ipt_workflow.course.drafts import Draft, Verdict, draft_of, fact_of
+from ipt_workflow.course.effects.apply import apply
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold, pinned_at
 from ipt_workflow.course.late_entries import RefusedAt, is_late, place_late
 from ipt_workflow.course.rules import REGISTRY, Bound, Case, Context, bound_to
+from ipt_workflow.course.transitions_table import TransitionRow
 from ipt_workflow.course.triggers import Command, Override
 from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal, TransitionRefused
-from ipt_workflow.protocols import definition
 from ipt_workflow.protocols.definition import NEW, Protocol
 
 logging.getLogger("transitions").setLevel(logging.WARNING)
@@ -38,7 +38,7 @@ TOGETHER_MAX = 20
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The course as it is now, and what is to be written."""
+    """The course after the command, and the drafts to write."""
 
     course: Course
     drafts: tuple[Draft, ...]
@@ -52,10 +52,10 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
-    """One trigger, offered to one actor. `allowed` is true exactly when firing `example` is accepted.
+    """One trigger, offered to one actor. `allowed` is true exactly if firing `example` is accepted.
 
-    `refusals` are the hard rules that stand against it, `warnings` the soft ones, which the example overrides where no hard one
-    stands. `earliest` is when waiting alone would let it pass, where it would. `move` says what carries over to another protocol.
+    `refusals` come from hard rules, `warnings` from soft ones. Without hard refusals, the example overrides the soft ones. `earliest`
+    is when the trigger passes by waiting alone, if it does. `move` lists what carries over to another protocol.
     """
 
     trigger: str
@@ -71,7 +71,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StateHolder:
-    """What `transitions` moves: a state, and nothing else. Made for one trigger and thrown away."""
+    """The model that `transitions` moves: a state and nothing else. It is made for one trigger and thrown away."""
 
     __slots__ = ("state",)
 
@@ -80,22 +80,22 @@ class StateHolder:
 
 
 class Verdicts:
-    """What the rules say to one trigger: the refusals that stand, and the soft rules that its override passes over."""
+    """The rules' answers to one trigger: the refusals in force, and the soft rules that the override passes over."""
 
     def __init__(self, override: Override | None) -> None:
         self._named = override.rules if override else ()
-        self.standing: list[Refusal] = []
+        self.refusals: list[Refusal] = []
         self.overridden: list[str] = []
 
     def add(self, refusal: Refusal) -> None:
         if refusal.severity == "soft" and refusal.rule in self._named:
             self.overridden.append(refusal.rule)
         else:
-            self.standing.append(refusal)
+            self.refusals.append(refusal)
 
 
 class CourseMachine:
-    """The machine of one protocol version. It is safe to share between threads: firing leaves nothing behind in it."""
+    """The machine of one protocol version. Threads may share it, since firing changes nothing in it."""
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
@@ -103,38 +103,37 @@ class CourseMachine:
         self.bound = {name: bound_to(protocol, name) for name in self.triggers}
         self._machine = Machine(
             model=None,
-            states=self.states,
+            states=transitions_table.states(protocol),
             initial=None,
-            transitions=[row for name in self.triggers for row in self._rows(name)],
+            transitions=[self._with_conditions(row) for row in transitions_table.rows(protocol)],
             auto_transitions=False,
             send_event=True,
         )
 
-    @property
-    def states(self) -> list[str]:
-        """Every state, in the order a course may see them."""
-        return [NEW, definition.REFERRED, *(phase.id for phase in self.protocol.phases), definition.PAUSED, *definition.ENDED]
+    def _with_conditions(self, row: TransitionRow) -> dict[str, Any]:
+        conditions = [self._leads_there, self._lawful] if row.chosen else [self._lawful]
+        return {"trigger": row.trigger, "source": row.source, "dest": row.dest, "conditions": conditions}
 
     def fire(self, course: Course | None, command: Command, context: Context) -> Accepted:
         """Fires one trigger. Raises CommandInvalid, TriggerNotPermitted or TransitionRefused."""
         return self.together(course, (command,), context)
 
     def together(self, course: Course | None, commands: tuple[Command, ...], context: Context) -> Accepted:
-        """Fires several triggers as one: placed, folded and accepted together, or none of them. Raises as `fire` does."""
+        """Fires several triggers as one: all are accepted, or none. Raises as `fire` does."""
         answer = self.preview(course, commands, context)
         if isinstance(answer, Refused):
             raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
         return answer
 
     def preview(self, course: Course | None, commands: tuple[Command, ...], context: Context) -> Accepted | Refused:
-        """What firing these would do. Nothing happens."""
+        """The result of firing these commands, without recording anything."""
         prepared = self._prepared(commands, context)
         if course is not None and is_late(course, prepared):
             return self._place(course, prepared, context)
         return self._append(course, prepared, context)
 
     def _prepared(self, commands: tuple[Command, ...], context: Context) -> tuple[Prepared, ...]:
-        """Every command prepared; or the faults of all of them, each under its own place."""
+        """Every command, prepared. Raises CommandInvalid with the faults of all of them, each under its own place."""
         if len(commands) == 1:
             return (self.prepare(commands[0], context),)
         prepared: list[Prepared] = []
@@ -149,12 +148,12 @@ class CourseMachine:
         return tuple(prepared)
 
     def prepare(self, command: Command, context: Context) -> Prepared:
-        """A command prepared under the protocol that the course had when it happened. Raises CommandInvalid or TriggerNotPermitted."""
+        """Prepares a command under the protocol that the course had at that time. Raises CommandInvalid or TriggerNotPermitted."""
         then = pinned_at(context.history, command.occurred_at) if command.occurred_at else None
         return prepare(self.machine_of(then, context).protocol if then else self.protocol, command, context)
 
     def judge(self, course: Course | None, prepared: Prepared, data: dict[str, Any], context: Context) -> Verdict:
-        """Every rule bound to a trigger, put to the course: where it leads, and what stands against it."""
+        """Asks every rule bound to a trigger. Returns where the trigger leads, and the refusals."""
         holder = StateHolder(course.state if course else NEW)
         verdicts = Verdicts(prepared.override)
         case = Case(
@@ -166,38 +165,38 @@ class CourseMachine:
             context=context,
             obstacles=self._obstacles(course, prepared, context),
         )
-        if prepared.name not in self.bound:  # it was told of a time when the course had a protocol that does not know of it
+        if prepared.name not in self.bound:  # at that time the course had a protocol without this trigger
             return Verdict(holder.state, (_required(_ask(REGISTRY["state_allows"], case)),), ())
         try:
             self._machine.events[prepared.name].trigger(holder, case=case, verdicts=verdicts)
         except MachineError:
-            verdicts.standing.append(_required(_ask(REGISTRY["state_allows"], case)))
-        return Verdict(holder.state, tuple(verdicts.standing), tuple(verdicts.overridden))
+            verdicts.refusals.append(_required(_ask(REGISTRY["state_allows"], case)))
+        return Verdict(holder.state, tuple(verdicts.refusals), tuple(verdicts.overridden))
 
     def _obstacles(self, course: Course | None, prepared: Prepared, context: Context) -> tuple[str, ...]:
-        """Why the course would be stuck under the version that it is to migrate to."""
+        """Why the course would be stuck under the version to which it migrates."""
         target = context.target
         if course is None or target is None or prepared.name != "migrate_protocol" or target.id != course.protocol:
             return ()
         return tuple(each.says for each in self.plan(course, target, context).obstacles)
 
     def plan(self, course: Course, target: Protocol, context: Context) -> Move:
-        """What migrating a course of this protocol to another version of it would mean. The context has the course's history."""
+        """The move of a course of this protocol to another version of it. The context must have the course's history."""
         return migration.plan(course, context.history, self, machine_for(target), context)
 
     def machine_of(self, digest: str, context: Context) -> "CourseMachine":
-        """The machine of a protocol that a course has had: this one, where the context does not know it."""
+        """The machine of a protocol that a course has had, or this one if the context does not know it."""
         known = context.protocols.get(digest)
         return machine_for(known) if known and known.digest != self.protocol.digest else self
 
     def broken(self, course: Course, name: str, at: dt.datetime, context: Context, breaks: tuple[Break, ...]) -> Refusal:
-        """The refusal of what would leave later entries unlawful."""
+        """The refusal of a trigger after which later entries would break rules."""
         case = Case(protocol=self.protocol, course=course, trigger=name, data={}, at=at, context=context, breaks=breaks)
         return _required(_ask(REGISTRY["later_entries_hold"], case))
 
     def structural(self, course: Course, fact: Fact, context: Context) -> tuple[Refusal, ...]:
-        """The structural rules that an accepted fact would fail here, less those it overrode when it was accepted."""
-        if fact.trigger not in self.bound or fact.trigger in {"refer", "adopt"}:
+        """Refusals by structural rules of an accepted fact, placed here. Rules that it overrode when it was accepted are left out."""
+        if fact.trigger not in self.bound or fact.trigger in triggers.OPENINGS:
             return ()
         case = Case(
             protocol=self.protocol, course=course, trigger=fact.trigger, data=fact.data, at=fact.occurred_at, context=context
@@ -211,9 +210,9 @@ class CourseMachine:
         return tuple(refusal for bound in structural if (refusal := bound.ask(case)))
 
     def options(self, course: Course, context_for: Callable[[str], Context], at: dt.datetime | None = None) -> tuple[Option, ...]:
-        """Every trigger the actor's role may ever fire, and what firing it now (or at `at`) would do. Nothing happens.
+        """Every trigger that the actor's role may ever fire, and the result of firing it now (or at `at`). Nothing is recorded.
 
-        `context_for` gives the context of a trigger, since some need to know of other courses and protocols.
+        `context_for` returns a trigger's context, since some triggers need other courses or protocols.
         """
         offered = []
         for name in self.triggers:
@@ -231,21 +230,21 @@ class CourseMachine:
         return option
 
     def option(self, course: Course, commands: tuple[Command, ...], context: Context) -> tuple[Option, Accepted | Refused]:
-        """What firing these would do, as an option, and the answer itself.
+        """The result of firing these commands, as an option, and the answer itself.
 
-        The option's example is what was given; where only soft rules stand against one command, with an override of them.
+        The option's example repeats the commands. If only soft rules refuse a single command, the example overrides them.
         """
         answer = self.preview(course, commands, context)
-        standing = answer.refusals if isinstance(answer, Refused) else ()
-        hard = tuple(refusal for refusal in standing if refusal.severity == "hard")
-        soft = tuple(refusal for refusal in standing if refusal.severity == "soft")
+        refusals = answer.refusals if isinstance(answer, Refused) else ()
+        hard = tuple(refusal for refusal in refusals if refusal.severity == "hard")
+        soft = tuple(refusal for refusal in refusals if refusal.severity == "soft")
         if soft and not hard and len(commands) == 1:
             commands = (_overriding(commands[0], soft),)
             answer = self.preview(course, commands, context)
         name = answer.trigger if isinstance(answer, Refused) else commands[-1].trigger
         row = triggers.find(name, self.protocol)
         assert row is not None  # `preview` has found it
-        times = [refusal.earliest for refusal in standing]
+        times = [refusal.earliest for refusal in refusals]
         bodies = [msgspec.to_builtins(command) for command in commands]
         return Option(
             trigger=name,
@@ -261,65 +260,26 @@ class CourseMachine:
         ), answer
 
     def _move(self, course: Course, name: str, answer: Accepted | Refused, context: Context) -> Move | None:
-        """What a change of protocol would carry over, also where it is refused."""
+        """The move of a change of protocol, also if it is refused."""
         target = context.target
         if name not in triggers.MOVES or target is None or target.digest == course.protocol_digest:
             return None
         if isinstance(answer, Accepted):
-            return carry_over.move(answer.drafts[-1].data)
+            return carry_over.move(answer.drafts[-1].fact.data)
         if name == "change_protocol":
             return carry_over.move(carry_over.entry_data(course, self.protocol, target, context, to_first=True))
         return self.plan(course, target, context) if target.id == course.protocol else None
 
     def _leads_to(self, course: Course | None, name: str) -> str | None:
-        """The state a refused trigger would lead to, as far as the table tells."""
+        """The state that a refused trigger would lead to, by the trigger table alone."""
         row = triggers.find(name, self.protocol)
-        to = triggers.destination(self.protocol, row, name) if row else None
-        if to in {"remembered", "adopted"}:
+        assert row is not None  # `option` has found it
+        if row.course_decides:
             return course.phase if course else None
-        return to or (course.state if course else None)
-
-    def diagram(self) -> str:
-        """The protocol's states and the triggers between them, as mermaid text, drawn by `transitions` from this machine's rows."""
-        rows = [row for name in self.triggers for row in self._rows(name) if row["dest"] is not None and row["source"] != NEW]
-        drawn = [{key: row[key] for key in ("trigger", "source", "dest")} for row in rows]
-        states = self.states[1:]
-        machine = GraphMachine(
-            states=states,
-            initial=states[0],
-            transitions=drawn,
-            auto_transitions=False,
-            graph_engine="mermaid",
-        )
-        text = str(machine.get_graph().source)
-        return text[text.index("stateDiagram") :]  # the library puts a front matter before it that no renderer reads
-
-    def _rows(self, name: str) -> list[dict[str, Any]]:
-        """A trigger's rows for `transitions`: one a source, or (where the course remembers where to) one a source and phase."""
-        row = triggers.find(name, self.protocol)
-        assert row is not None
-        sources = triggers.states(self.protocol, row.sources, name)
-        if row.to in {"remembered", "adopted"}:
-            return [
-                {"trigger": name, "source": source, "dest": dest, "conditions": [self._leads_there, self._lawful]}
-                for source in sources
-                for dest in self._remembered(row.to, source)
-            ]
-        dest = triggers.destination(self.protocol, row, name)
-        return [{"trigger": name, "source": source, "dest": dest, "conditions": [self._lawful]} for source in sources]
-
-    def _remembered(self, to: str, source: str) -> list[str]:
-        phases = [phase.id for phase in self.protocol.phases]
-        if to == "adopted" or source == definition.PAUSED:
-            return phases
-        if source == definition.COMPLETED:
-            return phases[-1:]
-        if source == definition.NOT_SUITABLE:
-            return [definition.REFERRED, phases[0]]
-        return [definition.REFERRED, *phases, definition.PAUSED]
+        return triggers.destination(self.protocol, row, name) or (course.state if course else None)
 
     def _leads_there(self, event: EventData) -> bool:
-        """Chooses the row by what the course remembers, before any rule is evaluated."""
+        """Chooses one of several rows by the state that the course remembers, before any rule is evaluated."""
         case: Case = event.kwargs["case"]
         dest = event.transition.dest if event.transition else None
         if case.trigger == "adopt":
@@ -337,10 +297,10 @@ class CourseMachine:
             refusal = bound.ask_unless_attested(case)
             if refusal:
                 verdicts.add(refusal)
-        return not verdicts.standing
+        return not verdicts.refusals
 
     def _append(self, course: Course | None, prepared: tuple[Prepared, ...], context: Context) -> Accepted | Refused:
-        """The usual case: everything happens after all that is known."""
+        """The usual case: every command comes after all entries."""
         drafts: list[Draft] = []
         now = course
         for each in prepared:
@@ -349,31 +309,33 @@ class CourseMachine:
             if verdict.refusals:
                 return refused(course, each.name, verdict.refusals)
             seq = now.version + 1 if now else 1
-            draft = draft_of(self.protocol, each, now, data, context, seq=seq, overridden=verdict.overridden)
-            now = advance(now, draft, context.course_id or "")
+            fact = fact_of(self.protocol, each, now, data, context, seq=seq, overridden=verdict.overridden)
+            after = apply(now, fact)
             called = data["phases"].get(verdict.to, verdict.to) if each.name in triggers.MOVES else verdict.to
-            assert now.state == called, f"the fold and transitions disagree about {each.name}"
-            drafts.append(msgspec.structs.replace(draft, to=now.state))
+            assert after.state == called, f"the fold and transitions disagree about {each.name}"
+            drafts.append(draft_of(fact, each, now, after.state))
+            now = after
         assert now is not None
         return Accepted(course=now, drafts=tuple(drafts))
 
     def _place(self, course: Course, prepared: tuple[Prepared, ...], context: Context) -> Accepted | Refused:
-        """A late entry or an amendment: placed where it happened, and the whole course folded again."""
+        """Places late entries and amendments where they happened, and folds the whole course again."""
         answer = place_late(self, course, prepared, context)
         if isinstance(answer, RefusedAt):
             return refused(course, answer.trigger, answer.refusals)
-        facts = tuple(fact_of(draft, course.id) for draft in answer)
-        folded = fold((*context.history, *facts))
+        folded = fold((*context.history, *(draft.fact for draft in answer)))
         assert folded is not None
         drafts = tuple(
-            msgspec.structs.replace(draft, from_=course.state, to=folded.state) if draft.trigger in {"amend", "reopen"} else draft
+            msgspec.structs.replace(draft, from_=course.state, to=folded.state)
+            if draft.fact.trigger in triggers.CORRECTIONS
+            else draft
             for draft in answer
         )
         return Accepted(course=folded, drafts=drafts)
 
 
 def _overriding(command: Command, soft: tuple[Refusal, ...]) -> Command:
-    """The command with an override of these soft rules, and of those it overrode before."""
+    """The command, also overriding these soft rules."""
     named = command.override.rules if command.override else ()
     reason = command.override.reason if command.override else examples.REASON
     return msgspec.structs.replace(command, override=Override((*named, *(refusal.rule for refusal in soft)), reason))
@@ -390,7 +352,7 @@ def _ask(rule: Any, case: Case) -> Refusal | None:
 
 
 def _required(refusal: Refusal | None) -> Refusal:
-    assert refusal is not None, "a rule that must stand does not: transitions and the trigger table disagree"
+    assert refusal is not None, "a rule that must refuse does not: transitions and the trigger table disagree"
     return refusal
 
 
@@ -398,7 +360,7 @@ _MACHINES: dict[str, CourseMachine] = {}
 
 
 def machine_for(protocol: Protocol) -> CourseMachine:
-    """The shared machine of a protocol version: built once, since building one takes as long as a hundred triggers."""
+    """The shared machine of a protocol version. It is built once, since building one takes as long as a hundred triggers."""
     machine = _MACHINES.get(protocol.digest)
     if machine is None:
         machine = _MACHINES.setdefault(protocol.digest, CourseMachine(protocol))
@@ -407,15 +369,15 @@ def machine_for(protocol: Protocol) -> CourseMachine:
 
 @cache
 def data_schema(name: str) -> dict[str, Any]:
-    """The JSON schema of a trigger's data, with everything it needs inside it."""
+    """The JSON schema of a trigger's data, complete in itself."""
     row = triggers.row_of(name)
-    assert row is not None  # it is one of a machine's
+    assert row is not None  # machines have no other names
     return msgspec.json.schema(row.payload)
 
 
 def decide(protocol: Protocol, course: Course | None, command: Command, context: Context) -> Accepted | Refused:
-    """What a command does to a course. Pure.
+    """The result of firing a command on a course. Pure.
 
-    Raises CommandInvalid where the command is not valid, TriggerNotPermitted where the actor's role may never fire it.
+    Raises CommandInvalid, or TriggerNotPermitted if the actor's role may never fire the trigger.
     """
     return machine_for(protocol).preview(course, (command,), context)

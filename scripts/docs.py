@@ -22,7 +22,7 @@ from ipt_workflow.api import openapi, webhooks
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.cli.main import app as command_line
-from ipt_workflow.course import Course, attention, examples, triggers
+from ipt_workflow.course import Course, attention, examples, transitions_table, triggers
 from ipt_workflow.course.rules import ARTEFACTS, KNOWN_RULES, PHASE_RULES, REGISTRY, Actor, Context, Rule
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr.deliveries import events
@@ -117,7 +117,14 @@ def code(names: Iterable[str]) -> str:
 def trigger_table() -> str:
     rows = []
     for row in triggers.TABLE:
-        marks = [mark for mark, applies in (("reason", row.reason_required), ("never blocked", row.never_blocked)) if applies]
+        columns = {
+            "reason": row.reason_required,
+            "never blocked": row.never_blocked,
+            "not amendable": not row.amendable,
+            "amended with a supervisor": row.amended_with_supervisor,
+            "fired alone": row.fired_alone,
+        }
+        marks = [mark for mark, applies in columns.items() if applies]
         marks += [f"only with `[{row.needs}]`"] if row.needs else []
         says = f"{row.does} {'*' + ', '.join(marks) + '*' if marks else ''}".strip()
         rows.append(
@@ -325,7 +332,7 @@ def phase_rule_table() -> str:
 
 
 def diagram() -> str:
-    return f"```mermaid\n{MACHINE.diagram().strip()}\n```\n"
+    return f"```mermaid\n{transitions_table.diagram(IPT).strip()}\n```\n"
 
 
 # A real refusal

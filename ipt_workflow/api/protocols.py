@@ -12,8 +12,9 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest
 from ipt_workflow.course import examples, triggers
 from ipt_workflow.course.rules import bound_to
+from ipt_workflow.course.transitions_table import diagram
 from ipt_workflow.errors import NotFound
-from ipt_workflow.machine import data_schema, machine_for
+from ipt_workflow.machine import data_schema
 from ipt_workflow.protocols.definition import Protocol
 
 
@@ -109,7 +110,7 @@ async def protocol_latest(request: ApiRequest, protocol_id: FromPath[str]) -> Pr
 )
 async def diagram_latest(request: ApiRequest, protocol_id: FromPath[str]) -> str:
     """Mermaid text, drawn from the machine."""
-    return machine_for(_find(request, protocol_id, None)).diagram()
+    return diagram(_find(request, protocol_id, None))
 
 
 @get("/v1/protocols/{protocol_id:str}/{version:int}", summary="One version of a protocol", tags=["protocols"])
@@ -126,7 +127,7 @@ async def protocol_version(request: ApiRequest, protocol_id: FromPath[str], vers
 )
 async def diagram_version(request: ApiRequest, protocol_id: FromPath[str], version: FromPath[int]) -> str:
     """Mermaid text, drawn from the machine."""
-    return machine_for(_find(request, protocol_id, version)).diagram()
+    return diagram(_find(request, protocol_id, version))
 
 
 def _find(request: ApiRequest, protocol_id: str, version: int | None) -> Protocol:

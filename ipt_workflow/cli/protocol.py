@@ -9,9 +9,10 @@ import typer
 from ipt_workflow import gate
 from ipt_workflow.cli import protocol_versions
 from ipt_workflow.cli.output import FAILED, bar, fail, out, print_json, settings_or_exit, usage
+from ipt_workflow.course import transitions_table
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.errors import IptError, ProtocolInvalid
-from ipt_workflow.machine import CourseMachine, machine_for
+from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocols.definition import PhaseSpec, Protocol
 from ipt_workflow.protocols.files import Catalogue, load_catalogue
 
@@ -154,7 +155,7 @@ def show(name: Name, as_json: AsJson = False) -> None:  # noqa: ARG001 - a defin
 def diagram(name: Name = "ipt", as_json: AsJson = False) -> None:
     """Print a protocol's diagram as mermaid text, drawn from the machine."""
     protocol = _find(name)
-    mermaid = machine_for(protocol).diagram()
+    mermaid = transitions_table.diagram(protocol)
     if as_json:
         print_json({"protocol": protocol.key, "mermaid": mermaid})
     else:

@@ -1,47 +1,5 @@
-"""A course: what is known of it, and what may happen to it."""
+"""A course: its state as the fold of its entries, and the triggers, payloads, rules and effects that change it. Pure."""
 
-from ipt_workflow.course.course import (
-    Adopted,
-    Booking,
-    Contract,
-    Course,
-    Ending,
-    Focus,
-    Formulation,
-    History,
-    Interruption,
-    Inventory,
-    Person,
-    Reading,
-    Rhythm,
-    RhythmAim,
-    RhythmWeek,
-    Risk,
-    Session,
-    SickRole,
-    Tally,
-    Track,
-)
+from ipt_workflow.course.course import Contract, Course, Rhythm, Track
 
-__all__ = [
-    "Adopted",
-    "Booking",
-    "Contract",
-    "Course",
-    "Ending",
-    "Focus",
-    "Formulation",
-    "History",
-    "Interruption",
-    "Inventory",
-    "Person",
-    "Reading",
-    "Rhythm",
-    "RhythmAim",
-    "RhythmWeek",
-    "Risk",
-    "Session",
-    "SickRole",
-    "Tally",
-    "Track",
-]
+__all__ = ["Contract", "Course", "Rhythm", "Track"]

@@ -1,7 +1,6 @@
-"""What asks for somebody's attention in a course, and from when on.
+"""The kinds of attention that a course needs, and since when.
 
-Each kind has a moment: some have come already, others come with time. So a list can be filtered by `moment <= now`, and nothing has
-to watch the clock.
+Each kind has a moment, in the past or to come. A list filters by `moment <= now`, so no process has to watch the clock.
 """
 
 import datetime as dt
@@ -16,19 +15,19 @@ from ipt_workflow.protocols.definition import Protocol
 
 KINDS = {
     "overdue": "No session for longer than the protocol's gap, a pause past its planned return, weeks past the planned end, or no review in time.",
-    "blocked": "The phase has had all its sessions, and hard rules stand against leaving it.",
+    "blocked": "The phase has had all its sessions, and hard rules refuse to leave it.",
     "ending": "The ending is near, by sessions or by weeks.",
     "risk": "Risk is elevated or acute, or was seen and not reviewed.",
     "unsigned": "A session that was held is not signed.",
     "deviation": "A session was held beyond a cap, and no supervisor has acknowledged it.",
     "notices": "A notice from an EHR, or a group's session that the course refused, waits for a person.",
     "unassigned": "The course has no therapist.",
-    "contradicted": "A fact that was told later contradicts an entry.",
+    "contradicted": "An entry that was recorded later contradicts an entry.",
 }
 
 
 def attention(protocol: Protocol, bound: Mapping[str, tuple[Bound, ...]], course: Course, zone: ZoneInfo) -> dict[str, dt.datetime]:
-    """From when on the course asks for attention, by kind; kinds that it does not ask for are left out."""
+    """Since when the course needs attention, by kind. Kinds that it does not need are left out."""
     now = course.last_recorded_at
     planned_end = counters.planned_end(course, now, zone)
     found = {
@@ -69,12 +68,12 @@ def _blocked(protocol: Protocol, bound: Mapping[str, tuple[Bound, ...]], course:
     if cap is None or counters.phase_count(course, phase) < cap:
         return False
     context = Context(now=course.last_recorded_at, actor=Actor(course.therapist or "", "therapist"), zone=zone)
-    _, asked = requirements(protocol, bound, course, course.last_recorded_at, context)
-    return any(refusal and refusal.severity == "hard" for _, refusal in asked)
+    _, required = requirements(protocol, bound, course, course.last_recorded_at, context)
+    return any(refusal and refusal.severity == "hard" for _, refusal in required)
 
 
 def told_by_clock(protocol: Protocol, course: Course, zone: ZoneInfo) -> dict[str, dt.datetime]:
-    """The kinds that subscribers are told of, and from when on: overdue, the ending near, sessions running out, a risk to review."""
+    """Since when each kind holds that is sent to subscribers: overdue, the ending near, sessions running out, a risk to review."""
     planned_end = counters.planned_end(course, course.last_recorded_at, zone)
     found = {
         "overdue": _overdue(protocol, course, planned_end, zone),

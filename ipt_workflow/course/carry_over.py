@@ -1,7 +1,7 @@
-"""What a course carries over from one protocol, or version, to another; what is not valid there; and what is newly asked for.
+"""The move of a course to another protocol or version: the facts that carry over, those not valid there, and new requirements.
 
-A requirement is *newly* asked for where it is not met under the new protocol and was met, not asked for, or only soft under the old.
-Gates that lie behind the course are asked too: their gaps say what the course went without, and hold it up no more.
+A requirement is *new* if it is not met under the new protocol, and under the old one it was met, absent or only soft. Gates that the
+course has passed are evaluated too. Their gaps show what the course went without, and no longer hold it back.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +22,7 @@ START_GATE = "start"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to know of a move. `name` is a rule's, or one of `INVALID`; `gate` the trigger over which the rule stands."""
+    """One finding about a move. `name` is a rule, or one of `INVALID`. `gate` is the trigger to which the rule is bound."""
 
     name: str
     says: str
@@ -33,8 +33,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class Move(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """A course's move from one protocol or version to another.
 
-    `phases` says what each phase it has been in is called there; `carried` names what is on record and stays. `invalid` is what is not
-    valid there, `gaps` what is newly asked for and not met, `obstacles` why it would be stuck. `explanation` is all of it in words.
+    `phases` maps the phases that the course has been in to their new names. `carried` names recorded facts that stay, `invalid` those
+    that are not valid there. `gaps` are new requirements that are not met. `obstacles` are reasons why the course would be stuck.
+    `explanation` is all of it in words.
     """
 
     from_: str
@@ -48,7 +49,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     explanation: str
 
 
-# What may be on record and stay, and when it is on record.
+# The facts that carry over, each with whether it is on record.
 FACTS: dict[str, Callable[[Course], bool]] = {
     "consent": lambda course: bool(course.consents),
     "sessions": lambda course: bool(course.sessions) or bool(course.adopted and any(course.adopted.attended.values())),
@@ -75,19 +76,19 @@ FACTS: dict[str, Callable[[Course], bool]] = {
     "continuation": lambda course: course.continuation is not None,
 }
 
-# What may not be valid under another protocol. What of it the fold drops is said in `repinning.DROPPED`.
+# The facts that another protocol may not accept. `effects.protocol_change.DROPPED` lists those that the fold drops.
 INVALID = {
-    "focus": "The problem area is none that the protocol has; another is chosen.",
-    "further_areas": "A further problem area is none that the protocol has, or there are more than it allows; the primary one stays.",
-    "contract": "The contract lies outside the protocol's range; it is agreed anew.",
-    "contract_range": "The contract lies outside the protocol's range; it stands until it is amended.",
+    "focus": "The protocol does not have this problem area. Choose another.",
+    "further_areas": "The protocol does not have a further problem area, or allows fewer. The primary one stays.",
+    "contract": "The contract lies outside the protocol's range. Agree a new one.",
+    "contract_range": "The contract lies outside the protocol's range. It stays in force until it is amended.",
     "sick_role": "The protocol does not use the sick role.",
-    "sessions": "A phase has had more sessions than the protocol allows it; it has no more.",
+    "sessions": "A phase has had more sessions than the protocol allows. It can have no more.",
 }
 
 
 def entry_data(course: Course, old: Protocol, new: Protocol, context: Context, *, to_first: bool) -> dict[str, Any]:
-    """What the entry of a move holds structurally. `to_first`: whatever the course's phase was called, it is the new first phase now."""
+    """The structural data of a move's entry. With `to_first`, the course's phase becomes the new protocol's first phase."""
     data: dict[str, Any] = {
         "left": old.key,
         "protocol": new.id,
@@ -109,7 +110,7 @@ def entry_data(course: Course, old: Protocol, new: Protocol, context: Context, *
 
 
 def move(data: Mapping[str, Any], obstacles: tuple[Finding, ...] = ()) -> Move:
-    """A move as the data of its entry tells it, or of the entry that it would be."""
+    """A move, read from the data of its entry or of the entry that it would make."""
     gaps = tuple(
         Finding(name=each["rule"], says=_says(each["rule"]), severity=each["severity"], gate=each["gate"])
         for each in data.get("gaps", ())
@@ -130,16 +131,16 @@ def move(data: Mapping[str, Any], obstacles: tuple[Finding, ...] = ()) -> Move:
 
 
 def _says(rule: str) -> str:
-    """What a rule demands; nothing where there is no such rule any more."""
+    """The rule's sentence, or an empty text if the rule no longer exists."""
     return REGISTRY[rule].says if rule in REGISTRY else ""
 
 
 def _explanation(gaps: tuple[Finding, ...], invalid: tuple[Finding, ...], obstacles: tuple[Finding, ...]) -> str:
-    """In words, without anything about the client."""
-    asked = ", ".join(f"{each.name} ({each.severity}, {each.gate})" for each in gaps)
+    """The move in words, without anything about the client."""
+    required = ", ".join(f"{each.name} ({each.severity}, {each.gate})" for each in gaps)
     parts = [f"{each.name}: {each.says}" for each in obstacles]
-    parts += [f"Not valid any more: {', '.join(each.name for each in invalid)}."] if invalid else []
-    parts += [f"Newly asked for: {asked}."] if gaps else []
+    parts += [f"No longer valid: {', '.join(each.name for each in invalid)}."] if invalid else []
+    parts += [f"Newly required: {required}."] if gaps else []
     return " ".join(parts) or "Everything carries over."
 
 
@@ -151,46 +152,41 @@ def _phases(course: Course, old: Protocol, first_of: Protocol | None) -> dict[st
     return {phase.id: phase.id for phase in old.phases[: old.position(course.phase) + 1]}
 
 
-# Not valid any more
-
-
 def _invalid(course: Course, old: Protocol, new: Protocol) -> Iterator[str]:
     focus = course.focus
     if focus and focus.primary not in new.focus.areas:
         yield "focus"
     elif focus and (len(focus.areas) > new.focus.max or not set(focus.areas) <= set(new.focus.areas)):
         yield "further_areas"
-    if course.contract and not _stands(course.contract, old.contract, new.contract):
+    if course.contract and not _still_agreed(course.contract, old.contract, new.contract):
         yield "contract" if course.phase in {None, old.first.id} else "contract_range"
     if course.sick_role.status != "pending" and new.sick_role.mode == "not_used" != old.sick_role.mode:
         yield "sick_role"
 
 
-def _stands(contract: Contract, old: ContractSpec, new: ContractSpec) -> bool:
-    """It lies in the new range; or outside a range that is the old one's too, as a supervisor agreed then."""
+def _still_agreed(contract: Contract, old: ContractSpec, new: ContractSpec) -> bool:
+    """Whether the contract lies in the new range, or both protocols have the range beyond which a supervisor agreed to it."""
     same = (old.sessions, old.weeks) == (new.sessions, new.weeks)
     return same or (contract.sessions in new.sessions and contract.weeks in new.weeks)
 
 
 def _too_many(new: Protocol, moved: Course) -> bool:
-    """Whether a phase has had more sessions than its own cap; what the contract leaves a phase is no cap of its own."""
+    """Whether a phase has had more sessions than its own cap. Sessions that the contract leaves to a phase are no cap of its own."""
     return any(
         phase.sessions_max is not None and counters.phase_count(moved, phase) > (counters.phase_cap(new, moved, phase) or 0)
         for phase in new.phases
     )
 
 
-# The contract
-
 UNFIT = "contract_fits_phases"
 NO_END = 1000  # more sessions than any contract has
 
 
 def contract_fit(new: Protocol, moved: Course) -> Literal["fits", "amended", "none_fits"]:
-    """Whether the last phase can be reached and held under the contract, under an amended one in the range, or under none in it."""
+    """Whether the last phase can be reached and held: under this contract, under an amended one in the range, or under none."""
     contract, room, allowed = moved.contract, contract_room(new, moved), new.contract.sessions
     if contract is None and moved.phase not in {None, new.first.id}:
-        return "fits"  # that there is none is another matter
+        return "fits"  # a missing contract is a gap of its own
     if contract and contract.sessions in room:
         return "fits"
     if room.min > min(allowed.max, room.max) or room.max < allowed.min:
@@ -199,7 +195,7 @@ def contract_fit(new: Protocol, moved: Course) -> Literal["fits", "amended", "no
 
 
 def contract_room(new: Protocol, moved: Course) -> Bounds:
-    """How many sessions a contract must have, and how many it may have, for the last phase to be reached and held whole."""
+    """The fewest and the most sessions of a contract under which the last phase can be reached and held whole."""
     phase = new.phase(moved.phase) if moved.phase else new.first
     if phase is new.last and phase is not new.first:
         used_before = counters.consumed(new, moved) - counters.consumed_in_last(new, moved)
@@ -211,9 +207,6 @@ def contract_room(new: Protocol, moved: Course) -> Bounds:
     return Bounds(least, most)
 
 
-# Newly asked for
-
-
 def gates(protocol: Protocol) -> tuple[tuple[str | None, str], ...]:
     """The triggers that lead from phase to phase, each with the phase it leaves: `start` first, `complete` last."""
     ids = [phase.id for phase in protocol.phases]
@@ -222,12 +215,12 @@ def gates(protocol: Protocol) -> tuple[tuple[str | None, str], ...]:
 
 
 def reached(protocol: Protocol, course: Course) -> int | None:
-    """Which of the gates lies before the course; None where it is in a phase that the protocol does not have."""
+    """The index of the course's next gate, or None if the protocol does not have the course's phase."""
     return next((index for index, (phase, _) in enumerate(gates(protocol)) if phase == course.phase), None)
 
 
 def _gaps(course: Course, moved: Course, old: Protocol, new: Protocol, context: Context) -> Iterator[tuple[str, Refusal]]:
-    """What is newly asked for, gate by gate, up to the one that lies before the course."""
+    """New requirements that are not met, with their gates, up to the course's next gate."""
     present = reached(new, moved)
     if present is None or reached(old, course) != present:
         return
@@ -249,7 +242,7 @@ def _is_new(refusal: Refusal, before: Refusal | None) -> bool:
 
 
 def unmet(protocol: Protocol, course: Course, gate: tuple[str | None, str], context: Context) -> dict[str, Refusal]:
-    """What stands against a gate, by rule, as if the course were in the phase that it leaves."""
+    """The refusals at a gate, by rule, as if the course were in the phase that the gate leaves."""
     phase, name = gate
     here = replace(course, phase=phase, state=phase) if phase else course
     data = {"supervisor": course.supervisor} if course.supervisor and name == START_GATE else {}
@@ -259,7 +252,7 @@ def unmet(protocol: Protocol, course: Course, gate: tuple[str | None, str], cont
 
 
 def _mode_that_does_not_fit(moved: Course, old: Protocol, new: Protocol, context: Context) -> Refusal | None:
-    """A full sick role under a protocol that gives a limited one."""
+    """The refusal of a full sick role by a protocol with a limited one."""
     status = moved.sick_role.status
     if old.sick_role.mode == "limited" or status != "assigned_full":
         return None

@@ -1,4 +1,4 @@
-"""From a command as it came to one that can be judged: decoded, checked, placed in time. Every fault is reported at once."""
+"""Prepares a command for the rules: decodes it, checks it, and determines when it happened. It reports every fault at once."""
 
 import datetime as dt
 from typing import Any
@@ -22,7 +22,7 @@ from ipt_workflow.values.faults import (
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """A command ready to be judged. `given` is the data as the entry keeps it; `data` its structural form."""
+    """A command that the rules can judge. `given` is the data that the entry seals, `data` its structural form."""
 
     name: str
     row: Trigger
@@ -35,14 +35,14 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
-    """Decodes a command under a protocol.
+    """Prepares a command under a protocol.
 
-    Raises CommandInvalid with every fault, or TriggerNotPermitted where the actor's role may never fire the trigger.
+    Raises CommandInvalid with every fault, or TriggerNotPermitted if the actor's role may never fire the trigger.
     """
     row = triggers.find(command.trigger, protocol)
     if row is None:
         known = ", ".join(triggers.names(protocol))
-        raise CommandInvalid([Fault("trigger", f"is none that {protocol.key} has; it has {known}")])
+        raise CommandInvalid([Fault("trigger", f"is not a trigger of {protocol.key}; use one of {known}")])
     if context.actor.role not in row.roles:
         raise TriggerNotPermitted(command.trigger, context.actor.role, row.roles)
     payload, faults = decode(row.payload, command.data)
@@ -71,11 +71,11 @@ def _envelope_faults(row: Trigger, command: Command) -> list[Fault]:
         faults.append(Fault("reason", f"is required for {command.trigger}"))
     named = command.override.rules if command.override else ()
     unknown = [index for index, name in enumerate(named) if name not in REGISTRY]
-    return [*faults, *(Fault(f"override.rules[{index}]", "is no rule; rules are listed in docs/rules.md") for index in unknown)]
+    return [*faults, *(Fault(f"override.rules[{index}]", "is not a rule; docs/rules.md lists all rules") for index in unknown)]
 
 
 def _payload_faults(protocol: Protocol, payload: Payload, command: Command) -> list[Fault]:
-    """What no schema of one field can say."""
+    """Faults that the schema of a single field cannot express."""
     if isinstance(payload, RecordSession) and payload.kind == "additional" and command.reason is None:
         return [Fault("reason", "is required for an additional session")]
     if isinstance(payload, RecordMeasure):
@@ -90,15 +90,14 @@ def _payload_faults(protocol: Protocol, payload: Payload, command: Command) -> l
 
 
 def _measure_faults(protocol: Protocol, payload: RecordMeasure, command: Command) -> list[Fault]:
-    told = [payload.items is not None, payload.total is not None, payload.not_obtained]
     faults = []
-    if sum(told) != 1:
+    if [payload.items is not None, payload.total is not None, payload.not_obtained].count(True) != 1:
         faults.append(Fault("data", "must have exactly one of items, total and not_obtained"))
     if payload.not_obtained and command.reason is None:
-        faults.append(Fault("reason", "is required where a measure could not be obtained"))
+        faults.append(Fault("reason", "is required for a measure that could not be obtained"))
     key = instrument_key(protocol, payload.instrument)
     if key is None:
-        faults.append(Fault("data.instrument", f"is not known; known are {', '.join(sorted(protocol.instruments))}"))
+        faults.append(Fault("data.instrument", f"is unknown; use one of {', '.join(sorted(protocol.instruments))}"))
     elif payload.items is not None or payload.total is not None:
         instrument = protocol.instruments[key]
         faults += instruments.faults_in(instrument, payload.items if payload.items is not None else payload.total)
@@ -114,7 +113,7 @@ def _rhythm_faults(payload: RecordRhythm) -> list[Fault]:
         if on not in week or on in days[:index]
     ]
     return faults + [
-        Fault(f"data.days[{index}].times", f"has activities that {payload.instrument} does not know; known are {', '.join(known)}")
+        Fault(f"data.days[{index}].times", f"must have activities of {payload.instrument} only: {', '.join(known)}")
         for index, day in enumerate(payload.days)
         if not set(day.times) <= set(known)
     ]
@@ -131,11 +130,11 @@ def _target_faults(payload: SetRhythmTarget) -> list[Fault]:
 
 
 def instrument_key(protocol: Protocol, name: str) -> str | None:
-    """`phq9` and `phq9@1` alike: the version the protocol pins, else the newest known."""
+    """The key of `phq9` or `phq9@1`. A name without a version means the version that the protocol pins, else the newest."""
     if name in protocol.instruments:
         return name
     pinned = [key for spec in protocol.measures for key in spec.instruments if key.partition("@")[0] == name]
-    known = sorted((i.version, key) for key, i in protocol.instruments.items() if i.id == name)
+    known = sorted((each.version, key) for key, each in protocol.instruments.items() if each.id == name)
     return pinned[0] if pinned else known[-1][1] if known else None
 
 
@@ -147,7 +146,7 @@ def _amend_faults(payload: Amend) -> list[Fault]:
 
 
 def _moment(command: Command, payload: Payload | None, context: Context) -> tuple[dt.datetime, list[Fault]]:
-    """When it happened: now, unless told. A little ahead is a clock that runs fast, and taken as now."""
+    """When the command happened: `occurred_at`, else now. A time slightly ahead comes from a fast clock and counts as now."""
     if command.occurred_at is None:
         return context.now, []
     if command.occurred_at.year not in YEARS:
@@ -157,7 +156,9 @@ def _moment(command: Command, payload: Payload | None, context: Context) -> tupl
         return at, []
     if at - context.now <= dt.timedelta(seconds=context.ahead_seconds):
         return context.now, []
-    return at, [Fault("occurred_at", f"lies more than {context.ahead_seconds} s ahead; only bookings and cancellations may")]
+    return at, [
+        Fault("occurred_at", f"must not be more than {context.ahead_seconds} s ahead, except for bookings and cancellations")
+    ]
 
 
 def _given(payload: Payload) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What deciding needs from outside: who acts, when, and what is known of other courses."""
+"""Everything outside the course that a decision needs: the actor, the time, and other courses of the client."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ Via = Literal["api", "cli", "pages", "ehr"]
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """A verified person or system. `person` is the subject of a token and never reused."""
+    """A verified person or system. `person` is the subject of a token and is never reused."""
 
     person: str
     role: triggers.Role
@@ -23,12 +23,12 @@ class Actor(msgspec.Struct, frozen=True):
 
     @property
     def gives_sessions(self) -> bool:
-        """Whether this is a therapist: by role, or named as such by an EHR, whose own name would be `ehr:<source>`."""
+        """Whether this is a therapist: by role, or by name in a notice. An EHR's own name is `ehr:<source>`."""
         return self.role == "therapist" or (self.via == "ehr" and not self.person.startswith("ehr:"))
 
 
 class GroupHeld(msgspec.Struct, frozen=True):
-    """A group's session as one of its members' courses is told of it: its id, whether any member was there, and who gave it."""
+    """A group's session, for the course of one member: its id, whether any member attended, and who gave it."""
 
     id: str
     held: bool
@@ -36,13 +36,15 @@ class GroupHeld(msgspec.Struct, frozen=True):
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """What deciding needs from outside the course. `now` is the moment of recording.
+    """Everything outside the course that a decision needs. `now` is the moment of recording.
 
-    `other_open_course` is the client's other open acute course (for `relink_client`: the new client's). `history` holds the
-    course's entries as facts and `given` the data they were given, by seq (none where it was erased); both are
-    needed for late entries, amendments, changes of protocol and options. `protocols` are those a course may have had, by digest: what
-    is told late is judged under the one of its time. `target` is the protocol that `change_protocol`, `migrate_protocol` or
-    `open_followup` names; `group_session` is the group's of which a `record_session` tells; `client` and `therapist` stand beside the data of what opens or relinks a course.
+    `other_open_course` is the client's other open acute course. For `relink_client` it is the new client's.
+    `history` holds the course's entries as facts, `given` their sealed data by seq; erased data is missing. Late entries, amendments,
+    changes of protocol and options need both.
+    `protocols` are those that the course may have had, by digest. A late entry is judged under the protocol of its time.
+    `target` is the protocol that `change_protocol`, `migrate_protocol` or `open_followup` names.
+    `client`, `therapist` and `linked_from` complete the data of triggers that open or relink a course.
+    `group_session` is the group's session that a `record_session` belongs to.
     """
 
     now: dt.datetime
@@ -63,7 +65,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def supervisor_of(context: Context) -> Actor | None:
-    """The supervisor who agrees to this: the actor, or the cosigner."""
+    """The supervisor who agrees: the actor or the cosigner."""
     if context.actor.role == "supervisor":
         return context.actor
     return context.cosigner

@@ -1,4 +1,4 @@
-"""Counting sessions and weeks: two limits, each of which binds on its own (`machine.md`, Counting; domain.md 6.0)."""
+"""Counts sessions and weeks. Both limits hold, each on its own (`machine.md`, Counting; domain.md 6.0)."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -14,9 +14,9 @@ NONE = Tally()
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
-    """Sessions. `attended` counts towards the bounds of each phase: in one whose `count` is `held`, sessions held without the client too.
+    """Sessions. `attended` counts towards the bounds of each phase.
 
-    `remaining` is None until a contract is agreed; `over` counts sessions beyond a cap, which never count.
+    With the phase's `count` of `held`, it includes sessions held without the client. `remaining` is None until a contract is agreed. `over` counts sessions beyond a cap, which never count towards anything.
     """
 
     attended: dict[str, int]
@@ -26,11 +26,14 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     consumed: int
     contracted: int | None
     remaining: int | None
-    session: int  # the n of `session n of N`: the one to come, or the last of all
+    session: int  # the n of `session n of N`: the next session, or the last one of the contract
 
 
 class WeekClock(msgspec.Struct, frozen=True, kw_only=True):
-    """Weeks, in the organisation's time zone, from the first session that the client attended or their group held. `paused_days` since then stopped the clock."""
+    """Weeks, in the organisation's time zone, from the first session that the client attended or their group held.
+
+    `paused_days` are the days since then on which a pause stopped the clock.
+    """
 
     started_on: dt.date
     week: int  # the w of `week w of W`
@@ -57,12 +60,12 @@ def counters(protocol: Protocol, course: Course) -> Counters:
 
 
 def phase_count(course: Course, phase: PhaseSpec) -> int:
-    """Sessions of a phase towards its bounds: those the client attended, or (`count = "held"`) those that took place at all."""
+    """Sessions of a phase that count towards its bounds: attended by the client, or with `count = "held"` all that took place."""
     return attended_in(course, phase) + _held_without(course, phase)
 
 
 def attended_in(course: Course, phase: PhaseSpec) -> int:
-    """Sessions of a phase that the client attended, those of an adopted course included."""
+    """Sessions of a phase that the client attended, including those before an adoption."""
     return _tally(course, phase).counted + _adopted(course, phase.id)
 
 
@@ -71,24 +74,24 @@ def _tally(course: Course, phase: PhaseSpec) -> Tally:
 
 
 def used_total(protocol: Protocol, course: Course) -> int:
-    """Sessions that are gone whatever the contract says of misses: attended, or held without the client where a phase counts so."""
+    """Sessions used up without regard to misses: attended, or held without the client if the phase counts held sessions."""
     adopted = sum(course.adopted.attended.values()) if course.adopted else 0
     attended = sum(tally.counted for tally in course.tallies.values()) + adopted
     return attended + sum(_held_without(course, phase) for phase in protocol.phases)
 
 
 def _held_without(course: Course, phase: PhaseSpec) -> int:
-    """Sessions of a phase that were held without the client, where it counts what was held."""
+    """Sessions of a phase that were held without the client; 0 unless the phase counts held sessions."""
     return _tally(course, phase).held_without if phase.count == "held" else 0
 
 
 def counts_in(phase: PhaseSpec, session: Session) -> bool:
-    """Whether a session of this phase counts towards its bounds and uses up one of the contract's, whatever that says of misses."""
+    """Whether a session of this phase counts towards its bounds and uses up a session of the contract, apart from misses."""
     return session.kind == "session" and (session.held if phase.count == "held" else session.attended)
 
 
 def fewest(protocol: Protocol, course: Course, phase: PhaseSpec) -> int:
-    """The fewest sessions a contract may have while the course is in a phase: those used, and those that the phases must still have."""
+    """The fewest sessions of a contract while the course is in a phase: those used, and those that the phases still need."""
     return used_total(protocol, course) + max(0, phase.sessions_min - phase_count(course, phase)) + reserved_after(protocol, phase)
 
 
@@ -101,22 +104,24 @@ def consumed(protocol: Protocol, course: Course) -> int:
 
 
 def consumed_in_last(protocol: Protocol, course: Course) -> int:
-    """Sessions of the last phase that are used up: attended there, or missed where the contract counts misses."""
+    """Sessions of the last phase that are used up: attended, or missed if the contract counts misses."""
     last = protocol.last
     used = phase_count(course, last) + _counted_misses(course, course.contract, (last,))
     return min(used, last.sessions_max or used)
 
 
 def phase_cap(protocol: Protocol, course: Course, phase: PhaseSpec) -> int | None:
-    """How many sessions the phase may have now. Without a number of its own: what the contract leaves beside the other phases."""
+    """The most sessions that the phase may have now. Without a cap of its own: the sessions that the contract leaves to it."""
     if phase.sessions_max is not None:
-        extended = phase.sessions_max_extended if phase.id in course.extended else None  # None too where another protocol had it
+        extended = (
+            phase.sessions_max_extended if phase.id in course.extended else None
+        )  # None if the phase was extended under another protocol
         return extended or phase.sessions_max
     return _left_to(protocol, course, phase, course.contract.sessions) if course.contract else None
 
 
 def most_in(protocol: Protocol, course: Course, phase: PhaseSpec) -> int:
-    """What holds the phase's sessions now: its cap; before a contract, what the longest one that needs no supervisor would leave."""
+    """The phase's cap. Before a contract: the sessions that the longest contract without a supervisor would leave to it."""
     cap = phase_cap(protocol, course, phase)
     return _left_to(protocol, course, phase, protocol.contract.sessions.max) if cap is None else cap
 
@@ -127,12 +132,12 @@ def _left_to(protocol: Protocol, course: Course, phase: PhaseSpec, sessions: int
 
 
 def reserved_after(protocol: Protocol, phase: PhaseSpec) -> int:
-    """Sessions the contract keeps for the phases after this one: the fewest each of them may have."""
+    """Sessions of the contract that are reserved for later phases: the fewest that each of them must have."""
     return sum(later.sessions_min for later in protocol.phases[protocol.position(phase.id) + 1 :])
 
 
 def _consumed(protocol: Protocol, course: Course, contract: Contract | None) -> int:
-    """Used, plus the misses the contract counts. Misses before the last phase never reach into the last phase's sessions."""
+    """Sessions used, plus the misses that the contract counts. Earlier misses never use up sessions of the last phase."""
     used = used_total(protocol, course)
     if contract is None or not contract.missed_count:
         return used
@@ -143,7 +148,7 @@ def _consumed(protocol: Protocol, course: Course, contract: Contract | None) -> 
 
 
 def _counted_misses(course: Course, contract: Contract | None, phases: Iterable[PhaseSpec]) -> int:
-    """Misses that use up a session because the contract says so. Where a phase counts what was held, the contract has no say."""
+    """Misses that use up a session because the contract counts them. Phases that count held sessions are left out."""
     if contract is None or not contract.missed_count:
         return 0
     return sum(_tally(course, phase).chargeable for phase in phases if phase.count == "attended")
@@ -154,7 +159,7 @@ def _adopted(course: Course, phase_id: str) -> int:
 
 
 def clock(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> WeekClock | None:
-    """Where the course is in its weeks at a moment; None before the first session that the client attended or their group held."""
+    """The course's weeks at a moment, or None before the first session that the client attended or their group held."""
     started_on = first_session_on(course, zone)
     if started_on is None:
         return None
@@ -171,7 +176,7 @@ def clock(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> WeekClock | 
 
 
 def planned_end(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> dt.date | None:
-    """When the contracted weeks are over, as known at a moment; None without a contract, or before the weeks have begun."""
+    """The day on which the contracted weeks end, as known at a moment; None without a contract or before the weeks begin."""
     contract, started_on = course.contract, first_session_on(course, zone)
     if contract is None or started_on is None:
         return None
@@ -189,7 +194,7 @@ def first_session_on(course: Course, zone: ZoneInfo = UTC) -> dt.date | None:
 
 
 def _stopped_days(course: Course, started_on: dt.date, at: dt.datetime, zone: ZoneInfo) -> int:
-    """Whole days, up to `at`, that pauses stopped the clock, where the contract says that they do; one that has not begun, no pause stops."""
+    """Whole days up to `at` on which pauses stopped the clock, if the contract says so. Days before `started_on` do not count."""
     if course.contract is None or not course.contract.pause_stops_clock:
         return 0
     return sum(

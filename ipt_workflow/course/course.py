@@ -1,6 +1,6 @@
-"""Course: what is known of one client's run of a protocol, folded from its accepted triggers.
+"""Course: one client's run of a protocol, folded from its accepted triggers.
 
-Everything here is structural: no free text and no clinical content, so that folding never needs what erasure may take away.
+Everything here is structural, without free text and clinical content. So the fold never needs data that may have been erased.
 """
 
 import datetime as dt
@@ -13,10 +13,10 @@ from ipt_workflow.values.types import ATTENDED, MISSED_BY_CLIENT, WAITED_FOR
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One session, held or not. `seq` is its entry's, and its name everywhere. `phase` is where the fold found it."""
+    """One session, held or not. `seq` is the seq of its entry, and names the session everywhere. `phase` is the phase it falls in."""
 
     seq: int
-    phase: str | None  # None while the course was only referred
+    phase: str | None  # None if the course was only referred then
     at: dt.datetime
     attendance: str
     kind: str
@@ -28,7 +28,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     signed: bool = False
     acknowledged: bool = False
     group_session: str | None = None
-    group_held: bool = False  # of a group's session: whether any member was there
+    group_held: bool = False  # for a group's session: whether any member attended
 
     @property
     def attended(self) -> bool:
@@ -36,36 +36,37 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def held(self) -> bool:
-        """It took place, with this client or without: the group held it, or the therapist was there and waited."""
+        """Whether it took place, with or without this client: the group held it, or the therapist was there and waited."""
         return self.attended or (self.group_held if self.group_session else self.attendance in WAITED_FOR)
 
     @property
     def counts(self) -> bool:
-        """A session that took place and belongs to the contract."""
+        """Whether it took place and belongs to the contract."""
         return self.attended and self.kind == "session"
 
     @property
     def deviates(self) -> bool:
-        """Held beyond a cap, and no supervisor has taken note of it yet."""
+        """Whether it was held beyond a cap and no supervisor has acknowledged it yet."""
         return self.kind == "additional" and self.attended and not self.acknowledged
 
     @property
     def chargeable(self) -> bool:
-        """A miss that a contract may count: codes 3 and 7, and 2 where the notice came late; never one that was excused, never the
-        provider's own (4)."""
+        """Whether a contract may count it as a miss: codes 3 and 7, and 2 if the client cancelled late.
+
+        An excused miss never counts, nor does a cancellation by the provider (4).
+        """
         if self.excused or self.kind != "session" or self.attendance not in MISSED_BY_CLIENT:
             return False
         return self.attendance != "2" or self.late_notice
 
     @property
     def begins_weeks(self) -> bool:
-        """One that the client attended; or that a started course's group held: its weeks are the group's, whoever was there."""
+        """Whether the course's weeks may begin with it: the client attended, or the group of a started course held it."""
         return self.counts or (self.group_held and self.kind == "session" and self.phase is not None)
 
 
 class Tally(msgspec.Struct):
-    """Sessions of one phase: those that count, missed, attended but beyond a cap, held without the client, and misses that a
-    contract may count."""
+    """Sessions of one phase: counted, missed, over a cap, held without the client, and misses that a contract may count."""
 
     counted: int = 0
     missed: int = 0
@@ -96,7 +97,7 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Interruption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A pause, from one moment to another; `until` is None while it lasts."""
+    """A pause. `until` is None while it lasts."""
 
     since: dt.datetime
     planned_return: dt.date
@@ -109,30 +110,30 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The union of all versions."""
+    """The union of all recorded versions."""
 
     sections: tuple[str, ...] = ()
     people: tuple[Person, ...] = ()
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The latest version: the parts that were given, and those that could not be had."""
+    """The latest version: the parts that were recorded, and those that could not be obtained."""
 
     given: tuple[str, ...] = ()
     not_obtained: tuple[str, ...] = ()
 
 
 class Formulation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The latest version and what the client said to it. `parts` are those of the triad that were given."""
+    """The latest version and the client's response. `parts` are the recorded parts of the triad."""
 
     version: int
     parts: tuple[str, ...] = ()
     response: str | None = None
-    accepted_version: int | None = None  # the last version the client accepted, whole or in part
+    accepted_version: int | None = None  # the last version that the client accepted, in whole or in part
 
 
 class RhythmWeek(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A week of the social rhythm: `hits` on so many `activities` that qualify; of the targets' `aimed` times, so many `met`."""
+    """A week of the social rhythm: `hits` among the qualifying `activities`, and how many of the `aimed` times were `met`."""
 
     seq: int
     week_of: dt.date
@@ -150,7 +151,7 @@ class RhythmAim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rhythm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How many weeks were told of; the latest of them by week, and the targets that hold."""
+    """The number of recorded weeks, the latest of them in order, and the targets in force."""
 
     count: int = 0
     weeks: tuple[RhythmWeek, ...] = ()
@@ -187,7 +188,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One measurement: its entry, when it was taken, and its total (None where items were missing)."""
+    """One measurement: its entry, when it was taken, and its total (None if items were missing)."""
 
     seq: int
     at: dt.datetime
@@ -195,17 +196,17 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All readings of one instrument: how many, and of those with a total the first and the last."""
+    """All readings of one instrument: their number, and the first and the last that have a total."""
 
     count: int = 0
     baseline: Reading | None = None
     last: Reading | None = None
-    not_obtained: tuple[str, ...] = ()  # the phases in which it was said that it could not be obtained
+    not_obtained: tuple[str, ...] = ()  # the phases in which it could not be obtained
     phases: tuple[str, ...] = ()  # the phases in which there is a valid reading
 
 
 class Risk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`open_since`: when the oldest risk that nobody has reviewed yet was seen."""
+    """`open_since` is when the oldest risk was seen that nobody has reviewed yet."""
 
     level: str = "none"
     open_since: dt.datetime | None = None
@@ -220,7 +221,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Adopted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a supervisor attested of a course begun elsewhere; marked so for ever."""
+    """A supervisor's attestation of a course that began elsewhere. The course keeps it for ever."""
 
     at: dt.datetime
     attended: dict[str, int] = {}
@@ -228,7 +229,7 @@ class Adopted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
-    """The fold. `version` is the last entry's seq; `phase` is the current phase, or the last one reached."""
+    """The fold. `version` is the seq of the last entry. `phase` is the current phase, or the last one reached."""
 
     id: str
     version: int
@@ -250,7 +251,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict
     last_recorded_at: dt.datetime
     consents: tuple[str, ...] = ()
     consenting: tuple[str, ...] = ()  # who consents to what, as `treatment:guardian`
-    withdrawn: tuple[str, ...] = ()  # consents that were withdrawn, and not given again since
+    withdrawn: tuple[str, ...] = ()  # consents that were withdrawn and not given again
     sessions: tuple[Session, ...] = ()
     bookings: tuple[Booking, ...] = ()
     interruptions: tuple[Interruption, ...] = ()
@@ -274,14 +275,14 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict
     referred_on: bool = False
     contacts: int = 0
     contacted: dict[str, int] = {}  # contacts by kind
-    met: tuple[str, ...] = ()  # who else took part in a session or a contact
+    met: tuple[str, ...] = ()  # everybody but the client who took part in a session or a contact
     rhythm: Rhythm = Rhythm()
     prescriber_reviewed: bool = False
     reviewed_at: dt.datetime | None = None
     ending: Ending | None = None
     adopted: Adopted | None = None
     attested: tuple[str, ...] = ()  # artefacts attested at adoption
-    contradicted: tuple[int, ...] = ()  # entries that a later told fact contradicts
+    contradicted: tuple[int, ...] = ()  # entries that a later entry contradicts
     deviations: int = 0
     overrides: int = 0
 
@@ -291,17 +292,17 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict
 
     @property
     def shared(self) -> bool:
-        """Whether others may be told of this course: until the consent to share is withdrawn."""
+        """Whether this course may be shown to others: until the consent to share is withdrawn."""
         return "sharing" not in self.withdrawn
 
     @cached_property
     def tallies(self) -> Mapping[str | None, Tally]:
-        """Its sessions by phase, counted once: a course never changes."""
+        """Its sessions by phase. They are counted once, since a course never changes."""
         return _tallied(self.sessions)
 
     @cached_property
     def begun_at(self) -> dt.datetime | None:
-        """When the first session was that its weeks are counted from, those of an adopted course aside."""
+        """When the first session was from which weeks are counted, not regarding sessions before an adoption."""
         return min((session.at for session in self.sessions if session.begins_weeks), default=None)
 
     def session(self, seq: int) -> Session | None:

@@ -1,4 +1,4 @@
-"""What the machine adds to a command's structural data, so that folding needs no protocol, no scale and no clock."""
+"""The data that the machine adds to a command, so that the fold needs no protocol, no instrument and no clock."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Derive = Callable[[Protocol, Course | None, Prepared, Context], dict[str, Any]]
 
 
 def derive(protocol: Protocol, course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
-    """The structural data of an entry: what was given, and what it meant for this course at that place."""
+    """The structural data of an entry: the command's own, and the data derived from the course at that place."""
     deriver = DERIVERS.get(prepared.name)
     return {**prepared.data, **deriver(protocol, course, prepared, context)} if deriver else prepared.data
 
@@ -40,7 +40,7 @@ def _start(protocol: Protocol, _course: Course | None, _prepared: Prepared, _con
 
 
 def _session(_protocol: Protocol, course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
-    """Who gave the session: the therapist who tells of it, or whom a trusted EHR names, else the course's; of a group's, which it was."""
+    """Who gave the session: the therapist who records it or whom a trusted EHR names, else the course's; or the group's session."""
     group = context.group_session
     if group:
         return {"given_by": group.given_by, "group_session": group.id, "group_held": group.held}
@@ -49,9 +49,9 @@ def _session(_protocol: Protocol, course: Course | None, _prepared: Prepared, co
 
 
 def _formulation(_protocol: Protocol, course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
-    """Versions are numbered as they are recorded, also where one is told late."""
-    told = [fact.data["version"] for fact in context.history if fact.trigger == "record_formulation"]
-    return {"version": max([course.formulations if course else 0, *told]) + 1}
+    """Versions are numbered in the order in which they are recorded, including late entries."""
+    recorded = [fact.data["version"] for fact in context.history if fact.trigger == "record_formulation"]
+    return {"version": max([course.formulations if course else 0, *recorded]) + 1}
 
 
 def _contract(_protocol: Protocol, course: Course | None, prepared: Prepared, _context: Context) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _measure(protocol: Protocol, _course: Course | None, prepared: Prepared, _co
 
 
 def _rhythm(_protocol: Protocol, course: Course | None, prepared: Prepared, _context: Context) -> dict[str, Any]:
-    """How regular the week was, and how often it met the targets of that time. The times themselves stay sealed."""
+    """How regular the week was, and how often it met the targets in force then. The times themselves stay sealed."""
     payload = prepared.payload
     assert isinstance(payload, RecordRhythm)
     days = [day.times for day in payload.days]
@@ -88,10 +88,10 @@ def _rhythm(_protocol: Protocol, course: Course | None, prepared: Prepared, _con
 
 
 def _move(protocol: Protocol, course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
-    """The new pin, and what carries over to it: from the first phase to whatever is first there, or to the phases of the same names."""
+    """The new protocol, and what carries over: to its first phase, or for another version to the phases of the same names."""
     target = context.target
     assert target is not None  # the clinic has found the protocol that the command names
-    assert course is not None  # no source of a move is before the opening
+    assert course is not None  # a move never opens a course
     return carry_over.entry_data(course, protocol, target, context, to_first=prepared.name == "change_protocol")
 
 

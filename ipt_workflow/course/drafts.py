@@ -1,4 +1,4 @@
-"""A draft of an entry, a verdict of the machine, and what a course is once a draft is accepted."""
+"""The draft of an entry, the machine's verdict, and the machine as late entries and migrations see it."""
 
 import datetime as dt
 from typing import Any, Protocol
@@ -7,8 +7,7 @@ import msgspec
 
 from ipt_workflow.course.commands import Prepared
 from ipt_workflow.course.course import Course
-from ipt_workflow.course.effects.apply import apply
-from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.facts import EntryActor, Fact
 from ipt_workflow.course.rules import Actor, Context
 from ipt_workflow.course.triggers import Override
 from ipt_workflow.errors import Break, Refusal
@@ -16,27 +15,18 @@ from ipt_workflow.protocols import definition as protocols
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted trigger, before the journal seals it. `data` is structural; `given`, `reason` and `override` are sealed."""
+    """An accepted trigger before it is in the journal: its fact, and the parts to seal (`given`, `reason`, `override`)."""
 
-    seq: int
-    trigger: str
+    fact: Fact
     from_: str | None
     to: str
-    actor: Actor
-    cosigned_by: str | None
-    occurred_at: dt.datetime
-    recorded_at: dt.datetime
-    data: dict[str, Any]
     given: dict[str, Any]
     reason: str | None = None
     override: Override | None = None
-    overridden: tuple[str, ...] = ()
-    contradicts: tuple[int, ...] = ()
-    protocol_digest: str  # of the protocol that judged it
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Where a trigger leads; the refusals that hold; and the soft rules that the command passed over."""
+    """Where a trigger leads, the refusals, and the soft rules that the command overrode."""
 
     to: str
     refusals: tuple[Refusal, ...]
@@ -44,7 +34,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Judge(Protocol):
-    """What placing needs of the machine."""
+    """The machine, as late entries and migrations use it."""
 
     protocol: protocols.Protocol
 
@@ -57,7 +47,7 @@ class Judge(Protocol):
     def machine_of(self, digest: str, context: Context) -> "Judge": ...
 
 
-def draft_of(
+def fact_of(
     protocol: protocols.Protocol,
     prepared: Prepared,
     course: Course | None,
@@ -66,51 +56,40 @@ def draft_of(
     *,
     seq: int,
     overridden: tuple[str, ...] = (),
-) -> Draft:
-    return Draft(
+) -> Fact:
+    """A prepared command as the fact it becomes."""
+    actor = context.actor
+    return Fact(
+        course=course.id if course else context.course_id or "",
         seq=seq,
         trigger=prepared.name,
-        from_=course.state if course else None,
-        to=course.state if course else "",
-        actor=context.actor,
+        actor=EntryActor(actor.person, actor.role, actor.via),
         cosigned_by=context.cosigner.person if context.cosigner else None,
         occurred_at=prepared.at,
         recorded_at=context.now,
+        protocol_digest=protocol.digest,
+        overridden=overridden,
+        contradicts=(),
         data=data,
+    )
+
+
+def draft_of(fact: Fact, prepared: Prepared, before: Course | None, to: str) -> Draft:
+    return Draft(
+        fact=fact,
+        from_=before.state if before else None,
+        to=to,
         given=prepared.given,
         reason=prepared.reason,
         override=prepared.override,
-        overridden=overridden,
-        protocol_digest=protocol.digest,
     )
-
-
-def fact_of(draft: Draft, course_id: str) -> Fact:
-    return Fact(
-        course=course_id,
-        seq=draft.seq,
-        trigger=draft.trigger,
-        data=draft.data,
-        occurred_at=draft.occurred_at,
-        recorded_at=draft.recorded_at,
-        person=draft.actor.person,
-        role=draft.actor.role,
-        cosigned_by=draft.cosigned_by,
-        overridden=draft.overridden,
-        contradicts=draft.contradicts,
-        protocol_digest=draft.protocol_digest,
-    )
-
-
-def advance(course: Course | None, draft: Draft, course_id: str = "") -> Course:
-    return apply(course, fact_of(draft, course.id if course else course_id))
 
 
 def as_recorded(fact: Fact, context: Context) -> Context:
-    """The context in which a fact is judged anew: its own recorded time, actor and cosigner."""
+    """The context in which a fact is judged again: with its own recorded time, actor and cosigner."""
     return Context(
         now=fact.recorded_at,
-        actor=Actor(fact.person, fact.role),  # type: ignore[arg-type]
+        actor=Actor(fact.actor.person, fact.actor.role),  # type: ignore[arg-type]  # the journal holds roles only
         cosigner=Actor(fact.cosigned_by, "supervisor") if fact.cosigned_by else None,
         zone=context.zone,
     )

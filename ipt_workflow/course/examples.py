@@ -1,7 +1,7 @@
 """A complete, valid command for every trigger, made for one course at one moment.
 
-The texts are plain placeholders. The codes, numbers and references fit the course, so that a caller who knows nothing of IPT can
-walk a course by posting what `options` offers.
+The texts are placeholders. The codes, numbers and references fit the course. So a caller without any knowledge of IPT can lead a
+course to its end by posting the examples of `options`.
 """
 
 import datetime as dt
@@ -12,7 +12,7 @@ from ipt_workflow.course import counters
 from ipt_workflow.course.course import Course
 from ipt_workflow.course.fold import superseded_by
 from ipt_workflow.course.rules import Actor, Case, Context, amending, first_phase, setting
-from ipt_workflow.course.triggers import BEGIN_PREFIX, ENDINGS, find
+from ipt_workflow.course.triggers import BEGIN_PREFIX, NOT_AMENDABLE, OPENINGS, find
 from ipt_workflow.protocols.definition import Protocol
 
 Example = Callable[[Protocol, Course, Context], dict[str, Any]]
@@ -21,7 +21,7 @@ DAY_OF_FIVE = ("07:00", "07:30", "09:00", "18:30", "23:00")
 
 
 def example(protocol: Protocol, course: Course | None, name: str, context: Context) -> dict[str, Any]:
-    """A command body: `{trigger, data, reason?}`. `course` may be None for what opens one."""
+    """A command body: `{trigger, data, reason?}`. `course` may be None for triggers that open one."""
     row = find(name, protocol)
     body: dict[str, Any] = {"trigger": name, "data": _data(protocol, course, name, context)}
     if row is not None and row.reason_required:
@@ -32,7 +32,7 @@ def example(protocol: Protocol, course: Course | None, name: str, context: Conte
 def _data(protocol: Protocol, course: Course | None, name: str, context: Context) -> dict[str, Any]:
     if name.startswith(BEGIN_PREFIX):
         return {}
-    if name in {"refer", "adopt"}:
+    if name in OPENINGS:
         return _opening(protocol, name)
     if course is None:
         raise ValueError(f"{name} needs a course")
@@ -68,29 +68,33 @@ def _start(protocol: Protocol, _course: Course, _context: Context) -> dict[str, 
 
 
 def _record_consent(protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
-    """The first consent that the protocol still asks for."""
-    asked = protocol.consent.by if protocol.consent else ("client",)
-    lacking = [who for who in asked if f"treatment:{who}" not in course.consenting]
+    """The first consent that the protocol still requires."""
+    required = protocol.consent.by if protocol.consent else ("client",)
+    lacking = [who for who in required if f"treatment:{who}" not in course.consenting]
     return {"scope": "treatment", "who": (lacking or ["client"])[0]}
 
 
 def _record_contact(protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
-    """The first contact that a gate of the protocol still waits for."""
-    asked = {name for phase in protocol.phases for name in phase.requires}
-    if "engagement" in asked and not course.contacted.get("engagement"):
+    """The first contact that a gate of the protocol still requires."""
+    required = {name for phase in protocol.phases for name in phase.requires}
+    if "engagement" in required and not course.contacted.get("engagement"):
         return {"kind": "engagement", "medium": "face_to_face", "minutes": 50}
-    if "pre_group_meeting" in asked and protocol.group and course.contacted.get("pre_group", 0) < protocol.group.pre_individual.min:
+    if "pre_group_meeting" in required and _lacks_pre_group_meeting(protocol, course):
         return {"kind": "pre_group", "medium": "face_to_face", "minutes": 50}
-    if "parent_contact" in asked and not setting.PARENTS.intersection(course.met):
+    if "parent_contact" in required and not setting.PARENTS.intersection(course.met):
         return {"kind": "collateral", "medium": "face_to_face", "minutes": 50, "participants": ["client", "parent"]}
     return {"kind": "check_in", "medium": "telephone", "minutes": 10, "summary": "Called about the next date."}
 
 
+def _lacks_pre_group_meeting(protocol: Protocol, course: Course) -> bool:
+    return protocol.group is not None and course.contacted.get("pre_group", 0) < protocol.group.pre_individual.min
+
+
 def _record_rhythm(protocol: Protocol, course: Course, context: Context) -> dict[str, Any]:
-    """A week of days that are much alike: the one before the earliest that was told of."""
+    """A week of similar days: the week before the earliest recorded one."""
     form = protocol.rhythm.instrument if protocol.rhythm else "srm5"
-    told = [week.week_of for week in course.rhythm.weeks]
-    first = (min(told) if told else context.now.astimezone(context.zone).date()) - dt.timedelta(days=7)
+    recorded = [week.week_of for week in course.rhythm.weeks]
+    first = (min(recorded) if recorded else context.now.astimezone(context.zone).date()) - dt.timedelta(days=7)
     times = dict(zip(("out_of_bed", "first_contact", "start_of_day", "dinner", "to_bed"), DAY_OF_FIVE, strict=True))
     days = [{"on": (first + dt.timedelta(days=day)).isoformat(), "times": times, "mood": 0} for day in range(7)]
     return {"instrument": form, "week_of": first.isoformat(), "days": days}
@@ -228,8 +232,8 @@ def _amend_contract(protocol: Protocol, course: Course, _context: Context) -> di
 
 
 def _record_measure(protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
-    """The first scale that a gate still waits for: a baseline first, then a reading in the last phase."""
-    key = next((spec.instruments[0] for spec in protocol.measures if _waits(course, protocol, spec.instruments)), None)
+    """The first instrument that a gate still requires: a baseline first, then a reading in the last phase."""
+    key = next((spec.instruments[0] for spec in protocol.measures if _lacks_reading(course, protocol, spec.instruments)), None)
     instrument = protocol.instruments[key or protocol.measures[0].instruments[0]]
     if instrument.risk_item is None:
         return {"instrument": instrument.key, "total": (instrument.total_min + instrument.total_max) // 2}
@@ -238,7 +242,7 @@ def _record_measure(protocol: Protocol, course: Course, _context: Context) -> di
     return {"instrument": instrument.key, "items": items}
 
 
-def _waits(course: Course, protocol: Protocol, keys: tuple[str, ...]) -> bool:
+def _lacks_reading(course: Course, protocol: Protocol, keys: tuple[str, ...]) -> bool:
     tracks = [course.measures[key] for key in keys if key in course.measures]
     if course.phase == protocol.last.id:
         return not any(course.phase in track.phases for track in tracks)
@@ -259,13 +263,13 @@ def _open_followup(protocol: Protocol, course: Course, _context: Context) -> dic
 
 
 def _amend(protocol: Protocol, course: Course, context: Context) -> dict[str, Any]:
-    """The latest entry that this actor may amend, restated at the time it has."""
-    done = superseded_by(context.history)
+    """The latest entry that this actor may amend, repeated at its own time."""
+    superseded = superseded_by(context.history)
     for fact in reversed(context.history):
         root = amending.amended_root(context.history, fact.seq)
-        if fact.seq in done or root is None or root.trigger in ENDINGS | amending.NOT_AMENDABLE:
+        if fact.seq in superseded or root is None or root.trigger in NOT_AMENDABLE:
             continue
-        if fact.seq not in done and _may_amend(protocol, course, fact.seq, context):
+        if _may_amend(protocol, course, fact.seq, context):
             at = fact.data.get("occurred_at") if fact.trigger == "amend" else None
             return {"supersedes": fact.seq, "occurred_at": at or fact.occurred_at.isoformat()}
     return {"supersedes": 1, "occurred_at": context.now.isoformat()}
@@ -351,7 +355,7 @@ EXAMPLES: dict[str, Example] = {
 
 
 def stranger(protocol: Protocol, now: dt.datetime) -> tuple[Course, Context]:
-    """A course and a context that belong to nobody: what the trigger table's general examples are made for."""
+    """A course and a context of nobody, for the general examples of the trigger table."""
     course = Course(
         id="00000000-0000-7000-8000-000000000000",
         version=1,

@@ -1,4 +1,4 @@
-"""A fact: an accepted trigger as the fold reads it, without what is sealed."""
+"""An accepted trigger, as the fold and the rules read it."""
 
 import datetime as dt
 from typing import Any
@@ -6,18 +6,25 @@ from typing import Any
 import msgspec
 
 
+class EntryActor(msgspec.Struct, frozen=True):
+    """Who fired a trigger, as the entry records it."""
+
+    person: str
+    role: str
+    via: str
+
+
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted trigger as the fold reads it. `data` is structural."""
+    """An accepted trigger, without its sealed document. `data` is structural."""
 
     course: str
     seq: int
     trigger: str
-    data: dict[str, Any]
+    actor: EntryActor
+    cosigned_by: str | None
     occurred_at: dt.datetime
     recorded_at: dt.datetime
-    person: str
-    role: str
-    cosigned_by: str | None = None
-    overridden: tuple[str, ...] = ()
-    contradicts: tuple[int, ...] = ()
-    protocol_digest: str = ""
+    protocol_digest: str  # of the protocol that judged it
+    overridden: tuple[str, ...]
+    contradicts: tuple[int, ...]
+    data: dict[str, Any]

@@ -1,7 +1,7 @@
 """The fold: from accepted triggers to a course. It applies and never judges.
 
-Entries chain in the order they were recorded and fold in the order they occurred, ties by seq. `timeline` puts them in that
-order, with amendments acting in the place of what they supersede; `fold` applies them one by one.
+Entries chain in the order in which they were recorded. They fold in the order in which they occurred, ties by seq. `timeline` puts them
+in that order, each amendment in the place of the entry that it supersedes. `fold` applies them one by one.
 """
 
 import datetime as dt
@@ -15,11 +15,11 @@ from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.triggers import ENDINGS, MOVES
 
 replace = msgspec.structs.replace
-UNMOVED = "note"  # what a fact that moves nothing is applied as
+UNMOVED = "note"  # a contradicted change of protocol is applied as a note, which changes nothing
 
 
 class PlacedFact(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact where it acts: at the place of the entry `root` that it may supersede."""
+    """A fact in its place, which is that of the entry `root`. The fact is this entry, or the last amendment of it."""
 
     root: int
     fact: Fact
@@ -30,9 +30,9 @@ SortKey = tuple[dt.datetime, int, int]
 
 
 def sort_key(seq: int, at: dt.datetime, session: int | None, times: Mapping[int, dt.datetime]) -> SortKey:
-    """Where an entry acts: when it occurred, ties by seq. What is told of a session never acts before the session itself.
+    """The place of an entry: when it occurred, ties by seq. An entry about a session never comes before the session itself.
 
-    `session` is the session that the entry names, if any; `times` says when the entries that stand occurred.
+    `session` is the session that the entry names, if any. `times` are the times of the entries in force, by seq.
     """
     own = (at, seq, 0)
     if session is None or session not in times:
@@ -41,37 +41,37 @@ def sort_key(seq: int, at: dt.datetime, session: int | None, times: Mapping[int,
 
 
 def superseded_by(facts: Iterable[Fact]) -> dict[int, int]:
-    """Which entry is superseded by which: the last amendment of each wins."""
+    """The seq of the entry that supersedes each entry. The last amendment wins."""
     return {fact.data["supersedes"]: fact.seq for fact in facts if fact.trigger == "amend"}
 
 
 def current_facts(facts: Sequence[Fact]) -> dict[int, Fact | None]:
-    """For every entry that is not an amendment: the fact it stands for now, or None where it is void."""
+    """The present fact of every entry that is not an amendment, or None if the entry is void."""
     by_seq = {fact.seq: fact for fact in facts}
     amended = superseded_by(facts)
-    stands: dict[int, Fact | None] = {}
+    current_by_seq: dict[int, Fact | None] = {}
     for fact in facts:
         if fact.trigger == "amend":
             continue
         current: Fact | None = fact
         for amendment in _amendments(fact.seq, by_seq, amended):
             current = amend(fact, current, amendment)
-        stands[fact.seq] = current
-    return stands
+        current_by_seq[fact.seq] = current
+    return current_by_seq
 
 
 def _amendments(seq: int, by_seq: dict[int, Fact], amended: dict[int, int]) -> list[Fact]:
-    """The amendments that act on an entry, in order. An amendment that was itself voided acts on nothing."""
+    """The amendments of an entry that are in force, in order. A voided amendment is not."""
     chain = []
     while (seq := amended.get(seq, 0)) in by_seq:
         chain.append(by_seq[seq])
-    while chain and len(chain) > 1 and chain[-1].data.get("void"):
+    while len(chain) > 1 and chain[-1].data.get("void"):
         chain = chain[:-2]
     return chain
 
 
 def amend(original: Fact, current: Fact | None, amendment: Fact) -> Fact | None:
-    """What an entry says once an amendment acts on it. It keeps its seq, and with it its name."""
+    """An entry's fact after an amendment, or None if it is void. It keeps its seq, by which others name it."""
     if amendment.data.get("void"):
         return None
     base = current or original
@@ -84,9 +84,9 @@ def amend(original: Fact, current: Fact | None, amendment: Fact) -> Fact | None:
 
 
 def timeline(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> list[PlacedFact]:
-    """The facts that stand, in the order they occurred; up to `as_of` where that is given."""
-    stands = current_facts(facts)
-    known = {seq: fact for seq, fact in stands.items() if fact is not None and (as_of is None or fact.occurred_at <= as_of)}
+    """The facts in force, in the order in which they occurred; up to `as_of` if it is given."""
+    current = current_facts(facts)
+    known = {seq: fact for seq, fact in current.items() if fact is not None and (as_of is None or fact.occurred_at <= as_of)}
     times = {seq: fact.occurred_at for seq, fact in known.items()}
     placed = [PlacedFact(root=seq, fact=fact) for seq, fact in known.items()]
     placed.sort(key=lambda each: sort_key(each.root, each.fact.occurred_at, each.fact.data.get("session"), times))
@@ -97,9 +97,9 @@ def timeline(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> list
 
 
 def _reopened_endings(placed: Sequence[PlacedFact]) -> set[int]:
-    """Endings that contradicted what was told before, and were reopened: with their reopening they act no more.
+    """Endings that contradicted earlier entries and were later reopened. Neither the ending nor the reopening is applied.
 
-    An ending that contradicted nothing is reopened where it stands, which comes to the same.
+    An ending that contradicted nothing is applied, and reopened in its place, with the same result.
     """
     undone: set[int] = set()
     ending: PlacedFact | None = None
@@ -112,7 +112,7 @@ def _reopened_endings(placed: Sequence[PlacedFact]) -> set[int]:
 
 
 def pinned_at(facts: Sequence[Fact], at: dt.datetime) -> str | None:
-    """The digest of the protocol that a course had at a moment; None where it never had another than now."""
+    """The digest of the protocol that a course had at a moment; None if it never had another."""
     moves = sorted((fact.occurred_at, fact.seq, fact) for fact in facts if fact.trigger in MOVES)
     if not moves:
         return None
@@ -122,16 +122,16 @@ def pinned_at(facts: Sequence[Fact], at: dt.datetime) -> str | None:
 
 
 def contradictions(facts: Sequence[Fact]) -> dict[int, int]:
-    """Which entry that still stands is contradicted by which."""
+    """The entries in force that another entry contradicts, each with the seq of that entry."""
     if not any(fact.contradicts for fact in facts):
         return {}
     acting = timeline(facts)
-    standing_roots = {each.root for each in acting}
-    return {seq: each.fact.seq for each in acting for seq in each.fact.contradicts if seq in standing_roots}
+    roots = {each.root for each in acting}
+    return {seq: each.fact.seq for each in acting for seq in each.fact.contradicts if seq in roots}
 
 
 def fold(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> Course | None:
-    """The course that these entries tell of; None if it had not been opened by `as_of`."""
+    """The course that results from these facts; None if it had not been opened by `as_of`."""
     course: Course | None = None
     for placed in timeline(facts, as_of=as_of):
         course = step(course, placed)
@@ -139,7 +139,7 @@ def fold(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> Course |
 
 
 def with_journal_facts(course: Course, facts: Sequence[Fact]) -> Course:
-    """The course with what only the whole journal tells: how far it reaches, and what contradicts what."""
+    """The course with the facts that depend on the whole journal: its version, its last recorded time and its contradictions."""
     return replace(
         course,
         version=max(fact.seq for fact in facts),
@@ -149,8 +149,8 @@ def with_journal_facts(course: Course, facts: Sequence[Fact]) -> Course:
 
 
 def step(course: Course | None, placed: PlacedFact) -> Course:
-    """One fact applied. A contradicted fact keeps what it tells but no longer moves the course, nor puts it under another protocol."""
+    """Applies one fact. A contradicted fact keeps its data, but changes neither the state of the course nor its protocol."""
     if placed.contradicted and course is not None:
-        told = replace(placed.fact, trigger=UNMOVED) if placed.fact.trigger in MOVES else placed.fact
-        return replace(apply(course, told), state=course.state, phase=course.phase, ending=course.ending)
+        fact = replace(placed.fact, trigger=UNMOVED) if placed.fact.trigger in MOVES else placed.fact
+        return replace(apply(course, fact), state=course.state, phase=course.phase, ending=course.ending)
     return apply(course, placed.fact)

@@ -1,8 +1,8 @@
-"""Placing what is told late, and what amends, where it happened.
+"""Places late entries and amendments where they happened.
 
-Entries chain in the order they are recorded and fold in the order they occurred. A late entry is judged at its own place. Later
-entries are not judged anew, except that none may fail a structural rule which it passed before: such a change is refused, and
-the refusal lists what would break. What must never be blocked is accepted all the same, and marks what it contradicts.
+Entries chain in the order in which they are recorded, and fold in the order in which they occurred. The rules judge a late entry at its
+own place. Later entries are not judged again, but none may fail a structural rule that it passed before. Such a change is refused, and
+the refusal lists the entries that would break. Triggers that are never blocked are accepted anyway, and mark the entries they contradict.
 """
 
 import datetime as dt
@@ -16,8 +16,7 @@ from ipt_workflow.course.course import Course
 from ipt_workflow.course.derived import derive
 from ipt_workflow.course.drafts import Draft, Judge, as_recorded, draft_of, fact_of
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import PlacedFact, current_facts, step, timeline
-from ipt_workflow.course.fold import sort_key as position
+from ipt_workflow.course.fold import PlacedFact, current_facts, sort_key, step, timeline
 from ipt_workflow.course.payloads import Amend
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.rules.amending import amended_root
@@ -30,28 +29,29 @@ from ipt_workflow.values.merge_patch import merge_patch
 
 
 class RefusedAt(msgspec.Struct, frozen=True):
-    """What stands against one of several commands."""
+    """The refusals of one of several commands."""
 
     trigger: str
     refusals: tuple[Refusal, ...]
 
 
 class Amendment(msgspec.Struct, frozen=True, kw_only=True):
-    """An amendment with the entry it acts on: `root` as recorded, `said` as it stood until now.
+    """An amendment with its own `seq` and the entry that it corrects: `root` as recorded, `current` as amended until now.
 
-    `told` is what it is to say, where that changes; `at` when it is to have happened.
+    `corrected` is the entry's new data, if that changes. `at` is the entry's new time.
     """
 
+    seq: int
     prepared: Prepared
     root: Fact
-    said: Fact
-    told: Prepared | None
+    current: Fact
+    corrected: Prepared | None
     at: dt.datetime
     void: bool
 
 
 def is_late(course: Course, prepared: Sequence[Prepared]) -> bool:
-    """Whether any of these has a place before something that is already known, amends, or takes back what contradicted."""
+    """Whether any of these comes before a known entry, amends, or reopens an ending that contradicted entries."""
     reached = course.last_occurred_at
     for each in prepared:
         if each.name == "amend" or each.at < reached or (each.name == "reopen" and course.contradicted):
@@ -61,21 +61,21 @@ def is_late(course: Course, prepared: Sequence[Prepared]) -> bool:
 
 
 def place_late(judge: Judge, course: Course, prepared: tuple[Prepared, ...], context: Context) -> tuple[Draft, ...] | RefusedAt:
-    """Drafts for commands of which some are late or amend, or what stands against the first that is refused.
+    """Drafts for commands of which some are late or amend, or the refusals of the first that is refused.
 
-    Raises CommandInvalid where something is said to have happened before the course was opened.
+    Raises CommandInvalid if something would happen before the course was opened.
     """
     amendments: dict[int, Amendment] = {}
-    for each in prepared:
+    for seq, each in enumerate(prepared, start=course.version + 1):
         if each.name == "amend":
-            answer = _amendment(judge, course, each, context)
+            answer = _amendment(judge, course, seq, each, context)
             if isinstance(answer, RefusedAt):
                 return answer
             amendments[answer.root.seq] = answer
     return _Walk(judge, course, prepared, amendments, context).answer()
 
 
-def _amendment(judge: Judge, course: Course, prepared: Prepared, context: Context) -> Amendment | RefusedAt:
+def _amendment(judge: Judge, course: Course, seq: int, prepared: Prepared, context: Context) -> Amendment | RefusedAt:
     payload = prepared.payload
     assert isinstance(payload, Amend)
     verdict = judge.judge(course, prepared, prepared.data, context)
@@ -83,21 +83,22 @@ def _amendment(judge: Judge, course: Course, prepared: Prepared, context: Contex
         return RefusedAt("amend", verdict.refusals)
     root = amended_root(context.history, payload.supersedes)
     assert root is not None  # `entry_amendable` has found it
-    said = current_facts(context.history).get(root.seq) or root
+    current = current_facts(context.history).get(root.seq) or root
     return Amendment(
+        seq=seq,
         prepared=prepared,
         root=root,
-        said=said,
-        told=None
+        current=current,
+        corrected=None
         if payload.data is None
-        else _told(judge.machine_of(root.protocol_digest, context).protocol, prepared, payload.data, root, context),
-        at=payload.occurred_at.astimezone(dt.UTC) if payload.occurred_at else said.occurred_at,
+        else _corrected(judge.machine_of(root.protocol_digest, context).protocol, prepared, payload.data, root, context),
+        at=payload.occurred_at.astimezone(dt.UTC) if payload.occurred_at else current.occurred_at,
         void=payload.void,
     )
 
 
-def _told(protocol: protocols.Protocol, amend: Prepared, patch: dict[str, Any], root: Fact, context: Context) -> Prepared:
-    """What the entry is to say: the patch laid over what it said, decoded by its own trigger's payload."""
+def _corrected(protocol: protocols.Protocol, amend: Prepared, patch: dict[str, Any], root: Fact, context: Context) -> Prepared:
+    """The entry's sealed data with the merge patch applied, decoded by its own trigger's payload."""
     row = find(root.trigger, protocol)
     assert row is not None
     decoded, faults = decode(row.payload, merge_patch(context.given.get(root.seq, {}), patch))
@@ -141,17 +142,16 @@ class _Walk:
             here = step(here, judged) if judged else here
         if self.breaks and self.blockable:
             return self._broken()
+        first, *others = (self.drafts[seq] for seq in sorted(self.drafts))
         contradicts = tuple(sorted(each.seq for each in self.breaks))
-        return tuple(
-            msgspec.structs.replace(self.drafts[seq], contradicts=contradicts if index == 0 else ())
-            for index, seq in enumerate(sorted(self.drafts))
-        )
+        fact = msgspec.structs.replace(first.fact, contradicts=contradicts)
+        return (msgspec.structs.replace(first, fact=fact), *others)
 
     def _order(self) -> list[tuple[int, Item]]:
-        """Everything that is to stand, in the order it occurred. Voided entries are walked too, to write their amendments."""
-        stand = [placed for placed in timeline(self.context.history) if placed.root not in self.amendments]
+        """All entries to be in force, in the order in which they occurred. Voided entries are included, to draft their amendments."""
+        unchanged = [placed for placed in timeline(self.context.history) if placed.root not in self.amendments]
         items: list[tuple[int, dt.datetime, int | None, Item]] = [
-            (placed.root, placed.fact.occurred_at, placed.fact.data.get("session"), placed) for placed in stand
+            (placed.root, placed.fact.occurred_at, placed.fact.data.get("session"), placed) for placed in unchanged
         ]
         by_prepared = {id(amendment.prepared): amendment for amendment in self.amendments.values()}
         for seq, each in enumerate(self.prepared, start=self.course.version + 1):
@@ -159,18 +159,15 @@ class _Walk:
             if amendment is None:
                 items.append((seq, each.at, each.data.get("session"), each))
             else:
-                items.append((amendment.root.seq, amendment.at, amendment.said.data.get("session"), amendment))
-                self.drafts[seq] = draft_of(self.judge.protocol, each, self.course, each.data, self.context, seq=seq)
+                items.append((amendment.root.seq, amendment.at, amendment.current.data.get("session"), amendment))
         times = {seq: at for seq, at, _, _ in items}
-        items.sort(key=lambda item: position(item[0], item[1], item[2], times))
+        items.sort(key=lambda item: sort_key(item[0], item[1], item[2], times))
         if items[0][0] != 1:
-            raise CommandInvalid(
-                [Fault("occurred_at", f"must not let anything happen before the course was opened ({times[1].isoformat()})")]
-            )
+            raise CommandInvalid([Fault("occurred_at", f"must not be before the course was opened, at {times[1].isoformat()}")])
         return [(seq, item) for seq, _, _, item in items]
 
     def _failing_before(self) -> set[tuple[int, str]]:
-        """Which structural rules which entries failed in the old order: what was told then is not held against them now."""
+        """Entries with the structural rules that they fail in the old order. They may still fail these in the new order."""
         failing: set[tuple[int, str]] = set()
         here: Course | None = None
         for placed in timeline(self.context.history):
@@ -180,17 +177,18 @@ class _Walk:
         return failing
 
     def _structural(self, here: Course, fact: Fact) -> tuple[Refusal, ...]:
-        """Judged at the fact's own recorded time, actor and overrides, under the protocol that the course had then."""
+        """Refusals of a fact by structural rules, with its own recorded time, actor, overrides and protocol."""
         return self._judge(here).structural(here, fact, as_recorded(fact, self.context))
 
     def _judge(self, here: Course | None) -> Judge:
         return self.judge.machine_of(here.protocol_digest, self.context) if here else self.judge
 
     def _existing(self, here: Course | None, placed: PlacedFact, failing_before: set[tuple[int, str]]) -> PlacedFact:
-        """An entry that stood before: as it was, or contradicted by what must never be blocked."""
+        """An entry from the journal: unchanged, or contradicted by a trigger that is never blocked."""
         if here is None or placed.contradicted:
             return placed
-        newly = tuple(r for r in self._structural(here, placed.fact) if (placed.fact.seq, r.rule) not in failing_before)
+        refusals = self._structural(here, placed.fact)
+        newly = tuple(each for each in refusals if (placed.fact.seq, each.rule) not in failing_before)
         if not newly:
             return placed
         self.breaks.append(Break(placed.fact.seq, placed.fact.trigger, newly))
@@ -202,42 +200,45 @@ class _Walk:
         verdict = judge.judge(here, prepared, data, self.context)
         if verdict.refusals:
             return RefusedAt(prepared.name, verdict.refusals)
-        drafted = draft_of(judge.protocol, prepared, here, data, self.context, seq=seq, overridden=verdict.overridden)
-        placed = PlacedFact(root=seq, fact=fact_of(drafted, self.course.id))
-        self.drafts[seq] = msgspec.structs.replace(drafted, to=step(here, placed).state)
+        fact = fact_of(judge.protocol, prepared, here, data, self.context, seq=seq, overridden=verdict.overridden)
+        placed = PlacedFact(root=seq, fact=fact)
+        self.drafts[seq] = draft_of(fact, prepared, here, step(here, placed).state)
         return placed
 
     def _amended(
         self, here: Course | None, amendment: Amendment, root_seq: int, failing_before: set[tuple[int, str]]
     ) -> PlacedFact | RefusedAt | None:
-        """What an amended entry says now, judged at its place by the structural rules."""
-        seq = next(seq for seq, each in self.drafts.items() if each.data.get("supersedes") == amendment.prepared.data["supersedes"])
-        data: dict[str, Any] = {"supersedes": amendment.prepared.data["supersedes"]}
+        """The amended entry, judged at its place by the structural rules; None if it is void."""
+        prepared = amendment.prepared
+        data: dict[str, Any] = {"supersedes": prepared.data["supersedes"]}
         if amendment.void:
-            self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], data={**data, "void": True})
+            self._draft_amendment(amendment.seq, prepared, {**data, "void": True})
             return None
-        fact = msgspec.structs.replace(amendment.said, occurred_at=amendment.at)
-        if amendment.told:
-            derived = derive(self._judge(here).protocol, here, amendment.told, self.context)
-            fact = msgspec.structs.replace(fact, data=_keep_derived(amendment.said.data, amendment.told, derived))
+        fact = msgspec.structs.replace(amendment.current, occurred_at=amendment.at)
+        if amendment.corrected:
+            derived = derive(self._judge(here).protocol, here, amendment.corrected, self.context)
+            fact = msgspec.structs.replace(fact, data=_keep_derived(fact.data, amendment.corrected, derived))
             data["data"] = fact.data
-            given = {**amendment.prepared.given, "data": amendment.told.given}
-            self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], given=given)
-        newly = tuple(r for r in self._structural(here, fact) if (root_seq, r.rule) not in failing_before) if here else ()
+            prepared = msgspec.structs.replace(prepared, given={**prepared.given, "data": amendment.corrected.given})
+        refusals = self._structural(here, fact) if here else ()
+        newly = tuple(each for each in refusals if (root_seq, each.rule) not in failing_before)
         if newly:
             return RefusedAt("amend", newly)
-        data["occurred_at"] = amendment.at.isoformat()
-        self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], data=data)
+        self._draft_amendment(amendment.seq, prepared, {**data, "occurred_at": amendment.at.isoformat()})
         return PlacedFact(root=root_seq, fact=fact)
 
+    def _draft_amendment(self, seq: int, prepared: Prepared, data: dict[str, Any]) -> None:
+        fact = fact_of(self.judge.protocol, prepared, self.course, data, self.context, seq=seq)
+        self.drafts[seq] = draft_of(fact, prepared, self.course, self.course.state)
+
     def _broken(self) -> RefusedAt:
-        """The refusal for the first command that is not exempt, with everything that would break."""
+        """The refusal of the first command that may be blocked, with all entries that would break."""
         first = self.blockable[0]
         refusal = self.judge.broken(self.course, first.name, first.at, self.context, tuple(self.breaks))
         return RefusedAt(first.name, (refusal,))
 
 
-# What an entry keeps however it is amended: who gave a session, which of a group's it was, the number of a formulation, what opened the course.
+# Derived data that an amendment never changes: a session's giver and group, a formulation's version, and the opening of the course.
 KEPT = (
     "given_by",
     "group_session",
@@ -253,6 +254,6 @@ KEPT = (
 )
 
 
-def _keep_derived(said: dict[str, Any], told: Prepared, derived: dict[str, Any]) -> dict[str, Any]:
-    own = type(told.payload).__struct_fields__  # these are told; all others were derived
-    return {**derived, **{name: said[name] for name in KEPT if name in said and name not in own}}
+def _keep_derived(current: dict[str, Any], corrected: Prepared, derived: dict[str, Any]) -> dict[str, Any]:
+    own = type(corrected.payload).__struct_fields__  # the payload's own fields may change
+    return {**derived, **{name: current[name] for name in KEPT if name in current and name not in own}}

@@ -1,8 +1,8 @@
-"""Whether a course can migrate to another version of its protocol: refolded under it, with all that stands against it.
+"""Whether a course can migrate to another version of its protocol, and every obstacle to it.
 
-The standing facts are folded anew, and each is judged by the structural rules of the new version, against what the rules of its own
-time said to it. What the version alone refuses is an obstacle; so is a phase it does not have, a requirement that nothing can meet any
-more, and a contract that no agreement within its range can make fit.
+The facts in force are folded again. The structural rules of the new version judge each of them, and so do those of its own time. A
+refusal by the new version alone is an obstacle. So is a missing phase, a requirement that nothing can meet any more, and a contract
+that cannot be amended to fit.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ SEQS_MAX = 10  # entries that an obstacle names
 
 
 def plan(course: Course, history: tuple[Fact, ...], old: Judge, new: Judge, context: Context) -> Move:
-    """What migrating from `old` to `new` would mean for a course with this history. Pure."""
+    """The migration of a course with this history from `old` to `new`, with its obstacles. Pure."""
     data = carry_over.entry_data(course, old.protocol, new.protocol, context, to_first=False)
     moved = repinned(course, data)
     lost = tuple(_phases(course, old.protocol, new.protocol))
@@ -41,26 +41,23 @@ def plan(course: Course, history: tuple[Fact, ...], old: Judge, new: Judge, cont
 
 
 def _phases(course: Course, old: Protocol, new: Protocol) -> Iterator[Finding]:
-    """The course must have gone through the new version's phases, from its first to the present one."""
+    """Obstacles if the course has not gone through the new version's phases, from its first to the present one."""
     if course.phase is None:
         return
     been = [phase.id for phase in old.phases[: old.position(course.phase) + 1]]
     known = [phase.id for phase in new.phases]
     gone = [phase for phase in been if phase not in known]
     if gone:
-        yield Finding(name="state_allows", says=f"{new.key} has no phase {', '.join(gone)}, where the course is or has been.")
+        yield Finding(name="state_allows", says=f"{new.key} has no phase {', '.join(gone)}, but the course has been in it.")
     elif been != known[: len(been)]:
         yield Finding(
             name="state_allows",
-            says=f"{new.key} goes through {', '.join(known[: known.index(course.phase) + 1])}, the course went through {', '.join(been)}.",
+            says=f"{new.key} goes through {', '.join(known[: known.index(course.phase) + 1])}, but the course went through {', '.join(been)}.",
         )
 
 
-# Judged anew
-
-
 def _unlawful(history: tuple[Fact, ...], old: Judge, new: Judge, context: Context) -> Iterator[Finding]:
-    """Structural rules that standing facts fail under the new version alone, with the entries that fail them."""
+    """Structural rules that facts in force fail under the new version alone, with the entries that fail them."""
     failing: dict[str, list[int]] = {}
     here: Course | None = None
     for placed in timeline(history):
@@ -76,7 +73,7 @@ def _unlawful(history: tuple[Fact, ...], old: Judge, new: Judge, context: Contex
 def _newly(here: Course, fact: Fact, old: Judge, new: Judge, context: Context) -> Iterator[str]:
     then = old.machine_of(here.protocol_digest, context)
     if then.protocol.id != new.protocol.id:
-        return  # it was another protocol's then, and the change to this one carried it over
+        return  # the course had another protocol then, and its change of protocol carried the fact over
     recorded = as_recorded(fact, context)
     known = {refusal.rule for refusal in then.structural(here, fact, recorded)}
     for refusal in new.structural(here, fact, recorded):
@@ -84,23 +81,20 @@ def _newly(here: Course, fact: Fact, old: Judge, new: Judge, context: Context) -
             yield refusal.rule
 
 
-# What is arithmetic on the contract is judged on the whole course, since an amendment can mend it.
+# Rules that count against the contract are judged on the whole course, since an amended contract can satisfy them.
 BY_CONTRACT = frozenset({"contract_session_cap", "contract_fits_phases", "final_remaining", "final_held"})
 
 
 def _mended(refusal: Refusal, here: Course, fact: Fact, new: Protocol) -> bool:
     row = triggers.row_of(fact.trigger)
     if refusal.rule == "state_allows":
-        return row is None or not row.changes_state  # where else it was told does no harm
+        return row is None or not row.changes_state  # a record in another state does no harm
     own_cap = here.phase is not None and new.phase(here.phase).sessions_max is not None
     return refusal.rule in BY_CONTRACT or (refusal.rule == "phase_session_cap" and not own_cap)
 
 
-# What cannot be met any more
-
-
 def _closed(course: Course, moved: Course, old: Protocol, new: Protocol, context: Context) -> Iterator[Finding]:
-    """Requirements of this gate and of those to come that are new, not met, and that nothing can meet from here on."""
+    """New requirements of the next gate and of later ones that are not met, and that no trigger can meet from here on."""
     present = carry_over.reached(new, moved) or 0
     here = moved if moved.phase else msgspec.structs.replace(moved, phase=new.first.id)
     before = {gate[0]: gate for gate in carry_over.gates(old)}
@@ -122,9 +116,9 @@ def _may_come(new: Protocol, here: Course, trigger: str) -> bool:
 
 
 def _unfit(new: Protocol, moved: Course) -> Iterator[Finding]:
-    """No ending can be reached under a contract within the new version's range."""
+    """An obstacle if no contract in the new version's range lets the course end."""
     if carry_over.contract_fit(new, moved) == "none_fits":
         room, allowed = carry_over.contract_room(new, moved), new.contract.sessions
         yield Finding(
-            name=carry_over.UNFIT, says=f"It needs a contract of {room.min} sessions or more, and {new.key} has {allowed}."
+            name=carry_over.UNFIT, says=f"It needs a contract of {room.min} sessions or more, and {new.key} allows {allowed}."
         )

@@ -1,7 +1,7 @@
-"""What of a payload the journal's hashed bytes hold.
+"""The structural form of a payload, which the journal hashes.
 
-Structural fields stay as they are. Of a sealed field only `true` stays, where it was given: enough for every gate, and nothing
-that erasure would have to reach. References to the client are left out.
+Structural fields stay as they are. A sealed field that was given becomes `true`. That is enough for every gate, and leaves nothing to
+erase. References to the client are left out.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Project = Callable[[Any], Any]
 
 
 def structural(payload: msgspec.Struct) -> dict[str, Any]:
-    """The structural form of a payload: plain JSON types, fields at their defaults left out."""
+    """The structural form of a payload, in JSON types. Fields at their defaults are left out."""
     projected: dict[str, Any] = _projection(type(payload))(msgspec.to_builtins(payload))
     return projected
 

@@ -1,10 +1,10 @@
-"""Every trigger, declared once: from where, to where, with what data, by whom, under which rules.
+"""Every trigger, declared once: its sources, destination, data, roles and rules.
 
-API schema, forms, documentation, diagram and options are all read from this table. Sources and destinations are named by the
-part a state plays, since a protocol names its own phases; `states` turns them into one protocol's states.
+The API schema, forms, documentation, diagram and options all read this table. Sources and destinations name the part that a state plays,
+since each protocol names its own phases. `states` turns them into one protocol's states.
 """
 
-import datetime as dt
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -24,15 +24,12 @@ from ipt_workflow.values import types
 
 Role = Literal["therapist", "supervisor", "ehr", "admin", "auditor"]
 
-ENDINGS = frozenset({"complete", "end_early", "decline"})
-MOVES = frozenset({"change_protocol", "migrate_protocol"})  # the course goes on under another protocol or version
-
-T: tuple[Role, ...] = ("therapist",)
-S: tuple[Role, ...] = ("supervisor",)
-TS: tuple[Role, ...] = ("therapist", "supervisor")
-TE: tuple[Role, ...] = ("therapist", "ehr")
-TSE: tuple[Role, ...] = ("therapist", "supervisor", "ehr")
-TSEA: tuple[Role, ...] = ("therapist", "supervisor", "ehr", "admin")
+THERAPIST: tuple[Role, ...] = ("therapist",)
+SUPERVISOR: tuple[Role, ...] = ("supervisor",)
+CLINICIANS: tuple[Role, ...] = ("therapist", "supervisor")
+THERAPIST_OR_EHR: tuple[Role, ...] = ("therapist", "ehr")
+CLINICIANS_OR_EHR: tuple[Role, ...] = ("therapist", "supervisor", "ehr")
+ALL_WRITERS: tuple[Role, ...] = ("therapist", "supervisor", "ehr", "admin")
 
 PHASE = ("phase",)
 LATER = ("later",)
@@ -43,14 +40,14 @@ ANY = (REFERRED, "phase", PAUSED, *ENDED)
 
 
 class Override(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Soft rules that the actor passes over, and why."""
+    """Soft rules that the actor passes over, and the reason."""
 
     rules: tuple[str, ...]
     reason: types.Text
 
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What somebody asks a course to do. `data` is decoded by the trigger's payload once the trigger is known."""
+    """A request to fire a trigger on a course. `data` is decoded by the trigger's payload."""
 
     trigger: str
     data: dict[str, Any] = {}
@@ -62,8 +59,8 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table.
 
-    `to` is None where the state stays; `leads` tells which destinations are fixed by what the course remembers. `never_blocked`
-    triggers wait for no paperwork and for nothing that came later. A protocol has those for which it has a source, and what they need.
+    `sources` and `to` name parts that states play, and `to` is None if the state stays. A protocol lacks a trigger if it has no
+    state for its sources, or not the table that it `needs`.
     """
 
     name: str
@@ -73,117 +70,179 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     payload: type[payloads.Payload] = payloads.Nothing
     roles: tuple[Role, ...]
     rules: tuple[str, ...] = ()
+    needs: str | None = None  # a table of the protocol file
     reason_required: bool = False
-    never_blocked: bool = False
-    needs: str | None = None  # the table of the protocol without which there is no such trigger
+    never_blocked: bool = False  # it waits for no paperwork, and an entry that came later never stops it
+    amendable: bool = True
+    amended_with_supervisor: bool = False  # also by the person who recorded it
+    corrects: bool = False  # it changes what earlier entries mean, so the whole course is folded again
+    fired_alone: bool = False  # never together with other triggers, since it touches more than one course's facts
+    concerns_client: bool = False  # an EHR's notice of it is fired on every course of the client, unless it names one
+    names_protocol: bool = False
+    changes_protocol: bool = False
+    detour: bool = False  # never proposed as a way to reach a state
+    paperwork: bool = True  # the gate writes it when a refusal names it as a remedy
 
     @property
     def changes_state(self) -> bool:
         return self.to is not None
+
+    @property
+    def course_decides(self) -> bool:
+        """Whether the course, not the protocol, decides where this leads: back to where it was, or to the phase that was adopted."""
+        return self.to in {"remembered", "adopted"}
 
 
 def _t(name: str, does: str, sources: tuple[str, ...], roles: tuple[Role, ...], **more: Any) -> Trigger:
     return Trigger(name=name, does=does, sources=sources, roles=roles, **more)
 
 
-# The phase that `begin_<phase>` leaves decides, in the protocol, what else must be met: `Protocol.phases[].requires` and `.rules`.
+# The protocol adds to these: `requires` and `rules` of the phase that `begin_<phase>` leaves.
 LEAVING_A_PHASE = ("phase_sessions_met", "no_acute_risk", "no_unsigned_session", "no_open_deviation")
 BEGIN_PREFIX = "begin_"
 
 TABLE: tuple[Trigger, ...] = (
-    _t("refer", "Opens a course for a client.", (NEW,), TSEA, to=REFERRED, payload=payloads.Refer, rules=("one_active_course",)),
-    _t("adopt", "Takes over a course begun elsewhere, at the phase it has reached.", (NEW,), S, to="adopted", payload=payloads.Adopt,
+    _t("refer", "Opens a course for a client.", (NEW,), ALL_WRITERS, to=REFERRED,
+       payload=payloads.Refer, rules=("one_active_course",)),
+    _t("adopt", "Takes over a course begun elsewhere, at the phase it has reached.", (NEW,), SUPERVISOR, to="adopted",
+       payload=payloads.Adopt,
        rules=("one_active_course", "adopted_phase_exists"), reason_required=True),
-    _t("start", "Begins the first phase.", (REFERRED,), T, to="first", payload=payloads.Start,
+    _t("start", "Begins the first phase.", (REFERRED,), THERAPIST, to="first", payload=payloads.Start,
        rules=("consent_given", "therapist_assigned", "supervisor_named", "indication_fits", "age_fits", "format_fits", "provider_fits")),
-    _t("decline", "Ends a course that is not suitable, with a plan for what comes instead.", (REFERRED, "first"), T, to=NOT_SUITABLE,
-       payload=payloads.Decline, reason_required=True),
-    _t("begin_<phase>", "Leaves the phase for the next one.", ("previous",), T, to="next", rules=LEAVING_A_PHASE),
-    _t("complete", "Ends the last phase as agreed.", ("last",), T, to=COMPLETED, payload=payloads.Complete,
-       rules=("final_held", "final_attended", "no_acute_risk", "no_unsigned_session", "no_open_deviation")),
-    _t("pause", "Interrupts the course until a planned return.", PHASE, T, to=PAUSED, payload=payloads.Pause, reason_required=True),
-    _t("resume", "Goes back to the phase the pause interrupted.", (PAUSED,), T, to="remembered"),
-    _t("end_early", "Ends the course before its work is done.", OPEN, T, to=ENDED_EARLY, payload=payloads.EndEarly, reason_required=True,
-       never_blocked=True),
-    _t("reopen", "Takes back an ending that was an error.", ENDED, S, to="remembered", reason_required=True,
-       rules=("reopen_window", "one_active_course")),
-    _t("record_session", "Tells of a session that was held, missed or cancelled.", OPEN, TE, payload=payloads.RecordSession,
+    _t("decline", "Ends a course that is not suitable, with a plan for what comes instead.", (REFERRED, "first"), THERAPIST, to=NOT_SUITABLE,
+       payload=payloads.Decline, reason_required=True, amendable=False, detour=True),
+    _t("begin_<phase>", "Leaves the phase for the next one.", ("previous",), THERAPIST, to="next", rules=LEAVING_A_PHASE),
+    _t("complete", "Ends the last phase as agreed.", ("last",), THERAPIST, to=COMPLETED, payload=payloads.Complete,
+       rules=("final_held", "final_attended", "no_acute_risk", "no_unsigned_session", "no_open_deviation"), amendable=False),
+    _t("pause", "Interrupts the course until a planned return.", PHASE, THERAPIST, to=PAUSED,
+       payload=payloads.Pause, reason_required=True,
+       detour=True),
+    _t("resume", "Goes back to the phase the pause interrupted.", (PAUSED,), THERAPIST, to="remembered"),
+    _t("end_early", "Ends the course before its work is done.", OPEN, THERAPIST, to=ENDED_EARLY,
+       payload=payloads.EndEarly, reason_required=True,
+       never_blocked=True, amendable=False, detour=True),
+    _t("reopen", "Takes back an ending that was an error.", ENDED, SUPERVISOR, to="remembered", reason_required=True,
+       rules=("reopen_window", "one_active_course"), amendable=False, corrects=True),
+    _t("record_session", "Records a session that was held, missed or cancelled.", OPEN, THERAPIST_OR_EHR,
+       payload=payloads.RecordSession,
        rules=("attendance_fits_state", "phase_session_cap", "contract_session_cap", "session_already_recorded", "within_planned_end",
-              "participants_present", "medium_allowed")),
-    _t("sign_session", "The therapist who gave a session stands by its record.", AFTER_START, T, payload=payloads.SignSession,
-       rules=("session_signable", "own_session", "focus_area_allowed", "risk_reviewed")),
-    _t("attest_session", "A supervisor stands by the session of a therapist who has left.", AFTER_START, S, payload=payloads.AttestSession,
-       rules=("session_signable", "focus_area_allowed", "risk_reviewed"), reason_required=True),
-    _t("link_session", "Says which of the EHR's appointments a session was.", ANY, TE, payload=payloads.LinkSession,
+              "participants_present", "medium_allowed"), paperwork=False),
+    _t("sign_session", "The therapist who gave a session signs its record.", AFTER_START, THERAPIST, payload=payloads.SignSession,
+       rules=("session_signable", "own_session", "focus_area_allowed", "risk_reviewed"), paperwork=False),
+    _t("attest_session", "A supervisor signs the session of a therapist who has left.", AFTER_START, SUPERVISOR,
+       payload=payloads.AttestSession,
+       rules=("session_signable", "focus_area_allowed", "risk_reviewed"), reason_required=True, paperwork=False),
+    _t("link_session", "Links a session to the EHR's appointment.", ANY, THERAPIST_OR_EHR, payload=payloads.LinkSession,
        rules=("session_known", "session_already_recorded")),
-    _t("record_contact", "Tells of a contact that is no session.", ANY, TSE, payload=payloads.RecordContact, never_blocked=True),
-    _t("book_session", "Tells of a session to come.", OPEN, TE, payload=payloads.BookSession),
-    _t("acknowledge_deviation", "A supervisor takes note of a session held beyond a cap.", OPEN, S, payload=payloads.AcknowledgeDeviation,
-       rules=("deviation_open",), reason_required=True),
-    _t("record_evaluation", "Records the diagnostic evaluation.", REFERRED_OR_PHASE, T, payload=payloads.RecordEvaluation),
-    _t("record_history", "Records the psychiatric history.", REFERRED_OR_PHASE, T, payload=payloads.RecordHistory),
-    _t("record_inventory", "Records the interpersonal inventory.", REFERRED_OR_PHASE, T, payload=payloads.RecordInventory),
-    _t("record_timeline", "Records how life events and symptoms followed each other.", REFERRED_OR_PHASE, T, payload=payloads.RecordTimeline),
-    _t("record_formulation", "Records the interpersonal formulation.", REFERRED_OR_PHASE, T, payload=payloads.RecordFormulation),
-    _t("accept_formulation", "Records what the client says to the formulation.", PHASE, T, payload=payloads.AcceptFormulation,
+    _t("record_contact", "Records a contact that is not a session.", ANY, CLINICIANS_OR_EHR,
+       payload=payloads.RecordContact, never_blocked=True),
+    _t("book_session", "Books a session to come.", OPEN, THERAPIST_OR_EHR, payload=payloads.BookSession),
+    _t("acknowledge_deviation", "A supervisor acknowledges a session held beyond a cap.", OPEN, SUPERVISOR,
+       payload=payloads.AcknowledgeDeviation,
+       rules=("deviation_open",), reason_required=True, paperwork=False),
+    _t("record_evaluation", "Records the diagnostic evaluation.", REFERRED_OR_PHASE, THERAPIST, payload=payloads.RecordEvaluation),
+    _t("record_history", "Records the psychiatric history.", REFERRED_OR_PHASE, THERAPIST, payload=payloads.RecordHistory),
+    _t("record_inventory", "Records the interpersonal inventory.", REFERRED_OR_PHASE, THERAPIST, payload=payloads.RecordInventory),
+    _t("record_timeline", "Records how life events and symptoms followed each other.", REFERRED_OR_PHASE, THERAPIST,
+       payload=payloads.RecordTimeline),
+    _t("record_formulation", "Records the interpersonal formulation.", REFERRED_OR_PHASE, THERAPIST,
+       payload=payloads.RecordFormulation),
+    _t("accept_formulation", "Records the client's response to the formulation.", PHASE, THERAPIST,
+       payload=payloads.AcceptFormulation,
        rules=("formulation_known",)),
-    _t("assign_sick_role", "Gives the client the sick role.", ("first",), T, payload=payloads.AssignSickRole,
+    _t("assign_sick_role", "Gives the client the sick role.", ("first",), THERAPIST, payload=payloads.AssignSickRole,
        rules=("evaluation_recorded", "sick_role_used", "sick_role_explained", "sick_role_mode_fits")),
-    _t("update_sick_role", "Changes mode, exemptions, recovery work or the client's response.", PHASE, T, payload=payloads.UpdateSickRole,
+    _t("update_sick_role", "Changes mode, exemptions, recovery work or the client's response.", PHASE, THERAPIST,
+       payload=payloads.UpdateSickRole,
        rules=("sick_role_assigned",)),
-    _t("waive_sick_role", "Does without the sick role.", ("first",), TS, reason_required=True, rules=("waiver_agreed",)),
-    _t("relinquish_sick_role", "The client gives the sick role up.", LATER, T, payload=payloads.RelinquishSickRole,
+    _t("waive_sick_role", "Waives the sick role.", ("first",), CLINICIANS, reason_required=True, rules=("waiver_agreed",)),
+    _t("relinquish_sick_role", "The client gives up the sick role.", LATER, THERAPIST, payload=payloads.RelinquishSickRole,
        rules=("sick_role_assigned",)),
-    _t("select_focus", "Chooses the problem area.", ("first",), T, payload=payloads.SelectFocus,
+    _t("select_focus", "Chooses the problem area.", ("first",), THERAPIST, payload=payloads.SelectFocus,
        rules=("inventory_recorded", "focus_area_allowed", "focus_count", "focus_grounded", "focus_encouraged")),
-    _t("change_focus", "Changes the problem area.", LATER, T, payload=payloads.SelectFocus,
+    _t("change_focus", "Changes the problem area.", LATER, THERAPIST, payload=payloads.SelectFocus,
        rules=("inventory_recorded", "focus_area_allowed", "focus_count", "focus_grounded", "focus_encouraged", "formulation_renewed",
               "focus_change_in_time")),
-    _t("set_dispute_stage", "Says at which stage the role dispute is.", PHASE, T, payload=payloads.SetDisputeStage,
+    _t("set_dispute_stage", "Records the stage of the role dispute.", PHASE, THERAPIST, payload=payloads.SetDisputeStage,
        rules=("dispute_stage_legal",)),
-    _t("agree_contract", "Agrees the number of sessions and weeks and how misses count.", ("first",), T, payload=payloads.AgreeContract,
+    _t("agree_contract", "Agrees the number of sessions and weeks and how misses count.", ("first",), THERAPIST,
+       payload=payloads.AgreeContract,
        rules=("both_agree", "contract_in_range", "contract_fits_phases")),
-    _t("amend_contract", "Renegotiates the contract.", ("phase", PAUSED), T, payload=payloads.AmendContract, reason_required=True,
-       rules=("contract_agreed", "both_agree", "contract_in_range", "contract_fits_phases")),
-    _t("extend_phase", "Raises the phase's session cap, once.", PHASE, TS, reason_required=True,
-       rules=("extension_allowed", "supervisor_agrees")),
-    _t("record_measure", "Records a scale, or that it could not be obtained.", ANY, TE, payload=payloads.RecordMeasure, never_blocked=True),
-    _t("record_rhythm", "Records a week of the social rhythm.", ANY, TE, payload=payloads.RecordRhythm, never_blocked=True, needs="rhythm"),
-    _t("set_rhythm_target", "Sets the times that the client aims for.", PHASE, T, payload=payloads.SetRhythmTarget, needs="rhythm",
+    _t("amend_contract", "Renegotiates the contract.", ("phase", PAUSED), THERAPIST,
+       payload=payloads.AmendContract, reason_required=True,
+       rules=("contract_agreed", "both_agree", "contract_in_range", "contract_fits_phases"), paperwork=False),
+    _t("extend_phase", "Raises the phase's session cap, once.", PHASE, CLINICIANS, reason_required=True,
+       rules=("extension_allowed", "supervisor_agrees"), paperwork=False),
+    _t("record_measure", "Records a scale, or that it could not be obtained.", ANY, THERAPIST_OR_EHR,
+       payload=payloads.RecordMeasure, never_blocked=True),
+    _t("record_rhythm", "Records a week of the social rhythm.", ANY, THERAPIST_OR_EHR,
+       payload=payloads.RecordRhythm, never_blocked=True, needs="rhythm"),
+    _t("set_rhythm_target", "Sets the times that the client aims for.", PHASE, THERAPIST,
+       payload=payloads.SetRhythmTarget, needs="rhythm",
        rules=("rhythm_known",)),
-    _t("record_prescriber_review", "Records that the prescriber has reviewed the medication.", OPEN, TE,
+    _t("record_prescriber_review", "Records that the prescriber has reviewed the medication.", OPEN, THERAPIST_OR_EHR,
        payload=payloads.RecordPrescriberReview),
-    _t("record_review", "Reviews a course without phases.", PHASE, T, payload=payloads.RecordReview, needs="review"),
-    _t("announce_ending", "Raises the ending with the client.", ("before_last_or_last",), T, payload=payloads.AnnounceEnding),
-    _t("record_gains", "Reviews what the client has gained.", ("last",), T, payload=payloads.RecordGains),
-    _t("record_independence", "Records what the client now does without the therapist.", ("last",), T, payload=payloads.RecordIndependence),
-    _t("plan_for_recurrence", "Plans how to anticipate, identify and manage a recurrence.", ("last",), T, payload=payloads.PlanForRecurrence),
-    _t("decide_continuation", "Decides what follows the acute course.", ("last",), T, payload=payloads.DecideContinuation),
-    _t("raise_risk", "Says that there is risk.", ANY, TSE, payload=payloads.AssessRisk, never_blocked=True),
-    _t("review_risk", "Reviews the risk.", ANY, TS, payload=payloads.AssessRisk, never_blocked=True),
-    _t("record_consent", "Records a consent.", ANY, TE, payload=payloads.Consent, never_blocked=True),
-    _t("withdraw_consent", "Records that a consent is withdrawn.", ANY, TE, payload=payloads.Consent, never_blocked=True),
-    _t("refer_on", "Refers the client to somebody else as well.", ANY, TS, payload=payloads.ReferOn, never_blocked=True),
-    _t("note", "Adds a note.", ANY, TS, payload=payloads.Note, never_blocked=True),
-    _t("transfer", "Gives the course to another therapist.", OPEN, TS, payload=payloads.Transfer, reason_required=True),
-    _t("change_protocol", "Goes on under another protocol or version.", (REFERRED, "first"), TS, payload=payloads.ChangeProtocol,
-       reason_required=True, rules=("protocol_differs", "supervisor_agrees", "one_active_course")),
-    _t("migrate_protocol", "Goes on under another version of the same protocol.", OPEN, S, payload=payloads.MigrateProtocol,
-       reason_required=True, rules=("same_protocol_family", "protocol_differs", "carries_over", "one_active_course")),
-    _t("relink_client", "Puts the course with another client record.", ANY, S, payload=payloads.RelinkClient, reason_required=True,
-       rules=("client_differs", "one_active_course")),
-    _t("open_followup", "Opens a linked course after this one.", (COMPLETED,), T, payload=payloads.OpenFollowup,
-       rules=("continuation_decided", "one_active_course")),
-    _t("amend", "Supersedes an entry by what it should have said.", ANY, TSE, payload=payloads.Amend, reason_required=True,
-       rules=("entry_amendable", "amendment_agreed", "later_entries_hold")),
+    _t("record_review", "Reviews a course without phases.", PHASE, THERAPIST, payload=payloads.RecordReview, needs="review"),
+    _t("announce_ending", "Raises the ending with the client.", ("before_last_or_last",), THERAPIST,
+       payload=payloads.AnnounceEnding),
+    _t("record_gains", "Reviews what the client has gained.", ("last",), THERAPIST, payload=payloads.RecordGains),
+    _t("record_independence", "Records what the client now does without the therapist.", ("last",), THERAPIST,
+       payload=payloads.RecordIndependence),
+    _t("plan_for_recurrence", "Plans how to anticipate, identify and manage a recurrence.", ("last",), THERAPIST,
+       payload=payloads.PlanForRecurrence),
+    _t("decide_continuation", "Decides what follows the acute course.", ("last",), THERAPIST, payload=payloads.DecideContinuation),
+    _t("raise_risk", "Raises a risk.", ANY, CLINICIANS_OR_EHR,
+       payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True),
+    _t("review_risk", "Reviews the risk.", ANY, CLINICIANS,
+       payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True),
+    _t("record_consent", "Records a consent.", ANY, THERAPIST_OR_EHR,
+       payload=payloads.Consent, never_blocked=True, amended_with_supervisor=True),
+    _t("withdraw_consent", "Records that a consent is withdrawn.", ANY, THERAPIST_OR_EHR,
+       payload=payloads.Consent, never_blocked=True,
+       amended_with_supervisor=True, concerns_client=True),
+    _t("refer_on", "Refers the client to somebody else as well.", ANY, CLINICIANS, payload=payloads.ReferOn, never_blocked=True),
+    _t("note", "Adds a note.", ANY, CLINICIANS, payload=payloads.Note, never_blocked=True),
+    _t("transfer", "Gives the course to another therapist.", OPEN, CLINICIANS,
+       payload=payloads.Transfer, reason_required=True, paperwork=False),
+    _t("change_protocol", "Goes on under another protocol or version.", (REFERRED, "first"), CLINICIANS,
+       payload=payloads.ChangeProtocol,
+       reason_required=True, rules=("protocol_differs", "supervisor_agrees", "one_active_course"),
+       amendable=False, fired_alone=True, names_protocol=True, changes_protocol=True),
+    _t("migrate_protocol", "Goes on under another version of the same protocol.", OPEN, SUPERVISOR,
+       payload=payloads.MigrateProtocol,
+       reason_required=True, rules=("same_protocol_family", "protocol_differs", "carries_over", "one_active_course"),
+       amendable=False, fired_alone=True, names_protocol=True, changes_protocol=True),
+    _t("relink_client", "Moves the course to another client record.", ANY, SUPERVISOR,
+       payload=payloads.RelinkClient, reason_required=True,
+       rules=("client_differs", "one_active_course"), amendable=False, fired_alone=True, concerns_client=True),
+    _t("open_followup", "Opens a linked course after this one.", (COMPLETED,), THERAPIST, payload=payloads.OpenFollowup,
+       rules=("continuation_decided", "one_active_course"), amendable=False, fired_alone=True, names_protocol=True),
+    _t("amend", "Corrects an entry, or makes it void.", ANY, CLINICIANS_OR_EHR, payload=payloads.Amend, reason_required=True,
+       rules=("entry_amendable", "amendment_agreed", "later_entries_hold"), corrects=True, paperwork=False),
 )  # fmt: skip
 
 BY_NAME = {trigger.name: trigger for trigger in TABLE}
 PATTERN = BY_NAME["begin_<phase>"]
 
 
+def _named(column: Callable[[Trigger], bool]) -> frozenset[str]:
+    return frozenset(row.name for row in TABLE if column(row))
+
+
+OPENINGS = _named(lambda row: row.sources == (NEW,))
+ENDINGS = _named(lambda row: row.to in ENDED)
+CORRECTIONS = _named(lambda row: row.corrects)
+NOT_AMENDABLE = _named(lambda row: not row.amendable)
+AMENDED_WITH_SUPERVISOR = _named(lambda row: row.amended_with_supervisor)
+FIRED_ALONE = _named(lambda row: row.fired_alone)
+CONCERNING_CLIENT = _named(lambda row: row.concerns_client)
+NAMING_PROTOCOL = _named(lambda row: row.names_protocol)
+MOVES = _named(lambda row: row.changes_protocol)
+PAPERWORK = _named(lambda row: row.paperwork and not row.changes_state)
+
+
 def row_of(name: str) -> Trigger | None:
-    """The table's row for a trigger's name, whatever protocol has it."""
+    """The table's row for a trigger's name, under any protocol."""
     return PATTERN if name.startswith(BEGIN_PREFIX) else BY_NAME.get(name)
 
 
@@ -196,7 +255,7 @@ def find(name: str, protocol: Protocol) -> Trigger | None:
 
 
 def _has(protocol: Protocol, row: Trigger) -> bool:
-    """Whether there is such a trigger under this protocol: it has a state to start from, and what it needs."""
+    """Whether the protocol has this trigger: a state to start from, and the table that the trigger needs."""
     return (row.needs is None or getattr(protocol, row.needs) is not None) and (row.sources != LATER or len(protocol.phases) > 1)
 
 
@@ -207,7 +266,7 @@ def names(protocol: Protocol) -> tuple[str, ...]:
 
 
 def states(protocol: Protocol, parts: tuple[str, ...], name: str = "") -> tuple[str, ...]:
-    """The states that play these parts under this protocol. `name` tells which phase `previous` comes before."""
+    """The states that play these parts under this protocol. `name` is the trigger, which gives the phase after `previous`."""
     phases = [phase.id for phase in protocol.phases]
     if "previous" in parts:
         return (phases[phases.index(name[len(BEGIN_PREFIX) :]) - 1],)
@@ -218,7 +277,7 @@ def states(protocol: Protocol, parts: tuple[str, ...], name: str = "") -> tuple[
     return tuple(found)
 
 
-# Which of a protocol's phases play a part; every other part is a state of its own name.
+# The phases that play each part. Every other part is the name of a state.
 PARTS = {
     "first": slice(0, 1),
     "later": slice(1, None),
@@ -229,7 +288,7 @@ PARTS = {
 
 
 def destination(protocol: Protocol, trigger: Trigger, name: str) -> str | None:
-    """The state a trigger leads to, where the protocol alone decides it."""
+    """The state that a trigger leads to; None if the state stays; `remembered` or `adopted` if the course decides."""
     if trigger.to == "first":
         return protocol.first.id
     if trigger.to == "next":
@@ -240,8 +299,3 @@ def destination(protocol: Protocol, trigger: Trigger, name: str) -> str | None:
 def may_lie_ahead(trigger: str, structural: dict[str, Any]) -> bool:
     """Bookings and cancellations may have a time in the future."""
     return trigger == "book_session" or (trigger == "record_session" and structural["attendance"] in types.CANCELLED)
-
-
-def moment(value: str) -> dt.datetime:
-    """A structural time, as it was projected."""
-    return msgspec.convert(value, types.Moment)

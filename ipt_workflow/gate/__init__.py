@@ -1,9 +1,9 @@
-"""The gate: whether a protocol can be run, and keeps what every course must keep. `examine` is what `protocol lint` asks.
+"""The gate: proves within bounds that a protocol can be run and keeps its promises. `protocol lint` calls `examine`.
 
-It drives the real machine of the protocol over every course that differs in something the rules can tell apart, within bounds
-(`exploring`), and over a few whole courses that each have one thing out of the ordinary (`walking`). What is claimed and how a claim is
-refuted is in `claims`; what courses are taken for the same is in `abstraction`. Nothing here knows a protocol: triggers, artefacts and
-remedies are read from the trigger table, the protocol and the refusals themselves.
+The gate drives the protocol's real machine. `exploration` goes through every course that rules can distinguish, within bounds. `walks`
+are a few whole courses, each with one thing out of the ordinary. `claims` has the promises and how they are refuted. `likeness` defines
+which courses count as the same. `replay` judges recorded entries again under a candidate protocol. Nothing here knows a protocol: the
+gate reads triggers, artefacts and remedies from the trigger table, the protocol and the refusals.
 """
 
 from ipt_workflow.gate.claims import CLAIMS, GateReport, Refutation

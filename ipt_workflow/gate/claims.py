@@ -1,7 +1,7 @@
-"""What the gate claims of a protocol. A claim is refuted by the shortest way that leads to what it says cannot be.
+"""The gate's claims about a protocol. The shortest trace to a course that breaks a claim refutes it.
 
-What watches over a step judges by the protocol's own numbers and by where the course was and is, never by the rules that are to keep it
-there: a machine whose rules or rows were tampered with is found out.
+The functions here judge each step by the protocol's own numbers and by the course before and after, never by the rules. So they
+also find a machine with missing or faulty rules.
 """
 
 import datetime as dt
@@ -15,20 +15,20 @@ from ipt_workflow.course.triggers import BEGIN_PREFIX
 from ipt_workflow.protocols.definition import COMPLETED, NOT_SUITABLE, PAUSED, Protocol
 
 CLAIMS = {
-    "phases_in_order": "Phases come in their order: none skipped, cut short or repeated, and nothing follows an ending that is not taken back.",
-    "sick_role_before_second_phase": "The second phase begins only with what the sick-role mode demands; a supervisor alone waives it.",
+    "phases_in_order": "Phases come in order: none is skipped, cut short or repeated. Nothing follows an ending unless it is taken back.",
+    "sick_role_before_second_phase": "The second phase begins only with the sick role that the protocol requires. Only a supervisor waives it.",
     "session_caps_hold": "No phase has more sessions than its cap, and no contract too few or too many, unless a supervisor agrees.",
-    "week_cap_holds": "No contract has weeks out of range unless a supervisor agrees; no session that counts is held after its planned end and the days of grace.",
-    "care_is_never_blocked": "Recording, risk, consent and ending early wait for nothing, nor does a session that took place beyond a cap.",
-    "an_ending_is_reachable": "From everywhere an ending can be reached, and from every phase the completed course.",
-    "a_plain_course_completes": "A therapist alone can complete a course, with nothing overridden.",
-    "every_rule_can_pass": "Every rule over leaving a phase can be met.",
-    "every_rule_matters": "Every rule over leaving a phase is, for somebody, the one that holds it.",
+    "week_cap_holds": "No contract has weeks out of range unless a supervisor agrees. No counted session comes after the planned end and the days of grace.",
+    "care_is_never_blocked": "Nothing blocks records of care, risk, consent, an early ending, or a session that took place beyond a cap.",
+    "an_ending_is_reachable": "Every course can reach an ending, and every phase can reach completion.",
+    "a_plain_course_completes": "A therapist alone can complete a course without overriding a rule.",
+    "every_rule_can_pass": "Every rule about leaving a phase can be met.",
+    "every_rule_matters": "Every rule about leaving a phase is the only obstacle in some course.",
 }
 
 
 class Refutation(msgspec.Struct, frozen=True):
-    """A claim that does not hold: why, and the shortest way there."""
+    """A claim that does not hold, with the reason and the shortest trace to it."""
 
     claim: str
     why: str
@@ -36,9 +36,9 @@ class Refutation(msgspec.Struct, frozen=True):
 
 
 class GateReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found of one protocol. `courses` that differ were looked at, and so many triggers `tried`.
+    """The gate's findings on one protocol. It examined `courses` different courses and `tried` that many triggers.
 
-    `cut_off`: there were more courses than the gate looks at, so that nothing is proved.
+    `cut_off` means that there were more courses than the gate examines, so that nothing is proved.
     """
 
     protocol: str
@@ -55,12 +55,12 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(finding for finding in self.findings if finding.claim == claim)
 
     def holds(self, claim: str) -> bool | None:
-        """Whether a claim is proved; None where it is neither proved nor refuted."""
+        """Whether a claim is proved; None if it is neither proved nor refuted."""
         return False if self.of(claim) else None if self.cut_off else True
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """A trigger that was accepted: the course before and after it, when, and who agreed."""
+    """An accepted trigger, with the course before and after it, its time, and whether a supervisor agreed."""
 
     protocol: Protocol
     trigger: str
@@ -84,7 +84,7 @@ def is_open_phase(course: Course) -> bool:
 
 
 def order_broken(step: Step) -> str | None:
-    """A phase is entered from the one before it; a course completes out of the last, and stays ended until that is taken back."""
+    """A phase follows the one before it. A course completes from its last phase, and stays ended until the ending is taken back."""
     before, after, protocol = step.before, step.after, step.protocol
     if before.ending:
         back = before.ending.left if step.trigger == "reopen" else before.state
@@ -103,7 +103,7 @@ def order_broken(step: Step) -> str | None:
 
 
 def cut_short(step: Step) -> str | None:
-    """A phase is left after the fewest sessions it must have; the last has used up all of its own."""
+    """A phase is left only after its fewest sessions. In the last phase, misses that the contract counts are included."""
     if not leaves_a_phase(step.trigger) or step.before.phase is None:
         return None
     phase = step.protocol.phase(step.before.phase)
@@ -119,7 +119,7 @@ def demands_sick_role(protocol: Protocol) -> bool:
 
 
 def sick_role_missing(step: Step) -> str | None:
-    """Assigned, given up or waived; or declined by the client, and passed over with a reason."""
+    """The sick role must be assigned, given up or waived, or declined by the client and overridden with a reason."""
     before, after, protocol = step.before, step.after, step.protocol
     if not demands_sick_role(protocol) or before.phase != protocol.first.id or after.phase in {None, before.phase}:
         return None
@@ -138,7 +138,7 @@ def waived_alone(step: Step) -> str | None:
 def cap_exceeded(step: Step) -> str | None:
     before, course, used = step.before, step.after, 0
     if course.sessions is before.sessions and course.contract is before.contract and course.extended is before.extended:
-        return None  # a step that changes nothing of what is counted
+        return None  # the step changes nothing that is counted
     for phase in step.protocol.phases:
         most = phase.sessions_max_extended if phase.id in course.extended else phase.sessions_max
         held = counters.phase_count(course, phase)
@@ -201,5 +201,5 @@ WATCHED: tuple[tuple[str, Callable[[Step], str | None]], ...] = (
 
 
 def refuted_by(step: Step) -> list[tuple[str, str]]:
-    """The claims that an accepted trigger refutes, each with why."""
+    """The claims that an accepted trigger refutes, each with the reason."""
     return [(claim, why) for claim, watch in WATCHED if (why := watch(step))]

@@ -1,4 +1,4 @@
-"""Firing triggers on the machine, and watching what comes of each: claims are checked with every step that is accepted."""
+"""Fires triggers on the machine, and checks the claims after each accepted step."""
 
 import datetime as dt
 import re
@@ -14,7 +14,7 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Refusal, TriggerNotPermitted
 from ipt_workflow.gate import claims
 from ipt_workflow.gate.claims import Refutation, Step
-from ipt_workflow.gate.likeness import SUPERVISOR, THERAPIST, Path, Spot, context, leaving
+from ipt_workflow.gate.likeness import SUPERVISOR, THERAPIST, Path, Spot, context_at, leaving
 from ipt_workflow.machine import Accepted, CourseMachine, Refused
 from ipt_workflow.protocols.definition import PhaseSpec
 
@@ -23,15 +23,12 @@ MOMENT = dt.timedelta(minutes=1)
 ROUNDS_MAX = 20
 NOTHING: Mapping[str, dict[str, Any]] = {}
 FINDINGS_MAX = 20  # of one claim
-GIVEN = {
-    "full": "assigned_full",
-    "limited": "assigned_limited",
-}  # what the sick role is, where a protocol has it, after the first phase
+ASSIGNED = {"full": "assigned_full", "limited": "assigned_limited"}  # the sick role after the first phase, by the protocol's mode
 NUMBERS = re.compile(r"[0-9]+")
 
 
 class Paper(NamedTuple):
-    """A trigger that the paperwork fires, the how many-th of its name; or of what it says one part."""
+    """The nth firing of a trigger as paperwork, or one part of its data."""
 
     trigger: str
     nth: int = 1
@@ -39,10 +36,10 @@ class Paper(NamedTuple):
 
 
 class Driver:
-    """One machine, and all that was seen of it.
+    """One machine, and everything seen of it.
 
-    Of each rule over leaving a phase (as `(trigger, rule)`): `passed`, that it was met; `stood`, that it was not; `held`, that nothing
-    stood beside it but soft rules that could have been overridden.
+    For each rule about leaving a phase, as `(trigger, rule)`: `passed` if it was met once, `failed` if it was once not met, and `held`
+    if it was once the only hard obstacle.
     """
 
     def __init__(self, machine: CourseMachine) -> None:
@@ -50,7 +47,7 @@ class Driver:
         self.protocol = machine.protocol
         self.found: dict[tuple[str, str], Refutation] = {}
         self.passed: set[tuple[str, str]] = set()
-        self.stood: set[tuple[str, str]] = set()
+        self.failed: set[tuple[str, str]] = set()
         self.held: set[tuple[str, str]] = set()
         self.tried = 0
         self.onwards = tuple(name for name in machine.triggers if claims.leaves_a_phase(name) or claims.enters_a_phase(name))
@@ -59,15 +56,13 @@ class Driver:
             for name in machine.triggers
             if (row := triggers.find(name, self.protocol)) and row.never_blocked
         }
-        self._papers = frozenset(
-            name for name in machine.triggers if name not in NO_PAPER and (row := triggers.row_of(name)) and row.to is None
-        )
-        self._closed: set[tuple[str, str]] = set()  # state and trigger between which there is no row
-        self._next: dict[Spot, Spot | Refused] = {}  # what came of what comes next
-        self._alike: set[tuple[object, ...]] = set()  # of what there was a first course already
+        self._papers = triggers.PAPERWORK.intersection(machine.triggers)
+        self._closed: set[tuple[str, str]] = set()  # state and trigger without a row
+        self._next: dict[Spot, Spot | Refused] = {}  # results of the next trigger, by course
+        self._alike: set[tuple[object, ...]] = set()  # features of courses seen before
 
     def find(self, claim: str, why: str, path: Path | None = None, *more: str) -> None:
-        """Keeps the shortest refutation of a claim for one reason, whatever its numbers."""
+        """Keeps the shortest refutation of a claim for each reason. Reasons that differ only in numbers count as one."""
         reason = (claim, NUMBERS.sub("", why))
         finding = Refutation(claim, why, (*(path.steps() if path else ()), *more))
         known = self.found.get(reason)
@@ -77,24 +72,24 @@ class Driver:
             self.found[reason] = finding
 
     def open(self) -> Spot:
-        """A course that was just referred."""
+        """A course that has just been referred."""
         return self._opened("refer", THERAPIST, {})
 
     def adopted(self, phase: PhaseSpec) -> Spot | None:
-        """A course that was taken over in a phase, with all that the phases before it ask for and the fewest sessions they must have.
+        """A course that was adopted in a phase, with all documents and the fewest sessions of the phases before it.
 
-        None where that cannot be said, because the numbers are none that a contract can have.
+        None if the protocol's numbers do not fit any contract.
         """
         protocol = self.protocol
         gone = protocol.phases[: protocol.position(phase.id)]
         attended = {each.id: each.sessions_min for each in gone}
         fewest = sum(each.sessions_min for each in protocol.phases)
         began = BEGINNING - dt.timedelta(days=protocol.contract.cadence_days * sum(attended.values()))
-        told: dict[str, Any] = {
+        data: dict[str, Any] = {
             "phase": phase.id,
             "attended": attended,
             "artefacts": sorted({artefact for each in gone for artefact in each.requires}),
-            "sick_role": GIVEN.get(protocol.sick_role.mode),
+            "sick_role": ASSIGNED.get(protocol.sick_role.mode),
             "focus": {"primary": protocol.focus.areas[0]},
             "contract": {
                 "sessions": fewest if phase is protocol.last else max(fewest, protocol.contract.sessions.min),
@@ -104,13 +99,13 @@ class Driver:
             "first_session_on": began.date().isoformat() if gone else None,
         }
         try:
-            return self._opened("adopt", SUPERVISOR, told, says=f"in {phase.id}")
+            return self._opened("adopt", SUPERVISOR, data, says=f"in {phase.id}")
         except CommandInvalid:
             return None
 
-    def _opened(self, name: str, by: Actor, told: dict[str, Any], says: str = "") -> Spot:
-        asked = context(BEGINNING, by)
-        accepted = self.machine.preview(None, (self._command(None, name, asked, told),), asked)
+    def _opened(self, name: str, by: Actor, data: dict[str, Any], says: str = "") -> Spot:
+        context = context_at(BEGINNING, by)
+        accepted = self.machine.preview(None, (self._command(None, name, context, data),), context)
         assert isinstance(accepted, Accepted), "a first course meets no other"
         return Spot(course=accepted.course, now=BEGINNING, path=Path(None, named(name, says)))
 
@@ -128,22 +123,23 @@ class Driver:
         data: dict[str, Any] | None = None,
         reason: str | None = None,
     ) -> Spot | Refused:
-        """Fires the example of a trigger, changed by `data` (None leaves a field out). `exception` marks courses that went this way.
+        """Fires the example of a trigger, changed by `data` (None leaves a field out). `exception` marks the resulting course.
 
-        What cannot be said at all is refused without a rule; that an example cannot, is found.
+        An invalid command is refused without a rule. An invalid example is a finding.
         """
         if (spot.course.state, name) in self._closed:
             return refused(spot, name)
         self.tried += 1
-        now, asked = spot.now + after, context(spot.now + after, by, cosigner)
-        command = self._command(spot, name, asked, data or {}, override, reason)
+        now = spot.now + after
+        context = context_at(now, by, cosigner)
+        command = self._command(spot, name, context, data or {}, override, reason)
         try:
-            answer = self.machine.preview(spot.course, (command,), asked)
+            answer = self.machine.preview(spot.course, (command,), context)
         except CommandInvalid as error:
             if not data:
-                self.find("a_plain_course_completes", f"{name} cannot be said: {words(error)}", spot.path)
+                self.find("a_plain_course_completes", f"the example of {name} is invalid: {words(error)}", spot.path)
             return refused(spot, name)
-        except AssertionError as error:  # the machine holds that its rows and its fold agree
+        except AssertionError as error:  # the machine asserts that its rows and its fold agree
             self.find("phases_in_order", str(error), spot.path, named(name, says))
             return refused(spot, name)
         if isinstance(answer, Refused):
@@ -155,13 +151,13 @@ class Driver:
             exception=exception or spot.exception,
             path=Path(spot.path, named(name, says)),
         )
-        lawful = self._accepted(spot, name, answer, there, supervised=supervisor_of(asked) is not None)
+        lawful = self._accepted(spot, name, answer, there, supervised=supervisor_of(context) is not None)
         return there if lawful and not spot.unlawful else msgspec.structs.replace(there, unlawful=True)
 
-    def override(self, spot: Spot, name: str, standing: tuple[Refusal, ...]) -> Spot | Refused:
-        """Fires what only soft rules stand against, overriding them all."""
-        rules = tuple(sorted({refusal.rule for refusal in standing}))
-        if not rules or any(refusal.severity == "hard" for refusal in standing):
+    def override(self, spot: Spot, name: str, refusals: tuple[Refusal, ...]) -> Spot | Refused:
+        """Fires a trigger that only soft rules refuse, overriding them all."""
+        rules = tuple(sorted({refusal.rule for refusal in refusals}))
+        if not rules or any(refusal.severity == "hard" for refusal in refusals):
             return refused(spot, name)
         return self.fire(spot, name, override=rules, says=f"overriding {', '.join(rules)}")
 
@@ -172,12 +168,12 @@ class Driver:
         without: frozenset[Paper] = frozenset(),
         done: list[Paper] | None = None,
     ) -> Spot:
-        """Does all that the refusals of what comes next name as remedies, and that is no session and changes no state.
+        """Fires all paperwork that the refusals of the next trigger name as remedies.
 
-        Remedies may be refused, and name remedies of their own: it goes on until what stands has stood before. `changed` is what
-        is written otherwise than the examples have it, `without` what is left out; `done` collects what was written.
+        Remedies may be refused, and name remedies of their own. It ends when the same refusals come again. `changed` replaces data
+        of the examples, `without` is left out, and `done` collects the paperwork that was fired.
         """
-        stood: list[tuple[Refusal, ...]] = []
+        seen: list[tuple[Refusal, ...]] = []
         written = [] if done is None else done
         while True:
             name = leaving(self.machine, spot.course)
@@ -186,19 +182,19 @@ class Driver:
             answer = self.onward(spot, name)
             if isinstance(answer, Spot):
                 return spot
-            if answer.refusals in stood or len(stood) == ROUNDS_MAX:
+            if answer.refusals in seen or len(seen) == ROUNDS_MAX:
                 return spot
-            stood.append(answer.refusals)
+            seen.append(answer.refusals)
             wanted = deque(self._remedies(answer))
-            asked = set(wanted)
+            known = set(wanted)
             while wanted:
                 trigger = wanted.popleft()
                 there = self._write(spot, trigger, without, written, changed.get(trigger))
                 if isinstance(there, Spot):
                     spot = there
                     continue
-                more = [each for each in self._remedies(there) if each not in asked]
-                asked.update(more)
+                more = [each for each in self._remedies(there) if each not in known]
+                known.update(more)
                 wanted.extend(more)
 
     def _remedies(self, answer: Refused) -> list[str]:
@@ -208,7 +204,10 @@ class Driver:
     def _write(
         self, spot: Spot, trigger: str, without: frozenset[Paper], written: list[Paper], changed: dict[str, Any] | None
     ) -> Spot | Refused:
-        """Left out from the nth on, since the example of what is still missing comes first; without a part whenever it is written."""
+        """Fires one paper, unless it is left out.
+
+        A paper is left out from its nth firing on, since the example of the missing one comes first. A part is left out of every firing.
+        """
         paper = Paper(trigger, 1 + sum(each.trigger == trigger for each in written))
         if any(each.trigger == trigger and not each.part and each.nth <= paper.nth for each in without):
             return refused(spot, trigger)
@@ -218,38 +217,38 @@ class Driver:
             written.append(paper)
         return there
 
-    def standing(self, spot: Spot) -> tuple[Refusal, ...]:
-        """What stands against what comes next."""
+    def refusals(self, spot: Spot) -> tuple[Refusal, ...]:
+        """The refusals of the next trigger."""
         name = leaving(self.machine, spot.course)
         answer = self.onward(spot, name) if name else None
         return answer.refusals if isinstance(answer, Refused) else ()
 
     def onward(self, spot: Spot, name: str) -> Spot | Refused:
-        """What comes of firing what comes next, which is asked of a course more than once."""
+        """The result of firing the next trigger. It is kept, since several callers need it."""
         if spot not in self._next:
             self._next[spot] = self.fire(spot, name)
         return self._next[spot]
 
-    def first_of(self, *what: object) -> bool:
-        """Whether nothing like it was asked after before."""
-        first = what not in self._alike
-        self._alike.add(what)
+    def first_of(self, *features: object) -> bool:
+        """Whether these features are seen for the first time."""
+        first = features not in self._alike
+        self._alike.add(features)
         return first
 
     def parts(self, spot: Spot, trigger: str) -> tuple[str, ...]:
-        """What the example of a trigger says, by name."""
-        return tuple(examples.example(self.protocol, spot.course, trigger, context(spot.now, THERAPIST))["data"])
+        """The fields of a trigger's example."""
+        return tuple(examples.example(self.protocol, spot.course, trigger, context_at(spot.now, THERAPIST))["data"])
 
     def _command(
         self,
         spot: Spot | None,
         name: str,
-        asked: Context,
+        context: Context,
         data: dict[str, Any] | None = None,
         override: tuple[str, ...] = (),
         reason: str | None = None,
     ) -> Command:
-        body = examples.example(self.protocol, spot.course if spot else None, name, asked)
+        body = examples.example(self.protocol, spot.course if spot else None, name, context)
         body["data"] = {key: value for key, value in {**body["data"], **(data or {})}.items() if value is not None}
         if reason:
             body["reason"] = reason
@@ -258,20 +257,20 @@ class Driver:
         return msgspec.convert(body, Command)
 
     def _refused(self, spot: Spot, name: str, answer: Refused, override: tuple[str, ...]) -> None:
-        """Which rules held. Where the state alone stands against a trigger, it does so against every course in that state."""
+        """Notes which rules refused. If the state alone refuses a trigger, it refuses every course in that state."""
         rules = {refusal.rule for refusal in answer.refusals}
         if rules == {"state_allows"}:
             self._closed.add((spot.course.state, name))
         elif claims.leaves_a_phase(name) and not override:
             hard = {refusal.rule for refusal in answer.refusals if refusal.severity == "hard"}
-            self._told(name, rules)
+            self._note_rules(name, rules)
             self.held |= {(name, rule) for rule in (hard or rules) if len(hard) <= 1}
 
     def _accepted(self, before: Spot, name: str, answer: Accepted, after: Spot, *, supervised: bool) -> bool:
-        """Whether a step refutes nothing."""
-        overridden = tuple(answer.drafts[-1].overridden)
+        """Checks the claims. Returns whether the step refutes none."""
+        overridden = answer.drafts[-1].fact.overridden
         if claims.leaves_a_phase(name):
-            self._told(name, set(overridden))
+            self._note_rules(name, set(overridden))
         step = Step(
             protocol=self.protocol,
             trigger=name,
@@ -286,16 +285,16 @@ class Driver:
             self.find(claim, why, after.path)
         return not refuted
 
-    def _told(self, name: str, stood: set[str]) -> None:
+    def _note_rules(self, name: str, failed: set[str]) -> None:
         for rule in (bound.rule.name for bound in self.machine.bound[name]):
-            (self.stood if rule in stood else self.passed).add((name, rule))
+            (self.failed if rule in failed else self.passed).add((name, rule))
 
     def care(self, spot: Spot) -> None:
-        """Whether what must never be blocked is accepted here: what has rules over it, which it should not, everywhere.
+        """Checks that triggers that are never blocked are accepted here.
 
-        All else only where a state first comes with these rules against what comes next: without rules, only the state can stand against it.
+        A trigger without rules can be refused by the state alone. So it is tried only once for each state and set of refusals.
         """
-        rules = frozenset(refusal.rule for refusal in self.standing(spot))
+        rules = frozenset(refusal.rule for refusal in self.refusals(spot))
         thoroughly = self.first_of("care", spot.course.state, spot.course.phase, rules, spot.exception)
         for name, states in self._never_blocked.items():
             if spot.course.state in states and (thoroughly or self.machine.bound[name]):
@@ -310,12 +309,12 @@ class Driver:
             self.find("care_is_never_blocked", f"{name} is not permitted: {error}", spot.path)
             return
         if isinstance(answer, Refused):
-            rules = ", ".join(refusal.rule for refusal in answer.refusals) or "the state, or since it cannot be said"
+            rules = ", ".join(refusal.rule for refusal in answer.refusals) or "the state, or as an invalid command"
             self.find("care_is_never_blocked", f"{name} is refused while {spot.course.state}, by {rules}", spot.path, name)
 
 
 def named(name: str, says: str) -> str:
-    """A step as a person reads it."""
+    """A step of a trace, for people."""
     return f"{name} ({says})" if says else name
 
 
@@ -324,10 +323,5 @@ def words(error: CommandInvalid) -> str:
 
 
 def refused(spot: Spot, name: str = "") -> Refused:
-    """What leads nowhere, without a rule that says so."""
+    """A refusal without a rule."""
     return Refused(trigger=name, state=spot.course.state, version=spot.course.version, refusals=())
-
-
-NO_PAPER = frozenset(
-    {"record_session", "sign_session", "attest_session", "acknowledge_deviation", "amend_contract", "extend_phase", "amend", "transfer"}
-)  # fmt: skip

@@ -1,12 +1,13 @@
-"""Every course that the rules can tell apart, nearest first, within bounds; and what the claims come to on them.
+"""Explores every course that rules can distinguish, nearest first, within bounds, and judges the claims on them.
 
-From each course every move is made (`moving`): a session, a miss, the paperwork (with each answer to the sick role, with the shortest and
-with the longest contract), a pause, an extension, an amendment, endings, and every trigger that leads to a phase or completes, also out
-of turn and with all that is soft overridden. What comes of a step that refutes a claim is not looked at.
+`steps.moves` makes every move from each course: a session, a miss, the paperwork, a pause, an extension, an amendment, and endings.
+It does the paperwork with each answer to the sick role, and with the shortest and the longest contract. It also tries every trigger that
+leads to a phase or completes, in and out of turn, and with soft rules overridden. A course after a step that refutes a claim is not explored further.
 
-Within bounds: one miss (once the weeks have begun, where a phase counts what was held, any number), and a pause or an amendment; time goes by in sessions and weeks. What no bound limits is what a claim is about:
-sessions, weeks and phases. The paperwork is done whole or not at all: `laddering` leaves out each part of it. A course begun elsewhere is
-walked to its end from each phase; what a supervisor attests of it is not judged.
+The bounds are one miss, and either a pause or an amendment. If a phase counts held sessions, misses are unlimited once the weeks have
+begun. Time passes in sessions and weeks. Sessions, weeks and phases, the subjects of the claims, have no bound. The paperwork is done
+whole or not at all; `ladder` leaves out each part. A course that began elsewhere is walked to its end from each phase, and the
+supervisor's attestation is not judged.
 """
 
 from collections import deque
@@ -17,7 +18,7 @@ from ipt_workflow.gate import ladder, walks
 from ipt_workflow.gate.claims import GateReport, is_open_phase, leaves_a_phase
 from ipt_workflow.gate.driver import Driver
 from ipt_workflow.gate.likeness import Key, Spot, key
-from ipt_workflow.gate.steps import Standing, attempts, moves
+from ipt_workflow.gate.steps import Refusals, attempts, moves
 from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocols import definition
 from ipt_workflow.protocols.definition import Protocol
@@ -26,12 +27,12 @@ COURSES_MAX = 20_000
 
 
 class Exploration:
-    """The courses found so far by what the rules can tell of them, and where each can go."""
+    """The courses found so far, by their features, and where each can go."""
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.spots: dict[Key, Spot] = {}
-        self.standing: dict[Key, Standing] = {}
+        self.refusals: dict[Key, Refusals] = {}
         self.onward: dict[Key, dict[str, Key | None]] = {}
 
     @property
@@ -45,9 +46,9 @@ class Exploration:
             if here in self.onward:
                 continue
             self.onward[here] = {}
-            spot, standing = self.spots[here], self.standing[here]
-            self._try(spot, standing)
-            for name, there in moves(self.driver, spot, standing):
+            spot, refusals = self.spots[here], self.refusals[here]
+            self._try(spot, refusals)
+            for name, there in moves(self.driver, spot, refusals):
                 self.onward[here][name] = None
                 if isinstance(there, Spot) and not there.unlawful:
                     reached = self._add(there)
@@ -55,16 +56,16 @@ class Exploration:
                     waiting.append(reached)
 
     def _add(self, spot: Spot) -> Key:
-        standing = self.driver.standing(spot)
-        found = key(self.driver.machine, spot, standing)
+        refusals = self.driver.refusals(spot)
+        found = key(self.driver.machine, spot, refusals)
         if found not in self.spots:
-            self.spots[found], self.standing[found] = spot, standing
+            self.spots[found], self.refusals[found] = spot, refusals
         return found
 
-    def _try(self, spot: Spot, standing: Standing) -> None:
-        """Care everywhere; what is only attempted, once for each state and paperwork."""
+    def _try(self, spot: Spot, refusals: Refusals) -> None:
+        """Checks care everywhere, and attempts once for each state and set of refusals."""
         self.driver.care(spot)
-        rules = frozenset(refusal.rule for refusal in standing)
+        rules = frozenset(refusal.rule for refusal in refusals)
         if self.driver.first_of("attempts", spot.course.state, rules, spot.exception):
             attempts(self.driver, spot)
 
@@ -85,17 +86,17 @@ class Exploration:
 
 
 def examine(machine: CourseMachine) -> GateReport:
-    """Everything that is claimed of a protocol, proved within the bounds or refuted."""
+    """Every claim about a protocol, proved within the bounds or refuted."""
     exploration = Exploration(Driver(machine))
     exploration.run()
     return judged(exploration)
 
 
 def judged(exploration: Exploration) -> GateReport:
-    """What the claims come to on a finished exploration, with the walks and the ladder."""
+    """Judges the claims on a finished exploration, together with the walks and the ladder."""
     driver = exploration.driver
     _walk(driver)
-    if not exploration.cut_off:  # what was not seen, another course might show
+    if not exploration.cut_off:  # a course that was not explored might prove them
         _endings(driver, exploration)
         _rules(driver)
     return GateReport(
@@ -120,14 +121,14 @@ def _walk(driver: Driver) -> None:
             continue
         walked = walks.walk(driver, spot=adopted)
         if walked.spot.course.state != definition.COMPLETED:
-            why = f"a course that is taken over in {phase.id} cannot be completed: {walked.words}"
+            why = f"a course that is adopted in {phase.id} cannot be completed: {walked.words}"
             driver.find("an_ending_is_reachable", why, walked.spot.path)
 
 
 def _endings(driver: Driver, exploration: Exploration) -> None:
-    """After an exception another may be needed, and none is left within the bounds: of those courses only an ending is asked.
+    """Finds courses that cannot reach an ending, or completion: the nearest of each state, which was found first.
 
-    Of each state the nearest course is told of that gets no further: the first, since they were found nearest first.
+    A course with an exception may need another one, which the bounds do not allow. It need not reach completion.
     """
     ended = {each for each, spot in exploration.spots.items() if not spot.course.open}
     completed = {each for each in ended if exploration.spots[each].course.state == definition.COMPLETED}
@@ -140,31 +141,34 @@ def _endings(driver: Driver, exploration: Exploration) -> None:
         if each not in to_an_ending:
             stuck[state] = f"no ending can be reached from {state}"
         elif is_open_phase(spot.course) and not spot.exception and each not in to_completion:
-            rules = ", ".join(sorted(refusal.rule for refusal in exploration.standing[each]))
-            stuck[state] = f"from {state} the course cannot be completed ({rules or 'nothing'} stands against what comes next)"
+            rules = ", ".join(sorted(refusal.rule for refusal in exploration.refusals[each]))
+            stuck[state] = f"from {state} the course cannot be completed ({rules or 'no rule'} refuses the next trigger)"
         if state in stuck:
             driver.find("an_ending_is_reachable", stuck[state], spot.path)
 
 
 def _rules(driver: Driver) -> None:
-    """What the protocol asks for must once be what holds a phase. What is over every protocol may be kept by its numbers already."""
+    """Finds rules that never pass or never refuse, and rules named by the protocol that are never the only obstacle.
+
+    Rules of the trigger table need not be the only obstacle, since a protocol's numbers may already ensure them.
+    """
     for name, bound in driver.machine.bound.items():
         if not leaves_a_phase(name):
             continue
-        asked = _asked_for(driver.protocol, name)
+        required = _rules_of_phase(driver.protocol, name)
         for rule in (each.rule.name for each in bound):
             if (name, rule) not in driver.passed:
-                driver.find("every_rule_can_pass", f"{rule} always stands against {name}")
-            if (name, rule) not in driver.stood:
-                driver.find("every_rule_matters", f"{rule} never stands against {name}")
-            elif rule in asked and (name, rule) not in driver.held:
+                driver.find("every_rule_can_pass", f"{rule} always refuses {name}")
+            if (name, rule) not in driver.failed:
+                driver.find("every_rule_matters", f"{rule} never refuses {name}")
+            elif rule in required and (name, rule) not in driver.held:
                 driver.find(
-                    "every_rule_matters", f"{rule} never holds {name}: wherever it stands, another does that cannot be overridden"
+                    "every_rule_matters", f"{rule} is never the only obstacle to {name}: another hard rule always refuses too"
                 )
 
 
-def _asked_for(protocol: Protocol, name: str) -> set[str]:
-    """The rules over a trigger that a phase of the protocol names."""
+def _rules_of_phase(protocol: Protocol, name: str) -> set[str]:
+    """The rules that the protocol binds to leaving a phase by this trigger."""
     after = protocol.position(name.removeprefix(triggers.BEGIN_PREFIX)) if name != "complete" else len(protocol.phases)
     phase = protocol.phases[after - 1]
     return {rule for artefact in phase.requires for rule in ARTEFACTS[artefact]} | {extra.rule for extra in phase.rules}

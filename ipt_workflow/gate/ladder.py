@@ -1,7 +1,7 @@
-"""The paperwork of each phase with one paper left out, or one part of a paper: so that each rule is once the only one that stands.
+"""The paperwork of each phase with one paper, or one part of a paper, left out. So each rule is once the only one that refuses.
 
-Gates read their papers apart from each other: what stands without two papers is what stands without the one, and without the other. So
-one left out at a time tells what all sets of them would, and the exploration need not know them (`tests/gate` leaves out random sets).
+Each rule reads its documents independently of the others. So leaving out one document at a time finds every refusal that leaving out
+several would find, and the exploration need not leave out any. `tests/gate` leaves out random sets to confirm it.
 """
 
 from ipt_workflow.gate.driver import Driver, Paper
@@ -9,11 +9,11 @@ from ipt_workflow.gate.likeness import Spot
 from ipt_workflow.gate.walks import SICK_ROLE_GIVEN, STEPS_MAX, UNWELL, otherwise, session
 from ipt_workflow.machine import Refused
 
-CLIMBED = (SICK_ROLE_GIVEN, UNWELL)  # walks on whose way there is most to write
+CLIMBED = (SICK_ROLE_GIVEN, UNWELL)  # the walks with the most paperwork
 
 
 def climb(driver: Driver, entries: dict[str, Spot], twist: str) -> None:
-    """What is held by one paper alone, before each trigger that comes next in a course; and where overriding that leads."""
+    """Leaves out each paper before each trigger of a walk, and follows where overriding leads."""
     for name, spot in entries.items():
         ready = through(driver, name, spot, twist)
         for left_out in rungs(driver, name, spot, twist):
@@ -21,11 +21,11 @@ def climb(driver: Driver, entries: dict[str, Spot], twist: str) -> None:
             if left_out.part:
                 again = driver.fire(ready, left_out.trigger, data={left_out.part: None}, says=f"again, without {left_out.part}")
                 if isinstance(again, Spot):
-                    driver.standing(again)
+                    driver.refusals(again)
 
 
 def rungs(driver: Driver, name: str, spot: Spot, twist: str = "") -> list[Paper]:
-    """What can be left out of the paperwork before a trigger: every paper, and every part of one."""
+    """Everything that can be left out of the paperwork before a trigger: each paper, and each part of one."""
     done: list[Paper] = []
     through(driver, name, spot, twist, done=done)
     kinds = dict.fromkeys(paper.trigger for paper in done)
@@ -40,14 +40,14 @@ def through(
     without: frozenset[Paper] = frozenset(),
     done: list[Paper] | None = None,
 ) -> Spot:
-    """Goes on until nothing stands against a trigger, or no session is left. What is soft alone is overridden, to see where that leads."""
+    """Goes on until nothing refuses a trigger or no session is left, and follows where overriding soft rules leads."""
     written = [] if done is None else done
     for _ in range(STEPS_MAX):
         spot = driver.paperwork(spot, otherwise(driver, twist), without, written)
-        standing = driver.standing(spot)
-        if not standing or spot.course.phase is None:
+        refusals = driver.refusals(spot)
+        if not refusals or spot.course.phase is None:
             break
-        driver.override(spot, name, standing)
+        driver.override(spot, name, refusals)
         after = session(driver, spot)
         if isinstance(after, Refused):
             break

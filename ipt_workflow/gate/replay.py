@@ -1,7 +1,7 @@
-"""Judging anew what was recorded: every transition and every refusal, at its own place and time, under a candidate protocol.
+"""Judges recorded transitions and refusals again, each at its own place and time, under a candidate protocol.
 
-Each is judged twice in the same words, by the protocol that the course had there and by the candidate; what the candidate alone says is
-new. What no journal holds cannot be asked anew: the client's other courses, and whether later entries would still hold.
+The protocol of that time and the candidate judge the same data. A refusal by the candidate alone is new. Two things are not in a journal,
+so they are not judged again: the client's other courses, and whether later entries would still hold.
 """
 
 import datetime as dt
@@ -14,7 +14,7 @@ from ipt_workflow.course import Course, triggers
 from ipt_workflow.course.commands import Prepared
 from ipt_workflow.course.derived import derive
 from ipt_workflow.course.drafts import as_recorded
-from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.facts import EntryActor, Fact
 from ipt_workflow.course.fold import PlacedFact, fold, sort_key, step, timeline
 from ipt_workflow.course.payloads import Nothing
 from ipt_workflow.course.rules import Context
@@ -25,7 +25,7 @@ replace = msgspec.structs.replace
 
 
 class RefusedCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A command that was refused, by its structural part: on which version of the course, when, by whom, with which overrides."""
+    """The structural part of a refused command. `version` is the course's at that time. It is stored, so its fields keep their names."""
 
     version: int
     trigger: str
@@ -37,11 +37,28 @@ class RefusedCommand(msgspec.Struct, frozen=True, kw_only=True):
     cosigned_by: str | None = None
     overrides: tuple[str, ...] = ()
 
+    @property
+    def fact(self) -> Fact:
+        """The command as the fact it would have become."""
+        return Fact(
+            course="",
+            seq=self.version + 1,
+            trigger=self.trigger,
+            actor=EntryActor(self.person, self.role, ""),
+            cosigned_by=self.cosigned_by,
+            occurred_at=self.occurred_at,
+            recorded_at=self.recorded_at,
+            protocol_digest="",
+            overridden=self.overrides,
+            contradicts=(),
+            data=self.data,
+        )
+
 
 class Rejudged(msgspec.Struct, frozen=True, kw_only=True):
-    """A transition, or (where `seq` is None) a refusal, of which the candidate says something else than was said then.
+    """A recorded transition or refusal (`seq` is None) that the candidate judged again.
 
-    `rules` are those that newly refuse the transition, or those that refused what the candidate would accept.
+    `rules` newly refuse the transition, or refused a command that the candidate would accept. They are empty if nothing changes.
     """
 
     seq: int | None
@@ -50,7 +67,7 @@ class Rejudged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def refused_command(machine: CourseMachine, course: Course, command: Command, context: Context) -> RefusedCommand:
-    """What of a refused command is kept. It was prepared before it was refused, and so is valid."""
+    """The part of a refused command that is kept. It is valid, since it was prepared before it was refused."""
     prepared = machine.prepare(command, context)
     return RefusedCommand(
         version=course.version,
@@ -66,7 +83,7 @@ def refused_command(machine: CourseMachine, course: Course, command: Command, co
 
 
 class Rejudge:
-    """Judges under a candidate; `context` knows the protocols that courses have had, and the time zone."""
+    """Judges under a candidate. `context` has the protocols that courses have had, and the time zone."""
 
     def __init__(self, candidate: CourseMachine, context: Context) -> None:
         self.candidate = candidate
@@ -74,7 +91,7 @@ class Rejudge:
         self.context = context
 
     def transitions(self, facts: tuple[Fact, ...]) -> Iterator[Rejudged]:
-        """A course's entries that were recorded under a version of the candidate. `rules` is empty where nothing is new."""
+        """Judges a course's entries that were recorded under a version of the candidate's protocol."""
         here: Course | None = None
         for number, fact in enumerate(facts):
             known, appended = facts[:number], _appended(here, fact)
@@ -85,9 +102,9 @@ class Rejudge:
             here = step(here, PlacedFact(root=fact.seq, fact=fact)) if appended else fold(facts[: number + 1])
 
     def refusal(self, facts: tuple[Fact, ...], refused: RefusedCommand, rules: tuple[str, ...]) -> Rejudged | None:
-        """What was refused by these rules. `rules` is empty where the candidate refuses it too; None where it cannot be judged anew."""
+        """Judges a command that these rules refused. None if it cannot be judged again."""
         known = tuple(fact for fact in facts if fact.seq <= refused.version)
-        fact = _as_fact(refused)
+        fact = refused.fact
         before = fold(known) if fact.trigger == "amend" else _before(known, fact)
         if before is None or not self._concerned(before, fact) or not set(rules) <= set(self._then(before, fact, known)):
             return None
@@ -95,7 +112,7 @@ class Rejudge:
         return Rejudged(seq=None, trigger=refused.trigger, rules=() if still else rules)
 
     def _concerned(self, before: Course | None, fact: Fact) -> bool:
-        """Whether the course had a version of the candidate's protocol then, or was to get one."""
+        """Whether the course had, or was to get, a version of the candidate's protocol."""
         return (before.protocol if before else fact.data["protocol"]) == self.candidate.protocol.id
 
     def _then(self, before: Course | None, fact: Fact, known: tuple[Fact, ...]) -> tuple[str, ...]:
@@ -103,11 +120,11 @@ class Rejudge:
         return self._judged(self.candidate.machine_of(digest, self.context), before, fact, known)
 
     def _judged(self, machine: CourseMachine, before: Course | None, fact: Fact, known: tuple[Fact, ...]) -> tuple[str, ...]:
-        """The rules that stand against a fact, less the soft ones that it overrides."""
+        """The rules that refuse a fact, less the soft ones that it overrides."""
         if before and before.phase and machine is self.candidate and before.phase not in self.phases:
-            return ("state_allows",)  # a course cannot be there at all
+            return ("state_allows",)  # the candidate does not have the course's phase
         row = triggers.row_of(fact.trigger)
-        assert row is not None  # it was accepted, or refused by rules, and so is a trigger's
+        assert row is not None  # only known triggers are recorded
         prepared = Prepared(
             name=fact.trigger,
             row=row,
@@ -123,7 +140,7 @@ class Rejudge:
 
 
 def _appended(here: Course | None, fact: Fact) -> bool:
-    """Whether a fact comes after all that was known when it was recorded, and leaves that as it was."""
+    """Whether a fact came after all earlier entries when it was recorded, and changed none of them."""
     if here is None:
         return True
     late = fact.trigger == "amend" or fact.occurred_at < here.last_occurred_at
@@ -131,7 +148,7 @@ def _appended(here: Course | None, fact: Fact) -> bool:
 
 
 def _before(known: tuple[Fact, ...], fact: Fact) -> Course | None:
-    """The course where a fact is to be placed."""
+    """The course just before the place of a fact."""
     items = timeline(known)
     times = {each.root: each.fact.occurred_at for each in items}
     own = sort_key(fact.seq, fact.occurred_at, fact.data.get("session"), times)
@@ -140,18 +157,3 @@ def _before(known: tuple[Fact, ...], fact: Fact) -> Course | None:
         if sort_key(each.root, each.fact.occurred_at, each.fact.data.get("session"), times) < own:
             here = step(here, each)
     return here
-
-
-def _as_fact(refused: RefusedCommand) -> Fact:
-    return Fact(
-        course="",
-        seq=refused.version + 1,
-        trigger=refused.trigger,
-        data=refused.data,
-        occurred_at=refused.occurred_at,
-        recorded_at=refused.recorded_at,
-        person=refused.person,
-        role=refused.role,
-        cosigned_by=refused.cosigned_by,
-        overridden=refused.overrides,
-    )

@@ -1,4 +1,4 @@
-"""What may be done with a course: the moves that the exploration makes from each, and what is only tried, since it should not pass."""
+"""The moves that the exploration makes from each course, and attempts that should be refused."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -14,43 +14,43 @@ from ipt_workflow.protocols.definition import Protocol
 
 MISSES_MAX = 1
 WEEK = dt.timedelta(days=7)
-Move = tuple[str, Spot | Refused]
-Standing = tuple[Refusal, ...]
+NamedMove = tuple[str, Spot | Refused]
+Refusals = tuple[Refusal, ...]
 
 
-def moves(driver: Driver, spot: Spot, standing: Standing) -> Iterator[Move]:
-    """Every move from a course, by name, with where it leads or why it does not."""
+def moves(driver: Driver, spot: Spot, refusals: Refusals) -> Iterator[NamedMove]:
+    """Every move from a course, by name, with the course it leads to or its refusal."""
     course = spot.course
     if not course.open:
         return
-    yield from _onward(driver, spot, standing)
+    yield from _onward(driver, spot, refusals)
     if course.phase is None:
         yield "paperwork", driver.paperwork(spot)
     else:
-        yield from _in_phase(driver, spot, standing)
+        yield from _in_phase(driver, spot, refusals)
     yield "end_early", _over(driver, driver.fire(spot, "end_early"))
     yield "decline", _over(driver, driver.fire(spot, "decline"))
 
 
 def may_miss(protocol: Protocol, spot: Spot) -> bool:
-    """One miss; and where a phase counts what was held, any more once the weeks have begun: missing is then one way of having a session."""
+    """Whether the bounds allow a miss: the first one, or any once the weeks have begun if a phase counts held sessions."""
     held = any(phase.count == "held" for phase in protocol.phases)
     missed = sum(not session.attended for session in spot.course.sessions)
     return missed < MISSES_MAX or (held and counters.first_session_on(spot.course) is not None)
 
 
-def _onward(driver: Driver, spot: Spot, standing: Standing) -> Iterator[Move]:
-    """Every trigger that leads to a phase or completes, in turn or not; what is next also with all that is soft overridden."""
+def _onward(driver: Driver, spot: Spot, refusals: Refusals) -> Iterator[NamedMove]:
+    """Every trigger that leads to a phase or completes, in or out of turn. The next one also with soft rules overridden."""
     following = leaving(driver.machine, spot.course)
     for name in driver.onwards:
         there = driver.onward(spot, name) if name == following else driver.fire(spot, name)
         yield name, _begun(driver, there)
-    if following and standing:
-        yield f"{following} overridden", _begun(driver, driver.override(spot, following, standing))
+    if following and refusals:
+        yield f"{following} overridden", _begun(driver, driver.override(spot, following, refusals))
 
 
 def _begun(driver: Driver, there: Spot | Refused) -> Spot | Refused:
-    """A later phase, with its paperwork; or the end."""
+    """Does the paperwork of a later phase, or tries everything after an ending."""
     there = _over(driver, there)
     if isinstance(there, Refused) or there.course.phase in {None, driver.protocol.first.id}:
         return there
@@ -58,7 +58,7 @@ def _begun(driver: Driver, there: Spot | Refused) -> Spot | Refused:
 
 
 def _over(driver: Driver, there: Spot | Refused) -> Spot | Refused:
-    """From a course that is over nothing leads on, whatever was done in it."""
+    """Checks that nothing leads on from an ended course."""
     if isinstance(there, Spot) and not there.course.open:
         _stays(driver, there)
     return there
@@ -69,18 +69,18 @@ def _stays(driver: Driver, spot: Spot) -> None:
         driver.fire(spot, name)
 
 
-def _in_phase(driver: Driver, spot: Spot, standing: Standing) -> Iterator[Move]:
+def _in_phase(driver: Driver, spot: Spot, refusals: Refusals) -> Iterator[NamedMove]:
     course = spot.course
     yield "session", _session(driver, spot)
     if may_miss(driver.protocol, spot):
         yield "miss", driver.fire(spot, "record_session", after=WEEK, data={"attendance": "3"}, says="missed")
-    if standing:
+    if refusals:
         yield from _papers(driver, spot)
     if not spot.exception:
         yield "pause and resume", _pause(driver, spot)
     if driver.protocol.phase(course.phase or "").sessions_max_extended:
         yield "extend_phase", driver.fire(spot, "extend_phase", SUPERVISOR)
-    if standing and counters.remaining(driver.protocol, course) == 0:
+    if refusals and counters.remaining(driver.protocol, course) == 0:
         yield "wait", _wait(spot)
     if course.contract and not spot.exception:
         for words, change in (("longer", 1), ("shorter", -1)):
@@ -90,11 +90,11 @@ def _in_phase(driver: Driver, spot: Spot, standing: Standing) -> Iterator[Move]:
 
 
 def _session(driver: Driver, spot: Spot) -> Spot | Refused:
-    """A session held and signed. Where it is refused, no other way to tell of it passes; and none passes after the planned end."""
+    """A session held and signed. If it is refused, other ways to record it must be refused too; so must a session after the planned end."""
     held = walks.session(driver, spot)
     if isinstance(held, Refused):
         driver.fire(spot, "record_session", after=WEEK, data={"attendance": "6"}, says="held late")
-        driver.fire(spot, "record_session", EHR, after=WEEK, says="told by an EHR")
+        driver.fire(spot, "record_session", EHR, after=WEEK, says="recorded by an EHR")
     clock = counters.clock(spot.course, spot.now)
     if clock and clock.planned_end:
         days = (clock.planned_end - spot.now.date()).days + driver.protocol.contract.grace_days + 1
@@ -102,8 +102,8 @@ def _session(driver: Driver, spot: Spot) -> Spot | Refused:
     return held
 
 
-def _papers(driver: Driver, spot: Spot) -> Iterator[Move]:
-    """The paperwork as the examples have it; in the first phase also with other answers to the sick role and the longest contract."""
+def _papers(driver: Driver, spot: Spot) -> Iterator[NamedMove]:
+    """The paperwork of the examples. In the first phase, also with other answers to the sick role and with the longest contract."""
     course, spec = spot.course, driver.protocol.contract
     yield "paperwork", driver.paperwork(spot)
     if course.phase != driver.protocol.first.id:
@@ -122,7 +122,7 @@ def _wait(spot: Spot) -> Spot:
 
 
 def _pause(driver: Driver, spot: Spot) -> Spot | Refused:
-    """A pause of two weeks, in which nothing begins and care is not blocked either."""
+    """A pause of two weeks, during which no phase begins and care is never blocked."""
     paused = driver.fire(spot, "pause", exception="paused")
     if isinstance(paused, Refused):
         return paused
@@ -132,7 +132,7 @@ def _pause(driver: Driver, spot: Spot) -> Spot | Refused:
 
 
 def attempts(driver: Driver, spot: Spot) -> None:
-    """What needs a supervisor or cannot be, tried by a therapist alone; an ending is taken back to where it left from, and no further."""
+    """Tries, as a therapist alone, triggers that need a supervisor. An ended course is reopened, to check its state."""
     course, spec = spot.course, driver.protocol.contract
     if not course.open:
         driver.fire(spot, "reopen", SUPERVISOR)

@@ -1,4 +1,4 @@
-"""Whole courses from referral to completion, each with at most one thing out of the ordinary: so that every rule meets its case."""
+"""Whole courses from referral to completion, each with at most one thing out of the ordinary, so that every rule meets its case."""
 
 import datetime as dt
 from typing import Any, NamedTuple
@@ -26,9 +26,9 @@ OUT_OF_THE_ORDINARY = (
 
 
 class Walked(NamedTuple):
-    """Where a course came to; what held it last, as `rules against trigger`; and whether that was a soft rule, which was then overridden.
+    """The last course of a walk, the refusals that held it, and whether a soft rule was overridden to go on.
 
-    `entries`: by the trigger that comes next, where the course was when it first came next.
+    `entries` are the courses at which each trigger first came next.
     """
 
     spot: Spot
@@ -38,14 +38,14 @@ class Walked(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Why it was no plain course to the end."""
+        """Why the course did not complete plainly."""
         state = self.spot.course.state
-        held = f"it is held by {' and '.join(self.held)}" if self.held else f"it does not end in {STEPS_MAX} steps"
-        return held if state == COMPLETED else f"{held}, and comes to {state}"
+        held = " and ".join(self.held) if self.held else f"it does not end in {STEPS_MAX} steps"
+        return held if state == COMPLETED else f"{held}; the course stays in {state}"
 
 
 def walk(driver: Driver, twist: str = "", spot: Spot | None = None) -> Walked:
-    """A course to its end, or as far as it goes. A phase is left as soon as it can be, and only then with soft rules overridden."""
+    """Leads a course to its end, or as far as it goes. It leaves each phase as early as possible, and overrides soft rules only at last."""
     held: tuple[str, ...] = ()
     spot, overrode, entries = spot or driver.open(), False, dict[str, Spot]()
     for _ in range(STEPS_MAX):
@@ -72,7 +72,7 @@ def walk(driver: Driver, twist: str = "", spot: Spot | None = None) -> Walked:
 
 
 def give_sick_role(driver: Driver, spot: Spot) -> Spot:
-    """Where a protocol leaves it open, and it can be given here."""
+    """Assigns the sick role if the protocol leaves it open."""
     if driver.protocol.sick_role.mode != "optional" or spot.course.sick_role.status != "pending":
         return spot
     given = driver.fire(spot, "assign_sick_role")
@@ -80,11 +80,11 @@ def give_sick_role(driver: Driver, spot: Spot) -> Spot:
 
 
 def _words(refused: Refused, name: str) -> str:
-    return f"{', '.join(refusal.rule for refusal in refused.refusals)} against {name}"
+    return f"{name} is refused by {', '.join(refusal.rule for refusal in refused.refusals)}"
 
 
 def _leave(driver: Driver, spot: Spot, name: str, twist: str) -> Spot | Refused:
-    """Tries to leave the phase: first with what must hold it, where that is the twist. What must not be held is not."""
+    """Tries to leave the phase, first with an obstacle if that is the twist."""
     if twist == "at risk":
         risky = driver.fire(spot, "raise_risk", data={"level": "acute"})
         if isinstance(risky, Spot):
@@ -102,7 +102,7 @@ def _reviewed(driver: Driver, risky: Spot, name: str) -> Spot:
 
 
 def otherwise(driver: Driver, twist: str) -> dict[str, dict[str, Any]]:
-    """What is written otherwise than the examples have it."""
+    """The data that a twist changes in the examples."""
     if twist == "absent":
         return {"agree_contract": {"missed_count": True}}
     if twist != UNWELL:
@@ -116,7 +116,7 @@ def otherwise(driver: Driver, twist: str) -> dict[str, dict[str, Any]]:
 
 
 def session(driver: Driver, spot: Spot, twist: str = "") -> Spot | Refused:
-    """One more session after the protocol's cadence, held and signed on the problem area. Refused is what refused to record it."""
+    """One more session after the protocol's cadence, held and signed on the problem area; or the refusal to record it."""
     days = 1 if twist == "quick" else driver.protocol.contract.cadence_days
     after = dt.timedelta(days=days) if spot.course.sessions else dt.timedelta(minutes=1)
     if twist == "absent" and spot.course.phase != driver.protocol.first.id:
@@ -127,13 +127,13 @@ def session(driver: Driver, spot: Spot, twist: str = "") -> Spot | Refused:
     if twist == "deviating":
         held = _deviation(driver, held)
     if twist == "unsigned":
-        driver.standing(held)
+        driver.refusals(held)
         driver.care(held)
     return sign(driver, held, focused=twist != "unfocused")
 
 
 def _deviation(driver: Driver, spot: Spot) -> Spot:
-    """A session beyond the cap, which a supervisor then acknowledges; until then the phase is held."""
+    """A session beyond the cap, which a supervisor then acknowledges."""
     over = driver.fire(
         spot, "record_session", after=dt.timedelta(hours=3), data={"kind": "additional"}, reason="A crisis.", says="additional"
     )
@@ -142,14 +142,14 @@ def _deviation(driver: Driver, spot: Spot) -> Spot:
     signed = sign(driver, over, focused=True)
     if isinstance(signed, Refused):
         return spot
-    driver.standing(signed)
+    driver.refusals(signed)
     driver.care(signed)
     known = driver.fire(signed, "acknowledge_deviation", SUPERVISOR)
     return known if isinstance(known, Spot) else signed
 
 
 def sign(driver: Driver, spot: Spot, *, focused: bool) -> Spot | Refused:
-    """Signs all that waits for it."""
+    """Signs all unsigned sessions."""
     while spot.course.unsigned:
         signed = driver.fire(spot, "sign_session", data={} if focused else {"focus": None})
         if isinstance(signed, Refused):

@@ -1,11 +1,11 @@
-"""The append-only record of a course: entries, the chain of their hashes, and replay."""
+"""The append-only record of a course: entries, the chain of their hashes, and replay. Pure."""
 
-from ipt_workflow.journal.chain import ChainLink, Checked, Linked, Seal, Stored, check_chain, check_links
+from ipt_workflow.course.facts import EntryActor
+from ipt_workflow.journal.chain import Checked, check_chain, check_links
 from ipt_workflow.journal.entries import (
     GENESIS,
     SALT_BYTES,
     Entry,
-    EntryActor,
     Sealed,
     Written,
     data_digest,
@@ -21,14 +21,10 @@ from ipt_workflow.journal.entries import (
 __all__ = [
     "GENESIS",
     "SALT_BYTES",
-    "ChainLink",
     "Checked",
     "Entry",
     "EntryActor",
-    "Linked",
-    "Seal",
     "Sealed",
-    "Stored",
     "Written",
     "check_chain",
     "check_links",

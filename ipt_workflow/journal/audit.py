@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow.journal.entries import EntryActor
+from ipt_workflow.course.facts import EntryActor
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """One record of the audit log. `action` is the trigger, or what was read; `courses` are all that it touched.
+    """One record of the audit log. `action` is the trigger, or the name of the read. `courses` are all courses that it touched.
 
-    Transitions with the same `group_session` tell of one session of a group.
+    Transitions with the same `group_session` belong to one session of a group.
     """
 
     id: str
@@ -33,10 +33,10 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
 
 
 def audit_record(row: Sequence[Any], touched: Mapping[str, tuple[str, ...]]) -> AuditRecord:
-    """A row of the audit log, its values in the order of the statement in `store.audit`; `touched` says which courses an event touched."""
+    """The record of a row, with values in the order of the statement in `store.audit`. `touched` are the courses of each event."""
     (
         recorded_at,
-        its_id,
+        record_id,
         kind,
         person,
         role,
@@ -52,9 +52,9 @@ def audit_record(row: Sequence[Any], touched: Mapping[str, tuple[str, ...]]) -> 
         request_id,
         group_session,
     ) = row
-    is_trigger = kind == "transition" or (kind == "refusal" and " " not in action)  # a refused question is words
+    is_trigger = kind == "transition" or (kind == "refusal" and " " not in action)  # a refused read has a name of several words
     return AuditRecord(
-        id=its_id,
+        id=record_id,
         kind=kind,
         recorded_at=recorded_at,
         actor=EntryActor(person, role, via),
@@ -63,7 +63,7 @@ def audit_record(row: Sequence[Any], touched: Mapping[str, tuple[str, ...]]) -> 
         trigger=action if is_trigger else None,
         from_=from_state,
         to=to_state,
-        courses=(course_id,) if course_id else touched.get(its_id, ()),
+        courses=(course_id,) if course_id else touched.get(record_id, ()),
         seq=seq,
         hash=digest,
         rules=tuple(rules.split(",")) if rules else (),

@@ -1,4 +1,4 @@
-"""Checking the chain of a journal: what links its entries, and what each of them seals."""
+"""Checks the hash chain of a journal, and the sealed document of each entry."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from ipt_workflow.journal.entries import GENESIS, data_digest
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What checking one course's chain found. `fault` is None where all is well."""
+    """The result of checking one course's chain. `fault` is None if the chain is intact."""
 
     entries: int
     erased: int
@@ -19,7 +19,7 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 class ChainLink(msgspec.Struct, frozen=True, gc=False):
-    """What of an entry's canonical bytes holds its chain together. It refers to nothing, so the garbage collector need not know of it."""
+    """The fields of an entry that link its chain. They refer to no other object, so the garbage collector need not track them."""
 
     organisation: str
     course: str
@@ -28,13 +28,13 @@ class ChainLink(msgspec.Struct, frozen=True, gc=False):
 
 
 class Seal(msgspec.Struct, frozen=True):
-    """What of an entry's canonical bytes holds what it seals."""
+    """The field of an entry that proves its sealed document."""
 
     data_digest: str
 
 
-Linked = Sequence[Any]  # canonical bytes, and the hash stored beside them; as they are found, and whatever else comes after
-Stored = Sequence[Any]  # canonical bytes, the hash stored beside them, salt, sealed document; as they are found
+Linked = Sequence[Any]  # a row that begins with canonical bytes and the stored hash
+Stored = Sequence[Any]  # a row of canonical bytes, the stored hash, salt and sealed document
 _link = msgspec.json.Decoder(ChainLink).decode
 _seal = msgspec.json.Decoder(Seal).decode
 
@@ -53,14 +53,14 @@ def check_chain(stored: Iterable[Stored], organisation: str, course: str) -> Che
 
 
 def check_links(stored: Iterable[Linked], organisation: str, course: str) -> Checked:
-    """Checks what makes a chain of a course's stored entries: bytes, links and order. What they seal is not looked at."""
+    """Checks a course's stored entries without their sealed documents: bytes, links and order."""
     prev, seq = GENESIS, 0
     for seq, entry in enumerate(stored, start=1):
         raw = entry[0]
         try:
             link, found = _link(raw), hashlib.sha256(raw).hexdigest()
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
-            return Checked(entries=seq, erased=0, bad_seq=seq, fault="canonical: it is not the bytes of an entry")
+            return Checked(entries=seq, erased=0, bad_seq=seq, fault="canonical: these are not the bytes of an entry")
         if entry[1] != found:
             return Checked(entries=seq, erased=0, bad_seq=seq, fault="hash: it is not the SHA-256 of the canonical bytes")
         if link.prev_hash != prev or link.seq != seq or link.course != course or link.organisation != organisation:
@@ -70,9 +70,8 @@ def check_links(stored: Iterable[Linked], organisation: str, course: str) -> Che
 
 
 def _link_fault(link: ChainLink, seq: int, organisation: str, course: str) -> str:
-    """Why a link does not hold."""
     if link.seq != seq:
-        return f"seq: {link.seq} stands where {seq} should"
+        return f"seq: it is {link.seq} instead of {seq}"
     if link.course != course or link.organisation != organisation:
         return "course: the entry belongs to another course"
     return "prev_hash: it is not the hash of the entry before"

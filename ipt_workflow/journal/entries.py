@@ -1,7 +1,7 @@
 """The journal: entries, their canonical bytes, the hash chain, and replay.
 
-What is hashed is the RFC 8785 form of an entry, stored as written and never rebuilt from columns. Free text is not in it: only
-`data_digest`, the SHA-256 of a random salt and the sealed document, which live in a row of their own that erasure may empty.
+The hash covers the RFC 8785 form of an entry, which is stored as written and never rebuilt from columns. It has no free text, only
+`data_digest`, the SHA-256 of a random salt and the sealed document. Salt and document are in a row of their own, which an erasure empties.
 An erased entry still proves that it was written, and still folds.
 """
 
@@ -23,36 +23,19 @@ GENESIS = "0" * 64
 SALT_BYTES = 16
 
 
-class EntryActor(msgspec.Struct, frozen=True):
-    person: str
-    role: str
-    via: str
-
-
-class Written(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """What the canonical bytes say."""
+class Written(Fact, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """An entry's canonical bytes, decoded: a fact, and its place in the chain."""
 
     organisation: str
-    course: str
-    seq: int
     id: str
-    trigger: str
     from_: str | None
     to: str
-    actor: EntryActor
-    cosigned_by: str | None
-    occurred_at: dt.datetime
-    recorded_at: dt.datetime
-    protocol_digest: str
-    overridden: tuple[str, ...]
-    contradicts: tuple[int, ...]
-    data: dict[str, Any]
     data_digest: str
     prev_hash: str
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """The document behind `data_digest`: everything the command said, in its own words."""
+    """The document behind `data_digest`: the command's data, reason and override, as they were sent."""
 
     data: dict[str, Any]
     reason: str | None
@@ -60,7 +43,7 @@ class Sealed(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a course's journal. `salt` (hex) and `sealed` are None where the entry was erased."""
+    """One entry of a course's journal. `salt` (hex) and `sealed` are None if the entry was erased."""
 
     written: Written
     canonical: bytes
@@ -70,49 +53,36 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fact(self) -> Fact:
-        w = self.written
-        return Fact(
-            course=w.course,
-            seq=w.seq,
-            trigger=w.trigger,
-            data=w.data,
-            occurred_at=w.occurred_at,
-            recorded_at=w.recorded_at,
-            person=w.actor.person,
-            role=w.actor.role,
-            cosigned_by=w.cosigned_by,
-            overridden=w.overridden,
-            contradicts=w.contradicts,
-            protocol_digest=w.protocol_digest,
-        )
+        return self.written
 
     @property
     def document(self) -> Sealed | None:
         return msgspec.json.decode(self.sealed, type=Sealed) if self.sealed is not None else None
 
 
-def seal(draft: Draft, *, organisation: str, course: str, entry_id: str, prev_hash: str, salt: bytes) -> Entry:
-    """Turns an accepted draft into an entry: seals what is sealed, and hashes the rest."""
+def seal(draft: Draft, *, organisation: str, entry_id: str, prev_hash: str, salt: bytes) -> Entry:
+    """Turns an accepted draft into an entry: seals its document, and hashes the rest."""
     sealed = canonical(
         {"data": draft.given, "reason": draft.reason, "override": msgspec.to_builtins(draft.override) if draft.override else None}
     )
+    fact = draft.fact
     written = canonical(
         {
             "organisation": organisation,
-            "course": course,
-            "seq": draft.seq,
+            "course": fact.course,
+            "seq": fact.seq,
             "id": entry_id,
-            "trigger": draft.trigger,
+            "trigger": fact.trigger,
             "from": draft.from_,
             "to": draft.to,
-            "actor": {"person": draft.actor.person, "role": draft.actor.role, "via": draft.actor.via},
-            "cosigned_by": draft.cosigned_by,
-            "occurred_at": moment(draft.occurred_at),
-            "recorded_at": moment(draft.recorded_at),
-            "protocol_digest": draft.protocol_digest,
-            "overridden": list(draft.overridden),
-            "contradicts": list(draft.contradicts),
-            "data": draft.data,
+            "actor": {"person": fact.actor.person, "role": fact.actor.role, "via": fact.actor.via},
+            "cosigned_by": fact.cosigned_by,
+            "occurred_at": moment(fact.occurred_at),
+            "recorded_at": moment(fact.recorded_at),
+            "protocol_digest": fact.protocol_digest,
+            "overridden": list(fact.overridden),
+            "contradicts": list(fact.contradicts),
+            "data": fact.data,
             "data_digest": data_digest(salt, sealed),
             "prev_hash": prev_hash,
         }
@@ -136,7 +106,7 @@ def moment(value: dt.datetime) -> str:
 
 
 def read(canonical: bytes, *, salt: str | None, sealed: bytes | None) -> Entry:
-    """An entry from its stored bytes. Raises JournalBroken where they are not the bytes of an entry."""
+    """An entry from its stored bytes. Raises JournalBroken if they are not the bytes of an entry."""
     try:
         written = msgspec.json.decode(canonical, type=Written)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -149,7 +119,7 @@ def facts(entries: Iterable[Entry]) -> tuple[Fact, ...]:
 
 
 def given(entries: Iterable[Entry]) -> dict[int, dict[str, Any]]:
-    """The data of every entry as it was given, by seq; for an amendment's root, as it was given last."""
+    """The sealed data of every entry, by seq. An amended entry has the data of its last amendment. Erased entries are missing."""
     by_seq: dict[int, dict[str, Any]] = {}
     root: dict[int, int] = {}
     for entry in entries:
@@ -165,6 +135,6 @@ def given(entries: Iterable[Entry]) -> dict[int, dict[str, Any]]:
 
 
 def replay(entries: Sequence[Entry], *, as_of: dt.datetime | None = None, known_at: dt.datetime | None = None) -> Course | None:
-    """The course that the entries tell of: as it was at `as_of`, by what was on record at `known_at`."""
+    """The course that results from the entries recorded until `known_at`, as it was at `as_of`."""
     known = [entry.fact for entry in entries if known_at is None or entry.written.recorded_at <= known_at]
     return fold(known, as_of=as_of) if known else None

@@ -29,8 +29,6 @@ from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.loader import PendingLookup
 from ipt_workflow.store.units import ActiveCourseExists, ClientTaken, CourseChange, DecidedProposal, KeptAnswer, KeyTaken, Unit
 
-ALONE = triggers.MOVES | {"relink_client", "open_followup"}  # they touch more than one course's facts
-
 
 class Courses:
     """The verbs over a clinic."""
@@ -162,7 +160,7 @@ class Courses:
         """Commits what the course accepted, and makes the answer while the database writes. `client` is whom it is put with."""
         change = self.decisions.change(stored, accepted)
         changes = [change]
-        if accepted.drafts[-1].trigger == "open_followup":
+        if accepted.drafts[-1].fact.trigger == "open_followup":
             changes.append(self._followup(accepted.course, accepted.drafts[-1], context))
         unit = Unit(
             organisation=self.clinic.organisation,
@@ -190,7 +188,7 @@ class Courses:
         opening = msgspec.structs.replace(
             context,
             client=parent.client,
-            therapist=draft.data.get("therapist", parent.therapist),
+            therapist=draft.fact.data.get("therapist", parent.therapist),
             linked_from=parent.id,
             target=None,
             history=(),
@@ -215,7 +213,11 @@ def checked_commands(write: Write, course: Course) -> tuple[Command, ...]:
     if not 1 <= len(commands) <= TOGETHER_MAX:
         raise CommandInvalid([Fault("together", f"must hold from 1 to {TOGETHER_MAX} commands")])
     if len(commands) > 1:
-        alone = [Fault(f"together[{i}].trigger", "must be fired alone") for i, each in enumerate(commands) if each.trigger in ALONE]
+        alone = [
+            Fault(f"together[{i}].trigger", "must be fired alone")
+            for i, each in enumerate(commands)
+            if each.trigger in triggers.FIRED_ALONE
+        ]
         if alone:
             raise CommandInvalid(alone)
     return commands

@@ -116,9 +116,9 @@ class Decisions:
         first = commands[0]
         if any(_looks_back(each, course, now) for each in commands):
             context = self.clinic.with_history(context, await self.clinic.entries(course.id))
-        if first.trigger in triggers.MOVES | {"open_followup"}:
+        if first.trigger in triggers.NAMING_PROTOCOL:
             context = msgspec.structs.replace(context, target=self._target(course, first), course_id=new_id())
-        if first.trigger in triggers.MOVES | {"reopen", "open_followup"}:
+        if first.trigger in triggers.NAMING_PROTOCOL | {"reopen"}:
             other = await self.clinic.read(stored_courses.other_open_course, course.client, course.id)
             return msgspec.structs.replace(context, other_open_course=other)
         if client:

@@ -15,10 +15,9 @@ from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
-from ipt_workflow.course.drafts import fact_of
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.rules import Context
-from ipt_workflow.course.triggers import Command, Override, Role
+from ipt_workflow.course.triggers import OPENINGS, Command, Override, Role
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptError, NotFound, TransitionRefused
 from ipt_workflow.machine import machine_for
 from ipt_workflow.service.clinic import NOT_SEEN, Clinic, new_id
@@ -29,7 +28,6 @@ from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.values.faults import schema_faults
 from ipt_workflow.values.types import ClientRef, Code, Moment, Person, Seq, Text
 
-OPENING = ("refer", "adopt")
 FOR_EVER = dt.timedelta(days=36_500)
 
 
@@ -116,7 +114,7 @@ class _Import:
     async def _take(self, line: Line, key: IdempotencyKey) -> bool:
         """Whether the line was known already."""
         kept = await self.clinic.kept_answer(key.scope)
-        if line.trigger in OPENING:
+        if line.trigger in OPENINGS:
             if kept is None:
                 await self._open(line, key)
             else:
@@ -212,8 +210,8 @@ class _Import:
 
     def _keep(self, imported: Imported, accepted: Any) -> None:
         imported.course = accepted.course
-        imported.facts += tuple(fact_of(draft, imported.id) for draft in accepted.drafts)
-        imported.given = {**imported.given, **{draft.seq: draft.given for draft in accepted.drafts}}
+        imported.facts += tuple(draft.fact for draft in accepted.drafts)
+        imported.given = {**imported.given, **{draft.fact.seq: draft.given for draft in accepted.drafts}}
 
     def _context(self, principal: Principal, imported: Imported) -> Context:
         now = self.clinic.clock.now()

@@ -20,7 +20,6 @@ def change(clinic: Clinic, course: Course, drafts: Sequence[Draft], head: str, e
         sealed = journal.seal(
             draft,
             organisation=clinic.organisation,
-            course=course.id,
             entry_id=new_id(),
             prev_hash=entries[-1].hash if entries else head,
             salt=secrets.token_bytes(journal.SALT_BYTES),

@@ -198,7 +198,7 @@ def test_the_same_line_twice_means_it_happened_twice(imported, lines):
         ({"course": "A", "trigger": "note", "data": {"text": "x"}, "occurred_at": "2026-01-05T09:00:00"}, "occurred_at"),
         ({"course": "A", "trigger": "note", "data": {"text": "x"}, "role": "boss"}, "role"),
         ({"course": "A", "trigger": "note", "data": {"words": "x"}}, "data.words"),
-        ({"course": "A", "trigger": "no_trigger"}, "trigger: is none that ipt@1 has"),
+        ({"course": "A", "trigger": "no_trigger"}, "trigger: is not a trigger of ipt@1"),
         ({"course": "Z", "trigger": "note", "data": {"text": "x"}}, "'Z' is not opened by an earlier line"),
         ({"course": "C", "trigger": "refer", "data": SOURCE}, "client_ref"),
         ({"course": "C", "trigger": "refer", "data": SOURCE, "client_ref": "IMP-9", "protocol": "none"}, "ipt@1"),

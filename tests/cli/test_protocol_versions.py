@@ -48,7 +48,7 @@ def test_a_plan_lists_every_live_course_by_kind_with_why(cli):
     kinds = [line.split("  ")[0] for line in lines[: lines.index("")]]
     assert kinds == sorted(kinds)
     assert {kind: kinds.count(kind) for kind in kinds} == {"carries over": 28, "new gaps": 5, "stuck": 2}
-    assert "Newly asked for: timeline_recorded (hard, begin_middle)." in "\n".join(lines)
+    assert "Newly required: timeline_recorded (hard, begin_middle)." in "\n".join(lines)
     assert "phase_session_cap (2)" in lines[-1]
     assert "DEMO-" not in "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Going on under another protocol or version: what carries over, what is newly asked for, what is not valid any more, what is stuck."""
+"""Moves to another protocol or version: facts that carry over, new requirements, invalid facts and obstacles."""
 
 import msgspec
 import pytest
@@ -17,7 +17,7 @@ def planned(walk: Walk, new) -> Move:
 
 
 def moved(walk: Walk, new, trigger: str = "migrate_protocol", **more) -> Move:
-    """What the entry of the move tells."""
+    """The data of the move's entry."""
     walk.target = new
     walk.fire(trigger, S, **more)
     return carry_over.move(walk.history[-1].data)
@@ -62,9 +62,6 @@ OPEN_STAGES = (
 )
 
 
-# What carries over
-
-
 @pytest.mark.parametrize("stage", OPEN_STAGES)
 def test_a_course_of_any_open_stage_carries_over_to_a_version_that_asks_for_nothing_new(stage):
     walk = reach(stage)
@@ -72,8 +69,8 @@ def test_a_course_of_any_open_stage_carries_over_to_a_version_that_asks_for_noth
     assert (plan.kind, plan.gaps, plan.invalid, plan.obstacles) == ("carries_over", (), (), ())
     assert plan.explanation == "Everything carries over."
     assert (plan.from_, plan.to) == ("ipt@1", "ipt@2")
-    told = moved(walk, version(2))
-    assert told == plan
+    move = moved(walk, version(2))
+    assert move == plan
     pins = ("protocol_version", "protocol_digest", "version", "last_occurred_at", "last_recorded_at")
     assert replaced(walk.c, **{name: getattr(before, name) for name in pins}) == before
     assert (walk.c.protocol_version, walk.c.version) == (2, before.version + 1)
@@ -127,9 +124,6 @@ def test_a_course_moves_on_and_back():
     assert (walk.c.protocol_version, walk.c.protocol_digest) == (1, first.digest)
 
 
-# What is newly asked for
-
-
 def test_a_requirement_of_the_present_phase_that_is_not_met_is_a_new_gap():
     walk = reach("in_initial")
     walk.fire("record_evaluation")
@@ -137,7 +131,7 @@ def test_a_requirement_of_the_present_phase_that_is_not_met_is_a_new_gap():
     plan = planned(walk, new)
     assert plan.kind == "new_gaps"
     assert [(gap.name, gap.severity, gap.gate) for gap in plan.gaps] == [("parent_involved", "hard", "begin_middle")]
-    assert plan.explanation == "Newly asked for: parent_involved (hard, begin_middle)."
+    assert plan.explanation == "Newly required: parent_involved (hard, begin_middle)."
     walk.fire("record_contact", kind="collateral", participants=["client", "parent"])
     assert planned(walk, new).kind == "carries_over"
 
@@ -192,9 +186,6 @@ def test_a_full_sick_role_is_a_soft_gap_where_a_limited_one_is_given():
     assert [(gap.name, gap.severity, gap.gate) for gap in plan.gaps] == [("sick_role_mode_fits", "soft", "update_sick_role")]
 
 
-# What is not valid any more
-
-
 @pytest.mark.parametrize("stage", ("ready_for_middle", "in_middle"))
 def test_a_problem_area_that_the_new_version_lacks_is_dropped_and_another_can_be_chosen(stage):
     walk = reach(stage)
@@ -217,7 +208,7 @@ def test_of_several_problem_areas_the_primary_one_stays():
     assert (walk.c.focus.primary, walk.c.focus.secondary) == ("role_transition", None)
 
 
-def test_a_contract_outside_the_range_is_agreed_anew_in_the_first_phase_and_stands_in_a_later_one():
+def test_a_contract_outside_the_range_is_agreed_again_in_the_first_phase_and_stays_in_a_later_one():
     new = version(2, contract=contract(sessions=(14, 16)))
     walk = reach("ready_for_middle")
     plan = moved(walk, new)
@@ -267,9 +258,6 @@ def test_what_was_only_attested_goes_with_what_it_attested():
 def test_everything_that_may_be_invalid_is_explained_and_nothing_else_is_dropped():
     assert set(DROPPED) < set(INVALID)
     assert set(INVALID) - set(DROPPED) == {"contract_range", "sessions"}
-
-
-# Stuck
 
 
 def stuck(walk: Walk, new) -> list[str]:
@@ -336,7 +324,7 @@ def test_a_sick_role_that_is_demanded_now_holds_a_course_that_went_on_without():
 
 
 def test_a_requirement_that_nothing_can_meet_any_more_holds_the_course():
-    """What is assigned in the first phase alone, asked for when a later one is left."""
+    """The first phase alone can assign it, and leaving a later phase requires it."""
     walk = Walk(OPTIONAL)
     walk.in_middle(without=("assign_sick_role",))
     later = {"middle": {"requires": ("ending_announced", "sick_role")}, "initial": {"requires": OPTIONAL.first.requires}}
@@ -361,9 +349,6 @@ def test_a_contract_with_more_sessions_than_the_phases_may_have_is_to_be_shorten
     assert names(plan.gaps) == ["contract_fits_phases"]
     assert stuck(walk, version(2, phases, contract=contract(sessions=(14, 16)))) == ["contract_fits_phases"]
     assert planned(reach("in_middle", sessions=1), version(2, phases)).kind == "carries_over"
-
-
-# A change of protocol in the first phase
 
 
 def test_a_change_to_a_protocol_whose_first_phase_has_another_name_takes_everything_along():
@@ -410,7 +395,7 @@ def test_a_change_of_protocol_that_is_refused_says_what_would_carry_over_all_the
     assert names(option.move.invalid) == ["focus"]
 
 
-def test_sessions_beyond_the_cap_of_the_new_first_phase_are_told():
+def test_sessions_beyond_the_cap_of_the_new_first_phase_are_named():
     walk = reach("ready_for_middle", sessions=3)
     plan = moved(walk, variant("ipt-b", phases=(replaced(INITIAL, sessions_max=2), MIDDLE, FINAL)), "change_protocol")
     assert names(plan.invalid) == ["sessions"]
@@ -432,10 +417,7 @@ def test_an_option_to_migrate_says_why_a_course_would_be_stuck():
     assert (option.allowed, option.move.kind) == (False, "stuck")
 
 
-# Late entries and amendments
-
-
-def test_what_is_told_late_is_judged_by_the_version_of_its_time():
+def test_what_is_recorded_late_is_judged_by_the_version_of_its_time():
     walk = reach("in_middle", sessions=3)
     held = max(session.at for session in walk.c.sessions)
     moved(walk, version(2, {"initial": {"sessions_max": 5, "sessions_max_extended": None}}))
@@ -458,7 +440,7 @@ def test_a_late_session_before_the_move_counts_under_the_new_version():
 
 
 def test_entries_before_the_move_are_not_held_against_by_rules_that_came_with_it():
-    """The walk over later entries judges each by the version that the course had then."""
+    """The version that the course had then judges each later entry."""
     walk = reach("in_middle", sessions=2)
     narrow = version(
         2, {"middle": {"requires": ("ending_announced",)}, "initial": {"requires": (*INITIAL.requires, "parent_contact")}}
@@ -492,25 +474,25 @@ def test_what_only_the_new_version_knows_cannot_have_happened_before_the_move():
     before = walk.now
     walk.now += DAY
     moved(walk, version(2, rhythm=RhythmSpec(instrument="srm5", weeks=1)))
-    with pytest.raises(CommandInvalid, match="is none that ipt@1 has"):
+    with pytest.raises(CommandInvalid, match="is not a trigger of ipt@1"):
         walk.refused("record_rhythm", at=before)
     assert walk.refused("record_rhythm") == {}
 
 
-def test_what_only_the_old_version_knows_can_be_told_of_the_time_before_the_move():
+def test_what_only_the_old_version_knows_can_be_recorded_for_the_time_before_the_move():
     walk = Walk(version(1, rhythm=RhythmSpec(instrument="srm5", weeks=1)))
     walk.in_middle()
     body = walk.example("record_rhythm")
     at = walk.now
     walk.now += DAY
     moved(walk, version(2))
-    with pytest.raises(CommandInvalid, match="is none that ipt@2 has"):
+    with pytest.raises(CommandInvalid, match="is not a trigger of ipt@2"):
         walk.preview(body)
     walk.together({**body, "occurred_at": at.isoformat()})
     assert walk.c.rhythm.count == 1
 
 
-def test_a_move_that_is_told_late_is_placed_where_it_happened():
+def test_a_move_that_is_recorded_late_is_placed_where_it_happened():
     walk = reach("in_middle")
     at = walk.now + MINUTE
     walk.now += DAY
@@ -522,7 +504,7 @@ def test_a_move_that_is_told_late_is_placed_where_it_happened():
     assert walk.c.sessions[-1].at > at
 
 
-def test_a_move_that_is_told_late_is_refused_where_later_entries_would_not_hold():
+def test_a_move_that_is_recorded_late_is_refused_where_later_entries_would_not_hold():
     walk = reach("in_initial")
     at = walk.now + MINUTE
     walk.now += DAY
@@ -556,19 +538,19 @@ def test_after_a_move_that_has_not_happened_there_is_nothing_that_only_its_proto
     walk.now += DAY
     moved(walk, version(2, rhythm=RhythmSpec(instrument="srm5", weeks=1)))
     walk.now += MINUTE
-    told = {**walk.example("record_rhythm"), "occurred_at": walk.now.isoformat()}
+    body = {**walk.example("record_rhythm"), "occurred_at": walk.now.isoformat()}
     walk.now += DAY
     walk.session()
     walk.fire("end_early", at=at)
     walk.protocol = first
-    answer = walk.preview(told)
+    answer = walk.preview(body)
     assert [(each.rule, each.message) for each in answer.refusals] == [
         ("state_allows", "Interpersonal Psychotherapy has no record_rhythm.")
     ]
 
 
 def test_entries_without_what_carries_over_fold_as_they_did():
-    """As they were written before an entry told it."""
+    """Entries were written so before they had this data."""
     walk = reach("ready_for_middle")
     moved(walk, variant("ipt-short"), "change_protocol")
     lean = {name: walk.history[-1].data[name] for name in ("protocol", "protocol_version", "protocol_digest", "acute", "phase")}

@@ -1,4 +1,4 @@
-"""Commands as they come: every fault at once, at its place, in words that say what would be right."""
+"""Faults of commands: all at once, each at its place, in words that say what would be right."""
 
 import pytest
 from support.course_walk import Walk, reach
@@ -17,8 +17,8 @@ def faults(walk: Walk, trigger: str, data: dict, **more) -> dict[str, str]:
 @pytest.mark.parametrize("date", EDGES)
 def test_dates_and_times_lie_within_what_a_clinic_can_mean(date):
     walk = reach("in_middle")
-    told = {"data.planned_return": "must lie in the years 1900 to 2199"}
-    assert faults(walk, "pause", {"planned_return": date}) == told
+    expected = {"data.planned_return": "must lie in the years 1900 to 2199"}
+    assert faults(walk, "pause", {"planned_return": date}) == expected
     assert faults(walk, "note", {"text": "x"}, occurred_at=f"{date}T00:00:00+14:00") == {
         "occurred_at": "must lie in the years 1900 to 2199"
     }

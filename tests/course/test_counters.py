@@ -1,4 +1,4 @@
-"""Counting sessions and weeks, on numbers worked by hand (domain.md 6.0; machine.md, Counting)."""
+"""Counts of sessions and weeks, on numbers worked by hand (domain.md 6.0; machine.md, Counting)."""
 
 import datetime as dt
 from zoneinfo import ZoneInfo
@@ -42,7 +42,7 @@ def longer(contracted: int, initial: int) -> Walk:
 
 
 @pytest.mark.parametrize(
-    ("attendance", "told", "consumed"),
+    ("attendance", "data", "consumed"),
     (
         ("3", {}, 1),
         ("7", {}, 1),
@@ -52,11 +52,11 @@ def longer(contracted: int, initial: int) -> Walk:
         ("3", {"excused": True}, 0),
     ),
 )
-def test_a_miss_uses_up_a_session_only_where_the_contract_says_so(attendance, told, consumed):
+def test_a_miss_uses_up_a_session_only_where_the_contract_says_so(attendance, data, consumed):
     for missed_count in (True, False):
         walk = reach("in_middle", missed_count=missed_count).copy()
         before = walk.counted
-        walk.session(attendance, **told)
+        walk.session(attendance, **data)
         assert walk.counted.consumed - before.consumed == (consumed if missed_count else 0)
         assert walk.counted.attended == before.attended
         assert walk.counted.missed["middle"] == 1

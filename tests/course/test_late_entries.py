@@ -1,4 +1,4 @@
-"""What is told late, and what amends: placed where it happened, judged once, never lost."""
+"""Late entries and amendments: placed where they happened, judged once, never lost."""
 
 import msgspec
 import pytest
@@ -14,7 +14,7 @@ def times(walk: Walk) -> list:
     return [session.at for session in walk.c.sessions]
 
 
-def test_a_forgotten_session_is_told_late_and_counts_in_the_phase_it_was_held_in():
+def test_a_forgotten_session_is_recorded_late_and_counts_in_the_phase_it_was_held_in():
     walk = reach("in_middle").copy()
     first = walk.c.sessions[0].at
     version = walk.c.version
@@ -22,9 +22,9 @@ def test_a_forgotten_session_is_told_late_and_counts_in_the_phase_it_was_held_in
     assert walk.c.version == version + 1
     assert [session.phase for session in sorted(walk.c.sessions, key=lambda s: s.at)] == ["initial", "initial"]
     assert walk.counted.attended["initial"] == 2
-    told = walk.history[-1]
-    assert told.occurred_at == first + MOMENT
-    assert told.recorded_at == walk.now
+    late = walk.history[-1]
+    assert late.occurred_at == first + MOMENT
+    assert late.recorded_at == walk.now
 
 
 def test_a_forgotten_fourth_initial_session_is_refused_where_it_happened():
@@ -44,7 +44,7 @@ def test_a_forgotten_session_that_would_leave_later_ones_beyond_the_cap_says_whi
     assert {rule.rule for each in refusal.breaks for rule in each.refusals} == {"phase_session_cap"}
 
 
-def test_a_forgotten_pause_is_put_right_by_telling_both_its_ends_together():
+def test_a_forgotten_pause_is_put_right_by_recording_both_its_ends_together():
     walk = reach("in_middle", pause_stops_clock=True).copy()
     walk.session()
     held = walk.c.sessions[-1].at
@@ -75,7 +75,7 @@ def test_two_swapped_sessions_are_put_right_by_amending_both_together():
     assert walk.counted.attended["middle"] == 2
 
 
-def test_several_told_together_are_accepted_whole_or_not_at_all():
+def test_several_commands_together_are_accepted_whole_or_not_at_all():
     walk = reach("in_middle").copy()
     before = msgspec.json.encode(walk.c)
     bodies = [walk.body("note"), walk.body("complete")]
@@ -95,7 +95,7 @@ def test_what_is_never_blocked_is_accepted_late_and_marks_what_it_contradicts():
     assert held.seq in walk.c.contradicted
 
 
-def test_two_endings_of_which_one_is_told_late_are_refused_as_the_second_is():
+def test_two_endings_of_which_one_is_recorded_late_are_refused_as_the_second_is():
     walk = reach("in_middle").copy()
     late = walk.body("end_early", at=walk.c.opened_at)
     answer = walk.preview(late, walk.body("end_early"))
@@ -119,7 +119,7 @@ def test_an_amendment_acts_where_the_entry_it_supersedes_stood():
 def test_an_amendment_that_later_entries_rest_on_is_refused_with_what_would_break():
     walk = reach("in_middle").copy()
     seq = walk.seq("assign_sick_role")
-    refusal = walk.refused("amend", S, data={"supersedes": seq, "void": True}, reason="It was not said.")["later_entries_hold"]
+    refusal = walk.refused("amend", S, data={"supersedes": seq, "void": True}, reason="It was not so.")["later_entries_hold"]
     assert [each.trigger for each in refusal.breaks] == ["begin_middle"]
     assert refusal.breaks[0].refusals[0].rule == "sick_role_resolved"
 
@@ -134,7 +134,7 @@ def test_an_amendment_can_be_amended_and_the_last_word_stands():
         assert walk.c.session(seq).attendance == attendance
 
 
-def test_an_entry_that_was_voided_acts_no_more_and_may_be_told_again():
+def test_an_entry_that_was_voided_acts_no_more_and_may_be_recorded_again():
     walk = reach("in_middle").copy()
     seq = walk.session(sign=False)
     walk.fire("amend", data={"supersedes": seq, "void": True}, reason="It was another client.")
@@ -158,8 +158,8 @@ def test_the_referral_cannot_be_voided_and_an_ending_is_taken_back_only_by_reope
 def test_a_therapist_amends_their_own_entries_and_a_supervisor_any(by, refused):
     walk = reach("in_middle").copy()
     seq = walk.session(sign=False)
-    told = {"data": {"supersedes": seq, "data": {"minutes": 45}}, "reason": "x"}
-    assert ("amendment_agreed" in walk.refused("amend", by, **told)) == refused
+    more = {"data": {"supersedes": seq, "data": {"minutes": 45}}, "reason": "x"}
+    assert ("amendment_agreed" in walk.refused("amend", by, **more)) == refused
 
 
 @pytest.mark.parametrize("stage", ("in_middle", "completed"))

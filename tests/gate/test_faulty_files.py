@@ -1,4 +1,4 @@
-"""Faults that a file can have and still load: each is found, and named."""
+"""Faults that a file can have and still load. The gate finds and names each."""
 
 import pytest
 from support.faulty_protocols import also_requiring, found, replaced, small, with_contract, with_phase, without
@@ -26,25 +26,25 @@ def test_the_protocol_that_the_faults_are_planted_in_has_none():
         pytest.param(
             with_phase("middle", rules=recommending(30)),
             "every_rule_can_pass",
-            f"{RECOMMENDED} always stands against begin_final",
+            f"{RECOMMENDED} always refuses begin_final",
             id="more sessions recommended than a contract has",
         ),
         pytest.param(
             with_phase("middle", rules=recommending(0)),
             "every_rule_matters",
-            f"{RECOMMENDED} never stands against begin_final",
+            f"{RECOMMENDED} never refuses begin_final",
             id="a recommendation that everybody follows",
         ),
         pytest.param(
             with_phase("middle", rules=recommending(1)),
             "every_rule_matters",
-            f"{RECOMMENDED} never holds begin_final",
+            f"{RECOMMENDED} is never the only obstacle to begin_final",
             id="a recommendation that is a demand already",
         ),
         pytest.param(
             also_requiring("initial", "recurrence_plan"),
             "every_rule_can_pass",
-            "recurrence_planned always stands against begin_middle",
+            "recurrence_planned always refuses begin_middle",
             id="a task of the last phase asked of the first",
         ),
         pytest.param(
@@ -56,13 +56,13 @@ def test_the_protocol_that_the_faults_are_planted_in_has_none():
         pytest.param(
             also_requiring("initial", "sick_role_relinquished"),
             "a_plain_course_completes",
-            "sick_role_relinquished against begin_middle",
+            "begin_middle is refused by sick_role_relinquished",
             id="a sick role that must be there and be given up, each before the phase is left",
         ),
         pytest.param(
             replaced(small(), sick_role=replaced(small().sick_role, mode="not_used")),
             "every_rule_can_pass",
-            "sick_role_resolved always stands against begin_middle",
+            "sick_role_resolved always refuses begin_middle",
             id="a sick role that is asked for and not used",
         ),
         pytest.param(
@@ -71,13 +71,13 @@ def test_the_protocol_that_the_faults_are_planted_in_has_none():
                 sick_role=replaced(small().sick_role, mode="not_used"),
             ),
             "every_rule_matters",
-            "sick_role_relinquished never stands against complete",
+            "sick_role_relinquished never refuses complete",
             id="a sick role that is given up and never given",
         ),
         pytest.param(
             replaced(small(), measures=tuple(spec for spec in small().measures if spec.aim == "symptoms")),
             "every_rule_can_pass",
-            "end_of_every_aim always stands against complete",
+            "end_of_every_aim always refuses complete",
             id="aims that no scale speaks to",
         ),
         pytest.param(
@@ -101,7 +101,7 @@ def test_the_protocol_that_the_faults_are_planted_in_has_none():
         pytest.param(
             with_contract(sessions=Bounds(120, 130), weeks=Bounds(120, 130)),
             "a_plain_course_completes",
-            "agree_contract cannot be said: data.sessions must be at most 100",
+            "the example of agree_contract is invalid: data.sessions must be at most 100",
             id="more sessions than any contract can have",
         ),
         pytest.param(
@@ -130,7 +130,7 @@ def test_a_course_that_cannot_be_completed_is_found_where_it_gets_stuck():
 
 
 def test_two_rules_that_exclude_each_other_are_found_though_each_can_be_met():
-    """Leaving the first phase asks for a sick role that is assigned and for one that is given up, and that is never both."""
+    """Leaving the first phase requires a sick role that is assigned and one that is given up, which are never both true."""
     machine = CourseMachine(also_requiring("initial", "sick_role_relinquished"))
     report = gate.examine(machine)
     assert report.of("every_rule_can_pass") == ()

@@ -1,4 +1,4 @@
-"""Faults that only a machine can have: a row too many, a rule too few, a rule with a hole. Each is found, and named with the way to it."""
+"""Faults that only a machine can have: an extra row, a missing rule, a rule with an exception. The gate finds each, with a trace."""
 
 import pytest
 from support.faulty_protocols import Sabotaged, found, over, small, softened, unless
@@ -135,7 +135,7 @@ def test_a_sick_role_that_is_waived_without_a_supervisor_is_found():
         pytest.param(
             Sabotaged(judging={"phase_session_cap": unless(lambda case: case.context.actor.role == "ehr")}),
             "initial has 3 sessions and may have 2",
-            "record_session (told by an EHR)",
+            "record_session (recorded by an EHR)",
             id="none for an EHR",
         ),
         pytest.param(
@@ -222,20 +222,20 @@ def test_care_that_waits_is_found(trigger, rule, state):
 )
 def test_a_rule_that_always_passes_is_found(rule):
     machine = Sabotaged(judging={rule: unless(lambda _case: True)})
-    assert found(machine, "every_rule_matters", f"{rule} never stands against")
+    assert found(machine, "every_rule_matters", f"{rule} never refuses")
 
 
 def test_a_rule_that_never_passes_is_found():
     found(
         Sabotaged(beside={"begin_middle": ("gains_recorded",)}),
         "every_rule_can_pass",
-        "gains_recorded always stands against begin_middle",
+        "gains_recorded always refuses begin_middle",
     )
 
 
 def test_a_rule_that_another_hides_is_found():
     machine = Sabotaged(judging={"evaluation_recorded": unless(lambda case: case.course.inventory)})
-    assert found(machine, "every_rule_matters", "evaluation_recorded never holds begin_middle")
+    assert found(machine, "every_rule_matters", "evaluation_recorded is never the only obstacle to begin_middle")
 
 
 def test_the_way_to_a_fault_is_the_shortest():

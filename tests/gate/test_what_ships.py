@@ -1,4 +1,4 @@
-"""Every form that ships keeps what is claimed; and on each, courses that are taken for the same are walked to see that they behave the same."""
+"""All claims hold for every form that ships. Random walks confirm that courses with equal features behave the same."""
 
 import random
 import tomllib
@@ -49,39 +49,39 @@ def test_everything_that_is_claimed_holds(path):
 
 @every_form
 def test_courses_that_are_taken_for_the_same_go_on_the_same_way(path):
-    """Whatever was fired, one trigger after another, in whatever order and with whatever answers: what was explored is what comes of it."""
-    exploration, told, walked = explored(path), 0, 0
-    while walked < WALKS or (told < ENOUGH and walked < WALKS_MAX):
-        told += _walked_at_random(exploration, random.Random(f"{path.stem} {walked}"))
+    """The exploration predicts the moves of random courses: any triggers, in any order, with any answers."""
+    exploration, compared_times, walked = explored(path), 0, 0
+    while walked < WALKS or (compared_times < ENOUGH and walked < WALKS_MAX):
+        compared_times += _walked_at_random(exploration, random.Random(f"{path.stem} {walked}"))
         walked += 1
-    assert told >= ENOUGH, "too few courses were such as were explored: the test says nothing"
+    assert compared_times >= ENOUGH, "too few courses could be compared for the test to mean anything"
     assert judged(exploration).findings == ()
 
 
 def _walked_at_random(exploration: Exploration, chance: random.Random) -> int:
-    """One course; how many times it was of a kind that was explored, and compared."""
-    spot, told = exploration.driver.open(), 0
+    """Walks one course. Returns how often it could be compared with one that was explored."""
+    spot, times = exploration.driver.open(), 0
     for _ in range(120):
         if not spot.course.open:
             break
-        told += compared(exploration, spot)
+        times += compared(exploration, spot)
         spot = chosen(exploration.driver, spot, chance)
-    return told
+    return times
 
 
 @every_form
 def test_what_is_left_out_of_the_paperwork_counts_alone_and_together_alike(path):
-    """Without any set of papers there stands what stands without each of them: so it suffices to leave out one at a time."""
+    """Leaving out several papers gives the refusals of leaving out each of them, so one at a time is enough."""
     driver, chance = Driver(CourseMachine(of_file(path))), random.Random(path.stem)
     for name, spot in walk(driver, SICK_ROLE_GIVEN).entries.items():
         papers = rungs(driver, name, spot)
-        alone = {paper: _standing(driver, name, spot, [paper]) for paper in papers}
+        alone = {paper: _refused_by(driver, name, spot, [paper]) for paper in papers}
         for _ in range(6):
             left_out = chance.sample(papers, min(len(papers), chance.randint(2, 4)))
-            together = _standing(driver, name, spot, left_out)
+            together = _refused_by(driver, name, spot, left_out)
             assert together == set().union(*(alone[paper] for paper in left_out)), (name, left_out)
 
 
-def _standing(driver: Driver, name: str, spot, left_out) -> set[str]:
+def _refused_by(driver: Driver, name: str, spot, left_out) -> set[str]:
     ready = through(driver, name, spot, without=frozenset(left_out))
-    return {refusal.rule for refusal in driver.standing(ready)}
+    return {refusal.rule for refusal in driver.refusals(ready)}

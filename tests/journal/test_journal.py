@@ -11,8 +11,8 @@ from support import service_walk
 
 from ipt_workflow import journal
 from ipt_workflow.course.drafts import Draft
+from ipt_workflow.course.facts import EntryActor, Fact
 from ipt_workflow.course.fold import fold
-from ipt_workflow.course.rules import Actor
 from ipt_workflow.course.triggers import Command, Override
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal import GENESIS, check_chain, data_digest, entry_hash
@@ -20,39 +20,36 @@ from ipt_workflow.journal import GENESIS, check_chain, data_digest, entry_hash
 AT = dt.datetime(2026, 1, 5, 10, 30, tzinfo=dt.timezone(dt.timedelta(hours=1)))
 SALT = bytes(range(16))
 DRAFT = Draft(
-    seq=1,
-    trigger="refer",
+    fact=Fact(
+        course="course-1",
+        seq=1,
+        trigger="refer",
+        actor=EntryActor("therapist-1", "therapist", "api"),
+        cosigned_by="supervisor-1",
+        occurred_at=AT,
+        recorded_at=AT + dt.timedelta(minutes=5),
+        protocol_digest="d" * 64,
+        overridden=("timeline_recorded",),
+        contradicts=(3,),
+        data={"client": "client-1"},
+    ),
     from_=None,
     to="referred",
-    actor=Actor("therapist-1", "therapist", "api"),
-    cosigned_by="supervisor-1",
-    occurred_at=AT,
-    recorded_at=AT + dt.timedelta(minutes=5),
-    data={"client": "client-1"},
     given={"source": "Praxis Dr. Müller", "indication": "depression"},
     reason="Because.",
     override=Override(("timeline_recorded",), "The forms come later."),
-    overridden=("timeline_recorded",),
-    contradicts=(3,),
-    protocol_digest="d" * 64,
 )
 
 
-def seal(draft=DRAFT, prev=GENESIS, salt=SALT, course="course-1", organisation="default"):
-    return journal.seal(
-        draft,
-        organisation=organisation,
-        course=course,
-        entry_id=f"entry-{draft.seq}",
-        prev_hash=prev,
-        salt=salt,
-    )
+def seal(draft=DRAFT, prev=GENESIS, salt=SALT, organisation="default", **changes):
+    draft = msgspec.structs.replace(draft, fact=msgspec.structs.replace(draft.fact, **changes))
+    return journal.seal(draft, organisation=organisation, entry_id=f"entry-{draft.fact.seq}", prev_hash=prev, salt=salt)
 
 
 def chain(length=4) -> list:
     entries = []
     for seq in range(1, length + 1):
-        entries.append(seal(msgspec.structs.replace(DRAFT, seq=seq), entries[-1].hash if entries else GENESIS))
+        entries.append(seal(prev=entries[-1].hash if entries else GENESIS, seq=seq))
     return entries
 
 
@@ -64,9 +61,9 @@ def checked(entries, organisation="default", course="course-1"):
     return check_chain(stored(entries), organisation, course)
 
 
-def rewritten(entry, **told):
-    """The entry with something else in its canonical bytes, hashed anew."""
-    canonical = rfc8785.dumps({**json.loads(entry.canonical), **told})
+def rewritten(entry, **changes):
+    """The entry with changed canonical bytes, hashed again."""
+    canonical = rfc8785.dumps({**json.loads(entry.canonical), **changes})
     return journal.read(canonical, salt=entry.salt, sealed=entry.sealed)
 
 
@@ -77,12 +74,12 @@ def test_an_entry_that_is_sealed_and_read_again_is_the_same():
 
 def test_the_canonical_bytes_say_everything_structural_and_nothing_that_was_sealed():
     entry = seal()
-    told = json.loads(entry.canonical)
-    assert set(told) == {
+    content = json.loads(entry.canonical)
+    assert set(content) == {
         "organisation", "course", "seq", "id", "trigger", "from", "to", "actor", "cosigned_by", "occurred_at", "recorded_at",
         "protocol_digest", "overridden", "contradicts", "data", "data_digest", "prev_hash",
     }  # fmt: skip
-    assert told["actor"] == {"person": "therapist-1", "role": "therapist", "via": "api"}
+    assert content["actor"] == {"person": "therapist-1", "role": "therapist", "via": "api"}
     for secret in ("Müller", "Because.", "The forms come later."):
         assert secret.encode() not in entry.canonical
         assert secret.encode() in entry.sealed
@@ -123,7 +120,7 @@ def test_the_document_gives_back_what_was_said():
 
 
 @pytest.mark.parametrize("canonical", (b"", b"{", b"[]", b"{}", b"\xff", b'{"seq": "one"}'))
-def test_bytes_that_are_no_entry_are_told_as_broken(canonical):
+def test_bytes_that_are_no_entry_are_broken(canonical):
     with pytest.raises(JournalBroken):
         journal.read(canonical, salt=None, sealed=None)
 
@@ -262,7 +259,7 @@ def test_a_course_folds_to_the_same_when_every_entry_is_erased(entries):
     assert journal.given(erased) == {}
 
 
-def test_what_was_given_is_told_by_seq_and_after_an_amendment_as_it_was_given_last(tmp_path):
+def test_given_data_is_listed_by_seq_and_after_an_amendment_as_it_was_given_last(tmp_path):
     kept = []
 
     async def fill(clinic):
@@ -270,8 +267,8 @@ def test_what_was_given_is_told_by_seq_and_after_an_amendment_as_it_was_given_la
         await service_walk.walk(clinic, course, "record_consent", "start", "record_session")
         session = (await clinic.visible(service_walk.THERAPIST, course)).course.sessions[-1].seq
         for seq, attendance in ((session, "6"), (5, "2")):
-            told = {"supersedes": seq, "data": {"attendance": attendance}}
-            await service_walk.fire(clinic, course, Command("amend", told, None, "The client came late."))
+            amendment = {"supersedes": seq, "data": {"attendance": attendance}}
+            await service_walk.fire(clinic, course, Command("amend", amendment, None, "The client came late."))
         kept.extend(await clinic.entries(course))
         kept.append(session)
 

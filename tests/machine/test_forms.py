@@ -1,4 +1,4 @@
-"""Every form of IPT that ships: a whole course of each, what makes it different from both sides, and the seed's two lists row by row."""
+"""Every form of IPT that ships: a whole course of each, its differences from both sides, and the seed's two lists row by row."""
 
 import re
 import tomllib
@@ -29,7 +29,7 @@ def form(name: str) -> Protocol:
 
 
 class Course(Walk):
-    """A course of any protocol, walked by what its refusals name as remedies."""
+    """A course of any protocol, walked by the remedies that its refusals name."""
 
     def __init__(self, name: str, **referral) -> None:
         super().__init__(form(name))
@@ -37,18 +37,18 @@ class Course(Walk):
 
     @property
     def onward(self) -> str:
-        """What comes next: starting, the next phase, completing."""
+        """The next trigger: start, the next phase, or complete."""
         if self.c.phase is None:
             return "start"
         after = self.protocol.next_phase(self.c.phase)
         return BEGIN_PREFIX + after.id if after else "complete"
 
     def papers(self, *, without: str = "", override: tuple[str, ...] = ()) -> "Course":
-        """All paperwork that what comes next asks for, but what serves one rule."""
+        """All paperwork that the next trigger requires, except for one rule."""
         stood = None
-        while (stands := self.refused(self.onward, override=override)) and stands != stood:
-            stood = stands
-            named = [remedy.trigger for rule, refusal in stands.items() if rule != without for remedy in refusal.remedies]
+        while (refusals := self.refused(self.onward, override=override)) and refusals != stood:
+            stood = refusals
+            named = [remedy.trigger for rule, refusal in refusals.items() if rule != without for remedy in refusal.remedies]
             for trigger in dict.fromkeys(named):
                 row = find(trigger, self.protocol)
                 if row is not None and row.to is None and trigger not in NO_PAPER:
@@ -84,9 +84,6 @@ class Course(Walk):
         return self.on()
 
 
-# Whole courses
-
-
 @pytest.mark.parametrize("name", FORMS)
 def test_a_whole_course_is_walked_to_its_end(name):
     course = Course(name).whole()
@@ -103,16 +100,13 @@ def test_a_whole_course_is_walked_to_its_end(name):
 
 @pytest.mark.parametrize("name", FORMS)
 def test_every_example_of_a_form_can_be_read(name):
-    """What options offers is at least well formed, in the first phase and in the last."""
+    """Every example that options offers is well formed, in the first phase and in the last."""
     course = Course(name).on()
     course.options()
     course.options(S)
     while course.c.phase != course.protocol.last.id:
         course.on()
     course.options()
-
-
-# What makes each form different
 
 
 def test_ipt_uk_has_four_initial_sessions_and_four_final_ones():
@@ -348,9 +342,6 @@ def test_ipt_three_areas_has_grief_and_loss_without_a_death_and_no_deficits():
     assert "focus_grounded" in ours.refused("select_focus", data={"primary": "grief"})
 
 
-# The seed's lists
-
-
 def fits(name: str, indication: str) -> bool:
     course = Course(name, indication=indication).papers()
     return "indication_fits" not in course.refused("start")
@@ -410,9 +401,6 @@ def test_ipt_has_been_adapted_for(adapted_for, name, key, value):
     assert Course(name).whole().state == "completed", adapted_for
 
 
-# What a clinic writes
-
-
 def test_the_worked_example_of_the_readme_loads_and_is_walked_to_its_end(monkeypatch):
     text = (ROOT / "config" / "protocols" / "README.md").read_text(encoding="utf-8")
     source = tomllib.loads(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1])
@@ -427,19 +415,19 @@ def test_the_readme_shows_what_lint_says_of_its_example(tmp_path):
     text = (ROOT / "config" / "protocols" / "README.md").read_text(encoding="utf-8")
     file = tmp_path / "ipt-campus.toml"
     file.write_text(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1], encoding="utf-8")
-    said = CliRunner().invoke(app, ["protocol", "lint", str(file)])
-    assert said.exit_code == 0, said.output
-    assert _without_seconds(said.stdout.strip()) in _without_seconds(text)
+    result = CliRunner().invoke(app, ["protocol", "lint", str(file)])
+    assert result.exit_code == 0, result.output
+    assert _without_seconds(result.stdout.strip()) in _without_seconds(text)
     start = text.index('[[measures]]\naim = "social_support"')
     draft = text[:start] + text[text.index("[[evidence]]", start) :]
     file.write_text(re.search(r"```toml\n(.*?)```", draft, re.DOTALL)[1], encoding="utf-8")
-    said = CliRunner().invoke(app, ["protocol", "lint", str(file)])
-    found = [line for line in said.stdout.splitlines() if re.match(r"  [a-z_]+: (?!holds)", line)]
+    result = CliRunner().invoke(app, ["protocol", "lint", str(file)])
+    found = [line for line in result.stdout.splitlines() if re.match(r"  [a-z_]+: (?!holds)", line)]
     assert found == re.findall(r"^  (?:a_plain|every_rule)[a-z_]*: (?!holds).*$", text, re.MULTILINE)
 
 
-def _without_seconds(told: str) -> str:
-    return re.sub(r", [0-9.]+ s\)", ")", told)
+def _without_seconds(output: str) -> str:
+    return re.sub(r", [0-9.]+ s\)", ")", output)
 
 
 def test_every_number_of_every_form_says_how_sure_it_is():

@@ -1,4 +1,4 @@
-"""What options says is what firing does: for every state reached, every trigger, every role."""
+"""Options and firing agree for every state, trigger and role."""
 
 import datetime as dt
 
@@ -80,7 +80,7 @@ def test_options_and_previews_change_nothing(stage, by):
 
 
 def test_a_stranger_walks_a_course_to_its_end_by_options_alone():
-    """Whoever fires, at every step, what is allowed and was not done yet, in the table's order, reaches the end."""
+    """Firing, at every step, the first allowed trigger not yet fired leads to the end."""
     walk = Walk().referred()
     wanted = [name for name in triggers.names(ipt()) if name not in SIDEWAYS]
     for _ in range(200):

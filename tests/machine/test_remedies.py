@@ -1,4 +1,4 @@
-"""What a refusal offers as a remedy really removes it."""
+"""A refusal's remedies really remove it."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ipt_workflow.errors import Refusal
 
 DEPTH = 4
 ROUNDS = 40
-# What a remedy has to say to help.
+# The data with which a remedy helps.
 SAYING: dict[tuple[str, str], dict[str, Any]] = {
     ("contracted_weeks_served", "amend_contract"): {"weeks": 1},
     ("dispute_stage_legal", "select_focus"): {"primary": "role_dispute", "stage": "renegotiation"},
@@ -27,15 +27,15 @@ def refusals_at(stage: str) -> list[tuple[str, Refusal]]:
 
 
 def perform(walk: Walk, trigger: str, depth: int, **data: Any) -> bool:
-    """Fires a trigger, by whoever may, first doing what its own refusals ask for."""
+    """Fires a trigger as an actor who may, after the remedies of its own refusals."""
     by = T if trigger in walk.options(T) else S
     if trigger == "record_session":
         walk.now += WEEK
     for _ in range(ROUNDS):
-        standing = walk.refused(trigger, by, S if by is T else None, **data)
-        hard = [refusal for refusal in standing.values() if refusal.severity == "hard"]
+        refusals = walk.refused(trigger, by, S if by is T else None, **data)
+        hard = [refusal for refusal in refusals.values() if refusal.severity == "hard"]
         if not hard:
-            walk.fire(trigger, by, S if by is T else None, override=tuple(standing), **data)
+            walk.fire(trigger, by, S if by is T else None, override=tuple(refusals), **data)
             return True
         if depth == 0 or not any(remedied(walk, refusal, depth - 1) for refusal in hard):
             return False
@@ -52,7 +52,7 @@ def remedied(walk: Walk, refusal: Refusal, depth: int) -> bool:
     return False
 
 
-def stands_against(walk: Walk, trigger: str, rule: str) -> Refusal | None:
+def refusal_by(walk: Walk, trigger: str, rule: str) -> Refusal | None:
     return walk.refused(trigger, T if trigger in walk.options(T) else S).get(rule)
 
 
@@ -64,12 +64,12 @@ def test_following_the_remedies_removes_the_refusal(stage):
         if [remedy.trigger for remedy in refusal.remedies] == [trigger]:
             assert refusal.rule not in walk.refused(trigger, S)
             continue
-        standing: Refusal | None = refusal
+        remaining: Refusal | None = refusal
         for _ in range(ROUNDS):
-            if standing is None or not remedied(walk, standing, DEPTH):
+            if remaining is None or not remedied(walk, remaining, DEPTH):
                 break
-            standing = stands_against(walk, trigger, refusal.rule)
-        assert standing is None, f"{trigger} is still refused by {refusal.rule} after {[r.trigger for r in refusal.remedies]}"
+            remaining = refusal_by(walk, trigger, refusal.rule)
+        assert remaining is None, f"{trigger} is still refused by {refusal.rule} after {[r.trigger for r in refusal.remedies]}"
 
 
 def test_every_remedy_names_who_may_fire_it():

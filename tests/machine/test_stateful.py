@@ -1,4 +1,4 @@
-"""Random courses: whatever is fired, legal or not, now or late, the invariants of `domain.md` 6.1 hold after every step.
+"""Random courses: after any trigger, legal or not, now or late, the invariants of `domain.md` 6.1 hold.
 
 Hypothesis chooses who fires which trigger with what, or does a week's proper work; the walk checks after each step that the fold of the
 entries is the course. Nothing random is outside Hypothesis, and the examples are the same in every run.
@@ -16,15 +16,14 @@ from support.course_walk import FIRST_PHASE_WORK, HOUR, LAST_PHASE_WORK, STAGES,
 from ipt_workflow import journal
 from ipt_workflow.course import Course, counters, triggers
 from ipt_workflow.course.fold import fold, step, timeline
-from ipt_workflow.course.triggers import MOVES
+from ipt_workflow.course.triggers import FIRED_ALONE
 from ipt_workflow.errors import CommandInvalid, TriggerNotPermitted
 from ipt_workflow.machine import Accepted, Refused
 
 PHASES = ("initial", "middle", "final")
 NAMES = tuple(name for name in triggers.names(ipt()) if name not in {"refer", "adopt"})
 NEVER_BLOCKED = tuple(row.name for row in triggers.TABLE if row.never_blocked and row.needs is None and row.name != "end_early")
-ALONE = MOVES | {"relink_client", "open_followup"}  # the service takes these one at a time
-JOINABLE = tuple(name for name in NAMES if name not in ALONE)
+JOINABLE = tuple(name for name in NAMES if name not in FIRED_ALONE)
 CHECKED_EVERY = 10  # entries; sealing a whole journal costs more than everything else here
 
 actors = st.sampled_from((T, S, E))
@@ -32,7 +31,7 @@ attendances = st.sampled_from(("5", "5", "5", "6", "3", "2", "4", "7"))
 
 
 class Courses(RuleBasedStateMachine):
-    """One course of the default protocol, and everything that may be done to it."""
+    """One course of the default protocol, and every step that tests may try on it."""
 
     walk: Walk
 
@@ -42,7 +41,7 @@ class Courses(RuleBasedStateMachine):
         self.sealed = 0
 
     def tried(self, *bodies: dict, by=T, cosigner=None) -> Accepted | Refused | None:
-        """Fires; what is refused changes nothing."""
+        """Fires. A refused command changes nothing."""
         before = msgspec.json.encode(self.walk.c), len(self.walk.history)
         self.walk.now += dt.timedelta(minutes=1)
         try:
@@ -60,12 +59,12 @@ class Courses(RuleBasedStateMachine):
     def fire_anything(self, name, by, cosigned, override) -> None:
         body = self.walk.example(name, by)
         try:
-            standing = self.walk.preview(body, by=by)
+            answer = self.walk.preview(body, by=by)
         except (CommandInvalid, TriggerNotPermitted):
             return
-        if override and isinstance(standing, Refused):
+        if override and isinstance(answer, Refused):
             body["override"] = {
-                "rules": [r.rule for r in standing.refusals if r.rule != "later_entries_hold"] or ["final_attended"],
+                "rules": [r.rule for r in answer.refusals if r.rule != "later_entries_hold"] or ["final_attended"],
                 "reason": "x",
             }
         self.tried(body, by=by, cosigner=S if cosigned and by is T else None)
@@ -120,7 +119,7 @@ class Courses(RuleBasedStateMachine):
 
     @rule()
     def go_on(self) -> None:
-        """Whatever leads to the next state, as far as it may."""
+        """Fires the trigger that leads to the next state, if it may."""
         for name in ("start", "resume", "begin_middle", "announce_ending", "begin_final", "complete"):
             option = self.walk.options(T)[name]
             if option.allowed:
@@ -132,12 +131,12 @@ class Courses(RuleBasedStateMachine):
     def amend(self, data, by, void, hours) -> None:
         seq = data.draw(st.integers(1, self.walk.c.version))
         fact = self.walk.fact(seq)
-        told: dict = (
+        data: dict = (
             {"supersedes": seq, "void": True}
             if void
             else {"supersedes": seq, "occurred_at": (fact.occurred_at + hours * HOUR).isoformat()}
         )
-        self.tried({"trigger": "amend", "data": told, "reason": "x"}, by=by)
+        self.tried({"trigger": "amend", "data": data, "reason": "x"}, by=by)
 
     @rule(first=st.sampled_from(JOINABLE), second=st.sampled_from(JOINABLE), hours=st.integers(0, 72))
     def fire_two_together(self, first, second, hours) -> None:
@@ -157,7 +156,7 @@ class Courses(RuleBasedStateMachine):
 
     @invariant()
     def no_phase_has_more_sessions_than_its_cap(self) -> None:
-        """A course in which one thing told contradicts another waits for a person; until then both are kept."""
+        """A course with contradicting entries waits for a person. Until then it keeps both."""
         counted = self.walk.counted
         if self.walk.c.contradicted:
             return
@@ -180,7 +179,7 @@ class Courses(RuleBasedStateMachine):
 
     @invariant()
     def beyond_the_first_phase_nothing_is_missing_that_was_not_taken_back_since(self) -> None:
-        """Amendments are held to order, counts, sick role and duplicates (`machine.md`, Time); the rest is what gates read."""
+        """Amendments must keep order, counts, sick role and duplicates (`machine.md`, Time). Gates read the rest."""
         course = self.walk.c
         if course.phase in {"middle", "final"} and not course.contradicted and not self.walk.seqs("amend"):
             assert course.focus is not None

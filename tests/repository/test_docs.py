@@ -18,13 +18,12 @@ from support.pages import FENCE, ROOT, blocks, erase, page
 from ipt_workflow import groups
 from ipt_workflow.access import policy
 from ipt_workflow.api.problems import PROBLEMS
-from ipt_workflow.course import attention, triggers
+from ipt_workflow.course import attention, transitions_table, triggers
 from ipt_workflow.course.rules import ARTEFACTS, REGISTRY
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.notices.inbox import Resolution
 from ipt_workflow.groups import bodies
-from ipt_workflow.machine import machine_for
 from ipt_workflow.protocols import definition, instruments
 from ipt_workflow.runtime import settings
 from ipt_workflow.service import importing
@@ -133,7 +132,10 @@ def test_every_role_and_policy_question_is_documented():
 
 
 def test_every_state_of_the_default_protocol_is_explained(script):
-    assert undocumented([state for state in machine_for(script.IPT).states if state != definition.NEW], "phases.md", "`{}`") == []
+    assert (
+        undocumented([state for state in transitions_table.states(script.IPT) if state != definition.NEW], "phases.md", "`{}`")
+        == []
+    )
 
 
 def test_every_key_of_a_protocol_file_is_documented():

@@ -17,11 +17,11 @@ import msgspec
 
 from ipt_workflow import journal
 from ipt_workflow.course import Course, counters, examples
-from ipt_workflow.course.drafts import Draft, fact_of
+from ipt_workflow.course.drafts import Draft
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold
 from ipt_workflow.course.rules import KNOWN_RULES, REGISTRY, Actor, Context, GroupHeld
-from ipt_workflow.course.triggers import MOVES, Command
+from ipt_workflow.course.triggers import NAMING_PROTOCOL, Command
 from ipt_workflow.errors import Refusal, TransitionRefused
 from ipt_workflow.machine import Accepted, Option, Refused, machine_for
 from ipt_workflow.protocols.definition import Protocol
@@ -52,7 +52,7 @@ def ipt() -> Protocol:
 
 @cache
 def group_of_eight() -> Protocol:
-    """The protocol of groups that the tests have: phases of 1, 6 and 1 sessions, counted where the group held them."""
+    """The tests' protocol for groups: phases of 1, 6 and 1 sessions, counted if the group held them."""
     text = (ROOT / "tests" / "config" / "group-of-eight.toml").read_text()
     return read_definition(tomllib.loads(text), ipt().instruments)
 
@@ -63,7 +63,7 @@ def variant(name: str, **changes: Any) -> Protocol:
 
 
 def distinct(protocol: Protocol) -> Protocol:
-    """A protocol under a digest of its own, since machines are shared by it."""
+    """The protocol with a digest of its own, since machines are shared by digest."""
     return msgspec.structs.replace(protocol, digest=hashlib.sha256(repr(protocol).encode()).hexdigest())
 
 
@@ -77,7 +77,7 @@ def version(number: int = 2, phases: dict[str, dict[str, Any]] | None = None, **
 
 
 class Walk:
-    """One course and whoever fires its triggers. `now` moves on a minute with every step."""
+    """One course, and actors who fire its triggers. `now` moves on a minute with every step."""
 
     def __init__(self, protocol: Protocol | None = None, zone: str = "UTC") -> None:
         self.protocol = protocol or ipt()
@@ -95,8 +95,6 @@ class Walk:
 
     def copy(self) -> "Walk":
         return copy.copy(self)  # nothing that a walk holds is changed in place
-
-    # Asking
 
     @property
     def c(self) -> Course:
@@ -140,7 +138,7 @@ class Walk:
             history=self.history,
             given=self.given,
             protocols=self.protocols,
-            target=self.target or (self.protocol if trigger in MOVES | {"open_followup"} else None),
+            target=self.target or (self.protocol if trigger in NAMING_PROTOCOL else None),
             course_id="course-1",
             client=self.client if self.course is None else "client-2",
             therapist=T.person,
@@ -160,14 +158,12 @@ class Walk:
         return self.machine.preview(self.course, commands, self.context(by, cosigner, bodies[0]["trigger"]))
 
     def refused(self, trigger: str, by: Actor = T, cosigner: Actor | None = None, **more: Any) -> dict[str, Refusal]:
-        """What stands against a trigger, by rule: nothing where it is accepted. `more` as for `fire`."""
+        """The refusals of a trigger, by rule; empty if it is accepted. `more` as for `fire`."""
         answer = self.preview(self.body(trigger, by, **more), by=by, cosigner=cosigner)
         return {refusal.rule: refusal for refusal in answer.refusals} if isinstance(answer, Refused) else {}
 
     def replay(self, **at: dt.datetime) -> Course | None:
         return journal.replay(self.entries(), **at)
-
-    # Firing
 
     def body(
         self,
@@ -209,11 +205,11 @@ class Walk:
         return self.keep(answer)
 
     def keep(self, accepted: Accepted) -> Course:
-        """Takes an answer for what happened, as the store would."""
+        """Records an answer, as the store would."""
         for draft in accepted.drafts:
-            assert draft.seq == len(self.history) + 1
-            assert not self.history or draft.recorded_at >= self.history[-1].recorded_at
-            self.history = (*self.history, fact_of(draft, "course-1"))
+            assert draft.fact.seq == len(self.history) + 1
+            assert not self.history or draft.fact.recorded_at >= self.history[-1].recorded_at
+            self.history = (*self.history, draft.fact)
             self.drafts = (*self.drafts, draft)
             self._keep_given(draft)
         self.course = accepted.course
@@ -224,8 +220,8 @@ class Walk:
         return self.c
 
     def _keep_given(self, draft: Draft) -> None:
-        if draft.trigger != "amend":
-            self.given = {**self.given, draft.seq: draft.given}
+        if draft.fact.trigger != "amend":
+            self.given = {**self.given, draft.fact.seq: draft.given}
         elif "data" in draft.given:
             root = draft.given["supersedes"]
             while self.fact(root).trigger == "amend":
@@ -240,18 +236,15 @@ class Walk:
                 journal.seal(
                     draft,
                     organisation="clinic",
-                    course="course-1",
-                    entry_id=f"entry-{draft.seq}",
+                    entry_id=f"entry-{draft.fact.seq}",
                     prev_hash=sealed[-1].hash if sealed else journal.GENESIS,
                     salt=bytes(journal.SALT_BYTES),
                 )
             )
         return sealed
 
-    # Steps
-
     def session(self, attendance: str = "5", by: Actor = T, *, sign: bool = True, **data: Any) -> int:
-        """Tells of a session a week after the one before, and signs it where it was held."""
+        """Records a session a week after the previous one, and signs it if it was held."""
         if self.c.sessions:
             self.now = max(self.now, max(session.at for session in self.c.sessions) + WEEK - MINUTE)
         self.fire("record_session", by, attendance=attendance, **data)
@@ -285,7 +278,7 @@ class Walk:
         return self.ready_for_middle(**more).do("begin_middle")
 
     def with_remaining(self, remaining: int, **more: Any) -> "Walk":
-        """In the middle phase, with so many of the contract's sessions left."""
+        """In the middle phase, with `remaining` of the contract's sessions left."""
         self.in_middle(**more)
         while (self.counted.remaining or 0) > remaining:
             self.session()
@@ -343,14 +336,12 @@ def reach(stage: str, **numbers: Any) -> Walk:
     return _reached(stage, tuple(sorted(numbers.items()))).copy()
 
 
-# Rules, seen from both sides
-
 ANY = object()
 Test = Callable[..., None]
 
 
 def covers(*rules: str) -> Callable[[Test], Test]:
-    """Marks a test as the one that shows these rules from both sides. It must have seen each stand, or the one its parameter names."""
+    """Marks a test that shows each of these rules refusing and passing. With a parameter `rule`, it shows that one alone."""
 
     def mark(test: Test) -> Test:
         @wraps(test)
@@ -358,7 +349,7 @@ def covers(*rules: str) -> Callable[[Test], Test]:
             SEEN.clear()
             test(*args, **more)
             unseen = set((more["rule"],) if "rule" in more else rules) - SEEN
-            assert not unseen, f"{unseen} never stood in this test"
+            assert not unseen, f"{unseen} never refused anything in this test"
 
         return shown
 
@@ -381,7 +372,7 @@ def stands(
     alone: bool = True,
     **more: Any,
 ) -> Refusal:
-    """The trigger is refused by this rule (`alone`: and by no other), in these words. A soft one can be overridden, a hard one cannot."""
+    """Asserts that this rule refuses the trigger (`alone`: and no other). A soft rule can be overridden, a hard one cannot."""
     refusals = walk.refused(trigger, by, **more)
     assert rule in refusals, f"{trigger} is not refused by {rule} but by {sorted(refusals)}"
     SEEN.add(rule)

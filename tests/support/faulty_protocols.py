@@ -1,4 +1,4 @@
-"""Protocols and machines with a fault planted in them. Their bounds are small, so that a fault is found in a blink."""
+"""Protocols and machines with a fault planted in them. Their bounds are small, so that a fault is found quickly."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -29,7 +29,7 @@ def ipt() -> Protocol:
 
 @cache
 def small() -> Protocol:
-    """The default protocol in six sessions: one or two, which may be three; then what is left; then two."""
+    """The default protocol in six sessions: one or two (three if extended), then the sessions that are left, then two."""
     initial, middle, final = ipt().phases
     worked = PhaseRule(rule="focus_worked")
     recommended = PhaseRule(rule="middle_sessions_recommended", parameters={"minimum": 2})
@@ -62,7 +62,7 @@ def with_contract(**changes: Any) -> Protocol:
 
 
 class Sabotaged(CourseMachine):
-    """The small protocol's machine without some rules, with others over some triggers, with rules that judge otherwise, or with a row more."""
+    """The small protocol's machine, with rules left out, added or changed, or with an extra row."""
 
     def __init__(
         self,
@@ -72,18 +72,14 @@ class Sabotaged(CourseMachine):
         judging: Mapping[str, Callable[[Judge], Judge]] | None = None,
         row: tuple[str, str, str] | None = None,
     ) -> None:
-        self.row = row
         super().__init__(small())
+        if row:
+            trigger, source, dest = row
+            self._machine.add_transition(trigger, source, dest, conditions=[self._lawful])
         for name, bound in self.bound.items():
             kept = [each for each in bound if each.rule.name not in without]
             more = [Bound(rule=REGISTRY[rule], severity="hard") for rule in (beside or {}).get(name, ())]
             self.bound[name] = tuple(_judged(each, judging or {}) for each in (*kept, *more))
-
-    def _rows(self, name: str) -> list[dict[str, Any]]:
-        rows = super()._rows(name)
-        if self.row and self.row[0] == name:
-            rows.append({"trigger": name, "source": self.row[1], "dest": self.row[2], "conditions": [self._lawful]})
-        return rows
 
 
 def _judged(bound: Bound, judging: Mapping[str, Callable[[Judge], Judge]]) -> Bound:
@@ -94,7 +90,7 @@ def _judged(bound: Bound, judging: Mapping[str, Callable[[Judge], Judge]]) -> Bo
 
 
 def unless(excuse: Callable[[Case], Any]) -> Callable[[Judge], Judge]:
-    """A rule that has a hole in it."""
+    """A rule with an exception that it should not have."""
     return lambda judge: lambda case: None if excuse(case) else judge(case)
 
 
@@ -115,7 +111,7 @@ def over(protocol: Protocol, *gone: str) -> tuple[str, ...]:
 
 
 class Seen(Exception):
-    """The refutation that was sought."""
+    """The refutation that the test seeks."""
 
     def __init__(self, finding: Refutation) -> None:
         super().__init__(finding.why)
@@ -123,7 +119,7 @@ class Seen(Exception):
 
 
 class Seeking(Driver):
-    """Stops at the first refutation of a claim that says so. Courses come nearest first, so it is the shortest of its kind or near it."""
+    """Stops at the first refutation of a claim with these words. Courses come nearest first, so its trace is about the shortest."""
 
     def __init__(self, machine: CourseMachine, claim: str, says: str) -> None:
         super().__init__(machine)
@@ -138,7 +134,7 @@ class Seeking(Driver):
 
 
 def found(machine: CourseMachine, claim: str, says: str) -> Refutation:
-    """The finding that names a planted fault; and if there is none, all that were made."""
+    """The finding about a planted fault. Fails with all findings if there is none."""
     exploration = Exploration(Seeking(machine, claim, says))
     try:
         exploration.run()

@@ -1,4 +1,4 @@
-"""Random steps of a course, one trigger at a time, as no move of the exploration makes them; and what the exploration says of them."""
+"""Random steps of a course, one trigger at a time, unlike the moves of the exploration; and whether the exploration predicts them."""
 
 import datetime as dt
 import random
@@ -17,15 +17,15 @@ PAPERS = (
 
 
 def compared(exploration: Exploration, spot: Spot) -> bool:
-    """Whether a course is of a kind that was explored. If it is, every move from it leads where it led from the course that was explored."""
+    """Whether a course counts as one that was explored. If so, every move from it must lead to the same features."""
     driver = exploration.driver
-    standing = driver.standing(spot)
-    here = key(driver.machine, spot, standing)
+    refusals = driver.refusals(spot)
+    here = key(driver.machine, spot, refusals)
     if here not in exploration.onward or leaving(driver.machine, spot.course) in {None, "start"}:
         return False
     onward = exploration.onward[here]
-    for move, there in moves(driver, spot, standing):
-        led = key(driver.machine, there, driver.standing(there)) if isinstance(there, Spot) else None
+    for move, there in moves(driver, spot, refusals):
+        led = key(driver.machine, there, driver.refusals(there)) if isinstance(there, Spot) else None
         beyond_bounds = move == "miss" and move not in onward
         assert beyond_bounds or onward[move] == led, (
             move,
@@ -38,7 +38,7 @@ def compared(exploration: Exploration, spot: Spot) -> bool:
 
 
 def chosen(driver: Driver, spot: Spot, chance: random.Random) -> Spot:
-    """One step further, if it is accepted. Time goes by in the protocol's cadence."""
+    """One more step, if it is accepted. Time passes in the protocol's cadence."""
     there = _tried(driver, spot, chance)
     return there if isinstance(there, Spot) else spot
 
@@ -48,13 +48,13 @@ def _tried(driver: Driver, spot: Spot, chance: random.Random) -> Any:
     if spot.course.unsigned and pick < 0.9:
         return driver.fire(spot, "sign_session")
     if following and pick < 0.3:
-        standing = driver.standing(spot)
+        refusals = driver.refusals(spot)
         forced = chance.random() < 0.1
-        return driver.override(spot, following, standing) if standing and forced else driver.fire(spot, following)
+        return driver.override(spot, following, refusals) if refusals and forced else driver.fire(spot, following)
     if pick < 0.45:
         days = chance.choice((1, 1, 1, 2)) * driver.protocol.contract.cadence_days
-        told = {"attendance": chance.choice("5555556634725")}
-        return driver.fire(spot, "record_session", after=dt.timedelta(days=days), data=told)
+        data = {"attendance": chance.choice("5555556634725")}
+        return driver.fire(spot, "record_session", after=dt.timedelta(days=days), data=data)
     if pick < 0.5:
         return _out_of_the_ordinary(driver, spot, chance)
     if pick < 0.6:
@@ -80,8 +80,8 @@ def _answers(driver: Driver, chance: random.Random) -> dict[str, dict[str, Any]]
 
 
 def _paper(driver: Driver, spot: Spot, chance: random.Random) -> Any:
-    """A paper that is asked for, more often than one that is not."""
-    asked = [remedy.trigger for refusal in driver.standing(spot) for remedy in refusal.remedies if remedy.trigger in PAPERS]
+    """One paper, more often one that a refusal names as a remedy."""
+    remedies = [remedy.trigger for refusal in driver.refusals(spot) for remedy in refusal.remedies if remedy.trigger in PAPERS]
     known = [name for name in PAPERS if name in driver.machine.triggers]
-    name = chance.choice(asked if asked and chance.random() < 0.85 else known)
+    name = chance.choice(remedies if remedies and chance.random() < 0.85 else known)
     return driver.fire(spot, name, data=_answers(driver, chance).get(name))

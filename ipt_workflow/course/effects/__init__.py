@@ -1,1 +1,1 @@
-"""What each trigger does to a course."""
+"""The effect of each trigger on a course, by clinical subject. `apply` chooses the effect."""

@@ -1,4 +1,4 @@
-"""What focus and contract do to a course."""
+"""Effects of focus and contract."""
 
 import msgspec
 from msgspec.structs import replace
@@ -27,6 +27,6 @@ def set_dispute_stage(course: Course, fact: Fact) -> Course:
 
 
 def set_contract(course: Course, fact: Fact) -> Course:
-    """`terms` is the whole contract as it was agreed then, also where an amendment named only what changed."""
+    """`terms` is the whole contract as agreed then, also if an amendment named only the changes."""
     amendments = (course.contract.amendments if course.contract else 0) + (fact.trigger == "amend_contract")
     return replace(course, contract=msgspec.convert({**fact.data["terms"], "amendments": amendments}, Contract))

@@ -1,4 +1,4 @@
-"""Applying one fact to a course: one function a trigger. It applies and never judges, and reads structural data alone."""
+"""Applies one fact to a course, with one function for each trigger. It never judges, and reads structural data alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -54,7 +54,7 @@ def apply(course: Course | None, fact: Fact) -> Course:
 
 
 def _keep(course: Course, _fact: Fact) -> Course:
-    """Triggers that change nothing the fold holds: notes, and what only the journal tells."""
+    """Triggers that only the journal shows, such as notes, leave the course as it is."""
     return course
 
 

@@ -1,4 +1,4 @@
-"""What announcing the ending does to a course."""
+"""Effects of announcing the ending."""
 
 from msgspec.structs import replace
 

@@ -1,4 +1,4 @@
-"""What the documents of the first phase and the sick role do to a course."""
+"""Effects of the first phase's documents and of the sick role."""
 
 from collections.abc import Callable
 
@@ -21,10 +21,10 @@ def record_inventory(course: Course, fact: Fact) -> Course:
     before = course.inventory or Inventory()
     sections = {name for name, value in fact.data.items() if value is True}
     people = {person.id: person for person in before.people}
-    for told in fact.data.get("people", ()):
-        known = people.get(told["id"])
-        deceased = told.get("deceased", known.deceased if known else False)
-        people[told["id"]] = Person(id=told["id"], deceased=deceased)
+    for person in fact.data.get("people", ()):
+        known = people.get(person["id"])
+        deceased = person.get("deceased", known.deceased if known else False)
+        people[person["id"]] = Person(id=person["id"], deceased=deceased)
     return replace(
         course,
         inventory=Inventory(

@@ -1,4 +1,4 @@
-"""What measures and the social rhythm do to a course."""
+"""Effects of measures and of the social rhythm."""
 
 import datetime as dt
 
@@ -50,7 +50,7 @@ def _taken(track: Track, reading: Reading, stage: str) -> Track:
 
 
 def record_rhythm(course: Course, fact: Fact) -> Course:
-    """Weeks are kept in their order, the latest of them; one that is told again stands in place of the first."""
+    """Keeps the latest weeks, in order. A week that is recorded again replaces the earlier record."""
     data = fact.data
     week = RhythmWeek(
         seq=fact.seq,

@@ -1,4 +1,4 @@
-"""How a course opens, starts, changes phase, pauses and ends."""
+"""Effects of opening, starting, changing phase, pausing, ending and reopening."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from ipt_workflow.protocols.definition import ENDED, PAUSED, REFERRED
 
 
 def opened(fact: Fact) -> Course:
-    """`refer` and `adopt` open a course; the clinic has added client, protocol and therapist to their data."""
+    """`refer` and `adopt` open a course. The machine has added client, protocol and therapist to their data."""
     data = fact.data
     course = Course(
         id=fact.course,

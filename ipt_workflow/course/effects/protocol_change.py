@@ -1,4 +1,4 @@
-"""What a change of protocol makes of a course: another pin, the first phase by its new name, and without what is not valid there."""
+"""Effects of a change of protocol: the new protocol is pinned, phases are renamed, and invalid facts are dropped."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ replace = msgspec.structs.replace
 def repinned(course: Course, data: dict[str, Any]) -> Course:
     """The course under the protocol that a `change_protocol` or `migrate_protocol` names.
 
-    `data` is the entry's structural data. `phase` is what the first phase is called there; `invalid` names what is not valid there.
+    `data` is the entry's structural data. Its `phase` is the first phase's new name, and `invalid` names the facts to drop.
     """
     if course.phase and "phase" in data:
         course = _renamed(course, course.phase, data["phase"])
@@ -29,7 +29,7 @@ def repinned(course: Course, data: dict[str, Any]) -> Course:
 
 
 def _renamed(course: Course, old: str, new: str) -> Course:
-    """The course with one phase by another name, wherever it is named."""
+    """The course with one phase renamed throughout."""
     if old == new:
         return course
     adopted = course.adopted
@@ -40,7 +40,7 @@ def _renamed(course: Course, old: str, new: str) -> Course:
         sessions=tuple(replace(each, phase=new) if each.phase == old else each for each in course.sessions),
         extended=_names(course.extended, old, new),
         measures={key: _track(track, old, new) for key, track in course.measures.items()},
-        adopted=replace(adopted, attended={new if name == old else name: n for name, n in adopted.attended.items()})
+        adopted=replace(adopted, attended={new if name == old else name: count for name, count in adopted.attended.items()})
         if adopted
         else None,
     )
@@ -55,7 +55,7 @@ def _names(names: tuple[str, ...], old: str, new: str) -> tuple[str, ...]:
 
 
 def _without(artefact: str, **changes: Any) -> Callable[[Course], Course]:
-    """The course without something, also where it was only attested."""
+    """Drops a fact, also if it was only attested at adoption."""
     return lambda course: replace(course, attested=tuple(each for each in course.attested if each != artefact), **changes)
 
 
@@ -67,7 +67,7 @@ def _kept(course: Course) -> Course:
     return course
 
 
-# What is not valid under another protocol, and how the course goes on without it. What is not named here stands all the same.
+# How each invalid fact is dropped. Invalid facts that are not named here stay.
 DROPPED: dict[str, Callable[[Course], Course]] = {
     "focus": _without("focus", focus=None),
     "further_areas": _one_area,

@@ -1,4 +1,4 @@
-"""What a transfer and a new client record do to a course."""
+"""Effects of a transfer and of a new client record."""
 
 from msgspec.structs import replace
 

@@ -1,4 +1,4 @@
-"""What risk and consent do to a course."""
+"""Effects of risk and consent."""
 
 from msgspec.structs import replace
 

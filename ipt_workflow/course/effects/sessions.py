@@ -1,4 +1,4 @@
-"""What sessions, contacts and bookings do to a course."""
+"""Effects of sessions, contacts and bookings."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -34,14 +34,18 @@ def record_session(course: Course, fact: Fact) -> Course:
     )
     scheduled_for = data.get("scheduled_for")
     booked_for = msgspec.convert(scheduled_for, dt.datetime) if scheduled_for else fact.occurred_at
-    bookings = tuple(b for b in course.bookings if b.scheduled_for != booked_for and (b.ref is None or b.ref != session.ref))
+    bookings = tuple(
+        booking
+        for booking in course.bookings
+        if booking.scheduled_for != booked_for and (booking.ref is None or booking.ref != session.ref)
+    )
     deviations = course.deviations + (session.kind == "additional" and session.attended)
     met = _met(course, data) if session.attended else course.met
     return replace(course, sessions=(*course.sessions, session), bookings=bookings, deviations=deviations, met=met)
 
 
 def _met(course: Course, data: dict[str, Any]) -> tuple[str, ...]:
-    """Everybody but the client who has taken part by now."""
+    """Everybody but the client who has taken part so far."""
     return tuple(sorted({*course.met, *data.get("participants", ())} - {"client"}))
 
 
@@ -50,7 +54,7 @@ def on_session(change: Callable[[Session, Fact], Session]) -> Callable[[Course, 
 
     def applier(course: Course, fact: Fact) -> Course:
         seq = fact.data["session"]
-        return replace(course, sessions=tuple(change(s, fact) if s.seq == seq else s for s in course.sessions))
+        return replace(course, sessions=tuple(change(each, fact) if each.seq == seq else each for each in course.sessions))
 
     return applier
 
@@ -69,8 +73,9 @@ def acknowledged(session: Session, _fact: Fact) -> Session:
 
 def book_session(course: Course, fact: Fact) -> Course:
     booking = msgspec.convert({name: fact.data[name] for name in ("scheduled_for", "kind", "ref") if name in fact.data}, Booking)
-    others = tuple(b for b in course.bookings if booking.ref is None or b.ref != booking.ref)
-    return replace(course, bookings=tuple(sorted((*others, booking), key=lambda b: b.scheduled_for))[-BOOKINGS_MAX:])
+    others = tuple(each for each in course.bookings if booking.ref is None or each.ref != booking.ref)
+    bookings = sorted((*others, booking), key=lambda each: each.scheduled_for)
+    return replace(course, bookings=tuple(bookings[-BOOKINGS_MAX:]))
 
 
 def record_contact(course: Course, fact: Fact) -> Course:

@@ -1,4 +1,9 @@
-"""The data that each trigger carries."""
+"""The data that each trigger carries: one Struct each, by clinical subject.
+
+A field is *structural* or *sealed*. The fold reads structural fields: codes, dates, counts and flags. Free text and clinical content
+are sealed. The journal hashes only that a sealed field was given; see `course.structural`. A *reference* is the EHR's name for the
+client. It is exchanged for an opaque id before anything is decided, and is never stored with an entry.
+"""
 
 from ipt_workflow.course.payloads.agreement import AgreeContract, AmendContract, SelectFocus, SetDisputeStage
 from ipt_workflow.course.payloads.ending import (

@@ -1,4 +1,4 @@
-"""Payloads about what client and therapist agree: focus and contract."""
+"""Payloads about focus and contract."""
 
 from typing import Annotated, Literal
 
@@ -14,17 +14,17 @@ from ipt_workflow.values.types import (
 
 
 class SelectFocus(Payload, frozen=True, kw_only=True):
-    """The problem area. Grief points at a person who died, a dispute has a stage, a transition an old and a new role."""
+    """The problem area. Grief names a person who died. A dispute has a stage, a transition an old and a new role."""
 
     primary: Code
     secondary: Code | None = None
-    further: Codes = ()  # where the protocol allows more than two areas
+    further: Codes = ()  # if the protocol allows more than two areas
     people: Codes = ()
     rationale: Text | None = None
     stage: Stage | None = None
     old_role: Text | None = None
     new_role: Text | None = None
-    others_do_not_fit: bool = False  # of interpersonal deficits: the other areas were considered
+    others_do_not_fit: bool = False  # for interpersonal deficits: the other areas were considered
 
 
 class SetDisputeStage(Payload, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ class AgreeContract(Payload, frozen=True, kw_only=True):
 
 
 class AmendContract(Payload, frozen=True, kw_only=True):
-    """Only what changes is given."""
+    """Give only the terms that change."""
 
     sessions: Annotated[int, Meta(ge=1, le=100)] | None = None
     weeks: Annotated[int, Meta(ge=1, le=260)] | None = None

@@ -27,7 +27,7 @@ class EndEarly(Payload, frozen=True, kw_only=True):
     end_code: EndedEarly
     last_contact: dt.date
     risk_status: RiskLevel
-    attempts: Count  # how often the client was tried to be reached
+    attempts: Count  # how often somebody tried to reach the client
     onward_plan: Text | None = None
 
 
@@ -46,7 +46,7 @@ class RecordIndependence(Payload, frozen=True, kw_only=True):
 
 
 class PlanForRecurrence(Payload, frozen=True, kw_only=True):
-    """The seed's three parts; none may be empty."""
+    """The three parts of the plan (seed). None may be empty."""
 
     anticipate: Texts
     identify: Texts

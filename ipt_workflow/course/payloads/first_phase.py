@@ -29,7 +29,7 @@ class RecordEvaluation(Payload, frozen=True, kw_only=True):
 
 
 class RecordHistory(Payload, frozen=True, kw_only=True):
-    """The psychiatric history (domain.md 1.3 A2). A part that could not be had is named in `not_obtained`."""
+    """The psychiatric history (domain.md 1.3 A2). `not_obtained` names parts that could not be obtained."""
 
     onset: Text | None = None
     previous_episodes: Text | None = None
@@ -59,7 +59,7 @@ class InventoryPerson(Payload, frozen=True, kw_only=True):
 
 
 class RecordInventory(Payload, frozen=True, kw_only=True):
-    """The interpersonal inventory with the seed's four sections. Versions add up: gates read their union."""
+    """The interpersonal inventory with its four sections (seed). Gates read the union of all versions."""
 
     people: Annotated[tuple[InventoryPerson, ...], Meta(max_length=LIST_MAX)] = ()
     current_relationships: Text | None = None
@@ -86,12 +86,12 @@ class Vulnerabilities(Payload, frozen=True, kw_only=True):
 
 
 class RecordFormulation(Payload, frozen=True, kw_only=True):
-    """The interpersonal formulation on the seed's triad: crisis, biosocial vulnerabilities, social support."""
+    """The interpersonal formulation: crisis, biosocial vulnerabilities, social support (seed)."""
 
     crisis: Text | None = None
     vulnerabilities: Vulnerabilities | None = None
     social_support: Text | None = None
-    plain_words: Text | None = None  # how the problem area and the illness belong together, as told to the client
+    plain_words: Text | None = None  # how the problem area and the illness are connected, in the words used with the client
 
 
 class AcceptFormulation(Payload, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from ipt_workflow.values.types import (
 
 
 class RecordMeasure(Payload, frozen=True, kw_only=True):
-    """Answers (None where one is missing), or a total, or the truth that it could not be obtained (with a reason)."""
+    """Answers (None for a missing one), or a total, or the statement that it could not be obtained (with a reason)."""
 
     instrument: Code
     items: (
@@ -31,7 +31,7 @@ class RecordMeasure(Payload, frozen=True, kw_only=True):
 
 
 class RhythmDay(Payload, frozen=True, kw_only=True):
-    """When things were done on one day, and the mood from -5 to 5. What was not done is left out."""
+    """The times of one day's activities, and the mood from -5 to 5. Leave out activities that were not done."""
 
     on: dt.date
     times: Annotated[dict[Code, ClockTime], Meta(max_length=17, extra=SEALED)]
@@ -39,7 +39,7 @@ class RhythmDay(Payload, frozen=True, kw_only=True):
 
 
 class RecordRhythm(Payload, frozen=True, kw_only=True):
-    """One week of the Social Rhythm Metric (domain.md 2.1). `week_of` is its first day; a week told again stands in place of the first."""
+    """One week of the Social Rhythm Metric (domain.md 2.1). `week_of` is its first day. A week recorded again replaces the earlier one."""
 
     instrument: RhythmForm
     week_of: dt.date
@@ -47,7 +47,7 @@ class RecordRhythm(Payload, frozen=True, kw_only=True):
 
 
 class RhythmTarget(Payload, frozen=True, kw_only=True):
-    """The time at which an activity is aimed for, and how many minutes early or late still meet it."""
+    """The intended time of an activity, and how many minutes early or late still meet it."""
 
     activity: Code
     time: ClockTime
@@ -55,14 +55,14 @@ class RhythmTarget(Payload, frozen=True, kw_only=True):
 
 
 class SetRhythmTarget(Payload, frozen=True, kw_only=True):
-    """All targets that hold from now on."""
+    """All targets in force from now on."""
 
     targets: Annotated[tuple[RhythmTarget, ...], Meta(min_length=1, max_length=17)]
     plan: Text | None = None
 
 
 class RecordPrescriberReview(Payload, frozen=True, kw_only=True):
-    """What the prescriber of the client's medication found. `on` is the day of the review."""
+    """The findings of the prescriber of the client's medication. `on` is the day of the review."""
 
     on: dt.date | None = None
     findings: Text

@@ -40,7 +40,7 @@ class AdoptedFocus(Payload, frozen=True, kw_only=True):
 
 
 class Adopt(Payload, frozen=True, kw_only=True):
-    """A course begun elsewhere. `attended` counts sessions by phase; `artefacts` names what the supervisor has seen."""
+    """A course that began elsewhere. `attended` counts sessions by phase. `artefacts` names the documents the supervisor has seen."""
 
     source: Annotated[str, Meta(min_length=1, max_length=200, extra=SEALED)]
     phase: Code
@@ -56,7 +56,7 @@ class Adopt(Payload, frozen=True, kw_only=True):
 
 
 class Start(Payload, frozen=True, kw_only=True):
-    """How the therapy will be given is checked against the protocol where it is told; a required supervisor is named here."""
+    """`format` and `provider` are checked against the protocol if they are given. `supervisor` is needed if the protocol requires one."""
 
     suitability: Literal["suitable", "suitable_with_reservations"] = "suitable"
     exclusions_checked: Codes = ()

@@ -46,7 +46,7 @@ class OpenFollowup(Payload, frozen=True, kw_only=True):
 
 
 class Amend(Payload, frozen=True, kw_only=True):
-    """`void`, or what the superseded entry should have said: `data` is a merge patch (RFC 7396) on it."""
+    """Makes an entry void, or corrects it: `data` is a merge patch (RFC 7396) on the entry's data, `occurred_at` its new time."""
 
     supersedes: Seq
     void: bool = False

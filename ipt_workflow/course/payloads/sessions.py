@@ -26,8 +26,8 @@ class RecordSession(Payload, frozen=True, kw_only=True):
     participants: Annotated[tuple[Participant, ...], Meta(min_length=1, max_length=10)] = ("client",)
     scheduled_for: Moment | None = None
     ref: ExternalRef | None = None
-    late_notice: bool = False  # of a cancellation by the client: it came too late to be one
-    excused: bool = False  # of a miss: it is not to count, whatever the contract says
+    late_notice: bool = False  # for a cancellation by the client: it came too late
+    excused: bool = False  # for a miss: it never counts, even if the contract counts misses
     comment: Text | None = None
 
 

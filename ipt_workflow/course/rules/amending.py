@@ -8,9 +8,6 @@ from ipt_workflow.course.rules.case import Case, rule
 from ipt_workflow.course.rules.episode import with_supervisor
 from ipt_workflow.errors import Refusal
 
-NOT_AMENDABLE = frozenset({"reopen", "relink_client", "open_followup"}) | triggers.MOVES
-SUPERVISED = frozenset({"raise_risk", "review_risk", "record_consent", "withdraw_consent"})
-
 
 def superseded(case: Case) -> Fact | None:
     """The entry that an amendment names."""
@@ -42,11 +39,11 @@ def entry_amendable(case: Case) -> Refusal | None:
         return case.stands(
             "An ending is not amended but taken back.", current=root.trigger, required="reopen", remedies=("reopen",)
         )
-    if root.trigger in NOT_AMENDABLE:
+    if root.trigger in triggers.NOT_AMENDABLE:
         return case.stands(
             f"{root.trigger} is put right by another {root.trigger}.", current=root.trigger, required="another trigger"
         )
-    if root.trigger in {"refer", "adopt"} and case.data.get("void"):
+    if root.trigger in triggers.OPENINGS and case.data.get("void"):
         return case.stands("What opened the course cannot be voided.", current=root.trigger, required="`data` or `occurred_at`")
     return None
 
@@ -62,9 +59,9 @@ def amendment_agreed(case: Case) -> Refusal | None:
         return None
     row = triggers.row_of(root.trigger)
     kinds = {
-        "another person's entry": fact.person != case.context.actor.person,
+        "another person's entry": fact.actor.person != case.context.actor.person,
         "a change of state": row is not None and row.changes_state,
-        "risk or consent": root.trigger in SUPERVISED,
+        "risk or consent": root.trigger in triggers.AMENDED_WITH_SUPERVISOR,
         "an override": bool(root.overridden),
     }
     if case.context.actor.role == "ehr":

@@ -8,8 +8,6 @@ from ipt_workflow.errors import Refusal
 from ipt_workflow.protocols import definition
 from ipt_workflow.protocols.definition import Protocol
 
-DETOURS = frozenset({"decline", "end_early", "pause"})  # never proposed as a way to reach a state
-
 
 @rule(source="seed S2", structural=True)
 def state_allows(case: Case) -> Refusal | None:
@@ -71,7 +69,7 @@ def _steps(protocol: Protocol, state: str, phase: str | None) -> list[tuple[str,
     steps = []
     for name in triggers.names(protocol):
         row = triggers.find(name, protocol)
-        if row is None or row.to is None or name in DETOURS or state not in triggers.states(protocol, row.sources, name):
+        if row is None or row.to is None or row.detour or state not in triggers.states(protocol, row.sources, name):
             continue
         to = triggers.destination(protocol, row, name)
         steps.append((name, (phase or definition.REFERRED) if to == "remembered" else to or state))

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ipt_workflow.course.triggers import OPENINGS
 from ipt_workflow.ehr.fhir.codes import DICOM, PARTICIPATION
-from ipt_workflow.ehr.fhir.provenance import OPENING
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.resources import AuditAgent, AuditDetail, AuditEntity, AuditEvent, AuditSource, Network
 from ipt_workflow.ehr.fhir.types import CodeableConcept, Coding, Identifier, Meta, Reference, concept
@@ -53,9 +53,9 @@ OPERATION = Interaction("operation", "E", None)
 def interaction(record: AuditRecord) -> Interaction:
     """What a record tells of."""
     if record.kind == "transition":
-        return CREATE if record.action in OPENING else UPDATE
+        return CREATE if record.action in OPENINGS else UPDATE
     if record.kind == "refusal":
-        return CREATE if record.action in OPENING or record.action == "open a course" else UPDATE
+        return CREATE if record.action in OPENINGS or record.action == "open a course" else UPDATE
     if record.kind == "config":
         return CREATE if record.action.endswith(" created") else UPDATE
     if record.kind == "read":

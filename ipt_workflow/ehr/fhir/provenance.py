@@ -1,6 +1,7 @@
 """Provenance: one for every entry of a journal, saying who told it, who cosigned, and which version came of it."""
 
 from ipt_workflow import journal
+from ipt_workflow.course import triggers
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.ehr.fhir import codes
 from ipt_workflow.ehr.fhir.record import Record, Site, root
@@ -8,7 +9,6 @@ from ipt_workflow.ehr.fhir.resources import Provenance, ProvenanceAgent, Provena
 from ipt_workflow.ehr.fhir.types import Coding, Extension, Meta, Reference, concept
 from ipt_workflow.journal import Entry, Written
 
-OPENING = frozenset({"refer", "adopt"})
 TOLD_AS = {"record_session": "Encounter", "record_measure": "Observation"}
 
 
@@ -29,7 +29,7 @@ def _provenance(record: Record, entry: Entry, by_seq: dict[int, Fact]) -> Proven
         recorded=written.recorded_at,
         activity=concept(Coding(system=codes.DATA_OPERATION, code=_operation(written)), site.coding("trigger", written.trigger)),
         agent=tuple(_agents(site, written)),
-        entity=() if written.trigger in OPENING else (ProvenanceEntity(role="revision", what=before),),
+        entity=() if written.trigger in triggers.OPENINGS else (ProvenanceEntity(role="revision", what=before),),
     )
 
 
@@ -46,7 +46,7 @@ def _told(record: Record, seq: int, by_seq: dict[int, Fact]) -> list[Reference]:
 
 
 def _operation(written: Written) -> str:
-    if written.trigger in OPENING:
+    if written.trigger in triggers.OPENINGS:
         return "CREATE"
     return "NULLIFY" if written.trigger == "amend" and written.data.get("void") else "UPDATE"
 

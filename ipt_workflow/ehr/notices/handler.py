@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course import triggers
 from ipt_workflow.course.payloads import Payload
 from ipt_workflow.course.triggers import BY_NAME, Command
 from ipt_workflow.ehr.notices import matches
@@ -28,7 +29,6 @@ from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.notices import StoredNotice
 
 FOR_EVER = dt.timedelta(days=36_500)
-OF_EVERY_COURSE = frozenset({"withdraw_consent", "relink_client"})  # unless the notice names one
 SETTLED = ("applied", "waiting", "ignored", "dismissed")
 UNUSABLE = "Some fields of the notice cannot be used. Correct them, or dismiss the notice."
 REFERRAL_WITHDRAWN = "The EHR withdrew this referral. End the course if that is right, then dismiss the notice."
@@ -112,7 +112,9 @@ class NoticeHandler:
     async def _committed_before(self, notice: Notice) -> NoticeOutcome | None:
         """The outcome of an earlier attempt that committed and stopped before the notice was settled; None if there was none."""
         kept = await self.clinic.kept_answer(notice.key().scope)
-        if kept is None or notice.content.trigger in OF_EVERY_COURSE:  # the attempt may have stopped before the last course
+        if (
+            kept is None or notice.content.trigger in triggers.CONCERNING_CLIENT
+        ):  # the attempt may have stopped before the last course
             return None
         fact = next(entry.fact for entry in await self.clinic.entries(kept.course_id) if entry.written.seq == kept.first_seq)
         about = fact.data.get("supersedes") or fact.data.get("session") or fact.seq
@@ -139,7 +141,7 @@ class NoticeHandler:
             return NoticeOutcome(status="waiting", why=NO_COURSE)
         if found is None:
             return NoticeOutcome(status="waiting", why=WHICH_COURSE)
-        if content.trigger in OF_EVERY_COURSE:
+        if content.trigger in triggers.CONCERNING_CLIENT:
             return await self._fire_on_every(notice, courses if content.course is None else [found])
         return await self._on_course(notice, found)
 

@@ -58,7 +58,7 @@ def recorded_entries(entries: Sequence[Entry]) -> dict[int, RecordedEntry]:
         found[root] = RecordedEntry(
             root=root,
             last=last,
-            person=by_seq[last].person,
+            person=by_seq[last].actor.person,
             trigger=by_seq[root].trigger,
             fact=current,
             given=given.get(root),

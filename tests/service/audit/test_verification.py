@@ -350,7 +350,7 @@ def test_several_processes_find_the_same_first_bad_entry_as_one(made, tmp_path):
 def add_forged(tampered) -> None:
     """An entry made by somebody who knows the format: its columns, its links and its document fit."""
     from ipt_workflow.course.drafts import Draft
-    from ipt_workflow.course.rules import Actor
+    from ipt_workflow.course.facts import EntryActor, Fact
     from ipt_workflow.journal import read, seal
     from ipt_workflow.store.commits import rows
 
@@ -362,10 +362,10 @@ def add_forged(tampered) -> None:
         sealed=None,
     )
     at = last.written.recorded_at
-    draft = Draft(seq=LENGTH + 1, trigger="note", from_=last.written.to, to=last.written.to, actor=Actor("x", "therapist", "api"),
-                  cosigned_by=None, occurred_at=at, recorded_at=at, data={}, given={"text": "x"}, protocol_digest=last.written.protocol_digest)  # fmt: skip
-    forged = seal(draft, organisation="default", course=tampered.course, entry_id="x",
-                  prev_hash=last.hash, salt=b"1" * 16)  # fmt: skip
+    fact = Fact(course=tampered.course, seq=LENGTH + 1, trigger="note", actor=EntryActor("x", "therapist", "api"), cosigned_by=None,
+                occurred_at=at, recorded_at=at, data={}, protocol_digest=last.written.protocol_digest, overridden=(), contradicts=())  # fmt: skip
+    draft = Draft(fact=fact, from_=last.written.to, to=last.written.to, given={"text": "x"})
+    forged = seal(draft, organisation="default", entry_id="x", prev_hash=last.hash, salt=b"1" * 16)
     times = {"occurred_at": at.strftime("%Y-%m-%d %H:%M:%S.%f"), "recorded_at": at.strftime("%Y-%m-%d %H:%M:%S.%f")}
     values = {**rows.entry_columns(forged), **times, "canonical": forged.canonical}
     run(tampered, f"INSERT INTO entry ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", *values.values())

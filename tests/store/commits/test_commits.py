@@ -73,8 +73,7 @@ def _sealed(accepted, course_id, salt, prev=journal.GENESIS):
         journal.seal(
             draft,
             organisation=ORGANISATION,
-            course=course_id,
-            entry_id=f"{course_id}-{draft.seq}",
+            entry_id=f"{course_id}-{draft.fact.seq}",
             prev_hash=prev,
             salt=salt,
         )
