@@ -44,6 +44,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 Severity = Literal["hard", "soft"]
+Parameter = str | int | tuple[str | int, ...]  # what fills one place of a refusal's sentence
 
 
 class Remedy(msgspec.Struct, frozen=True):
@@ -62,15 +63,18 @@ class Break(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """`current` and `required` say where the course is and where it would have to be, in words or numbers of the field.
+    """Why one rule refuses a trigger, and what would help. A soft rule can be overridden, a hard one cannot.
 
-    `earliest` is the earliest moment at which waiting alone would satisfy the rule. `source` is where the rule comes from, by the
-    keys of `docs/rules.md`. Only a soft rule may be overridden.
+    `message_id` and `parameters` say the same as `message`, for translation. Refusals stored before they existed have neither.
+    `current` and `required` say where the course is and where it must be, in words or numbers of the field. `earliest` is the first
+    moment at which waiting alone satisfies the rule. `source` is a key of `docs/rules.md`.
     """
 
     rule: str
     severity: Severity
     message: str
+    message_id: str | msgspec.UnsetType = msgspec.UNSET
+    parameters: dict[str, Parameter] | msgspec.UnsetType = msgspec.UNSET
     current: Any
     required: Any
     remedies: tuple[Remedy, ...] = ()
