@@ -40,7 +40,7 @@ class HeldRecords:
 
 def command(body: bytes) -> Command:
     """What a record comes to on the machine."""
-    return groups.again(msgspec.json.decode(body, type=HeldRecord))[0]
+    return groups.command_of(msgspec.json.decode(body, type=HeldRecord))[0]
 
 
 def _teller(record: HeldRecord, principal: Principal) -> Principal:

@@ -132,7 +132,7 @@ class Groups:
         at = self._moment("joined_at", told.joined_at)
         last = await self.clinic.read(stored.last_of, told.course)
         await self.stand(
-            principal, "join a group", groups.joining(group, self.spec(group), course.course, at, last), (told.course,)
+            principal, "join a group", groups.join_refusals(group, self.spec(group), course.course, at, last), (told.course,)
         )
         row = self._member(principal, group, told.course, (last.nth if last else 0) + 1, joined=True, at=at)
         return _line(group, "group_member", row), "member joined", (told.course,)
@@ -141,7 +141,7 @@ class Groups:
         self, principal: Principal, group: Group, course: str, told: Leaving
     ) -> tuple[GroupLine, str, tuple[str, ...]]:
         at = self._moment("left_at", told.left_at)
-        await self.stand(principal, "leave a group", groups.leaving(group, course, at), (course,))
+        await self.stand(principal, "leave a group", groups.leave_refusals(group, course, at), (course,))
         last = await self.clinic.read(stored.last_of, course)
         assert last is not None  # it has joined
         row = self._member(principal, group, course, last.nth + 1, joined=False, at=at)

@@ -93,15 +93,15 @@ class GroupSessions:
         """What every member's course says. Raises CommandInvalid with all that is wrong with what was told."""
         courses = await self.groups.courses(dict.fromkeys([*group.there(at), *told.attendance]))
         closed = [course for course, each in courses.items() if not each.course.open]
-        faults = groups.missing(group, at, told, closed)
+        faults = groups.attendance_faults(group, at, told, closed)
         if faults:
             raise CommandInvalid(faults)
-        refusals = groups.recording(group, at, {its_id: each.course for its_id, each in courses.items()})
+        refusals = groups.session_refusals(group, at, {its_id: each.course for its_id, each in courses.items()})
         await self.groups.stand(principal, "record a group session", refusals, told.attendance)
         held = groups.is_held(told.attendance.values())
         heard = []
         for course in sorted(told.attendance):  # in one order, or two processes lock crosswise
-            as_told = groups.as_told_to(group, session_id, courses[course].course, principal.person, held=held)
+            as_told = groups.group_held(group, session_id, courses[course].course, principal.person, held=held)
             command = groups.command(told, course, at)
             try:
                 answer = await self._judged(principal, courses[course], command, as_told)
@@ -191,7 +191,7 @@ class GroupSessions:
     def _waiting(self, principal: Principal, group: Group, heard: Heard, notice_id: str) -> dict[str, Any]:
         """The row of what waits for a person in the inbox."""
         assert isinstance(heard.answer, Refused)
-        body = msgspec.json.encode(groups.waiting(group, heard.as_told, heard.command, principal.actor))
+        body = msgspec.json.encode(groups.held_record(group, heard.as_told, heard.command, principal.actor))
         refused = _refused(heard.course, heard.answer)
         return {
             "organisation": self.clinic.organisation,
@@ -199,7 +199,7 @@ class GroupSessions:
             "source_id": groups.SOURCE,
             "key": hashlib.sha256(f"{heard.as_told.id}\n{heard.course}".encode()).hexdigest(),
             "body_hash": hashlib.sha256(body).hexdigest(),
-            "type": groups.WAITS,
+            "type": groups.HELD_RECORD_TYPE,
             "resource": None,
             "resource_version": None,
             "resource_at": None,
@@ -226,7 +226,7 @@ class GroupSessions:
             self.clinic.metrics.transitions.labels(change.course.protocol, "record_session").inc()
         protocols = {each.course: each.stored.course.protocol for each in heard}
         for each in refused:
-            self.clinic.metrics.notices.labels(groups.SOURCE, groups.WAITS, "waiting").inc()
+            self.clinic.metrics.notices.labels(groups.SOURCE, groups.HELD_RECORD_TYPE, "waiting").inc()
             for refusal in each.refusals:
                 self.clinic.metrics.refusals.labels(protocols[each.course], "record_session", refusal.rule).inc()
 
@@ -259,7 +259,7 @@ class GroupSessions:
 
         Raises TransitionRefused, CommandInvalid, TriggerNotPermitted.
         """
-        command, as_told = groups.again(record)
+        command, as_told = groups.command_of(record)
         for _attempt in range(ATTEMPTS):
             course = await self.clinic.courses.get(course_id)
             assert course is not None  # courses are never removed
