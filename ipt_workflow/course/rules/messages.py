@@ -41,8 +41,8 @@ MESSAGES = {
     "focus_grounded.role_dispute": "A role dispute needs its stage. Say at which stage it is.",
     "focus_grounded.role_transition": "A role transition needs an old and a new role. Name both.",
     "focus_grounded.several": (
-        "These problem areas lack something: {areas}. Grief needs a person of the inventory who died, a role dispute its stage, a role"
-        " transition an old and a new role, and interpersonal deficits that the other areas do not fit."
+        "These problem areas lack something: {areas}. Grief needs a person of the inventory who died. A role dispute needs its stage. A"
+        " role transition needs an old and a new role. Interpersonal deficits need that the other areas do not fit."
     ),
     "focus_selected.inventory_first": "No problem area has been selected. Record the interpersonal inventory, then select one.",
     "focus_selected.select": "No problem area has been selected. Select one with the client.",
@@ -125,7 +125,7 @@ MESSAGES = {
     "measured.end_not_obtained": "A measure of {aims} could not be obtained in this phase. Record one when you can.",
     "sick_role_assigned.assign": "There is no sick role to change. Assign it first.",
     "sick_role_assigned.none": "The client has no sick role that could be changed or given up. Go on without it.",
-    "sick_role_explained": "The client was not told that nobody is to blame for the illness. Explain it, then assign the sick role.",
+    "sick_role_explained": "It was not explained that the client is not to blame for the illness. Explain it, then assign the sick role.",
     "sick_role_mode_fits": "{protocol} gives a limited sick role. Assign a limited one.",
     "sick_role_resolved.declined": "The client has declined the sick role. Offer it again, and update it if the client accepts.",
     "sick_role_resolved.pending": "The sick role has not been assigned. Assign it, or record that it is declined or waived.",

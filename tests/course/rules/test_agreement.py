@@ -89,7 +89,7 @@ def test_the_middle_phase_waits_for_a_problem_area():
     walk.do("select_focus", "begin_middle")
 
 
-def test_a_problem_area_may_be_chosen_anew_in_the_first_phase():
+def test_a_problem_area_may_be_chosen_again_in_the_first_phase():
     walk = in_dispute()
     assert walk.fire("select_focus", data=TRANSITION).focus.changes == 0
 
@@ -218,7 +218,7 @@ def test_a_contract_leaves_room_for_what_was_used_and_what_must_come():
     assert walk.counted.remaining == 3
 
 
-def test_once_the_last_phase_has_begun_its_sessions_stand():
+def test_once_the_last_phase_has_begun_its_number_of_sessions_is_fixed():
     walk = reach("in_final")
     stands(
         walk, "contract_fits_phases", "amend_contract", sessions=13, current=13, required="exactly 12: the final phase has begun"

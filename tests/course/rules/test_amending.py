@@ -45,7 +45,7 @@ def test_what_would_leave_a_later_entry_unlawful_is_refused_and_lists_it():
 
 
 @covers("entry_amendable")
-def test_only_an_entry_that_stands_is_amended():
+def test_only_an_entry_that_is_in_force_is_amended():
     walk = reach("in_initial")
     stands(
         walk, "entry_amendable", "amend", S, data={"supersedes": 99, "void": True}, current=99, required="an entry of this course"

@@ -15,13 +15,13 @@ def test_a_client_with_an_open_acute_course_gets_no_second_one():
     refusal = stands(
         walk, "one_active_course", "refer", current="1 open acute course", required="none", remedies=("complete", "end_early")
     )
-    assert "course-0" not in str(refusal), "another course is not told of"
+    assert "course-0" not in str(refusal), "another course is not named"
     stands(walk, "one_active_course", "adopt", S)
     walk.other_open_course = None
     assert walk.fire("refer").state == "referred"
 
 
-def test_a_maintenance_course_is_not_acute_and_may_stand_beside_an_acute_one():
+def test_a_maintenance_course_is_not_acute_and_may_run_beside_an_acute_one():
     walk = Walk(variant("maintenance", acute=False))
     walk.other_open_course = "course-0"
     assert walk.fire("refer").acute is False

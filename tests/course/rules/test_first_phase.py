@@ -46,7 +46,7 @@ def test_the_middle_phase_waits_for_a_whole_psychiatric_history():
 
 def test_a_history_of_which_parts_could_not_be_had_is_passed_over_with_a_reason():
     walk = without("record_history")
-    given = dict.fromkeys(first_phase.HISTORY_PARTS[:-1], "Told.")
+    given = dict.fromkeys(first_phase.HISTORY_PARTS[:-1], "Recorded.")
     walk.fire("record_history", data={**given, "not_obtained": ["suicide_history"]})
     stands(walk, "history_complete", "begin_middle", severity="soft")
     assert walk.fire("begin_middle", override=("history_complete",)).state == "middle"
@@ -61,7 +61,7 @@ def test_a_problem_area_is_chosen_from_an_inventory():
 
 
 @covers("inventory_complete")
-def test_the_middle_phase_waits_for_the_four_sections_in_whichever_versions_they_were_told():
+def test_the_middle_phase_waits_for_the_four_sections_in_one_version_or_several():
     walk = Walk().in_initial()
     walk.fire("record_inventory", data={"social_patterns": "Withdrawn"})
     stands(
@@ -73,9 +73,9 @@ def test_the_middle_phase_waits_for_the_four_sections_in_whichever_versions_they
         required=list(first_phase.INVENTORY_SECTIONS),
     )
     for section in first_phase.INVENTORY_SECTIONS[:3]:
-        walk.fire("record_inventory", data={section: "Told."})
+        walk.fire("record_inventory", data={section: "Recorded."})
     assert "inventory_complete" in walk.refused("begin_middle")
-    walk.fire("record_inventory", data={"changes_in_relationships": "Told."})
+    walk.fire("record_inventory", data={"changes_in_relationships": "Recorded."})
     assert "inventory_complete" not in walk.refused("begin_middle")
 
 
@@ -122,7 +122,7 @@ def test_the_middle_phase_waits_for_the_clients_acceptance():
     walk.do("begin_middle")
 
 
-def test_a_newer_formulation_wants_to_be_accepted_anew():
+def test_a_newer_formulation_must_be_accepted_again():
     walk = reach("ready_for_middle").copy().do("record_formulation")
     stands(walk, "formulation_accepted", "begin_middle", current=None)
 
@@ -206,7 +206,7 @@ def test_a_protocol_without_the_sick_role_assigns_none():
 
 
 @covers("sick_role_explained")
-def test_the_sick_role_is_given_only_to_a_client_who_is_told_not_to_be_to_blame():
+def test_the_sick_role_is_given_only_where_it_is_explained_that_the_client_is_not_to_blame():
     walk = reach("in_initial").copy().do("record_evaluation")
     stands(walk, "sick_role_explained", "assign_sick_role", no_blame=False, current=False, required=True)
     assert walk.fire("assign_sick_role", no_blame=True).sick_role.status == "assigned_full"

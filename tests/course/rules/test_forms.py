@@ -198,7 +198,7 @@ def rhythmic(artefact: str = "rhythm", phase: str = "initial", weeks: int = 2) -
 
 
 @covers("rhythm_tracked")
-def test_the_rhythm_is_tracked_for_so_many_weeks_each_told_once():
+def test_the_rhythm_is_tracked_for_the_protocols_weeks_and_each_week_counts_once():
     walk = rhythmic().ready_for_middle()
     stands(walk, "rhythm_tracked", "begin_middle", current=0, remedies=("record_rhythm",))
     walk.fire("record_rhythm", data=week("2025-12-22"))
@@ -231,7 +231,7 @@ def test_a_week_is_recorded_in_any_state_and_in_any_mood(stage):
     assert walk.c.rhythm.weeks[0].activities == 0, "two days are too few for a score"
 
 
-def test_what_a_week_cannot_say_is_told_at_its_place():
+def test_a_fault_in_a_week_names_its_place():
     walk = Walk(variant("rhythmic", rhythm=RhythmSpec(instrument="srm5", weeks=1))).in_initial()
     bad = week("2025-12-29", days=3)
     bad["days"][1]["on"] = bad["days"][0]["on"]
@@ -314,7 +314,7 @@ def test_the_contract_of_one_phase_can_be_amended_and_caps_it():
 
 
 @covers("review_held")
-def test_a_course_is_reviewed_every_so_many_days():
+def test_a_course_is_reviewed_within_the_protocols_days():
     walk = maintenance().in_initial().do("agree_contract")
     walk.session()
     stands(walk, "review_held", "complete", severity="soft", current=None, remedies=("record_review",))

@@ -20,7 +20,7 @@ class Member(Walk):
         self.met = 0
 
     def group(self, attendance: str = "5", *, held: bool = True, **more) -> "Member":
-        """The group's next session, as this course is told of it."""
+        """The group's next session, as this course gets it."""
         self.met += 1
         if self.met > 1:
             self.now = max(self.now, self.group_at + WEEK)
@@ -140,7 +140,7 @@ def test_where_a_phase_counts_what_was_attended_the_group_having_met_is_not_enou
     stands(walk, "phase_sessions_met", "begin_middle", current=0)
 
 
-def test_what_a_member_was_told_to_have_missed_and_did_not_miss_counts_once_after_all():
+def test_a_session_recorded_as_missed_and_amended_to_attended_counts_once():
     walk = Member().prepared().group("3")
     entry = walk.seq("record_session")
     walk.fire(

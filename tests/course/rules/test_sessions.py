@@ -18,7 +18,7 @@ def test_before_the_course_starts_no_session_is_held(attendance):
 
 
 @pytest.mark.parametrize("attendance", ("2", "3", "4", "7"))
-def test_before_the_course_starts_missed_appointments_are_told_of(attendance):
+def test_before_the_course_starts_missed_appointments_are_recorded(attendance):
     walk = reach("referred")
     session = walk.fire("record_session", attendance=attendance).sessions[0]
     assert (session.phase, session.attended) == (None, False)
@@ -137,7 +137,7 @@ def test_the_therapist_who_gave_a_session_signs_it():
     assert walk.fire("attest_session", S, session=seq).sessions[0].signed
 
 
-def test_a_session_that_the_ehr_tells_of_was_given_by_the_courses_therapist():
+def test_a_session_that_the_ehr_records_was_given_by_the_courses_therapist():
     walk = reach("in_initial")
     seq = walk.session(by=E, sign=False)
     assert walk.c.session(seq).given_by == T.person

@@ -1,4 +1,4 @@
-"""Groups, on both databases: one session told is one commit over the courses that accept it, and what the others refuse waits."""
+"""Groups, on both databases: one recorded session is one commit over the courses that accept it, and the records that others refuse wait."""
 
 import asyncio
 import datetime as dt
@@ -65,18 +65,20 @@ async def committed_at_once(clinic: GroupWalk, session: str) -> list[tuple]:
 def test_one_session_is_an_entry_on_every_members_course(clinic):
     async def test(clinic, a, b, c, _):
         group = await clinic.group(a, b, c)
-        told = await clinic.session(group, {a: "5", b: "6", c: "3"}, minutes=90)
-        assert {each.course for each in told.accepted} == {a, b, c}
-        assert told.refused == ()
-        session = told.session.id
+        recorded = await clinic.session(group, {a: "5", b: "6", c: "3"}, minutes=90)
+        assert {each.course for each in recorded.accepted} == {a, b, c}
+        assert recorded.refused == ()
+        session = recorded.session.id
         entries = await committed_at_once(clinic, session)
-        assert entries == [(each.course, each.seq, "therapist-1") for each in sorted(told.accepted, key=lambda each: each.course)]
+        assert entries == [
+            (each.course, each.seq, "therapist-1") for each in sorted(recorded.accepted, key=lambda each: each.course)
+        ]
         for course, attendance, participants in ((a, "5", ["client", "group"]), (b, "6", ["client", "group"]), (c, "3", ["group"])):
             written = (await clinic.clinic.entries(course))[-1].written
             assert (written.data["attendance"], written.data["participants"]) == (attendance, participants)
             assert (written.data["group_session"], written.data["group_held"]) == (session, True)
             assert (await clinic.counted(course)).attended["initial"] == 1
-        assert (await clinic.view(group)).version == told.version
+        assert (await clinic.view(group)).version == recorded.version
 
     clinic(test)
 
@@ -98,9 +100,9 @@ def test_facilitators_give_a_session_together_and_each_signs_on_their_own_course
 def test_what_a_course_refuses_waits_and_the_others_are_written(clinic):
     async def test(clinic, a, b, _c, referred):
         group = await clinic.group(a, b, referred)
-        told = await clinic.session(group, {a: "5", b: "5", referred: "5"})
-        assert {each.course for each in told.accepted} == {a, b}
-        (refused,) = told.refused
+        recorded = await clinic.session(group, {a: "5", b: "5", referred: "5"})
+        assert {each.course for each in recorded.accepted} == {a, b}
+        (refused,) = recorded.refused
         assert (refused.course, refused.state) == (referred, "referred")
         assert [refusal.rule for refusal in refused.refusals] == ["attendance_fits_state"]
         assert await triggers(clinic, referred) == ["refer"]
@@ -118,14 +120,14 @@ def test_what_a_course_refuses_waits_and_the_others_are_written(clinic):
     clinic(test)
 
 
-def test_where_every_course_refuses_the_session_is_told_all_the_same(clinic):
+def test_a_session_that_every_course_refuses_is_still_recorded(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         for course in (a, b):
             await clinic.fire(course, "end_early", reason="Moved away.")
-        told = await clinic.session(group, {a: "5", b: "5"})
-        assert (told.accepted, [each.state for each in told.refused]) == ((), ["ended_early", "ended_early"])
-        assert [session.seq for session in (await clinic.view(group)).sessions] == [told.version]
+        recorded = await clinic.session(group, {a: "5", b: "5"})
+        assert (recorded.accepted, [each.state for each in recorded.refused]) == ((), ["ended_early", "ended_early"])
+        assert [session.seq for session in (await clinic.view(group)).sessions] == [recorded.version]
 
     clinic(test)
 
@@ -148,14 +150,14 @@ def test_all_demands_everyone_or_nobody(clinic):
     clinic(test)
 
 
-@pytest.mark.parametrize("told", ({"minutes": 90}, {"kind": "additional"}, {"occurred_at": "ahead"}, {"occurred_at": "before"}))
-def test_what_is_wrong_with_a_session_is_the_tellers_and_nothing_of_it_is_written(clinic, told):
+@pytest.mark.parametrize("fields", ({"minutes": 90}, {"kind": "additional"}, {"occurred_at": "ahead"}, {"occurred_at": "before"}))
+def test_a_faulty_session_is_invalid_and_nothing_of_it_is_written(clinic, fields):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         before = await triggers(clinic, a)
-        days = {"ahead": 1, "before": -400}.get(told.get("occurred_at"), 0)
-        more = {**told, **({"occurred_at": clinic.clock.now() + dt.timedelta(days=days)} if days else {})}
-        attendance = {a: "5"} if "minutes" in told else {a: "5", b: "5"}
+        days = {"ahead": 1, "before": -400}.get(fields.get("occurred_at"), 0)
+        more = {**fields, **({"occurred_at": clinic.clock.now() + dt.timedelta(days=days)} if days else {})}
+        attendance = {a: "5"} if "minutes" in fields else {a: "5", b: "5"}
         with pytest.raises(CommandInvalid):
             await clinic.tell(group, attendance, **more)
         assert await triggers(clinic, a) == before
@@ -168,8 +170,8 @@ def test_a_groups_session_can_be_called_off_before_it_was_to_be(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         ahead = clinic.clock.now() + WEEK
-        told = (await clinic.tell(group, {a: "4", b: "4"}, occurred_at=ahead)).recorded
-        assert (told.session.held, len(told.accepted)) == (False, 2)
+        recorded = (await clinic.tell(group, {a: "4", b: "4"}, occurred_at=ahead)).recorded
+        assert (recorded.session.held, len(recorded.accepted)) == (False, 2)
         assert (await clinic.counted(a)).attended["initial"] == 0
 
     clinic(test)
@@ -194,7 +196,7 @@ def test_the_same_key_is_answered_as_the_first_time_and_writes_nothing(clinic):
     clinic(test)
 
 
-def test_of_two_facilitators_at_once_one_writes_and_the_other_is_told_that_the_group_has_moved_on(clinic):
+def test_of_two_facilitators_at_once_one_writes_and_the_other_learns_that_the_group_has_moved_on(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b, facilitators=("therapist-1", "therapist-2"))
         version = (await clinic.view(group)).version
@@ -213,7 +215,7 @@ def test_of_two_facilitators_at_once_one_writes_and_the_other_is_told_that_the_g
     clinic(test)
 
 
-def test_without_a_version_the_second_of_two_tellings_is_refused_as_told_before(clinic):
+def test_without_a_version_the_second_of_two_records_is_refused_as_already_recorded(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         clinic.clock.advance(WEEK)
@@ -224,7 +226,7 @@ def test_without_a_version_the_second_of_two_tellings_is_refused_as_told_before(
     clinic(test)
 
 
-def test_of_two_processes_that_tell_of_it_at_once_one_writes(three, tmp_path):
+def test_of_two_processes_that_record_it_at_once_one_writes(three, tmp_path):
     made, (a, b, *_) = three
     settings = made.model_copy(update={"database_url": databases.copy(made, tmp_path).database_url})
 
@@ -233,9 +235,9 @@ def test_of_two_processes_that_tell_of_it_at_once_one_writes(three, tmp_path):
             for clinic in (here, there):
                 clinic.clock.advance(WEEK)
             group = await here.group(a, b, facilitators=("therapist-1", "therapist-2"))
-            told = [here.tell(group, {a: "5", b: "5"}), there.tell(group, {a: "5", b: "3"}, COFACILITATOR)]
+            sessions = [here.tell(group, {a: "5", b: "5"}), there.tell(group, {a: "5", b: "3"}, COFACILITATOR)]
             notes = [clinic.service.fire(FACILITATOR, course, note()) for clinic in (here, there) for course in (a, b)]
-            answers = await asyncio.gather(*told, *notes, return_exceptions=True)
+            answers = await asyncio.gather(*sessions, *notes, return_exceptions=True)
             assert sorted(type(each).__name__ for each in answers[:2]) == ["GroupRefused", "SessionCommitted"]
             assert not [each for each in answers[2:] if isinstance(each, Exception)]
             for course in (a, b):
@@ -258,10 +260,10 @@ def test_where_one_course_moves_on_meanwhile_it_is_decided_again_and_written_onc
             return await commit(work, *given)
 
         clinic.clinic.committer.commit = overtake
-        told = (await clinic.tell(group, {a: "5", b: "5"})).recorded
+        recorded = (await clinic.tell(group, {a: "5", b: "5"})).recorded
         assert len(overtaken) == 1
         assert (await triggers(clinic, b))[-2:] == ["note", "record_session"]
-        assert len(told.accepted) == 2
+        assert len(recorded.accepted) == 2
         assert (await triggers(clinic, a)).count("record_session") == 1
 
     clinic(test)
@@ -291,8 +293,8 @@ def test_who_misses_the_only_initial_session_goes_on_to_completion(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         for number in range(1, 9):
-            told = await clinic.session(group, {a: "5", b: "3" if number in {1, 4} else "5"}, minutes=90)
-            assert told.refused == (), number
+            recorded = await clinic.session(group, {a: "5", b: "3" if number in {1, 4} else "5"}, minutes=90)
+            assert recorded.refused == (), number
             await clinic.sign_all(a, b)
             for course in (a, b):
                 if number == 1:
@@ -351,7 +353,7 @@ def test_a_member_who_left_is_not_asked_about_and_may_come_back(clinic):
     clinic(test)
 
 
-def test_a_session_told_late_is_told_of_those_who_were_members_then(clinic):
+def test_a_session_recorded_late_is_recorded_for_those_who_were_members_then(clinic):
     async def test(clinic, a, b, c, _):
         group = await clinic.group(a, b)
         clinic.clock.advance(dt.timedelta(days=2))
@@ -365,19 +367,19 @@ def test_a_session_told_late_is_told_of_those_who_were_members_then(clinic):
             "attendance": f"lacks the member {b}",
             f"attendance.{c}": "was no member of the group then",
         }
-        told = (await clinic.tell(group, {a: "5", b: "5"}, occurred_at=met)).recorded
-        assert len(told.accepted) == 2
+        recorded = (await clinic.tell(group, {a: "5", b: "5"}, occurred_at=met)).recorded
+        assert len(recorded.accepted) == 2
         assert (await clinic.fold(a)).sessions[-1].at == met
 
     clinic(test)
 
 
-def test_who_has_ended_need_not_be_told_of(clinic):
+def test_a_member_whose_course_has_ended_may_be_left_out(clinic):
     async def test(clinic, a, b, c, _):
         group = await clinic.group(a, b, c)
         await clinic.fire(b, "end_early", reason="Moved away.")
-        told = await clinic.session(group, {a: "5", c: "5"})
-        assert set(told.session.attendance) == {a, c}
+        recorded = await clinic.session(group, {a: "5", c: "5"})
+        assert set(recorded.session.attendance) == {a, c}
 
     clinic(test)
 
@@ -403,7 +405,7 @@ def test_a_course_joins_where_it_fits_and_one_group_at_a_time(clinic):
     clinic(test)
 
 
-def test_a_group_has_room_for_so_many_as_its_protocol_says(clinic):
+def test_a_group_has_room_for_as_many_as_its_protocol_allows(clinic):
     async def test(clinic, a, b, c, referred):
         group = await clinic.group(a, b, c, referred)
         assert (await clinic.view(group)).size.now == 4
@@ -415,7 +417,7 @@ def test_a_group_has_room_for_so_many_as_its_protocol_says(clinic):
     clinic(test)
 
 
-def test_a_group_smaller_than_its_protocol_asks_for_is_told_so_and_meets(clinic):
+def test_a_group_smaller_than_its_protocol_requires_is_warned_and_meets(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a)
         assert (await clinic.session(group, {a: "5"})).warnings == ("The group has 1 member; its protocol asks for 2 to 4.",)
@@ -477,7 +479,7 @@ def test_a_group_exists_for_its_facilitators_and_for_who_sees_the_organisation(c
     clinic(test)
 
 
-def test_only_a_therapist_tells_of_a_session_and_only_a_facilitator_of_this_groups(clinic):
+def test_only_a_therapist_who_facilitates_this_group_records_its_session(clinic):
     async def test(clinic, a, _b, _c, _):
         group = await clinic.group(a)
         for who, error in ((SUPERVISOR, Forbidden), (AUDITOR, Forbidden), (OUTSIDER, NotFound)):
@@ -519,8 +521,8 @@ def test_what_was_done_with_a_group_is_in_the_audit_log(clinic):
                 "SELECT kind, action, rules FROM audit_event WHERE kind <> 'read' ORDER BY recorded_at, id"
             ).all()
         )
-        told = [tuple(row) for row in found if row.kind in {"config", "refusal"}]
-        assert told == [
+        rows = [tuple(row) for row in found if row.kind in {"config", "refusal"}]
+        assert rows == [
             ("config", f"group {group} created", None),
             *[("config", f"group {group} member joined", None)] * 3,
             ("refusal", "record_session", "attendance_fits_state"),
