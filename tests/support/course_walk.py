@@ -79,7 +79,7 @@ def version(number: int = 2, phases: dict[str, dict[str, Any]] | None = None, **
 
 
 class Walk:
-    """One course and whoever fires its triggers. `now` moves on a minute with every step."""
+    """One course and the actors who fire its triggers. `now` moves on a minute with every step."""
 
     def __init__(self, protocol: Protocol | None = None, zone: str = "UTC") -> None:
         self.protocol = protocol or ipt()
@@ -162,7 +162,7 @@ class Walk:
         return self.machine.preview(self.course, commands, self.context(by, cosigner, bodies[0]["trigger"]))
 
     def refused(self, trigger: str, by: Actor = T, cosigner: Actor | None = None, **more: Any) -> dict[str, Refusal]:
-        """What stands against a trigger, by rule: nothing where it is accepted. `more` as for `fire`."""
+        """The refusals of a trigger by rule: none where it is accepted. `more` as for `fire`."""
         answer = self.preview(self.body(trigger, by, **more), by=by, cosigner=cosigner)
         return {refusal.rule: refusal for refusal in answer.refusals} if isinstance(answer, Refused) else {}
 
@@ -211,7 +211,7 @@ class Walk:
         return self.keep(answer)
 
     def keep(self, accepted: Accepted) -> Course:
-        """Takes an answer for what happened, as the store would."""
+        """Keeps an accepted answer, as the store would."""
         for draft in accepted.drafts:
             assert draft.seq == len(self.history) + 1
             assert not self.history or draft.recorded_at >= self.history[-1].recorded_at
@@ -253,7 +253,7 @@ class Walk:
     # Steps
 
     def session(self, attendance: str = "5", by: Actor = T, *, sign: bool = True, **data: Any) -> int:
-        """Tells of a session a week after the one before, and signs it where it was held."""
+        """Records a session a week after the one before, and signs it where it was held."""
         if self.c.sessions:
             self.now = max(self.now, max(session.at for session in self.c.sessions) + WEEK - MINUTE)
         self.fire("record_session", by, attendance=attendance, **data)
@@ -287,7 +287,7 @@ class Walk:
         return self.ready_for_middle(**more).do("begin_middle")
 
     def with_remaining(self, remaining: int, **more: Any) -> "Walk":
-        """In the middle phase, with so many of the contract's sessions left."""
+        """In the middle phase, with `remaining` of the contract's sessions left."""
         self.in_middle(**more)
         while (self.counted.remaining or 0) > remaining:
             self.session()
@@ -352,7 +352,10 @@ Test = Callable[..., None]
 
 
 def covers(*rules: str) -> Callable[[Test], Test]:
-    """Marks a test as the one that shows these rules from both sides. It must have seen each stand, or the one its parameter names."""
+    """Marks a test as the one that shows these rules from both sides.
+
+    It must see each of them refuse, or the one that its parameter `rule` names.
+    """
 
     def mark(test: Test) -> Test:
         @wraps(test)
@@ -360,7 +363,7 @@ def covers(*rules: str) -> Callable[[Test], Test]:
             SEEN.clear()
             test(*args, **more)
             unseen = set((more["rule"],) if "rule" in more else rules) - SEEN
-            assert not unseen, f"{unseen} never stood in this test"
+            assert not unseen, f"{unseen} never refused in this test"
 
         return shown
 
@@ -375,7 +378,7 @@ def places(sentence: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
 
 
-def stands(
+def refused_by(
     walk: Walk,
     rule: str,
     trigger: str,
@@ -388,7 +391,10 @@ def stands(
     alone: bool = True,
     **more: Any,
 ) -> Refusal:
-    """The trigger is refused by this rule (`alone`: and by no other), in these words. A soft one can be overridden, a hard one cannot."""
+    """The refusal of the trigger by this rule (`alone`: and by no other), with these words.
+
+    Its message is its sentence filled in. A soft rule can be overridden, a hard one cannot.
+    """
     refusals = walk.refused(trigger, by, **more)
     assert rule in refusals, f"{trigger} is not refused by {rule} but by {sorted(refusals)}"
     SEEN.add(rule)

@@ -12,7 +12,7 @@ BY_REASON = "You can go on with a reason: put `{rule}` in `override` and say why
 
 MESSAGES = {
     # agreement
-    "both_agree": "The contract lacks the agreement of: {who}. Agree it with client and therapist first.",
+    "both_agree": "The contract lacks the agreement of: {who}. Record it once client and therapist both agree.",
     "contract_agreed.agree": "No contract has been agreed. Agree one with the client.",
     "contract_agreed.too_late": "No contract has been agreed, and one can be agreed only in the first phase.",
     "contract_fits_phases.exact": "The {phase} phase has begun, so the contract must have exactly {needed} sessions.",
@@ -42,7 +42,7 @@ MESSAGES = {
     "focus_grounded.role_transition": "A role transition needs an old and a new role. Name both.",
     "focus_grounded.several": (
         "These problem areas lack something: {areas}. Grief needs a person of the inventory who died. A role dispute needs its stage. A"
-        " role transition needs an old and a new role. Interpersonal deficits need that the other areas do not fit."
+        " role transition needs an old and a new role. For interpersonal deficits, confirm that the other areas do not fit."
     ),
     "focus_selected.inventory_first": "No problem area has been selected. Record the interpersonal inventory, then select one.",
     "focus_selected.select": "No problem area has been selected. Select one with the client.",
@@ -133,7 +133,7 @@ MESSAGES = {
     "timeline_recorded": "There is no timeline of life events and symptoms. Record one.",
     "waiver_agreed": "The protocol demands the sick role. To do without it, post this as a proposal for a supervisor to cosign.",
     # order
-    "later_entries_hold": "Later entries would not pass their rules any more: {entries}. Amend those entries first.",
+    "later_entries_hold": "These later entries would not pass their rules any more: {entries}. Amend them first.",
     "state_allows.another": "`{trigger}` cannot happen in the state `{state}`. Choose another trigger.",
     "state_allows.step": "`{trigger}` cannot happen in the state `{state}`. First fire `{step}`.",
     "state_allows.unknown": "{protocol} has no trigger `{trigger}`. Choose another trigger.",

@@ -54,7 +54,7 @@ def test_every_sentence_is_used_and_every_used_id_has_a_sentence():
 
 
 def test_every_place_is_filled_and_nothing_else_is_given():
-    """Where a call has its id from elsewhere, `stands` compares the two."""
+    """Where a call has its id from elsewhere, `refused_by` compares the two."""
     for ids, parameters in written():
         for message_id in ids:
             assert places(CATALOGUE[message_id]) == parameters, message_id
