@@ -199,7 +199,7 @@ MESSAGES = {
 
 def render(sentence: str, parameters: Mapping[str, Parameter], *, rule: str, severity: Severity) -> str:
     """The message of a refusal: its sentence filled in. A soft refusal also says how a reason passes it."""
-    filled = sentence.format_map({name: _in_words(value) for name, value in parameters.items()})
+    filled = sentence.format_map({name: _in_words(value) for name, value in parameters.items()}) if parameters else sentence
     return f"{filled} {BY_REASON.format(rule=rule)}" if severity == "soft" else filled
 
 
