@@ -1,29 +1,30 @@
 """Everything that can go wrong, as one tree.
 
 IptError
-├── SettingsInvalid        a setting is unknown or has a bad value; the service does not start
-├── ProtocolInvalid        a file under config/ is faulty, or changed under an old version
-├── CommandMalformed       the body is not the JSON (or the line not the record) it should be
-├── CommandInvalid         well-formed, but some fields are wrong; every one is named
-├── TransitionRefused      rules stand against the trigger; every one is named
-├── Unauthenticated        no token, or one that is unknown, expired or revoked
-│   └── SignatureInvalid       a signed message is not from who holds the key, or not from now
-├── Forbidden              the caller may see this, but not do that
-│   └── TriggerNotPermitted    the caller's role may never fire this trigger
-├── NotFound               no such thing, or none that the caller may see
-├── VersionRequired        a write to a course without the version it was decided on
-├── StaleVersion           the course has moved on since that version
-│   └── GroupStale             the group has
-├── GroupRefused           rules of groups stand against it; every one is named
-├── GroupSessionRefused    of a session that is for all members or for nobody: the courses that refused it
-├── KeyReused              an idempotency key came back with another body
-├── NoticeReused           a notice's id came back with another body
-├── KeyInFlight            a request with the same idempotency key is still running
-├── Busy                   the store cannot take the write now; it may be tried again
-├── SecretUnreadable       a stored secret was sealed under a key that is not given
-├── JournalBroken          a stored entry is not what was written
-└── DatabaseNotReady       the database is missing, or not at this version's migrations
-    └── Unreachable            it does not answer just now; it may be tried again
+├── Faulty                     lists every fault at once
+│   ├── SettingsInvalid            a setting is unknown or has a bad value; the service does not start
+│   ├── ProtocolInvalid            a file under config/ is faulty, or changed under an old version
+│   └── CommandInvalid             the command is well-formed, but some of its fields are wrong
+├── CommandMalformed           the body is not JSON, or the line is not a record
+├── TransitionRefused          rules refuse the trigger; it lists all of them
+├── Unauthenticated            the token is missing, unknown, expired or revoked
+│   └── SignatureInvalid           a message is not signed with a known key, or not at this time
+├── Forbidden                  the caller's role does not allow this
+│   └── TriggerNotPermitted        the caller's role may never fire this trigger
+├── NotFound                   the thing does not exist, or the caller may not see it
+├── VersionRequired            a write does not name the version it was decided on
+├── StaleVersion               the course has moved on since that version
+│   └── GroupStale                 the group has moved on since that version
+├── GroupRefused               rules of groups refuse the write; it lists all of them
+├── GroupSessionRefused        a session for all members or nobody was refused; it lists the courses that refused
+├── KeyReused                  the idempotency key was used before with another body
+├── NoticeReused               the notice's id was used before with another body
+├── KeyInFlight                a request with the same idempotency key is still running
+├── Busy                       the store cannot take the write now; the caller may try again
+├── SecretUnreadable           a stored secret was sealed under a key that the operator did not give
+├── JournalBroken              a stored entry is not the one that was written
+└── DatabaseNotReady           the database is missing, or its migrations are not those of this version
+    └── Unreachable                the database does not answer now; the caller may try again
 """
 
 import datetime as dt
@@ -34,7 +35,7 @@ import msgspec
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One thing that is wrong: `where` is a path (`data.sessions`, `ipt.toml: contract.weeks`), `message` says what would be right."""
+    """One thing that is wrong. `where` is a path (`data.sessions`, `ipt.toml: contract.weeks`); `message` says what would be right."""
 
     where: str
     message: str
@@ -44,17 +45,18 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 Severity = Literal["hard", "soft"]
+Parameter = str | int | tuple[str | int, ...]  # what fills one place of a refusal's sentence
 
 
 class Remedy(msgspec.Struct, frozen=True):
-    """A trigger that would help, and who may fire it."""
+    """A trigger that helps, and the roles that may fire it."""
 
     trigger: str
     roles: tuple[str, ...]
 
 
 class Break(msgspec.Struct, frozen=True):
-    """A later entry that would no longer hold if this were placed before it."""
+    """A later entry that would no longer pass its rules if this were placed before it."""
 
     seq: int
     trigger: str
@@ -62,15 +64,18 @@ class Break(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """`current` and `required` say where the course is and where it would have to be, in words or numbers of the field.
+    """Why one rule refuses a trigger, and what would help. A soft rule can be overridden, a hard one cannot.
 
-    `earliest` is the earliest moment at which waiting alone would satisfy the rule. `source` is where the rule comes from, by the
-    keys of `docs/rules.md`. Only a soft rule may be overridden.
+    `message_id` and `parameters` say the same as `message`, for translation. Refusals stored before they existed have neither.
+    `current` and `required` say where the course is and where it must be, in words or numbers of the field. `earliest` is the first
+    moment at which waiting alone satisfies the rule. `source` is a key of `docs/rules.md`.
     """
 
     rule: str
     severity: Severity
     message: str
+    message_id: str | msgspec.UnsetType = msgspec.UNSET
+    parameters: dict[str, Parameter] | msgspec.UnsetType = msgspec.UNSET
     current: Any
     required: Any
     remedies: tuple[Remedy, ...] = ()
@@ -94,13 +99,13 @@ class Faulty(IptError):
 
 
 class SettingsInvalid(Faulty):
-    """A setting is unknown or has a bad value."""
+    """A setting is unknown or has a bad value. The service does not start."""
 
     heading = "The service cannot start with these settings"
 
 
 class ProtocolInvalid(Faulty):
-    """A protocol or instrument file is faulty."""
+    """A file under config/ is faulty, or changed under an old version."""
 
     heading = "The files under config/ are not valid"
 
@@ -112,11 +117,11 @@ class CommandInvalid(Faulty):
 
 
 class CommandMalformed(IptError):
-    """The body cannot be read as a command at all."""
+    """The body is not JSON, or the line is not a record."""
 
 
 class TransitionRefused(IptError):
-    """Rules stand against the trigger."""
+    """Rules refuse the trigger; `refusals` lists all of them."""
 
     def __init__(self, trigger: str, state: str | None, version: int, refusals: Sequence[Refusal]) -> None:
         self.trigger = trigger
@@ -128,16 +133,19 @@ class TransitionRefused(IptError):
     @property
     def summary(self) -> str:
         """`begin_middle: 2 rules are not met`: safe to show and to log."""
-        n = len(self.refusals)
-        return f"{self.trigger}: {n} rule{' is' if n == 1 else 's are'} not met"
+        return f"{self.trigger}: {_rules_not_met(self.refusals)}"
+
+
+def _rules_not_met(refusals: Sequence[Refusal]) -> str:
+    return f"{len(refusals)} rule{' is' if len(refusals) == 1 else 's are'} not met"
 
 
 class Unauthenticated(IptError):
-    """A token is needed, and the one given (if any) is unknown, expired or revoked."""
+    """The token is missing, unknown, expired or revoked."""
 
 
 class SignatureInvalid(Unauthenticated):
-    """A message is not signed as it should be: by no key that is known, at another time, or not at all."""
+    """A message is not signed, not signed with a known key, or not signed at this time."""
 
 
 class Forbidden(IptError):
@@ -159,39 +167,39 @@ class TriggerNotPermitted(Forbidden):
 
 
 class NotFound(IptError):
-    """There is no such thing, or none that the caller may see."""
+    """The thing does not exist, or the caller may not see it."""
 
 
 class VersionRequired(IptError):
-    """A write to a course must name the version it was decided on, in If-Match."""
+    """A write to a course or group does not name in If-Match the version it was decided on."""
 
 
 class StaleVersion(IptError):
-    """The course has moved on."""
+    """The course has moved on since the version that the write names. `current` is its present version."""
+
+    subject = "course"
 
     def __init__(self, current: int) -> None:
         self.current = current
-        super().__init__(f"The course is at version {current} now. Read it again and decide on what it has become.")
+        super().__init__(f"The {self.subject} is at version {current} now. Read it again, then decide again.")
 
 
 class GroupStale(StaleVersion):
-    """The group has moved on."""
+    """The group has moved on since the version that the write names. `current` is its present version."""
 
-    def __init__(self, current: int) -> None:
-        super().__init__(current)
-        self.args = (f"The group is at version {current} now. Read it again and decide on what it has become.",)
+    subject = "group"
 
 
 class GroupRefused(IptError):
-    """Rules of groups stand against it."""
+    """Rules of groups refuse the write; `refusals` lists all of them."""
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
         self.refusals = tuple(refusals)
-        super().__init__(f"{len(self.refusals)} rule{' is' if len(self.refusals) == 1 else 's are'} not met")
+        super().__init__(_rules_not_met(self.refusals))
 
 
 class MemberRefused(msgspec.Struct, frozen=True, kw_only=True):
-    """A member's course that refused a session, at which version, and why. `notice` is what of it waits in the inbox."""
+    """A member's course that refused a session, its version then, and why. `notice` is the held record in the inbox."""
 
     course: str
     state: str
@@ -202,7 +210,7 @@ class MemberRefused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupSessionRefused(IptError):
-    """Some members' courses refuse a session that is to be recorded for all of them or for nobody."""
+    """A session for all members or nobody was refused. `members` lists the courses that refused it."""
 
     def __init__(self, members: Sequence[MemberRefused]) -> None:
         self.members = tuple(members)
@@ -216,7 +224,7 @@ class KeyReused(IptError):
 
 
 class NoticeReused(IptError):
-    """The id of a notice was used before with another body."""
+    """The notice's id was used before with another body."""
 
 
 class KeyInFlight(IptError):
@@ -224,20 +232,20 @@ class KeyInFlight(IptError):
 
 
 class Busy(IptError):
-    """The store cannot take the write now."""
+    """The store cannot take the write now. The caller may try again."""
 
 
 class SecretUnreadable(IptError):
-    """A stored secret cannot be opened with the keys the operator gave."""
+    """A stored secret was sealed under a key that the operator did not give."""
 
 
 class JournalBroken(IptError):
-    """A stored entry is not what was written."""
+    """A stored entry is not the one that was written."""
 
 
 class DatabaseNotReady(IptError):
-    """The database is missing, or not at this version's migrations."""
+    """The database is missing, or its migrations are not those of this version."""
 
 
 class Unreachable(DatabaseNotReady):
-    """The database does not answer just now."""
+    """The database does not answer now. The caller may try again."""

@@ -24,6 +24,7 @@ from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.cli.main import app as command_line
 from ipt_workflow.course import Course, attention, examples, transitions_table, triggers
 from ipt_workflow.course.rules import ARTEFACTS, KNOWN_RULES, PHASE_RULES, REGISTRY, Actor, Context, Rule
+from ipt_workflow.course.rules.messages import BY_REASON, MESSAGES
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.ehr.fhir.kinds import KINDS
@@ -233,13 +234,13 @@ def rule_table() -> str:
 
 
 def severity(rule: Rule) -> str:
-    """In `ipt`: a rule may be soft of itself, by the protocol, or where its own text says so."""
+    """In `ipt`: a rule is soft in every protocol, by this protocol, or in the case that its own text names."""
     bound = {each.severity for bounds in MACHINE.bound.values() for each in bounds if each.rule.name == rule.name}
     if rule.soft:
         return "soft"
     if bound == {"soft"}:
         return "soft in `ipt`"
-    return "hard; soft as told" if "soft" in rule.says else "hard"
+    return "hard; soft in one case" if "soft" in rule.says else "hard"
 
 
 def _guards(name: str) -> str:
@@ -247,12 +248,12 @@ def _guards(name: str) -> str:
         return "every trigger"
     over = code(trigger for trigger, bound in MACHINE.bound.items() if any(each.rule.name == name for each in bound))
     if name == "later_entries_hold":
-        return f"{over}, and whatever is told late"
+        return f"{over}, and every late entry"
     return over or _elsewhere(name)
 
 
 def _elsewhere(name: str) -> str:
-    """Where a rule stands under other protocols than `ipt`."""
+    """The triggers that a rule guards under other protocols than `ipt`."""
     needs = f" with `[{REGISTRY[name].needs}]`" if REGISTRY[name].needs else ""
     over = code(row.name for row in triggers.TABLE if name in row.rules)
     artefact = code(artefact for artefact, rules in ARTEFACTS.items() if name in rules)
@@ -366,6 +367,16 @@ def refusal() -> str:
         **msgspec.to_builtins(answer),
     }
     return f"```json\n{msgspec.json.format(msgspec.json.encode(problem), indent=2).decode()}\n```\n"
+
+
+def message_table() -> str:
+    """The sentences of all refusals. Those of groups' rules follow those of courses."""
+    rows = [(f"`{name}`", sentence) for name, sentence in (*sorted(MESSAGES.items()), *sorted(groups.MESSAGES.items()))]
+    return table(("`message_id`", "sentence"), rows)
+
+
+def soft_sentence() -> str:
+    return f"> {BY_REASON}\n"
 
 
 # The clinic
@@ -569,6 +580,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "phase-rules": phase_rule_table,
     "diagram": diagram,
     "refusal": refusal,
+    "messages": message_table,
+    "soft-sentence": soft_sentence,
     "problems": problem_table,
     "settings": setting_table,
     "questions": question_table,

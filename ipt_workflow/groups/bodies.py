@@ -1,4 +1,4 @@
-"""What is told of groups: the bodies of `/v1/groups`, and what the command line makes of its options."""
+"""The bodies of `/v1/groups`. The command line builds them from its options."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ Facilitators = Annotated[tuple[Person, ...], Meta(max_length=FACILITATORS_MAX)]
 
 
 class NewGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A group to be made. `label` is an opaque name, nobody's; a therapist who makes a group is one of its facilitators."""
+    """A group to be made. `label` is an opaque name, not a person's. A therapist who makes a group is one of its facilitators."""
 
     protocol: Code
     protocol_version: Seq | None = None
@@ -25,27 +25,27 @@ class NewGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Joining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A course that becomes a member's; now, unless told otherwise."""
+    """A course that joins the group: at `joined_at`, or now without one."""
 
     course: CourseId
     joined_at: Moment | None = None
 
 
 class Leaving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why a member leaves, as a code; now, unless told otherwise."""
+    """Why a member leaves, as a code: at `left_at`, or now without one."""
 
     reason: LeaveReason
     left_at: Moment | None = None
 
 
 class Facilitating(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who facilitates the group from now on."""
+    """The group's facilitators from now on."""
 
     facilitators: Annotated[tuple[Person, ...], Meta(min_length=1, max_length=FACILITATORS_MAX)]
 
 
 class MemberDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be told of a session to one member's course alone."""
+    """What one member's course alone records of a session."""
 
     late_notice: bool = False
     excused: bool = False
@@ -54,7 +54,7 @@ class MemberDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class NewSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A session of a group: who attended, by course. `all`: it is recorded for every member or for nobody."""
+    """A session of a group, with the attendance by course. `all`: it is recorded for every member or for nobody."""
 
     attendance: Annotated[dict[CourseId, AttendanceCode], Meta(min_length=1, max_length=MEMBERS_MAX)]
     details: Annotated[dict[CourseId, MemberDetails], Meta(max_length=MEMBERS_MAX)] = {}
@@ -68,7 +68,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the facilitator who gave a session stands by; `focus` is the problem area worked on, by course."""
+    """The signature of the facilitator who gave a session. `focus` is the problem area worked on, by course."""
 
     techniques: Codes = ()
     summary: Text | None = None

@@ -1,4 +1,4 @@
-"""What readers see of groups. Shapes of HTTP answers and of `--json`."""
+"""What readers see of groups: the shapes of HTTP answers and of `--json`."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ Became = Literal["recorded", "waiting", "dismissed", "taken_back"]
 
 
 class GroupSize(msgspec.Struct, frozen=True):
-    """Members now, and how many the protocol asks for."""
+    """The number of members now, and how many the protocol requires and allows."""
 
     now: int
     min: int
@@ -23,7 +23,7 @@ class GroupSize(msgspec.Struct, frozen=True):
 
 
 class MemberView(msgspec.Struct, frozen=True, kw_only=True):
-    """One stay of a course in the group. `state` and `phase` are the course's now."""
+    """One stay of a course in the group. `state` and `phase` are the course's present ones."""
 
     course: str
     client_ref: str | None
@@ -35,7 +35,7 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttendanceView(msgspec.Struct, frozen=True, kw_only=True):
-    """What was told of a session to one course, and what became of it: `attendance` and `seq` are what stands on the course now."""
+    """One member's attendance as it was recorded (`told`), and what became of it. `attendance` and `seq` are what the course has now."""
 
     told: str
     became: Became
@@ -45,7 +45,7 @@ class AttendanceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupSessionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A session as it was told. `held`: at least one member was there. `attendance` is by course."""
+    """A session as it was recorded. `held`: at least one member attended. `attendance` is by course."""
 
     id: str
     seq: int
@@ -61,7 +61,7 @@ class GroupSessionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A group in a list. `members` are those who have not left."""
+    """A group in a list. `members` counts those who have not left."""
 
     id: str
     label: str
@@ -91,21 +91,21 @@ class GroupView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupCommitted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a write to a group came to."""
+    """The result of a write to a group."""
 
     group: GroupView
     replayed: bool = False
 
 
 class MemberAccepted(msgspec.Struct, frozen=True):
-    """A member's course, and the entry that was written; its seq is the course's version then."""
+    """A member's course, and the entry that was written on it: `seq` is the course's version after it."""
 
     course: str
     seq: int
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """What telling of a session came to. `version` is the group's; those `refused` wait in the inbox, each as its `notice`."""
+    """The result of recording a session. `version` is the group's. Each `refused` record waits in the inbox as its `notice`."""
 
     session: GroupSessionView
     version: int
@@ -115,21 +115,21 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionCommitted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a write of a session came to."""
+    """The result of a write of a session."""
 
     recorded: Recorded
     replayed: bool = False
 
 
 class Signed(msgspec.Struct, frozen=True, kw_only=True):
-    """The members' courses on which a session was signed, and those that refused it."""
+    """The members' courses on which a session was signed, and the courses that refused the signature."""
 
     signed: tuple[MemberAccepted, ...]
     refused: tuple[MemberRefused, ...]
 
 
 class MemberFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a group's view needs beside its log: the members' courses with their clients' references, and what became of notices."""
+    """What a group's view needs beside its log: the members' courses, the clients' references, and the status of held records."""
 
     courses: Mapping[str, Course]
     client_refs: Mapping[str, str | None]
@@ -189,20 +189,25 @@ def session_view(session: GroupSession, known: MemberFacts) -> GroupSessionView:
         medium=session.medium,
         kind=session.kind,
         held=session.held,
-        attendance={course: _attendance(session.id, told, known.courses[course], known) for course, told in session.told.items()},
+        attendance={
+            course: _attendance(session.id, attendance, known.courses[course], known) for course, attendance in session.told.items()
+        },
     )
 
 
-def _attendance(session_id: str, told: MemberAttendance, course: Course, known: MemberFacts) -> AttendanceView:
-    stands = next((each for each in course.sessions if each.group_session == session_id), None)
-    status = known.notices.get(told.notice or "")
-    became: Became = (
-        "recorded" if stands else "waiting" if status == "waiting" else "dismissed" if status == "dismissed" else "taken_back"
-    )
+def _attendance(session_id: str, recorded: MemberAttendance, course: Course, known: MemberFacts) -> AttendanceView:
+    entry = next((each for each in course.sessions if each.group_session == session_id), None)
     return AttendanceView(
-        told=told.attendance,
-        became=became,
-        attendance=stands.attendance if stands else None,
-        seq=stands.seq if stands else None,
-        notice=told.notice,
+        told=recorded.attendance,
+        became="recorded" if entry else _without_entry(known.notices.get(recorded.notice or "")),
+        attendance=entry.attendance if entry else None,
+        seq=entry.seq if entry else None,
+        notice=recorded.notice,
     )
+
+
+def _without_entry(status: str | None) -> Became:
+    """What became of an attendance that is no entry of the course, by the status of its held record."""
+    if status == "waiting":
+        return "waiting"
+    return "dismissed" if status == "dismissed" else "taken_back"

@@ -545,7 +545,7 @@ def test_after_a_move_that_has_not_happened_there_is_nothing_that_only_its_proto
     walk.protocol = first
     answer = walk.preview(body)
     assert [(each.rule, each.message) for each in answer.refusals] == [
-        ("state_allows", "Interpersonal Psychotherapy has no record_rhythm.")
+        ("state_allows", "Interpersonal Psychotherapy has no trigger `record_rhythm`. Choose another trigger.")
     ]
 
 

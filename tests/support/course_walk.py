@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
+from string import Formatter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from ipt_workflow.course.drafts import Draft
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold
 from ipt_workflow.course.rules import KNOWN_RULES, REGISTRY, Actor, Context, GroupHeld
+from ipt_workflow.course.rules.messages import MESSAGES, render
 from ipt_workflow.course.triggers import NAMING_PROTOCOL, Command
 from ipt_workflow.errors import Refusal, TransitionRefused
 from ipt_workflow.machine import Accepted, Option, Refused, machine_for
@@ -359,7 +361,12 @@ def covers(*rules: str) -> Callable[[Test], Test]:
 SEEN: set[str] = set()
 
 
-def stands(
+def places(sentence: str) -> set[str]:
+    """The names in braces."""
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
+
+
+def refused_by(
     walk: Walk,
     rule: str,
     trigger: str,
@@ -372,14 +379,18 @@ def stands(
     alone: bool = True,
     **more: Any,
 ) -> Refusal:
-    """Asserts that this rule refuses the trigger (`alone`: and no other). A soft rule can be overridden, a hard one cannot."""
+    """The refusal of the trigger by this rule (`alone`: and by no other), with these words.
+
+    Its message is its sentence filled in. A soft rule can be overridden, a hard one cannot.
+    """
     refusals = walk.refused(trigger, by, **more)
     assert rule in refusals, f"{trigger} is not refused by {rule} but by {sorted(refusals)}"
     SEEN.add(rule)
     refusal = refusals[rule]
     assert not alone or list(refusals) == [rule]
     assert refusal.severity == severity
-    assert refusal.message
+    assert refusal.message == render(MESSAGES[refusal.message_id], refusal.parameters, rule=rule, severity=severity)
+    assert set(refusal.parameters) == places(MESSAGES[refusal.message_id])
     assert refusal.source == REGISTRY[rule].source
     assert current is ANY or refusal.current == current
     assert required is ANY or refusal.required == required

@@ -1,7 +1,7 @@
 """The named rules. Each one is met, or refuses and says what would help.
 
-A rule is a function of a `Case`. It reads the course, the protocol's numbers and the command's structural data; it fetches
-nothing and reads no clock. The machine calls every rule bound to a trigger, so that all refusals come at once.
+A rule is a function of a `Case`. It reads the course, the protocol's numbers and the command's structural data. It fetches
+nothing and reads no clock. The machine calls every rule bound to a trigger, so that the caller gets all refusals at once.
 """
 
 from ipt_workflow.course.context import Actor, Context, GroupHeld, supervisor_of

@@ -3,13 +3,20 @@
 from ipt_workflow.course import counters
 from ipt_workflow.course.context import supervisor_of
 from ipt_workflow.course.rules.case import Case, rule
-from ipt_workflow.course.rules.episode import with_supervisor
 from ipt_workflow.errors import Refusal
 
 STAGE_MOVES = {
     None: {"renegotiation", "impasse", "dissolution"},
     "renegotiation": {"impasse", "resolved", "dissolution"},
     "impasse": {"renegotiation", "dissolution"},
+}
+
+# What a problem area lacks, in the words of `required`, and the message where it is the only one that lacks something.
+LACKS = {
+    "grief": ("a person of the inventory who died", "focus_grounded.grief"),
+    "role_dispute": ("a stage", "focus_grounded.role_dispute"),
+    "role_transition": ("an old and a new role", "focus_grounded.role_transition"),
+    "interpersonal_deficits": ("that the other areas do not fit", "focus_grounded.interpersonal_deficits"),
 }
 
 
@@ -23,54 +30,61 @@ def focus_area_allowed(case: Case) -> Refusal | None:
     wrong = [area for area in _areas(case) if area not in case.protocol.focus.areas]
     if not wrong:
         return None
-    return case.stands(
-        f"{case.protocol.title} has no problem area {', '.join(wrong)}.",
+    return case.refuses(
+        "focus_area_allowed",
         current=wrong,
         required="one of " + ", ".join(case.protocol.focus.areas),
+        protocol=case.protocol.title,
+        areas=tuple(wrong),
+        allowed=tuple(case.protocol.focus.areas),
     )
 
 
 @rule(source="domain I5")
 def focus_count(case: Case) -> Refusal | None:
-    """One primary problem area and no more others than the protocol allows, each of them once."""
+    """The problem areas are one primary and no more others than the protocol allows. Each is named once."""
     areas, allowed = _areas(case), case.protocol.focus.max
-    if len(areas) <= allowed and len(set(areas)) == len(areas):
-        return None
-    return case.stands(
-        "Each problem area is named once." if len(areas) <= allowed else "There are too many problem areas.",
-        current=areas,
-        required=f"at most {allowed}, each once",
-    )
+    required = f"at most {allowed}, each once"
+    if len(areas) > allowed:
+        return case.refuses("focus_count.too_many", current=areas, required=required, most=allowed)
+    if len(set(areas)) < len(areas):
+        return case.refuses("focus_count.repeated", current=areas, required=required)
+    return None
 
 
 @rule(source="domain I18")
 def focus_grounded(case: Case) -> Refusal | None:
-    """Grief points at a person who died, a dispute has a stage, a transition an old and a new role; deficits come last (soft)."""
-    lacking = {area: need for area in _areas(case) if (need := _lacks(case, area))}
+    """Grief names a person who died, a dispute its stage, a transition an old and a new role.
+
+    Interpersonal deficits are chosen only where no other area fits (soft).
+    """
+    lacking = [area for area in dict.fromkeys(_areas(case)) if area in LACKS and not _grounded(case, area)]
     if not lacking:
         return None
-    return case.stands(
-        "; ".join(f"{area} needs {need}" for area, need in lacking.items()) + ".",
-        current=sorted(case.data),
-        required=lacking,
-        remedies=("record_inventory",) if "grief" in lacking else (),
-        severity="soft" if set(lacking) == {"interpersonal_deficits"} else None,
+    current, required = sorted(case.data), {area: LACKS[area][0] for area in lacking}
+    remedies = ("record_inventory",) if "grief" in lacking else ()
+    if len(lacking) > 1:
+        return case.refuses("focus_grounded.several", current=current, required=required, remedies=remedies, areas=tuple(lacking))
+    return case.refuses(
+        LACKS[lacking[0]][1],
+        current=current,
+        required=required,
+        remedies=remedies,
+        severity="soft" if lacking == ["interpersonal_deficits"] else None,
     )
 
 
-def _lacks(case: Case, area: str) -> str | None:
+def _grounded(case: Case, area: str) -> bool:
     if area == "grief":
         people = case.course.inventory.people if case.course.inventory else ()
         named = set(case.data.get("people", ()))
         died = any(person.deceased and (not named or person.id in named) for person in people)
-        return None if died or "inventory" in case.course.attested else "a person of the inventory who died"
+        return died or "inventory" in case.course.attested
     if area == "role_dispute":
-        return None if case.data.get("stage") else "a stage"
+        return bool(case.data.get("stage"))
     if area == "role_transition":
-        return None if case.data.get("old_role") and case.data.get("new_role") else "an old and a new role"
-    if area == "interpersonal_deficits":
-        return None if case.data.get("others_do_not_fit") else "that the other areas do not fit"
-    return None
+        return bool(case.data.get("old_role") and case.data.get("new_role"))
+    return bool(case.data.get("others_do_not_fit"))
 
 
 @rule(source="domain 2 (IPT-B, HIV)", soft=True)
@@ -79,10 +93,12 @@ def focus_encouraged(case: Case) -> Refusal | None:
     discouraged = [area for area in _areas(case) if area in case.protocol.focus.discouraged]
     if not discouraged:
         return None
-    return case.stands(
-        f"{case.protocol.title} advises against {' and '.join(discouraged)}.",
+    return case.refuses(
+        "focus_encouraged",
         current=discouraged,
         required="one of " + ", ".join(area for area in case.protocol.focus.areas if area not in discouraged),
+        protocol=case.protocol.title,
+        areas=tuple(discouraged),
     )
 
 
@@ -92,25 +108,26 @@ def focus_selected(case: Case) -> Refusal | None:
     if case.course.focus:
         return None
     selecting = "select_focus" if case.course.phase in {None, case.protocol.first.id} else "change_focus"
-    return case.stands(
-        "No problem area has been selected.",
+    has_inventory = bool(case.course.inventory)
+    return case.refuses(
+        "focus_selected.select" if has_inventory else "focus_selected.inventory_first",
         current=None,
         required="one of " + ", ".join(case.protocol.focus.areas),
-        remedies=(selecting,) if case.course.inventory else ("record_inventory", selecting),
+        remedies=(selecting,) if has_inventory else ("record_inventory", selecting),
     )
 
 
 @rule(source="domain I19")
 def formulation_renewed(case: Case) -> Refusal | None:
-    """The problem area is changed on the ground of a formulation accepted after the present one was chosen."""
+    """The client has accepted a new formulation before the problem area is changed."""
     formulation, focus = case.course.formulation, case.course.focus
     accepted = formulation.accepted_version if formulation else None
     chosen_on = focus.formulation if focus else None
     if accepted is not None and (chosen_on is None or accepted > chosen_on):
         return None
     waiting = formulation is not None and formulation.version != accepted
-    return case.stands(
-        "No newer formulation has been accepted since the problem area was chosen.",
+    return case.refuses(
+        "formulation_renewed.accept" if waiting else "formulation_renewed.record",
         current=accepted,
         required="a formulation recorded and accepted since",
         remedies=("accept_formulation",) if waiting else ("record_formulation", "accept_formulation"),
@@ -124,30 +141,37 @@ def focus_change_in_time(case: Case) -> Refusal | None:
     used = counters.consumed(case.protocol, case.course)
     if contract is None or used * 3 < contract.sessions * 2:
         return None
-    return case.stands(
-        "It is late to change the problem area.", current=used, required=f"fewer than two thirds of {contract.sessions} sessions"
+    return case.refuses(
+        "focus_change_in_time",
+        current=used,
+        required=f"fewer than two thirds of {contract.sessions} sessions",
+        used=used,
+        sessions=contract.sessions,
     )
 
 
 @rule(source="domain 1.6")
 def dispute_stage_legal(case: Case) -> Refusal | None:
-    """A role dispute is worked on, and moves from its stage to one that can follow."""
+    """A role dispute is a problem area of the course, and moves from its stage to one that can follow."""
     focus = case.course.focus
     if focus is None or "role_dispute" not in focus.areas:
         selecting = "select_focus" if case.course.phase == case.protocol.first.id else "change_focus"
-        return case.stands(
-            "No role dispute is a problem area of this course.",
+        return case.refuses(
+            "dispute_stage_legal.no_dispute",
             current=list(focus.areas) if focus else None,
             required="role_dispute",
             remedies=(selecting,),
         )
-    moves = STAGE_MOVES.get(focus.stage, set())
-    if case.data["stage"] in moves:
+    stage, wanted, moves = focus.stage, case.data["stage"], sorted(STAGE_MOVES.get(focus.stage, set()))
+    if wanted in moves:
         return None
-    return case.stands(
-        f"From {focus.stage} the dispute cannot go to {case.data['stage']}.",
-        current=focus.stage,
-        required="one of " + ", ".join(sorted(moves)) if moves else "a dispute that is not settled",
+    required = "one of " + ", ".join(moves) if moves else "a dispute that is not settled"
+    if stage is None:
+        return case.refuses("dispute_stage_legal.begin", current=None, required=required, wanted=wanted, allowed=tuple(moves))
+    if not moves:
+        return case.refuses("dispute_stage_legal.settled", current=stage, required=required, stage=stage)
+    return case.refuses(
+        "dispute_stage_legal.move", current=stage, required=required, stage=stage, wanted=wanted, allowed=tuple(moves)
     )
 
 
@@ -157,57 +181,63 @@ def contract_agreed(case: Case) -> Refusal | None:
     if case.course.contract:
         return None
     first = case.course.phase == case.protocol.first.id
-    return case.stands(
-        "No contract has been agreed.", current=None, required="a contract", remedies=("agree_contract",) if first else ()
+    return case.refuses(
+        "contract_agreed.agree" if first else "contract_agreed.too_late",
+        current=None,
+        required="a contract",
+        remedies=("agree_contract",) if first else (),
     )
 
 
 @rule(source="domain I6, I10")
 def both_agree(case: Case) -> Refusal | None:
-    """A contract is agreed by client and therapist, each of them."""
+    """Client and therapist both agree the contract."""
     lacking = [who for who in ("client", "therapist") if not case.data[f"{who}_agrees"]]
     if not lacking:
         return None
-    return case.stands(
-        f"The {' and the '.join(lacking)} did not agree.", current=lacking, required="client_agrees and therapist_agrees"
-    )
+    return case.refuses("both_agree", current=lacking, required="client_agrees and therapist_agrees", who=tuple(lacking))
 
 
 @rule(source="seed S1; domain I7")
 def contract_in_range(case: Case) -> Refusal | None:
-    """Weeks and sessions lie in the protocol's range; outside it a supervisor agrees."""
+    """Weeks and sessions lie in the protocol's range, or a supervisor agrees."""
     if _nothing_to_change(case):
         return None
     terms, spec = case.data["terms"], case.protocol.contract
     outside = [name for name, bounds in (("sessions", spec.sessions), ("weeks", spec.weeks)) if terms[name] not in bounds]
     if not outside or supervisor_of(case.context):
         return None
-    return with_supervisor(
-        case,
-        f"The contract's {' and '.join(outside)} lie outside the protocol's range.",
+    return case.needs_supervisor(
+        "contract_in_range",
         current={name: terms[name] for name in ("sessions", "weeks")},
         required={"sessions": str(spec.sessions), "weeks": str(spec.weeks)},
+        outside=tuple(outside),
+        sessions_min=spec.sessions.min,
+        sessions_max=spec.sessions.max,
+        weeks_min=spec.weeks.min,
+        weeks_max=spec.weeks.max,
     )
 
 
 @rule(source="seed S4; domain I8", structural=True)
 def contract_fits_phases(case: Case) -> Refusal | None:
-    """The contract leaves room for the sessions already used and those that the phases to come must have."""
+    """The contract leaves room for the sessions already used and the sessions that the coming phases must have."""
     if _nothing_to_change(case):
         return None
     protocol, course, sessions = case.protocol, case.course, case.data["terms"]["sessions"]
     last = protocol.last
     if course.phase == last.id and last is not protocol.first:
         needed = counters.consumed(protocol, course) - counters.consumed_in_last(protocol, course) + last.sessions_min
-        fits, required = sessions == needed, f"exactly {needed}: the {last.id} phase has begun"
-    else:
-        needed = counters.fewest(protocol, course, case.phase)
-        fits, required = sessions >= needed, f"at least {needed}"
-    if fits:
+        if sessions == needed:
+            return None
+        required = f"exactly {needed}: the {last.id} phase has begun"
+        return case.refuses("contract_fits_phases.exact", current=sessions, required=required, phase=last.id, needed=needed)
+    needed = counters.fewest(protocol, course, case.phase)
+    if sessions >= needed:
         return None
-    return case.stands("The contract does not fit the phases.", current=sessions, required=required)
+    return case.refuses("contract_fits_phases.too_few", current=sessions, required=f"at least {needed}", needed=needed)
 
 
 def _nothing_to_change(case: Case) -> bool:
-    """A change of a contract that was never agreed has no whole terms to judge: `contract_agreed` stands against it."""
+    """A change of a contract that was never agreed has no whole terms to judge; `contract_agreed` refuses it."""
     return case.trigger == "amend_contract" and case.course.contract is None

@@ -5,8 +5,17 @@ from ipt_workflow.course.context import supervisor_of
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import current_facts, superseded_by
 from ipt_workflow.course.rules.case import Case, rule
-from ipt_workflow.course.rules.episode import with_supervisor
 from ipt_workflow.errors import Refusal
+
+# Why an amendment needs a supervisor: the code, and the words of `current`.
+REASONS = {
+    "entry_of_another_person": "another person's entry",
+    "change_of_state": "a change of state",
+    "risk_or_consent": "risk or consent",
+    "override": "an override",
+    "signed_session": "a signed session",
+    "risk_that_was_seen": "a risk that was seen",
+}
 
 
 def superseded(case: Case) -> Fact | None:
@@ -25,57 +34,52 @@ def amended_root(history: tuple[Fact, ...], seq: int) -> Fact | None:
 
 @rule(source="machine.md, Time")
 def entry_amendable(case: Case) -> Refusal | None:
-    """An entry of this course, not superseded yet; endings are taken back by `reopen`, and `refer` cannot be voided."""
+    """The entry belongs to this course and is not superseded yet. An ending is reopened instead, and `refer` cannot be voided."""
     seq = case.data["supersedes"]
     fact, root = superseded(case), amended_root(case.context.history, seq)
     if fact is None or root is None:
-        return case.stands(f"Entry {seq} is no entry of this course.", current=seq, required="an entry of this course")
-    by = superseded_by(case.context.history).get(seq)
-    if by is not None:
-        return case.stands(
-            f"Entry {seq} has been superseded. Amend entry {by} instead.", current=f"superseded by {by}", required=by
-        )
+        return case.refuses("entry_amendable.unknown", current=seq, required="an entry of this course", entry=seq)
+    latest = superseded_by(case.context.history).get(seq)
+    if latest is not None:
+        current = f"superseded by {latest}"
+        return case.refuses("entry_amendable.superseded", current=current, required=latest, entry=seq, latest=latest)
     if root.trigger in triggers.ENDINGS:
-        return case.stands(
-            "An ending is not amended but taken back.", current=root.trigger, required="reopen", remedies=("reopen",)
-        )
+        return case.refuses("entry_amendable.ending", current=root.trigger, required="reopen", remedies=("reopen",))
     if root.trigger in triggers.NOT_AMENDABLE:
-        return case.stands(
-            f"{root.trigger} is put right by another {root.trigger}.", current=root.trigger, required="another trigger"
-        )
+        return case.refuses("entry_amendable.fire_again", current=root.trigger, required="another trigger", trigger=root.trigger)
     if root.trigger in triggers.OPENINGS and case.data.get("void"):
-        return case.stands("What opened the course cannot be voided.", current=root.trigger, required="`data` or `occurred_at`")
+        return case.refuses("entry_amendable.opening", current=root.trigger, required="`data` or `occurred_at`")
     return None
 
 
 @rule(source="machine.md, amend")
 def amendment_agreed(case: Case) -> Refusal | None:
-    """A therapist amends their own entries; state changes, risk, consent, overrides and others' entries need a supervisor.
+    """A therapist amends their own entries. State changes, risk, consent, overrides and entries of others need a supervisor.
 
-    So does what an EHR would change once it has been signed, or once risk was seen in it.
+    An amendment by an EHR needs one too once the session is signed, or once risk was seen in it.
     """
     fact, root = superseded(case), amended_root(case.context.history, case.data["supersedes"])
     if fact is None or root is None or supervisor_of(case.context):
         return None
     row = triggers.row_of(root.trigger)
-    kinds = {
-        "another person's entry": fact.actor.person != case.context.actor.person,
-        "a change of state": row is not None and row.changes_state,
-        "risk or consent": root.trigger in triggers.AMENDED_WITH_SUPERVISOR,
-        "an override": bool(root.overridden),
+    applies = {
+        "entry_of_another_person": fact.actor.person != case.context.actor.person,
+        "change_of_state": row is not None and row.changes_state,
+        "risk_or_consent": root.trigger in triggers.AMENDED_WITH_SUPERVISOR,
+        "override": bool(root.overridden),
     }
     if case.context.actor.role == "ehr":
-        session, said = case.course.session(root.seq), current_facts(case.context.history).get(root.seq)
-        kinds |= {
-            "a signed session": session is not None and session.signed,
-            "a risk that was seen": said is not None and bool(said.data.get("risk")),
+        session, amended = case.course.session(root.seq), current_facts(case.context.history).get(root.seq)
+        applies |= {
+            "signed_session": session is not None and session.signed,
+            "risk_that_was_seen": amended is not None and bool(amended.data.get("risk")),
         }
-    reasons = [kind for kind, applies in kinds.items() if applies]
+    reasons = tuple(reason for reason in REASONS if applies.get(reason))
     if not reasons:
         return None
-    return with_supervisor(
-        case,
-        f"Amending {' and '.join(reasons)} needs a supervisor.",
-        current=reasons,
+    return case.needs_supervisor(
+        "amendment_agreed",
+        current=[REASONS[reason] for reason in reasons],
         required="a supervisor, or a proposal that one cosigns",
+        reasons=reasons,
     )

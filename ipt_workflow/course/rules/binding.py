@@ -1,4 +1,4 @@
-"""Which rules stand guard over which trigger under one protocol."""
+"""The rules that guard each trigger under one protocol."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from ipt_workflow.course.rules.case import REGISTRY, Case, Rule
 from ipt_workflow.errors import Refusal, Severity
 from ipt_workflow.protocols.definition import PhaseSpec, Protocol
 
-# What a protocol's phase may require before it is left, and the rules that look for it.
+# The artefacts that a protocol may require before a phase is left, and the rules that look for each.
 ARTEFACTS: dict[str, tuple[str, ...]] = {
     "evaluation": ("evaluation_recorded",),
     "history": ("history_complete",),
@@ -43,7 +43,7 @@ ARTEFACTS: dict[str, tuple[str, ...]] = {
 
 ARTEFACT_OF = {rule: artefact for artefact, rules in ARTEFACTS.items() for rule in rules}
 
-# What a protocol's phase may name under `rules`, with parameters.
+# The rules that a protocol may add to a phase under `rules`, with parameters.
 PHASE_RULES = ("middle_sessions_recommended", "focus_worked")
 
 
@@ -55,24 +55,24 @@ class Bound(msgspec.Struct, frozen=True):
     parameters: Mapping[str, Any] = {}
 
     def ask(self, case: Case) -> Refusal | None:
-        """What the rule says to a case."""
+        """The rule's refusal of a case; None where the case meets it."""
         rule = self.rule
         return rule.judge(
             msgspec.structs.replace(case, rule=rule.name, severity=self.severity, parameters=self.parameters, source=rule.source)
         )
 
     def ask_unless_attested(self, case: Case) -> Refusal | None:
-        """The same; what a supervisor attested when the course was taken over is not asked for."""
+        """The same as `ask`, but a rule is met where a supervisor attested its artefact when the course was taken over."""
         attested = case.course.attested if case.course else ()
         return None if ARTEFACT_OF.get(self.rule.name) in attested else self.ask(case)
 
 
 def bound_to(protocol: Protocol, name: str) -> tuple[Bound, ...]:
-    """The rules over a trigger: its row's, and for what leaves a phase those the protocol asks of that phase."""
+    """The rules over a trigger: those of its row, and for a trigger that leaves a phase also the phase's own."""
     row = triggers.find(name, protocol)
     if row is None:
         return ()
-    bound = [_bind(rule) for rule in row.rules if _asked(protocol, REGISTRY[rule])]
+    bound = [_bind(rule) for rule in row.rules if _applies(protocol, REGISTRY[rule])]
     left = _phase_left(protocol, name)
     if left is not None:
         bound += _leaving(protocol, left)
@@ -80,8 +80,8 @@ def bound_to(protocol: Protocol, name: str) -> tuple[Bound, ...]:
     return tuple(reversed(unique.values()))
 
 
-def _asked(protocol: Protocol, rule: Rule) -> bool:
-    """Whether the protocol has what the rule is about."""
+def _applies(protocol: Protocol, rule: Rule) -> bool:
+    """Whether the protocol has the table that the rule needs."""
     return rule.needs is None or getattr(protocol, rule.needs) is not None
 
 
@@ -96,7 +96,7 @@ def _phase_left(protocol: Protocol, name: str) -> PhaseSpec | None:
 def _leaving(protocol: Protocol, phase: PhaseSpec) -> list[Bound]:
     bound = []
     if phase is protocol.first and protocol.sick_role.mode in {"full", "limited"}:
-        bound.append(_bind("sick_role_resolved"))  # what a protocol declares, no list of artefacts turns off
+        bound.append(_bind("sick_role_resolved"))  # a list of artefacts cannot turn off the sick role that the protocol declares
     if protocol.next_phase(phase.id) is protocol.last:
         bound.append(_bind("final_remaining"))
     for artefact in phase.requires:

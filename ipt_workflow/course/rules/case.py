@@ -1,4 +1,4 @@
-"""What a rule is given, and how it answers."""
+"""What a rule is given, and how it refuses."""
 
 import datetime as dt
 from collections.abc import Callable, Mapping
@@ -9,14 +9,15 @@ import msgspec
 from ipt_workflow.course import triggers
 from ipt_workflow.course.context import Context
 from ipt_workflow.course.course import Course
-from ipt_workflow.errors import Break, Refusal, Remedy, Severity
+from ipt_workflow.course.rules.messages import MESSAGES, render
+from ipt_workflow.errors import Break, Parameter, Refusal, Remedy, Severity
 from ipt_workflow.protocols.definition import PhaseSpec, Protocol
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One rule's question: may `trigger` happen to this course, at this moment, by this actor?
 
-    `at` is when it happens, `data` its structural data. `course` is None only for what opens a course.
+    `at` is when it happens, `data` its structural data. `course` is None only for a trigger that opens a course.
     """
 
     protocol: Protocol
@@ -29,37 +30,67 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity = "hard"
     parameters: Mapping[str, Any] = {}
     source: str = ""
-    breaks: tuple[Break, ...] = ()  # later entries that would not hold, for what is placed before them
-    obstacles: tuple[str, ...] = ()  # why the course would be stuck under the version it is to migrate to
+    breaks: tuple[Break, ...] = ()  # for a late entry: the later entries that would no longer pass their rules
+    obstacles: tuple[str, ...] = ()  # for a migration: why the course would be stuck under the new version
 
     @property
     def phase(self) -> PhaseSpec:
         """The phase the course is in, or was in last."""
         return self.protocol.phase(self.course.phase or self.protocol.first.id)
 
-    def stands(
+    def refuses(
         self,
-        message: str,
+        message_id: str,
         *,
         current: Any,
         required: Any,
         remedies: tuple[str, ...] = (),
         earliest: dt.datetime | None = None,
         severity: Severity | None = None,
+        **parameters: Parameter,
     ) -> Refusal:
-        """The rule stands against the trigger. Remedies are triggers' names; the table says who may fire them."""
-        return Refusal(
-            rule=self.rule,
-            severity=severity or self.severity,
-            message=message,
+        """The rule's refusal. `parameters` fill its sentence; `remedies` are names of triggers, and the table says who may fire them."""
+        return self._refusal(
+            message_id,
+            parameters,
             current=current,
             required=required,
-            remedies=tuple(self.remedy(name) for name in remedies),
+            remedies=tuple(self._remedy(name) for name in remedies),
+            earliest=earliest,
+            severity=severity,
+        )
+
+    def needs_supervisor(self, message_id: str, *, current: Any, required: Any, **parameters: Parameter) -> Refusal:
+        """A refusal whose remedy is the same command as a proposal, which a supervisor cosigns."""
+        remedy = Remedy(trigger=self.trigger, roles=("supervisor",))
+        return self._refusal(message_id, parameters, current=current, required=required, remedies=(remedy,))
+
+    def _refusal(
+        self,
+        message_id: str,
+        parameters: dict[str, Parameter],
+        *,
+        current: Any,
+        required: Any,
+        remedies: tuple[Remedy, ...],
+        earliest: dt.datetime | None = None,
+        severity: Severity | None = None,
+    ) -> Refusal:
+        severity = severity or self.severity
+        return Refusal(
+            rule=self.rule,
+            severity=severity,
+            message=render(MESSAGES[message_id], parameters, rule=self.rule, severity=severity),
+            message_id=message_id,
+            parameters=parameters,
+            current=current,
+            required=required,
+            remedies=remedies,
             earliest=earliest,
             source=self.source,
         )
 
-    def remedy(self, name: str) -> Remedy:
+    def _remedy(self, name: str) -> Remedy:
         row = triggers.find(name, self.protocol)
         return Remedy(trigger=name, roles=row.roles if row else ())
 
@@ -69,9 +100,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """A named rule. `structural` rules keep the order of phases, the counts, the sick role and one entry for one event.
+    """A named rule; `says` is what it demands, from its docstring.
 
-    `says` is what the rule demands, as its docstring tells.
+    Structural rules keep the order of phases, the counts, the sick role and one entry for one event.
     """
 
     name: str
@@ -81,7 +112,7 @@ class Rule(msgspec.Struct, frozen=True):
     structural: bool
     soft: bool
     parameters: frozenset[str]
-    needs: str | None = None  # the table of the protocol without which there is nothing to ask
+    needs: str | None = None  # the table of a protocol without which the rule does not apply
 
 
 REGISTRY: dict[str, Rule] = {}

@@ -1,4 +1,4 @@
-"""What a protocol file may name: the rules and artefacts there are, as the loader of files takes them."""
+"""The rules and artefacts that a protocol file may name, for the loader of files."""
 
 from ipt_workflow.course.rules.binding import ARTEFACTS, PHASE_RULES
 from ipt_workflow.course.rules.case import REGISTRY

@@ -1,4 +1,4 @@
-"""What leaving the present phase needs."""
+"""The requirements for leaving the present phase."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def requirements(
 ) -> tuple[str | None, tuple[tuple[Bound, Refusal | None], ...]]:
     """The trigger that leaves the present phase, and each of its rules with its refusal, if any.
 
-    `bound` names the rules over each trigger, as the machine of the protocol has them.
+    `bound` maps each trigger to its rules; the protocol's machine holds it.
     """
     phase = course.phase
     if phase is None or not course.open:

@@ -2,6 +2,8 @@
 
 from collections import deque
 
+import msgspec
+
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules.case import Case, rule
 from ipt_workflow.errors import Refusal
@@ -11,44 +13,49 @@ from ipt_workflow.protocols.definition import Protocol
 
 @rule(source="seed S2", structural=True)
 def state_allows(case: Case) -> Refusal | None:
-    """The trigger may happen in the course's state: phases come in order, none skipped, none repeated."""
+    """The trigger may happen in the course's state. Phases come in order, none skipped and none repeated."""
     row = triggers.find(case.trigger, case.protocol)
     state = case.course.state
     sources = triggers.states(case.protocol, row.sources, case.trigger) if row else ()
     if state in sources:
         return None
     if not sources:
-        return case.stands(f"{case.protocol.title} has no {case.trigger}.", current=state, required="another protocol")
+        return case.refuses(
+            "state_allows.unknown",
+            current=state,
+            required="another protocol",
+            protocol=case.protocol.title,
+            trigger=case.trigger,
+        )
+    required = "one of " + ", ".join(sources)
     step = first_step(case.protocol, case.course.state, case.course.phase, frozenset(sources))
-    return case.stands(
-        f"{case.trigger} cannot happen while the course is {state}.",
+    if step is None:
+        return case.refuses("state_allows.another", current=state, required=required, trigger=case.trigger, state=state)
+    return case.refuses(
+        "state_allows.step",
         current=state,
-        required="one of " + ", ".join(sources),
-        remedies=(step,) if step else (),
+        required=required,
+        remedies=(step,),
+        trigger=case.trigger,
+        state=state,
+        step=step,
     )
 
 
 @rule(source="machine.md, Time", structural=True)
 def later_entries_hold(case: Case) -> Refusal | None:
-    """Placed where it happened, a late entry or an amendment leaves every later entry as lawful as it was."""
+    """Every later entry still passes the rules it passed when a late entry or an amendment is placed where it happened."""
     if not case.breaks:
         return None
-    refusal = case.stands(
-        f"{len(case.breaks)} later {'entry' if len(case.breaks) == 1 else 'entries'} would no longer hold.",
-        current=[each.seq for each in case.breaks],
+    entries = [each.seq for each in case.breaks]
+    refusal = case.refuses(
+        "later_entries_hold",
+        current=entries,
         required="every later entry still passes the rules it passed",
         remedies=("amend",),
+        entries=tuple(entries),
     )
-    return Refusal(
-        rule=refusal.rule,
-        severity=refusal.severity,
-        message=refusal.message,
-        current=refusal.current,
-        required=refusal.required,
-        remedies=refusal.remedies,
-        source=refusal.source,
-        breaks=case.breaks,
-    )
+    return msgspec.structs.replace(refusal, breaks=case.breaks)
 
 
 def first_step(protocol: Protocol, state: str, phase: str | None, goals: frozenset[str]) -> str | None:

@@ -9,9 +9,9 @@ from ipt_workflow.values.types import ATTENDED
 
 
 def _counts(case: Case) -> bool:
-    """Whether the session told of would count: attended (or, where the phase counts so, held), and not as a deviation."""
+    """Whether this session would count: attended (or held, where the phase counts so), and no deviation."""
     data = case.data
-    told = Session(
+    session = Session(
         seq=0,
         phase=case.course.phase,
         at=case.at,
@@ -21,16 +21,16 @@ def _counts(case: Case) -> bool:
         group_session=data.get("group_session"),
         group_held=data.get("group_held", False),
     )
-    return counters.counts_in(case.phase, told)
+    return counters.counts_in(case.phase, session)
 
 
 @rule(source="machine.md, record_session", structural=True)
 def attendance_fits_state(case: Case) -> Refusal | None:
-    """Before the course starts only missed and cancelled appointments can be told of."""
+    """Before the course starts, only missed and cancelled appointments can be recorded."""
     if case.course.phase or case.data["attendance"] not in ATTENDED:
         return None
-    return case.stands(
-        "A session cannot be held before the course has started.",
+    return case.refuses(
+        "attendance_fits_state",
         current=case.data["attendance"],
         required="2, 3, 4 or 7, or a started course",
         remedies=("start",),
@@ -39,7 +39,7 @@ def attendance_fits_state(case: Case) -> Refusal | None:
 
 @rule(source="seed S3, S4", structural=True)
 def phase_session_cap(case: Case) -> Refusal | None:
-    """A phase has no more sessions that count than the protocol allows; a middle phase leaves the contract room for what follows.
+    """A phase has no more counted sessions than the protocol allows. A middle phase leaves the contract room for later phases.
 
     Before a contract, a phase without a number of its own has no more than the longest contract would leave it.
     """
@@ -48,21 +48,37 @@ def phase_session_cap(case: Case) -> Refusal | None:
     phase, course = case.phase, case.course
     count, cap = counters.phase_count(course, phase), counters.most_in(case.protocol, course, phase)
     left, reserved = counters.remaining(case.protocol, course), counters.reserved_after(case.protocol, phase)
-    full = count >= cap
-    if not full and (left is None or left > reserved):
+    if count >= cap:
+        return case.refuses(
+            "phase_session_cap.full",
+            current=count,
+            required=f"fewer than {cap}",
+            remedies=_ways_on(case),
+            phase=phase.id,
+            most=cap,
+        )
+    if left is None or left > reserved:
         return None
+    return case.refuses(
+        "phase_session_cap.reserved",
+        current=count,
+        required=f"more than {reserved} sessions remaining",
+        remedies=_ways_on(case),
+        phase=phase.id,
+        reserved=reserved,
+    )
+
+
+def _ways_on(case: Case) -> tuple[str, ...]:
+    """The triggers that help where a phase has no session left."""
+    phase, course = case.phase, case.course
     after = case.protocol.next_phase(phase.id)
     remedies: tuple[str, ...] = (BEGIN_PREFIX + after.id,) if after else ()
     if phase.sessions_max_extended and phase.id not in course.extended:
         remedies += ("extend_phase",)
     if phase.sessions_max is None and course.contract is None and phase is case.protocol.first:
         remedies += ("agree_contract",)
-    return case.stands(
-        f"The {phase.id} phase has had all its sessions. One that took place all the same is told of as kind `additional`.",
-        current=count,
-        required=f"fewer than {cap}" if full else f"more than {reserved} sessions remaining",
-        remedies=remedies,
-    )
+    return remedies
 
 
 @rule(source="domain I9", structural=True)
@@ -74,17 +90,18 @@ def contract_session_cap(case: Case) -> Refusal | None:
     used = counters.consumed(case.protocol, case.course)
     if used < contract.sessions:
         return None
-    return case.stands(
-        "All contracted sessions are used up. One that took place all the same is told of as kind `additional`.",
+    return case.refuses(
+        "contract_session_cap",
         current=used,
         required=f"fewer than {contract.sessions}",
         remedies=() if case.phase is case.protocol.last else ("amend_contract",),
+        sessions=contract.sessions,
     )
 
 
 @rule(source="design", structural=True)
 def session_already_recorded(case: Case) -> Refusal | None:
-    """One visit is one session: the same reference, or the same moment, is not told of twice."""
+    """One visit is one session: the same reference, or the same moment, is not recorded twice."""
     ref = case.data.get("ref")
     linking = case.data.get("session")
     for session in case.course.sessions:
@@ -92,10 +109,8 @@ def session_already_recorded(case: Case) -> Refusal | None:
             continue
         same_ref = ref is not None and session.ref == ref
         if same_ref or (linking is None and session.at == case.at):
-            return case.stands(
-                f"This visit is entry {session.seq} already. Amend that entry if it is wrong.",
-                current=session.seq,
-                required="a visit not yet recorded",
+            return case.refuses(
+                "session_already_recorded", current=session.seq, required="a visit not yet recorded", entry=session.seq
             )
     return None
 
@@ -110,39 +125,43 @@ def within_planned_end(case: Case) -> Refusal | None:
     grace = case.protocol.contract.grace_days
     if late <= grace:
         return None
-    return case.stands(
-        f"The course was planned to end on {planned_end}. Agree more weeks first.",
+    return case.refuses(
+        "within_planned_end",
         current=f"{late} days after the planned end",
         required=f"at most {grace} days after it",
         remedies=("amend_contract",),
+        planned_end=planned_end.isoformat(),
     )
 
 
 @rule(source="design")
 def session_known(case: Case) -> Refusal | None:
-    """The session named is one of this course."""
-    if case.course.session(case.data["session"]):
+    """The named session is one of this course."""
+    seq = case.data["session"]
+    if case.course.session(seq):
         return None
-    return case.stands(
-        f"Entry {case.data['session']} is no session of this course.",
-        current=case.data["session"],
+    return case.refuses(
+        "session_known",
+        current=seq,
         required=[session.seq for session in case.course.sessions],
         remedies=("record_session",),
+        entry=seq,
     )
 
 
 @rule(source="design")
 def session_signable(case: Case) -> Refusal | None:
-    """What is signed is a session of this course that was held and is not signed yet."""
-    session = case.course.session(case.data["session"])
-    if session and session.attended and not session.signed:
-        return None
-    current = "no session" if session is None else "signed" if session.signed else f"not held (code {session.attendance})"
-    return case.stands(
-        f"Entry {case.data['session']} is not a session that waits for a signature.",
-        current=current,
-        required=[each.seq for each in case.course.unsigned],
-    )
+    """A signature is for a session of this course that was held and is not signed yet."""
+    seq, required = case.data["session"], [each.seq for each in case.course.unsigned]
+    session = case.course.session(seq)
+    if session is None:
+        return case.refuses("session_signable.unknown", current="no session", required=required, entry=seq)
+    if session.signed:
+        return case.refuses("session_signable.signed", current="signed", required=required, entry=seq)
+    if not session.attended:
+        current = f"not held (code {session.attendance})"
+        return case.refuses("session_signable.not_held", current=current, required=required, entry=seq)
+    return None
 
 
 @rule(source="domain I27")
@@ -151,8 +170,8 @@ def own_session(case: Case) -> Refusal | None:
     session = case.course.session(case.data["session"])
     if session is None or session.given_by in {None, case.context.actor.person}:
         return None
-    return case.stands(
-        "Another therapist gave this session. A supervisor can attest it.",
+    return case.refuses(
+        "own_session",
         current="another therapist",
         required="the therapist who gave the session",
         remedies=("attest_session",),
@@ -165,38 +184,33 @@ def risk_reviewed(case: Case) -> Refusal | None:
     session, since = case.course.session(case.data["session"]), case.course.risk.open_since
     if session is None or since is None or case.day(since) > case.day(session.at):
         return None
-    return case.stands(
-        "A risk seen by the day of this session has not been reviewed.",
-        current="open",
-        required="reviewed",
-        remedies=("review_risk",),
-    )
+    return case.refuses("risk_reviewed", current="open", required="reviewed", remedies=("review_risk",))
 
 
 @rule(source="machine.md, Hard and soft")
 def deviation_open(case: Case) -> Refusal | None:
-    """What is acknowledged is a session held beyond a cap that nobody has acknowledged yet."""
-    if case.data["session"] in {session.seq for session in case.course.open_deviations}:
+    """A supervisor acknowledges a session held beyond a cap that is not acknowledged yet."""
+    seq, required = case.data["session"], [session.seq for session in case.course.open_deviations]
+    if seq in required:
         return None
-    return case.stands(
-        f"Entry {case.data['session']} is not an open deviation.",
-        current=case.data["session"],
-        required=[session.seq for session in case.course.open_deviations],
-    )
+    return case.refuses("deviation_open", current=seq, required=required, entry=seq)
 
 
 @rule(source="seed S3", structural=True)
 def phase_sessions_met(case: Case) -> Refusal | None:
-    """A phase is left after the fewest sessions it must have."""
+    """A phase has had the fewest sessions it must have before it is left."""
     phase = case.phase
     count = counters.phase_count(case.course, phase)
     if count >= phase.sessions_min:
         return None
-    return case.stands(
-        f"The {phase.id} phase has not had enough sessions.",
+    return case.refuses(
+        "phase_sessions_met",
         current=count,
         required=f"at least {phase.sessions_min}",
         remedies=("record_session",),
+        phase=phase.id,
+        count=count,
+        needed=phase.sessions_min,
     )
 
 
@@ -206,25 +220,27 @@ def no_unsigned_session(case: Case) -> Refusal | None:
     unsigned = [session.seq for session in case.course.unsigned]
     if not unsigned:
         return None
-    return case.stands(
-        "Some sessions are not signed.",
+    return case.refuses(
+        "no_unsigned_session",
         current=unsigned,
         required="every session signed",
         remedies=("sign_session", "attest_session"),
+        entries=tuple(unsigned),
     )
 
 
 @rule(source="machine.md, Hard and soft")
 def no_open_deviation(case: Case) -> Refusal | None:
-    """A supervisor has taken note of every session held beyond a cap before the phase is left."""
+    """A supervisor has acknowledged every session held beyond a cap before the phase is left."""
     waiting = [session.seq for session in case.course.open_deviations]
     if not waiting:
         return None
-    return case.stands(
-        "A session was held beyond a cap, and no supervisor has acknowledged it.",
+    return case.refuses(
+        "no_open_deviation",
         current=waiting,
         required="every deviation acknowledged",
         remedies=("acknowledge_deviation",),
+        entries=tuple(waiting),
     )
 
 
@@ -234,26 +250,32 @@ def middle_sessions_recommended(case: Case) -> Refusal | None:
     count, minimum = counters.phase_count(case.course, case.phase), case.parameters["minimum"]
     if count >= minimum:
         return None
-    return case.stands(
-        f"The {case.phase.id} phase is shorter than recommended.",
+    return case.refuses(
+        "middle_sessions_recommended",
         current=count,
         required=f"at least {minimum}",
         remedies=("record_session",),
+        phase=case.phase.id,
+        count=count,
+        minimum=minimum,
     )
 
 
 @rule(source="domain I30", needs="group")
 def pre_group_met(case: Case) -> Refusal | None:
-    """The client met the therapist alone, before the group, as often as the protocol asks."""
+    """The client met the therapist alone, before the group, as often as the protocol requires."""
     spec = case.protocol.group
     needed = spec.pre_individual.min if spec else 0
-    if case.course.contacted.get("pre_group", 0) >= needed:
+    count = case.course.contacted.get("pre_group", 0)
+    if count >= needed:
         return None
-    return case.stands(
-        "There was no individual meeting before the group, or too few of them.",
-        current=case.course.contacted.get("pre_group", 0),
+    return case.refuses(
+        "pre_group_met",
+        current=count,
         required=f"at least {needed} contacts of kind pre_group",
         remedies=("record_contact",),
+        count=count,
+        needed=needed,
     )
 
 
@@ -264,9 +286,11 @@ def focus_worked(case: Case) -> Refusal | None:
     worked = {session.focus for session in case.course.sessions if session.signed and session.phase == case.phase.id}
     if focus is None or focus.primary in worked:
         return None
-    return case.stands(
-        "No signed session of this phase worked on the primary problem area.",
+    unsigned = bool(case.course.unsigned)
+    return case.refuses(
+        "focus_worked.sign" if unsigned else "focus_worked.hold",
         current=sorted(area for area in worked if area),
         required=focus.primary,
-        remedies=("sign_session",) if case.course.unsigned else ("record_session",),
+        remedies=("sign_session",) if unsigned else ("record_session",),
+        phase=case.phase.id,
     )

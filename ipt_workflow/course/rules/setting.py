@@ -14,15 +14,13 @@ def _held(case: Case) -> bool:
 
 @rule(source="domain 2 (couples)", soft=True, needs="participants")
 def participants_present(case: Case) -> Refusal | None:
-    """Everybody whom the protocol asks for takes part in a session that is held."""
+    """All participants whom the protocol requires take part in a session that is held."""
     wanted = case.protocol.participants.required if case.protocol.participants else ()
     present = case.data.get("participants", ["client"])
-    lacking = [who for who in wanted if who not in present]
-    if not lacking or not _held(case):
+    missing = tuple(who for who in wanted if who not in present)
+    if not missing or not _held(case):
         return None
-    return case.stands(
-        f"The session was held without the {' and the '.join(lacking)}.", current=list(present), required=list(wanted)
-    )
+    return case.refuses("participants_present", current=list(present), required=list(wanted), missing=missing)
 
 
 @rule(source="domain 2 (telephone)", soft=True, needs="medium")
@@ -32,7 +30,7 @@ def medium_allowed(case: Case) -> Refusal | None:
     medium = case.data.get("medium", "face_to_face")
     if medium in allowed or not _held(case):
         return None
-    return case.stands("The session was held by another medium.", current=medium, required="one of " + ", ".join(allowed))
+    return case.refuses("medium_allowed", current=medium, required="one of " + ", ".join(allowed), allowed=tuple(allowed))
 
 
 @rule(source="domain 2 (IPT-A), I30")
@@ -40,8 +38,8 @@ def parent_involved(case: Case) -> Refusal | None:
     """A parent or guardian has taken part in a session or a contact."""
     if PARENTS.intersection(case.course.met):
         return None
-    return case.stands(
-        "No parent or guardian has been met.",
+    return case.refuses(
+        "parent_involved",
         current=list(case.course.met),
         required="parent or guardian among the participants of a session or a contact",
         remedies=("record_contact",),
@@ -50,30 +48,29 @@ def parent_involved(case: Case) -> Refusal | None:
 
 @rule(source="domain 2 (IPT-B)")
 def engagement_met(case: Case) -> Refusal | None:
-    """The engagement session was held; it is told of as a contact, and never counts."""
+    """The engagement session was held. It is recorded as a contact, and never counts."""
     if case.course.contacted.get("engagement"):
         return None
-    return case.stands(
-        "There was no engagement session.", current=0, required="a contact of kind engagement", remedies=("record_contact",)
-    )
+    return case.refuses("engagement_met", current=0, required="a contact of kind engagement", remedies=("record_contact",))
 
 
 @rule(source="domain 2 (IPC)")
 def step_up_referred(case: Case) -> Refusal | None:
-    """Who is still a case by the last reading of symptoms is referred on to fuller care."""
+    """A client who is still a case by the last reading of symptoms is referred on to fuller care."""
     course, known = case.course, case.protocol.instruments
-    cases = [
+    cases = tuple(
         key
         for key in case.protocol.instruments_for("symptoms")
         if key in course.measures and _is_case(known[key].caseness, course.measures[key].last)
-    ]
+    )
     if not cases or course.referred_on or course.continuation in ONWARD:
         return None
-    return case.stands(
-        f"By {' and '.join(cases)} the client is still unwell, and has not been referred on.",
+    return case.refuses(
+        "step_up_referred",
         current=course.continuation,
         required="a referral, or the decision for referral or alternative",
         remedies=("refer_on", "decide_continuation"),
+        instruments=cases,
     )
 
 

@@ -10,35 +10,35 @@ AGES = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3})|(\+))?")
 
 @rule(source="domain 6.2")
 def consent_given(case: Case) -> Refusal | None:
-    """The consent to treatment is on record before the first phase begins: of everybody whose consent the protocol asks for."""
-    asked = case.protocol.consent.by if case.protocol.consent else ()
-    lacking = [who for who in asked if f"treatment:{who}" not in case.course.consenting]
+    """Consent to treatment is recorded before the first phase begins, by every person whose consent the protocol requires."""
+    required = case.protocol.consent.by if case.protocol.consent else ()
+    lacking = tuple(who for who in required if f"treatment:{who}" not in case.course.consenting)
     if "treatment" in case.course.consents and not lacking:
         return None
-    return case.stands(
-        f"There is no consent to treatment{' by the ' + ' and the '.join(lacking) if lacking else ''}.",
-        current=list(case.course.consenting if asked else case.course.consents),
-        required=[f"treatment, by the {who}" for who in asked] or "treatment",
-        remedies=("record_consent",),
-    )
+    current = list(case.course.consenting if required else case.course.consents)
+    wanted = [f"treatment, by the {who}" for who in required] or "treatment"
+    remedies = ("record_consent",)
+    if lacking:
+        return case.refuses("consent_given.by", current=current, required=wanted, remedies=remedies, who=lacking)
+    return case.refuses("consent_given.treatment", current=current, required=wanted, remedies=remedies)
 
 
 @rule(source="design")
 def therapist_assigned(case: Case) -> Refusal | None:
-    """Somebody is the course's therapist before the first phase begins."""
+    """The course has a therapist before the first phase begins."""
     if case.course.therapist:
         return None
-    return case.stands("The course has no therapist.", current=None, required="a therapist", remedies=("transfer",))
+    return case.refuses("therapist_assigned", current=None, required="a therapist", remedies=("transfer",))
 
 
 @rule(source="domain 2 (WHO group, IPC)", needs="supervision")
 def supervisor_named(case: Case) -> Refusal | None:
-    """Who is no specialist has a supervisor, who is somebody else."""
+    """A therapist who is no specialist has a supervisor, who is another person."""
     named = case.data.get("supervisor")
     if named and named != case.course.therapist:
         return None
-    return case.stands(
-        "The therapist cannot be their own supervisor." if named else "No supervisor has been named.",
+    return case.refuses(
+        "supervisor_named.self" if named else "supervisor_named.none",
         current="the therapist" if named else None,
         required="data.supervisor: a person other than the therapist",
     )
@@ -46,20 +46,22 @@ def supervisor_named(case: Case) -> Refusal | None:
 
 @rule(source="seed S17", soft=True)
 def indication_fits(case: Case) -> Refusal | None:
-    """What the client was referred for, if it was said, is one of the protocol's indications."""
+    """The indication of the referral, if it names one, is one of the protocol's."""
     indication = case.course.indication
     if indication is None or indication in case.protocol.indications:
         return None
-    return case.stands(
-        f"{case.protocol.title} is not indicated for {indication}.",
+    return case.refuses(
+        "indication_fits",
         current=indication,
         required="one of " + ", ".join(case.protocol.indications),
+        protocol=case.protocol.title,
+        indication=indication,
     )
 
 
 @rule(source="seed S17; domain 2", soft=True)
 def age_fits(case: Case) -> Refusal | None:
-    """The client's age band, if it was said in years (`13-17`, `65+`, `40`), has an age of the protocol in it."""
+    """The client's age band, if it is given in years (`13-17`, `65+`, `40`), includes an age of the protocol."""
     band = AGES.fullmatch(case.course.age_band or "")
     if band is None:
         return None
@@ -68,22 +70,29 @@ def age_fits(case: Case) -> Refusal | None:
     ages = case.protocol.ages
     if least <= ages.max and most >= ages.min:
         return None
-    return case.stands(f"{case.protocol.title} is for other ages.", current=case.course.age_band, required=f"{ages} years")
+    return case.refuses(
+        "age_fits",
+        current=case.course.age_band,
+        required=f"{ages} years",
+        protocol=case.protocol.title,
+        youngest=ages.min,
+        oldest=ages.max,
+    )
 
 
 @rule(source="seed S18; domain 2", soft=True)
 def format_fits(case: Case) -> Refusal | None:
-    """The format in which the therapy will be given, if it is told, is the protocol's."""
-    told = case.data.get("format")
-    if told in {None, case.protocol.format}:
+    """The format of the therapy, if the therapist gives one, is the protocol's."""
+    given, format_ = case.data.get("format"), case.protocol.format
+    if given in {None, format_}:
         return None
-    return case.stands(f"{case.protocol.title} is given in another format.", current=told, required=case.protocol.format)
+    return case.refuses("format_fits", current=given, required=format_, protocol=case.protocol.title, format=(format_,))
 
 
 @rule(source="seed S18; domain 2", soft=True)
 def provider_fits(case: Case) -> Refusal | None:
-    """Who will give the therapy, if it is told, is one whom the protocol is made for; a clinician may give any."""
-    told = case.data.get("provider")
-    if told in {None, "mental_health_clinician", case.protocol.provider}:
+    """The provider of the therapy, if the therapist gives one, is the protocol's. A clinician may give every protocol."""
+    given, provider = case.data.get("provider"), case.protocol.provider
+    if given in {None, "mental_health_clinician", provider}:
         return None
-    return case.stands(f"{case.protocol.title} is given by others.", current=told, required=case.protocol.provider)
+    return case.refuses("provider_fits", current=given, required=provider, protocol=case.protocol.title, provider=(provider,))

@@ -40,7 +40,7 @@ class HeldRecords:
 
 def command(body: bytes) -> Command:
     """The command that a held record fires."""
-    return groups.again(msgspec.json.decode(body, type=HeldRecord))[0]
+    return groups.command_of(msgspec.json.decode(body, type=HeldRecord))[0]
 
 
 def _facilitator(record: HeldRecord, principal: Principal) -> Principal:

@@ -129,14 +129,14 @@ class Groups:
         course = await self._course(principal, body.course)
         at = self._moment("joined_at", body.joined_at)
         last = await self.clinic.read(stored.last_of, body.course)
-        refusals = groups.joining(group, self.spec(group), course.course, at, last)
+        refusals = groups.join_refusals(group, self.spec(group), course.course, at, last)
         await self.refuse(principal, "join a group", refusals, (body.course,))
         move = self._move(principal, body.course, (last.nth if last else 0) + 1, joined=True, at=at)
         return GroupChange(content=move, action="member joined", courses=(body.course,))
 
     async def _leave(self, principal: Principal, group: Group, course: str, body: Leaving) -> GroupChange:
         at = self._moment("left_at", body.left_at)
-        await self.refuse(principal, "leave a group", groups.leaving(group, course, at), (course,))
+        await self.refuse(principal, "leave a group", groups.leave_refusals(group, course, at), (course,))
         last = await self.clinic.read(stored.last_of, course)
         assert last is not None  # it has joined
         move = self._move(principal, course, last.nth + 1, joined=False, at=at, reason=body.reason)

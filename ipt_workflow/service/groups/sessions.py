@@ -100,15 +100,15 @@ class GroupSessions:
         """How every member's course answers. Raises CommandInvalid with all that is wrong with the body."""
         courses = await self.groups.courses(dict.fromkeys([*group.there(at), *body.attendance]))
         closed = [course for course, each in courses.items() if not each.course.open]
-        faults = groups.missing(group, at, body, closed)
+        faults = groups.attendance_faults(group, at, body, closed)
         if faults:
             raise CommandInvalid(faults)
-        refusals = groups.recording(group, at, {course: each.course for course, each in courses.items()})
+        refusals = groups.session_refusals(group, at, {course: each.course for course, each in courses.items()})
         await self.groups.refuse(principal, "record a group session", refusals, body.attendance)
         held = groups.is_held(body.attendance.values())
         decisions = []
         for course in sorted(body.attendance):  # in one order, or two processes lock crosswise
-            session = groups.as_told_to(group, session_id, courses[course].course, principal.person, held=held)
+            session = groups.group_held(group, session_id, courses[course].course, principal.person, held=held)
             try:
                 decisions.append(await self._judge(principal, courses[course], groups.command(body, course, at), session))
             except CommandInvalid as error:
@@ -151,7 +151,7 @@ class GroupSessions:
             events=refusals,
         )
         await self.decisions.commit(unit)
-        self.clinic.metrics.notices.labels(groups.SOURCE, groups.WAITS, "waiting").inc(len(held_back))
+        self.clinic.metrics.notices.labels(groups.SOURCE, groups.HELD_RECORD_TYPE, "waiting").inc(len(held_back))
         known = MemberFacts(
             courses={
                 each.course: each.answer.course if isinstance(each.answer, Accepted) else each.stored.course for each in decisions
@@ -199,7 +199,7 @@ class GroupSessions:
 
     def _held_record(self, principal: Principal, group: Group, decision: MemberDecision) -> dict[str, Any]:
         """The record of a member whose course refused the session, as it waits in the inbox."""
-        body = msgspec.json.encode(groups.waiting(group, decision.held, decision.command, principal.actor))
+        body = msgspec.json.encode(groups.held_record(group, decision.held, decision.command, principal.actor))
         member = _member_refused(decision)
         return {
             "organisation": self.clinic.organisation,
@@ -207,7 +207,7 @@ class GroupSessions:
             "source_id": groups.SOURCE,
             "key": hashlib.sha256(f"{decision.held.id}\n{decision.course}".encode()).hexdigest(),
             "body_hash": hashlib.sha256(body).hexdigest(),
-            "type": groups.WAITS,
+            "type": groups.HELD_RECORD_TYPE,
             "resource": None,
             "resource_version": None,
             "resource_at": None,
@@ -248,7 +248,7 @@ class GroupSessions:
 
         Raises TransitionRefused, CommandInvalid, TriggerNotPermitted.
         """
-        command, session = groups.again(record)
+        command, session = groups.command_of(record)
 
         async def attempt() -> int:
             stored = await self.clinic.courses.get(course_id)

@@ -1,7 +1,7 @@
 """Rules about the problem area and the contract."""
 
 import pytest
-from support.course_walk import S, T, Walk, covers, reach, stands
+from support.course_walk import S, T, Walk, covers, reach, refused_by
 
 from ipt_workflow.errors import CommandInvalid
 
@@ -30,18 +30,18 @@ def agreed(**terms) -> Walk:
 @covers("focus_area_allowed")
 def test_a_problem_area_is_one_of_the_protocols():
     walk = choosing()
-    stands(walk, "focus_area_allowed", "select_focus", data={"primary": "lost_healthy_self"}, current=["lost_healthy_self"],
+    refused_by(walk, "focus_area_allowed", "select_focus", data={"primary": "lost_healthy_self"}, current=["lost_healthy_self"],
            required="one of grief, role_dispute, role_transition, interpersonal_deficits")  # fmt: skip
-    stands(walk, "focus_area_allowed", "select_focus", data={**TRANSITION, "secondary": "work"}, current=["work"])
+    refused_by(walk, "focus_area_allowed", "select_focus", data={**TRANSITION, "secondary": "work"}, current=["work"])
     walk.session(sign=False)
-    stands(walk, "focus_area_allowed", "sign_session", data={"session": walk.last, "focus": "work"})
+    refused_by(walk, "focus_area_allowed", "sign_session", data={"session": walk.last, "focus": "work"})
     assert walk.fire("select_focus", data=TRANSITION).focus.areas == ("role_transition",)
 
 
 @covers("focus_count")
 def test_there_is_one_primary_area_and_at_most_one_other():
     walk = choosing()
-    stands(walk, "focus_count", "select_focus", data={**TRANSITION, "secondary": "role_transition"},
+    refused_by(walk, "focus_count", "select_focus", data={**TRANSITION, "secondary": "role_transition"},
            current=["role_transition", "role_transition"], required="at most 2, each once")  # fmt: skip
     assert walk.fire("select_focus", data={**TRANSITION, **GRIEF, "secondary": "role_transition"}).focus.areas == (
         "grief",
@@ -53,10 +53,10 @@ def test_there_is_one_primary_area_and_at_most_one_other():
 def test_grief_points_at_a_person_of_the_inventory_who_died():
     walk = reach("in_initial")
     walk.fire("record_inventory", data={"people": [{"id": "p1"}]})
-    stands(walk, "focus_grounded", "select_focus", data={"primary": "grief"}, required={"grief": "a person of the inventory who died"},
+    refused_by(walk, "focus_grounded", "select_focus", data={"primary": "grief"}, required={"grief": "a person of the inventory who died"},
            remedies=("record_inventory",))  # fmt: skip
     walk.fire("record_inventory", data={"people": [{"id": "p2", "deceased": True}]})
-    stands(walk, "focus_grounded", "select_focus", data={"primary": "grief", "people": ["p1"]})
+    refused_by(walk, "focus_grounded", "select_focus", data={"primary": "grief", "people": ["p1"]})
     assert walk.fire("select_focus", data=GRIEF).focus.primary == "grief"
 
 
@@ -70,26 +70,26 @@ def test_grief_points_at_a_person_of_the_inventory_who_died():
 )
 def test_a_dispute_has_a_stage_and_a_transition_two_roles(lacking, enough, need):
     walk = choosing()
-    refusal = stands(walk, "focus_grounded", "select_focus", data=lacking)
+    refusal = refused_by(walk, "focus_grounded", "select_focus", data=lacking)
     assert list(refusal.required.values()) == [need]
     walk.fire("select_focus", data=enough)
 
 
 def test_interpersonal_deficits_come_last_unless_a_reason_is_given():
     walk = choosing()
-    stands(walk, "focus_grounded", "select_focus", severity="soft", data={"primary": "interpersonal_deficits"})
+    refused_by(walk, "focus_grounded", "select_focus", severity="soft", data={"primary": "interpersonal_deficits"})
     assert walk.fire("select_focus", data={"primary": "interpersonal_deficits", "others_do_not_fit": True}).focus
 
 
 @covers("focus_selected")
 def test_the_middle_phase_waits_for_a_problem_area():
     walk = reach("ready_for_middle", without=("select_focus",))
-    stands(walk, "focus_selected", "begin_middle", current=None, remedies=("select_focus",),
+    refused_by(walk, "focus_selected", "begin_middle", current=None, remedies=("select_focus",),
            required="one of grief, role_dispute, role_transition, interpersonal_deficits")  # fmt: skip
     walk.do("select_focus", "begin_middle")
 
 
-def test_a_problem_area_may_be_chosen_anew_in_the_first_phase():
+def test_a_problem_area_may_be_chosen_again_in_the_first_phase():
     walk = in_dispute()
     assert walk.fire("select_focus", data=TRANSITION).focus.changes == 0
 
@@ -97,15 +97,15 @@ def test_a_problem_area_may_be_chosen_anew_in_the_first_phase():
 @covers("formulation_renewed")
 def test_the_area_is_changed_on_the_ground_of_a_newer_accepted_formulation():
     walk = reach("in_middle")
-    stands(walk, "formulation_renewed", "change_focus", current=1, remedies=("record_formulation", "accept_formulation"))
+    refused_by(walk, "formulation_renewed", "change_focus", current=1, remedies=("record_formulation", "accept_formulation"))
     walk.do("record_formulation")
-    stands(walk, "formulation_renewed", "change_focus", current=1, remedies=("accept_formulation",))
+    refused_by(walk, "formulation_renewed", "change_focus", current=1, remedies=("accept_formulation",))
     walk.fire("accept_formulation", response="declines")
-    stands(walk, "formulation_renewed", "change_focus", current=1)
+    refused_by(walk, "formulation_renewed", "change_focus", current=1)
     walk.do("accept_formulation")
     focus = walk.fire("change_focus").focus
     assert (focus.primary, focus.formulation, focus.changes) == ("role_dispute", 2, 1)
-    stands(walk, "formulation_renewed", "change_focus", current=2)
+    refused_by(walk, "formulation_renewed", "change_focus", current=2)
 
 
 @covers("focus_change_in_time")
@@ -113,7 +113,7 @@ def test_changing_the_area_after_two_thirds_of_the_sessions_wants_a_reason():
     walk = reach("with_remaining", remaining=5).do("record_formulation", "accept_formulation")
     assert walk.refused("change_focus") == {}
     walk.session()
-    stands(
+    refused_by(
         walk, "focus_change_in_time", "change_focus", severity="soft", current=8, required="fewer than two thirds of 12 sessions"
     )
     assert walk.fire("change_focus", override=("focus_change_in_time",)).focus.changes == 1
@@ -121,27 +121,27 @@ def test_changing_the_area_after_two_thirds_of_the_sessions_wants_a_reason():
 
 @covers("dispute_stage_legal")
 def test_a_dispute_moves_from_its_stage_to_one_that_can_follow():
-    stands(reach("in_middle"), "dispute_stage_legal", "set_dispute_stage", current=["role_transition"], required="role_dispute",
+    refused_by(reach("in_middle"), "dispute_stage_legal", "set_dispute_stage", current=["role_transition"], required="role_dispute",
            remedies=("change_focus",))  # fmt: skip
     walk = in_dispute()
-    stands(walk, "dispute_stage_legal", "set_dispute_stage", stage="renegotiation", current="renegotiation",
+    refused_by(walk, "dispute_stage_legal", "set_dispute_stage", stage="renegotiation", current="renegotiation",
            required="one of dissolution, impasse, resolved")  # fmt: skip
     walk.fire("set_dispute_stage", stage="impasse")
-    stands(walk, "dispute_stage_legal", "set_dispute_stage", stage="resolved", current="impasse")
+    refused_by(walk, "dispute_stage_legal", "set_dispute_stage", stage="resolved", current="impasse")
     walk.fire("set_dispute_stage", stage="renegotiation")
     walk.fire("set_dispute_stage", stage="resolved")
     for stage in ("renegotiation", "impasse", "dissolution", "resolved"):
-        stands(walk, "dispute_stage_legal", "set_dispute_stage", stage=stage, current="resolved")
+        refused_by(walk, "dispute_stage_legal", "set_dispute_stage", stage=stage, current="resolved")
 
 
 def test_a_course_without_a_problem_area_has_no_dispute():
-    stands(reach("in_initial"), "dispute_stage_legal", "set_dispute_stage", current=None, remedies=("select_focus",))
+    refused_by(reach("in_initial"), "dispute_stage_legal", "set_dispute_stage", current=None, remedies=("select_focus",))
 
 
 @covers("contract_agreed")
 def test_the_middle_phase_and_a_change_of_contract_wait_for_a_contract():
     walk = reach("ready_for_middle", without=("agree_contract",))
-    stands(walk, "contract_agreed", "begin_middle", current=None, required="a contract", remedies=("agree_contract",))
+    refused_by(walk, "contract_agreed", "begin_middle", current=None, required="a contract", remedies=("agree_contract",))
     body = {
         "sessions": 13,
         "weeks": 13,
@@ -151,7 +151,7 @@ def test_the_middle_phase_and_a_change_of_contract_wait_for_a_contract():
         "client_agrees": True,
         "therapist_agrees": True,
     }
-    stands(walk, "contract_agreed", "amend_contract", data=body)
+    refused_by(walk, "contract_agreed", "amend_contract", data=body)
     walk.do("agree_contract")
     walk.fire("amend_contract", data=body)
     assert (walk.c.contract.sessions, walk.c.contract.amendments) == (13, 1)
@@ -167,7 +167,7 @@ def test_a_change_of_contract_without_a_contract_says_only_what_it_lacks():
 @pytest.mark.parametrize("who", ("client", "therapist"))
 def test_a_contract_is_agreed_by_both(who):
     walk = reach("in_initial")
-    stands(
+    refused_by(
         walk,
         "both_agree",
         "agree_contract",
@@ -176,7 +176,7 @@ def test_a_contract_is_agreed_by_both(who):
         required="client_agrees and therapist_agrees",
     )
     walk.do("agree_contract")
-    stands(walk, "both_agree", "amend_contract", **{f"{who}_agrees": False}, current=[who])
+    refused_by(walk, "both_agree", "amend_contract", **{f"{who}_agrees": False}, current=[who])
     walk.do("amend_contract")
 
 
@@ -184,7 +184,7 @@ def test_a_contract_is_agreed_by_both(who):
 @pytest.mark.parametrize("terms", ({"sessions": 11}, {"sessions": 17}, {"weeks": 11}, {"weeks": 17}), ids=str)
 def test_a_contract_outside_the_protocols_range_needs_a_supervisor(terms):
     walk = reach("in_initial")
-    refusal = stands(
+    refusal = refused_by(
         walk,
         "contract_in_range",
         "agree_contract",
@@ -210,17 +210,17 @@ def test_a_contract_leaves_room_for_what_was_used_and_what_must_come():
     walk = reach("in_initial")
     for _ in range(3):
         walk.session()
-    stands(walk, "contract_fits_phases", "agree_contract", sessions=6, current=6, required="at least 7", alone=False)
+    refused_by(walk, "contract_fits_phases", "agree_contract", sessions=6, current=6, required="at least 7", alone=False)
     assert "contract_fits_phases" not in walk.refused("agree_contract", sessions=7)
     walk = reach("with_remaining", remaining=6)
-    stands(walk, "contract_fits_phases", "amend_contract", sessions=8, alone=False, current=8, required="at least 9")
+    refused_by(walk, "contract_fits_phases", "amend_contract", sessions=8, alone=False, current=8, required="at least 9")
     assert walk.fire("amend_contract", T, S, sessions=9).contract.sessions == 9
     assert walk.counted.remaining == 3
 
 
-def test_once_the_last_phase_has_begun_its_sessions_stand():
+def test_once_the_last_phase_has_begun_its_number_of_sessions_is_fixed():
     walk = reach("in_final")
-    stands(
+    refused_by(
         walk, "contract_fits_phases", "amend_contract", sessions=13, current=13, required="exactly 12: the final phase has begun"
     )
     assert walk.fire("amend_contract", weeks=16).contract.weeks == 16

@@ -1,7 +1,7 @@
 """Rules about correcting the record, and about when in a course something happened."""
 
 import pytest
-from support.course_walk import MINUTE, OTHER_T, S, T, covers, reach, stands
+from support.course_walk import MINUTE, OTHER_T, S, T, covers, reach, refused_by
 
 from ipt_workflow.course import triggers
 from ipt_workflow.machine import Refused
@@ -24,7 +24,7 @@ from ipt_workflow.machine import Refused
 def test_phases_come_in_order_none_skipped_and_none_repeated(stage, trigger, step):
     walk = reach(stage)
     row = triggers.find(trigger, walk.protocol)
-    refusal = stands(walk, "state_allows", trigger, current=walk.state)
+    refusal = refused_by(walk, "state_allows", trigger, current=walk.state)
     assert refusal.required == "one of " + ", ".join(triggers.states(walk.protocol, row.sources, trigger))
     assert [remedy.trigger for remedy in refusal.remedies] == ([step] if step else [])
 
@@ -37,7 +37,7 @@ def test_a_trigger_that_the_state_allows_meets_no_such_refusal():
 def test_what_would_leave_a_later_entry_unlawful_is_refused_and_lists_it():
     walk = reach("in_middle")
     body = {"supersedes": walk.seq("assign_sick_role"), "void": True}
-    refusal = stands(walk, "later_entries_hold", "amend", S, data=body, current=[walk.seq("begin_middle")], remedies=("amend",))
+    refusal = refused_by(walk, "later_entries_hold", "amend", S, data=body, current=[walk.seq("begin_middle")], remedies=("amend",))
     (broken,) = refusal.breaks
     assert (broken.seq, broken.trigger) == (walk.seq("begin_middle"), "begin_middle")
     assert [each.rule for each in broken.refusals] == ["sick_role_resolved"]
@@ -45,15 +45,15 @@ def test_what_would_leave_a_later_entry_unlawful_is_refused_and_lists_it():
 
 
 @covers("entry_amendable")
-def test_only_an_entry_that_stands_is_amended():
+def test_only_an_entry_that_is_in_force_is_amended():
     walk = reach("in_initial")
-    stands(
+    refused_by(
         walk, "entry_amendable", "amend", S, data={"supersedes": 99, "void": True}, current=99, required="an entry of this course"
     )
     walk.do("note")
     seq = walk.last
     walk.fire("amend", data={"supersedes": seq, "data": {"text": "Prefers evenings."}})
-    stands(
+    refused_by(
         walk,
         "entry_amendable",
         "amend",
@@ -68,7 +68,7 @@ def test_an_ending_is_not_amended_but_reopened():
     for stage, ending in (("completed", "complete"), ("ended_early", "end_early"), ("not_suitable", "decline")):
         walk = reach(stage)
         for change in ({"void": True}, {"occurred_at": walk.now.isoformat()}):
-            stands(
+            refused_by(
                 walk,
                 "entry_amendable",
                 "amend",
@@ -79,7 +79,7 @@ def test_an_ending_is_not_amended_but_reopened():
                 remedies=("reopen",),
             )
         walk.do("reopen", by=S)
-        stands(
+        refused_by(
             walk,
             "entry_amendable",
             "amend",
@@ -92,7 +92,7 @@ def test_an_ending_is_not_amended_but_reopened():
 
 def test_what_opened_the_course_can_be_amended_and_never_voided():
     walk = reach("in_middle")
-    stands(
+    refused_by(
         walk,
         "entry_amendable",
         "amend",
@@ -118,7 +118,7 @@ def test_what_opened_the_course_can_be_amended_and_never_voided():
 def test_a_therapist_amends_no_change_of_state_nor_risk_nor_consent_without_a_supervisor(trigger, kind):
     walk = reach("in_middle").do("raise_risk", "review_risk")
     body = {"supersedes": walk.seq(trigger), "occurred_at": walk.fact(walk.seq(trigger)).occurred_at.isoformat()}
-    refusal = stands(walk, "amendment_agreed", "amend", T, data=body, current=[kind], remedies=("amend",))
+    refusal = refused_by(walk, "amendment_agreed", "amend", T, data=body, current=[kind], remedies=("amend",))
     assert refusal.remedies[0].roles == ("supervisor",)
     walk.copy().fire("amend", S, data=body)
     walk.copy().fire("amend", T, S, data=body)
@@ -127,7 +127,7 @@ def test_a_therapist_amends_no_change_of_state_nor_risk_nor_consent_without_a_su
 def test_a_therapist_amends_their_own_entries_and_nobody_elses():
     walk = reach("in_middle").do("note", by=OTHER_T)
     body = {"supersedes": walk.last, "data": {"text": "Prefers evenings."}}
-    stands(walk, "amendment_agreed", "amend", T, data=body, current=["another person's entry"])
+    refused_by(walk, "amendment_agreed", "amend", T, data=body, current=["another person's entry"])
     walk.copy().fire("amend", OTHER_T, data=body)
     walk.fire("amend", S, data=body)
 
@@ -136,7 +136,7 @@ def test_a_therapist_amends_no_override_without_a_supervisor():
     walk = reach("in_initial").do("record_inventory")
     walk.fire("select_focus", data={"primary": "interpersonal_deficits"}, override=("focus_grounded",))
     body = {"supersedes": walk.last, "data": {"others_do_not_fit": True}}
-    stands(walk, "amendment_agreed", "amend", T, data=body, current=["an override"])
+    refused_by(walk, "amendment_agreed", "amend", T, data=body, current=["an override"])
     walk.fire("amend", S, data=body)
 
 

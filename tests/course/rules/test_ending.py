@@ -1,7 +1,7 @@
 """Rules about the last phase and the end of a course."""
 
 import pytest
-from support.course_walk import FUNCTIONING, SUPPORT, SYMPTOMS, WEEK, S, T, Walk, covers, reach, replaced, stands
+from support.course_walk import FUNCTIONING, SUPPORT, SYMPTOMS, WEEK, S, T, Walk, covers, reach, refused_by, replaced
 
 from ipt_workflow.errors import CommandInvalid
 
@@ -22,7 +22,7 @@ def measured(*scales) -> Walk:
 @covers("final_remaining")
 def test_the_last_phase_begins_when_three_sessions_remain():
     walk = reach("with_remaining", remaining=4).do("announce_ending")
-    stands(walk, "final_remaining", "begin_final", current=4, required=3, remedies=("record_session", "amend_contract"))
+    refused_by(walk, "final_remaining", "begin_final", current=4, required=3, remedies=("record_session", "amend_contract"))
     walk.session()
     assert walk.fire("begin_final").state == "final"
 
@@ -36,7 +36,7 @@ def test_the_way_to_an_earlier_end_is_a_shorter_contract():
 @covers("ending_announced")
 def test_the_last_phase_waits_until_the_ending_was_raised():
     walk = reach("with_remaining", remaining=3)
-    stands(walk, "ending_announced", "begin_final", current=None, required="announced", remedies=("announce_ending",))
+    refused_by(walk, "ending_announced", "begin_final", current=None, required="announced", remedies=("announce_ending",))
     walk.do("announce_ending", "begin_final")
 
 
@@ -44,7 +44,7 @@ def test_the_last_phase_waits_until_the_ending_was_raised():
 def test_a_course_is_not_completed_after_two_final_sessions():
     walk = reach("ready_to_complete", sessions=2)
     walk.now += WEEK
-    stands(walk, "final_held", "complete", alone=False, current=2, required=3, remedies=("record_session",))
+    refused_by(walk, "final_held", "complete", alone=False, current=2, required=3, remedies=("record_session",))
     walk.session()
     assert walk.fire("complete").state == "completed"
 
@@ -53,7 +53,7 @@ def test_a_course_is_not_completed_after_two_final_sessions():
 def test_a_last_phase_with_a_miss_that_counts_is_completed_with_a_reason():
     walk = reach("ready_to_complete", sessions=2, missed_count=True)
     walk.session("3")
-    stands(walk, "final_attended", "complete", severity="soft", current=2, required=3, remedies=())
+    refused_by(walk, "final_attended", "complete", severity="soft", current=2, required=3, remedies=())
     assert walk.fire("complete", override=("final_attended",)).state == "completed"
 
 
@@ -69,7 +69,7 @@ def test_a_last_phase_with_a_miss_that_counts_is_completed_with_a_reason():
 )
 def test_a_course_is_completed_only_with_each_of_the_last_phases_tasks(rule, task, required):
     walk = reach("ready_to_complete", without=(task,))
-    stands(walk, rule, "complete", current=None, required=required, remedies=(task,))
+    refused_by(walk, rule, "complete", current=None, required=required, remedies=(task,))
     walk.do(task, "complete")
 
 
@@ -77,7 +77,7 @@ def test_a_course_whose_continuation_was_not_decided_is_not_followed_up():
     walk = reach("completed")
     assert walk.refused("open_followup") == {}
     walk.course = replaced(walk.c, continuation=None)
-    stands(walk, "continuation_decided", "open_followup")
+    refused_by(walk, "continuation_decided", "open_followup")
 
 
 @pytest.mark.parametrize("part", ("anticipate", "identify", "manage"))
@@ -90,7 +90,9 @@ def test_no_part_of_the_plan_for_recurrence_may_be_empty(part):
 @covers("end_measured")
 def test_a_course_is_completed_only_with_symptoms_measured_in_the_last_phase():
     walk = measured(FUNCTIONING, SUPPORT)
-    stands(walk, "end_measured", "complete", current=[], required={"symptoms": ["phq9@1", "gad7@1"]}, remedies=("record_measure",))
+    refused_by(
+        walk, "end_measured", "complete", current=[], required={"symptoms": ["phq9@1", "gad7@1"]}, remedies=("record_measure",)
+    )
     walk.measure(SYMPTOMS)
     walk.do("complete")
 
@@ -98,14 +100,14 @@ def test_a_course_is_completed_only_with_symptoms_measured_in_the_last_phase():
 def test_end_symptoms_that_could_not_be_had_are_passed_over_with_a_reason():
     walk = measured(FUNCTIONING, SUPPORT)
     walk.fire("record_measure", data={"instrument": "phq9", "not_obtained": True}, reason="The client did not want to.")
-    stands(walk, "end_measured", "complete", severity="soft")
+    refused_by(walk, "end_measured", "complete", severity="soft")
     walk.fire("complete", override=("end_measured",))
 
 
 @covers("end_of_every_aim")
 def test_functioning_and_support_are_asked_for_at_the_end_and_may_be_passed_over():
     walk = measured(SYMPTOMS)
-    stands(walk, "end_of_every_aim", "complete", severity="soft", current=[])
+    refused_by(walk, "end_of_every_aim", "complete", severity="soft", current=[])
     walk.measure(FUNCTIONING, SUPPORT)
     walk.do("complete")
 
@@ -113,7 +115,7 @@ def test_functioning_and_support_are_asked_for_at_the_end_and_may_be_passed_over
 @covers("sick_role_relinquished")
 def test_a_sick_role_that_was_not_given_up_wants_a_reason():
     walk = reach("ready_to_complete", without=("relinquish_sick_role",))
-    stands(
+    refused_by(
         walk,
         "sick_role_relinquished",
         "complete",
@@ -129,7 +131,7 @@ def test_a_sick_role_that_was_not_given_up_wants_a_reason():
 @covers("contracted_weeks_served")
 def test_completing_before_the_last_contracted_week_wants_a_reason_and_says_when_it_would_not():
     walk = reach("ready_to_complete", weeks=16)
-    refusal = stands(
+    refusal = refused_by(
         walk, "contracted_weeks_served", "complete", severity="soft", current=12, required="week 16", remedies=("amend_contract",)
     )
     first = walk.c.sessions[0].at
@@ -143,7 +145,9 @@ def test_completing_before_the_last_contracted_week_wants_a_reason_and_says_when
 @pytest.mark.parametrize("outcome", ("no_response", "deterioration"))
 def test_where_the_client_did_not_improve_something_else_is_offered(outcome):
     walk = reach("ready_to_complete")
-    stands(walk, "alternative_offered", "complete", outcome=outcome, current="none", remedies=("decide_continuation", "refer_on"))
+    refused_by(
+        walk, "alternative_offered", "complete", outcome=outcome, current="none", remedies=("decide_continuation", "refer_on")
+    )
     referred = walk.copy().do("refer_on")
     assert referred.fire("complete", outcome=outcome).ending.outcome == outcome
     walk.fire("decide_continuation", decision="alternative")

@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from support.course_walk import DAY, S2, A, E, S, T, Walk, covers, reach, replaced, stands, variant, version
+from support.course_walk import DAY, S2, A, E, S, T, Walk, covers, reach, refused_by, replaced, variant, version
 
 from ipt_workflow.errors import TriggerNotPermitted
 
@@ -12,16 +12,16 @@ from ipt_workflow.errors import TriggerNotPermitted
 def test_a_client_with_an_open_acute_course_gets_no_second_one():
     walk = Walk()
     walk.other_open_course = "course-0"
-    refusal = stands(
+    refusal = refused_by(
         walk, "one_active_course", "refer", current="1 open acute course", required="none", remedies=("complete", "end_early")
     )
-    assert "course-0" not in str(refusal), "another course is not told of"
-    stands(walk, "one_active_course", "adopt", S)
+    assert "course-0" not in str(refusal), "another course is not named"
+    refused_by(walk, "one_active_course", "adopt", S)
     walk.other_open_course = None
     assert walk.fire("refer").state == "referred"
 
 
-def test_a_maintenance_course_is_not_acute_and_may_stand_beside_an_acute_one():
+def test_a_maintenance_course_is_not_acute_and_may_run_beside_an_acute_one():
     walk = Walk(variant("maintenance", acute=False))
     walk.other_open_course = "course-0"
     assert walk.fire("refer").acute is False
@@ -31,7 +31,7 @@ def test_a_maintenance_course_is_not_acute_and_may_stand_beside_an_acute_one():
 def test_an_ended_course_is_not_reopened_beside_an_open_acute_one(stage):
     walk = reach(stage)
     walk.other_open_course = "course-2"
-    stands(walk, "one_active_course", "reopen", S)
+    refused_by(walk, "one_active_course", "reopen", S)
     walk.other_open_course = None
     assert walk.fire("reopen", S).open
 
@@ -39,7 +39,7 @@ def test_an_ended_course_is_not_reopened_beside_an_open_acute_one(stage):
 def test_an_open_course_is_not_put_with_a_client_who_has_an_open_acute_one():
     walk = reach("in_middle")
     walk.other_open_course = "course-2"
-    stands(walk, "one_active_course", "relink_client", S)
+    refused_by(walk, "one_active_course", "relink_client", S)
     ended = reach("ended_early")
     ended.other_open_course = "course-2"
     assert ended.fire("relink_client", S).client == "client-2"
@@ -49,7 +49,7 @@ def test_an_open_course_is_not_put_with_a_client_who_has_an_open_acute_one():
 def test_a_course_starts_only_with_consent_to_treatment():
     walk = reach("referred")
     walk.fire("record_consent", scope="recording")
-    stands(walk, "consent_given", "start", current=["recording"], required="treatment", remedies=("record_consent",))
+    refused_by(walk, "consent_given", "start", current=["recording"], required="treatment", remedies=("record_consent",))
     walk.do("record_consent")
     assert walk.fire("start").state == "initial"
 
@@ -57,7 +57,7 @@ def test_a_course_starts_only_with_consent_to_treatment():
 def test_a_consent_that_was_withdrawn_does_not_start_a_course():
     walk = reach("referred").do("record_consent")
     walk.fire("withdraw_consent", scope="treatment")
-    stands(walk, "consent_given", "start", current=[])
+    refused_by(walk, "consent_given", "start", current=[])
 
 
 @covers("therapist_assigned")
@@ -66,7 +66,7 @@ def test_a_course_starts_only_with_a_therapist():
     context = walk.context
     walk.context = lambda *given, **more: replaced(context(*given, **more), therapist=None)
     walk.do("refer", "record_consent")
-    stands(walk, "therapist_assigned", "start", current=None, required="a therapist", remedies=("transfer",))
+    refused_by(walk, "therapist_assigned", "start", current=None, required="a therapist", remedies=("transfer",))
     walk.fire("transfer", S, therapist=T.person)
     assert walk.fire("start").state == "initial"
 
@@ -76,7 +76,7 @@ def test_a_course_for_another_indication_starts_only_with_a_reason():
     walk = Walk()
     walk.fire("refer", indication="phobia")
     walk.do("record_consent")
-    stands(walk, "indication_fits", "start", severity="soft", current="phobia", remedies=())
+    refused_by(walk, "indication_fits", "start", severity="soft", current="phobia", remedies=())
     assert walk.fire("start", override=("indication_fits",)).overrides == 1
     assert walk.history[-1].overridden == ("indication_fits",)
 
@@ -90,7 +90,7 @@ def test_a_course_without_a_stated_indication_starts():
 @covers("adopted_phase_exists")
 def test_a_course_begun_elsewhere_is_taken_over_at_a_phase_of_its_protocol():
     walk = Walk()
-    stands(walk, "adopted_phase_exists", "adopt", S, phase="late", attended={"initial": 1, "early": 2}, current=["early", "late"],
+    refused_by(walk, "adopted_phase_exists", "adopt", S, phase="late", attended={"initial": 1, "early": 2}, current=["early", "late"],
            required="phases among initial, middle, final")  # fmt: skip
     walk.fire("adopt", S, phase="middle", attended={"initial": 3, "middle": 2})
     assert (walk.state, walk.c.attested, walk.counted.attended["initial"]) == ("middle", ("evaluation", "history"), 3)
@@ -104,7 +104,7 @@ def test_a_course_begun_elsewhere_is_taken_over_at_a_phase_of_its_protocol():
 def test_acute_risk_holds_the_phase_and_nothing_else(stage, leave):
     walk = reach(stage)
     walk.fire("raise_risk", level="acute")
-    stands(walk, "no_acute_risk", leave, current="acute", required="not acute", remedies=("review_risk",))
+    refused_by(walk, "no_acute_risk", leave, current="acute", required="not acute", remedies=("review_risk",))
     assert not walk.refused("record_contact")
     assert not walk.refused("end_early")
     assert not walk.refused("refer_on")
@@ -118,7 +118,7 @@ def test_an_ending_is_taken_back_within_thirty_days_and_later_by_two_supervisors
     walk.now = walk.c.ending.recorded_at + 30 * DAY
     assert walk.refused("reopen", S) == {}
     walk.now += dt.timedelta(seconds=1)
-    stands(walk, "reopen_window", "reopen", S, current="30 days ago", remedies=("reopen",))
+    refused_by(walk, "reopen_window", "reopen", S, current="30 days ago", remedies=("reopen",))
     assert walk.fire("reopen", S, S2).state == "middle"
 
 
@@ -137,7 +137,7 @@ def test_a_therapist_never_takes_an_ending_back():
 @covers("supervisor_agrees")
 def test_a_phase_is_extended_only_with_a_supervisor():
     walk = reach("in_initial")
-    refusal = stands(walk, "supervisor_agrees", "extend_phase", T, current="none", remedies=("extend_phase",))
+    refusal = refused_by(walk, "supervisor_agrees", "extend_phase", T, current="none", remedies=("extend_phase",))
     assert refusal.remedies[0].roles == ("supervisor",)
     assert walk.copy().fire("extend_phase", S).extended == ("initial",)
     assert walk.fire("extend_phase", T, S).extended == ("initial",)
@@ -147,16 +147,16 @@ def test_a_phase_is_extended_only_with_a_supervisor():
 def test_a_phase_is_extended_once_and_only_where_the_protocol_says_so():
     walk = reach("in_initial")
     walk.fire("extend_phase", S)
-    stands(walk, "extension_allowed", "extend_phase", S, current="extended")
-    stands(reach("in_middle"), "extension_allowed", "extend_phase", S, current=None)
-    stands(reach("in_final"), "extension_allowed", "extend_phase", S, current=3)
+    refused_by(walk, "extension_allowed", "extend_phase", S, current="extended")
+    refused_by(reach("in_middle"), "extension_allowed", "extend_phase", S, current=None)
+    refused_by(reach("in_final"), "extension_allowed", "extend_phase", S, current=3)
 
 
 @covers("protocol_differs")
 def test_a_protocol_is_changed_for_another_one_only():
     walk = reach("in_initial")
-    stands(walk, "protocol_differs", "change_protocol", S, current="ipt@1", required="another protocol or version")
-    stands(walk, "supervisor_agrees", "change_protocol", T, alone=False)
+    refused_by(walk, "protocol_differs", "change_protocol", S, current="ipt@1", required="another protocol or version")
+    refused_by(walk, "supervisor_agrees", "change_protocol", T, alone=False)
     walk.target = variant("ipt-short")
     assert walk.fire("change_protocol", T, S).protocol == "ipt-short"
 
@@ -165,7 +165,7 @@ def test_a_protocol_is_changed_for_another_one_only():
 def test_a_course_migrates_to_another_version_of_its_own_protocol_only():
     walk = reach("in_middle")
     walk.target = variant("ipt-short")
-    stands(walk, "same_protocol_family", "migrate_protocol", S, current="ipt@1", required="another version of ipt")
+    refused_by(walk, "same_protocol_family", "migrate_protocol", S, current="ipt@1", required="another version of ipt")
     walk.target = version(2)
     assert walk.fire("migrate_protocol", S).protocol_version == 2
 
@@ -174,7 +174,7 @@ def test_a_course_migrates_to_another_version_of_its_own_protocol_only():
 def test_a_course_that_would_be_stuck_does_not_migrate():
     walk = reach("in_middle", sessions=3)
     walk.target = version(2, {"initial": {"sessions_max": 2}})
-    refusal = stands(walk, "carries_over", "migrate_protocol", S, required="a course that carries over")
+    refusal = refused_by(walk, "carries_over", "migrate_protocol", S, required="a course that carries over")
     assert len(refusal.current) == 1
     assert "Not kept by entry" in refusal.message
     walk.target = version(2, {"initial": {"sessions_max": 3}})
@@ -216,4 +216,4 @@ def test_a_change_of_protocol_carries_over_what_was_done():
 def test_a_course_is_put_with_another_client_only():
     walk = reach("in_middle").do("relink_client", by=S)
     assert walk.c.client == "client-2"
-    stands(walk, "client_differs", "relink_client", S, current="the same client", required="another client")
+    refused_by(walk, "client_differs", "relink_client", S, current="the same client", required="another client")

@@ -4,7 +4,7 @@ import datetime as dt
 
 import msgspec
 import pytest
-from support.course_walk import DAY, S, Walk, covers, ipt, reach, replaced, stands, variant
+from support.course_walk import DAY, S, Walk, covers, ipt, reach, refused_by, replaced, variant
 
 from ipt_workflow.course.triggers import names
 from ipt_workflow.errors import CommandInvalid
@@ -43,7 +43,7 @@ def week(first: str, *, days: int = 7, times=None) -> dict:
 @covers("age_fits")
 def test_an_age_band_with_none_of_the_protocols_ages_takes_a_reason():
     walk = Walk().referred(age_band="13-17").do("record_consent")
-    stands(walk, "age_fits", "start", severity="soft", current="13-17", required="18 to 120 years")
+    refused_by(walk, "age_fits", "start", severity="soft", current="13-17", required="18 to 120 years")
     assert walk.fire("start", override=("age_fits",)).state == "initial"
 
 
@@ -58,14 +58,14 @@ def test_an_age_band_fits_where_one_of_its_ages_is_the_protocols(band, fits):
 @covers("format_fits")
 def test_another_format_than_the_protocols_takes_a_reason():
     walk = reach("referred").do("record_consent")
-    stands(walk, "format_fits", "start", severity="soft", format="telephone", current="telephone", required="individual")
+    refused_by(walk, "format_fits", "start", severity="soft", format="telephone", current="telephone", required="individual")
     assert walk.refused("start", format="individual") == {}
 
 
 @covers("provider_fits")
 def test_another_provider_than_the_protocols_takes_a_reason():
     walk = reach("referred").do("record_consent")
-    stands(walk, "provider_fits", "start", severity="soft", provider="non_specialist", current="non_specialist")
+    refused_by(walk, "provider_fits", "start", severity="soft", provider="non_specialist", current="non_specialist")
     assert walk.refused("start", provider="mental_health_clinician") == {}
 
 
@@ -77,8 +77,8 @@ def test_a_clinician_may_give_what_is_made_for_others():
 @covers("supervisor_named")
 def test_who_is_no_specialist_starts_with_a_supervisor_who_is_somebody_else():
     walk = Walk(variant("supervised", supervision=SupervisionSpec(required=True))).referred().do("record_consent")
-    stands(walk, "supervisor_named", "start", data={}, current=None)
-    stands(walk, "supervisor_named", "start", supervisor="therapist-1", current="the therapist")
+    refused_by(walk, "supervisor_named", "start", data={}, current=None)
+    refused_by(walk, "supervisor_named", "start", supervisor="therapist-1", current="the therapist")
     walk.fire("start", supervisor="supervisor-1")
     assert walk.c.supervisor == "supervisor-1"
 
@@ -87,7 +87,7 @@ def test_who_is_no_specialist_starts_with_a_supervisor_who_is_somebody_else():
 def test_each_of_those_whose_consent_is_asked_for_gives_it():
     walk = Walk(variant("of-both", consent=ConsentSpec(by=("client", "guardian")))).referred()
     walk.fire("record_consent", scope="treatment", who="client")
-    stands(walk, "consent_given", "start", current=["treatment:client"], remedies=("record_consent",))
+    refused_by(walk, "consent_given", "start", current=["treatment:client"], remedies=("record_consent",))
     walk.do("record_consent")  # the example knows who is lacking
     assert walk.c.consenting == ("treatment:client", "treatment:guardian")
     assert walk.fire("start").state == "initial"
@@ -105,7 +105,7 @@ def test_a_consent_that_one_of_them_withdraws_is_asked_for_again():
 @covers("participants_present")
 def test_a_session_without_one_of_those_who_belong_to_it_takes_a_reason():
     walk = Walk(variant("couple", participants=ParticipantsSpec(required=("client", "partner")))).in_initial()
-    stands(walk, "participants_present", "record_session", severity="soft", participants=["client"], current=["client"])
+    refused_by(walk, "participants_present", "record_session", severity="soft", participants=["client"], current=["client"])
     assert walk.refused("record_session", participants=["partner", "client"]) == {}
     assert walk.refused("record_session", attendance="3", participants=["client"]) == {}
     walk.fire("record_session", participants=["client"], override=("participants_present",))
@@ -115,8 +115,8 @@ def test_a_session_without_one_of_those_who_belong_to_it_takes_a_reason():
 @covers("medium_allowed")
 def test_a_session_by_another_medium_takes_a_reason():
     walk = Walk(variant("by-telephone", medium=MediumSpec(allowed=("telephone",)))).in_initial()
-    stands(walk, "medium_allowed", "record_session", severity="soft", medium="face_to_face", current="face_to_face")
-    stands(walk, "medium_allowed", "record_session", severity="soft", data={"attendance": "5"}, current="face_to_face")
+    refused_by(walk, "medium_allowed", "record_session", severity="soft", medium="face_to_face", current="face_to_face")
+    refused_by(walk, "medium_allowed", "record_session", severity="soft", data={"attendance": "5"}, current="face_to_face")
     assert walk.refused("record_session", medium="telephone") == {}
     assert walk.refused("record_session", attendance="3", medium="face_to_face") == {}
 
@@ -131,7 +131,7 @@ def test_a_session_by_another_medium_takes_a_reason():
 )
 def test_a_parent_is_met_in_a_contact_or_a_session(trigger, data):
     walk = asking("initial", "parent_contact").ready_for_middle()
-    stands(walk, "parent_involved", "begin_middle", current=[], remedies=("record_contact",))
+    refused_by(walk, "parent_involved", "begin_middle", current=[], remedies=("record_contact",))
     walk.fire("record_contact", kind="attempt", participants=["parent"])
     assert "parent_involved" in walk.refused("begin_middle"), "who could not be reached was not met"
     walk.now += 7 * DAY
@@ -142,7 +142,7 @@ def test_a_parent_is_met_in_a_contact_or_a_session(trigger, data):
 @covers("engagement_met")
 def test_an_engagement_session_is_a_contact_and_never_counts():
     walk = asking("initial", "engagement").ready_for_middle()
-    stands(walk, "engagement_met", "begin_middle", current=0, remedies=("record_contact",))
+    refused_by(walk, "engagement_met", "begin_middle", current=0, remedies=("record_contact",))
     walk.fire("record_contact", S, kind="engagement")
     assert walk.refused("begin_middle") == {}
     assert walk.counted.attended["initial"] == 1
@@ -154,7 +154,7 @@ def test_who_is_still_unwell_at_the_end_is_referred_on():
     walk.measure({"instrument": "phq9", "total": 9})
     assert walk.refused("complete") == {}
     walk.measure({"instrument": "phq9", "total": 10})
-    stands(walk, "step_up_referred", "complete", remedies=("refer_on", "decide_continuation"))
+    refused_by(walk, "step_up_referred", "complete", remedies=("refer_on", "decide_continuation"))
     assert walk.do("refer_on").refused("complete") == {}
 
 
@@ -164,7 +164,7 @@ def test_who_is_still_unwell_at_the_end_is_referred_on():
 @covers("sick_role_mode_fits")
 def test_a_full_sick_role_takes_a_reason_where_a_limited_one_is_given():
     walk = Walk(variant("limited", sick_role=SickRoleSpec(mode="limited"))).in_initial().do("record_evaluation")
-    stands(walk, "sick_role_mode_fits", "assign_sick_role", severity="soft", mode="full", current="full", required="limited")
+    refused_by(walk, "sick_role_mode_fits", "assign_sick_role", severity="soft", mode="full", current="full", required="limited")
     walk.fire("assign_sick_role", mode="limited")
     assert walk.c.sick_role.status == "assigned_limited"
     assert "sick_role_mode_fits" not in reach("in_initial").do("record_evaluation").refused("assign_sick_role", mode="limited")
@@ -175,7 +175,7 @@ def test_an_area_that_the_protocol_advises_against_takes_a_reason():
     protocol = variant("no-deficits", focus=replaced(ipt().focus, discouraged=("interpersonal_deficits",)))
     walk = Walk(protocol).in_initial().do("record_inventory")
     deficits = {"primary": "interpersonal_deficits", "others_do_not_fit": True}
-    stands(walk, "focus_encouraged", "select_focus", severity="soft", data=deficits, current=["interpersonal_deficits"])
+    refused_by(walk, "focus_encouraged", "select_focus", severity="soft", data=deficits, current=["interpersonal_deficits"])
     assert walk.refused("select_focus") == {}
     walk.fire("select_focus", data=deficits, override=("focus_encouraged",))
     assert walk.c.focus.primary == "interpersonal_deficits"
@@ -198,12 +198,12 @@ def rhythmic(artefact: str = "rhythm", phase: str = "initial", weeks: int = 2) -
 
 
 @covers("rhythm_tracked")
-def test_the_rhythm_is_tracked_for_so_many_weeks_each_told_once():
+def test_the_rhythm_is_tracked_for_the_protocols_weeks_and_each_week_counts_once():
     walk = rhythmic().ready_for_middle()
-    stands(walk, "rhythm_tracked", "begin_middle", current=0, remedies=("record_rhythm",))
+    refused_by(walk, "rhythm_tracked", "begin_middle", current=0, remedies=("record_rhythm",))
     walk.fire("record_rhythm", data=week("2025-12-22"))
     walk.fire("record_rhythm", data=week("2025-12-22"))
-    stands(walk, "rhythm_tracked", "begin_middle", current=1)
+    refused_by(walk, "rhythm_tracked", "begin_middle", current=1)
     walk.fire("record_rhythm", data={**week("2025-12-29"), "instrument": "srm17"})
     assert walk.refused("begin_middle") == {}
     assert (walk.c.rhythm.count, [each.hits for each in walk.c.rhythm.weeks]) == (2, [14, 14])
@@ -212,8 +212,8 @@ def test_the_rhythm_is_tracked_for_so_many_weeks_each_told_once():
 @covers("rhythm_target_set", "rhythm_known")
 def test_the_rhythm_is_regulated_by_targets_that_follow_what_is_known():
     walk = rhythmic("rhythm_target", "initial").ready_for_middle()
-    stands(walk, "rhythm_target_set", "begin_middle", remedies=("set_rhythm_target",))
-    stands(walk, "rhythm_known", "set_rhythm_target", remedies=("record_rhythm",))
+    refused_by(walk, "rhythm_target_set", "begin_middle", remedies=("set_rhythm_target",))
+    refused_by(walk, "rhythm_known", "set_rhythm_target", remedies=("record_rhythm",))
     walk.fire("record_rhythm", data=week("2025-12-29"))
     walk.fire("set_rhythm_target", data={"targets": [{"activity": "out_of_bed", "time": "06:30", "within_minutes": 15}]})
     walk.fire("record_rhythm", data=week("2026-01-05", times={"out_of_bed": "06:40", "to_bed": "23:00"}))
@@ -231,7 +231,7 @@ def test_a_week_is_recorded_in_any_state_and_in_any_mood(stage):
     assert walk.c.rhythm.weeks[0].activities == 0, "two days are too few for a score"
 
 
-def test_what_a_week_cannot_say_is_told_at_its_place():
+def test_a_fault_in_a_week_names_its_place():
     walk = Walk(variant("rhythmic", rhythm=RhythmSpec(instrument="srm5", weeks=1))).in_initial()
     bad = week("2025-12-29", days=3)
     bad["days"][1]["on"] = bad["days"][0]["on"]
@@ -269,7 +269,7 @@ def test_a_protocol_without_a_rhythm_has_no_trigger_for_it():
 @covers("prescriber_reviewed")
 def test_the_prescriber_reviews_before_the_phase_is_left():
     walk = asking("initial", "prescriber_review").ready_for_middle()
-    stands(walk, "prescriber_reviewed", "begin_middle", remedies=("record_prescriber_review",))
+    refused_by(walk, "prescriber_reviewed", "begin_middle", remedies=("record_prescriber_review",))
     assert walk.do("record_prescriber_review").refused("begin_middle") == {}
 
 
@@ -314,10 +314,10 @@ def test_the_contract_of_one_phase_can_be_amended_and_caps_it():
 
 
 @covers("review_held")
-def test_a_course_is_reviewed_every_so_many_days():
+def test_a_course_is_reviewed_within_the_protocols_days():
     walk = maintenance().in_initial().do("agree_contract")
     walk.session()
-    stands(walk, "review_held", "complete", severity="soft", current=None, remedies=("record_review",))
+    refused_by(walk, "review_held", "complete", severity="soft", current=None, remedies=("record_review",))
     walk.do("record_review")
     assert walk.refused("complete") == {}
     walk.now += 101 * DAY

@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from support.course_walk import MINUTE, WEEK, S, Walk, covers, group_of_eight, replaced, stands
+from support.course_walk import MINUTE, WEEK, S, Walk, covers, group_of_eight, refused_by, replaced
 
 from ipt_workflow.course import counters
 from ipt_workflow.course.rules import GroupHeld
@@ -20,7 +20,7 @@ class Member(Walk):
         self.met = 0
 
     def group(self, attendance: str = "5", *, held: bool = True, **more) -> "Member":
-        """The group's next session, as this course is told of it."""
+        """The group's next session, as this course gets it."""
         self.met += 1
         if self.met > 1:
             self.now = max(self.now, self.group_at + WEEK)
@@ -92,13 +92,13 @@ def test_every_rule_that_counts_agrees_from_the_first_session_to_the_last():
     assert walk.numbers() == (8, 0)
     assert {"phase_session_cap", "contract_session_cap"} == set(refusals_of_a_session(walk, "5"))
     walk.do(*LAST_PHASE).measure()
-    stands(walk, "final_attended", "complete", severity="soft", current=0, required=1, remedies=())
+    refused_by(walk, "final_attended", "complete", severity="soft", current=0, required=1, remedies=())
     walk.fire("complete", override=("final_attended",))
     assert walk.state == "completed"
 
 
 def refusals_of_a_session(walk: Member, attendance: str) -> dict:
-    """What would stand against the group's next session."""
+    """The refusals of the group's next session, by rule."""
     copy = walk.copy()
     copy.now += WEEK
     copy.group_session = GroupHeld("session-next", True, "therapist-1")
@@ -137,10 +137,10 @@ def test_where_a_phase_counts_what_was_attended_the_group_having_met_is_not_enou
     phases = tuple(replaced(phase, count="attended") for phase in group_of_eight().phases)
     walk = Member(phases=phases, id="attended", digest="attended".ljust(64, "0")).prepared().group("3")
     assert walk.numbers() == (0, 8)
-    stands(walk, "phase_sessions_met", "begin_middle", current=0)
+    refused_by(walk, "phase_sessions_met", "begin_middle", current=0)
 
 
-def test_what_a_member_was_told_to_have_missed_and_did_not_miss_counts_once_after_all():
+def test_a_session_recorded_as_missed_and_amended_to_attended_counts_once():
     walk = Member().prepared().group("3")
     entry = walk.seq("record_session")
     walk.fire(
@@ -163,7 +163,7 @@ def test_the_individual_meeting_before_the_group_is_asked_for():
     walk.fire("record_contact", kind="check_in")
     walk.now += WEEK
     walk.group("3")
-    stands(walk, "pre_group_met", "begin_middle", current=0, remedies=("record_contact",))
+    refused_by(walk, "pre_group_met", "begin_middle", current=0, remedies=("record_contact",))
     walk.fire("record_contact", S, kind="pre_group")
     assert walk.refused("begin_middle") == {}
     assert walk.c.contacted["pre_group"] == 1

@@ -1,7 +1,7 @@
 """Rules about sessions: how many, when, by whom, signed or not."""
 
 import pytest
-from support.course_walk import DAY, OTHER_T, WEEK, E, S, T, Walk, covers, reach, replaced, stands, variant
+from support.course_walk import DAY, OTHER_T, WEEK, E, S, T, Walk, covers, reach, refused_by, replaced, variant
 
 from ipt_workflow.errors import CommandInvalid
 
@@ -12,13 +12,13 @@ HELD = {"attendance": "5"}
 @pytest.mark.parametrize("attendance", ("5", "6"))
 def test_before_the_course_starts_no_session_is_held(attendance):
     walk = reach("referred")
-    stands(walk, "attendance_fits_state", "record_session", attendance=attendance, current=attendance, remedies=("start",))
+    refused_by(walk, "attendance_fits_state", "record_session", attendance=attendance, current=attendance, remedies=("start",))
     walk.do("record_consent", "start")
     walk.fire("record_session", attendance=attendance)
 
 
 @pytest.mark.parametrize("attendance", ("2", "3", "4", "7"))
-def test_before_the_course_starts_missed_appointments_are_told_of(attendance):
+def test_before_the_course_starts_missed_appointments_are_recorded(attendance):
     walk = reach("referred")
     session = walk.fire("record_session", attendance=attendance).sessions[0]
     assert (session.phase, session.attended) == (None, False)
@@ -30,19 +30,19 @@ def test_a_fourth_initial_session_is_refused_until_the_phase_is_extended():
     for _ in range(3):
         walk.session()
     walk.now += WEEK
-    stands(
+    refused_by(
         walk, "phase_session_cap", "record_session", current=3, required="fewer than 3", remedies=("begin_middle", "extend_phase")
     )
     walk.fire("extend_phase", T, S)
     walk.session()
     walk.now += WEEK
-    stands(walk, "phase_session_cap", "record_session", current=4, required="fewer than 4", remedies=("begin_middle",))
+    refused_by(walk, "phase_session_cap", "record_session", current=4, required="fewer than 4", remedies=("begin_middle",))
 
 
 def test_the_middle_phase_leaves_the_last_phase_its_sessions():
     walk = reach("with_remaining", remaining=3)
     walk.now += WEEK
-    stands(walk, "phase_session_cap", "record_session", current=8, required="fewer than 8", remedies=("begin_final",))
+    refused_by(walk, "phase_session_cap", "record_session", current=8, required="fewer than 8", remedies=("begin_final",))
     walk.do("announce_ending", "begin_final")
     walk.session()
 
@@ -50,14 +50,14 @@ def test_the_middle_phase_leaves_the_last_phase_its_sessions():
 def test_a_fourth_final_session_is_refused():
     walk = reach("ready_to_complete")
     walk.now += DAY
-    stands(walk, "phase_session_cap", "record_session", alone=False, current=3, required="fewer than 3", remedies=())
+    refused_by(walk, "phase_session_cap", "record_session", alone=False, current=3, required="fewer than 3", remedies=())
 
 
 @covers("contract_session_cap")
 def test_no_more_sessions_are_held_than_the_contract_has():
     walk = reach("ready_to_complete")
     walk.now += DAY
-    stands(walk, "contract_session_cap", "record_session", alone=False, current=12, required="fewer than 12", remedies=())
+    refused_by(walk, "contract_session_cap", "record_session", alone=False, current=12, required="fewer than 12", remedies=())
     earlier = reach("in_final", sessions=3)
     assert "contract_session_cap" not in earlier.refused("record_session")
 
@@ -76,7 +76,7 @@ def test_one_visit_is_one_session():
     first = walk.last
     moment = walk.now
     walk.now += WEEK
-    stands(
+    refused_by(
         walk,
         "session_already_recorded",
         "record_session",
@@ -85,9 +85,9 @@ def test_one_visit_is_one_session():
         current=first,
         required="a visit not yet recorded",
     )
-    stands(walk, "session_already_recorded", "record_session", at=moment, current=first)
+    refused_by(walk, "session_already_recorded", "record_session", at=moment, current=first)
     walk.fire("record_session", E, ref="Appointment/2")
-    stands(walk, "session_already_recorded", "link_session", session=first, ref="Appointment/2", current=walk.last)
+    refused_by(walk, "session_already_recorded", "link_session", session=first, ref="Appointment/2", current=walk.last)
     walk.fire("link_session", session=first, ref="Appointment/1")
 
 
@@ -98,7 +98,7 @@ def test_a_session_is_held_by_the_planned_end_and_its_days_of_grace():
     walk.now = first + 12 * WEEK + 14 * DAY
     assert walk.refused("record_session") == {}
     walk.now += DAY
-    stands(walk, "within_planned_end", "record_session", current="15 days after the planned end", required="at most 14 days after it",
+    refused_by(walk, "within_planned_end", "record_session", current="15 days after the planned end", required="at most 14 days after it",
            remedies=("amend_contract",))  # fmt: skip
     assert walk.refused("record_session", attendance="3") == {}
     walk.fire("amend_contract")
@@ -108,40 +108,40 @@ def test_a_session_is_held_by_the_planned_end_and_its_days_of_grace():
 @covers("session_known")
 def test_only_a_session_of_the_course_is_linked():
     walk = reach("in_initial")
-    stands(
+    refused_by(
         walk, "session_known", "link_session", session=2, ref="Appointment/1", current=2, required=[], remedies=("record_session",)
     )
     seq = walk.session(sign=False)
-    stands(walk, "session_known", "link_session", session=2, ref="Appointment/1", required=[seq])
+    refused_by(walk, "session_known", "link_session", session=2, ref="Appointment/1", required=[seq])
     assert walk.fire("link_session", session=seq, ref="Appointment/1").sessions[0].ref == "Appointment/1"
 
 
 @covers("session_signable")
 def test_only_a_session_that_was_held_and_waits_for_it_is_signed():
     walk = reach("in_initial")
-    stands(walk, "session_signable", "sign_session", session=2, current="no session", remedies=())
+    refused_by(walk, "session_signable", "sign_session", session=2, current="no session", remedies=())
     missed = walk.session("3")
-    stands(walk, "session_signable", "sign_session", session=missed, current="not held (code 3)", required=[])
+    refused_by(walk, "session_signable", "sign_session", session=missed, current="not held (code 3)", required=[])
     held = walk.session(sign=False)
-    stands(walk, "session_signable", "attest_session", S, session=missed, required=[held])
+    refused_by(walk, "session_signable", "attest_session", S, session=missed, required=[held])
     walk.fire("sign_session", session=held)
-    stands(walk, "session_signable", "sign_session", session=held, current="signed", required=[])
+    refused_by(walk, "session_signable", "sign_session", session=held, current="signed", required=[])
 
 
 @covers("own_session")
 def test_the_therapist_who_gave_a_session_signs_it():
     walk = reach("in_initial")
     seq = walk.session(by=OTHER_T, sign=False)
-    stands(walk, "own_session", "sign_session", session=seq, current="another therapist", remedies=("attest_session",))
+    refused_by(walk, "own_session", "sign_session", session=seq, current="another therapist", remedies=("attest_session",))
     assert walk.copy().fire("sign_session", OTHER_T, session=seq).sessions[0].signed
     assert walk.fire("attest_session", S, session=seq).sessions[0].signed
 
 
-def test_a_session_that_the_ehr_tells_of_was_given_by_the_courses_therapist():
+def test_a_session_that_the_ehr_records_was_given_by_the_courses_therapist():
     walk = reach("in_initial")
     seq = walk.session(by=E, sign=False)
     assert walk.c.session(seq).given_by == T.person
-    stands(walk, "own_session", "sign_session", OTHER_T, session=seq)
+    refused_by(walk, "own_session", "sign_session", OTHER_T, session=seq)
     walk.fire("sign_session", session=seq)
 
 
@@ -150,8 +150,8 @@ def test_a_risk_seen_by_the_day_of_the_session_is_reviewed_before_it_is_signed()
     walk = reach("in_initial")
     seq = walk.session(sign=False)
     walk.fire("record_measure", data={"instrument": "phq9", "items": [2] * 8 + [1]})
-    stands(walk, "risk_reviewed", "sign_session", session=seq, current="open", required="reviewed", remedies=("review_risk",))
-    stands(walk, "risk_reviewed", "attest_session", S, session=seq)
+    refused_by(walk, "risk_reviewed", "sign_session", session=seq, current="open", required="reviewed", remedies=("review_risk",))
+    refused_by(walk, "risk_reviewed", "attest_session", S, session=seq)
     walk.do("review_risk")
     walk.fire("sign_session", session=seq)
 
@@ -167,10 +167,10 @@ def test_a_risk_seen_after_the_day_of_a_session_does_not_hold_its_signature():
 @covers("no_open_deviation", "deviation_open")
 def test_a_session_beyond_a_cap_is_kept_and_holds_the_phase_until_a_supervisor_takes_note():
     walk = reach("ready_for_middle", sessions=3)
-    stands(walk, "deviation_open", "acknowledge_deviation", S, required=[])
+    refused_by(walk, "deviation_open", "acknowledge_deviation", S, required=[])
     seq = walk.session(kind="additional", reason="The client was in crisis.")
     assert (walk.counted.attended["initial"], walk.counted.over["initial"]) == (3, 1)
-    stands(
+    refused_by(
         walk,
         "no_open_deviation",
         "begin_middle",
@@ -179,7 +179,7 @@ def test_a_session_beyond_a_cap_is_kept_and_holds_the_phase_until_a_supervisor_t
         remedies=("acknowledge_deviation",),
     )
     walk.fire("acknowledge_deviation", S, session=seq)
-    stands(walk, "deviation_open", "acknowledge_deviation", S, session=seq, current=seq)
+    refused_by(walk, "deviation_open", "acknowledge_deviation", S, session=seq, current=seq)
     walk.do("begin_middle")
 
 
@@ -192,9 +192,9 @@ def test_an_additional_session_without_a_reason_is_not_valid():
 @covers("phase_sessions_met")
 def test_a_phase_is_left_after_the_fewest_sessions_it_must_have():
     walk = reach("ready_for_middle", sessions=0)
-    stands(walk, "phase_sessions_met", "begin_middle", current=0, required="at least 1", remedies=("record_session",))
+    refused_by(walk, "phase_sessions_met", "begin_middle", current=0, required="at least 1", remedies=("record_session",))
     walk.session("3")
-    stands(walk, "phase_sessions_met", "begin_middle", current=0)
+    refused_by(walk, "phase_sessions_met", "begin_middle", current=0)
     walk.session()
     walk.do("begin_middle")
 
@@ -203,7 +203,7 @@ def test_a_middle_phase_without_a_session_is_not_left():
     walk = reach("in_middle", sessions=3)
     walk.fire("amend_contract", T, S, sessions=7)
     walk.do("announce_ending")
-    stands(walk, "phase_sessions_met", "begin_final", alone=False, current=0, required="at least 1")
+    refused_by(walk, "phase_sessions_met", "begin_final", alone=False, current=0, required="at least 1")
 
 
 @covers("no_unsigned_session")
@@ -213,7 +213,7 @@ def test_every_session_that_was_held_is_signed_before_the_phase_is_left(stage, l
     walk.session(kind="additional", reason="In crisis.", sign=False)
     seq = walk.last
     walk.fire("acknowledge_deviation", S, session=seq)
-    stands(
+    refused_by(
         walk,
         "no_unsigned_session",
         leave,
@@ -232,7 +232,7 @@ def test_a_middle_phase_shorter_than_recommended_wants_a_reason():
         walk.session()
     walk.do("announce_ending")
     walk.fire("amend_contract", T, S, sessions=9)
-    stands(
+    refused_by(
         walk,
         "middle_sessions_recommended",
         "begin_final",
@@ -254,7 +254,7 @@ def test_a_middle_phase_that_never_worked_on_the_problem_area_wants_a_reason():
         seq = walk.session(sign=False)
         walk.fire("sign_session", session=seq, focus="grief")
     walk.do("announce_ending")
-    stands(
+    refused_by(
         walk,
         "focus_worked",
         "begin_final",
@@ -272,6 +272,6 @@ def test_a_protocol_may_count_what_was_held_for_a_group():
     for attendance in ("5", "3", "7"):
         walk.session(attendance)
     walk.now += WEEK
-    stands(walk, "phase_session_cap", "record_session", current=3)
+    refused_by(walk, "phase_session_cap", "record_session", current=3)
     walk.session("4")
     assert walk.counted.attended["initial"] == 3

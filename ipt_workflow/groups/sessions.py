@@ -1,0 +1,87 @@
+"""A session of a group, and what it is to each member's course: who was expected, and the command that each course gets."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from ipt_workflow.course import Course
+from ipt_workflow.course.context import GroupHeld
+from ipt_workflow.course.triggers import Command
+from ipt_workflow.errors import Fault
+from ipt_workflow.groups.bodies import MemberDetails, NewSession, Signing
+from ipt_workflow.groups.group import Group
+from ipt_workflow.protocols.definition import GroupSpec
+from ipt_workflow.values.types import ATTENDED, CANCELLED
+
+
+def attendance_faults(group: Group, at: dt.datetime, session: NewSession, closed: Iterable[str]) -> list[Fault]:
+    """Faults for members whose attendance is missing, and for courses that were no members.
+
+    Members whose course is `closed` may be left out.
+    """
+    there = group.there(at)
+    given = session.attendance
+    faults = [Fault("attendance", f"lacks the member {course}") for course in there if course not in {*given, *closed}]
+    faults += [Fault(f"attendance.{course}", "was no member of the group then") for course in given if course not in there]
+    return faults + [Fault(f"details.{course}", "has no attendance") for course in session.details if course not in given]
+
+
+def moment(session: NewSession, now: dt.datetime, ahead_seconds: int) -> dt.datetime:
+    """When the session took place, the same for every member: `occurred_at`, or now without one.
+
+    A time at most `ahead_seconds` ahead comes from a fast clock and is taken as now. Each course judges a time further ahead itself:
+    only a cancelled appointment may have one.
+    """
+    at = session.occurred_at.astimezone(dt.UTC) if session.occurred_at else now
+    cancelled = set(session.attendance.values()) <= CANCELLED
+    runs_fast = now < at <= now + dt.timedelta(seconds=ahead_seconds)
+    return now if runs_fast and not cancelled else at
+
+
+def is_held(attendance: Iterable[str]) -> bool:
+    """Whether the group met: at least one member attended."""
+    return any(code in ATTENDED for code in attendance)
+
+
+def command(session: NewSession, course: str, at: dt.datetime) -> Command:
+    """The `record_session` that one member's course gets."""
+    attendance, details = session.attendance[course], session.details.get(course, MemberDetails())
+    data = {
+        "attendance": attendance,
+        "kind": session.kind,
+        "medium": session.medium,
+        "minutes": session.minutes,
+        "participants": participants(attendance, held=is_held(session.attendance.values())),
+        "scheduled_for": session.scheduled_for.isoformat() if session.scheduled_for else None,
+        **msgspec.to_builtins(details),
+    }
+    return Command("record_session", {name: value for name, value in data.items() if value is not None}, at, session.reason)
+
+
+def signature(signing: Signing, course: str, seq: int) -> Command:
+    """The `sign_session` that one member's course gets, where the session is entry `seq`."""
+    data = {"session": seq, "focus": signing.focus.get(course), "techniques": list(signing.techniques), "summary": signing.summary}
+    return Command("sign_session", {name: value for name, value in data.items() if value is not None})
+
+
+def participants(attendance: str, *, held: bool) -> list[str]:
+    """Who took part, as far as this client's record goes."""
+    client = ["client"] if attendance in ATTENDED or not held else []
+    return client + (["group"] if held else [])
+
+
+def group_held(group: Group, session: str, course: Course, recorded_by: str, *, held: bool) -> GroupHeld:
+    """The group's session as a member's course sees it.
+
+    The facilitators give it together. It is given by the course's own therapist if they facilitate, otherwise by `recorded_by`.
+    """
+    own = course.therapist if course.therapist in group.facilitators else None
+    return GroupHeld(id=session, held=held, given_by=own or recorded_by)
+
+
+def warnings(spec: GroupSpec, there: Sequence[str]) -> tuple[str, ...]:
+    """Warnings about a session that was recorded all the same."""
+    if len(there) >= spec.members.min:
+        return ()
+    return (f"The group has {len(there)} member{'' if len(there) == 1 else 's'}; its protocol asks for {spec.members}.",)
