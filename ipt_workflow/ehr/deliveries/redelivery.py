@@ -11,7 +11,6 @@ from ipt_workflow.ehr.deliveries.bodies import DeliveryView, Replay, Replayed, d
 from ipt_workflow.ehr.deliveries.subscriptions import found
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.service.clinic import Clinic, new_id
-from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import deliveries
 from ipt_workflow.store import events as stored
 from ipt_workflow.store.deliveries import StoredSubscription
@@ -80,7 +79,7 @@ class Deliveries:
             if each.position not in statuses
         ]
         if new:
-            stored_courses.insert(connection, deliveries.delivery, new)
+            deliveries.insert(connection, new)
         there = [each.position for each in wanted if statuses.get(each.position) not in ({None, "delivered"} if missed else {None})]
         return len(new) + deliveries.again(connection, organisation, known.id, there, now)
 
