@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever asks: to change, remove or replace what was recorded."""
+"""The database itself refuses to change, remove or replace recorded rows."""
 
 import asyncio
 import sqlite3
@@ -31,7 +31,7 @@ def filled(tmp_path_factory):
 
 @pytest.fixture
 def kept(filled, tmp_path):
-    """A copy of it, opened by the bare driver."""
+    """A copy of the database, opened by the bare driver."""
     with closing(sqlite3.connect(databases.path_of(databases.copy(filled, tmp_path)), isolation_level=None)) as connection:
         yield connection
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL itself refuses, whoever asks; and that its tables and guards are those declared."""
+"""PostgreSQL itself refuses to change recorded rows; its tables and guards are as declared."""
 
 import asyncio
 
