@@ -1,10 +1,10 @@
 """The committer writes everything about courses: one queue and one writing task, the lane, in each process.
 
-A caller puts a unit (or an event of the audit log) into the queue and waits. The lane takes the waiting jobs, at most one unit a course,
-commits them as a batch in one transaction, and reports to each caller whether its unit won. A unit loses if its course has a newer
-version or its idempotency key was used; losing costs no further transaction. A unit that touches more than one course is committed alone.
-A unit that violates a constraint, or holds a value the database rejects, fails its whole batch. The lane then commits that batch one by
-one.
+A caller puts a unit (or an event of the audit log) into the queue and waits. The lane takes the waiting jobs as a batch, at most one
+unit a course. It commits the batch in one transaction, and reports to each caller whether its unit won. A unit loses if its course has a
+newer version or its idempotency key was used; losing costs no further transaction. A unit that touches more than one course is committed
+alone. A unit that violates a constraint, or holds a value the database rejects, fails its whole batch. The lane then commits the units of
+that batch one by one.
 
 If the connection is lost, or the database gives up on a deadlock, the lane tries the batch again for a while. This is safe: a unit
 compares and swaps its course's version, so it cannot be written twice; and a unit that is found in the database has won.

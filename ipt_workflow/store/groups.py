@@ -184,14 +184,14 @@ def last_of(connection: sa.Connection, organisation: str, course_id: str) -> Mem
 
 
 class HeldRecordStatus(msgspec.Struct, frozen=True):
-    """What has become of a record that waits, or waited, in the inbox. `detail` says why it waits; None once it no longer does."""
+    """The status of a record that a member's course refused. `detail` says why it waits; None once it no longer waits."""
 
     status: str
     detail: bytes | None
 
 
 def held_records(connection: sa.Connection, organisation: str, notice_ids: Sequence[str]) -> dict[str, HeldRecordStatus]:
-    """What has become of records that members' courses refused, by notice."""
+    """The status of records in the inbox, by notice."""
     if not notice_ids:
         return {}
     statement = sa.select(notice.c.id, notice.c.status, notice.c.detail)

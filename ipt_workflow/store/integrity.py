@@ -1,4 +1,4 @@
-"""Checks what is stored of a course: the chain, the columns beside the bytes, what is sealed, and the row against the fold."""
+"""Checks everything stored about a course: the chain, the columns beside the bytes, the sealed text, and the row against the fold."""
 
 import datetime as dt
 import re
@@ -57,7 +57,7 @@ def _check(
 
 
 def _read(connection: sa.Connection, row: sa.Row[Any]) -> tuple[Entry | None, str | None]:
-    """The entry of a row if its columns agree with its bytes, or else what is wrong."""
+    """The entry of a row, or a fault if the columns disagree with the bytes."""
     try:
         entry = journal.read(row.canonical, salt=row.salt, sealed=row.sealed)
     except JournalBroken as error:
@@ -97,7 +97,7 @@ def _same(connection: sa.Connection, column: sa.Column[Any], written: object, st
 def _course_fault(
     connection: sa.Connection, organisation: str, row: sa.RowMapping | None, entries: list[Entry], due: Due | None
 ) -> tuple[int, str | None]:
-    """What is wrong if the course's row is not the fold of its entries, after the seq at which the two part."""
+    """A seq and a fault if the course's row is not the fold of its entries. The seq is where the two part."""
     course = journal.replay(entries)
     if row is None:
         return max(1, len(entries)), "course: the row is missing"

@@ -1,4 +1,4 @@
-"""What every request looks up by ids, many at once: courses, tokens and kept answers.
+"""Lookups by ids that every request needs, many at once: courses, tokens and kept answers.
 
 A lookup is a statement that is made once from the tables. It has the same text for any number of ids, and runs on the bare driver:
 every request needs it, and the layers above the driver cost more time than the database itself.
@@ -26,7 +26,7 @@ DIALECTS: Mapping[str, sa.Dialect] = {
 
 
 class Lookup(Generic[Found]):
-    """Finds rows by id. `columns` are selected, the id first; `make` turns their values into what is found."""
+    """Finds rows by id. `columns` are selected, the id first; `make` turns their values into a result."""
 
     def __init__(
         self, columns: Sequence[sa.ColumnElement[Any]], make: Callable[..., Found], joined: sa.FromClause | None = None
@@ -41,7 +41,7 @@ class Lookup(Generic[Found]):
         self._read = {name: [from_driver(column, dialect) for column in columns] for name, dialect in DIALECTS.items()}
 
     def found(self, dialect: str, rows: Iterable[DriverRow]) -> dict[str, Found]:
-        """What the driver's rows stand for, by id."""
+        """The results that `make` returns for the driver's rows, by id."""
         readers = self._read[dialect]
         found = {}
         for row in rows:
