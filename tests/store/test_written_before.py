@@ -254,7 +254,7 @@ def test_all_of_it_verifies(read):
     read(work)
 
 
-def test_every_course_is_what_its_journal_comes_to(read):
+def test_every_course_is_the_fold_of_its_journal(read):
     async def work(clinic):
         for row in ROWS["course"]:
             stored, replayed = await clinic.courses.get(row["id"]), journal.replay(await clinic.entries(row["id"]))
@@ -288,7 +288,7 @@ def test_a_course_goes_on_under_a_protocol_that_is_in_no_file_any_more(served):
     served(test)
 
 
-def test_commands_that_were_refused_are_judged_anew(read):
+def test_refused_commands_are_replayed(read):
     async def work(clinic):
         (candidate,) = (each for each in clinic.protocols if each.key == "ipt@99")
         tried = await Trial(clinic, candidate).run(service_walk.AUDITOR)
@@ -358,7 +358,7 @@ def test_lines_that_were_imported_are_known(opened):
 # Groups
 
 
-def test_what_a_members_course_refused_is_told_again_through_the_inbox(served):
+def test_what_a_members_course_refused_is_retried_from_the_inbox(served):
     async def test(api):
         known = one("notice", source_id="group")
         path = f"/v1/notices/{known['id']}"

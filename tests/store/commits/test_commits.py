@@ -180,7 +180,7 @@ def test_a_proposal_that_was_decided_meanwhile_takes_its_entry_with_it(store):
     store(test)
 
 
-def test_a_write_on_an_old_version_is_stale_and_is_told_the_present_one(store):
+def test_a_write_on_an_old_version_is_stale_and_the_error_names_the_current_one(store):
     async def test(clinic):
         first = change(clinic)
         await clinic.database.write(single.commit, unit(first))

@@ -46,7 +46,7 @@ def test_a_write_waits_for_another_process_while_this_one_goes_on(settings):
     service_walk.with_shell(settings, test)
 
 
-def test_a_write_that_waits_too_long_is_told_so_and_leaves_nothing_behind(settings, monkeypatch):
+def test_a_write_that_waits_too_long_is_busy_and_leaves_nothing_behind(settings, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
 
     async def test(clinic):

@@ -53,7 +53,7 @@ def upgraded(request, tmp_path):
     return run
 
 
-def test_records_and_what_was_to_be_told_are_still_there(upgraded):
+def test_records_and_events_to_publish_are_still_there(upgraded):
     def look(connection):
         records = connection.execute(sa.select(tables.audit_event.c.id, tables.audit_event.c.recorded_at)).all()
         return records, connection.execute(sa.select(tables.outbox.c.id, tables.outbox.c.kind, tables.outbox.c.seq)).all()

@@ -151,7 +151,7 @@ def test_erasing_twice_is_no_fault(kept):
         kept.execute("UPDATE entry_data SET salt = NULL, sealed = NULL WHERE seq = 2")
 
 
-def test_every_guard_stands_at_head_and_the_tables_are_those_declared(engine):
+def test_every_guard_is_present_at_head_and_the_tables_are_as_declared(engine):
     with engine.connect() as connection:
         assert revision.current(connection) == revision.HEAD
         assert migrate.missing_guards(connection) == []
