@@ -1,5 +1,5 @@
-"""The bench: the service against what bounds it and against its peers, side by side in one run. `python -m bench` runs it."""
+"""The bench: measures the service beside the database alone and beside its peers, in one run. `python -m bench` runs it."""
 
 import warnings
 
-warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # where the PostgreSQL wheel keeps its lock is its own concern
+warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # the PostgreSQL wheel warns about the place of its lock

@@ -19,7 +19,7 @@ from bench.run import Progress, Run, prepared
 from bench.sizes import FULL, QUICK
 
 RESULTS = Path(__file__).parent / "results"
-# What is measured: a name, a title, how, and the goals that have no figures where it fails.
+# The parts: name, title, function that measures, and goals to mark as failed if it fails.
 PARTS: tuple[tuple[str, str, Callable[[Run], list[Row]], Sequence[Goal]], ...] = (
     (
         "postgresql",
@@ -37,19 +37,19 @@ PARTS: tuple[tuple[str, str, Callable[[Run], list[Row]], Sequence[Goal]], ...] =
 
 
 def main() -> int:
-    told = _arguments()
+    arguments = _arguments()
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, _stopped)
     for name in [name for name in os.environ if name.startswith("IPT_")]:
-        del os.environ[name]  # the service is measured as it comes
+        del os.environ[name]  # the service is measured with its default settings
     folder = Path(tempfile.mkdtemp(prefix="ipt-bench-"))
     try:
-        return _run(told, folder)
+        return _run(arguments, folder)
     except BenchFailed as error:
         sys.stderr.write(f"Nothing could be measured. {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("Stopped; everything that was started is ended.\n")
+        sys.stderr.write("Stopped. All started processes are ended.\n")
         return 130
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -57,13 +57,11 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="Measures the service beside what bounds it and beside its peers."
+        prog="python -m bench", description="Measures the service beside the database alone and beside its peers."
     )
-    parser.add_argument("--quick", action="store_true", help="shorter and smaller, in some four minutes")
+    parser.add_argument("--quick", action="store_true", help="shorter and smaller, in about four minutes")
     parser.add_argument("--only", nargs="+", choices=[name for name, *_ in PARTS], metavar="PART", help="some parts: %(choices)s")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="where the result is kept; default: a new file under bench/results/"
-    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the result here; default: a new file under bench/results/")
     return parser.parse_args()
 
 
@@ -71,21 +69,23 @@ def _stopped(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _run(told: argparse.Namespace, folder: Path) -> int:
+def _run(arguments: argparse.Namespace, folder: Path) -> int:
     started, rows = time.monotonic(), []
-    parts = [part for part in PARTS if not told.only or part[0] in told.only]
+    parts = [part for part in PARTS if not arguments.only or part[0] in arguments.only]
     progress = Progress(len(parts) + 2)
     with postgres.running(folder / "postgres") as server:
         described = report.machine(folder, server.version)
         progress.part("the load generator's own ceiling")
         reached = ceiling.measured(goals.CLIENTS, folder / "ceiling.log")
-        run = prepared(QUICK if told.quick else FULL, folder, server, progress)
-        for _, title, measure, its_goals in parts:
+        run = prepared(QUICK if arguments.quick else FULL, folder, server, progress)
+        for _, title, measure, part_goals in parts:
             progress.part(title)
-            rows += _measured(run, measure, its_goals)
+            rows += _measured(run, measure, part_goals)
     seconds = time.monotonic() - started
-    result = report.result(rows, machine=described, quick=told.quick, ceiling=reached, bytes_a_row=run.bytes_a_row, seconds=seconds)
-    file = told.out or RESULTS / f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H%M%SZ}.json"
+    result = report.result(
+        rows, machine=described, quick=arguments.quick, ceiling=reached, bytes_a_row=run.bytes_a_row, seconds=seconds
+    )
+    file = arguments.out or RESULTS / f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H%M%SZ}.json"
     report.keep(result, file)
     below = [
         f"Machine: {report.described(described)}",
@@ -97,23 +97,23 @@ def _run(told: argparse.Namespace, folder: Path) -> int:
     return int(any(row.met is False for row in rows))
 
 
-def _measured(run: Run, measure: Callable[[Run], list[Row]], its_goals: Sequence[Goal]) -> list[Row]:
-    """A part's rows; what cannot be measured is a row that says why, and the run goes on."""
+def _measured(run: Run, measure: Callable[[Run], list[Row]], part_goals: Sequence[Goal]) -> list[Row]:
+    """The rows of a part. If it fails, each of its goals gets a row that says why, and the run continues."""
     try:
         return measure(run)
     except BenchFailed as error:
         run.progress.step(f"failed: {error}")
-        return [failed(goal, str(error)) for goal in its_goals]
+        return [failed(goal, str(error)) for goal in part_goals]
 
 
 def _ceiling(reached: dict[int, float]) -> str:
-    told = ", ".join(f"{short(rate)}/s at {clients}" for clients, rate in reached.items())
-    return f"The load generator reaches, against a fixed answer: {told} clients"
+    rates = ", ".join(f"{short(rate)}/s at {clients}" for clients, rate in reached.items())
+    return f"The load generator reaches, against a fixed answer: {rates} clients"
 
 
 def _bytes(run: Run) -> list[str]:
-    each = (f"{table} {size['table']} + {size['indexes']}" for table, size in run.bytes_a_row.items())
-    return [f"Bytes a row on PostgreSQL, table + indexes: {', '.join(each)}"] if run.bytes_a_row else []
+    sizes = (f"{table} {size['table']} + {size['indexes']}" for table, size in run.bytes_a_row.items())
+    return [f"Bytes a row on PostgreSQL, table + indexes: {', '.join(sizes)}"] if run.bytes_a_row else []
 
 
 if __name__ == "__main__":

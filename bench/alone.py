@@ -1,4 +1,4 @@
-"""What needs no comparison: a fire without HTTP and database, the start, the memory."""
+"""Measurements without a comparison: firing without HTTP and database, the start, the memory."""
 
 import asyncio
 import compileall
@@ -38,8 +38,8 @@ async def _course(run: Run) -> dict[str, str]:
 
 
 def start(run: Run) -> list[Row]:
-    """Seconds from the start of a process to its first `ready`, and the memory that the process under load came to."""
-    # As in an installed package; a source tree has no bytecode where PYTHONDONTWRITEBYTECODE is set.
+    """Seconds from the start of a process to its first `ready`, and its memory after load."""
+    # An installed package has bytecode; a source tree has none if PYTHONDONTWRITEBYTECODE is set.
     compileall.compile_dir(ROOT / "ipt_workflow", quiet=1)
     seconds, idle = [], []
     for number in range(max(3, run.sizes.rounds)):

@@ -1,4 +1,4 @@
-"""The whole audit log: exported beside `psql`, verified beside nothing but SHA-256."""
+"""The whole audit log: its export beside `psql`, its verification beside SHA-256 alone."""
 
 import asyncio
 import functools
@@ -18,8 +18,9 @@ from bench.processes import HOST, BenchFailed
 from bench.processes import run as run_command
 from bench.run import Run
 
-DATABASE, BEGINNING = "journal", "journal_begun"  # the whole log, and a beginning of it that keeps every process busy for a moment
-SHARE = 20  # how many times as long the whole is
+DATABASE = "journal"  # the whole log
+BEGINNING = "journal_begun"  # a beginning of the log, long enough to keep every process busy for a moment
+SHARE = 20  # the whole log is this many times as long as its beginning
 RECORD = (
     "SELECT row_to_json(r) FROM (SELECT id, 'transition' AS kind, recorded_at, person, role, via, trigger AS action, "
     'from_state AS "from", to_state AS "to", array[course_id] AS courses, seq, cosigned_by, hash '
@@ -36,7 +37,7 @@ def run_all(run: Run) -> list[Row]:
 
 
 def _repeated(run: Run, contenders: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Rounds, but one only of what is slow: figures a second by contender."""
+    """Measures in rounds, but stops early if they are slow. Returns figures a second by contender."""
     first = time.monotonic()
     measured: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(run.sizes.rounds):
@@ -50,13 +51,13 @@ def _repeated(run: Run, contenders: dict[str, Callable[[], float]]) -> dict[str,
 
 def _export(run: Run, port: int) -> Row:
     found = _repeated(run, {"psql": lambda: _copied(run), "export over HTTP": lambda: _exported(run, port)})
-    psql, http_ = found.values()
+    psql, over_http = found.values()
     entries = run.sizes.log_courses * run.whole.entries
-    return row(goals.EXPORT, http_, psql, each=" rows/s", against="psql \\copy", note=f"{entries} entries, NDJSON")
+    return row(goals.EXPORT, over_http, psql, each=" rows/s", against="psql \\copy", note=f"{entries} entries, NDJSON")
 
 
 def _copied(run: Run) -> float:
-    """Rows a second of psql, which writes the same records in the same order."""
+    """Rows a second of psql for the same records in the same order."""
     file = run.folder / "copied.ndjson"
     copy = f"\\copy ({RECORD}) TO '{file}'"
     started = time.perf_counter()
@@ -67,7 +68,7 @@ def _copied(run: Run) -> float:
 
 
 def _exported(run: Run, port: int) -> float:
-    """Rows a second over HTTP. Raises BenchFailed where there are fewer than there must be."""
+    """Rows a second over HTTP. Raises BenchFailed if rows are missing."""
     started, rows = time.perf_counter(), 0
     connection = http.client.HTTPConnection(HOST, port, timeout=600)
     connection.request(
@@ -106,7 +107,7 @@ async def _canonical(run: Run) -> list[bytes]:
 
 
 def _raw(canonical: list[bytes]) -> float:
-    """Hashes a second of the same bytes, in memory, in one process."""
+    """Hashes a second of the entries' bytes, in memory, in one process."""
     started = time.perf_counter()
     for each in canonical:
         hashlib.sha256(each).hexdigest()
@@ -114,12 +115,12 @@ def _raw(canonical: list[bytes]) -> float:
 
 
 def _verify(run: Run, processes: int) -> float:
-    """Entries a second of the command, less those of the log's beginning and what it takes for them: the start of all processes."""
-    (some, known), (every, found) = (_timed(run, processes, database) for database in (BEGINNING, DATABASE))
+    """Entries a second of the command. Subtracts entries and time of a run over the beginning, and so the start of all processes."""
+    (begun_seconds, begun), (seconds, found) = (_timed(run, processes, database) for database in (BEGINNING, DATABASE))
     if not found["ok"]:
         raise BenchFailed(f"audit verify found something wrong: {found}")
-    entries: int = found["checked"] - known["checked"]
-    return entries / max(every - some, 1e-3)
+    entries: int = found["checked"] - begun["checked"]
+    return entries / max(seconds - begun_seconds, 1e-3)
 
 
 def _timed(run: Run, processes: int, database: str) -> tuple[float, Any]:

@@ -1,4 +1,4 @@
-"""What the load generator itself can reach: answers a second from a server that does nothing."""
+"""The load generator's own ceiling: answers a second from a server that does nothing."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Two results side by side: `python -m bench.compare OLD NEW`. Exit 1 where something became worse by more than the noise."""
+"""Two results side by side: `python -m bench.compare OLD NEW`. Exits with 1 if a row became worse by more than the noise."""
 
 import argparse
 import json
@@ -14,13 +14,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description="Two results of the bench side by side.")
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
-    told = parser.parse_args(arguments)
-    old, new = _read(parser, told.old), _read(parser, told.new)
+    files = parser.parse_args(arguments)
+    old, new = _read(parser, files.old), _read(parser, files.new)
     found = changes(old["rows"], new["rows"])
     heads = [f"{name}: {each['revision']}, {each['made_at']}, {'quick, ' if each['quick'] else ''}{report.described(each['machine'])}"
              for name, each in (("old", old), ("new", new))]  # fmt: skip
     if old["quick"] != new["quick"]:
-        heads.append("One of them is a quick run: sizes differ, and so may figures.")
+        heads.append("One of the two is a quick run. Its sizes differ, so figures may differ too.")
     report.print_changes(found, heads)
     return int(any(each.verdict == "worse" for each in found))
 
@@ -32,7 +32,7 @@ def _read(parser: argparse.ArgumentParser, file: Path) -> dict[str, Any]:
     except OSError as error:
         parser.error(f"{file} cannot be read: {error.strerror}")
     except (ValueError, KeyError, TypeError):
-        parser.error(f"{file} is no result of the bench: it must be the JSON that `python -m bench --out FILE` writes")
+        parser.error(f"{file} is not a result of the bench: it must be the JSON that `python -m bench --out FILE` writes")
     return dict(found)
 
 

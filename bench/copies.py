@@ -1,7 +1,7 @@
-"""Many courses out of one: its rows under new ids, at other times, with chains that hold.
+"""Makes many courses out of one: copies of its rows under new ids, at other times, with valid chains.
 
-Firing a million courses into being would take an hour. A copy is what the service would have written: ids and times are replaced
-in the canonical bytes and in the snapshot, and the hashes are computed anew, so `audit verify` finds nothing wrong.
+Firing a million courses would take an hour. A copy is what the service would have written: ids and times are replaced in the canonical
+bytes and in the snapshot, and hashes are computed again. So `audit verify` finds no fault.
 """
 
 import datetime as dt
@@ -17,7 +17,7 @@ import asyncpg
 TABLES = ("client", "course", "entry", "entry_data")  # in the order they are written
 OF_COURSE = {"course": "id", "entry": "course_id", "entry_data": "course_id"}  # the column that names the course
 COURSE_ID = "019a0000-0000-7000-8000-{course:012}"
-APART = dt.timedelta(milliseconds=1)  # how far each copy lies before the one before it
+APART = dt.timedelta(milliseconds=1)  # each copy is this much earlier than the one before it
 BATCH = 2000
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]  # by table
@@ -62,7 +62,7 @@ class Template:
         return {table: [tuple(cell(names, shift) for cell in row) for row in rows] for table, rows in self._cells.items()}
 
     def _with_names(self, text: bytes) -> bytes:
-        """The text with a place for every id, hash and time in it."""
+        """The text with a placeholder for every id, hash and time."""
         for match in _TIME.finditer(text):
             time = dt.datetime.fromisoformat(match[0].decode())
             self._known.setdefault(match[0], b"time%d" % len(self._times))
@@ -71,7 +71,7 @@ class Template:
         return known.sub(lambda found: b"%(" + self._known[found[0]] + b")b", text.replace(b"%", b"%%"))
 
     def _cell(self, value: Any) -> Callable[[Names, dt.timedelta], Any]:
-        """How a column's value is made for a copy."""
+        """A function that makes a column's value for a copy."""
         if isinstance(value, dt.datetime):
             return lambda _names, shift: value - shift
         if isinstance(value, str) and _TIME.fullmatch(value.encode()):
@@ -114,7 +114,7 @@ async def read_postgres(place: Mapping[str, str], version: int, therapist: str) 
 
 
 async def fill_postgres(place: Mapping[str, str], template: Template, count: int, progress: Callable[[int], None]) -> None:
-    """Writes so many copies. `progress` is told how many there are."""
+    """Writes `count` copies. Calls `progress` with the number written so far."""
     connection = await _connect(place)
     try:
         await connection.execute("SET synchronous_commit = off")

@@ -1,4 +1,4 @@
-"""What is made of measurements: percentiles, medians, ratios round by round, and rows that meet their goal or do not. Pure."""
+"""Figures from measurements: percentiles, medians, ratios round by round, and whether a row meets its goal. Pure."""
 
 import math
 import statistics
@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Better = Literal["more", "less"]
-NOISE = 0.15  # differences below this say nothing (`docs/performance.md`)
+NOISE = 0.15  # smaller differences are noise (`docs/performance.md`)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """A row of the goals table. `unit` is that of what is compared with the goal: a ratio has none."""
+    """A row of the table of goals. `unit` is the unit of the value that is compared; a ratio has none."""
 
     key: str
     measure: str
@@ -24,7 +24,7 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the result. `rounds` hold what is compared with the goal, one figure a round: `ours`, or where there is another, `ours` / `other`.
+    """One line of the result. `rounds` holds one figure a round to compare with the goal: `ours / other`, or `ours` if there is no other.
 
     `fault` says why there are no figures, or why they do not count.
     """
@@ -46,18 +46,18 @@ class Row:
 
     @property
     def value(self) -> float | None:
-        """What is compared with the goal: the median of the rounds."""
+        """The median of the rounds, which is compared with the goal."""
         return statistics.median(self.rounds) if self.rounds else None
 
     @property
     def spread(self) -> float | None:
-        """How far the rounds lie apart, as a share of their median."""
+        """The difference between the highest and the lowest round, as a share of the median."""
         value = self.value
         return (max(self.rounds) - min(self.rounds)) / value if value else None
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is met; None where there is none."""
+        """Whether the goal is met; None if there is no goal."""
         if self.fault is not None:
             return False
         if self.goal is None or self.value is None:
@@ -66,7 +66,7 @@ class Row:
 
     @property
     def medians(self) -> tuple[float | None, float | None]:
-        """Of ours and of the other, in `each`."""
+        """The medians of ours and of the other, in the unit `each`."""
         return (statistics.median(self.ours) if self.ours else None, statistics.median(self.other) if self.other else None)
 
     def as_json(self) -> dict[str, Any]:
@@ -84,8 +84,8 @@ def row(
     fault: str | None = None,
     details: Sequence[dict[str, Any]] = (),
 ) -> Row:
-    """A row of measurements taken in the same rounds. With `other` its figures are the ratios ours / other, round by round."""
-    rounds = tuple(a / b for a, b in zip(ours, other, strict=True) if b) if other else tuple(ours)
+    """A row of measurements from the same rounds. With `other`, its figures are the ratios ours / other, round by round."""
+    rounds = tuple(mine / theirs for mine, theirs in zip(ours, other, strict=True) if theirs) if other else tuple(ours)
     return Row(
         key=goal.key,
         measure=goal.measure,
@@ -105,12 +105,12 @@ def row(
 
 
 def failed(goal: Goal, fault: str) -> Row:
-    """The row of what could not be measured."""
+    """The row of a goal that could not be measured."""
     return row(goal, (), fault=fault)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of the values that at least `share` of them do not exceed (nearest rank). Raises ValueError without values."""
+    """The smallest value that at least a `share` of the values do not exceed (nearest rank). Raises ValueError if there are none."""
     if not values:
         raise ValueError("there is nothing to take a percentile of")
     ordered = sorted(values)
@@ -118,7 +118,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def short(value: float | None) -> str:
-    """A figure with about three digits that count."""
+    """A figure with about three significant digits."""
     if value is None:
         return "–"
     if abs(value) >= 1000:
@@ -129,7 +129,7 @@ def short(value: float | None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """How a row's value went from one result to another. `by` is the share it changed by; `verdict` says what that means."""
+    """The change of a row's value from one result to another. `by` is the relative change; `verdict` is its meaning."""
 
     key: str
     measure: str
@@ -140,7 +140,7 @@ class Change:
 
 
 def changes(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[Change]:
-    """The rows of two results, as JSON has them, compared by key. What lies within the noise, or within either's spread, is the same."""
+    """Compares the rows of two results (as in their JSON) by key. A change within NOISE or within either spread counts as the same."""
     before, after = {each["key"]: each for each in old}, {each["key"]: each for each in new}
     return [
         _change(key, before.get(key, {}), after.get(key, {})) for key in [*before, *(key for key in after if key not in before)]
@@ -149,14 +149,14 @@ def changes(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> lis
 
 def _change(key: str, old: dict[str, Any], new: dict[str, Any]) -> Change:
     measure = (new or old)["measure"]
-    was, is_ = _counted(old), _counted(new)
-    if not was or not is_:
-        return Change(key=key, measure=measure, old=was, new=is_, by=None, verdict="only new" if is_ else "only old")
-    by = is_ / was - 1
+    before, after = _counted(old), _counted(new)
+    if not before or not after:
+        return Change(key=key, measure=measure, old=before, new=after, by=None, verdict="only new" if after else "only old")
+    by = after / before - 1
     verdict: Literal["better", "worse", "same"] = "same"
     if abs(by) > max(NOISE, old.get("spread") or 0, new.get("spread") or 0):
         verdict = "better" if (by > 0) == (new["better"] == "more") else "worse"
-    return Change(key=key, measure=measure, old=was, new=is_, by=by, verdict=verdict)
+    return Change(key=key, measure=measure, old=before, new=after, by=by, verdict=verdict)
 
 
 def _counted(row: dict[str, Any]) -> float | None:

@@ -1,4 +1,4 @@
-"""How long it takes to decide a command by all its rules and to seal the entry: no HTTP, no database. In a process of its own.
+"""Measures deciding a command by all its rules and sealing the entry, without HTTP and database, in a process of its own.
 
 python -m bench.fire < {snapshot, head, commands: {trigger: body}, rounds} > {trigger: [microseconds, …]}
 """
@@ -45,19 +45,19 @@ def microseconds(protocol: Protocol, course: Course, head: str, command: Command
 
 
 def main() -> None:
-    told = json.load(sys.stdin)
+    job = json.load(sys.stdin)
     configuration = settings.load({})
     catalogue = protocol_files.load_catalogue(configuration.protocols, configuration.instruments, KNOWN_RULES)
-    course = msgspec.json.decode(told["snapshot"], type=Course)
+    course = msgspec.json.decode(job["snapshot"], type=Course)
     protocol = catalogue.get(course.protocol, course.protocol_version)
     now = dt.datetime.now(dt.UTC)
     context = Context(now=now, actor=Actor(course.therapist or "", "therapist", "api"), zone=ZoneInfo("UTC"))
-    commands = {trigger: msgspec.convert(body, Command) for trigger, body in told["commands"].items()}
+    commands = {trigger: msgspec.convert(body, Command) for trigger, body in job["commands"].items()}
     for command in commands.values():
-        once(protocol, course, told["head"], command, context)
+        once(protocol, course, job["head"], command, context)
     rounds = [
-        {name: microseconds(protocol, course, told["head"], command, context) for name, command in commands.items()}
-        for _ in range(told["rounds"])
+        {name: microseconds(protocol, course, job["head"], command, context) for name, command in commands.items()}
+        for _ in range(job["rounds"])
     ]
     json.dump({name: [each[name] for each in rounds] for name in commands}, sys.stdout)
 

@@ -1,4 +1,4 @@
-"""The goals, as agreed before anything was measured. Ratios are taken in the same run, on the same machine."""
+"""The goals, as agreed before the first measurement. Ratios are taken in one run, on one machine."""
 
 from bench.figures import Goal
 
@@ -7,8 +7,8 @@ CLIENTS_SQLITE = (16, 64)
 CLIENTS_PEERS = (16, 64)
 
 
-def _clients(many: int) -> str:
-    return f"{many} client" + ("s" if many > 1 else "")
+def _clients(count: int) -> str:
+    return f"{count} client" + ("s" if count > 1 else "")
 
 
 def _more(key: str, measure: str, goal: float | None, stretch: float | None) -> Goal:

@@ -1,7 +1,7 @@
-"""What bounds the service: the same rows written by nothing but the database.
+"""The limit of the service: the database alone writes the same rows.
 
-The rows are those the service wrote for one note, so that the limit writes what the service writes, column by column, whatever
-columns there are. `pgbench` runs them from a script, `bench.sqlite_loop` from a loop.
+The rows are copies of those that the service wrote for one note. So the limit always writes the same columns as the service.
+`pgbench` writes them by a script, `bench.sqlite_loop` in a loop.
 """
 
 import datetime as dt
@@ -19,12 +19,12 @@ from bench.copies import COURSE_ID
 from bench.postgres import Postgres
 from bench.processes import BenchFailed, run
 
-WRITTEN = ("idempotency", "entry", "entry_data", "outbox")  # the rows of one request, but for the course's own
+WRITTEN = ("idempotency", "entry", "entry_data", "outbox")  # tables into which one request inserts
 TRIES = 20
-# A row of the outbox is soon moved to the events, with all it has.
+# The relay soon moves an outbox row to `event`, with all its columns.
 OUTBOX = "organisation, id, kind, course_id, seq, detail, subscription_id, created_at"
-TOLD = f"SELECT {OUTBOX} FROM (SELECT {OUTBOX} FROM outbox UNION ALL SELECT {OUTBOX} FROM event) told"
-Sample = dict[str, dict[str, Any]]  # one row of each table: of `course`, `token` and WRITTEN
+OUTBOX_ROWS = f"SELECT {OUTBOX} FROM (SELECT {OUTBOX} FROM outbox UNION ALL SELECT {OUTBOX} FROM event) published"
+Sample = dict[str, dict[str, Any]]  # one row of each table: `course`, `token` and those in WRITTEN
 
 
 def _queries(course: str, seq: int, token: str) -> dict[str, str]:
@@ -35,7 +35,7 @@ def _queries(course: str, seq: int, token: str) -> dict[str, str]:
         "idempotency": f"SELECT * FROM idempotency WHERE course_id = '{course}' AND first_seq = {seq}",
         "entry": f"SELECT * FROM entry WHERE course_id = '{course}' AND seq = {seq}",
         "entry_data": f"SELECT * FROM entry_data WHERE course_id = '{course}' AND seq = {seq}",
-        "outbox": f"{TOLD} WHERE course_id = '{course}' AND seq = {seq}",
+        "outbox": f"{OUTBOX_ROWS} WHERE course_id = '{course}' AND seq = {seq}",
     }
 
 
@@ -57,10 +57,10 @@ def sample_sqlite(file: Path, course: str, seq: int, token: str) -> Sample:
 
 
 class Script:
-    """A pgbench script of one request's statements, and the variables it is run with: bytes go over the wire, as they must."""
+    """A pgbench script of one request's statements, and its variables. Bytes are variables, so that they go over the wire as they must."""
 
-    # What differs from one request to the next. `made` is a new UUIDv7; the others were read with the course.
-    GIVEN: ClassVar = {
+    # Values that differ between requests. `made` is a new UUIDv7; the others are read with the course.
+    VARYING: ClassVar = {
         "course": {"client_id": ":whose", "version": ":version + 1", "snapshot": ":snapshot", "last_recorded_at": "now()"},
         "idempotency": {"scope": "encode(sha256(convert_to(:made, 'UTF8')), 'hex')", "first_seq": ":version + 1", "last_seq": ":version + 1"},
         "entry": {"id": ":made", "seq": ":version + 1", "prev_hash": ":head", "occurred_at": "now()", "recorded_at": "now()"},
@@ -98,9 +98,9 @@ class Script:
         return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(values)});"
 
     def _value(self, table: str, name: str, value: Any) -> str:
-        given = self.GIVEN[table].get(name)
-        if given is not None:
-            return given
+        varying = self.VARYING[table].get(name)
+        if varying is not None:
+            return varying
         if isinstance(value, bytes):
             self.variables[f"{table}_{name}"] = f"\\x{value.hex()}"
             return f":{table}_{name}"
@@ -113,16 +113,28 @@ class Script:
 
 
 def pgbench(postgres: Postgres, database: str, script: Script, clients: int, seconds: float, folder: Path) -> float:
-    """Transactions a second. Raises BenchFailed where one failed for good."""
+    """Transactions a second. Raises BenchFailed if one failed after all tries."""
     file = folder / "limit.sql"
     file.write_text(script.text, encoding="utf-8")
     variables = [argument for name, value in script.variables.items() for argument in ("-D", f"{name}={value}")]
     place = ["-h", postgres.socket, "-U", "postgres"]
     jobs = min(clients, os.cpu_count() or 1)
-    many = ["-n", "-M", "prepared", "-c", str(clients), "-j", str(jobs), "-T", str(math.ceil(seconds)), "--max-tries", str(TRIES)]
-    told = run([postgres.binary("pgbench"), *place, *many, *variables, "-f", file, database])
-    rate = re.search(r"^tps = ([0-9.]+)", told, re.MULTILINE)
-    failed = re.search(r"number of failed transactions: ([1-9]\d*)", told)
+    options = [
+        "-n",
+        "-M",
+        "prepared",
+        "-c",
+        str(clients),
+        "-j",
+        str(jobs),
+        "-T",
+        str(math.ceil(seconds)),
+        "--max-tries",
+        str(TRIES),
+    ]
+    printed = run([postgres.binary("pgbench"), *place, *options, *variables, "-f", file, database])
+    rate = re.search(r"^tps = ([0-9.]+)", printed, re.MULTILINE)
+    failed = re.search(r"number of failed transactions: ([1-9]\d*)", printed)
     if not rate or failed:
-        raise BenchFailed(f"pgbench failed transactions: {told[-300:]}")
+        raise BenchFailed(f"pgbench failed transactions: {printed[-300:]}")
     return float(rate[1])

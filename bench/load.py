@@ -1,11 +1,13 @@
-"""The load generator, a process of its own: keep-alive connections over raw sockets, each sending its next request when it has its answer.
+"""The load generator, a process of its own. Keep-alive connections over raw sockets send one request after another.
 
     python -m bench.load < job.json > result.json
-    python -m bench.load --echo PORT     answers every request with a fixed 201: what the generator itself can reach
+    python -m bench.load --echo PORT     answers every request with a fixed 201, to measure the generator's own ceiling
 
-A job is `{targets: [port, …], clients, seconds, warm_up, requests}`; `requests` is `{paths, body, headers, courses, keyed}`: a path is
-drawn at random, `{course}` in it stands for a number from 1 to `courses` drawn at random, and `keyed` asks for a key of its own. Connections are spread over the targets evenly. The answer is
-`{requests, per_second, p50_ms, p99_ms, max_ms, seconds, bad: {status: count}}`; what is sent in the warm-up is not counted, but its errors are.
+A job is `{targets: [port, …], clients, seconds, warm_up, requests}`. Connections are spread over the targets evenly.
+`requests` is `{paths, body, headers, courses, keyed}`. Each request draws a path at random, and replaces `{course}` in it by a random
+number from 1 to `courses`. With `keyed`, each request has its own idempotency key.
+The answer is `{requests, per_second, p50_ms, p99_ms, max_ms, seconds, bad: {status: count}, first_bad}`. Requests of the warm-up are not
+counted, but their errors are.
 """
 
 import argparse
@@ -26,12 +28,12 @@ import uvloop
 from bench.figures import percentile
 
 HOST = "127.0.0.1"
-GRACE = 30.0  # seconds that answers may take after the last request was sent
+GRACE = 30.0  # seconds to wait for answers after the last request
 CLOSED = "connection closed"
 
 
 class Tally:
-    """What all connections of a job have seen."""
+    """The answers that all connections of a job received."""
 
     def __init__(self, counts_from: float, ends: float) -> None:
         self.counts_from = counts_from
@@ -51,7 +53,7 @@ class Tally:
 
 
 class Connection(asyncio.Protocol):
-    """One client. It opens a new connection where the server closes the old one after an answer, as a server may."""
+    """One client. It opens a new connection if the server closes the old one after an answer, as a server may."""
 
     def __init__(self, port: int, requests: Iterator[bytes], tally: Tally, done: asyncio.Future[None]) -> None:
         self.port, self.requests, self.tally, self.done = port, requests, tally, done
@@ -107,7 +109,7 @@ class Connection(asyncio.Protocol):
 
 
 def _length(answer: bytes) -> int | None:
-    """How long the whole answer is; None where its headers, or its chunks, are not all there yet."""
+    """The length of the whole answer; None if headers or chunks are still missing."""
     end = answer.find(b"\r\n\r\n")
     if end < 0:
         return None
@@ -124,14 +126,14 @@ def _closes(answer: bytes) -> bool:
     return b"\r\nconnection: close" in answer[: answer.find(b"\r\n\r\n")].lower()
 
 
-def requests(told: dict[str, Any], run: str) -> Iterator[bytes]:
-    """Requests without end."""
-    body = json.dumps(told["body"]).encode() if told.get("body") is not None else b""
+def requests(described: dict[str, Any], run: str) -> Iterator[bytes]:
+    """Endless requests, as the job describes them."""
+    body = json.dumps(described["body"]).encode() if described.get("body") is not None else b""
     method = "POST" if body else "GET"
-    headers = "".join(f"{name}: {value}\r\n" for name, value in told["headers"].items())
-    paths, courses, chance = told["paths"], told.get("courses", 1), random.Random(run)  # noqa: S311 - it draws courses, not secrets
+    headers = "".join(f"{name}: {value}\r\n" for name, value in described["headers"].items())
+    paths, courses, chance = described["paths"], described.get("courses", 1), random.Random(run)  # noqa: S311 - it draws courses, not secrets
     tail = f" HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}"
-    keyed = f"Idempotency-Key: {run}-" if told.get("keyed") else None
+    keyed = f"Idempotency-Key: {run}-" if described.get("keyed") else None
     for number in itertools.count():
         key = f"{keyed}{number}\r\n" if keyed else ""
         yield f"{method} {chance.choice(paths).format(course=chance.randint(1, courses))}{tail}{key}\r\n".encode() + body
@@ -157,15 +159,15 @@ async def load(job: dict[str, Any]) -> dict[str, Any]:
 def _result(tally: Tally) -> dict[str, Any]:
     milliseconds = [each * 1000 for each in tally.latencies]
     seconds = max(tally.ends, tally.last) - tally.counts_from
-    told: dict[str, Any] = {"requests": len(milliseconds), "seconds": seconds, "per_second": len(milliseconds) / seconds}
+    figures: dict[str, Any] = {"requests": len(milliseconds), "seconds": seconds, "per_second": len(milliseconds) / seconds}
     if milliseconds:
-        told |= {"p50_ms": percentile(milliseconds, 0.5), "p99_ms": percentile(milliseconds, 0.99), "max_ms": max(milliseconds)}
+        figures |= {"p50_ms": percentile(milliseconds, 0.5), "p99_ms": percentile(milliseconds, 0.99), "max_ms": max(milliseconds)}
     first = tally.first_bad.decode(errors="replace") if tally.first_bad else None
-    return {**told, "bad": dict(tally.bad), "first_bad": first}
+    return {**figures, "bad": dict(tally.bad), "first_bad": first}
 
 
 class Echo(asyncio.Protocol):
-    """Answers whatever came with a fixed 201."""
+    """Answers everything with a fixed 201."""
 
     ANSWER = b'HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
 
@@ -184,9 +186,9 @@ async def echo(port: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.load", description="The bench's load generator.")
     parser.add_argument("--echo", type=int, metavar="PORT", help="answer every request with a fixed 201 instead")
-    told = parser.parse_args()
-    if told.echo:
-        uvloop.run(echo(told.echo))
+    arguments = parser.parse_args()
+    if arguments.echo:
+        uvloop.run(echo(arguments.echo))
     else:
         json.dump(uvloop.run(load(json.load(sys.stdin))), sys.stdout)
 

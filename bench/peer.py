@@ -1,4 +1,4 @@
-"""The peers: installed into environments of their own, given a database of their own, and served as their users would."""
+"""The peers. Each is installed into its own environment, gets its own database, and is served as its documentation recommends."""
 
 import contextlib
 import hashlib
@@ -13,13 +13,14 @@ from bench.processes import HOST, ROOT, free_port, run, started, wait_for
 
 HERE = Path(__file__).parent / "peers"
 INSTALLED = ROOT / "var" / "bench" / "environments"
-WORKERS, THREADS = 2, 16  # fewer threads, and `sync` workers, were slower
+WORKERS = 2  # `sync` workers were slower than `gthread`
+THREADS = 16  # fewer were slower
 BODY = {"trigger": "note", "data": {"text": "The client rang to say that they will be ten minutes late today."}}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """`serve` is its server's command line, in its environment."""
+    """A peer. `serve` is the command line of its server, within its environment."""
 
     name: str
     folder: str
@@ -51,7 +52,7 @@ class Serving:
 
 
 def installed(peer: Peer) -> Path:
-    """The environment's folder of commands. It is made once for each state of the locked requirements."""
+    """The folder of the environment's commands. The environment is made once for each state of the locked requirements."""
     locked = HERE / peer.folder / "requirements.txt"
     made_of = hashlib.sha256(locked.read_bytes() + sys.version.encode()).hexdigest()[:12]
     environment = INSTALLED / f"{peer.folder}-{made_of}"
@@ -65,7 +66,7 @@ def installed(peer: Peer) -> Path:
 
 @contextlib.contextmanager
 def serving(peer: Peer, place: Mapping[str, str], courses: int, log: Path) -> Iterator[Serving]:
-    """The peer over an empty database that it fills with so many courses."""
+    """Serves a peer over an empty database, filled with this number of courses."""
     binaries, folder = installed(peer), HERE / peer.folder
     environ = {
         "PEER_SECRET": secrets.token_hex(32),

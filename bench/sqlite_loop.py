@@ -1,4 +1,4 @@
-"""A tight loop over sqlite3: one request's statements in one durable transaction, one after another, in a process of its own.
+"""A tight loop over sqlite3, in a process of its own: each round runs one request's statements in one durable transaction.
 
 python -m bench.sqlite_loop < {file, sample, courses, seconds} > {per_second}
 """
@@ -25,7 +25,7 @@ def unpacked(sample: dict[str, dict[str, Any]]) -> Sample:
 
 
 def packed(sample: Sample) -> dict[str, dict[str, Any]]:
-    """JSON has no bytes."""
+    """The sample for JSON, which has no bytes."""
     return {
         table: {name: {"hex": value.hex()} if isinstance(value, bytes) else value for name, value in row.items()}
         for table, row in sample.items()
@@ -33,7 +33,7 @@ def packed(sample: Sample) -> dict[str, dict[str, Any]]:
 
 
 class Loop:
-    """The statements of one request, and what they are run with."""
+    """The statements of one request, and their values."""
 
     def __init__(self, file: str, sample: Sample, courses: int) -> None:
         self.connection = sqlite3.connect(file, isolation_level=None)
@@ -65,23 +65,23 @@ class Loop:
         self.made += 1
         seq, made = version + 1, f"019b0000-0000-7000-8000-{self.made:012}"
         now = dt.datetime.now(dt.UTC).replace(tzinfo=None).isoformat(" ")
-        given = {"course_id": course, "seq": seq, "id": made}
-        told = {"id": course, "client_id": client, "version": seq, "snapshot": snapshot, "last_recorded_at": now}
-        execute(self.update, {**sample["course"], **told})
-        execute(self.inserts["entry"], {**sample["entry"], **given, "prev_hash": head, "occurred_at": now, "recorded_at": now})
-        execute(self.inserts["entry_data"], {**sample["entry_data"], **given})
-        execute(self.inserts["outbox"], {**sample["outbox"], **given, "created_at": now})
+        new = {"course_id": course, "seq": seq, "id": made}
+        changes = {"id": course, "client_id": client, "version": seq, "snapshot": snapshot, "last_recorded_at": now}
+        execute(self.update, {**sample["course"], **changes})
+        execute(self.inserts["entry"], {**sample["entry"], **new, "prev_hash": head, "occurred_at": now, "recorded_at": now})
+        execute(self.inserts["entry_data"], {**sample["entry_data"], **new})
+        execute(self.inserts["outbox"], {**sample["outbox"], **new, "created_at": now})
         key = {"scope": hashlib.sha256(made.encode()).hexdigest(), "course_id": course, "first_seq": seq, "last_seq": seq}
         execute(self.inserts["idempotency"], {**sample["idempotency"], **key})
         execute("COMMIT")
 
 
 def main() -> None:
-    told = json.load(sys.stdin)
-    loop = Loop(told["file"], unpacked(told["sample"]), told["courses"])
+    job = json.load(sys.stdin)
+    loop = Loop(job["file"], unpacked(job["sample"]), job["courses"])
     loop.made = loop.connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
     requests, started = 0, time.perf_counter()
-    while (taken := time.perf_counter() - started) < told["seconds"]:
+    while (taken := time.perf_counter() - started) < job["seconds"]:
         loop.request()
         requests += 1
     json.dump({"per_second": requests / taken}, sys.stdout)

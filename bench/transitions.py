@@ -1,4 +1,4 @@
-"""Transitions a second: over PostgreSQL and over SQLite, each beside what the database alone can do, and beside two peers."""
+"""Transitions a second on PostgreSQL and on SQLite, each beside the database alone, and beside two peers."""
 
 import asyncio
 import contextlib
@@ -19,15 +19,15 @@ PER_SECOND = "/s"
 
 def _row(goal: Goal, ours: list[Load], other: list[float], against: str, others: list[Load] | None = None) -> Row:
     fault = fault_of(ours) or (f"{against}: {found}" if (found := fault_of(others or [])) else None)
-    told = details("service", ours) + (details(against, others) if others else [])
+    rounds = details("service", ours) + (details(against, others) if others else [])
     p99 = max(load.get("p99_ms", 0.0) for load in ours)
     return row(
-        goal, rates(ours), other, each=PER_SECOND, against=against, note=f"p99 up to {p99:.0f} ms", fault=fault, details=told
+        goal, rates(ours), other, each=PER_SECOND, against=against, note=f"p99 up to {p99:.0f} ms", fault=fault, details=rounds
     )
 
 
 def postgresql(run: Run) -> list[Row]:
-    """One process of the service, and two, ÷ pgbench, at each number of clients."""
+    """One process of the service ÷ pgbench, and two ÷ pgbench, at each number of clients."""
     return [*_beside_pgbench(run, 1, goals.POSTGRESQL), *_beside_pgbench(run, 2, goals.POSTGRESQL_TWO)]
 
 
@@ -53,7 +53,7 @@ def _beside_pgbench(run: Run, processes: int, all_goals: Mapping[int, Goal]) -> 
 
 
 def sqlite(run: Run) -> list[Row]:
-    """One process of the service ÷ a loop that has no concurrency, at each number of clients."""
+    """One process of the service ÷ a loop without concurrency, at each number of clients."""
     courses, file, limit = run.sizes.courses, run.folder / "service.db", run.folder / "limit.db"
     url = f"sqlite:///{file}"
     token = product.demonstration(url)["therapist"]
@@ -63,11 +63,11 @@ def sqlite(run: Run) -> list[Row]:
         course = COURSE_ID.format(course=1)
         entry = product.fire(served[0].port, token, course, product.NOTE)
         sample = sqlite_loop.packed(limits.sample_sqlite(file, course, entry["seq"], token))
-        told = {"file": str(limit), "sample": sample, "courses": courses, "seconds": run.sizes.seconds}
+        job = {"file": str(limit), "sample": sample, "courses": courses, "seconds": run.sizes.seconds}
         requests = product.notes(token, courses)
         found = run.rounds(
             {
-                "sqlite3 loop": lambda: module("sqlite_loop", told)["per_second"],
+                "sqlite3 loop": lambda: module("sqlite_loop", job)["per_second"],
                 **{
                     str(clients): functools.partial(run.load, product.targets(served), clients, requests)
                     for clients in goals.CLIENTS_SQLITE

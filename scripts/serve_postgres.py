@@ -1,6 +1,6 @@
-"""Starts a PostgreSQL server of its own in a folder, fills it with the demonstration, and serves it.
+"""Starts a PostgreSQL server in a folder, fills it with the demonstration, and runs the service on it.
 
-For trying only: in production the server is yours (`docs/operating.md`).
+For trying the service only. In production, use a PostgreSQL server of your own (`docs/operating.md`).
 """
 
 import os
@@ -25,7 +25,7 @@ def main(folder: Path) -> int:
         try:
             ended = process.wait()
         except (KeyboardInterrupt, SystemExit):
-            process.terminate()  # it ends what it has begun
+            process.terminate()  # the service finishes running requests
             process.wait()
             return 0
         if ended:

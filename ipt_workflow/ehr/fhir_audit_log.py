@@ -29,7 +29,7 @@ async def events(clinic: Clinic, site: Site, records: Sequence[AuditRecord]) -> 
     """Records of the audit log as AuditEvents, with the clients of the courses they name."""
     named = sorted({course for record in records for course in record.courses})
     found = await clinic.read(stored_courses.clients_of, named)
-    clients = {course: site.client(ref, client) for course, client, ref in found}
+    clients = {each.course_id: site.client(each.ref, each.client_id) for each in found}
     return [audit_event(record, clients, site) for record in records]
 
 

@@ -1,4 +1,4 @@
-"""What is kept: SQLModel tables, the engine, one transaction a unit, queries, migrations.
+"""The store: SQLModel tables and their migrations, queries, and the committer, which writes each unit in one transaction.
 
-Queries fetch and judge nothing. Every function here takes an open connection; `Database` opens them.
+Queries fetch and decide nothing. They are functions of an open connection; `Database` opens connections and runs them.
 """

@@ -1,6 +1,6 @@
-"""The audit log: transitions from the journal, and beside them refusals, reads, exports and the like.
+"""The audit log: transitions from the journal, merged with events: refusals, reads, exports and the like.
 
-A log over all of them, with a position assigned after commit, comes later in a table of its own (`docs/decisions/0005`).
+There is no table of both. One with a position assigned after commit may follow (`docs/decisions/0005`).
 """
 
 import datetime as dt
@@ -15,18 +15,22 @@ from ipt_workflow.journal.audit import AuditRecord, audit_record
 from ipt_workflow.store.courses import one_of
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.lookups import DIALECTS, NamedStatement, from_driver
-from ipt_workflow.store.schema import tables
+from ipt_workflow.store.schema.tables import audit_event as event
+from ipt_workflow.store.schema.tables import audit_subject as subject
+from ipt_workflow.store.schema.tables import entry
 
-entry, event, subject = tables.entry, tables.audit_event, tables.audit_subject
-ID, COURSE = 1, 9  # where they stand in a row
-# How a row's time is read, which comes first. PostgreSQL's driver gives it as it is.
+ID = 1  # position of the record's id in a row
+COURSE = 9  # position of a transition's course in a row; an event has none there
+# Converts the time that comes first in a row. PostgreSQL's driver returns a datetime already.
 _READ_TIME = {"sqlite": from_driver(entry.c.recorded_at, DIALECTS["sqlite"]), "postgresql": None}
 
 
 class AuditFilters(msgspec.Struct, frozen=True, kw_only=True):
+    """A record is listed if it meets all that are set."""
+
     kind: str | None = None
     course: str | None = None
-    courses: tuple[str, ...] | None = None  # one of these
+    courses: tuple[str, ...] | None = None  # any of these
     id: str | None = None
     actor: str | None = None
     trigger: str | None = None
@@ -36,7 +40,7 @@ class AuditFilters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where a reader of the audit log is: after this moment (in UTC) and id."""
+    """A place in the audit log: after this moment (in UTC) and id."""
 
     at: Annotated[dt.datetime, msgspec.Meta(tz=True)] = dt.datetime.min.replace(tzinfo=dt.UTC)
     id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f-]{36}$")] = ""
@@ -47,15 +51,15 @@ class Position(msgspec.Struct, frozen=True):
 
 
 async def page(database: Database, organisation: str, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
-    """Records in the order they were written, after a position. Each names the courses it touched."""
-    in_journal = filters.kind in {None, "transition"}
-    beside_it = filters.kind != "transition" and filters.group_session is None
-    if not (in_journal or beside_it):
+    """A page of records after a position, in the order they were written. Each names the courses it touched."""
+    transitions = filters.kind in {None, "transition"}
+    events = filters.kind != "transition" and filters.group_session is None
+    if not (transitions or events):
         return []
-    narrowed = {name: told for name, told in msgspec.structs.asdict(filters).items() if told or told == ()}
-    statement = _page(database.dialect, in_journal, beside_it, frozenset(narrowed))
-    given = {**narrowed, "organisation": organisation, "after": after.at, "after_id": after.id, "limit": limit}
-    rows = await database.fetch(statement.sql, *statement.values(given))
+    conditions = {name: value for name, value in msgspec.structs.asdict(filters).items() if value or value == ()}
+    statement = _page(database.dialect, transitions, events, frozenset(conditions))
+    parameters = {**conditions, "organisation": organisation, "after": after.at, "after_id": after.id, "limit": limit}
+    rows = await database.fetch(statement.sql, *statement.values(parameters))
     read = _READ_TIME[database.dialect]
     rows = [(read(row[0]), *row[1:]) for row in rows] if read else rows
     touched = await _subjects(database, organisation, [row[ID] for row in rows if row[COURSE] is None])
@@ -63,15 +67,15 @@ async def page(database: Database, organisation: str, filters: AuditFilters, aft
 
 
 @lru_cache(maxsize=256)
-def _page(dialect: str, in_journal: bool, beside_it: bool, given: frozenset[str]) -> NamedStatement:
-    """The statement that the filters `given` narrow."""
-    parts = ([_transitions(dialect, given)] if in_journal else []) + ([_events(dialect, given)] if beside_it else [])
+def _page(dialect: str, transitions: bool, events: bool, filters: frozenset[str]) -> NamedStatement:
+    """The statement for transitions, events or both. `filters` are the names of the filters that are set."""
+    parts = ([_transitions(dialect, filters)] if transitions else []) + ([_events(dialect, filters)] if events else [])
     limit = sa.bindparam("limit", type_=sa.Integer)
     both = sa.union_all(*(sa.select(part.order_by("recorded_at", "id").limit(limit).subquery()) for part in parts)).subquery()
     return NamedStatement(sa.select(both).order_by(both.c.recorded_at, both.c.id).limit(limit), dialect)
 
 
-def _transitions(dialect: str, given: frozenset[str]) -> sa.Select[Any]:
+def _transitions(dialect: str, filters: frozenset[str]) -> sa.Select[Any]:
     columns = [
         entry.c.recorded_at,
         entry.c.id,
@@ -90,56 +94,66 @@ def _transitions(dialect: str, given: frozenset[str]) -> sa.Select[Any]:
         sa.null().label("request_id"),
         entry.c.group_session,
     ]
-    statement = _narrowed(sa.select(*columns), entry, given)
+    statement = _narrowed(sa.select(*columns), entry, filters)
     for name, column in (("course", entry.c.course_id), ("group_session", entry.c.group_session), ("trigger", entry.c.trigger)):
-        if name in given:
+        if name in filters:
             statement = statement.where(column == sa.bindparam(name))
-    return statement.where(one_of(entry.c.course_id, "courses")[dialect]) if "courses" in given else statement
+    return statement.where(one_of(entry.c.course_id, "courses")[dialect]) if "courses" in filters else statement
 
 
-def _events(dialect: str, given: frozenset[str]) -> sa.Select[Any]:
-    nothing = [sa.cast(sa.null(), kind).label(name) for name, kind in (
+def _events(dialect: str, filters: frozenset[str]) -> sa.Select[Any]:
+    transitions_only = [sa.cast(sa.null(), kind).label(name) for name, kind in (
         ("from_state", sa.String), ("to_state", sa.String), ("course_id", sa.String), ("seq", sa.Integer), ("cosigned_by", sa.String),
         ("hash", sa.String),
     )]  # fmt: skip
-    columns = [event.c.recorded_at, event.c.id, event.c.kind, event.c.person, event.c.role, event.c.via, event.c.action, *nothing]
-    of_none = sa.cast(sa.null(), sa.String).label("group_session")
-    statement = _narrowed(sa.select(*columns, event.c.rules, event.c.request_id, of_none), event, given)
-    if "kind" in given:
+    columns = [
+        event.c.recorded_at,
+        event.c.id,
+        event.c.kind,
+        event.c.person,
+        event.c.role,
+        event.c.via,
+        event.c.action,
+        *transitions_only,
+    ]
+    group_session = sa.cast(sa.null(), sa.String).label("group_session")
+    statement = _narrowed(sa.select(*columns, event.c.rules, event.c.request_id, group_session), event, filters)
+    if "kind" in filters:
         statement = statement.where(event.c.kind == sa.bindparam("kind"))
-    if "trigger" in given:
+    if "trigger" in filters:
         statement = statement.where(event.c.kind == sa.literal_column("'refusal'"), event.c.action == sa.bindparam("trigger"))
     touching = sa.select(subject.c.event_id).where(subject.c.organisation == sa.bindparam("organisation"))
-    if "course" in given:
+    if "course" in filters:
         statement = statement.where(event.c.id.in_(touching.where(subject.c.course_id == sa.bindparam("course"))))
-    if "courses" in given:
+    if "courses" in filters:
         statement = statement.where(event.c.id.in_(touching.where(one_of(subject.c.course_id, "courses")[dialect])))
     return statement
 
 
-def _narrowed(statement: sa.Select[Any], table: sa.Table, given: frozenset[str]) -> sa.Select[Any]:
+def _narrowed(statement: sa.Select[Any], table: sa.Table, filters: frozenset[str]) -> sa.Select[Any]:
     time, row_id = table.c.recorded_at, table.c.id
     after, after_id = sa.bindparam("after", type_=time.type), sa.bindparam("after_id", type_=row_id.type)
     statement = statement.where(table.c.organisation == sa.bindparam("organisation"))
     statement = statement.where(time >= after, sa.or_(time > after, row_id > after_id))
-    if "id" in given:
+    if "id" in filters:
         statement = statement.where(row_id == sa.bindparam("id"))
-    if "actor" in given:
+    if "actor" in filters:
         statement = statement.where(table.c.person == sa.bindparam("actor"))
-    if "from_" in given:
+    if "from_" in filters:
         statement = statement.where(time >= sa.bindparam("from_", type_=time.type))
-    if "to" in given:
+    if "to" in filters:
         statement = statement.where(time < sa.bindparam("to", type_=time.type))
     return statement
 
 
 async def _subjects(database: Database, organisation: str, events: list[str]) -> dict[str, tuple[str, ...]]:
+    """The courses that events touched, by event."""
     if not events:
         return {}
     statement = _SUBJECTS[database.dialect]
     touched: dict[str, list[str]] = {}
-    given = {"organisation": organisation, "events": events}
-    for event_id, course_id in await database.fetch(statement.sql, *statement.values(given)):
+    parameters = {"organisation": organisation, "events": events}
+    for event_id, course_id in await database.fetch(statement.sql, *statement.values(parameters)):
         touched.setdefault(event_id, []).append(course_id)
     return {event_id: tuple(courses) for event_id, courses in touched.items()}
 
@@ -156,7 +170,7 @@ _SUBJECTS = {
 
 
 class RefusalRow(msgspec.Struct, frozen=True):
-    """A refusal by rules, of a course: `command` is what it kept of the command, if anything."""
+    """A refusal by rules, of a course. `command` is what was kept of the refused command; None if nothing was kept."""
 
     course: str
     rules: tuple[str, ...]
@@ -164,7 +178,7 @@ class RefusalRow(msgspec.Struct, frozen=True):
 
 
 def refused_commands(connection: sa.Connection, organisation: str, courses: Sequence[str]) -> list[RefusalRow]:
-    """What rules refused of these courses, in the order it was refused. That a role may not do something is no refusal by a rule."""
+    """Refusals by rules of commands on these courses, oldest first. A refusal of a role is left out: no rule made it."""
     statement = (
         sa.select(subject.c.course_id, event.c.rules, event.c.command)
         .select_from(subject.join(event, sa.and_(event.c.organisation == subject.c.organisation, event.c.id == subject.c.event_id)))

@@ -1,14 +1,15 @@
-"""The committer: one lane a process, through which everything about courses is written.
+"""The committer writes everything about courses: one queue and one writing task, the lane, in each process.
 
-Callers put a unit (or an event of the audit log) into the queue and wait. The lane takes what is waiting, at most one unit a course,
-commits it in one transaction, and tells each caller whether their unit won. One whose course has moved on meanwhile, or whose
-idempotency key was used, has lost, and costs no transaction of its own. Units that touch more than one course go alone. A unit that
-violates a constraint, or holds what the database does not take, would fail its whole batch, so such a batch is taken again one by one.
+A caller puts a unit (or an event of the audit log) into the queue and waits. The lane takes the waiting jobs as a batch, at most one
+unit a course. It commits the batch in one transaction, and reports to each caller whether its unit won. A unit loses if its course has a
+newer version or its idempotency key was used; losing costs no further transaction. A unit that touches more than one course is committed
+alone. A unit that violates a constraint, or holds a value the database rejects, fails its whole batch. The lane then commits the units of
+that batch one by one.
 
-When the connection is lost, or the database gives up on a deadlock, the batch is tried again for a while. Trying again is safe: a
-unit swaps its course's version, so it cannot be written twice; and one that finds itself written has won.
+If the connection is lost, or the database gives up on a deadlock, the lane tries the batch again for a while. This is safe: a unit
+compares and swaps its course's version, so it cannot be written twice; and a unit that is found in the database has won.
 
-A caller that is cancelled leaves its unit in the queue. It is committed or not; the idempotency key tells which.
+A cancelled caller leaves its unit in the queue. The unit may still be committed; a request with the same idempotency key finds out.
 """
 
 import asyncio
@@ -22,35 +23,37 @@ from ipt_workflow.store.database import Database
 from ipt_workflow.store.lookups import VERSIONS
 from ipt_workflow.store.units import KeyTaken, LoggedEvent, Unit
 
-FIRST_PAUSE = 0.02  # seconds before a batch is tried again; doubled each time
-LONGEST_PAUSE = 1.0
-DATABASE_AWAY = (Busy, DatabaseNotReady)  # no unit's fault: one by one they would fare no better
+FIRST_PAUSE = 0.02  # seconds before the second attempt; doubled after each further one
+LONGEST_PAUSE = 1.0  # seconds
+DATABASE_AWAY = (Busy, DatabaseNotReady)  # no unit caused this, so committing one by one would not help
 
 
 class CommitJob:
-    """A unit or an event on its way, and who waits for it."""
+    """A unit or an event in the queue. `done` reports its outcome to the caller; `deadline` is the loop's time."""
 
-    __slots__ = ("done", "until", "work")
+    __slots__ = ("deadline", "done", "work")
 
-    def __init__(self, work: Unit | LoggedEvent, done: "asyncio.Future[None]", until: float) -> None:
+    def __init__(self, work: Unit | LoggedEvent, done: "asyncio.Future[None]", deadline: float) -> None:
         self.work = work
         self.done = done
-        self.until = until
+        self.deadline = deadline
 
     def end(self, error: BaseException | None = None) -> None:
-        """Tells the caller, unless it has stopped waiting."""
+        """Reports success or the error to the caller, unless it was cancelled."""
         if self.done.done():
             return
         if error is None:
             self.done.set_result(None)
         else:
             self.done.set_exception(error)
-            self.done.exception()  # an error that nobody waits for any more is no news
+            self.done.exception()  # marks it as seen: the caller may have been cancelled
 
 
 class Committer:
-    """The lane. `queue_max` jobs may wait and `batch_max` share a transaction; `patience` is how long, in seconds, a job may
-    wait for its turn, and again how long it is tried."""
+    """The queue and its lane. At most `queue_max` jobs wait, and at most `batch_max` share a transaction.
+
+    A job may wait `patience` seconds in the queue, and is then tried for `patience` seconds at most.
+    """
 
     def __init__(self, database: Database, *, queue_max: int, batch_max: int, patience: float) -> None:
         self._database = database
@@ -62,7 +65,7 @@ class Committer:
         self._closed = False
 
     async def commit(self, work: Unit | LoggedEvent, meanwhile: Callable[[], Any] | None = None) -> Any:
-        """Writes it durably. Returns what `meanwhile` makes, which is made while the database writes.
+        """Writes a unit or an event durably. Calls `meanwhile` while the database writes, and returns its result.
 
         Raises StaleVersion, ActiveCourseExists, KeyTaken, ClientTaken, or Busy.
         """
@@ -73,38 +76,38 @@ class Committer:
         self._waiting.append(job)
         if self._lane is None or self._lane.done():
             self._lane = loop.create_task(self._drain())
-        made = None
+        result = None
         if meanwhile:
-            await asyncio.sleep(0)  # the lane has its turn first
-            made = meanwhile()
+            await asyncio.sleep(0)  # lets the lane start the write first
+            result = meanwhile()
         await job.done
-        return made
+        return result
 
     async def close(self) -> None:
-        """Takes nothing more, and ends when everything that waits is committed."""
+        """Accepts no further work, and returns when everything in the queue is committed."""
         self._closed = True
         if self._lane:
             await self._lane
 
     async def _drain(self) -> None:
         while self._waiting:
-            self._give_up_the_late()
-            jobs = self._next()
+            self._give_up_expired()
+            jobs = self._next_batch()
             try:
-                await self._take(jobs)
-            except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear of it, and the lane goes on
+                await self._commit_batch(jobs)
+            except Exception as error:  # noqa: BLE001 - every caller must get the error, whatever it is, and the lane continues
                 for job in jobs:
                     job.end(error)
 
-    def _give_up_the_late(self) -> None:
-        """Those who waited too long are told so; nothing of theirs was written."""
+    def _give_up_expired(self) -> None:
+        """Ends jobs whose deadline has passed with Busy. Nothing of them was written."""
         now = asyncio.get_running_loop().time()
-        while self._waiting and self._waiting[0].until < now:
-            self._waiting.popleft().end(Busy("The write waited too long. Try again."))
+        while self._waiting and self._waiting[0].deadline < now:
+            self._waiting.popleft().end(Busy("The write waited too long and was not made. Try again."))
 
-    def _next(self) -> list[CommitJob]:
-        """Those in front: one that goes alone, or as many as share a transaction. A course's later units wait their turn."""
-        if self._waiting and not _shares(self._waiting[0]):
+    def _next_batch(self) -> list[CommitJob]:
+        """The next job if it must go alone; else as many as may share a transaction. Later units of the same course stay in the queue."""
+        if self._waiting and not _may_share(self._waiting[0]):
             return [self._waiting.popleft()]
         taken: list[CommitJob] = []
         left: list[CommitJob] = []
@@ -112,7 +115,7 @@ class Committer:
         while self._waiting and len(taken) < self._batch_max:
             job = self._waiting.popleft()
             touched = job.work.courses if isinstance(job.work, Unit) else ()
-            if not _shares(job) or not courses.isdisjoint(touched):
+            if not _may_share(job) or not courses.isdisjoint(touched):
                 left.append(job)
             else:
                 taken.append(job)
@@ -120,23 +123,23 @@ class Committer:
         self._waiting.extendleft(reversed(left))
         return taken
 
-    async def _take(self, jobs: list[CommitJob]) -> None:
-        """Commits a batch, or a unit that goes alone."""
+    async def _commit_batch(self, jobs: list[CommitJob]) -> None:
+        """Commits what `_next_batch` took."""
         if not jobs:
             return
-        if not _shares(jobs[0]):
-            await self._alone(jobs[0])
+        if not _may_share(jobs[0]):
+            await self._commit_alone(jobs[0])
             return
         units = [job.work for job in jobs if isinstance(job.work, Unit)]
         events = [job.work for job in jobs if isinstance(job.work, LoggedEvent)]
-        tries = Tries(self._patience)
+        attempts = Attempts(self._patience)
         try:
-            won = iter(await tries.of(self._database.put, units, events))
+            won = iter(await attempts.run(self._database.put, units, events))
         except DATABASE_AWAY:
             raise
-        except Exception:  # noqa: BLE001 - one of them cannot be written, whatever is wrong with it: not the others' fault
+        except Exception:  # noqa: BLE001 - one of the jobs cannot be written, whatever is wrong with it; the others must be
             for job in jobs:
-                await self._alone(job, tries.made)
+                await self._commit_alone(job, attempts.made)
             return
         lost = []
         for job in jobs:
@@ -144,10 +147,10 @@ class Committer:
                 job.end()
             else:
                 lost.append(job)
-        await self._tell_lost(lost, tries.made)
+        await self._report_lost(lost, attempts.made)
 
-    async def _tell_lost(self, jobs: list[CommitJob], made: int) -> None:
-        """Tells those whose course has moved on, or whose key was used; one that was tried before may have been written by that."""
+    async def _report_lost(self, jobs: list[CommitJob], attempts: int) -> None:
+        """Reports StaleVersion or KeyTaken to losers of a batch. After a retry, first checks whether the earlier attempt committed."""
         units = [job.work for job in jobs if isinstance(job.work, Unit)]
         versions: dict[str, int] = {}
         try:
@@ -155,46 +158,46 @@ class Committer:
                 versions |= await self._database.find(VERSIONS, organisation, [course for unit in units for course in unit.courses])
             for job, unit in zip(jobs, units, strict=True):
                 lost = _why_lost(unit, versions.get(unit.courses[0], 0))
-                job.end(await self._truth(unit, lost) if made > 1 else lost)
+                job.end(await self._outcome(unit, lost) if attempts > 1 else lost)
         except IptError as error:
             for job in jobs:
                 job.end(error)
 
-    async def _alone(self, job: CommitJob, made: int = 0) -> None:
-        """Commits one job in a transaction of its own, after so many tries in a batch."""
-        tries = Tries(self._patience, made)
+    async def _commit_alone(self, job: CommitJob, made: int = 0) -> None:
+        """Commits one job in a transaction of its own. `made` attempts were made in a batch before."""
+        attempts = Attempts(self._patience, made)
         try:
             if isinstance(job.work, LoggedEvent):
-                await tries.of(self._database.put, [], [job.work])
+                await attempts.run(self._database.put, [], [job.work])
             else:
-                await tries.of(self._database.write, single.commit, job.work)
-        except Exception as error:  # noqa: BLE001 - this job failed alone, and whoever waits for it must hear of it
-            job.end(await self._truth(job.work, error) if tries.made > 1 else error)
+                await attempts.run(self._database.write, single.commit, job.work)
+        except Exception as error:  # noqa: BLE001 - the job's caller must get the error, whatever it is
+            job.end(await self._outcome(job.work, error) if attempts.made > 1 else error)
         else:
             job.end()
 
-    async def _truth(self, work: Unit | LoggedEvent, error: Exception) -> Exception | None:
-        """What to tell of work that failed after several tries: nothing where one of them has written it."""
+    async def _outcome(self, work: Unit | LoggedEvent, error: Exception) -> Exception | None:
+        """The error to report for work that failed after several attempts; None if an earlier attempt has written it."""
         try:
             return None if await self._database.read(single.is_written, work) else error
         except IptError as unknown:
             return unknown
 
 
-class Tries:
-    """Tries something again while the database cannot be reached or gives up on a deadlock, for so many seconds."""
+class Attempts:
+    """Repeats a call while the database cannot be reached or gives up on a deadlock, for `patience` seconds. Counts the attempts."""
 
     def __init__(self, patience: float, made: int = 0) -> None:
         self._patience = patience
         self.made = made
 
-    async def of(self, run: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    async def run(self, call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         clock, pause = asyncio.get_running_loop().time, FIRST_PAUSE
         give_up = clock() + self._patience
         while True:
             self.made += 1
             try:
-                return await run(*args)
+                return await call(*args)
             except (Unreachable, Busy):
                 if clock() + pause > give_up:
                     raise
@@ -203,11 +206,12 @@ class Tries:
 
 
 def _why_lost(unit: Unit, version: int) -> IptError:
-    """What a unit was told that lost in a batch, by the version that its course has."""
+    """Why a unit lost in a batch, by its course's version: at the expected version only its key can have been used."""
     if version == unit.changes[0].expected:
-        return KeyTaken("The key was used first by another request.")
+        return KeyTaken("Another request used the key first.")
     return StaleVersion(version)
 
 
-def _shares(job: CommitJob) -> bool:
+def _may_share(job: CommitJob) -> bool:
+    """Whether the job may share a transaction with others."""
     return isinstance(job.work, LoggedEvent) or job.work.plain

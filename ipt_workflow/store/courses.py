@@ -1,4 +1,4 @@
-"""Reading. Plain statements; they fetch and judge nothing."""
+"""Reads courses and their journals. Plain statements: they fetch and decide nothing."""
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
@@ -11,16 +11,15 @@ from sqlalchemy.dialects import postgresql
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.protocols.definition import ENDED
-from ipt_workflow.store.schema import tables
+from ipt_workflow.store.schema.tables import client, course, entry, entry_data, notice
 
-course, entry, entry_data, client, notice = tables.course, tables.entry, tables.entry_data, tables.client, tables.notice
-_course_decoder = msgspec.json.Decoder(Course)
+course_decoder = msgspec.json.Decoder(Course)  # of snapshots
 
 
 class StoredCourse(msgspec.Struct, frozen=True):
-    """A course as its row has it. `client_ref` is None where the client was erased.
+    """A course as its row holds it. `client_ref` is None if the client was erased.
 
-    `notices` is the attention that notices ask for by waiting: kinds, and since when.
+    `notices` is the attention that waiting notices ask for: since when, by kind.
     """
 
     course: Course
@@ -29,52 +28,52 @@ class StoredCourse(msgspec.Struct, frozen=True):
     notices: Mapping[str, dt.datetime] = {}
 
 
-def one_of(its_id: sa.ColumnElement[Any], ids: str) -> dict[str, sa.ColumnElement[bool]]:
-    """For each database: that an id is one of those given as `ids`, in words that are the same for any number of them."""
+def one_of(column: sa.ColumnElement[Any], ids: str) -> dict[str, sa.ColumnElement[bool]]:
+    """The condition that a column holds one of the ids in the parameter `ids`, by dialect. Its text does not depend on their number."""
     listed = sa.func.json_each(sa.bindparam(ids, type_=sa.JSON)).table_valued("value")
-    given = sa.bindparam(ids, type_=postgresql.ARRAY(sa.String))
-    return {"sqlite": its_id.in_(sa.select(listed.c.value)), "postgresql": its_id == sa.any_(given)}
+    array = sa.bindparam(ids, type_=postgresql.ARRAY(sa.String))
+    return {"sqlite": column.in_(sa.select(listed.c.value)), "postgresql": column == sa.any_(array)}
 
 
-def _by_ids(select: sa.Select[Any], organisation: sa.Column[Any], its_id: sa.Column[Any]) -> dict[str, sa.Select[Any]]:
-    """A statement for each database that finds any number of ids."""
+def _by_ids(select: sa.Select[Any], organisation: sa.Column[Any], id_column: sa.Column[Any]) -> dict[str, sa.Select[Any]]:
+    """A statement by dialect that takes any number of ids."""
     ours = select.where(organisation == sa.bindparam("organisation"))
-    return {dialect: ours.where(found) for dialect, found in one_of(its_id, "ids").items()}
+    return {dialect: ours.where(found) for dialect, found in one_of(id_column, "ids").items()}
 
 
-def _found(
+def _execute(
     connection: sa.Connection, statements: dict[str, sa.Select[Any]], organisation: str, ids: Sequence[str]
 ) -> sa.CursorResult[Any]:
     return connection.execute(statements[connection.dialect.name], {"organisation": organisation, "ids": list(ids)})
 
 
-_with_client = course.outerjoin(client, sa.and_(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id))
-WAITING: sa.ColumnElement[str] = sa.literal_column("'waiting'")  # as the partial indexes say it, or they are not used
+WITH_CLIENT = course.outerjoin(client, sa.and_(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id))
+# A literal, worded as in the partial indexes: with a parameter the databases would not use them.
+WAITING: sa.ColumnElement[str] = sa.literal_column("'waiting'")
 
 
 def _waiting(*more: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
-    """Since when notices wait about a course, or about its client and no course. Two questions, since each has an index of its own."""
+    """Since when notices wait about a course, or about its client alone. Two queries, since each uses an index of its own."""
 
-    def those(*about: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    def received(*about: sa.ColumnElement[bool]) -> sa.Select[Any]:
         ours = (notice.c.organisation == course.c.organisation, notice.c.status == WAITING, *more)
         return sa.select(notice.c.received_at.label("at")).where(*ours, *about).correlate(course)
 
-    either = those(notice.c.course_id == course.c.id).union_all(
-        those(notice.c.course_id.is_(None), notice.c.client_id == course.c.client_id)
+    either = received(notice.c.course_id == course.c.id).union_all(
+        received(notice.c.course_id.is_(None), notice.c.client_id == course.c.client_id)
     )
     return sa.select(sa.func.min(either.subquery("waiting").c.at)).scalar_subquery()
 
 
-_since = _waiting()
-_risk_since = _waiting(notice.c.risk)
-WAITS = (_since.label("waits_since"), _risk_since.label("risk_since"))
-_select_course = sa.select(course.c.snapshot, course.c.head, client.c.ref, *WAITS).select_from(_with_client)
+_attention_of_notices = (_waiting().label("waits_since"), _waiting(notice.c.risk).label("risk_since"))
+COLUMNS = (course.c.id, course.c.snapshot, course.c.head, client.c.ref, *_attention_of_notices)  # of a stored course
+_select_course = sa.select(*COLUMNS).select_from(WITH_CLIENT)
 
 
-def _stored(row: Any) -> StoredCourse:
-    asked = {"notices": row.waits_since, "risk": row.risk_since}
-    since = {kind: at for kind, at in asked.items() if at is not None}
-    return StoredCourse(_course_decoder.decode(row.snapshot), row.head, row.ref, since)
+def stored_course(_id: str, snapshot: bytes, head: str, ref: str | None, *waiting_since: dt.datetime | None) -> StoredCourse:
+    """A course from the values of COLUMNS."""
+    since = {kind: at for kind, at in zip(("notices", "risk"), waiting_since, strict=True) if at is not None}
+    return StoredCourse(course_decoder.decode(snapshot), head, ref, since)
 
 
 _with_data = entry.outerjoin(
@@ -103,7 +102,7 @@ _raw_entries = sa.select(
 def load_entries(
     connection: sa.Connection, organisation: str, course_id: str, after: int = 0, limit: int | None = None
 ) -> list[Entry]:
-    """A course's entries in the order they were recorded, after a seq."""
+    """A course's entries after a seq, in the order they were recorded."""
     statement = (
         _select_entries.where(entry.c.organisation == organisation, entry.c.course_id == course_id, entry.c.seq > after)
         .order_by(entry.c.seq)
@@ -117,45 +116,45 @@ _entries_of = _by_ids(_select_entries.order_by(entry.c.course_id, entry.c.seq), 
 
 def entries_of(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> dict[str, list[Entry]]:
     """The journals of several courses, each in the order it was recorded."""
-    found: dict[str, list[Entry]] = {course_id: [] for course_id in course_ids}
-    for row in _found(connection, _entries_of, organisation, course_ids):
-        each = read(row.canonical, salt=row.salt, sealed=row.sealed)
-        found[each.written.course].append(each)
-    return found
+    journals: dict[str, list[Entry]] = {course_id: [] for course_id in course_ids}
+    for row in _execute(connection, _entries_of, organisation, course_ids):
+        recorded = read(row.canonical, salt=row.salt, sealed=row.sealed)
+        journals[recorded.written.course].append(recorded)
+    return journals
 
 
 _raw_entries_of = _by_ids(_raw_entries.order_by(entry.c.course_id, entry.c.seq), entry.c.organisation, entry.c.course_id)
 _raw_courses = _by_ids(sa.select(*(_raw(column) for column in course.c)), course.c.organisation, course.c.id)
 
 
-def raw_entries(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, list[Any]]:
-    """Courses' entries with every column as the driver gives it, converted and judged by nothing: for checking."""
-    found: dict[str, list[Any]] = {its_id: [] for its_id in ids}
-    for row in _found(connection, _raw_entries_of, organisation, ids):
-        found[row.course_id].append(row)
-    return found
+def raw_entries(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
+    """The entries of courses for `integrity`: every column as the driver returns it, neither converted nor checked."""
+    by_course: dict[str, list[sa.Row[Any]]] = {course_id: [] for course_id in ids}
+    for row in _execute(connection, _raw_entries_of, organisation, ids):
+        by_course[row.course_id].append(row)
+    return by_course
 
 
-def raw_courses(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, Any]:
-    """Courses' rows in the same way."""
-    return {row.id: row for row in _found(connection, _raw_courses, organisation, ids)}
+def raw_courses(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, sa.RowMapping]:
+    """The rows of courses, also as the driver returns them, by course and by column."""
+    return {row["id"]: row for row in _execute(connection, _raw_courses, organisation, ids).mappings()}
 
 
 def raw_form(connection: sa.Connection, column: sa.Column[Any], value: object) -> object:
-    """A value as the driver gives it when it is read from this column unconverted."""
+    """A value in the form in which the driver returns it when it is read from this column unconverted."""
     convert = to_driver(column, connection.dialect)
-    given = convert(value) if convert else value
-    return bytes(given) if isinstance(given, memoryview) else given
+    converted = convert(value) if convert else value
+    return bytes(converted) if isinstance(converted, memoryview) else converted
 
 
 def to_driver(column: sa.ColumnElement[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
-    """How a value of this column, or of a parameter, is given to the driver; None where it is given as it is."""
+    """Converts a value of this column or parameter for the driver; None if the driver takes it unconverted."""
     convert: Callable[[Any], Any] | None = column.type.dialect_impl(dialect).bind_processor(dialect)
     return convert
 
 
 def other_open_course(connection: sa.Connection, organisation: str, client_id: str, but: str | None = None) -> str | None:
-    """The client's open acute course, other than one."""
+    """The id of the client's open acute course, other than the course `but`; None if there is none."""
     statement = sa.select(course.c.id).where(
         course.c.organisation == organisation, course.c.client_id == client_id, course.c.active_acute, course.c.id != (but or "")
     )
@@ -171,23 +170,31 @@ def client_id(connection: sa.Connection, organisation: str, ref: str) -> str | N
 
 
 _clients_of = _by_ids(
-    sa.select(course.c.id, course.c.client_id, client.c.ref).select_from(_with_client), course.c.organisation, course.c.id
+    sa.select(course.c.id, course.c.client_id, client.c.ref).select_from(WITH_CLIENT), course.c.organisation, course.c.id
 )
 
 
-def clients_of(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> list[tuple[str, str, str | None]]:
-    """Courses with their client's id and reference, which is None where it was erased."""
-    return [(row.id, row.client_id, row.ref) for row in _found(connection, _clients_of, organisation, course_ids)]
+class CourseClient(msgspec.Struct, frozen=True):
+    """A course with its client's id and reference. `ref` is None if the client was erased."""
+
+    course_id: str
+    client_id: str
+    ref: str | None
 
 
-def courses_of(connection: sa.Connection, organisation: str, client: str) -> tuple[str, ...]:
-    """A client's courses."""
-    statement = sa.select(course.c.id).where(course.c.organisation == organisation, course.c.client_id == client)
+def clients_of(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> list[CourseClient]:
+    """The clients of courses that exist."""
+    return [CourseClient(row.id, row.client_id, row.ref) for row in _execute(connection, _clients_of, organisation, course_ids)]
+
+
+def courses_of(connection: sa.Connection, organisation: str, client_id: str) -> tuple[str, ...]:
+    """The ids of a client's courses."""
+    statement = sa.select(course.c.id).where(course.c.organisation == organisation, course.c.client_id == client_id)
     return tuple(connection.execute(statement.order_by(course.c.id)).scalars())
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list of courses is narrowed by."""
+    """A course is listed if it meets all that are set."""
 
     state: str | None = None
     phase: str | None = None
@@ -201,7 +208,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 def caseload(
     connection: sa.Connection, organisation: str, filters: Filters, after: str, limit: int, now: dt.datetime
 ) -> list[StoredCourse]:
-    """Courses in the order they were opened (their ids are UUIDv7), after an id."""
+    """A page of courses after an id, in the order they were opened (ids are UUIDv7)."""
     statement = _select_course.where(course.c.organisation == organisation, course.c.id > after)
     for column, value in (
         (course.c.state, filters.state),
@@ -215,15 +222,14 @@ def caseload(
     if filters.ids is not None:
         statement = statement.where(course.c.id.in_(filters.ids))
     if filters.attention:
-        statement = statement.where(_asks_for(organisation, filters.attention, now))
-    rows = connection.execute(statement.order_by(course.c.id).limit(limit))
-    return [_stored(row) for row in rows]
+        statement = statement.where(_needs(organisation, filters.attention, now))
+    return [stored_course(*row) for row in connection.execute(statement.order_by(course.c.id).limit(limit))]
 
 
 def open_courses_under(
     connection: sa.Connection, organisation: str, protocol: str, version: int, after: str, limit: int
 ) -> list[StoredCourse]:
-    """The courses that have not ended under one version of a protocol, in the order they were opened, after an id."""
+    """A page of the courses that have not ended under one version of a protocol, after an id, in the order they were opened."""
     statement = _select_course.where(
         course.c.organisation == organisation,
         course.c.id > after,
@@ -231,11 +237,11 @@ def open_courses_under(
         course.c.protocol_version == version,
         course.c.state.not_in(ENDED),
     )
-    return [_stored(row) for row in connection.execute(statement.order_by(course.c.id).limit(limit))]
+    return [stored_course(*row) for row in connection.execute(statement.order_by(course.c.id).limit(limit))]
 
 
 def course_ids_of(connection: sa.Connection, organisation: str, protocol: str, after: str, limit: int) -> list[str]:
-    """The courses under any version of a protocol, in the order they were opened, after an id."""
+    """A page of the ids of courses under any version of a protocol, after an id, in the order they were opened."""
     statement = sa.select(course.c.id).where(
         course.c.organisation == organisation, course.c.id > after, course.c.protocol == protocol
     )
@@ -243,21 +249,21 @@ def course_ids_of(connection: sa.Connection, organisation: str, protocol: str, a
 
 
 def courses_by_id(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> list[StoredCourse]:
-    """Those of the ids that are a course's."""
+    """The courses that exist under these ids."""
     statement = _select_course.where(course.c.organisation == organisation, course.c.id.in_(ids))
-    return [_stored(row) for row in connection.execute(statement)]
+    return [stored_course(*row) for row in connection.execute(statement)]
 
 
-def _asks_for(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:
-    """Whether a course asks for attention of a kind: by itself, or because a notice waits."""
+def _needs(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:
+    """Whether a course needs attention of a kind: by itself, or because a notice waits."""
     if kind == "notices":
-        return _among(*_noticed(organisation))
+        return _among(*_with_notices(organisation))
     own: sa.ColumnElement[bool] = course.c[f"{kind}_from"] <= now
     if kind != "risk":
         return own
     itself = course.alias()
     at_risk = sa.select(itself.c.id).where(itself.c.organisation == organisation, itself.c.risk_from <= now)
-    return _among(at_risk, *_noticed(organisation, notice.c.risk))
+    return _among(at_risk, *_with_notices(organisation, notice.c.risk))
 
 
 def _among(*selects: sa.Select[Any]) -> sa.ColumnElement[bool]:
@@ -265,21 +271,21 @@ def _among(*selects: sa.Select[Any]) -> sa.ColumnElement[bool]:
     return found
 
 
-def _noticed(organisation: str, *more: sa.ColumnElement[bool]) -> tuple[sa.Select[Any], sa.Select[Any]]:
-    """The courses that notices wait about, and those of clients that notices wait about without naming a course."""
-    waits = (notice.c.organisation == organisation, notice.c.status == WAITING, *more)
+def _with_notices(organisation: str, *more: sa.ColumnElement[bool]) -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """The courses that waiting notices name, and the courses of clients that waiting notices name without a course."""
+    waiting = (notice.c.organisation == organisation, notice.c.status == WAITING, *more)
     theirs = course.alias()
     same_client = sa.and_(theirs.c.organisation == notice.c.organisation, theirs.c.client_id == notice.c.client_id)
     return (
-        sa.select(notice.c.course_id).where(notice.c.course_id.is_not(None), *waits),
-        sa.select(theirs.c.id).select_from(notice.join(theirs, same_client)).where(notice.c.course_id.is_(None), *waits),
+        sa.select(notice.c.course_id).where(notice.c.course_id.is_not(None), *waiting),
+        sa.select(theirs.c.id).select_from(notice.join(theirs, same_client)).where(notice.c.course_id.is_(None), *waiting),
     )
 
 
 def of_client(connection: sa.Connection, organisation: str, client_id: str) -> list[StoredCourse]:
     """A client's courses, in the order they were opened."""
     statement = _select_course.where(course.c.organisation == organisation, course.c.client_id == client_id)
-    return [_stored(row) for row in connection.execute(statement.order_by(course.c.id))]
+    return [stored_course(*row) for row in connection.execute(statement.order_by(course.c.id))]
 
 
 def course_ids(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:
@@ -290,14 +296,14 @@ def course_ids(connection: sa.Connection, organisation: str, after: str, limit: 
 
 
 def known_courses(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> set[str]:
-    """Those of the ids that are a course's."""
+    """The ids that belong to courses."""
     return set(
         connection.execute(sa.select(course.c.id).where(course.c.organisation == organisation, course.c.id.in_(ids))).scalars()
     )
 
 
 def journal_course_ids(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:
-    """Courses by their entries, so that a course whose row is gone is found all the same."""
+    """Ids of courses that have entries. So a course whose row is gone is found too."""
     statement = (
         sa.select(entry.c.course_id)
         .where(entry.c.organisation == organisation, entry.c.course_id > after)
@@ -309,14 +315,10 @@ def journal_course_ids(connection: sa.Connection, organisation: str, after: str,
 
 
 def courses_by_state(connection: sa.Connection, organisation: str) -> list[tuple[str, str, int]]:
-    """How many courses of each protocol are in each state."""
+    """How many courses there are, by protocol and state."""
     statement = (
         sa.select(course.c.protocol, course.c.state, sa.func.count())
         .where(course.c.organisation == organisation)
         .group_by(course.c.protocol, course.c.state)
     )
     return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
-
-
-def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]] | dict[str, Any]) -> None:
-    connection.execute(sa.insert(table), rows)

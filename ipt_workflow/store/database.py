@@ -1,8 +1,7 @@
-"""A database: what runs functions on its connections.
+"""The interface of a database.
 
-The rest of the store is plain functions of a connection. `read` and `write` run one of them in a transaction of its own. `find` and
-`put` are what every request needs, many at once: they go to the bare driver, since what the layers above one cost is more than what
-the database does.
+Most of the store is plain functions of a connection; `read` and `write` run one of them in a transaction of its own. Every request
+needs `find` and `put`, many at once. These two use the bare driver: the layers above it cost more time than the database itself.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,15 +9,15 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from ipt_workflow.store.lookups import Lookup
+from ipt_workflow.store.lookups import DriverRow, Lookup
 from ipt_workflow.store.units import LoggedEvent, Unit
 
 Result = TypeVar("Result")
-Connection = sa.Connection  # what queries run on, for the rooms above, which know no SQL
+Connection = sa.Connection  # for the rooms above, which may not import SQLAlchemy
 
 
 class Database:
-    """One database. `close` it when done."""
+    """One database, open until `close`."""
 
     dialect: str
 
@@ -27,21 +26,21 @@ class Database:
         raise NotImplementedError
 
     async def write(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Runs `function(connection, *args)` and commits, or rolls back and raises what it raised."""
+        """Runs `function(connection, *args)` and commits. Rolls back if the function raises, and raises the same."""
         raise NotImplementedError
 
-    async def find(self, question: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
-        """What is stored under these ids."""
+    async def find(self, lookup: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
+        """What is stored under these ids, by id."""
         raise NotImplementedError
 
-    async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[Any]:
-        """The rows of a statement that only reads, in the words of this dialect, as the driver gives them."""
+    async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[DriverRow]:
+        """The rows of a statement that only reads. `sql` holds its text by dialect."""
         raise NotImplementedError
 
     async def put(self, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
-        """Commits plain units of different courses, and events; which of the units won.
+        """Commits plain units of different courses, and events. Returns for each unit whether it won.
 
-        Raises what the driver raises where one of them cannot be written; nothing is written then.
+        If one of them cannot be written, writes nothing and raises what the driver raises.
         """
         raise NotImplementedError
 

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.course import Course
-from ipt_workflow.store.courses import _course_decoder
+from ipt_workflow.store.courses import course_decoder
 from ipt_workflow.store.schema import tables
 
 course, reported = tables.course, tables.attention_told
@@ -37,7 +37,7 @@ def find(connection: sa.Connection, organisation: str, now: dt.datetime, limit: 
     )
     return [
         DueCourse(
-            _course_decoder.decode(row.snapshot), tuple(kind for kind in (row.kinds or "").split(",") if kind), row.kinds is None
+            course_decoder.decode(row.snapshot), tuple(kind for kind in (row.kinds or "").split(",") if kind), row.kinds is None
         )
         for row in rows
     ]

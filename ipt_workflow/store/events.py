@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.journal import Entry, read
-from ipt_workflow.store.courses import _course_decoder
+from ipt_workflow.store.courses import course_decoder
 from ipt_workflow.store.schema import tables
 
 outbox, event, entry, course, audit_event = tables.outbox, tables.event, tables.entry, tables.course, tables.audit_event
@@ -224,5 +224,5 @@ def _stored(row: Any) -> StoredEvent:
         entry=read(row.canonical, salt=None, sealed=None) if row.canonical is not None else None,
         refused=row.action,
         rules=tuple(row.rules.split(",")) if row.rules else (),
-        shared=row.snapshot is None or _course_decoder.decode(row.snapshot).shared,
+        shared=row.snapshot is None or course_decoder.decode(row.snapshot).shared,
     )

@@ -1,6 +1,6 @@
-"""Groups and their logs. Plain statements; they judge nothing.
+"""Groups and their logs. Plain statements: they decide nothing.
 
-A line of a log is written together with a compare-and-swap of the group's version, as an entry is with its course's. A line that was
+A line of a log is written with a compare-and-swap of the group's version, as an entry is with its course's version. A line that was
 decided on an older version is not written.
 """
 
@@ -13,37 +13,43 @@ import sqlalchemy as sa
 
 from ipt_workflow.errors import GroupStale
 from ipt_workflow.groups import Group, GroupSession, MemberAttendance, MemberEvent, members
-from ipt_workflow.store.schema import tables
+from ipt_workflow.store.schema.tables import group_facilitator as facilitator
+from ipt_workflow.store.schema.tables import group_member as member
+from ipt_workflow.store.schema.tables import group_session as session
+from ipt_workflow.store.schema.tables import notice
+from ipt_workflow.store.schema.tables import therapy_group as group
 from ipt_workflow.store.units import CourseGrouped, GroupLine, MemberMove, NamedFacilitators
 
-group, facilitator, member, session = tables.therapy_group, tables.group_facilitator, tables.group_member, tables.group_session
 _attendance = msgspec.json.Decoder(dict[str, MemberAttendance])
 
 
 def append(connection: sa.Connection, organisation: str, line: GroupLine) -> None:
-    """Writes a line of a group's log. Raises GroupStale if the group has moved on, CourseGrouped if the course has."""
+    """Writes a line of a group's log.
+
+    Raises GroupStale if the group is no longer at the expected version, CourseGrouped if the course's group has changed.
+    """
     where = (group.c.organisation == organisation, group.c.id == line.group, group.c.version == line.expected)
     if line.new:
         new = {"organisation": organisation, "id": line.group, "version": 1, **msgspec.structs.asdict(line.new)}
         connection.execute(sa.insert(group), new)
     elif connection.execute(sa.update(group).where(*where).values(version=line.expected + 1)).rowcount != 1:
         raise GroupStale(_version(connection, organisation, line.group))
-    table, rows = _lines(organisation, line)
+    table, rows = _rows(organisation, line)
     try:
         connection.execute(sa.insert(table), rows)
     except sa.exc.IntegrityError as error:
-        raise CourseGrouped("The course has joined or left a group meanwhile.") from error
+        raise CourseGrouped("Another request changed the course's group first.") from error
 
 
 def is_written(connection: sa.Connection, organisation: str, line: GroupLine) -> bool:
-    """Whether exactly this line is in the log."""
-    table, rows = _lines(organisation, line)
+    """Whether the log holds exactly this line."""
+    table, rows = _rows(organisation, line)
     same = [table.c[name] == value for name, value in rows[0].items() if not isinstance(value, bytes)]
     return connection.execute(sa.select(table.c.organisation).where(*same)).first() is not None
 
 
-def _lines(organisation: str, line: GroupLine) -> tuple[sa.Table, list[dict[str, Any]]]:
-    """The rows of a line, and their table."""
+def _rows(organisation: str, line: GroupLine) -> tuple[sa.Table, list[dict[str, Any]]]:
+    """The table of a line and its rows there."""
     where = {"organisation": organisation, "group_id": line.group, "seq": line.expected + 1}
     content = line.content
     if isinstance(content, NamedFacilitators):
@@ -72,17 +78,16 @@ def _version(connection: sa.Connection, organisation: str, group_id: str) -> int
 
 
 def find(connection: sa.Connection, organisation: str, group_id: str, version: int | None = None) -> Group | None:
-    """A group; or as it was at a version."""
-    found = _folded(
-        connection, organisation, sa.select(group).where(group.c.organisation == organisation, group.c.id == group_id), version
-    )
+    """A group as it is, or as it was at a version; None if there is none."""
+    statement = sa.select(group).where(group.c.organisation == organisation, group.c.id == group_id)
+    found = _folded(connection, organisation, statement, version)
     return found[0] if found else None
 
 
 def page(
     connection: sa.Connection, organisation: str, *, person: str | None, protocol: str | None, after: str, limit: int
 ) -> list[Group]:
-    """Groups in the order they were made; of a person those that they facilitate now."""
+    """A page of groups after an id, in the order they were made. With a person: those that the person facilitates now."""
     statement = sa.select(group).where(group.c.organisation == organisation, group.c.id > after)
     if protocol is not None:
         statement = statement.where(group.c.protocol == protocol)
@@ -92,22 +97,23 @@ def page(
 
 
 def _facilitated(organisation: str, person: str) -> sa.Select[Any]:
-    """The groups that a person facilitates: named in the latest of the lines that name facilitators."""
+    """The groups that a person facilitates: the latest line that names facilitators names the person."""
     later = facilitator.alias()
-    renamed = sa.exists().where(
+    replaced = sa.exists().where(
         later.c.organisation == facilitator.c.organisation,
         later.c.group_id == facilitator.c.group_id,
         later.c.seq > facilitator.c.seq,
     )
     return sa.select(facilitator.c.group_id).where(
-        facilitator.c.organisation == organisation, facilitator.c.person == person, ~renamed
+        facilitator.c.organisation == organisation, facilitator.c.person == person, ~replaced
     )
 
 
 def _folded(connection: sa.Connection, organisation: str, statement: sa.Select[Any], version: int | None = None) -> list[Group]:
+    """The groups that a statement selects, each the fold of its log up to a version."""
     rows = list(connection.execute(statement))
     ids = [row.id for row in rows]
-    named, lines, held = (_of(connection, table, organisation, ids, version) for table in (facilitator, member, session))
+    named, moves, held = (_lines(connection, table, organisation, ids, version) for table in (facilitator, member, session))
     return [
         Group(
             id=row.id,
@@ -118,42 +124,43 @@ def _folded(connection: sa.Connection, organisation: str, statement: sa.Select[A
             created_by=row.created_by,
             version=row.version if version is None else min(version, row.version),
             facilitators=_latest(named[row.id]),
-            members=members(_event(line) for line in lines[row.id]),
+            members=members(_event(line) for line in moves[row.id]),
             sessions=tuple(_session(line) for line in held[row.id]),
         )
         for row in rows
     ]
 
 
-def _of(
+def _lines(
     connection: sa.Connection, table: sa.Table, organisation: str, ids: Sequence[str], version: int | None
-) -> dict[str, list[Any]]:
-    """The lines of several groups in one of the tables, each in their order."""
-    found: dict[str, list[Any]] = defaultdict(list)
+) -> dict[str, list[sa.Row[Any]]]:
+    """The lines of several groups in one of the tables, by group, in their order."""
+    by_group: dict[str, list[sa.Row[Any]]] = defaultdict(list)
     if not ids:
-        return found
+        return by_group
     statement = sa.select(table).where(table.c.organisation == organisation, table.c.group_id.in_(ids))
     if version is not None:
         statement = statement.where(table.c.seq <= version)
     for row in connection.execute(statement.order_by(table.c.group_id, table.c.seq)):
-        found[row.group_id].append(row)
-    return found
+        by_group[row.group_id].append(row)
+    return by_group
 
 
-def _latest(named: Iterable[Any]) -> tuple[str, ...]:
+def _latest(named: Iterable[sa.Row[Any]]) -> tuple[str, ...]:
+    """The people whom the latest line names."""
     by_seq: dict[int, list[str]] = defaultdict(list)
     for row in named:
         by_seq[row.seq].append(row.person)
     return tuple(sorted(by_seq[max(by_seq)]))
 
 
-def _event(row: Any) -> MemberEvent:
+def _event(row: sa.Row[Any]) -> MemberEvent:
     return MemberEvent(
         course=row.course_id, group=row.group_id, nth=row.nth, seq=row.seq, joined=row.joined, at=row.at, reason=row.reason
     )
 
 
-def _session(row: Any) -> GroupSession:
+def _session(row: sa.Row[Any]) -> GroupSession:
     return GroupSession(
         id=row.id,
         seq=row.seq,
@@ -170,15 +177,23 @@ def _session(row: Any) -> GroupSession:
 
 
 def last_of(connection: sa.Connection, organisation: str, course_id: str) -> MemberEvent | None:
-    """The course's last joining or leaving, of whichever group."""
+    """The course's last joining or leaving, in any group."""
     where = (member.c.organisation == organisation, member.c.course_id == course_id)
     row = connection.execute(sa.select(member).where(*where).order_by(member.c.nth.desc()).limit(1)).first()
     return _event(row) if row else None
 
 
-def notices(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, tuple[str, bytes | None]]:
-    """The status of each notice, and why it waits."""
-    notice = tables.notice
+class HeldRecordStatus(msgspec.Struct, frozen=True):
+    """The status of a record that a member's course refused. `detail` says why it waits; None once it no longer waits."""
+
+    status: str
+    detail: bytes | None
+
+
+def held_records(connection: sa.Connection, organisation: str, notice_ids: Sequence[str]) -> dict[str, HeldRecordStatus]:
+    """The status of records in the inbox, by notice."""
+    if not notice_ids:
+        return {}
     statement = sa.select(notice.c.id, notice.c.status, notice.c.detail)
-    rows = connection.execute(statement.where(notice.c.organisation == organisation, notice.c.id.in_(ids))) if ids else ()
-    return {row.id: (row.status, row.detail) for row in rows}
+    rows = connection.execute(statement.where(notice.c.organisation == organisation, notice.c.id.in_(notice_ids)))
+    return {row.id: HeldRecordStatus(row.status, row.detail) for row in rows}

@@ -1,4 +1,4 @@
-"""What is stored of a course against what was written: its chain, its columns, what is sealed, and its fold against its row."""
+"""Checks everything stored about a course: the chain, the columns beside the bytes, the sealed text, and the row against the fold."""
 
 import datetime as dt
 import re
@@ -18,22 +18,30 @@ from ipt_workflow.store.lookups import DIALECTS
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import CourseChange
 
-BY_ZONE = ("overdue_from", "ending_from")  # they hang on the time zone in force when the row was written, which may change
-HEX = re.compile("[0-9a-f]*")  # as salts are written; decoding them would let case and blanks pass
+BY_ZONE = ("overdue_from", "ending_from")  # not checked: they depend on the time zone that was set when the row was written
+HEX = re.compile("[0-9a-f]*")  # the form of salts; decoding them would accept upper case and blanks
 Due = Callable[[Course], Mapping[str, dt.datetime]]
 
 
 def check_courses(
     connection: sa.Connection, organisation: str, ids: Sequence[str], due: Due | None = None
 ) -> list[tuple[str, Checked]]:
-    """Everything that can be checked of courses. `due` says what attention one asks for; without it, that is not checked."""
-    stored = stored_courses.raw_entries(connection, organisation, ids)
+    """Checks courses in every way. `due` returns the attention that a course needs; without it, attention is not checked."""
+    entries = stored_courses.raw_entries(connection, organisation, ids)
     courses = stored_courses.raw_courses(connection, organisation, ids)
-    return [(each, _check(connection, organisation, each, stored[each], courses.get(each), due)) for each in ids]
+    return [
+        (course_id, _check(connection, organisation, course_id, entries[course_id], courses.get(course_id), due))
+        for course_id in ids
+    ]
 
 
 def _check(
-    connection: sa.Connection, organisation: str, course_id: str, stored: list[Any], course_row: Any, due: Due | None
+    connection: sa.Connection,
+    organisation: str,
+    course_id: str,
+    stored: list[sa.Row[Any]],
+    course_row: sa.RowMapping | None,
+    due: Due | None,
 ) -> Checked:
     chain = journal.check_chain(((row.canonical, row.hash, row.salt, row.sealed) for row in stored), organisation, course_id)
     entries: list[Entry] = []
@@ -48,8 +56,8 @@ def _check(
     return Checked(entries=chain.entries, erased=chain.erased, bad_seq=seq, fault=fault) if fault else chain
 
 
-def _read(connection: sa.Connection, row: Any) -> tuple[Entry | None, str | None]:
-    """An entry whose columns say what its bytes say, or what is wrong."""
+def _read(connection: sa.Connection, row: sa.Row[Any]) -> tuple[Entry | None, str | None]:
+    """The entry of a row, or a fault if the columns disagree with the bytes."""
     try:
         entry = journal.read(row.canonical, salt=row.salt, sealed=row.sealed)
     except JournalBroken as error:
@@ -58,25 +66,25 @@ def _read(connection: sa.Connection, row: Any) -> tuple[Entry | None, str | None
     return (None, fault) if fault else (entry, None)
 
 
-def _column_fault(connection: sa.Connection, entry: Entry, row: Any) -> str | None:
-    """Whether a column says something else than the canonical bytes."""
+def _column_fault(connection: sa.Connection, entry: Entry, row: sa.Row[Any]) -> str | None:
+    """The first column that disagrees with the canonical bytes; None if all agree."""
     if row.sealed_seq is None:
-        return "entry_data: the row of what was sealed is missing"
+        return "entry_data: the row of the sealed text is missing"
     if not isinstance(entry.sealed, bytes | None):
         return "sealed: it is not bytes"
     if entry.salt is not None and not HEX.fullmatch(entry.salt):
-        return "salt: it is not as it was written"
+        return "salt: it is not lower-case hexadecimal"
     written = rows.entry_columns(entry)
     for name, position, form in _forms(connection.dialect.name):
         expected = form(written[name]) if form else written[name]
         if expected != row[position] or type(expected) is not type(row[position]):
-            return f"{name}: the column is not what was hashed"
+            return f"{name}: the column differs from the hashed bytes"
     return None
 
 
 @cache
 def _forms(dialect: str) -> tuple[tuple[str, int, Callable[[Any], Any] | None], ...]:
-    """Every column of an entry beside its bytes: its place in a row, and how its value is given to the driver."""
+    """Every column of an entry but its bytes: name, position in a row, and conversion of its values for the driver."""
     columns = [(column, position) for position, column in enumerate(tables.entry.c) if column.name != "canonical"]
     return tuple((column.name, position, stored_courses.to_driver(column, DIALECTS[dialect])) for column, position in columns)
 
@@ -87,21 +95,21 @@ def _same(connection: sa.Connection, column: sa.Column[Any], written: object, st
 
 
 def _course_fault(
-    connection: sa.Connection, organisation: str, row: Any, entries: list[Entry], due: Due | None
+    connection: sa.Connection, organisation: str, row: sa.RowMapping | None, entries: list[Entry], due: Due | None
 ) -> tuple[int, str | None]:
-    """Whether the course's row is the fold of its entries, and at which entry they part."""
+    """A seq and a fault if the course's row is not the fold of its entries. The seq is where the two part."""
     course = journal.replay(entries)
     if row is None:
         return max(1, len(entries)), "course: the row is missing"
     if course is None:
         return 1, "course: there are no entries"
-    if isinstance(row.version, int) and row.version != course.version:
-        least = min(row.version, course.version)
-        return least + 1, f"course.version: it is {row.version}, and there are {course.version} entries"
+    version = row["version"]
+    if isinstance(version, int) and version != course.version:
+        return min(version, course.version) + 1, f"course.version: it is {version}, and there are {course.version} entries"
     change = CourseChange(course=course, expected=0, entries=(entries[-1],), attention=due(course) if due else {})
     for name, value in rows.course_columns(organisation, change).items():
         if name in BY_ZONE or (due is None and name.endswith("_from")):
             continue
-        if not _same(connection, tables.course.c[name], value, row._mapping[name]):  # noqa: SLF001 - SQLAlchemy's public name
-            return course.version, f"course.{name}: it is not what the entries fold to"
+        if not _same(connection, tables.course.c[name], value, row[name]):
+            return course.version, f"course.{name}: it differs from the fold of the entries"
     return course.version, None

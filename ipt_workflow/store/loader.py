@@ -1,7 +1,7 @@
 """Many lookups of one kind share a statement.
 
-A lookup runs at once if none is running. Lookups that arrive meanwhile share the next statement. So a busy service asks the database
-no more often than it can answer.
+A lookup runs at once if none is running. Lookups that arrive meanwhile share the next statement. So a busy service never has more
+than one statement of a kind at the database.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from ipt_workflow.store.lookups import Lookup
 
 Found = TypeVar("Found")
 PendingLookup = asyncio.Future[Found | None]
-BATCH_MAX = 256  # ids a statement
+BATCH_MAX = 256  # ids in one statement
 
 
 class Loader(Generic[Found]):
     """Lookups of one kind, for one organisation."""
 
-    def __init__(self, database: Database, organisation: str, question: Lookup[Found]) -> None:
+    def __init__(self, database: Database, organisation: str, lookup: Lookup[Found]) -> None:
         self._database = database
         self._organisation = organisation
-        self._question = question
+        self._lookup = lookup
         self._waiting: dict[str, list[PendingLookup[Found]]] = {}
         self._running: asyncio.Task[None] | None = None
 
     async def get(self, row_id: str) -> Found | None:
-        """What is stored under an id as of now, or None."""
+        """What is stored under an id now; None if there is nothing."""
         return await self.start(row_id)
 
     def start(self, row_id: str) -> PendingLookup[Found]:
@@ -43,7 +43,7 @@ class Loader(Generic[Found]):
         while self._waiting:
             batch = {row_id: self._waiting.pop(row_id) for row_id in list(self._waiting)[:BATCH_MAX]}
             try:
-                found = await self._database.find(self._question, self._organisation, list(batch))
+                found = await self._database.find(self._lookup, self._organisation, list(batch))
             except Exception as error:  # noqa: BLE001 - every caller of the batch gets the error, whatever it is
                 for pending in _still_waiting(batch.values()):
                     pending.set_exception(error)
@@ -55,5 +55,5 @@ class Loader(Generic[Found]):
 
 
 def _still_waiting(lists: Iterable[list[PendingLookup[Found]]]) -> Iterator[PendingLookup[Found]]:
-    """The lookups that were not cancelled meanwhile."""
+    """The lookups that have not been cancelled meanwhile."""
     return (pending for lookups in lists for pending in lookups if not pending.done())

@@ -1,7 +1,7 @@
-"""What every request asks: courses, tokens and kept answers by their ids, many at once.
+"""Lookups by ids that every request needs, many at once: courses, tokens and kept answers.
 
-A question is a statement made once from the tables, with the same text for any number of ids, and run on the bare driver: on the way
-that every request takes, what the layers above a driver cost is more than what the database does.
+A lookup is a statement that is made once from the tables. It has the same text for any number of ids, and runs on the bare driver:
+every request needs it, and the layers above the driver cost more time than the database itself.
 """
 
 import datetime as dt
@@ -12,36 +12,36 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ipt_workflow.course import Course
-from ipt_workflow.store.courses import WAITS, StoredCourse, one_of, to_driver
+from ipt_workflow.store import courses, structs
+from ipt_workflow.store.courses import one_of, to_driver
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import KeptAnswer
 
 Found = TypeVar("Found")
+DriverRow = Sequence[Any]  # a row as the bare driver returns it: values by position
 DIALECTS: Mapping[str, sa.Dialect] = {
     "sqlite": sqlite.dialect(),
     "postgresql": postgresql.asyncpg.dialect(),  # type: ignore[no-untyped-call]
 }
-_course_decoder = msgspec.json.Decoder(Course)
 
 
 class Lookup(Generic[Found]):
-    """`columns` of what is found under an id, the id first; `make` turns their values into an answer."""
+    """Finds rows by id. `columns` are selected, the id first; `make` turns their values into a result."""
 
     def __init__(
         self, columns: Sequence[sa.ColumnElement[Any]], make: Callable[..., Found], joined: sa.FromClause | None = None
     ) -> None:
-        its_id = columns[0]
-        assert isinstance(its_id, sa.Column)
-        table = its_id.table
+        id_column = columns[0]
+        assert isinstance(id_column, sa.Column)
+        table = id_column.table
         ours = sa.select(*columns).where(table.c.organisation == sa.bindparam("organisation"))
         ours = ours.select_from(joined) if joined is not None else ours
         self._make = make
-        self.sql = {dialect: _text(ours.where(found), dialect, "ids") for dialect, found in one_of(its_id, "ids").items()}
+        self.sql = {dialect: _text(ours.where(found), dialect, "ids") for dialect, found in one_of(id_column, "ids").items()}
         self._read = {name: [from_driver(column, dialect) for column in columns] for name, dialect in DIALECTS.items()}
 
-    def answers(self, dialect: str, rows: Iterable[Sequence[Any]]) -> dict[str, Found]:
-        """Rows as the driver gives them, as answers by their ids."""
+    def found(self, dialect: str, rows: Iterable[DriverRow]) -> dict[str, Found]:
+        """The results that `make` returns for the driver's rows, by id."""
         readers = self._read[dialect]
         found = {}
         for row in rows:
@@ -50,15 +50,15 @@ class Lookup(Generic[Found]):
         return found
 
 
-def _text(select: sa.Select[Any], dialect: str, *given: str) -> str:
-    """A statement of what is `given` about an organisation."""
+def _text(select: sa.Select[Any], dialect: str, *parameters: str) -> str:
+    """The SQL of a statement that takes the organisation and then these parameters, by position."""
     compiled = select.compile(dialect=DIALECTS[dialect])
-    assert compiled.positiontup == ["organisation", *given]
+    assert compiled.positiontup == ["organisation", *parameters]
     return str(compiled)
 
 
 class NamedStatement:
-    """A statement that is given more, and by name."""
+    """A statement that takes its parameters by name, in any number."""
 
     def __init__(self, select: sa.Select[Any], dialect: str) -> None:
         compiled = select.compile(dialect=DIALECTS[dialect])
@@ -66,21 +66,16 @@ class NamedStatement:
         self._own = compiled.params
         self._forms = [(name, to_driver(compiled.binds[name], DIALECTS[dialect])) for name in compiled.positiontup or ()]
 
-    def values(self, given: Mapping[str, Any]) -> list[Any]:
-        """What is given, in the order and the form that the driver takes it."""
-        told = {**self._own, **given}
-        return [form(told[name]) if form else told[name] for name, form in self._forms]
+    def values(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """The parameters' values in the driver's order and form."""
+        known = {**self._own, **parameters}
+        return [form(known[name]) if form else known[name] for name, form in self._forms]
 
 
 def from_driver(column: sa.ColumnElement[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
-    """How a value of this column is made from what the driver gives; None where it is taken as it is."""
+    """Converts what the driver returns into a value of this column; None if no conversion is needed."""
     read: Callable[[Any], Any] | None = column.type.dialect_impl(dialect).result_processor(dialect, None)
     return read
-
-
-def _course(_id: str, snapshot: bytes, head: str, ref: str | None, *waits: dt.datetime | None) -> StoredCourse:
-    since = {kind: at for kind, at in zip(("notices", "risk"), waits, strict=True) if at is not None}
-    return StoredCourse(_course_decoder.decode(snapshot), head, ref, since)
 
 
 def _version(_id: str, version: int) -> int:
@@ -88,7 +83,7 @@ def _version(_id: str, version: int) -> int:
 
 
 class StoredToken(msgspec.Struct, frozen=True):
-    """A token as its row has it."""
+    """A token as requests are checked against it."""
 
     id: str
     secret_hash: str
@@ -98,14 +93,9 @@ class StoredToken(msgspec.Struct, frozen=True):
     revoked_at: dt.datetime | None
 
 
-_client_of = sa.and_(tables.client.c.organisation == tables.course.c.organisation, tables.client.c.id == tables.course.c.client_id)
-COURSES = Lookup(
-    (tables.course.c.id, tables.course.c.snapshot, tables.course.c.head, tables.client.c.ref, *WAITS),
-    _course,
-    tables.course.outerjoin(tables.client, _client_of),
-)
-TOKENS = Lookup([tables.token.c[name] for name in StoredToken.__struct_fields__], StoredToken)
-ANSWERS = Lookup([tables.idempotency.c[name] for name in KeptAnswer.__struct_fields__], KeptAnswer)
+COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_CLIENT)
+TOKENS = Lookup(structs.columns(tables.token, StoredToken), StoredToken)
+ANSWERS = Lookup(structs.columns(tables.idempotency, KeptAnswer), KeptAnswer)
 VERSIONS = Lookup((tables.course.c.id, tables.course.c.version), _version)
 
 _entry = tables.entry
@@ -118,7 +108,7 @@ _one = _linked.where(_entry.c.course_id == sa.bindparam("course", type_=sa.Strin
 _neighbours = _linked.where(
     _entry.c.course_id > sa.bindparam("after", type_=sa.String), _entry.c.course_id <= sa.bindparam("last", type_=sa.String)
 ).limit(sa.bindparam("most", type_=sa.Integer))
-# What links the entries of a course, and those of neighbouring courses, after one id up to the `last`, so many at `most`: their bytes
-# and hashes, as they lie; and whose they are.
+# The chain of one course: canonical bytes, hash and course of each entry, unconverted.
 CHAIN = {dialect: _text(_one, dialect, "course") for dialect in DIALECTS}
+# The same for the courses after one id up to the `last`, at `most` entries.
 CHAINS = {dialect: NamedStatement(_neighbours, dialect) for dialect in DIALECTS}

@@ -5,12 +5,13 @@ import datetime as dt
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store.courses import course
-from ipt_workflow.store.schema import tables
+from ipt_workflow.store import structs
+from ipt_workflow.store.schema.tables import course
+from ipt_workflow.store.schema.tables import proposal as table
 
 
 class StoredProposal(msgspec.Struct, frozen=True, kw_only=True):
-    """A proposal. `body` is the command as JSON; it is emptied when the proposal is decided."""
+    """A proposal. `body` is the command as JSON, None once the proposal is decided."""
 
     id: str
     course_id: str
@@ -26,29 +27,26 @@ class StoredProposal(msgspec.Struct, frozen=True, kw_only=True):
     entry_seq: int | None = None
 
 
-_COLUMNS = [tables.proposal.c[name] for name in StoredProposal.__struct_fields__]
+_select = sa.select(*structs.columns(table, StoredProposal))
 
 
 def insert(connection: sa.Connection, organisation: str, proposal: StoredProposal) -> None:
-    connection.execute(sa.insert(tables.proposal), {"organisation": organisation, **msgspec.structs.asdict(proposal)})
+    connection.execute(sa.insert(table), structs.row_of(organisation, proposal))
 
 
 def page(
     connection: sa.Connection, organisation: str, *, status: str | None, therapist: str | None, after: str, limit: int
 ) -> list[StoredProposal]:
-    """Proposals in the order they were made; for a therapist those on their own courses."""
-    table = tables.proposal
-    statement = sa.select(*_COLUMNS).where(table.c.organisation == organisation, table.c.id > after)
+    """A page of proposals after an id, in the order they were made. With a therapist: those on the therapist's courses."""
+    statement = _select.where(table.c.organisation == organisation, table.c.id > after)
     if status:
         statement = statement.where(table.c.status == status)
     if therapist is not None:
         own = sa.select(course.c.id).where(course.c.organisation == organisation, course.c.therapist == therapist)
         statement = statement.where(table.c.course_id.in_(own))
-    return [StoredProposal(**row._mapping) for row in connection.execute(statement.order_by(table.c.id).limit(limit))]  # noqa: SLF001 - as in store/protocols.py
+    return structs.read_all(connection, statement.order_by(table.c.id).limit(limit), StoredProposal)
 
 
 def find(connection: sa.Connection, organisation: str, proposal_id: str) -> StoredProposal | None:
-    table = tables.proposal
-    where = (table.c.organisation == organisation, table.c.id == proposal_id)
-    row = connection.execute(sa.select(*_COLUMNS).where(*where)).first()
-    return StoredProposal(**row._mapping) if row else None  # noqa: SLF001 - as in store/protocols.py
+    statement = _select.where(table.c.organisation == organisation, table.c.id == proposal_id)
+    return structs.read_first(connection, statement, StoredProposal)

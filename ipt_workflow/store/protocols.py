@@ -6,11 +6,12 @@ from collections.abc import Iterable
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store.schema import tables
+from ipt_workflow.store import structs
+from ipt_workflow.store.schema.tables import protocol as table
 
 
 class StoredProtocol(msgspec.Struct, frozen=True, kw_only=True):
-    """A definition as JSON, with the digest of its file."""
+    """A protocol's definition as JSON, with the digest of its file."""
 
     id: str
     version: int
@@ -20,16 +21,13 @@ class StoredProtocol(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def every(connection: sa.Connection, organisation: str) -> list[StoredProtocol]:
-    table = tables.protocol
-    columns = [table.c[name] for name in StoredProtocol.__struct_fields__]
-    rows = connection.execute(sa.select(*columns).where(table.c.organisation == organisation))
-    return [StoredProtocol(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
+    statement = sa.select(*structs.columns(table, StoredProtocol)).where(table.c.organisation == organisation)
+    return structs.read_all(connection, statement, StoredProtocol)
 
 
 def keep(connection: sa.Connection, organisation: str, definitions: Iterable[StoredProtocol]) -> None:
-    """Keeps the definitions that are not kept yet."""
-    table = tables.protocol
-    for each in definitions:
-        key = (table.c.organisation == organisation, table.c.id == each.id, table.c.version == each.version)
+    """Stores the definitions that are not stored yet."""
+    for definition in definitions:
+        key = (table.c.organisation == organisation, table.c.id == definition.id, table.c.version == definition.version)
         if not connection.execute(sa.select(table.c.digest).where(*key)).first():
-            connection.execute(sa.insert(table), {"organisation": organisation, **msgspec.structs.asdict(each)})
+            connection.execute(sa.insert(table), structs.row_of(organisation, definition))

@@ -5,11 +5,12 @@ import datetime as dt
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store.schema import tables
+from ipt_workflow.store import structs
+from ipt_workflow.store.schema.tables import token as table
 
 
 class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A token without its secret, of which only the hash is kept."""
+    """A token without its secret. The database keeps only the secret's hash."""
 
     id: str
     role: str
@@ -21,21 +22,15 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def insert(connection: sa.Connection, organisation: str, token: TokenRecord, secret_hash: str) -> None:
-    row = {"organisation": organisation, "secret_hash": secret_hash, **msgspec.structs.asdict(token)}
-    connection.execute(sa.insert(tables.token), row)
+    connection.execute(sa.insert(table), {**structs.row_of(organisation, token), "secret_hash": secret_hash})
 
 
 def every(connection: sa.Connection, organisation: str) -> list[TokenRecord]:
-    table = tables.token
-    columns = [table.c[name] for name in TokenRecord.__struct_fields__]
-    rows = connection.execute(
-        sa.select(*columns).where(table.c.organisation == organisation).order_by(table.c.created_at, table.c.id)
-    )
-    return [TokenRecord(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
+    statement = sa.select(*structs.columns(table, TokenRecord)).where(table.c.organisation == organisation)
+    return structs.read_all(connection, statement.order_by(table.c.created_at, table.c.id), TokenRecord)
 
 
 def revoke(connection: sa.Connection, organisation: str, token_id: str, at: dt.datetime) -> bool:
-    """Whether there was such a token, not revoked yet."""
-    table = tables.token
+    """Revokes a token. Returns False if there is none or it is already revoked."""
     where = (table.c.organisation == organisation, table.c.id == token_id, table.c.revoked_at.is_(None))
     return connection.execute(sa.update(table).where(*where).values(revoked_at=at)).rowcount == 1

@@ -1,4 +1,4 @@
-"""What is committed: a unit of entries with all that belongs to them, or an event of the audit log; and how each may fail."""
+"""What the committer writes: a unit (entries with all that belongs to them) or an event of the audit log; and how either may fail."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from ipt_workflow.journal import Entry
 
 
 class ActiveCourseExists(IptError):
-    """The client has another open acute course: the unique index stands for the rule `one_active_course`."""
+    """The client has another open acute course. The unique index enforces the rule `one_active_course` under concurrency."""
 
 
 class KeyTaken(IptError):
@@ -21,11 +21,11 @@ class KeyTaken(IptError):
 
 
 class ClientTaken(IptError):
-    """Another request made the record of this client first."""
+    """Another request created this client's record first."""
 
 
 class CourseGrouped(IptError):
-    """Another request put this course into a group, or took it out of one, first."""
+    """Another request changed this course's group first."""
 
 
 class NewClient(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class NewClient(msgspec.Struct, frozen=True):
 
 
 class CourseChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One course's new entries and what they make of it. `expected` is the version they were decided on, 0 for a new course."""
+    """One course's new entries, and the course after them. `expected` is the version they were decided on, 0 for a new course."""
 
     course: Course
     expected: int
@@ -43,7 +43,7 @@ class CourseChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptAnswer(msgspec.Struct, frozen=True):
-    """The answer to an idempotency key, until it expires: entries of a course, or a version of a group."""
+    """What a request with an idempotency key wrote, kept until the key expires: entries of a course, or a version of a group."""
 
     scope: str
     body: str
@@ -62,7 +62,7 @@ class DecidedProposal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewTherapyGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """The record of a group that its first line makes."""
+    """The group that the first line of its log creates."""
 
     label: str
     protocol: str
@@ -72,7 +72,7 @@ class NewTherapyGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NamedFacilitators(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a group's log: who facilitates the group from now on."""
+    """A line of a group's log that names its facilitators from now on."""
 
     people: tuple[str, ...]
     recorded_by: str
@@ -80,7 +80,7 @@ class NamedFacilitators(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemberMove(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a group's log: a course joined or left. `nth` numbers the moves of the course, in whichever group."""
+    """A line of a group's log: a course joined or left. `nth` numbers the moves of the course through all groups."""
 
     course: str
     nth: int
@@ -92,7 +92,7 @@ class MemberMove(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a group's log. `expected` is the version of the group it was decided on; `new` makes the group."""
+    """One line of a group's log. `expected` is the group's version it was decided on. With `new` it creates the group."""
 
     group: str
     expected: int
@@ -101,9 +101,10 @@ class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of the audit log that is no transition, with every course it touched.
+    """An event of the audit log other than a transition, with every course it touched.
 
-    `rules` are the rules that refused, `command` what a refusal keeps of the command. Subscribers receive it if `published`.
+    For a refusal, `rules` are the rules that refused and `command` is what is kept of the command. Subscribers receive the event if it
+    is `published`.
     """
 
     organisation: str
@@ -122,9 +123,9 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
-    """What wins or loses as a whole: one or several entries of one or several courses, with all that belongs to them.
+    """Entries of one or more courses, with all that belongs to them. It is written whole or not at all.
 
-    With a line of a group's log it may hold no entry at all. `notices` are what waits of it for a person.
+    A unit with a line of a group's log may have no entries. `notices` are rows of records that wait for a person.
     """
 
     organisation: str
@@ -149,6 +150,6 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def plain(self) -> bool:
-        """Whether it goes on with one course that exists, and touches nothing else: such units share a transaction."""
+        """Whether it continues one existing course and touches nothing else. Such units share a transaction."""
         alone = self.client is None and self.proposal is None and self.line is None
         return alone and len(self.changes) == 1 and self.changes[0].expected > 0

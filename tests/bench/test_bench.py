@@ -109,13 +109,13 @@ def test_comparing_fails_only_where_something_became_worse(tmp_path, capsys):
     assert compare.main([str(new), str(old)]) == 0
 
 
-def test_a_file_that_is_no_result_is_told_as_such(tmp_path, capsys):
+def test_a_file_that_is_not_a_result_is_refused(tmp_path, capsys):
     other = tmp_path / "other.json"
     other.write_text("[]")
     with pytest.raises(SystemExit) as stopped:
         compare.main([str(other), str(other)])
     assert stopped.value.code == 2
-    assert "is no result of the bench" in capsys.readouterr().err
+    assert "is not a result of the bench" in capsys.readouterr().err
 
 
 def test_data_in_memory_is_said_to_be_so():

@@ -1,9 +1,12 @@
-"""What must hold after every fault, whatever it was.
+"""Checks that must pass after every fault.
 
-Every acknowledged transition is in the journal once, with the id it was told; nothing that was refused is there; what nobody was
-told of is there whole or not at all; an idempotency key gives the same answer again; each entry is in the outbox or has its place
-among the events, once; chains and folds verify; recorded times do not go back; one order explains all that the clients saw; and what
-could not be done for the fault was answered with 503 and when to try again.
+- Every acknowledged transition is in the journal once, under the id in its answer. Nothing refused is there.
+- A write without an answer is there whole or not at all.
+- An idempotency key gives the same answer again.
+- Each entry is once in the outbox or among the events.
+- Chains and folds verify, and recorded times do not go back.
+- One order of the requests explains everything that the clients saw.
+- Requests that failed because of the fault were answered with 503 and `Retry-After`.
 """
 
 import asyncio
@@ -19,12 +22,12 @@ from faults import linear
 from faults.histories import SETTLE_SECONDS, Load, Sent
 from faults.service import command
 
-RESENT = 12  # acknowledged writes that are sent again
-OPENED_AT = 1  # a course's version when it is opened
+RESENT = 12  # number of acknowledged writes to send again
+OPENED_AT = 1  # version of a course right after it was opened
 
 
 async def holds(load: Load, place: Any, seconds: float = SETTLE_SECONDS) -> None:
-    """Sends again what is undecided, and then checks everything of the load's courses. `place` is its database (conftest)."""
+    """Sends undecided requests again, then checks the load's courses in every way. `place` is its database (conftest)."""
     await load.settle(seconds)
     undecided = [each for each in load.sent if each.outcome == "unknown" and each.what != "read"]
     assert not undecided, f"{len(undecided)} are still undecided: {undecided[0]}"
@@ -36,7 +39,7 @@ async def holds(load: Load, place: Any, seconds: float = SETTLE_SECONDS) -> None
             once(sent, entries)
             in_order(sent)
             await delivered_once(place, course, entries)
-            verified = await told(http, "/v1/audit/verify", course=course)
+            verified = await read(http, "/v1/audit/verify", course=course)
             assert verified["ok"], verified
             assert verified["checked"] == len(entries)
     await same_answers(load)
@@ -49,17 +52,17 @@ def verifies(database: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-async def told(http: httpx.AsyncClient, path: str, **parameters: str) -> dict[str, Any]:
-    """What is read there; asked again for a while where the service is still getting over it."""
+async def read(http: httpx.AsyncClient, path: str, **parameters: str) -> dict[str, Any]:
+    """The body at a path. Repeats the request for a while if the service is still recovering."""
     answer = await patiently(lambda: http.get(path, params=parameters))
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
 
 
-async def patiently(ask: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+async def patiently(send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
     async with asyncio.timeout(SETTLE_SECONDS):
-        while (answer := await ask()).status_code == 503:
+        while (answer := await send()).status_code == 503:
             await asyncio.sleep(0.2)
     return answer
 
@@ -69,19 +72,19 @@ async def journal(http: httpx.AsyncClient, course: str) -> list[dict[str, Any]]:
     cursor: str | None = ""
     while cursor is not None:
         more = {"cursor": cursor} if cursor else {}
-        page = await told(http, f"/v1/courses/{course}/transitions", limit="200", **more)
+        page = await read(http, f"/v1/courses/{course}/transitions", limit="200", **more)
         items, cursor = items + page["items"], page["next"]
     return items
 
 
 def once(sent: list[Sent], entries: list[dict[str, Any]]) -> None:
-    """What the clients know against what the journal holds."""
+    """Compares the clients' answers with the journal."""
     places = {each["id"]: each["seq"] for each in entries}
     assert len(places) == len(entries), "an entry's id is there twice"
     assert [each["seq"] for each in entries] == list(range(1, len(entries) + 1)), "the sequence has gaps"
     texts = collections.Counter(each["data"].get("text") for each in entries if each["trigger"] == "note")
     known = {text for each in sent for text in each.texts}
-    assert not (stray := set(texts) - known), f"entries that nobody asked for: {stray}"
+    assert not (stray := set(texts) - known), f"entries that nobody requested: {stray}"
     for each in sent:
         held = [texts[text] for text in each.texts]
         assert held == [1 if each.outcome == "ok" else 0] * len(held), f"{held} times in the journal: {each}"
@@ -98,12 +101,12 @@ def in_order(sent: list[Sent]) -> None:
 
 async def delivered_once(place: Any, course: str, entries: list[dict[str, Any]]) -> None:
     parts = (f"SELECT id, seq FROM {table} WHERE course_id = '{course}' AND kind = 'entry'" for table in ("outbox", "event"))
-    told = await place.rows(f"{' UNION ALL '.join(parts)} ORDER BY seq")
-    assert told == [(each["id"], each["seq"]) for each in entries], "outbox and events have not one row for each entry"
+    found = await place.rows(f"{' UNION ALL '.join(parts)} ORDER BY seq")
+    assert found == [(each["id"], each["seq"]) for each in entries], "outbox and events have not one row for each entry"
 
 
 async def same_answers(load: Load) -> None:
-    """Acknowledged writes that are sent again, by any service, name the entries they named before and say that they are replays."""
+    """Acknowledged writes, sent again to any service, are answered with the same entries and marked as replays."""
     acknowledged = load.acknowledged
     chosen = random.Random(load.seed).sample(acknowledged, min(RESENT, len(acknowledged)))
     for each, answer in zip(chosen, await asyncio.gather(*(patiently(partial(load.again, each)) for each in chosen)), strict=True):

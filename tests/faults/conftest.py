@@ -1,4 +1,4 @@
-"""Databases to do harm to, and the seeds. IPT_FAULT_SEEDS says how many (default 2), IPT_FAULT_FIRST which is the first (1)."""
+"""Databases to damage, and the seeds. IPT_FAULT_SEEDS is their number (default 2), IPT_FAULT_FIRST the first (default 1)."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ FIRST = int(os.environ.get("IPT_FAULT_FIRST", "1"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test may take as long as its seeds need."""
+    """Allows a test the time that its seeds need."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.timeout(120 + 20 * SEEDS))
@@ -29,7 +29,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 class Place:
-    """A database of the test's own, the tokens in it, and a folder for what else there is."""
+    """A test's own database, the tokens in it, and a folder for its files."""
 
     def __init__(self, url: str, tokens: dict[str, str], folder: Path, server: Server | None = None) -> None:
         self.url = url
@@ -44,11 +44,11 @@ class Place:
         return Path(self.url.removeprefix("sqlite:///"))
 
     def service(self, url: str = "", name: str = "service", **settings: str) -> Service:
-        """A service on it, not yet started."""
+        """A service on this database, not started yet."""
         return Service(url or self.url, self.folder / f"{name}.log", **settings)
 
     async def rows(self, statement: str) -> list[tuple[object, ...]]:
-        """What the database itself holds."""
+        """The rows of a statement, from the database itself."""
         if self.server:
             return [tuple(row) for row in await self.server.run(statement, database=self.name)]
         with closing(sqlite3.connect(self.file, timeout=10)) as connection:
@@ -62,7 +62,7 @@ def seeds() -> range:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """One PostgreSQL a test process. It is stopped and started by tests, and runs between them."""
+    """One PostgreSQL server for each test process. Tests stop and start it; it runs between tests."""
     made = Server()
     yield made
     made.close()
@@ -93,6 +93,6 @@ def on_postgres(server: Server, filled_postgres: dict[str, str], tmp_path: Path)
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest) -> Place:
-    """A test of both databases."""
+    """Runs a test on both databases."""
     found: Place = request.getfixturevalue("on_sqlite" if request.param == "sqlite" else "on_postgres")
     return found

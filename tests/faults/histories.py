@@ -1,7 +1,7 @@
-"""Clients that work on a few courses at once over HTTP, and what each of them saw: the history that is checked afterwards.
+"""Clients that work on a few courses at once over HTTP, and the history of what each saw, which is checked afterwards.
 
-Every write has an idempotency key and a text that is nobody else's. What got no answer that decides it (none at all, 5xx, or that the
-key is in flight) is sent again with the same key: at first a few times, and in the end by `settle` until it is answered.
+Every write has its own idempotency key and its own text. No answer, a 5xx or `key-in-flight` leaves a request undecided. The client
+then sends it again with the same key a few times; in the end `settle` sends it until it is decided.
 """
 
 import asyncio
@@ -20,15 +20,16 @@ from faults.linear import Operation
 
 REFERRAL = {"source": "General practitioner", "indication": "depression"}
 REQUEST_SECONDS = 3.0
-TRIES, PAUSE_SECONDS = 3, 0.05
+TRIES = 3  # attempts of a client before `settle`
+PAUSE_SECONDS = 0.05  # between attempts; at most, times their number
 SETTLE_SECONDS = 20.0
-# What clients do, and how often: write on the version they know, on one that is past, on none; two at once; what rules refuse; read.
+# Weights of requests: a note on the known version, on an old one, on none; two notes together; a refused trigger; a read.
 MIX = {"note": 50, "stale": 8, "blind": 10, "together": 10, "refused": 6, "read": 16}
-HURRIED = 0.05  # of the writes are given up after a few milliseconds and sent again
+HURRIED = 0.05  # share of writes that are given up after a few milliseconds and sent again
 
 
 class Sent(msgspec.Struct, kw_only=True):
-    """One request as its client saw it, over all the times it was sent. `entries` are (id, seq) of what it was told it made."""
+    """One request as its client saw it, however often it was sent. `entries` are (id, seq) of the entries in its answer."""
 
     what: str
     course: str
@@ -38,13 +39,13 @@ class Sent(msgspec.Struct, kw_only=True):
     body: bytes = b""
     expected: int | None = None
     answered: float | None = None
-    outcome: str = "unknown"  # then ok, stale or refused
+    outcome: str = "unknown"  # or ok, stale, refused once it is decided
     version: int | None = None
     entries: tuple[tuple[str, int], ...] = ()
-    seen: list[str] = []  # every status, and every failure of transport by its name; once where it came again and again
+    seen: list[str] = []  # every status and every transport error, without repetitions in a row
 
     def operation(self) -> Operation:
-        """What the checker knows of it. A refusal by a rule read the version and changed nothing."""
+        """The request for the checker. A refusal by a rule counts as a read of the version."""
         reads = self.what == "read" or self.outcome == "refused"
         outcome = {"ok": "ok", "refused": "ok", "stale": "refused", "unknown": "unknown"}[self.outcome]
         return Operation(
@@ -60,24 +61,24 @@ class Sent(msgspec.Struct, kw_only=True):
 
 
 class Load:
-    """Clients on services that share a database. One client sends one request at a time."""
+    """Clients of services that share a database. Each client sends one request at a time."""
 
     def __init__(self, urls: Sequence[str], token: str, seed: int, *, name: str = "load") -> None:
         self.urls = list(urls)
         self.seed = seed
         self.name = f"{name}-{seed}"
         self.sent: list[Sent] = []
-        self.strange: list[str] = []  # answers that no fault excuses
+        self.strange: list[str] = []  # answers that no fault explains
         self.versions: dict[str, int] = {}
         self._http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {token}"},
             timeout=REQUEST_SECONDS,
             limits=httpx.Limits(max_connections=64),
-            verify=False,  # there is no TLS; making ready for it takes time
+            verify=False,  # there is no TLS, and preparing for it takes time
         )
         self._numbers = itertools.count(1)
         self._stopped = asyncio.Event()
-        sys.stdout.write(f"{name}: seed {seed}\n")  # shown where a test fails
+        sys.stdout.write(f"{name}: seed {seed}\n")  # shown if a test fails
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,7 +87,7 @@ class Load:
         await self._http.aclose()
 
     async def open(self, courses: int = 3) -> None:
-        """The courses to work on."""
+        """Opens the courses to work on."""
         for number in range(courses):
             body = {"client_ref": f"{self.name}-{number}", "protocol": "ipt", "data": REFERRAL}
             answer = await self._http.post(f"{self.urls[0]}/v1/courses", json=body)
@@ -94,7 +95,7 @@ class Load:
             self.versions[answer.json()["course"]["id"]] = answer.json()["course"]["version"]
 
     async def run(self, clients: int = 6, most: int = 150, seconds: float = 5.0) -> None:
-        """Works until so many requests were begun, so much time is over, or `stop`."""
+        """Works until `most` requests were sent, `seconds` have passed, or `stop` is called."""
         began, until = len(self.sent), time.monotonic() + seconds
         going = lambda: not self._stopped.is_set() and len(self.sent) - began < most and time.monotonic() < until  # noqa: E731
         async with asyncio.timeout(seconds + 4 * (TRIES + 1) * REQUEST_SECONDS):
@@ -104,7 +105,7 @@ class Load:
         self._stopped.set()
 
     async def settle(self, seconds: float = SETTLE_SECONDS) -> None:
-        """Sends what is not decided again, each with its own key, until it is; then reads every course once more."""
+        """Sends undecided requests again, each with its own key, until all are decided. Then reads every course once more."""
         until = time.monotonic() + seconds
         while undecided := [each for each in self.sent if each.outcome == "unknown" and each.what != "read"]:
             if time.monotonic() > until:
@@ -114,7 +115,7 @@ class Load:
         await asyncio.gather(*(self._send(self._new("read", course), REQUEST_SECONDS) for course in self.versions))
 
     async def again(self, sent: Sent) -> httpx.Response:
-        """The same request once more, to any of the services."""
+        """Sends the same request again, to any of the services."""
         return await self._request(sent, SETTLE_SECONDS)
 
     @property
@@ -155,7 +156,7 @@ class Load:
         return await self._http.post(f"{url}/transitions", content=sent.body, headers=headers, timeout=seconds)
 
     async def _send(self, sent: Sent, seconds: float) -> bool:
-        """Sends it once, and notes what came of it. Whether that decides it."""
+        """Sends a request once and records the outcome. Returns whether the client is done with it."""
         try:
             answer = await self._request(sent, seconds)
         except httpx.TransportError as error:
@@ -200,7 +201,7 @@ def _body(what: str, texts: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _document(answer: httpx.Response) -> dict[str, Any]:
-    """The answer's body where that is a JSON object."""
+    """The answer's body if it is a JSON object, else an empty one."""
     try:
         found = answer.json()
     except ValueError:

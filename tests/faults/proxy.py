@@ -1,4 +1,4 @@
-"""A proxy on a Unix socket between the service and PostgreSQL, which can delay, cut and half-open the connections through it."""
+"""A proxy on a Unix socket between the service and PostgreSQL. It can delay, cut and half-open connections."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ Direction = Literal["to_server", "to_client"]
 
 
 class Connection:
-    """One connection through the proxy: two streams, each of which can be held up."""
+    """One connection through the proxy: two streams, and either can be held."""
 
     def __init__(self, streams: dict[Direction, tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> None:
         self.streams = streams
@@ -30,12 +30,12 @@ class Connection:
 
 
 class Proxy:
-    """Listens while it is a context. `url(database)` is what a service is given."""
+    """Listens within a `with` block. A service connects to `url(database)`."""
 
     def __init__(self, behind: Path) -> None:
         self.behind = behind / SOCKET
         self.folder = Path(tempfile.mkdtemp(prefix="ipt-p-", dir="/tmp"))
-        self.delay = 0.0  # the longest that what is passed on is held back, in seconds
+        self.delay = 0.0  # the longest delay of what is passed on, in seconds
         self.chance = random.Random(0)
         self._silent = False
         self._open: set[Connection] = set()
@@ -46,16 +46,16 @@ class Proxy:
         return f"postgresql://postgres@/{database}?host={self.folder}"
 
     def cut(self) -> int:
-        """Ends every connection, in the middle of whatever it was doing. How many there were."""
+        """Aborts every connection, even in the middle of a statement. Returns how many."""
         cut = list(self._open)
         for connection in cut:
             connection.abort()
         return len(cut)
 
     def half_open(self, direction: Direction) -> int:
-        """From now on nothing passes this way on the connections there are, not even their end. New ones are whole.
+        """From now on, existing connections pass nothing in this direction, not even their end. New connections work.
 
-        Those of earlier times are cut first, as keepalives would have done by then: a server has only so many.
+        Connections that were half-opened earlier are cut first, as keepalives would have done by then; a server's connections are limited.
         """
         for connection in [each for each in self._open if not all(event.is_set() for event in each.flowing.values())]:
             connection.abort()
@@ -64,20 +64,20 @@ class Proxy:
         return len(self._open)
 
     def fall_silent(self) -> None:
-        """Nothing passes any way on any connection, new ones are accepted and as silent, until `speak`."""
+        """No connection passes anything in either direction until `speak`. New connections are accepted and are silent too."""
         self._silent = True
         for connection in self._open:
             connection.hold("to_server", "to_client")
 
     def speak(self) -> None:
-        """What was held up goes on."""
+        """Releases everything that was held."""
         self._silent = False
         for connection in self._open:
             for event in connection.flowing.values():
                 event.set()
 
     async def refuse(self) -> None:
-        """No new connections, until `listen`."""
+        """Refuses new connections until `listen`."""
         if self._server:
             self._server.close()
             (self.folder / SOCKET).unlink(missing_ok=True)
@@ -106,7 +106,7 @@ class Proxy:
             self._tasks.difference_update(tasks)
 
     async def _pass(self, connection: Connection, direction: Direction) -> None:
-        """Passes on what comes, until an end comes, which it passes on too."""
+        """Passes on what one side sends, up to and including its end."""
         reader, writer = connection.streams[direction]
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Services as processes of their own, on a database and a port: started, armed, killed, stopped; and single commands."""
+"""Runs services as separate processes on a database and a port: starts, arms, kills and stops them. Also runs single commands."""
 
 import asyncio
 import collections
@@ -19,17 +19,19 @@ import ipt_workflow
 LAUNCHER = Path(__file__).with_name("launcher.py")
 PLAIN = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
 ROOMS = [folder for folder in Path(ipt_workflow.__file__).parent.rglob("*") if folder.is_dir()]
-OURS = ("ipt_workflow/", *(f"{folder.name}/" for folder in ROOMS))  # how frames of the product begin in its logs
+OURS = ("ipt_workflow/", *(f"{folder.name}/" for folder in ROOMS))  # how frames of the service begin in its logs
 SEVERAL = "import json, sys; from ipt_workflow.cli.main import app; [app(args, standalone_mode=False) for args in json.loads(sys.argv[1])]"
 ROLES = ("therapist", "auditor")
-START_SECONDS, STOP_SECONDS, COMMAND_SECONDS = 20, 20, 60
+START_SECONDS = 20
+STOP_SECONDS = 20
+COMMAND_SECONDS = 60
 
 
 def environment(url: str, **more: str) -> dict[str, str]:
-    """The environment without anybody's settings; `more` without their prefix."""
+    """The environment of a service. Settings of the caller's environment are dropped; those in `more` lack their prefix."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("IPT_")}
-    told = {f"IPT_{name.upper()}": value for name, value in more.items()}
-    return {**kept, "IPT_DATABASE_URL": url, "IPT_LOG_FORMAT": "json", "IPT_LOG_LEVEL": "warning", **told}
+    settings = {f"IPT_{name.upper()}": value for name, value in more.items()}
+    return {**kept, "IPT_DATABASE_URL": url, "IPT_LOG_FORMAT": "json", "IPT_LOG_LEVEL": "warning", **settings}
 
 
 def free_port() -> int:
@@ -39,7 +41,7 @@ def free_port() -> int:
 
 
 class Service:
-    """One `ipt-workflow serve`. As a context it is stopped in the end, or killed, and its errors printed, where the test failed."""
+    """One `ipt-workflow serve`. At the end of a `with` block it is stopped; if the test failed, it is killed and its errors are printed."""
 
     def __init__(self, database: str, log: Path, **settings: str) -> None:
         self.database = database
@@ -50,7 +52,7 @@ class Service:
         self.process: subprocess.Popen[bytes] | None = None
 
     async def start(self, **more: str) -> None:
-        """Starts it and waits until it is ready. `more` are settings for this time, such as `test_kill="after_commit:7"`."""
+        """Starts the service and waits until it is ready. `more` are settings of this start, such as `test_kill="after_commit:7"`."""
         assert not self.running
         self.process = self._started({**self.settings, **more})
         async with asyncio.timeout(START_SECONDS), httpx.AsyncClient(timeout=5, verify=False) as client:
@@ -85,11 +87,11 @@ class Service:
         return self.process.pid
 
     def arm(self) -> None:
-        """From now on the launcher counts towards its kill."""
+        """From now on, the launcher counts the calls before its kill."""
         os.kill(self.pid, signal.SIGUSR1)
 
     async def killed(self, seconds: float) -> bool:
-        """Waits until it has killed itself; kills it if it does not. Whether it came to its point."""
+        """Waits until the service has killed itself, and kills it if it has not. Returns whether it reached its point."""
         itself = await self._gone(seconds)
         await self.kill()
         return itself
@@ -100,7 +102,7 @@ class Service:
             await asyncio.to_thread(self.process.wait, STOP_SECONDS)
 
     async def stop(self) -> int:
-        """Stops it as an operator does. Its exit code; killed if that takes too long."""
+        """Stops the service as an operator does, and kills it if that takes too long. Returns its exit code."""
         if not self.running:
             return 0
         assert self.process is not None
@@ -118,18 +120,18 @@ class Service:
         return True
 
     def errors(self) -> str:
-        """What it logged as an error, with how often: the kind, and where it came from."""
+        """The errors that the service logged: how often, the kind, and the frames it came from."""
         counted: collections.Counter[str] = collections.Counter()
         others: list[str] = []
         for line in self.log.read_text(errors="replace").splitlines():
             try:
-                told = json.loads(line)
+                fields = json.loads(line)
             except ValueError:
                 others.append(line)
                 continue
-            if told.get("level") in {"error", "critical"}:
-                ours = [frame for frame in reversed(told.get("frames", ())) if frame.startswith(OURS)]
-                counted[f"{told['event']}: {told.get('error_type')} at {' < '.join(ours[:4])}"] += 1
+            if fields.get("level") in {"error", "critical"}:
+                ours = [frame for frame in reversed(fields.get("frames", ())) if frame.startswith(OURS)]
+                counted[f"{fields['event']}: {fields.get('error_type')} at {' < '.join(ours[:4])}"] += 1
         return "\n".join([*(f"{number} x {text}" for text, number in counted.most_common(10)), *others[-5:]])
 
     async def __aenter__(self) -> Self:
@@ -149,7 +151,7 @@ def command(database: str, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 def filled(database: str) -> dict[str, str]:
-    """Makes the tables, and a token for each role that the clients have. One process does it all, since starting is most of the time."""
+    """Creates the tables, and a token for each of ROLES. One process does it all, because most of the time goes into starting."""
     tokens = [["token", "create", "--role", role, "--name", f"{role}-1", "--json"] for role in ROLES]
     commands = json.dumps([["db", "upgrade", "--json"], *tokens])
     made = subprocess.run(

@@ -1,4 +1,4 @@
-"""The checks themselves: they pass where nothing is wrong, and every wrong they are for makes them fail."""
+"""The checks themselves: they pass if nothing is wrong, and each fault they look for makes them fail."""
 
 import asyncio
 import copy
@@ -13,7 +13,7 @@ from faults.histories import Load, Sent
 
 @pytest.fixture(scope="module")
 def sound():
-    """What two clients saw of one course, and its journal. Made by hand, so that it is plain that nothing is wrong with it."""
+    """What two clients saw of one course, and its journal. Written by hand, so that one can see that nothing is wrong."""
 
     def entry(seq, **more):
         return {"id": f"id-{seq}", "seq": seq, "trigger": "note", "data": {}, "recorded_at": f"2026-01-05T09:00:0{seq}Z", **more}
@@ -144,7 +144,7 @@ def test_harm_to_a_real_database_is_found(on_sqlite):
 
 
 def test_what_is_never_decided_is_found(on_sqlite):
-    """A service that is not there decides nothing: settling ends, and the check says so."""
+    """A service that does not run decides nothing: `settle` ends, and the check reports it."""
 
     async def play():
         async with Load(["http://127.0.0.1:1"], "no-token", seed=1, name="never") as load:

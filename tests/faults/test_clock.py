@@ -1,4 +1,4 @@
-"""The machine's clock steps back and forth under the service: the journal's recorded times do not go back, and nothing else minds."""
+"""The machine's clock jumps back and forth while the service runs. The journal's recorded times do not go back, and all else holds."""
 
 import asyncio
 

@@ -1,7 +1,7 @@
-"""The disk of a SQLite database is full: what cannot be written is not acknowledged, and once there is room again it goes on.
+"""The disk of a SQLite database is full: failed writes are not acknowledged, and the service continues once there is room.
 
-There are two ways of having no room. A small file system is the real thing (ENOSPC), but only an administrator can mount
-one; a limit on how large the process's files may grow makes the kernel refuse the same writes (EFBIG) and needs no rights.
+The tests fill the disk in two ways. A small file system gives the real error (ENOSPC), but only an administrator can mount one. A limit
+on the size of the process's files makes the kernel refuse the same writes (EFBIG), and needs no rights.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from faults import after
 from faults.conftest import Place
 from faults.histories import Load
 
-ROOM = 150_000  # bytes that are left when clients begin
+ROOM = 150_000  # free bytes when clients begin
 
 
 class Limited:
-    """The service's files may not be written beyond some bytes."""
+    """Limits the size of the service's files."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -38,14 +38,14 @@ class Limited:
 
 
 class Small:
-    """A file system of the database's own, with a file that takes up what is left."""
+    """A small file system for the database, and a file that takes up the free space."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self.ballast = place.file.with_name("ballast")
 
     def fill(self, pid: int) -> None:
-        with closing(sqlite3.connect(self.place.file)) as connection:  # or the log beside the database has room of its own
+        with closing(sqlite3.connect(self.place.file)) as connection:  # else the WAL could grow within its present size
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.ballast.write_bytes(bytes(max(0, shutil.disk_usage(self.ballast.parent).free - ROOM)))
 
@@ -88,10 +88,10 @@ def test_a_full_disk_loses_nothing_and_is_got_over_without_a_restart(full, seeds
                     await load.open()
                     disk.fill(service.pid)
                     await load.run(most=10_000, seconds=1)
-                    told = sum("503 busy" in each.seen for each in load.sent)
+                    refused = sum("503 busy" in each.seen for each in load.sent)
                     disk.free(service.pid)
                     await after.holds(load, place)
-                    assert told, "the disk was never full"
+                    assert refused, "the disk was never full"
 
     asyncio.run(play())
     after.verifies(place.url)

@@ -1,4 +1,4 @@
-"""The service is killed, as by `kill -9`, at the points where a half-done write would show; or told to stop; and started again."""
+"""The service is killed, as by `kill -9`, at points where a half-done write would show, or stopped; and started again."""
 
 import asyncio
 import itertools
@@ -13,23 +13,23 @@ STOP = "stop"
 
 
 def test_nothing_is_lost_or_doubled_when_the_service_is_killed_or_stopped(place, seeds):
-    """At each point for each seed; the service that is started after one end is the next to come to its own."""
+    """Each seed ends a service at each point. The service that is started after one end is the one that meets the next."""
 
     async def play():
         ends = [(seed, point, random.Random(f"{point}/{seed}").randint(2, 30)) for seed in seeds for point in (*POINTS, STOP)]
         async with place.service() as service:
             await service.start(**prepared(*ends[0]))
             for end, following in itertools.zip_longest(ends, ends[1:]):
-                seed, point, n = end
+                seed, point, calls = end
                 async with Load([service.url], place.tokens["therapist"], seed, name=f"end-{point}") as load:
                     await load.open()
                     working = asyncio.create_task(load.run(most=10_000, seconds=20))
                     if point == STOP:
-                        await asyncio.sleep(n / 100)
+                        await asyncio.sleep(calls / 100)
                         assert await service.stop() in {0, -signal.SIGTERM}
                     else:
                         service.arm()
-                        assert await service.killed(seconds=20), f"it never came to {point} for the {n}th time"
+                        assert await service.killed(seconds=20), f"it did not reach {point} {calls} times"
                     load.stop()
                     await working
                     await service.start(**(prepared(*following) if following else {}))
@@ -39,6 +39,6 @@ def test_nothing_is_lost_or_doubled_when_the_service_is_killed_or_stopped(place,
     after.verifies(place.url)
 
 
-def prepared(seed: int, point: str, n: int) -> dict[str, str]:
-    """How a service is started that will end there."""
-    return {} if point == STOP else {"test_kill": f"{point}:{n}"}
+def prepared(seed: int, point: str, calls: int) -> dict[str, str]:
+    """The settings of a service that will end at this point."""
+    return {} if point == STOP else {"test_kill": f"{point}:{calls}"}

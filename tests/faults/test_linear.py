@@ -1,4 +1,4 @@
-"""The checker itself: it accepts what one register could have answered, and rejects what it could not."""
+"""The checker itself: it accepts histories that one register could have given, and rejects all others."""
 
 import itertools
 
@@ -32,7 +32,7 @@ GOOD = {
     "nothing": [],
     "one after another": [write(1, 2, 0, 1), read(2, 2, 3), write(2, 3, 4, 5)],
     "several entries at once": [write(1, 3, 0, 1, entries=2), read(3, 2, 3)],
-    "one wins and one is told": [write(1, 2, 0, 5), stale(1, 2, 0, 5)],
+    "one wins and one is stale": [write(1, 2, 0, 5), stale(1, 2, 0, 5)],
     "a read beside a write sees either": [write(1, 2, 0, 5), read(1, 1, 2), read(2, 3, 4)],
     "an answer that came late": [write(1, 2, 0, 9), write(2, 3, 1, 2), read(3, 3, 4)],
     "writes on whatever version": [write(None, 3, 0, 5), write(None, 2, 0, 5)],
@@ -52,7 +52,7 @@ BAD = {
     "a write that was acknowledged and is gone": [write(1, 2, 0, 1), write(1, 2, 2, 3)],
     "a refusal of the present version": [stale(1, 1, 0, 1)],
     "a refusal by a version that was never there": [stale(1, 4, 0, 1)],
-    "an effect before it was asked for": [read(2, 0, 1), write(1, 2, 2, 3)],
+    "an effect before its request": [read(2, 0, 1), write(1, 2, 2, 3)],
     "an effect of nobody": [read(2, 0, 1)],
     "what was lost sight of took effect twice": [lost_sight_of(None, 0), read(3, 1, 2)],
     "what was lost sight of took effect on another version": [lost_sight_of(1, 3), write(1, 2, 0, 1), read(3, 4, 5)],
@@ -69,13 +69,13 @@ def test_what_no_register_could_have_answered_is_rejected(name):
     assert fault(BAD[name], start=1)
 
 
-def test_where_it_ends_is_told():
+def test_the_fault_says_where_the_search_got_stuck():
     assert "after 1 of 2 operations, at version 2" in (fault(BAD["a stale read after an acknowledgement"], start=1) or "")
 
 
 @st.composite
 def histories(draw, most=30, unknown=True):
-    """A register that is asked one thing after another, each seen by a client who waited before and after it took effect."""
+    """A history of one register: operations one after another, each sent some time before and answered some time after its effect."""
     state, made = 1, []
     for moment in range(draw(st.integers(0, most))):
         invoked, answered = moment - draw(st.integers(0, 4)), moment + draw(st.integers(0, 4))
@@ -155,8 +155,8 @@ def orders(made):
 
 def explains(order):
     state = 1
-    for i, each in enumerate(order):
-        if any(later.answered is not None and later.answered < each.invoked for later in order[i + 1 :]) or not each.fits(state):
+    for position, each in enumerate(order, start=1):
+        if any(later.answered is not None and later.answered < each.invoked for later in order[position:]) or not each.fits(state):
             return False
         state += each.changes
     return True

@@ -1,4 +1,4 @@
-"""PostgreSQL stops, ends our backends, or can be reached slowly, half or not at all. The service stays, and is there again when it is."""
+"""PostgreSQL stops, ends our backends, or is reachable slowly, one way or not at all. The service keeps running and recovers with it."""
 
 import asyncio
 import random
@@ -11,12 +11,12 @@ from faults import after
 from faults.histories import Load
 from faults.proxy import Proxy
 
-PATIENCE = {"statement_seconds": "1", "commit_patience_seconds": "3"}  # less than by default, as the tests wait for it
+PATIENCE = {"statement_seconds": "1", "commit_patience_seconds": "3"}  # shorter than the defaults, because the tests wait for them
 BOUND_SECONDS = 10
 
 
 async def rounds(place, seeds, name: str, harm: Callable[[random.Random], Awaitable[None]], url: str = "") -> None:
-    """For each seed: clients work, harm is done meanwhile, and afterwards everything holds. The service is not restarted."""
+    """For each seed, clients work while `harm` runs; afterwards all checks must pass. The service is not restarted."""
     async with place.service(url, **PATIENCE) as service:
         await service.start()
         for seed in seeds:
@@ -99,7 +99,7 @@ def test_connections_may_be_cut_in_the_middle_and_refused_for_a_while(on_postgre
 
 @pytest.mark.parametrize("direction", ("to_server", "to_client"))
 def test_connections_may_be_open_one_way_only(on_postgres, seeds, direction):
-    """They are never closed and nothing comes through them any more; new ones are whole."""
+    """Existing connections pass nothing more and are never closed. New connections work."""
 
     async def harm(proxy, chance):
         assert proxy.half_open(direction)
@@ -107,7 +107,7 @@ def test_connections_may_be_open_one_way_only(on_postgres, seeds, direction):
     through_a_proxy(on_postgres, seeds, f"half-open-{direction}", harm)
 
 
-def test_a_server_that_says_nothing_is_told_of_in_time_and_waited_for(on_postgres):
+def test_a_silent_server_is_reported_in_time_and_waited_for(on_postgres):
     place = on_postgres
 
     async def play():

@@ -1,4 +1,4 @@
-"""Two services on one database, with clients who go from one to the other: on every course there is one order of events."""
+"""Two services on one database, with clients that use both: every course has one order of events."""
 
 import asyncio
 

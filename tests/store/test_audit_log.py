@@ -1,4 +1,4 @@
-"""The audit log as the store gives it, on either database: whatever the pages' size and the filters, no record is lost or told twice."""
+"""The audit log on both databases: with any page size and any filter, no record is missing or listed twice."""
 
 import datetime as dt
 
@@ -18,7 +18,7 @@ WHOLE = 1000
 
 @pytest.fixture
 def logged(database_url):
-    """Runs `ask(clinic, courses)` beside a log of every sort of record: of one course, of several and of none."""
+    """Runs `ask(clinic, courses)` on a log with every sort of record: of one course, of several courses, of none."""
 
     def run(ask):
         async def work(clinic):
@@ -46,7 +46,7 @@ async def found(clinic, size=WHOLE, **filters) -> list:
         after = Position(page[-1].recorded_at, page[-1].id)
 
 
-def test_pages_of_any_size_come_to_the_same_log(logged):
+def test_pages_of_any_size_add_up_to_the_same_log(logged):
     async def ask(clinic, _courses):
         whole = await found(clinic)
         assert {record.kind for record in whole} == {"transition", "refusal", "read", "export"}

@@ -1,4 +1,4 @@
-"""The lane: what waits shares a transaction, each unit wins or loses alone, and no failure reaches beyond its own unit."""
+"""The committer: waiting units share a transaction, each wins or loses alone, and no failure affects another unit."""
 
 import asyncio
 import datetime as dt
@@ -48,7 +48,7 @@ async def versions(clinic) -> dict[str, int]:
 
 
 class Watched:
-    """A database that notes what runs on it, and may fail first."""
+    """A database that records the size of batches, and fails as often as `failures` says: before or after the write."""
 
     def __init__(self, database, failures=()):
         self._database = database
@@ -118,7 +118,7 @@ def test_an_answer_is_made_while_the_database_writes(store, monkeypatch):
 
 def test_an_answer_that_was_made_is_not_given_where_the_unit_has_lost(store):
     async def test(clinic):
-        watch(clinic, (True, Busy("It is contended.")), patience=0.0)
+        watch(clinic, (True, Busy("It is busy.")), patience=0.0)
         course = (await ids(clinic))[0]
         with pytest.raises(Busy):
             await service_walk.fire(clinic, course, NOTE)
@@ -156,9 +156,9 @@ def test_a_unit_that_loses_its_version_loses_alone(store):
     store(test)
 
 
-def _stale(get, its_id, old):
-    async def got(asked):
-        return old if asked == its_id else await get(asked)
+def _stale(get, stale_id, old):
+    async def got(course_id):
+        return old if course_id == stale_id else await get(course_id)
 
     return got
 
@@ -192,7 +192,7 @@ def test_a_unit_whose_key_was_used_loses_alone_and_is_answered_as_before(store):
 
 
 def test_a_batch_that_violates_a_constraint_is_taken_one_by_one(store):
-    """The row of a key that has expired is in the way until the key is used again."""
+    """The row of an expired key violates the constraint. It is removed when the key is used again."""
 
     async def test(clinic):
         courses = await ids(clinic)
@@ -212,7 +212,7 @@ def test_a_batch_that_violates_a_constraint_is_taken_one_by_one(store):
 
 
 def test_a_unit_that_no_database_takes_fails_alone(store):
-    """Half of a surrogate pair cannot be written as UTF-8."""
+    """Half of a surrogate pair cannot be encoded as UTF-8."""
 
     async def test(clinic):
         courses = await ids(clinic)
@@ -275,7 +275,7 @@ def test_a_read_whose_record_was_lost_on_the_way_is_recorded_once(store):
     store(test)
 
 
-def test_a_database_that_stays_away_is_told_to_those_who_wait(store):
+def test_callers_get_an_error_if_the_database_stays_away(store):
     async def test(clinic):
         watch(clinic, *[(True, Unreachable("gone"))] * 100, patience=0.1)
         courses = await ids(clinic)
@@ -299,7 +299,7 @@ def test_more_than_the_queue_holds_is_refused_at_once(store):
     store(test)
 
 
-def test_a_request_that_is_cancelled_leaves_its_unit_whole_and_its_key_tells_what_became_of_it(store):
+def test_a_cancelled_request_leaves_its_unit_whole_and_its_key_finds_the_outcome(store):
     async def test(clinic):
         course = (await ids(clinic))[0]
         key = IdempotencyKey("key", "body")
@@ -332,7 +332,7 @@ def test_closing_commits_what_waits_and_takes_nothing_more(store):
 
 
 def test_what_a_statement_writes_is_what_a_transaction_writes(store):
-    """The two ways of writing a unit, in a batch and alone, leave the same rows."""
+    """Both ways of writing a unit, in a batch and alone, write the same rows."""
 
     async def test(clinic):
         one, two = (await ids(clinic))[:2]

@@ -1,4 +1,4 @@
-"""Many writers at once on one database, in one process and in several: one wins, the others are told, nothing is lost or doubled."""
+"""Many writers at once on one database, in one process and in several: one wins, the others get an error, nothing is lost or doubled."""
 
 import asyncio
 import collections
@@ -33,7 +33,7 @@ WORKER = textwrap.dedent(
     from ipt_workflow.course.triggers import Command
 
     async def notes(clinic, course, rounds):
-        '''Writes on every version it sees, `rounds` times, and says which versions it won and lost.'''
+        '''Writes `rounds` times on the version it reads. Returns the versions it won and lost.'''
         won, lost, service = [], [], Courses(clinic)
         for _ in range(rounds):
             version = (await clinic.visible(service_walk.THERAPIST, course)).course.version
@@ -87,7 +87,7 @@ def course_of(settings) -> str:
 
 
 def in_processes(settings, work, *args, processes=PROCESSES) -> list[dict]:
-    """What a function of the worker answers in several processes, all started at one signal."""
+    """The answers of a function of WORKER in several processes, all started at one signal."""
     command = [sys.executable, "-c", WORKER, settings.database_url, json.dumps(args), work]
     started = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=str(_tests()))
@@ -177,7 +177,7 @@ def test_threads_with_a_service_each_win_every_version_once(settings):
     assert_whole(settings)
 
 
-def test_several_processes_win_every_version_once_and_are_told_when_they_lose(settings):
+def test_several_processes_win_every_version_once_and_losers_get_stale_version(settings):
     course = course_of(settings)
     answers = in_processes(settings, "notes", course, 15)
     won = collections.Counter(version for each in answers for version in each["won"])
@@ -230,7 +230,7 @@ def test_one_key_from_several_processes_opens_one_course(settings):
     assert_whole(settings)
 
 
-def test_a_key_whose_request_is_still_running_is_told_so(settings):
+def test_a_key_whose_request_is_still_running_is_in_flight(settings):
     course = course_of(settings)
 
     async def race(clinic):

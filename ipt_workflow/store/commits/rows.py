@@ -1,4 +1,4 @@
-"""What is committed, as rows: a mapping of column names to values for each table."""
+"""The rows that a commit writes, by table: values by column name."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from ipt_workflow.store.schema.tables import ATTENTION
 from ipt_workflow.store.units import CourseChange, KeptAnswer, LoggedEvent, Unit
 
 Row = dict[str, Any]
-RULES_MAX = 2000  # characters of the column
+RULES_MAX = 2000  # characters that the column holds
 
 
 def course_columns(organisation: str, change: CourseChange) -> Row:
@@ -38,12 +38,12 @@ def course_columns(organisation: str, change: CourseChange) -> Row:
 
 
 def snapshot(course: Course) -> bytes:
-    """The fold as it is stored; the same course always gives the same bytes."""
+    """A course as it is stored in its row. The same course always gives the same bytes."""
     return msgspec.json.encode(course, order="deterministic")
 
 
 def journal(written: Entry) -> Row:
-    """All that an entry's three rows hold, as one: what has the same name in them is the same."""
+    """An entry's rows in three tables as one. Columns with the same name hold the same value."""
     return {**outbox(written), **entry_data(written), **entry(written)}
 
 
@@ -52,7 +52,7 @@ def entry(entry: Entry) -> Row:
 
 
 def entry_columns(entry: Entry) -> Row:
-    """Every column beside the canonical bytes, as the bytes have it. `audit verify` compares them."""
+    """Every column but the canonical bytes, with the value in the bytes. `audit verify` compares the two."""
     written = entry.written
     return {
         "organisation": written.organisation,
@@ -102,7 +102,7 @@ def outbox(entry: Entry) -> Row:
 
 
 def of_events(events: Sequence[LoggedEvent]) -> dict[sa.Table, list[Row]]:
-    """Everything that events write, by table."""
+    """The rows of events, by table."""
     return {
         tables.audit_event: [audit_event(event) for event in events],
         tables.audit_subject: [row for event in events for row in subjects(event)],

@@ -1,4 +1,4 @@
-"""Writing one unit: entries, snapshots, outbox and idempotency rows, in the transaction of the connection it is given."""
+"""Writes one unit in the caller's transaction: entries, snapshots, outbox and idempotency rows."""
 
 import datetime as dt
 
@@ -21,7 +21,10 @@ from ipt_workflow.store.units import (
 
 
 def commit(connection: sa.Connection, unit: Unit) -> None:
-    """Writes a unit. Raises StaleVersion, ActiveCourseExists, KeyTaken or ClientTaken; the caller's transaction is then rolled back."""
+    """Writes a unit. Raises StaleVersion, GroupStale, ActiveCourseExists, KeyTaken, ClientTaken or CourseGrouped.
+
+    The caller rolls the transaction back if it raises.
+    """
     try:
         if unit.answer:
             _keep_answer(connection, unit.organisation, unit.answer, unit.recorded_at)
@@ -31,41 +34,41 @@ def commit(connection: sa.Connection, unit: Unit) -> None:
             groups.append(connection, unit.organisation, unit.line)
         for change in unit.changes:
             _write_course(connection, unit.organisation, change)
-        for table, told in _written_with(unit).items():
-            if told:
-                connection.execute(sa.insert(table), told)
+        for table, new in _inserts(unit).items():
+            if new:
+                connection.execute(sa.insert(table), new)
         if unit.proposal and not decide_proposal(connection, unit.organisation, unit.proposal):
             raise StaleVersion(unit.changes[0].expected)
     except sa.exc.IntegrityError as error:
-        raise _meaning(str(error.orig), unit) from error
+        raise _conflict(str(error.orig), unit) from error
 
 
-def _written_with(unit: Unit) -> dict[sa.Table, list[rows.Row]]:
-    """Every row of a unit that is only ever added."""
+def _inserts(unit: Unit) -> dict[sa.Table, list[rows.Row]]:
+    """The rows of a unit that are only ever inserted, by table."""
     entries = [entry for change in unit.changes for entry in change.entries]
-    told = rows.of_events(unit.events)
-    told[tables.outbox] = [*(rows.outbox(entry) for entry in entries), *told[tables.outbox]]
+    of_events = rows.of_events(unit.events)
+    of_events[tables.outbox] = [*(rows.outbox(entry) for entry in entries), *of_events[tables.outbox]]
     return {
         tables.entry: [rows.entry(entry) for entry in entries],
         tables.entry_data: [rows.entry_data(entry) for entry in entries],
         tables.notice: [dict(row) for row in unit.notices],
-        **told,
+        **of_events,
     }
 
 
-def _meaning(message: str, unit: Unit) -> IptError:
-    """What a violated unique index stands for. The message names the index on PostgreSQL, its columns on SQLite."""
+def _conflict(message: str, unit: Unit) -> IptError:
+    """The error for a violated unique index. The driver's message names the index on PostgreSQL, and the columns on SQLite."""
     if "uq_course_one_active" in message or "course.organisation, course.client_id" in message:
         return ActiveCourseExists("The client has another open acute course.")
     if "idempotency" in message:
-        return KeyTaken("The key was used first by another request.")
+        return KeyTaken("Another request used the key first.")
     if "client" in message:
-        return ClientTaken("The client's record was made first by another request.")
+        return ClientTaken("Another request created the client's record first.")
     return StaleVersion(unit.changes[0].expected + 1 if unit.changes else 0)
 
 
 def _keep_answer(connection: sa.Connection, organisation: str, answer: KeptAnswer, now: dt.datetime) -> None:
-    """Keeps the answer under its key. An expired answer under the same key makes room."""
+    """Keeps the answer under its key, and removes an expired answer under the same key."""
     table = tables.idempotency
     connection.execute(
         sa.delete(table).where(table.c.organisation == organisation, table.c.scope == answer.scope, table.c.expires_at <= now)
@@ -74,7 +77,7 @@ def _keep_answer(connection: sa.Connection, organisation: str, answer: KeptAnswe
 
 
 def forget_answers(connection: sa.Connection, organisation: str, now: dt.datetime) -> int:
-    """Removes what keys were answered with that have expired. Returns how many."""
+    """Removes the answers of expired keys. Returns how many."""
     table = tables.idempotency
     return connection.execute(sa.delete(table).where(table.c.organisation == organisation, table.c.expires_at <= now)).rowcount
 
@@ -103,7 +106,7 @@ def current_version(connection: sa.Connection, organisation: str, course_id: str
 
 
 def is_written(connection: sa.Connection, work: Unit | LoggedEvent) -> bool:
-    """Whether it has been committed: what it writes is there, under its own id."""
+    """Whether a unit or an event has been committed: its first row is there, under its own id."""
     if isinstance(work, LoggedEvent):
         table, organisation, row_id = tables.audit_event, work.organisation, work.id
     elif work.line:
@@ -115,7 +118,7 @@ def is_written(connection: sa.Connection, work: Unit | LoggedEvent) -> bool:
 
 
 def decide_proposal(connection: sa.Connection, organisation: str, decided: DecidedProposal) -> bool:
-    """Ends a proposal and empties its body; whether it was still waiting."""
+    """Decides a proposal and empties its body. Returns False if it was decided already."""
     table = tables.proposal
     changed = connection.execute(
         sa.update(table)

@@ -1,1 +1,1 @@
-"""SQLite and PostgreSQL, and how one of them is opened."""
+"""SQLite and PostgreSQL: how each runs statements, and opening one of them by its URL."""

@@ -1,6 +1,6 @@
-"""Connections of the bare driver: each runs one statement at a time, and stays open for the next.
+"""A pool of connections of the bare driver. Each runs one statement at a time, and stays open for the next.
 
-The driver's own pool makes two tasks for every statement, which takes as long as the statement's own part in this process
+The driver's own pool creates two tasks for every statement. That costs this process as much time as the statement itself
 (`docs/performance.md`).
 """
 
@@ -10,29 +10,29 @@ from typing import Any
 
 import asyncpg
 
-IDLE_SECONDS = 300.0  # what has been idle for longer may have been forgotten by whatever lies between
+IDLE_SECONDS = 300.0  # after a longer pause, a firewall or proxy may have dropped the connection
 
 
 class Connections:
-    """At most so many, made by `connect` when they are needed."""
+    """At most `most` connections, opened by `connect` when they are needed."""
 
     def __init__(self, connect: Callable[[], Awaitable[asyncpg.Connection]], most: int) -> None:
         self._connect = connect
         self._most = most
         self._free = asyncio.Semaphore(most)
-        self._idle: list[tuple[asyncpg.Connection, float]] = []  # with the time since when; the last one used comes last
+        self._idle: list[tuple[asyncpg.Connection, float]] = []  # with the time it became idle; the last used comes last
 
     async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
-        """Runs a statement, which is a transaction of its own. Raises what the driver raises."""
+        """Runs a statement as a transaction of its own. Raises what the driver raises."""
         async with self._free:
             connection = self._one_idle() or await self._connect()
             try:
                 rows: Sequence[Any] = await connection.fetch(sql, *args)
             except asyncpg.PostgresError:
-                self._keep(connection)  # the server has answered, and is ready for another statement
+                self._keep(connection)  # the server has answered, so the connection can be used again
                 raise
             except BaseException:
-                connection.terminate()  # closing it would wait for an answer once more
+                connection.terminate()  # close() would wait for the server again
                 raise
             self._keep(connection)
             return rows
@@ -51,13 +51,13 @@ class Connections:
             self._idle.append((connection, asyncio.get_running_loop().time()))
 
     def drop(self) -> None:
-        """Ends those that are idle, without a word to the server."""
+        """Drops the idle connections without notifying the server."""
         for connection, _ in self._idle:
             connection.terminate()
         self._idle.clear()
 
     async def close(self) -> None:
-        """Waits for what is under way, then closes them."""
+        """Waits for running statements, then closes the connections."""
         for _ in range(self._most):
             await self._free.acquire()
         while self._idle:

@@ -1,9 +1,9 @@
-"""SQLite: functions run in threads, many readers and one writer.
+"""SQLite: functions run in threads, several readers and one writer.
 
-The writer begins IMMEDIATE, or two writers could read the same head and fork a chain; a reader that began so would block everybody,
-so readers are `query_only` and deferred. What every request asks by key is read on the spot, by the event loop itself: handing it to
-a thread would take several times as long as reading it. So does the loop write a batch's rows, since a thread would have to wait for
-its turn after every statement; only what may take long goes to the writer's thread: the commit, and waiting for another process.
+The writer begins IMMEDIATE; otherwise two writers could read the same head and fork a chain. Such a reader would block everybody, so
+readers are deferred and `query_only`. The event loop itself reads rows by key, because handing that to a thread takes several times as
+long as the read. The loop also writes the rows of a batch, because a thread would wait for its turn after every statement. Only the slow
+steps go to the writer's thread: the commit, and waiting for another process.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ import sqlalchemy as sa
 from ipt_workflow.errors import Busy, DatabaseNotReady, IptError
 from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
-from ipt_workflow.store.lookups import Lookup
+from ipt_workflow.store.lookups import DriverRow, Lookup
 from ipt_workflow.store.units import LoggedEvent, Unit
 
-# 10 000 pages (40 MB) may wait in the WAL: by default it is copied back after 1000, which took a fifth of the throughput.
+# The WAL may grow to 10 000 pages (40 MB). Copying it back after 1000 pages, the default, cost a fifth of the throughput.
 PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "wal_autocheckpoint = 10000")
 READERS = 4
 BUSY_SECONDS = 10.0
-ASK_SECONDS = 0.25  # readers wait for nobody, unless the file is being recovered
+FIND_SECONDS = 0.25  # readers only ever wait while the file is being recovered
 
 
 class SqliteDatabase(Database):
@@ -38,13 +38,15 @@ class SqliteDatabase(Database):
         try:
             Path(self._file).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseNotReady(f"The folder of the database cannot be made: {error.strerror}.") from error
+            raise DatabaseNotReady(
+                f"The folder of the database cannot be created: {error.strerror}. Check IPT_DATABASE_URL."
+            ) from error
         self._writer = _engine(url, writes=True)
         self._reader = _engine(url, writes=False)
         self._write_lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ipt-write")
         self._read_lanes = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="ipt-read")
         self._writing = asyncio.Lock()
-        self._asking: sqlite3.Connection | None = None
+        self._finding: sqlite3.Connection | None = None
         self._putting: sqlite3.Connection | None = None
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
@@ -54,37 +56,37 @@ class SqliteDatabase(Database):
         async with self._writing:
             return await self._in_write_lane(_run, self._writer, function, args)
 
-    async def find(self, question: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
-        with _reached():
-            self._asking = self._asking or _connect(self._file, ASK_SECONDS, writes=False)
-            asked = (organisation, msgspec.json.encode(ids).decode())
-            rows = self._asking.execute(question.sql["sqlite"], asked).fetchall()
-        return question.answers("sqlite", rows)
+    async def find(self, lookup: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
+        with _our_errors():
+            self._finding = self._finding or _connect(self._file, FIND_SECONDS, writes=False)
+            parameters = (organisation, msgspec.json.encode(ids).decode())
+            rows = self._finding.execute(lookup.sql["sqlite"], parameters).fetchall()
+        return lookup.found("sqlite", rows)
 
-    async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[Any]:
-        return await self.read(_fetched, sql["sqlite"], args)
+    async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[DriverRow]:
+        return await self.read(_fetch, sql["sqlite"], args)
 
     async def put(self, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
         async with self._writing:
-            with _reached():
+            with _our_errors():
                 self._putting = self._putting or _connect(self._file, 0, writes=True)
                 try:
                     await self._begin(self._putting)
                     won = batches.write_sqlite(self._putting, units, events)
                     await self._in_write_lane(self._putting.commit)
                 finally:
-                    self._putting.rollback()  # where it was not committed
+                    self._putting.rollback()  # no effect if it was committed
         return won
 
     async def _begin(self, connection: sqlite3.Connection) -> None:
-        """Takes the write lock: at once, or in the thread where another process has it."""
+        """Takes the write lock. If another process holds it, waits for it in the writer's thread."""
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError:
             await self._in_write_lane(_begin_patiently, connection)
 
     async def _in_write_lane(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Ends when the thread has ended with it, also where nobody waits for it any more: the next writer must not meet it."""
+        """Runs a function in the writer's thread. A cancelled caller still waits for it, so that the next writer does not meet it."""
         running = asyncio.get_running_loop().run_in_executor(self._write_lane, function, *args)
         try:
             return await asyncio.shield(running)
@@ -92,7 +94,7 @@ class SqliteDatabase(Database):
             while not running.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([running])
-            running.exception()  # nobody is left to be told
+            running.exception()  # marks it as seen: the caller was cancelled
             raise
 
     async def close(self) -> None:
@@ -101,18 +103,18 @@ class SqliteDatabase(Database):
         self._read_lanes.shutdown()
         self._writer.dispose()
         self._reader.dispose()
-        for bare in (self._asking, self._putting):
+        for bare in (self._finding, self._putting):
             if bare:
                 bare.close()
 
 
 def _run(engine: sa.Engine, function: Callable[..., Result], args: tuple[Any, ...]) -> Result:
-    with _reached(), engine.begin() as connection:
+    with _our_errors(), engine.begin() as connection:
         return function(connection, *args)
 
 
 def _begin_patiently(connection: sqlite3.Connection) -> None:
-    """Takes the write lock, waiting for it."""
+    """Takes the write lock, and waits while another process holds it."""
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -120,15 +122,15 @@ def _begin_patiently(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA busy_timeout = 0")
 
 
-def _fetched(connection: sa.Connection, sql: str, args: tuple[Any, ...]) -> Sequence[Any]:
+def _fetch(connection: sa.Connection, sql: str, args: tuple[Any, ...]) -> Sequence[DriverRow]:
     cursor: Any = connection.exec_driver_sql(sql, args).cursor
-    rows: Sequence[Any] = cursor.fetchall()
+    rows: Sequence[DriverRow] = cursor.fetchall()
     return rows
 
 
 @contextmanager
-def _reached() -> Iterator[None]:
-    """Raises Busy where another process writes for too long, DatabaseNotReady where the file cannot be read or written."""
+def _our_errors() -> Iterator[None]:
+    """Raises Busy if another process writes for too long, DatabaseNotReady if the file cannot be read or written."""
     try:
         yield
     except sqlite3.Error as error:
@@ -137,16 +139,16 @@ def _reached() -> Iterator[None]:
         raise _meaning(str(error.orig)) or error from error
 
 
-def _meaning(told: str) -> IptError | None:
-    """What SQLite's words mean to us, if anything."""
-    if "database is locked" in told:
+def _meaning(message: str) -> IptError | None:
+    """Our error for a message of SQLite; None if we have none for it."""
+    if "database is locked" in message:
         return Busy("Another process is writing to the database. Try again.")
-    if "unable to open" in told:
-        return DatabaseNotReady("The database cannot be opened: its folder or file may not be read and written.")
-    if "disk is full" in told or "disk I/O error" in told:
-        return DatabaseNotReady("The database cannot be written: the disk is full or failing.")
-    if "not a database" in told:
-        return DatabaseNotReady("The database cannot be opened: the file is no SQLite database.")
+    if "unable to open" in message:
+        return DatabaseNotReady("The database cannot be opened. Check that the service may read and write its file and folder.")
+    if "disk is full" in message or "disk I/O error" in message:
+        return DatabaseNotReady("The database cannot be written: the disk is full or failing. Free some space or check the disk.")
+    if "not a database" in message:
+        return DatabaseNotReady("The database cannot be opened: the file is not a SQLite database. Check IPT_DATABASE_URL.")
     return None
 
 
@@ -158,7 +160,7 @@ def _connect(file: str, patience: float, *, writes: bool) -> sqlite3.Connection:
 
 
 def _set_up(connection: sqlite3.Connection, *, writes: bool) -> None:
-    connection.isolation_level = None  # the driver begins nothing on its own
+    connection.isolation_level = None  # the driver begins no transaction on its own
     connection.text_factory = _text
     for pragma in (*PRAGMAS, f"query_only = {'OFF' if writes else 'ON'}"):
         connection.execute(f"PRAGMA {pragma}")
@@ -179,5 +181,5 @@ def _engine(url: sa.URL, *, writes: bool) -> sa.Engine:
 
 
 def _text(stored: bytes) -> str:
-    """Text that was damaged in the file is told as it is; reading it must not fail, or it could not be found."""
+    """Decodes stored text. Damaged text is escaped rather than refused, so that `audit verify` can find and report it."""
     return stored.decode("utf-8", errors="backslashreplace")

@@ -1,1 +1,1 @@
-"""The tables, the guard triggers on them, and the migrations."""
+"""The tables, their guard triggers, and the migrations."""

@@ -1,6 +1,6 @@
 """Guard triggers: the database itself refuses to change or remove what was recorded.
 
-Alembic's batch mode drops triggers without a word, so migrations create them again and a test lists them at head.
+Alembic's batch mode drops triggers silently. So migrations create them again, and a test lists them at the newest revision.
 """
 
 from collections.abc import Iterator
@@ -25,9 +25,9 @@ ALSO_UNIQUE = {
 
 
 def sqlite() -> Iterator[tuple[str, str]]:
-    """Names and statements. BEFORE INSERT too, since INSERT OR REPLACE removes a row without firing BEFORE DELETE.
+    """Names and statements. Inserts are guarded too, because INSERT OR REPLACE removes rows without firing BEFORE DELETE.
 
-    It removes whatever has the same value under any unique index, or the same hidden rowid; so may UPDATE OR REPLACE of the rowid.
+    It removes every row with the same value under a unique index, or with the same hidden rowid. UPDATE OR REPLACE of the rowid can too.
     """
     for table in APPEND_ONLY:
         yield _sqlite(table, "UPDATE", "1", f"{table} is append-only")
@@ -41,7 +41,7 @@ def sqlite() -> Iterator[tuple[str, str]]:
 
 
 def _present(table: str) -> Iterator[str]:
-    """Conditions that a new row would take the place of one that is there, one for each way."""
+    """Conditions under which a new row would replace an existing one, one for each unique key."""
     for key in (KEYS[table], ALSO_UNIQUE.get(table), ("rowid",)):
         if key:
             same = " AND ".join(f"{column} = NEW.{column}" for column in key)

@@ -1,4 +1,4 @@
-"""Bringing a database to this version's tables, and checking that they are as declared."""
+"""Brings a database to this version's tables, and checks that they are as declared."""
 
 from pathlib import Path
 
@@ -21,16 +21,16 @@ def _config(connection: sa.Connection | None = None) -> Config:
 
 
 def upgrade(connection: sa.Connection) -> str:
-    """Runs every migration that has not been run, then takes snapshots of an older shape again. Returns the new revision."""
+    """Runs the migrations that are missing, then rebuilds snapshots of an older shape. Returns the new revision."""
     before = revision.current(connection)
     command.upgrade(_config(connection), "head")
     if before is not None and before < revision.SNAPSHOTS:
-        snapshots.retake(connection)
+        snapshots.rebuild(connection)
     return revision.HEAD
 
 
 def missing_guards(connection: sa.Connection) -> list[str]:
-    """Guard triggers that should stand in the database and do not, or (on SQLite, which keeps the statement) do not as they should."""
+    """Names of guard triggers that the database lacks. SQLite keeps their statements, so there a changed trigger counts as missing."""
     expected = list(guards.statements(connection.dialect.name))
     if connection.dialect.name == "sqlite":
         found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
@@ -42,6 +42,6 @@ def missing_guards(connection: sa.Connection) -> list[str]:
 
 
 def differences(connection: sa.Connection) -> list[str]:
-    """Where the database differs from the tables as declared."""
+    """What differs between the database and the declared tables."""
     context = MigrationContext.configure(connection, opts={"compare_type": True})
     return [str(difference) for difference in compare_metadata(context, tables.METADATA)]

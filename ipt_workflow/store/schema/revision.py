@@ -1,16 +1,16 @@
-"""Which migration this version of the tables needs, and which one a database is at.
+"""The revision that this version's tables need, and the revision of a database.
 
-Every start checks this, and so does `/health/ready`. Neither loads Alembic, which only migrating needs.
+Every start and `/health/ready` compare them. Neither loads Alembic, which only migrations need.
 """
 
 import sqlalchemy as sa
 
 HEAD = "0007"  # the newest of migrations/versions
-SNAPSHOTS = "0005"  # since this one, snapshots have the shape of today's `Course`; a change of the shape needs a new revision
+SNAPSHOTS = "0005"  # the first whose snapshots have the shape of today's `Course`; a new shape needs a new revision
 
 
 def current(connection: sa.Connection) -> str | None:
-    """The revision a database is at; None where it has none of our tables."""
+    """The revision of a database; None if it has none of our tables."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()

@@ -1,4 +1,4 @@
-"""Taking the snapshots of courses again, from their journals, when the shape of `Course` has changed."""
+"""Rebuilds the snapshots of courses from their journals after a change of the shape of `Course`."""
 
 import sqlalchemy as sa
 
@@ -7,21 +7,19 @@ from ipt_workflow.errors import JournalBroken
 from ipt_workflow.store.commits import rows
 from ipt_workflow.store.schema import tables
 
-BATCH = 1000  # courses listed at once
+BATCH = 1000  # courses in one query
 
 
-def retake(connection: sa.Connection) -> None:
-    """Folds every journal and stores the course as today's code writes it.
+def rebuild(connection: sa.Connection) -> None:
+    """Folds every journal and stores each course as today's code writes it.
 
-    A course whose journal cannot be read keeps its snapshot; `audit verify` reports the course.
+    A course with an unreadable journal keeps its snapshot; `audit verify` reports it.
     """
     course = tables.course
-    place = sa.tuple_(course.c.organisation, course.c.id)
+    key = sa.tuple_(course.c.organisation, course.c.id)
     after = ("", "")
     while True:
-        batch = (
-            sa.select(course.c.organisation, course.c.id).where(place > sa.tuple_(*map(sa.literal, after))).order_by(*place.clauses)
-        )
+        batch = sa.select(course.c.organisation, course.c.id).where(key > sa.tuple_(*map(sa.literal, after))).order_by(*key.clauses)
         found = connection.execute(batch.limit(BATCH)).all()
         for organisation, course_id in found:
             snapshot = _snapshot(connection, organisation, course_id)
@@ -34,12 +32,12 @@ def retake(connection: sa.Connection) -> None:
 
 
 def _snapshot(connection: sa.Connection, organisation: str, course_id: str) -> bytes | None:
-    """A course's snapshot from its journal; None if the journal is empty or cannot be read."""
+    """A course's snapshot from its journal; None if the journal is empty or unreadable."""
     entry = tables.entry
     where = (entry.c.organisation == organisation, entry.c.course_id == course_id)
-    written = connection.execute(sa.select(entry.c.canonical).where(*where).order_by(entry.c.seq)).scalars()
+    stored = connection.execute(sa.select(entry.c.canonical).where(*where).order_by(entry.c.seq)).scalars()
     try:
-        folded = journal.replay([journal.read(bytes(each), salt=None, sealed=None) for each in written])
+        folded = journal.replay([journal.read(bytes(each), salt=None, sealed=None) for each in stored])
     except JournalBroken:
         return None
     return rows.snapshot(folded) if folded is not None else None

@@ -38,7 +38,7 @@ async def ids(clinic, after: int = 0) -> list[str]:
 
 def test_what_began_earlier_and_commits_later_comes_after_what_was_read_meanwhile(postgres, tmp_path):
     async def test(clinic):
-        async with clinic.database._whole.connect() as slow:
+        async with clinic.database._engine.connect() as slow:
             begun = await slow.begin()
             await slow.run_sync(events.publish, "default", disabled("slow", minutes=0))
             await clinic.database.write(events.publish, "default", disabled("quick", minutes=1))

@@ -1,4 +1,4 @@
-"""A batch writes of a course what its unit says, whichever columns that changes."""
+"""A batch writes every column of a course that its unit changes."""
 
 import pytest
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""One unit is written whole or not at all, and loses by name: to another version, another course, another key, another client."""
+"""One unit is written whole or not at all. A loser gets the error for its reason: version, open course, key or client."""
 
 import asyncio
 import datetime as dt
@@ -59,7 +59,7 @@ def change(clinic, course_id="course-1", client="client-1", salt=b"0" * 16) -> C
 
 
 def next_change(clinic, before: CourseChange, trigger="record_consent", expected=None) -> CourseChange:
-    """A note on top of it."""
+    """A note as the next entry."""
     machine = clinic.machine_of(before.course)
     command = Command("note", {"text": "She called."})
     accepted = machine.fire(before.course, command, clinic.context(service_walk.THERAPIST, clinic.clock.now()))
@@ -179,7 +179,7 @@ def test_a_proposal_that_was_decided_meanwhile_takes_its_entry_with_it(store):
     store(test)
 
 
-def test_a_write_on_an_old_version_is_stale_and_is_told_the_present_one(store):
+def test_a_write_on_an_old_version_is_stale_and_the_error_names_the_current_one(store):
     async def test(clinic):
         first = change(clinic)
         await clinic.database.write(single.commit, unit(first))
@@ -356,7 +356,7 @@ def test_one_entry_a_seq_is_kept_by_the_key_even_without_the_service(store):
 
         def write_without_the_course(connection):
             connection.execute(
-                sa.insert(tables.entry), [{**rows.entry_columns(e), "canonical": e.canonical} for e in second.entries]
+                sa.insert(tables.entry), [{**rows.entry_columns(entry), "canonical": entry.canonical} for entry in second.entries]
             )
 
         await clinic.database.write(write_without_the_course)

@@ -1,4 +1,4 @@
-"""Connections of the bare driver: as few as will do, at most so many, and none that is in the middle of something."""
+"""Connections of the bare driver: as few as possible, never more than the limit, and none reused in the middle of a statement."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ SLEEP = "SELECT pg_backend_pid() AS pid FROM pg_sleep(0.1)"
 
 @pytest.fixture
 def some(postgres):
-    """Runs an async test with connections to the server, and the list of those that were made."""
+    """Runs an async test with a pool of connections, and the list of the connections that it opened."""
 
     @asynccontextmanager
     async def opened():

@@ -1,4 +1,4 @@
-"""SQLite: one writer at a time, who waits for another process without holding anybody else up."""
+"""SQLite: one writer at a time, which waits for another process without blocking anybody else."""
 
 import asyncio
 import sqlite3
@@ -24,7 +24,7 @@ def settings(tmp_path):
 
 @contextmanager
 def written_by_another(settings):
-    """Another process has the write lock."""
+    """Holds the write lock as another process would."""
     with closing(sqlite3.connect(databases.path_of(settings), timeout=0, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield other
@@ -46,7 +46,7 @@ def test_a_write_waits_for_another_process_while_this_one_goes_on(settings):
     service_walk.with_shell(settings, test)
 
 
-def test_a_write_that_waits_too_long_is_told_so_and_leaves_nothing_behind(settings, monkeypatch):
+def test_a_write_that_waits_too_long_is_busy_and_leaves_nothing_behind(settings, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
 
     async def test(clinic):
@@ -72,7 +72,7 @@ def test_a_write_that_nobody_waits_for_any_more_leaves_nothing_open(settings):
                 await asyncio.sleep(0.05)
             with pytest.raises(asyncio.CancelledError):
                 await writing
-            await asyncio.sleep(0.3)  # in which a thread would have got the lock that it still waited for
+            await asyncio.sleep(0.3)  # long enough for a thread that still waits to get the lock
             with written_by_another(settings):
                 pass
         await service_walk.fire(clinic, course, NOTE)
@@ -81,7 +81,7 @@ def test_a_write_that_nobody_waits_for_any_more_leaves_nothing_open(settings):
 
 
 def test_those_who_write_in_one_process_take_turns(settings, monkeypatch):
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.0)  # if they met in SQLite, the later one would fail
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.0)  # so two writers that met in SQLite would fail
 
     async def test(clinic):
         write, put = clinic.database.write, clinic.database.put

@@ -1,4 +1,4 @@
-"""The step to deliveries, on a database that has been in use: what was recorded stays, under the same guards."""
+"""The migration to deliveries on a database in use: recorded rows stay, under the same guards."""
 
 import asyncio
 import datetime as dt
@@ -26,14 +26,14 @@ def record(connection, **more):
 
 
 def record_of_then(connection):
-    """As revision 0002 had the columns."""
+    """A row with the columns of revision 0002."""
     connection.execute(sa.insert(tables.audit_event), RECORD)
     connection.execute(sa.insert(tables.audit_subject), {"organisation": "default", "event_id": "1", "course_id": "c1"})
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def upgraded(request, tmp_path):
-    """Runs a function on a database that was filled before this version and upgraded to it."""
+    """Runs a function on a database that was filled at the old revision and then upgraded."""
     url = f"sqlite:///{tmp_path}/ipt.db" if request.param == "sqlite" else databases.create(request.getfixturevalue("postgres"))
 
     def run(*functions):
@@ -53,7 +53,7 @@ def upgraded(request, tmp_path):
     return run
 
 
-def test_records_and_what_was_to_be_told_are_still_there(upgraded):
+def test_records_and_events_to_publish_are_still_there(upgraded):
     def look(connection):
         records = connection.execute(sa.select(tables.audit_event.c.id, tables.audit_event.c.recorded_at)).all()
         return records, connection.execute(sa.select(tables.outbox.c.id, tables.outbox.c.kind, tables.outbox.c.seq)).all()

@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever asks: to change, remove or replace what was recorded."""
+"""The database itself refuses to change, remove or replace recorded rows."""
 
 import asyncio
 import sqlite3
@@ -31,7 +31,7 @@ def filled(tmp_path_factory):
 
 @pytest.fixture
 def kept(filled, tmp_path):
-    """A copy of it, opened by the bare driver."""
+    """A copy of the database, opened by the bare driver."""
     with closing(sqlite3.connect(databases.path_of(databases.copy(filled, tmp_path)), isolation_level=None)) as connection:
         yield connection
 
@@ -151,7 +151,7 @@ def test_erasing_twice_is_no_fault(kept):
         kept.execute("UPDATE entry_data SET salt = NULL, sealed = NULL WHERE seq = 2")
 
 
-def test_every_guard_stands_at_head_and_the_tables_are_those_declared(engine):
+def test_every_guard_is_present_at_head_and_the_tables_are_as_declared(engine):
     with engine.connect() as connection:
         assert revision.current(connection) == revision.HEAD
         assert migrate.missing_guards(connection) == []

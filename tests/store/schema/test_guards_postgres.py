@@ -1,4 +1,4 @@
-"""What PostgreSQL itself refuses, whoever asks; and that its tables and guards are those declared."""
+"""PostgreSQL itself refuses to change recorded rows; its tables and guards are as declared."""
 
 import asyncio
 
@@ -67,7 +67,7 @@ def test_an_entry_can_be_erased_and_nothing_else(kept):
     refused(kept, "entry_data", "UPDATE entry_data SET salt = NULL, sealed = NULL, seq = 99 WHERE seq = 1")
 
 
-def test_every_guard_stands_at_head_and_the_tables_are_those_declared(kept):
+def test_every_guard_is_present_at_head_and_the_tables_are_as_declared(kept):
     def check(connection):
         assert revision.current(connection) == revision.HEAD
         assert migrate.missing_guards(connection) == []

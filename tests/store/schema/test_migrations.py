@@ -1,4 +1,4 @@
-"""Databases of every earlier revision, with data in place, come to this version's tables with nothing lost."""
+"""Databases of every earlier revision are upgraded to this version's tables and lose no data."""
 
 import asyncio
 
@@ -81,11 +81,11 @@ def _everything(connection) -> dict[str, list[tuple]]:
 def _fill(connection, kept) -> None:
     """Rows as they are today, without the columns and tables that the revision does not have."""
     inspector = sa.inspect(connection)
-    for name, told in kept.items():
-        if told and inspector.has_table(name):
+    for name, table_rows in kept.items():
+        if table_rows and inspector.has_table(name):
             known = {column["name"] for column in inspector.get_columns(name)}
             connection.execute(
-                tables.METADATA.tables[name].insert(), [{k: v for k, v in row.items() if k in known} for row in told]
+                tables.METADATA.tables[name].insert(), [{k: v for k, v in row.items() if k in known} for row in table_rows]
             )
 
 

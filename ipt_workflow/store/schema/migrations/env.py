@@ -1,4 +1,4 @@
-"""Alembic's environment: it is given an open connection and never opens one itself."""
+"""Alembic's environment. It runs on the connection that `migrate` passes to it."""
 
 from alembic import context
 

@@ -15,4 +15,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("A journal is not taken back; restore a backup instead.")
+    raise NotImplementedError("Migrations run forward only. Restore a backup instead.")

@@ -8,7 +8,7 @@ from ipt_workflow.store.schema.tables.columns import ROLES, one_of
 
 
 class TokenRow(SQLModel, table=True):
-    """A bearer token: only the SHA-256 of its secret part is kept."""
+    """A bearer token. Of its secret part, only the SHA-256 is stored."""
 
     __tablename__ = "token"
 

@@ -1,4 +1,4 @@
-"""Events of the audit log that are no transitions."""
+"""Events of the audit log other than transitions."""
 
 import datetime as dt
 
@@ -11,7 +11,7 @@ AUDIT_KINDS = ("refusal", "read", "export", "sign_in", "config", "proposal", "de
 
 
 class AuditRow(SQLModel, table=True):
-    """What was not a transition: refusals, reads, exports and the like. Transitions are in `entry`."""
+    """An event other than a transition: a refusal, a read, an export and the like. Transitions are in `entry`."""
 
     __tablename__ = "audit_event"
     __table_args__ = (
@@ -27,9 +27,9 @@ class AuditRow(SQLModel, table=True):
     role: str = Field(sa_type=one_of("audit_role", ROLES))
     via: str = Field(max_length=16)
     action: str = Field(max_length=80)  # the trigger that was refused, or what was read
-    rules: str | None = Field(default=None, max_length=2000)  # of a refusal: the rules' names, by commas
+    rules: str | None = Field(default=None, max_length=2000)  # of a refusal: names of rules, separated by commas
     request_id: str | None = Field(default=None, max_length=64)
-    command: bytes | None = None  # of a refusal: the structural part of what was asked, as JSON (`rejudging.Told`)
+    command: bytes | None = None  # of a refusal: the structural part of the command, as JSON (`gate.replay.RefusedCommand`)
 
 
 class AuditSubjectRow(SQLModel, table=True):

@@ -1,4 +1,4 @@
-"""What the tables share: names of constraints, columns with a list of values, the roles."""
+"""What the tables share: names of constraints, columns with a fixed list of values, the roles."""
 
 from typing import Any
 
@@ -19,5 +19,5 @@ ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
 
 
 def one_of(name: str, values: tuple[str, ...]) -> Any:
-    """An enum column that holds readable values and is checked by the database."""
+    """A column that holds one of these values, as text; the database checks it."""
     return sa.Enum(*values, name=name, native_enum=False, create_constraint=True, length=24)

@@ -11,13 +11,13 @@ ATTENTION = ("overdue", "blocked", "ending", "risk", "unsigned", "deviation", "u
 
 
 def _attention_index(kind: str) -> sa.Index:
-    """An index of those courses alone that need attention of this kind, or will."""
+    """An index of only the courses that need attention of this kind, now or later."""
     some = sa.text(f"{kind}_from IS NOT NULL")
     return sa.Index(f"ix_course_{kind}", "organisation", f"{kind}_from", "id", sqlite_where=some, postgresql_where=some)
 
 
 class ProtocolRow(SQLModel, table=True):
-    """A protocol's definition as it was when first loaded: an edited file never changes a running course."""
+    """A protocol's definition as it was first loaded, so that an edited file never changes a running course."""
 
     __tablename__ = "protocol"
 
@@ -30,7 +30,7 @@ class ProtocolRow(SQLModel, table=True):
 
 
 class ClientRow(SQLModel, table=True):
-    """The one place where the EHR's reference to a client is kept; erasing it leaves the journal whole."""
+    """The only place that holds the EHR's reference to a client. Erasing it leaves the journal whole."""
 
     __tablename__ = "client"
     __table_args__ = (sa.UniqueConstraint("organisation", "ref"),)
@@ -42,9 +42,9 @@ class ClientRow(SQLModel, table=True):
 
 
 class CourseRow(SQLModel, table=True):
-    """The cache of a course's fold, with what lists are filtered by. `snapshot` holds the whole fold.
+    """The cache of a course's fold. `snapshot` holds the whole fold; the other columns are for filters.
 
-    The `…_from` columns say from when on a course needs attention of that kind, if it does. What notices ask for stands in `notice`.
+    Each `…_from` column holds the time from which the course needs attention of that kind. Attention for notices is read from `notice`.
     """
 
     __tablename__ = "course"
@@ -88,7 +88,7 @@ class CourseRow(SQLModel, table=True):
 
 
 class ProposalRow(SQLModel, table=True):
-    """A command that waits for a supervisor. `body` is emptied once it is decided: the entry has it then."""
+    """A command that waits for a supervisor. `body` is emptied with the decision; a co-signed command is in its entry."""
 
     __tablename__ = "proposal"
     __table_args__ = (sa.Index("ix_proposal_status", "organisation", "status", "id"),)

@@ -14,10 +14,10 @@ DELIVERY_STATUSES = ("waiting", "delivered", "dead", "withheld", "cancelled")
 
 
 class OutboxRow(SQLModel, table=True):
-    """What is to be told, written with what happened: it names that, and holds nothing of it. The relay turns it into an event.
+    """An event to publish, written in the transaction that caused it. It refers to the content and holds none of it.
 
-    An `entry` is named by course and seq, a `refusal` by its id in the audit log; `detail` is the kind of an `attention` or the reason
-    of a `disabled`; `subscription_id` is the one that a `disabled` or `ping` is about.
+    The relay moves it to `event`. An `entry` is named by course and seq, a `refusal` by its id in the audit log. `detail` is the kind of
+    an `attention` or the reason of a `disabled`; `subscription_id` is the subscription of a `disabled` or `ping`.
     """
 
     __tablename__ = "outbox"
@@ -33,7 +33,7 @@ class OutboxRow(SQLModel, table=True):
 
 
 class EventRow(SQLModel, table=True):
-    """An outbox row that has its place. Places are given out after commit by one hand at a time, so nothing appears behind a reader."""
+    """An outbox row with its position. One process at a time assigns positions, after commit. So nothing appears behind a reader."""
 
     __tablename__ = "event"
     __table_args__ = (sa.UniqueConstraint("organisation", "id"), sa.Index("ix_event_created", "organisation", "created_at"))
@@ -50,7 +50,7 @@ class EventRow(SQLModel, table=True):
 
 
 class SubscriptionRow(SQLModel, table=True):
-    """Somebody who is told. `types` and `courses` are JSON lists; no `courses`: all. A deleted one keeps its row, and no keys."""
+    """A subscriber. `types` and `courses` are JSON lists; without `courses`, all. A deleted subscription keeps its row but not its keys."""
 
     __tablename__ = "subscription"
 
@@ -69,7 +69,7 @@ class SubscriptionRow(SQLModel, table=True):
 
 
 class SubscriptionKeyRow(SQLModel, table=True):
-    """A key that a subscription's deliveries are signed with, until it expires. `secret` is sealed where `secret_keys` is set."""
+    """A key that signs a subscription's deliveries until it expires. `secret` is encrypted if the setting `secret_keys` is set."""
 
     __tablename__ = "subscription_key"
     __table_args__ = (sa.Index("ix_subscription_key_subscription", "organisation", "subscription_id"),)
@@ -85,9 +85,9 @@ class SubscriptionKeyRow(SQLModel, table=True):
 
 
 class DeliveryRow(SQLModel, table=True):
-    """One event for one subscription. `lane` is the course, or nothing: what waits in a lane goes in order, one at a time.
+    """One event for one subscription. `lane` is the course, or empty; deliveries in a lane go out in order, one at a time.
 
-    Whoever sends it holds the `lease` until it ends; then another may.
+    The sending process holds the `lease` until `leased_until`; after that, another may send.
     """
 
     __tablename__ = "delivery"
@@ -114,7 +114,7 @@ class DeliveryRow(SQLModel, table=True):
 
 
 class RelayTaskRow(SQLModel, table=True):
-    """Work that one hand does at a time: whoever has the row locked. `position` is the last place that was given out."""
+    """A task that one process does at a time, while it locks the row. `position` is the last position that was assigned."""
 
     __tablename__ = "relay_task"
 
@@ -124,7 +124,10 @@ class RelayTaskRow(SQLModel, table=True):
 
 
 class AttentionToldRow(SQLModel, table=True):
-    """What was told of a course's clock at a version of it: `kinds` by commas, and when to look again though nothing changed."""
+    """The kinds of attention already reported for a course, separated by commas, at its `version`.
+
+    `next_at` is when to scan the course again even if it has not changed.
+    """
 
     __tablename__ = "attention_told"
 

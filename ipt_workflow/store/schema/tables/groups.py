@@ -7,7 +7,7 @@ from sqlmodel import Field, SQLModel
 
 
 class GroupRow(SQLModel, table=True):
-    """A group, pinned to a protocol. `version` is the seq of the last line of its log, which lies in the three tables below."""
+    """A group, pinned to a protocol. `version` is the seq of the last line of its log. The log is in the three tables below."""
 
     __tablename__ = "therapy_group"
 
@@ -22,7 +22,7 @@ class GroupRow(SQLModel, table=True):
 
 
 class GroupFacilitatorRow(SQLModel, table=True):
-    """Who facilitates a group from a seq on: all rows of one seq together, until the next."""
+    """A facilitator of a group. The rows of one seq are all facilitators from then on, until the next seq here."""
 
     __tablename__ = "group_facilitator"
     __table_args__ = (sa.Index("ix_group_facilitator_person", "organisation", "person", "group_id"),)
@@ -36,7 +36,7 @@ class GroupFacilitatorRow(SQLModel, table=True):
 
 
 class GroupMemberRow(SQLModel, table=True):
-    """A course joined a group, or left it. `nth` counts these lines of a course in whichever group, so that it is in one at a time."""
+    """A course joined or left a group. `nth` counts these lines of a course in all groups, so that it is in one group at a time."""
 
     __tablename__ = "group_member"
     __table_args__ = (sa.UniqueConstraint("organisation", "group_id", "seq"),)
@@ -54,7 +54,7 @@ class GroupMemberRow(SQLModel, table=True):
 
 
 class GroupSessionRow(SQLModel, table=True):
-    """A session of a group as it was told. `told` is JSON: by course its attendance, and the entry or the notice that it became."""
+    """A session of a group as it was recorded. `told` is JSON: by course, the attendance and the entry or notice it resulted in."""
 
     __tablename__ = "group_session"
     __table_args__ = (sa.UniqueConstraint("organisation", "group_id", "seq"),)

@@ -9,7 +9,7 @@ from ipt_workflow.store.schema.tables.columns import ROLES, one_of
 
 
 class EntryRow(SQLModel, table=True):
-    """One entry of a course's journal. `canonical` is what was hashed; the other columns only help to find it."""
+    """One entry of a course's journal. `canonical` holds the hashed bytes; the other columns are for queries."""
 
     __tablename__ = "entry"
     __table_args__ = (
@@ -48,7 +48,7 @@ class EntryRow(SQLModel, table=True):
 
 
 class EntryDataRow(SQLModel, table=True):
-    """What an entry seals. Erasure empties `salt` and `sealed`, together, and may do nothing else."""
+    """The sealed text of an entry. Erasure empties `salt` and `sealed` together; no other change is allowed."""
 
     __tablename__ = "entry_data"
 
@@ -60,9 +60,9 @@ class EntryDataRow(SQLModel, table=True):
 
 
 class IdempotencyRow(SQLModel, table=True):
-    """What a key was answered with: which entries it made, never their content. Kept for a day; removed some time later.
+    """Which entries a request with an idempotency key wrote, never their content. Valid for a day, and removed some time later.
 
-    Of a write to a group, `course_id` is the group's id and both seqs are the version that the group had then.
+    For a write to a group, `course_id` is the group's id, and both seqs are the group's version after the write.
     """
 
     __tablename__ = "idempotency"

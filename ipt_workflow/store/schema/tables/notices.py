@@ -1,4 +1,4 @@
-"""Sources, their keys, notices and feeds of EHR systems."""
+"""EHR systems as sources: their keys, notices and feeds."""
 
 import datetime as dt
 
@@ -12,8 +12,11 @@ NOTICE_STATUSES = ("received", "waiting", "applied", "ignored", "dismissed")
 
 
 class SourceRow(SQLModel, table=True):
-    """An EHR that may send notices. One that `names_persons` is trusted to say who did what; of one that sends `all_visits`, every
-    visit belongs to IPT. `client_prefix` goes before the id of a FHIR Patient to make a client reference."""
+    """An EHR that may send notices.
+
+    With `names_persons`, it is trusted to name the person who acted. With `all_visits`, all visits it reports belong to IPT.
+    `client_prefix` plus the id of a FHIR Patient is a client reference.
+    """
 
     __tablename__ = "source"
 
@@ -28,7 +31,7 @@ class SourceRow(SQLModel, table=True):
 
 
 class SourceKeyRow(SQLModel, table=True):
-    """A key that a source's notices are verified with, until it expires. A bearer token is kept as its SHA-256 only."""
+    """A key that verifies a source's notices until it expires. Of a bearer token, only the SHA-256 is stored."""
 
     __tablename__ = "source_key"
     __table_args__ = (sa.Index("ix_source_key_source", "organisation", "source_id"),)
@@ -43,17 +46,17 @@ class SourceKeyRow(SQLModel, table=True):
 
 
 def _waiting_index(column: str) -> sa.Index:
-    """An index of those notices alone that wait for a person."""
+    """An index of only the notices that wait for a person."""
     some = sa.text("status = 'waiting'")
     return sa.Index(f"ix_notice_waiting_{column}", "organisation", column, sqlite_where=some, postgresql_where=some)
 
 
 class NoticeRow(SQLModel, table=True):
-    """A message of an EHR, kept before anything is done with it. `key` is the digest of what makes it the same message again.
+    """A message of an EHR, stored before it is handled. Two messages with the same `key`, a digest, are the same message.
 
-    `resource` names what it tells of in the EHR, at `resource_version` and `resource_at`; `seq` the entry that it made, `about_seq`
-    the entry that this resource is. `body` (what it said) and `detail` (why it waits) are there only while it waits; both are sealed
-    content and can be erased at any time. The client stands in `client` alone.
+    `resource` names the EHR's resource, at `resource_version` and `resource_at`. `seq` is the entry that the notice resulted in,
+    `about_seq` the entry that stands for the resource. `body` (the content) and `detail` (why it waits) are kept only while it waits; both
+    are sealed content and can be erased at any time. The client's reference is in `client` alone.
     """
 
     __tablename__ = "notice"
@@ -88,7 +91,7 @@ class NoticeRow(SQLModel, table=True):
 
 
 class FeedRow(SQLModel, table=True):
-    """A FHIR subscription that notifies us: the digest of its reference, and the last event of it that we have seen."""
+    """A FHIR subscription that notifies us: the digest of its reference, and the number of the last event received."""
 
     __tablename__ = "feed"
 

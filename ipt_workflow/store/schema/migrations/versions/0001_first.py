@@ -1,4 +1,4 @@
-"""The first tables, and the guards on what may never change."""
+"""The first tables, and the guards on rows that may never change."""
 
 import sqlalchemy as sa
 import sqlmodel

@@ -1,4 +1,4 @@
-"""Indexes for lists of the courses that need attention: of each kind only those that do, or will."""
+"""Indexes of the courses that need attention, now or later, one for each kind."""
 
 import sqlalchemy as sa
 from alembic import op

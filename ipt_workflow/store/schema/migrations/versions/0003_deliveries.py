@@ -1,4 +1,4 @@
-"""What is told to others: events in their order, subscriptions with their keys, deliveries; and records of them in the audit log."""
+"""Webhooks: events with positions, subscriptions with their keys, deliveries; and their records in the audit log."""
 
 import sqlalchemy as sa
 import sqlmodel
@@ -187,7 +187,7 @@ def upgrade() -> None:
 
 
 def _copy_audit_event() -> None:
-    """SQLite cannot change a check: the rows move into a table that has the new one, under the same guards."""
+    """SQLite cannot change a CHECK. So the rows move into a table with the new one, under the same guards."""
     op.rename_table("audit_event", "audit_event_before")
     for index in ("ix_audit_event_recorded", "ix_audit_event_person"):
         op.drop_index(index, "audit_event_before")

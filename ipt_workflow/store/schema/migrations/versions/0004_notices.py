@@ -1,6 +1,6 @@
-"""What EHR systems tell: sources with their keys, notices, feeds.
+"""EHR notices: sources with their keys, notices, feeds.
 
-A course's attention `notices` is read from the notices themselves: its column is dropped.
+A course's attention `notices` is read from the notices themselves, so its column is dropped.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,6 @@
-"""Groups: their facilitators, members and sessions; and for an entry, the group's session that it records.
+"""Groups: their facilitators, members and sessions; and in entries, the group session that an entry records.
 
-Since this revision the fold keeps contacts by kind, who consents, and who took part. `db upgrade` takes older snapshots again.
+From this revision on, the fold keeps contacts by kind, who consents, and who took part. `db upgrade` rebuilds older snapshots.
 """
 
 import sqlalchemy as sa

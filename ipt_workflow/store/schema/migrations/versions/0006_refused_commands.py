@@ -1,4 +1,4 @@
-"""Of a refusal: the structural part of the command, so that it can be judged again under another protocol."""
+"""Refusals keep the structural part of their command, so that it can be replayed under another protocol."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,5 +1,7 @@
-"""Idempotency keys that have expired are removed by reading the table, once an hour. While it was nearly empty, the index for that could
-be taken for the one that finds a key, and stay in a plan made then; and every request paid for it."""
+"""Drops the index on the expiry of idempotency keys. Expired keys are removed by a scan of the table, once an hour.
+
+While the table was nearly empty, a plan could use this index to find a key. The plan was kept, and every request paid for it.
+"""
 
 from alembic import op
 
