@@ -33,7 +33,7 @@ from ipt_workflow.gate import replay
 from ipt_workflow.journal import Sealed, Written
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.service import importing
+from ipt_workflow.service import imports
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.protocols.replay import Trial
 from ipt_workflow.store.audit import AuditFilters, Position
@@ -349,7 +349,7 @@ def test_what_was_asked_under_a_key_is_answered_as_it_was_and_not_done_again(ser
 def test_lines_that_were_imported_are_known(opened):
     async def work(clinic):
         lines = [line.encode() for line in REQUESTS["import"]]
-        report = await importing.run(clinic, [*lines, lines[-1]])
+        report = await imports.run(clinic, [*lines, lines[-1]])
         assert (report.accepted, report.known, report.refused) == (1, 3, [])
 
     opened(work)
