@@ -274,9 +274,9 @@ async def five(clinic) -> None:
 @pytest.mark.parametrize("gone", (range(1), range(1, 2), range(3, 4), range(4, 5), range(1, 4), range(4), range(5)), ids=str)
 @pytest.mark.parametrize("entries", (4, 1000))
 def test_chains_of_courses_whose_rows_are_gone_are_checked_wherever_they_lie(tmp_path, monkeypatch, gone, entries):
-    monkeypatch.setattr(verification, "CHAINS_TOGETHER", 2)
-    monkeypatch.setattr(verification, "LISTED", 3)
-    monkeypatch.setattr(verification, "ENTRIES", entries)
+    monkeypatch.setattr(verification, "CHAIN_BATCH_COURSES", 2)
+    monkeypatch.setattr(verification, "LISTED_COURSES", 3)
+    monkeypatch.setattr(verification, "ENTRIES_MAX", entries)
 
     settings = service_walk.database(tmp_path, five)
     with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
@@ -291,7 +291,7 @@ def test_chains_of_courses_whose_rows_are_gone_are_checked_wherever_they_lie(tmp
 
 
 def test_no_more_entries_are_read_at_once_than_may_be_though_rows_are_gone(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(verification, "ENTRIES", 5)
+    monkeypatch.setattr(verification, "ENTRIES_MAX", 5)
     settings, read = databases.copy(made, tmp_path), []
     with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         connection.execute("DELETE FROM course WHERE id < (SELECT max(id) FROM course)")
@@ -319,8 +319,8 @@ def test_an_id_after_which_no_other_comes_is_told_of(tampered):
 
 
 def test_chains_hold_on_either_database_and_by_one_process_or_two(database_url, monkeypatch):
-    monkeypatch.setattr(verification, "CHAINS_TOGETHER", 2)
-    monkeypatch.setattr(verification, "LISTED", 3)
+    monkeypatch.setattr(verification, "CHAIN_BATCH_COURSES", 2)
+    monkeypatch.setattr(verification, "LISTED_COURSES", 3)
 
     async def both(clinic):
         await five(clinic)
