@@ -288,6 +288,32 @@ def test_where_one_course_moves_on_meanwhile_it_is_decided_again_and_written_onc
     clinic(test)
 
 
+def test_a_refusal_of_a_session_that_is_decided_again_is_counted_once(clinic):
+    async def test(clinic, a, _b, _c, referred):
+        group = await clinic.group(a, referred)
+        clinic.clock.advance(WEEK)
+        commit, overtaken = clinic.clinic.committer.commit, []
+
+        async def overtake(work, *given):
+            if getattr(work, "line", None) and not overtaken:
+                overtaken.append(work)
+                await clinic.service.fire(FACILITATOR, a, note())
+            return await commit(work, *given)
+
+        def counted():
+            labels = {"protocol": group_walk.PROTOCOL, "trigger": "record_session", "rule": "attendance_fits_state"}
+            return clinic.clinic.metrics.registry.get_sample_value("ipt_refusals_total", labels)
+
+        clinic.clinic.committer.commit = overtake
+        await clinic.tell(group, {a: "5", referred: "5"})
+        assert (len(overtaken), counted()) == (1, 1)
+        with pytest.raises(GroupSessionRefused):
+            await clinic.session(group, {a: "5", referred: "5"}, all=True)
+        assert counted() == 2
+
+    clinic(test)
+
+
 def note() -> Write:
     return Write(decode=lambda: (Command("note", {"text": "Called."}),), version_required=False)
 
