@@ -254,6 +254,4 @@ def decoded(write: GroupWrite, group: Group) -> Any:
 def _check_facilitators(principal: Principal, people: tuple[str, ...]) -> None:
     groups.check_facilitators(people)
     if principal.role == "therapist" and principal.person not in people:
-        raise CommandInvalid(
-            [Fault("facilitators", "must name you; only a supervisor can leave themselves out")]
-        )
+        raise CommandInvalid([Fault("facilitators", "must name you; only a supervisor can leave themselves out")])
