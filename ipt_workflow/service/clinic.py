@@ -148,7 +148,7 @@ class Clinic:
     ) -> views.CourseView:
         """A course as callers see it.
 
-        `due` is when each kind of attention begins; without it, it is computed. `notices` are the kinds that waiting notices ask for.
+        `due` says when each kind of attention begins; it is computed if not given. `notices` are the kinds of waiting notices.
         """
         machine = self.machine_of(course)
         due = attention.attention(machine.protocol, machine.bound, course, self.zone) if due is None else due

@@ -1,4 +1,7 @@
-"""The demonstration caseload: about sixty courses at every stage, of nine forms of IPT, and one group. A virtual clock dates them back."""
+"""The demonstration caseload: about sixty courses at every stage, of nine forms of IPT, and one group.
+
+A virtual clock dates them back.
+"""
 
 import datetime as dt
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Imports courses from NDJSON. Each line is one trigger of one course, and the machine judges it.
 
-A line names its course by a key of the file's own. The line that opens a course also names the client and the protocol. An idempotency
-key made of the line itself keeps its result, so that a corrected or longer file can be imported again without doubles.
+A line names its course by a key of the file's own. The line that opens a course also names the client and the protocol.
+An idempotency key made of the line keeps its result, so that a corrected or longer file can be imported again without doubles.
 """
 
 import datetime as dt

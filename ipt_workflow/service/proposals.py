@@ -20,7 +20,7 @@ from ipt_workflow.store.proposals import StoredProposal
 from ipt_workflow.store.units import DecidedProposal
 
 NOT_SEEN = "There is no such proposal, or none that you may see."
-ANY_SUPERVISOR = Actor("-", "supervisor")  # whoever cosigns later: a proposal is judged as if cosigned
+ANY_SUPERVISOR = Actor("-", "supervisor")  # a proposal is judged as if a supervisor had cosigned it
 
 
 class Proposals:

@@ -37,7 +37,7 @@ Progress = Callable[[int], None]
 
 
 class Part(msgspec.Struct, frozen=True):
-    """Ids of courses, in order. With `after`, the part also covers every other course after that id, up to the last one in `ids`."""
+    """Ids of courses, in order. With `after`, the part covers every other course between that id and the last of `ids` too."""
 
     ids: list[str]
     after: str | None = None

@@ -1,7 +1,7 @@
 """The verbs about groups: make one, join and leave it, name its facilitators, read it.
 
-Checks run in the order of every write: what the caller may see, what they may do, the idempotency key, the group's version, and last
-the body. One commit writes the line of the group's log, the idempotency key, and the record in the audit log.
+Checks run in this order: what the caller may see, what they may do, the idempotency key, the version, and last the body.
+One commit writes the line of the group's log, the idempotency key, and the record in the audit log.
 """
 
 import asyncio

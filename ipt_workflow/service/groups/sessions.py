@@ -76,7 +76,8 @@ class GroupSessions:
     async def record(self, principal: Principal, group_id: str, write: GroupWrite) -> SessionCommitted:
         """Records a session on every member's course.
 
-        Raises GroupSessionRefused if the body demands `all` and a course refuses. Raises GroupRefused if the session is already recorded.
+        Raises GroupSessionRefused if the body demands `all` and a course refuses.
+        Raises GroupRefused if the session is already recorded.
         """
         group = await self.groups.visible(principal, group_id)
         await self.clinic.require(principal, QUESTION, group.courses)

@@ -19,7 +19,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """The result that a write would have. `course` is as the write would leave it, or as it is now if the write would be refused."""
+    """The result that a write would have. `course` is as the write would leave it, or as it is now if it would be refused."""
 
     option: Option
     course: CourseView | None
@@ -45,7 +45,7 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `audit verify`. `checked` counts entries. `erased` is None if only chains were checked, `first_bad` if all is well."""
+    """The result of `audit verify`. `checked` counts entries. `erased` is None if only chains were checked."""
 
     ok: bool
     courses: int
