@@ -11,7 +11,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, print_table, run, shaped, usage
 from ipt_workflow.cli.token import operator
 from ipt_workflow.course.triggers import Command, Role
-from ipt_workflow.service import importing
+from ipt_workflow.service import imports
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.reads import CourseReads
@@ -136,11 +136,11 @@ def import_file(
 ) -> None:
     """Import courses: every line is judged by the machine. It can be run again without doubling anything."""
 
-    async def work(clinic: Clinic) -> importing.ImportReport:
+    async def work(clinic: Clinic) -> imports.ImportReport:
         lines = file.read_bytes().splitlines()
         with bar() as progress:
             task = progress.add_task("lines", total=len(lines))
-            return await importing.run(
+            return await imports.run(
                 clinic, lines, person=person or operator().person, dry_run=dry_run, progress=lambda: progress.advance(task)
             )
 

@@ -75,7 +75,7 @@ def demo(as_json: AsJson = False) -> None:
     """Fill an empty database with a demonstration caseload, and print a token for every role."""
     settings = settings_or_exit()
 
-    async def work(clinic: Clinic) -> demonstration.Made:
+    async def work(clinic: Clinic) -> demonstration.DemoResult:
         with bar() as progress:
             task = progress.add_task("courses", total=demonstration.COURSES)
             return await demonstration.make(clinic, lambda: progress.advance(task))

@@ -19,8 +19,8 @@ from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.protocols.migration import FAILED as NOT_MOVED
-from ipt_workflow.service.protocols.migration import MigrationResult, Mover, Planned, course_ids
-from ipt_workflow.service.protocols.replay import EXAMPLES, ByRule, Trial, Tried
+from ipt_workflow.service.protocols.migration import MigrationResult, Mover, PlannedMove, course_ids
+from ipt_workflow.service.protocols.replay import EXAMPLES, ByRule, Trial, TrialResult
 from ipt_workflow.store import courses as stored_courses
 
 ALL_CLEAN = "all-clean"
@@ -66,7 +66,7 @@ def replay(
 ) -> None:
     """Judge everything recorded under a protocol's versions by a candidate; say what it would newly refuse and newly allow."""
 
-    async def work(clinic: Clinic) -> Tried:
+    async def work(clinic: Clinic) -> TrialResult:
         candidate = _of_file(clinic, file)
         with _progress(await _count(clinic, candidate)) as advance:
             return await Trial(clinic, candidate, examples).run(_reader(), advance)
@@ -95,7 +95,7 @@ async def _plan(mover: Mover, as_json: bool) -> None:
     with _progress(await _count(mover.clinic, mover.old)) as advance:
         kinds, because = Counter[str](), Counter[str]()
 
-        def row(planned: Planned) -> tuple[str, ...]:
+        def row(planned: PlannedMove) -> tuple[str, ...]:
             move = planned.move
             kinds[move.kind] += 1
             because.update(f"{move.kind} {each.name}" for each in move.obstacles or (*move.invalid, *move.gaps))

@@ -10,7 +10,7 @@ from ipt_workflow.groups.group import (
     check_facilitators,
     members,
 )
-from ipt_workflow.groups.held_records import HELD_RECORD_TYPE, SOURCE, HeldRecord, Why, command_of, held_record
+from ipt_workflow.groups.held_records import HELD_RECORD_TYPE, SOURCE, HeldRecord, command_of, held_record
 from ipt_workflow.groups.rules import MESSAGES, RULES, join_refusals, leave_refusals, session_refusals
 from ipt_workflow.groups.sessions import attendance_faults, command, group_held, is_held, moment, participants, signature, warnings
 
@@ -26,7 +26,6 @@ __all__ = [
     "Member",
     "MemberAttendance",
     "MemberEvent",
-    "Why",
     "attendance_faults",
     "check_facilitators",
     "command",

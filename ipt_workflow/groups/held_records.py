@@ -6,20 +6,13 @@ import msgspec
 
 from ipt_workflow.course.context import Actor, GroupHeld, Via
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import CommandInvalid, Fault, Refusal
+from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.groups.group import Group
 from ipt_workflow.groups.sessions import participants
 from ipt_workflow.values.types import ATTENDED, Moment
 
 SOURCE = "group"  # the source of a held record in the inbox
 HELD_RECORD_TYPE = "group.session"  # and its type there
-
-
-class Why(msgspec.Struct, frozen=True):
-    """Why a record waits; empty once it does not wait any more."""
-
-    why: str | None = None
-    refusals: tuple[Refusal, ...] = ()
 
 
 class HeldRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,1 +1,1 @@
-"""The verbs: what anybody can do here, by subject."""
+"""What people and systems can do with courses, groups, protocols and the audit log, one module a subject."""

@@ -1,4 +1,4 @@
-"""One organisation's clinic, open: how the verbs reach its courses, and how what they did is recorded."""
+"""One organisation's clinic: how the verbs reach its courses and protocols, and how they record events."""
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ from ipt_workflow.store.protocols import StoredProtocol
 from ipt_workflow.store.units import KeptAnswer, LoggedEvent
 
 Result = TypeVar("Result")
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 NOT_SEEN = "There is no such course, or none that you may see."
 
 
@@ -42,7 +42,7 @@ def new_id() -> str:
 
 
 class Clinic:
-    """One organisation's clinic, open: its courses, tokens and protocols over the installation that it shares with others."""
+    """One organisation's courses, tokens and protocols, on an installation that several clinics can share."""
 
     def __init__(self, installation: Installation, organisation: str) -> None:
         self.installation = installation
@@ -63,25 +63,25 @@ class Clinic:
 
     @property
     def protocols(self) -> list[Protocol]:
-        """Every protocol a course may run under: those in files, and those that are only kept."""
+        """Every protocol that courses may run under: those in files, and those that only the database still keeps."""
         return sorted(self._by_digest.values(), key=lambda protocol: (protocol.id, protocol.version))
 
     async def read(
-        self, query: Callable[Concatenate[Connection, str, Given], Result], *args: Given.args, **named: Given.kwargs
+        self, query: Callable[Concatenate[Connection, str, Arguments], Result], *args: Arguments.args, **named: Arguments.kwargs
     ) -> Result:
-        """Runs a query of the store about this organisation, on one snapshot of the database."""
+        """Runs a query for this organisation on one snapshot of the database."""
         return await self.database.read(lambda connection: query(connection, self.organisation, *args, **named))
 
     async def write(
-        self, query: Callable[Concatenate[Connection, str, Given], Result], *args: Given.args, **named: Given.kwargs
+        self, query: Callable[Concatenate[Connection, str, Arguments], Result], *args: Arguments.args, **named: Arguments.kwargs
     ) -> Result:
-        """Runs a query of the store about this organisation, and commits it."""
+        """Runs a query for this organisation and commits it."""
         return await self.database.write(lambda connection: query(connection, self.organisation, *args, **named))
 
     async def load_protocols(self) -> None:
-        """Keeps every definition, and learns those that are kept but no longer in a file.
+        """Stores every definition, and reads those whose file is gone.
 
-        Raises ProtocolInvalid where a file was changed under an old version.
+        Raises ProtocolInvalid if a file has changed and its version has not.
         """
         stored = await self.read(stored_protocols.every)
         protocol_files.check_unchanged(self.catalogue, [(row.id, row.version, row.digest) for row in stored])
@@ -95,28 +95,28 @@ class Clinic:
             await self.write(stored_protocols.keep, new)
 
     def machine_of(self, course: Course) -> CourseMachine:
-        """The machine of the protocol that the course has pinned."""
+        """The machine of the protocol to which the course is pinned."""
         return machine_for(self._by_digest[course.protocol_digest])
 
     def protocol(self, protocol_id: str, version: int | None, where: str = "protocol") -> Protocol:
-        """A protocol by its name. Raises CommandInvalid."""
+        """A protocol by id and version, or the latest version. Raises CommandInvalid with a fault at `where`."""
         try:
             return self.catalogue.get(protocol_id, version)
         except KeyError:
             known = ", ".join(sorted(protocol.key for protocol in self.catalogue.protocols.values()))
-            raise CommandInvalid([Fault(where, f"is not known; known are {known}")]) from None
+            raise CommandInvalid([Fault(where, f"is not known; use one of {known}")]) from None
 
     async def visible(
         self, principal: Principal, course_id: str, pending: PendingLookup[StoredCourse] | None = None
     ) -> StoredCourse:
-        """A course, if it exists for the principal; `pending` is its lookup, if that was started before. Raises NotFound."""
+        """A course that the principal may see. `pending` is its lookup, if the caller has started it. Raises NotFound."""
         stored = await (pending or self.courses.start(course_id))
         if stored is None or not policy.may_see(principal, stored.course):
             raise NotFound(NOT_SEEN)
         return stored
 
     async def kept_answer(self, scope: str) -> KeptAnswer | None:
-        """What an idempotency key was answered with, unless that has expired."""
+        """The answer kept under an idempotency key, unless it has expired."""
         kept = (await self.database.find(lookups.ANSWERS, self.organisation, [scope])).get(scope)
         return kept if kept and kept.expires_at > self.clock.now() else None
 
@@ -146,14 +146,17 @@ class Clinic:
         due: Mapping[str, dt.datetime] | None = None,
         notices: Mapping[str, dt.datetime] | None = None,
     ) -> views.CourseView:
-        """A course as callers see it. `due` is the attention it asks for, where that is known already; `notices` what those ask for."""
+        """A course as callers see it.
+
+        `due` says when each kind of attention begins; it is computed if not given. `notices` are the kinds of waiting notices.
+        """
         machine = self.machine_of(course)
         due = attention.attention(machine.protocol, machine.bound, course, self.zone) if due is None else due
         kinds = sorted({*(kind for kind, since in due.items() if since <= context.now), *(notices or ())})
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
 
     async def require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:
-        """Asks the policy before a write, and records that somebody tried who may not. Raises Forbidden."""
+        """Checks the policy before a write. If the principal may not write, records the attempt and raises Forbidden."""
         if not policy.may(principal, question):
             await self.record(principal, "refusal", question, courses, ["role"])
         policy.require(principal, question)
@@ -168,7 +171,7 @@ class Clinic:
         *,
         publish: bool = False,
     ) -> None:
-        """Writes an event to the audit log, with every course it touched. Subscribers receive it if `publish`."""
+        """Writes an event to the audit log, with every course it names. With `publish`, subscribers receive it."""
         await self.committer.commit(self.event(principal, kind, action, courses, rules, publish=publish))
 
     def event(
@@ -182,7 +185,7 @@ class Clinic:
         publish: bool = False,
         command: bytes | None = None,
     ) -> LoggedEvent:
-        """An event of the audit log, to be committed with something else. `command` is what a refusal keeps of the command."""
+        """An event of the audit log, to be committed with other writes. `command` is the encoded RefusedCommand of a refusal."""
         return LoggedEvent(
             organisation=self.organisation,
             id=new_id(),
@@ -211,7 +214,10 @@ def _definition(protocol: Protocol, now: dt.datetime) -> StoredProtocol:
 
 
 async def open_clinic(settings: Settings, clock: Clock | None = None) -> Clinic:
-    """Opens the organisation that the settings name. Raises ProtocolInvalid or DatabaseNotReady. Close its installation when done."""
+    """Opens the clinic of the organisation in the settings. Close its installation when done.
+
+    Raises ProtocolInvalid or DatabaseNotReady.
+    """
     installation = install(settings, clock)
     try:
         await installation.ready()

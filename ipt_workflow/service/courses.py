@@ -1,7 +1,6 @@
 """The verbs that write a course: open it, fire triggers, and preview what firing would do.
 
-The order of checks is the contract's: what the caller may not see, what they may not do, the idempotency key, the version, and only
-then the body, since a body is decoded after access and precondition.
+Checks run in this order: what the caller may see, what they may do, the idempotency key, the version, and last the body.
 """
 
 import datetime as dt
@@ -31,7 +30,7 @@ from ipt_workflow.store.units import ActiveCourseExists, ClientTaken, CourseChan
 
 
 class Courses:
-    """The verbs over a clinic."""
+    """Writes a clinic's courses."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
@@ -41,7 +40,7 @@ class Courses:
     async def open_course(
         self, principal: Principal, decode: Callable[[], Opening], key: IdempotencyKey | None = None, triggers: Sequence[str] = ()
     ) -> Committed:
-        """Opens a course: `refer`, or `adopt` one begun elsewhere. `triggers` are those that can be read before the body is decoded."""
+        """Opens a course: `refer`, or `adopt` one begun elsewhere. `triggers` are the names read before the body is decoded."""
         await self.clinic.require(principal, "open a course")
         await self.decisions.permit(principal, triggers)
         return await self._idempotency.run(key, self.replay_for(principal), lambda: self._open(principal, decode(), key))
@@ -49,7 +48,7 @@ class Courses:
     async def fire(
         self, principal: Principal, course_id: str, write: Write, pending: PendingLookup[StoredCourse] | None = None
     ) -> Committed:
-        """Fires one trigger, or several together. `pending` is the lookup of the course, if it was started before."""
+        """Fires one trigger, or several together. `pending` is the lookup of the course, if the caller has started it."""
         stored = await self.clinic.visible(principal, course_id, pending)
         await self.clinic.require(principal, "change a course", [course_id])
         await self.decisions.permit(principal, write.triggers, [course_id])
@@ -58,7 +57,7 @@ class Courses:
         )
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
-        """What firing would do. Only the read is recorded."""
+        """Shows what firing would do. Records the read and nothing else."""
         stored = await self.clinic.visible(principal, course_id)
         policy.require(principal, "change a course")
         for forbidden in self.decisions.forbidden(principal, write.triggers):
@@ -74,7 +73,7 @@ class Courses:
         )
 
     def replay_for(self, principal: Principal) -> Callable[[KeptAnswer], Awaitable[Committed]]:
-        """Answers a used key from the journal, as it was then."""
+        """Makes the function that answers a used key from the journal, as the first request was answered."""
 
         async def replay(kept: KeptAnswer) -> Committed:
             known = [entry for entry in await self.clinic.entries(kept.course_id) if entry.written.seq <= kept.last_seq]
@@ -125,8 +124,9 @@ class Courses:
             )
             return await self._commit(unit, context, opening.client_ref, {})
 
-        busy = "The client's record is being written by others. Try again."
-        return await retrying(attempt, ActiveCourseExists, ClientTaken, busy=busy)
+        return await retrying(
+            attempt, ActiveCourseExists, ClientTaken, busy="The client's record is being written by others. Try again."
+        )
 
     async def _fire(self, principal: Principal, stored: StoredCourse, write: Write) -> Committed:
         commands = checked_commands(write, stored.course)
@@ -135,7 +135,7 @@ class Courses:
         async def attempt() -> Committed:
             nonlocal current
             decided_on = current or await self.clinic.visible(principal, stored.course.id)
-            current = None  # another attempt reads the course again
+            current = None  # the next attempt reads the course again
             client = await self.decisions.new_client(decided_on.course, commands)
             context = await self.decisions.context(principal, decided_on, commands, client)
             answer = self.decisions.decide(decided_on, commands, context)
@@ -145,7 +145,7 @@ class Courses:
             return await self.commit(decided_on, accepted, context, write.key, client=client)
 
         overtaken = (ActiveCourseExists, ClientTaken, *(() if write.version is not None else (StaleVersion,)))
-        return await retrying(attempt, *overtaken, busy="The course is being written by others. Try again.")
+        return await retrying(attempt, *overtaken)
 
     async def commit(
         self,
@@ -157,7 +157,7 @@ class Courses:
         client: Client | None = None,
         decided: DecidedProposal | None = None,
     ) -> Committed:
-        """Commits what the course accepted, and makes the answer while the database writes. `client` is whom it is put with."""
+        """Commits an accepted command, and makes the answer while the database writes. `client` is whom `relink_client` names."""
         change = self.decisions.change(stored, accepted)
         changes = [change]
         if accepted.drafts[-1].fact.trigger == "open_followup":
@@ -183,7 +183,7 @@ class Courses:
         return committed
 
     def _followup(self, parent: Course, draft: Draft, context: Context) -> CourseChange:
-        """The linked course, opened by the same commit."""
+        """The linked course that `open_followup` opens in the same commit."""
         assert context.target is not None
         opening = msgspec.structs.replace(
             context,
@@ -206,7 +206,7 @@ def checked_commands(write: Write, course: Course) -> tuple[Command, ...]:
     if write.problem:
         raise write.problem
     if write.version is None and write.version_required:
-        raise VersionRequired(f"Say in If-Match on which version you decided; the course is at version {course.version}.")
+        raise VersionRequired(f"Send the version you decided on as If-Match; the course is at version {course.version}.")
     if write.version is not None and write.version != course.version:
         raise StaleVersion(course.version)
     commands = write.decode()

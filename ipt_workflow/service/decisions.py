@@ -1,7 +1,7 @@
-"""The one way in: whoever writes a course decides, records refusals and commits here.
+"""The one way in: every write to a course is permitted, decided, counted and committed here, and every refusal recorded.
 
-Courses, proposals, group sessions, notices of EHR systems and the importer all call it. A command is decided on the course as it was
-read. If the course moves on before the commit, the caller decides again on what it has become: `retrying` is the only such loop.
+Courses, proposals and group sessions call it; notices of EHR systems and imports reach it through them. A command is decided on the
+course as it was read. If another write commits first, the caller decides again on the new version, in the loop of `retrying`.
 """
 
 import datetime as dt
@@ -17,6 +17,7 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.gate.replay import refused_command
 from ipt_workflow.machine import Accepted, Refused
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service import seal
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.writes import IdempotencyKey
@@ -33,12 +34,12 @@ ATTEMPTS = 8
 async def retrying(
     attempt: Callable[[], Awaitable[Result]],
     *overtaken: type[Exception],
-    busy: str,
+    busy: str = "The course is being written by others. Try again.",
     unless: tuple[type[Exception], ...] = (),
 ) -> Result:
-    """Runs `attempt` again while another write overtakes it: while it raises one of `overtaken`, but none of `unless`.
+    """Runs `attempt` until it raises none of `overtaken`, which say that another write committed first.
 
-    Raises Busy with the sentence `busy` after the last attempt.
+    Errors in `unless` are raised at once. Raises Busy with the sentence `busy` after the last attempt.
     """
     for _ in range(ATTEMPTS):
         try:
@@ -51,7 +52,7 @@ async def retrying(
 
 
 class Client(msgspec.Struct, frozen=True):
-    """A client's record, `known` or to be made with the commit. `open_course` is their open acute course."""
+    """A client's record. If it is not `known`, the commit makes it. `open_course` is the client's open acute course."""
 
     id: str
     ref: str
@@ -60,17 +61,17 @@ class Client(msgspec.Struct, frozen=True):
 
     @property
     def new(self) -> NewClient | None:
-        """The record to be made, if it is not known yet."""
+        """The record that the commit must make, if any."""
         return None if self.known else NewClient(self.id, self.ref)
 
 
 class Decisions:
-    """Deciding commands on a clinic's courses."""
+    """Decides commands on a clinic's courses."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
 
-    # Who may
+    # Permission
 
     async def permit(self, principal: Principal, names: Sequence[str], courses: Sequence[str] = ()) -> None:
         """Raises TriggerNotPermitted if the principal's role may never fire one of these triggers, and records the attempt."""
@@ -83,7 +84,7 @@ class Decisions:
         for name in names:
             row = triggers.row_of(name)
             if row is not None and principal.role not in row.roles:
-                known = name if name in self.clinic.installation.trigger_names else row.name  # else it is a caller's free text
+                known = name if name in self.clinic.installation.trigger_names else row.name  # else it is free text of the caller
                 yield TriggerNotPermitted(known, principal.role, row.roles)
 
     # What deciding needs from outside the course
@@ -96,13 +97,13 @@ class Decisions:
         return Client(known, ref, known=True, open_course=await self.clinic.read(stored_courses.other_open_course, known))
 
     async def new_client(self, course: Course, commands: tuple[Command, ...]) -> Client | None:
-        """The client that `relink_client` puts the course with; None for any other command."""
+        """The client whom `relink_client` names; None for any other command."""
         if commands[0].trigger != "relink_client":
             return None
         try:
             ref = msgspec.convert(commands[0].data.get("client_ref"), ClientRef)
         except msgspec.ValidationError:
-            return None  # decoding the command will say what is wrong
+            return None  # decoding the command will raise the fault
         client = await self.client(ref)
         return msgspec.structs.replace(client, open_course=None) if client.open_course == course.id else client
 
@@ -125,16 +126,16 @@ class Decisions:
             return msgspec.structs.replace(context, client=client.id, other_open_course=client.open_course)
         return context
 
-    def _target(self, course: Course, command: Command) -> Any:
+    def _target(self, course: Course, command: Command) -> Protocol:
         name, version = command.data.get("protocol"), command.data.get("protocol_version")
         if not isinstance(name, str) or not isinstance(version, int | None):
-            return self.clinic.machine_of(course).protocol  # decoding the command will say what is wrong
+            return self.clinic.machine_of(course).protocol  # decoding the command will raise the fault
         return self.clinic.protocol(name, version, "data.protocol")
 
     # Deciding and committing
 
     def decide(self, stored: StoredCourse, commands: tuple[Command, ...], context: Context) -> Accepted | Refused:
-        """What the course's machine answers. Nothing is recorded. Raises CommandInvalid or TriggerNotPermitted."""
+        """Asks the course's machine, and records nothing. Raises CommandInvalid or TriggerNotPermitted."""
         return self.clinic.machine_of(stored.course).preview(stored.course, commands, context)
 
     async def accepted(
@@ -146,14 +147,14 @@ class Decisions:
         context: Context,
         protocol: str = "",
     ) -> Accepted:
-        """Returns the acceptance. Otherwise records the refusal and raises TransitionRefused.
+        """Returns the acceptance. Otherwise counts and records the refusal, and raises TransitionRefused.
 
-        `protocol` is the id of the protocol that a course was to be opened under.
+        `protocol` is the protocol's id if there is no course yet.
         """
         if isinstance(answer, Accepted):
             return answer
+        self.count_refused(stored.course.protocol if stored else protocol, answer)
         if stored is None:
-            self._count_refused(protocol, answer)
             await self.clinic.record(principal, "refusal", answer.trigger, (), [each.rule for each in answer.refusals])
         else:
             await self.clinic.committer.commit(self.refusal(principal, stored, answer, commands, context))
@@ -162,12 +163,8 @@ class Decisions:
     def refusal(
         self, principal: Principal, stored: StoredCourse, answer: Refused, commands: tuple[Command, ...], context: Context
     ) -> LoggedEvent:
-        """Counts a refusal, and returns it as the audit log keeps it.
-
-        A single command is kept with it, so that `protocol replay` can judge it again.
-        """
+        """A refusal as a record of the audit log. It keeps a single command, so that `protocol replay` can judge it again."""
         course = stored.course
-        self._count_refused(course.protocol, answer)
         kept = None
         if len(commands) == 1:
             kept = msgspec.json.encode(refused_command(self.clinic.machine_of(course), course, commands[0], context))
@@ -175,35 +172,40 @@ class Decisions:
         return self.clinic.event(principal, "refusal", answer.trigger, [course.id], rules, publish=True, command=kept)
 
     def change(self, stored: StoredCourse, accepted: Accepted) -> CourseChange:
-        """A course's new entries, sealed onto its chain, and the course as it is with them."""
+        """The course with its new entries, sealed onto its chain."""
         return seal.change(self.clinic, accepted.course, accepted.drafts, stored.head, stored.course.version)
 
     def kept_answer(self, key: IdempotencyKey | None, change: CourseChange) -> KeptAnswer | None:
-        """The entries of a change, as the answer that is kept under a key."""
+        """The answer that the store keeps under the key: which entries the change wrote."""
         if key is None:
             return None
         first, last = change.entries[0].written, change.entries[-1].written
         return seal.kept_answer(self.clinic, key, change.course.id, first.seq, last.seq, last.recorded_at)
 
-    async def commit(self, unit: Unit, meanwhile: Callable[[], Any] = lambda: None) -> Any:
-        """Commits a unit and counts its transitions. Returns what `meanwhile` makes while the database writes."""
+    async def commit(self, unit: Unit, meanwhile: Callable[[], Any] | None = None) -> Any:
+        """Commits a unit and counts its transitions. Runs `meanwhile` while the database writes, and returns its result."""
         made = await self.clinic.committer.commit(unit, meanwhile)
         for change in unit.changes:
             for entry in change.entries:
                 self.clinic.metrics.transitions.labels(change.course.protocol, entry.written.trigger).inc()
         return made
 
-    def _count_refused(self, protocol: str, answer: Refused) -> None:
+    def count_refused(self, protocol: str, answer: Refused) -> None:
+        """Counts the rules that refused, under the protocol's id."""
         for each in answer.refusals:
             self.clinic.metrics.refusals.labels(protocol, answer.trigger, each.rule).inc()
 
 
 def refused(answer: Refused) -> TransitionRefused:
-    """A refusal of the machine as the error that callers meet."""
+    """The machine's refusal as an error."""
     return TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
 
 
 def _looks_back(command: Command, course: Course, now: dt.datetime) -> bool:
-    """Whether deciding needs the journal: for late entries, amendments, migrations, and reopening what a late entry contradicted."""
-    takes_back = command.trigger == "reopen" and bool(course.contradicted)
-    return command.trigger in {"amend", "migrate_protocol"} or takes_back or (command.occurred_at or now) < course.last_occurred_at
+    """Whether deciding needs the journal.
+
+    It does for late entries, amendments and migrations, and for reopening an ending that a late entry contradicted.
+    """
+    reopens_contradicted = command.trigger == "reopen" and bool(course.contradicted)
+    is_late = (command.occurred_at or now) < course.last_occurred_at
+    return is_late or reopens_contradicted or command.trigger in {"amend", "migrate_protocol"}

@@ -1,8 +1,10 @@
-"""The demonstration caseload: about sixty courses at every stage, of nine forms of IPT and one group, made on a clock that is set by hand."""
+"""The demonstration caseload: about sixty courses at every stage, of nine forms of IPT, and one group.
+
+A virtual clock dates them back.
+"""
 
 import datetime as dt
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -31,11 +33,11 @@ SUBJECTS: dict[Role, str] = {
     "admin": "admin-1",
 }
 
-Step = tuple[str, dict[str, Any]]  # a trigger, and what of its command is not the example's
+Step = tuple[str, dict[str, Any]]  # a trigger, and the fields that replace those of its example
 
 
-def _steps(*told: str | Step) -> list[Step]:
-    return [each if isinstance(each, tuple) else (each, {}) for each in told]
+def _steps(*steps: str | Step) -> list[Step]:
+    return [each if isinstance(each, tuple) else (each, {}) for each in steps]
 
 
 def session(attendance: str = "5", **data: Any) -> Step:
@@ -43,8 +45,8 @@ def session(attendance: str = "5", **data: Any) -> Step:
 
 
 HELD = _steps("record_session", "sign_session")
-TOLD = _steps("record_consent", "start")
-FIRST = [*TOLD, *_steps("record_measure"), *HELD, *_steps("record_evaluation", "record_history", "assign_sick_role")]
+STARTED = _steps("record_consent", "start")
+FIRST = [*STARTED, *_steps("record_measure"), *HELD, *_steps("record_evaluation", "record_history", "assign_sick_role")]
 SECOND = [*HELD, *_steps("record_inventory", "record_timeline", "record_formulation", "accept_formulation", "select_focus")]
 AGREED = _steps(
     "agree_contract",
@@ -71,27 +73,27 @@ LATE_SUPPORT = {
 }
 
 
-# Other forms of IPT. The examples know what their protocols ask for.
+# Other forms of IPT. The examples follow what each protocol requires.
 WORKED = _steps(
     *("record_evaluation", "record_history", "record_inventory", "record_timeline", "record_formulation", "accept_formulation"),
     *("assign_sick_role", "select_focus", "agree_contract", "record_measure", "record_measure", "record_measure"),
 )
-BOTH = _steps("record_consent", "record_consent", "start")
+BOTH_CONSENTED = _steps("record_consent", "record_consent", "start")
 RHYTHM = _steps("record_rhythm", "record_rhythm", "record_prescriber_review")
 COUNSELLED = _steps("record_inventory", "select_focus", "agree_contract", "record_measure", "record_measure", "record_measure")
-ALONE = {
+WITHOUT_PARTNER = {
     "data": {"attendance": "5", "participants": ["client"]},
     "override": {"rules": ["participants_present"], "reason": "The partner was on call."},
 }
-MEETING = _steps(
+READY_FOR_GROUP = _steps(
     "record_consent", "start", "record_contact", *("record_inventory", "select_focus", "agree_contract"), *["record_measure"] * 3
 )
 MEMBERS = 6
-GROUP_WEEKS = ("555555", "553555", "555555", "525555")  # who came to the group, week by week
+GROUP_WEEKS = ("555555", "553555", "555555", "525555")  # each week, one attendance code a member
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """So many courses that take these steps; the last of them so many weeks ago."""
+    """`count` courses that take these steps, the last of them `idle_weeks` ago."""
 
     count: int
     steps: list[Step]
@@ -103,9 +105,9 @@ PLANS: tuple[Plan, ...] = (
     Plan(2, []),
     Plan(1, _steps(session("3"))),
     Plan(1, _steps("book_session")),
-    Plan(2, TOLD),
+    Plan(2, STARTED),
     Plan(3, FIRST),
-    Plan(1, [*FIRST, *HELD, *HELD, session()]),  # the last one is a fourth session, and refused
+    Plan(1, [*FIRST, *HELD, *HELD, session()]),  # the last is a fourth session: the course refuses it
     Plan(
         1,
         [
@@ -132,33 +134,39 @@ PLANS: tuple[Plan, ...] = (
     Plan(1, [*FINAL, *HELD * 3, *WORK[:3]]),
     Plan(4, DONE),
     Plan(1, [*MIDDLE, *HELD * 2, session("3"), session("3"), *_steps("end_early")]),
-    Plan(1, [*TOLD, *_steps("end_early")]),
+    Plan(1, [*STARTED, *_steps("end_early")]),
     Plan(1, _steps("decline")),
     Plan(1, [*FIRST, *_steps("decline")]),
     Plan(
         1,
-        [*TOLD, *HELD * 3, *WORKED, *RHYTHM, *_steps("begin_middle", "set_rhythm_target"), *HELD * 4, *_steps("record_rhythm")],
+        [*STARTED, *HELD * 3, *WORKED, *RHYTHM, *_steps("begin_middle", "set_rhythm_target"), *HELD * 4, *_steps("record_rhythm")],
         protocol="ipsrt",
     ),
-    Plan(1, [*TOLD, *HELD, *_steps("record_rhythm")], protocol="ipsrt"),
-    Plan(2, [*BOTH, *HELD, *_steps("record_contact"), *WORKED, *_steps("begin_middle"), *HELD * 3], protocol="ipt-a"),
-    Plan(1, [*BOTH, *HELD * 2, *WORKED, *_steps("begin_middle"), *HELD * 2, ("record_session", ALONE)], protocol="ipt-couples"),
-    Plan(1, [*TOLD, *HELD * 2, *WORKED, *_steps("begin_middle"), *HELD * 2], protocol="ipt-telephone"),
-    Plan(1, [*TOLD, *HELD, *WORKED], protocol="ipt-perinatal"),
-    Plan(1, [*TOLD, *HELD, *COUNSELLED, *_steps("begin_middle", "announce_ending"), *HELD], protocol="ipc"),
-    Plan(1, [*TOLD, *_steps("agree_contract"), *HELD * 3, *_steps("record_review")], protocol="ipt-maintenance"),
+    Plan(1, [*STARTED, *HELD, *_steps("record_rhythm")], protocol="ipsrt"),
+    Plan(2, [*BOTH_CONSENTED, *HELD, *_steps("record_contact"), *WORKED, *_steps("begin_middle"), *HELD * 3], protocol="ipt-a"),
+    Plan(
+        1,
+        [*BOTH_CONSENTED, *HELD * 2, *WORKED, *_steps("begin_middle"), *HELD * 2, ("record_session", WITHOUT_PARTNER)],
+        protocol="ipt-couples",
+    ),
+    Plan(1, [*STARTED, *HELD * 2, *WORKED, *_steps("begin_middle"), *HELD * 2], protocol="ipt-telephone"),
+    Plan(1, [*STARTED, *HELD, *WORKED], protocol="ipt-perinatal"),
+    Plan(1, [*STARTED, *HELD, *COUNSELLED, *_steps("begin_middle", "announce_ending"), *HELD], protocol="ipc"),
+    Plan(1, [*STARTED, *_steps("agree_contract"), *HELD * 3, *_steps("record_review")], protocol="ipt-maintenance"),
 )
 COURSES = sum(plan.count for plan in PLANS) + MEMBERS
 
 
-class Made(msgspec.Struct, frozen=True):
+class DemoResult(msgspec.Struct, frozen=True):
+    """How many courses were made, in how many states, and a token for each role."""
+
     courses: int
     states: int
     tokens: dict[Role, str]
 
 
-async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None) -> Made:
-    """Makes the courses, unless they are there already, and a token for every role."""
+async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None) -> DemoResult:
+    """Makes the courses, unless a former run made them, and a new token for every role. Calls `progress` after each course."""
     courses = states = 0
     if await clinic.read(stored_courses.client_id, "DEMO-001") is None:
         clock = VirtualClock(clinic.clock.now())
@@ -171,15 +179,15 @@ async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None) -> M
         counts = await clinic.read(stored_courses.courses_by_state)
         courses, states = sum(count for *_, count in counts), len({state for _, state, _ in counts})
     operator = Principal(person="demo", role="admin", via="cli")
-    accounts = Tokens(clinic)
+    manager = Tokens(clinic)
     tokens: dict[Role, str] = {}
     for role, subject in SUBJECTS.items():
-        tokens[role] = (await accounts.create(operator, NewToken(role=role, name=f"demo {role}", subject=subject, days=1))).token
-    return Made(courses, states, tokens)
+        tokens[role] = (await manager.create(operator, NewToken(role=role, name=f"demo {role}", subject=subject, days=1))).token
+    return DemoResult(courses, states, tokens)
 
 
 async def _course(clinic: Clinic, clock: VirtualClock, end: dt.datetime, number: int, plan: Plan) -> None:
-    """One course, a week for every session, so that its last step was a few days ago."""
+    """Makes one course, with a week for each session, so that its last step was a few days ago."""
     weeks = plan.idle_weeks + sum(trigger == "record_session" for trigger, _ in plan.steps)
     clock.set(end - dt.timedelta(weeks=weeks, days=number % 5 + 2))
     principal = Principal(person=THERAPISTS[number % len(THERAPISTS)], role="therapist", via="cli")
@@ -201,7 +209,7 @@ async def _opened(clinic: Clinic, principal: Principal, number: int, protocol: s
 
 
 async def _group(clinic: Clinic, clock: VirtualClock, end: dt.datetime, before: int, progress: Callable[[], None]) -> None:
-    """A group in its fourth week. Somebody missed a session and somebody cancelled one: both go on with the others."""
+    """Makes a group in its fourth week. One member missed a session, another cancelled one, and both go on with the group."""
     clock.set(end - dt.timedelta(weeks=len(GROUP_WEEKS), days=1))
     principal = Principal(person=THERAPISTS[0], role="therapist", via="cli")
     groups, sessions = Groups(clinic), GroupSessions(clinic)
@@ -209,38 +217,41 @@ async def _group(clinic: Clinic, clock: VirtualClock, end: dt.datetime, before: 
     members = []
     for number in range(before + 1, before + MEMBERS + 1):
         members.append(await _opened(clinic, principal, number, "ipt-group"))
-        for step in MEETING:
+        for step in READY_FOR_GROUP:
             clock.advance(dt.timedelta(minutes=7))
             await _fire(clinic, Courses(clinic), principal, members[-1], step)
         joining = Joining(course=members[-1])
-        await groups.join(principal, made.group.id, GroupWrite(decode=partial(_said, joining), version_required=False))
+        await groups.join(principal, made.group.id, _write(joining))
         progress()
     for week, attendances in enumerate(GROUP_WEEKS):
         clock.advance(dt.timedelta(days=7) if week else dt.timedelta(hours=1))
-        told = NewSession(attendance=dict(zip(members, attendances, strict=True)), minutes=90)  # type: ignore[arg-type]
-        held = await sessions.record(principal, made.group.id, GroupWrite(decode=partial(_said, told), version_required=False))
-        await sessions.sign(principal, made.group.id, held.recorded.session.id, lambda: Signing(summary="Each told of the week."))
+        body = NewSession(attendance=dict(zip(members, attendances, strict=True)), minutes=90)  # type: ignore[arg-type]
+        held = await sessions.record(principal, made.group.id, _write(body))
+        await sessions.sign(principal, made.group.id, held.recorded.session.id, lambda: Signing(summary="Each spoke of the week."))
         if week == 0:
             for course in members:
                 await _fire(clinic, Courses(clinic), principal, course, ("begin_middle", {}))
 
 
-def _said(told: Any) -> Any:
-    return told
+def _write(body: Joining | NewSession) -> GroupWrite:
+    return GroupWrite(decode=lambda: body, version_required=False)
 
 
-async def _fire(clinic: Clinic, service: Courses, principal: Principal, course_id: str, step: Step) -> None:
-    """The trigger's example with what the step says instead. A refusal is part of the demonstration: it is in the audit log."""
-    name, told = step
+async def _fire(clinic: Clinic, courses: Courses, principal: Principal, course_id: str, step: Step) -> None:
+    """Fires the trigger's example, with the fields that the step replaces.
+
+    A refused session is part of the demonstration: it is in the audit log.
+    """
+    name, fields = step
     stored = await clinic.visible(principal, course_id)
     context = clinic.context(principal, clinic.clock.now())
     if name == "amend":
-        body: dict[str, Any] = {"trigger": name, **told, "data": {"supersedes": stored.course.sessions[-1].seq, **told["data"]}}
+        body: dict[str, Any] = {"trigger": name, **fields, "data": {"supersedes": stored.course.sessions[-1].seq, **fields["data"]}}
     else:
-        body = {**examples.example(clinic.machine_of(stored.course).protocol, stored.course, name, context), **told}
+        body = {**examples.example(clinic.machine_of(stored.course).protocol, stored.course, name, context), **fields}
     command = msgspec.convert(body, Command)
     try:
-        await service.fire(principal, course_id, Write(decode=lambda: (command,), version_required=False))
+        await courses.fire(principal, course_id, Write(decode=lambda: (command,), version_required=False))
     except TransitionRefused:
         if name != "record_session":
             raise

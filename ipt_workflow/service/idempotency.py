@@ -1,4 +1,4 @@
-"""Writes that happen once, however often they are sent: the `Idempotency-Key`."""
+"""The `Idempotency-Key`: a request that is sent several times is written once."""
 
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -9,11 +9,11 @@ from ipt_workflow.service.writes import IdempotencyKey
 from ipt_workflow.store.units import KeptAnswer
 
 Answer = TypeVar("Answer")
-CANNOT_LOOK_UP = (Busy, Unreachable)  # the database cannot be asked for the key just now
+CANNOT_LOOK_UP = (Busy, Unreachable)  # the database could not look up the key now either
 
 
 class Idempotency(Generic[Answer]):
-    """Runs writes under their keys. A key that was used before is answered as it was answered then."""
+    """Runs writes under their keys. A used key gets the first answer again."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
@@ -29,8 +29,8 @@ class Idempotency(Generic[Answer]):
     ) -> Answer:
         """Runs `write`, or replays the answer if the key was used before. Raises KeyInFlight or KeyReused.
 
-        With `check_key_first=False` the write runs immediately, and the key is looked up only if the write fails. `write` must then
-        have no visible effect before it commits.
+        With `check_key_first=False` the write runs immediately, and the key is looked up only if the write fails.
+        `write` must then have no visible effect before it commits.
         """
         if key is None:
             return await write()
@@ -38,13 +38,13 @@ class Idempotency(Generic[Answer]):
         if kept:
             return await replay_answer(kept)
         if key.scope in self._running:
-            raise KeyInFlight("A request with this Idempotency-Key is still running.")
+            raise KeyInFlight("A request with this Idempotency-Key is still running. Send it again later.")
         self._running.add(key.scope)
         try:
             return await write()
         except CANNOT_LOOK_UP:
             raise
-        except Exception:  # any error may come from an earlier commit under the same key
+        except Exception:  # an earlier commit under the same key can cause any error
             kept = await self.kept(key)
             if kept is None:
                 raise
@@ -53,7 +53,7 @@ class Idempotency(Generic[Answer]):
             self._running.discard(key.scope)
 
     async def kept(self, key: IdempotencyKey) -> KeptAnswer | None:
-        """The answer that is kept under a key. Raises KeyReused."""
+        """The answer kept under a key. Raises KeyReused if the body was another."""
         kept = await self.clinic.kept_answer(key.scope)
         if kept is not None and kept.body != key.body:
             raise KeyReused("This Idempotency-Key was used with another body. Use a new key for a new request.")

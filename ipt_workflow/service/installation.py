@@ -1,4 +1,4 @@
-"""What one process has, whatever the organisation: the database, the committer, settings, protocol files, clock and metrics."""
+"""The parts that a process has once, for all organisations: database, committer, settings, protocol files, clock and metrics."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ READY_SECONDS = 5.0
 
 
 class Installation:
-    """The open parts that every clinic of a process shares. `close` it when done."""
+    """The open parts that the clinics of a process share. Call `close` when done."""
 
     def __init__(self, database: Database, catalogue: Catalogue, settings: Settings, clock: Clock) -> None:
         self.database = database
@@ -36,17 +36,17 @@ class Installation:
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
 
     async def close(self) -> None:
-        """Commits what waits, then closes the database."""
+        """Commits the waiting writes, then closes the database."""
         await self.committer.close()
         await self.database.close()
 
     async def ready(self) -> None:
-        """Raises DatabaseNotReady unless the database answers and is at this version's migrations."""
+        """Raises DatabaseNotReady unless the database answers and has the revision that this version needs."""
         try:
             async with asyncio.timeout(READY_SECONDS):
                 found = await self.database.read(revision.current)
         except TimeoutError:
-            raise Unreachable("The database does not answer.") from None
+            raise Unreachable("The database does not answer. Check that it runs and that IPT_DATABASE_URL is right.") from None
         if found != revision.HEAD:
             raise DatabaseNotReady(
                 f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: run `ipt-workflow db upgrade`."

@@ -1,4 +1,4 @@
-"""The verbs about proposals: a command waits until a supervisor cosigns or declines it."""
+"""The verbs about proposals: a command that waits until a supervisor cosigns or declines it."""
 
 import msgspec
 
@@ -20,11 +20,11 @@ from ipt_workflow.store.proposals import StoredProposal
 from ipt_workflow.store.units import DecidedProposal
 
 NOT_SEEN = "There is no such proposal, or none that you may see."
-SOMEBODY = Actor("-", "supervisor")  # stands for the supervisor who may cosign a proposal
+ANY_SUPERVISOR = Actor("-", "supervisor")  # a proposal is judged as if a supervisor had cosigned it
 
 
 class Proposals:
-    """The verbs over a clinic."""
+    """Makes and decides the proposals of a clinic."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
@@ -33,7 +33,7 @@ class Proposals:
         self._idempotency: Idempotency[Committed] = Idempotency(clinic)
 
     async def propose(self, principal: Principal, course_id: str, write: Write) -> ProposalView:
-        """Keeps a command until a supervisor decides it. The command must be one that a co-signature would let pass."""
+        """Keeps a command until a supervisor decides. Refuses a command that needs no co-signature, or that none could help."""
         stored = await self.clinic.visible(principal, course_id)
         await self.clinic.require(principal, "propose", [course_id])
         await self.decisions.permit(principal, write.triggers, [course_id])
@@ -42,8 +42,8 @@ class Proposals:
             raise CommandInvalid([Fault("together", "cannot be proposed; propose one command at a time")])
         context = await self.decisions.context(principal, stored, commands)
         if isinstance(self.decisions.decide(stored, commands, context), Accepted):
-            raise CommandInvalid([Fault("trigger", f"{commands[0].trigger} needs no co-signature here: fire it")])
-        cosigned = msgspec.structs.replace(context, cosigner=SOMEBODY)
+            raise CommandInvalid([Fault("trigger", f"{commands[0].trigger} needs no co-signature here; fire it instead")])
+        cosigned = msgspec.structs.replace(context, cosigner=ANY_SUPERVISOR)
         answer = self.decisions.decide(stored, commands, cosigned)
         await self.decisions.accepted(principal, stored, answer, commands, cosigned)
         proposal = StoredProposal(
@@ -64,7 +64,7 @@ class Proposals:
     async def cosign(
         self, principal: Principal, proposal_id: str, key: IdempotencyKey | None = None, problem: IptError | None = None
     ) -> Committed:
-        """Fires a proposal: its actor is the proposer, and the principal cosigns. `problem` is what is wrong with the key."""
+        """Fires a proposal: its actor is the proposer, and the principal cosigns. `problem` is the error of a malformed key."""
         proposal, stored = await self._to_decide(principal, proposal_id)
         if problem:
             raise problem
@@ -92,7 +92,7 @@ class Proposals:
         return await self.courses.commit(stored, accepted, context, key, decided=decided)
 
     async def decline(self, principal: Principal, proposal_id: str) -> ProposalView:
-        """Ends a proposal without firing it."""
+        """Closes a proposal without firing it."""
         proposal, stored = await self._to_decide(principal, proposal_id)
         decided = DecidedProposal(id=proposal.id, by=principal.person, at=self.clinic.clock.now(), status="declined")
         if proposal.status != "waiting" or not await self.clinic.write(single.decide_proposal, decided):

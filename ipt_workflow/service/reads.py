@@ -1,4 +1,4 @@
-"""The verbs that read. Every read of a course is recorded, and names every course it showed."""
+"""The verbs that read courses. The audit log records every read, with the courses that it showed."""
 
 import datetime as dt
 
@@ -18,7 +18,7 @@ from ipt_workflow.store.courses import Filters, StoredCourse
 
 
 class CourseReads:
-    """The reading verbs over a clinic."""
+    """Reads a clinic's courses."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
@@ -26,7 +26,7 @@ class CourseReads:
     async def course(
         self, principal: Principal, course_id: str, as_of: dt.datetime | None = None, known_at: dt.datetime | None = None
     ) -> CourseView:
-        """A course now; or as it was at `as_of`, by what was on record at `known_at`."""
+        """A course now, or as it was at `as_of`, by the entries that had been recorded at `known_at`."""
         stored = await self.clinic.visible(principal, course_id)
         policy.require(principal, "read courses")
         await self.clinic.record(principal, "read", "course", [course_id])
@@ -36,17 +36,19 @@ class CourseReads:
         entries = await self.clinic.entries(course_id)
         course = journal.replay(entries, as_of=as_of, known_at=known_at)
         if course is None:
-            raise NotFound("The course had not been opened by then.")
+            raise NotFound("The course had not been opened then. Choose a later time.")
         head = next(entry.hash for entry in reversed(entries) if entry.written.seq <= course.version)
         return self.clinic.view(course, context, head, stored.client_ref)
 
     async def options(self, principal: Principal, course_id: str, at: dt.datetime | None = None) -> Options:
-        """What the caller may fire, whether it would be accepted, and a body that would do it."""
+        """The triggers that the caller may fire: for each, whether it would be accepted, and an example body."""
         stored = await self.clinic.visible(principal, course_id)
         policy.require(principal, "read courses")
         course = stored.course
         if at is not None and at < course.opened_at:
-            raise CommandInvalid([Fault("at", f"lies before the course was opened ({course.opened_at.isoformat()})")])
+            raise CommandInvalid(
+                [Fault("at", f"lies before the course was opened; choose {course.opened_at.isoformat()} or later")]
+            )
         other = await self.clinic.read(stored_courses.other_open_course, course.client, course.id)
         now = max(self.clinic.clock.now(), course.last_recorded_at)
         context = self.clinic.with_history(
@@ -61,21 +63,21 @@ class CourseReads:
         return Options(version=course.version, items=items)
 
     def _context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
-        """The context of one trigger's example: the example names a client of their own, and a protocol if there is another."""
+        """The context of one trigger's example. The example names a new client, and another protocol if there is one."""
         protocol = self.clinic.machine_of(stored.course).protocol
         if name == "relink_client":
             return msgspec.structs.replace(context, other_open_course=None)
         if name in MOVES:
-            family = name == "migrate_protocol"
+            same_id = name == "migrate_protocol"  # it changes the version alone
             known = self.clinic.catalogue.protocols.values()
-            others = [each for each in known if each.digest != protocol.digest and (each.id == protocol.id or not family)]
+            others = [each for each in known if each.digest != protocol.digest and (each.id == protocol.id or not same_id)]
             return msgspec.structs.replace(context, target=others[-1] if others else protocol)
         if name == "open_followup":
             return msgspec.structs.replace(context, target=protocol)
         return context
 
     async def caseload(self, principal: Principal, filters: Filters, after: str, limit: int) -> list[CourseView]:
-        """Courses the caller may see, in the order they were opened."""
+        """Courses that the caller may see, in the order they were opened."""
         policy.require(principal, "read courses")
         if principal.role == "therapist":
             if filters.therapist not in {None, principal.person}:
@@ -86,7 +88,7 @@ class CourseReads:
     async def search(
         self, principal: Principal, client_ref: str | None, filters: Filters, after: str, limit: int
     ) -> list[CourseView]:
-        """Courses by client. The reference comes in a body, never in a URL."""
+        """Courses of one client. HTTP takes the reference in a body, since URLs are logged."""
         policy.require(principal, "search courses by client")
         if client_ref is not None:
             client = await self.clinic.read(stored_courses.client_id, client_ref)

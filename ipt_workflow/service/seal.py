@@ -1,4 +1,4 @@
-"""From what a machine accepted to what is committed: entries sealed onto their course's chain, the course as it is then, an answer kept."""
+"""Prepares a commit: seals accepted drafts onto their course's chain, and makes the answer that a key keeps."""
 
 import datetime as dt
 import secrets
@@ -14,7 +14,7 @@ from ipt_workflow.store.units import CourseChange, KeptAnswer
 
 
 def change(clinic: Clinic, course: Course, drafts: Sequence[Draft], head: str, expected: int) -> CourseChange:
-    """What is stored of a course that was at version `expected`, with `head` as its last entry's hash, when these drafts are written."""
+    """The course with these drafts sealed as entries. Before them it was at version `expected`, and `head` was its last hash."""
     entries: list[Entry] = []
     for draft in drafts:
         sealed = journal.seal(
@@ -32,7 +32,7 @@ def change(clinic: Clinic, course: Course, drafts: Sequence[Draft], head: str, e
 
 
 def kept_answer(clinic: Clinic, key: IdempotencyKey, subject: str, first_seq: int, last_seq: int, at: dt.datetime) -> KeptAnswer:
-    """The answer that a key gets from now on. `subject` is a course with its entries, or a group with its version."""
+    """The answer that a key gets from now on. `subject` is the id of a course or of a group."""
     return KeptAnswer(
         scope=key.scope,
         body=key.body,

@@ -1,4 +1,4 @@
-"""What a write asks for, as the service takes it from HTTP, the command line and the importer."""
+"""Requests to write, as HTTP, the command line and imports make them."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -26,7 +26,10 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
-    """An idempotency key: the digest of principal, method, path and key, and that of the body. `kept` is how long; None: a setting."""
+    """An idempotency key. `scope` is the digest of principal, method, path and key; `body` is the digest of the body.
+
+    `kept` is how long the answer is kept; None means as long as the setting says.
+    """
 
     scope: str
     body: str
@@ -34,9 +37,9 @@ class IdempotencyKey(msgspec.Struct, frozen=True):
 
 
 class GroupWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to write a line of a group's log. `decode` gives what it says, and raises what is wrong with the body.
+    """A request to write a line of a group's log. `decode` returns the decoded body, or raises its faults.
 
-    `problem` is what is wrong with its headers; without a `version` that is required, it is decided on the group as it is.
+    `problem` is the error of malformed headers. Without a `version`, if none is required, the present group is decided on.
     """
 
     decode: Callable[[], Any]
@@ -47,9 +50,9 @@ class GroupWrite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to write. `decode` gives its commands, and raises what is wrong with the body.
+    """A request to write a course. `decode` returns its commands, or raises the faults of the body.
 
-    `triggers` are the names that can be made out before it is decoded; `problem` is what is wrong with its headers.
+    `triggers` are the names read before the body is decoded. `problem` is the error of malformed headers.
     """
 
     decode: Callable[[], tuple[Command, ...]]

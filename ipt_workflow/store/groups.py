@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from ipt_workflow.errors import GroupStale
 from ipt_workflow.groups import Group, GroupSession, MemberAttendance, MemberEvent, members
+from ipt_workflow.store.notices import NoticeDetail, decode_detail
 from ipt_workflow.store.schema.tables import group_facilitator as facilitator
 from ipt_workflow.store.schema.tables import group_member as member
 from ipt_workflow.store.schema.tables import group_session as session
@@ -187,7 +188,7 @@ class HeldRecordStatus(msgspec.Struct, frozen=True):
     """The status of a record that a member's course refused. `detail` says why it waits; None once it no longer waits."""
 
     status: str
-    detail: bytes | None
+    detail: NoticeDetail | None
 
 
 def held_records(connection: sa.Connection, organisation: str, notice_ids: Sequence[str]) -> dict[str, HeldRecordStatus]:
@@ -196,4 +197,4 @@ def held_records(connection: sa.Connection, organisation: str, notice_ids: Seque
         return {}
     statement = sa.select(notice.c.id, notice.c.status, notice.c.detail)
     rows = connection.execute(statement.where(notice.c.organisation == organisation, notice.c.id.in_(notice_ids)))
-    return {row.id: HeldRecordStatus(row.status, row.detail) for row in rows}
+    return {row.id: HeldRecordStatus(row.status, decode_detail(row.detail)) for row in rows}

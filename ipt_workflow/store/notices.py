@@ -23,7 +23,7 @@ class NoticeTaken(IptError):
 class NoticeDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a notice waits, or why a person dismissed it. `says` is what its reader noted about it.
 
-    A record of a group's session has only `why` and `refusals`; `groups.Why` encodes to the same bytes.
+    A record of a group's session has only `why` and `refusals`.
     """
 
     why: str | None = None
@@ -106,7 +106,7 @@ class NoticeFilters(msgspec.Struct, frozen=True, kw_only=True):
 
 _COLUMNS = [column for column in notice.columns if column.name != "organisation"]
 _select = sa.select(*_COLUMNS)
-_decode_detail = msgspec.json.Decoder(NoticeDetail).decode
+_detail_decoder = msgspec.json.Decoder(NoticeDetail)
 
 
 def row(organisation: str, new: NewNotice) -> dict[str, Any]:
@@ -118,10 +118,14 @@ def _encoded(detail: NoticeDetail | None) -> bytes | None:
     return msgspec.json.encode(detail) if detail else None
 
 
+def decode_detail(stored: bytes | None) -> NoticeDetail | None:
+    return _detail_decoder.decode(stored) if stored else None
+
+
 def _read(found: Sequence[Any]) -> StoredNotice:
     """A notice from its columns, which come first in the row."""
     values = dict(zip((column.name for column in _COLUMNS), found, strict=False))
-    return StoredNotice(**{**values, "detail": _decode_detail(values["detail"]) if values["detail"] else None})
+    return StoredNotice(**{**values, "detail": decode_detail(values["detail"])})
 
 
 # Storing

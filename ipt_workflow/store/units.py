@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -10,6 +9,7 @@ from ipt_workflow.course import Course
 from ipt_workflow.errors import IptError
 from ipt_workflow.groups import GroupSession
 from ipt_workflow.journal import Entry
+from ipt_workflow.store.notices import NewNotice
 
 
 class ActiveCourseExists(IptError):
@@ -134,7 +134,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     answer: KeptAnswer | None = None
     proposal: DecidedProposal | None = None
     line: GroupLine | None = None
-    notices: tuple[Mapping[str, Any], ...] = ()
+    notices: tuple[NewNotice, ...] = ()
     events: tuple[LoggedEvent, ...] = ()
 
     @property

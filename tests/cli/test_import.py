@@ -10,7 +10,7 @@ from support import databases, service_walk
 from typer.testing import CliRunner
 
 from ipt_workflow.cli.main import app
-from ipt_workflow.service import demo, importing
+from ipt_workflow.service import demo, imports
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.reads import CourseReads
@@ -286,6 +286,6 @@ def test_progress_is_told_for_every_line(imported, lines):
     told = []
     raw = [json.dumps(line).encode() for line in lines[:4]]
     service_walk.with_shell(
-        imported.settings, lambda clinic: importing.run(clinic, raw, dry_run=True, progress=lambda: told.append(1))
+        imported.settings, lambda clinic: imports.run(clinic, raw, dry_run=True, progress=lambda: told.append(1))
     )
     assert len(told) == 4

@@ -26,7 +26,7 @@ from ipt_workflow.ehr.notices.inbox import Resolution
 from ipt_workflow.groups import bodies
 from ipt_workflow.protocols import definition, instruments
 from ipt_workflow.runtime import settings
-from ipt_workflow.service import importing
+from ipt_workflow.service import imports
 from ipt_workflow.service.clinic import open_clinic
 from ipt_workflow.service.writes import Opening
 from ipt_workflow.store.schema import tables
@@ -272,8 +272,8 @@ def test_the_import_example_is_imported_and_known_the_second_time(settings):
     async def twice():
         clinic = await open_clinic(settings)
         try:
-            rehearsed = await importing.run(clinic, lines, dry_run=True)
-            return rehearsed, await importing.run(clinic, lines), await importing.run(clinic, lines)
+            rehearsed = await imports.run(clinic, lines, dry_run=True)
+            return rehearsed, await imports.run(clinic, lines), await imports.run(clinic, lines)
         finally:
             await clinic.installation.close()
 

@@ -16,7 +16,7 @@ from ipt_workflow.store.schema import tables
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The demonstration, what making it told, and every course in it."""
+    """The demonstration, the result of making it, and every course in it."""
     kept = {}
 
     async def fill(clinic):
@@ -33,7 +33,7 @@ def rows(made, statement) -> list[tuple]:
         return connection.execute(statement).fetchall()
 
 
-def test_there_are_about_sixty_courses_and_progress_is_told_for_each(made):
+def test_there_are_about_sixty_courses_and_progress_is_reported_for_each(made):
     assert 55 <= len(made["courses"]) <= 65
     assert made["made"].courses == len(made["courses"]) == demo.COURSES == len(made["progress"])
 
@@ -113,7 +113,7 @@ def test_every_entry_of_it_verifies(made):
     assert found.checked > 500
 
 
-def test_a_token_for_every_role_is_told_and_works(made):
+def test_a_token_for_every_role_is_returned_and_works(made):
     tokens = made["made"].tokens
     assert set(tokens) == {"therapist", "supervisor", "auditor", "ehr", "admin"}
 
@@ -124,7 +124,7 @@ def test_a_token_for_every_role_is_told_and_works(made):
         assert (principal.role, principal.person) == (role, demo.SUBJECTS[role])
 
 
-def test_the_therapist_whose_token_is_told_has_courses(made):
+def test_the_therapist_whose_token_is_returned_has_courses(made):
     mine = [course for course in made["courses"] if course.therapist == demo.SUBJECTS["therapist"]]
     assert len(mine) >= 10
 

@@ -1,4 +1,4 @@
-"""Looking at what would happen changes nothing: not a byte of any table, but for the one record that somebody looked."""
+"""Previews, options and reads change not a byte of any table, except for one record of the read."""
 
 import sqlite3
 from contextlib import closing
@@ -46,8 +46,8 @@ def course_of(settings) -> str:
     return dump(settings)["course"][0][2].decode()
 
 
-def looked(settings, work, raises=None) -> tuple:
-    """What `work(clinic, course)` answers; it has added one read of the course, and changed nothing else. A refused look adds nothing."""
+def read_only(settings, work, raises=None) -> tuple:
+    """The result of `work(clinic, course)`. Checks that it recorded one read of the course, or nothing if it `raises`, and changed nothing else."""
     before, course = dump(settings), course_of(settings)
     if raises:
         with pytest.raises(raises):
@@ -71,46 +71,46 @@ def preview(*commands, principal=service_walk.THERAPIST, **more):
 
 
 def test_previewing_what_would_be_accepted_changes_nothing(settings):
-    answer = looked(settings, preview(Command("sign_session", {"session": 4})))
+    answer = read_only(settings, preview(Command("sign_session", {"session": 4})))
     assert answer.option.allowed
     assert answer.course.version == 5
 
 
 def test_previewing_what_would_be_refused_changes_nothing_and_is_no_refusal(settings):
-    answer = looked(settings, preview(Command("begin_middle")))
+    answer = read_only(settings, preview(Command("begin_middle")))
     assert not answer.option.allowed
     assert "focus_selected" in {refusal.rule for refusal in answer.option.refusals}
     assert answer.course.version == 4
 
 
 def test_previewing_several_together_changes_nothing(settings):
-    answer = looked(settings, preview(Command("sign_session", {"session": 4}), Command("note", {"text": "She called."})))
+    answer = read_only(settings, preview(Command("sign_session", {"session": 4}), Command("note", {"text": "She called."})))
     assert answer.option.allowed
     assert answer.course.version == 6
 
 
 def test_previewing_an_amendment_and_a_late_entry_changes_nothing(settings):
     amend = Command("amend", {"supersedes": 4, "data": {"attendance": "6"}}, reason="The client came late.")
-    assert looked(settings, preview(amend)).option.allowed
+    assert read_only(settings, preview(amend)).option.allowed
     late = Command("note", {"text": "She called."}, occurred_at=service_walk.START.replace(minute=2, second=30))
-    assert looked(settings, preview(late)).option.allowed
+    assert read_only(settings, preview(late)).option.allowed
 
 
-def test_previewing_what_would_make_a_new_client_makes_none(settings):
+def test_previewing_a_command_that_would_make_a_new_client_makes_none(settings):
     relink = Command("relink_client", {"client_ref": "EHR-9", "kind": "wrong_client"}, reason="It was another client.")
-    assert looked(settings, preview(relink, principal=service_walk.SUPERVISOR)).option.allowed
+    assert read_only(settings, preview(relink, principal=service_walk.SUPERVISOR)).option.allowed
 
 
 def test_previewing_under_an_idempotency_key_leaves_the_key_free(settings):
-    looked(settings, preview(Command("note", {"text": "She called."}), key=IdempotencyKey("key", "body")))
+    read_only(settings, preview(Command("note", {"text": "She called."}), key=IdempotencyKey("key", "body")))
 
 
 def test_previewing_on_an_old_version_or_with_a_bad_body_leaves_nothing(settings):
-    looked(settings, preview(Command("note", {"text": "x"}), version=1), raises=StaleVersion)
-    looked(settings, preview(Command("note", {"words": "x"})), raises=CommandInvalid)
+    read_only(settings, preview(Command("note", {"text": "x"}), version=1), raises=StaleVersion)
+    read_only(settings, preview(Command("note", {"words": "x"})), raises=CommandInvalid)
 
 
-def test_previewing_by_somebody_who_may_not_leaves_the_courses_as_they_were(settings):
+def test_a_preview_without_permission_leaves_the_courses_as_they_were(settings):
     before = dump(settings)
     course = course_of(settings)
     stranger = Principal(person="therapist-2", role="therapist", via="api")
@@ -130,18 +130,18 @@ def test_previewing_by_somebody_who_may_not_leaves_the_courses_as_they_were(sett
     "principal", (service_walk.THERAPIST, service_walk.SUPERVISOR, service_walk.AUDITOR), ids=lambda who: who.role
 )
 def test_asking_for_options_changes_nothing(settings, principal):
-    options = looked(settings, lambda clinic, course: CourseReads(clinic).options(principal, course))
+    options = read_only(settings, lambda clinic, course: CourseReads(clinic).options(principal, course))
     assert options.version == 4
 
 
 def test_asking_for_options_at_a_later_day_changes_nothing(settings):
     later = service_walk.START.replace(month=3)
-    assert looked(settings, lambda clinic, course: CourseReads(clinic).options(service_walk.THERAPIST, course, later)).items
+    assert read_only(settings, lambda clinic, course: CourseReads(clinic).options(service_walk.THERAPIST, course, later)).items
 
 
 def test_previewing_every_example_that_options_offers_changes_nothing(settings):
-    """Each says the same as options did."""
-    options = looked(settings, lambda clinic, course: CourseReads(clinic).options(service_walk.THERAPIST, course))
+    """Each preview agrees with the option."""
+    options = read_only(settings, lambda clinic, course: CourseReads(clinic).options(service_walk.THERAPIST, course))
     before = dump(settings)
 
     async def all_of_them(clinic):

@@ -109,7 +109,7 @@ def test_a_unit_that_loses_on_one_course_writes_nothing_of_the_others_nor_of_the
 
         clinic.clinic.committer.commit = keep
         with pytest.raises(Exception, match="being written by others"):
-            await clinic.tell(group, {a: "5", b: "5"})
+            await clinic.record(group, {a: "5", b: "5"})
         clinic.clinic.committer.commit = write
         await clinic.fire(max(a, b), "note", {"text": "Called."})  # the second of the two
         before = await everything(clinic)
@@ -148,7 +148,7 @@ def test_a_session_whose_answer_was_lost_on_the_way_is_recorded_once(clinic):
             return result
 
         clinic.clinic.database.write = write_and_break
-        recorded = (await clinic.tell(group, {a: "5", b: "5"})).recorded
+        recorded = (await clinic.record(group, {a: "5", b: "5"})).recorded
         assert (len(broken), len(recorded.accepted)) == (1, 2)
         assert len((await clinic.view(group)).sessions) == 1
         assert (await everything(clinic))["group_session"] == 1

@@ -32,7 +32,7 @@ from ipt_workflow.gate import replay
 from ipt_workflow.journal import Sealed, Written
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.service import importing
+from ipt_workflow.service import imports
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.protocols.replay import Trial
 from ipt_workflow.store.audit import AuditFilters, Position
@@ -222,7 +222,6 @@ FORMS: dict[str, tuple[Callable[[str], bytes], list[Any]]] = {
     "refused command": (_json(replay.RefusedCommand), [row["command"] for row in ROWS["audit_event"] if "command" in row]),
     "proposed command": (_json(Command), [row["body"] for row in ROWS["proposal"] if "body" in row]),
     "held record": (_json(groups.HeldRecord), [row["body"] for row in rows_where("notice", source_id="group")]),
-    "why a record waits": (_json(groups.Why), [row["detail"] for row in rows_where("notice", source_id="group")]),
     "why a notice waits": (
         _json(NoticeDetail),
         [row["detail"] for row in ROWS["notice"] if "detail" in row],
@@ -349,7 +348,7 @@ def test_a_request_sent_again_under_its_key_gets_its_answer_again_and_writes_not
 def test_lines_that_were_imported_are_known(opened):
     async def work(clinic):
         lines = [line.encode() for line in REQUESTS["import"]]
-        report = await importing.run(clinic, [*lines, lines[-1]])
+        report = await imports.run(clinic, [*lines, lines[-1]])
         assert (report.accepted, report.known, report.refused) == (1, 3, [])
 
     opened(work)

@@ -1,4 +1,4 @@
-"""Groups in a database: the protocol for groups that the tests have, courses prepared for it, and the verbs in short."""
+"""Groups in a database: the protocol for groups of the tests, courses that are prepared for it, and short forms of the verbs."""
 
 import asyncio
 import datetime as dt
@@ -46,7 +46,7 @@ LAST_PHASE = ("record_gains", "record_independence", "plan_for_recurrence", "dec
 
 @cache
 def config() -> Path:
-    """The shipped configuration, and the protocol of the tests. Nobody writes to it."""
+    """The shipped configuration, with the protocol of the tests. No test writes to it."""
     made = Path(databases.TEMPLATES.name) / "config"
     shutil.copytree(configuration.default_config_dir(), made)
     shutil.copy(Path(__file__).parents[1] / "config" / f"{PROTOCOL}.toml", made / "protocols")
@@ -54,27 +54,27 @@ def config() -> Path:
 
 
 def settings(folder: Path, server: str | None = None) -> Settings:
-    """A migrated database, under that configuration."""
+    """The settings of a migrated database with the configuration of `config`."""
     url = databases.empty(folder, server).database_url
     return configuration.load({"IPT_DATABASE_URL": url, "IPT_RELAY": "false", "IPT_CONFIG_DIR": str(config())})
 
 
 class GroupWalk:
-    """An open clinic, and what a test does with it. Every step is a minute after the one before."""
+    """An open clinic with short forms of its verbs. Every trigger is fired a minute after the step before."""
 
     def __init__(self, clinic: Clinic, clock: VirtualClock) -> None:
         self.clinic = clinic
         self.clock = clock
-        self.service = Courses(clinic)
+        self.courses = Courses(clinic)
         self.groups = Groups(clinic)
         self.sessions = GroupSessions(clinic)
 
     # Courses
 
     async def course(self, ref: str, therapist: Principal = FACILITATOR, protocol: str = PROTOCOL) -> str:
-        """A course that has only been referred."""
+        """Opens a course by a referral."""
         opening = Opening(client_ref=ref, protocol=protocol, data={"source": "General practitioner", "indication": "depression"})
-        return (await self.service.open_course(therapist, lambda: opening)).course.id
+        return (await self.courses.open_course(therapist, lambda: opening)).course.id
 
     async def started(self, ref: str, therapist: Principal = FACILITATOR) -> str:
         course = await self.course(ref, therapist)
@@ -83,7 +83,7 @@ class GroupWalk:
         return course
 
     async def prepared(self, ref: str, therapist: Principal = FACILITATOR) -> str:
-        """A course in its first phase that lacks nothing but the group's session."""
+        """A course in its first phase that lacks only the session of the group."""
         course = await self.started(ref, therapist)
         await self.fire(course, "record_contact", {"kind": "pre_group"}, by=therapist)
         for trigger in FIRST_PHASE:
@@ -98,13 +98,13 @@ class GroupWalk:
     async def fire(
         self, course: str, trigger: str, data: dict[str, Any] | None = None, by: Principal = FACILITATOR, **more: Any
     ) -> Committed:
-        """Fires a trigger with the data given, or with those of its example."""
+        """Fires a trigger with this data, or with that of its example."""
         self.clock.advance(dt.timedelta(minutes=1))
         stored = await self.clinic.visible(by, course)
         context = self.clinic.context(by, self.clock.now())
         body = examples.example(self.clinic.machine_of(stored.course).protocol, stored.course, trigger, context)
         command = msgspec.structs.replace(msgspec.convert(body, Command), **({"data": data} if data is not None else {}), **more)
-        return await self.service.fire(by, course, Write(decode=lambda: (command,), version_required=False))
+        return await self.courses.fire(by, course, Write(decode=lambda: (command,), version_required=False))
 
     async def override(self, course: str, trigger: str, *rules: str) -> Committed:
         return await self.fire(course, trigger, override=Override(rules, "It was so."))
@@ -137,21 +137,21 @@ class GroupWalk:
         return (await self.groups.join(by, group, write(Joining(course=course, **more)))).group
 
     async def leave(self, group: str, course: str, by: Principal = FACILITATOR, **more: Any) -> GroupView:
-        told = Leaving(**{"reason": "own_wish", **more})
-        return (await self.groups.leave(by, group, course, write(told))).group
+        body = Leaving(**{"reason": "own_wish", **more})
+        return (await self.groups.leave(by, group, course, write(body))).group
 
     async def facilitate(self, group: str, *persons: str, by: Principal = SUPERVISOR) -> GroupView:
         return (await self.groups.facilitate(by, group, write(Facilitating(facilitators=persons)))).group
 
-    async def tell(self, group: str, attendance: dict[str, str], by: Principal = FACILITATOR, **more: Any) -> SessionCommitted:
-        """A session, without a version unless one is given."""
+    async def record(self, group: str, attendance: dict[str, str], by: Principal = FACILITATOR, **more: Any) -> SessionCommitted:
+        """Records a session now, without a version unless one is given."""
         headers = {name: more.pop(name) for name in ("version", "key") if name in more}
         return await self.sessions.record(by, group, write(NewSession(attendance=attendance, **more), **headers))
 
     async def session(self, group: str, attendance: dict[str, str], by: Principal = FACILITATOR, **more: Any) -> Recorded:
-        """A session a week after the last thing that happened."""
+        """Records a session a week after the step before."""
         self.clock.advance(WEEK)
-        return (await self.tell(group, attendance, by, **more)).recorded
+        return (await self.record(group, attendance, by, **more)).recorded
 
     async def view(self, group: str, by: Principal = SUPERVISOR) -> GroupView:
         return await self.groups.one(by, group)
@@ -160,8 +160,8 @@ class GroupWalk:
         return (await verify(self.clinic)).ok
 
 
-def write(told: Any, version: int | None = None, key: IdempotencyKey | None = None) -> GroupWrite:
-    return GroupWrite(decode=lambda: told, version=version, version_required=False, key=key)
+def write(body: Any, version: int | None = None, key: IdempotencyKey | None = None) -> GroupWrite:
+    return GroupWrite(decode=lambda: body, version=version, version_required=False, key=key)
 
 
 @asynccontextmanager

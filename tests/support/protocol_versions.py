@@ -1,4 +1,4 @@
-"""A folder of configuration with further versions of the default protocol, made from its file by replacing what is to differ."""
+"""Folders of configuration with further versions of the default protocol. Each is made from its file by replacing some text."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ HARD_TIMELINE = ('soft = ["timeline"]', "soft = []")
 
 
 def write(folder: Path, number: int, *replaced: tuple[str, str], name: str = "") -> Path:
-    """The file of a version in a folder."""
+    """Writes the file of a version into a folder."""
     text = (CONFIG / "protocols" / "ipt.toml").read_text(encoding="utf-8")
     for old, new in (("version = 1\n", f"version = {number}\n"), *replaced):
         assert text.count(old) == 1, old
@@ -24,12 +24,12 @@ def write(folder: Path, number: int, *replaced: tuple[str, str], name: str = "")
 
 
 def config(folder: Path, *replaced: tuple[str, str], number: int = 2) -> Path:
-    """A folder of configuration that has this version beside the first."""
+    """A folder of configuration with this version beside the first."""
     shutil.copytree(CONFIG, folder)
     write(folder / "protocols", number, *replaced)
     return folder
 
 
 def settings_with(settings: Settings, folder: Path) -> Settings:
-    """The same database under another folder of configuration."""
+    """The same database with another folder of configuration."""
     return configuration.load({"IPT_DATABASE_URL": settings.database_url, "IPT_RELAY": "false", "IPT_CONFIG_DIR": str(folder)})

@@ -1,4 +1,4 @@
-"""Databases with courses in them, made by the service without HTTP: for tests of what is stored."""
+"""Databases with courses that the service made without HTTP, for tests of stored data."""
 
 import asyncio
 import datetime as dt
@@ -65,7 +65,7 @@ async def open_course(clinic: Clinic, ref: str = "EHR-1", principal: Principal =
 
 
 async def example(clinic: Clinic, course_id: str, trigger: str, principal: Principal = THERAPIST) -> Command:
-    """The body that options would offer for a trigger."""
+    """The example that `options` offers for a trigger."""
     stored = await clinic.visible(principal, course_id)
     context = clinic.context(principal, clinic.clock.now())
     return msgspec.convert(examples.example(clinic.machine_of(stored.course).protocol, stored.course, trigger, context), Command)

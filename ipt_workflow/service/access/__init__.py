@@ -1,1 +1,1 @@
-"""Who may come in."""
+"""Tokens and authentication."""

@@ -1,4 +1,4 @@
-"""The verbs about tokens: create one, list them, revoke one, and find out who a token's bearer is."""
+"""The verbs about tokens: create, list and revoke them, and identify the bearer of one."""
 
 import datetime as dt
 from typing import Annotated
@@ -18,7 +18,7 @@ from ipt_workflow.values.types import Person
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body that creates a token. Without a subject, the name is the subject; `days` is its life."""
+    """The body that creates a token. `subject` defaults to the name. The token expires after `days`."""
 
     role: Role
     name: Person
@@ -27,7 +27,7 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """The one time that a token is shown."""
+    """A new token. Only this answer shows its text."""
 
     id: str
     token: str
@@ -38,19 +38,19 @@ class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tokens:
-    """The verbs over a clinic."""
+    """Manages the tokens of a clinic."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
 
     async def authenticate(self, text: str | None, request_id: str | None = None) -> Principal:
-        """Who a token's bearer is. Raises Unauthenticated."""
+        """Identifies the bearer of a token. Raises Unauthenticated."""
         parsed = tokens.parse(text or "")
         row = await self.clinic.tokens.get(parsed[0]) if parsed else None
         if parsed is None or row is None or not tokens.matches(parsed[1], row.secret_hash):
-            raise Unauthenticated("A valid token is needed: Authorization: Bearer ipt_…")
+            raise Unauthenticated("A valid token is needed. Send the header Authorization: Bearer ipt_…")
         if row.revoked_at is not None or row.expires_at <= self.clinic.clock.now():
-            raise Unauthenticated("The token has been revoked or has expired.")
+            raise Unauthenticated("The token has been revoked or has expired. Ask an administrator for a new one.")
         return Principal(
             person=row.subject,
             role=row.role,  # type: ignore[arg-type]  # the column holds roles only
@@ -88,5 +88,5 @@ class Tokens:
         policy.require(principal, "manage tokens")
         now = self.clinic.clock.now()
         if not await self.clinic.write(stored_tokens.revoke, token_id, now):
-            raise NotFound("There is no such token, or it has been revoked before.")
+            raise NotFound("There is no such token, or it has already been revoked.")
         await self.clinic.record(principal, "config", f"token {token_id} revoked")

@@ -1,4 +1,4 @@
-"""The verbs of auditors: read the audit log, export it, verify the journal. Each of them is recorded in the log as well."""
+"""The verbs of auditors: read the audit log, export it, verify the journal. The log records each of them."""
 
 from collections.abc import AsyncIterator
 
@@ -16,7 +16,7 @@ from ipt_workflow.store.audit import AuditFilters, Position
 
 
 class AuditLog:
-    """The verbs over a clinic."""
+    """What an auditor can do in a clinic."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
@@ -55,9 +55,9 @@ class AuditLog:
         processes: int = 1,
         chains_only: bool = False,
     ) -> Verification:
-        """Checks chains, columns, sealed documents and folds, of one course or of all. The arguments are those of `verification.verify`."""
+        """Verifies one course or all, and records that. The arguments are those of `verification.verify`."""
         policy.require(principal, "verify the journal")
         if course_id is not None:
             await self.clinic.visible(principal, course_id)
         await self.clinic.record(principal, "read", "verify", [course_id] if course_id else [])
-        return await verification.verify(self.clinic, course_id, progress, processes, chains_only=chains_only)
+        return await verification.verify(self.clinic, course_id, progress, processes=processes, chains_only=chains_only)

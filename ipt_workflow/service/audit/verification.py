@@ -1,4 +1,4 @@
-"""Verifying many courses, by this process or several: what is stored against what was written."""
+"""Verifies stored courses against what was written: in this process, or in several."""
 
 import asyncio
 import datetime as dt
@@ -27,20 +27,23 @@ from ipt_workflow.store.database import Connection
 from ipt_workflow.store.integrity import check_courses
 from ipt_workflow.store.lookups import CHAIN, CHAINS
 
-LISTED = 1000  # courses whose ids are asked for at once; another process is given as many
-TOGETHER, AHEAD = 100, 1  # of them checked at once; how many times as many are read meanwhile, where one process does it all
-CHAINS_TOGETHER, CHAINS_AHEAD = 60, 2  # the same, where chains alone are checked
-ENTRIES = 20_000  # read at once, at most; a single course is read whole
+LISTED_COURSES = 1000  # ids in one listing; a worker process receives one listing at a time
+BATCH_COURSES = 100  # courses checked at once
+READ_AHEAD_BATCHES = 1  # batches read while one is checked, in a single process
+CHAIN_BATCH_COURSES = 60  # courses checked at once, chains only
+CHAIN_READ_AHEAD_BATCHES = 2  # batches read while one is checked, chains only
+ENTRIES_MAX = 20_000  # entries read by one query; a single course is read whole
 Progress = Callable[[int], None]
 
 
 class Part(msgspec.Struct, frozen=True):
-    """Courses by their ids, in order; and whatever else lies after one id, up to the last of them. None where they are all there is."""
+    """Ids of courses, in order. With `after`, the part covers every other course between that id and the last of `ids` too."""
 
     ids: list[str]
     after: str | None = None
 
     def split(self, size: int) -> Iterator["Part"]:
+        """Smaller parts of at most `size` ids, which cover the same courses."""
         after = self.after
         for first in range(0, len(self.ids), size):
             ids = self.ids[first : first + size]
@@ -53,7 +56,7 @@ Tallies = AsyncGenerator["VerificationTally", None]
 
 
 class VerificationTally(msgspec.Struct, frozen=True):
-    """What checking some courses came to: how much was checked until the first that is bad, and that one."""
+    """The result of checking some courses: how much was checked up to the first bad entry, and that entry."""
 
     courses: int = 0
     entries: int = 0
@@ -72,18 +75,17 @@ async def verify(
     clinic: Clinic,
     course_id: str | None = None,
     progress: Progress | None = None,
-    processes: int = 1,
     *,
+    processes: int = 1,
     chains_only: bool = False,
 ) -> Verification:
     """Checks one course or all. `progress` is called with the number of courses checked since the last call.
 
-    `chains_only` leaves out what is sealed, the columns and the folds, which takes a fraction of the time.
-
-    Several processes share the work, each with its own connection; the first bad entry is the same whoever finds it.
+    `chains_only` skips the sealed documents, the columns and the folds, and takes a fraction of the time.
+    With several processes, each has a connection of its own. They report the same first bad entry as one process does.
     """
-    parts = _listed(clinic, _neighbours if chains_only else _every) if course_id is None else _only(Part([course_id]))
-    tallies = _here(clinic, parts, chains_only) if processes == 1 else _shared(clinic, parts, processes, chains_only)
+    parts = _listed(clinic, _course_rows if chains_only else _every_course) if course_id is None else _single(Part([course_id]))
+    tallies = _in_process(clinic, parts, chains_only) if processes == 1 else _in_workers(clinic, parts, processes, chains_only)
     found = await _sum(tallies, progress)
     return Verification(
         ok=not found.first_bad,
@@ -95,7 +97,7 @@ async def verify(
 
 
 async def _sum(tallies: Tallies, progress: Progress | None = None) -> VerificationTally:
-    """All of them, until the first with something bad."""
+    """Adds up tallies, and stops at the first bad entry."""
     found = VerificationTally()
     async with aclosing(tallies):
         async for tally in tallies:
@@ -107,46 +109,49 @@ async def _sum(tallies: Tallies, progress: Progress | None = None) -> Verificati
     return found
 
 
-async def _shared(clinic: Clinic, parts: Parts, processes: int, chains_only: bool) -> Tallies:
-    """Courses checked by other processes."""
+async def _in_workers(clinic: Clinic, parts: Parts, processes: int, chains_only: bool) -> Tallies:
+    """Checks the parts in worker processes."""
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
 
         def start(part: Part) -> asyncio.Future[VerificationTally]:
-            return loop.run_in_executor(pool, _elsewhere, clinic.settings, part, chains_only)
+            return loop.run_in_executor(pool, _work, clinic.settings, part, chains_only)
 
         async with aclosing(_in_order(parts, start, 2 * processes)) as tallies:
             async for each in tallies:
                 yield each
 
 
-def _elsewhere(settings: Settings, part: Part, chains_only: bool) -> VerificationTally:
-    """Checks a part in a process of its own, which reads nothing ahead: while one waits, the others keep the cores busy."""
-    if not _RUNNING:
+def _work(settings: Settings, part: Part, chains_only: bool) -> VerificationTally:
+    """Checks a part in a worker process. It reads nothing ahead, since the other workers keep the cores busy while it waits."""
+    if not _WORKER:
         collect_seldom()
         runner = event_loop.runner()
-        _RUNNING.append((runner, runner.run(open_clinic(settings))))
-    runner, clinic = _RUNNING[0]
-    return runner.run(_sum(_here(clinic, _only(part), chains_only, alone=False)))
+        _WORKER.append((runner, runner.run(open_clinic(settings))))
+    runner, clinic = _WORKER[0]
+    return runner.run(_sum(_in_process(clinic, _single(part), chains_only, read_ahead=False)))
 
 
-_RUNNING: list[tuple[asyncio.Runner, Clinic]] = []  # what a process that only checks keeps open
+_WORKER: list[tuple[asyncio.Runner, Clinic]] = []  # the event loop and the clinic that a worker process keeps open
 
 
-async def _here(clinic: Clinic, parts: Parts, chains_only: bool, *, alone: bool = True) -> Tallies:
-    """Courses checked by this process; if `alone`, while the next are read."""
-    check, together, ahead = (_chains, CHAINS_TOGETHER, CHAINS_AHEAD) if chains_only else (_wholly, TOGETHER, AHEAD)
+async def _in_process(clinic: Clinic, parts: Parts, chains_only: bool, *, read_ahead: bool = True) -> Tallies:
+    """Checks the parts in this process, a batch at a time."""
+    if chains_only:
+        check, size, ahead = _check_chains, CHAIN_BATCH_COURSES, CHAIN_READ_AHEAD_BATCHES
+    else:
+        check, size, ahead = _check_whole, BATCH_COURSES, READ_AHEAD_BATCHES
 
     def start(part: Part) -> asyncio.Future[VerificationTally]:
         return asyncio.ensure_future(check(clinic, part))
 
-    async with aclosing(_in_order(_split(parts, together), start, ahead if alone else 0)) as tallies:
+    async with aclosing(_in_order(_split(parts, size), start, ahead if read_ahead else 0)) as tallies:
         async for each in tallies:
             yield each
 
 
 async def _in_order(parts: Parts, start: Callable[[Part], asyncio.Future[VerificationTally]], ahead: int) -> Tallies:
-    """What parts came to, in their order; while one is waited for, so many others are under way."""
+    """The tallies of the parts, in order. While it waits for one, `ahead` others are under way."""
     started: deque[asyncio.Future[VerificationTally]] = deque()
     try:
         async for part in parts:
@@ -160,8 +165,8 @@ async def _in_order(parts: Parts, start: Callable[[Part], asyncio.Future[Verific
             each.cancel()
 
 
-async def _wholly(clinic: Clinic, part: Part) -> VerificationTally:
-    """Everything that can be checked of courses."""
+async def _check_whole(clinic: Clinic, part: Part) -> VerificationTally:
+    """Checks chains, columns, sealed documents and folds."""
 
     def due(course: Course) -> Mapping[str, dt.datetime]:
         machine = clinic.machine_of(course)
@@ -173,32 +178,35 @@ async def _wholly(clinic: Clinic, part: Part) -> VerificationTally:
     return found
 
 
-async def _chains(clinic: Clinic, part: Part) -> VerificationTally:
-    """The chains of courses alone: bytes, links and order; neither what they seal, nor the columns beside them, nor the folds."""
+async def _check_chains(clinic: Clinic, part: Part) -> VerificationTally:
+    """Checks bytes, links and order of the chains; not the sealed documents, the columns or the folds."""
     if part.after is None:
         rows = await clinic.database.fetch(CHAIN, clinic.organisation, *part.ids)
     else:
         statement = CHAINS[clinic.database.dialect]
-        given = {"organisation": clinic.organisation, "after": part.after, "last": part.ids[-1], "most": ENTRIES}
-        rows = await clinic.database.fetch(statement.sql, *statement.values(given))
-        if len(rows) == ENTRIES:
+        values = {"organisation": clinic.organisation, "after": part.after, "last": part.ids[-1], "most": ENTRIES_MAX}
+        rows = await clinic.database.fetch(statement.sql, *statement.values(values))
+        if len(rows) == ENTRIES_MAX:
             return await _one_by_one(clinic, part.after, part.ids[-1])
-    courses, entries, only_rows = 0, 0, set(part.ids)
+    courses, entries, without_entries = 0, 0, set(part.ids)
     for course_id, stored in groupby(rows, itemgetter(2)):
         checked = journal.check_links(stored, clinic.organisation, course_id)
         courses, entries = courses + 1, entries + checked.entries
         if checked.fault:
             return VerificationTally(courses, entries, first_bad=_bad(course_id, checked))
-        only_rows.discard(course_id)
-    return VerificationTally(courses + len(only_rows), entries)
+        without_entries.discard(course_id)
+    return VerificationTally(courses + len(without_entries), entries)
 
 
 async def _one_by_one(clinic: Clinic, after: str, last: str) -> VerificationTally:
-    """The chains of courses between which more lies than may be read at once: of any number, the rows may be gone."""
+    """Checks the chains after one id up to another, each with a query of its own.
+
+    More entries lie there than one query may read, since rows of `course` can be missing between the two ids.
+    """
     found = VerificationTally()
-    async for listed in _listed(clinic, _every, after):
+    async for listed in _listed(clinic, _every_course, after):
         for course_id in listed.ids:
-            found += await _chains(clinic, Part([course_id]))
+            found += await _check_chains(clinic, Part([course_id]))
             if found.first_bad or course_id == last:
                 return found
     return found
@@ -209,27 +217,30 @@ def _bad(course_id: str, checked: Checked) -> dict[str, Any] | None:
 
 
 async def _listed(clinic: Clinic, ids: Callable[[Connection, str, str, int], list[str]], after: str = "") -> Parts:
-    """All courses after an id. Raises JournalBroken where an id is damaged so that no id comes after it."""
-    while listed := await clinic.read(ids, after, LISTED):
+    """All courses after an id. Raises JournalBroken if an id is damaged, so that the database finds no id after it."""
+    while listed := await clinic.read(ids, after, LISTED_COURSES):
         if listed[-1] == after:
-            raise JournalBroken(f"The id {after} of a course is not as it was written.")
+            raise JournalBroken(f"The id {after} of a course is not as it was written. Compare the database with a backup.")
         yield Part(listed, after)
         after = listed[-1]
 
 
-def _every(connection: Connection, organisation: str, after: str, limit: int) -> list[str]:
-    """Courses that have entries, and those that only have a row."""
+def _every_course(connection: Connection, organisation: str, after: str, limit: int) -> list[str]:
+    """Courses with entries, and courses that only have a row."""
     in_journal = stored_courses.journal_course_ids(connection, organisation, after, limit)
     return sorted({*in_journal, *stored_courses.course_ids(connection, organisation, after, limit)})[:limit]
 
 
-def _neighbours(connection: Connection, organisation: str, after: str, limit: int) -> list[str]:
-    """Courses that have a row; and after the last of them, those that only have entries. What lies between is read with them."""
+def _course_rows(connection: Connection, organisation: str, after: str, limit: int) -> list[str]:
+    """Courses with a row, and after the last of them the courses that only have entries.
+
+    A course between two rows is read with them: see `Part.after`.
+    """
     listed = stored_courses.course_ids(connection, organisation, after, limit)
     return listed or stored_courses.journal_course_ids(connection, organisation, after, limit)
 
 
-async def _only(part: Part) -> Parts:
+async def _single(part: Part) -> Parts:
     yield part
 
 

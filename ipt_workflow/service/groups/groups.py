@@ -1,7 +1,7 @@
 """The verbs about groups: make one, join and leave it, name its facilitators, read it.
 
-The order of checks is that of every write: what the caller may not see, what they may not do, the idempotency key, the group's version,
-and only then the body. A line of a group's log is committed with its key and its record in the audit log.
+Checks run in this order: what the caller may see, what they may do, the idempotency key, the version, and last the body.
+One commit writes the line of the group's log, the idempotency key, and the record in the audit log.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ NO_MEMBER = "The group has never had such a member."
 
 
 class GroupChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What a verb decided: the content of a line of the log, its name in the audit log, and the courses it touches."""
+    """A verb's decision: the content of a line of the group's log, the action in the audit log, and the courses it names."""
 
     content: NamedFacilitators | MemberMove
     action: str
@@ -42,7 +42,7 @@ class GroupChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Groups:
-    """The verbs over a clinic."""
+    """Makes, changes and reads the groups of a clinic."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
@@ -51,14 +51,14 @@ class Groups:
     async def create(
         self, principal: Principal, decode: Callable[[], NewGroup], key: IdempotencyKey | None = None
     ) -> GroupCommitted:
-        """Makes a group under a protocol that is for groups. A therapist who makes it is one of its facilitators."""
+        """Makes a group under a protocol for groups. A therapist who makes one must be among its facilitators."""
         await self.clinic.require(principal, "manage groups")
         return await self._idempotency.run(key, self._replay, lambda: self._create(principal, decode(), key))
 
     async def _create(self, principal: Principal, body: NewGroup, key: IdempotencyKey | None) -> GroupCommitted:
         protocol = self.clinic.protocol(body.protocol, body.protocol_version)
         if protocol.group is None:
-            raise CommandInvalid([Fault("protocol", f"{protocol.key} is not for groups: it has no [group]")])
+            raise CommandInvalid([Fault("protocol", f"{protocol.key} is not for groups: its file has no [group]")])
         facilitators = body.facilitators or ((principal.person,) if principal.role == "therapist" else ())
         _check_facilitators(principal, facilitators)
         now = self.clinic.clock.now()
@@ -75,7 +75,7 @@ class Groups:
         return await self._committed(line.group, 1)
 
     async def page(self, principal: Principal, protocol: str | None, after: str, limit: int) -> list[GroupSummary]:
-        """Groups in the order they were made; a therapist's are those that they facilitate."""
+        """Groups in the order they were made. A therapist sees those that they facilitate."""
         policy.require(principal, "read groups")
         person = principal.person if principal.role == "therapist" else None
         found = await self.clinic.read(stored.page, person=person, protocol=protocol, after=after, limit=limit)
@@ -90,17 +90,17 @@ class Groups:
         return await self.view(group)
 
     async def join(self, principal: Principal, group_id: str, write: GroupWrite) -> GroupCommitted:
-        """Puts a course that the caller sees into the group."""
+        """Adds a course to the group, if the caller may see the course."""
         return await self._change(principal, group_id, write, self._join)
 
     async def leave(self, principal: Principal, group_id: str, course: str, write: GroupWrite) -> GroupCommitted:
-        """Says that a member has left, and why, as a code."""
+        """Records that a member has left, with a code for the reason."""
         if course not in (await self.visible(principal, group_id)).courses:
             raise NotFound(NO_MEMBER)
         return await self._change(principal, group_id, write, lambda by, group, body: self._leave(by, group, course, body))
 
     async def facilitate(self, principal: Principal, group_id: str, write: GroupWrite) -> GroupCommitted:
-        """Says who facilitates the group from now on."""
+        """Names the people who facilitate the group from now on."""
         return await self._change(principal, group_id, write, self._facilitate)
 
     async def _change(
@@ -110,7 +110,7 @@ class Groups:
         write: GroupWrite,
         decide: Callable[[Principal, Group, Any], Awaitable[GroupChange]],
     ) -> GroupCommitted:
-        """Writes the line of the log that `decide` makes of the body."""
+        """Writes the line of the group's log that `decide` makes of the body."""
         group = await self.visible(principal, group_id)
         await self.clinic.require(principal, "manage groups", group.courses)
 
@@ -138,7 +138,7 @@ class Groups:
         at = self._moment("left_at", body.left_at)
         await self.refuse(principal, "leave a group", groups.leave_refusals(group, course, at), (course,))
         last = await self.clinic.read(stored.last_of, course)
-        assert last is not None  # it has joined
+        assert last is not None  # `leaving` refuses a course that has not joined
         move = self._move(principal, course, last.nth + 1, joined=False, at=at, reason=body.reason)
         return GroupChange(content=move, action="member left", courses=(course,))
 
@@ -147,7 +147,7 @@ class Groups:
         named = NamedFacilitators(people=body.facilitators, recorded_by=principal.person, recorded_at=self.clinic.clock.now())
         return GroupChange(content=named, action="facilitators named", courses=group.courses)
 
-    # What the verbs share, also those about sessions
+    # Shared with the verbs about sessions
 
     async def visible(self, principal: Principal, group_id: str) -> Group:
         """A group, if it exists for the principal. Raises NotFound."""
@@ -157,9 +157,9 @@ class Groups:
         return group
 
     def spec(self, group: Group) -> GroupSpec:
-        """What the group's protocol asks of groups."""
+        """The group's part of its protocol."""
         spec = self._protocol(group).group
-        assert spec is not None  # no group was made under another
+        assert spec is not None  # `create` takes only protocols for groups
         return spec
 
     def _protocol(self, group: Group) -> Protocol:
@@ -167,18 +167,18 @@ class Groups:
 
     async def courses(self, ids: Iterable[str]) -> dict[str, StoredCourse]:
         """The members' courses by their ids."""
-        wanted = list(ids)
-        found = await asyncio.gather(*(self.clinic.courses.get(each) for each in wanted))
-        return {course_id: course for course_id, course in zip(wanted, found, strict=True) if course}
+        course_ids = list(ids)
+        found = await asyncio.gather(*(self.clinic.courses.get(each) for each in course_ids))
+        return {course_id: course for course_id, course in zip(course_ids, found, strict=True) if course}
 
     async def view(self, group: Group) -> GroupView:
         return views.view(group, self.spec(group), await self.known(group))
 
     async def known(self, group: Group) -> MemberFacts:
-        """What a group's view needs beside its log."""
+        """The facts that a group's view needs beside the group's log."""
         courses = await self.courses(group.courses)
-        waited = [each.notice for session in group.sessions for each in session.told.values() if each.notice]
-        found = await self.clinic.read(stored.held_records, waited)
+        notice_ids = [each.notice for session in group.sessions for each in session.told.values() if each.notice]
+        found = await self.clinic.read(stored.held_records, notice_ids)
         return MemberFacts(
             courses={course_id: each.course for course_id, each in courses.items()},
             client_refs={course_id: each.client_ref for course_id, each in courses.items()},
@@ -186,13 +186,13 @@ class Groups:
         )
 
     async def refuse(self, principal: Principal, action: str, refusals: tuple[Refusal, ...], courses: Iterable[str]) -> None:
-        """Records the refusals of a line of the log, if there are any, and raises GroupRefused."""
+        """If there are refusals, records them and raises GroupRefused."""
         if refusals:
             await self.clinic.record(principal, "refusal", action, courses, [refusal.rule for refusal in refusals])
             raise GroupRefused(refusals)
 
     def _moment(self, name: str, given: dt.datetime | None) -> dt.datetime:
-        """When somebody joined or left: now by default, and never in the future. Raises CommandInvalid."""
+        """The moment of joining or leaving: now by default, never in the future. Raises CommandInvalid."""
         now = self.clinic.clock.now()
         if given is None:
             return now
@@ -233,7 +233,7 @@ class Groups:
     async def _committed(self, group_id: str, version: int, *, replayed: bool = False) -> GroupCommitted:
         """The group as it was at a version."""
         group = await self.clinic.read(stored.find, group_id, version)
-        assert group is not None  # it was committed
+        assert group is not None  # a commit has written this version
         return GroupCommitted(group=await self.view(group), replayed=replayed)
 
     async def _replay(self, kept: KeptAnswer) -> GroupCommitted:
@@ -245,7 +245,7 @@ def decoded(write: GroupWrite, group: Group) -> Any:
     if write.problem:
         raise write.problem
     if write.version is None and write.version_required:
-        raise VersionRequired(f"Say in If-Match on which version you decided; the group is at version {group.version}.")
+        raise VersionRequired(f"Send the version you decided on as If-Match; the group is at version {group.version}.")
     if write.version is not None and write.version != group.version:
         raise GroupStale(group.version)
     return write.decode()
@@ -254,4 +254,4 @@ def decoded(write: GroupWrite, group: Group) -> Any:
 def _check_facilitators(principal: Principal, people: tuple[str, ...]) -> None:
     groups.check_facilitators(people)
     if principal.role == "therapist" and principal.person not in people:
-        raise CommandInvalid([Fault("facilitators", "must name you; a supervisor can name others alone")])
+        raise CommandInvalid([Fault("facilitators", "must name you; only a supervisor can leave themselves out")])

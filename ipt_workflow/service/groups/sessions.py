@@ -1,13 +1,12 @@
-"""The verbs about a group's session: one `record_session` on every member's course, judged by each course's own machine.
+"""The verbs about a group's session: one `record_session` on every member's course, judged by that course's own machine.
 
-What is accepted is committed in one unit, with a line of the group's log. What a course refuses waits in the inbox, in the same unit.
-If a course or the group moves on before the commit, nothing is written and everything is decided again.
+One unit commits the accepted records, a line of the group's log, and the refused records, which wait in the inbox.
+If another write to a course or to the group commits first, nothing is written and every course decides again.
 """
 
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
@@ -26,7 +25,7 @@ from ipt_workflow.errors import (
     StaleVersion,
     TransitionRefused,
 )
-from ipt_workflow.groups import Group, GroupSession, HeldRecord, MemberAttendance, Why, views
+from ipt_workflow.groups import Group, GroupSession, HeldRecord, MemberAttendance, views
 from ipt_workflow.groups.bodies import NewSession, Signing
 from ipt_workflow.groups.views import MemberAccepted, MemberFacts, Recorded, SessionCommitted, Signed
 from ipt_workflow.machine import Accepted, Refused
@@ -38,6 +37,7 @@ from ipt_workflow.service.idempotency import Idempotency
 from ipt_workflow.service.writes import GroupWrite, IdempotencyKey
 from ipt_workflow.store import groups as stored_groups
 from ipt_workflow.store.courses import StoredCourse
+from ipt_workflow.store.notices import NewNotice, NoticeDetail
 from ipt_workflow.store.units import GroupLine, KeptAnswer, LoggedEvent, Unit
 
 NO_SESSION = "The group has no such session."
@@ -46,7 +46,7 @@ BUSY = "The members' courses are being written by others. Try again."
 
 
 class MemberDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """How one member's course answers a session. `notice` is the id under which a refused record will wait."""
+    """How one member's course answers. `notice` is the id under which a refused record will wait in the inbox."""
 
     stored: StoredCourse
     command: Command
@@ -60,12 +60,12 @@ class MemberDecision(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def held(self) -> GroupHeld:
-        assert self.context.group_session is not None  # every decision here is about a group's session
+        assert self.context.group_session is not None  # `_decide` gave it to every member
         return self.context.group_session
 
 
 class GroupSessions:
-    """The verbs over a clinic."""
+    """Records and signs the sessions of a clinic's groups."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
@@ -76,7 +76,8 @@ class GroupSessions:
     async def record(self, principal: Principal, group_id: str, write: GroupWrite) -> SessionCommitted:
         """Records a session on every member's course.
 
-        Raises GroupSessionRefused if it is for all or nobody and a course refuses, GroupRefused if the session is on record already.
+        Raises GroupSessionRefused if the body demands `all` and a course refuses.
+        Raises GroupRefused if the session is already recorded.
         """
         group = await self.groups.visible(principal, group_id)
         await self.clinic.require(principal, QUESTION, group.courses)
@@ -97,7 +98,7 @@ class GroupSessions:
     async def _decide(
         self, principal: Principal, group: Group, body: NewSession, session_id: str, at: dt.datetime
     ) -> list[MemberDecision]:
-        """How every member's course answers. Raises CommandInvalid with all that is wrong with the body."""
+        """How every member's course answers. Raises CommandInvalid with every fault of the body."""
         courses = await self.groups.courses(dict.fromkeys([*group.there(at), *body.attendance]))
         closed = [course for course, each in courses.items() if not each.course.open]
         faults = groups.attendance_faults(group, at, body, closed)
@@ -107,7 +108,7 @@ class GroupSessions:
         await self.groups.refuse(principal, "record a group session", refusals, body.attendance)
         held = groups.is_held(body.attendance.values())
         decisions = []
-        for course in sorted(body.attendance):  # in one order, or two processes lock crosswise
+        for course in sorted(body.attendance):  # always in this order, or two processes could deadlock
             session = groups.group_held(group, session_id, courses[course].course, principal.person, held=held)
             try:
                 decisions.append(await self._judge(principal, courses[course], groups.command(body, course, at), session))
@@ -135,10 +136,11 @@ class GroupSessions:
     ) -> Recorded:
         changes = [self.decisions.change(each.stored, each.answer) for each in decisions if isinstance(each.answer, Accepted)]
         held_back = [each for each in decisions if isinstance(each.answer, Refused)]
-        members = [_member_refused(each) for each in held_back]
+        members = [_refused_decision(each) for each in held_back]
         refusals = tuple(self._refusal(principal, each) for each in held_back)
         if body.all and held_back:
             await self.clinic.committer.commit(Unit(organisation=self.clinic.organisation, changes=(), events=refusals))
+            self._count_refused(held_back)
             raise GroupSessionRefused([msgspec.structs.replace(each, notice=None) for each in members])
         session = self._session(principal, group, body, decisions)
         seq, at = session.seq, session.recorded_at
@@ -151,6 +153,7 @@ class GroupSessions:
             events=refusals,
         )
         await self.decisions.commit(unit)
+        self._count_refused(held_back)  # after the commit, or a repeated attempt would count them again
         self.clinic.metrics.notices.labels(groups.SOURCE, groups.HELD_RECORD_TYPE, "waiting").inc(len(held_back))
         known = MemberFacts(
             courses={
@@ -168,14 +171,19 @@ class GroupSessions:
         )
 
     def _refusal(self, principal: Principal, decision: MemberDecision) -> LoggedEvent:
-        """Counts a member's refusal, and returns it as the audit log keeps it."""
+        """A member's refusal as a record of the audit log."""
         assert isinstance(decision.answer, Refused)
         return self.decisions.refusal(principal, decision.stored, decision.answer, (decision.command,), decision.context)
 
+    def _count_refused(self, decisions: Sequence[MemberDecision]) -> None:
+        for each in decisions:
+            assert isinstance(each.answer, Refused)
+            self.decisions.count_refused(each.stored.course.protocol, each.answer)
+
     def _session(self, principal: Principal, group: Group, body: NewSession, decisions: Sequence[MemberDecision]) -> GroupSession:
-        """The session as the group's log has it."""
+        """The session as a line of the group's log."""
         first = decisions[0]
-        assert first.command.occurred_at is not None  # it was set for all
+        assert first.command.occurred_at is not None  # `_decide` sets it for every member
         return GroupSession(
             id=first.held.id,
             seq=group.version + 1,
@@ -197,37 +205,28 @@ class GroupSessions:
             },
         )
 
-    def _held_record(self, principal: Principal, group: Group, decision: MemberDecision) -> dict[str, Any]:
-        """The record of a member whose course refused the session, as it waits in the inbox."""
+    def _held_record(self, principal: Principal, group: Group, decision: MemberDecision) -> NewNotice:
+        """The notice that holds a refused record in the inbox."""
         body = msgspec.json.encode(groups.held_record(group, decision.held, decision.command, principal.actor))
-        member = _member_refused(decision)
-        return {
-            "organisation": self.clinic.organisation,
-            "id": decision.notice,
-            "source_id": groups.SOURCE,
-            "key": hashlib.sha256(f"{decision.held.id}\n{decision.course}".encode()).hexdigest(),
-            "body_hash": hashlib.sha256(body).hexdigest(),
-            "type": groups.HELD_RECORD_TYPE,
-            "resource": None,
-            "resource_version": None,
-            "resource_at": None,
-            "received_at": self.clinic.clock.now(),
-            "status": "waiting",
-            "risk": False,
-            "client_id": decision.stored.course.client,
-            "course_id": decision.course,
-            "seq": None,
-            "about_seq": None,
-            "body": body,
-            "detail": msgspec.json.encode(Why(member.why, member.refusals)),
-            "decided_by": None,
-            "decided_at": None,
-        }
+        member = _refused_decision(decision)
+        return NewNotice(
+            id=decision.notice or "",
+            source_id=groups.SOURCE,
+            key=hashlib.sha256(f"{decision.held.id}\n{decision.course}".encode()).hexdigest(),
+            body_hash=hashlib.sha256(body).hexdigest(),
+            type=groups.HELD_RECORD_TYPE,
+            received_at=self.clinic.clock.now(),
+            body=body,
+            status="waiting",
+            client_id=decision.stored.course.client,
+            course_id=decision.course,
+            detail=NoticeDetail(why=member.why, refusals=member.refusals),
+        )
 
     async def _replay(self, kept: KeptAnswer) -> SessionCommitted:
-        """Answers a used key: what was accepted and refused then, and what each attendance has become since."""
+        """Answers a used key with what the courses accepted and refused then, and with the present status of each attendance."""
         group = await self.clinic.read(stored_groups.find, kept.course_id, kept.last_seq)
-        assert group is not None  # the key was committed with it
+        assert group is not None  # one commit wrote the group's line and the key
         session = next(each for each in group.sessions if each.seq == kept.last_seq)
         waiting = {course: each.notice for course, each in session.told.items() if each.notice}
         found = await self.clinic.read(stored_groups.held_records, list(waiting.values()))
@@ -236,64 +235,65 @@ class GroupSessions:
             session=views.session_view(session, known),
             version=session.seq,
             accepted=tuple(MemberAccepted(course, each.seq) for course, each in session.told.items() if each.seq),
-            refused=tuple(_waiting(known.courses[course], notice, found[notice].detail) for course, notice in waiting.items()),
+            refused=tuple(
+                _waiting_member(known.courses[course], notice, found[notice].detail) for course, notice in waiting.items()
+            ),
             warnings=groups.warnings(self.groups.spec(group), group.there(session.occurred_at)),
         )
         return SessionCommitted(recorded=recorded, replayed=True)
 
-    # Records that wait, and signing
+    # Refused records, and signing
 
     async def again(self, principal: Principal, course_id: str, record: HeldRecord) -> int:
-        """Fires a record that a course refused before. Returns the seq of the entry that records the session on the course.
+        """Fires a record again that the course refused before. Returns the seq of the entry for this session.
 
         Raises TransitionRefused, CommandInvalid, TriggerNotPermitted.
         """
         command, session = groups.command_of(record)
 
         async def attempt() -> int:
-            stored = await self.clinic.courses.get(course_id)
-            assert stored is not None  # courses are never removed
+            stored = await self._member(course_id)
             recorded = [each.seq for each in stored.course.sessions if each.group_session == record.session]
             return recorded[0] if recorded else await self._fire(principal, stored, command, session)
 
-        return await retrying(attempt, StaleVersion, busy="The course is being written by others. Try again.")
+        return await retrying(attempt, StaleVersion)
 
     async def sign(self, principal: Principal, group_id: str, session_id: str, decode: Callable[[], Signing]) -> Signed:
-        """Signs a session on every member's course on which the caller gave it and it is not signed yet."""
+        """Signs a session on every member's course where the caller gave it and has not signed it yet."""
         group = await self.groups.visible(principal, group_id)
         await self.clinic.require(principal, QUESTION, group.courses)
         session = group.session(session_id)
         if session is None:
             raise NotFound(NO_SESSION)
         body = decode()
-        astray = [Fault(f"focus.{course}", "is no member of this session") for course in body.focus if course not in session.told]
-        if astray:
-            raise CommandInvalid(astray)
-        signed, refusing = [], []
+        strangers = [course for course in body.focus if course not in session.told]
+        if strangers:
+            raise CommandInvalid([Fault(f"focus.{course}", "is no member of this session") for course in strangers])
+        signed, members = [], []
         for course in sorted(session.told):
             try:
                 seq = await self._sign(principal, course, session_id, body)
             except TransitionRefused as error:
-                refusing.append(
-                    MemberRefused(
-                        course=course, state=error.state or "", version=error.version, refusals=error.refusals, why=error.summary
-                    )
-                )
+                members.append(_member_refused(course, error))
             else:
                 signed += [MemberAccepted(course, seq)] if seq else []
-        return Signed(signed=tuple(signed), refused=tuple(refusing))
+        return Signed(signed=tuple(signed), refused=tuple(members))
 
     async def _sign(self, principal: Principal, course_id: str, session_id: str, body: Signing) -> int | None:
         """Signs a session on one course. Returns None if the caller has nothing to sign there."""
 
         async def attempt() -> int | None:
-            stored = await self.clinic.courses.get(course_id)
-            assert stored is not None  # courses are never removed
+            stored = await self._member(course_id)
             unsigned = [each for each in stored.course.unsigned if each.group_session == session_id]
             own = [each for each in unsigned if each.given_by == principal.person]
             return await self._fire(principal, stored, groups.signature(body, course_id, own[0].seq), None) if own else None
 
-        return await retrying(attempt, StaleVersion, busy="The course is being written by others. Try again.")
+        return await retrying(attempt, StaleVersion)
+
+    async def _member(self, course_id: str) -> StoredCourse:
+        stored = await self.clinic.courses.get(course_id)
+        assert stored is not None  # courses are never removed
+        return stored
 
     async def _fire(self, principal: Principal, stored: StoredCourse, command: Command, session: GroupHeld | None) -> int:
         """Fires one command on one course. Returns the seq of its entry. Raises StaleVersion or TransitionRefused."""
@@ -304,21 +304,25 @@ class GroupSessions:
         return change.course.version
 
 
-def _waiting(course: Course, notice: str, detail: bytes | None) -> MemberRefused:
-    why = msgspec.json.decode(detail, type=Why) if detail else Why()
+def _waiting_member(course: Course, notice: str, detail: NoticeDetail | None) -> MemberRefused:
+    """A member whose refused record became this notice. `detail` is the reason that the notice holds."""
+    why = detail or NoticeDetail()
     return MemberRefused(
         course=course.id, state=course.state, version=course.version, why=why.why, refusals=why.refusals, notice=notice
     )
 
 
-def _member_refused(decision: MemberDecision) -> MemberRefused:
-    answer = decision.answer
-    assert isinstance(answer, Refused)
+def _refused_decision(decision: MemberDecision) -> MemberRefused:
+    assert isinstance(decision.answer, Refused)
+    return _member_refused(decision.course, refused(decision.answer), decision.notice)
+
+
+def _member_refused(course: str, error: TransitionRefused, notice: str | None = None) -> MemberRefused:
     return MemberRefused(
-        course=decision.course,
-        state=answer.state or "",
-        version=answer.version,
-        refusals=answer.refusals,
-        why=refused(answer).summary,
-        notice=decision.notice,
+        course=course,
+        state=error.state or "",
+        version=error.version,
+        refusals=error.refusals,
+        why=error.summary,
+        notice=notice,
     )

@@ -1,1 +1,1 @@
-"""Moving courses to another version of their protocol, and judging by a candidate what was recorded."""
+"""Migration of courses to another version of their protocol, and replay of recorded courses under a candidate."""

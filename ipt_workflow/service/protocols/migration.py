@@ -1,6 +1,6 @@
-"""Moving running courses to another version of their protocol: previewed all, moved those that are chosen, one entry each.
+"""Moves live courses to another version of their protocol: plans the moves of all, and moves the chosen ones, with one entry each.
 
-It streams: courses are read, planned and moved a batch at a time, in the order of their ids, and nothing is kept of a batch that is done.
+Courses are read, planned and moved a batch at a time, in the order of their ids, so that memory does not grow with their number.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import StoredCourse
 
 BATCH = 100
-AT_ONCE = 20  # commits that wait together
+AT_ONCE = 20  # commits in flight at a time
 TRIGGER = "migrate_protocol"
 Item = TypeVar("Item")
 Became = Literal["moved", "there_already", "stuck", "conflict", "refused", "ended", "other_protocol", "unknown"]
 FAILED: frozenset[Became] = frozenset({"stuck", "conflict", "refused", "ended", "other_protocol", "unknown"})
 
 
-class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """A live course, the version of it that was planned on, and what its move would be."""
+class PlannedMove(msgspec.Struct, frozen=True, kw_only=True):
+    """The planned move of a live course. `version` is the course's version at the time of planning."""
 
     course: str
     version: int
@@ -42,7 +42,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MigrationResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a course that was chosen. A `conflict` may be tried again: the course was changed since it was planned."""
+    """The result for one chosen course. A `conflict` can be retried: the course changed after it was planned."""
 
     course: str
     became: Became
@@ -50,7 +50,7 @@ class MigrationResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mover:
-    """Plans and moves, from one version of a protocol to another."""
+    """Plans and makes the moves from one version of a protocol to another."""
 
     def __init__(self, clinic: Clinic, old: Protocol, new: Protocol) -> None:
         self.clinic = clinic
@@ -58,8 +58,8 @@ class Mover:
         self.old = old
         self.new = new
 
-    async def plans(self, principal: Principal) -> AsyncIterator[list[Planned]]:
-        """Every live course under the old version, refolded under the new. Reading them is recorded, with every course it touched."""
+    async def plans(self, principal: Principal) -> AsyncIterator[list[PlannedMove]]:
+        """Plans the move of every live course under the old version. The audit log records the read, with every course."""
         policy.require(principal, "try a protocol")
         after = ""
         while True:
@@ -70,25 +70,29 @@ class Mover:
             after = found[-1].course.id
 
     async def move_clean(self, principal: Principal, reason: str) -> AsyncIterator[list[MigrationResult]]:
-        """Moves every course that carries over whole."""
+        """Moves every course that carries over without gaps."""
         policy.require(principal, "change a course")
         async for planned in self.plans(principal):
             yield await self._move(principal, [each for each in planned if each.move.kind == "carries_over"], reason)
 
     async def move(self, principal: Principal, courses: Iterable[str], reason: str) -> AsyncIterator[list[MigrationResult]]:
-        """Moves these courses, those with new gaps too. Those that are there already are passed over."""
+        """Moves the named courses, also with new gaps. Skips those under the new version already."""
         policy.require(principal, "change a course")
         for ids in _batches(courses, BATCH):
             found = {each.course.id: each for each in await self.clinic.read(stored_courses.courses_by_id, ids)}
-            left_alone = {its_id: self._left_alone(found.get(its_id)) for its_id in ids}  # each once, however often it is listed
-            passed = [MigrationResult(course=its_id, became=why) for its_id, why in left_alone.items() if why]
-            planned = await self._planned(principal, [found[its_id] for its_id, why in left_alone.items() if not why])
-            stuck = [MigrationResult(course=p.course, became="stuck", why=p.move.explanation) for p in planned if p.move.obstacles]
+            skip_reasons = {course_id: self._skip_reason(found.get(course_id)) for course_id in ids}  # repeated ids count once
+            skipped = [MigrationResult(course=course_id, became=reason) for course_id, reason in skip_reasons.items() if reason]
+            planned = await self._planned(principal, [found[course_id] for course_id, reason in skip_reasons.items() if not reason])
+            stuck = [
+                MigrationResult(course=each.course, became="stuck", why=each.move.explanation)
+                for each in planned
+                if each.move.obstacles
+            ]
             moved = await self._move(principal, [each for each in planned if not each.move.obstacles], reason)
-            yield [*passed, *stuck, *moved]
+            yield [*skipped, *stuck, *moved]
 
-    def _left_alone(self, stored: StoredCourse | None) -> Became | None:
-        """Why a course that was chosen is not moved, whatever its plan."""
+    def _skip_reason(self, stored: StoredCourse | None) -> Became | None:
+        """Why a chosen course cannot be planned; None if it can."""
         if stored is None:
             return "unknown"
         if stored.course.protocol_digest == self.new.digest:
@@ -97,7 +101,7 @@ class Mover:
             return "other_protocol"
         return None if stored.course.open else "ended"
 
-    async def _planned(self, principal: Principal, found: Sequence[StoredCourse]) -> list[Planned]:
+    async def _planned(self, principal: Principal, found: Sequence[StoredCourse]) -> list[PlannedMove]:
         ids = [stored.course.id for stored in found]
         if not ids:
             return []
@@ -105,31 +109,33 @@ class Mover:
         await self.clinic.record(principal, "read", "migration plan", ids)
         return [self._plan(principal, stored, entries[stored.course.id]) for stored in found]
 
-    def _plan(self, principal: Principal, stored: StoredCourse, entries: list[Entry]) -> Planned:
+    def _plan(self, principal: Principal, stored: StoredCourse, entries: list[Entry]) -> PlannedMove:
         course = stored.course
         now = max(self.clinic.clock.now(), course.last_recorded_at)
         context = self.clinic.context(principal, now, history=journal.facts(entries))
         move = self.clinic.machine_of(course).plan(course, self.new, context)
-        return Planned(course=course.id, version=course.version, state=course.state, move=move)
+        return PlannedMove(course=course.id, version=course.version, state=course.state, move=move)
 
-    async def _move(self, principal: Principal, planned: Iterable[Planned], reason: str) -> list[MigrationResult]:
-        outcomes: list[MigrationResult] = []
-        for some in _batches(planned, AT_ONCE):
-            outcomes += await asyncio.gather(*(self._fire(principal, each, reason) for each in some))
-        return outcomes
+    async def _move(self, principal: Principal, planned: Iterable[PlannedMove], reason: str) -> list[MigrationResult]:
+        results: list[MigrationResult] = []
+        for batch in _batches(planned, AT_ONCE):
+            results += await asyncio.gather(*(self._fire(principal, each, reason) for each in batch))
+        return results
 
-    async def _fire(self, principal: Principal, planned: Planned, reason: str) -> MigrationResult:
-        """One entry, on the version that was planned on."""
+    async def _fire(self, principal: Principal, planned: PlannedMove, reason: str) -> MigrationResult:
+        """Moves one course, if it still has the version that was planned."""
         command = Command(TRIGGER, {"protocol": self.new.id, "protocol_version": self.new.version}, reason=reason)
         write = Write(decode=lambda: (command,), triggers=(TRIGGER,), version=planned.version)
         try:
             await self.courses.fire(principal, planned.course, write)
         except StaleVersion:
-            return MigrationResult(course=planned.course, became="conflict", why="It was changed after it was planned.")
-        except Busy as busy:
-            return MigrationResult(course=planned.course, became="conflict", why=str(busy))
-        except TransitionRefused as refused:
-            return MigrationResult(course=planned.course, became="refused", why=", ".join(each.rule for each in refused.refusals))
+            return MigrationResult(
+                course=planned.course, became="conflict", why="The course changed after it was planned. Move it again."
+            )
+        except Busy as error:
+            return MigrationResult(course=planned.course, became="conflict", why=str(error))
+        except TransitionRefused as error:
+            return MigrationResult(course=planned.course, became="refused", why=", ".join(each.rule for each in error.refusals))
         return MigrationResult(course=planned.course, became="moved", why=planned.move.explanation)
 
 
@@ -140,7 +146,7 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def course_ids(text: Iterable[str]) -> Iterator[str]:
-    """Ids as they are listed: by commas or lines; blanks and what follows a `#` are left out."""
+    """Ids separated by commas or lines. Blanks are skipped, and comments from `#` to the end of the line."""
     for line in text:
         for each in line.partition("#")[0].split(","):
             if each.strip():

@@ -1,6 +1,6 @@
-"""Trying a candidate protocol on everything that was recorded: what it would newly refuse, and what it would newly allow.
+"""Replays recorded courses under a candidate protocol, and reports what it would newly refuse and newly allow.
 
-It streams: courses are read and judged a batch at a time, and of each rule only its count and a few examples are kept.
+Courses are read and judged a batch at a time. The result keeps a count and a few examples for each rule.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ EXAMPLES = 3
 
 
 class Example(msgspec.Struct, frozen=True):
-    """A transition by its course and seq; a refusal has no seq."""
+    """A transition by its course and seq, or a refusal, which has no seq."""
 
     course: str
     seq: int | None
@@ -38,11 +38,11 @@ class ByRule(msgspec.Struct, kw_only=True):
     examples: list[Example] = []
 
 
-class Tried(msgspec.Struct, kw_only=True):
-    """What trying a candidate came to.
+class TrialResult(msgspec.Struct, kw_only=True):
+    """The result of a trial.
 
-    `not_judged` counts refusals that cannot be judged anew: several commands together, commands that
-    depended on another course, and refusals from before commands were kept.
+    `not_judged` counts refusals that cannot be judged again: of several commands together, of commands that depended on another
+    course, and from the time before refusals kept their commands.
     """
 
     protocol: str
@@ -58,54 +58,54 @@ class Tried(msgspec.Struct, kw_only=True):
 
 
 class Trial:
-    """One candidate, tried on the courses of every version of it."""
+    """The replay of a candidate on the courses of all its versions."""
 
     def __init__(self, clinic: Clinic, candidate: Protocol, examples: int = EXAMPLES) -> None:
         self.clinic = clinic
         self.candidate = candidate
         self.examples = examples
-        self.tried = Tried(protocol=candidate.key, digest=candidate.digest)
+        self.result = TrialResult(protocol=candidate.key, digest=candidate.digest)
 
-    async def run(self, principal: Principal, progress: Callable[[int], None] = lambda _done: None) -> Tried:
-        """Judges all. `progress` is called with the number of courses judged since the last call. Reading them is recorded."""
+    async def run(self, principal: Principal, progress: Callable[[int], None] = lambda _done: None) -> TrialResult:
+        """Judges every course and records the read. `progress` is called with the number of courses judged since the last call."""
         policy.require(principal, "try a protocol")
         rejudge = Rejudge(machine_for(self.candidate), self.clinic.context(principal, self.clinic.clock.now()))
         after = ""
         while True:
             ids = await self.clinic.read(stored_courses.course_ids_of, self.candidate.id, after, BATCH)
             if not ids:
-                return self.tried
+                return self.result
             entries, refused = await self.clinic.read(_recorded, ids)
             await self.clinic.record(principal, "read", "protocol trial", ids)
-            for its_id in ids:
-                self._course(rejudge, its_id, entries[its_id], [each for each in refused if each.course == its_id])
+            for course_id in ids:
+                self._course(rejudge, course_id, entries[course_id], [each for each in refused if each.course == course_id])
             progress(len(ids))
             after = ids[-1]
 
-    def _course(self, rejudge: Rejudge, its_id: str, entries: list[Entry], refused: Iterable[RefusalRow]) -> None:
+    def _course(self, rejudge: Rejudge, course_id: str, entries: list[Entry], refused: Iterable[RefusalRow]) -> None:
         facts = journal.facts(entries)
-        self.tried.courses += 1
-        for judged in rejudge.transitions(facts):
-            self.tried.transitions += 1
-            self.tried.newly_refused += bool(judged.rules)
-            self._count(self.tried.refused_by, its_id, judged)
+        self.result.courses += 1
+        for rejudged in rejudge.transitions(facts):
+            self.result.transitions += 1
+            self.result.newly_refused += bool(rejudged.rules)
+            self._count(self.result.refused_by, course_id, rejudged)
         for each in refused:
             command = msgspec.json.decode(each.command, type=RefusedCommand) if each.command else None
-            again = rejudge.refusal(facts, command, each.rules) if command else None
-            self.tried.refusals += 1
-            self.tried.not_judged += again is None
-            if again:
-                self.tried.newly_allowed += bool(again.rules)
-                self._count(self.tried.allowed_by, its_id, again)
+            judged = rejudge.refusal(facts, command, each.rules) if command else None
+            self.result.refusals += 1
+            self.result.not_judged += judged is None
+            if judged:
+                self.result.newly_allowed += bool(judged.rules)
+                self._count(self.result.allowed_by, course_id, judged)
 
-    def _count(self, by_rule: dict[str, ByRule], its_id: str, judged: Rejudged) -> None:
-        for rule in judged.rules:
+    def _count(self, by_rule: dict[str, ByRule], course_id: str, rejudged: Rejudged) -> None:
+        for rule in rejudged.rules:
             counted = by_rule.setdefault(rule, ByRule(rule=rule))
             counted.count += 1
             if len(counted.examples) < self.examples:
-                counted.examples.append(Example(its_id, judged.seq, judged.trigger))
+                counted.examples.append(Example(course_id, rejudged.seq, rejudged.trigger))
 
 
 def _recorded(connection: Connection, organisation: str, ids: list[str]) -> tuple[dict[str, list[Entry]], list[RefusalRow]]:
-    """The journals of courses, and what rules refused of them."""
+    """The journals of these courses, and their recorded refusals."""
     return stored_courses.entries_of(connection, organisation, ids), audit.refused_commands(connection, organisation, ids)

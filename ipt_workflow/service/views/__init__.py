@@ -1,4 +1,4 @@
-"""Courses, entries and answers as callers see them."""
+"""What callers see of courses, entries and the results of verbs: the bodies of HTTP answers and of `--json`."""
 
 from ipt_workflow.service.views.answers import Committed, Options, Preview, ProposalView, TokenView, Verification
 from ipt_workflow.service.views.course import (
@@ -16,7 +16,6 @@ from ipt_workflow.service.views.course import (
     RhythmWeekView,
     RiskView,
     SessionView,
-    Shown,
     SickRoleView,
     course_view,
 )
@@ -42,7 +41,6 @@ __all__ = [
     "RhythmWeekView",
     "RiskView",
     "SessionView",
-    "Shown",
     "SickRoleView",
     "TokenView",
     "Verification",

@@ -1,4 +1,4 @@
-"""What verbs answer: what was committed, a preview, options, proposals, tokens, a verification."""
+"""Results of verbs: a committed write, a preview, options, proposals, tokens, a verification."""
 
 import datetime as dt
 from typing import Any
@@ -11,7 +11,7 @@ from ipt_workflow.service.views.entries import EntryView
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a write came to."""
+    """The result of a write. `replayed` says that an earlier request under the same key wrote it."""
 
     course: CourseView
     entries: tuple[EntryView, ...]
@@ -19,7 +19,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What a write would come to. `course` is as it would be, or as it is where the write would be refused."""
+    """The result that a write would have. `course` is as the write would leave it, or as it is now if it would be refused."""
 
     option: Option
     course: CourseView | None
@@ -45,7 +45,7 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """What `audit verify` found. `checked` counts entries; `erased` is None where only chains were looked at; `first_bad` where `ok`."""
+    """The result of `audit verify`. `checked` counts entries. `erased` is None if only chains were checked."""
 
     ok: bool
     courses: int

@@ -1,4 +1,4 @@
-"""What readers see: courses, entries, records of the audit log. Shapes of HTTP answers and of `--json`."""
+"""What callers see of a course."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -8,6 +8,7 @@ import msgspec
 
 from ipt_workflow.course import Course, Rhythm, Track, counters
 from ipt_workflow.course.counters import Counters, WeekClock
+from ipt_workflow.course.course import Reading
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.rules.leaving import requirements
 from ipt_workflow.errors import Remedy
@@ -17,11 +18,11 @@ from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.protocols.instruments import Outcome
 from ipt_workflow.protocols.rhythm import Regularity
 
-Shown = TypeVar("Shown")
+View = TypeVar("View")
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule that leaving the present phase must meet."""
+    """A rule for leaving the present phase, and whether it is met."""
 
     rule: str
     says: str
@@ -49,7 +50,7 @@ class MeasureView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):
-    """`held`: it took place, with this client or without; `group_session` is the id of a group's."""
+    """`held` says that the session took place, with this client or without. `group_session` is its id if a group held it."""
 
     seq: int
     phase: str | None
@@ -66,7 +67,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SickRoleView(msgspec.Struct, frozen=True, kw_only=True):
-    """`status`: pending, assigned_full, assigned_limited, declined, waived or relinquished."""
+    """`status` is pending, assigned_full, assigned_limited, declined, waived or relinquished."""
 
     status: str
     response: str | None
@@ -82,7 +83,7 @@ class FocusView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RhythmWeekView(msgspec.Struct, frozen=True, kw_only=True):
-    """`score` is hits over activities, from 0 to 7, rounded to hundredths; None where no activity was done often enough."""
+    """`score` is hits over activities, from 0 to 7, rounded to hundredths. It is None if no activity was done often enough."""
 
     seq: int
     week_of: dt.date
@@ -101,7 +102,7 @@ class RhythmAimView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RhythmView(msgspec.Struct, frozen=True, kw_only=True):
-    """Regularity over time, and the targets that hold. `count` is of all weeks; the latest are listed."""
+    """Regularity over time, and the targets in force. `count` counts all weeks; `weeks` lists the latest."""
 
     count: int
     weeks: tuple[RhythmWeekView, ...]
@@ -124,7 +125,7 @@ class InterruptionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RiskView(msgspec.Struct, frozen=True, kw_only=True):
-    """`open_since`: when the oldest risk that nobody has reviewed yet was seen."""
+    """`open_since` is when the oldest risk without a review was recorded."""
 
     level: str
     open_since: dt.datetime | None
@@ -145,7 +146,7 @@ class AdoptedView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CourseView(msgspec.Struct, frozen=True, kw_only=True):
-    """One course, as it is. `progress` is `session n of N, week w of W`; `next` the trigger that leaves the present phase."""
+    """A course. `progress` reads `session n of N, week w of W`. `next` is the trigger that leaves the present phase."""
 
     id: str
     client_ref: str | None
@@ -192,11 +193,11 @@ class CourseView(msgspec.Struct, frozen=True, kw_only=True):
 def course_view(
     machine: CourseMachine, course: Course, context: Context, *, head: str, client_ref: str | None, attention: Iterable[str]
 ) -> CourseView:
-    """A course as it is at the context's `now`."""
+    """The view of a course at the context's `now`."""
     protocol = machine.protocol
     clock = counters.clock(course, context.now, context.zone)
     counted = counters.counters(protocol, course)
-    leaves, asked = requirements(machine.protocol, machine.bound, course, context.now, context)
+    leaves, required = requirements(machine.protocol, machine.bound, course, context.now, context)
     return CourseView(
         id=course.id,
         client_ref=client_ref,
@@ -235,7 +236,7 @@ def course_view(
                 required=refusal.required if refusal else None,
                 remedies=refusal.remedies if refusal else (),
             )
-            for bound, refusal in asked
+            for bound, refusal in required
         ),
         attention=tuple(attention),
         ending=_whole(course.ending, EndingView) if course.ending else None,
@@ -254,8 +255,8 @@ def course_view(
     )
 
 
-def _whole(part: Any, view: type[Shown]) -> Shown:
-    """A part of the fold, or several of a kind, with all its fields: the fold itself leaves out those at their defaults, a reader knows no defaults."""
+def _whole(part: Any, view: type[View]) -> View:
+    """A part of the course, or several of a kind, with every field. The snapshot omits defaults, which a caller does not know."""
     return msgspec.convert(part, view, from_attributes=True)
 
 
@@ -281,27 +282,26 @@ def _score(found: Regularity) -> float | None:
 def _measure(protocol: Protocol, key: str, track: Track) -> MeasureView:
     instrument = protocol.instruments[key]
 
-    def reading(of: Any) -> ReadingView | None:
-        return ReadingView(seq=of.seq, at=of.at, total=of.total, band=instruments.band(instrument, of.total)) if of else None
+    def view(reading: Reading | None) -> ReadingView | None:
+        if reading is None or reading.total is None:  # `baseline` and `last` always have a total
+            return None
+        return ReadingView(seq=reading.seq, at=reading.at, total=reading.total, band=instruments.band(instrument, reading.total))
 
-    changed = track.baseline and track.last and track.last.seq != track.baseline.seq
-    change = (
-        instruments.change(instrument, track.baseline.total or 0, track.last.total or 0)
-        if changed and track.baseline and track.last
-        else None
-    )
+    baseline, last = view(track.baseline), view(track.last)
     return MeasureView(
         aim=instrument.aim,
         count=track.count,
-        baseline=reading(track.baseline),
-        last=reading(track.last),
-        change=change,
+        baseline=baseline,
+        last=last,
+        change=instruments.change(instrument, baseline.total, last.total)
+        if baseline and last and baseline.seq != last.seq
+        else None,
         not_obtained=track.not_obtained,
     )
 
 
 def _outcome(protocol: Protocol, course: Course) -> Outcome | None:
-    """By the protocol's scales of symptoms that were taken at least twice."""
+    """The outcome by those of the protocol's symptom scales that were taken at least twice."""
     taken = [
         (protocol.instruments[key], course.measures[key]) for key in protocol.instruments_for("symptoms") if key in course.measures
     ]

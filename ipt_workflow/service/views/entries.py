@@ -1,4 +1,4 @@
-"""Entries of a journal as callers see them."""
+"""What callers see of the entries of a journal."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ from ipt_workflow.journal import Entry, EntryActor
 class EntryView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """One entry. `data_digest` is SHA-256(salt ‖ JCS of `{data, reason, override}`); `hash` is the SHA-256 of `canonical`.
 
-    `move` says, of an entry that put the course under another protocol or version, what carried over and what did not.
-    Where the entry was erased, `data` is what the canonical bytes still tell, and `salt`, `reason` and `override` are null.
+    If the entry put the course under another protocol or version, `move` says what carried over and what did not.
+    If the entry was erased, `data` is the part that the canonical bytes keep, and `salt`, `reason` and `override` are null.
     """
 
     id: str
@@ -46,7 +46,7 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "fro
 
 
 def entry_views(entries: Iterable[Entry], known: Iterable[Entry]) -> tuple[EntryView, ...]:
-    """Entries with what, among all that are known, supersedes or contradicts them."""
+    """Views of `entries`. Each names the entry among `known` that supersedes or contradicts it."""
     facts = [entry.fact for entry in known]
     superseded = superseded_by(facts)
     contradicted = contradictions(facts)

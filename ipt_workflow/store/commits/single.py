@@ -5,7 +5,7 @@ import datetime as dt
 import sqlalchemy as sa
 
 from ipt_workflow.errors import IptError, StaleVersion
-from ipt_workflow.store import groups
+from ipt_workflow.store import groups, notices
 from ipt_workflow.store.commits import rows
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import (
@@ -51,7 +51,7 @@ def _inserts(unit: Unit) -> dict[sa.Table, list[rows.Row]]:
     return {
         tables.entry: [rows.entry(entry) for entry in entries],
         tables.entry_data: [rows.entry_data(entry) for entry in entries],
-        tables.notice: [dict(row) for row in unit.notices],
+        tables.notice: [notices.row(unit.organisation, each) for each in unit.notices],
         **of_events,
     }
 

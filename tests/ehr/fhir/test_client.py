@@ -31,7 +31,7 @@ def served(tmp_path_factory):
 
     async def fill(clinic):
         clock = VirtualClock(CLOCK)
-        for number, steps in enumerate((demo.DONE, demo.TOLD), start=1):
+        for number, steps in enumerate((demo.DONE, demo.STARTED), start=1):
             await demo._course(
                 Clinic(Installation(clinic.database, clinic.catalogue, clinic.settings, clock), clinic.organisation),
                 clock,

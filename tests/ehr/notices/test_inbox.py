@@ -2,15 +2,11 @@
 
 import datetime as dt
 
-import msgspec
 import pytest
 from support.ehr_sender import Ehr, course, inbox, journal, resolve, started, status
 from support.pages import erase
 
-from ipt_workflow.errors import Refusal, Remedy
-from ipt_workflow.groups import Why
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.store.notices import NoticeDetail
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 
@@ -185,23 +181,6 @@ def test_a_newer_version_takes_the_place_of_one_that_waits(with_ehr):
         assert await inbox(api) == []
 
     with_ehr(test)
-
-
-def test_the_detail_of_a_groups_record_is_written_in_the_same_bytes_as_that_of_a_notice():
-    refusal = Refusal(
-        rule="phase_session_cap",
-        severity="soft",
-        message="The phase has no session left.",
-        current=4,
-        required=4,
-        remedies=(Remedy("extend_phase", ("supervisor",)),),
-        earliest=START,
-        source="Weissman 2018",
-    )
-    record = msgspec.json.encode(Why("One rule refuses it.", (refusal,)))
-    detail = NoticeDetail(why="One rule refuses it.", refusals=(refusal,))
-    assert msgspec.json.encode(detail) == record
-    assert msgspec.json.decode(record, type=NoticeDetail) == detail
 
 
 def test_erasing_a_client_reaches_their_notices(with_ehr, settings):

@@ -1,4 +1,4 @@
-"""Verification finds whatever was changed behind the service's back, and says where: in which course, at which entry."""
+"""Verification finds every change made behind the service's back, and names the course and the entry."""
 
 import asyncio
 import re
@@ -34,7 +34,7 @@ def made(tmp_path_factory):
 
 
 class Tampered:
-    """A database whose guards are dropped, a connection that writes to it as it likes, and what verification says."""
+    """A database without guards, a connection that may write anything, and `verify`."""
 
     def __init__(self, settings, connection, verify) -> None:
         self.settings = settings
@@ -44,7 +44,7 @@ class Tampered:
 
     @contextmanager
     def changed(self, table, column, where, new):
-        """One cell holds something else for a while."""
+        """Changes one cell inside a `with` block."""
         cell = f"SELECT {column}, typeof({column}), rowid FROM {table} WHERE {where}"
         old, kind, rowid = self.connection.execute(cell).fetchone()
         value = new(old)
@@ -77,7 +77,7 @@ def tampered(made, tmp_path):
 
 
 def byte(place, mask=1):
-    """Changes one byte of a text, a blob or a number; puts something where there is nothing."""
+    """Changes one byte of a text, a blob or a number; replaces NULL by a text."""
 
     def change(old):
         if old is None:
@@ -100,7 +100,7 @@ CHANGES = {
 }
 
 
-def test_courses_that_nobody_touched_are_as_they_were_written(tampered):
+def test_unchanged_courses_verify(tampered):
     found = tampered.verify()
     assert found.ok, found.first_bad
     assert (found.courses, found.checked, found.erased, found.first_bad) == (2, LENGTH + 1, 0, None)
@@ -113,16 +113,16 @@ def test_one_byte_changed_in_any_column_of_any_entry_is_found_and_named(tampered
             for column in columns:
                 with tampered.changed(table, column, f"seq = {seq} AND course_id = '{tampered.course}'", CHANGES[how]):
                     found = tampered.verify()
-                    told = (found.ok, *list((found.first_bad or {}).values())[:2])
+                    place = (found.ok, *list((found.first_bad or {}).values())[:2])
                     if (table, column) == ("entry", "course_id"):
-                        assert told in {(False, tampered.course, seq), (False, strayed(tampered), 1)}, (column, seq, found)
+                        assert place in {(False, tampered.course, seq), (False, strayed(tampered), 1)}, (column, seq, found)
                     else:
-                        assert told == (False, tampered.course, seq), (table, column, found)
+                        assert place == (False, tampered.course, seq), (table, column, found)
     assert tampered.verify().ok
 
 
 def strayed(tampered) -> str:
-    """The course that one entry has come to alone."""
+    """The id to which one changed entry now belongs."""
     ids = "SELECT CAST(course_id AS BLOB) FROM entry WHERE course_id NOT IN (SELECT id FROM course)"
     return tampered.connection.execute(ids).fetchone()[0].decode(errors="backslashreplace")
 
@@ -140,7 +140,7 @@ def test_one_byte_changed_in_any_column_of_the_course_row_is_found_and_named(tam
 
 
 @pytest.mark.parametrize("column", ("canonical", "sealed", "snapshot", "version", "salt", "occurred_at", "role"))
-def test_a_cell_that_holds_nothing_or_another_kind_of_value_is_found(tampered, column):
+def test_an_empty_cell_or_a_value_of_another_type_is_found(tampered, column):
     table = "course" if column in {"snapshot", "version"} else "entry_data" if column in {"sealed", "salt"} else "entry"
     where = f"id = '{tampered.course}'" if table == "course" else f"seq = 3 AND course_id = '{tampered.course}'"
     for value in (b"", "", 7, 1.5):
@@ -211,8 +211,8 @@ def test_an_added_entry_is_found_even_where_its_chain_is_right(tampered):
 
 def test_an_entry_of_another_course_is_found_in_this_one(tampered):
     names = ", ".join(ENTRY)
-    told = ", ".join({"course_id": "?", "seq": str(LENGTH + 1), "id": "'x'"}.get(name, name) for name in ENTRY)
-    run(tampered, f"INSERT INTO entry ({names}) SELECT {told} FROM entry WHERE course_id = ?", tampered.course, tampered.other)
+    values = ", ".join({"course_id": "?", "seq": str(LENGTH + 1), "id": "'x'"}.get(name, name) for name in ENTRY)
+    run(tampered, f"INSERT INTO entry ({names}) SELECT {values} FROM entry WHERE course_id = ?", tampered.course, tampered.other)
     found = tampered.verify()
     assert (found.first_bad["course"], found.first_bad["seq"]) == (tampered.course, LENGTH + 1)
 
@@ -239,7 +239,7 @@ def test_chains_alone_find_what_breaks_a_chain(tampered, breaker):
 
 
 @pytest.mark.parametrize("change", NOT_OF_THE_CHAIN.values(), ids=NOT_OF_THE_CHAIN)
-def test_chains_alone_look_at_nothing_else_and_say_so(tampered, change):
+def test_chains_alone_check_nothing_else_and_say_so(tampered, change):
     run(tampered, change, tampered.course)
     found = tampered.verify(chains_only=True)
     assert (found.ok, found.courses, found.checked, found.erased) == (True, 2, LENGTH + 1, None)
@@ -251,10 +251,10 @@ def test_chains_alone_count_a_course_that_has_no_entries(tampered):
     assert (found.ok, found.courses, found.checked) == (True, 2, LENGTH)
 
 
-def test_an_entry_of_another_course_breaks_the_chain_it_stands_in(tampered):
+def test_an_entry_of_another_course_breaks_the_chain_it_was_put_into(tampered):
     names = ", ".join(ENTRY)
-    told = ", ".join({"course_id": "?", "seq": str(LENGTH + 1), "id": "'x'"}.get(name, name) for name in ENTRY)
-    run(tampered, f"INSERT INTO entry ({names}) SELECT {told} FROM entry WHERE course_id = ?", tampered.course, tampered.other)
+    values = ", ".join({"course_id": "?", "seq": str(LENGTH + 1), "id": "'x'"}.get(name, name) for name in ENTRY)
+    run(tampered, f"INSERT INTO entry ({names}) SELECT {values} FROM entry WHERE course_id = ?", tampered.course, tampered.other)
     assert tampered.verify(chains_only=True).first_bad["seq"] == LENGTH + 1
 
 
@@ -273,10 +273,10 @@ async def five(clinic) -> None:
 
 @pytest.mark.parametrize("gone", (range(1), range(1, 2), range(3, 4), range(4, 5), range(1, 4), range(4), range(5)), ids=str)
 @pytest.mark.parametrize("entries", (4, 1000))
-def test_chains_of_courses_whose_rows_are_gone_are_checked_wherever_they_lie(tmp_path, monkeypatch, gone, entries):
-    monkeypatch.setattr(verification, "CHAINS_TOGETHER", 2)
-    monkeypatch.setattr(verification, "LISTED", 3)
-    monkeypatch.setattr(verification, "ENTRIES", entries)
+def test_chains_of_courses_whose_rows_are_missing_are_checked_wherever_they_are(tmp_path, monkeypatch, gone, entries):
+    monkeypatch.setattr(verification, "CHAIN_BATCH_COURSES", 2)
+    monkeypatch.setattr(verification, "LISTED_COURSES", 3)
+    monkeypatch.setattr(verification, "ENTRIES_MAX", entries)
 
     settings = service_walk.database(tmp_path, five)
     with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
@@ -290,8 +290,8 @@ def test_chains_of_courses_whose_rows_are_gone_are_checked_wherever_they_lie(tmp
     assert (found.ok, found.first_bad["course"], found.first_bad["seq"]) == (False, ids[gone[-1]], 1)
 
 
-def test_no_more_entries_are_read_at_once_than_may_be_though_rows_are_gone(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(verification, "ENTRIES", 5)
+def test_no_query_reads_more_entries_than_the_maximum_even_if_rows_are_missing(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(verification, "ENTRIES_MAX", 5)
     settings, read = databases.copy(made, tmp_path), []
     with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         connection.execute("DELETE FROM course WHERE id < (SELECT max(id) FROM course)")
@@ -312,15 +312,15 @@ def test_no_more_entries_are_read_at_once_than_may_be_though_rows_are_gone(made,
     assert all(len(courses) == 1 or count <= 5 for courses, count in read), read
 
 
-def test_an_id_after_which_no_other_comes_is_told_of(tampered):
+def test_a_damaged_id_after_which_no_other_comes_is_reported(tampered):
     first = f"seq = 1 AND course_id = '{tampered.course}'"
     with tampered.changed("entry", "course_id", first, lambda _old: b"\xff"), pytest.raises(JournalBroken, match="not as it was"):
         tampered.verify(chains_only=True)
 
 
 def test_chains_hold_on_either_database_and_by_one_process_or_two(database_url, monkeypatch):
-    monkeypatch.setattr(verification, "CHAINS_TOGETHER", 2)
-    monkeypatch.setattr(verification, "LISTED", 3)
+    monkeypatch.setattr(verification, "CHAIN_BATCH_COURSES", 2)
+    monkeypatch.setattr(verification, "LISTED_COURSES", 3)
 
     async def both(clinic):
         await five(clinic)
@@ -378,7 +378,7 @@ def test_the_first_of_several_bad_entries_is_named(tampered):
     assert tampered.verify().first_bad["seq"] == 4
 
 
-def test_erased_entries_are_told_and_are_no_fault(tampered):
+def test_erased_entries_are_counted_and_are_no_fault(tampered):
     run(tampered, "UPDATE entry_data SET salt = NULL, sealed = NULL WHERE seq IN (3, 7) AND course_id = ?", tampered.course)
     found = tampered.verify()
     assert found.ok, found.first_bad
@@ -386,7 +386,7 @@ def test_erased_entries_are_told_and_are_no_fault(tampered):
 
 
 @pytest.mark.parametrize("half", ("salt", "sealed"))
-def test_an_entry_that_is_erased_by_half_is_a_fault(tampered, half):
+def test_a_half_erased_entry_is_a_fault(tampered, half):
     run(tampered, f"UPDATE entry_data SET {half} = NULL WHERE seq = 3 AND course_id = ?", tampered.course)
     assert tampered.verify().first_bad["seq"] == 3
 
@@ -397,10 +397,10 @@ def test_one_course_can_be_verified_alone(tampered):
     assert not tampered.verify(tampered.course).ok
 
 
-def test_progress_is_told_in_courses(tampered):
-    told = []
-    tampered.verify(None, told.append)
-    assert sum(told) == 2
+def test_progress_counts_courses(tampered):
+    counts = []
+    tampered.verify(None, counts.append)
+    assert sum(counts) == 2
 
 
 def test_blanks_put_into_a_salt_are_found(tampered):

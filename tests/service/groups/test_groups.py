@@ -1,4 +1,4 @@
-"""Groups, on both databases: one session told is one commit over the courses that accept it, and what the others refuse waits."""
+"""Groups, on both databases: one commit records a session on the courses that accept it, and refused records wait."""
 
 import asyncio
 import datetime as dt
@@ -67,18 +67,20 @@ async def committed_at_once(clinic: GroupWalk, session: str) -> list[tuple]:
 def test_one_session_is_an_entry_on_every_members_course(clinic):
     async def test(clinic, a, b, c, _):
         group = await clinic.group(a, b, c)
-        told = await clinic.session(group, {a: "5", b: "6", c: "3"}, minutes=90)
-        assert {each.course for each in told.accepted} == {a, b, c}
-        assert told.refused == ()
-        session = told.session.id
+        recorded = await clinic.session(group, {a: "5", b: "6", c: "3"}, minutes=90)
+        assert {each.course for each in recorded.accepted} == {a, b, c}
+        assert recorded.refused == ()
+        session = recorded.session.id
         entries = await committed_at_once(clinic, session)
-        assert entries == [(each.course, each.seq, "therapist-1") for each in sorted(told.accepted, key=lambda each: each.course)]
+        assert entries == [
+            (each.course, each.seq, "therapist-1") for each in sorted(recorded.accepted, key=lambda each: each.course)
+        ]
         for course, attendance, participants in ((a, "5", ["client", "group"]), (b, "6", ["client", "group"]), (c, "3", ["group"])):
             written = (await clinic.clinic.entries(course))[-1].written
             assert (written.data["attendance"], written.data["participants"]) == (attendance, participants)
             assert (written.data["group_session"], written.data["group_held"]) == (session, True)
             assert (await clinic.counted(course)).attended["initial"] == 1
-        assert (await clinic.view(group)).version == told.version
+        assert (await clinic.view(group)).version == recorded.version
 
     clinic(test)
 
@@ -97,12 +99,12 @@ def test_facilitators_give_a_session_together_and_each_signs_on_their_own_course
 # What is refused
 
 
-def test_what_a_course_refuses_waits_and_the_others_are_written(clinic):
+def test_refused_records_wait_and_the_others_are_written(clinic):
     async def test(clinic, a, b, _c, referred):
         group = await clinic.group(a, b, referred)
-        told = await clinic.session(group, {a: "5", b: "5", referred: "5"})
-        assert {each.course for each in told.accepted} == {a, b}
-        (refused,) = told.refused
+        recorded = await clinic.session(group, {a: "5", b: "5", referred: "5"})
+        assert {each.course for each in recorded.accepted} == {a, b}
+        (refused,) = recorded.refused
         assert (refused.course, refused.state) == (referred, "referred")
         assert [refusal.rule for refusal in refused.refusals] == ["attendance_fits_state"]
         assert await triggers(clinic, referred) == ["refer"]
@@ -139,19 +141,19 @@ def test_what_a_course_refused_of_a_groups_session_is_judged_again_under_a_candi
     clinic(test)
 
 
-def test_where_every_course_refuses_the_session_is_told_all_the_same(clinic):
+def test_a_session_that_every_course_refuses_is_recorded_in_the_group(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         for course in (a, b):
             await clinic.fire(course, "end_early", reason="Moved away.")
-        told = await clinic.session(group, {a: "5", b: "5"})
-        assert (told.accepted, [each.state for each in told.refused]) == ((), ["ended_early", "ended_early"])
-        assert [session.seq for session in (await clinic.view(group)).sessions] == [told.version]
+        recorded = await clinic.session(group, {a: "5", b: "5"})
+        assert (recorded.accepted, [each.state for each in recorded.refused]) == ((), ["ended_early", "ended_early"])
+        assert [session.seq for session in (await clinic.view(group)).sessions] == [recorded.version]
 
     clinic(test)
 
 
-def test_all_demands_everyone_or_nobody(clinic):
+def test_with_all_either_every_course_accepts_or_nothing_is_written(clinic):
     async def test(clinic, a, b, _c, referred):
         group = await clinic.group(a, b, referred)
         before = {course: await triggers(clinic, course) for course in (a, b, referred)}
@@ -169,16 +171,16 @@ def test_all_demands_everyone_or_nobody(clinic):
     clinic(test)
 
 
-@pytest.mark.parametrize("told", ({"minutes": 90}, {"kind": "additional"}, {"occurred_at": "ahead"}, {"occurred_at": "before"}))
-def test_what_is_wrong_with_a_session_is_the_tellers_and_nothing_of_it_is_written(clinic, told):
+@pytest.mark.parametrize("fields", ({"minutes": 90}, {"kind": "additional"}, {"occurred_at": "ahead"}, {"occurred_at": "before"}))
+def test_a_session_with_faults_is_refused_whole_and_nothing_of_it_is_written(clinic, fields):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         before = await triggers(clinic, a)
-        days = {"ahead": 1, "before": -400}.get(told.get("occurred_at"), 0)
-        more = {**told, **({"occurred_at": clinic.clock.now() + dt.timedelta(days=days)} if days else {})}
-        attendance = {a: "5"} if "minutes" in told else {a: "5", b: "5"}
+        days = {"ahead": 1, "before": -400}.get(fields.get("occurred_at"), 0)
+        more = {**fields, **({"occurred_at": clinic.clock.now() + dt.timedelta(days=days)} if days else {})}
+        attendance = {a: "5"} if "minutes" in fields else {a: "5", b: "5"}
         with pytest.raises(CommandInvalid):
-            await clinic.tell(group, attendance, **more)
+            await clinic.record(group, attendance, **more)
         assert await triggers(clinic, a) == before
         assert (await clinic.view(group)).sessions == ()
 
@@ -189,8 +191,8 @@ def test_a_groups_session_can_be_called_off_before_it_was_to_be(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         ahead = clinic.clock.now() + WEEK
-        told = (await clinic.tell(group, {a: "4", b: "4"}, occurred_at=ahead)).recorded
-        assert (told.session.held, len(told.accepted)) == (False, 2)
+        recorded = (await clinic.record(group, {a: "4", b: "4"}, occurred_at=ahead)).recorded
+        assert (recorded.session.held, len(recorded.accepted)) == (False, 2)
         assert (await clinic.counted(a)).attended["initial"] == 0
 
     clinic(test)
@@ -204,9 +206,9 @@ def test_the_same_key_is_answered_as_the_first_time_and_writes_nothing(clinic):
         group = await clinic.group(a, b, referred)
         clinic.clock.advance(WEEK)
         attendance = {a: "5", b: "3", referred: "5"}
-        first = await clinic.tell(group, attendance, key=KEY)
+        first = await clinic.record(group, attendance, key=KEY)
         before = {course: await triggers(clinic, course) for course in attendance}
-        again = await clinic.tell(group, attendance, key=KEY)
+        again = await clinic.record(group, attendance, key=KEY)
         assert (first.replayed, again.replayed) == (False, True)
         assert again.recorded == first.recorded
         assert {course: await triggers(clinic, course) for course in attendance} == before
@@ -215,14 +217,14 @@ def test_the_same_key_is_answered_as_the_first_time_and_writes_nothing(clinic):
     clinic(test)
 
 
-def test_of_two_facilitators_at_once_one_writes_and_the_other_is_told_that_the_group_has_moved_on(clinic):
+def test_of_two_facilitators_at_once_one_writes_and_the_other_gets_group_stale(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b, facilitators=("therapist-1", "therapist-2"))
         version = (await clinic.view(group)).version
         clinic.clock.advance(WEEK)
         answers = await asyncio.gather(
-            clinic.tell(group, {a: "5", b: "5"}, version=version),
-            clinic.tell(group, {a: "5", b: "3"}, COFACILITATOR, version=version),
+            clinic.record(group, {a: "5", b: "5"}, version=version),
+            clinic.record(group, {a: "5", b: "3"}, COFACILITATOR, version=version),
             return_exceptions=True,
         )
         lost = [answer for answer in answers if isinstance(answer, Exception)]
@@ -234,18 +236,18 @@ def test_of_two_facilitators_at_once_one_writes_and_the_other_is_told_that_the_g
     clinic(test)
 
 
-def test_without_a_version_the_second_of_two_tellings_is_refused_as_told_before(clinic):
+def test_without_a_version_a_session_sent_twice_is_refused_as_already_recorded(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         clinic.clock.advance(WEEK)
-        answers = await asyncio.gather(*(clinic.tell(group, {a: "5", b: "5"}) for _ in range(3)), return_exceptions=True)
+        answers = await asyncio.gather(*(clinic.record(group, {a: "5", b: "5"}) for _ in range(3)), return_exceptions=True)
         assert sorted(type(each).__name__ for each in answers) == ["GroupRefused", "GroupRefused", "SessionCommitted"]
         assert (await triggers(clinic, a)).count("record_session") == 1
 
     clinic(test)
 
 
-def test_of_two_processes_that_tell_of_it_at_once_one_writes(three, tmp_path):
+def test_of_two_processes_that_record_a_session_at_once_one_writes(three, tmp_path):
     made, (a, b, *_) = three
     settings = made.model_copy(update={"database_url": databases.copy(made, tmp_path).database_url})
 
@@ -254,9 +256,9 @@ def test_of_two_processes_that_tell_of_it_at_once_one_writes(three, tmp_path):
             for clinic in (here, there):
                 clinic.clock.advance(WEEK)
             group = await here.group(a, b, facilitators=("therapist-1", "therapist-2"))
-            told = [here.tell(group, {a: "5", b: "5"}), there.tell(group, {a: "5", b: "3"}, COFACILITATOR)]
-            notes = [clinic.service.fire(FACILITATOR, course, note()) for clinic in (here, there) for course in (a, b)]
-            answers = await asyncio.gather(*told, *notes, return_exceptions=True)
+            sessions = [here.record(group, {a: "5", b: "5"}), there.record(group, {a: "5", b: "3"}, COFACILITATOR)]
+            notes = [clinic.courses.fire(FACILITATOR, course, note()) for clinic in (here, there) for course in (a, b)]
+            answers = await asyncio.gather(*sessions, *notes, return_exceptions=True)
             assert sorted(type(each).__name__ for each in answers[:2]) == ["GroupRefused", "SessionCommitted"]
             assert not [each for each in answers[2:] if isinstance(each, Exception)]
             for course in (a, b):
@@ -266,7 +268,7 @@ def test_of_two_processes_that_tell_of_it_at_once_one_writes(three, tmp_path):
     asyncio.run(race())
 
 
-def test_where_one_course_moves_on_meanwhile_it_is_decided_again_and_written_once(clinic):
+def test_if_a_course_changes_before_the_commit_the_session_is_decided_again_and_written_once(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         clinic.clock.advance(WEEK)
@@ -275,15 +277,41 @@ def test_where_one_course_moves_on_meanwhile_it_is_decided_again_and_written_onc
         async def overtake(work, *given):
             if getattr(work, "line", None) and not overtaken:
                 overtaken.append(work)
-                await clinic.service.fire(FACILITATOR, b, note())
+                await clinic.courses.fire(FACILITATOR, b, note())
             return await commit(work, *given)
 
         clinic.clinic.committer.commit = overtake
-        told = (await clinic.tell(group, {a: "5", b: "5"})).recorded
+        recorded = (await clinic.record(group, {a: "5", b: "5"})).recorded
         assert len(overtaken) == 1
         assert (await triggers(clinic, b))[-2:] == ["note", "record_session"]
-        assert len(told.accepted) == 2
+        assert len(recorded.accepted) == 2
         assert (await triggers(clinic, a)).count("record_session") == 1
+
+    clinic(test)
+
+
+def test_a_refusal_of_a_session_that_is_decided_again_is_counted_once(clinic):
+    async def test(clinic, a, _b, _c, referred):
+        group = await clinic.group(a, referred)
+        clinic.clock.advance(WEEK)
+        commit, overtaken = clinic.clinic.committer.commit, []
+
+        async def overtake(work, *given):
+            if getattr(work, "line", None) and not overtaken:
+                overtaken.append(work)
+                await clinic.courses.fire(FACILITATOR, a, note())
+            return await commit(work, *given)
+
+        def counted():
+            labels = {"protocol": group_walk.PROTOCOL, "trigger": "record_session", "rule": "attendance_fits_state"}
+            return clinic.clinic.metrics.registry.get_sample_value("ipt_refusals_total", labels)
+
+        clinic.clinic.committer.commit = overtake
+        await clinic.record(group, {a: "5", referred: "5"})
+        assert (len(overtaken), counted()) == (1, 1)
+        with pytest.raises(GroupSessionRefused):
+            await clinic.session(group, {a: "5", referred: "5"}, all=True)
+        assert counted() == 2
 
     clinic(test)
 
@@ -292,12 +320,12 @@ def note() -> Write:
     return Write(decode=lambda: (Command("note", {"text": "Called."}),), version_required=False)
 
 
-def test_many_writes_to_the_members_meanwhile_lose_nothing(clinic):
+def test_no_write_is_lost_when_many_reach_the_members_at_once(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         clinic.clock.advance(WEEK)
         await asyncio.gather(
-            clinic.tell(group, {a: "5", b: "5"}), *(clinic.service.fire(FACILITATOR, course, note()) for course in (a, b) * 5)
+            clinic.record(group, {a: "5", b: "5"}), *(clinic.courses.fire(FACILITATOR, course, note()) for course in (a, b) * 5)
         )
         for course in (a, b):
             assert sorted((await triggers(clinic, course))[-6:]) == ["note"] * 5 + ["record_session"]
@@ -308,12 +336,12 @@ def test_many_writes_to_the_members_meanwhile_lose_nothing(clinic):
 # From the first session to the last
 
 
-def test_who_misses_the_only_initial_session_goes_on_to_completion(clinic):
+def test_a_member_who_misses_the_only_initial_session_can_complete(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         for number in range(1, 9):
-            told = await clinic.session(group, {a: "5", b: "3" if number in {1, 4} else "5"}, minutes=90)
-            assert told.refused == (), number
+            recorded = await clinic.session(group, {a: "5", b: "3" if number in {1, 4} else "5"}, minutes=90)
+            assert recorded.refused == (), number
             await clinic.sign_all(a, b)
             for course in (a, b):
                 if number == 1:
@@ -331,7 +359,7 @@ def test_who_misses_the_only_initial_session_goes_on_to_completion(clinic):
     clinic(test)
 
 
-def test_who_misses_the_only_final_session_completes_with_a_reason(clinic):
+def test_a_member_who_misses_the_only_final_session_completes_with_an_override(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a, b)
         for number in range(1, 9):
@@ -355,7 +383,7 @@ def test_who_misses_the_only_final_session_completes_with_a_reason(clinic):
 # Who is in the group
 
 
-def test_a_member_who_left_is_not_asked_about_and_may_come_back(clinic):
+def test_the_attendance_of_a_member_who_left_is_not_required_and_they_may_return(clinic):
     async def test(clinic, a, b, c, _):
         group = await clinic.group(a, b, c)
         await clinic.session(group, {a: "5", b: "5", c: "5"})
@@ -372,7 +400,7 @@ def test_a_member_who_left_is_not_asked_about_and_may_come_back(clinic):
     clinic(test)
 
 
-def test_a_session_told_late_is_told_of_those_who_were_members_then(clinic):
+def test_a_late_session_takes_the_attendance_of_those_who_were_members_then(clinic):
     async def test(clinic, a, b, c, _):
         group = await clinic.group(a, b)
         clinic.clock.advance(dt.timedelta(days=2))
@@ -381,24 +409,24 @@ def test_a_session_told_late_is_told_of_those_who_were_members_then(clinic):
         await clinic.leave(group, b)
         await clinic.join(group, c)
         with pytest.raises(CommandInvalid) as caught:
-            await clinic.tell(group, {a: "5", c: "5"}, occurred_at=met)
+            await clinic.record(group, {a: "5", c: "5"}, occurred_at=met)
         assert {fault.where: fault.message for fault in caught.value.faults} == {
             "attendance": f"lacks the member {b}",
             f"attendance.{c}": "was no member of the group then",
         }
-        told = (await clinic.tell(group, {a: "5", b: "5"}, occurred_at=met)).recorded
-        assert len(told.accepted) == 2
+        recorded = (await clinic.record(group, {a: "5", b: "5"}, occurred_at=met)).recorded
+        assert len(recorded.accepted) == 2
         assert (await clinic.fold(a)).sessions[-1].at == met
 
     clinic(test)
 
 
-def test_who_has_ended_need_not_be_told_of(clinic):
+def test_the_attendance_of_an_ended_course_may_be_left_out(clinic):
     async def test(clinic, a, b, c, _):
         group = await clinic.group(a, b, c)
         await clinic.fire(b, "end_early", reason="Moved away.")
-        told = await clinic.session(group, {a: "5", c: "5"})
-        assert set(told.session.attendance) == {a, c}
+        recorded = await clinic.session(group, {a: "5", c: "5"})
+        assert set(recorded.session.attendance) == {a, c}
 
     clinic(test)
 
@@ -424,7 +452,7 @@ def test_a_course_joins_where_it_fits_and_one_group_at_a_time(clinic):
     clinic(test)
 
 
-def test_a_group_has_room_for_so_many_as_its_protocol_says(clinic):
+def test_a_group_takes_no_more_members_than_its_protocol_allows(clinic):
     async def test(clinic, a, b, c, referred):
         group = await clinic.group(a, b, c, referred)
         assert (await clinic.view(group)).size.now == 4
@@ -436,7 +464,7 @@ def test_a_group_has_room_for_so_many_as_its_protocol_says(clinic):
     clinic(test)
 
 
-def test_a_group_smaller_than_its_protocol_asks_for_is_told_so_and_meets(clinic):
+def test_a_group_smaller_than_its_protocol_requires_gets_a_warning_and_meets(clinic):
     async def test(clinic, a, b, _c, _):
         group = await clinic.group(a)
         assert (await clinic.session(group, {a: "5"})).warnings == ("The group has 1 member; its protocol asks for 2 to 4.",)
@@ -466,7 +494,7 @@ def test_times_of_joining_and_leaving_are_in_order(clinic):
     clinic(test)
 
 
-def test_of_two_groups_that_want_a_course_at_once_one_has_it(clinic):
+def test_of_two_groups_that_add_a_course_at_once_one_gets_it(clinic):
     async def test(clinic, a, _b, _c, _):
         groups = [await clinic.group(), await clinic.group()]
         answers = await asyncio.gather(*(clinic.join(group, a) for group in groups), return_exceptions=True)
@@ -479,7 +507,7 @@ def test_of_two_groups_that_want_a_course_at_once_one_has_it(clinic):
 # Who may
 
 
-def test_a_group_exists_for_its_facilitators_and_for_who_sees_the_organisation(clinic):
+def test_a_group_is_visible_to_its_facilitators_supervisors_and_auditors(clinic):
     async def test(clinic, a, _b, _c, _):
         group = await clinic.group(a)
         for who in (FACILITATOR, SUPERVISOR, AUDITOR):
@@ -498,7 +526,7 @@ def test_a_group_exists_for_its_facilitators_and_for_who_sees_the_organisation(c
     clinic(test)
 
 
-def test_only_a_therapist_tells_of_a_session_and_only_a_facilitator_of_this_groups(clinic):
+def test_only_a_therapist_who_facilitates_the_group_records_its_sessions(clinic):
     async def test(clinic, a, _b, _c, _):
         group = await clinic.group(a)
         for who, error in ((SUPERVISOR, Forbidden), (AUDITOR, Forbidden), (OUTSIDER, NotFound)):
@@ -509,7 +537,7 @@ def test_only_a_therapist_tells_of_a_session_and_only_a_facilitator_of_this_grou
     clinic(test)
 
 
-def test_a_facilitator_puts_only_courses_into_the_group_that_they_see(clinic):
+def test_a_facilitator_adds_only_courses_that_they_may_see(clinic):
     async def test(clinic, a, _b, c, _):
         group = await clinic.group()
         await clinic.join(group, a, FACILITATOR)
@@ -519,7 +547,7 @@ def test_a_facilitator_puts_only_courses_into_the_group_that_they_see(clinic):
     clinic(test)
 
 
-def test_a_therapist_does_not_make_a_group_for_others_alone(clinic):
+def test_a_therapist_who_makes_a_group_must_be_a_facilitator(clinic):
     async def test(clinic, *_):
         with pytest.raises(CommandInvalid, match="must name you"):
             await clinic.group(facilitators=("therapist-2",))
@@ -540,8 +568,8 @@ def test_what_was_done_with_a_group_is_in_the_audit_log(clinic):
                 "SELECT kind, action, rules FROM audit_event WHERE kind <> 'read' ORDER BY recorded_at, id"
             ).all()
         )
-        told = [tuple(row) for row in found if row.kind in {"config", "refusal"}]
-        assert told == [
+        events = [tuple(row) for row in found if row.kind in {"config", "refusal"}]
+        assert events == [
             ("config", f"group {group} created", None),
             *[("config", f"group {group} member joined", None)] * 3,
             ("refusal", "record_session", "attendance_fits_state"),

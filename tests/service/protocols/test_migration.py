@@ -1,4 +1,4 @@
-"""The caseload of the demonstration under another version of its protocol: previewed, moved by one entry each, and gone on with."""
+"""Migration of the demonstration's caseload: moves are previewed, each is one entry, and the courses go on under the new version."""
 
 import asyncio
 import datetime as dt
@@ -33,7 +33,7 @@ EVERY = Filters()
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, server):
-    """The demonstration, made while there was but one version."""
+    """The demonstration, made while there was only one version."""
     settings = databases.empty(tmp_path_factory.mktemp("moving"), server)
     service_walk.with_shell(settings, demo.make, VirtualClock(NOW))
     return settings
@@ -41,7 +41,7 @@ def made(tmp_path_factory, server):
 
 @pytest.fixture
 def two(made, tmp_path):
-    """Runs something on a copy of it, opened where there are two versions: with a smaller first phase, and no timeline left out."""
+    """Runs `work` on a copy of it with two versions. The second has a smaller first phase and a hard timeline rule."""
     settings = databases.copy(made, tmp_path)
     folder = protocol_versions.config(tmp_path / "config", protocol_versions.SMALLER_CAP, protocol_versions.HARD_TIMELINE)
 
@@ -81,7 +81,7 @@ async def courses(clinic) -> dict:
 
 
 async def fire(clinic, course_id, name, principal=None, **more):
-    """The example of a trigger a minute later, by the course's therapist; `more` stands in place of its parts."""
+    """Fires the example of a trigger a minute later, by the course's therapist. `more` replaces its fields."""
     clinic.clock.advance(dt.timedelta(minutes=1))
     course = (await courses(clinic))[course_id]
     by = principal or Principal(person=course.therapist, role="therapist", via="api")
@@ -122,7 +122,7 @@ def test_a_course_of_any_form_carries_over_to_a_version_that_is_the_same(two):
     two(work)
 
 
-def test_what_any_course_would_carry_over_to_any_form_can_be_said(two):
+def test_what_any_course_carries_over_to_any_form_can_be_computed(two):
     async def work(clinic):
         for course in (await courses(clinic)).values():
             old = clinic.machine_of(course).protocol
@@ -152,10 +152,10 @@ def test_planning_changes_no_course_and_is_recorded_with_every_course_it_read(tw
 
 def test_a_plan_says_nothing_about_clients(two):
     async def work(clinic):
-        told = msgspec.json.encode(list((await every_plan(clinic)).values())).decode()
-        assert "DEMO-" not in told
-        assert not any(area in told for area in clinic.protocol("ipt", 1).focus.areas)
-        assert not any(course.client in told for course in (await courses(clinic)).values())
+        text = msgspec.json.encode(list((await every_plan(clinic)).values())).decode()
+        assert "DEMO-" not in text
+        assert not any(area in text for area in clinic.protocol("ipt", 1).focus.areas)
+        assert not any(course.client in text for course in (await courses(clinic)).values())
 
     two(work)
 
@@ -174,23 +174,23 @@ def test_a_therapist_neither_plans_nor_moves(two):
 # Applied
 
 
-def test_all_that_are_clean_are_moved_by_one_entry_each_and_verify(two):
+def test_every_clean_course_is_moved_by_one_entry_and_verifies(two):
     async def work(clinic):
         before, plans = await courses(clinic), await every_plan(clinic)
         moved = await clean(clinic)
         after = await courses(clinic)
         assert {each.became for each in moved.values()} == {"moved"}
-        assert set(moved) == {its_id for its_id, plan in plans.items() if plan.move.kind == "carries_over"}
-        for its_id, course in after.items():
-            if its_id in moved:
-                assert (course.protocol_version, course.version) == (2, before[its_id].version + 1)
+        assert set(moved) == {course_id for course_id, plan in plans.items() if plan.move.kind == "carries_over"}
+        for course_id, course in after.items():
+            if course_id in moved:
+                assert (course.protocol_version, course.version) == (2, before[course_id].version + 1)
                 assert (course.state, course.phase, course.sessions) == (
-                    before[its_id].state,
-                    before[its_id].phase,
-                    before[its_id].sessions,
+                    before[course_id].state,
+                    before[course_id].phase,
+                    before[course_id].sessions,
                 )
             else:
-                assert course == before[its_id]
+                assert course == before[course_id]
         found = await verification.verify(clinic)
         assert found.ok, found.first_bad
         entry = (await CourseReads(clinic).history(service_walk.SUPERVISOR, next(iter(moved)), 0, 500))[-1]
@@ -205,7 +205,7 @@ def test_all_that_are_clean_are_moved_by_one_entry_each_and_verify(two):
     two(work)
 
 
-def test_applied_again_nothing_is_left_to_move_and_what_is_there_already_is_passed_over(two):
+def test_a_second_run_moves_nothing_and_skips_courses_that_have_moved(two):
     async def work(clinic):
         moved = await clean(clinic)
         before = await courses(clinic)
@@ -217,7 +217,7 @@ def test_applied_again_nothing_is_left_to_move_and_what_is_there_already_is_pass
     two(work)
 
 
-def test_courses_with_new_gaps_are_moved_where_they_are_chosen_and_stuck_ones_never(two):
+def test_courses_with_new_gaps_are_moved_if_chosen_and_stuck_ones_never(two):
     async def work(clinic):
         plans = await every_plan(clinic)
         by_kind = {
@@ -227,9 +227,9 @@ def test_courses_with_new_gaps_are_moved_where_they_are_chosen_and_stuck_ones_ne
         ended = next(each.id for each in known if not each.open and each.protocol == "ipt")
         other = next(each.id for each in known if each.protocol != "ipt")
         some = (by_kind["new_gaps"][0], by_kind["stuck"][0], by_kind["carries_over"][0], ended, other, "no-such-course")
-        became = {its_id: each.became for its_id, each in (await chosen(clinic, *some, *some)).items()}
+        became = {course_id: each.became for course_id, each in (await chosen(clinic, *some, *some)).items()}
         assert became == dict(zip(some, ("moved", "stuck", "moved", "ended", "other_protocol", "unknown"), strict=True))
-        numbers = {its_id: course.protocol_version for its_id, course in (await courses(clinic)).items()}
+        numbers = {course_id: course.protocol_version for course_id, course in (await courses(clinic)).items()}
         assert {i for i, number in numbers.items() if number == 2} == {some[0], some[2]}
         gap = (await CourseReads(clinic).course(service_walk.SUPERVISOR, some[0])).requirements
         assert ("timeline_recorded", "hard") in [(each.rule, each.severity) for each in gap if not each.met]
@@ -239,7 +239,7 @@ def test_courses_with_new_gaps_are_moved_where_they_are_chosen_and_stuck_ones_ne
 
 def test_a_course_that_was_changed_after_it_was_planned_is_a_conflict_and_can_be_tried_again(two):
     async def work(clinic):
-        its_id = next(
+        course_id = next(
             i for i, plan in (await every_plan(clinic)).items() if plan.move.kind == "carries_over" and plan.state == "middle"
         )
         moving = mover(clinic)
@@ -247,25 +247,25 @@ def test_a_course_that_was_changed_after_it_was_planned_is_a_conflict_and_can_be
 
         async def overtaken(principal, found):
             planned = await planned_then(principal, found)
-            await fire(clinic, its_id, "note")
+            await fire(clinic, course_id, "note")
             return planned
 
         moving._planned = overtaken
-        (outcome,) = (await outcomes(moving.move(service_walk.SUPERVISOR, [its_id], REASON))).values()
+        (outcome,) = (await outcomes(moving.move(service_walk.SUPERVISOR, [course_id], REASON))).values()
         assert outcome.became == "conflict"
-        assert (await courses(clinic))[its_id].protocol_version == 1
-        assert (await chosen(clinic, its_id))[its_id].became == "moved"
+        assert (await courses(clinic))[course_id].protocol_version == 1
+        assert (await chosen(clinic, course_id))[course_id].became == "moved"
 
     two(work)
 
 
-def test_two_who_apply_at_once_move_each_course_once(two):
+def test_two_runs_at_once_move_each_course_once(two):
     async def work(clinic):
         first, second = await asyncio.gather(clean(clinic), clean(clinic))
         both = Counter(each.became for each in (*first.values(), *second.values()))
         assert set(both) <= {"moved", "conflict", "refused"}
         assert both["moved"] == 28
-        history = {its_id: await clinic.entries(its_id) for its_id in first}
+        history = {course_id: await clinic.entries(course_id) for course_id in first}
         assert all(sum(entry.written.trigger == "migrate_protocol" for entry in entries) == 1 for entries in history.values())
         assert (await verification.verify(clinic)).ok
 
@@ -290,46 +290,46 @@ def test_courses_not_chosen_go_on_under_the_old_version(two):
 
 def test_a_moved_course_goes_on_to_completion_and_verifies(two):
     async def work(clinic):
-        its_id = next(i for i, c in (await courses(clinic)).items() if c.state == "middle" and len(c.sessions) == 2)
-        await chosen(clinic, its_id)
+        course_id = next(i for i, c in (await courses(clinic)).items() if c.state == "middle" and len(c.sessions) == 2)
+        await chosen(clinic, course_id)
         for _ in range(20):
-            course = (await courses(clinic))[its_id]
+            course = (await courses(clinic))[course_id]
             machine, now = clinic.machine_of(course), clinic.clock.now()
             left = requirements(machine.protocol, machine.bound, course, now, clinic.context(service_walk.SUPERVISOR, now))
             if not [refusal for _, refusal in left[1] if refusal and refusal.rule == "final_remaining"]:
                 break
             clinic.clock.advance(dt.timedelta(days=7))
-            await fire(clinic, its_id, "record_session")
-            await fire(clinic, its_id, "sign_session")
-        await fire(clinic, its_id, "announce_ending")
-        await fire(clinic, its_id, "begin_final")
+            await fire(clinic, course_id, "record_session")
+            await fire(clinic, course_id, "sign_session")
+        await fire(clinic, course_id, "announce_ending")
+        await fire(clinic, course_id, "begin_final")
         for _ in range(3):
             clinic.clock.advance(dt.timedelta(days=7))
-            await fire(clinic, its_id, "record_session")
-            await fire(clinic, its_id, "sign_session")
+            await fire(clinic, course_id, "record_session")
+            await fire(clinic, course_id, "sign_session")
         for name, more in demo.WORK:
-            await fire(clinic, its_id, name, **more)
-        done = await fire(clinic, its_id, "complete", **demo.WEEKS)
+            await fire(clinic, course_id, name, **more)
+        done = await fire(clinic, course_id, "complete", **demo.WEEKS)
         assert (done.course.state, done.course.protocol_version) == ("completed", 2)
         assert (await verification.verify(clinic)).ok
 
     two(work)
 
 
-def test_what_is_told_late_of_the_time_before_the_move_is_placed_there_and_judged_as_then(two):
+def test_a_late_entry_from_before_the_move_is_placed_there_and_judged_by_the_version_of_that_time(two):
     async def work(clinic):
-        its_id = next(
+        course_id = next(
             i for i, plan in (await every_plan(clinic)).items() if plan.move.kind == "carries_over" and plan.state == "middle"
         )
-        held = [session.at for session in (await courses(clinic))[its_id].sessions if session.phase == "initial"][-1]
-        await chosen(clinic, its_id)
+        held = [session.at for session in (await courses(clinic))[course_id].sessions if session.phase == "initial"][-1]
+        await chosen(clinic, course_id)
         third, fourth = ((held + dt.timedelta(seconds=seconds)).isoformat() for seconds in (1, 2))
-        done = await fire(clinic, its_id, "record_session", occurred_at=third)
+        done = await fire(clinic, course_id, "record_session", occurred_at=third)
         assert done.entries[0].protocol_digest == clinic.protocol("ipt", 1).digest
         assert (done.course.counters.attended["initial"], done.course.counters.caps["initial"]) == (3, 2)
         assert done.course.protocol_version == 2
         with pytest.raises(TransitionRefused) as refused:
-            await fire(clinic, its_id, "record_session", occurred_at=fourth)
+            await fire(clinic, course_id, "record_session", occurred_at=fourth)
         (refusal,) = refused.value.refusals
         assert (refusal.rule, refusal.required) == ("phase_session_cap", "fewer than 3"), "as the version of that time had it"
         assert (await verification.verify(clinic)).ok
@@ -339,18 +339,18 @@ def test_what_is_told_late_of_the_time_before_the_move_is_placed_there_and_judge
 
 def test_a_course_is_read_as_it_was_before_the_move(two):
     async def work(clinic):
-        its_id = next(i for i, plan in (await every_plan(clinic)).items() if plan.move.kind == "carries_over")
+        course_id = next(i for i, plan in (await every_plan(clinic)).items() if plan.move.kind == "carries_over")
         before = clinic.clock.now()
         clinic.clock.advance(dt.timedelta(minutes=1))
-        await chosen(clinic, its_id)
+        await chosen(clinic, course_id)
         reader = CourseReads(clinic)
-        assert (await reader.course(service_walk.SUPERVISOR, its_id)).protocol_version == 2
-        assert (await reader.course(service_walk.SUPERVISOR, its_id, known_at=before)).protocol_version == 1
+        assert (await reader.course(service_walk.SUPERVISOR, course_id)).protocol_version == 2
+        assert (await reader.course(service_walk.SUPERVISOR, course_id, known_at=before)).protocol_version == 1
 
     two(work)
 
 
-def test_a_course_goes_on_where_the_file_of_its_old_version_is_gone(two, tmp_path):
+def test_a_course_goes_on_without_the_file_of_its_old_version(two, tmp_path):
     async def work(clinic):
         await clean(clinic)
 

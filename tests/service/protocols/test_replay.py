@@ -1,4 +1,4 @@
-"""A candidate protocol, tried on everything that was recorded: what it would newly refuse and newly allow, by rule."""
+"""Replay of recorded courses under a candidate protocol: what it would newly refuse and newly allow, by rule."""
 
 import datetime as dt
 
@@ -34,7 +34,7 @@ def made(tmp_path_factory, server):
 
 @pytest.fixture
 def tried(made, tmp_path):
-    """Tries a candidate, made of the default protocol by what is replaced, on the demonstration and what `work` adds to it."""
+    """Tries a candidate on the demonstration and on what `work` adds to it. `replaced` are the changes to the default protocol."""
 
     def run(*replaced, work=None, examples=3):
         settings = databases.copy(made, tmp_path)
@@ -97,7 +97,7 @@ def test_a_larger_cap_newly_allows_the_session_that_was_refused(tried):
     assert found.newly_allowed == 1
 
 
-def test_a_requirement_that_is_taken_away_newly_allows_what_it_refused_by_all_the_rules_that_stood(tried):
+def test_without_one_requirement_a_refusal_by_other_rules_too_is_not_newly_allowed(tried):
     async def work(clinic):
         rules = await attempt(clinic, await in_middle(clinic), Command("begin_final", override=None))
         assert "ending_announced" in rules
@@ -109,7 +109,7 @@ def test_a_requirement_that_is_taken_away_newly_allows_what_it_refused_by_all_th
     assert found.refusals == 2
 
 
-def test_a_requirement_that_is_added_newly_refuses_who_left_without_it(tried):
+def test_a_new_requirement_newly_refuses_the_moves_that_lacked_it(tried):
     found = tried(('  "baseline",\n]', '  "baseline",\n  "parent_contact",\n]'))
     assert set(found.refused_by) == {"parent_involved"}
     assert {each.trigger for each in found.refused_by["parent_involved"].examples} == {"begin_middle"}
@@ -117,17 +117,17 @@ def test_a_requirement_that_is_added_newly_refuses_who_left_without_it(tried):
     assert len(found.refused_by["parent_involved"].examples) == 3
 
 
-def test_no_more_examples_are_kept_than_asked_for(tried):
+def test_no_more_examples_are_kept_than_requested(tried):
     found = tried(protocol_versions.SMALLER_CAP, examples=1)
     assert [len(each.examples) for each in found.refused_by.values()] == [1]
     assert counts(found.refused_by) == {"phase_session_cap": 2}
 
 
-def test_what_was_refused_with_data_is_judged_by_its_data(tried):
+def test_a_refused_command_is_judged_by_its_data(tried):
     async def work(clinic):
-        its_id = await in_middle(clinic)
+        course_id = await in_middle(clinic)
         terms = {"sessions": 20, "weeks": 16, "client_agrees": True, "therapist_agrees": True}
-        assert await attempt(clinic, its_id, Command("amend_contract", terms, reason="More is needed.")) == ["contract_in_range"]
+        assert await attempt(clinic, course_id, Command("amend_contract", terms, reason="More is needed.")) == ["contract_in_range"]
 
     assert tried(work=work).newly_allowed == 0
     found = tried(("sessions = { min = 12, max = 16 }", "sessions = { min = 12, max = 20 }"), work=work)
@@ -141,21 +141,21 @@ def test_several_commands_that_were_refused_together_are_not_judged(tried):
     assert tried(work=work).not_judged == 1
 
 
-def test_what_was_told_late_is_judged_at_its_place(tried):
-    """A session told late of the first phase is judged there, not in the phase that the course has reached."""
+def test_a_late_entry_is_judged_where_it_was_placed(tried):
+    """A late session of the first phase is judged in that phase, not in the phase that the course has reached."""
 
     async def work(clinic):
-        its_id = await in_middle(clinic)
-        course = (await clinic.courses.get(its_id)).course
+        course_id = await in_middle(clinic)
+        course = (await clinic.courses.get(course_id)).course
         held = [session.at for session in course.sessions if session.phase == "initial"][-1]
         data = {"attendance": "5", "kind": "session", "medium": "face_to_face", "minutes": 50, "participants": ["client"]}
         for seconds in (1, 2):
-            told = Command("record_session", data, held + dt.timedelta(seconds=seconds))
-            write = Write(decode=lambda told=told: (told,), version_required=False)
+            late = Command("record_session", data, held + dt.timedelta(seconds=seconds))
+            write = Write(decode=lambda late=late: (late,), version_required=False)
             if seconds == 1:
-                await Courses(clinic).fire(service_walk.THERAPIST, its_id, write)
+                await Courses(clinic).fire(service_walk.THERAPIST, course_id, write)
             else:
-                assert await attempt(clinic, its_id, told) == ["phase_session_cap"]
+                assert await attempt(clinic, course_id, late) == ["phase_session_cap"]
 
     assert counts(tried(protocol_versions.SMALLER_CAP, work=work).refused_by) == {"phase_session_cap": 3}
     assert counts(tried(protocol_versions.LARGER_CAP, work=work).allowed_by) == {"phase_session_cap": 2}
@@ -163,9 +163,9 @@ def test_what_was_told_late_is_judged_at_its_place(tried):
 
 def test_a_refusal_keeps_codes_and_numbers_of_the_command_and_none_of_its_words(tried):
     async def work(clinic):
-        its_id = await in_middle(clinic)
+        course_id = await in_middle(clinic)
         secret = Command("record_gains", {"gains": ["Speaks to her sister again"]}, reason="She said so herself.")
-        assert await attempt(clinic, its_id, secret) == ["state_allows"]
+        assert await attempt(clinic, course_id, secret) == ["state_allows"]
         kept = await clinic.database.read(
             lambda c: c.exec_driver_sql("SELECT command FROM audit_event WHERE command IS NOT NULL").fetchall()
         )
@@ -176,8 +176,8 @@ def test_a_refusal_keeps_codes_and_numbers_of_the_command_and_none_of_its_words(
     tried(work=work)
 
 
-def test_courses_that_moved_are_judged_by_the_version_of_each_time(made, tmp_path):
-    """Trying the version that courses have moved to finds nothing new in what came after the move."""
+def test_moved_courses_are_judged_by_the_version_in_force_at_each_time(made, tmp_path):
+    """A trial of the new version finds nothing new in the entries after the move."""
     folder = protocol_versions.config(tmp_path / "config", protocol_versions.HARD_TIMELINE)
 
     async def work(clinic):

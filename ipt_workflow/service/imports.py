@@ -1,7 +1,7 @@
-"""Importing courses from NDJSON: one trigger a line, many courses, each line judged by the machine.
+"""Imports courses from NDJSON. Each line is one trigger of one course, and the machine judges it.
 
-A line names its course by the importer's own key; the line that opens it names client and protocol too. What was imported is kept
-under a key made of the line itself, so that a file can be run again, mended or longer, without doubling anything.
+A line names its course by a key of the file's own. The line that opens a course also names the client and the protocol.
+An idempotency key made of the line keeps its result, so that a corrected or longer file can be imported again without doubles.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import OPENINGS, Command, Override, Role
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptError, NotFound, TransitionRefused
-from ipt_workflow.machine import machine_for
+from ipt_workflow.machine import Accepted, machine_for
 from ipt_workflow.service.clinic import NOT_SEEN, Clinic, new_id
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.writes import IdempotencyKey, Opening, Write
@@ -32,7 +32,7 @@ FOR_EVER = dt.timedelta(days=36_500)
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line. `person` and `role` say who did it; without them it was the course's therapist."""
+    """One line. `person` and `role` name who did it; by default it was the course's therapist."""
 
     course: ClientRef
     trigger: str
@@ -55,15 +55,15 @@ class RefusedLine(msgspec.Struct, frozen=True):
 
 
 class ImportReport(msgspec.Struct, kw_only=True):
-    """What became of the lines: `accepted` now, `known` from an earlier run, `refused` with the reason of each."""
+    """The results of the lines: `accepted` now, `known` from an earlier run, or `refused`, each with the reason."""
 
     accepted: int = 0
     known: int = 0
     refused: list[RefusedLine] = []
 
 
-class Imported(msgspec.Struct, kw_only=True):
-    """A course of the file: its id in the service, its therapist, and (in a rehearsal) what it has come to."""
+class ImportedCourse(msgspec.Struct, kw_only=True):
+    """A course of the file. A dry run also keeps the course as it would be by now, with its facts and data."""
 
     id: str
     therapist: str | None
@@ -80,9 +80,9 @@ async def run(
     dry_run: bool = False,
     progress: Callable[[], None] = lambda: None,
 ) -> ImportReport:
-    """Imports lines in their order. `person` did what a line says of nobody, in a course without a therapist.
+    """Imports the lines in order. `person` is the actor of lines that name nobody, in courses without a therapist.
 
-    With `dry_run` every line is judged as it would be, and nothing is written.
+    With `dry_run` every line is judged, and nothing is written.
     """
     task = _Import(clinic, person=person, dry_run=dry_run)
     for number, raw in enumerate(lines, start=1):
@@ -99,11 +99,11 @@ class _Import:
         self.courses = Courses(clinic)
         self.dry_run = dry_run
         self.report = ImportReport()
-        self.imported: dict[str, Imported] = {}
+        self.imported: dict[str, ImportedCourse] = {}
         self._seen: dict[str, int] = {}
 
     async def take(self, number: int, raw: bytes) -> None:
-        """One line: accepted, known, or refused."""
+        """Imports one line, and adds its result to the report."""
         line: Line | None = None
         try:
             line = _line(raw)
@@ -112,7 +112,7 @@ class _Import:
             self.report.refused.append(RefusedLine(number, line.course if line else None, _why(error)))
 
     async def _take(self, line: Line, key: IdempotencyKey) -> bool:
-        """Whether the line was known already."""
+        """Imports one line. Returns whether an earlier run had accepted it."""
         kept = await self.clinic.kept_answer(key.scope)
         if line.trigger in OPENINGS:
             if kept is None:
@@ -125,11 +125,11 @@ class _Import:
         return kept is not None
 
     async def _known(self, line: Line, course_id: str) -> None:
-        """A course of an earlier run; in a rehearsal it is rehearsed from what it is now."""
+        """Takes up a course of an earlier run. A dry run goes on from its present state."""
         stored = await self.clinic.courses.get(course_id)
         entries = await self.clinic.entries(course_id)
         course = stored.course if stored else None
-        self.imported[line.course] = Imported(
+        self.imported[line.course] = ImportedCourse(
             id=course_id,
             therapist=course.therapist if course else None,
             course=course,
@@ -139,7 +139,7 @@ class _Import:
 
     async def _open(self, line: Line, key: IdempotencyKey) -> None:
         if line.client_ref is None:
-            raise CommandMalformed(f"{line.trigger} needs client_ref")
+            raise CommandMalformed(f"{line.trigger} needs client_ref: add the client's reference to the line")
         therapist = line.therapist or (line.person if line.role == "therapist" else None)
         principal = Principal(person=line.person or therapist or self.person, role=line.role, via="cli")
         opening = Opening(
@@ -157,12 +157,14 @@ class _Import:
             self.imported[line.course] = await self._rehearse_opening(line, principal, therapist)
             return
         done = await self.courses.open_course(principal, lambda: opening, key)
-        self.imported[line.course] = Imported(id=done.course.id, therapist=therapist)
+        self.imported[line.course] = ImportedCourse(id=done.course.id, therapist=therapist)
 
     async def _fire(self, line: Line, key: IdempotencyKey) -> None:
         imported = self.imported.get(line.course)
         if imported is None:
-            raise CommandMalformed(f"course {line.course!r} is not opened by an earlier line of this file")
+            raise CommandMalformed(
+                f"course {line.course!r} is not opened by an earlier line of this file: add a line with refer or adopt before it"
+            )
         principal = Principal(person=line.person or imported.therapist or self.person, role=line.role, via="cli")
         if self.dry_run:
             await self._rehearse(imported, _command(line), principal)
@@ -171,10 +173,10 @@ class _Import:
         done = await self.courses.fire(principal, imported.id, write)
         imported.therapist = done.course.therapist
 
-    async def _rehearse_opening(self, line: Line, principal: Principal, therapist: str | None) -> Imported:
+    async def _rehearse_opening(self, line: Line, principal: Principal, therapist: str | None) -> ImportedCourse:
         assert line.client_ref is not None
         policy.require(principal, "open a course")
-        imported = Imported(id=new_id(), therapist=therapist)
+        imported = ImportedCourse(id=new_id(), therapist=therapist)
         context = msgspec.structs.replace(
             self._context(principal, imported),
             client=line.client_ref,
@@ -186,7 +188,7 @@ class _Import:
         return imported
 
     async def _rehearsed_other(self, client_ref: str) -> str | None:
-        """The client's open acute course, by what the file has made of it so far."""
+        """The client's open acute course, counting the lines rehearsed so far."""
         known = await self.clinic.read(stored_courses.client_id, client_ref)
         stored = await self.clinic.read(stored_courses.other_open_course, known) if known else None
         rehearsed = {each.id: each.course for each in self.imported.values() if each.course}
@@ -195,7 +197,7 @@ class _Import:
         ]
         return next(iter(open_now), None) or (stored if stored not in rehearsed else None)
 
-    async def _rehearse(self, imported: Imported, command: Command, principal: Principal) -> None:
+    async def _rehearse(self, imported: ImportedCourse, command: Command, principal: Principal) -> None:
         assert imported.course is not None
         if not policy.may_see(principal, imported.course):
             raise NotFound(NOT_SEEN)
@@ -208,19 +210,19 @@ class _Import:
         self._keep(imported, machine.fire(imported.course, command, context))
         imported.therapist = imported.course.therapist
 
-    def _keep(self, imported: Imported, accepted: Any) -> None:
+    def _keep(self, imported: ImportedCourse, accepted: Accepted) -> None:
         imported.course = accepted.course
         imported.facts += tuple(draft.fact for draft in accepted.drafts)
         imported.given = {**imported.given, **{draft.fact.seq: draft.given for draft in accepted.drafts}}
 
-    def _context(self, principal: Principal, imported: Imported) -> Context:
+    def _context(self, principal: Principal, imported: ImportedCourse) -> Context:
         now = self.clinic.clock.now()
         if imported.course:
             now = max(now, imported.course.last_recorded_at)
         return self.clinic.context(principal, now, course_id=imported.id, history=imported.facts, given=imported.given)
 
     def _key(self, line: Line, raw: bytes) -> IdempotencyKey:
-        """The line itself is its key, and how often it has stood in the file."""
+        """A key made of the line's bytes, and of how many equal lines came before it in the file."""
         digest = hashlib.sha256(raw.strip()).hexdigest()
         times = self._seen[digest] = self._seen.get(digest, 0) + 1
         scope = hashlib.sha256(f"import\n{line.course}\n{digest}\n{times}".encode()).hexdigest()
