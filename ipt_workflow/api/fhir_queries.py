@@ -13,7 +13,7 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, cursor, cursor_text
 from ipt_workflow.ehr.fhir.kinds import KINDS, Served
 from ipt_workflow.ehr.fhir.record import Site
-from ipt_workflow.ehr.fhir.searching import Term, term
+from ipt_workflow.ehr.fhir.search import Term, term
 from ipt_workflow.ehr.fhir_reads import Place, Query
 from ipt_workflow.errors import CommandInvalid, Fault
 

@@ -38,9 +38,9 @@ def serve(
 ) -> None:
     """Serve the HTTP API, and deliver webhooks unless IPT_RELAY is false."""
     settings = settings_or_exit()
-    from ipt_workflow.cli import serving  # noqa: PLC0415 - no other command needs the web, which takes as long to load as all the rest
+    from ipt_workflow.cli import server  # noqa: PLC0415 - no other command needs the web, which takes as long to load as all the rest
 
     try:
-        serving.serve(settings, host or settings.host, settings.port if port is None else port)
+        server.serve(settings, host or settings.host, settings.port if port is None else port)
     except IptError as error:
         fail(error)

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from ipt_workflow.ehr.fhir.auditing import audit_event
+from ipt_workflow.ehr.fhir.audit_events import audit_event
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.resources import AuditEvent
-from ipt_workflow.ehr.fhir.searching import Term
+from ipt_workflow.ehr.fhir.search import Term
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import audit

@@ -15,7 +15,7 @@ from ipt_workflow.ehr.fhir.course_resources import plan_definition
 from ipt_workflow.ehr.fhir.kinds import KINDS, NAME_A_COURSE, Served
 from ipt_workflow.ehr.fhir.record import Record, Site
 from ipt_workflow.ehr.fhir.resources import AuditEvent
-from ipt_workflow.ehr.fhir.searching import Term
+from ipt_workflow.ehr.fhir.search import Term
 from ipt_workflow.ehr.fhir.types import Resource
 from ipt_workflow.errors import NotFound
 from ipt_workflow.journal import Entry

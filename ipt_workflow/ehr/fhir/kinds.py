@@ -6,7 +6,7 @@ import msgspec
 
 from ipt_workflow.ehr.fhir import course_resources, measures, provenance, sessions
 from ipt_workflow.ehr.fhir.record import Record
-from ipt_workflow.ehr.fhir.searching import Param
+from ipt_workflow.ehr.fhir.search import Param
 from ipt_workflow.ehr.fhir.types import Reference, Resource
 
 Make = Callable[[Record], Sequence[Resource]]

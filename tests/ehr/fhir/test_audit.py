@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from support import fhir_validators
 
-from ipt_workflow.ehr.fhir.auditing import audit_event
+from ipt_workflow.ehr.fhir.audit_events import audit_event
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.journal import EntryActor
 from ipt_workflow.journal.audit import AuditRecord

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fhir_caseload import WANTED, caseload, matched, posted
 
-from ipt_workflow.ehr.fhir.searching import Param, term
+from ipt_workflow.ehr.fhir.search import Param, term
 from ipt_workflow.ehr.fhir.types import Coding, Identifier, Period, Reference, concept
 from ipt_workflow.errors import Fault
 
