@@ -158,7 +158,7 @@ async def with_foreigner(api: Api) -> None:
 
 
 async def token(api: Api, role: Any, subject: str, **more: Any) -> Any:
-    return await api.application.litestar.state.accounts.create(OPERATOR, NewToken(role=role, name=subject, **more))
+    return await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role=role, name=subject, **more))
 
 
 async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
@@ -278,7 +278,7 @@ def test_without_a_valid_token_everything_else_is_401(api, key):
         names = await standing(api, row)
         revoked, expiring = await token(api, "supervisor", "s-2"), await token(api, "supervisor", "s-3", days=1)
         good = (await token(api, "supervisor", "s-4", days=3)).token
-        await api.application.litestar.state.accounts.revoke(OPERATOR, revoked.id)
+        await api.application.litestar.state.tokens.revoke(OPERATOR, revoked.id)
         clock.advance(dt.timedelta(days=1))
         told = (
             None,

@@ -40,7 +40,7 @@ class Group:
 
     async def made(self) -> "Group":
         api = self.api
-        made = await api.application.litestar.state.accounts.create(
+        made = await api.application.litestar.state.tokens.create(
             OPERATOR, NewToken(role="therapist", name="t2", subject="therapist-2")
         )
         api.tokens["cofacilitator"] = made.token

@@ -49,7 +49,7 @@ async def triggers_of(api: Api, course: str) -> list[str]:
 
 async def person(api: Api, role: Any, name: str, token: str) -> None:
     """Somebody else's token, under a name among the tokens."""
-    made = await api.application.litestar.state.accounts.create(OPERATOR, NewToken(role=role, name=name, subject=name))
+    made = await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role=role, name=name, subject=name))
     api.tokens[token] = made.token
 
 

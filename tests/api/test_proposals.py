@@ -51,8 +51,8 @@ async def decline(api, proposal: str, role: str = "supervisor") -> httpx.Respons
 
 async def another(api, role: str, person: str) -> str:
     """A second person in a role; their key among the tokens."""
-    accounts = api.application.litestar.state.accounts
-    api.tokens[person] = (await accounts.create(OPERATOR, NewToken(role=role, name=person, subject=person))).token
+    tokens = api.application.litestar.state.tokens
+    api.tokens[person] = (await tokens.create(OPERATOR, NewToken(role=role, name=person, subject=person))).token
     return person
 
 
