@@ -29,7 +29,7 @@ class CourseList(msgspec.Struct, frozen=True):
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What courses are searched by. A client's reference is never in a URL."""
+    """Filters of courses. A client's reference never appears in a URL."""
 
     client_ref: Sought | None = None
     state: Sought | None = None
@@ -95,8 +95,10 @@ async def caseload(
 ) -> Response[CourseList]:
     """Courses the caller may see, oldest first, narrowed by state, phase, therapist, protocol and what asks for attention."""
     state = request.query_params.get("state")  # Litestar keeps the name `state` for itself
-    told = Search(state=state, phase=phase, therapist=therapist, protocol=protocol, attention=attention, limit=limit, cursor=cursor)
-    return await _list(request, told)
+    query = Search(
+        state=state, phase=phase, therapist=therapist, protocol=protocol, attention=attention, limit=limit, cursor=cursor
+    )
+    return await _list(request, query)
 
 
 @post("/v1/courses/search", summary="Search courses", tags=["courses"], status_code=200)
@@ -105,18 +107,16 @@ async def search(request: ApiRequest) -> Response[CourseList]:
     return await _list(request, (await read_body(request)).shape(Search))
 
 
-async def _list(request: ApiRequest, told: Search) -> Response[CourseList]:
-    limit = limit_of(request, told.limit)
-    after = cursor(told.cursor, After, After())
-    one_of("attention", told.attention, ATTENTION)
-    filters = Filters(
-        state=told.state, phase=told.phase, therapist=told.therapist, protocol=told.protocol, attention=told.attention
-    )
+async def _list(request: ApiRequest, query: Search) -> Response[CourseList]:
+    limit = limit_of(request, query.limit)
+    after = cursor(query.cursor, After, After())
+    one_of("attention", query.attention, ATTENTION)
+    filters = msgspec.convert(query, Filters, from_attributes=True)  # the fields have the same names
     reader, principal = request.app.state.reader, principal_of(request)
-    if told.client_ref is None:
+    if query.client_ref is None:
         found = await reader.caseload(principal, filters, after.id, limit + 1)
     else:
-        found = await reader.search(principal, told.client_ref, filters, after.id, limit + 1)
+        found = await reader.search(principal, query.client_ref, filters, after.id, limit + 1)
     items, after_text = page(found, limit, lambda course: After(course.id))
     return listed(request, CourseList(items, after_text))
 
