@@ -111,8 +111,8 @@ def test_what_is_asked_for_wrongly_is_told(cli, arguments, said):
 
 def test_a_file_of_another_version_is_not_taken_for_this_one(cli, tmp_path):
     file = protocol_versions.write(tmp_path, 3)
-    assert "The file is that of ipt@3" in cli(*MOVING, "--plan", "--file", file, code=2).stderr
-    assert "--file is for --plan" in cli(*APPLY, "--courses", "all-clean", "--file", file, code=2).stderr
+    assert "--file holds ipt@3" in cli(*MOVING, "--plan", "--file", file, code=2).stderr
+    assert "--file works with --plan only" in cli(*APPLY, "--courses", "all-clean", "--file", file, code=2).stderr
 
 
 def test_a_replay_tells_what_is_newly_refused_and_newly_allowed_by_rule(cli, tmp_path):
