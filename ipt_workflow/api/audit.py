@@ -14,7 +14,7 @@ from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import listed
 from ipt_workflow.api.fhir_queries import site_of
-from ipt_workflow.api.requests import ApiRequest, Sought, limit_of, moment, one_of, page, read_body
+from ipt_workflow.api.requests import ApiRequest, FilterText, limit_of, moment, one_of, page, read_body
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service.views import Verification
@@ -39,10 +39,10 @@ class AuditSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Filters of the audit log. Times are RFC 3339; `to` is not included."""
 
     kind: str | None = None
-    course: Sought | None = None
-    actor: Sought | None = None
-    trigger: Sought | None = None
-    group_session: Sought | None = None
+    course: FilterText | None = None
+    actor: FilterText | None = None
+    trigger: FilterText | None = None
+    group_session: FilterText | None = None
     from_: str | None = None
     to: str | None = None
     limit: int | None = None

@@ -21,8 +21,8 @@ class Bearer(ASGIMiddleware):
 
 async def authenticate(scope: Scope) -> None:
     """Puts the principal into the scope. Raises Unauthenticated."""
-    told = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"), "")
-    scheme, _, token = told.partition(" ")
+    header = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"), "")
+    scheme, _, token = header.partition(" ")
     tokens: Tokens = scope["litestar_app"].state.tokens
     request_id = str(scope.get("ipt_request_id") or "") or None
     principal = await tokens.authenticate(token.strip() if scheme.lower() == "bearer" else None, request_id)
