@@ -102,7 +102,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/groups/{group_id}/members"): Row(GROUP_WRITE, {"course": "{other_id}"}, "group"),
     ("POST", "/v1/groups/{group_id}/members/{course_id}/leave"): Row(GROUP_WRITE, {"reason": "moved"}, "group"),
     ("POST", "/v1/groups/{group_id}/facilitators"): Row(GROUP_WRITE, {"facilitators": ["therapist-1", "therapist-3"]}, "group"),
-    # That a session was held is told by who held it: a therapist.
+    # A therapist records the sessions that they held.
     ("POST", "/v1/groups/{group_id}/sessions"): Row("201 404 403 403 403 404", {"attendance": {"{course_id}": "3"}}, "group"),
     ("POST", "/v1/groups/{group_id}/sessions/{session_id}/sign"): Row("200 404 403 403 403 404", {}, "group"),
     ("GET", "/v1/protocols"): Row(ALL_READ),
@@ -195,14 +195,14 @@ async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
 
 
 async def group(api: Api, course: str, ref: str) -> dict[str, str]:
-    """A group of therapist-1 with this course, which it has told of a session, and another course that may join."""
+    """A group of therapist-1 with this course, with a recorded session, and another course that may join."""
     made = await api.post("/v1/groups", {"protocol": group_walk.PROTOCOL, "label": "G-1"})
     path = made.headers["location"]
     assert (await api.post(f"{path}/members", {"course": course}, If_Match='"1"')).status_code == 201
-    told = await api.post(f"{path}/sessions", {"attendance": {course: "3"}}, If_Match='"2"')
-    assert told.status_code == 201, told.text
+    recorded = await api.post(f"{path}/sessions", {"attendance": {course: "3"}}, If_Match='"2"')
+    assert recorded.status_code == 201, recorded.text
     other = await api.open(f"{ref}-other", protocol=group_walk.PROTOCOL)
-    return {"group_id": made.json()["group"]["id"], "session_id": told.json()["session"]["id"], "other_id": other["id"]}
+    return {"group_id": made.json()["group"]["id"], "session_id": recorded.json()["session"]["id"], "other_id": other["id"]}
 
 
 async def waiting(api: Api, ref: str) -> str:
@@ -235,9 +235,9 @@ async def refusals(api: Api, **sought: str) -> list[dict[str, Any]]:
 
 
 def test_every_route_and_method_has_a_row():
-    told = {(method, path.partition("?")[0]) for method, path in TABLE}
-    assert told | OPEN | SIGNED == SERVED
-    assert not told & (OPEN | SIGNED)
+    tested = {(method, path.partition("?")[0]) for method, path in TABLE}
+    assert tested | OPEN | SIGNED == SERVED
+    assert not tested & (OPEN | SIGNED)
 
 
 @pytest.mark.parametrize("key", TABLE, ids=" ".join)
@@ -280,7 +280,7 @@ def test_without_a_valid_token_everything_else_is_401(api, key):
         good = (await token(api, "supervisor", "s-4", days=3)).token
         await api.application.litestar.state.tokens.revoke(OPERATOR, revoked.id)
         clock.advance(dt.timedelta(days=1))
-        told = (
+        headers = (
             None,
             "",
             good,
@@ -291,9 +291,9 @@ def test_without_a_valid_token_everything_else_is_401(api, key):
             f"Bearer {revoked.token}",
             f"Bearer {expiring.token}",
         )
-        for text in told:
+        for text in headers:
             answer = await call(api, key, row, names, **({} if text is None else {"Authorization": text}))
-            assert answer.status_code == 401, (told.index(text), answer.text)
+            assert answer.status_code == 401, (headers.index(text), answer.text)
             is_problem(answer, "unauthenticated")
             assert answer.headers["www-authenticate"] == 'Bearer realm="ipt"'
             assert good not in answer.text

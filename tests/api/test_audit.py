@@ -36,7 +36,7 @@ async def log(api, query: str = "", role: str = "auditor") -> list[dict]:
 
 
 def sql(settings, *statements: str, guarded: bool = False) -> None:
-    """Changes the database behind the service's back; without its guards, unless told."""
+    """Changes the database behind the service's back. Its guards are off by default."""
     with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         for name, _ in [] if guarded else guards.sqlite():
             connection.execute(f"DROP TRIGGER IF EXISTS {name}")
@@ -151,7 +151,7 @@ def test_the_log_is_narrowed_by_each_of_its_filters_in_a_url_and_in_a_body(api):
         assert (await api.fire(first, "start")).status_code == 409
         whole = [each for each in await log(api, "limit=200") if each["kind"] != "read"]
         noon = (START + dt.timedelta(hours=3)).isoformat().replace("+00:00", "Z")
-        told = {
+        queries = {
             "kind=refusal": [each for each in whole if each["kind"] == "refusal"],
             "kind=transition": [each for each in whole if each["kind"] == "transition"],
             f"kind=transition&course={second}": [
@@ -165,12 +165,12 @@ def test_the_log_is_narrowed_by_each_of_its_filters_in_a_url_and_in_a_body(api):
             ],
             "actor=nobody": [],
         }
-        for query, expected in told.items():
+        for query, expected in queries.items():
             assert await log(api, query) == expected, query
             body = dict(part.split("=") for part in query.split("&"))
             searched = await api.post("/v1/audit/search", body, "auditor")
             assert searched.json()["items"] == expected, query
-        assert {each["kind"] for each in told["trigger=start"]} == {"transition", "refusal"}
+        assert {each["kind"] for each in queries["trigger=start"]} == {"transition", "refusal"}
 
     api(test, clock)
 

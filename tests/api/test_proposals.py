@@ -106,9 +106,14 @@ def test_a_declined_proposal_is_over_and_fires_nothing(api):
         proposal = await proposed(api, course)
         answer = await decline(api, proposal)
         assert answer.status_code == 200
-        told = answer.json()
-        assert set(told) == SHAPE
-        assert (told["status"], told["decided_by"], told["entry_seq"], told["command"]) == ("declined", "supervisor-1", None, None)
+        declined = answer.json()
+        assert set(declined) == SHAPE
+        assert (declined["status"], declined["decided_by"], declined["entry_seq"], declined["command"]) == (
+            "declined",
+            "supervisor-1",
+            None,
+            None,
+        )
         for again in (await cosign(api, proposal), await decline(api, proposal)):
             assert problem(again, 412, "stale-version")["version"] == 3
         assert await api.version(course) == 3

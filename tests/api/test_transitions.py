@@ -247,9 +247,9 @@ def test_what_is_never_blocked_is_kept_late_and_marks_what_it_contradicts(api):
 def test_a_clock_that_runs_a_little_ahead_is_taken_for_now(api, ahead, taken):
     async def test(api):
         course = (await api.open())["id"]
-        told = START + dt.timedelta(hours=1, seconds=ahead)
+        occurred_at = START + dt.timedelta(hours=1, seconds=ahead)
         api.clinic.clock.advance(dt.timedelta(hours=1))
-        entry = (await fired(api, course, {**NOTE, "occurred_at": told.isoformat()}))["entry"]
+        entry = (await fired(api, course, {**NOTE, "occurred_at": occurred_at.isoformat()}))["entry"]
         assert dt.datetime.fromisoformat(entry["occurred_at"]) == START + dt.timedelta(hours=1, seconds=taken)
 
     api(test, VirtualClock(START))
