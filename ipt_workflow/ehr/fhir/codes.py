@@ -1,4 +1,4 @@
-"""Codes. An official code is used only where its source is certain (`docs/fhir.md`). Everything else has a code of our own.
+"""Codes. An official code is used only if we are sure of it (`docs/fhir.md`). Everything else has a code of our own.
 
 LOINC codes have no display here: `text` holds the name of the scale. LOINC's licence allows free use; SNOMED CT needs a licence.
 """
