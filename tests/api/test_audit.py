@@ -196,7 +196,7 @@ def test_the_log_is_paged_in_the_order_it_was_written_and_what_is_written_meanwh
 
 
 def test_records_of_the_same_moment_are_neither_lost_nor_repeated_between_pages(api):
-    async def test(api):  # the clock stands still: every record has the same time
+    async def test(api):  # the clock does not move: every record has the same time
         for number in range(5):
             await api.open(f"EHR-{number}")
         seen, cursor = [], {}

@@ -94,7 +94,7 @@ def test_courses_are_chosen_by_a_file(cli, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     (
         (MOVING, "--plan or --apply"),
         ((*MOVING, "--plan", "--apply"), "--plan or --apply"),
@@ -105,8 +105,8 @@ def test_courses_are_chosen_by_a_file(cli, tmp_path):
         (("protocol", "migrate", "--from", "ipt@9", "--to", "ipt@1", "--plan"), "There is no protocol ipt@9"),
     ),
 )
-def test_what_is_asked_for_wrongly_is_told(cli, arguments, said):
-    assert said in cli(*arguments, code=2).stderr
+def test_what_is_asked_for_wrongly_is_told(cli, arguments, message):
+    assert message in cli(*arguments, code=2).stderr
 
 
 def test_a_file_of_another_version_is_not_taken_for_this_one(cli, tmp_path):

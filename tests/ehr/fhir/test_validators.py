@@ -66,7 +66,7 @@ def resources(demonstration):
     return demonstration[0]
 
 
-def said(found: list[list[str]], resources: list[dict[str, Any]]) -> Counter:
+def fault_counts(found: list[list[str]], resources: list[dict[str, Any]]) -> Counter:
     """What is wrong, and how often."""
     return Counter((each["resourceType"], fault) for each, faults in zip(resources, found, strict=True) for fault in faults)
 
@@ -81,13 +81,13 @@ def test_there_are_resources_of_every_kind(resources):
 
 
 def test_both_validators_and_the_profiles_pass_every_resource_of_the_demonstration(resources):
-    assert said(fhir_validators.faults(resources), resources) == Counter()
+    assert fault_counts(fhir_validators.faults(resources), resources) == Counter()
 
 
 def test_both_validators_pass_the_bundles(demonstration):
     _, bundles, _ = demonstration
     assert {bundle["type"] for bundle in bundles} == {"searchset", "history"}
-    assert said(fhir_validators.faults(bundles), bundles) == Counter()
+    assert fault_counts(fhir_validators.faults(bundles), bundles) == Counter()
 
 
 def test_ids_are_unique_within_their_kind(resources):
@@ -115,7 +115,7 @@ def test_the_export_holds_every_audit_event_and_both_validators_pass_it(demonstr
     by_id = {each["id"]: each for each in exported}
     assert {name: by_id.get(name) for name in searched} == searched
     later = [each for name, each in by_id.items() if name not in searched]
-    assert said(fhir_validators.faults(later), later) == Counter()
+    assert fault_counts(fhir_validators.faults(later), later) == Counter()
 
 
 def of_kind(resources: list[dict[str, Any]], kind: str, **having: Any) -> dict[str, Any]:
