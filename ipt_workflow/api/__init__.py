@@ -1,1 +1,1 @@
-"""The HTTP layer: it translates and decides nothing. Contract: paths, shapes and order of checks of `docs/http.md`."""
+"""The HTTP layer. It translates requests and answers, and decides nothing. `docs/http.md` has paths, shapes and order of checks."""

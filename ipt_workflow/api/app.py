@@ -40,7 +40,6 @@ from ipt_workflow.ehr.notices.fhir_hooks import RestHooks
 from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.inbox import Inbox
 from ipt_workflow.ehr.notices.intake import Notices
-from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.tokens import Tokens
@@ -64,18 +63,18 @@ class Application:
         self._edge: Edge | None = None
 
     async def open(self) -> None:
-        """Opens the service before the server starts it, on the server's own loop: what stands against it is raised here."""
+        """Opens the service before the server starts it, on the server's own loop. Raises IptError if the service cannot open."""
         self._opened = await open_clinic(self.settings, self.clock)
 
     @asynccontextmanager
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         clinic = self._opened or await open_clinic(self.settings, self.clock)
-        self._opened = None  # what is closed below is not opened again
+        self._opened = None  # a second start must open a new clinic: this one is closed below
         install(app, clinic)
         await app.state.notices.recover()
         self._edge = Edge(HotRoute(app, self.settings.body_bytes_max), clinic.metrics)
         try:
-            async with _relaying(clinic):
+            async with _relay_running(clinic):
                 yield
         finally:
             await clinic.installation.close()
@@ -85,8 +84,8 @@ class Application:
 
 
 @asynccontextmanager
-async def _relaying(clinic: Clinic) -> AsyncIterator[None]:
-    """Delivers meanwhile, unless a relay runs by itself; what is being sent at the end is sent to its end."""
+async def _relay_running(clinic: Clinic) -> AsyncIterator[None]:
+    """Runs the relay beside the server, unless the setting `relay` is off. At the end, deliveries under way are finished."""
     if not clinic.settings.relay:
         yield
         return
@@ -106,7 +105,7 @@ def install(app: Litestar, clinic: Clinic) -> None:
     app.state.reads = CourseReads(clinic)
     app.state.audit_log = AuditLog(clinic)
     app.state.fhir = FhirReader(clinic)
-    app.state.accounts = Tokens(clinic)
+    app.state.tokens = Tokens(clinic)
     app.state.subscriptions = Subscriptions(clinic)
     app.state.deliveries = Deliveries(clinic)
     app.state.feed = Feed(clinic)
@@ -118,7 +117,7 @@ def install(app: Litestar, clinic: Clinic) -> None:
 
 
 def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
-    """The routes without the edge: what the OpenAPI document is made from."""
+    """The routes without the edge. The OpenAPI document is made from them."""
     guarded = [
         *courses.HANDLERS,
         *transitions.HANDLERS,
@@ -158,8 +157,3 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
         logging_config=None,
         debug=False,
     )
-
-
-def create_app() -> Application:
-    """The application with the settings of the environment: what a server is pointed at."""
-    return Application(configuration.load())

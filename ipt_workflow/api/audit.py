@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 from litestar import Response, get, post
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromQuery
 from litestar.response import Stream
 
@@ -13,7 +14,7 @@ from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import listed
 from ipt_workflow.api.fhir_queries import site_of
-from ipt_workflow.api.requests import ApiRequest, Sought, limit_of, moment, one_of, page, read_body
+from ipt_workflow.api.requests import ApiRequest, FilterText, limit_of, moment, one_of, page, read_body
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service.views import Verification
@@ -26,7 +27,7 @@ COLUMNS = (
     "recorded_at", "kind", "action", "person", "role", "via", "cosigned_by", "from", "to", "courses", "seq", "hash", "rules", "request_id", "id",
     "group_session",
 )  # fmt: skip
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for one
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins like this
 
 
 class AuditList(msgspec.Struct, frozen=True):
@@ -35,21 +36,20 @@ class AuditList(msgspec.Struct, frozen=True):
 
 
 class AuditSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
-    """What the audit log is narrowed by. Times are RFC 3339; `to` is not included."""
+    """Filters of the audit log. Times are RFC 3339; `to` is not included."""
 
     kind: str | None = None
-    course: Sought | None = None
-    actor: Sought | None = None
-    trigger: Sought | None = None
-    group_session: Sought | None = None
+    course: FilterText | None = None
+    actor: FilterText | None = None
+    trigger: FilterText | None = None
+    group_session: FilterText | None = None
     from_: str | None = None
     to: str | None = None
     limit: int | None = None
     cursor: str | None = None
 
 
-@get("/v1/audit", summary="The audit log", tags=["audit"])
-async def audit_log(
+async def audit_filters(
     request: ApiRequest,
     kind: FromQuery[str | None] = None,
     course: FromQuery[str | None] = None,
@@ -57,71 +57,62 @@ async def audit_log(
     trigger: FromQuery[str | None] = None,
     group_session: FromQuery[str | None] = None,
     to: FromQuery[str | None] = None,
+) -> AuditSearch:
+    """The filters in a URL."""
+    from_ = request.query_params.get("from")  # Python reserves the word, so no parameter can have this name
+    return AuditSearch(kind=kind, course=course, actor=actor, trigger=trigger, group_session=group_session, from_=from_, to=to)
+
+
+FILTERS = {"filters": Provide(audit_filters)}
+
+
+@get("/v1/audit", summary="The audit log", tags=["audit"], dependencies=FILTERS)
+async def audit_log(
+    request: ApiRequest,
+    filters: NamedDependency[AuditSearch],
     limit: FromQuery[int | None] = None,
     cursor: FromQuery[str | None] = None,
 ) -> Response[AuditList]:
-    """Transitions, refusals, reads, exports and the like, in the order they were written; `from` and `to` bound the time."""
-    from_ = request.query_params.get("from")  # a keyword of Python, and so no parameter's name
-    told = AuditSearch(
-        kind=kind,
-        course=course,
-        actor=actor,
-        trigger=trigger,
-        group_session=group_session,
-        from_=from_,
-        to=to,
-        limit=limit,
-        cursor=cursor,
-    )
-    return await _list(request, told)
+    """Transitions, refusals, reads, exports and the like, oldest first. `from` and `to` bound the time."""
+    return await _list(request, msgspec.structs.replace(filters, limit=limit, cursor=cursor))
 
 
 @post("/v1/audit/search", summary="Search the audit log", tags=["audit"], status_code=200)
 async def audit_search(request: ApiRequest) -> Response[AuditList]:
-    """The same as reading it, with what narrows it in a body."""
+    """The same as `GET /v1/audit`, with the filters in the body."""
     return await _list(request, (await read_body(request)).shape(AuditSearch))
 
 
-async def _list(request: ApiRequest, told: AuditSearch) -> Response[AuditList]:
-    size, after = limit_of(request, told.limit), requests.cursor(told.cursor, Position, Position())
-    found = await request.app.state.audit_log.page(principal_of(request), _filters(told), after, size + 1)
+async def _list(request: ApiRequest, query: AuditSearch) -> Response[AuditList]:
+    size, after = limit_of(request, query.limit), requests.cursor(query.cursor, Position, Position())
+    found = await request.app.state.audit_log.page(principal_of(request), _checked(query), after, size + 1)
     items, after_text = page(found, size, lambda record: Position(record.recorded_at, record.id))
     return listed(request, AuditList(items, after_text))
 
 
-def _filters(told: AuditSearch) -> AuditFilters:
+def _checked(query: AuditSearch) -> AuditFilters:
+    """The filters as the store takes them. Raises CommandInvalid for an unknown kind or a bad time."""
     return AuditFilters(
-        kind=one_of("kind", told.kind, KINDS),
-        course=told.course,
-        actor=told.actor,
-        trigger=told.trigger,
-        group_session=told.group_session,
-        from_=moment("from", told.from_),
-        to=moment("to", told.to),
+        kind=one_of("kind", query.kind, KINDS),
+        course=query.course,
+        actor=query.actor,
+        trigger=query.trigger,
+        group_session=query.group_session,
+        from_=moment("from", query.from_),
+        to=moment("to", query.to),
     )
 
 
-@get("/v1/audit/export", summary="Export the audit log", tags=["audit"])
-async def audit_export(
-    request: ApiRequest,
-    kind: FromQuery[str | None] = None,
-    course: FromQuery[str | None] = None,
-    actor: FromQuery[str | None] = None,
-    trigger: FromQuery[str | None] = None,
-    group_session: FromQuery[str | None] = None,
-    to: FromQuery[str | None] = None,
-) -> Stream:
-    """The whole log, streamed, as `format=ndjson`, `format=csv` or `format=fhir` (AuditEvents). That it was exported is recorded."""
-    wanted = request.query_params.get("format", "ndjson")
-    if wanted not in FORMATS:
+@get("/v1/audit/export", summary="Export the audit log", tags=["audit"], dependencies=FILTERS)
+async def audit_export(request: ApiRequest, filters: NamedDependency[AuditSearch]) -> Stream:
+    """Streams the whole log as `format=ndjson`, `format=csv` or `format=fhir` (AuditEvents). The export is recorded."""
+    export_format = request.query_params.get("format", "ndjson")
+    if export_format not in FORMATS:
         raise CommandInvalid([Fault("format", f"must be one of {', '.join(FORMATS)}")])
-    from_ = request.query_params.get("from")
-    told = AuditSearch(kind=kind, course=course, actor=actor, trigger=trigger, group_session=group_session, from_=from_, to=to)
-    filters = _filters(told)
-    chunks = await request.app.state.audit_log.export(principal_of(request), filters)
-    if wanted == "csv":
+    chunks = await request.app.state.audit_log.export(principal_of(request), _checked(filters))
+    if export_format == "csv":
         return Stream(_csv(chunks), media_type="text/csv", headers={"Content-Disposition": 'attachment; filename="audit.csv"'})
-    if wanted == "fhir":
+    if export_format == "fhir":
         return Stream(_fhir(request, chunks), media_type="application/fhir+ndjson")
     return Stream(_ndjson(chunks), media_type="application/x-ndjson")
 
@@ -136,8 +127,7 @@ async def _fhir(request: ApiRequest, chunks: AsyncIterator[list[AuditRecord]]) -
     site = site_of(request)
     encoder = msgspec.json.Encoder()
     async for chunk in chunks:
-        made = await request.app.state.fhir.audit_events(site, chunk)
-        yield encoder.encode_lines(made)
+        yield encoder.encode_lines(await request.app.state.fhir.audit_events(site, chunk))
 
 
 async def _csv(chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:
@@ -153,8 +143,8 @@ def _rows(rows: list[tuple[str, ...]]) -> bytes:
 
 
 def _row(record: AuditRecord) -> tuple[str, ...]:
-    told = msgspec.to_builtins(record)
-    flat = {**told, **told["actor"], "courses": " ".join(record.courses), "rules": " ".join(record.rules)}
+    fields = msgspec.to_builtins(record)
+    flat = {**fields, **fields["actor"], "courses": " ".join(record.courses), "rules": " ".join(record.rules)}
     return tuple(_cell(flat[column]) for column in COLUMNS)
 
 
@@ -165,7 +155,7 @@ def _cell(value: object) -> str:
 
 @get("/v1/audit/verify", summary="Verify the journal", tags=["audit"])
 async def audit_verify(request: ApiRequest, course: FromQuery[str | None] = None) -> Verification:
-    """Checks chains, columns, sealed documents and folds: of one course, or of all."""
+    """Checks the chains, columns, sealed documents and snapshots of one course, or of all."""
     found: Verification = await request.app.state.audit_log.verify(principal_of(request), course)
     return found
 

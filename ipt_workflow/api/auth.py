@@ -6,6 +6,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.api.requests import RequestParts
+from ipt_workflow.service.access.tokens import Tokens
 
 
 class Bearer(ASGIMiddleware):
@@ -20,11 +21,11 @@ class Bearer(ASGIMiddleware):
 
 async def authenticate(scope: Scope) -> None:
     """Puts the principal into the scope. Raises Unauthenticated."""
-    told = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"), "")
-    scheme, _, token = told.partition(" ")
-    accounts = scope["litestar_app"].state.accounts
+    header = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"), "")
+    scheme, _, token = header.partition(" ")
+    tokens: Tokens = scope["litestar_app"].state.tokens
     request_id = str(scope.get("ipt_request_id") or "") or None
-    principal = await accounts.authenticate(token.strip() if scheme.lower() == "bearer" else None, request_id)
+    principal = await tokens.authenticate(token.strip() if scheme.lower() == "bearer" else None, request_id)
     scope["ipt_principal"] = principal  # type: ignore[typeddict-unknown-key]
 
 

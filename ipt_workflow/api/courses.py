@@ -8,7 +8,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
 from ipt_workflow.api.auth import principal_of
-from ipt_workflow.api.requests import ApiRequest, Id, Sought, cursor, keyed, limit_of, moment, one_of, page, read_body
+from ipt_workflow.api.requests import ApiRequest, FilterText, Id, cursor, keyed, limit_of, moment, one_of, page, read_body
 from ipt_workflow.course.attention import KINDS
 from ipt_workflow.service.views import Committed, CourseView, EntryView, Options
 from ipt_workflow.service.writes import Opening
@@ -29,14 +29,14 @@ class CourseList(msgspec.Struct, frozen=True):
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What courses are searched by. A client's reference is never in a URL."""
+    """Filters of courses. A client's reference never appears in a URL."""
 
-    client_ref: Sought | None = None
-    state: Sought | None = None
-    phase: Sought | None = None
-    therapist: Sought | None = None
-    protocol: Sought | None = None
-    attention: Sought | None = None
+    client_ref: FilterText | None = None
+    state: FilterText | None = None
+    phase: FilterText | None = None
+    therapist: FilterText | None = None
+    protocol: FilterText | None = None
+    attention: FilterText | None = None
     limit: int | None = None
     cursor: str | None = None
 
@@ -51,8 +51,8 @@ class OpenedTogether(msgspec.Struct, frozen=True):
     course: CourseView
 
 
-def told(committed: Committed, *, together: bool) -> tuple[Opened | OpenedTogether, dict[str, str]]:
-    """What a 201 says, in its body and its headers."""
+def created(committed: Committed, *, together: bool) -> tuple[Opened | OpenedTogether, dict[str, str]]:
+    """The body and the headers of a 201."""
     body = OpenedTogether(committed.entries, committed.course) if together else Opened(committed.entries[-1], committed.course)
     headers = {"ETag": f'"{committed.course.version}"'}
     headers |= {"Idempotent-Replayed": "true"} if committed.replayed else {}
@@ -61,13 +61,13 @@ def told(committed: Committed, *, together: bool) -> tuple[Opened | OpenedTogeth
 
 def answer(committed: Committed, *, together: bool = False, location: str | None = None) -> Response[Any]:
     """A 201 with the new ETag."""
-    body, headers = told(committed, together=together)
+    body, headers = created(committed, together=together)
     headers |= {"Location": location} if location else {}
     return Response(body, status_code=201, headers=headers)
 
 
 def listed(request: ApiRequest, body: Any) -> Response[Any]:
-    """A page, with a Link to the next one."""
+    """A page, with a `Link` header to the next one."""
     if body.next is None or request.method != "GET":
         return Response(body)
     query = urlencode({**dict(request.query_params), "cursor": body.next})
@@ -76,7 +76,7 @@ def listed(request: ApiRequest, body: Any) -> Response[Any]:
 
 @post("/v1/courses", summary="Open a course", tags=["courses"])
 async def open_course(request: ApiRequest) -> Response[Opened]:
-    """`refer` a client, or `adopt` a course begun elsewhere."""
+    """Opens a course with `refer` for a client, or with `adopt` for a course that began elsewhere."""
     principal = principal_of(request)
     key, body = keyed(request, await read_body(request), principal)
     committed = await request.app.state.courses.open_course(principal, lambda: body.shape(Opening), key, body.triggers())
@@ -93,30 +93,30 @@ async def caseload(
     limit: FromQuery[int | None] = None,
     cursor: FromQuery[str | None] = None,
 ) -> Response[CourseList]:
-    """Courses the caller may see, oldest first, narrowed by state, phase, therapist, protocol and what asks for attention."""
-    state = request.query_params.get("state")  # Litestar keeps the name `state` for itself
-    told = Search(state=state, phase=phase, therapist=therapist, protocol=protocol, attention=attention, limit=limit, cursor=cursor)
-    return await _list(request, told)
+    """Courses the caller may see, oldest first. Filters: state, phase, therapist, protocol and kind of attention."""
+    state = request.query_params.get("state")  # Litestar reserves the name `state`
+    query = Search(
+        state=state, phase=phase, therapist=therapist, protocol=protocol, attention=attention, limit=limit, cursor=cursor
+    )
+    return await _list(request, query)
 
 
 @post("/v1/courses/search", summary="Search courses", tags=["courses"], status_code=200)
 async def search(request: ApiRequest) -> Response[CourseList]:
-    """Courses by the EHR's client reference, or by what a caseload is narrowed by."""
+    """Finds courses by the EHR's client reference, by the filters of `GET /v1/courses`, or by both."""
     return await _list(request, (await read_body(request)).shape(Search))
 
 
-async def _list(request: ApiRequest, told: Search) -> Response[CourseList]:
-    limit = limit_of(request, told.limit)
-    after = cursor(told.cursor, After, After())
-    one_of("attention", told.attention, ATTENTION)
-    filters = Filters(
-        state=told.state, phase=told.phase, therapist=told.therapist, protocol=told.protocol, attention=told.attention
-    )
+async def _list(request: ApiRequest, query: Search) -> Response[CourseList]:
+    limit = limit_of(request, query.limit)
+    after = cursor(query.cursor, After, After())
+    one_of("attention", query.attention, ATTENTION)
+    filters = msgspec.convert(query, Filters, from_attributes=True)  # the fields have the same names
     reader, principal = request.app.state.reads, principal_of(request)
-    if told.client_ref is None:
+    if query.client_ref is None:
         found = await reader.caseload(principal, filters, after.id, limit + 1)
     else:
-        found = await reader.search(principal, told.client_ref, filters, after.id, limit + 1)
+        found = await reader.search(principal, query.client_ref, filters, after.id, limit + 1)
     items, after_text = page(found, limit, lambda course: After(course.id))
     return listed(request, CourseList(items, after_text))
 
@@ -125,7 +125,7 @@ async def _list(request: ApiRequest, told: Search) -> Response[CourseList]:
 async def course(
     request: ApiRequest, course_id: FromPath[str], as_of: FromQuery[str | None] = None, known_at: FromQuery[str | None] = None
 ) -> Response[CourseView]:
-    """As it is; or as it was at `as_of`, by what was on record at `known_at`."""
+    """The course as it is now. `as_of` shows an earlier moment; `known_at` leaves out what was recorded later."""
     view = await request.app.state.reads.course(
         principal_of(request), course_id, moment("as_of", as_of), moment("known_at", known_at)
     )
@@ -134,7 +134,7 @@ async def course(
 
 @get("/v1/courses/{course_id:str}/options", summary="What may be fired", tags=["courses"])
 async def options(request: ApiRequest, course_id: FromPath[str], at: FromQuery[str | None] = None) -> Response[Options]:
-    """Every trigger the caller's role may fire, whether it would be accepted now (or at `at`), and a body that would fire it."""
+    """Every trigger the caller's role may fire. Each says if it would be accepted now (or at `at`), with a body that fires it."""
     found = await request.app.state.reads.options(principal_of(request), course_id, moment("at", at))
     return Response(found, headers={"ETag": f'"{found.version}"'})
 

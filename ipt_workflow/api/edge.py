@@ -1,5 +1,7 @@
-"""What every request meets first and every answer passes last, also where no route matched: request id, security headers, HEAD,
-the access log, timings."""
+"""The first and last step of every request, even if no route matches.
+
+It sets the request id and the security headers, answers HEAD, writes the access log and measures the time.
+"""
 
 import re
 import time
@@ -24,7 +26,7 @@ NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'no
 
 
 class Edge:
-    """The outermost ASGI application. `app` is what it wraps."""
+    """The outermost ASGI application. It wraps `app`."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -43,7 +45,7 @@ class Edge:
             scope["method"] = "GET"
         status = 500
 
-        async def dressed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -52,34 +54,34 @@ class Edge:
                 message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
             await send(message)
 
-        structlog.contextvars.bind_contextvars(request_id=request_id)  # of this request's task, and of nothing else
+        structlog.contextvars.bind_contextvars(request_id=request_id)  # the context belongs to this request's task alone
         try:
-            await self.app(scope, receive, dressed)
+            await self.app(scope, receive, send_with_headers)
         finally:
-            self._note(scope, method, status, time.perf_counter() - started)
+            self._record(scope, method, status, time.perf_counter() - started)
 
-    def _note(self, scope: Any, method: str, status: int, seconds: float) -> None:
+    def _record(self, scope: Any, method: str, status: int, seconds: float) -> None:
         route = str(scope.get("path_template") or "unmatched")
-        method = method if method in METHODS else "other"  # the caller may make up a word for it
+        method = method if method in METHODS else "other"  # a made-up method would add a label to the metrics
         self.metrics.requests.labels(method, route, status).observe(seconds)
         if route not in {"/health/live", "/health/ready", "/metrics"}:
             principal = scope.get("ipt_principal")
             who = {"actor": principal.person, "role": principal.role} if principal else {}
-            told = {**scope.get("ipt_log", {}), **who}
-            self._log.info("request", method=method, route=route, status=status, duration_ms=round(seconds * 1000, 1), **told)
+            fields = {**scope.get("ipt_log", {}), **who}
+            self._log.info("request", method=method, route=route, status=status, duration_ms=round(seconds * 1000, 1), **fields)
 
 
 def _request_id(scope: Any) -> str:
-    """The caller's request id where it is a harmless one, else a new one."""
-    told = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    return told.decode() if REQUEST_ID.fullmatch(told) else new_id()
+    """The caller's request id if it matches REQUEST_ID, otherwise a new one."""
+    header = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return header.decode() if REQUEST_ID.fullmatch(header) else new_id()
 
 
 def _headers(headers: Any, request_id: str) -> list[tuple[bytes, bytes]]:
     present = {name.lower() for name, _ in headers}
-    dressed = [*headers, *HEADERS, (b"x-request-id", request_id.encode())]
+    complete = [*headers, *HEADERS, (b"x-request-id", request_id.encode())]
     if b"content-security-policy" not in present:
-        dressed.append(NO_PAGE)
+        complete.append(NO_PAGE)
     if b"cache-control" not in present:
-        dressed.append((b"cache-control", b"no-store"))
-    return dressed
+        complete.append((b"cache-control", b"no-store"))
+    return complete

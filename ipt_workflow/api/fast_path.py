@@ -1,8 +1,8 @@
-"""Firing triggers without the router around it.
+"""A fast path for `POST /v1/courses/{id}/transitions`, around the router.
 
-Nearly all that a busy service is asked is `POST /v1/courses/{id}/transitions`, and finding that out cost more than deciding the
-trigger (`docs/performance.md`). This does what the router's handler does (`transitions.fired`), with the same authentication, the same
-limit and the same problem documents. Everything else, and a firing with a query, goes on to the router.
+A busy service gets little else, and routing cost more than deciding the trigger (`docs/performance.md`). The path calls what the
+router's handler calls (`transitions.fired`), with the same authentication, the same limit and the same problem documents. All other
+requests go to the router, and so does a trigger with a query string.
 """
 
 import re
@@ -23,7 +23,7 @@ TEMPLATE = "/v1/courses/{course_id}/transitions"
 
 
 class HotRequest:
-    """The request, as far as a firing looks at it."""
+    """The parts of a request that firing a trigger needs."""
 
     def __init__(self, scope: Any, receive: Receive, course_id: str, limit: int) -> None:
         self.scope = scope
@@ -37,12 +37,12 @@ class HotRequest:
         return str(self.scope["method"])
 
     async def body(self) -> bytes:
-        """Raises TooLarge, or ClientException where the client went away."""
+        """Raises TooLarge, or ClientException if the client disconnects."""
         raw, more = b"", True
         while more:
             event: Any = await self._receive()
             if event["type"] == "http.disconnect":
-                raise ClientException("The client went away.")
+                raise ClientException("The client disconnected before the whole body arrived.")
             raw, more = raw + event.get("body", b""), event.get("more_body", False)
             if len(raw) > self._limit:
                 raise TooLarge
@@ -50,7 +50,7 @@ class HotRequest:
 
 
 class HotRoute:
-    """An ASGI application before the router. `app` is the router's, `body_bytes_max` the largest body taken."""
+    """An ASGI application in front of the router `app`. `body_bytes_max` is the largest body it accepts."""
 
     def __init__(self, app: Litestar, body_bytes_max: int) -> None:
         self.app = app
@@ -63,13 +63,13 @@ class HotRoute:
             return
         scope["app"] = scope["litestar_app"] = self.app
         scope["path_template"] = TEMPLATE
-        service = self.app.state.courses
-        asked = service.clinic.courses.start(match[1])  # while the token is looked up
+        courses = self.app.state.courses
+        pending = courses.clinic.courses.start(match[1])  # the database looks up course and token at the same time
         try:
             await authenticate(scope)
             request = HotRequest(scope, receive, match[1], self._limit)
-            content, headers = await transitions.fired(request, service, match[1], asked)
-        except Exception as error:  # noqa: BLE001 - as the router does: every error is answered with a problem document
+            content, headers = await transitions.fired(request, courses, match[1], pending)
+        except Exception as error:  # noqa: BLE001 - like the router, it answers every error with a problem document
             await _answer(error, scope, receive, send)
             return
         raw = msgspec.json.encode(content)

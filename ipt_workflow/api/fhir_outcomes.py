@@ -1,4 +1,4 @@
-"""OperationOutcome: what a problem document is under /fhir."""
+"""OperationOutcome: the form of a problem document under /fhir."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from litestar import Response
 
 from ipt_workflow.ehr.fhir.resources import Issue, OperationOutcome
 from ipt_workflow.ehr.fhir.types import concept
+from ipt_workflow.errors import Fault
 
 FHIR_JSON = "application/fhir+json"
 PREFIX = "/fhir"
@@ -23,7 +24,7 @@ CODES = {
     "busy": "transient",
     "internal": "exception",
 }
-"""FHIR's issue types, by kind of problem."""
+"""FHIR's issue type for each kind of problem."""
 
 
 def is_fhir(path: str) -> bool:
@@ -33,18 +34,17 @@ def is_fhir(path: str) -> bool:
 def response(
     status: int, slug: str, title: str, detail: str, headers: dict[str, str] | None, extra: dict[str, Any]
 ) -> Response[bytes]:
-    """A problem as FHIR tells it: an issue a fault. FHIR answers 400 where a parameter cannot be taken."""
+    """A problem as an OperationOutcome with one issue for each fault. FHIR wants 400 for a parameter that is not valid."""
     code = CODES.get(slug, "processing")
-    faults = [(fault.message, (fault.where,) if fault.where else ()) for fault in extra.get("errors", ())]
     outcome = OperationOutcome(
         issue=tuple(
             Issue(
                 severity="error",
                 code=code,
                 details=concept(text=title),
-                diagnostics=f"{where[0]}: {told}" if where else told,
+                diagnostics=f"{fault.where}: {fault.message}" if fault.where else fault.message,
             )
-            for told, where in faults or [(_told(detail, extra), ())]
+            for fault in extra.get("errors") or [Fault("", _diagnostics(detail, extra))]
         )
     )
     return Response(
@@ -52,6 +52,6 @@ def response(
     )
 
 
-def _told(detail: str, extra: dict[str, Any]) -> str:
+def _diagnostics(detail: str, extra: dict[str, Any]) -> str:
     request_id = extra.get("request_id")
     return f"{detail} Request id: {request_id}." if request_id else detail

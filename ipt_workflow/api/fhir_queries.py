@@ -1,7 +1,7 @@
 """Reading a FHIR search: parameters, handling, paging.
 
-What cannot be taken is refused. What is not known is ignored and said to be ignored, or refused under `Prefer: handling=strict`.
-A client is named in the body of a POST alone; in links, which are URLs, our own opaque id stands for the client.
+A parameter that is not valid is refused. An unknown one is ignored and reported, or refused under `Prefer: handling=strict`.
+Only the body of a POST may name a client. Links are URLs, so they carry our own opaque id of the client.
 """
 
 import re
@@ -13,14 +13,14 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, cursor, cursor_text
 from ipt_workflow.ehr.fhir.kinds import KINDS, Served
 from ipt_workflow.ehr.fhir.record import Site
-from ipt_workflow.ehr.fhir.searching import Term, term
-from ipt_workflow.ehr.fhir_reads import Place, Query
+from ipt_workflow.ehr.fhir.search import Term, term
+from ipt_workflow.ehr.fhir_reads import Query, SearchPosition
 from ipt_workflow.errors import CommandInvalid, Fault
 
 BASE = "/fhir/R4"
 FORM = "application/x-www-form-urlencoded"
 FIELDS_MAX = 200
-RESULT = {  # parameters of the answer, and what of them is supported
+RESULT = {  # parameters that shape the answer, with the values that are supported
     "_count": r"[0-9]{1,6}",
     "_summary": "count|false",
     "_total": "none|estimate|accurate",
@@ -33,24 +33,24 @@ Pairs = list[tuple[str, str]]
 
 
 class FhirQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A search as it was understood. `processed`: what a link to it repeats; `ignored`: names of what was not understood."""
+    """A search after decoding. Links to it repeat `processed`; `ignored` holds the names of unknown parameters."""
 
     query: Query
-    after: Place
+    after: SearchPosition
     count: int
-    counted: bool  # only how many there are is wanted
-    total: bool  # ... or that as well
+    only_count: bool  # the caller wants the number of matches alone
+    with_total: bool  # the caller wants the matches and their number
     processed: tuple[tuple[str, str], ...]
     ignored: tuple[str, ...]
 
-    def link(self, path: str, after: Place | None = None) -> str:
-        """A URL of this search; `after` where its next page begins."""
+    def link(self, path: str, after: SearchPosition | None = None) -> str:
+        """A URL of this search, or with `after` of its next page."""
         pairs = [*self.processed, ("_count", str(self.count))]
         return f"{path}?{urlencode([*pairs, ('_cursor', cursor_text(after))] if after else pairs)}"
 
 
 def site_of(request: ApiRequest) -> Site:
-    """This service's names, as the caller reaches it."""
+    """This service's names, with the base URL that the caller used."""
     site: Site = request.app.state.fhir.site(str(request.base_url).rstrip("/") + BASE)
     return site
 
@@ -71,57 +71,57 @@ def _pairs(raw: bytes) -> Pairs:
     try:
         pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX)
     except ValueError:
-        raise CommandInvalid([Fault("", f"parameters must be UTF-8, and no more than {FIELDS_MAX}")]) from None
+        raise CommandInvalid([Fault("", f"parameters must be UTF-8, and at most {FIELDS_MAX} of them")]) from None
     if any("\0" in part for pair in pairs for part in pair):
-        raise CommandInvalid([Fault("", "no parameter may have a NUL in it")])
+        raise CommandInvalid([Fault("", "no parameter may contain a NUL")])
     return pairs
 
 
 def strict(request: ApiRequest) -> bool:
-    return "handling=strict" in {wish.strip().lower() for wish in re.split("[,;]", request.headers.get("prefer", ""))}
+    return "handling=strict" in {preference.strip().lower() for preference in re.split("[,;]", request.headers.get("prefer", ""))}
 
 
-async def asked(request: ApiRequest, site: Site, kind: str) -> FhirQuery:
-    """The search that a request asks for. Raises CommandInvalid with every fault; none repeats a value."""
+async def query_of(request: ApiRequest, site: Site, kind: str) -> FhirQuery:
+    """The search in a request. Raises CommandInvalid with every fault. No fault repeats a value, which may identify a client."""
     url, body = await parameters(request)
-    served, told = KINDS[kind], [*url, *body]
+    served, pairs = KINDS[kind], [*url, *body]
     faults = [
-        Fault(name, "names a client: clients are named in the body of POST …/_search alone")
+        Fault(name, "names a client, which a URL must not do: send it in the body of POST …/_search")
         for name, _ in url
         if _bare(name) in served.patient
     ]
     clients = [(name, value) for name, value in body if _bare(name) in served.patient]
     faults += _client_faults(clients)
-    results = {name: value for name, value in told if name in RESULT and re.fullmatch(RESULT[name], value)}
-    terms, ignored = [], [name for name, _ in told if name in RESULT and name not in results]
-    for name, value in told:
+    results = {name: value for name, value in pairs if name in RESULT and re.fullmatch(RESULT[name], value)}
+    terms, ignored = [], [name for name, _ in pairs if name in RESULT and name not in results]
+    for name, value in pairs:
         if name in RESULT or _bare(name) in served.patient:
             continue
-        understood = _term(served, name, value)
-        if understood is None:
+        decoded = _term(served, name, value)
+        if decoded is None:
             ignored.append(name)
-        elif isinstance(understood, Fault):
-            faults.append(understood)
+        elif isinstance(decoded, Fault):
+            faults.append(decoded)
         else:
-            terms.append(understood)
+            terms.append(decoded)
     if strict(request):
-        faults += [Fault(name, "is not supported, or not with this value") for name in ignored]
+        faults += [Fault(name, "is not supported, or not with this value: see /fhir/R4/metadata") for name in ignored]
     if faults:
         raise CommandInvalid(faults)
     client = await _client(request, site, clients) or results.get("_client")
-    return _asked(request, terms, client, results, ignored)
+    return _query(request, terms, client, results, ignored)
 
 
-def _asked(request: ApiRequest, terms: list[Term], client: str | None, results: dict[str, str], ignored: list[str]) -> FhirQuery:
+def _query(request: ApiRequest, terms: list[Term], client: str | None, results: dict[str, str], ignored: list[str]) -> FhirQuery:
     settings = request.app.state.clinic.settings
     count = min(int(results.get("_count", settings.page_limit_default)), settings.page_limit_max)
     named = [(f"{each.param.name}:{each.modifier}" if each.modifier else each.param.name, each.text) for each in terms]
     return FhirQuery(
         query=Query(terms=tuple(terms), client=client),
-        after=cursor(results.get("_cursor"), Place, Place()),
+        after=cursor(results.get("_cursor"), SearchPosition, SearchPosition()),
         count=count,
-        counted=count == 0 or results.get("_summary") == "count",
-        total=results.get("_total") == "accurate",
+        only_count=count == 0 or results.get("_summary") == "count",
+        with_total=results.get("_total") == "accurate",
         processed=(
             *named,
             *((("_client", client),) if client else ()),
@@ -137,7 +137,7 @@ def _bare(name: str) -> str:
 
 
 def _term(served: Served, name: str, value: str) -> Term | Fault | None:
-    """None: there is no such parameter."""
+    """The decoded parameter, its fault, or None if there is no such parameter."""
     bare, _, modifier = name.partition(":")
     param = next((each for each in served.params if each.name == bare), None)
     return term(param, modifier, value) if param else None
@@ -145,15 +145,15 @@ def _term(served: Served, name: str, value: str) -> Term | Fault | None:
 
 def _client_faults(clients: Pairs) -> list[Fault]:
     faults = [
-        Fault(name, f"is known by its identifier alone: say {_bare(name)}:identifier=system|value")
+        Fault(name, f"can be searched by identifier only: write {_bare(name)}:identifier=system|value")
         for name, _ in clients
         if name not in {f"{_bare(name)}:identifier", f"{_bare(name)}.identifier"}
     ]
-    return faults if len(clients) < 2 else [*faults, Fault(clients[1][0], "only one client can be asked for at a time")]
+    return faults if len(clients) < 2 else [*faults, Fault(clients[1][0], "names a second client: search one client at a time")]
 
 
 async def _client(request: ApiRequest, site: Site, clients: Pairs) -> str | None:
-    """Our own id of the client that is named, if one is."""
+    """Our own id of the client that the search names, or None."""
     if not clients:
         return None
     system, bar, value = clients[0][1].rpartition("|")

@@ -1,4 +1,4 @@
-"""Groups: making them, who is in them and who facilitates them, their sessions."""
+"""Groups: creating them, members, facilitators, sessions."""
 
 from typing import TypeVar
 
@@ -29,7 +29,7 @@ class GroupAnswer(msgspec.Struct, frozen=True):
 
 
 def _write(request: ApiRequest, body: Body, principal: Principal, shape: type[Shape]) -> GroupWrite:
-    """A write to a group as the service takes it."""
+    """The write to a group in the form that the service takes."""
     key, keyed_body = keyed(request, body, principal)
     try:
         version, problem = if_match(request), None
@@ -49,7 +49,7 @@ def _answer(committed: GroupCommitted, location: str | None = None) -> Response[
 
 @post("/v1/groups", summary="Make a group", tags=["groups"])
 async def create(request: ApiRequest) -> Response[GroupAnswer]:
-    """Under a protocol that is for groups, with the therapists who facilitate it. Its label is an opaque name."""
+    """Makes a group under a group protocol, with the therapists who facilitate it. Its label must identify no person."""
     principal = principal_of(request)
     key, body = keyed(request, await read_body(request), principal)
     committed = await request.app.state.groups.create(principal, lambda: body.shape(NewGroup), key)
@@ -63,7 +63,7 @@ async def groups(
     limit: FromQuery[int | None] = None,
     cursor: FromQuery[str | None] = None,
 ) -> Response[GroupList]:
-    """A therapist sees those that they facilitate, supervisors and auditors all."""
+    """Therapists see the groups that they facilitate. Supervisors and auditors see all."""
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
     found = await request.app.state.groups.page(principal_of(request), protocol, after.id, size + 1)
     items, after_text = page(found, size, lambda group: After(group.id))
@@ -72,14 +72,14 @@ async def groups(
 
 @get("/v1/groups/{group_id:str}", summary="One group", tags=["groups"])
 async def group(request: ApiRequest, group_id: FromPath[str]) -> Response[GroupView]:
-    """Its members, its sessions, and who attended them."""
+    """The group's members and sessions, with attendance."""
     view = await request.app.state.groups.one(principal_of(request), group_id)
     return Response(view, headers={"ETag": f'"{view.version}"'})
 
 
 @post("/v1/groups/{group_id:str}/members", summary="Put a course into a group", tags=["groups"])
 async def join(request: ApiRequest, group_id: FromPath[str]) -> Response[GroupAnswer]:
-    """A course that the caller sees, that runs the group's protocol and is open; it is in one group at a time."""
+    """Adds an open course that runs the group's protocol and that the caller may see. A course is in one group at a time."""
     principal = principal_of(request)
     write = _write(request, await read_body(request), principal, Joining)
     return _answer(await request.app.state.groups.join(principal, group_id, write))
@@ -87,7 +87,7 @@ async def join(request: ApiRequest, group_id: FromPath[str]) -> Response[GroupAn
 
 @post("/v1/groups/{group_id:str}/members/{course_id:str}/leave", summary="Take a course out of a group", tags=["groups"])
 async def leave(request: ApiRequest, group_id: FromPath[str], course_id: FromPath[str]) -> Response[GroupAnswer]:
-    """The member has left, for a reason that is a code. The course goes on, or ends, by triggers of its own."""
+    """Records that a member left, with a coded reason. The course itself continues until a trigger ends it."""
     principal = principal_of(request)
     write = _write(request, await read_body(request), principal, Leaving)
     return _answer(await request.app.state.groups.leave(principal, group_id, course_id, write))
@@ -95,7 +95,7 @@ async def leave(request: ApiRequest, group_id: FromPath[str], course_id: FromPat
 
 @post("/v1/groups/{group_id:str}/facilitators", summary="Name a group's facilitators", tags=["groups"])
 async def facilitate(request: ApiRequest, group_id: FromPath[str]) -> Response[GroupAnswer]:
-    """Who facilitates the group from now on."""
+    """Sets who facilitates the group from now on."""
     principal = principal_of(request)
     write = _write(request, await read_body(request), principal, Facilitating)
     return _answer(await request.app.state.groups.facilitate(principal, group_id, write))
@@ -103,8 +103,10 @@ async def facilitate(request: ApiRequest, group_id: FromPath[str]) -> Response[G
 
 @post("/v1/groups/{group_id:str}/sessions", summary="Record a group's session", tags=["groups"])
 async def record(request: ApiRequest, group_id: FromPath[str]) -> Response[Recorded]:
-    """Fires `record_session` on every member's course, with that member's attendance. What the courses accept lands in one commit; what
-    they refuse waits in the inbox, unless `all` demands everyone or nobody."""
+    """Fires `record_session` on every member's course, with that member's attendance.
+
+    The accepted entries are committed together. Refused ones wait in the inbox. With `all`, one refusal means that nothing is recorded.
+    """
     principal = principal_of(request)
     write = _write(request, await read_body(request), principal, NewSession)
     committed: SessionCommitted = await request.app.state.group_sessions.record(principal, group_id, write)
@@ -116,7 +118,7 @@ async def record(request: ApiRequest, group_id: FromPath[str]) -> Response[Recor
     "/v1/groups/{group_id:str}/sessions/{session_id:str}/sign", summary="Sign a group's session", tags=["groups"], status_code=200
 )
 async def sign(request: ApiRequest, group_id: FromPath[str], session_id: FromPath[str]) -> Signed:
-    """Fires `sign_session` on every member's course whose session the caller gave and has not signed yet; needs no version."""
+    """Fires `sign_session` on every member's course where the caller gave the session and has not signed it. No version is needed."""
     principal, body = principal_of(request), await read_body(request)
     signed: Signed = await request.app.state.group_sessions.sign(principal, group_id, session_id, lambda: body.shape(Signing))
     return signed

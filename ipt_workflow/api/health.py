@@ -1,4 +1,4 @@
-"""Whether the service lives, is ready, and how it does."""
+"""Liveness, readiness and metrics."""
 
 import msgspec
 from litestar import Response, get
@@ -13,23 +13,24 @@ class Health(msgspec.Struct, frozen=True):
     status: str
 
 
-@get("/health/live", summary="Whether the process lives", tags=["health"])
+@get("/health/live", summary="Whether the process runs", tags=["health"])
 async def live() -> Health:
-    """Answers as long as the process does."""
+    """Answers as long as the process runs."""
     return Health("ok")
 
 
 @get("/health/ready", summary="Whether requests can be served", tags=["health"])
 async def ready(request: ApiRequest) -> Health:
-    """Checks that the database answers and is at this version's migrations; 503 otherwise."""
+    """Checks that the database answers and has this version's migrations. Answers 503 otherwise."""
     await request.app.state.clinic.installation.ready()
     return Health("ok")
 
 
 @get("/metrics", summary="Prometheus metrics", tags=["health"], media_type="text/plain; version=0.0.4")
 async def metrics(request: ApiRequest) -> Response[bytes]:
-    """Transitions and refusals by protocol, trigger and rule; latencies; courses by state; deliveries by status; notices. Nothing
-    about a client.
+    """Transitions and refusals by protocol, trigger and rule; latencies; courses by state; deliveries by status; notices.
+
+    The metrics hold no data about clients.
     """
     policy.require(principal_of(request), "read metrics")
     clinic = request.app.state.clinic

@@ -1,7 +1,7 @@
-"""The OpenAPI document and a page that shows it without loading anything.
+"""The OpenAPI document, and a page that shows it without loading anything else.
 
-Bodies are read by hand, after access and precondition, so the framework does not know them: they are added here, from the trigger
-table.
+Handlers read bodies by hand, after the checks of access and precondition, so the framework does not know them. This module adds them
+to the document.
 """
 
 import html
@@ -71,9 +71,9 @@ QUERIES = {
 
 
 class NoPages(Router):
-    """The framework would serve the document and pages of its own, to anybody: none of them becomes a route."""
+    """Drops the framework's own routes for the document and its pages, which would be open to anybody."""
 
-    def register(self, value: Any) -> list[Any]:  # noqa: ARG002 - the framework calls it so
+    def register(self, value: Any) -> list[Any]:  # noqa: ARG002 - the framework passes a value
         return []
 
 
@@ -96,7 +96,7 @@ def document(app: Litestar) -> dict[str, Any]:
 
 
 def _types(app: Litestar) -> NoticeTypes:
-    """The table of notices: that of the running service, or the one it would load."""
+    """The table of notice types: the running service's, or without one the table from the settings."""
     if "notices" in app.state:
         known: NoticeTypes = app.state.notices.types
         return known
@@ -105,12 +105,12 @@ def _types(app: Litestar) -> NoticeTypes:
 
 
 def _notices(schema: dict[str, Any], types: NoticeTypes) -> None:
-    """What EHR systems send: signed, and of the types that the table declares; or FHIR R4."""
+    """Adds what EHR systems send: signed notices of the declared types, and FHIR R4."""
     operation = schema["paths"][SIGNED]["post"]
     operation["parameters"] += [
-        _header(signatures.ID, "Standard Webhooks: the notice's own id, the same however often it is sent.", required=True),
+        _header(signatures.ID, "Standard Webhooks: the notice's own id. Repeat it when you send the notice again.", required=True),
         _header(signatures.TIMESTAMP, "When this attempt was sent, in Unix seconds.", required=True),
-        _header(signatures.SIGNATURE, "`v1,<base64>` or `v1a,<base64>`; several with spaces between.", required=True),
+        _header(signatures.SIGNATURE, "`v1,<base64>` or `v1a,<base64>`. Separate several with spaces.", required=True),
     ]
     shapes = {"oneOf": list(types.schemas.values())}
     operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": shapes}}}
@@ -122,7 +122,7 @@ def _notices(schema: dict[str, Any], types: NoticeTypes) -> None:
 
 
 def _shapes() -> list[type[msgspec.Struct]]:
-    """Every shape that a body, or a trigger's data, may have."""
+    """Every Struct that a body or a trigger's data may have."""
     bodies = [shape for shapes in WRITES.values() for shape in shapes]
     return list(dict.fromkeys([*bodies, *(row.payload for row in triggers.TABLE)]))
 
@@ -143,9 +143,9 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     ]
     if method == "post" and path in VERSIONED:
         never_blocked = "" if path in OF_GROUPS else " Optional for triggers that are never blocked."
-        parameters.append(_header("If-Match", f'The version the write was decided on, as in ETag: "7".{never_blocked}'))
+        parameters.append(_header("If-Match", f'The version that the caller saw, as ETag gave it: "7".{never_blocked}'))
     if method == "post" and path in KEYED:
-        parameters.append(_header("Idempotency-Key", "Makes the write happen once, however often it is sent within a day."))
+        parameters.append(_header("Idempotency-Key", "A request that repeats the key within a day is not written a second time."))
     shapes = WRITES.get((path, method))
     if shapes:
         references, _ = msgspec.json.schema_components(shapes, ref_template=REFERENCE)
@@ -165,14 +165,14 @@ def _complete_fhir(path: str, method: str, operation: dict[str, Any]) -> None:
     resource = {"type": "object", "properties": {"resourceType": {"type": "string"}}, "required": ["resourceType"]}
     operation["responses"]["200"] = {"description": "A resource or a Bundle", "content": {FHIR_JSON: {"schema": resource}}}
     if method == "get" and path.endswith(("{resource_id}", "{version}")):
-        operation["responses"]["304"] = {"description": "The caller has this version"}
+        operation["responses"]["304"] = {"description": "The caller has this version already"}
     if method == "post":
         form = {"type": "object", "additionalProperties": {"type": "string"}}
         operation["requestBody"] = {"required": False, "content": {FORM: {"schema": form}}}
 
 
 def _outcome() -> dict[str, Any]:
-    """As much of FHIR's shape as is filled."""
+    """The parts of FHIR's OperationOutcome that this service fills."""
     text = {"type": "string"}
     issue = {
         "type": "object",
@@ -226,7 +226,7 @@ async def openapi_page(request: ApiRequest) -> Response[bytes]:
 
 
 def _page(schema: dict[str, Any]) -> str:
-    """Plain HTML: every operation with its parameters and the shapes it takes."""
+    """Plain HTML: every operation with its parameters and the bodies it takes."""
     operations = "".join(
         f"<section><h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{html.escape(operation.get('summary', ''))}. "
         f"{html.escape(operation.get('description', ''))}</p>{_parameters(operation)}{_body(operation)}</section>"
@@ -244,8 +244,8 @@ def _page(schema: dict[str, Any]) -> str:
 
 def _parameters(operation: dict[str, Any]) -> str:
     rows = "".join(
-        f"<li><code>{html.escape(p['name'])}</code> in {p['in']}: {html.escape(p.get('description', ''))}</li>"
-        for p in operation["parameters"]
+        f"<li><code>{html.escape(each['name'])}</code> in {each['in']}: {html.escape(each.get('description', ''))}</li>"
+        for each in operation["parameters"]
     )
     return f"<ul>{rows}</ul>" if rows else ""
 
@@ -253,7 +253,7 @@ def _parameters(operation: dict[str, Any]) -> str:
 def _body(operation: dict[str, Any]) -> str:
     if "requestBody" not in operation:
         return ""
-    content = next(iter(operation["requestBody"]["content"].values()))  # the same shape in every media type
+    content = next(iter(operation["requestBody"]["content"].values()))  # every media type has the same schema
     shape = msgspec.json.encode(content["schema"]).decode()
     return f"<p>Body: <code>{html.escape(shape)}</code></p>"
 

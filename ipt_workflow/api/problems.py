@@ -1,4 +1,7 @@
-"""Problem documents (RFC 9457): one row a kind, and how errors become them. No stack, SQL or text of a client is in any of them."""
+"""Problem documents (RFC 9457): one row for each kind, and how errors become problems.
+
+No problem document contains a stack, SQL or text about a client.
+"""
 
 from typing import Any
 
@@ -16,7 +19,7 @@ RETRY_SECONDS = "1"
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A kind of problem. `type` on the wire is `/problems/<slug>`; `means` is its documentation."""
+    """A kind of problem. `type` on the wire is `/problems/<slug>`; `means` documents it."""
 
     slug: str
     status: int
@@ -25,26 +28,26 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 _ROWS = (
-    Problem("malformed", 400, "Malformed request", "The body is not the JSON it should be, or a header or cursor cannot be read."),
-    Problem("unauthenticated", 401, "Authentication needed", "There is no token, or it is unknown, expired or revoked; or a notice is not signed as it should be."),
-    Problem("forbidden", 403, "Not permitted", "The caller's role does not allow this."),
-    Problem("trigger-not-permitted", 403, "Trigger not permitted", "The caller's role may never fire this trigger. Recorded."),
-    Problem("not-found", 404, "Not found", "There is no such thing, or none that the caller may see."),
-    Problem("method-not-allowed", 405, "Method not allowed", "The path knows other methods; `Allow` lists them."),
-    Problem("not-acceptable", 406, "Not acceptable", "FHIR is answered as JSON; `Accept` and `_format` ask for something else."),
-    Problem("transition-refused", 409, "Transition refused", "Rules stand against the trigger; `refusals` lists them all. Recorded."),
-    Problem("group-refused", 409, "Refused by a rule of groups", "Rules of groups stand against it; `refusals` lists them all. Recorded."),
-    Problem("group-session-refused", 409, "Group session refused", "The session was to be recorded for every member or for nobody; `members` lists the courses that refuse it, with their refusals. Recorded."),
-    Problem("notice-reused", 409, "Notice id reused", "A notice's id was used before with another body. Recorded."),
-    Problem("key-in-flight", 409, "Request still running", "A request with the same Idempotency-Key is still running."),
-    Problem("stale-version", 412, "Version is stale", "The course or group has moved on since the version in If-Match; `version` is its present one."),
-    Problem("too-large", 413, "Body too large", "The body is larger than `body_bytes_max`."),
-    Problem("unsupported-media-type", 415, "Unsupported media type", "A body must be application/json; at /v1/ehr/fhir also application/fhir+json."),
-    Problem("invalid", 422, "Not valid", "Well-formed, but some fields are wrong; `errors` lists every one with where it is and what would be right."),
-    Problem("key-reused", 422, "Idempotency key reused", "The Idempotency-Key was used before with another body."),
-    Problem("version-required", 428, "Version required", "A write to a course or group must name in If-Match the version it was decided on."),
-    Problem("internal", 500, "Internal error", "Something went wrong here. The request id finds it in the logs."),
-    Problem("busy", 503, "Busy", "The service cannot take this now; `Retry-After` says when to try again."),
+    Problem("malformed", 400, "Malformed request", "The body is not valid JSON, or a header or cursor is malformed. Correct it and send the request again."),
+    Problem("unauthenticated", 401, "Authentication needed", "The token is missing, unknown, expired or revoked; or a notice has no valid signature. Send a valid token; sign a notice with the secret or key of its source."),
+    Problem("forbidden", 403, "Not permitted", "The caller's role does not allow this. Ask somebody whose role does."),
+    Problem("trigger-not-permitted", 403, "Trigger not permitted", "The caller's role may never fire this trigger; `roles` lists those that may. The attempt is recorded."),
+    Problem("not-found", 404, "Not found", "There is no such path or resource, or the caller may not see it. Check the URL."),
+    Problem("method-not-allowed", 405, "Method not allowed", "The path does not support this method; `Allow` lists those that it supports."),
+    Problem("not-acceptable", 406, "Not acceptable", "FHIR resources are served as JSON only. Ask for application/fhir+json in `Accept` or `_format`."),
+    Problem("transition-refused", 409, "Transition refused", "One or more rules refuse the trigger; `refusals` lists each with its remedies. The refusal is recorded."),
+    Problem("group-refused", 409, "Refused by a rule of groups", "One or more rules of groups refuse the request; `refusals` lists each with its remedies. The refusal is recorded."),
+    Problem("group-session-refused", 409, "Group session refused", "With `all`, a session is recorded for every member or for nobody. `members` lists the courses that refuse it, with their refusals. The refusal is recorded."),
+    Problem("notice-reused", 409, "Notice id reused", "This notice id was used before with another body. Send a changed notice under a new id. The attempt is recorded."),
+    Problem("key-in-flight", 409, "Request still running", "A request with the same Idempotency-Key is still running. Send it again a little later."),
+    Problem("stale-version", 412, "Version is stale", "The course or group has changed since the version in If-Match. Read it again; `version` is the present one."),
+    Problem("too-large", 413, "Body too large", "The body is larger than the setting `body_bytes_max`. Send less."),
+    Problem("unsupported-media-type", 415, "Unsupported media type", "The body must have the content type application/json; at /v1/ehr/fhir also application/fhir+json."),
+    Problem("invalid", 422, "Not valid", "The request is well-formed, but some fields are not valid. `errors` lists every one: where it is and what would be valid."),
+    Problem("key-reused", 422, "Idempotency key reused", "The Idempotency-Key was used before with another body. Use a new key for a new request."),
+    Problem("version-required", 428, "Version required", "A write to a course or group needs If-Match with the version that the caller saw."),
+    Problem("internal", 500, "Internal error", "An error occurred in the service. Report the request id; it finds the error in the logs."),
+    Problem("busy", 503, "Busy", "The service cannot take the request now. Try again after the seconds in `Retry-After`."),
 )  # fmt: skip
 PROBLEMS = {problem.slug: problem for problem in _ROWS}
 
@@ -94,19 +97,19 @@ def response(slug: str, detail: str, instance: str, headers: dict[str, str] | No
 
 
 def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[bytes]:
-    """An error of ours as a problem document."""
+    """An IptError as a problem document."""
     slug = next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), "internal")
     instance = request.scope["path"]
     if slug == "internal":
         return from_unexpected(request, error)
     if isinstance(error, errors.TransitionRefused):
-        more: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "trigger": error.trigger,
             "state": error.state,
             "version": error.version,
             "refusals": error.refusals,
         }
-        return response(slug, error.summary, instance, **more)
+        return response(slug, error.summary, instance, **fields)
     if isinstance(error, errors.GroupRefused):
         return response(slug, str(error), instance, refusals=error.refusals)
     if isinstance(error, errors.GroupSessionRefused):
@@ -138,13 +141,18 @@ def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response
 
 
 def from_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Anything else: logged once, without its message, and answered with nothing but a request id."""
+    """Any other error: logged once, without its message, and answered with a request id alone."""
     logs.logger().error("request failed", exc_info=error)
-    return response("internal", "An unexpected error.", request.scope["path"], request_id=request.scope.get("ipt_request_id"))
+    return response(
+        "internal",
+        "An unexpected error occurred. Report the request id to the service's administrator.",
+        request.scope["path"],
+        request_id=request.scope.get("ipt_request_id"),
+    )
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Any error as a problem document, by the most particular of the handlers."""
+    """Any error as a problem document, by the handler of its most specific class."""
     kind = next(kind for kind in type(error).__mro__ if kind in HANDLERS)
     response: Response[bytes] = HANDLERS[kind](request, error)
     return response

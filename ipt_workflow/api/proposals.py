@@ -21,7 +21,7 @@ class ProposalList(msgspec.Struct, frozen=True):
 
 @post("/v1/courses/{course_id:str}/proposals", summary="Propose a command", tags=["proposals"])
 async def propose(request: ApiRequest, course_id: FromPath[str]) -> Response[ProposalView]:
-    """The same body as a transition's. It is pinned to the version it was proposed on."""
+    """Takes the same body as a transition. The proposal is pinned to the course's present version."""
     principal, body = principal_of(request), await read_body(request)
     return Response(
         await request.app.state.proposals.propose(principal, course_id, write_of(request, body, principal)), status_code=201
@@ -35,17 +35,17 @@ async def proposals(
     limit: FromQuery[int | None] = None,
     cursor: FromQuery[str | None] = None,
 ) -> Response[ProposalList]:
-    """A therapist sees those on their own courses, supervisors and auditors all."""
+    """Therapists see the proposals on their own courses. Supervisors and auditors see all."""
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
-    wanted = one_of("status", status, STATUSES)
-    found = await request.app.state.proposals.page(principal_of(request), wanted, after.id, size + 1)
+    checked = one_of("status", status, STATUSES)
+    found = await request.app.state.proposals.page(principal_of(request), checked, after.id, size + 1)
     items, after_text = page(found, size, lambda proposal: After(proposal.id))
     return listed(request, ProposalList(items, after_text))
 
 
 @post("/v1/proposals/{proposal_id:str}/cosign", summary="Cosign a proposal", tags=["proposals"])
 async def cosign(request: ApiRequest, proposal_id: FromPath[str]) -> Response[Opened]:
-    """Fires it. Nobody cosigns their own."""
+    """Fires the proposed command. Nobody may cosign their own proposal."""
     principal = principal_of(request)
     try:
         key, problem = requests.key_of(request, requests.Body(b"", None), principal), None
@@ -56,7 +56,7 @@ async def cosign(request: ApiRequest, proposal_id: FromPath[str]) -> Response[Op
 
 @post("/v1/proposals/{proposal_id:str}/decline", summary="Decline a proposal", tags=["proposals"], status_code=200)
 async def decline(request: ApiRequest, proposal_id: FromPath[str]) -> ProposalView:
-    """Ends it without firing it."""
+    """Ends the proposal without firing its command."""
     declined: ProposalView = await request.app.state.proposals.decline(principal_of(request), proposal_id)
     return declined
 

@@ -49,7 +49,7 @@ class ProtocolList(msgspec.Struct, frozen=True):
 
 
 class ProtocolView(msgspec.Struct, frozen=True, kw_only=True):
-    """A protocol as its file says."""
+    """A protocol with the definition from its file."""
 
     id: str
     version: int
@@ -86,22 +86,26 @@ def _trigger(request: ApiRequest, protocol: Protocol, name: str) -> TriggerView:
 
 @get("/v1/protocols", summary="Protocols", tags=["protocols"])
 async def protocols(request: ApiRequest) -> ProtocolList:
-    """Every protocol and version that new courses may run under."""
+    """Every protocol version that new courses may use."""
     policy.require(principal_of(request), "read protocols")
     known = request.app.state.clinic.catalogue.protocols
     return ProtocolList(
         [
             ProtocolSummary(
-                id=p.id, version=p.version, title=p.title, digest=p.digest, phases=tuple(phase.id for phase in p.phases)
+                id=each.id,
+                version=each.version,
+                title=each.title,
+                digest=each.digest,
+                phases=tuple(phase.id for phase in each.phases),
             )
-            for _, p in sorted(known.items())
+            for _, each in sorted(known.items())
         ]
     )
 
 
 @get("/v1/protocols/{protocol_id:str}", summary="The latest version of a protocol", tags=["protocols"])
 async def protocol_latest(request: ApiRequest, protocol_id: FromPath[str]) -> ProtocolView:
-    """Its definition as the file says."""
+    """The definition from the protocol's file."""
     return _view(_find(request, protocol_id, None))
 
 
@@ -109,13 +113,13 @@ async def protocol_latest(request: ApiRequest, protocol_id: FromPath[str]) -> Pr
     "/v1/protocols/{protocol_id:str}/diagram", summary="The latest version's diagram", tags=["protocols"], media_type=MediaType.TEXT
 )
 async def diagram_latest(request: ApiRequest, protocol_id: FromPath[str]) -> str:
-    """Mermaid text, drawn from the machine."""
+    """The diagram as Mermaid text, drawn from the machine."""
     return diagram(_find(request, protocol_id, None))
 
 
 @get("/v1/protocols/{protocol_id:str}/{version:int}", summary="One version of a protocol", tags=["protocols"])
 async def protocol_version(request: ApiRequest, protocol_id: FromPath[str], version: FromPath[int]) -> ProtocolView:
-    """Its definition as the file says."""
+    """The definition from the protocol's file."""
     return _view(_find(request, protocol_id, version))
 
 
@@ -126,7 +130,7 @@ async def protocol_version(request: ApiRequest, protocol_id: FromPath[str], vers
     media_type=MediaType.TEXT,
 )
 async def diagram_version(request: ApiRequest, protocol_id: FromPath[str], version: FromPath[int]) -> str:
-    """Mermaid text, drawn from the machine."""
+    """The diagram as Mermaid text, drawn from the machine."""
     return diagram(_find(request, protocol_id, version))
 
 
@@ -135,7 +139,7 @@ def _find(request: ApiRequest, protocol_id: str, version: int | None) -> Protoco
     try:
         protocol: Protocol = request.app.state.clinic.catalogue.get(protocol_id, version)
     except KeyError:
-        raise NotFound("There is no such protocol.") from None
+        raise NotFound("There is no such protocol or version. GET /v1/protocols lists them.") from None
     return protocol
 
 

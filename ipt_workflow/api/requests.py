@@ -1,4 +1,4 @@
-"""Reading requests: bodies, preconditions, idempotency keys, cursors, filters. Every fault says what would be right."""
+"""Reading requests: bodies, preconditions, idempotency keys, cursors, filters. Every fault says what would be valid."""
 
 import base64
 import binascii
@@ -32,24 +32,24 @@ _ETAG = re.compile(r'"?([0-9]{1,9})"?')
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _BEGIN = re.compile(triggers.BEGIN_PREFIX + PHASE_ID.pattern)
 
-Sought = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f]*$")]  # what a list is searched by
+FilterText = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f]*$")]  # a filter's value
 _ID = re.compile("[0-9a-f-]{36}")
 Id = Annotated[str, Meta(pattern=rf"^{_ID.pattern}$")]
 
 
 class NoNul(ASGIMiddleware):
-    """Refuses a URL with a NUL in it: no name has one, and not every database can be asked for it. Raises CommandMalformed."""
+    """Refuses a URL that contains a NUL: no name has one, and PostgreSQL takes none. Raises CommandMalformed."""
 
     scopes = (ScopeType.HTTP,)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         if "\x00" in scope["path"] or b"%00" in scope["query_string"] or b"\x00" in scope["query_string"]:
-            raise CommandMalformed("The URL has a NUL in it.")
+            raise CommandMalformed("The URL contains a NUL character (%00). Remove it.")
         await next_app(scope, receive, send)
 
 
 class Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Several commands: placed, folded and committed as one."""
+    """Several commands that are decided and committed as one."""
 
     together: tuple[Command, ...]
 
@@ -63,7 +63,7 @@ class TooLarge(HTTPException):
 
 
 class RequestParts(Protocol):
-    """What a write needs of a request: the router's, or the one of the hot route."""
+    """The parts of a request that a write needs. The router's request has them, and so has that of the fast path."""
 
     @property
     def headers(self) -> Mapping[str, str]: ...
@@ -77,7 +77,7 @@ class RequestParts(Protocol):
 
 
 class Body:
-    """A body that has been read but not looked at: what is wrong with it is said after access and precondition."""
+    """A body that is read but not yet decoded. Its faults are raised only after the checks of access and precondition."""
 
     def __init__(self, raw: bytes, problem: Exception | None) -> None:
         self.raw = raw
@@ -85,7 +85,7 @@ class Body:
         self._value: Any = None
 
     def value(self) -> dict[str, Any]:
-        """The JSON object. Raises what stood against reading it, or CommandMalformed."""
+        """The JSON object. Raises the error that reading it met, or CommandMalformed."""
         if self._problem:
             raise self._problem
         return self._object()
@@ -95,7 +95,7 @@ class Body:
             try:
                 self._value = msgspec.json.decode(self.raw)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise CommandMalformed(f"The body is not JSON: {error}.") from None
+                raise CommandMalformed(f"The body is not valid JSON: {error}.") from None
         if not isinstance(self._value, dict):
             raise CommandMalformed("The body must be a JSON object.")
         return self._value
@@ -109,28 +109,29 @@ class Body:
             raise CommandInvalid(schema_faults(struct, value, "", str(error))) from None
 
     def commands(self) -> tuple[Command, ...]:
-        """One command, or several together. Raises CommandInvalid with every fault, also those of the data."""
+        """One command, or several together. Raises CommandInvalid with every fault, including those of the data."""
         value = self.value()
         shape: type[Together | Command] = Together if "together" in value else Command
         try:
-            told = msgspec.convert(value, shape)
+            found = msgspec.convert(value, shape)
         except msgspec.ValidationError as error:
             raise CommandInvalid([*schema_faults(shape, value, "", str(error)), *_data_faults(value)]) from None
-        return told.together if isinstance(told, Together) else (told,)
+        return found.together if isinstance(found, Together) else (found,)
 
     def triggers(self) -> list[str]:
-        """The triggers' names: empty for what cannot be one, which may be anything, and is neither logged nor recorded."""
+        """The names of the triggers. A name that no trigger can have becomes empty, so that free text is neither logged nor recorded."""
         try:
             value = self._object()
         except CommandMalformed:
             return []
-        told = value.get("together", [value])
-        names = [str(each.get("trigger")) for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+        commands = value.get("together", [value])
+        commands = commands if isinstance(commands, list) else []
+        names = [str(each.get("trigger")) for each in commands if isinstance(each, dict)]
         return [name if name in triggers.BY_NAME or _BEGIN.fullmatch(name) else "" for name in names]
 
 
 def _data_faults(value: dict[str, Any]) -> list[Fault]:
-    """What is wrong with the data of every command whose trigger can be made out."""
+    """The faults in the data of every command whose trigger is known."""
     together = value.get("together")
     if not isinstance(together, list):
         return _data_faults_of(value)
@@ -159,36 +160,38 @@ async def read_body(request: RequestParts) -> Body:
 
 
 def write_of(request: RequestParts, body: Body, principal: Principal) -> Write:
-    """A write as the service takes it."""
+    """The write in the form that the service takes."""
     names = body.triggers()
     rows = [triggers.BY_NAME.get(name) for name in names]
-    free = bool(rows) and all(row is not None and row.never_blocked for row in rows)
+    never_blocked = bool(rows) and all(row is not None and row.never_blocked for row in rows)
     course = str(request.path_params.get("course_id", ""))
     request.scope["ipt_log"] = {
         "trigger": ",".join(filter(None, names))[:200],
-        "course_id": course if _ID.fullmatch(course) else None,  # what is no id is what somebody wrote, and not for a log
+        "course_id": course if _ID.fullmatch(course) else None,  # anything else may be free text, which must not reach a log
     }
     key, body = keyed(request, body, principal)
     try:
         version, problem = if_match(request), None
     except CommandMalformed as error:
         version, problem = None, error
-    return Write(decode=body.commands, triggers=tuple(names), problem=problem, version=version, version_required=not free, key=key)
+    return Write(
+        decode=body.commands, triggers=tuple(names), problem=problem, version=version, version_required=not never_blocked, key=key
+    )
 
 
 def if_match(request: RequestParts) -> int | None:
-    """The version in If-Match; None where there is none. Raises CommandMalformed."""
-    told = request.headers.get("if-match")
-    if told is None:
+    """The version in If-Match, or None without the header. Raises CommandMalformed."""
+    header = request.headers.get("if-match")
+    if header is None:
         return None
-    match = _ETAG.fullmatch(told.strip())
+    match = _ETAG.fullmatch(header.strip())
     if match is None:
-        raise CommandMalformed('If-Match must be one version as in ETag, such as "7".')
+        raise CommandMalformed('If-Match must be the one version that ETag gave, such as "7".')
     return int(match[1])
 
 
 def keyed(request: RequestParts, body: Body, principal: Principal) -> tuple[IdempotencyKey | None, Body]:
-    """The idempotency key and the body; of a key that cannot be read, the body will tell when it is decoded."""
+    """The idempotency key and the body. If the key is malformed, decoding the body raises that error."""
     try:
         return key_of(request, body, principal), body
     except CommandMalformed as error:
@@ -196,22 +199,22 @@ def keyed(request: RequestParts, body: Body, principal: Principal) -> tuple[Idem
 
 
 def key_of(request: RequestParts, body: Body, principal: Principal) -> IdempotencyKey | None:
-    """The idempotency key with all that it is scoped to. Raises CommandMalformed."""
-    told = request.headers.get("idempotency-key")
-    if told is None:
+    """The idempotency key, scoped to caller, role, method and path. Raises CommandMalformed."""
+    header = request.headers.get("idempotency-key")
+    if header is None:
         return None
-    if not _KEY.fullmatch(told):
+    if not _KEY.fullmatch(header):
         raise CommandMalformed("Idempotency-Key must have 1 to 255 visible ASCII characters.")
-    scope = "\n".join([principal.person, principal.role, request.method, request.scope["path"], told])
+    scope = "\n".join([principal.person, principal.role, request.method, request.scope["path"], header])
     return IdempotencyKey(hashlib.sha256(scope.encode()).hexdigest(), hashlib.sha256(body.raw).hexdigest())
 
 
-def moment(name: str, told: str | None) -> dt.datetime | None:
-    """A time in a query: RFC 3339 with an offset. A `+` that arrived as a space is taken for what it was."""
-    if told is None:
+def moment(name: str, text: str | None) -> dt.datetime | None:
+    """A time in a query: RFC 3339 with an offset. URL decoding makes a space of `+`; here it becomes `+` again."""
+    if text is None:
         return None
     try:
-        found = msgspec.convert(told.replace(" ", "+"), Moment)
+        found = msgspec.convert(text.replace(" ", "+"), Moment)
     except msgspec.ValidationError:
         raise CommandInvalid([Fault(name, "must be an RFC 3339 time with an offset, such as 2026-03-01T09:00:00Z")]) from None
     if found.year not in YEARS:
@@ -219,30 +222,30 @@ def moment(name: str, told: str | None) -> dt.datetime | None:
     return found.astimezone(dt.UTC)
 
 
-def limit_of(request: ApiRequest, told: int | None) -> int:
+def limit_of(request: ApiRequest, requested: int | None) -> int:
     settings = request.app.state.clinic.settings
-    limit: int = settings.page_limit_default if told is None else told
+    limit: int = settings.page_limit_default if requested is None else requested
     if not 1 <= limit <= settings.page_limit_max:
-        raise CommandInvalid([Fault("limit", f"must lie from 1 to {settings.page_limit_max}")])
+        raise CommandInvalid([Fault("limit", f"must be from 1 to {settings.page_limit_max}")])
     return limit
 
 
-def one_of(name: str, told: str | None, known: tuple[str, ...]) -> str | None:
-    if told is not None and told not in known:
+def one_of(name: str, value: str | None, known: tuple[str, ...]) -> str | None:
+    if value is not None and value not in known:
         raise CommandInvalid([Fault(name, f"must be one of {', '.join(known)}")])
-    return told
+    return value
 
 
-def cursor(told: str | None, struct: type[Shape], start: Shape) -> Shape:
-    """Where a list goes on. Raises CommandMalformed for what is no cursor of this list."""
-    if told is None:
+def cursor(text: str | None, struct: type[Shape], start: Shape) -> Shape:
+    """The position after which a list continues. Raises CommandMalformed for a cursor that this list did not give."""
+    if text is None:
         return start
     try:
-        position = msgspec.json.decode(base64.urlsafe_b64decode(told.encode()), type=struct)
+        position = msgspec.json.decode(base64.urlsafe_b64decode(text.encode()), type=struct)
     except (msgspec.DecodeError, binascii.Error, ValueError):
         position = None
-    if position is None or cursor_text(position) != told:
-        raise CommandMalformed("The cursor is not one of this list. Start again without it.")
+    if position is None or cursor_text(position) != text:
+        raise CommandMalformed("The cursor does not belong to this list. Start again without it.")
     return position
 
 
@@ -251,7 +254,7 @@ def cursor_text(position: msgspec.Struct) -> str:
 
 
 def page(items: list[Any], limit: int, position: Callable[[Any], msgspec.Struct]) -> tuple[list[Any], str | None]:
-    """The items of a page, and where the next one begins if there is one; `items` were asked for with one more than the limit."""
+    """The items of one page, and the cursor of the next page or None. `items` holds up to one more than the limit."""
     if len(items) <= limit:
         return items, None
     return items[:limit], cursor_text(position(items[limit - 1]))

@@ -10,18 +10,18 @@ from msgspec import Meta
 
 from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
-from ipt_workflow.api.courses import Opened, OpenedTogether, listed, told
+from ipt_workflow.api.courses import Opened, OpenedTogether, created, listed
 from ipt_workflow.api.requests import ApiRequest, RequestParts, limit_of, page, read_body, write_of
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.views import EntryView, Preview
 from ipt_workflow.store import loader
 from ipt_workflow.store.courses import StoredCourse
 
-PREVIEWED = ResponseSpec(Preview, generate_examples=False, description="What a dry run would come to")
+PREVIEWED = ResponseSpec(Preview, generate_examples=False, description="The result of a dry run")
 
 
 class AfterSeq(msgspec.Struct, frozen=True):
-    """A cursor of a course's history."""
+    """The cursor of a course's history."""
 
     seq: Annotated[int, Meta(ge=1)] = 0
 
@@ -35,22 +35,22 @@ class EntryList(msgspec.Struct, frozen=True):
 async def fire(
     request: ApiRequest, course_id: FromPath[str], dry_run: FromQuery[bool] = False
 ) -> Response[Opened | OpenedTogether]:
-    """One command, or several `together`. With `dry_run=true` the same checks, and no effect."""
-    service = request.app.state.courses
+    """Fires one command, or several `together`. With `dry_run=true` it makes the same checks and writes nothing."""
+    courses = request.app.state.courses
     if dry_run:
         principal, body = principal_of(request), await read_body(request)
-        return Response(await service.preview(principal, course_id, write_of(request, body, principal)), status_code=200)
-    content, headers = await fired(request, service, course_id)
+        return Response(await courses.preview(principal, course_id, write_of(request, body, principal)), status_code=200)
+    content, headers = await fired(request, courses, course_id)
     return Response(content, status_code=201, headers=headers)
 
 
 async def fired(
-    request: RequestParts, service: Courses, course_id: str, asked: loader.PendingLookup[StoredCourse] | None = None
+    request: RequestParts, courses: Courses, course_id: str, pending: loader.PendingLookup[StoredCourse] | None = None
 ) -> tuple[Opened | OpenedTogether, dict[str, str]]:
-    """Fires what a request asks for: the body and the headers of its 201. `asked` is the course, where it was asked for before."""
+    """Fires the commands of a request. Returns the body and the headers of its 201. `pending` is a lookup of the course under way."""
     principal, body = principal_of(request), await read_body(request)
-    committed = await service.fire(principal, course_id, write_of(request, body, principal), asked)
-    return told(committed, together="together" in body.value())
+    committed = await courses.fire(principal, course_id, write_of(request, body, principal), pending)
+    return created(committed, together="together" in body.value())
 
 
 @get("/v1/courses/{course_id:str}/transitions", summary="A course's history", tags=["transitions"])
@@ -60,7 +60,7 @@ async def history(
     limit: FromQuery[int | None] = None,
     cursor: FromQuery[str | None] = None,
 ) -> Response[EntryList]:
-    """The journal, oldest first."""
+    """The journal's entries, oldest first."""
     size, after = limit_of(request, limit), requests.cursor(cursor, AfterSeq, AfterSeq())
     found = await request.app.state.reads.history(principal_of(request), course_id, after.seq, size + 1)
     items, after_text = page(found, size, lambda entry: AfterSeq(entry.seq))
@@ -69,7 +69,7 @@ async def history(
 
 @get("/v1/courses/{course_id:str}/transitions/{seq:int}", summary="One entry", tags=["transitions"])
 async def entry(request: ApiRequest, course_id: FromPath[str], seq: FromPath[int]) -> EntryView:
-    """One entry of the journal, with the bytes that were hashed."""
+    """One entry of the journal, with the bytes that its hash covers."""
     found: EntryView = await request.app.state.reads.entry(principal_of(request), course_id, seq)
     return found
 

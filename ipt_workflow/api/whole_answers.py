@@ -1,4 +1,4 @@
-"""Answers go out whole: the server writes the head of an answer and then its body, each of which would be a system call and a packet."""
+"""Sends the head and the body of an answer together. The server writes them one by one, which costs two system calls and two packets."""
 
 import asyncio
 from typing import Any, cast
@@ -7,7 +7,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class Held:
-    """A transport that holds what is written until more is, or until the loop comes round."""
+    """A transport that holds the first write until the next write, or until the loop's next turn."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -31,14 +31,14 @@ class Held:
         self._transport.close()
 
     def _send(self, *pieces: bytes) -> None:
-        """Sends these, or what is held."""
-        told, self._held = pieces or (self._held,), b""
-        if any(told) and not self._transport.is_closing():
-            self._transport.writelines(told)
+        """Sends the pieces; without pieces, the held write."""
+        ready, self._held = pieces or (self._held,), b""
+        if any(ready) and not self._transport.is_closing():
+            self._transport.writelines(ready)
 
 
 class WholeAnswers(HttpToolsProtocol):
-    """The server's protocol over such a transport."""
+    """The server's HTTP protocol over a `Held` transport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, Held(transport)))

@@ -8,6 +8,6 @@ from ipt_workflow.runtime.garbage import collect_seldom
 def main() -> None:
     """The console script."""
     collect_seldom()
-    from ipt_workflow.cli.main import app  # noqa: PLC0415 - garbage is to be collected seldom before all this is loaded
+    from ipt_workflow.cli.main import app  # noqa: PLC0415 - loading all this is quicker after collect_seldom
 
     app(prog_name="ipt-workflow", args=sys.argv[1:])

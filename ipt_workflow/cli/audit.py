@@ -1,4 +1,4 @@
-"""`audit`: verifying and exporting the journal."""
+"""`audit`: verifies the journal and exports the audit log."""
 
 import sys
 from typing import Annotated
@@ -26,13 +26,13 @@ def _auditor() -> Principal:
 @app.command()
 def verify(
     course: Annotated[str | None, typer.Option(help="One course; default: all.")] = None,
-    processes: Annotated[int, typer.Option(min=1, max=64, help="Share the work among so many processes.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="The number of processes that share the work.")] = 1,
     chains: Annotated[
-        bool, typer.Option("--chains", help="Check the chains alone, not what they seal, columns and folds: much quicker.")
+        bool, typer.Option("--chains", help="Check the chains only, without sealed documents, columns and snapshots: much quicker.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check every chain, column, sealed document and fold; exit 1 and name the first bad entry."""
+    """Check every chain, column, sealed document and snapshot. Name the first bad entry and exit 1."""
 
     async def work(clinic: Clinic) -> Verification:
         total = 1 if course else sum(count for *_, count in await CourseReads(clinic).count_courses())
@@ -62,9 +62,9 @@ def verify(
 @app.command()
 def export(
     course: Annotated[str | None, typer.Option(help="One course; default: all.")] = None,
-    as_json: AsJson = False,  # noqa: ARG001 - it is JSON either way
+    as_json: Annotated[bool, typer.Option("--json", help="Changes nothing: the export is JSON with or without it.")] = False,  # noqa: ARG001 - scripts pass it to every command
 ) -> None:
-    """Print the audit log, one JSON record a line."""
+    """Print the audit log as NDJSON: one JSON record on each line."""
 
     async def work(clinic: Clinic) -> None:
         encoder = msgspec.json.Encoder()

@@ -1,4 +1,4 @@
-"""`course` and `import`: courses without a server."""
+"""`course` and `import`: work on courses without a server."""
 
 import sys
 from pathlib import Path
@@ -22,66 +22,70 @@ from ipt_workflow.store.courses import Filters
 app = typer.Typer(help="Courses.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CourseId = Annotated[str, typer.Argument(help="The course's id.")]
-As = Annotated[str, typer.Option("--as", help="The person who does this; recorded as via cli.")]
-ForRole = Annotated[str, typer.Option("--role", help="The role they do it in.")]
+As = Annotated[str, typer.Option("--as", help="The person who acts; the journal records `via cli`.")]
+ForRole = Annotated[str, typer.Option("--role", help="The role in which the person acts.")]
 
 
 def caller(person: str, role: str) -> Principal:
     if role not in ("therapist", "supervisor", "ehr", "admin"):
-        usage("--role must be one of therapist, supervisor, ehr, admin.")
+        usage("--role must be therapist, supervisor, ehr or admin.")
     chosen: Role = role  # type: ignore[assignment]
     return Principal(person=person, role=chosen, via="cli")
 
 
-def reader_at_the_machine() -> Principal:
+def operator_as_auditor() -> Principal:
     return Principal(person=operator().person, role="auditor", via="cli")
 
 
 @app.command("list")
 def list_courses(
     state: Annotated[str | None, typer.Option(help="Only courses in this state.")] = None,
-    therapist: Annotated[str | None, typer.Option(help="Only this therapist's.")] = None,
-    attention: Annotated[str | None, typer.Option(help="Only those that ask for attention of this kind.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    therapist: Annotated[str | None, typer.Option(help="Only courses of this therapist.")] = None,
+    attention: Annotated[str | None, typer.Option(help="Only courses that need this kind of attention.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most courses to list.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """List courses, oldest first."""
     filters = Filters(state=state, therapist=therapist, attention=attention)
-    found: list[CourseView] = run(lambda clinic: CourseReads(clinic).caseload(reader_at_the_machine(), filters, "", limit))
+    found: list[CourseView] = run(lambda clinic: CourseReads(clinic).caseload(operator_as_auditor(), filters, "", limit))
     if as_json:
         print_json(found)
         return
-    rows = [(c.id, c.state, c.therapist, c.progress, " ".join(c.attention)) for c in found]
+    rows = [(each.id, each.state, each.therapist, each.progress, " ".join(each.attention)) for each in found]
     print_table(("course", "state", "therapist", "progress", "attention"), rows)
 
 
 @app.command()
 def show(course_id: CourseId, as_json: AsJson = False) -> None:
     """Show one course."""
-    found: CourseView = run(lambda clinic: CourseReads(clinic).course(reader_at_the_machine(), course_id))
+    found: CourseView = run(lambda clinic: CourseReads(clinic).course(operator_as_auditor(), course_id))
     if as_json:
         print_json(found)
         return
     out.print(f"{found.id}  {found.state}, version {found.version}, {found.progress}", markup=False)
     counted = found.counters
-    rows = [(p, n, counted.caps[p], counted.over[p] or "") for p, n in counted.attended.items()]
-    print_table(("phase", "attended", "of at most", "over"), rows)
+    rows = [(phase, attended, counted.caps[phase], counted.over[phase] or "") for phase, attended in counted.attended.items()]
+    print_table(("phase", "attended", "at most", "over"), rows)
     if found.next:
         out.print(f"For {found.next}:", markup=False)
         print_table(
-            ("", "rule", "", "what it demands"), [("x" if r.met else "", r.rule, r.severity, r.says) for r in found.requirements]
+            ("met", "rule", "severity", "requirement"),
+            [("x" if each.met else "", each.rule, each.severity, each.says) for each in found.requirements],
         )
 
 
 @app.command()
 def options(course_id: CourseId, person: As, role: ForRole = "therapist", as_json: AsJson = False) -> None:
-    """Show what a person may fire on a course now."""
+    """Show which triggers a person may fire on a course now."""
     found: Options = run(lambda clinic: CourseReads(clinic).options(caller(person, role), course_id))
     if as_json:
         print_json(found)
         return
-    rows = [(o.trigger, "yes" if o.allowed else "no", o.to, " ".join(r.rule for r in o.refusals + o.warnings)) for o in found.items]
-    print_table(("trigger", "allowed", "to", "stands against it"), rows)
+    rows = [
+        (each.trigger, "yes" if each.allowed else "no", each.to, " ".join(it.rule for it in each.refusals + each.warnings))
+        for each in found.items
+    ]
+    print_table(("trigger", "allowed", "to", "refused or warned by"), rows)
 
 
 @app.command()
@@ -90,13 +94,13 @@ def fire(
     trigger: Annotated[str, typer.Argument(help="The trigger.")],
     person: As,
     role: ForRole = "therapist",
-    data: Annotated[str, typer.Option(help="Its data as JSON, or - to read them from standard input.")] = "{}",
+    data: Annotated[str, typer.Option(help="The trigger's data as JSON, or - to read it from standard input.")] = "{}",
     occurred_at: Annotated[str | None, typer.Option(help="When it happened, RFC 3339; default: now.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Why; some triggers demand it.")] = None,
-    override: Annotated[list[str] | None, typer.Option(help="A soft rule to pass over; may be repeated.")] = None,
-    override_reason: Annotated[str | None, typer.Option(help="Why it is passed over.")] = None,
-    version: Annotated[int | None, typer.Option(help="The version this was decided on; default: the present one.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    reason: Annotated[str | None, typer.Option(help="The reason; some triggers require one.")] = None,
+    override: Annotated[list[str] | None, typer.Option(help="A soft rule to override; may be repeated.")] = None,
+    override_reason: Annotated[str | None, typer.Option(help="The reason for the override.")] = None,
+    version: Annotated[int | None, typer.Option(help="The course's version that you saw; default: the present one.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would happen, and write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fire a trigger on a course."""
@@ -119,22 +123,23 @@ def fire(
 
 
 def json_of(text: str, option: str) -> Any:
-    """JSON as an option gives it, or from standard input."""
+    """The JSON in an option, or from standard input for `-`."""
     try:
         return msgspec.json.decode(sys.stdin.read() if text == "-" else text)
     except msgspec.DecodeError as error:
-        usage(f"{option} is not JSON: {error}.")
+        usage(f"{option} is not valid JSON: {error}.")
 
 
 def import_file(
     file: Annotated[
-        Path, typer.Argument(help="NDJSON: one trigger a line; docs/import.md has the format.", exists=True, dir_okay=False)
+        Path,
+        typer.Argument(help="NDJSON with one trigger on each line; docs/import.md has the format.", exists=True, dir_okay=False),
     ],
-    person: Annotated[str | None, typer.Option("--as", help="Who imports: the actor of lines that name nobody.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge every line, and write nothing.")] = False,
+    person: Annotated[str | None, typer.Option("--as", help="The person who imports: the actor of lines without one.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every line, and write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import courses: every line is judged by the machine. It can be run again without doubling anything."""
+    """Import courses. The machine checks every line. A second run of the same file adds nothing twice."""
 
     async def work(clinic: Clinic) -> imports.ImportReport:
         lines = file.read_bytes().splitlines()

@@ -1,4 +1,4 @@
-"""`db` and `demo`: the database and what it can be filled with."""
+"""`db` and `demo`: the database, and a demonstration caseload for it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
@@ -19,9 +19,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def upgrade(as_json: AsJson = False) -> None:
-    """Bring the database to this version's tables; make it if there is none."""
+    """Migrate the database to this version's tables. Create it if there is none."""
 
-    from ipt_workflow.store.schema import migrate  # noqa: PLC0415 - Alembic takes long to load, and no other command needs it
+    from ipt_workflow.store.schema import migrate  # noqa: PLC0415 - Alembic takes long to load, and only `db` needs it
 
     async def work(database: Database) -> str:
         return await database.write(migrate.upgrade)
@@ -35,7 +35,7 @@ def upgrade(as_json: AsJson = False) -> None:
 
 @app.command()
 def check(as_json: AsJson = False) -> None:
-    """Check that the database has this version's tables and guards; exit 1 if not."""
+    """Check that the database has this version's tables and guard triggers. Exit 1 if not."""
 
     from ipt_workflow.store.schema import migrate  # noqa: PLC0415 - as above
 
@@ -58,7 +58,7 @@ def check(as_json: AsJson = False) -> None:
 
 
 def _on_database(work: Callable[[Database], Awaitable[Result]]) -> Result:
-    """Does something to a database that need not be at this version's migrations."""
+    """Runs work on a database at any revision."""
     settings = settings_or_exit()
 
     async def opened() -> Result:
@@ -72,7 +72,7 @@ def _on_database(work: Callable[[Database], Awaitable[Result]]) -> Result:
 
 
 def demo(as_json: AsJson = False) -> None:
-    """Fill an empty database with a demonstration caseload, and print a token for every role."""
+    """Fill an empty database with a demonstration caseload. Print a token for every role."""
     settings = settings_or_exit()
 
     async def work(clinic: Clinic) -> demonstration.DemoResult:
@@ -94,7 +94,7 @@ def demo(as_json: AsJson = False) -> None:
         out.print(f"  {role:<11}{text}", markup=False)
     base = f"http://{settings.host}:{settings.port}"
     therapist, auditor = made.tokens["therapist"], made.tokens["auditor"]
-    out.print("Three commands to try, once it serves:")
+    out.print("Three commands to try when `ipt-workflow serve` runs:")
     out.print(f"  curl -s {base}/health/ready", markup=False)
     out.print(f"  curl -s -H 'Authorization: Bearer {therapist}' '{base}/v1/courses?attention=unsigned&limit=5'", markup=False)
     out.print(f"  curl -s -H 'Authorization: Bearer {auditor}' {base}/v1/audit/verify", markup=False)

@@ -33,14 +33,14 @@ app.command("receive")(receive)
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Where to listen; default IPT_HOST.")] = None,
-    port: Annotated[int | None, typer.Option(help="Default IPT_PORT.")] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on; default: IPT_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on; default: IPT_PORT.")] = None,
 ) -> None:
     """Serve the HTTP API, and deliver webhooks unless IPT_RELAY is false."""
     settings = settings_or_exit()
-    from ipt_workflow.cli import serving  # noqa: PLC0415 - no other command needs the web, which takes as long to load as all the rest
+    from ipt_workflow.cli import server  # noqa: PLC0415 - no other command needs the web framework, which takes as long to load as all the rest
 
     try:
-        serving.serve(settings, host or settings.host, settings.port if port is None else port)
+        server.serve(settings, host or settings.host, settings.port if port is None else port)
     except IptError as error:
         fail(error)

@@ -1,4 +1,4 @@
-"""Printing: JSON for programs, tables for people, errors on standard error; and running the service for one command."""
+"""Printing (JSON for programs, tables for people, errors on standard error), and opening the service for one command."""
 
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ipt_workflow.errors import CommandInvalid, Faulty, GroupRefused, GroupSessionRefused, IptError, Refusal, TransitionRefused
+from ipt_workflow.errors import CommandInvalid, GroupRefused, GroupSessionRefused, IptError, Refusal, TransitionRefused
 from ipt_workflow.runtime import event_loop, logs
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings, load
@@ -25,7 +25,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def settings_or_exit() -> Settings:
-    """The settings; or the faults in them, and exit 2."""
+    """The settings. If they are not valid, prints their faults and exits 2."""
     try:
         settings = load()
     except IptError as error:
@@ -35,7 +35,7 @@ def settings_or_exit() -> Settings:
 
 
 def run(work: Callable[[Clinic], Awaitable[Result]]) -> Result:
-    """Opens the service, does the work, closes it."""
+    """Opens the service, runs the work and closes the service."""
     settings = settings_or_exit()
 
     async def opened() -> Result:
@@ -50,7 +50,7 @@ def run(work: Callable[[Clinic], Awaitable[Result]]) -> Result:
 
 
 def complete(work: Coroutine[Any, Any, Result]) -> Result:
-    """Runs it to its end. What is refused or fails is told, and exits 1."""
+    """Runs the work to its end. On a refusal or an error, prints it and exits 1."""
     try:
         with event_loop.runner() as runner:
             return runner.run(work)
@@ -59,26 +59,24 @@ def complete(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def fail(error: IptError, code: int = FAILED) -> NoReturn:
-    """Says what went wrong, and exits."""
+    """Prints the error and exits."""
     if isinstance(error, TransitionRefused):
         err.print(f"[bold]{error.summary}[/bold] (state {error.state}, version {error.version})", markup=True)
-        tell_refusals(error.refusals)
+        print_refusals(error.refusals)
     elif isinstance(error, GroupRefused):
         err.print(str(error), markup=False)
-        tell_refusals(error.refusals)
+        print_refusals(error.refusals)
     elif isinstance(error, GroupSessionRefused):
         err.print(str(error), markup=False)
         for member in error.members:
             err.print(f"{member.course} ({member.state}, version {member.version}):", markup=False)
-            tell_refusals(member.refusals)
-    elif isinstance(error, Faulty):
-        err.print(str(error), markup=False)
+            print_refusals(member.refusals)
     else:
-        err.print(f"{error}", markup=False)
+        err.print(str(error), markup=False)
     raise typer.Exit(code)
 
 
-def tell_refusals(refusals: Iterable[Refusal]) -> None:
+def print_refusals(refusals: Iterable[Refusal]) -> None:
     for refusal in refusals:
         err.print(f"  {refusal.rule} ({refusal.severity}): {refusal.message}", markup=False)
         err.print(f"    is: {words(refusal.current)}; must be: {words(refusal.required)}", markup=False)
@@ -86,12 +84,12 @@ def tell_refusals(refusals: Iterable[Refusal]) -> None:
             err.print(f"    try: {remedy.trigger} ({' or '.join(remedy.roles)})", markup=False)
 
 
-def shaped(struct: type[Shape], told: Any) -> Shape:
-    """What was told as a Struct. Raises CommandInvalid with every fault."""
+def shaped(struct: type[Shape], fields: Any) -> Shape:
+    """The fields as a Struct. Raises CommandInvalid with every fault."""
     try:
-        return msgspec.convert(told, struct)
+        return msgspec.convert(fields, struct)
     except msgspec.ValidationError as error:
-        raise CommandInvalid(schema_faults(struct, told, "", str(error))) from None
+        raise CommandInvalid(schema_faults(struct, fields, "", str(error))) from None
 
 
 def usage(message: str) -> NoReturn:
@@ -119,6 +117,6 @@ def print_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
 
 
 def bar() -> Progress:
-    """A progress bar on standard error; nothing where that is no terminal."""
+    """A progress bar on standard error. It stays hidden if that is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)

@@ -1,4 +1,4 @@
-"""`protocol`: what the files under config/ say."""
+"""`protocol`: the protocols in the files under config/."""
 
 import time
 from pathlib import Path
@@ -37,7 +37,7 @@ def _find(name: str) -> Protocol:
     try:
         return catalogue.get(protocol_id, int(version) if version else None)
     except (KeyError, ValueError):
-        usage(f"There is no protocol {name}; there are {', '.join(p.key for p in catalogue.protocols.values())}.")
+        usage(f"There is no protocol {name}. Choose one of {', '.join(each.key for each in catalogue.protocols.values())}.")
 
 
 @app.command("list")
@@ -47,13 +47,18 @@ def list_protocols(as_json: AsJson = False) -> None:
     if as_json:
         print_json([_outline(protocol) for protocol in known])
         return
-    for p in known:
-        given = p.format if p.provider == "mental_health_clinician" else f"{p.format}, by supervised non-specialists"
-        phases = " / ".join(_bounds(phase) for phase in p.phases)
-        out.print(f"{p.key}  {p.title}", markup=False, style="bold")
-        out.print(f"  for {', '.join(p.indications)}; ages {p.ages}; {given}", markup=False)
+    for protocol in known:
+        given = (
+            protocol.format
+            if protocol.provider == "mental_health_clinician"
+            else f"{protocol.format}, by supervised non-specialists"
+        )
+        phases = " / ".join(_bounds(phase) for phase in protocol.phases)
+        out.print(f"{protocol.key}  {protocol.title}", markup=False, style="bold")
+        out.print(f"  for {', '.join(protocol.indications)}; ages {protocol.ages}; {given}", markup=False)
         out.print(
-            f"  {p.contract.sessions} sessions ({phases}) in {p.contract.weeks} weeks; sick role {p.sick_role.mode}", markup=False
+            f"  {protocol.contract.sessions} sessions ({phases}) in {protocol.contract.weeks} weeks; sick role {protocol.sick_role.mode}",
+            markup=False,
         )
 
 
@@ -89,7 +94,7 @@ def lint(
     files: Annotated[list[Path] | None, typer.Argument(help="Protocol files; default: those in force.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check protocol files, name every fault, and prove or refute what every course must keep."""
+    """Check protocol files and name every fault. Prove or refute the claims that every course must keep."""
     settings = settings_or_exit()
     try:
         protocols = load_catalogue(files or settings.protocols, settings.instruments, KNOWN_RULES).protocols.values()
@@ -105,7 +110,7 @@ def lint(
             report = gate.examine(CourseMachine(protocol))
             reports.append((report, time.perf_counter() - began))
             if not as_json:
-                _tell(*reports[-1])
+                _print_report(*reports[-1])
     ok = all(report.ok for report, _ in reports)
     if as_json:
         print_json({"ok": ok, "protocols": [_examined(*each) for each in reports], "faults": []})
@@ -113,14 +118,14 @@ def lint(
         raise typer.Exit(FAILED)
 
 
-def _tell(report: gate.GateReport, seconds: float) -> None:
-    """A line for a protocol and one for each claim: that it holds; or what it is refuted by, and the way there."""
+def _print_report(report: gate.GateReport, seconds: float) -> None:
+    """Prints a line for the protocol and one for each claim: it holds, or the finding that refutes it with its trace."""
     refuted = sum(bool(report.of(claim)) for claim in gate.CLAIMS)
     verdict = (
         f"{refuted} of {len(gate.CLAIMS)} claims do not hold" if refuted else f"no faults, and all {len(gate.CLAIMS)} claims hold"
     )
     if report.cut_off and not refuted:
-        verdict = "nothing is proved: there are more courses than are looked at"
+        verdict = "nothing is proved: the protocol allows more courses than the search covers"
     out.print(f"{report.protocol}: {verdict} ({report.courses} courses, {report.tried} triggers, {seconds:.1f} s)", markup=False)
     for claim in gate.CLAIMS:
         if not report.of(claim):
@@ -145,7 +150,7 @@ def _examined(report: gate.GateReport, seconds: float) -> dict[str, Any]:
 
 
 @app.command()
-def show(name: Name, as_json: AsJson = False) -> None:  # noqa: ARG001 - a definition is JSON either way
+def show(name: Name, as_json: AsJson = False) -> None:  # noqa: ARG001 - the definition is JSON with or without it
     """Show a protocol's definition and digest, as JSON."""
     protocol = _find(name)
     print_json({"digest": protocol.digest, "definition": protocol.source})
@@ -153,7 +158,7 @@ def show(name: Name, as_json: AsJson = False) -> None:  # noqa: ARG001 - a defin
 
 @app.command()
 def diagram(name: Name = "ipt", as_json: AsJson = False) -> None:
-    """Print a protocol's diagram as mermaid text, drawn from the machine."""
+    """Print a protocol's diagram as Mermaid text, drawn from the machine."""
     protocol = _find(name)
     mermaid = transitions_table.diagram(protocol)
     if as_json:

@@ -1,4 +1,4 @@
-"""`protocol migrate` and `protocol replay`: what another version would mean for the courses that run, and moving those that are chosen."""
+"""`protocol migrate` and `protocol replay`: plan what another version means for running courses, and move chosen courses to it."""
 
 import sys
 from collections import Counter
@@ -28,31 +28,37 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def migrate(
-    old: Annotated[str, typer.Option("--from", help="The version that the courses have, such as ipt@1.")],
-    new: Annotated[str, typer.Option("--to", help="The version that they are to have, such as ipt@2.")],
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what would happen to each course.")] = False,
-    apply: Annotated[bool, typer.Option("--apply", help="Move the courses that --courses names.")] = False,
+    old: Annotated[str, typer.Option("--from", help="The version that the courses run now, such as ipt@1.")],
+    new: Annotated[str, typer.Option("--to", help="The version to move them to, such as ipt@2.")],
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would happen to each course, and move none.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Move the courses in --courses.")] = False,
     file: Annotated[
-        Path | None, typer.Option(help="With --plan: the file of --to, before it is in force.", exists=True, dir_okay=False)
+        Path | None,
+        typer.Option(help="With --plan: the file of the version in --to, before it is in force.", exists=True, dir_okay=False),
     ] = None,
     courses: Annotated[
-        str, typer.Option(help="all-clean (all that carry over whole), ids by commas, or a file of ids, one a line.")
+        str,
+        typer.Option(
+            help="all-clean (every course that carries over whole), ids separated by commas, or a file with one id on each line."
+        ),
     ] = "",
-    reason: Annotated[str, typer.Option(help="Why they are moved; kept with every entry.")] = "",
-    person: Annotated[str, typer.Option("--as", help="The supervisor who moves them; recorded as via cli.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason for the move; recorded in every entry.")] = "",
+    person: Annotated[str, typer.Option("--as", help="The supervisor who moves them; the journal records `via cli`.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Plan the move of every live course to another version of its protocol; or move those that are chosen."""
+    """Plan the move of every live course to another version of its protocol, or move chosen courses."""
     if plan == apply:
-        usage("Say either --plan or --apply.")
+        usage("Give either --plan or --apply.")
     if plan:
         run(lambda clinic: _plan(_mover(clinic, old, new, file), as_json))
         return
-    lacking = [name for name, given in (("--courses", courses), ("--reason", reason), ("--as", person)) if not given.strip()]
-    if lacking:
-        usage(f"--apply needs {', '.join(lacking)}.")
+    missing = [name for name, given in (("--courses", courses), ("--reason", reason), ("--as", person)) if not given.strip()]
+    if missing:
+        usage(f"--apply needs {', '.join(missing)}.")
     if file:
-        usage("--file is for --plan. To apply a version, put its file into the folder of protocols, and restart the service.")
+        usage(
+            "--file works with --plan only. To apply a version, put its file into the folder of protocols and restart the service."
+        )
     principal = Principal(person=person, role="supervisor", via="cli")
     became = run(lambda clinic: _apply(_mover(clinic, old, new), principal, courses, reason, as_json))
     if NOT_MOVED.intersection(became):
@@ -60,11 +66,11 @@ def migrate(
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="The candidate's file.", exists=True, dir_okay=False)],
-    examples: Annotated[int, typer.Option(min=0, max=1000, help="How many examples to name of each rule.")] = EXAMPLES,
+    file: Annotated[Path, typer.Argument(help="The file of the candidate version.", exists=True, dir_okay=False)],
+    examples: Annotated[int, typer.Option(min=0, max=1000, help="The number of examples for each rule.")] = EXAMPLES,
     as_json: AsJson = False,
 ) -> None:
-    """Judge everything recorded under a protocol's versions by a candidate; say what it would newly refuse and newly allow."""
+    """Replay everything recorded under a protocol's versions with a candidate. List what it newly refuses and newly allows."""
 
     async def work(clinic: Clinic) -> TrialResult:
         candidate = _of_file(clinic, file)
@@ -117,7 +123,7 @@ async def _plan(mover: Mover, as_json: bool) -> None:
 
 async def _apply(mover: Mover, principal: Principal, courses: str, reason: str, as_json: bool) -> Counter[str]:
     if (mover.new.id, mover.new.version) not in mover.clinic.catalogue.protocols:
-        usage(f"The file of {mover.new.key} is not in the folder of protocols any more.")
+        usage(f"The file of {mover.new.key} is no longer in the folder of protocols. Put it back and try again.")
     became = Counter[str]()
 
     def row(outcome: MigrationResult) -> tuple[str, ...]:
@@ -140,16 +146,16 @@ async def _listed(
     advance: Callable[[int], None],
     as_json: bool,
 ) -> None:
-    """Prints what comes, as it comes: lines, or one JSON document with a summary at its end."""
+    """Prints results as they arrive: lines, or one JSON document with a summary at its end."""
     first = True
     if as_json:
         sys.stdout.write(f'{{"from": "{mover.old.key}", "to": "{mover.new.key}", "courses": [')
     async for batch in batches:
-        for each, told in sorted(((each, row(each)) for each in batch), key=lambda both: both[1][0]):
+        for each, cells in sorted(((each, row(each)) for each in batch), key=lambda both: both[1][0]):
             if as_json:
                 sys.stdout.write(("" if first else ",") + "\n  " + msgspec.json.encode(each).decode())
             else:
-                out.print("  ".join(told).rstrip(), markup=False)
+                out.print("  ".join(cells).rstrip(), markup=False)
             first = False
         advance(len(batch))
     if as_json:
@@ -166,7 +172,7 @@ def _reader() -> Principal:
 
 @contextmanager
 def _chosen(courses: str) -> Iterator[Iterator[str] | None]:
-    """The ids that are chosen, read as they are needed; None for all that are clean."""
+    """The chosen ids, read when they are needed; None for every course that carries over whole."""
     if courses == ALL_CLEAN:
         yield None
     elif Path(courses).is_file():
@@ -179,22 +185,22 @@ def _chosen(courses: str) -> Iterator[Iterator[str] | None]:
 def _mover(clinic: Clinic, old: str, new: str, file: Path | None = None) -> Mover:
     mover = Mover(clinic, _known(clinic, old), _of_file(clinic, file) if file else _known(clinic, new))
     if mover.new.key != new:
-        usage(f"The file is that of {mover.new.key}, not of {new}.")
+        usage(f"--file holds {mover.new.key}, but --to is {new}. Give the file of {new}.")
     if mover.old.id != mover.new.id or mover.old.version == mover.new.version:
         usage(f"{old} and {new} must be two versions of one protocol.")
     return mover
 
 
 def _known(clinic: Clinic, name: str) -> Protocol:
-    """A protocol that courses may have, also where its file is gone."""
+    """A protocol that courses may run, even if its file is gone."""
     found = next((protocol for protocol in clinic.protocols if protocol.key == name), None)
     if found is None:
-        usage(f"There is no protocol {name}; there are {', '.join(protocol.key for protocol in clinic.protocols)}.")
+        usage(f"There is no protocol {name}. Choose one of {', '.join(protocol.key for protocol in clinic.protocols)}.")
     return found
 
 
 def _of_file(clinic: Clinic, file: Path) -> Protocol:
-    """The protocol of a file, which is not put into force by being read here."""
+    """The protocol in a file. Reading it does not put it in force."""
     try:
         (found,) = load_catalogue([file], clinic.settings.instruments, KNOWN_RULES).protocols.values()
     except IptError as error:
@@ -203,7 +209,7 @@ def _of_file(clinic: Clinic, file: Path) -> Protocol:
 
 
 async def _count(clinic: Clinic, protocol: Protocol) -> int:
-    """How many courses there are under any version of a protocol."""
+    """The number of courses under any version of a protocol."""
     counts = await clinic.read(stored_courses.courses_by_state)
     return sum(count for name, _, count in counts if name == protocol.id)
 

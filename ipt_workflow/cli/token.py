@@ -1,4 +1,4 @@
-"""`token`: bearer tokens. It works on the database alone, and is how the first administrator comes to be."""
+"""`token`: bearer tokens. The commands need the database only, so they can create the first administrator's token."""
 
 import getpass
 from typing import Annotated
@@ -15,30 +15,30 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def operator() -> Principal:
-    """Whoever is at the machine: the database is theirs to administer."""
+    """The person at this machine, who may administer its database."""
     return Principal(person=f"operator:{getpass.getuser()}", role="admin", via="cli")
 
 
 @app.command()
 def create(
     role: Annotated[str, typer.Option(help="therapist, supervisor, auditor, ehr or admin.")],
-    name: Annotated[str, typer.Option(help="What the token is called.")],
-    subject: Annotated[str | None, typer.Option(help="The person (or system) the token stands for; default: its name.")] = None,
-    days: Annotated[int | None, typer.Option(help="How long it is valid; default IPT_TOKEN_DAYS.")] = None,
+    name: Annotated[str, typer.Option(help="The token's name.")],
+    subject: Annotated[str | None, typer.Option(help="The person or system that the token identifies; default: its name.")] = None,
+    days: Annotated[int | None, typer.Option(help="The days until it expires; default: IPT_TOKEN_DAYS.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a token. It is shown this once."""
+    """Create a token, and print it. It cannot be shown again."""
     try:
         new = msgspec.convert({"role": role, "name": name, "subject": subject, "days": days}, NewToken)
     except msgspec.ValidationError as error:
-        usage(f"{error}. A role is one of therapist, supervisor, auditor, ehr, admin.")
+        usage(f"{error}. --role must be therapist, supervisor, auditor, ehr or admin.")
     created = run(lambda clinic: Tokens(clinic).create(operator(), new))
     if as_json:
         print_json(created)
         return
     out.print(created.token, markup=False)
     out.print(
-        f"For {created.subject}, as {created.role}, until {created.expires_at:%Y-%m-%d}. It is not shown again.", markup=False
+        f"For {created.subject}, as {created.role}, until {created.expires_at:%Y-%m-%d}. It cannot be shown again.", markup=False
     )
 
 
@@ -49,13 +49,16 @@ def list_tokens(as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [(t.id, t.role, t.name, t.subject, f"{t.expires_at:%Y-%m-%d}", "revoked" if t.revoked_at else "") for t in found]
+    rows = [
+        (each.id, each.role, each.name, each.subject, f"{each.expires_at:%Y-%m-%d}", "revoked" if each.revoked_at else "")
+        for each in found
+    ]
     print_table(("id", "role", "name", "subject", "expires", ""), rows)
 
 
 @app.command()
 def revoke(token_id: Annotated[str, typer.Argument(help="The token's id: the part after ipt_.")], as_json: AsJson = False) -> None:
-    """Revoke a token, at once."""
+    """Revoke a token. It stops working at once."""
     run(lambda clinic: Tokens(clinic).revoke(operator(), token_id))
     if as_json:
         print_json({"id": token_id, "revoked": True})

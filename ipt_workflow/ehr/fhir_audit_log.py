@@ -1,25 +1,25 @@
-"""The audit log read as AuditEvents: one, a page of a search, or a chunk of an export."""
+"""The audit log as AuditEvents: one, a page of a search, or a chunk of an export."""
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from ipt_workflow.ehr.fhir.auditing import audit_event
+from ipt_workflow.ehr.fhir.audit_events import audit_event
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.resources import AuditEvent
-from ipt_workflow.ehr.fhir.searching import Term
+from ipt_workflow.ehr.fhir.search import Term
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import audit
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
 
-CHUNKS_MAX = 10  # how much of the log one page of a search looks at, in chunks of an export
+CHUNKS_MAX = 10  # one page of a search reads at most this many chunks of the log
 
 
-class Page(msgspec.Struct, frozen=True):
-    """What matches, each with its place in the log; `rest` is where the search goes on, None where it is over."""
+class AuditEventPage(msgspec.Struct, frozen=True):
+    """One page of matches. `rest` is the position at which the search continues, or None at its end."""
 
     events: tuple[AuditEvent, ...]
     rest: Position | None
@@ -35,14 +35,14 @@ async def events(clinic: Clinic, site: Site, records: Sequence[AuditRecord]) -> 
 
 async def one(clinic: Clinic, site: Site, event_id: str) -> AuditEvent | None:
     records = await audit.page(clinic.database, clinic.organisation, AuditFilters(id=event_id), Position(), 1)
-    made = await events(clinic, site, records)
-    return made[0] if made else None
+    found = await events(clinic, site, records)
+    return found[0] if found else None
 
 
 async def search(
     clinic: Clinic, site: Site, terms: Sequence[Term], courses: tuple[str, ...] | None, after: Position, limit: int
-) -> Page:
-    """One page of what matches, oldest first; of a client's courses where `courses` is given."""
+) -> AuditEventPage:
+    """One page of matches, oldest first. `courses` limits it to a client's courses."""
     filters = _filters(terms, courses)
     size = clinic.settings.export_chunk
     found: list[AuditEvent] = []
@@ -51,25 +51,25 @@ async def search(
         for event in await events(clinic, site, records):
             if all(term.matches(event) for term in terms):
                 if len(found) == limit:
-                    return Page(tuple(found), after)
+                    return AuditEventPage(tuple(found), after)
                 found.append(event)
             after = Position(event.recorded, str(event.id))
         if len(records) < size:
-            return Page(tuple(found), None)
-    return Page(tuple(found), after)
+            return AuditEventPage(tuple(found), None)
+    return AuditEventPage(tuple(found), after)
 
 
 def _filters(terms: Iterable[Term], courses: tuple[str, ...] | None) -> AuditFilters:
-    """What the database can narrow the search by. It may let through what does not match, and leaves out nothing that does."""
+    """The filters for the database. They may let events through that do not match, and never drop one that does."""
     filters = AuditFilters(courses=courses)
     for term in terms:
-        told = term.told[0]
-        if len(term.told) > 1:
+        if len(term.values) > 1:
             continue
-        if term.param.name == "date" and told.span:
-            filters = _bounded(filters, told.prefix, told.span.start, told.span.end)
+        value = term.values[0]
+        if term.param.name == "date" and value.span:
+            filters = _bounded(filters, value.prefix, value.span.start, value.span.end)
         elif term.param.name == "_id":
-            filters = msgspec.structs.replace(filters, id=told.text)
+            filters = msgspec.structs.replace(filters, id=value.text)
     return filters
 
 

@@ -1,4 +1,4 @@
-"""The verbs that read as FHIR. What comes of a course is made from its journal when it is asked for; every read is recorded."""
+"""The verbs that read as FHIR. Each read makes the resources of a course from its journal, and is recorded."""
 
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,7 +15,7 @@ from ipt_workflow.ehr.fhir.course_resources import plan_definition
 from ipt_workflow.ehr.fhir.kinds import KINDS, NAME_A_COURSE, Served
 from ipt_workflow.ehr.fhir.record import Record, Site
 from ipt_workflow.ehr.fhir.resources import AuditEvent
-from ipt_workflow.ehr.fhir.searching import Term
+from ipt_workflow.ehr.fhir.search import Term
 from ipt_workflow.ehr.fhir.types import Resource
 from ipt_workflow.errors import NotFound
 from ipt_workflow.journal import Entry
@@ -25,13 +25,16 @@ from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import Position
 from ipt_workflow.store.courses import Filters, StoredCourse
 
-NOBODY = "-"  # a client that nobody is
-CHUNK = 50  # courses whose journals are held at once
-NOT_THERE = "There is no such resource, or none that you may see."
+NOBODY = "-"  # the id of no client
+CHUNK = 50  # courses whose journals are in memory at the same time
+NOT_THERE = "There is no such resource or version, or you may not see it. Check the id."
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a search goes on: after a course, and so many matches of the next one. In the audit log: after a record of that time."""
+class SearchPosition(msgspec.Struct, frozen=True):
+    """The position at which a search continues: after the course `after`, and after `skip` matches of the next course.
+
+    In the audit log: after the record with the id `after` and the time `at`.
+    """
 
     after: Annotated[str, Meta(pattern=r"^([0-9a-f-]{36})?$")] = ""
     skip: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
@@ -43,17 +46,17 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """A search. `client` is our own id, whoever the caller named."""
+    """A search. `client` is our own id of the client."""
 
     terms: tuple[Term, ...] = ()
     client: str | None = None
 
 
 class Found(msgspec.Struct, frozen=True):
-    """One page. `next` is None where it is the last."""
+    """One page. `next` is None on the last page."""
 
     resources: tuple[Resource, ...]
-    next: Place | None = None
+    next: SearchPosition | None = None
 
 
 class FhirReader:
@@ -63,33 +66,33 @@ class FhirReader:
         self.clinic = clinic
 
     def site(self, base: str) -> Site:
-        """This service's names, where FHIR is served at `base`."""
+        """This service's names, with the URL `base` for FHIR."""
         settings = self.clinic.settings
-        named = Site(
+        site = Site(
             canonical=settings.fhir_canonical,
             patient_system=settings.fhir_patient_system,
             organisation=self.clinic.organisation,
             base=base,
         )
-        return named if named.patient_system else msgspec.structs.replace(named, patient_system=named.own("client-ref"))
+        return site if site.patient_system else msgspec.structs.replace(site, patient_system=site.own("client-ref"))
 
     async def audit_events(self, site: Site, records: Sequence[AuditRecord]) -> list[AuditEvent]:
-        """Records of the audit log, which the caller has been given, as AuditEvents."""
+        """Records of the audit log as AuditEvents. The caller has read the records already."""
         return await fhir_audit_log.events(self.clinic, site, records)
 
     def require(self, principal: Principal, kind: str) -> None:
-        """Raises NotFound where there are no such resources, Forbidden where the caller may not read them."""
+        """Raises NotFound for an unknown kind, Forbidden if the caller may not read that kind."""
         policy.require(principal, _served(kind).question)
 
     async def client(self, principal: Principal, site: Site, system: str | None, value: str) -> str:
-        """Our id of a client that the EHR's identifier names; NOBODY's where it names none of ours."""
+        """Our id of the client that the EHR's identifier names, or NOBODY if there is none."""
         policy.require(principal, "search courses by client")
         if system not in {None, site.patient_system}:
             return NOBODY
         return await self.clinic.read(stored_courses.client_id, value) or NOBODY
 
     async def read(self, principal: Principal, site: Site, kind: str, resource_id: str, version: int | None = None) -> Resource:
-        """A resource as it is, or as it was at one of its versions. Raises NotFound."""
+        """A resource now or at one of its versions. Raises NotFound."""
         served = _served(kind)
         policy.require(principal, served.question)
         if kind == "AuditEvent":
@@ -109,42 +112,42 @@ class FhirReader:
     async def history(
         self, principal: Principal, site: Site, course_id: str, since: dt.datetime | None, before: int | None, limit: int
     ) -> tuple[list[Resource], int]:
-        """Versions of an EpisodeOfCare, newest first, and how many there are in all; `before` is where a page goes on."""
+        """Versions of an EpisodeOfCare, newest first, and their total number. A page holds versions below `before`."""
         policy.require(principal, KINDS["EpisodeOfCare"].question)
         stored = await self.clinic.visible(principal, course_id)
         entries = await self.clinic.entries(course_id)
         await self.clinic.record(principal, "read", "fhir history EpisodeOfCare", [course_id])
-        wanted = [entry.written.seq for entry in entries if since is None or entry.written.recorded_at >= since]
-        page = [seq for seq in reversed(wanted) if before is None or seq < before][:limit]
+        matching = [entry.written.seq for entry in entries if since is None or entry.written.recorded_at >= since]
+        page = [seq for seq in reversed(matching) if before is None or seq < before][:limit]
         records = [self._record(site, stored, entries, seq) for seq in page]
         make = KINDS["EpisodeOfCare"].make
         assert make is not None
-        return [make(record)[0] for record in records if record], len(wanted)
+        return [make(record)[0] for record in records if record], len(matching)
 
-    async def search(self, principal: Principal, site: Site, kind: str, query: Query, after: Place, limit: int) -> Found:
-        """One page of what matches. It may hold fewer than the limit and still not be the last: so many courses are looked at a page."""
+    async def search(self, principal: Principal, site: Site, kind: str, query: Query, after: SearchPosition, limit: int) -> Found:
+        """One page of matches. It may hold fewer than the limit and not be the last: a page reads `page_limit_max` courses at most."""
         served = _served(kind)
         policy.require(principal, served.question)
         if kind == "AuditEvent":
             return await self._audit_events(principal, site, query, after, limit)
         if served.make is None:
             matching = [each for each in self._plans(site) if _matches(query, each)]
-            rest = Place("", after.skip + limit) if len(matching) > after.skip + limit else None
+            rest = SearchPosition("", after.skip + limit) if len(matching) > after.skip + limit else None
             return Found(tuple(matching[after.skip : after.skip + limit]), rest)
         found: list[Resource] = []
-        looked, place, skip = 0, after.after, after.skip
+        courses_read, position, skip = 0, after.after, after.skip
         async for stored, matching in self._matching(principal, site, served.make, query, after.after):
             room = limit - len(found)
             found += matching[skip : skip + room]
             if len(matching) > skip + room:
-                return await self._page(principal, kind, found, Place(place, skip + room))
-            looked, place, skip = looked + 1, stored.course.id, 0
-            if looked == self.clinic.settings.page_limit_max:
-                return await self._page(principal, kind, found, Place(place))
+                return await self._page(principal, kind, found, SearchPosition(position, skip + room))
+            courses_read, position, skip = courses_read + 1, stored.course.id, 0
+            if courses_read == self.clinic.settings.page_limit_max:
+                return await self._page(principal, kind, found, SearchPosition(position))
         return await self._page(principal, kind, found, None)
 
     async def count(self, principal: Principal, site: Site, kind: str, query: Query) -> int:
-        """How many match. That they were counted is recorded, and of which courses."""
+        """The number of matches. The count is recorded with the courses that it covers."""
         served = _served(kind)
         policy.require(principal, served.question)
         if kind == "AuditEvent":
@@ -165,30 +168,30 @@ class FhirReader:
         await self.clinic.record(principal, "read", "fhir read AuditEvent", _shown(found))
         return found
 
-    async def _audit_events(self, principal: Principal, site: Site, query: Query, after: Place, limit: int) -> Found:
+    async def _audit_events(self, principal: Principal, site: Site, query: Query, after: SearchPosition, limit: int) -> Found:
         position = Position(after.at, after.after) if after.at else Position()
         page = await fhir_audit_log.search(self.clinic, site, query.terms, await self._courses_of(query), position, limit)
         courses = [course for event in page.events for course in _shown(event)]
         await self.clinic.record(principal, "read", "fhir search AuditEvent", courses)
-        return Found(page.events, Place(page.rest.id, at=page.rest.at) if page.rest else None)
+        return Found(page.events, SearchPosition(page.rest.id, at=page.rest.at) if page.rest else None)
 
     async def _count_audit_events(self, principal: Principal, site: Site, query: Query) -> int:
-        total, place = 0, Position()
+        total, position = 0, Position()
         courses = await self._courses_of(query)
         await self.clinic.record(principal, "read", "fhir search AuditEvent", courses or ())
         while True:
-            page = await fhir_audit_log.search(self.clinic, site, query.terms, courses, place, self.clinic.settings.export_chunk)
+            page = await fhir_audit_log.search(self.clinic, site, query.terms, courses, position, self.clinic.settings.export_chunk)
             total += len(page.events)
             if page.rest is None:
                 return total
-            place = page.rest
+            position = page.rest
 
     async def _courses_of(self, query: Query) -> tuple[str, ...] | None:
         if query.client is None:
             return None
         return await self.clinic.read(stored_courses.courses_of, query.client)
 
-    async def _page(self, principal: Principal, kind: str, found: list[Resource], rest: Place | None) -> Found:
+    async def _page(self, principal: Principal, kind: str, found: list[Resource], rest: SearchPosition | None) -> Found:
         courses = [str(each.id).partition(".")[0] for each in found]
         await self.clinic.record(principal, "read", f"fhir search {kind}", courses)
         return Found(tuple(found), rest)
@@ -196,7 +199,7 @@ class FhirReader:
     async def _matching(
         self, principal: Principal, site: Site, make: Callable[[Record], Sequence[Resource]], query: Query, after: str
     ) -> AsyncIterator[tuple[StoredCourse, list[Resource]]]:
-        """Every course the caller may see after an id, with what matches of it; those that cannot match are left out."""
+        """Courses that the caller may see, after an id, each with its matches. Courses that cannot match are left out."""
         therapist = principal.person if principal.role == "therapist" else None
         filters = Filters(therapist=therapist, client=query.client, ids=_courses_named(query))
         while True:
@@ -211,9 +214,9 @@ class FhirReader:
             after = page[-1].course.id
 
     def _record(self, site: Site, stored: StoredCourse, entries: Sequence[Entry], version: int | None = None) -> Record | None:
-        """A course with its journal, at a version; None where it never had that one.
+        """A course with its journal at a version, or None if it never had that version.
 
-        Entries written since the course was loaded are left out: both must tell the same.
+        Entries written after the course was loaded are left out, so that course and journal agree.
         """
         version = stored.course.version if version is None else version
         known = [entry for entry in entries if entry.written.seq <= version]
@@ -237,13 +240,13 @@ def _served(kind: str) -> Served:
     try:
         return KINDS[kind]
     except KeyError:
-        raise NotFound(f"This service has no such resources; it has {', '.join(KINDS)}.") from None
+        raise NotFound(f"This service has no resources of this kind. It has {', '.join(KINDS)}.") from None
 
 
 def _shown(event: AuditEvent) -> list[str]:
     """The courses that an AuditEvent names."""
-    told = [each.what.reference for each in event.entity if each.what and each.what.reference]
-    return [reference.split("/")[1] for reference in told]
+    references = [each.what.reference for each in event.entity if each.what and each.what.reference]
+    return [reference.split("/")[1] for reference in references]
 
 
 def _only(resources: Sequence[Resource], resource_id: str) -> Resource:
@@ -258,9 +261,9 @@ def _matches(query: Query, resource: Resource) -> bool:
 
 
 def _courses_named(query: Query) -> tuple[str, ...] | None:
-    """The courses that the search can only be about, where it names them."""
+    """The courses to which the search limits itself, or None if it names none."""
     named = [
-        {told.text.partition("/_history/")[0].rpartition("/")[2].partition(".")[0] for told in term.told}
+        {value.text.partition("/_history/")[0].rpartition("/")[2].partition(".")[0] for value in term.values}
         for term in query.terms
         if term.param.name in NAME_A_COURSE
     ]

@@ -51,11 +51,11 @@ def settings(tmp_path: Path) -> Settings:
 
 
 class Row(msgspec.Struct, frozen=True):
-    """`statuses` in the order of COLUMNS. `body` is what is posted; `stands` what has to be there first."""
+    """`statuses` in the order of COLUMNS. `body` is posted; `needs` names what must exist first."""
 
     statuses: str
     body: Any = None
-    stands: str = "course"
+    needs: str = "course"
 
 
 NOTE = {"trigger": "note", "data": {"text": "x"}}
@@ -91,18 +91,18 @@ TABLE: dict[tuple[str, str], Row] = {
     # A supervisor may propose, but needs no other supervisor for this.
     ("POST", "/v1/courses/{course_id}/proposals"): Row("201 404 422 403 403 404", WAIVER, "first phase"),
     ("GET", "/v1/proposals"): Row("200 200 200 200 403 403"),
-    ("POST", "/v1/proposals/{proposal_id}/cosign"): Row("403 404 201 403 403 404", stands="proposal"),
-    ("POST", "/v1/proposals/{proposal_id}/decline"): Row("403 404 200 403 403 404", stands="proposal"),
+    ("POST", "/v1/proposals/{proposal_id}/cosign"): Row("403 404 201 403 403 404", needs="proposal"),
+    ("POST", "/v1/proposals/{proposal_id}/decline"): Row("403 404 200 403 403 404", needs="proposal"),
     ("GET", "/v1/notices"): Row("200 200 200 200 403 403"),
-    ("GET", "/v1/notices/{notice_id}"): Row("200 404 200 200 403 404", stands="notice"),
+    ("GET", "/v1/notices/{notice_id}"): Row("200 404 200 200 403 404", needs="notice"),
     ("POST", "/v1/notices/{notice_id}/resolve"): Row("200 404 200 403 403 404", {"action": "retry"}, "notice"),
     ("GET", "/v1/groups"): Row("200 200 200 200 403 403"),
     ("POST", "/v1/groups"): Row("201 201 201 403 403 403", GROUP),
-    ("GET", "/v1/groups/{group_id}"): Row("200 404 200 200 403 404", stands="group"),
+    ("GET", "/v1/groups/{group_id}"): Row("200 404 200 200 403 404", needs="group"),
     ("POST", "/v1/groups/{group_id}/members"): Row(GROUP_WRITE, {"course": "{other_id}"}, "group"),
     ("POST", "/v1/groups/{group_id}/members/{course_id}/leave"): Row(GROUP_WRITE, {"reason": "moved"}, "group"),
     ("POST", "/v1/groups/{group_id}/facilitators"): Row(GROUP_WRITE, {"facilitators": ["therapist-1", "therapist-3"]}, "group"),
-    # That a session was held is told by who held it: a therapist.
+    # A therapist records the sessions that they held.
     ("POST", "/v1/groups/{group_id}/sessions"): Row("201 404 403 403 403 404", {"attendance": {"{course_id}": "3"}}, "group"),
     ("POST", "/v1/groups/{group_id}/sessions/{session_id}/sign"): Row("200 404 403 403 403 404", {}, "group"),
     ("GET", "/v1/protocols"): Row(ALL_READ),
@@ -115,18 +115,18 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/courses/{course_id}/snapshot"): Row(COURSE_READ),
     ("GET", "/v1/subscriptions"): Row(ADMIN.format(200)),
     ("POST", "/v1/subscriptions"): Row(ADMIN.format(201), {"url": URL}),
-    ("GET", "/v1/subscriptions/{subscription_id}"): Row(ADMIN.format(200), stands="subscription"),
+    ("GET", "/v1/subscriptions/{subscription_id}"): Row(ADMIN.format(200), needs="subscription"),
     ("PATCH", "/v1/subscriptions/{subscription_id}"): Row(ADMIN.format(200), {"url": URL}, "subscription"),
-    ("DELETE", "/v1/subscriptions/{subscription_id}"): Row(ADMIN.format(204), stands="subscription"),
+    ("DELETE", "/v1/subscriptions/{subscription_id}"): Row(ADMIN.format(204), needs="subscription"),
     ("POST", "/v1/subscriptions/{subscription_id}/rotate"): Row(ADMIN.format(201), {}, "subscription"),
-    ("POST", "/v1/subscriptions/{subscription_id}/ping"): Row(ADMIN.format(202), stands="subscription"),
-    ("POST", "/v1/subscriptions/{subscription_id}/pause"): Row(ADMIN.format(200), stands="subscription"),
-    ("POST", "/v1/subscriptions/{subscription_id}/resume"): Row(ADMIN.format(200), stands="subscription"),
+    ("POST", "/v1/subscriptions/{subscription_id}/ping"): Row(ADMIN.format(202), needs="subscription"),
+    ("POST", "/v1/subscriptions/{subscription_id}/pause"): Row(ADMIN.format(200), needs="subscription"),
+    ("POST", "/v1/subscriptions/{subscription_id}/resume"): Row(ADMIN.format(200), needs="subscription"),
     ("POST", "/v1/subscriptions/{subscription_id}/replay"): Row(
         ADMIN.format(202), {"since": "2999-01-01T00:00:00Z"}, "subscription"
     ),
-    ("GET", "/v1/subscriptions/{subscription_id}/deliveries"): Row("403 403 403 200 403 200", stands="subscription"),
-    ("POST", "/v1/deliveries/{delivery_id}/replay"): Row(ADMIN.format(202), stands="subscription"),
+    ("GET", "/v1/subscriptions/{subscription_id}/deliveries"): Row("403 403 403 200 403 200", needs="subscription"),
+    ("POST", "/v1/deliveries/{delivery_id}/replay"): Row(ADMIN.format(202), needs="subscription"),
 }
 LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4/{kind}/_search"}  # they are posted, and write nothing
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
@@ -158,12 +158,12 @@ async def with_foreigner(api: Api) -> None:
 
 
 async def token(api: Api, role: Any, subject: str, **more: Any) -> Any:
-    return await api.application.litestar.state.accounts.create(OPERATOR, NewToken(role=role, name=subject, **more))
+    return await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role=role, name=subject, **more))
 
 
-async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
+async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
     """A course of therapist-1 with what the row needs, as names for the path."""
-    course = (await api.open(ref, **({"protocol": group_walk.PROTOCOL} if row.stands == "group" else {})))["id"]
+    course = (await api.open(ref, **({"protocol": group_walk.PROTOCOL} if row.needs == "group" else {})))["id"]
     names = {
         "kind": "EpisodeOfCare",
         "resource_id": course,
@@ -174,20 +174,20 @@ async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         "proposal_id": NOBODY,
         "notice_id": NOBODY,
     }
-    if row.stands == "subscription":
+    if row.needs == "subscription":
         answer = await api.post("/v1/subscriptions", {"url": URL}, "admin")
         names["subscription_id"] = answer.json()["subscription"]["id"]
         await api.walk(course, "record_consent")
         await api.get("/v1/events", "auditor")
         listed = await api.get(f"/v1/subscriptions/{names['subscription_id']}/deliveries", "auditor")
         names["delivery_id"] = listed.json()["items"][0]["id"]
-    elif row.stands != "course":
+    elif row.needs != "course":
         await api.walk(course, "record_consent", "start")
-    if row.stands == "group":
+    if row.needs == "group":
         names |= await group(api, course, ref)
-    if row.stands == "notice":
+    if row.needs == "notice":
         names["notice_id"] = await waiting(api, ref)
-    if row.stands == "proposal":
+    if row.needs == "proposal":
         answer = await api.post(f"/v1/courses/{course}/proposals", WAIVER, If_Match='"3"')
         assert answer.status_code == 201, answer.text
         names["proposal_id"] = answer.json()["id"]
@@ -195,14 +195,14 @@ async def standing(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
 
 
 async def group(api: Api, course: str, ref: str) -> dict[str, str]:
-    """A group of therapist-1 with this course, which it has told of a session, and another course that may join."""
+    """A group of therapist-1 with this course, with a recorded session, and another course that may join."""
     made = await api.post("/v1/groups", {"protocol": group_walk.PROTOCOL, "label": "G-1"})
     path = made.headers["location"]
     assert (await api.post(f"{path}/members", {"course": course}, If_Match='"1"')).status_code == 201
-    told = await api.post(f"{path}/sessions", {"attendance": {course: "3"}}, If_Match='"2"')
-    assert told.status_code == 201, told.text
+    recorded = await api.post(f"{path}/sessions", {"attendance": {course: "3"}}, If_Match='"2"')
+    assert recorded.status_code == 201, recorded.text
     other = await api.open(f"{ref}-other", protocol=group_walk.PROTOCOL)
-    return {"group_id": made.json()["group"]["id"], "session_id": told.json()["session"]["id"], "other_id": other["id"]}
+    return {"group_id": made.json()["group"]["id"], "session_id": recorded.json()["session"]["id"], "other_id": other["id"]}
 
 
 async def waiting(api: Api, ref: str) -> str:
@@ -235,9 +235,9 @@ async def refusals(api: Api, **sought: str) -> list[dict[str, Any]]:
 
 
 def test_every_route_and_method_has_a_row():
-    told = {(method, path.partition("?")[0]) for method, path in TABLE}
-    assert told | OPEN | SIGNED == SERVED
-    assert not told & (OPEN | SIGNED)
+    tested = {(method, path.partition("?")[0]) for method, path in TABLE}
+    assert tested | OPEN | SIGNED == SERVED
+    assert not tested & (OPEN | SIGNED)
 
 
 @pytest.mark.parametrize("key", TABLE, ids=" ".join)
@@ -247,7 +247,7 @@ def test_each_role_is_answered_as_its_cell_says(api, key):
     async def test(api):
         await with_foreigner(api)
         for column in COLUMNS:
-            names = await standing(api, row, f"EHR-{column}")
+            names = await prepared(api, row, f"EHR-{column}")
             body = {**row.body, "client_ref": f"EHR-{column}-new"} if key == ("POST", "/v1/courses") else row.body
             answer = await call(api, key, Row(row.statuses, body), names, **api.headers(column))
             assert answer.status_code == status(row, column), (column, answer.text)
@@ -275,12 +275,12 @@ def test_without_a_valid_token_everything_else_is_401(api, key):
     row, clock = TABLE[key], VirtualClock(START)
 
     async def test(api):
-        names = await standing(api, row)
+        names = await prepared(api, row)
         revoked, expiring = await token(api, "supervisor", "s-2"), await token(api, "supervisor", "s-3", days=1)
         good = (await token(api, "supervisor", "s-4", days=3)).token
-        await api.application.litestar.state.accounts.revoke(OPERATOR, revoked.id)
+        await api.application.litestar.state.tokens.revoke(OPERATOR, revoked.id)
         clock.advance(dt.timedelta(days=1))
-        told = (
+        headers = (
             None,
             "",
             good,
@@ -291,9 +291,9 @@ def test_without_a_valid_token_everything_else_is_401(api, key):
             f"Bearer {revoked.token}",
             f"Bearer {expiring.token}",
         )
-        for text in told:
+        for text in headers:
             answer = await call(api, key, row, names, **({} if text is None else {"Authorization": text}))
-            assert answer.status_code == 401, (told.index(text), answer.text)
+            assert answer.status_code == 401, (headers.index(text), answer.text)
             is_problem(answer, "unauthenticated")
             assert answer.headers["www-authenticate"] == 'Bearer realm="ipt"'
             assert good not in answer.text
@@ -307,7 +307,7 @@ def test_an_auditor_never_writes_and_that_they_tried_is_recorded(api, key):
     row = TABLE[key]
 
     async def test(api):
-        names = await standing(api, row)
+        names = await prepared(api, row)
         before = await api.version(names["course_id"])
         answer = await call(api, key, row, names, **api.headers("auditor", X_Request_Id="tried"))
         assert answer.status_code == 403
@@ -338,7 +338,7 @@ def test_an_auditor_may_not_write_even_what_no_paperwork_blocks(api):
 def test_a_course_of_somebody_else_is_answered_like_one_that_never_was(api):
     async def test(api):
         await with_foreigner(api)
-        names = await standing(api, Row("", stands="first phase"))
+        names = await prepared(api, Row("", needs="first phase"))
         never = {**names, "course_id": NOBODY}
         for key in (key for key in TABLE if key[1].startswith("/v1/courses/{course_id}")):
             answers = []
@@ -356,7 +356,7 @@ def test_a_course_of_somebody_else_is_answered_like_one_that_never_was(api):
 def test_a_group_of_somebody_else_is_answered_like_one_that_never_was(api):
     async def test(api):
         await with_foreigner(api)
-        names = await standing(api, Row("", stands="group"))
+        names = await prepared(api, Row("", needs="group"))
         never = {**names, "group_id": NOBODY}
         for method, path in (key for key in TABLE if "{group_id}" in key[1]):
             answers = []
@@ -375,7 +375,7 @@ def test_what_a_therapist_may_not_see_is_in_no_list(api):
     async def test(api):
         await with_foreigner(api)
         own = await api.post("/v1/courses", {**REFERRAL, "client_ref": "EHR-2"}, "foreign")
-        names = await standing(api, Row("", stands="proposal"))
+        names = await prepared(api, Row("", needs="proposal"))
         seen = (await api.get("/v1/courses", "foreign")).json()["items"]
         assert [course["id"] for course in seen] == [own.json()["course"]["id"]]
         assert (await api.get("/v1/courses?therapist=therapist-1", "foreign")).json()["items"] == []

@@ -36,7 +36,7 @@ async def log(api, query: str = "", role: str = "auditor") -> list[dict]:
 
 
 def sql(settings, *statements: str, guarded: bool = False) -> None:
-    """Changes the database behind the service's back; without its guards, unless told."""
+    """Changes the database behind the service's back. Its guards are off by default."""
     with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         for name, _ in [] if guarded else guards.sqlite():
             connection.execute(f"DROP TRIGGER IF EXISTS {name}")
@@ -128,9 +128,9 @@ def test_reading_the_log_is_in_the_log_and_names_the_courses_that_it_told_of(api
 
 def test_a_token_that_is_made_or_revoked_is_in_the_log_without_its_secret(api):
     async def test(api):
-        accounts = api.application.litestar.state.accounts
-        made = await accounts.create(OPERATOR, NewToken(role="auditor", name="inspector"))
-        await accounts.revoke(OPERATOR, made.id)
+        tokens = api.application.litestar.state.tokens
+        made = await tokens.create(OPERATOR, NewToken(role="auditor", name="inspector"))
+        await tokens.revoke(OPERATOR, made.id)
         created, revoked = (await log(api, "kind=config"))[-2:]
         assert (created["action"], revoked["action"]) == (f"token {made.id} created", f"token {made.id} revoked")
         assert created["actor"] == {"person": "operator", "role": "admin", "via": "cli"}
@@ -151,7 +151,7 @@ def test_the_log_is_narrowed_by_each_of_its_filters_in_a_url_and_in_a_body(api):
         assert (await api.fire(first, "start")).status_code == 409
         whole = [each for each in await log(api, "limit=200") if each["kind"] != "read"]
         noon = (START + dt.timedelta(hours=3)).isoformat().replace("+00:00", "Z")
-        told = {
+        queries = {
             "kind=refusal": [each for each in whole if each["kind"] == "refusal"],
             "kind=transition": [each for each in whole if each["kind"] == "transition"],
             f"kind=transition&course={second}": [
@@ -165,12 +165,12 @@ def test_the_log_is_narrowed_by_each_of_its_filters_in_a_url_and_in_a_body(api):
             ],
             "actor=nobody": [],
         }
-        for query, expected in told.items():
+        for query, expected in queries.items():
             assert await log(api, query) == expected, query
             body = dict(part.split("=") for part in query.split("&"))
             searched = await api.post("/v1/audit/search", body, "auditor")
             assert searched.json()["items"] == expected, query
-        assert {each["kind"] for each in told["trigger=start"]} == {"transition", "refusal"}
+        assert {each["kind"] for each in queries["trigger=start"]} == {"transition", "refusal"}
 
     api(test, clock)
 
@@ -196,7 +196,7 @@ def test_the_log_is_paged_in_the_order_it_was_written_and_what_is_written_meanwh
 
 
 def test_records_of_the_same_moment_are_neither_lost_nor_repeated_between_pages(api):
-    async def test(api):  # the clock stands still: every record has the same time
+    async def test(api):  # the clock does not move: every record has the same time
         for number in range(5):
             await api.open(f"EHR-{number}")
         seen, cursor = [], {}
@@ -339,8 +339,8 @@ def test_the_log_is_exported_as_a_table_with_a_heading(api):
 @pytest.mark.parametrize("person", ('=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)"))
 def test_no_cell_of_the_table_is_a_formula(api, person):
     async def test(api):
-        accounts = api.application.litestar.state.accounts
-        api.tokens["odd"] = (await accounts.create(OPERATOR, NewToken(role="therapist", name="odd", subject=person))).token
+        tokens = api.application.litestar.state.tokens
+        api.tokens["odd"] = (await tokens.create(OPERATOR, NewToken(role="therapist", name="odd", subject=person))).token
         assert (await api.get("/v1/courses", "odd")).status_code == 200
         answer = await api.get("/v1/audit/export?format=csv&kind=read", "auditor")
         rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))

@@ -1,4 +1,4 @@
-"""Over HTTP: what a change of protocol carries over is said by the options, by a dry run, by the answer, and by the history."""
+"""Over HTTP: what a change of protocol carries over appears in the options, a dry run, the answer and the history."""
 
 import asyncio
 import datetime as dt
@@ -7,7 +7,7 @@ import pytest
 from support import protocol_versions
 from support.http_client import running
 
-CHANGE = {"trigger": "change_protocol", "reason": "The client is younger than was said.", "data": {"protocol": "ipt-brief"}}
+CHANGE = {"trigger": "change_protocol", "reason": "The client is younger than was recorded.", "data": {"protocol": "ipt-brief"}}
 MIGRATE = {"trigger": "migrate_protocol", "reason": "The clinic takes up the new version."}
 NO_GRIEF = (
     'areas = ["grief", "role_dispute", "role_transition", "interpersonal_deficits"]',
@@ -65,18 +65,18 @@ def test_a_dry_run_the_answer_and_the_history_say_the_same(two):
         course = await begun(api)
         looked = (await send(api, course, CHANGE, query="?dry_run=true")).json()
         assert looked["option"]["allowed"]
-        said = looked["option"]["move"]
-        assert "contract" in [each["name"] for each in said["invalid"]]
+        move = looked["option"]["move"]
+        assert "contract" in [each["name"] for each in move["invalid"]]
         assert looked["course"]["contract"] is None
         answer = await send(api, course, CHANGE)
         assert answer.status_code == 201, answer.text
-        assert answer.json()["entry"]["move"] == said
+        assert answer.json()["entry"]["move"] == move
         assert answer.json()["course"]["protocol"] == "ipt-brief"
         entry = (await api.get(f"/v1/courses/{course}/transitions", "supervisor")).json()["items"][-1]
         assert entry == answer.json()["entry"]
-        assert entry["structural"]["invalid"] == [each["name"] for each in said["invalid"]]
+        assert entry["structural"]["invalid"] == [each["name"] for each in move["invalid"]]
         unmet = [each["rule"] for each in answer.json()["course"]["requirements"] if not each["met"]]
-        assert {each["name"] for each in said["gaps"] if each["gate"] == "begin_middle"} <= set(unmet)
+        assert {each["name"] for each in move["gaps"] if each["gate"] == "begin_middle"} <= set(unmet)
 
     two(test)
 

@@ -398,7 +398,7 @@ def test_a_course_is_shown_as_it_was_and_as_it_was_known(api):
         clock.advance(dt.timedelta(days=1))
         await api.walk(course, "record_consent", "start")
         clock.advance(dt.timedelta(days=9))
-        await api.fire(course, "record_session", {"attendance": "5"}, occurred_at=at(3))  # told on day 10
+        await api.fire(course, "record_session", {"attendance": "5"}, occurred_at=at(3))  # recorded on day 10
 
         async def seen(query: str) -> tuple[str, int, int]:
             answer = await api.get(f"/v1/courses/{course}?{query}")
@@ -411,7 +411,7 @@ def test_a_course_is_shown_as_it_was_and_as_it_was_known(api):
         assert (await seen(f"as_of={at(0)}"))[0] == "referred"
         assert (await seen(f"as_of={at(2)}"))[::2] == ("initial", 0)
         assert (await seen(f"as_of={at(4)}"))[::2] == ("initial", 1)  # it had happened by then, by all that is known now
-        assert await seen(f"known_at={at(4)}") == ("initial", 3, 0)  # nobody had told of it by then
+        assert await seen(f"known_at={at(4)}") == ("initial", 3, 0)  # nobody had recorded it by then
         assert await seen(f"as_of={at(4)}&known_at={at(9)}") == ("initial", 3, 0)
         assert (await seen(f"as_of={at(4)}&known_at={at(10)}"))[2] == 1
         assert await seen(f"as_of={at(4).replace('Z', '+00:00')}") == await seen(f"as_of={at(4)}")  # a plus that came as a blank

@@ -59,8 +59,8 @@ VISIT = {
 
 def document() -> dict[str, Any]:
     """The document, with what only its words say: which data goes with which trigger. The token is always sent."""
-    told = json.loads(msgspec.json.encode(openapi.document(litestar_app(configuration.load({})))))
-    schemas = told["components"]["schemas"]
+    document = json.loads(msgspec.json.encode(openapi.document(litestar_app(configuration.load({})))))
+    schemas = document["components"]["schemas"]
     command = schemas["Command"]
     schemas["Command"] = {
         "oneOf": [
@@ -78,8 +78,8 @@ def document() -> dict[str, Any]:
     subscription |= {"url": {"const": "https://ehr.invalid/"}, "courses": {"type": "null"}}
     subscription["types"]["items"] = {"enum": ["course.changed", "course.attention"]}
     schemas["NewGroup"]["properties"] |= {"protocol": {"const": group_walk.PROTOCOL}, "protocol_version": {"const": 1}}
-    del told["security"]
-    return told
+    del document["security"]
+    return document
 
 
 def reference(payload: type) -> dict[str, str]:
@@ -111,18 +111,18 @@ class Server:
         self.client.get("/v1/events", headers=self.headers("auditor"))
         path = f"/v1/subscriptions/{self.subscription}/deliveries"
         self.delivery = self.client.get(path, headers=self.headers("auditor")).json()["items"][0]["id"]
-        told = self.post("/v1/ehr/fhir/north", VISIT)  # it does not say who cancelled, and waits
-        assert told.json()["status"] == "waiting", told.text
-        self.notice = told.json()["id"]
+        answer = self.post("/v1/ehr/fhir/north", VISIT)  # it does not say who cancelled, and waits
+        assert answer.json()["status"] == "waiting", answer.text
+        self.notice = answer.json()["id"]
         self.member = self.post("/v1/courses", {**REFERRAL, "client_ref": "EHR-2", "protocol": group_walk.PROTOCOL}).json()[
             "course"
         ]["id"]
         made = self.post("/v1/groups", {"protocol": group_walk.PROTOCOL, "label": "G-1"})
         self.group = made.json()["group"]["id"]
         self.post(f"/v1/groups/{self.group}/members", {"course": self.member}, If_Match='"1"')
-        told = self.post(f"/v1/groups/{self.group}/sessions", {"attendance": {self.member: "3"}}, If_Match='"2"')
-        assert told.status_code == 201, told.text
-        self.group_session = told.json()["session"]["id"]
+        answer = self.post(f"/v1/groups/{self.group}/sessions", {"attendance": {self.member: "3"}}, If_Match='"2"')
+        assert answer.status_code == 201, answer.text
+        self.group_session = answer.json()["session"]["id"]
 
     def etag(self, path: str) -> str:
         """Of what a path leads to: the course, or the group."""
@@ -171,8 +171,8 @@ def server(tmp_path_factory):
     environment = {**kept, "IPT_DATABASE_URL": database.database_url, "IPT_LOG_FORMAT": "json"}
     environment["IPT_CONFIG_DIR"] = str(group_walk.config())
     tokens = {role: token(environment, role) for role in ROLES}
-    for role, told in tokens.items():  # an EHR that bears any of these tokens
-        (folder / role).write_text(told, encoding="ascii")
+    for role, text in tokens.items():  # an EHR that bears any of these tokens
+        (folder / role).write_text(text, encoding="ascii")
         verb = "rotate" if role != ROLES[0] else "add"
         made = CliRunner().invoke(
             app, ["source", verb, "north", "--kind", "bearer", "--secret-file", str(folder / role)], env=environment
@@ -368,15 +368,15 @@ def test_a_body_may_be_as_large_as_is_said_and_no_larger(server):
     tells_its_refusal(413, answer.headers["content-type"], answer.text)
 
 
-@pytest.mark.parametrize("told", ("*", 'W/"1"', '"1", "2"', '"-1"', '""', '"x"', '"1234567890"', "1.0"))
-def test_an_if_match_that_is_not_one_version_is_malformed(server, told):
-    answer = server.post(f"{server.course_path}/transitions", {"trigger": "note", "data": {"text": "x"}}, If_Match=told)
+@pytest.mark.parametrize("if_match", ("*", 'W/"1"', '"1", "2"', '"-1"', '""', '"x"', '"1234567890"', "1.0"))
+def test_an_if_match_that_is_not_one_version_is_malformed(server, if_match):
+    answer = server.post(f"{server.course_path}/transitions", {"trigger": "note", "data": {"text": "x"}}, If_Match=if_match)
     assert answer.status_code == 400, answer.text
 
 
-@pytest.mark.parametrize("told", ("", "a key", "k" * 256, "ké"))
-def test_an_idempotency_key_that_is_none_is_malformed(server, told):
-    headers = {**server.headers("therapist"), "Idempotency-Key": told.encode("latin-1")}
+@pytest.mark.parametrize("key", ("", "a key", "k" * 256, "ké"))
+def test_an_idempotency_key_that_is_none_is_malformed(server, key):
+    headers = {**server.headers("therapist"), "Idempotency-Key": key.encode("latin-1")}
     for path, body in (
         (f"{server.course_path}/transitions", {"trigger": "note", "data": {"text": "x"}}),
         ("/v1/courses", REFERRAL),
@@ -450,12 +450,12 @@ TIMES = (
 
 @pytest.mark.parametrize(("path", "name"), TIMES)
 @pytest.mark.parametrize(
-    "told",
+    "moment",
     ("", "yesterday", "2026", "2026-01-05", "2026-01-05T09:00:00", "2026-02-30T09:00:00Z", "2026-01-05T25:00:00Z", "2026-01-05T09:00:00+99:00",
      "-2026-01-05T09:00:00Z", "20260105T090000Z", "1767603600"),
 )  # fmt: skip
-def test_a_time_that_is_none_is_invalid_and_the_answer_shows_one(server, path, name, told):
-    answer = server.client.get(path.format(course=server.course), params={name: told}, headers=server.headers("supervisor"))
+def test_a_time_that_is_none_is_invalid_and_the_answer_shows_one(server, path, name, moment):
+    answer = server.client.get(path.format(course=server.course), params={name: moment}, headers=server.headers("supervisor"))
     assert answer.status_code == 422, answer.text
     assert answer.json()["errors"] == [
         {"where": name, "message": "must be an RFC 3339 time with an offset, such as 2026-03-01T09:00:00Z"}
@@ -479,19 +479,19 @@ def test_a_bad_value_in_a_query_is_invalid_and_named(server, path, query):
 
 
 @pytest.mark.parametrize(
-    "told", ("0001-01-01T00:00:00+14:00", "1899-12-31T23:59:59Z", "9000-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00")
+    "moment", ("0001-01-01T00:00:00+14:00", "1899-12-31T23:59:59Z", "9000-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00")
 )
 @pytest.mark.parametrize(("path", "name"), TIMES)
-def test_a_time_beyond_what_can_be_reckoned_with_is_invalid(server, path, name, told):
-    answer = server.client.get(path.format(course=server.course), params={name: told}, headers=server.headers("supervisor"))
+def test_a_time_beyond_what_can_be_reckoned_with_is_invalid(server, path, name, moment):
+    answer = server.client.get(path.format(course=server.course), params={name: moment}, headers=server.headers("supervisor"))
     assert answer.status_code == 422, answer.text
     assert answer.json()["errors"] == [{"where": name, "message": "must lie in the years 1900 to 2199"}]
 
 
-@pytest.mark.parametrize("told", ("1900-01-01T00:00:00+14:00", "2199-12-31T09:59:59-14:00"))
+@pytest.mark.parametrize("moment", ("1900-01-01T00:00:00+14:00", "2199-12-31T09:59:59-14:00"))
 @pytest.mark.parametrize(("path", "name"), TIMES)
-def test_the_first_and_the_last_time_that_can_be_reckoned_with_do_no_harm(server, path, name, told):
-    answer = server.client.get(path.format(course=server.course), params={name: told}, headers=server.headers("supervisor"))
+def test_the_first_and_the_last_time_that_can_be_reckoned_with_do_no_harm(server, path, name, moment):
+    answer = server.client.get(path.format(course=server.course), params={name: moment}, headers=server.headers("supervisor"))
     assert answer.status_code in {200, 404, 422}, answer.text
     assert "must lie in the years" not in answer.text
 
@@ -520,11 +520,11 @@ def test_a_method_that_a_path_does_not_know_is_refused_with_those_it_knows(serve
 
 
 @pytest.mark.parametrize(
-    "told",
+    "authorization",
     ("", "Bearer", "Bearer x", "Basic x", "Bearer ipt_", "Bearer ipt_0123456789abcdef_" + "A" * 43, "é", "x" * 9000),
 )
-def test_what_is_no_token_lets_nobody_in(server, told):
-    answer = server.client.get("/v1/courses", headers={"Authorization": told.encode("latin-1")})
+def test_what_is_no_token_lets_nobody_in(server, authorization):
+    answer = server.client.get("/v1/courses", headers={"Authorization": authorization.encode("latin-1")})
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Bearer")
     tells_its_refusal(401, answer.headers["content-type"], answer.text)

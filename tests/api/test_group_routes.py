@@ -40,7 +40,7 @@ class Group:
 
     async def made(self) -> "Group":
         api = self.api
-        made = await api.application.litestar.state.accounts.create(
+        made = await api.application.litestar.state.tokens.create(
             OPERATOR, NewToken(role="therapist", name="t2", subject="therapist-2")
         )
         api.tokens["cofacilitator"] = made.token
@@ -70,10 +70,12 @@ class Group:
         version = headers.pop("If_Match", None) or (await self.api.get(self.path, "supervisor")).headers["etag"]
         return await self.api.post(self.path + path, body, role, **({"If_Match": version} if version != "-" else {}), **headers)
 
-    async def tell(self, attendance: tuple[str, ...] = ("5", "5", "5"), role: str = "therapist", **more: Any) -> httpx.Response:
+    async def record_session(
+        self, attendance: tuple[str, ...] = ("5", "5", "5"), role: str = "therapist", **more: Any
+    ) -> httpx.Response:
         headers = {name: more.pop(name) for name in ("If_Match", "Idempotency_Key") if name in more}
-        told = {"attendance": dict(zip(self.courses, attendance, strict=True)), **more}
-        return await self.post("/sessions", told, role, **headers)
+        body = {"attendance": dict(zip(self.courses, attendance, strict=True)), **more}
+        return await self.post("/sessions", body, role, **headers)
 
     async def entries(self, course: str) -> list[dict[str, Any]]:
         return (await self.api.get(f"/v1/courses/{course}/transitions?limit=200", "supervisor")).json()["items"]
@@ -86,8 +88,8 @@ class Group:
         (found,) = (await self.api.get("/v1/notices", "supervisor")).json()["items"]
         return found
 
-    async def resolve(self, notice: str, role: str = "therapist", **told: Any) -> httpx.Response:
-        return await self.api.post(f"/v1/notices/{notice}/resolve", told, role)
+    async def resolve(self, notice: str, role: str = "therapist", **body: Any) -> httpx.Response:
+        return await self.api.post(f"/v1/notices/{notice}/resolve", body, role)
 
 
 @pytest.fixture
@@ -120,22 +122,22 @@ def fields(answer: httpx.Response) -> set[str]:
 def test_a_group_is_made_read_and_listed(group):
     async def test(group):
         answer = await group.api.get(group.path)
-        told = answer.json()
-        assert answer.headers["etag"] == f'"{told["version"]}"' == '"4"'
-        assert (told["label"], told["protocol"], told["facilitators"]) == (
+        made = answer.json()
+        assert answer.headers["etag"] == f'"{made["version"]}"' == '"4"'
+        assert (made["label"], made["protocol"], made["facilitators"]) == (
             "Tuesday",
             group_walk.PROTOCOL,
             ["therapist-1", "therapist-2"],
         )
-        assert told["size"] == {"now": 3, "min": 2, "max": 4}
-        members = {member["course"]: (member["client_ref"], member["state"]) for member in told["members"]}
+        assert made["size"] == {"now": 3, "min": 2, "max": 4}
+        members = {member["course"]: (member["client_ref"], member["state"]) for member in made["members"]}
         assert members == {
             group.a: ("EHR-a", "initial"),
             group.b: ("EHR-b", "initial"),
             group.referred: ("EHR-referred", "referred"),
         }
         (listed,) = (await group.api.get("/v1/groups")).json()["items"]
-        assert (listed["id"], listed["members"], listed["sessions"]) == (told["id"], 3, 0)
+        assert (listed["id"], listed["members"], listed["sessions"]) == (made["id"], 3, 0)
         assert (await group.api.get("/v1/groups?protocol=ipt")).json()["items"] == []
 
     group(test)
@@ -157,7 +159,7 @@ def test_groups_come_in_pages(group):
 
 
 @pytest.mark.parametrize(
-    ("told", "wrong"),
+    ("body", "wrong"),
     (
         ({"protocol": "ipt", "label": "G"}, {"protocol"}),
         ({"protocol": "none", "label": "G"}, {"protocol"}),
@@ -167,21 +169,21 @@ def test_groups_come_in_pages(group):
         ({"protocol": group_walk.PROTOCOL, "label": "G", "facilitators": ["therapist-2"]}, {"facilitators"}),
     ),
 )
-def test_a_group_that_cannot_be_is_not_made(group, told, wrong):
+def test_a_group_that_cannot_be_is_not_made(group, body, wrong):
     async def test(group):
-        assert fields(await group.api.post("/v1/groups", told)) == wrong
+        assert fields(await group.api.post("/v1/groups", body)) == wrong
 
     group(test)
 
 
 def test_making_a_group_happens_once_under_a_key(group):
     async def test(group):
-        told = {"protocol": group_walk.PROTOCOL, "label": "G"}
-        first = await group.api.post("/v1/groups", told, Idempotency_Key="k")
-        again = await group.api.post("/v1/groups", told, Idempotency_Key="k")
+        body = {"protocol": group_walk.PROTOCOL, "label": "G"}
+        first = await group.api.post("/v1/groups", body, Idempotency_Key="k")
+        again = await group.api.post("/v1/groups", body, Idempotency_Key="k")
         assert (again.status_code, again.headers["idempotent-replayed"], again.json()) == (201, "true", first.json())
         assert again.headers["location"] == first.headers["location"]
-        problem(await group.api.post("/v1/groups", {**told, "label": "H"}, Idempotency_Key="k"), 422, "key-reused")
+        problem(await group.api.post("/v1/groups", {**body, "label": "H"}, Idempotency_Key="k"), 422, "key-reused")
         assert len((await group.api.get("/v1/groups")).json()["items"]) == 2
 
     group(test)
@@ -193,35 +195,35 @@ def test_making_a_group_happens_once_under_a_key(group):
 def test_a_session_is_told_once_and_stands_on_every_course(group):
     async def test(group):
         scheduled = group.clock.now() - dt.timedelta(minutes=10)
-        answer = await group.tell(
+        answer = await group.record_session(
             ("5", "3", "3"), minutes=90, scheduled_for=scheduled.isoformat(), details={group.a: {"comment": "Spoke first."}}
         )
         assert answer.status_code == 201, answer.text
-        told = answer.json()
-        assert answer.headers["etag"] == f'"{told["version"]}"' == '"5"'
-        assert {each["course"] for each in told["accepted"]} == set(group.courses)
-        assert (told["refused"], told["warnings"], told["session"]["held"]) == ([], [], True)
+        recorded = answer.json()
+        assert answer.headers["etag"] == f'"{recorded["version"]}"' == '"5"'
+        assert {each["course"] for each in recorded["accepted"]} == set(group.courses)
+        assert (recorded["refused"], recorded["warnings"], recorded["session"]["held"]) == ([], [], True)
         for course, code in zip(group.courses, ("5", "3", "3"), strict=True):
             entry = (await group.entries(course))[-1]
             assert (entry["trigger"], entry["data"]["attendance"], entry["structural"]["group_session"]) == (
                 "record_session",
                 code,
-                told["session"]["id"],
+                recorded["session"]["id"],
             )
-            assert entry["seq"] == next(each["seq"] for each in told["accepted"] if each["course"] == course)
+            assert entry["seq"] == next(each["seq"] for each in recorded["accepted"] if each["course"] == course)
         assert (await group.entries(group.a))[-1]["data"]["comment"] == "Spoke first."
         (session,) = (await group.view())["sessions"]
-        assert session == told["session"]
+        assert session == recorded["session"]
         assert {(each["told"], each["became"]) for each in session["attendance"].values()} == {("5", "recorded"), ("3", "recorded")}
         (shown,) = (await group.api.get(f"/v1/courses/{group.b}")).json()["sessions"]
-        assert (shown["group_session"], shown["held"], shown["attendance"]) == (told["session"]["id"], True, "3")
+        assert (shown["group_session"], shown["held"], shown["attendance"]) == (recorded["session"]["id"], True, "3")
 
     group(test)
 
 
 def test_an_auditor_sees_in_the_export_which_entries_belong_together(group):
     async def test(group):
-        session = (await group.tell(("5", "3", "3"))).json()["session"]["id"]
+        session = (await group.record_session(("5", "3", "3"))).json()["session"]["id"]
         group.clock.advance(dt.timedelta(minutes=1))
         lines = (await group.api.get("/v1/audit/export?kind=transition", "auditor")).text.splitlines()
         together = [record for record in map(json.loads, lines) if record["group_session"] == session]
@@ -253,8 +255,8 @@ def test_an_auditor_sees_in_the_export_which_entries_belong_together(group):
 )
 def test_every_wrong_field_of_a_session_is_named_and_nothing_is_written(group, change, wrong):
     async def test(group):
-        told = {"attendance": dict.fromkeys(group.courses, "3") | {group.a: "5"}, **change}
-        assert fields(await group.post("/sessions", told)) == wrong
+        body = {"attendance": dict.fromkeys(group.courses, "3") | {group.a: "5"}, **change}
+        assert fields(await group.post("/sessions", body)) == wrong
         assert await group.recorded() == [0, 0, 0]
 
     group(test)
@@ -271,8 +273,8 @@ def test_attendance_is_told_of_every_member_and_of_nobody_else(group):
 
 def test_all_is_refused_with_what_each_course_has_against_it(group):
     async def test(group):
-        told = problem(await group.tell(all=True), 409, "group-session-refused")
-        (member,) = told["members"]
+        refused = problem(await group.record_session(all=True), 409, "group-session-refused")
+        (member,) = refused["members"]
         assert (member["course"], member["notice"], [refusal["rule"] for refusal in member["refusals"]]) == (
             group.referred,
             None,
@@ -290,9 +292,9 @@ def test_all_is_refused_with_what_each_course_has_against_it(group):
 
 def test_what_a_course_refuses_waits_in_its_therapists_inbox_and_is_told_again(group):
     async def test(group):
-        told = (await group.tell()).json()
-        assert {each["course"] for each in told["accepted"]} == {group.a, group.b}
-        (refused,) = told["refused"]
+        recorded = (await group.record_session()).json()
+        assert {each["course"] for each in recorded["accepted"]} == {group.a, group.b}
+        (refused,) = recorded["refused"]
         waits = await group.waiting()
         assert (waits["id"], waits["source"], waits["type"], waits["course"]) == (
             refused["notice"],
@@ -306,15 +308,15 @@ def test_what_a_course_refuses_waits_in_its_therapists_inbox_and_is_told_again(g
 
         still = (await group.resolve(waits["id"], action="retry")).json()
         assert (still["status"], still["why"]) == ("waiting", "record_session: 1 rule is not met")
-        at = told["session"]["occurred_at"]
-        for trigger in ("record_consent", "start"):  # told late: it was so before the group met
+        at = recorded["session"]["occurred_at"]
+        for trigger in ("record_consent", "start"):  # recorded late: both happened before the group met
             answer = await group.api.fire(group.referred, trigger, (await example(group, trigger)), occurred_at=before(at))
             assert answer.status_code == 201, answer.text
         done = (await group.resolve(waits["id"], action="retry")).json()
         assert (done["status"], done["course"], done["content"]) == ("applied", group.referred, None)
         entry = (await group.entries(group.referred))[-1]
         assert (entry["seq"], entry["trigger"], entry["actor"]["person"]) == (done["seq"], "record_session", "therapist-1")
-        assert (entry["occurred_at"], entry["structural"]["group_session"]) == (at, told["session"]["id"])
+        assert (entry["occurred_at"], entry["structural"]["group_session"]) == (at, recorded["session"]["id"])
         assert "notices" not in (await group.api.get(f"/v1/courses/{group.referred}")).json()["attention"]
         attendance = (await group.view())["sessions"][0]["attendance"][group.referred]
         assert (attendance["became"], attendance["seq"]) == ("recorded", done["seq"])
@@ -334,7 +336,7 @@ def before(at: str) -> str:
 
 def test_a_supervisor_has_it_told_again_in_the_name_of_who_told_it(group):
     async def test(group):
-        at = (await group.tell(role="cofacilitator")).json()["session"]["occurred_at"]
+        at = (await group.record_session(role="cofacilitator")).json()["session"]["occurred_at"]
         for trigger in ("record_consent", "start"):
             await group.api.fire(group.referred, trigger, (await example(group, trigger)), occurred_at=before(at))
         done = (await group.resolve((await group.waiting())["id"], "supervisor", action="retry")).json()
@@ -348,7 +350,7 @@ def test_a_supervisor_has_it_told_again_in_the_name_of_who_told_it(group):
 
 def test_what_waits_is_corrected_by_the_therapist_of_the_course(group):
     async def test(group):
-        await group.tell()
+        await group.record_session()
         waits = (await group.waiting())["id"]
         assert fields(await group.resolve(waits, action="correct", reason="Wrong.", data={"attendance": "9"})) == {
             "data.attendance"
@@ -368,7 +370,7 @@ def test_what_waits_is_corrected_by_the_therapist_of_the_course(group):
 
 def test_what_waits_is_dismissed_with_a_reason(group):
     async def test(group):
-        await group.tell()
+        await group.record_session()
         waits = (await group.waiting())["id"]
         assert fields(await group.resolve(waits, action="dismiss")) == {"reason"}
         done = (await group.resolve(waits, action="dismiss", reason="Was not there.")).json()
@@ -382,7 +384,7 @@ def test_what_waits_is_dismissed_with_a_reason(group):
 
 def test_of_several_who_tell_it_again_at_once_one_writes(group):
     async def test(group):
-        at = (await group.tell()).json()["session"]["occurred_at"]
+        at = (await group.record_session()).json()["session"]["occurred_at"]
         for trigger in ("record_consent", "start"):
             await group.api.fire(group.referred, trigger, (await example(group, trigger)), occurred_at=before(at))
         waits = (await group.waiting())["id"]
@@ -395,7 +397,7 @@ def test_of_several_who_tell_it_again_at_once_one_writes(group):
 
 def test_what_was_told_again_and_not_settled_since_the_process_stopped_is_not_told_twice(group):
     async def test(group):
-        at = (await group.tell()).json()["session"]["occurred_at"]
+        at = (await group.record_session()).json()["session"]["occurred_at"]
         for trigger in ("record_consent", "start"):
             await group.api.fire(group.referred, trigger, (await example(group, trigger)), occurred_at=before(at))
         notices, waits = group.api.application.litestar.state.notices, (await group.waiting())["id"]
@@ -417,14 +419,14 @@ def test_what_was_told_again_and_not_settled_since_the_process_stopped_is_not_to
 
 def test_an_entry_that_is_taken_back_shows_in_the_group_and_may_be_told_again(group):
     async def test(group):
-        told = (await group.tell(("5", "5", "3"))).json()
+        recorded = (await group.record_session(("5", "5", "3"))).json()
         for course in group.courses:
-            seq = next(each["seq"] for each in told["accepted"] if each["course"] == course)
+            seq = next(each["seq"] for each in recorded["accepted"] if each["course"] == course)
             answer = await group.api.fire(course, "amend", {"supersedes": seq, "void": True}, reason="The wrong day.")
             assert answer.status_code == 201, answer.text
         (session,) = (await group.view())["sessions"]
         assert {each["became"] for each in session["attendance"].values()} == {"taken_back"}
-        again = await group.tell(("5", "5", "3"), occurred_at=told["session"]["occurred_at"])
+        again = await group.record_session(("5", "5", "3"), occurred_at=recorded["session"]["occurred_at"])
         assert again.status_code == 201, again.text
         assert len(again.json()["accepted"]) == 3
 
@@ -444,11 +446,11 @@ def test_no_source_can_be_named_as_groups_are_in_the_inbox(group):
 
 def test_a_session_is_decided_on_a_version_of_the_group(group):
     async def test(group):
-        problem(await group.tell(If_Match="-"), 428, "version-required")
-        assert problem(await group.tell(If_Match='"3"'), 412, "stale-version")["version"] == 4
-        problem(await group.tell(If_Match='"x"'), 400, "malformed")
-        assert (await group.tell(If_Match='"4"')).status_code == 201
-        assert problem(await group.tell(If_Match='"4"', role="cofacilitator"), 412, "stale-version")["version"] == 5
+        problem(await group.record_session(If_Match="-"), 428, "version-required")
+        assert problem(await group.record_session(If_Match='"3"'), 412, "stale-version")["version"] == 4
+        problem(await group.record_session(If_Match='"x"'), 400, "malformed")
+        assert (await group.record_session(If_Match='"4"')).status_code == 201
+        assert problem(await group.record_session(If_Match='"4"', role="cofacilitator"), 412, "stale-version")["version"] == 5
         assert await group.recorded() == [1, 1, 0]
 
     group(test)
@@ -456,14 +458,14 @@ def test_a_session_is_decided_on_a_version_of_the_group(group):
 
 def test_the_same_key_is_answered_as_the_first_time_also_on_an_old_version(group):
     async def test(group):
-        first = await group.tell(If_Match='"4"', Idempotency_Key="k")
+        first = await group.record_session(If_Match='"4"', Idempotency_Key="k")
         before = await group.recorded()
-        again = await group.tell(If_Match='"4"', Idempotency_Key="k")
+        again = await group.record_session(If_Match='"4"', Idempotency_Key="k")
         assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
         assert again.json() == first.json()
         assert again.headers["etag"] == first.headers["etag"] == '"5"'
         assert await group.recorded() == before
-        problem(await group.tell(("3", "5", "5"), If_Match='"5"', Idempotency_Key="k"), 422, "key-reused")
+        problem(await group.record_session(("3", "5", "5"), If_Match='"5"', Idempotency_Key="k"), 422, "key-reused")
         assert len((await group.api.get("/v1/notices")).json()["items"]) == 1
 
     group(test)
@@ -492,8 +494,8 @@ def test_joining_leaving_and_naming_facilitators_happen_once_under_a_key(group):
 
 def test_what_stands_against_joining_is_told_by_rule_and_recorded(group):
     async def test(group):
-        told = problem(await group.post("/members", {"course": group.a}), 409, "group-refused")
-        assert [refusal["rule"] for refusal in told["refusals"]] == ["group_one_at_a_time"]
+        refused = problem(await group.post("/members", {"course": group.a}), 409, "group-refused")
+        assert [refusal["rule"] for refusal in refused["refusals"]] == ["group_one_at_a_time"]
         (recorded,) = (await group.api.get("/v1/audit?kind=refusal", "auditor")).json()["items"]
         assert (recorded["action"], recorded["rules"], recorded["courses"]) == ("join a group", ["group_one_at_a_time"], [group.a])
         assert fields(await group.post("/members", {"course": "00000000-0000-7000-8000-000000000000"})) == {"course"}
@@ -511,7 +513,7 @@ def test_checks_of_a_write_to_a_group_come_in_their_order(group):
         problem(await group.api.client.post(group.path + path, json=wrong), 401, "unauthenticated")
         problem(await group.post(path, wrong, "admin", If_Match="-"), 404, "not-found")
         problem(await group.post(path, wrong, "auditor", If_Match="-"), 403, "forbidden")
-        assert (await group.tell(Idempotency_Key="used")).status_code == 201
+        assert (await group.record_session(Idempotency_Key="used")).status_code == 201
         problem(await group.post(path, wrong, If_Match="-", Idempotency_Key="used"), 422, "key-reused")
         problem(await group.post(path, wrong, If_Match="-", Idempotency_Key="a key"), 428, "version-required")
         problem(await group.post(path, wrong, If_Match='"4"', Idempotency_Key="a key"), 412, "stale-version")
@@ -533,10 +535,10 @@ def test_checks_of_a_write_to_a_group_come_in_their_order(group):
 def test_the_facilitator_who_gave_a_session_signs_it_on_every_course_at_once(group):
     async def test(group):
         await group.post(f"/members/{group.referred}/leave", {"reason": "own_wish"})
-        await group.api.fire(group.b, "transfer", {"therapist": "therapist-9", "handover": "Told."}, reason="Agreed.")
+        await group.api.fire(group.b, "transfer", {"therapist": "therapist-9", "handover": "Handed over."}, reason="Agreed.")
         group.clock.advance(dt.timedelta(hours=1))
-        told = (await group.post("/sessions", {"attendance": {group.a: "5", group.b: "5"}})).json()
-        path = f"/sessions/{told['session']['id']}/sign"
+        recorded = (await group.post("/sessions", {"attendance": {group.a: "5", group.b: "5"}})).json()
+        path = f"/sessions/{recorded['session']['id']}/sign"
         answer = await group.post(
             path, {"techniques": ["communication_analysis"], "summary": "All spoke.", "focus": {group.a: "grief"}}, If_Match="-"
         )
@@ -553,11 +555,11 @@ def test_the_facilitator_who_gave_a_session_signs_it_on_every_course_at_once(gro
 
 def test_who_did_not_give_it_signs_nothing_and_what_stands_against_signing_is_told(group):
     async def test(group):
-        told = (await group.tell(("5", "5", "3"))).json()
-        path = f"/sessions/{told['session']['id']}/sign"
+        recorded = (await group.record_session(("5", "5", "3"))).json()
+        path = f"/sessions/{recorded['session']['id']}/sign"
         assert (await group.post(path, {}, "cofacilitator", If_Match="-")).json() == {"signed": [], "refused": []}
         await group.api.fire(
-            group.a, "raise_risk", {"level": "elevated", "plan": "Seen today."}, occurred_at=told["session"]["occurred_at"]
+            group.a, "raise_risk", {"level": "elevated", "plan": "Seen today."}, occurred_at=recorded["session"]["occurred_at"]
         )
         answer = (await group.post(path, {}, If_Match="-")).json()
         assert [each["course"] for each in answer["signed"]] == [group.b]

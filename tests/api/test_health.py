@@ -27,7 +27,7 @@ async def samples(api, role: str = "auditor") -> dict[str, list[tuple[dict[str, 
 
 
 def value(found: dict[str, list[tuple[dict[str, str], float]]], name: str, **labels: str) -> float:
-    return sum(number for told, number in found.get(name, []) if labels.items() <= told.items())
+    return sum(number for own, number in found.get(name, []) if labels.items() <= own.items())
 
 
 def ask(settings, *paths: str) -> list[httpx.Response]:
@@ -81,9 +81,9 @@ def test_metrics_are_for_those_who_run_and_oversee_the_service(api):
             answer = await api.get("/metrics", role)
             assert answer.status_code == (200 if role in {"admin", "auditor"} else 403)
         assert (await api.client.get("/metrics")).status_code == 401
-        told = (await api.get("/metrics", "admin")).headers["content-type"]
-        assert told.startswith("text/plain; version=0.0.4")
-        assert told.count("charset") == 1
+        content_type = (await api.get("/metrics", "admin")).headers["content-type"]
+        assert content_type.startswith("text/plain; version=0.0.4")
+        assert content_type.count("charset") == 1
 
     api(test)
 

@@ -49,7 +49,7 @@ async def triggers_of(api: Api, course: str) -> list[str]:
 
 async def person(api: Api, role: Any, name: str, token: str) -> None:
     """Somebody else's token, under a name among the tokens."""
-    made = await api.application.litestar.state.accounts.create(OPERATOR, NewToken(role=role, name=name, subject=name))
+    made = await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role=role, name=name, subject=name))
     api.tokens[token] = made.token
 
 
@@ -90,8 +90,8 @@ def test_a_replay_needs_no_present_version_and_tells_the_course_as_it_was_then(a
         first = await fire(api, course, CONSENT, If_Match='"1"')
         await api.walk(course, "start", "record_session")
         assert await api.version(course) == 4
-        for told in ('"1"', '"4"', '"77"'):
-            replays(await fire(api, course, CONSENT, If_Match=told), first)
+        for version in ('"1"', '"4"', '"77"'):
+            replays(await fire(api, course, CONSENT, If_Match=version), first)
         replays(await fire(api, course, CONSENT), first)
         assert first.json()["course"]["state"] == "referred"
 

@@ -1,4 +1,4 @@
-"""Nothing that is told of a client is in a log, a problem, a header, a metric or the audit log, whatever becomes of the request.
+"""No data about a client gets into a log, a problem, a header, a metric or the audit log, however a request ends.
 
 Every free text that is sent is marked; afterwards the marks are looked for wherever they must not be.
 """
@@ -21,7 +21,7 @@ from support.http_client import Api
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.settings import Settings
 
-MARK = "zqx-marked"  # in whatever is told of a client
+MARK = "zqx-marked"  # in all data about a client
 NOTHING = object()
 THERAPY = (
     *("record_consent", "start", "book_session", "record_session", "sign_session", "link_session", "record_evaluation", "record_history"),
@@ -49,8 +49,8 @@ def settings(tmp_path: Path) -> Settings:
     return group_walk.settings(tmp_path)
 
 
-class Told:
-    """Tells a service of clients, with marks, and keeps what it said in public: headers, problem documents and the log."""
+class MarkedClient:
+    """Sends marked data about clients, and keeps what the service shows: headers, problem documents and the log."""
 
     def __init__(self, api: Api, log: io.StringIO) -> None:
         self.api = api
@@ -68,7 +68,7 @@ class Told:
         if answer.status_code >= 400:
             self.problems.append(answer.text)
 
-    async def learn(self) -> "Told":
+    async def learn(self) -> "MarkedClient":
         self.rows = {row["trigger"]: row for row in (await self.api.get("/v1/triggers")).json()["items"]}
         return self
 
@@ -134,22 +134,22 @@ def log() -> Iterator[io.StringIO]:
 
 
 @pytest.fixture
-def telling(api, log, capfd):
-    """Runs a test with a `Told`, and then looks for the marks."""
+def leaks_nothing(api, log, capfd):
+    """Runs a test with a `MarkedClient`, then looks for the marks."""
 
     def run(test: Any) -> None:
-        async def inside(api: Api) -> Told:
-            told = await Told(api, log).learn()
-            await test(told)
+        async def inside(api: Api) -> MarkedClient:
+            marked = await MarkedClient(api, log).learn()
+            await test(marked)
             assert "request" in log.getvalue()
             assert_unmarked("metrics", (await api.get("/metrics", "auditor")).text)
             assert_unmarked("audit log", (await api.get("/v1/audit/export", "auditor")).text)
-            return told
+            return marked
 
-        told = api(inside)
-        assert told.problems
-        assert_unmarked("problems", "\n".join(told.problems))
-        assert_unmarked("headers", "\n".join(told.headers))
+        marked = api(inside)
+        assert marked.problems
+        assert_unmarked("problems", "\n".join(marked.problems))
+        assert_unmarked("headers", "\n".join(marked.headers))
         assert_unmarked("log", log.getvalue())
         assert_unmarked("terminal", "".join(capfd.readouterr()))
 
@@ -200,60 +200,60 @@ def spoilt(schema: dict[str, Any], root: dict[str, Any]) -> Any:
     return f"{MARK} " * 500 if is_free_text(schema) else f" {MARK} !?\n"
 
 
-def test_whole_courses_are_told_to_the_journal_alone(telling, settings):
-    async def test(told):
-        course = await told.open()
+def test_whole_courses_are_told_to_the_journal_alone(leaks_nothing, settings):
+    async def test(marked):
+        course = await marked.open()
         for trigger in ("begin_middle", "complete", "change_protocol", "extend_phase"):
-            assert (await told.fire(course, trigger)).status_code == 409
-        await told.accepted(course, *THERAPY)
-        entries = (await told.api.get(f"/v1/courses/{course}/transitions?limit=200")).json()["items"]
+            assert (await marked.fire(course, trigger)).status_code == 409
+        await marked.accepted(course, *THERAPY)
+        entries = (await marked.api.get(f"/v1/courses/{course}/transitions?limit=200")).json()["items"]
         assert {entry["reason"] for entry in entries} == {MARK}
         assert sum(MARK in json.dumps(entry["data"]) for entry in entries) > 30  # there is something to be found
         for ending in ("decline", "end_early"):
-            other = await told.open()
-            await told.accepted(other, "record_consent", "start", ending)
-            await told.accepted(other, "reopen", role="supervisor")
-        supervised = await told.open("adopt", "supervisor")
+            other = await marked.open()
+            await marked.accepted(other, "record_consent", "start", ending)
+            await marked.accepted(other, "reopen", role="supervisor")
+        supervised = await marked.open("adopt", "supervisor")
         for trigger in SUPERVISION:
-            await told.fire(supervised, trigger, "supervisor")
-        assert told.fired == set(told.rows)
+            await marked.fire(supervised, trigger, "supervisor")
+        assert marked.fired == set(marked.rows)
 
-    telling(test)
+    leaks_nothing(test)
     with closing(sqlite3.connect(databases.path_of(settings))) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         holding = {table for table in tables if MARK in str(connection.execute(f'SELECT * FROM "{table}"').fetchall())}
     assert holding == {"entry_data", "client"}  # what erasure may empty
 
 
-def test_what_is_refused_or_proposed_is_told_to_nobody(telling):
-    async def test(told):
-        course = await told.open()
-        for trigger in sorted(set(told.rows) - {"refer", "adopt", "amend", "end_early", "decline", "transfer"}):
-            role = "therapist" if "therapist" in told.rows[trigger]["roles"] else "supervisor"
-            body = told.body((await told.api.options(course, role))[trigger]["example"])
-            looked = await told.api.post(
-                f"/v1/courses/{course}/transitions?dry_run=true", body, role, If_Match=f'"{await told.api.version(course)}"'
+def test_what_is_refused_or_proposed_is_told_to_nobody(leaks_nothing):
+    async def test(marked):
+        course = await marked.open()
+        for trigger in sorted(set(marked.rows) - {"refer", "adopt", "amend", "end_early", "decline", "transfer"}):
+            role = "therapist" if "therapist" in marked.rows[trigger]["roles"] else "supervisor"
+            body = marked.body((await marked.api.options(course, role))[trigger]["example"])
+            looked = await marked.api.post(
+                f"/v1/courses/{course}/transitions?dry_run=true", body, role, If_Match=f'"{await marked.api.version(course)}"'
             )
             assert looked.status_code == 200, looked.text
-            await told.send(course, body, "ehr")
-            await told.send(course, body, "auditor")
-        assert await told.api.version(course) > 1  # an EHR may fire some of them
-        await told.accepted(course, "start")
+            await marked.send(course, body, "ehr")
+            await marked.send(course, body, "auditor")
+        assert await marked.api.version(course) > 1  # an EHR may fire some of them
+        await marked.accepted(course, "start")
         for trigger in ("waive_sick_role", "change_protocol", "extend_phase"):
-            body = told.body((await told.api.options(course))[trigger]["example"])
-            await told.api.post(f"/v1/courses/{course}/proposals", body, If_Match=f'"{await told.api.version(course)}"')
-        waiting = (await told.api.get("/v1/proposals", "supervisor")).json()["items"]
+            body = marked.body((await marked.api.options(course))[trigger]["example"])
+            await marked.api.post(f"/v1/courses/{course}/proposals", body, If_Match=f'"{await marked.api.version(course)}"')
+        waiting = (await marked.api.get("/v1/proposals", "supervisor")).json()["items"]
         assert MARK in json.dumps(waiting)
         for proposal in waiting:
-            await told.api.post(f"/v1/proposals/{proposal['id']}/decline", role="supervisor")
+            await marked.api.post(f"/v1/proposals/{proposal['id']}/decline", role="supervisor")
 
-    telling(test)
+    leaks_nothing(test)
 
 
-def test_a_wrong_body_is_told_by_its_places_and_never_by_its_values(telling):
-    async def test(told):
-        course = await told.open()
-        for trigger, row in told.rows.items():
+def test_a_wrong_body_is_told_by_its_places_and_never_by_its_values(leaks_nothing):
+    async def test(marked):
+        course = await marked.open()
+        for trigger, row in marked.rows.items():
             role = "therapist" if "therapist" in row["roles"] else "supervisor"
             schema = row["data_schema"]
             whole = {"trigger": trigger, "data": spoilt(schema, schema)}
@@ -266,21 +266,21 @@ def test_a_wrong_body_is_told_by_its_places_and_never_by_its_values(telling):
                 {"together": [whole, {**whole, **envelope}, MARK]},
                 {"together": MARK},
             ):
-                await told.send(course, body, role)
-                assert told.problem() == "invalid", (trigger, told.problems[-1])
+                await marked.send(course, body, role)
+                assert marked.problem() == "invalid", (trigger, marked.problems[-1])
         for body in (
             {"client_ref": [MARK], "protocol": f"{MARK} ?"},
             {"client_ref": MARK, "protocol": MARK, "data": {"source": MARK}},
         ):
-            await told.api.post("/v1/courses", body)
-            assert told.problem() == "invalid"
+            await marked.api.post("/v1/courses", body)
+            assert marked.problem() == "invalid"
 
-    telling(test)
+    leaks_nothing(test)
 
 
-def test_what_cannot_be_read_is_not_quoted(telling):
-    async def test(told):
-        course = await told.open()
+def test_what_cannot_be_read_is_not_quoted(leaks_nothing):
+    async def test(marked):
+        course = await marked.open()
         text = json.dumps({"trigger": "note", "data": {"text": MARK}})
         unreadable = {
             "malformed": (text[:-4], f"[{text}]", f'"{MARK}"', f"{text}{MARK}", text.replace(MARK, f"{MARK}\n"), f"\ufeff{text}"),
@@ -289,22 +289,22 @@ def test_what_cannot_be_read_is_not_quoted(telling):
         for slug, contents in unreadable.items():
             for content in contents:
                 for path in ("/v1/courses", f"/v1/courses/{course}/transitions", "/v1/courses/search", "/v1/audit/search"):
-                    headers = told.api.headers("supervisor", Content_Type="application/json", If_Match='"1"')
-                    await told.api.client.post(path, content=content, headers=headers)
-                    assert told.problem() == slug, (path, content[:80])
+                    headers = marked.api.headers("supervisor", Content_Type="application/json", If_Match='"1"')
+                    await marked.api.client.post(path, content=content, headers=headers)
+                    assert marked.problem() == slug, (path, content[:80])
         for headers in ({"Content-Type": f"text/{MARK}"}, {"If-Match": MARK}, {"Idempotency-Key": f"{MARK} {MARK}"}):
-            sent = {**told.api.headers("therapist"), "Content-Type": "application/json", "If-Match": '"1"', **headers}
-            await told.api.client.post(f"/v1/courses/{course}/transitions", content=text, headers=sent)
-            assert told.problem() in {"malformed", "unsupported-media-type"}
-        await told.api.client.get("/v1/courses", headers={"Authorization": f"Bearer {MARK}"})
-        assert told.problem() == "unauthenticated"
+            sent = {**marked.api.headers("therapist"), "Content-Type": "application/json", "If-Match": '"1"', **headers}
+            await marked.api.client.post(f"/v1/courses/{course}/transitions", content=text, headers=sent)
+            assert marked.problem() in {"malformed", "unsupported-media-type"}
+        await marked.api.client.get("/v1/courses", headers={"Authorization": f"Bearer {MARK}"})
+        assert marked.problem() == "unauthenticated"
 
-    telling(test)
+    leaks_nothing(test)
 
 
-def test_what_was_searched_for_is_not_quoted(telling):
-    async def test(told):
-        course = await told.open()
+def test_what_was_searched_for_is_not_quoted(leaks_nothing):
+    async def test(marked):
+        course = await marked.open()
         for path in ("/v1/courses", "/v1/audit"):
             for name in (
                 "state",
@@ -320,12 +320,12 @@ def test_what_was_searched_for_is_not_quoted(telling):
                 "from",
                 "to",
             ):
-                await told.api.get(f"{path}?{name}={MARK}", "supervisor")
+                await marked.api.get(f"{path}?{name}={MARK}", "supervisor")
         for query in ("as_of", "known_at"):
-            await told.api.get(f"/v1/courses/{course}?{query}={MARK}")
-            assert told.problem() == "invalid"
-        await told.api.get(f"/v1/courses/{course}/options?at={MARK}")
-        assert told.problem() == "invalid"
+            await marked.api.get(f"/v1/courses/{course}?{query}={MARK}")
+            assert marked.problem() == "invalid"
+        await marked.api.get(f"/v1/courses/{course}/options?at={MARK}")
+        assert marked.problem() == "invalid"
         for body in (
             {"client_ref": MARK},
             {"client_ref": [MARK]},
@@ -334,16 +334,16 @@ def test_what_was_searched_for_is_not_quoted(telling):
             {"attention": MARK},
             {"state": MARK},
         ):
-            await told.api.post("/v1/courses/search", body)
+            await marked.api.post("/v1/courses/search", body)
         for body in ({"actor": MARK}, {"kind": MARK}, {"from": MARK}, {"course": MARK}, {"trigger": [MARK]}):
-            await told.api.post("/v1/audit/search", body, "supervisor")
+            await marked.api.post("/v1/audit/search", body, "supervisor")
 
-    telling(test)
+    leaks_nothing(test)
 
 
-def test_what_is_told_of_a_group_is_nowhere_but_with_its_courses(telling):
-    async def test(told):
-        api = told.api
+def test_what_is_told_of_a_group_is_nowhere_but_with_its_courses(leaks_nothing):
+    async def test(marked):
+        api = marked.api
         path = (await api.post("/v1/groups", {"protocol": group_walk.PROTOCOL, "label": "G-1"})).headers["location"]
         courses = [(await api.open(f"{MARK} {n}", protocol=group_walk.PROTOCOL))["id"] for n in range(2)]
         await api.walk(courses[0], "record_consent", "start")
@@ -374,23 +374,23 @@ def test_what_is_told_of_a_group_is_nowhere_but_with_its_courses(telling):
             (sign, {"focus": {MARK: [MARK]}}),
         ):
             assert (await post(action, body)).status_code == 422, action
-            assert told.problem() == "invalid"
+            assert marked.problem() == "invalid"
 
-    telling(test)
+    leaks_nothing(test)
 
 
-def test_an_error_of_the_database_is_logged_without_what_was_to_be_written(telling, settings):
-    async def test(told):
-        course = await told.open()
+def test_an_error_of_the_database_is_logged_without_what_was_to_be_written(leaks_nothing, settings):
+    async def test(marked):
+        course = await marked.open()
         with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
             connection.execute("ALTER TABLE entry_data RENAME TO gone")
-        answer = await told.send(course, told.body({"trigger": "note", "data": {"text": MARK}}))
-        assert (answer.status_code, told.problem()) == (500, "internal")
+        answer = await marked.send(course, marked.body({"trigger": "note", "data": {"text": MARK}}))
+        assert (answer.status_code, marked.problem()) == (500, "internal")
         assert set(answer.json()) == {"type", "title", "status", "detail", "instance", "request_id"}
-        failed = [json.loads(line) for line in told.log.getvalue().splitlines() if '"request failed"' in line]
+        failed = [json.loads(line) for line in marked.log.getvalue().splitlines() if '"request failed"' in line]
         assert [line["request_id"] for line in failed] == [answer.json()["request_id"]]
         assert failed[0]["frames"]
         with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
             connection.execute("ALTER TABLE gone RENAME TO entry_data")
 
-    telling(test)
+    leaks_nothing(test)

@@ -93,9 +93,9 @@ def test_every_route_of_the_application_is_in_the_document(app, document):
 
 def test_every_part_of_a_path_is_a_parameter_that_must_be_given(document):
     for (method, path), operation in operations(document).items():
-        told = {each["name"]: each for each in operation["parameters"] if each["in"] == "path"}
-        assert set(told) == set(re.findall(r"\{(\w+)\}", path)), (method, path)
-        assert all(each["required"] for each in told.values())
+        parameters = {each["name"]: each for each in operation["parameters"] if each["in"] == "path"}
+        assert set(parameters) == set(re.findall(r"\{(\w+)\}", path)), (method, path)
+        assert all(each["required"] for each in parameters.values())
 
 
 def test_no_parameter_could_carry_a_clients_reference(document):
@@ -105,12 +105,12 @@ def test_no_parameter_could_carry_a_clients_reference(document):
 
 def test_every_refusal_is_told_of_as_a_problem_document(document):
     for key, operation in operations(document).items():
-        errors = {status: told for status, told in operation["responses"].items() if int(status) >= 400}
+        errors = {status: answer for status, answer in operation["responses"].items() if int(status) >= 400}
         fhir = key[1].startswith("/fhir")
         assert {"401", "403", "404", "405", "406" if fhir else "422", "500", "503"} <= set(errors), key
-        for told in errors.values():
-            assert list(told["content"]) == ["application/fhir+json" if fhir else "application/problem+json"], key
-            assert told["description"], key
+        for answer in errors.values():
+            assert list(answer["content"]) == ["application/fhir+json" if fhir else "application/problem+json"], key
+            assert answer["description"], key
 
 
 def test_only_what_needs_no_token_says_so(document):
@@ -138,8 +138,8 @@ def test_only_what_needs_no_token_says_so(document):
     ),
 )
 def test_the_kinds_of_an_answer_are_those_that_are_sent(document, method, path, status, kinds):
-    told = operations(document)[method, path]["responses"][status]["content"]
-    assert {kind.partition(";")[0] for kind in told} == kinds
+    content = operations(document)[method, path]["responses"][status]["content"]
+    assert {kind.partition(";")[0] for kind in content} == kinds
 
 
 def test_every_trigger_has_one_complete_example_of_its_data_that_its_schema_accepts(api):

@@ -80,7 +80,7 @@ def is_documented(answer: httpx.Response, instance: str) -> None:
 
 
 async def with_foreigner(api: Api) -> None:
-    made = await api.application.litestar.state.accounts.create(OPERATOR, NewToken(role="therapist", name="therapist-2"))
+    made = await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role="therapist", name="therapist-2"))
     api.tokens["foreign"] = made.token
 
 
@@ -141,8 +141,8 @@ def test_a_replay_answers_before_the_version_is_looked_at(api):
         await draft.meets("transition-refused")
         draft.body({"trigger": "pause", "data": {"planned_return": "2026-03-01"}, "reason": "A journey."})
         await draft.passes()
-        for told in ('"3"', '"99"', "not a version"):
-            assert (await draft.having(If_Match=told).passes()).headers["idempotent-replayed"] == "true"
+        for version in ('"3"', '"99"', "not a version"):
+            assert (await draft.having(If_Match=version).passes()).headers["idempotent-replayed"] == "true"
         del draft.headers["If-Match"]
         assert (await draft.passes()).headers["idempotent-replayed"] == "true"
         await draft.having(Idempotency_Key="other").meets("version-required")

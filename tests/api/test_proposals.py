@@ -51,8 +51,8 @@ async def decline(api, proposal: str, role: str = "supervisor") -> httpx.Respons
 
 async def another(api, role: str, person: str) -> str:
     """A second person in a role; their key among the tokens."""
-    accounts = api.application.litestar.state.accounts
-    api.tokens[person] = (await accounts.create(OPERATOR, NewToken(role=role, name=person, subject=person))).token
+    tokens = api.application.litestar.state.tokens
+    api.tokens[person] = (await tokens.create(OPERATOR, NewToken(role=role, name=person, subject=person))).token
     return person
 
 
@@ -106,9 +106,14 @@ def test_a_declined_proposal_is_over_and_fires_nothing(api):
         proposal = await proposed(api, course)
         answer = await decline(api, proposal)
         assert answer.status_code == 200
-        told = answer.json()
-        assert set(told) == SHAPE
-        assert (told["status"], told["decided_by"], told["entry_seq"], told["command"]) == ("declined", "supervisor-1", None, None)
+        declined = answer.json()
+        assert set(declined) == SHAPE
+        assert (declined["status"], declined["decided_by"], declined["entry_seq"], declined["command"]) == (
+            "declined",
+            "supervisor-1",
+            None,
+            None,
+        )
         for again in (await cosign(api, proposal), await decline(api, proposal)):
             assert problem(again, 412, "stale-version")["version"] == 3
         assert await api.version(course) == 3

@@ -247,9 +247,9 @@ def test_what_is_never_blocked_is_kept_late_and_marks_what_it_contradicts(api):
 def test_a_clock_that_runs_a_little_ahead_is_taken_for_now(api, ahead, taken):
     async def test(api):
         course = (await api.open())["id"]
-        told = START + dt.timedelta(hours=1, seconds=ahead)
+        occurred_at = START + dt.timedelta(hours=1, seconds=ahead)
         api.clinic.clock.advance(dt.timedelta(hours=1))
-        entry = (await fired(api, course, {**NOTE, "occurred_at": told.isoformat()}))["entry"]
+        entry = (await fired(api, course, {**NOTE, "occurred_at": occurred_at.isoformat()}))["entry"]
         assert dt.datetime.fromisoformat(entry["occurred_at"]) == START + dt.timedelta(hours=1, seconds=taken)
 
     api(test, VirtualClock(START))
@@ -444,17 +444,17 @@ def test_anybody_can_check_the_history_with_sha_256_and_rfc_8785(api):
         for seq, entry in enumerate(history, start=1):
             canonical = entry["canonical"].encode()
             assert sha256(canonical) == entry["hash"]
-            said = json.loads(canonical)
-            assert rfc8785.dumps(said) == canonical
-            assert (said["seq"], said["prev_hash"], entry["prev_hash"]) == (seq, prev, prev)
+            hashed = json.loads(canonical)
+            assert rfc8785.dumps(hashed) == canonical
+            assert (hashed["seq"], hashed["prev_hash"], entry["prev_hash"]) == (seq, prev, prev)
             sealed = rfc8785.dumps({"data": entry["data"], "reason": entry["reason"], "override": entry["override"]})
-            assert sha256(bytes.fromhex(entry["salt"]) + sealed) == entry["data_digest"] == said["data_digest"]
+            assert sha256(bytes.fromhex(entry["salt"]) + sealed) == entry["data_digest"] == hashed["data_digest"]
             same = ("id", "seq", "trigger", "from", "to", "actor", "cosigned_by", "protocol_digest", "data_digest", "prev_hash")
-            assert {name: said[name] for name in same} == {name: entry[name] for name in same}
+            assert {name: hashed[name] for name in same} == {name: entry[name] for name in same}
             for name in ("occurred_at", "recorded_at"):
-                assert dt.datetime.fromisoformat(said[name]) == dt.datetime.fromisoformat(entry[name])
-            assert said["data"] == entry["structural"]
-            assert (said["organisation"], said["course"]) == (api.clinic.organisation, course)
+                assert dt.datetime.fromisoformat(hashed[name]) == dt.datetime.fromisoformat(entry[name])
+            assert hashed["data"] == entry["structural"]
+            assert (hashed["organisation"], hashed["course"]) == (api.clinic.organisation, course)
             prev = entry["hash"]
         assert (await api.get(f"/v1/courses/{course}")).json()["head"] == prev
         verified = (await api.get(f"/v1/audit/verify?course={course}", "auditor")).json()

@@ -22,32 +22,32 @@ class Transport:
         self.closing = True
 
 
-def written(told) -> list[list[bytes]]:
-    async def told_to() -> list[list[bytes]]:
+def written(write) -> list[list[bytes]]:
+    async def run() -> list[list[bytes]]:
         transport = Transport()
-        told(Held(transport), transport)
+        write(Held(transport), transport)
         await asyncio.sleep(0)
         return transport.writes
 
-    return asyncio.run(told_to())
+    return asyncio.run(run())
 
 
 def test_head_and_body_go_out_together():
-    def told(wire, transport):
+    def write(wire, transport):
         wire.write(b"head")
         wire.write(b"body")
         assert transport.writes == [[b"head", b"body"]]
 
-    assert written(told) == [[b"head", b"body"]]
+    assert written(write) == [[b"head", b"body"]]
 
 
 def test_what_nothing_follows_goes_out_when_the_loop_comes_round():
-    def told(wire, transport):
+    def write(wire, transport):
         wire.write(b"head")
         assert transport.writes == []
         wire.write(b"")
 
-    assert written(told) == [[b"head"]]
+    assert written(write) == [[b"head"]]
 
 
 def test_a_head_alone_goes_out():
@@ -55,25 +55,25 @@ def test_a_head_alone_goes_out():
 
 
 def test_pieces_keep_their_order():
-    def told(wire, _):
+    def write(wire, _):
         for piece in (b"1", b"2", b"3"):
             wire.write(piece)
 
-    assert b"".join(piece for pieces in written(told) for piece in pieces) == b"123"
+    assert b"".join(piece for pieces in written(write) for piece in pieces) == b"123"
 
 
 def test_closing_sends_what_is_held_first():
-    def told(wire, transport):
+    def write(wire, transport):
         wire.write(b"head")
         wire.close()
         assert transport.closing
 
-    assert written(told) == [[b"head"]]
+    assert written(write) == [[b"head"]]
 
 
 def test_nothing_is_sent_to_a_client_that_has_gone():
-    def told(wire, transport):
+    def write(wire, transport):
         wire.write(b"head")
         transport.closing = True
 
-    assert written(told) == []
+    assert written(write) == []

@@ -82,9 +82,9 @@ def test_a_database_is_made_and_then_passes_the_check(bare):
 def test_a_check_names_every_guard_that_is_missing(cli):
     cli.sql("DROP TRIGGER guard_entry_update")
     cli.sql("DROP TRIGGER guard_audit_event_delete")
-    told = cli("db", "check", code=1).stderr
-    assert "guard_entry_update" in told
-    assert "guard_audit_event_delete" in told
+    faults = cli("db", "check", code=1).stderr
+    assert "guard_entry_update" in faults
+    assert "guard_audit_event_delete" in faults
     assert cli.json("db", "check", code=1)["faults"] == [
         "guard guard_entry_update: it is missing",
         "guard guard_audit_event_delete: it is missing",
@@ -103,7 +103,7 @@ def test_a_database_that_was_not_upgraded_says_what_to_run(bare, command):
 
 @pytest.mark.parametrize("command", (("db", "upgrade"), ("db", "check"), ("course", "list")))
 def test_a_database_that_cannot_be_opened_is_told_in_a_sentence(bare, command, tmp_path, monkeypatch):
-    (tmp_path / "no.db").write_text("This is no database, and it is long enough to be told from one." * 20)
+    (tmp_path / "no.db").write_text("This is no database, and it is long enough to be recognised." * 20)
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "no.db", tmp_path / "folder", tmp_path / "no.db" / "below.db"):
         monkeypatch.setenv("IPT_DATABASE_URL", f"sqlite:///{path}")
@@ -175,9 +175,9 @@ def test_a_faulty_protocol_file_fails_lint_with_every_fault(cli, tmp_path):
     faulty = tmp_path / "faulty" / "ipt.toml"
     faulty.parent.mkdir()
     faulty.write_text(re.sub(r"^version = 1$", "version = -1\nbogus = 1", text, count=1, flags=re.MULTILINE), encoding="utf-8")
-    told = cli("protocol", "lint", faulty, code=1).stderr
-    assert "version" in told
-    assert "bogus" in told
+    faults = cli("protocol", "lint", faulty, code=1).stderr
+    assert "version" in faults
+    assert "bogus" in faults
     found = cli.json("protocol", "lint", faulty, code=1)
     assert not found["ok"]
     assert len(found["faults"]) >= 2
@@ -224,10 +224,10 @@ def test_a_trigger_is_fired_and_recorded_as_via_cli(cli):
 
 
 def test_a_refused_trigger_exits_1_and_explains_itself(cli):
-    told = cli("course", "fire", cli.course, "begin_middle", "--as", "therapist-1", code=1).stderr
-    assert "focus_selected" in told
-    assert "must be:" in told
-    assert "try: select_focus (therapist)" in told
+    refusal = cli("course", "fire", cli.course, "begin_middle", "--as", "therapist-1", code=1).stderr
+    assert "focus_selected" in refusal
+    assert "must be:" in refusal
+    assert "try: select_focus (therapist)" in refusal
     assert cli.sql("SELECT count(*) FROM entry") == [(4,)]
     assert cli.sql("SELECT action FROM audit_event WHERE kind = 'refusal'") == [("begin_middle",)]
 
@@ -318,9 +318,9 @@ def test_help_is_no_error_and_an_unknown_command_is_usage(cli):
 def test_an_unknown_setting_refuses_to_start_and_is_named(bare, monkeypatch, command):
     monkeypatch.setenv("IPT_BOGUS", "1")
     monkeypatch.setenv("IPT_PORT", "many")
-    told = bare(*command, code=2).stderr
-    assert "IPT_BOGUS" in told
-    assert "IPT_PORT" in told
+    faults = bare(*command, code=2).stderr
+    assert "IPT_BOGUS" in faults
+    assert "IPT_PORT" in faults
     assert not bare.path.exists()
 
 

@@ -74,15 +74,15 @@ def test_a_group_is_made_joined_shown_listed_and_left(cli):
 
 def test_a_session_is_recorded_on_every_course_and_signed(cli):
     group = cli.group(cli.a, cli.b)
-    told = cli.json("group", "record", group, f"{cli.a}=5", f"{cli.b}=3", "--minutes", "90", *THERAPIST)
-    assert {each["course"] for each in told["accepted"]} == {cli.a, cli.b}
-    found = cli.sql(f"SELECT course_id, trigger, via FROM entry WHERE group_session = '{told['session']['id']}'")
+    recorded = cli.json("group", "record", group, f"{cli.a}=5", f"{cli.b}=3", "--minutes", "90", *THERAPIST)
+    assert {each["course"] for each in recorded["accepted"]} == {cli.a, cli.b}
+    found = cli.sql(f"SELECT course_id, trigger, via FROM entry WHERE group_session = '{recorded['session']['id']}'")
     assert set(found) == {(course, "record_session", "cli") for course in (cli.a, cli.b)}
     assert "recorded" in cli("group", "show", group).stdout
     summary = json.dumps({"summary": "All spoke."})
-    signed = CliRunner().invoke(app, ["group", "sign", group, told["session"]["id"], *THERAPIST, "--data", "-"], input=summary)
+    signed = CliRunner().invoke(app, ["group", "sign", group, recorded["session"]["id"], *THERAPIST, "--data", "-"], input=summary)
     assert "Signed on 1 courses." in signed.stdout
-    assert cli.json("group", "sign", group, told["session"]["id"], *THERAPIST) == {"signed": [], "refused": []}
+    assert cli.json("group", "sign", group, recorded["session"]["id"], *THERAPIST) == {"signed": [], "refused": []}
     cli("audit", "verify")
 
 

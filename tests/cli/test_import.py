@@ -23,18 +23,18 @@ SOURCE = {"source": "General practitioner", "indication": "depression"}
 
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory):
-    """Two whole courses, told by a course that was walked to its end: one completed, one ended early."""
-    told = []
+    """Two whole courses, taken from courses that were walked to their end: one completed, one ended early."""
+    courses = []
 
     async def fill(clinic):
         completed = await walk_to_the_end(clinic)
         ended = await service_walk.open_course(clinic, "EHR-2")
         await service_walk.walk(clinic, ended, "record_consent", "start", "end_early")
         for key, ref, course in (("A", "IMP-1", completed), ("B", "IMP-2", ended)):
-            told.append([as_line(key, ref, entry) for entry in await clinic.entries(course)])
+            courses.append([as_line(key, ref, entry) for entry in await clinic.entries(course)])
 
-    service_walk.database(tmp_path_factory.mktemp("told"), fill)
-    return [*told[0][:5], *told[1][:2], *told[0][5:], *told[1][2:]]
+    service_walk.database(tmp_path_factory.mktemp("exported"), fill)
+    return [*courses[0][:5], *courses[1][:2], *courses[0][5:], *courses[1][2:]]
 
 
 async def walk_to_the_end(clinic) -> str:
@@ -75,7 +75,7 @@ class Import:
         return json.loads(result.stdout)
 
     def read(self, function, *args):
-        return service_walk.with_shell(self.settings, lambda clinic: clinic.database.read(function, *args))
+        return service_walk.with_clinic(self.settings, lambda clinic: clinic.database.read(function, *args))
 
     def dump(self) -> dict:
         def everything(connection):
@@ -92,7 +92,7 @@ class Import:
         async def listed(clinic):
             return await CourseReads(clinic).caseload(service_walk.SUPERVISOR, Filters(), "", 50)
 
-        return {course.client_ref: course.state for course in service_walk.with_shell(self.settings, listed)}
+        return {course.client_ref: course.state for course in service_walk.with_clinic(self.settings, listed)}
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_two_whole_courses_are_imported_as_they_were_told(imported, lines):
     assert imported(lines) == report(len(lines))
     assert imported.states() == {"IMP-1": "completed", "IMP-2": "ended_early"}
     assert imported.count("entry") == len(lines)
-    assert service_walk.with_shell(imported.settings, verification.verify).ok
+    assert service_walk.with_clinic(imported.settings, verification.verify).ok
 
 
 def test_imported_entries_keep_their_times_and_say_that_they_came_by_the_command_line(imported, lines):
@@ -168,7 +168,7 @@ def test_a_mended_file_imports_only_what_is_new(imported, lines):
     assert second["known"] == first["accepted"]
     assert second["accepted"] + len(second["refused"]) == len(lines) - first["accepted"]
     assert imported.count("entry") == first["accepted"] + second["accepted"]
-    assert service_walk.with_shell(imported.settings, verification.verify).ok
+    assert service_walk.with_clinic(imported.settings, verification.verify).ok
 
 
 def test_a_longer_file_imports_only_what_was_added(imported, lines):
@@ -255,8 +255,8 @@ def test_triggers_that_need_more_than_the_course_are_rehearsed_as_they_run(impor
         {"course": "B", "trigger": "amend", "data": {"supersedes": 2, "void": True}, "reason": "x"},
     ]
     rehearsed = imported([*lines, *more], "--dry-run", code=1)
-    told = imported([*lines, *more], code=1)
-    assert rehearsed == told
+    written = imported([*lines, *more], code=1)
+    assert rehearsed == written
 
 
 def test_a_client_whose_course_has_ended_in_the_file_may_be_referred_again(imported, lines):
@@ -283,9 +283,9 @@ def test_a_file_that_is_not_there_is_a_matter_of_usage(imported, tmp_path):
 
 
 def test_progress_is_told_for_every_line(imported, lines):
-    told = []
+    advanced = []
     raw = [json.dumps(line).encode() for line in lines[:4]]
-    service_walk.with_shell(
-        imported.settings, lambda clinic: imports.run(clinic, raw, dry_run=True, progress=lambda: told.append(1))
+    service_walk.with_clinic(
+        imported.settings, lambda clinic: imports.run(clinic, raw, dry_run=True, progress=lambda: advanced.append(1))
     )
-    assert len(told) == 4
+    assert len(advanced) == 4

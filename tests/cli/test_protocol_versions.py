@@ -18,7 +18,7 @@ APPLY = (*MOVING, "--apply", "--as", "supervisor-1", "--reason", "The clinic tak
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     settings = databases.empty(tmp_path_factory.mktemp("cli-moving"))
-    service_walk.with_shell(settings, demo.make, SystemClock())
+    service_walk.with_clinic(settings, demo.make, SystemClock())
     return settings
 
 
@@ -54,23 +54,23 @@ def test_a_plan_lists_every_live_course_by_kind_with_why(cli):
 
 
 def test_a_plan_in_json_is_one_document_with_a_summary(cli):
-    told = planned(cli)
-    assert (told["from"], told["to"]) == ("ipt@1", "ipt@2")
-    assert told["summary"] == {"carries_over": 28, "new_gaps": 5, "stuck": 2}
-    assert len(told["courses"]) == 35
-    assert {each["move"]["kind"] for each in told["courses"]} == set(told["summary"])
+    plan = planned(cli)
+    assert (plan["from"], plan["to"]) == ("ipt@1", "ipt@2")
+    assert plan["summary"] == {"carries_over": 28, "new_gaps": 5, "stuck": 2}
+    assert len(plan["courses"]) == 35
+    assert {each["move"]["kind"] for each in plan["courses"]} == set(plan["summary"])
 
 
 def test_a_plan_is_made_for_a_file_that_is_not_in_force_and_leaves_it_so(cli, tmp_path):
     file = protocol_versions.write(tmp_path, 3, protocol_versions.LARGER_CAP)
-    told = json.loads(cli("protocol", "migrate", "--from", "ipt@1", "--to", "ipt@3", "--plan", "--file", file, "--json").stdout)
-    assert told["summary"] == {"carries_over": 35}
+    plan = json.loads(cli("protocol", "migrate", "--from", "ipt@1", "--to", "ipt@3", "--plan", "--file", file, "--json").stdout)
+    assert plan["summary"] == {"carries_over": 35}
     assert "There is no protocol ipt@3" in cli("protocol", "migrate", "--from", "ipt@1", "--to", "ipt@3", "--plan", code=2).stderr
 
 
 def test_all_clean_courses_are_moved_and_everything_verifies(cli):
-    told = cli(*APPLY, "--courses", "all-clean").stdout
-    assert told.splitlines()[-1] == "28 moved"
+    moved = cli(*APPLY, "--courses", "all-clean").stdout
+    assert moved.splitlines()[-1] == "28 moved"
     assert "as they were written" in cli("audit", "verify").stdout
     assert planned(cli)["summary"] == {"new_gaps": 5, "stuck": 2}
     assert cli(*APPLY, "--courses", "all-clean").stdout == "No course was moved.\n"
@@ -94,7 +94,7 @@ def test_courses_are_chosen_by_a_file(cli, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     (
         (MOVING, "--plan or --apply"),
         ((*MOVING, "--plan", "--apply"), "--plan or --apply"),
@@ -105,21 +105,21 @@ def test_courses_are_chosen_by_a_file(cli, tmp_path):
         (("protocol", "migrate", "--from", "ipt@9", "--to", "ipt@1", "--plan"), "There is no protocol ipt@9"),
     ),
 )
-def test_what_is_asked_for_wrongly_is_told(cli, arguments, said):
-    assert said in cli(*arguments, code=2).stderr
+def test_what_is_asked_for_wrongly_is_told(cli, arguments, message):
+    assert message in cli(*arguments, code=2).stderr
 
 
 def test_a_file_of_another_version_is_not_taken_for_this_one(cli, tmp_path):
     file = protocol_versions.write(tmp_path, 3)
-    assert "The file is that of ipt@3" in cli(*MOVING, "--plan", "--file", file, code=2).stderr
-    assert "--file is for --plan" in cli(*APPLY, "--courses", "all-clean", "--file", file, code=2).stderr
+    assert "--file holds ipt@3" in cli(*MOVING, "--plan", "--file", file, code=2).stderr
+    assert "--file works with --plan only" in cli(*APPLY, "--courses", "all-clean", "--file", file, code=2).stderr
 
 
 def test_a_replay_tells_what_is_newly_refused_and_newly_allowed_by_rule(cli, tmp_path):
     smaller = protocol_versions.write(tmp_path, 3, protocol_versions.SMALLER_CAP)
-    told = cli("protocol", "replay", smaller).stdout
-    assert "2 of them newly refused" in told
-    assert "phase_session_cap" in told
+    replayed = cli("protocol", "replay", smaller).stdout
+    assert "2 of them newly refused" in replayed
+    assert "phase_session_cap" in replayed
     larger = protocol_versions.write(tmp_path, 3, protocol_versions.LARGER_CAP)
     found = json.loads(cli("protocol", "replay", larger, "--examples", 1, "--json").stdout)
     assert (found["protocol"], found["courses"], found["newly_refused"], found["newly_allowed"]) == (
@@ -133,9 +133,9 @@ def test_a_replay_tells_what_is_newly_refused_and_newly_allowed_by_rule(cli, tmp
 
 
 def test_a_replay_that_finds_nothing_new_says_so_in_one_line(cli, tmp_path):
-    told = cli("protocol", "replay", protocol_versions.write(tmp_path, 3)).stdout
-    assert len(told.splitlines()) == 1
-    assert "0 of them newly refused" in told
+    replayed = cli("protocol", "replay", protocol_versions.write(tmp_path, 3)).stdout
+    assert len(replayed.splitlines()) == 1
+    assert "0 of them newly refused" in replayed
 
 
 def test_a_faulty_candidate_is_told_with_its_faults(cli, tmp_path):

@@ -107,7 +107,7 @@ def test_every_step_lies_in_the_past(made):
 
 
 def test_every_entry_of_it_verifies(made):
-    found = service_walk.with_shell(made["settings"], verification.verify)
+    found = service_walk.with_clinic(made["settings"], verification.verify)
     assert found.ok, found.first_bad
     assert found.courses == demo.COURSES
     assert found.checked > 500
@@ -120,7 +120,7 @@ def test_a_token_for_every_role_is_returned_and_works(made):
     async def each(clinic):
         return {role: await Tokens(clinic).authenticate(text) for role, text in tokens.items()}
 
-    for role, principal in service_walk.with_shell(made["settings"], each).items():
+    for role, principal in service_walk.with_clinic(made["settings"], each).items():
         assert (principal.role, principal.person) == (role, demo.SUBJECTS[role])
 
 
@@ -141,7 +141,7 @@ def test_made_again_it_makes_new_tokens_and_no_more_courses(made, tmp_path):
             return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables.METADATA.tables}
 
     before = dump()
-    service_walk.with_shell(settings, again)
+    service_walk.with_clinic(settings, again)
     after = dump()
     assert (counts["again"].courses, counts["again"].states) == (0, 0)
     for name in set(after) - {"token", "audit_event"}:

@@ -51,10 +51,10 @@ def read_only(settings, work, raises=None) -> tuple:
     before, course = dump(settings), course_of(settings)
     if raises:
         with pytest.raises(raises):
-            service_walk.with_shell(settings, lambda clinic: work(clinic, course))
+            service_walk.with_clinic(settings, lambda clinic: work(clinic, course))
         assert dump(settings) == before
         return None
-    answer = service_walk.with_shell(settings, lambda clinic: work(clinic, course))
+    answer = service_walk.with_clinic(settings, lambda clinic: work(clinic, course))
     after = dump(settings)
     for name in set(after) - LOGS:
         assert after[name] == before[name], name
@@ -121,7 +121,7 @@ def test_a_preview_without_permission_leaves_the_courses_as_they_were(settings):
     ):
         command = Command("acknowledge_deviation", {"session": 4}, reason="Seen.")
         with pytest.raises(error):
-            service_walk.with_shell(settings, lambda clinic, who=principal, c=command: preview(c, principal=who)(clinic, course))
+            service_walk.with_clinic(settings, lambda clinic, who=principal, c=command: preview(c, principal=who)(clinic, course))
     after = dump(settings)
     assert {name: after[name] for name in set(after) - LOGS} == {name: before[name] for name in set(before) - LOGS}
 
@@ -151,7 +151,7 @@ def test_previewing_every_example_that_options_offers_changes_nothing(settings):
             assert answer.option.allowed == item.allowed, item.trigger
         return len(options.items)
 
-    count = service_walk.with_shell(settings, all_of_them)
+    count = service_walk.with_clinic(settings, all_of_them)
     after = dump(settings)
     assert {name: after[name] for name in set(after) - LOGS} == {name: before[name] for name in set(before) - LOGS}
     assert len(after["audit_event"]) - len(before["audit_event"]) == count
@@ -168,7 +168,7 @@ def test_reading_a_course_its_history_and_the_audit_log_changes_nothing_else(set
         await reader.history(service_walk.THERAPIST, course, 0, 50)
         await AuditLog(clinic).verify(service_walk.AUDITOR)
 
-    service_walk.with_shell(settings, read)
+    service_walk.with_clinic(settings, read)
     after = dump(settings)
     assert {name: after[name] for name in set(after) - LOGS} == {name: before[name] for name in set(before) - LOGS}
     assert len(after["audit_event"]) == len(before["audit_event"]) + 4

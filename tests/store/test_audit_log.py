@@ -31,7 +31,7 @@ def logged(database_url):
             await clinic.record(service_walk.AUDITOR, "export", "audit")
             return await ask(clinic, courses)
 
-        return service_walk.with_shell(databases.settings_of(database_url), work)
+        return service_walk.with_clinic(databases.settings_of(database_url), work)
 
     return run
 

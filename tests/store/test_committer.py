@@ -32,7 +32,7 @@ def filled(tmp_path_factory, server):
 def store(filled, tmp_path):
     """Runs an async test with an open clinic on a database of a few courses."""
     settings = databases.copy(filled, tmp_path)
-    return lambda test: service_walk.with_shell(settings, test)
+    return lambda test: service_walk.with_clinic(settings, test)
 
 
 async def ids(clinic) -> list[str]:

@@ -83,7 +83,7 @@ def settings(walked_course, tmp_path):
 
 
 def course_of(settings) -> str:
-    return service_walk.with_shell(settings, lambda clinic: clinic.database.read(stored_courses.course_ids, "default", "", 2))[0]
+    return service_walk.with_clinic(settings, lambda clinic: clinic.database.read(stored_courses.course_ids, "default", "", 2))[0]
 
 
 def in_processes(settings, work, *args, processes=PROCESSES) -> list[dict]:
@@ -115,7 +115,7 @@ def seqs(settings) -> list[int]:
 
 def assert_whole(settings) -> None:
     """Every chain verifies, and every entry has its sealed document and its outbox row, once."""
-    assert service_walk.with_shell(settings, verification.verify).ok
+    assert service_walk.with_clinic(settings, verification.verify).ok
     places = select(settings, "SELECT course_id, seq FROM entry ORDER BY 1, 2")
     assert select(settings, "SELECT course_id, seq FROM entry_data ORDER BY 1, 2") == places
     assert select(settings, "SELECT course_id, seq FROM outbox ORDER BY 1, 2") == places
@@ -131,7 +131,7 @@ def test_of_many_tasks_on_one_version_exactly_one_wins(settings):
             *(service.fire(service_walk.THERAPIST, course, write) for _ in range(20)), return_exceptions=True
         )
 
-    answers = service_walk.with_shell(settings, race)
+    answers = service_walk.with_clinic(settings, race)
     lost = [each for each in answers if isinstance(each, Exception)]
     assert len(lost) == 19
     assert {type(each) for each in lost} == {StaleVersion}
@@ -146,7 +146,7 @@ def test_tasks_that_name_no_version_are_placed_one_after_the_other(settings):
     async def race(clinic):
         return await asyncio.gather(*(service_walk.fire(clinic, course, NOTE) for _ in range(6)))
 
-    done = service_walk.with_shell(settings, race)
+    done = service_walk.with_clinic(settings, race)
     assert sorted(each.entries[-1].seq for each in done) == [2, 3, 4, 5, 6, 7]
     assert_whole(settings)
 
@@ -165,7 +165,7 @@ def test_threads_with_a_service_each_win_every_version_once(settings):
                 except StaleVersion:
                     pass
 
-        service_walk.with_shell(settings, notes)
+        service_walk.with_clinic(settings, notes)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -204,7 +204,7 @@ def test_of_many_tasks_that_open_a_course_of_one_client_exactly_one_does(setting
         openings = (service.open_course(service_walk.THERAPIST, lambda: service_walk.opening("EHR-2")) for _ in range(12))
         return await asyncio.gather(*openings, return_exceptions=True)
 
-    answers = service_walk.with_shell(settings, race)
+    answers = service_walk.with_clinic(settings, race)
     lost = [each for each in answers if isinstance(each, Exception)]
     assert len(lost) == 11
     assert {type(each) for each in lost} == {TransitionRefused}
@@ -241,7 +241,7 @@ def test_a_key_whose_request_is_still_running_is_in_flight(settings):
         )
         return first, await service.fire(service_walk.THERAPIST, course, write)
 
-    first, later = service_walk.with_shell(settings, race)
+    first, later = service_walk.with_clinic(settings, race)
     assert {type(each) for each in first if isinstance(each, Exception)} <= {KeyInFlight}
     assert later.replayed
     assert {each.entries[-1].seq for each in (*first, later) if not isinstance(each, Exception)} == {2}
@@ -254,7 +254,7 @@ def test_writers_to_different_courses_do_not_disturb_each_other(settings):
         await asyncio.gather(*(service_walk.fire(clinic, course, NOTE, version=1) for course in courses))
         return courses
 
-    courses = service_walk.with_shell(settings, race)
+    courses = service_walk.with_clinic(settings, race)
     assert dict(select(settings, "SELECT id, version FROM course WHERE version = 2")) == dict.fromkeys(courses, 2)
     assert_whole(settings)
 
@@ -280,7 +280,7 @@ def test_readers_see_whole_units_while_others_write(settings):
         stop.set()
         return await asyncio.gather(*readers)
 
-    assert max(service_walk.with_shell(settings, race)) >= 2
+    assert max(service_walk.with_clinic(settings, race)) >= 2
     assert_whole(settings)
 
 

@@ -110,7 +110,7 @@ def written(tmp_path_factory, server):
 def read(written, tmp_path_factory):
     """Runs a coroutine function on a clinic over a copy that the tests share. They only read, which adds to the audit log."""
     settings = databases.copy(written, tmp_path_factory.mktemp("read"))
-    return lambda work: service_walk.with_shell(settings, work, VirtualClock(NOW))
+    return lambda work: service_walk.with_clinic(settings, work, VirtualClock(NOW))
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def settings(written, tmp_path):
 @pytest.fixture
 def opened(settings):
     """Runs a coroutine function on a clinic over the test's copy."""
-    return lambda work: service_walk.with_shell(settings, work, VirtualClock(NOW))
+    return lambda work: service_walk.with_clinic(settings, work, VirtualClock(NOW))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A caseload of three courses, and the searches that each find of it."""
+"""A caseload of three courses, and searches with the courses that each must find."""
 
 
 def matched(bundle):

@@ -1,4 +1,4 @@
-"""The official word on FHIR R4, for tests: two npm validators, and what BALP's profiles say that neither of them looks at."""
+"""Validates FHIR R4 for tests: two npm validators, and the rules of BALP's profiles that neither of them checks."""
 
 import atexit
 import json
@@ -13,11 +13,15 @@ BALP = Path(__file__).parents[1] / "vectors" / "balp"
 
 
 def faults(resources: list[dict[str, Any]]) -> list[list[str]]:
-    """What is wrong with each resource, by both validators and by the profiles it claims."""
+    """The faults of each resource, by both validators and by the profiles that it claims."""
     found = _npm(resources)
     return [
-        [*(f"medplum: {each}" for each in told["medplum"]), *(f"fhir: {each}" for each in told["fhir"]), *balp_faults(resource)]
-        for resource, told in zip(resources, found, strict=True)
+        [
+            *(f"medplum: {each}" for each in by_name["medplum"]),
+            *(f"fhir: {each}" for each in by_name["fhir"]),
+            *balp_faults(resource),
+        ]
+        for resource, by_name in zip(resources, found, strict=True)
     ]
 
 
@@ -26,28 +30,28 @@ def by_validator(resource: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def _npm(resources: list[dict[str, Any]]) -> list[dict[str, list[str]]]:
-    return _asked(_process(), resources)
+    return _validated(_process(), resources)
 
 
 @cache
 def _process() -> subprocess.Popen[str]:
-    """The validators, started when they are first needed: they take their time to learn FHIR."""
+    """The validators. They start when a test first needs them, since loading FHIR takes long."""
     node = Path(sys.executable).with_name("node")
     assert node.exists(), "node is not installed: make install"
     assert (HERE / "node_modules").is_dir(), "the FHIR validators are not installed: make validators"
     process = subprocess.Popen([node, "validate.mjs"], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(_stop, process)
-    _asked(process, [profile(path.name) for path in sorted(BALP.glob("StructureDefinition-*.json"))])
+    _validated(process, [profile(path.name) for path in sorted(BALP.glob("StructureDefinition-*.json"))])
     return process
 
 
-def _asked(process: subprocess.Popen[str], told: list[Any]) -> list[Any]:
+def _validated(process: subprocess.Popen[str], request: list[Any]) -> list[Any]:
     assert process.stdin
     assert process.stdout
-    process.stdin.write(json.dumps(told) + "\n")
+    process.stdin.write(json.dumps(request) + "\n")
     process.stdin.flush()
     answer = process.stdout.readline()
-    assert answer, "the validators have stopped; what they said is above"
+    assert answer, "the validators have stopped; see their output above"
     return json.loads(answer)
 
 
@@ -61,7 +65,7 @@ def profile(name: str) -> dict[str, Any]:
 
 
 def balp_faults(resource: dict[str, Any]) -> list[str]:
-    """Slices of the claimed profiles: what each member must or must not have, and the codes it is bound to."""
+    """Faults in slices of the claimed profiles: missing or forbidden elements, and codes outside a bound value set."""
     found = []
     for url in resource.get("meta", {}).get("profile", ()):
         elements = profile(f"StructureDefinition-{url.rpartition('/')[2]}.json")["snapshot"]["element"]
@@ -80,16 +84,16 @@ def _slice_faults(resource: dict[str, Any], elements: list[dict[str, Any]], slic
     kind = next((each for each in children if each["id"] == f"{name}.type"), None)
     if kind is None:
         return []
-    told = []
+    found = []
     for member in [each for each in members if _belongs(each["type"], kind)]:
         for child in children:
             value, key = member.get(child["id"].rpartition(".")[2]), child["id"]
-            told += [f"{key}: is missing"] if child["min"] and value is None else []
-            told += [f"{key}: must not be there"] if child["max"] == "0" and value is not None else []
+            found += [f"{key}: is missing"] if child["min"] and value is None else []
+            found += [f"{key}: must not be there"] if child["max"] == "0" and value is not None else []
             binding = child.get("binding", {})
             if binding.get("strength") == "required" and value is not None and "ITI/BALP" in binding["valueSet"]:
-                told += [] if _bound(value, binding["valueSet"]) else [f"{key}: no code of {binding['valueSet']}"]
-    return told
+                found += [] if _bound(value, binding["valueSet"]) else [f"{key}: no code of {binding['valueSet']}"]
+    return found
 
 
 def _belongs(value: dict[str, Any], kind: dict[str, Any]) -> bool:

@@ -77,9 +77,9 @@ class Api:
 async def running(settings: Settings, clock: VirtualClock | None = None) -> AsyncIterator[Api]:
     application = Application(settings, clock)
     async with application.litestar.lifespan():
-        accounts: Tokens = application.litestar.state.accounts
+        service: Tokens = application.litestar.state.tokens
         tokens = {
-            role: (await accounts.create(OPERATOR, NewToken(role=role, name=role, subject=f"{role}-1"))).token for role in ROLES
+            role: (await service.create(OPERATOR, NewToken(role=role, name=role, subject=f"{role}-1"))).token for role in ROLES
         }  # type: ignore[arg-type]
         transport = httpx.ASGITransport(app=application, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://ipt") as client:

@@ -37,7 +37,7 @@ async def opened(settings: Settings, clock: VirtualClock | None = None) -> Async
         await clinic.installation.close()
 
 
-def with_shell(settings: Settings, work: Callable[[Clinic], Awaitable[Any]], clock: VirtualClock | None = None) -> Any:
+def with_clinic(settings: Settings, work: Callable[[Clinic], Awaitable[Any]], clock: VirtualClock | None = None) -> Any:
     """Runs a coroutine function on an open clinic."""
 
     async def inside() -> Any:
@@ -51,7 +51,7 @@ def database(folder: Path, work: Callable[[Clinic], Awaitable[Any]] | None = Non
     """A migrated database in a folder, or on a PostgreSQL server, filled by `work`."""
     settings = databases.empty(folder, server)
     if work:
-        with_shell(settings, work)
+        with_clinic(settings, work)
     return settings
 
 

@@ -1,4 +1,4 @@
-"""FHIR R4: what a course, its journal, its protocol and the audit log are as FHIR resources.
+"""FHIR R4: courses, their journals, protocols and the audit log as FHIR resources.
 
-A pure mapping onto own small Structs: no I/O and no clock. `docs/fhir.md` is the table of it.
+A pure mapping onto small Structs of our own, without I/O and without a clock. `docs/fhir.md` holds it as a table.
 """

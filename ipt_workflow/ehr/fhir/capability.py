@@ -1,4 +1,4 @@
-"""The CapabilityStatement: what is served, and what it can be searched by."""
+"""The CapabilityStatement: the resources that are served, and their search parameters."""
 
 import datetime as dt
 
@@ -17,7 +17,7 @@ from ipt_workflow.ehr.fhir.resources import (
 )
 
 FHIR_VERSION = "4.0.1"
-PATIENT = "The client, as `system|value`. In the body of POST …/_search alone."
+PATIENT = "The client, as `system|value`. Only in the body of POST …/_search."
 
 
 def capability_statement(site: Site, at: dt.datetime) -> CapabilityStatement:
@@ -34,7 +34,7 @@ def capability_statement(site: Site, at: dt.datetime) -> CapabilityStatement:
         rest=(
             Rest(
                 mode="server",
-                documentation="Reading alone: a course is changed by its triggers, at /v1.",
+                documentation="Read only. Triggers change a course, at /v1.",
                 security=Security(description="Authorization: Bearer with a token of this service."),
                 resource=tuple(_resource(served) for served in KINDS.values()),
             ),

@@ -1,6 +1,6 @@
-"""Codes. An official code stands here only where domain.md 4 is highly confident of it; everything else has a code of our own.
+"""Codes. An official code is used only if we are sure of it (`docs/fhir.md`). Everything else has a code of our own.
 
-No display of LOINC is given: what a scale is called stands in `text`. LOINC is free to use under its licence, SNOMED CT needs one.
+LOINC codes have no display here: `text` holds the name of the scale. LOINC's licence allows free use; SNOMED CT needs a licence.
 """
 
 from ipt_workflow.ehr.fhir.types import CodeableConcept, Coding, concept
@@ -29,7 +29,7 @@ TOTALS: dict[str, tuple[Coding, ...]] = {
     "phq9": (Coding(system=LOINC, code="44261-6"), Coding(system=SNOMED, code="720433000")),
     "gad7": (Coding(system=LOINC, code="70274-6"), Coding(system=SNOMED, code="445455005")),
 }
-"""What the total of a scale is called, by instrument."""
+"""Codes for the total of a scale, by instrument."""
 
 ITEMS: dict[str, tuple[str, ...]] = {
     "phq9": ("44250-9", "44255-8", "44259-0", "44254-1", "44251-7", "44258-2", "44252-5", "44253-3", "44260-8"),
@@ -57,7 +57,7 @@ ATTENDANCE = {
 
 
 def absent(code: str) -> CodeableConcept:
-    """Why there is no value."""
+    """The reason why a value is missing."""
     return concept(Coding(system="http://terminology.hl7.org/CodeSystem/data-absent-reason", code=code))
 
 

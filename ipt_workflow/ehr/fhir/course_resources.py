@@ -27,7 +27,7 @@ PLAN_STATUS = {REFERRED: "draft", PAUSED: "on-hold", COMPLETED: "completed", END
 
 
 def episode_status(state: str) -> str:
-    """Every phase is `active`."""
+    """FHIR's status for a state. Every phase is `active`."""
     return EPISODE_STATUS.get(state, "active")
 
 
@@ -61,7 +61,7 @@ def _period(course: Course) -> Period:
 
 
 def _status_history(stages: tuple[Stage, ...]) -> tuple[StatusPeriod, ...]:
-    """Neighbouring stages of one status are one stretch of it: phases follow each other within `active`."""
+    """The periods by status. Stages with the same status form one period: all phases together are one `active` period."""
     periods: list[StatusPeriod] = []
     for stage in stages:
         status = episode_status(stage.state)
@@ -92,7 +92,7 @@ def care_plan(record: Record) -> CarePlan:
 
 
 def _activity(record: Record, phase: PhaseSpec) -> Activity:
-    """A phase, with the sessions it had as what came of it."""
+    """A phase, with its sessions as the outcome."""
     stages = [stage for stage in record.history() if stage.phase == phase.id and stage.state not in ENDED]
     period = Period(start=stages[0].since, end=stages[-1].until) if stages else None
     sessions = [session for session in record.course.sessions if session.phase == phase.id]
@@ -107,7 +107,7 @@ def _activity(record: Record, phase: PhaseSpec) -> Activity:
 
 
 def phase_status(protocol: Protocol, course: Course, phase: str) -> str:
-    """What has become of a phase. Phases before the one a course was taken over in are over."""
+    """FHIR's status for a phase. Phases before the present one are completed, even if the course was adopted after them."""
     reached = protocol.position(course.phase) if course.phase else -1
     position = protocol.position(phase)
     if position < reached:
@@ -124,7 +124,7 @@ def plan_id(protocol_id: str, version: int) -> str:
 
 
 def plan_definition(protocol: Protocol, site: Site, *, current: bool = True) -> PlanDefinition:
-    """`current`: new courses may follow it; else it is kept for those that do."""
+    """The protocol as a PlanDefinition. It is `active` if `current`: new courses may follow it. Otherwise it is `retired`."""
     return PlanDefinition(
         id=plan_id(protocol.id, protocol.version),
         meta=Meta(version_id=str(protocol.version)),
@@ -136,16 +136,16 @@ def plan_definition(protocol: Protocol, site: Site, *, current: bool = True) -> 
         type=codes.CLINICAL_PROTOCOL,
         status="active" if current else "retired",
         publisher=site.organisation,
-        description=f"{protocol.contract.sessions} sessions within {protocol.contract.weeks} weeks, as the contract says.",
+        description=f"{protocol.contract.sessions} sessions within {protocol.contract.weeks} weeks, by contract.",
         topic=(codes.IPT,),
         action=tuple(_action(protocol, phase, site) for phase in protocol.phases),
     )
 
 
 def _action(protocol: Protocol, phase: PhaseSpec, site: Site) -> Action:
-    """A phase; what it must have before it is left are actions within it."""
+    """A phase. The artefacts that it requires are actions within it."""
     before = protocol.position(phase.id) - 1
-    most = "what the contract leaves" if phase.sessions_max is None else str(phase.sessions_max)
+    most = "the rest of the contract" if phase.sessions_max is None else str(phase.sessions_max)
     return Action(
         id=phase.id,
         title=phase.title,

@@ -1,4 +1,4 @@
-"""The kinds of resource that are served: how each is made, who may ask, and what it can be searched by."""
+"""The kinds of resource that are served: how each is made, who may read it, and its search parameters."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,14 +6,18 @@ import msgspec
 
 from ipt_workflow.ehr.fhir import course_resources, measures, provenance, sessions
 from ipt_workflow.ehr.fhir.record import Record
-from ipt_workflow.ehr.fhir.searching import Param
+from ipt_workflow.ehr.fhir.search import Param
 from ipt_workflow.ehr.fhir.types import Reference, Resource
 
 Make = Callable[[Record], Sequence[Resource]]
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind. `make` is None where it does not come of a course. `patient`: how its patient is called in a search."""
+    """One kind of resource.
+
+    `make` builds its resources from a course; it is None for kinds that do not belong to a course. `question` is the access policy's
+    name for reading it. `patient` holds the search parameters that name its client.
+    """
 
     name: str
     says: str
@@ -27,22 +31,22 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
 ID = Param(name="_id", kind="token", values=lambda r: (r.id,), says="The resource's id.")
 LAST_UPDATED = Param(
-    name="_lastUpdated", kind="date", values=lambda r: (r.meta.last_updated,), says="When its latest version was recorded."
+    name="_lastUpdated", kind="date", values=lambda r: (r.meta.last_updated,), says="When the latest version was recorded."
 )
 EPISODE_OF_CARE = Param(
     name="episode-of-care",
     kind="reference",
     values=lambda r: (Reference(reference=f"EpisodeOfCare/{r.id.partition('.')[0]}"),),
-    says="The course it belongs to.",
+    says="The course that it belongs to.",
 )
-NAME_A_COURSE = frozenset({"_id", "episode-of-care", "target"})  # parameters whose values begin with a course's id
+NAME_A_COURSE = frozenset({"_id", "episode-of-care", "target"})  # the values of these parameters begin with a course's id
 
 KINDS: dict[str, Served] = {
     served.name: served
     for served in (
         Served(
             name="EpisodeOfCare",
-            says="A course. `statusHistory` and `_history` are its journal's.",
+            says="A course. `statusHistory` and `_history` come from its journal.",
             question="read courses",
             make=lambda record: [course_resources.episode_of_care(record)],
             patient=("patient",),
@@ -51,8 +55,8 @@ KINDS: dict[str, Served] = {
             params=(
                 ID,
                 LAST_UPDATED,
-                Param(name="status", kind="token", values=lambda r: (r.status,), says="Its status now."),
-                Param(name="date", kind="date", values=lambda r: (r.period,), says="The time it covers."),
+                Param(name="status", kind="token", values=lambda r: (r.status,), says="The present status."),
+                Param(name="date", kind="date", values=lambda r: (r.period,), says="The period it covers."),
                 Param(name="type", kind="token", values=lambda r: r.type, says="Interpersonal psychotherapy, or a protocol."),
                 Param(
                     name="care-manager",
@@ -82,14 +86,14 @@ KINDS: dict[str, Served] = {
                 ID,
                 LAST_UPDATED,
                 EPISODE_OF_CARE,
-                Param(name="status", kind="token", values=lambda r: (r.status,), says="Its status now."),
+                Param(name="status", kind="token", values=lambda r: (r.status,), says="The present status."),
                 Param(name="category", kind="token", values=lambda r: r.category, says="Interpersonal psychotherapy."),
-                Param(name="date", kind="date", values=lambda r: (r.period,), says="The time it covers."),
+                Param(name="date", kind="date", values=lambda r: (r.period,), says="The period it covers."),
                 Param(
                     name="instantiates-canonical",
                     kind="uri",
                     values=lambda r: r.instantiates_canonical,
-                    says="The protocol, with its version or without.",
+                    says="The protocol, with or without its version.",
                 ),
                 Param(
                     name="activity-code", kind="token", values=lambda r: [each.detail.code for each in r.activity], says="A phase."
@@ -107,7 +111,7 @@ KINDS: dict[str, Served] = {
                 ID,
                 LAST_UPDATED,
                 EPISODE_OF_CARE,
-                Param(name="date", kind="date", values=lambda r: (r.period,), says="When it was, or was to be."),
+                Param(name="date", kind="date", values=lambda r: (r.period,), says="When it took place or was planned."),
                 Param(name="status", kind="token", values=lambda r: (r.status,), says="finished, cancelled or entered-in-error."),
                 Param(name="class", kind="token", values=lambda r: (r.class_,), says="AMB or VR."),
                 Param(
@@ -118,7 +122,7 @@ KINDS: dict[str, Served] = {
                     kind="reference",
                     logical=True,
                     values=lambda r: [each.individual for each in r.participant],
-                    says="Who gave it, by identifier.",
+                    says="The therapist who gave it, by identifier.",
                 ),
             ),
         ),
@@ -136,7 +140,7 @@ KINDS: dict[str, Served] = {
                 Param(name="code", kind="token", values=lambda r: (r.code,), says="The scale."),
                 Param(name="category", kind="token", values=lambda r: r.category, says="survey."),
                 Param(name="date", kind="date", values=lambda r: (r.effective_date_time,), says="When it was taken."),
-                Param(name="status", kind="token", values=lambda r: (r.status,), says="Its status."),
+                Param(name="status", kind="token", values=lambda r: (r.status,), says="The status."),
             ),
         ),
         Served(
@@ -154,10 +158,10 @@ KINDS: dict[str, Served] = {
                     name="questionnaire",
                     kind="uri",
                     values=lambda r: (r.questionnaire,),
-                    says="The scale, with its version or without.",
+                    says="The scale, with or without its version.",
                 ),
                 Param(name="authored", kind="date", values=lambda r: (r.authored,), says="When it was answered."),
-                Param(name="status", kind="token", values=lambda r: (r.status,), says="Its status."),
+                Param(name="status", kind="token", values=lambda r: (r.status,), says="The status."),
             ),
         ),
         Served(
@@ -170,27 +174,32 @@ KINDS: dict[str, Served] = {
                 ID,
                 LAST_UPDATED,
                 EPISODE_OF_CARE,
-                Param(name="target", kind="reference", values=lambda r: r.target, says="What it tells of, at a version or at any."),
+                Param(
+                    name="target",
+                    kind="reference",
+                    values=lambda r: r.target,
+                    says="The resource whose version it explains, at one version or at any.",
+                ),
                 Param(name="recorded", kind="date", values=lambda r: (r.recorded,), says="When it was recorded."),
                 Param(
                     name="agent",
                     kind="reference",
                     logical=True,
                     values=lambda r: [each.who for each in r.agent],
-                    says="Who told or cosigned it, by identifier.",
+                    says="The author or the cosigner, by identifier.",
                 ),
             ),
         ),
         Served(
             name="PlanDefinition",
-            says="A protocol: an action for every phase, and within it what the phase must have.",
+            says="A protocol: an action for every phase, with the artefacts that the phase requires.",
             question="read protocols",
             params=(
                 ID,
                 Param(name="url", kind="uri", values=lambda r: (r.url,), says="Its canonical URL."),
                 Param(name="version", kind="token", values=lambda r: (r.version,), says="Its version."),
                 Param(name="status", kind="token", values=lambda r: (r.status,), says="active, or retired."),
-                Param(name="title", kind="string", values=lambda r: (r.title,), says="How its title begins."),
+                Param(name="title", kind="string", values=lambda r: (r.title,), says="The beginning of its title."),
             ),
         ),
         Served(
@@ -202,19 +211,22 @@ KINDS: dict[str, Served] = {
                 ID,
                 Param(name="date", kind="date", values=lambda r: (r.recorded,), says="When it was recorded."),
                 Param(name="action", kind="token", values=lambda r: (r.action,), says="C, R, U or E."),
-                Param(name="outcome", kind="token", values=lambda r: (r.outcome,), says="0, or 4 of a refusal."),
-                Param(name="type", kind="token", values=lambda r: (r.type,), says="rest, or signing in."),
+                Param(name="outcome", kind="token", values=lambda r: (r.outcome,), says="0 for success, 4 for a refusal."),
+                Param(name="type", kind="token", values=lambda r: (r.type,), says="`rest`, or the code for signing in."),
                 Param(name="subtype", kind="token", values=lambda r: r.subtype, says="The interaction."),
                 Param(
                     name="agent",
                     kind="reference",
                     logical=True,
                     values=lambda r: [each.who for each in r.agent],
-                    says="Who did it, by identifier.",
+                    says="The person, by identifier.",
                 ),
                 Param(name="entity", kind="reference", values=lambda r: [each.what for each in r.entity], says="The course."),
                 Param(
-                    name="entity-role", kind="token", values=lambda r: [each.role for each in r.entity], says="What an entity was."
+                    name="entity-role",
+                    kind="token",
+                    values=lambda r: [each.role for each in r.entity],
+                    says="The role of an entity.",
                 ),
             ),
         ),

@@ -1,4 +1,4 @@
-"""Provenance: one for every entry of a journal, saying who told it, who cosigned, and which version came of it."""
+"""Provenance: one for every entry of a journal, with its author, its cosigner and the version that it made."""
 
 from ipt_workflow import journal
 from ipt_workflow.course import triggers
@@ -9,7 +9,7 @@ from ipt_workflow.ehr.fhir.resources import Provenance, ProvenanceAgent, Provena
 from ipt_workflow.ehr.fhir.types import Coding, Extension, Meta, Reference, concept
 from ipt_workflow.journal import Entry, Written
 
-TOLD_AS = {"record_session": "Encounter", "record_measure": "Observation"}
+RESOURCE_OF_TRIGGER = {"record_session": "Encounter", "record_measure": "Observation"}
 
 
 def provenances(record: Record) -> list[Provenance]:
@@ -24,7 +24,7 @@ def _provenance(record: Record, entry: Entry, by_seq: dict[int, Fact]) -> Proven
         id=record.name(written.seq),
         meta=Meta(version_id="1", last_updated=written.recorded_at),
         extension=(Extension(url=site.own("StructureDefinition", "entry-hash"), value_string=entry.hash),),
-        target=(_version("EpisodeOfCare", record.course.id, written.seq), *_told(record, written.seq, by_seq)),
+        target=(_version("EpisodeOfCare", record.course.id, written.seq), *_subject(record, written.seq, by_seq)),
         occurred_date_time=written.occurred_at,
         recorded=written.recorded_at,
         activity=concept(Coding(system=codes.DATA_OPERATION, code=_operation(written)), site.coding("trigger", written.trigger)),
@@ -37,11 +37,11 @@ def _version(kind: str, name: str, version: int) -> Reference:
     return Reference(reference=f"{kind}/{name}/_history/{version}")
 
 
-def _told(record: Record, seq: int, by_seq: dict[int, Fact]) -> list[Reference]:
-    """The session or measure that an entry says something of, at the version it made."""
+def _subject(record: Record, seq: int, by_seq: dict[int, Fact]) -> list[Reference]:
+    """The session or measure that an entry is about, at the version that the entry made."""
     subject = by_seq[root(by_seq[seq], by_seq)]
     named = by_seq.get(subject.data.get("session", subject.seq), subject)
-    kind = TOLD_AS.get(named.trigger)
+    kind = RESOURCE_OF_TRIGGER.get(named.trigger)
     return [_version(kind, record.name(named.seq), seq)] if kind else []
 
 

@@ -1,7 +1,7 @@
-"""What resources are made from: a course with its journal, and the names of the place it is kept at.
+"""The input of every resource: a course with its journal, and the names of this service.
 
-Resources that come of one course are versioned by its journal: the version of a resource is the seq of the last entry that says
-something of it. A course's own resources (EpisodeOfCare, CarePlan) change with every entry.
+The journal versions the resources of a course: a resource's version is the seq of the last entry about it. The course's own
+resources (EpisodeOfCare, CarePlan) change with every entry.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ from ipt_workflow.protocols.definition import Protocol
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """Names of this service. `canonical` begins what we name ourselves; `base` is where FHIR is served, without a slash."""
+    """Names of this service. Our own names begin with `canonical`. `base` is the URL of the FHIR routes, without a slash at its end."""
 
     canonical: str
     patient_system: str
@@ -36,7 +36,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         return Coding(system=self.own("CodeSystem", system), code=code, display=display)
 
     def person(self, person: str, role: str = "therapist") -> Reference:
-        """Who acted. An EHR is a device; people are named as their tokens name them."""
+        """The actor. An EHR is a device. A person's name is the subject of their token."""
         kind = "Device" if role == "ehr" else "Practitioner"
         return Reference(type=kind, identifier=Identifier(system=self.own("person"), value=person))
 
@@ -45,9 +45,9 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         return Reference(type="Organization", identifier=Identifier(system=self.own("organisation"), value=self.organisation))
 
     def client(self, client_ref: str | None, client: str) -> Reference:
-        """The EHR's patient; where who that was has been erased, only our opaque id."""
-        named = Identifier(system=self.patient_system, value=client_ref) if client_ref else None
-        return Reference(type="Patient", identifier=named or Identifier(system=self.own("client"), value=client))
+        """The EHR's patient. After erasure, only our opaque id is left."""
+        known = Identifier(system=self.patient_system, value=client_ref) if client_ref else None
+        return Reference(type="Patient", identifier=known or Identifier(system=self.own("client"), value=client))
 
     def questionnaire(self, instrument: str, version: str) -> str:
         return f"{self.own('Questionnaire', instrument)}|{version}"
@@ -84,11 +84,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def meta(self) -> Meta:
-        """Of what changes with every entry."""
+        """The version of resources that change with every entry."""
         return Meta(version_id=str(self.course.version), last_updated=self.entries[-1].written.recorded_at)
 
     def name(self, seq: int) -> str:
-        """The id of what one entry tells."""
+        """The id of the resource that one entry made."""
         return f"{self.course.id}.{seq}"
 
     def history(self) -> tuple[Stage, ...]:
@@ -103,15 +103,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
                 stages.append(Stage(course.state, course.phase, since))
         return tuple(stages)
 
-    def told(self, trigger: str) -> list["Statement"]:
-        """What entries of one trigger say now, in the order they were recorded."""
+    def current_entries(self, trigger: str) -> list["CurrentEntry"]:
+        """The entries of one trigger as amendments leave them, in the order of recording."""
         facts = journal.facts(self.entries)
-        stands, words, touching = current_facts(facts), journal.given(self.entries), about(facts)
+        current, words, touching = current_facts(facts), journal.given(self.entries), about(facts)
         return [
-            Statement(
+            CurrentEntry(
                 seq=entry.written.seq,
-                fact=stands[entry.written.seq],
-                entry=entry,
+                fact=current[entry.written.seq],
+                first=entry,
                 words=words.get(entry.written.seq),
                 versions=touching[entry.written.seq],
                 last=self.entries[touching[entry.written.seq][-1] - 1],
@@ -121,27 +121,31 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing the journal tells. `fact` is what it says now, None where it was taken back; `words` None where erased."""
+class CurrentEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry as its amendments leave it.
+
+    `fact` is the present content, or None if it was voided. `words` is None if it was erased. `first` is the entry as recorded.
+    `versions` holds the seqs of all entries about it, and `last` is the latest of them.
+    """
 
     seq: int
     fact: Fact | None
-    entry: Entry
+    first: Entry
     words: dict[str, Any] | None
     versions: tuple[int, ...]
     last: Entry
 
     @property
     def data(self) -> dict[str, Any]:
-        return self.fact.data if self.fact else self.entry.written.data
+        return self.fact.data if self.fact else self.first.written.data
 
     @property
     def at(self) -> dt.datetime:
-        return self.fact.occurred_at if self.fact else self.entry.written.occurred_at
+        return self.fact.occurred_at if self.fact else self.first.written.occurred_at
 
     @property
     def amended(self) -> bool:
-        return any(self.entry.written.seq != seq for seq in self.versions)
+        return any(self.first.written.seq != seq for seq in self.versions)
 
     @property
     def meta(self) -> Meta:
@@ -149,7 +153,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def about(facts: Sequence[Fact]) -> dict[int, tuple[int, ...]]:
-    """For every entry, the entries that say something of it: itself, what amends it, and what names it as its session."""
+    """For every entry, the seqs of the entries about it: itself, its amendments, and entries that name it as their session."""
     by_seq = {fact.seq: fact for fact in facts}
     found: dict[int, list[int]] = {fact.seq: [] for fact in facts}
     for fact in facts:
@@ -161,7 +165,7 @@ def about(facts: Sequence[Fact]) -> dict[int, tuple[int, ...]]:
 
 
 def root(fact: Fact, by_seq: dict[int, Fact]) -> int:
-    """The entry that a fact is about: itself, or what it amends in the end."""
+    """The seq of the entry that a fact is about: its own, or that of the first entry in its chain of amendments."""
     while fact.trigger == "amend" and fact.data["supersedes"] in by_seq:
         fact = by_seq[fact.data["supersedes"]]
     return fact.seq

@@ -1,6 +1,6 @@
-"""FHIR R4 resources, as far as they are used here: the elements that are filled, and no others.
+"""The FHIR R4 resources that this service serves, with the elements that it fills and no others.
 
-An element that FHIR requires has no default, for what is at its default is left out.
+A required element has no default, because an element at its default is left out.
 """
 
 import datetime as dt
@@ -135,7 +135,7 @@ class Answer(Element, frozen=True, kw_only=True, rename="camel"):
 
 
 class Item(Element, frozen=True, kw_only=True, rename="camel"):
-    """A question; without an answer where it was not answered."""
+    """A question. `answer` is empty if it was not answered."""
 
     link_id: str
     text: str | None = None
@@ -275,7 +275,7 @@ class SearchParam(Element, frozen=True, kw_only=True):
 
 
 class Code(Element, frozen=True, kw_only=True):
-    """What a resource can be asked: FHIR writes a bare code as an object with `code`."""
+    """An interaction of a resource: FHIR writes it as an object with `code`."""
 
     code: str
 

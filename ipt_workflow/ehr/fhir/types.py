@@ -1,4 +1,4 @@
-"""FHIR R4 data types, as far as they are used here. Fields have FHIR's names; what is at its default is left out."""
+"""The FHIR R4 data types that this service uses. Fields have FHIR's names. A field at its default is left out."""
 
 import datetime as dt
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Element(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What every type has in common. FHIR knows no empty lists: an empty tuple is left out."""
+    """The base of every type. FHIR has no empty lists, so an empty tuple is left out."""
 
 
 class Coding(Element, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class Identifier(Element, frozen=True, kw_only=True):
 
 
 class Reference(Element, frozen=True, kw_only=True):
-    """Literal (`reference`) or logical (`identifier`): who is only known to the EHR is named by an identifier."""
+    """Literal (`reference`) or logical (`identifier`). A person whom only the EHR knows is named by an identifier."""
 
     reference: str | None = None
     type: str | None = None
@@ -65,7 +65,7 @@ class Meta(Element, frozen=True, kw_only=True, rename="camel"):
 
 
 class Resource(Element, frozen=True, kw_only=True, tag_field="resourceType"):
-    """A resource. Its class's name is its type. `id` is None where it is part of an answer and stands nowhere by itself."""
+    """A resource. The name of its class is its type. `id` is None if the resource exists only within an answer."""
 
     id: str | None = None
     meta: Meta | None = None

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from support import fhir_validators
 
-from ipt_workflow.ehr.fhir.auditing import audit_event
+from ipt_workflow.ehr.fhir.audit_events import audit_event
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.journal import EntryActor
 from ipt_workflow.journal.audit import AuditRecord
@@ -23,7 +23,7 @@ CLIENTS = {ONE: SITE.client("EHR-1", "c1"), TWO: SITE.client("EHR-2", "c2")}
 
 
 def record(kind="read", action="course", courses=(ONE,), **more) -> AuditRecord:
-    told = {
+    fields = {
         "id": "0197c8f2-0000-7000-8000-00000000000a",
         "kind": kind,
         "recorded_at": AT,
@@ -39,11 +39,11 @@ def record(kind="read", action="course", courses=(ONE,), **more) -> AuditRecord:
         "rules": (),
         "request_id": "req-1",
     }
-    return AuditRecord(**{**told, **more})
+    return AuditRecord(**{**fields, **more})
 
 
-def event(told: AuditRecord) -> dict:
-    return msgspec.json.decode(msgspec.json.encode(audit_event(told, CLIENTS, SITE)))
+def event(record: AuditRecord) -> dict:
+    return msgspec.json.decode(msgspec.json.encode(audit_event(record, CLIENTS, SITE)))
 
 
 RECORDS = {
@@ -93,11 +93,11 @@ RECORDS = {
 
 @pytest.fixture(scope="module")
 def events():
-    return {name: event(told) for name, (told, _) in RECORDS.items()}
+    return {name: event(record) for name, (record, _) in RECORDS.items()}
 
 
 def test_every_kind_of_record_is_among_them():
-    assert {told.kind for told, _ in RECORDS.values()} >= {"transition", *tables.AUDIT_KINDS}
+    assert {record.kind for record, _ in RECORDS.values()} >= {"transition", *tables.AUDIT_KINDS}
 
 
 def test_every_kind_of_record_is_valid_and_on_its_profile(events):
@@ -121,10 +121,10 @@ def test_a_refusal_says_which_rules_stood_against_it(events):
 
 
 def test_a_transition_names_the_version_it_made_and_who_cosigned(events):
-    told = events["a cosigned transition"]
-    assert told["entity"][0]["what"]["reference"] == f"EpisodeOfCare/{ONE}/_history/5"
-    assert told["agent"][2]["who"]["identifier"]["value"] == "therapist-1"
-    assert {"type": "cosigned_by", "valueString": "supervisor-1"} in told["entity"][0]["detail"]
+    transition = events["a cosigned transition"]
+    assert transition["entity"][0]["what"]["reference"] == f"EpisodeOfCare/{ONE}/_history/5"
+    assert transition["agent"][2]["who"]["identifier"]["value"] == "therapist-1"
+    assert {"type": "cosigned_by", "valueString": "supervisor-1"} in transition["entity"][0]["detail"]
 
 
 def test_a_read_of_several_courses_names_every_course_and_every_client(events):
@@ -159,11 +159,11 @@ def test_reading_as_fhir_is_itself_an_audit_event(api):
         course = (await api.open())["id"]
         await api.get(f"/fhir/R4/EpisodeOfCare/{course}")
         found = (await api.get(f"/fhir/R4/AuditEvent?entity=EpisodeOfCare/{course}&action=R", "auditor")).json()
-        (told,) = [entry["resource"] for entry in found["entry"]]
-        assert told["entity"][0]["detail"] == [{"type": "action", "valueString": "fhir read EpisodeOfCare"}]
-        assert told["agent"][2]["who"]["identifier"]["value"] == "therapist-1"
-        one = (await api.get(f"/fhir/R4/AuditEvent/{told['id']}", "auditor")).json()
-        assert one == told
+        (read,) = [entry["resource"] for entry in found["entry"]]
+        assert read["entity"][0]["detail"] == [{"type": "action", "valueString": "fhir read EpisodeOfCare"}]
+        assert read["agent"][2]["who"]["identifier"]["value"] == "therapist-1"
+        one = (await api.get(f"/fhir/R4/AuditEvent/{read['id']}", "auditor")).json()
+        assert one == read
 
     api(test)
 
@@ -192,11 +192,11 @@ def test_audit_events_are_searched(api):
         await api.walk(course, "record_consent")
         refused = await api.fire(course, "begin_middle")
         assert refused.status_code == 409
-        told = {}
+        actions = {}
         for query, _ in WANTED:
             found = (await api.get(f"/fhir/R4/AuditEvent?entity=EpisodeOfCare/{course}&{query}", "auditor")).json()
-            told[query] = [entry["resource"]["action"] for entry in found.get("entry", ())]
-        assert told == dict(WANTED)
+            actions[query] = [entry["resource"]["action"] for entry in found.get("entry", ())]
+        assert actions == dict(WANTED)
 
     api(test)
 
@@ -255,9 +255,9 @@ def test_the_export_as_fhir_is_one_audit_event_a_line_and_is_recorded(api):
         await api.walk(course, "record_consent")
         answer = await api.get("/v1/audit/export?format=fhir", "auditor")
         assert answer.headers["content-type"] == "application/fhir+ndjson"
-        told = [json.loads(line) for line in answer.text.splitlines()]
-        assert {each["resourceType"] for each in told} == {"AuditEvent"}
-        assert [each["action"] for each in told if each["action"] in "CU" and each["entity"][0]["what"].get("reference")] == [
+        exported = [json.loads(line) for line in answer.text.splitlines()]
+        assert {each["resourceType"] for each in exported} == {"AuditEvent"}
+        assert [each["action"] for each in exported if each["action"] in "CU" and each["entity"][0]["what"].get("reference")] == [
             "C",
             "U",
         ]

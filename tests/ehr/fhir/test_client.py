@@ -27,7 +27,7 @@ CLOCK = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """A service on a port of its own, with two courses: one that was completed, and one that begins."""
-    told = {}
+    created = {}
 
     async def fill(clinic):
         clock = VirtualClock(CLOCK)
@@ -40,7 +40,7 @@ def served(tmp_path_factory):
                 demo.Plan(1, steps),
             )
         operator = Principal(person="operator", role="admin", via="cli")
-        told["token"] = (await Tokens(clinic).create(operator, NewToken(role="ehr", name="ehr-1", days=3650))).token
+        created["token"] = (await Tokens(clinic).create(operator, NewToken(role="ehr", name="ehr-1", days=3650))).token
 
     settings = service_walk.database(tmp_path_factory.mktemp("client"), fill)
     listening = socket.create_server(("127.0.0.1", 0))
@@ -51,7 +51,7 @@ def served(tmp_path_factory):
         while not server.started:
             assert thread.is_alive()
             time.sleep(0.01)
-        yield SyncFHIRClient(f"http://127.0.0.1:{listening.getsockname()[1]}/fhir/R4", authorization=f"Bearer {told['token']}")
+        yield SyncFHIRClient(f"http://127.0.0.1:{listening.getsockname()[1]}/fhir/R4", authorization=f"Bearer {created['token']}")
     finally:
         server.should_exit = True
         thread.join()
@@ -95,10 +95,10 @@ def test_it_goes_from_the_plan_to_its_definition_and_to_the_sessions_of_each_pha
 
 
 def test_every_version_of_the_course_has_its_provenance(served, episode):
-    told = served.resources("Provenance").search(target=f"EpisodeOfCare/{episode['id']}").fetch_all()
-    targets = [each["target"][0]["reference"] for each in told]
-    assert targets == [f"EpisodeOfCare/{episode['id']}/_history/{version}" for version in range(1, len(told) + 1)]
-    assert str(len(told)) == episode["meta"]["versionId"]
+    provenances = served.resources("Provenance").search(target=f"EpisodeOfCare/{episode['id']}").fetch_all()
+    targets = [each["target"][0]["reference"] for each in provenances]
+    assert targets == [f"EpisodeOfCare/{episode['id']}/_history/{version}" for version in range(1, len(provenances) + 1)]
+    assert str(len(provenances)) == episode["meta"]["versionId"]
 
 
 def test_it_counts(served):

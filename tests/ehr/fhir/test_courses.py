@@ -144,8 +144,8 @@ def test_every_entry_of_the_journal_is_a_version_and_reads_as_it_was(clocked):
         await api.walk(course, "record_consent", "start", "record_session")
         history = await fhir(api, f"EpisodeOfCare/{course}/_history")
         assert (history["type"], history["total"]) == ("history", 4)
-        told = [(entry["resource"]["meta"]["versionId"], entry["resource"]["status"]) for entry in history["entry"]]
-        assert told == [("4", "active"), ("3", "active"), ("2", "planned"), ("1", "planned")]
+        versions = [(entry["resource"]["meta"]["versionId"], entry["resource"]["status"]) for entry in history["entry"]]
+        assert versions == [("4", "active"), ("3", "active"), ("2", "planned"), ("1", "planned")]
         assert [entry["request"]["method"] for entry in history["entry"]] == ["PUT", "PUT", "PUT", "POST"]
         assert [entry["response"]["etag"] for entry in history["entry"]] == ['W/"4"', 'W/"3"', 'W/"2"', 'W/"1"']
         for entry in history["entry"]:
@@ -238,7 +238,7 @@ async def open_as(api, person: str) -> dict[str, str]:
 
     from ipt_workflow.service.access.tokens import NewToken
 
-    created = await api.application.litestar.state.accounts.create(OPERATOR, NewToken(role="therapist", name=person))
+    created = await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role="therapist", name=person))
     return {"Authorization": f"Bearer {created.token}"}
 
 

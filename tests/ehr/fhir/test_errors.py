@@ -1,4 +1,4 @@
-"""Under /fhir every error is an OperationOutcome; what may be asked is told by /metadata."""
+"""Under /fhir every error is an OperationOutcome; /metadata lists what may be asked."""
 
 import asyncio
 
@@ -12,12 +12,12 @@ from ipt_workflow.ehr.fhir.kinds import KINDS
 def outcome(answer, status: int, code: str) -> dict:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/fhir+json"
-    told = answer.json()
-    assert told["resourceType"] == "OperationOutcome"
-    assert told["issue"][0]["code"] == code
-    assert told["issue"][0]["diagnostics"]
-    assert fhir_validators.faults([told]) == [[]]
-    return told
+    body = answer.json()
+    assert body["resourceType"] == "OperationOutcome"
+    assert body["issue"][0]["code"] == code
+    assert body["issue"][0]["diagnostics"]
+    assert fhir_validators.faults([body]) == [[]]
+    return body
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_an_unexpected_error_tells_nothing_but_its_request(api, monkeypatch):
             raise RuntimeError("EHR-4711")
 
         monkeypatch.setattr(api.application.litestar.state.fhir, "read", broken)
-        told = outcome(await api.get(f"/fhir/R4/EpisodeOfCare/{course}", X_Request_Id="req-7"), 500, "exception")
-        assert "req-7" in told["issue"][0]["diagnostics"]
-        assert "4711" not in str(told)
+        body = outcome(await api.get(f"/fhir/R4/EpisodeOfCare/{course}", X_Request_Id="req-7"), 500, "exception")
+        assert "req-7" in body["issue"][0]["diagnostics"]
+        assert "4711" not in str(body)
 
     api(test)
 
@@ -167,11 +167,11 @@ def test_metadata_says_what_is_served(api):
     async def test(api):
         answer = await api.client.get("/fhir/R4/metadata")
         assert answer.status_code == 200
-        told = answer.json()
-        assert (told["fhirVersion"], told["kind"], told["status"]) == ("4.0.1", "instance", "active")
-        assert [each["type"] for each in told["rest"][0]["resource"]] == list(KINDS)
-        assert told["implementation"]["url"] == "http://ipt/fhir/R4"
-        assert fhir_validators.faults([told]) == [[]]
+        statement = answer.json()
+        assert (statement["fhirVersion"], statement["kind"], statement["status"]) == ("4.0.1", "instance", "active")
+        assert [each["type"] for each in statement["rest"][0]["resource"]] == list(KINDS)
+        assert statement["implementation"]["url"] == "http://ipt/fhir/R4"
+        assert fhir_validators.faults([statement]) == [[]]
 
     api(test)
 
@@ -181,10 +181,10 @@ def test_everything_metadata_tells_of_is_there(api):
     values = {"date": "2026", "uri": "urn:x", "token": "x", "string": "x", "reference": "x"}
 
     async def test(api):
-        told = (await api.get("/fhir/R4/metadata")).json()
+        statement = (await api.get("/fhir/R4/metadata")).json()
         course = (await api.open())["id"]
         await api.walk(course, "record_consent", "start", "record_measure", "record_session")
-        for resource in told["rest"][0]["resource"]:
+        for resource in statement["rest"][0]["resource"]:
             kind, role = resource["type"], "supervisor"
             first = (await api.get(f"/fhir/R4/{kind}?_count=1", role)).json()["entry"][0]["resource"]
             read = await api.get(f"/fhir/R4/{kind}/{first['id']}", role)

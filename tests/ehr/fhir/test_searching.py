@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fhir_caseload import WANTED, caseload, matched, posted
 
-from ipt_workflow.ehr.fhir.searching import Param, term
+from ipt_workflow.ehr.fhir.search import Param, term
 from ipt_workflow.ehr.fhir.types import Coding, Identifier, Period, Reference, concept
 from ipt_workflow.errors import Fault
 
@@ -151,10 +151,10 @@ def linked(bundle, relation):
 def test_resources_are_found_by_every_parameter(api):
     async def test(api):
         courses = await caseload(api)
-        told = {
+        results = {
             query: [courses.index(each["id"].partition(".")[0]) for each in matched(await found(api, query))] for query, _ in WANTED
         }
-        assert told == dict(WANTED)
+        assert results == dict(WANTED)
 
     api(test)
 
@@ -210,8 +210,8 @@ def test_matches_are_counted(api):
         for query in ("Encounter?_summary=count", "Encounter?_count=0"):
             counted = await found(api, query)
             assert (counted["total"], counted.get("entry")) == (2, None)
-        told = await found(api, "Encounter?_total=accurate&_count=1")
-        assert (told["total"], len(matched(told))) == (2, 1)
+        bundle = await found(api, "Encounter?_total=accurate&_count=1")
+        assert (bundle["total"], len(matched(bundle))) == (2, 1)
         assert "total" not in await found(api, "Encounter?_count=1")
         assert (await found(api, "PlanDefinition?_summary=count"))["total"] == 20
 
@@ -221,11 +221,11 @@ def test_matches_are_counted(api):
 def test_links_repeat_what_was_understood_and_no_more(api):
     async def test(api):
         await caseload(api)
-        told = await found(api, "EpisodeOfCare?status=active,planned&colour=red&_count=500")
-        link = urlsplit(linked(told, "self"))
+        bundle = await found(api, "EpisodeOfCare?status=active,planned&colour=red&_count=500")
+        link = urlsplit(linked(bundle, "self"))
         assert link.path == "/fhir/R4/EpisodeOfCare"
         assert parse_qsl(link.query) == [("status", "active,planned"), ("_count", "200")]
-        assert await found(api, linked(told, "self").partition("/fhir/R4/")[2]) == {**told, "entry": told["entry"][1:]}
+        assert await found(api, linked(bundle, "self").partition("/fhir/R4/")[2]) == {**bundle, "entry": bundle["entry"][1:]}
 
     api(test)
 
@@ -239,10 +239,10 @@ def test_what_is_not_known_is_ignored_and_said_to_be_or_refused_where_the_caller
             "EpisodeOfCare?_summary=text",
             "EpisodeOfCare?condition=1",
         ):
-            told = await found(api, query)
-            assert told["entry"][0]["search"]["mode"] == "outcome"
-            assert told["entry"][0]["resource"]["issue"][0]["severity"] == "warning"
-            assert len(matched(told)) == 3
+            bundle = await found(api, query)
+            assert bundle["entry"][0]["search"]["mode"] == "outcome"
+            assert bundle["entry"][0]["resource"]["issue"][0]["severity"] == "warning"
+            assert len(matched(bundle)) == 3
             refused = await api.get(f"/fhir/R4/{query}", Prefer="respond-async, handling=strict")
             assert refused.status_code == 400
             assert refused.json()["issue"][0]["code"] == "value"
@@ -301,10 +301,10 @@ def test_a_client_is_named_in_a_body_and_stands_in_no_link(api, kind):
         _, course, _ = await caseload(api)
         answer = await posted(api, kind, **{"patient:identifier": "urn:ipt-workflow:client-ref|EHR-2", "_count": "1"})
         assert answer.status_code == 200, answer.text
-        told = answer.json()
-        assert {each["id"].partition(".")[0] for each in matched(told)} == {course}
-        assert all("EHR-2" not in link["url"] for link in told["link"])
-        path, seen = linked(told, "self").partition("/fhir/R4/")[2], []
+        bundle = answer.json()
+        assert {each["id"].partition(".")[0] for each in matched(bundle)} == {course}
+        assert all("EHR-2" not in link["url"] for link in bundle["link"])
+        path, seen = linked(bundle, "self").partition("/fhir/R4/")[2], []
         while path:
             page = await found(api, path)
             seen += [each["id"] for each in matched(page)]
@@ -337,10 +337,10 @@ def test_a_client_is_known_by_identifier_alone_and_one_at_a_time(api):
 def test_the_id_that_stands_for_a_client_opens_nothing_that_the_caller_may_not_see(api):
     async def test(api):
         await caseload(api)
-        told = (await posted(api, "EpisodeOfCare", **{"patient:identifier": "EHR-2"})).json()
-        assert matched(told)
-        link = linked(told, "self").partition("/fhir/R4/")[2]
-        other = await api.application.litestar.state.accounts.create(_operator(), _token("therapist-2"))
+        bundle = (await posted(api, "EpisodeOfCare", **{"patient:identifier": "EHR-2"})).json()
+        assert matched(bundle)
+        link = linked(bundle, "self").partition("/fhir/R4/")[2]
+        other = await api.application.litestar.state.tokens.create(_operator(), _token("therapist-2"))
         seen = await api.client.get(f"/fhir/R4/{link}", headers={"Authorization": f"Bearer {other.token}"})
         assert matched(seen.json()) == []
 
@@ -376,8 +376,8 @@ def test_a_search_is_recorded_with_every_course_it_showed_and_no_other(api):
     async def test(api):
         courses = await caseload(api)
         await found(api, "Encounter")
-        told = (await api.get("/v1/audit?kind=read&limit=200", "auditor")).json()["items"]
-        (searched,) = [each for each in told if each["action"] == "fhir search Encounter"]
+        reads = (await api.get("/v1/audit?kind=read&limit=200", "auditor")).json()["items"]
+        (searched,) = [each for each in reads if each["action"] == "fhir search Encounter"]
         assert searched["courses"] == [courses[1]]
 
     api(test)

@@ -66,33 +66,33 @@ def resources(demonstration):
     return demonstration[0]
 
 
-def said(found: list[list[str]], resources: list[dict[str, Any]]) -> Counter:
+def fault_counts(found: list[list[str]], resources: list[dict[str, Any]]) -> Counter:
     """What is wrong, and how often."""
     return Counter((each["resourceType"], fault) for each, faults in zip(resources, found, strict=True) for fault in faults)
 
 
 def test_there_are_resources_of_every_kind(resources):
-    told = Counter(each["resourceType"] for each in resources)
-    assert set(told) == {*KINDS, "CapabilityStatement"}
-    assert told["EpisodeOfCare"] == told["CarePlan"] == demo.COURSES
-    assert told["Provenance"] > 500
-    assert told["Encounter"] > 100
-    assert told["Observation"] >= told["QuestionnaireResponse"] > 40
+    counts = Counter(each["resourceType"] for each in resources)
+    assert set(counts) == {*KINDS, "CapabilityStatement"}
+    assert counts["EpisodeOfCare"] == counts["CarePlan"] == demo.COURSES
+    assert counts["Provenance"] > 500
+    assert counts["Encounter"] > 100
+    assert counts["Observation"] >= counts["QuestionnaireResponse"] > 40
 
 
 def test_both_validators_and_the_profiles_pass_every_resource_of_the_demonstration(resources):
-    assert said(fhir_validators.faults(resources), resources) == Counter()
+    assert fault_counts(fhir_validators.faults(resources), resources) == Counter()
 
 
 def test_both_validators_pass_the_bundles(demonstration):
     _, bundles, _ = demonstration
     assert {bundle["type"] for bundle in bundles} == {"searchset", "history"}
-    assert said(fhir_validators.faults(bundles), bundles) == Counter()
+    assert fault_counts(fhir_validators.faults(bundles), bundles) == Counter()
 
 
 def test_ids_are_unique_within_their_kind(resources):
-    told = Counter((each["resourceType"], each["id"]) for each in resources if "id" in each)
-    assert max(told.values()) == 1
+    counts = Counter((each["resourceType"], each["id"]) for each in resources if "id" in each)
+    assert max(counts.values()) == 1
 
 
 def test_every_reference_between_resources_leads_somewhere(resources):
@@ -112,10 +112,10 @@ def references(value: Any) -> list[str]:
 def test_the_export_holds_every_audit_event_and_both_validators_pass_it(demonstration):
     resources, _, exported = demonstration
     searched = {each["id"]: each for each in resources if each["resourceType"] == "AuditEvent"}
-    told = {each["id"]: each for each in exported}
-    assert {name: told.get(name) for name in searched} == searched
-    later = [each for name, each in told.items() if name not in searched]
-    assert said(fhir_validators.faults(later), later) == Counter()
+    by_id = {each["id"]: each for each in exported}
+    assert {name: by_id.get(name) for name in searched} == searched
+    later = [each for name, each in by_id.items() if name not in searched]
+    assert fault_counts(fhir_validators.faults(later), later) == Counter()
 
 
 def of_kind(resources: list[dict[str, Any]], kind: str, **having: Any) -> dict[str, Any]:

@@ -282,11 +282,11 @@ def test_chains_of_courses_whose_rows_are_missing_are_checked_wherever_they_are(
     with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         ids = [row[0] for row in connection.execute("SELECT id FROM course ORDER BY id")]
         connection.executemany("DELETE FROM course WHERE id = ?", [(ids[number],) for number in gone])
-        found = service_walk.with_shell(settings, lambda clinic: verification.verify(clinic, chains_only=True))
+        found = service_walk.with_clinic(settings, lambda clinic: verification.verify(clinic, chains_only=True))
         assert (found.ok, found.courses, found.checked) == (True, 5, 5 + sum(range(5)))
         connection.execute("DROP TRIGGER guard_entry_update")
         connection.execute("UPDATE entry SET hash = 'x' WHERE course_id = ?", (ids[gone[-1]],))
-    found = service_walk.with_shell(settings, lambda clinic: verification.verify(clinic, chains_only=True))
+    found = service_walk.with_clinic(settings, lambda clinic: verification.verify(clinic, chains_only=True))
     assert (found.ok, found.first_bad["course"], found.first_bad["seq"]) == (False, ids[gone[-1]], 1)
 
 
@@ -307,7 +307,7 @@ def test_no_query_reads_more_entries_than_the_maximum_even_if_rows_are_missing(m
         monkeypatch.setattr(clinic.database, "fetch", counted)
         return await verification.verify(clinic, chains_only=True)
 
-    found = service_walk.with_shell(settings, test)
+    found = service_walk.with_clinic(settings, test)
     assert (found.ok, found.courses, found.checked) == (True, 2, LENGTH + 1)
     assert all(len(courses) == 1 or count <= 5 for courses, count in read), read
 
@@ -326,7 +326,7 @@ def test_chains_hold_on_either_database_and_by_one_process_or_two(database_url, 
         await five(clinic)
         return [await verification.verify(clinic, processes=processes, chains_only=True) for processes in (1, 2)]
 
-    alone, shared = service_walk.with_shell(databases.settings_of(database_url), both)
+    alone, shared = service_walk.with_clinic(databases.settings_of(database_url), both)
     assert (alone.ok, alone.courses, alone.checked) == (True, 5, 5 + sum(range(5)))
     assert shared == alone
 
@@ -337,12 +337,12 @@ def test_several_processes_find_the_same_first_bad_entry_as_one(made, tmp_path):
     async def both(clinic):
         return await verification.verify(clinic), await verification.verify(clinic, processes=2)
 
-    alone, shared = service_walk.with_shell(settings, both)
+    alone, shared = service_walk.with_clinic(settings, both)
     assert alone.ok
     assert shared == alone
     with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
         connection.execute("UPDATE course SET state = 'final'")
-    alone, shared = service_walk.with_shell(settings, both)
+    alone, shared = service_walk.with_clinic(settings, both)
     assert not alone.ok
     assert shared == alone
 

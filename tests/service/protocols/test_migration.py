@@ -35,7 +35,7 @@ EVERY = Filters()
 def made(tmp_path_factory, server):
     """The demonstration, made while there was only one version."""
     settings = databases.empty(tmp_path_factory.mktemp("moving"), server)
-    service_walk.with_shell(settings, demo.make, VirtualClock(NOW))
+    service_walk.with_clinic(settings, demo.make, VirtualClock(NOW))
     return settings
 
 
@@ -46,7 +46,7 @@ def two(made, tmp_path):
     folder = protocol_versions.config(tmp_path / "config", protocol_versions.SMALLER_CAP, protocol_versions.HARD_TIMELINE)
 
     def run(work):
-        return service_walk.with_shell(
+        return service_walk.with_clinic(
             protocol_versions.settings_with(settings, folder), work, VirtualClock(NOW + dt.timedelta(hours=1))
         )
 

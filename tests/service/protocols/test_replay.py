@@ -28,7 +28,7 @@ NOW = service_walk.START + dt.timedelta(days=365)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, server):
     settings = databases.empty(tmp_path_factory.mktemp("trying"), server)
-    service_walk.with_shell(settings, demo.make, VirtualClock(NOW))
+    service_walk.with_clinic(settings, demo.make, VirtualClock(NOW))
     return settings
 
 
@@ -46,7 +46,7 @@ def tried(made, tmp_path):
             candidate = load_catalogue([file], clinic.settings.instruments, KNOWN_RULES).get("ipt")
             return await Trial(clinic, candidate, examples).run(service_walk.AUDITOR)
 
-        return service_walk.with_shell(settings, inside, VirtualClock(NOW + dt.timedelta(hours=1)))
+        return service_walk.with_clinic(settings, inside, VirtualClock(NOW + dt.timedelta(hours=1)))
 
     return run
 
@@ -188,7 +188,7 @@ def test_moved_courses_are_judged_by_the_version_in_force_at_each_time(made, tmp
         assert (found.newly_refused, found.newly_allowed) == (0, 0)
 
     settings = protocol_versions.settings_with(databases.copy(made, tmp_path), folder)
-    service_walk.with_shell(settings, work, VirtualClock(NOW + dt.timedelta(hours=1)))
+    service_walk.with_clinic(settings, work, VirtualClock(NOW + dt.timedelta(hours=1)))
 
 
 def test_reading_for_a_trial_is_recorded_and_asks_the_policy(made, tmp_path):
@@ -201,4 +201,4 @@ def test_reading_for_a_trial_is_recorded_and_asks_the_policy(made, tmp_path):
         (read,) = [each for each in records if each.action == "protocol trial"]
         assert len(read.courses) == COURSES
 
-    service_walk.with_shell(databases.copy(made, tmp_path), work, VirtualClock(NOW + dt.timedelta(hours=1)))
+    service_walk.with_clinic(databases.copy(made, tmp_path), work, VirtualClock(NOW + dt.timedelta(hours=1)))

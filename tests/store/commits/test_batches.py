@@ -14,7 +14,7 @@ from ipt_workflow.store.schema import tables
 def store(tmp_path, server):
     """Runs an async test with an open clinic on an empty database."""
     settings = databases.empty(tmp_path, server)
-    return lambda test: service_walk.with_shell(settings, test)
+    return lambda test: service_walk.with_clinic(settings, test)
 
 
 async def row(clinic, course):

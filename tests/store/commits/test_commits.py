@@ -45,7 +45,7 @@ def empty(tmp_path_factory, server):
 def store(empty, tmp_path):
     """Runs an async test with an open clinic on an empty database."""
     settings = databases.copy(empty, tmp_path)
-    return lambda test: service_walk.with_shell(settings, test)
+    return lambda test: service_walk.with_clinic(settings, test)
 
 
 def change(clinic, course_id="course-1", client="client-1", salt=b"0" * 16) -> CourseChange:

@@ -43,7 +43,7 @@ def test_a_write_waits_for_another_process_while_this_one_goes_on(settings):
         await writing
         assert await clinic.database.find(VERSIONS, clinic.organisation, [course]) == {course: 2}
 
-    service_walk.with_shell(settings, test)
+    service_walk.with_clinic(settings, test)
 
 
 def test_a_write_that_waits_too_long_is_busy_and_leaves_nothing_behind(settings, monkeypatch):
@@ -58,7 +58,7 @@ def test_a_write_that_waits_too_long_is_busy_and_leaves_nothing_behind(settings,
         await service_walk.fire(clinic, course, NOTE)
         assert await clinic.database.find(VERSIONS, clinic.organisation, [course]) == {course: 2}
 
-    service_walk.with_shell(settings, test)
+    service_walk.with_clinic(settings, test)
 
 
 def test_a_write_that_nobody_waits_for_any_more_leaves_nothing_open(settings):
@@ -77,7 +77,7 @@ def test_a_write_that_nobody_waits_for_any_more_leaves_nothing_open(settings):
                 pass
         await service_walk.fire(clinic, course, NOTE)
 
-    service_walk.with_shell(settings, test)
+    service_walk.with_clinic(settings, test)
 
 
 def test_those_who_write_in_one_process_take_turns(settings, monkeypatch):
@@ -87,4 +87,4 @@ def test_those_who_write_in_one_process_take_turns(settings, monkeypatch):
         write, put = clinic.database.write, clinic.database.put
         await asyncio.gather(write(lambda _: time.sleep(0.05)), put([], []), write(lambda _: None), put([], []))
 
-    service_walk.with_shell(settings, test)
+    service_walk.with_clinic(settings, test)

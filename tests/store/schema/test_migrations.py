@@ -49,7 +49,7 @@ def test_data_of_every_revision_is_there_after_upgrading_and_verifies(filled, se
         assert migrate.differences(connection) == []
 
     on(old, check)
-    assert service_walk.with_shell(old, verification.verify).checked == len(kept["entry"])
+    assert service_walk.with_clinic(old, verification.verify).checked == len(kept["entry"])
     assert on(old, _everything)["entry"] == kept["entry"]
 
 

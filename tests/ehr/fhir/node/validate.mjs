@@ -41,11 +41,11 @@ function judged(resource) {
 
 let first = true;
 for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
-  const told = JSON.parse(line);
+  const resources = JSON.parse(line);
   if (first) {
-    told.forEach((profile) => profiles.set(profile.url, profile));
-    told.forEach((profile) => loadDataType(profile));
+    resources.forEach((profile) => profiles.set(profile.url, profile));
+    resources.forEach((profile) => loadDataType(profile));
   }
-  process.stdout.write(`${JSON.stringify(first ? [] : told.map(judged))}\n`);
+  process.stdout.write(`${JSON.stringify(first ? [] : resources.map(judged))}\n`);
   first = false;
 }

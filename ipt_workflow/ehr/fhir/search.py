@@ -1,4 +1,4 @@
-"""Searching: what a parameter's values mean, and whether a resource matches them (FHIR R4, search)."""
+"""Search: decodes the values of a parameter, and decides whether a resource matches them (FHIR R4, search)."""
 
 import datetime as dt
 import re
@@ -9,7 +9,7 @@ import msgspec
 
 from ipt_workflow.ehr.fhir.types import CodeableConcept, Coding, Identifier, Period, Reference
 from ipt_workflow.errors import Fault
-from ipt_workflow.values.faults import YEARS
+from ipt_workflow.values.faults import IN_YEARS, YEARS
 
 Values = Callable[[Any], Iterable[Any]]
 Kind = Literal["token", "date", "reference", "uri", "string"]
@@ -20,7 +20,7 @@ PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb")
 
 
 class Param(msgspec.Struct, frozen=True, kw_only=True):
-    """One search parameter. `values` are those a resource has; `logical`: they are references by identifier alone."""
+    """One search parameter. `values` reads a resource's values. `logical`: they are references by identifier only."""
 
     name: str
     kind: Kind
@@ -30,14 +30,14 @@ class Param(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Span(msgspec.Struct, frozen=True):
-    """From `start`, included, to `end`, not included. None: without an end."""
+    """From `start` (included) to `end` (not included). None: no end."""
 
     start: dt.datetime
     end: dt.datetime | None
 
 
 class QueryValue(msgspec.Struct, frozen=True):
-    """One value of a parameter as it was told: `prefix` of a date, `system` of a token."""
+    """One value in a search. Dates have a `prefix` and a `span`, tokens a `system`."""
 
     text: str
     system: str | None = None
@@ -46,42 +46,42 @@ class QueryValue(msgspec.Struct, frozen=True):
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A parameter and its values, one of which must match."""
+    """A parameter with its values. A resource matches if one of them does."""
 
     param: Param
-    told: tuple[QueryValue, ...]
+    values: tuple[QueryValue, ...]
     text: str
     modifier: str = ""
 
     def matches(self, resource: Any) -> bool:
-        values = list(self.param.values(resource))
-        return any(_MATCHERS[self.param.kind](told, values) for told in self.told)
+        found = list(self.param.values(resource))
+        return any(_MATCHERS[self.param.kind](wanted, found) for wanted in self.values)
 
 
 def term(param: Param, modifier: str, text: str) -> Term | Fault:
-    """A parameter as it was told, or what is wrong with it."""
+    """The parameter and its decoded values, or the fault in them."""
     name = f"{param.name}:{modifier}" if modifier else param.name
     if modifier != ("identifier" if param.logical else ""):
         return Fault(name, _modifier_fault(param, modifier))
-    told = [_told(param, each) for each in _split(text)]
-    faults = [each for each in told if isinstance(each, str)]
-    if faults or not told:
+    values = [_value(param, each) for each in _split(text)]
+    faults = [each for each in values if isinstance(each, str)]
+    if faults or not values:
         return Fault(name, faults[0] if faults else "needs a value")
-    return Term(param, tuple(each for each in told if isinstance(each, QueryValue)), text, modifier)
+    return Term(param, tuple(each for each in values if isinstance(each, QueryValue)), text, modifier)
 
 
 def _modifier_fault(param: Param, modifier: str) -> str:
     if param.logical:
-        return f"is known by its identifier alone: say {param.name}:identifier=system|value"
+        return f"can be searched by identifier only: write {param.name}:identifier=system|value"
     return f"the modifier :{modifier} is not supported"
 
 
 def _split(text: str) -> list[str]:
-    """Values are separated by commas; a backslash takes one as it is."""
+    """Commas separate values. A backslash escapes a comma."""
     return [re.sub(r"\\(.)", r"\1", part) for part in re.split(r"(?<!\\),", text) if part]
 
 
-def _told(param: Param, text: str) -> QueryValue | str:
+def _value(param: Param, text: str) -> QueryValue | str:
     if param.kind == "date":
         return _date(text)
     if param.kind == "token" or param.logical:
@@ -96,15 +96,15 @@ def _date(text: str) -> QueryValue | str:
     if not found or prefix not in PREFIXES:
         return f"must be a date or time such as ge2026-03-01 or 2026-03-01T09:00:00Z; prefixes are {', '.join(PREFIXES)}"
     if int(found["year"]) not in YEARS:
-        return f"must lie in the years {YEARS[0]} to {YEARS[-1]}"
+        return IN_YEARS
     try:
         return QueryValue(text, prefix=prefix, span=_span(found))
     except ValueError:
-        return "must be a date that exists"
+        return "is not a date in the calendar"
 
 
 def _span(found: re.Match[str]) -> Span:
-    """The stretch of time that a date of some precision stands for. Without an offset it is taken as UTC."""
+    """The span that a date covers: its year, month, day, minute or second. A time without an offset is in UTC."""
     year, month, day = int(found["year"]), int(found["month"] or 1), int(found["day"] or 1)
     if found["time"]:
         return _moment(found)
@@ -123,8 +123,8 @@ def _moment(found: re.Match[str]) -> Span:
     return Span(start, start + step)
 
 
-def _token(told: QueryValue, values: list[Any]) -> bool:
-    return any(_same_token(told, each) for each in _codings(values))
+def _token(wanted: QueryValue, values: list[Any]) -> bool:
+    return any(_same_token(wanted, each) for each in _codings(values))
 
 
 def _codings(values: list[Any]) -> Iterable[Coding | Identifier | str]:
@@ -135,41 +135,41 @@ def _codings(values: list[Any]) -> Iterable[Coding | Identifier | str]:
             yield value
 
 
-def _same_token(told: QueryValue, value: Coding | Identifier | str) -> bool:
-    """A bare code belongs to the one system its element has, whatever it is called."""
+def _same_token(wanted: QueryValue, value: Coding | Identifier | str) -> bool:
+    """A plain code belongs to the single system of its element, so the search's system is ignored for it."""
     if isinstance(value, str):
-        return told.text == value
+        return wanted.text == value
     code = value.code if isinstance(value, Coding) else value.value
-    same_system = told.system is None or told.system == (value.system or "")
-    return same_system and (told.text == code or (told.text == "" and told.system is not None))
+    same_system = wanted.system is None or wanted.system == (value.system or "")
+    return same_system and (wanted.text == code or (wanted.text == "" and wanted.system is not None))
 
 
-def _reference(told: QueryValue, values: list[Any]) -> bool:
-    return any(_same_reference(told, each) for each in values if each is not None)
+def _reference(wanted: QueryValue, values: list[Any]) -> bool:
+    return any(_same_reference(wanted, each) for each in values if each is not None)
 
 
-def _same_reference(told: QueryValue, value: Reference) -> bool:
-    """By `Type/id`, by the id alone, or by an absolute URL; a version is looked at only where one is told."""
+def _same_reference(wanted: QueryValue, value: Reference) -> bool:
+    """Matches `Type/id`, an id alone, or an absolute URL. The version counts only if the search names one."""
     if value.identifier:
-        return _same_token(told, value.identifier)
+        return _same_token(wanted, value.identifier)
     literal = value.reference or ""
     bare = literal.partition("/_history/")[0]
-    text = "/".join(told.text.split("/")[-4:]) if "/_history/" in told.text else "/".join(told.text.split("/")[-2:])
+    text = "/".join(wanted.text.split("/")[-4:]) if "/_history/" in wanted.text else "/".join(wanted.text.split("/")[-2:])
     return text in {literal, bare, bare.partition("/")[2]}
 
 
-def _uri(told: QueryValue, values: list[Any]) -> bool:
-    """A canonical is found with its version or without."""
-    return any(told.text in {value, value.partition("|")[0]} for value in values if value)
+def _uri(wanted: QueryValue, values: list[Any]) -> bool:
+    """Matches a canonical with or without its version."""
+    return any(wanted.text in {value, value.partition("|")[0]} for value in values if value)
 
 
-def _string(told: QueryValue, values: list[Any]) -> bool:
-    return any(value.casefold().startswith(told.text.casefold()) for value in values if value)
+def _string(wanted: QueryValue, values: list[Any]) -> bool:
+    return any(value.casefold().startswith(wanted.text.casefold()) for value in values if value)
 
 
-def _date_matches(told: QueryValue, values: list[Any]) -> bool:
-    assert told.span is not None
-    return any(_COMPARE[told.prefix](_as_span(each), told.span) for each in values if each is not None)
+def _date_matches(wanted: QueryValue, values: list[Any]) -> bool:
+    assert wanted.span is not None
+    return any(_COMPARE[wanted.prefix](_as_span(each), wanted.span) for each in values if each is not None)
 
 
 def _as_span(value: Period | dt.datetime) -> Span:
@@ -179,23 +179,23 @@ def _as_span(value: Period | dt.datetime) -> Span:
     return Span(start, value.end + dt.timedelta(microseconds=1) if value.end else None)
 
 
-def _within(value: Span, told: Span) -> bool:
-    return told.start <= value.start and value.end is not None and told.end is not None and value.end <= told.end
+def _within(value: Span, wanted: Span) -> bool:
+    return wanted.start <= value.start and value.end is not None and wanted.end is not None and value.end <= wanted.end
 
 
-def _after(value: Span, told: Span) -> bool:
-    return value.end is None or told.end is None or value.end > told.end
+def _after(value: Span, wanted: Span) -> bool:
+    return value.end is None or wanted.end is None or value.end > wanted.end
 
 
 _COMPARE: dict[str, Callable[[Span, Span], bool]] = {
     "eq": _within,
-    "ne": lambda value, told: not _within(value, told),
+    "ne": lambda value, wanted: not _within(value, wanted),
     "gt": _after,
-    "lt": lambda value, told: value.start < told.start,
-    "ge": lambda value, told: value.end is None or value.end > told.start,
-    "le": lambda value, told: told.end is None or value.start < told.end,
-    "sa": lambda value, told: told.end is not None and value.start >= told.end,
-    "eb": lambda value, told: value.end is not None and value.end <= told.start,
+    "lt": lambda value, wanted: value.start < wanted.start,
+    "ge": lambda value, wanted: value.end is None or value.end > wanted.start,
+    "le": lambda value, wanted: wanted.end is None or value.start < wanted.end,
+    "sa": lambda value, wanted: wanted.end is not None and value.start >= wanted.end,
+    "eb": lambda value, wanted: value.end is not None and value.end <= wanted.start,
 }
 _MATCHERS: dict[Kind, Callable[[QueryValue, list[Any]], bool]] = {
     "token": _token,

@@ -1,8 +1,8 @@
 """The audit log as AuditEvents on the IHE BALP profiles.
 
-BALP has profiles for what was done, not for what was refused: a refusal has the shape of what was tried, with an outcome that says
-so, and names no profile. Nor has it one for signing in. The raw request of a query is not kept, since it may name a client: the
-query is the name of what was asked.
+BALP has no profile for a refusal. A refusal has the shape of the attempted action, with the outcome "minor failure" and without a
+profile. BALP has none for signing in either. The raw request of a query may name a client, so it is not kept: the AuditEvent's
+query holds the name of the action instead.
 """
 
 import base64
@@ -30,12 +30,12 @@ APPLICATION_SERVER = Coding(
 )
 URI = "5"  # network-type
 DONE, REFUSED = "0", "4"  # audit-event-outcome: success, minor failure
-# Reads that are queries, however many courses they show.
+# Actions of kind "read" that are queries, even if they show one course.
 SEARCHES = frozenset({"caseload", "audit", "proposals", "groups", "events", "deliveries", "notices"})
 
 
 class Interaction(msgspec.Struct, frozen=True):
-    """What was done, in FHIR's words; `profile` is BALP's for it, None where there is none."""
+    """The FHIR interaction of a record. `profile` is BALP's profile for it, or None."""
 
     code: str
     action: str
@@ -51,7 +51,7 @@ OPERATION = Interaction("operation", "E", None)
 
 
 def interaction(record: AuditRecord) -> Interaction:
-    """What a record tells of."""
+    """The interaction that a record describes."""
     if record.kind == "transition":
         return CREATE if record.action in OPENINGS else UPDATE
     if record.kind == "refusal":
@@ -59,11 +59,11 @@ def interaction(record: AuditRecord) -> Interaction:
     if record.kind == "config":
         return CREATE if record.action.endswith(" created") else UPDATE
     if record.kind == "read":
-        return _reading(record)
+        return _read_interaction(record)
     return {"export": QUERY, "proposal": UPDATE}.get(record.kind, OPERATION)
 
 
-def _reading(record: AuditRecord) -> Interaction:
+def _read_interaction(record: AuditRecord) -> Interaction:
     query = record.action in SEARCHES or " search " in record.action or record.action.endswith(" AuditEvent")
     if query or len(record.courses) != 1:
         return QUERY
@@ -71,29 +71,31 @@ def _reading(record: AuditRecord) -> Interaction:
 
 
 def audit_event(record: AuditRecord, clients: Mapping[str, Reference], site: Site) -> AuditEvent:
-    """`clients` names the client of every course that the record names, where that is known."""
-    did = interaction(record)
+    """`clients` maps the ids of the record's courses to their clients, as far as these are known."""
+    performed = interaction(record)
     patients = list(dict.fromkeys(clients[course] for course in record.courses if course in clients))
     return AuditEvent(
         id=record.id,
-        meta=Meta(version_id="1", last_updated=record.recorded_at, profile=_profile(record, did, patients)),
+        meta=Meta(version_id="1", last_updated=record.recorded_at, profile=_profile(record, performed, patients)),
         type=AUTHENTICATION if record.kind == "sign_in" else REST,
-        subtype=(LOGIN,) if record.kind == "sign_in" else (Coding(system=INTERACTION, code=did.code, display=did.code),),
-        action=did.action,
+        subtype=(LOGIN,)
+        if record.kind == "sign_in"
+        else (Coding(system=INTERACTION, code=performed.code, display=performed.code),),
+        action=performed.action,
         recorded=record.recorded_at,
         outcome=REFUSED if record.kind == "refusal" else DONE,
         outcome_desc=f"Refused: {', '.join(record.rules)}" if record.kind == "refusal" else None,
-        agent=tuple(_agents(record, did, site)),
+        agent=tuple(_agents(record, performed, site)),
         source=AuditSource(observer=_service(site), type=(APPLICATION_SERVER,)),
-        entity=tuple(_entities(record, did, patients, site)),
+        entity=tuple(_entities(record, performed, patients, site)),
     )
 
 
-def _profile(record: AuditRecord, did: Interaction, patients: list[Reference]) -> tuple[str, ...]:
-    if did.profile is None or record.kind in {"refusal", "sign_in"}:
+def _profile(record: AuditRecord, performed: Interaction, patients: list[Reference]) -> tuple[str, ...]:
+    if performed.profile is None or record.kind in {"refusal", "sign_in"}:
         return ()
     patient = "Patient" if len(patients) == 1 else ""
-    return (f"{BALP}/StructureDefinition/IHE.BasicAudit.{patient}{did.profile}",)
+    return (f"{BALP}/StructureDefinition/IHE.BasicAudit.{patient}{performed.profile}",)
 
 
 def _service(site: Site) -> Reference:
@@ -102,9 +104,9 @@ def _service(site: Site) -> Reference:
     )
 
 
-def _agents(record: AuditRecord, did: Interaction, site: Site) -> list[AuditAgent]:
-    """Where data was written, the caller is its source; where it was read, the caller is where it went. BALP has room for one user."""
-    actor, reads = record.actor, did.action == "R"
+def _agents(record: AuditRecord, performed: Interaction, site: Site) -> list[AuditAgent]:
+    """The caller, this service and the user. On a write the caller is the source, on a read the destination. BALP allows one user."""
+    actor, reads = record.actor, performed.action == "R"
     client = "110152" if reads else "110153"
     server = "110153" if reads else "110152"
     return [
@@ -121,7 +123,7 @@ def _agents(record: AuditRecord, did: Interaction, site: Site) -> list[AuditAgen
             network=Network(address=site.base or site.own("service"), type=URI),
         ),
         AuditAgent(
-            type=_participation("AUT" if did.action in {"C", "U"} else "IRCP"),
+            type=_participation("AUT" if performed.action in {"C", "U"} else "IRCP"),
             role=(concept(site.coding("role", actor.role)),),
             who=site.person(actor.person, actor.role),
             requestor=True,
@@ -139,8 +141,8 @@ def _participation(code: str) -> CodeableConcept:
     return concept(Coding(system=PARTICIPATION, code=code, display=display))
 
 
-def _entities(record: AuditRecord, did: Interaction, patients: list[Reference], site: Site) -> list[AuditEntity]:
-    entities = _subjects(record, did, site)
+def _entities(record: AuditRecord, performed: Interaction, patients: list[Reference], site: Site) -> list[AuditEntity]:
+    entities = _subjects(record, performed, site)
     entities += [
         AuditEntity(what=patient, type=_entity_type("1", "Person"), role=_object_role("1", "Patient")) for patient in patients
     ]
@@ -150,9 +152,9 @@ def _entities(record: AuditRecord, did: Interaction, patients: list[Reference], 
     return entities
 
 
-def _subjects(record: AuditRecord, did: Interaction, site: Site) -> list[AuditEntity]:
-    """What was asked, and every course that was shown; or what was written or read."""
-    if did.action == "E":
+def _subjects(record: AuditRecord, performed: Interaction, site: Site) -> list[AuditEntity]:
+    """For a query, its name and every course that it showed; otherwise the resource that was written or read."""
+    if performed.action == "E":
         shown = [
             AuditEntity(what=Reference(reference=f"EpisodeOfCare/{course}"), type=_entity_type("4", "Other"))
             for course in record.courses
@@ -162,22 +164,22 @@ def _subjects(record: AuditRecord, did: Interaction, site: Site) -> list[AuditEn
             AuditEntity(type=_entity_type("2", "System Object"), role=_object_role("24", "Query"), query=query),
             *shown,
         ]
-    told = {"action": record.action, "cosigned_by": record.cosigned_by, "group_session": record.group_session}
+    details = {"action": record.action, "cosigned_by": record.cosigned_by, "group_session": record.group_session}
     return [
         AuditEntity(
-            what=_data(record, site),
+            what=_resource(record, site),
             type=_entity_type("2", "System Object"),
             role=_object_role("4", "Domain Resource"),
-            detail=tuple(AuditDetail(type=name, value_string=value) for name, value in told.items() if value),
+            detail=tuple(AuditDetail(type=name, value_string=value) for name, value in details.items() if value),
         )
     ]
 
 
-def _data(record: AuditRecord, site: Site) -> Reference:
+def _resource(record: AuditRecord, site: Site) -> Reference:
     if record.kind == "config":
         return Reference(identifier=Identifier(system=site.own("config"), value=record.action.rpartition(" ")[0]))
     if not record.courses:
-        return Reference(type="EpisodeOfCare")  # one that was not opened
+        return Reference(type="EpisodeOfCare")  # the course was not opened, so it has no id
     version = f"/_history/{record.seq}" if record.seq else ""
     return Reference(reference=f"EpisodeOfCare/{record.courses[0]}{version}")
 

@@ -1,4 +1,4 @@
-"""Running the HTTP server in this process, until it is told to stop."""
+"""Runs the HTTP server in this process until a signal stops it."""
 
 import sys
 
@@ -10,12 +10,12 @@ from ipt_workflow.runtime import event_loop
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings
 
-# By default a thread waits 5 ms for its turn while another computes: one that reads SQLite would, after every row.
+# By default a thread waits up to 5 ms for its turn while another computes. A thread that reads SQLite would wait after every row.
 TURN_SECONDS = 0.0005
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Opens the service, and raises what stands against that; then serves it."""
+    """Opens the service and serves it. Raises IptError if the service cannot open."""
     application = Application(settings)
     config = uvicorn.Config(
         application,
