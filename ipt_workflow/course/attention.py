@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from ipt_workflow.course import counters
 from ipt_workflow.course.course import Course
 from ipt_workflow.course.rules import Actor, Bound, Context
-from ipt_workflow.course.rules.leaving import requirements
+from ipt_workflow.course.rules.requirements import requirements
 from ipt_workflow.protocols.definition import Protocol
 
 KINDS = {

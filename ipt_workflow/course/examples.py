@@ -11,7 +11,7 @@ from typing import Any
 from ipt_workflow.course import counters
 from ipt_workflow.course.course import Course
 from ipt_workflow.course.fold import superseded_by
-from ipt_workflow.course.rules import Actor, Case, Context, amending, first_phase, setting
+from ipt_workflow.course.rules import Actor, Case, Context, amendments, first_phase, setting
 from ipt_workflow.course.triggers import BEGIN_PREFIX, NOT_AMENDABLE, OPENINGS, find
 from ipt_workflow.protocols.definition import Protocol
 
@@ -266,7 +266,7 @@ def _amend(protocol: Protocol, course: Course, context: Context) -> dict[str, An
     """The latest entry that this actor may amend, repeated at its own time."""
     superseded = superseded_by(context.history)
     for fact in reversed(context.history):
-        root = amending.amended_root(context.history, fact.seq)
+        root = amendments.amended_root(context.history, fact.seq)
         if fact.seq in superseded or root is None or root.trigger in NOT_AMENDABLE:
             continue
         if _may_amend(protocol, course, fact.seq, context):
@@ -277,7 +277,7 @@ def _amend(protocol: Protocol, course: Course, context: Context) -> dict[str, An
 
 def _may_amend(protocol: Protocol, course: Course, seq: int, context: Context) -> bool:
     case = Case(protocol=protocol, course=course, trigger="amend", data={"supersedes": seq}, at=context.now, context=context)
-    return amending.amendment_agreed(case) is None
+    return amendments.amendment_agreed(case) is None
 
 
 EXAMPLES: dict[str, Example] = {

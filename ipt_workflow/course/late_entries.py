@@ -19,7 +19,7 @@ from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import PlacedFact, current_facts, sort_key, step, timeline
 from ipt_workflow.course.payloads import Amend
 from ipt_workflow.course.rules import Context
-from ipt_workflow.course.rules.amending import amended_root
+from ipt_workflow.course.rules.amendments import amended_root
 from ipt_workflow.course.structural import structural
 from ipt_workflow.course.triggers import find
 from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal

@@ -7,7 +7,7 @@ nothing and reads no clock. The machine calls every rule bound to a trigger, so 
 from ipt_workflow.course.context import Actor, Context, GroupHeld, supervisor_of
 from ipt_workflow.course.rules import (
     agreement,
-    amending,
+    amendments,
     ending,
     episode,
     first_phase,
@@ -17,7 +17,7 @@ from ipt_workflow.course.rules import (
     setting,
     suitability,
 )
-from ipt_workflow.course.rules.binding import ARTEFACT_OF, ARTEFACTS, PHASE_RULES, Bound, bound_to
+from ipt_workflow.course.rules.bound import ARTEFACT_OF, ARTEFACTS, PHASE_RULES, Bound, bound_to
 from ipt_workflow.course.rules.case import REGISTRY, Case, Rule
 from ipt_workflow.course.rules.known import KNOWN_RULES
 
@@ -34,7 +34,7 @@ __all__ = [
     "GroupHeld",
     "Rule",
     "agreement",
-    "amending",
+    "amendments",
     "bound_to",
     "ending",
     "episode",

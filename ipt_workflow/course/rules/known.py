@@ -1,6 +1,6 @@
 """The rules and artefacts that a protocol file may name, for the loader of files."""
 
-from ipt_workflow.course.rules.binding import ARTEFACTS, PHASE_RULES
+from ipt_workflow.course.rules.bound import ARTEFACTS, PHASE_RULES
 from ipt_workflow.course.rules.case import REGISTRY
 from ipt_workflow.protocols.checks import KnownRules
 

@@ -10,7 +10,7 @@ from ipt_workflow.course import Course, Rhythm, Track, counters
 from ipt_workflow.course.counters import Counters, WeekClock
 from ipt_workflow.course.course import Reading
 from ipt_workflow.course.rules import Context
-from ipt_workflow.course.rules.leaving import requirements
+from ipt_workflow.course.rules.requirements import requirements
 from ipt_workflow.errors import Remedy
 from ipt_workflow.machine import CourseMachine
 from ipt_workflow.protocols import instruments

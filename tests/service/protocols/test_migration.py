@@ -11,7 +11,7 @@ from support import databases, protocol_versions, service_walk
 from ipt_workflow import journal
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import carry_over, examples
-from ipt_workflow.course.rules.leaving import requirements
+from ipt_workflow.course.rules.requirements import requirements
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Forbidden, TransitionRefused
 from ipt_workflow.runtime.clock import VirtualClock

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from ipt_workflow.course import triggers
 from ipt_workflow.course.context import Context
 from ipt_workflow.course.course import Course
-from ipt_workflow.course.rules.binding import Bound
+from ipt_workflow.course.rules.bound import Bound
 from ipt_workflow.course.rules.case import Case
 from ipt_workflow.errors import Refusal
 from ipt_workflow.protocols.definition import Protocol
