@@ -43,8 +43,8 @@ test: install validators ## Run every kind of test, and a sample of the large ma
 test-rest: install validators ## Run the part of the large matrices that `make test` leaves out
 	IPT_TEST_EXTENT=rest $(BIN)/python -m pytest
 
-test-all: install validators ## Run every test, with whole matrices and ten seeds for the faults
-	IPT_TEST_EXTENT=whole IPT_FAULT_SEEDS=10 $(BIN)/python -m pytest
+test-all: test test-rest ## Run every test, with whole matrices and ten seeds for the faults
+	IPT_FAULT_FIRST=2 IPT_FAULT_SEEDS=9 $(BIN)/python -m pytest tests/faults
 
 faults: install ## Run the fault tests (kills, lost connections, races) with twenty seeds (FAULT_SEEDS=N)
 	IPT_FAULT_SEEDS=$(or $(FAULT_SEEDS),20) $(BIN)/python -m pytest tests/faults

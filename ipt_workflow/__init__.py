@@ -7,7 +7,7 @@ runtime      what every process needs: settings, clock, logs, metrics, event loo
 values       single values: their types, faults in words, canonical bytes
 protocols    what a protocol file says. Reads files under config/, knows no clock
 course       what is known of a course and may happen to it: payloads, effects, rules, fold. Pure
-machine      the front door of the domain: decide, fire, preview, options. Pure; the only room that uses `transitions`
+machine      the front door of the domain: decide, fire, preview, options. Pure. The library `transitions` enforces
 journal      the append-only record: entries, chain, replay. Pure
 groups       clients who meet: the group as the fold of its log. Pure
 access       who is calling, and what they may do. Pure

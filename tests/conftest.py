@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Of large matrices a sample is run, or the rest of it, or all. What takes long comes first, so that no worker is left alone with it."""
     left_out = [item for item, sampled in _in_matrices(items) if ("sample", "rest")[sampled] == EXTENT]
     if EXTENT == "rest":
-        left_out += [item for item in items if item.get_closest_marker("matrix") is None]
+        left_out += [item for item in items if not (item.get_closest_marker("matrix") or item.get_closest_marker("rest"))]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         unwanted = set(left_out)
@@ -47,7 +47,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _in_matrices(items: list[pytest.Item]) -> Iterator[tuple[pytest.Item, bool]]:
-    """Every test of a matrix, and whether it belongs to the sample: every n-th of each function, as `@pytest.mark.matrix(n)` says."""
+    """Every test that may be left out, and whether it belongs to the sample.
+
+    `@pytest.mark.matrix(n)` samples every n-th test of a function, `@pytest.mark.rest` none.
+    """
     counts: Counter[str] = Counter()
     for item in items:
         marker = item.get_closest_marker("matrix")
@@ -55,6 +58,8 @@ def _in_matrices(items: list[pytest.Item]) -> Iterator[tuple[pytest.Item, bool]]
             function = item.nodeid.partition("[")[0]
             yield item, counts[function] % marker.args[0] == 0
             counts[function] += 1
+        elif item.get_closest_marker("rest"):
+            yield item, False
 
 
 def pytest_collection_finish() -> None:

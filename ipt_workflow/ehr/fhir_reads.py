@@ -100,13 +100,13 @@ class FhirReader:
         if served.make is None:
             return _only(self._plans(site) if version is None else (), resource_id)
         course_id = resource_id.partition(".")[0]
-        stored = await self.clinic.visible(principal, course_id)
+        stored = await self.clinic.visible_course(principal, course_id)
         entries = await self.clinic.entries(course_id)
         record = self._record(site, stored, entries, version)
         found = _only(served.make(record) if record else (), resource_id)
         if version is not None and (not served.versioned or found.meta is None or found.meta.version_id != str(version)):
             raise NotFound(NOT_THERE)
-        await self.clinic.record(principal, "read", f"fhir {'read' if version is None else 'vread'} {kind}", [course_id])
+        await self.clinic.log(principal, "read", f"fhir {'read' if version is None else 'vread'} {kind}", [course_id])
         return found
 
     async def history(
@@ -114,9 +114,9 @@ class FhirReader:
     ) -> tuple[list[Resource], int]:
         """Versions of an EpisodeOfCare, newest first, and their total number. A page holds versions below `before`."""
         policy.require(principal, KINDS["EpisodeOfCare"].question)
-        stored = await self.clinic.visible(principal, course_id)
+        stored = await self.clinic.visible_course(principal, course_id)
         entries = await self.clinic.entries(course_id)
-        await self.clinic.record(principal, "read", "fhir history EpisodeOfCare", [course_id])
+        await self.clinic.log(principal, "read", "fhir history EpisodeOfCare", [course_id])
         matching = [entry.written.seq for entry in entries if since is None or entry.written.recorded_at >= since]
         page = [seq for seq in reversed(matching) if before is None or seq < before][:limit]
         records = [self._record(site, stored, entries, seq) for seq in page]
@@ -158,27 +158,27 @@ class FhirReader:
         async for stored, matching in self._matching(principal, site, served.make, query, ""):
             total += len(matching)
             courses += [stored.course.id] if matching else []
-        await self.clinic.record(principal, "read", f"fhir search {kind}", courses)
+        await self.clinic.log(principal, "read", f"fhir search {kind}", courses)
         return total
 
     async def _audit_event(self, principal: Principal, site: Site, event_id: str, version: int | None) -> Resource:
         found = await fhir_audit_log.one(self.clinic, site, event_id) if version is None else None
         if found is None:
             raise NotFound(NOT_THERE)
-        await self.clinic.record(principal, "read", "fhir read AuditEvent", _shown(found))
+        await self.clinic.log(principal, "read", "fhir read AuditEvent", _shown(found))
         return found
 
     async def _audit_events(self, principal: Principal, site: Site, query: Query, after: SearchPosition, limit: int) -> Found:
         position = Position(after.at, after.after) if after.at else Position()
         page = await fhir_audit_log.search(self.clinic, site, query.terms, await self._courses_of(query), position, limit)
         courses = [course for event in page.events for course in _shown(event)]
-        await self.clinic.record(principal, "read", "fhir search AuditEvent", courses)
+        await self.clinic.log(principal, "read", "fhir search AuditEvent", courses)
         return Found(page.events, SearchPosition(page.rest.id, at=page.rest.at) if page.rest else None)
 
     async def _count_audit_events(self, principal: Principal, site: Site, query: Query) -> int:
         total, position = 0, Position()
         courses = await self._courses_of(query)
-        await self.clinic.record(principal, "read", "fhir search AuditEvent", courses or ())
+        await self.clinic.log(principal, "read", "fhir search AuditEvent", courses or ())
         while True:
             page = await fhir_audit_log.search(self.clinic, site, query.terms, courses, position, self.clinic.settings.export_chunk)
             total += len(page.events)
@@ -193,7 +193,7 @@ class FhirReader:
 
     async def _page(self, principal: Principal, kind: str, found: list[Resource], rest: SearchPosition | None) -> Found:
         courses = [str(each.id).partition(".")[0] for each in found]
-        await self.clinic.record(principal, "read", f"fhir search {kind}", courses)
+        await self.clinic.log(principal, "read", f"fhir search {kind}", courses)
         return Found(tuple(found), rest)
 
     async def _matching(

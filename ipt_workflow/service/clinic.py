@@ -106,7 +106,7 @@ class Clinic:
             known = ", ".join(sorted(protocol.key for protocol in self.catalogue.protocols.values()))
             raise CommandInvalid([Fault(where, f"is not known; use one of {known}")]) from None
 
-    async def visible(
+    async def visible_course(
         self, principal: Principal, course_id: str, pending: PendingLookup[StoredCourse] | None = None
     ) -> StoredCourse:
         """A course that the principal may see. `pending` is its lookup, if the caller has started it. Raises NotFound."""
@@ -137,7 +137,7 @@ class Clinic:
         known = list(entries)
         return msgspec.structs.replace(context, history=journal.facts(known), given=journal.given(known))
 
-    def view(
+    def course_view(
         self,
         course: Course,
         context: Context,
@@ -158,10 +158,10 @@ class Clinic:
     async def require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:
         """Checks the policy before a write. If the principal may not write, records the attempt and raises Forbidden."""
         if not policy.may(principal, question):
-            await self.record(principal, "refusal", question, courses, ["role"])
+            await self.log(principal, "refusal", question, courses, ["role"])
         policy.require(principal, question)
 
-    async def record(
+    async def log(
         self,
         principal: Principal,
         kind: str,

@@ -49,7 +49,7 @@ class Courses:
         self, principal: Principal, course_id: str, write: Write, pending: PendingLookup[StoredCourse] | None = None
     ) -> Committed:
         """Fires one trigger, or several together. `pending` is the lookup of the course, if the caller has started it."""
-        stored = await self.clinic.visible(principal, course_id, pending)
+        stored = await self.clinic.visible_course(principal, course_id, pending)
         await self.clinic.require(principal, "change a course", [course_id])
         await self.decisions.permit(principal, write.triggers, [course_id])
         return await self._idempotency.run(
@@ -58,7 +58,7 @@ class Courses:
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """Shows what firing would do. Records the read and nothing else."""
-        stored = await self.clinic.visible(principal, course_id)
+        stored = await self.clinic.visible_course(principal, course_id)
         policy.require(principal, "change a course")
         for forbidden in self.decisions.forbidden(principal, write.triggers):
             raise forbidden
@@ -66,10 +66,10 @@ class Courses:
         client = await self.decisions.new_client(stored.course, commands)
         context = await self.decisions.context(principal, stored, commands, client)
         option, answer = self.clinic.machine_of(stored.course).option(stored.course, commands, context)
-        await self.clinic.record(principal, "read", "preview", [course_id])
+        await self.clinic.log(principal, "read", "preview", [course_id])
         course = answer.course if isinstance(answer, Accepted) else stored.course
         return Preview(
-            option=option, course=self.clinic.view(course, context, stored.head, stored.client_ref, notices=stored.notices)
+            option=option, course=self.clinic.course_view(course, context, stored.head, stored.client_ref, notices=stored.notices)
         )
 
     def replay_for(self, principal: Principal) -> Callable[[KeptAnswer], Awaitable[Committed]]:
@@ -84,7 +84,7 @@ class Courses:
             written = [entry for entry in known if entry.written.seq >= kept.first_seq]
             context = self.clinic.context(principal, written[-1].written.recorded_at)
             return Committed(
-                course=self.clinic.view(course, context, written[-1].hash, stored.client_ref, notices=stored.notices),
+                course=self.clinic.course_view(course, context, written[-1].hash, stored.client_ref, notices=stored.notices),
                 entries=views.entry_views(written, written),
                 replayed=True,
             )
@@ -134,7 +134,7 @@ class Courses:
 
         async def attempt() -> Committed:
             nonlocal current
-            decided_on = current or await self.clinic.visible(principal, stored.course.id)
+            decided_on = current or await self.clinic.visible_course(principal, stored.course.id)
             current = None  # the next attempt reads the course again
             client = await self.decisions.new_client(decided_on.course, commands)
             context = await self.decisions.context(principal, decided_on, commands, client)
@@ -176,7 +176,7 @@ class Courses:
         seen_at = msgspec.structs.replace(context, now=change.entries[-1].written.recorded_at)
 
         def answer() -> Committed:
-            seen = self.clinic.view(change.course, seen_at, change.entries[-1].hash, client_ref, change.attention, notices)
+            seen = self.clinic.course_view(change.course, seen_at, change.entries[-1].hash, client_ref, change.attention, notices)
             return Committed(course=seen, entries=views.entry_views(change.entries, change.entries))
 
         committed: Committed = await self.decisions.commit(unit, answer)

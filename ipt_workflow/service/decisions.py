@@ -76,7 +76,7 @@ class Decisions:
     async def permit(self, principal: Principal, names: Sequence[str], courses: Sequence[str] = ()) -> None:
         """Raises TriggerNotPermitted if the principal's role may never fire one of these triggers, and records the attempt."""
         for forbidden in self.forbidden(principal, names):
-            await self.clinic.record(principal, "refusal", forbidden.trigger, courses, ["role"])
+            await self.clinic.log(principal, "refusal", forbidden.trigger, courses, ["role"])
             raise forbidden
 
     def forbidden(self, principal: Principal, names: Sequence[str]) -> Iterator[TriggerNotPermitted]:
@@ -155,7 +155,7 @@ class Decisions:
             return answer
         self.count_refused(stored.course.protocol if stored else protocol, answer)
         if stored is None:
-            await self.clinic.record(principal, "refusal", answer.trigger, (), [each.rule for each in answer.refusals])
+            await self.clinic.log(principal, "refusal", answer.trigger, (), [each.rule for each in answer.refusals])
         else:
             await self.clinic.committer.commit(self.refusal(principal, stored, answer, commands, context))
         raise refused(answer)

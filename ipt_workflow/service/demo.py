@@ -243,7 +243,7 @@ async def _fire(clinic: Clinic, courses: Courses, principal: Principal, course_i
     A refused session is part of the demonstration: it is in the audit log.
     """
     name, fields = step
-    stored = await clinic.visible(principal, course_id)
+    stored = await clinic.visible_course(principal, course_id)
     context = clinic.context(principal, clinic.clock.now())
     if name == "amend":
         body: dict[str, Any] = {"trigger": name, **fields, "data": {"supersedes": stored.course.sessions[-1].seq, **fields["data"]}}

@@ -34,7 +34,7 @@ class Proposals:
 
     async def propose(self, principal: Principal, course_id: str, write: Write) -> ProposalView:
         """Keeps a command until a supervisor decides. Refuses a command that needs no co-signature, or that none could help."""
-        stored = await self.clinic.visible(principal, course_id)
+        stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "propose", [course_id])
         await self.decisions.permit(principal, write.triggers, [course_id])
         commands = checked_commands(write, stored.course)
@@ -58,7 +58,7 @@ class Proposals:
             status="waiting",
         )
         await self.clinic.write(stored_proposals.insert, proposal)
-        await self.clinic.record(principal, "proposal", "proposed", [course_id])
+        await self.clinic.log(principal, "proposal", "proposed", [course_id])
         return _view(await self._find(proposal.id))
 
     async def cosign(
@@ -97,7 +97,7 @@ class Proposals:
         decided = DecidedProposal(id=proposal.id, by=principal.person, at=self.clinic.clock.now(), status="declined")
         if proposal.status != "waiting" or not await self.clinic.write(single.decide_proposal, decided):
             raise StaleVersion(stored.course.version)
-        await self.clinic.record(principal, "proposal", "declined", [proposal.course_id])
+        await self.clinic.log(principal, "proposal", "declined", [proposal.course_id])
         return _view(await self._find(proposal_id))
 
     async def page(self, principal: Principal, status: str | None, after: str, limit: int) -> list[ProposalView]:
@@ -105,7 +105,7 @@ class Proposals:
         policy.require(principal, "read proposals")
         own = principal.person if principal.role == "therapist" else None
         found = await self.clinic.read(stored_proposals.page, status=status, therapist=own, after=after, limit=limit)
-        await self.clinic.record(principal, "read", "proposals", [proposal.course_id for proposal in found])
+        await self.clinic.log(principal, "read", "proposals", [proposal.course_id for proposal in found])
         return [_view(proposal) for proposal in found]
 
     async def _find(self, proposal_id: str) -> StoredProposal:
@@ -118,7 +118,7 @@ class Proposals:
         """A proposal that the principal may decide, with its course."""
         proposal = await self._find(proposal_id)
         try:
-            stored = await self.clinic.visible(principal, proposal.course_id)
+            stored = await self.clinic.visible_course(principal, proposal.course_id)
         except NotFound:
             raise NotFound(NOT_SEEN) from None
         await self.clinic.require(principal, "decide proposals", [proposal.course_id])

@@ -27,22 +27,22 @@ class CourseReads:
         self, principal: Principal, course_id: str, as_of: dt.datetime | None = None, known_at: dt.datetime | None = None
     ) -> CourseView:
         """A course now, or as it was at `as_of`, by the entries that had been recorded at `known_at`."""
-        stored = await self.clinic.visible(principal, course_id)
+        stored = await self.clinic.visible_course(principal, course_id)
         policy.require(principal, "read courses")
-        await self.clinic.record(principal, "read", "course", [course_id])
+        await self.clinic.log(principal, "read", "course", [course_id])
         context = self.clinic.context(principal, as_of or known_at or self.clinic.clock.now())
         if as_of is None and known_at is None:
-            return self.clinic.view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
+            return self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
         entries = await self.clinic.entries(course_id)
         course = journal.replay(entries, as_of=as_of, known_at=known_at)
         if course is None:
             raise NotFound("The course had not been opened then. Choose a later time.")
         head = next(entry.hash for entry in reversed(entries) if entry.written.seq <= course.version)
-        return self.clinic.view(course, context, head, stored.client_ref)
+        return self.clinic.course_view(course, context, head, stored.client_ref)
 
     async def options(self, principal: Principal, course_id: str, at: dt.datetime | None = None) -> Options:
         """The triggers that the caller may fire: for each, whether it would be accepted, and an example body."""
-        stored = await self.clinic.visible(principal, course_id)
+        stored = await self.clinic.visible_course(principal, course_id)
         policy.require(principal, "read courses")
         course = stored.course
         if at is not None and at < course.opened_at:
@@ -59,7 +59,7 @@ class CourseReads:
         )
         machine = self.clinic.machine_of(course)
         items = machine.options(course, lambda name: self._context_of(stored, name, context), at)
-        await self.clinic.record(principal, "read", "options", [course_id])
+        await self.clinic.log(principal, "read", "options", [course_id])
         return Options(version=course.version, items=items)
 
     def _context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
@@ -98,17 +98,18 @@ class CourseReads:
     async def _courses(self, principal: Principal, action: str, filters: Filters, after: str, limit: int) -> list[CourseView]:
         now = self.clinic.clock.now()
         found = await self.clinic.read(stored_courses.caseload, filters, after, limit, now)
-        await self.clinic.record(principal, "read", action, [stored.course.id for stored in found])
+        await self.clinic.log(principal, "read", action, [stored.course.id for stored in found])
         context = self.clinic.context(principal, now)
         return [
-            self.clinic.view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices) for stored in found
+            self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
+            for stored in found
         ]
 
     async def history(self, principal: Principal, course_id: str, after: int, limit: int) -> list[EntryView]:
         """A course's journal, oldest first."""
-        await self.clinic.visible(principal, course_id)
+        await self.clinic.visible_course(principal, course_id)
         policy.require(principal, "read courses")
-        await self.clinic.record(principal, "read", "history", [course_id])
+        await self.clinic.log(principal, "read", "history", [course_id])
         known = await self.clinic.entries(course_id)
         return list(views.entry_views([entry for entry in known if entry.written.seq > after][:limit], known))
 

@@ -1,4 +1,4 @@
-"""Databases to damage, and the seeds. IPT_FAULT_SEEDS is their number (default 2), IPT_FAULT_FIRST the first (default 1)."""
+"""Databases to damage, and the seeds. IPT_FAULT_SEEDS is their number (default 1), IPT_FAULT_FIRST the first (default 1)."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ import pytest
 from faults.postgres import Server
 from faults.service import Service, filled
 
-SEEDS = int(os.environ.get("IPT_FAULT_SEEDS", "2"))
+SEEDS = int(os.environ.get("IPT_FAULT_SEEDS", "1"))
 FIRST = int(os.environ.get("IPT_FAULT_FIRST", "1"))
 
 

@@ -265,7 +265,7 @@ def test_given_data_is_listed_by_seq_and_after_an_amendment_as_it_was_given_last
     async def fill(clinic):
         course = await service_walk.open_course(clinic)
         await service_walk.walk(clinic, course, "record_consent", "start", "record_session")
-        session = (await clinic.visible(service_walk.THERAPIST, course)).course.sessions[-1].seq
+        session = (await clinic.visible_course(service_walk.THERAPIST, course)).course.sessions[-1].seq
         for seq, attendance in ((session, "6"), (5, "2")):
             amendment = {"supersedes": seq, "data": {"attendance": attendance}}
             await service_walk.fire(clinic, course, Command("amend", amendment, None, "The client came late."))

@@ -8,6 +8,7 @@ import datetime as dt
 from itertools import pairwise
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -239,9 +240,8 @@ def check_journal(walk: Walk) -> None:
     assert journal.replay(entries) == walk.c
 
 
-TestCourses = Courses.TestCase
-TestCourses.settings = settings(
-    max_examples=120,
+FEW = settings(
+    max_examples=40,
     stateful_step_count=40,
     derandomize=True,
     deadline=None,
@@ -249,3 +249,12 @@ TestCourses.settings = settings(
     phases=(Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
+
+
+class TestCourses(Courses.TestCase):
+    settings = FEW
+
+
+@pytest.mark.rest
+class TestManyCourses(Courses.TestCase):
+    settings = settings(FEW, max_examples=160)

@@ -28,7 +28,7 @@ def logged(database_url):
                 await service_walk.fire(clinic, courses[1], Command("begin_middle", {}))
             await CourseReads(clinic).course(service_walk.SUPERVISOR, courses[2])
             await CourseReads(clinic).caseload(service_walk.SUPERVISOR, Filters(), "", 10)
-            await clinic.record(service_walk.AUDITOR, "export", "audit")
+            await clinic.log(service_walk.AUDITOR, "export", "audit")
             return await ask(clinic, courses)
 
         return service_walk.with_clinic(databases.settings_of(database_url), work)

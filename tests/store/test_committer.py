@@ -95,7 +95,7 @@ def test_what_waits_shares_a_transaction(store):
 def test_an_answer_is_made_while_the_database_writes(store, monkeypatch):
     async def test(clinic):
         order = []
-        seen = clinic.view
+        seen = clinic.course_view
 
         class Slow(Watched):
             async def put(self, units, events):
@@ -109,7 +109,7 @@ def test_an_answer_is_made_while_the_database_writes(store, monkeypatch):
             return seen(*given)
 
         clinic.committer = Committer(Slow(clinic.database), queue_max=100, batch_max=64, patience=2.0)
-        monkeypatch.setattr(clinic, "view", view)
+        monkeypatch.setattr(clinic, "course_view", view)
         await service_walk.fire(clinic, (await ids(clinic))[0], NOTE)
         assert order == ["writing", "answering", "written"]
 
@@ -268,7 +268,7 @@ def test_a_read_whose_record_was_lost_on_the_way_is_recorded_once(store):
     async def test(clinic):
         watch(clinic, (False, Unreachable("gone")))
         course = (await ids(clinic))[0]
-        await clinic.record(service_walk.THERAPIST, "read", "course", [course])
+        await clinic.log(service_walk.THERAPIST, "read", "course", [course])
         counted = sa.select(sa.func.count()).select_from(tables.audit_event)
         assert await clinic.database.read(lambda c: c.execute(counted).scalar()) == 1
 

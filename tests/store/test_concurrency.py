@@ -21,7 +21,7 @@ from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import integrity
 
 NOTE = Command("note", {"text": "She called."})
-PROCESSES = 4
+PROCESSES = 3
 WORKER = textwrap.dedent(
     """
     import asyncio, json, sys
@@ -36,7 +36,7 @@ WORKER = textwrap.dedent(
         '''Writes `rounds` times on the version it reads. Returns the versions it won and lost.'''
         won, lost, service = [], [], Courses(clinic)
         for _ in range(rounds):
-            version = (await clinic.visible(service_walk.THERAPIST, course)).course.version
+            version = (await clinic.visible_course(service_walk.THERAPIST, course)).course.version
             write = Write(decode=lambda: (Command("note", {"text": "She called."}),), version=version)
             try:
                 await service.fire(service_walk.THERAPIST, course, write)
@@ -158,7 +158,7 @@ def test_threads_with_a_service_each_win_every_version_once(settings):
     def work() -> None:
         async def notes(clinic):
             for _ in range(12):
-                version = (await clinic.visible(service_walk.THERAPIST, course)).course.version
+                version = (await clinic.visible_course(service_walk.THERAPIST, course)).course.version
                 try:
                     await Courses(clinic).fire(service_walk.THERAPIST, course, Write(decode=lambda: (NOTE,), version=version))
                     won.append(version)

@@ -100,7 +100,7 @@ class GroupWalk:
     ) -> Committed:
         """Fires a trigger with this data, or with that of its example."""
         self.clock.advance(dt.timedelta(minutes=1))
-        stored = await self.clinic.visible(by, course)
+        stored = await self.clinic.visible_course(by, course)
         context = self.clinic.context(by, self.clock.now())
         body = examples.example(self.clinic.machine_of(stored.course).protocol, stored.course, trigger, context)
         command = msgspec.structs.replace(msgspec.convert(body, Command), **({"data": data} if data is not None else {}), **more)
@@ -122,7 +122,7 @@ class GroupWalk:
     async def counted(self, course: str):
         stored = await self.clinic.courses.get(course)
         assert stored is not None
-        return self.clinic.view(stored.course, self.clinic.context(AUDITOR, self.clock.now()), stored.head, None).counters
+        return self.clinic.course_view(stored.course, self.clinic.context(AUDITOR, self.clock.now()), stored.head, None).counters
 
     # Groups
 

@@ -66,7 +66,7 @@ async def open_course(clinic: Clinic, ref: str = "EHR-1", principal: Principal =
 
 async def example(clinic: Clinic, course_id: str, trigger: str, principal: Principal = THERAPIST) -> Command:
     """The example that `options` offers for a trigger."""
-    stored = await clinic.visible(principal, course_id)
+    stored = await clinic.visible_course(principal, course_id)
     context = clinic.context(principal, clinic.clock.now())
     return msgspec.convert(examples.example(clinic.machine_of(stored.course).protocol, stored.course, trigger, context), Command)
 

@@ -51,13 +51,13 @@ class Feed:
         found = await self.clinic.read(stored_events.after, await self._position(after), limit + 1)
         page = found[:limit]
         shown = [(each, item) for each in page if (item := _item(each, principal, subscription))]
-        await self.clinic.record(principal, "read", "events", [each.course for each, _ in shown if each.course])
+        await self.clinic.log(principal, "read", "events", [each.course for each, _ in shown if each.course])
         last = events.webhook_id(page[-1].id) if page else after
         return FeedPage(items=[item for _, item in shown], next=last if len(found) > limit else None, last=last)
 
     async def snapshot(self, principal: Principal, course_id: str) -> Snapshot:
         """A course, and the event to continue after."""
-        await self.clinic.visible(principal, course_id)
+        await self.clinic.visible_course(principal, course_id)
         # The event is read first: what happens between the two reads is then in the feed as well, and not lost.
         _, last = await self.clinic.read(stored_events.last_position)
         view = await CourseReads(self.clinic).course(principal, course_id)

@@ -33,7 +33,7 @@ class Deliveries:
         policy.require(principal, "read deliveries")
         await find_subscription(self.clinic, subscription_id)
         listed = await self.clinic.read(stored_deliveries.page, subscription_id, status=status, after=after, limit=limit)
-        await self.clinic.record(principal, "read", "deliveries", [each.course for each in listed if each.course])
+        await self.clinic.log(principal, "read", "deliveries", [each.course for each in listed if each.course])
         return [delivery_view(each) for each in listed]
 
     async def replay_one(self, principal: Principal, delivery_id: str) -> Replayed:
@@ -45,7 +45,7 @@ class Deliveries:
         now = self.clinic.clock.now()
         count = await self.clinic.write(stored_deliveries.requeue, delivery.subscription, [delivery.position], now)
         courses = [delivery.lane] if delivery.lane else []
-        await self.clinic.record(principal, "delivery", f"delivery {delivery_id} replayed", courses)
+        await self.clinic.log(principal, "delivery", f"delivery {delivery_id} replayed", courses)
         return Replayed(deliveries=count, next=None)
 
     async def replay(self, principal: Principal, subscription_id: str, decode: Callable[[], Replay]) -> Replayed:
@@ -64,7 +64,7 @@ class Deliveries:
             reached = page[-1].position
             count += await self.clinic.write(self._requeue, subscription, page, missed)
         following = await self.clinic.read(stored_events.after, reached, 1) if reached < last else []
-        await self.clinic.record(principal, "delivery", f"subscription {subscription_id} replayed")
+        await self.clinic.log(principal, "delivery", f"subscription {subscription_id} replayed")
         more = following and following[0].position <= last
         return Replayed(deliveries=count, next=events.webhook_id(following[0].id) if more else None)
 

@@ -161,7 +161,7 @@ class Subscriptions:
         return keys, shown
 
     async def _record(self, principal: Principal, subscription_id: str, verb: str) -> None:
-        await self.clinic.record(principal, "config", f"subscription {subscription_id} {verb}")
+        await self.clinic.log(principal, "config", f"subscription {subscription_id} {verb}")
 
     async def _view(self, subscription_id: str) -> SubscriptionView:
         return await self._with_keys(await find_subscription(self.clinic, subscription_id))

@@ -85,21 +85,21 @@ class Inbox:
         if principal.role == "therapist":
             filters = msgspec.structs.replace(filters, therapist=principal.person)
         found = await self.clinic.read(stored.page, filters, after, limit)
-        await self.clinic.record(principal, "read", "notices", [each.course_id for each in found if each.course_id])
+        await self.clinic.log(principal, "read", "notices", [each.course_id for each in found if each.course_id])
         sources = {source.id: source for source in await self.clinic.read(stored_sources.every)}
         return [self._view(each, sources.get(each.notice.source_id)) for each in found]
 
     async def one(self, principal: Principal, notice_id: str) -> NoticeView:
         listed, source = await self._visible(principal, notice_id)
         policy.require(principal, "read notices")
-        await self.clinic.record(principal, "read", "notice", _courses(listed))
+        await self.clinic.log(principal, "read", "notice", _courses(listed))
         return self._view(listed, source)
 
     async def resolve(self, principal: Principal, notice_id: str, decode: Callable[[], Resolution]) -> NoticeView:
         """Raises CommandInvalid for a correction that cannot be used, StaleVersion if the notice no longer waits."""
         listed, source = await self._visible(principal, notice_id)
         if not policy.may(principal, "resolve notices"):
-            await self.clinic.record(principal, "refusal", "resolve notices", _courses(listed), ["role"])
+            await self.clinic.log(principal, "refusal", "resolve notices", _courses(listed), ["role"])
         policy.require(principal, "resolve notices")
         resolution = decode()
         _check(resolution)
@@ -118,7 +118,7 @@ class Inbox:
     async def _dismiss(self, principal: Principal, listed: ListedNotice, reason: str | None) -> None:
         notice = listed.notice
         await self.clinic.write(stored.dismiss, notice.id, reason, principal.person, self.clinic.clock.now())
-        await self.clinic.record(principal, "notice", f"{notice.type} dismissed", _courses(listed))
+        await self.clinic.log(principal, "notice", f"{notice.type} dismissed", _courses(listed))
 
     async def _retry(self, principal: Principal, listed: ListedNotice, source: StoredSource, resolution: Resolution) -> None:
         body = _corrected(listed.notice, resolution)

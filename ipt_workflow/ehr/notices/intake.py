@@ -152,7 +152,7 @@ class Notices:
             await self._close_older(notice)
         self._count(notice.source_id, notice.type, outcome.status)
         action = f"{notice.type} {outcome.status}"
-        await self.clinic.record(principal, "notice", action, [outcome.course] if outcome.course else [])
+        await self.clinic.log(principal, "notice", action, [outcome.course] if outcome.course else [])
 
     async def close(self, sender: VerifiedSender, key: str) -> None:
         """Ends the waiting notice that has this key: it needs no person any more."""
@@ -195,7 +195,7 @@ class Notices:
     async def _reused(self, sender: VerifiedSender, notice: StoredNotice, request_id: str | None) -> None:
         self.clinic.metrics.notices_refused.labels(sender.source.id, "key_reused").inc()
         principal = Principal(person=sender.actor, role="ehr", via="ehr", request_id=request_id)
-        await self.clinic.record(principal, "notice", f"{notice.type} refused: its key came with another body")
+        await self.clinic.log(principal, "notice", f"{notice.type} refused: its key came with another body")
         raise NoticeReused("This message id was used before with another body. Send a changed message under a new id.")
 
     def notice(self, source: StoredSource, notice_id: str, content: NoticeContent, request_id: str | None) -> Notice:

@@ -113,7 +113,7 @@ class Sources:
         key, shown = self._key(new.id, new.kind, new.secret, now)
         if not await self.clinic.write(stored.add, source, key):
             raise CommandInvalid([Fault("id", "is the name of another source; rotate its key, or choose another name")])
-        await self.clinic.record(principal, "config", f"source {new.id} added")
+        await self.clinic.log(principal, "config", f"source {new.id} added")
         return ShownKey(source=await self._view(new.id), secret=shown)
 
     async def list(self, principal: Principal) -> list[SourceView]:
@@ -130,7 +130,7 @@ class Sources:
         key, shown = self._key(source_id, kind, secret, now)
         until = now + dt.timedelta(hours=overlap_hours)
         await self.clinic.write(stored.rotate, key, until)
-        await self.clinic.record(principal, "config", f"source {source_id} rotated")
+        await self.clinic.log(principal, "config", f"source {source_id} rotated")
         return ShownKey(source=await self._view(source_id), secret=shown)
 
     async def disable(self, principal: Principal, source_id: str) -> SourceView:
@@ -144,7 +144,7 @@ class Sources:
         policy.require(principal, "manage sources")
         if not await self.clinic.write(stored.set_disabled, source_id, disabled_at):
             raise NotFound(NO_SOURCE)
-        await self.clinic.record(principal, "config", f"source {source_id} {word}")
+        await self.clinic.log(principal, "config", f"source {source_id} {word}")
         return await self._view(source_id)
 
     async def verify(self, source_id: str, headers: Mapping[str, str], body: bytes) -> VerifiedSender:

@@ -70,7 +70,7 @@ class Tokens:
             expires_at=now + dt.timedelta(days=new.days or self.clinic.settings.token_days),
         )
         await self.clinic.write(stored_tokens.insert, token, minted.secret_hash)
-        await self.clinic.record(principal, "config", f"token {token.id} created")
+        await self.clinic.log(principal, "config", f"token {token.id} created")
         return CreatedToken(
             id=token.id,
             token=minted.text,
@@ -89,4 +89,4 @@ class Tokens:
         now = self.clinic.clock.now()
         if not await self.clinic.write(stored_tokens.revoke, token_id, now):
             raise NotFound("There is no such token, or it has already been revoked.")
-        await self.clinic.record(principal, "config", f"token {token_id} revoked")
+        await self.clinic.log(principal, "config", f"token {token_id} revoked")

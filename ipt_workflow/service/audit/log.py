@@ -25,7 +25,7 @@ class AuditLog:
         """Records in the order they were written."""
         policy.require(principal, "read the audit log")
         records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, limit)
-        await self.clinic.record(principal, "read", "audit", [course for each in records for course in each.courses])
+        await self.clinic.log(principal, "read", "audit", [course for each in records for course in each.courses])
         return records
 
     async def export(self, principal: Principal, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
@@ -33,7 +33,7 @@ class AuditLog:
         policy.require(principal, "export the audit log")
         until = self.clinic.clock.now()
         bounded = msgspec.structs.replace(filters, to=min(filters.to or until, until))
-        await self.clinic.record(principal, "export", "audit", [filters.course] if filters.course else [])
+        await self.clinic.log(principal, "export", "audit", [filters.course] if filters.course else [])
         return self._chunks(bounded)
 
     async def _chunks(self, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
@@ -58,6 +58,6 @@ class AuditLog:
         """Verifies one course or all, and records that. The arguments are those of `verification.verify`."""
         policy.require(principal, "verify the journal")
         if course_id is not None:
-            await self.clinic.visible(principal, course_id)
-        await self.clinic.record(principal, "read", "verify", [course_id] if course_id else [])
+            await self.clinic.visible_course(principal, course_id)
+        await self.clinic.log(principal, "read", "verify", [course_id] if course_id else [])
         return await verification.verify(self.clinic, course_id, progress, processes=processes, chains_only=chains_only)

@@ -79,15 +79,15 @@ class Groups:
         policy.require(principal, "read groups")
         person = principal.person if principal.role == "therapist" else None
         found = await self.clinic.read(stored.page, person=person, protocol=protocol, after=after, limit=limit)
-        await self.clinic.record(principal, "read", "groups", dict.fromkeys(course for group in found for course in group.courses))
+        await self.clinic.log(principal, "read", "groups", dict.fromkeys(course for group in found for course in group.courses))
         return [views.summary(group) for group in found]
 
     async def one(self, principal: Principal, group_id: str) -> GroupView:
         """A group with its members, its sessions and who attended them."""
-        group = await self.visible(principal, group_id)
+        group = await self.visible_group(principal, group_id)
         policy.require(principal, "read groups")
-        await self.clinic.record(principal, "read", f"group {group.id}", group.courses)
-        return await self.view(group)
+        await self.clinic.log(principal, "read", f"group {group.id}", group.courses)
+        return await self.group_view(group)
 
     async def join(self, principal: Principal, group_id: str, write: GroupWrite) -> GroupCommitted:
         """Adds a course to the group, if the caller may see the course."""
@@ -95,7 +95,7 @@ class Groups:
 
     async def leave(self, principal: Principal, group_id: str, course: str, write: GroupWrite) -> GroupCommitted:
         """Records that a member has left, with a code for the reason."""
-        if course not in (await self.visible(principal, group_id)).courses:
+        if course not in (await self.visible_group(principal, group_id)).courses:
             raise NotFound(NO_MEMBER)
         return await self._change(principal, group_id, write, lambda by, group, body: self._leave(by, group, course, body))
 
@@ -111,11 +111,11 @@ class Groups:
         decide: Callable[[Principal, Group, Any], Awaitable[GroupChange]],
     ) -> GroupCommitted:
         """Writes the line of the group's log that `decide` makes of the body."""
-        group = await self.visible(principal, group_id)
+        group = await self.visible_group(principal, group_id)
         await self.clinic.require(principal, "manage groups", group.courses)
 
         async def attempt() -> GroupCommitted:
-            group = await self.visible(principal, group_id)
+            group = await self.visible_group(principal, group_id)
             change = await decide(principal, group, decoded(write, group))
             line = GroupLine(group=group.id, expected=group.version, content=change.content)
             await self._write(principal, line, change.action, change.courses, write.key)
@@ -149,7 +149,7 @@ class Groups:
 
     # Shared with the verbs about sessions
 
-    async def visible(self, principal: Principal, group_id: str) -> Group:
+    async def visible_group(self, principal: Principal, group_id: str) -> Group:
         """A group, if it exists for the principal. Raises NotFound."""
         group = await self.clinic.read(stored.find, group_id)
         if group is None or not policy.may_see_group(principal, group.facilitators):
@@ -171,7 +171,7 @@ class Groups:
         found = await asyncio.gather(*(self.clinic.courses.get(each) for each in course_ids))
         return {course_id: course for course_id, course in zip(course_ids, found, strict=True) if course}
 
-    async def view(self, group: Group) -> GroupView:
+    async def group_view(self, group: Group) -> GroupView:
         return views.view(group, self.spec(group), await self.known(group))
 
     async def known(self, group: Group) -> MemberFacts:
@@ -188,7 +188,7 @@ class Groups:
     async def refuse(self, principal: Principal, action: str, refusals: tuple[Refusal, ...], courses: Iterable[str]) -> None:
         """If there are refusals, records them and raises GroupRefused."""
         if refusals:
-            await self.clinic.record(principal, "refusal", action, courses, [refusal.rule for refusal in refusals])
+            await self.clinic.log(principal, "refusal", action, courses, [refusal.rule for refusal in refusals])
             raise GroupRefused(refusals)
 
     def _moment(self, name: str, given: dt.datetime | None) -> dt.datetime:
@@ -205,7 +205,7 @@ class Groups:
 
     async def _course(self, principal: Principal, course_id: str) -> StoredCourse:
         try:
-            return await self.clinic.visible(principal, course_id)
+            return await self.clinic.visible_course(principal, course_id)
         except NotFound:
             raise CommandInvalid([Fault("course", "is no course that you may see")]) from None
 
@@ -234,7 +234,7 @@ class Groups:
         """The group as it was at a version."""
         group = await self.clinic.read(stored.find, group_id, version)
         assert group is not None  # a commit has written this version
-        return GroupCommitted(group=await self.view(group), replayed=replayed)
+        return GroupCommitted(group=await self.group_view(group), replayed=replayed)
 
     async def _replay(self, kept: KeptAnswer) -> GroupCommitted:
         return await self._committed(kept.course_id, kept.last_seq, replayed=True)

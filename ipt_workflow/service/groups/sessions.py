@@ -79,7 +79,7 @@ class GroupSessions:
         Raises GroupSessionRefused if the body demands `all` and a course refuses.
         Raises GroupRefused if the session is already recorded.
         """
-        group = await self.groups.visible(principal, group_id)
+        group = await self.groups.visible_group(principal, group_id)
         await self.clinic.require(principal, QUESTION, group.courses)
         return await self._idempotency.run(write.key, self._replay, lambda: self._record(principal, group_id, write))
 
@@ -87,7 +87,7 @@ class GroupSessions:
         session_id, now = new_id(), self.clinic.clock.now()
 
         async def attempt() -> SessionCommitted:
-            group = await self.groups.visible(principal, group_id)
+            group = await self.groups.visible_group(principal, group_id)
             body: NewSession = decoded(write, group)
             at = groups.moment(body, now, self.clinic.settings.clock_ahead_seconds)
             decisions = await self._decide(principal, group, body, session_id, at)
@@ -260,7 +260,7 @@ class GroupSessions:
 
     async def sign(self, principal: Principal, group_id: str, session_id: str, decode: Callable[[], Signing]) -> Signed:
         """Signs a session on every member's course where the caller gave it and has not signed it yet."""
-        group = await self.groups.visible(principal, group_id)
+        group = await self.groups.visible_group(principal, group_id)
         await self.clinic.require(principal, QUESTION, group.courses)
         session = group.session(session_id)
         if session is None:

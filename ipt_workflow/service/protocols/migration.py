@@ -106,7 +106,7 @@ class Mover:
         if not ids:
             return []
         entries = await self.clinic.read(stored_courses.entries_of, ids)
-        await self.clinic.record(principal, "read", "migration plan", ids)
+        await self.clinic.log(principal, "read", "migration plan", ids)
         return [self._plan(principal, stored, entries[stored.course.id]) for stored in found]
 
     def _plan(self, principal: Principal, stored: StoredCourse, entries: list[Entry]) -> PlannedMove:

@@ -76,7 +76,7 @@ class Trial:
             if not ids:
                 return self.result
             entries, refused = await self.clinic.read(_recorded, ids)
-            await self.clinic.record(principal, "read", "protocol trial", ids)
+            await self.clinic.log(principal, "read", "protocol trial", ids)
             for course_id in ids:
                 self._course(rejudge, course_id, entries[course_id], [each for each in refused if each.course == course_id])
             progress(len(ids))

@@ -93,7 +93,7 @@ def test_a_refusal_is_an_event_and_what_a_role_may_not_is_none(database_url):
             published=True,
         )
         await clinic.committer.commit(refusal)
-        await clinic.record(service_walk.THERAPIST, "refusal", "decide proposals", [course], ["role"])
+        await clinic.log(service_walk.THERAPIST, "refusal", "decide proposals", [course], ["role"])
         await fan_out.fan_out_all(clinic)
         found = await clinic.database.read(events.after, "default", 0, 100)
         assert [(each.kind, each.course, each.rules) for each in found[1:]] == [

@@ -58,6 +58,7 @@ def free_port() -> int:
         return held.getsockname()[1]
 
 
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize("when", ("before it is answered", "after it is answered"))
 def test_a_relay_that_is_killed_again_and_again_loses_nothing_and_repeats_only_under_the_same_id(database_url, when):
     kills = {1, 2, 5, 8, 9}

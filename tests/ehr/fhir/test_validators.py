@@ -80,6 +80,14 @@ def test_there_are_resources_of_every_kind(resources):
     assert counts["Observation"] >= counts["QuestionnaireResponse"] > 40
 
 
+def test_both_validators_and_the_profiles_pass_a_sample_of_every_kind_of_resource(resources):
+    by_kind = {kind: [each for each in resources if each["resourceType"] == kind] for kind in {*KINDS, "CapabilityStatement"}}
+    sample = [each for found in by_kind.values() for each in found[::12]]
+    assert {each["resourceType"] for each in sample} == set(by_kind)
+    assert fault_counts(fhir_validators.faults(sample), sample) == Counter()
+
+
+@pytest.mark.rest
 def test_both_validators_and_the_profiles_pass_every_resource_of_the_demonstration(resources):
     assert fault_counts(fhir_validators.faults(resources), resources) == Counter()
 

@@ -74,8 +74,10 @@ def test_a_statement_that_the_server_refuses_costs_no_connection(some):
 
 def test_a_connection_whose_caller_has_gone_away_is_not_used_again(some):
     async def test(ours, made):
-        for _ in range(2 * MOST):
+        for number in range(2 * MOST):
             waiting = asyncio.create_task(pid(ours, SLEEP))
+            while len(made) <= number:  # until it is connected
+                await asyncio.sleep(0.01)
             await asyncio.sleep(0.05)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
