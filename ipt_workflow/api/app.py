@@ -29,7 +29,7 @@ from ipt_workflow.api import (
 )
 from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
-from ipt_workflow.api.fast_path import HotRoute
+from ipt_workflow.api.fast_path import FastRoute
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
@@ -72,7 +72,7 @@ class Application:
         self._opened = None  # a second start must open a new clinic: this one is closed below
         install(app, clinic)
         await app.state.notices.recover()
-        self._edge = Edge(HotRoute(app, self.settings.body_bytes_max), clinic.metrics)
+        self._edge = Edge(FastRoute(app, self.settings.body_bytes_max), clinic.metrics)
         try:
             async with _relay_running(clinic):
                 yield

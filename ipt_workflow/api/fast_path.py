@@ -22,7 +22,7 @@ PATH = re.compile(r"/v1/courses/([0-9a-f-]{36})/transitions")
 TEMPLATE = "/v1/courses/{course_id}/transitions"
 
 
-class HotRequest:
+class FastRequest:
     """The parts of a request that firing a trigger needs."""
 
     def __init__(self, scope: Any, receive: Receive, course_id: str, limit: int) -> None:
@@ -49,7 +49,7 @@ class HotRequest:
         return raw
 
 
-class HotRoute:
+class FastRoute:
     """An ASGI application in front of the router `app`. `body_bytes_max` is the largest body it accepts."""
 
     def __init__(self, app: Litestar, body_bytes_max: int) -> None:
@@ -67,7 +67,7 @@ class HotRoute:
         pending = courses.clinic.courses.start(match[1])  # the database looks up course and token at the same time
         try:
             await authenticate(scope)
-            request = HotRequest(scope, receive, match[1], self._limit)
+            request = FastRequest(scope, receive, match[1], self._limit)
             content, headers = await transitions.fired(request, courses, match[1], pending)
         except Exception as error:  # noqa: BLE001 - like the router, it answers every error with a problem document
             await _answer(error, scope, receive, send)

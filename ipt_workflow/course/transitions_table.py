@@ -61,5 +61,6 @@ def diagram(protocol: Protocol) -> str:
     machine = GraphMachine(
         states=shown, initial=definition.REFERRED, transitions=drawn, auto_transitions=False, graph_engine="mermaid"
     )
-    text = str(machine.get_graph().source)
-    return text[text.index("stateDiagram") :]  # the library begins with a front matter that no renderer reads
+    lines = str(machine.get_graph().source).splitlines()
+    arrows = [line for line in lines if "-->" in line]  # the library also writes front matter, styles, and a title for each state
+    return "\n".join(["stateDiagram-v2", "  direction LR", arrows[-1], *arrows[:-1]]) + "\n"

@@ -20,7 +20,7 @@ FOR_TESTS = "IPT_TEST_"
 PACKAGE = Path(__file__).parent.parent
 _DATABASE_URL = re.compile(  # accepts what SQLAlchemy reads; urllib would refuse a password with "/" or "#"
     r"sqlite:///[^?]+(\?.*)?"
-    r"|postgresql://([^:/]*(:[^@]*)?@)?(\[[^/?]+\]|[^/:?]+)?(:[0-9]+)?(/[^?]*)?(\?.*)?"
+    r"|postgresql://([^:/]*(:[^@]*)?@)?(\[[^/?]+\]|[^/:?]+)?(:[0-9]*)?(/[^?]*)?(\?.*)?"
 )
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 _OPENING = re.compile(r"^(Input|String) should")  # how pydantic's messages begin

@@ -162,17 +162,10 @@ class Clinic:
         policy.require(principal, question)
 
     async def log(
-        self,
-        principal: Principal,
-        kind: str,
-        action: str,
-        courses: Iterable[str] = (),
-        rules: Iterable[str] = (),
-        *,
-        publish: bool = False,
+        self, principal: Principal, kind: str, action: str, courses: Iterable[str] = (), rules: Iterable[str] = ()
     ) -> None:
-        """Writes an event to the audit log, with every course it names. With `publish`, subscribers receive it."""
-        await self.committer.commit(self.event(principal, kind, action, courses, rules, publish=publish))
+        """Writes an event to the audit log, with every course it names."""
+        await self.committer.commit(self.event(principal, kind, action, courses, rules))
 
     def event(
         self,
@@ -185,7 +178,10 @@ class Clinic:
         publish: bool = False,
         command: bytes | None = None,
     ) -> LoggedEvent:
-        """An event of the audit log, to be committed with other writes. `command` is the encoded RefusedCommand of a refusal."""
+        """An event of the audit log, to be committed with other writes. With `publish`, subscribers receive it.
+
+        `command` is the encoded RefusedCommand of a refusal.
+        """
         return LoggedEvent(
             organisation=self.organisation,
             id=new_id(),

@@ -4,7 +4,6 @@ A line names its course by a key of the file's own. The line that opens a course
 An idempotency key made of the line keeps its result, so that a corrected or longer file can be imported again without doubles.
 """
 
-import datetime as dt
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,13 +21,11 @@ from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptErr
 from ipt_workflow.machine import Accepted, machine_for
 from ipt_workflow.service.clinic import NOT_SEEN, Clinic, new_id
 from ipt_workflow.service.courses import Courses
-from ipt_workflow.service.writes import IdempotencyKey, Opening, Write
+from ipt_workflow.service.writes import FOR_EVER, IdempotencyKey, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.values.faults import schema_faults
 from ipt_workflow.values.types import ClientRef, Code, Moment, Person, Seq, Text
-
-FOR_EVER = dt.timedelta(days=36_500)
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

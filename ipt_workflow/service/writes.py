@@ -25,6 +25,9 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     data: dict[str, Any]
 
 
+FOR_EVER = dt.timedelta(days=36_500)
+
+
 class IdempotencyKey(msgspec.Struct, frozen=True):
     """An idempotency key. `scope` is the digest of principal, method, path and key; `body` is the digest of the body.
 

@@ -1,11 +1,11 @@
 """Sources of notices and their keys. Plain statements."""
 
 import datetime as dt
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from ipt_workflow.store import structs
 from ipt_workflow.store.schema import tables
 
 source, key = tables.source, tables.source_key
@@ -38,35 +38,27 @@ class StoredSourceKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: dt.datetime | None = None
 
 
-def _row(organisation: str, stored: StoredSource | StoredSourceKey) -> dict[str, Any]:
-    """The fields have the names of the columns."""
-    return {"organisation": organisation, **msgspec.structs.asdict(stored)}
-
-
-def _columns(table: sa.Table) -> list[sa.Column[Any]]:
-    return [column for column in table.columns if column.name != "organisation"]
-
-
-_select_source, _select_key = sa.select(*_columns(source)), sa.select(*_columns(key))
+_select_source = sa.select(*structs.columns(source, StoredSource))
+_select_key = sa.select(*structs.columns(key, StoredSourceKey))
 
 
 def add(connection: sa.Connection, organisation: str, new: StoredSource, first: StoredSourceKey) -> bool:
     """Adds a source with its first key; False if the name is taken."""
     if find(connection, organisation, new.id):
         return False
-    connection.execute(sa.insert(source), _row(organisation, new))
-    connection.execute(sa.insert(key), _row(organisation, first))
+    connection.execute(sa.insert(source), structs.row_of(organisation, new))
+    connection.execute(sa.insert(key), structs.row_of(organisation, first))
     return True
 
 
 def find(connection: sa.Connection, organisation: str, source_id: str) -> StoredSource | None:
-    row = connection.execute(_select_source.where(source.c.organisation == organisation, source.c.id == source_id)).first()
-    return StoredSource(**row._mapping) if row else None  # noqa: SLF001 - SQLAlchemy's public name for a row's columns
+    where = (source.c.organisation == organisation, source.c.id == source_id)
+    return structs.read_first(connection, _select_source.where(*where), StoredSource)
 
 
 def every(connection: sa.Connection, organisation: str) -> list[StoredSource]:
-    rows = connection.execute(_select_source.where(source.c.organisation == organisation).order_by(source.c.id))
-    return [StoredSource(**row._mapping) for row in rows]  # noqa: SLF001
+    statement = _select_source.where(source.c.organisation == organisation).order_by(source.c.id)
+    return structs.read_all(connection, statement, StoredSource)
 
 
 def keys(connection: sa.Connection, organisation: str, source_id: str, now: dt.datetime) -> list[StoredSourceKey]:
@@ -74,8 +66,7 @@ def keys(connection: sa.Connection, organisation: str, source_id: str, now: dt.d
     statement = _select_key.where(
         key.c.organisation == organisation, key.c.source_id == source_id, sa.or_(key.c.expires_at.is_(None), key.c.expires_at > now)
     )
-    rows = connection.execute(statement.order_by(key.c.created_at, key.c.id))
-    return [StoredSourceKey(**row._mapping) for row in rows]  # noqa: SLF001
+    return structs.read_all(connection, statement.order_by(key.c.created_at, key.c.id), StoredSourceKey)
 
 
 def rotate(connection: sa.Connection, organisation: str, new: StoredSourceKey, until: dt.datetime) -> None:
@@ -84,7 +75,7 @@ def rotate(connection: sa.Connection, organisation: str, new: StoredSourceKey, u
     connection.execute(sa.delete(key).where(*of_source, key.c.expires_at <= new.created_at))
     ending = sa.update(key).where(*of_source, key.c.kind == new.kind, sa.or_(key.c.expires_at.is_(None), key.c.expires_at > until))
     connection.execute(ending.values(expires_at=until))
-    connection.execute(sa.insert(key), _row(organisation, new))
+    connection.execute(sa.insert(key), structs.row_of(organisation, new))
 
 
 def set_disabled(connection: sa.Connection, organisation: str, source_id: str, at: dt.datetime | None) -> bool:

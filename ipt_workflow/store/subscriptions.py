@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
 
+from ipt_workflow.store import structs
 from ipt_workflow.store.schema import tables
 
 delivery, subscription, key = tables.delivery, tables.subscription, tables.subscription_key
@@ -90,22 +91,12 @@ def _columns(fields: StoredSubscription | SubscriptionUpdate) -> dict[str, Any]:
 
 def keys(connection: sa.Connection, organisation: str, subscription_id: str, now: dt.datetime) -> list[StoredKey]:
     """The keys that have not expired, newest first."""
-    statement = sa.select(key).where(
+    statement = sa.select(*structs.columns(key, StoredKey)).where(
         key.c.organisation == organisation,
         key.c.subscription_id == subscription_id,
         sa.or_(key.c.expires_at.is_(None), key.c.expires_at > now),
     )
-    return [
-        StoredKey(
-            id=row.id,
-            scheme=row.scheme,
-            secret=row.secret,
-            public=row.public,
-            created_at=row.created_at,
-            expires_at=row.expires_at,
-        )
-        for row in connection.execute(statement.order_by(key.c.created_at.desc(), key.c.id.desc()))
-    ]
+    return structs.read_all(connection, statement.order_by(key.c.created_at.desc(), key.c.id.desc()), StoredKey)
 
 
 def rotate_keys(

@@ -125,7 +125,7 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
     """Entries of one or more courses, with all that belongs to them. It is written whole or not at all.
 
-    A unit with a line of a group's log may have no entries. `notices` are rows of records that wait for a person.
+    A unit has a change or a line of a group's log, or both. `notices` are records that wait for a person.
     """
 
     organisation: str

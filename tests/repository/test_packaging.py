@@ -85,14 +85,6 @@ def test_imports_keep_to_the_contracts(capsys: pytest.CaptureFixture[str]) -> No
     assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0, capsys.readouterr().out
 
 
-def test_every_module_has_its_place_in_the_layers() -> None:
-    layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
-    placed = {name.strip() for layer in layers for name in layer.split("|")}
-    package = ROOT / "ipt_workflow"
-    modules = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
-    assert {f"ipt_workflow.{name}" for name in modules - {"__init__"}} == placed
-
-
 def test_the_wheel_made_from_the_sdist_carries_config_and_finds_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)

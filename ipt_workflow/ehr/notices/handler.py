@@ -4,7 +4,6 @@ Every change goes through the machine, by the same verbs as a person's writes. A
 refusals. A command is decided on the version of the course that was read; if the course changes meanwhile, all is read again.
 """
 
-import datetime as dt
 import hashlib
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -22,13 +21,12 @@ from ipt_workflow.errors import CommandInvalid, Fault, NotFound, Refusal, StaleV
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.decisions import retrying
-from ipt_workflow.service.writes import IdempotencyKey, Opening, Write
+from ipt_workflow.service.writes import FOR_EVER, IdempotencyKey, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.notices import StoredNotice
 
-FOR_EVER = dt.timedelta(days=36_500)
 SETTLED = ("applied", "waiting", "ignored", "dismissed")
 UNUSABLE = "Some fields of the notice cannot be used. Correct them, or dismiss the notice."
 REFERRAL_WITHDRAWN = "The EHR withdrew this referral. End the course if that is right, then dismiss the notice."
@@ -80,7 +78,7 @@ class NoticeHandler:
             return await self._committed_before(notice) or await self._handle(notice)
 
         try:
-            return await retrying(attempt, StaleVersion, busy="The course is being written by others. Try again.")
+            return await retrying(attempt, StaleVersion)
         except TransitionRefused as error:
             return NoticeOutcome(status="waiting", refusals=error.refusals, why=error.summary)
         except CommandInvalid as error:

@@ -138,7 +138,7 @@ class Groups:
         at = self._moment("left_at", body.left_at)
         await self.refuse(principal, "leave a group", groups.leave_refusals(group, course, at), (course,))
         last = await self.clinic.read(stored.last_of, course)
-        assert last is not None  # `leaving` refuses a course that has not joined
+        assert last is not None  # `leave_refusals` refuses a course that has not joined
         move = self._move(principal, course, last.nth + 1, joined=False, at=at, reason=body.reason)
         return GroupChange(content=move, action="member left", courses=(course,))
 

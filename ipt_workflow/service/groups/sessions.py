@@ -139,7 +139,8 @@ class GroupSessions:
         members = [_refused_decision(each) for each in held_back]
         refusals = tuple(self._refusal(principal, each) for each in held_back)
         if body.all and held_back:
-            await self.clinic.committer.commit(Unit(organisation=self.clinic.organisation, changes=(), events=refusals))
+            for refusal in refusals:
+                await self.clinic.committer.commit(refusal)
             self._count_refused(held_back)
             raise GroupSessionRefused([msgspec.structs.replace(each, notice=None) for each in members])
         session = self._session(principal, group, body, decisions)

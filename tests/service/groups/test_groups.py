@@ -10,9 +10,12 @@ from support.group_walk import AUDITOR, COFACILITATOR, FACILITATOR, LAST_PHASE, 
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, GroupRefused, GroupSessionRefused, GroupStale, NotFound
+from ipt_workflow.groups.bodies import Signing
+from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.protocols.replay import Trial
 from ipt_workflow.service.writes import IdempotencyKey, Write
 from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store.audit import AuditFilters, Position
 
 KEY = IdempotencyKey("scope", "body")
 
@@ -97,6 +100,19 @@ def test_facilitators_give_a_session_together_and_each_signs_on_their_own_course
 
 
 # What is refused
+
+
+def test_a_refused_signature_is_recorded_as_a_signature(clinic):
+    async def test(clinic, a, b, _c, _):
+        recorded = await clinic.session(await clinic.group(a, b), {a: "5", b: "5"})
+        group = (await clinic.groups.page(SUPERVISOR, None, "", 1))[0].id
+        signing = Signing(focus={a: "no_such_area", b: "grief"})
+        signed = await clinic.sessions.sign(FACILITATOR, group, recorded.session.id, lambda: signing)
+        assert [each.course for each in signed.refused] == [a]
+        records = await AuditLog(clinic.clinic).page(AUDITOR, AuditFilters(kind="refusal"), Position(), 10)
+        assert [(each.action, each.courses, each.rules) for each in records] == [("sign_session", (a,), ("focus_area_allowed",))]
+
+    clinic(test)
 
 
 def test_refused_records_wait_and_the_others_are_written(clinic):
