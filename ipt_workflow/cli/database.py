@@ -9,7 +9,7 @@ from ipt_workflow.cli.output import FAILED, bar, complete, err, out, print_json,
 from ipt_workflow.service import demo as demonstration
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store.database import Database
-from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import revision
 
 Result = TypeVar("Result")

@@ -12,7 +12,7 @@ from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database
-from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import revision
 
 READY_SECONDS = 5.0

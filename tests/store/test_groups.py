@@ -15,7 +15,7 @@ from support.group_walk import GroupWalk
 from ipt_workflow.errors import GroupStale, StaleVersion, Unreachable
 from ipt_workflow.store import groups
 from ipt_workflow.store.commits import single
-from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate, tables
 from ipt_workflow.store.units import CourseGrouped, GroupLine, MemberMove, Unit
 

@@ -37,7 +37,7 @@ from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.protocols.replay import Trial
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.commits import rows
-from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.notices import NoticeDetail
 from ipt_workflow.store.schema import migrate, tables
 from ipt_workflow.values.canonical import canonical

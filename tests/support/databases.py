@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate
 
 SERVER_VARIABLE = "IPT_TEST_POSTGRES_URL"

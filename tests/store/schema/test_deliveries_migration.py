@@ -9,7 +9,7 @@ from alembic import command
 from support import databases
 
 from ipt_workflow.store import deliveries
-from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate, tables
 from ipt_workflow.store.units import LoggedEvent
 

@@ -10,7 +10,7 @@ from alembic import command
 from support import databases, service_walk
 
 from ipt_workflow.service.reads import CourseReads
-from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import guards, migrate, revision, tables
 
 GUARDED = ("entry", "audit_event", "audit_subject", "entry_data")

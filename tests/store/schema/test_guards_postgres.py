@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from support import databases, service_walk
 
 from ipt_workflow.service.reads import CourseReads
-from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate, revision
 
 APPEND_ONLY = ("entry", "audit_event", "audit_subject")

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from support import databases, service_walk
 
 from ipt_workflow.service.audit import verification
-from ipt_workflow.store.databases.opening import open_database
+from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate, revision, tables
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(migrate._config()).walk_revisions()][::-1]
