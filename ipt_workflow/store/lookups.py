@@ -5,15 +5,15 @@ every request needs it, and the layers above the driver cost more time than the 
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ipt_workflow.store import courses, structs
-from ipt_workflow.store.courses import one_of, to_driver
+from ipt_workflow.store import courses, notices, structs
+from ipt_workflow.store.courses import StoredCourse, one_of, to_driver
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import KeptAnswer
 
@@ -42,12 +42,23 @@ class Lookup(Generic[Found]):
 
     def found(self, dialect: str, rows: Iterable[DriverRow]) -> dict[str, Found]:
         """The results that `make` returns for the driver's rows, by id."""
+        return {values[0]: self._make(*values) for values in self.values(dialect, rows)}
+
+    def values(self, dialect: str, rows: Iterable[DriverRow]) -> Iterator[list[Any]]:
+        """The values of each row, converted from the driver's."""
         readers = self._read[dialect]
-        found = {}
         for row in rows:
-            values = [read(value) if read else value for read, value in zip(readers, row, strict=True)]
-            found[values[0]] = self._make(*values)
-        return found
+            yield [read(value) if read else value for read, value in zip(readers, row, strict=True)]
+
+
+class GroupedLookup(Lookup[Found]):
+    """Finds all rows with each id. `make` turns the rows with the same id, as lists of values, into one result."""
+
+    def found(self, dialect: str, rows: Iterable[DriverRow]) -> dict[str, Found]:
+        groups: dict[str, list[list[Any]]] = {}
+        for values in self.values(dialect, rows):
+            groups.setdefault(values[0], []).append(values)
+        return {row_id: self._make(group) for row_id, group in groups.items()}
 
 
 def _text(select: sa.Select[Any], dialect: str, *parameters: str) -> str:
@@ -93,6 +104,40 @@ class StoredToken(msgspec.Struct, frozen=True):
     revoked_at: dt.datetime | None
 
 
+class KnownClient(msgspec.Struct, frozen=True):
+    """A client's record, with their courses in the order they were opened, without the attention of notices."""
+
+    id: str
+    ref: str
+    courses: tuple[StoredCourse, ...]
+
+
+def _notice(_key: str, *found: Any) -> notices.StoredNotice:
+    return notices.stored_notice(*found)
+
+
+def _versions(rows: list[list[Any]]) -> list[notices.StoredNotice]:
+    return sorted((notices.stored_notice(*values[1:]) for values in rows), key=lambda each: each.id)
+
+
+def _client(rows: list[list[Any]]) -> KnownClient:
+    ref, client_id = rows[0][:2]
+    held = sorted(row[2:] for row in rows if row[2] is not None)
+    return KnownClient(
+        client_id, ref, tuple(StoredCourse(courses.course_decoder.decode(snapshot), head, ref) for _, snapshot, head in held)
+    )
+
+
+_course, _client_row, _notice_row = tables.course, tables.client, tables.notice
+_of_client = sa.and_(_course.c.organisation == _client_row.c.organisation, _course.c.client_id == _client_row.c.id)
+
+NOTICES = Lookup((_notice_row.c.key, *notices.COLUMNS), _notice)  # by the digest of the message
+VERSIONS_OF_RESOURCE = GroupedLookup((_notice_row.c.resource_key, *notices.COLUMNS), _versions)
+CLIENTS = GroupedLookup(
+    (_client_row.c.ref, _client_row.c.id, _course.c.id, _course.c.snapshot, _course.c.head),
+    _client,
+    _client_row.outerjoin(_course, _of_client),
+)
 COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_CLIENT)
 TOKENS = Lookup(structs.columns(tables.token, StoredToken), StoredToken)
 ANSWERS = Lookup(structs.columns(tables.idempotency, KeptAnswer), KeptAnswer)
