@@ -55,6 +55,7 @@ class Clinic:
         self.metrics = installation.metrics
         self.courses = Loader(self.database, organisation, lookups.COURSES)
         self.tokens = Loader(self.database, organisation, lookups.TOKENS)
+        self.sources = Loader(self.database, organisation, lookups.SOURCES)
         self._by_digest = {protocol.digest: protocol for protocol in self.catalogue.protocols.values()}
 
     @property

@@ -1,18 +1,18 @@
-"""Lookups by ids that every request needs, many at once: courses, tokens and kept answers.
+"""Lookups by ids that every request needs, many at once: courses, tokens, sources with their keys, and kept answers.
 
 A lookup is a statement that is made once from the tables. It has the same text for any number of ids, and runs on the bare driver:
 every request needs it, and the layers above the driver cost more time than the database itself.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ipt_workflow.store import courses, structs
+from ipt_workflow.store import courses, sources, structs
 from ipt_workflow.store.courses import one_of, to_driver
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import KeptAnswer
@@ -42,12 +42,23 @@ class Lookup(Generic[Found]):
 
     def found(self, dialect: str, rows: Iterable[DriverRow]) -> dict[str, Found]:
         """The results that `make` returns for the driver's rows, by id."""
+        return {values[0]: self._make(*values) for values in self._values(dialect, rows)}
+
+    def _values(self, dialect: str, rows: Iterable[DriverRow]) -> Iterator[list[Any]]:
+        """The rows' values, converted."""
         readers = self._read[dialect]
-        found = {}
         for row in rows:
-            values = [read(value) if read else value for read, value in zip(readers, row, strict=True)]
-            found[values[0]] = self._make(*values)
-        return found
+            yield [read(value) if read else value for read, value in zip(readers, row, strict=True)]
+
+
+class ManyRowLookup(Lookup[Found]):
+    """Finds an id's row with every row that is joined to it. `make` turns the list of their values into one result."""
+
+    def found(self, dialect: str, rows: Iterable[DriverRow]) -> dict[str, Found]:
+        by_id: dict[str, list[list[Any]]] = {}
+        for values in self._values(dialect, rows):
+            by_id.setdefault(values[0], []).append(values)
+        return {row_id: self._make(joined) for row_id, joined in by_id.items()}
 
 
 def _text(select: sa.Select[Any], dialect: str, *parameters: str) -> str:
@@ -91,10 +102,12 @@ class StoredToken(msgspec.Struct, frozen=True):
     subject: str
     expires_at: dt.datetime
     revoked_at: dt.datetime | None
+    source: str | None
 
 
 COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_CLIENT)
 TOKENS = Lookup(structs.columns(tables.token, StoredToken), StoredToken)
+SOURCES = ManyRowLookup(sources.WITH_KEYS_COLUMNS, sources.keyed_source, sources.WITH_KEYS)
 ANSWERS = Lookup(structs.columns(tables.idempotency, KeptAnswer), KeptAnswer)
 VERSIONS = Lookup((tables.course.c.id, tables.course.c.version), _version)
 

@@ -13,7 +13,7 @@ from support.ehr_sender import Ehr, course, inbox, journal, started, status
 from support.http_client import OPERATOR
 
 from ipt_workflow.ehr import signatures
-from ipt_workflow.ehr.notices.sources import NewSource, Sources
+from ipt_workflow.ehr.notices.sources import NewSource, SourceRotation, Sources
 from ipt_workflow.errors import CommandInvalid, NotFound
 from ipt_workflow.runtime.clock import VirtualClock
 
@@ -110,7 +110,7 @@ def test_after_a_rotation_both_keys_are_taken_until_the_overlap_ends(clocked):
     async def test(api):
         await started(api)
         old = await Ehr.register(api)
-        made = await Sources(api.clinic).rotate(OPERATOR, "north", "standard-webhooks", None, 24)
+        made = await Sources(api.clinic).rotate(OPERATOR, "north", SourceRotation)
         new = Ehr(api, "north", old.kind, made.secret)
         new.sent = 100
         for ehr in (old, new):
@@ -118,7 +118,7 @@ def test_after_a_rotation_both_keys_are_taken_until_the_overlap_ends(clocked):
         api.clinic.clock.advance(dt.timedelta(hours=24, seconds=1))
         is_unauthenticated(await old.send(CONSENT))
         assert status(await new.send(CONSENT)) == "applied"
-        (view,) = await Sources(api.clinic).list(OPERATOR)
+        (view,) = await Sources(api.clinic).page(OPERATOR)
         assert [key.kind for key in view.keys] == ["standard-webhooks"]
 
     clocked(test)
@@ -127,7 +127,7 @@ def test_after_a_rotation_both_keys_are_taken_until_the_overlap_ends(clocked):
 def test_a_key_of_another_kind_is_valid_beside_the_first(clocked):
     async def test(api):
         first = await Ehr.register(api)
-        made = await Sources(api.clinic).rotate(OPERATOR, "north", "bearer", None)
+        made = await Sources(api.clinic).rotate(OPERATOR, "north", lambda: SourceRotation(kind="bearer"))
         for ehr in (first, Ehr(api, "north", "bearer", made.secret)):
             assert status(await ehr.fhir(ENCOUNTER)) == "ignored"
 
@@ -155,10 +155,11 @@ def test_what_is_no_key_and_what_is_taken_are_refused(clocked):
             {"id": "south", "secret": "whsec_" + "short" * 6},
             {"id": "south", "secret": signatures.mint_private()},
         ):
+            new = msgspec.convert(values, NewSource)
             with pytest.raises(CommandInvalid):
-                await sources.add(OPERATOR, msgspec.convert(values, NewSource))
+                await sources.add(OPERATOR, lambda new=new: new)
         with pytest.raises(NotFound):
-            await sources.rotate(OPERATOR, "south", "bearer", None)
+            await sources.rotate(OPERATOR, "south", SourceRotation)
         with pytest.raises(NotFound):
             await sources.disable(OPERATOR, "south")
 
