@@ -1,14 +1,23 @@
 """Sources: the EHR systems that may send notices."""
 
+from typing import Annotated
+
 import msgspec
 from litestar import Response, get, patch, post
 from litestar.params import FromPath, FromQuery
+from msgspec import Meta
 
 from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
-from ipt_workflow.api.courses import After, listed
+from ipt_workflow.api.courses import listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, page, read_body
 from ipt_workflow.ehr.notices.sources import NewSource, ShownKey, SourceChange, SourceRotation, Sources, SourceView
+
+
+class AfterName(msgspec.Struct, frozen=True):
+    """The cursor of a list of sources."""
+
+    id: Annotated[str, Meta(max_length=32, pattern=r"^[a-z0-9_-]*$")] = ""
 
 
 class SourceList(msgspec.Struct, frozen=True):
@@ -34,9 +43,9 @@ async def sources(
     request: ApiRequest, limit: FromQuery[int | None] = None, cursor: FromQuery[str | None] = None
 ) -> Response[SourceList]:
     """The organisation's sources with their settings and keys, without secrets."""
-    size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
+    size, after = limit_of(request, limit), requests.cursor(cursor, AfterName, AfterName())
     found = await _sources(request).page(principal_of(request), after.id, size + 1)
-    items, after_text = page(found, size, lambda each: After(each.id))
+    items, after_text = page(found, size, lambda each: AfterName(each.id))
     return listed(request, SourceList(items, after_text))
 
 

@@ -20,7 +20,7 @@ from ipt_workflow.ehr.notices.sources import (
 )
 from ipt_workflow.errors import CommandInvalid, Fault
 
-NAME_OR_SECRET = "A name has 1 to 32 lower-case letters, digits, _ and -. A secret has 24 to 300 visible ASCII characters."
+FORMS = "A name has 1 to 32 lower-case letters, digits, _ and -. A secret has 24 to 300 visible ASCII characters."
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 app = typer.Typer(help="EHR systems that may send notices.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -59,7 +59,7 @@ def add(
         "other_visits": other_visits,
         "client_prefix": client_prefix,
     }
-    new = _shaped(NewSource, values, NAME_OR_SECRET)
+    new = _shaped(NewSource, values, FORMS)
     _show_key(run(lambda clinic: Sources(clinic).add(operator(), lambda: new)), as_json=as_json)
 
 
@@ -120,7 +120,7 @@ def rotate(
     if not 0 <= overlap_hours <= OVERLAP_HOURS_MAX:
         usage(f"--overlap-hours must be from 0 to {OVERLAP_HOURS_MAX}.")
     values = {"kind": kind, "secret": _secret(secret_file), "overlap_hours": overlap_hours}
-    body = _shaped(SourceRotation, values, NAME_OR_SECRET)
+    body = _shaped(SourceRotation, values, FORMS)
     _show_key(run(lambda clinic: Sources(clinic).rotate(operator(), name, lambda: body)), as_json=as_json)
 
 

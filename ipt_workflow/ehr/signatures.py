@@ -193,9 +193,9 @@ def _signatures(text: str) -> list[tuple[str, bytes]]:
 
 
 def _signature(part: str) -> tuple[str, bytes] | None:
-    """The version and bytes of one signature; None if its version is not known or it is not base64."""
+    """The version and bytes of one signature; None if its version is not known, or if it is empty or not base64."""
     version, _, value = part.partition(",")
-    if version not in {SharedKey.version, PublicKey.version}:
+    if version not in {SharedKey.version, PublicKey.version} or not value:
         return None
     try:
         return version, base64.b64decode(value.encode("ascii"), validate=True)

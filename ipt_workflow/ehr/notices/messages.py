@@ -75,11 +75,11 @@ def _view(message: StoredMessage) -> MessageView:
 
 def _why(message: StoredMessage) -> str:
     """Why a message waits. Names fields of what was sent, and never what a course holds."""
-    if message.type in {types.UNREADABLE, reader.UNREADABLE}:
-        return UNREADABLE
     if message.detail and message.detail.faults:
         fields = [fault.where for fault in message.detail.faults if _FIELD.fullmatch(fault.where)][:FIELDS_MAX]
         return FIELDS.format(f": {', '.join(fields)}" if fields else "")
+    if message.type in {types.UNREADABLE, reader.UNREADABLE}:
+        return UNREADABLE
     if message.detail and message.detail.refusals:
         return REFUSED
     return PERSON if message.course_id else NO_ONE_COURSE
