@@ -11,6 +11,7 @@ IptError
 │   └── SignatureInvalid           a message is not signed with a known key, or not at this time
 ├── Forbidden                  the caller's role does not allow this
 │   └── TriggerNotPermitted        the caller's role may never fire this trigger
+├── SourceUnbound              the caller's token is bound to no source, or to a disabled one
 ├── NotFound                   the thing does not exist, or the caller may not see it
 ├── VersionRequired            a write does not name the version it was decided on
 ├── StaleVersion               the course has moved on since that version
@@ -164,6 +165,13 @@ class TriggerNotPermitted(Forbidden):
     def __init__(self, trigger: str, role: str, allowed: Sequence[str]) -> None:
         self.trigger = trigger
         super().__init__(f"fire {trigger}", role, allowed)
+
+
+class SourceUnbound(IptError):
+    """The caller's token is bound to no source, or to a disabled one."""
+
+    def __init__(self) -> None:
+        super().__init__("The token is bound to no source, or to a disabled one. Ask an administrator for a token of your source.")
 
 
 class NotFound(IptError):

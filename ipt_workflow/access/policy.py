@@ -31,6 +31,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "read deliveries": ("admin", "auditor"),
     "read events": ("supervisor", "auditor", "ehr"),
     "manage sources": ("admin",),
+    "read own messages": ("ehr",),
     "read notices": ("therapist", "supervisor", "auditor"),
     "resolve notices": ("therapist", "supervisor"),
     "read groups": ("therapist", "supervisor", "auditor"),

@@ -19,11 +19,13 @@ from ipt_workflow.api import (
     fhir,
     groups,
     health,
+    messages,
     notices,
     openapi,
     problems,
     proposals,
     protocols,
+    sources,
     subscriptions,
     transitions,
 )
@@ -40,6 +42,7 @@ from ipt_workflow.ehr.notices.fhir_hooks import RestHooks
 from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.inbox import Inbox
 from ipt_workflow.ehr.notices.intake import Notices
+from ipt_workflow.ehr.notices.messages import Messages
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.tokens import Tokens
@@ -110,6 +113,7 @@ def install(app: Litestar, clinic: Clinic) -> None:
     app.state.deliveries = Deliveries(clinic)
     app.state.feed = Feed(clinic)
     app.state.notices = Notices(clinic)
+    app.state.messages = Messages(clinic)
     app.state.rest_hooks = RestHooks(app.state.notices)
     app.state.groups = Groups(clinic)
     app.state.group_sessions = GroupSessions(clinic)
@@ -126,6 +130,8 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
         *audit.HANDLERS,
         *subscriptions.HANDLERS,
         *feed.HANDLERS,
+        *sources.HANDLERS,
+        *messages.HANDLERS,
         *notices.HANDLERS,
         *groups.HANDLERS,
         *health.HANDLERS,

@@ -24,6 +24,7 @@ from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.ehr.notices import types as notice_types
 from ipt_workflow.ehr.notices.inbox import Resolution
+from ipt_workflow.ehr.notices.sources import NewSource, SourceChange, SourceRotation
 from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
 from ipt_workflow.protocols.files import load_catalogue
@@ -41,6 +42,9 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/subscriptions/{subscription_id}", "patch"): (SubscriptionChange,),
     ("/v1/subscriptions/{subscription_id}/rotate", "post"): (Rotation,),
     ("/v1/subscriptions/{subscription_id}/replay", "post"): (Replay,),
+    ("/v1/sources", "post"): (NewSource,),
+    ("/v1/sources/{source_id}", "patch"): (SourceChange,),
+    ("/v1/sources/{source_id}/rotate", "post"): (SourceRotation,),
     ("/v1/notices/{notice_id}/resolve", "post"): (Resolution,),
     ("/v1/groups", "post"): (NewGroup,),
     ("/v1/groups/{group_id}/members", "post"): (Joining,),

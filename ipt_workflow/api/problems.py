@@ -56,6 +56,7 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.Unauthenticated: "unauthenticated",
     errors.TriggerNotPermitted: "trigger-not-permitted",
     errors.Forbidden: "forbidden",
+    errors.SourceUnbound: "forbidden",
     errors.NotFound: "not-found",
     errors.TransitionRefused: "transition-refused",
     errors.GroupRefused: "group-refused",

@@ -1,16 +1,27 @@
 """`source`: registers the EHR systems that may send notices. A new secret is shown once."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
 
 from ipt_workflow.cli.output import fail, out, print_json, print_table, run, usage
 from ipt_workflow.cli.token import operator
-from ipt_workflow.ehr.notices.sources import OVERLAP_HOURS, NewSource, ShownKey, Sources, SourceView
+from ipt_workflow.ehr.notices.sources import (
+    OVERLAP_HOURS,
+    OVERLAP_HOURS_MAX,
+    NewSource,
+    ShownKey,
+    SourceChange,
+    SourceRotation,
+    Sources,
+    SourceView,
+)
 from ipt_workflow.errors import CommandInvalid, Fault
 
+FORMS = "A name has 1 to 32 lower-case letters, digits, _ and -. A secret has 24 to 300 visible ASCII characters."
+Shape = TypeVar("Shape", bound=msgspec.Struct)
 app = typer.Typer(help="EHR systems that may send notices.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Kind = Annotated[
@@ -18,6 +29,9 @@ Kind = Annotated[
 ]
 SecretFile = Annotated[
     Path | None, typer.Option(help="A file with the EHR's own secret or its public whpk_ key. Without it, a secret is made.")
+]
+OtherVisits = Annotated[
+    str | None, typer.Option(help="What becomes of a visit that nothing marks as IPT: wait (a person decides) or ignore.")
 ]
 SourceId = Annotated[str, typer.Argument(help="The source's name, as in the address that it sends to.")]
 
@@ -31,6 +45,7 @@ def add(
         bool, typer.Option("--names-persons", help="Trust this EHR to name the person who did something.")
     ] = False,
     all_visits: Annotated[bool, typer.Option("--all-visits", help="Every visit that it sends belongs to IPT.")] = False,
+    other_visits: OtherVisits = "wait",
     client_prefix: Annotated[str, typer.Option(help="The prefix that makes a FHIR Patient's id a client reference.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -41,39 +56,72 @@ def add(
         "secret": _secret(secret_file),
         "names_persons": names_persons,
         "all_visits": all_visits,
+        "other_visits": other_visits,
         "client_prefix": client_prefix,
     }
-    new = _new_source(values)
-    _show_key(run(lambda clinic: Sources(clinic).add(operator(), new)), as_json=as_json)
+    new = _shaped(NewSource, values, FORMS)
+    _show_key(run(lambda clinic: Sources(clinic).add(operator(), lambda: new)), as_json=as_json)
 
 
 @app.command("list")
 def list_sources(as_json: AsJson = False) -> None:
-    """List sources and their keys, without the secrets."""
-    found = run(lambda clinic: Sources(clinic).list(operator()))
+    """List sources with their settings and keys, without the secrets."""
+    found = run(lambda clinic: Sources(clinic).page(operator()))
     if as_json:
         print_json(found)
         return
     rows = [
-        (each.id, ", ".join(key.kind for key in each.keys), f"{each.created_at:%Y-%m-%d}", "disabled" if each.disabled_at else "")
+        (
+            each.id,
+            ", ".join(key.kind for key in each.keys),
+            _settings(each),
+            f"{each.created_at:%Y-%m-%d}",
+            "disabled" if each.disabled_at else "",
+        )
         for each in found
     ]
-    print_table(("source", "keys", "since", ""), rows)
+    print_table(("source", "keys", "settings", "since", ""), rows)
+
+
+@app.command("set")
+def change(
+    name: SourceId,
+    names_persons: Annotated[
+        bool | None, typer.Option("--names-persons/--no-names-persons", help="Trust this EHR to name the person who did something.")
+    ] = None,
+    all_visits: Annotated[
+        bool | None, typer.Option("--all-visits/--no-all-visits", help="Every visit that it sends belongs to IPT.")
+    ] = None,
+    other_visits: OtherVisits = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a source's settings from now on."""
+    options = {"names_persons": names_persons, "all_visits": all_visits, "other_visits": other_visits}
+    given = {name: value for name, value in options.items() if value is not None}
+    if not given:
+        usage("Name a setting to change: --names-persons, --all-visits or --other-visits.")
+    body = _shaped(SourceChange, given, "--other-visits must be wait or ignore.")
+    changed = run(lambda clinic: Sources(clinic).change(operator(), name, lambda: body))
+    if as_json:
+        print_json(changed)
+    else:
+        out.print(f"{changed.id}: {_settings(changed)}", markup=False)
 
 
 @app.command()
 def rotate(
     name: SourceId,
-    kind: Kind = "standard-webhooks",
+    kind: Annotated[str | None, typer.Option(help="The new key's kind. Without it, the kind of the newest key.")] = None,
     secret_file: SecretFile = None,
     overlap_hours: Annotated[int, typer.Option(help="How long the old keys of this kind stay valid.")] = OVERLAP_HOURS,
     as_json: AsJson = False,
 ) -> None:
     """Give a source a new key."""
-    if not 0 <= overlap_hours <= 8760:
-        usage("--overlap-hours must be from 0 to 8760.")
-    new = _new_source({"id": name, "kind": kind, "secret": _secret(secret_file)})
-    _show_key(run(lambda clinic: Sources(clinic).rotate(operator(), new.id, new.kind, new.secret, overlap_hours)), as_json=as_json)
+    if not 0 <= overlap_hours <= OVERLAP_HOURS_MAX:
+        usage(f"--overlap-hours must be from 0 to {OVERLAP_HOURS_MAX}.")
+    values = {"kind": kind, "secret": _secret(secret_file), "overlap_hours": overlap_hours}
+    body = _shaped(SourceRotation, values, FORMS)
+    _show_key(run(lambda clinic: Sources(clinic).rotate(operator(), name, lambda: body)), as_json=as_json)
 
 
 @app.command()
@@ -88,11 +136,17 @@ def enable(name: SourceId, as_json: AsJson = False) -> None:
     _show_switched(run(lambda clinic: Sources(clinic).enable(operator(), name)), "enabled", as_json=as_json)
 
 
-def _new_source(values: dict[str, Any]) -> NewSource:
+def _shaped(shape: type[Shape], values: dict[str, Any], help_text: str) -> Shape:
     try:
-        return msgspec.convert(values, NewSource)
+        return msgspec.convert(values, shape)
     except msgspec.ValidationError as error:
-        usage(f"{error}. A name has 1 to 32 lower-case letters, digits, _ and -. A secret has 24 to 300 visible ASCII characters.")
+        usage(f"{error}. {help_text}")
+
+
+def _settings(source: SourceView) -> str:
+    """The settings in the words of their options."""
+    flags = {"names-persons": source.names_persons, "all-visits": source.all_visits}
+    return ", ".join([*(name for name, on in flags.items() if on), f"other-visits {source.other_visits}"])
 
 
 def _secret(path: Path | None) -> str | None:

@@ -25,11 +25,14 @@ def create(
     name: Annotated[str, typer.Option(help="The token's name.")],
     subject: Annotated[str | None, typer.Option(help="The person or system that the token identifies; default: its name.")] = None,
     days: Annotated[int | None, typer.Option(help="The days until it expires; default: IPT_TOKEN_DAYS.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="With the role ehr: the source whose messages its bearer may read at /v1/ehr/messages.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a token, and print it. It cannot be shown again."""
     try:
-        new = msgspec.convert({"role": role, "name": name, "subject": subject, "days": days}, NewToken)
+        new = msgspec.convert({"role": role, "name": name, "subject": subject, "days": days, "source": source}, NewToken)
     except msgspec.ValidationError as error:
         usage(f"{error}. --role must be therapist, supervisor, auditor, ehr or admin.")
     created = run(lambda clinic: Tokens(clinic).create(operator(), new))
@@ -50,10 +53,18 @@ def list_tokens(as_json: AsJson = False) -> None:
         print_json(found)
         return
     rows = [
-        (each.id, each.role, each.name, each.subject, f"{each.expires_at:%Y-%m-%d}", "revoked" if each.revoked_at else "")
+        (
+            each.id,
+            each.role,
+            each.name,
+            each.subject,
+            each.source or "",
+            f"{each.expires_at:%Y-%m-%d}",
+            "revoked" if each.revoked_at else "",
+        )
         for each in found
     ]
-    print_table(("id", "role", "name", "subject", "expires", ""), rows)
+    print_table(("id", "role", "name", "subject", "source", "expires", ""), rows)
 
 
 @app.command()

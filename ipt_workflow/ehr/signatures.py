@@ -28,7 +28,6 @@ SHARED_BYTES = range(24, 65)
 SIGNATURES_MAX = 16
 _ID = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}")  # visible ASCII without the dot, which separates the signed parts
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
-_VERSION = re.compile(r"v[0-9a-z]{1,8}")
 
 
 class SignedHeaders(msgspec.Struct, frozen=True):
@@ -160,8 +159,9 @@ class Signer:
 def verify(headers: Mapping[str, str], body: bytes, keys: Sequence[SigningKey], now: dt.datetime) -> SignedHeaders:
     """Verifies that a holder of one of the `keys` has sent this message now. Header names may be in either case.
 
-    Raises SignatureInvalid, and no other error, for any headers and body. It ignores signatures of unknown versions. It tries every
-    other signature with every key of its version, so that the duration discloses nothing.
+    Raises SignatureInvalid, and no other error, for any headers and body. It ignores signatures of unknown versions and those that it
+    cannot read, as the reference libraries do. It tries every other signature with every key of its version, so that the duration
+    discloses nothing.
     """
     values = {name.lower(): value for name, value in headers.items()}
     message_id, timestamp = values.get(ID, ""), values.get(TIMESTAMP, "")
@@ -182,25 +182,25 @@ def verify(headers: Mapping[str, str], body: bytes, keys: Sequence[SigningKey], 
 
 
 def _signatures(text: str) -> list[tuple[str, bytes]]:
-    """The version and bytes of each signature with a known version. Raises SignatureInvalid for a malformed header."""
-    parts = text.split(" ")
+    """The version and bytes of each signature that can be read. Raises SignatureInvalid if none can, or if there are too many."""
+    parts = [part for part in text.split(" ") if part]
     if len(parts) > SIGNATURES_MAX:
         raise SignatureInvalid(f"{SIGNATURE} must hold at most {SIGNATURES_MAX} signatures.")
-    found = []
-    for part in parts:
-        version, comma, value = part.partition(",")
-        if not comma or not _VERSION.fullmatch(version):
-            raise SignatureInvalid(f"{SIGNATURE} must be a list such as v1,<base64> with single spaces between.")
-        if version in {SharedKey.version, PublicKey.version}:
-            found.append((version, _bytes(value)))
+    found = [signature for signature in map(_signature, parts) if signature]
+    if not found:
+        raise SignatureInvalid(f"{SIGNATURE} must hold a signature such as v1,<base64>; separate several with spaces.")
     return found
 
 
-def _bytes(value: str) -> bytes:
+def _signature(part: str) -> tuple[str, bytes] | None:
+    """The version and bytes of one signature; None if its version is not known, or if it is empty or not base64."""
+    version, _, value = part.partition(",")
+    if version not in {SharedKey.version, PublicKey.version} or not value:
+        return None
     try:
-        return base64.b64decode(value.encode("ascii"), validate=True)
+        return version, base64.b64decode(value.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
-        raise SignatureInvalid(f"{SIGNATURE} holds a signature that is not base64.") from None
+        return None
 
 
 def _content(message_id: str, timestamp: str, body: bytes) -> bytes:

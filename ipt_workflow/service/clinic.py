@@ -59,6 +59,7 @@ class Clinic:
         self.notices = Loader(self.database, organisation, lookups.NOTICES)
         self.versions = Loader(self.database, organisation, lookups.VERSIONS_OF_RESOURCE)
         self.openings: list[Callable[[], None]] = []  # called after a course was opened
+        self.sources = Loader(self.database, organisation, lookups.SOURCES)
         self._by_digest = {protocol.digest: protocol for protocol in self.catalogue.protocols.values()}
 
     @property

@@ -1,4 +1,4 @@
-"""Lookups by ids that every request needs, many at once: courses, tokens and kept answers.
+"""Lookups by ids that every request needs, many at once: courses, tokens, sources with their keys, and kept answers.
 
 A lookup is a statement that is made once from the tables. It has the same text for any number of ids, and runs on the bare driver:
 every request needs it, and the layers above the driver cost more time than the database itself.
@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ipt_workflow.store import courses, notices, structs
+from ipt_workflow.store import courses, notices, sources, structs
 from ipt_workflow.store.courses import StoredCourse, one_of, to_driver
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import KeptAnswer
@@ -42,23 +42,23 @@ class Lookup(Generic[Found]):
 
     def found(self, dialect: str, rows: Iterable[DriverRow]) -> dict[str, Found]:
         """The results that `make` returns for the driver's rows, by id."""
-        return {values[0]: self._make(*values) for values in self.values(dialect, rows)}
+        return {values[0]: self._make(*values) for values in self._values(dialect, rows)}
 
-    def values(self, dialect: str, rows: Iterable[DriverRow]) -> Iterator[list[Any]]:
-        """The values of each row, converted from the driver's."""
+    def _values(self, dialect: str, rows: Iterable[DriverRow]) -> Iterator[list[Any]]:
+        """The rows' values, converted."""
         readers = self._read[dialect]
         for row in rows:
             yield [read(value) if read else value for read, value in zip(readers, row, strict=True)]
 
 
-class GroupedLookup(Lookup[Found]):
-    """Finds all rows with each id. `make` turns the rows with the same id, as lists of values, into one result."""
+class ManyRowLookup(Lookup[Found]):
+    """Finds an id's row with every row that is joined to it. `make` turns the list of their values into one result."""
 
     def found(self, dialect: str, rows: Iterable[DriverRow]) -> dict[str, Found]:
-        groups: dict[str, list[list[Any]]] = {}
-        for values in self.values(dialect, rows):
-            groups.setdefault(values[0], []).append(values)
-        return {row_id: self._make(group) for row_id, group in groups.items()}
+        by_id: dict[str, list[list[Any]]] = {}
+        for values in self._values(dialect, rows):
+            by_id.setdefault(values[0], []).append(values)
+        return {row_id: self._make(joined) for row_id, joined in by_id.items()}
 
 
 def _text(select: sa.Select[Any], dialect: str, *parameters: str) -> str:
@@ -102,6 +102,7 @@ class StoredToken(msgspec.Struct, frozen=True):
     subject: str
     expires_at: dt.datetime
     revoked_at: dt.datetime | None
+    source: str | None
 
 
 class KnownClient(msgspec.Struct, frozen=True):
@@ -132,14 +133,15 @@ _course, _client_row, _notice_row = tables.course, tables.client, tables.notice
 _of_client = sa.and_(_course.c.organisation == _client_row.c.organisation, _course.c.client_id == _client_row.c.id)
 
 NOTICES = Lookup((_notice_row.c.key, *notices.COLUMNS), _notice)  # by the digest of the message
-VERSIONS_OF_RESOURCE = GroupedLookup((_notice_row.c.resource_key, *notices.COLUMNS), _versions)
-CLIENTS = GroupedLookup(
+VERSIONS_OF_RESOURCE = ManyRowLookup((_notice_row.c.resource_key, *notices.COLUMNS), _versions)
+CLIENTS = ManyRowLookup(
     (_client_row.c.ref, _client_row.c.id, _course.c.id, _course.c.snapshot, _course.c.head),
     _client,
     _client_row.outerjoin(_course, _of_client),
 )
 COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_CLIENT)
 TOKENS = Lookup(structs.columns(tables.token, StoredToken), StoredToken)
+SOURCES = ManyRowLookup(sources.WITH_KEYS_COLUMNS, sources.keyed_source, sources.WITH_KEYS)
 ANSWERS = Lookup(structs.columns(tables.idempotency, KeptAnswer), KeptAnswer)
 VERSIONS = Lookup((tables.course.c.id, tables.course.c.version), _version)
 

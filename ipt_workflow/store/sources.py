@@ -1,9 +1,12 @@
-"""Sources of notices and their keys. Plain statements."""
+"""Sources of notices and their keys. Plain statements. A message finds its source by `lookups.SOURCES`."""
 
 import datetime as dt
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from msgspec import UNSET, UnsetType
 
 from ipt_workflow.store import structs
 from ipt_workflow.store.schema import tables
@@ -15,12 +18,16 @@ class StoredSource(msgspec.Struct, frozen=True, kw_only=True):
     """An EHR system that may send notices.
 
     A source that `names_persons` is trusted to name who did something. Every visit of a source with `all_visits` belongs to IPT.
-    `client_prefix` goes before the id of a FHIR Patient to make a client reference.
+    `other_visits` says what becomes of a visit that nothing marks as IPT: `wait` or `ignore`.
+    `client_prefix` goes before the id of a FHIR Patient to make a client reference. `digest_key` keys every digest of content that is
+    kept of its messages. It never leaves the service.
     """
 
     id: str
     names_persons: bool
     all_visits: bool
+    other_visits: str = "wait"
+    digest_key: bytes
     client_prefix: str
     created_at: dt.datetime
     created_by: str
@@ -38,8 +45,36 @@ class StoredSourceKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: dt.datetime | None = None
 
 
-_select_source = sa.select(*structs.columns(source, StoredSource))
-_select_key = sa.select(*structs.columns(key, StoredSourceKey))
+class SourceUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of a source that change. Those that are not set keep their values."""
+
+    names_persons: bool | UnsetType = UNSET
+    all_visits: bool | UnsetType = UNSET
+    other_visits: str | UnsetType = UNSET
+
+
+class KeyedSource(msgspec.Struct, frozen=True):
+    """A source with all its keys, also those that have expired since the last rotation."""
+
+    source: StoredSource
+    keys: tuple[StoredSourceKey, ...]
+
+
+_SOURCE_COLUMNS, _KEY_COLUMNS = structs.columns(source, StoredSource), structs.columns(key, StoredSourceKey)
+WITH_KEYS_COLUMNS = [*_SOURCE_COLUMNS, *_KEY_COLUMNS]
+WITH_KEYS = source.outerjoin(key, sa.and_(key.c.organisation == source.c.organisation, key.c.source_id == source.c.id))
+
+
+def keyed_source(rows: Sequence[Sequence[Any]]) -> KeyedSource:
+    """A source from the values of WITH_KEYS_COLUMNS: one row for each key, or one without a key."""
+    width = len(_SOURCE_COLUMNS)
+    found = StoredSource(**dict(zip(StoredSource.__struct_fields__, rows[0][:width], strict=True)))
+    keys_of = [dict(zip(StoredSourceKey.__struct_fields__, row[width:], strict=True)) for row in rows]
+    return KeyedSource(found, tuple(StoredSourceKey(**each) for each in keys_of if each["id"] is not None))
+
+
+_select_source = sa.select(*_SOURCE_COLUMNS)
+_select_key = sa.select(*_KEY_COLUMNS)
 
 
 def add(connection: sa.Connection, organisation: str, new: StoredSource, first: StoredSourceKey) -> bool:
@@ -56,9 +91,10 @@ def find(connection: sa.Connection, organisation: str, source_id: str) -> Stored
     return structs.read_first(connection, _select_source.where(*where), StoredSource)
 
 
-def every(connection: sa.Connection, organisation: str) -> list[StoredSource]:
-    statement = _select_source.where(source.c.organisation == organisation).order_by(source.c.id)
-    return structs.read_all(connection, statement, StoredSource)
+def every(connection: sa.Connection, organisation: str, after: str = "", limit: int | None = None) -> list[StoredSource]:
+    """The sources after a name, in the order of their names."""
+    statement = _select_source.where(source.c.organisation == organisation, source.c.id > after)
+    return structs.read_all(connection, statement.order_by(source.c.id).limit(limit), StoredSource)
 
 
 def keys(connection: sa.Connection, organisation: str, source_id: str, now: dt.datetime) -> list[StoredSourceKey]:
@@ -76,6 +112,13 @@ def rotate(connection: sa.Connection, organisation: str, new: StoredSourceKey, u
     ending = sa.update(key).where(*of_source, key.c.kind == new.kind, sa.or_(key.c.expires_at.is_(None), key.c.expires_at > until))
     connection.execute(ending.values(expires_at=until))
     connection.execute(sa.insert(key), structs.row_of(organisation, new))
+
+
+def update(connection: sa.Connection, organisation: str, source_id: str, changed: SourceUpdate) -> None:
+    """Changes at least one setting of a source."""
+    values = {name: value for name, value in msgspec.structs.asdict(changed).items() if value is not UNSET}
+    where = (source.c.organisation == organisation, source.c.id == source_id)
+    connection.execute(sa.update(source).where(*where).values(**values))
 
 
 def set_disabled(connection: sa.Connection, organisation: str, source_id: str, at: dt.datetime | None) -> bool:

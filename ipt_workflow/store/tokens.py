@@ -10,7 +10,7 @@ from ipt_workflow.store.schema.tables import token as table
 
 
 class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A token without its secret. The database keeps only the secret's hash."""
+    """A token without its secret. The database keeps only the secret's hash. `source` is the EHR whose messages its bearer may read."""
 
     id: str
     role: str
@@ -19,6 +19,7 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: dt.datetime
     expires_at: dt.datetime
     revoked_at: dt.datetime | None = None
+    source: str | None = None
 
 
 def insert(connection: sa.Connection, organisation: str, token: TokenRecord, secret_hash: str) -> None:

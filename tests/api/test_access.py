@@ -96,6 +96,14 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/notices"): Row("200 200 200 200 403 403"),
     ("GET", "/v1/notices/{notice_id}"): Row("200 404 200 200 403 404", needs="notice"),
     ("POST", "/v1/notices/{notice_id}/resolve"): Row("200 404 200 403 403 404", {"action": "retry"}, "notice"),
+    ("GET", "/v1/ehr/messages"): Row("403 403 403 403 200 403", needs="bound"),
+    ("GET", "/v1/sources"): Row(ADMIN.format(200)),
+    ("POST", "/v1/sources"): Row(ADMIN.format(201), {"id": "south"}),
+    ("GET", "/v1/sources/{source_id}"): Row(ADMIN.format(200), needs="source"),
+    ("PATCH", "/v1/sources/{source_id}"): Row(ADMIN.format(200), {"other_visits": "ignore"}, "source"),
+    ("POST", "/v1/sources/{source_id}/rotate"): Row(ADMIN.format(201), {}, "source"),
+    ("POST", "/v1/sources/{source_id}/disable"): Row(ADMIN.format(200), needs="source"),
+    ("POST", "/v1/sources/{source_id}/enable"): Row(ADMIN.format(200), needs="source"),
     ("GET", "/v1/groups"): Row("200 200 200 200 403 403"),
     ("POST", "/v1/groups"): Row("201 201 201 403 403 403", GROUP),
     ("GET", "/v1/groups/{group_id}"): Row("200 404 200 200 403 404", needs="group"),
@@ -130,7 +138,7 @@ TABLE: dict[tuple[str, str], Row] = {
 }
 LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4/{kind}/_search"}  # they are posted, and write nothing
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
-OF_NO_COURSE = ("/v1/subscriptions", "/v1/deliveries")
+OF_NO_COURSE = ("/v1/subscriptions", "/v1/deliveries", "/v1/sources")
 MAKES = ("/v1/courses", "/v1/groups")
 SERVED = {
     (method, route.path_format)
@@ -181,6 +189,11 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         await api.get("/v1/events", "auditor")
         listed = await api.get(f"/v1/subscriptions/{names['subscription_id']}/deliveries", "auditor")
         names["delivery_id"] = listed.json()["items"][0]["id"]
+    elif row.needs in {"source", "bound"}:
+        names["source_id"] = ref.lower()
+        await Sources(api.clinic).add(OPERATOR, lambda: NewSource(id=names["source_id"]))
+        if row.needs == "bound":
+            api.tokens["ehr"] = (await token(api, "ehr", "ehr-1", source=names["source_id"])).token
     elif row.needs != "course":
         await api.walk(course, "record_consent", "start")
     if row.needs == "group":
@@ -208,7 +221,7 @@ async def group(api: Api, course: str, ref: str) -> dict[str, str]:
 async def waiting(api: Api, ref: str) -> str:
     """A notice about a client's course, which waits: nobody says who cancelled."""
     name = ref.lower()
-    made = await Sources(api.clinic).add(OPERATOR, NewSource(id=name, kind="bearer"))
+    made = await Sources(api.clinic).add(OPERATOR, lambda: NewSource(id=name, kind="bearer"))
     visit = {"resourceType": "Encounter", "id": "1", "status": "cancelled", "subject": {"reference": f"Patient/{ref}"}}
     headers = {"Authorization": f"Bearer {made.secret}"}
     answer = await api.client.post(f"/v1/ehr/fhir/{name}", json=visit, headers=headers)

@@ -436,7 +436,7 @@ def test_an_entry_that_is_taken_back_shows_in_the_group_and_may_be_told_again(gr
 def test_no_source_can_be_named_as_groups_are_in_the_inbox(group):
     async def test(group):
         with pytest.raises(CommandInvalid, match="choose another name"):
-            await Sources(group.api.clinic).add(OPERATOR, NewSource(id="group", kind="bearer"))
+            await Sources(group.api.clinic).add(OPERATOR, lambda: NewSource(id="group", kind="bearer"))
 
     group(test)
 

@@ -57,6 +57,38 @@ def test_a_source_is_disabled_and_enabled(run):
     assert json.loads(run("enable", "north", "--json").stdout)["disabled_at"] is None
 
 
+def test_settings_are_set_and_shown(run):
+    run("add", "north", "--other-visits", "ignore", "--all-visits")
+    assert "all-visits, other-visits ignore" in " ".join(run("list").stdout.split())
+    changed = run("set", "north", "--other-visits", "wait", "--no-all-visits", "--names-persons")
+    assert changed.stdout.strip() == "north: names-persons, other-visits wait"
+    shown = json.loads(run("set", "north", "--no-names-persons", "--json").stdout)
+    assert (shown["names_persons"], shown["all_visits"], shown["other_visits"]) == (False, False, "wait")
+    run("set", "north", code=2)
+    run("set", "north", "--other-visits", "maybe", code=2)
+    run("set", "south", "--all-visits", code=1)
+
+
+def test_a_rotation_replaces_the_newest_key_unless_a_kind_is_given(run):
+    run("add", "hapi", "--kind", "bearer")
+    rotated = json.loads(run("rotate", "hapi", "--json").stdout)
+    assert [key["kind"] for key in rotated["source"]["keys"]] == ["bearer", "bearer"]
+
+
+def test_a_token_is_bound_to_a_source(run, settings):
+    def token(*arguments: str, code: int = 0):
+        made = CliRunner().invoke(app, ["token", *arguments], env={"IPT_DATABASE_URL": settings.database_url})
+        assert made.exit_code == code, made.output
+        return made.output
+
+    run("add", "north")
+    made = json.loads(token("create", "--role", "ehr", "--name", "north", "--source", "north", "--json"))
+    assert made["source"] == "north"
+    assert "north" in token("list")
+    assert "names no source" in token("create", "--role", "ehr", "--name", "south", "--source", "south", code=1)
+    assert "only with the role ehr" in token("create", "--role", "admin", "--name", "a", "--source", "north", code=1)
+
+
 def test_what_cannot_be_is_refused(run, tmp_path):
     run("add", "north")
     run("add", "north", code=1)

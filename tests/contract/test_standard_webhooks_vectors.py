@@ -79,3 +79,22 @@ def test_the_library_verifies_a_message_of_ours_under_the_old_key_and_the_new():
         standardwebhooks.Webhook(secret).verify(b"{}", sent)
     with pytest.raises(standardwebhooks.WebhookVerificationError):
         standardwebhooks.Webhook(signatures.mint_shared()).verify(b"{}", sent)
+
+
+@pytest.mark.parametrize("scheme", ("v1", "v1a"))
+@pytest.mark.parametrize("beside", ("{} v1,!!!", "v1,!!! {}", "v1a,A= {}", "v2,AAAA {}", "{} nonsense", " {}", "{}  v1,AAAA "))
+def test_the_vector_is_verified_whatever_stands_beside_its_signature(scheme, beside):
+    vector = VECTORS[scheme]
+    now = dt.datetime.fromtimestamp(vector["timestamp"], dt.UTC)
+    sent = {**headers(vector), "webhook-signature": beside.format(vector["signature"])}
+    found = signatures.verify(sent, vector["body"].encode(), [signatures.read_key(keys(scheme)[1])], now)
+    assert found.id == vector["id"]
+
+
+@pytest.mark.parametrize("beside", ("v1,!!! {}", "v1,AAAA {}", "v1a,??? {}", "v2,x {}", "{} nonsense", "{}  v1,AAAA"))
+def test_the_library_and_we_take_the_same_headers(beside):
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    sent = signatures.Signer([signatures.read_key(SECRET)]).headers("evt_1", int(now.timestamp()), b"{}")
+    sent["webhook-signature"] = beside.format(sent["webhook-signature"])
+    assert standardwebhooks.Webhook(SECRET).verify(b"{}", sent) == {}
+    assert signatures.verify(sent, b"{}", [signatures.read_key(SECRET)], now).id == "evt_1"

@@ -26,7 +26,8 @@ class Ehr:
 
     @classmethod
     async def register(cls, api, name: str = "north", kind: str = "standard-webhooks", **more: Any) -> "Ehr":
-        made = await Sources(api.clinic).add(OPERATOR, msgspec.convert({"id": name, "kind": kind, **more}, NewSource))
+        new = msgspec.convert({"id": name, "kind": kind, **more}, NewSource)
+        made = await Sources(api.clinic).add(OPERATOR, lambda: new)
         return cls(api, name, kind, made.secret or more["secret"])
 
     # Our own types

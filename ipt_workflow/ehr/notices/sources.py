@@ -4,30 +4,35 @@ Each source has one registration and any number of keys. A message is authentic 
 kinds of proof. Standard Webhooks has `whsec_` (shared) and `whpk_` (public) keys. `X-Signature` is the HMAC-SHA256 of the body in hex,
 as Medplum sends it. A bearer token comes in a header of the channel, as HAPI sends it. An unknown source gets exactly the answer of a
 wrong signature.
+
+A message costs one lookup, which many share. What may change is read for every message: whether the source is enabled, which keys have
+expired. What never changes is kept: the key that a stored secret holds.
 """
 
 import datetime as dt
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from ipt_workflow import groups
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.secrets import SecretBox
-from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SignatureInvalid
+from ipt_workflow.ehr.signatures import SigningKey
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SecretUnreadable, SignatureInvalid
 from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import sources as stored
-from ipt_workflow.store.sources import StoredSource, StoredSourceKey
+from ipt_workflow.store.sources import SourceUpdate, StoredSource, StoredSourceKey
 
 KeyKind = Literal["standard-webhooks", "x-signature", "bearer"]
+OtherVisits = Literal["wait", "ignore"]
 STANDARD_WEBHOOKS: KeyKind = "standard-webhooks"
 X_SIGNATURE: KeyKind = "x-signature"
 BEARER: KeyKind = "bearer"
@@ -35,7 +40,10 @@ X_SIGNATURE_HEADER = "x-signature"
 NO_SOURCE = "There is no such source. `ipt-workflow source list` shows those that exist."
 NOT_AUTHENTIC = "The message is not authentic. Sign it with a valid key of the source in the address, or send its bearer token."
 OVERLAP_HOURS = 24
+OVERLAP_HOURS_MAX = 8760
+DIGEST_KEY_BYTES = 32
 SECRET_MIN = 24
+OPENED_MAX = 1000  # keys that are kept open
 _DUMMY = signatures.SharedKey(secrets.token_bytes(32))
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
@@ -50,7 +58,27 @@ class NewSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     secret: Given | None = None
     names_persons: bool = False
     all_visits: bool = False
+    other_visits: OtherVisits = "wait"
     client_prefix: Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+
+
+class SourceChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body that changes a source's settings. Fields that are left out keep their values."""
+
+    names_persons: bool | UnsetType = UNSET
+    all_visits: bool | UnsetType = UNSET
+    other_visits: OtherVisits | UnsetType = UNSET
+
+
+class SourceRotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body that gives a source a new key. Without `kind`, it is of the kind of the newest key.
+
+    For `overlap_hours`, older keys of that kind stay valid. `secret` is the EHR's own; without it, a secret is made and shown once.
+    """
+
+    kind: KeyKind | None = None
+    secret: Given | None = None
+    overlap_hours: Annotated[int, Meta(ge=0, le=OVERLAP_HOURS_MAX)] = OVERLAP_HOURS
 
 
 class SourceKeyView(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +91,7 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     names_persons: bool
     all_visits: bool
+    other_visits: str
     client_prefix: str
     keys: tuple[SourceKeyView, ...]
     created_at: dt.datetime
@@ -95,10 +124,12 @@ class Sources:
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
         self._safe = SecretBox(listed(clinic.settings.secret_keys))
+        self._opened: dict[str, SigningKey] = {}
 
-    async def add(self, principal: Principal, new: NewSource) -> ShownKey:
+    async def add(self, principal: Principal, decode: Callable[[], NewSource]) -> ShownKey:
         """Registers a source with its first key."""
-        policy.require(principal, "manage sources")
+        await self.clinic.require(principal, "manage sources")
+        new = decode()
         if new.id == groups.SOURCE:
             raise CommandInvalid([Fault("id", "is the name of groups' records in the inbox; choose another name")])
         now = self.clinic.clock.now()
@@ -106,6 +137,8 @@ class Sources:
             id=new.id,
             names_persons=new.names_persons,
             all_visits=new.all_visits,
+            other_visits=new.other_visits,
+            digest_key=secrets.token_bytes(DIGEST_KEY_BYTES),
             client_prefix=new.client_prefix,
             created_at=now,
             created_by=principal.person,
@@ -113,24 +146,39 @@ class Sources:
         key, shown = self._key(new.id, new.kind, new.secret, now)
         if not await self.clinic.write(stored.add, source, key):
             raise CommandInvalid([Fault("id", "is the name of another source; rotate its key, or choose another name")])
-        await self.clinic.log(principal, "config", f"source {new.id} added")
+        await self._record(principal, new.id, "added")
         return ShownKey(source=await self._view(new.id), secret=shown)
 
-    async def list(self, principal: Principal) -> list[SourceView]:
+    async def page(self, principal: Principal, after: str = "", limit: int | None = None) -> list[SourceView]:
+        """The sources after a name, in the order of their names."""
         policy.require(principal, "manage sources")
-        return [await self._view_of(source) for source in await self.clinic.read(stored.every)]
+        return [await self._view_of(source) for source in await self.clinic.read(stored.every, after, limit)]
 
-    async def rotate(
-        self, principal: Principal, source_id: str, kind: KeyKind, secret: str | None, overlap_hours: int = OVERLAP_HOURS
-    ) -> ShownKey:
-        """Adds a key. The old keys of its kind stay valid until the overlap ends; keys of other kinds do not change."""
+    async def one(self, principal: Principal, source_id: str) -> SourceView:
         policy.require(principal, "manage sources")
+        return await self._view(source_id)
+
+    async def change(self, principal: Principal, source_id: str, decode: Callable[[], SourceChange]) -> SourceView:
+        """Changes settings from now on: notices that were decided stay as they are. The record names each new value."""
+        await self.clinic.require(principal, "manage sources")
+        known, body = await self._find(source_id), decode()
+        given = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
+        changed = {name: value for name, value in given.items() if value != getattr(known, name)}
+        if changed:
+            await self.clinic.write(stored.update, source_id, SourceUpdate(**changed))
+            values = ", ".join(f"{name} {_word(value)}" for name, value in changed.items())
+            await self._record(principal, source_id, f"changed: {values}")
+        return await self._view(source_id)
+
+    async def rotate(self, principal: Principal, source_id: str, decode: Callable[[], SourceRotation]) -> ShownKey:
+        """Adds a key. The old keys of its kind stay valid until the overlap ends; keys of other kinds do not change."""
+        await self.clinic.require(principal, "manage sources")
         await self._find(source_id)
-        now = self.clinic.clock.now()
-        key, shown = self._key(source_id, kind, secret, now)
-        until = now + dt.timedelta(hours=overlap_hours)
-        await self.clinic.write(stored.rotate, key, until)
-        await self.clinic.log(principal, "config", f"source {source_id} rotated")
+        body, now = decode(), self.clinic.clock.now()
+        newest = (await self.clinic.read(stored.keys, source_id, now))[-1]  # there is one: a rotation leaves its own key
+        key, shown = self._key(source_id, body.kind or newest.kind, body.secret, now)
+        await self.clinic.write(stored.rotate, key, now + dt.timedelta(hours=body.overlap_hours))
+        await self._record(principal, source_id, "rotated")
         return ShownKey(source=await self._view(source_id), secret=shown)
 
     async def disable(self, principal: Principal, source_id: str) -> SourceView:
@@ -141,40 +189,68 @@ class Sources:
         return await self._switch(principal, source_id, "enabled", None)
 
     async def _switch(self, principal: Principal, source_id: str, word: str, disabled_at: dt.datetime | None) -> SourceView:
-        policy.require(principal, "manage sources")
+        await self.clinic.require(principal, "manage sources")
         if not await self.clinic.write(stored.set_disabled, source_id, disabled_at):
             raise NotFound(NO_SOURCE)
-        await self.clinic.log(principal, "config", f"source {source_id} {word}")
+        await self._record(principal, source_id, word)
         return await self._view(source_id)
 
-    async def verify(self, source_id: str, headers: Mapping[str, str], body: bytes) -> VerifiedSender:
-        """The sender of a message. Raises SignatureInvalid, which reveals nothing that the sender did not know."""
-        now = self.clinic.clock.now()
-        source = await self.clinic.read(stored.find, source_id) if "\x00" not in source_id else None
-        if source is None or source.disabled_at is not None:
-            if signatures.SIGNATURE in headers:
-                signatures.verify(headers, body, [_DUMMY], now)
-            raise SignatureInvalid(NOT_AUTHENTIC)
-        keys = await self.clinic.read(stored.keys, source_id, now)
-        return self._verified(source, keys, headers, body, now)
+    async def _record(self, principal: Principal, source_id: str, verb: str) -> None:
+        await self.clinic.log(principal, "config", f"source {source_id} {verb}")
 
-    def _verified(
-        self, source: StoredSource, keys: Sequence[StoredSourceKey], headers: Mapping[str, str], body: bytes, now: dt.datetime
-    ) -> VerifiedSender:
-        """Checks the proof that the message carries. A wrong proof is final, even if another proof would hold."""
+    async def verify(self, source_id: str, headers: Mapping[str, str], body: bytes) -> VerifiedSender:
+        """The sender of a message. Raises SignatureInvalid, which reveals nothing that the sender did not know.
+
+        An unknown or disabled source is checked like one without keys, so that its answer takes as long.
+        """
+        found = await self.clinic.sources.get(source_id) if "\x00" not in source_id else None
+        now = self.clinic.clock.now()
+        known = found.keys if found is not None and found.source.disabled_at is None else ()
+        kind, message_id = self._proof([key for key in known if not _expired(key, now)], headers, body, now)
+        assert found is not None  # without keys there is no proof
+        return VerifiedSender(found.source, kind, message_id)
+
+    def _proof(
+        self, keys: Sequence[StoredSourceKey], headers: Mapping[str, str], body: bytes, now: dt.datetime
+    ) -> tuple[KeyKind, str | None]:
+        """The kind of proof that the message carries, and its id. A wrong proof is final, even if another proof would hold.
+
+        Raises SecretUnreadable if the proof may be that of a key that cannot be opened: the sender should try again.
+        """
         if signatures.SIGNATURE in headers:
-            known = [signatures.read_key(self._safe.open(key.secret)) for key in keys if key.kind == STANDARD_WEBHOOKS]
-            signed = signatures.verify(headers, body, known or [_DUMMY], now)
-            return VerifiedSender(source, STANDARD_WEBHOOKS, signed.id)
+            known, unreadable = self._open(keys, STANDARD_WEBHOOKS)
+            try:
+                return STANDARD_WEBHOOKS, signatures.verify(headers, body, known or [_DUMMY], now).id
+            except SignatureInvalid as error:
+                raise unreadable or error from None
         if X_SIGNATURE_HEADER in headers:
-            secrets_known = [self._safe.open(key.secret) for key in keys if key.kind == X_SIGNATURE]
-            if _signed(headers[X_SIGNATURE_HEADER], body, secrets_known):
-                return VerifiedSender(source, X_SIGNATURE)
-        elif _bears(headers.get("authorization", ""), [key.secret for key in keys if key.kind == BEARER]):
-            return VerifiedSender(source, BEARER)
+            known, unreadable = self._open(keys, X_SIGNATURE)
+            if _signed(headers[X_SIGNATURE_HEADER], body, known or [_DUMMY]):
+                return X_SIGNATURE, None
+            raise unreadable or SignatureInvalid(NOT_AUTHENTIC)
+        if _bears(headers.get("authorization", ""), [key.secret for key in keys if key.kind == BEARER]):
+            return BEARER, None
         raise SignatureInvalid(NOT_AUTHENTIC)
 
-    def _key(self, source_id: str, kind: KeyKind, given: str | None, now: dt.datetime) -> tuple[StoredSourceKey, str | None]:
+    def _open(self, keys: Sequence[StoredSourceKey], kind: KeyKind) -> tuple[list[SigningKey], SecretUnreadable | None]:
+        """The keys of a kind, and the error of the last that cannot be opened. A stored secret never changes, so keys are kept."""
+        known, unreadable = [], None
+        for key in keys:
+            if key.kind != kind:
+                continue
+            try:
+                if key.id not in self._opened:
+                    secret = self._safe.open(key.secret)
+                    signing = signatures.read_key(secret) if kind == STANDARD_WEBHOOKS else signatures.SharedKey(secret.encode())
+                    if len(self._opened) >= OPENED_MAX:
+                        self._opened.clear()
+                    self._opened[key.id] = signing
+                known.append(self._opened[key.id])
+            except SecretUnreadable as error:
+                unreadable = error
+        return known, unreadable
+
+    def _key(self, source_id: str, kind: str, given: str | None, now: dt.datetime) -> tuple[StoredSourceKey, str | None]:
         """A new key, and its secret if it is to be shown. Raises CommandInvalid for a secret of another kind."""
         secret = given or (signatures.mint_shared() if kind == STANDARD_WEBHOOKS else secrets.token_urlsafe(32))
         if kind == STANDARD_WEBHOOKS:
@@ -199,15 +275,35 @@ class Sources:
 
     async def _view_of(self, source: StoredSource) -> SourceView:
         keys = await self.clinic.read(stored.keys, source.id, self.clinic.clock.now())
-        shown = tuple(SourceKeyView(kind=key.kind, created_at=key.created_at, expires_at=key.expires_at) for key in keys)
-        return SourceView(keys=shown, **msgspec.structs.asdict(source))
+        return SourceView(
+            id=source.id,
+            names_persons=source.names_persons,
+            all_visits=source.all_visits,
+            other_visits=source.other_visits,
+            client_prefix=source.client_prefix,
+            keys=tuple(SourceKeyView(kind=key.kind, created_at=key.created_at, expires_at=key.expires_at) for key in keys),
+            created_at=source.created_at,
+            created_by=source.created_by,
+            disabled_at=source.disabled_at,
+        )
 
 
-def _signed(header: str, body: bytes, known: Sequence[str]) -> bool:
-    """Whether the header `X-Signature` is the body's HMAC under one of the secrets; in constant time."""
-    given = header.strip().lower().encode("utf-8", "replace")
-    made = [hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode() for secret in known]
-    matched = [hmac.compare_digest(each, given) for each in made]
+def _word(value: bool | str) -> str:
+    """A setting's value in the audit log."""
+    return value if isinstance(value, str) else ("off", "on")[value]
+
+
+def _expired(key: StoredSourceKey, now: dt.datetime) -> bool:
+    return key.expires_at is not None and key.expires_at <= now
+
+
+def _signed(header: str, body: bytes, keys: Sequence[SigningKey]) -> bool:
+    """Whether the header `X-Signature` is the body's HMAC under one of the keys; in constant time."""
+    try:
+        given = bytes.fromhex(header)
+    except ValueError:
+        given = b""
+    matched = [key.matches(body, given) for key in keys]
     return any(matched)
 
 

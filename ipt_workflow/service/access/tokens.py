@@ -9,21 +9,26 @@ from msgspec import Meta
 from ipt_workflow.access import policy, tokens
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Role
-from ipt_workflow.errors import NotFound, Unauthenticated
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound, Unauthenticated
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.views import TokenView
+from ipt_workflow.store import sources as stored_sources
 from ipt_workflow.store import tokens as stored_tokens
 from ipt_workflow.store.tokens import TokenRecord
 from ipt_workflow.values.types import Person
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body that creates a token. `subject` defaults to the name. The token expires after `days`."""
+    """The body that creates a token. `subject` defaults to the name. The token expires after `days`.
+
+    `source` binds a token of the role `ehr` to a source: its bearer may read what became of that source's messages.
+    """
 
     role: Role
     name: Person
     subject: Person | None = None
     days: Annotated[int, Meta(ge=1, le=3650)] | None = None
+    source: Annotated[str, Meta(max_length=32)] | None = None
 
 
 class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +40,7 @@ class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     subject: str
     expires_at: dt.datetime
+    source: str | None
 
 
 class Tokens:
@@ -56,10 +62,12 @@ class Tokens:
             role=row.role,  # type: ignore[arg-type]  # the column holds roles only
             via="api",
             request_id=request_id,
+            source=row.source,
         )
 
     async def create(self, principal: Principal, new: NewToken) -> CreatedToken:
         policy.require(principal, "manage tokens")
+        await self._check(new)
         minted, now = tokens.mint(), self.clinic.clock.now()
         token = TokenRecord(
             id=minted.id,
@@ -68,6 +76,7 @@ class Tokens:
             subject=new.subject or new.name,
             created_at=now,
             expires_at=now + dt.timedelta(days=new.days or self.clinic.settings.token_days),
+            source=new.source,
         )
         await self.clinic.write(stored_tokens.insert, token, minted.secret_hash)
         await self.clinic.log(principal, "config", f"token {token.id} created")
@@ -78,7 +87,17 @@ class Tokens:
             name=token.name,
             subject=token.subject,
             expires_at=token.expires_at,
+            source=token.source,
         )
+
+    async def _check(self, new: NewToken) -> None:
+        """Raises CommandInvalid for a source that is not known, or a role that no source has."""
+        if new.source is None:
+            return
+        if new.role != "ehr":
+            raise CommandInvalid([Fault("source", "is allowed only with the role ehr")])
+        if "\x00" in new.source or await self.clinic.read(stored_sources.find, new.source) is None:
+            raise CommandInvalid([Fault("source", "names no source; `ipt-workflow source list` shows those that exist")])
 
     async def list(self, principal: Principal) -> list[TokenView]:
         policy.require(principal, "manage tokens")

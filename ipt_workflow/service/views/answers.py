@@ -62,3 +62,4 @@ class TokenView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: dt.datetime
     expires_at: dt.datetime
     revoked_at: dt.datetime | None
+    source: str | None

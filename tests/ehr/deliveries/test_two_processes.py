@@ -23,7 +23,7 @@ def test_a_notice_that_comes_to_both_at_once_has_one_effect(tmp_path, server):
         try:
             course_id = await service_walk.open_course(clinics[0])
             await service_walk.walk(clinics[0], course_id, "record_consent", "start")
-            await Sources(clinics[0]).add(OPERATOR, NewSource(id="north"))
+            await Sources(clinics[0]).add(OPERATOR, lambda: NewSource(id="north"))
             source = await clinics[0].database.read(sources.find, "default", "north")
             services = [Notices(clinic) for clinic in clinics]
             at = clock.now().isoformat()
@@ -55,7 +55,7 @@ def test_the_same_new_client_in_notices_to_both_at_once_has_one_record(tmp_path,
     async def both():
         clinics = [await open_clinic(settings, VirtualClock(service_walk.START)) for _ in range(2)]
         try:
-            await Sources(clinics[0]).add(OPERATOR, NewSource(id="north"))
+            await Sources(clinics[0]).add(OPERATOR, lambda: NewSource(id="north"))
             source = await clinics[0].database.read(sources.find, "default", "north")
             services = [Notices(clinic) for clinic in clinics]
             body = b'{"type": "consent.given", "timestamp": "2026-01-05T09:00:00Z", "data": {"client_ref": "EHR-9", "scope": "treatment"}}'

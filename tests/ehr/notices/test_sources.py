@@ -1,21 +1,26 @@
 """Who may send notices: three kinds of signatures, rotated keys, and everything else answered 401 or 400."""
 
+import asyncio
 import datetime as dt
 import json
 from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.fernet import Fernet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
+from support import databases
 from support.ehr_sender import Ehr, course, inbox, journal, started, status
-from support.http_client import OPERATOR
+from support.http_client import OPERATOR, running
 
 from ipt_workflow.ehr import signatures
-from ipt_workflow.ehr.notices.sources import NewSource, Sources
+from ipt_workflow.ehr.notices.sources import NewSource, SourceChange, SourceRotation, Sources
 from ipt_workflow.errors import CommandInvalid, NotFound
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.service.clinic import open_clinic
+from ipt_workflow.store import lookups
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "standard-webhooks" / "vectors.json").read_text(encoding="utf-8"))
@@ -27,6 +32,16 @@ ENCOUNTER = {"resourceType": "Encounter", "id": "E1", "status": "in-progress", "
 def clocked(api):
     """Runs a test on a clock that does not move by itself."""
     return lambda test: api(test, VirtualClock(START))
+
+
+def on(settings, test):
+    """Runs a test on a service with these settings."""
+
+    async def inside():
+        async with running(settings, VirtualClock(START)) as api:
+            return await test(api)
+
+    return asyncio.run(inside())
 
 
 def is_unauthenticated(answer) -> None:
@@ -110,7 +125,7 @@ def test_after_a_rotation_both_keys_are_taken_until_the_overlap_ends(clocked):
     async def test(api):
         await started(api)
         old = await Ehr.register(api)
-        made = await Sources(api.clinic).rotate(OPERATOR, "north", "standard-webhooks", None, 24)
+        made = await Sources(api.clinic).rotate(OPERATOR, "north", SourceRotation)
         new = Ehr(api, "north", old.kind, made.secret)
         new.sent = 100
         for ehr in (old, new):
@@ -118,7 +133,7 @@ def test_after_a_rotation_both_keys_are_taken_until_the_overlap_ends(clocked):
         api.clinic.clock.advance(dt.timedelta(hours=24, seconds=1))
         is_unauthenticated(await old.send(CONSENT))
         assert status(await new.send(CONSENT)) == "applied"
-        (view,) = await Sources(api.clinic).list(OPERATOR)
+        (view,) = await Sources(api.clinic).page(OPERATOR)
         assert [key.kind for key in view.keys] == ["standard-webhooks"]
 
     clocked(test)
@@ -127,7 +142,7 @@ def test_after_a_rotation_both_keys_are_taken_until_the_overlap_ends(clocked):
 def test_a_key_of_another_kind_is_valid_beside_the_first(clocked):
     async def test(api):
         first = await Ehr.register(api)
-        made = await Sources(api.clinic).rotate(OPERATOR, "north", "bearer", None)
+        made = await Sources(api.clinic).rotate(OPERATOR, "north", lambda: SourceRotation(kind="bearer"))
         for ehr in (first, Ehr(api, "north", "bearer", made.secret)):
             assert status(await ehr.fhir(ENCOUNTER)) == "ignored"
 
@@ -155,10 +170,11 @@ def test_what_is_no_key_and_what_is_taken_are_refused(clocked):
             {"id": "south", "secret": "whsec_" + "short" * 6},
             {"id": "south", "secret": signatures.mint_private()},
         ):
+            new = msgspec.convert(values, NewSource)
             with pytest.raises(CommandInvalid):
-                await sources.add(OPERATOR, msgspec.convert(values, NewSource))
+                await sources.add(OPERATOR, lambda new=new: new)
         with pytest.raises(NotFound):
-            await sources.rotate(OPERATOR, "south", "bearer", None)
+            await sources.rotate(OPERATOR, "south", SourceRotation)
         with pytest.raises(NotFound):
             await sources.disable(OPERATOR, "south")
 
@@ -173,6 +189,136 @@ def test_secrets_are_sealed_where_the_operator_gave_a_key_and_tokens_are_kept_as
             assert (ehr.secret.encode() in stored) == (kind != "bearer")
 
     api(test)
+
+
+def test_a_key_that_cannot_be_opened_does_not_stand_in_the_way_of_another(tmp_path):
+    """The operator lost a key of IPT_SECRET_KEYS: what it sealed is unreadable, what is under the other key is not."""
+    lost, kept = (Fernet.generate_key().decode() for _ in range(2))
+    before = databases.empty(tmp_path).model_copy
+
+    async def register(api):
+        return [(kind, (await Ehr.register(api, kind, kind)).secret) for kind in ("standard-webhooks", "x-signature")]
+
+    async def rotate(api):
+        return [(await Sources(api.clinic).rotate(OPERATOR, kind, SourceRotation)).secret for kind, _ in old]
+
+    async def send(api):
+        for (kind, unreadable), readable in zip(old, new, strict=True):
+            assert status(await Ehr(api, kind, kind, readable).fhir(ENCOUNTER, "POST")) == "ignored"
+            for secret in (unreadable, signatures.mint_shared()):
+                assert (await Ehr(api, kind, kind, secret).fhir(ENCOUNTER, "POST")).status_code == 500
+
+    old = on(before(update={"secret_keys": lost}), register)
+    new = on(before(update={"secret_keys": f"{kept},{lost}"}), rotate)
+    on(before(update={"secret_keys": kept}), send)
+
+
+def test_what_one_process_changes_holds_for_the_next_message_to_another(settings):
+    async def test(api):
+        await started(api)
+        ehr = await Ehr.register(api)
+        assert status(await ehr.send(CONSENT)) == "applied"  # its key is known to this process from now on
+        other = Sources(await open_clinic(settings, api.clinic.clock))
+        try:
+            await other.disable(OPERATOR, "north")
+            is_unauthenticated(await ehr.send(CONSENT))
+            await other.enable(OPERATOR, "north")
+            assert status(await ehr.send(CONSENT)) == "applied"
+            made = await other.rotate(OPERATOR, "north", lambda: SourceRotation(overlap_hours=0))
+            is_unauthenticated(await ehr.send(CONSENT))
+            ehr.secret = made.secret
+            assert status(await ehr.send(CONSENT)) == "applied"
+        finally:
+            await other.clinic.installation.close()
+
+    on(settings, test)
+
+
+def test_many_messages_at_once_share_their_lookups(clocked):
+    async def test(api):
+        sources = Sources(api.clinic)
+        senders = [await Ehr.register(api, f"s-{n}", "bearer") for n in range(5)]
+        statements = []
+        fetched = api.clinic.database.find
+
+        async def find(lookup, organisation, ids):
+            statements.append((lookup, sorted(ids)))
+            return await fetched(lookup, organisation, ids)
+
+        api.clinic.database.find = find
+        asked = [sources.verify(ehr.name, ehr.proof(b"{}"), b"{}") for ehr in senders * 20]
+        found = await asyncio.gather(*asked)
+        assert [each.source.id for each in found] == [ehr.name for ehr in senders * 20]
+        assert all(lookup is lookups.SOURCES for lookup, _ in statements)
+        assert len(statements) <= 2
+
+    clocked(test)
+
+
+def test_an_unknown_source_costs_the_same_lookup_and_the_same_proof(clocked, monkeypatch):
+    async def test(api):
+        proved = []
+        matches = signatures.SharedKey.matches
+        monkeypatch.setattr(signatures.SharedKey, "matches", lambda *given: proved.append(given) or matches(*given))
+        for kind in ("standard-webhooks", "x-signature"):
+            known = await Ehr.register(api, kind, kind)
+            await Sources(api.clinic).disable(OPERATOR, (await Ehr.register(api, f"{kind}-off", kind)).name)
+            counts, answers = [], []
+            for name in (kind, "nowhere", f"{kind}-off"):
+                proved.clear()
+                wrong = Ehr(api, name, kind, signatures.mint_shared())
+                answer = await wrong.fhir(ENCOUNTER, "POST")
+                is_unauthenticated(answer)
+                answers.append({**answer.json(), "instance": ""})
+                counts.append(len(proved))
+            assert counts == [1, 1, 1]
+            assert answers[0] == answers[1] == answers[2]
+            assert status(await known.fhir(ENCOUNTER, "POST")) == "ignored"
+
+    clocked(test)
+
+
+# Settings
+
+
+def test_a_source_has_a_random_key_for_digests_that_is_never_shown(clocked):
+    async def test(api):
+        shown = [await Sources(api.clinic).add(OPERATOR, lambda name=name: NewSource(id=name)) for name in ("north", "south")]
+        kept = [(await api.clinic.sources.get(each.source.id)).source for each in shown]
+        assert [len(each.digest_key) for each in kept] == [32, 32]
+        assert kept[0].digest_key != kept[1].digest_key
+        assert all("digest" not in msgspec.json.encode(each).decode() for each in shown)
+
+    clocked(test)
+
+
+def test_a_change_of_settings_holds_for_the_next_message_and_is_recorded_with_its_values(clocked):
+    async def test(api):
+        ehr, sources = await Ehr.register(api, kind="bearer"), Sources(api.clinic)
+        assert (await sources.one(OPERATOR, "north")).other_visits == "wait"
+        for change in (SourceChange(other_visits="ignore", all_visits=True), SourceChange(all_visits=True), SourceChange()):
+            view = await sources.change(OPERATOR, "north", lambda change=change: change)
+            assert (view.names_persons, view.all_visits, view.other_visits) == (False, True, "ignore")
+        seen = (await sources.verify("north", ehr.proof(b""), b"")).source
+        assert (seen.names_persons, seen.all_visits, seen.other_visits) == (False, True, "ignore")
+        recorded = (await api.get("/v1/audit?kind=config", "auditor")).json()["items"]
+        assert [each["action"] for each in recorded if "changed" in each["action"]] == [
+            "source north changed: all_visits on, other_visits ignore"
+        ]
+
+    clocked(test)
+
+
+def test_a_rotation_without_a_kind_replaces_the_newest_key(clocked):
+    async def test(api):
+        ehr = await Ehr.register(api, kind="x-signature")
+        made = await Sources(api.clinic).rotate(OPERATOR, "north", lambda: SourceRotation(overlap_hours=0))
+        assert [key.kind for key in made.source.keys] == ["x-signature"]
+        is_unauthenticated(await ehr.fhir(ENCOUNTER, "POST"))
+        ehr.secret = made.secret
+        assert status(await ehr.fhir(ENCOUNTER, "POST")) == "ignored"
+
+    clocked(test)
 
 
 # X-Signature and bearer tokens

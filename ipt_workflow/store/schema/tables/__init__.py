@@ -52,6 +52,7 @@ from ipt_workflow.store.schema.tables.journal import EntryDataRow, EntryRow, Ide
 from ipt_workflow.store.schema.tables.notices import (
     KEY_KINDS,
     NOTICE_STATUSES,
+    OTHER_VISITS,
     FeedRow,
     NoticeRow,
     SourceKeyRow,
@@ -71,6 +72,7 @@ __all__ = [
     "METADATA",
     "NAMING",
     "NOTICE_STATUSES",
+    "OTHER_VISITS",
     "ROLES",
     "SCOPES",
     "SUBSCRIPTION_STATUSES",

@@ -8,7 +8,7 @@ from ipt_workflow.store.schema.tables.columns import ROLES, one_of
 
 
 class TokenRow(SQLModel, table=True):
-    """A bearer token. Of its secret part, only the SHA-256 is stored."""
+    """A bearer token. Of its secret part, only the SHA-256 is stored. `source` is the EHR whose messages its bearer may read."""
 
     __tablename__ = "token"
 
@@ -21,6 +21,7 @@ class TokenRow(SQLModel, table=True):
     created_at: dt.datetime
     expires_at: dt.datetime
     revoked_at: dt.datetime | None = None
+    source: str | None = Field(default=None, max_length=32)
 
 
 token = TokenRow.__table__  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ from sqlmodel import Field, SQLModel
 
 from ipt_workflow.store.schema.tables.columns import one_of
 
+OTHER_VISITS = ("wait", "ignore")
 KEY_KINDS = ("standard-webhooks", "x-signature", "bearer")
 NOTICE_STATUSES = ("received", "waiting", "applied", "ignored", "dismissed")
 
@@ -15,7 +16,8 @@ class SourceRow(SQLModel, table=True):
     """An EHR that may send notices.
 
     With `names_persons`, it is trusted to name the person who acted. With `all_visits`, all visits it reports belong to IPT.
-    `client_prefix` plus the id of a FHIR Patient is a client reference.
+    `other_visits` says what becomes of a visit that nothing marks as IPT. `client_prefix` plus the id of a FHIR Patient is a client
+    reference. `digest_key` keys the digests of content that are kept of its messages.
     """
 
     __tablename__ = "source"
@@ -24,6 +26,8 @@ class SourceRow(SQLModel, table=True):
     id: str = Field(primary_key=True, max_length=32)
     names_persons: bool
     all_visits: bool
+    other_visits: str = Field(sa_type=one_of("source_other_visits", OTHER_VISITS))
+    digest_key: bytes
     client_prefix: str = Field(max_length=64)
     created_at: dt.datetime
     created_by: str = Field(max_length=128)
@@ -68,6 +72,7 @@ class NoticeRow(SQLModel, table=True):
         sa.Index("uq_notice_key", "organisation", "key", unique=True),
         sa.Index("uq_notice_version", "organisation", "resource_key", "part", "ordinal", unique=True),
         sa.Index("ix_notice_status", "organisation", "status", "id"),
+        sa.Index("ix_notice_source", "organisation", "source_id", "id"),
         _waiting_index("course_id"),
         _waiting_index("client_id"),
         _waiting_index("source_id"),
