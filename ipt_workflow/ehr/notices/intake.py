@@ -117,7 +117,7 @@ class Notices:
     def content_of(self, source: StoredSource, kind: str, body: bytes) -> NoticeContent:
         """The content of a stored notice of a type. Raises CommandMalformed or CommandInvalid."""
         if kind.startswith(reader.TYPE_PREFIX):
-            return self.fhir_reader(source).read(reader.decode(body))
+            return self.fhir_reader(source).read(reader.decode(body))[0]
         return self._with_risk(self.types.read(body), body)
 
     def _with_risk(self, content: NoticeContent, body: bytes) -> NoticeContent:
