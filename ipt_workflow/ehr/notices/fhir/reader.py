@@ -110,8 +110,14 @@ class ResourceReader:
         self._prefix = prefix
         self._zone = zone
 
-    def read(self, kept: dict[str, Any]) -> NoticeContent:
-        """The content of a stored message; `about` is `nothing` if its kind never concerns IPT. Raises CommandInvalid."""
+    def read(self, kept: dict[str, Any], entries: Mapping[str, dict[str, Any]] | None = None) -> tuple[NoticeContent, ...]:
+        """What a stored message says: at least one content; one with `about` `nothing` if it does not concern IPT.
+
+        `entries` are the resources of its Bundle, by `fullUrl`. Raises CommandInvalid.
+        """
+        return (self._one(kept),)
+
+    def _one(self, kept: dict[str, Any]) -> NoticeContent:
         if isinstance(kept.get("deleted"), str):
             return self._deleted(kept["deleted"], in_doubt=bool(kept.get("in_doubt")))
         if isinstance(kept.get("focus"), str) and "resource" not in kept:
