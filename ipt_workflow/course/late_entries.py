@@ -242,7 +242,7 @@ class _Walk:
         overlap = judge.overlap(here, fact, self.context)
         known = current_facts(self.context.history).get(amendment.root.seq) if overlap else None
         before = judge.overlap(here, known, self.context) if known else None
-        return None if overlap and before and before.current == overlap.current else overlap
+        return None if overlap and before and set(overlap.current) <= set(before.current) else overlap
 
     def _draft_amendment(self, seq: int, prepared: Prepared, data: dict[str, Any], overridden: tuple[str, ...] = ()) -> None:
         fact = fact_of(self.judge.protocol, prepared, self.course, data, self.context, seq=seq, overridden=overridden)

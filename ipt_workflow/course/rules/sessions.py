@@ -101,7 +101,7 @@ def contract_session_cap(case: Case) -> Refusal | None:
 def session_already_recorded(case: Case) -> Refusal | None:
     """One visit is one session: the same reference, or the same moment, is not recorded twice."""
     linking = case.data.get("session")
-    for session in case.course.sessions:
+    for session in _recorded(case):
         if session.seq == linking:
             continue
         same_ref = _has_ref(case, session)
@@ -122,20 +122,25 @@ def overlaps_session(case: Case) -> Refusal | None:
     if "attendance" not in case.data:  # an amendment is judged in its place, by the data of the session
         return None
     session = visits.session_of(case.data, at=case.at)
-    known = {each.seq: each for each in (*case.course.sessions, *case.context.other_sessions)}
-    others = visits.same_visit(known.values(), session, case.context.zone)
-    other = next((each for each in others if not _has_ref(case, each) and each.at != case.at), None)
-    if other is None:  # `session_already_recorded` refuses the same reference and the same moment
+    same = visits.same_visit(_recorded(case), session, case.context.zone)
+    others = [each for each in same if not _has_ref(case, each) and each.at != case.at]
+    if not others:  # `session_already_recorded` refuses the same reference and the same moment
         return None
-    remedies = _link(case, other)
+    remedies = _link(case, others[0])
     message_id = "overlaps_session.amended" if case.trigger == "amend" else "overlaps_session.again"
     return case.refuses(
         "overlaps_session.link" if remedies else message_id,
-        current=other.seq,
+        current=[each.seq for each in others],
         required="a time that no other session takes",
         remedies=remedies,
-        entry=other.seq,
+        entry=others[0].seq,
     )
+
+
+def _recorded(case: Case) -> tuple[Session, ...]:
+    """Every recorded session: for a late entry or an amendment, also those that come after its place."""
+    others = case.context.other_sessions
+    return tuple({each.seq: each for each in (*case.course.sessions, *others)}.values()) if others else case.course.sessions
 
 
 def _has_ref(case: Case, session: Session) -> bool:
