@@ -18,7 +18,7 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Fault, StaleVersion, VersionRequired
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
 from ipt_workflow.service import views
-from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.decisions import Client, Decisions, retrying
 from ipt_workflow.service.idempotency import Idempotency
 from ipt_workflow.service.views import Committed, Preview

@@ -60,9 +60,7 @@ def ignored(reason: str, course: StoredCourse | None = None, about: int | None =
 
 def waiting(why: str, course: StoredCourse | None = None, about: int | None = None, faults: Sequence[Fault] = ()) -> DecidedNotice:
     course_id = course.course.id if course else None
-    return DecidedNotice(
-        outcome=NoticeOutcome(status="waiting", why=why, course=course_id, about_seq=about, faults=tuple(faults))
-    )
+    return DecidedNotice(outcome=NoticeOutcome(status="waiting", why=why, course=course_id, about_seq=about, faults=tuple(faults)))
 
 
 class NoticeCommands:

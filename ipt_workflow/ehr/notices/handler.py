@@ -30,7 +30,9 @@ from ipt_workflow.store.sources import StoredSource
 REFERRAL_WITHDRAWN = "The EHR withdrew this referral. End the course if that is right, then dismiss the notice."
 NO_COURSE = "This client has no course here. It is handled when one is opened. Open one, or correct the client's reference."
 WHICH_COURSE = "It is not clear which course this is about. Correct the notice: name the course in `course`."
-UNORDERED = "The EHR sent an earlier version again, and nothing says which counts. Look in the EHR, then retry or dismiss the notice."
+UNORDERED = (
+    "The EHR sent an earlier version again, and nothing says which counts. Look in the EHR, then retry or dismiss the notice."
+)
 NOT_OURS = "Nothing says that this visit belongs to IPT. Retry the notice if it does, or dismiss it."
 TAKEN_BACK = "The EHR took back what it reported. Entry {} was made for it: change it yourself if needed, then dismiss the notice."
 OTHER_ATTENDANCE = "Entry {} records another attendance for this visit. Amend the entry, or dismiss the notice."

@@ -14,10 +14,10 @@ from ipt_workflow import groups
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.notices import group_records
+from ipt_workflow.ehr.notices.commands import DecidedNotice, waiting
 from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.handler import NOT_OURS, UNORDERED
-from ipt_workflow.ehr.notices.commands import DecidedNotice, waiting
 from ipt_workflow.ehr.notices.intake import OVERTAKEN, Notices
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, NotFound, StaleVersion
 from ipt_workflow.service.decisions import retrying
@@ -116,13 +116,22 @@ class Inbox:
             listed, _ = await self._visible(principal, notice_id)
             if listed.notice.status != "waiting":
                 raise StaleVersion(listed.notice.seq or 0)
-            if resolution.action == "dismiss":
-                await self._dismiss(principal, listed, resolution.reason)
-            elif source is None:
-                await self._retry_group_record(principal, listed, resolution)
-            else:
-                await self._retry(principal, listed, source, resolution)
+            try:
+                await self._carry_out(principal, listed, source, resolution)
+            except NoticeTaken:
+                raise StaleVersion(listed.notice.seq or 0) from None
         return self._view((await self._visible(principal, notice_id))[0], source)
+
+    async def _carry_out(
+        self, principal: Principal, listed: ListedNotice, source: StoredSource | None, resolution: Resolution
+    ) -> None:
+        """Raises NoticeTaken if another process has just settled the notice."""
+        if resolution.action == "dismiss":
+            await self._dismiss(principal, listed, resolution.reason)
+        elif source is None:
+            await self._retry_group_record(principal, listed, resolution)
+        else:
+            await self._retry(principal, listed, source, resolution)
 
     async def _dismiss(self, principal: Principal, listed: ListedNotice, reason: str | None) -> None:
         notice = listed.notice
@@ -137,7 +146,9 @@ class Inbox:
         )
         event = self.clinic.event(principal, "notice", f"{notice.type} dismissed", _courses(listed))
         settled = (SettledNotice(notice.id, "waiting", result),)
-        await self.clinic.committer.commit(Unit(organisation=self.clinic.organisation, changes=(), settled=settled, events=(event,)))
+        await self.clinic.committer.commit(
+            Unit(organisation=self.clinic.organisation, changes=(), settled=settled, events=(event,))
+        )
 
     async def _retry(self, principal: Principal, listed: ListedNotice, source: StoredSource, resolution: Resolution) -> None:
         notice = listed.notice

@@ -7,24 +7,23 @@ twice: if the process stops before the unit is committed, the sender gets no ans
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.notices import digests, risk, types, versions
-from ipt_workflow.ehr.notices.commands import DecidedNotice, NoticeOutcome, waiting
-from ipt_workflow.ehr.notices.content import NoticeContent, Version, canonical
+from ipt_workflow.ehr.notices.commands import DecidedNotice, NoticeOutcome, ignored, waiting
+from ipt_workflow.ehr.notices.content import NoticeContent, canonical
 from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.handler import Notice, NoticeHandler
 from ipt_workflow.ehr.notices.sources import Sources, VerifiedSender
-from ipt_workflow.ehr.notices.versions import Comparison
+from ipt_workflow.ehr.notices.versions import Comparison, Standing
 from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, Faulty, IptError, NoticeReused, StaleVersion
 from ipt_workflow.runtime import logs
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.decisions import Decisions, retrying
 from ipt_workflow.store import notices as stored
-from ipt_workflow.store.lookups import KnownClient
 from ipt_workflow.store.notices import NewNotice, NoticeDetail, NoticeTaken, StoredNotice
 from ipt_workflow.store.sources import StoredSource
 from ipt_workflow.store.units import ActiveCourseExists, ClientTaken, LoggedEvent, NewClient, Unit
@@ -37,7 +36,9 @@ HISTORY = (
     " ipt_notices_ignored counts them. Dismiss this notice."
 )
 NOT_HANDLED = "The service met an error while it handled this notice. Retry it, or tell the operator its id."
-REUSED = "The EHR sent this under a message id that it had used before. Check in the EHR which counts, then retry or dismiss the notice."
+REUSED = (
+    "The EHR sent this under a message id that it had used before. Check in the EHR which counts, then retry or dismiss the notice."
+)
 TAKEN_BACK = "The EHR has changed or withdrawn this since. Review the risk all the same."
 NOT_TRUSTED = "The source is not trusted to name persons, so the {} it names was not used."
 FULL = "Too many notices of this source wait for a person. Resolve some in the inbox, then send this one again."
@@ -49,7 +50,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     `key` identifies it when it comes again; without one, it is compared with the versions of its resource. `kept` is stored instead of
     `body` if it is given. `problem` is what is wrong: the sender gets it, and the message waits. With `room`, it is kept even if the
-    inbox is full. With `complete`, what an earlier version said and this one does not is taken back.
+    inbox is full. With `complete`, what an earlier version said and this one does not is taken back. With `always`, a row is stored even
+    if it is ignored.
     """
 
     key: str | None
@@ -59,6 +61,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     problem: Exception | None = None
     room: bool = False
     complete: bool = False
+    always: bool = False
 
 
 class ThingReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,7 +118,8 @@ class Notices:
         if kind == HISTORY_TYPE:
             return (NoticeContent(type=HISTORY_TYPE, about="person", needs_person=HISTORY),)
         if kind.startswith(reader.TYPE_PREFIX):
-            return self.fhir_reader(source).read(reader.decode(body))
+            value = reader.decode(body)
+            return self.fhir_reader(source).read(value, value.get("entries"))
         return (self._with_risk(self.types.read(body), body),)
 
     def content_of(self, source: StoredSource, notice: StoredNotice, body: bytes) -> NoticeContent:
@@ -145,7 +149,9 @@ class Notices:
         """Keeps a changed message that came under a used id in the inbox, and raises NoticeReused."""
         self.clinic.metrics.notices_refused.labels(sender.source.id, "key_reused").inc()
         first = message.contents[0]
-        content = NoticeContent(type=first.type, about="person", needs_person=REUSED, risk=any(each.risk for each in message.contents))
+        content = NoticeContent(
+            type=first.type, about="person", needs_person=REUSED, risk=any(each.risk for each in message.contents)
+        )
         again = msgspec.structs.replace(message, key=f"reused {digests.of_body(sender.source, message.body)}", problem=None)
         await Taking(self, sender, again, request_id).thing(content)
         raise NoticeReused("This message id was used before with another body. Send a changed message under a new id.")
@@ -209,7 +215,9 @@ class Notices:
         notice = await self.knowledge(self.notice(source, kept.id, content, principal, Comparison("first")), kept.resource_key)
         earlier = [each for each in notice.kept if each.id < kept.id]
         later = [each for each in notice.kept if each.id > kept.id and each.part == kept.part]
-        standing = "older" if any(versions.version_of(kept).before(versions.version_of(each)) for each in later) else "newer"
+        standing: Standing = (
+            "older" if any(versions.version_of(kept).before(versions.version_of(each)) for each in later) else "newer"
+        )
         notice = msgspec.structs.replace(
             notice, part=kept.part, comparison=Comparison(standing), kept=earlier, by_person=person is not None, early=early
         )
@@ -240,6 +248,20 @@ class Notices:
         )
         await self.decisions.commit(unit)
         self.count(notice.source_id, notice.type, outcome)
+
+    async def close(self, sender: VerifiedSender, key: str) -> None:
+        """Ends the waiting notice that has this key: it needs no person any more."""
+        notice = await self.clinic.notices.get(digests.of_message(sender.source, key))
+        if notice and notice.status == "waiting":
+            principal = Principal(person=sender.actor, role="ehr", via="ehr")
+            with suppress(NoticeTaken):  # a person has just resolved it
+                await self.settle(notice, ignored("known"), (), principal)
+
+    async def check_room(self, source: StoredSource) -> None:
+        """Raises Busy if too many notices of a source wait."""
+        most = self.clinic.settings.notices_waiting_max
+        if await self.clinic.read(stored.waiting, source.id, most) >= most:
+            raise Busy(FULL)
 
     def event(self, principal: Principal, kind: str, outcome: NoticeOutcome) -> LoggedEvent:
         courses = [outcome.course] if outcome.course else []
@@ -282,19 +304,19 @@ class Taking:
         self.digest = digests.of_content(self.source, canonical(message.contents))
         self.kept: Sequence[StoredNotice] = ()  # of the resource, as last read
 
-    async def thing(self, content: NoticeContent, *, part_only: bool = False) -> ThingReceipt:
-        """Decides one thing and commits what it comes to. With `part_only`, only this part's earlier versions are regarded."""
+    async def thing(self, content: NoticeContent) -> ThingReceipt:
+        """Decides one thing and commits what it comes to."""
         notice_id = new_id()
 
         async def attempt() -> ThingReceipt:
-            return await self._attempt(notice_id, content, part_only=part_only)
+            return await self._attempt(notice_id, content)
 
         receipt = await retrying(attempt, *OVERTAKEN, busy="The course is being written by others. Send the message again.")
         if receipt.reason == "before":
             await self.notices.report_history(self.sender, self.request_id)
         return receipt
 
-    async def _attempt(self, notice_id: str, content: NoticeContent, *, part_only: bool) -> ThingReceipt:
+    async def _attempt(self, notice_id: str, content: NoticeContent) -> ThingReceipt:
         principal = self.notices.principal(self.source, content, self.request_id)
         draft = self.notices.notice(self.source, notice_id, content, principal, Comparison("first"))
         key = self._key(draft.part)
@@ -304,7 +326,7 @@ class Taking:
         if known:
             return await self._known(known)
         self.kept = notice.kept
-        if part_only:
+        if content.void and content.client_ref is None:  # only the part says what is withdrawn
             notice = msgspec.structs.replace(notice, kept=[each for each in notice.kept if each.part == notice.part])
         comparison = versions.compare(content.version, self.digest, notice.kept) if self.resource_key else Comparison("first")
         repeated = next((each for each in comparison.same if each.part == notice.part), None)
@@ -342,7 +364,7 @@ class Taking:
             return ThingReceipt(id=None, status=outcome.status, type=content.type, reason=outcome.reason, says=says)
         closed = tuple(self._closed(notice, outcome))
         if outcome.status == "waiting" and not (content.risk or closed or self.message.room):
-            await self._check_room()
+            await self.notices.check_room(self.source)
         new_client = self._new_client(notice, decided)
         row = self._row(notice, outcome, key, says, standing=comparison.standing)
         client = notice.client.id if notice.client else new_client.id if new_client else None
@@ -371,7 +393,7 @@ class Taking:
 
     def _is_kept(self, notice: Notice, outcome: NoticeOutcome) -> bool:
         """Whether a row is stored. Of what does not concern IPT, nothing is; of our own types, everything is."""
-        if outcome.status != "ignored" or not notice.content.type.startswith(reader.TYPE_PREFIX):
+        if outcome.status != "ignored" or self.message.always or not notice.content.type.startswith(reader.TYPE_PREFIX):
             return True
         if outcome.reason == "person":  # so that an older version, which reports a death, is known as older
             return bool(notice.client and notice.client.courses)
@@ -388,7 +410,9 @@ class Taking:
         content, part = notice.content, notice.part
         last = max((each.ordinal or 0 for each in notice.kept if each.part == part), default=0)
         ordinal = last + 1 if self.resource_key and standing != "older" else None
-        about = f"{self.resource_key} {part} {ordinal}" if ordinal else f"body {digests.of_body(self.source, self.message.body)} {part}"
+        about = (
+            f"{self.resource_key} {part} {ordinal}" if ordinal else f"body {digests.of_body(self.source, self.message.body)} {part}"
+        )
         waits = outcome.status == "waiting"
         return NewNotice(
             id=notice.id,
@@ -421,12 +445,6 @@ class Taking:
         older = [each for each in notice.kept if each.status == "waiting" and each.part in {notice.part, ""}]
         return [_superseded(each) for each in older] if replaces and outcome.reason != "older" else []
 
-    async def _check_room(self) -> None:
-        """Raises Busy if too many notices of the source wait."""
-        most = self.clinic.settings.notices_waiting_max
-        if await self.clinic.read(stored.waiting, self.source.id, most) >= most:
-            raise Busy(FULL)
-
     async def taken_back(self) -> list[ThingReceipt]:
         """Withdraws what an earlier version of the resource said, and this one does not say any more."""
         contents = [each for each in self.message.contents if each.about != "nothing"]
@@ -446,7 +464,7 @@ class Taking:
             and (each.status in {"waiting", "applied"} or each.about_seq)
             and each.content_digest != self.digest
         ]
-        return [await self.thing(self._withdrawal(each), part_only=True) for each in gone]
+        return [await self.thing(self._withdrawal(each)) for each in gone]
 
     def _withdrawal(self, kept: StoredNotice) -> NoticeContent:
         first = self.message.contents[0]

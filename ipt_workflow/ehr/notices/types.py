@@ -72,6 +72,7 @@ class FhirCodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     media: dict[str, Literal["face_to_face", "video", "telephone", "text"]]
     cancelled: dict[str, Literal["2", "4"]]
     measure_days_before: int
+    visit_days_before: int
     instruments: tuple[InstrumentCodes, ...]
 
 

@@ -230,7 +230,9 @@ def _commit_sql(*, records: bool) -> str:
     parts.append(f"won AS (SELECT n FROM swapped UNION ALL SELECT n FROM {parameters.numbers()} AS unchanging)")
     for table in RECORDS:
         name = f"of_{table.name}"
-        parts.append(f"{name} AS (SELECT * FROM {parameters.rows(columns('postgresql', table), n='INTEGER')} AS r JOIN won USING (n))")
+        parts.append(
+            f"{name} AS (SELECT * FROM {parameters.rows(columns('postgresql', table), n='INTEGER')} AS r JOIN won USING (n))"
+        )
         parts.append(f"record_{table.name} AS ({_insert_from(table, name)})")
     return f"WITH {', '.join(parts)} SELECT n FROM won"
 
