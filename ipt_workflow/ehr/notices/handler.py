@@ -17,6 +17,7 @@ from ipt_workflow.course.triggers import BY_NAME, Command
 from ipt_workflow.ehr.notices import commands, matches, relevance
 from ipt_workflow.ehr.notices.commands import UNUSABLE, DecidedNotice, NoticeCommands, ignored, waiting
 from ipt_workflow.ehr.notices.content import NoticeContent
+from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.matches import RecordedEntry
 from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.ehr.notices.versions import Comparison
@@ -123,13 +124,15 @@ class NoticeHandler:
         content, codes = notice.content, self.types.fhir
         if content.void and not notice.kept:
             return "nothing_here"
+        if not content.type.startswith(reader.TYPE_PREFIX):
+            return "ours"
         if content.about == "person":
             return "ours" if courses or content.client_ref is None else "client"
         if content.about in {"session", "booking"}:
             days = dt.timedelta(days=codes.visit_days_before)
             known = [*notice.kept, *notice.named]
             return relevance.of_visit(content, notice.source, courses, found, known, before=days, zone=self.clinic.zone)
-        if content.about == "measure" and content.type.startswith("fhir."):
+        if content.about == "measure":
             return relevance.of_measure(content, courses, dt.timedelta(days=codes.measure_days_before))
         return "ours"
 

@@ -141,7 +141,7 @@ class Notices:
         async with self.lock(taking.resource_key or digests.of_message(sender.source, message.key or taking.digest)):
             things = [await taking.thing(content) for content in message.contents]
             things += await taking.taken_back() if message.complete else ()
-        if message.problem:
+        if message.problem and taking.is_new:
             raise message.problem
         return _receipt(things)
 
@@ -152,7 +152,8 @@ class Notices:
         content = NoticeContent(
             type=first.type, about="person", needs_person=REUSED, risk=any(each.risk for each in message.contents)
         )
-        again = msgspec.structs.replace(message, key=f"reused {digests.of_body(sender.source, message.body)}", problem=None)
+        key = f"reused {digests.of_body(sender.source, message.body)}"
+        again = Message(key=key, body=message.body, contents=(content,), kept=message.kept, room=message.room)
         await Taking(self, sender, again, request_id).thing(content)
         raise NoticeReused("This message id was used before with another body. Send a changed message under a new id.")
 
@@ -303,6 +304,7 @@ class Taking:
         self.resource_key = digests.of_resource(self.source, resource) if resource else None
         self.digest = digests.of_content(self.source, canonical(message.contents))
         self.kept: Sequence[StoredNotice] = ()  # of the resource, as last read
+        self.is_new = False  # whether a notice was stored
 
     async def thing(self, content: NoticeContent) -> ThingReceipt:
         """Decides one thing and commits what it comes to."""
@@ -377,6 +379,7 @@ class Taking:
             events=(*decided.events, self.notices.event(notice.principal, content.type, outcome)),
         )
         await self.notices.decisions.commit(unit)
+        self.is_new = True
         self.notices.count(self.source.id, content.type, outcome)
         return ThingReceipt(id=notice.id, status=outcome.status, type=content.type, reason=outcome.reason, says=says)
 
