@@ -17,7 +17,7 @@ from ipt_workflow.ehr.notices.content import NoticeContent
 from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.fhir.resources import NAME
 from ipt_workflow.ehr.notices.fhir_notifications import Notification, NotifiedEvent
-from ipt_workflow.ehr.notices.intake import Incoming, Notices, Receipt
+from ipt_workflow.ehr.notices.intake import Incoming, Notices, Receipt, first
 from ipt_workflow.ehr.notices.sources import X_SIGNATURE, VerifiedSender
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.store import notices as stored
@@ -95,7 +95,7 @@ class RestHooks:
         name, problem = _name(resource), None
         kept = msgspec.json.encode({"resource": resource})
         try:
-            content = self.notices.fhir_reader(sender.source).read({"resource": resource})[0]
+            content = first(self.notices.fhir_reader(sender.source).read({"resource": resource}))
         except CommandInvalid as error:
             content, problem = UNREADABLE, error
         if problem is None and not await self.concerns(sender.source, content):
@@ -106,7 +106,7 @@ class RestHooks:
     async def _deleted(self, sender: VerifiedSender, name: str, hook: Hook) -> Receipt:
         """Takes the deletion of a resource. `X-Signature` does not cover the resource's name, so a person must decide."""
         kept = {"deleted": name, "in_doubt": sender.kind == X_SIGNATURE}
-        content = self.notices.fhir_reader(sender.source).read(kept)[0]
+        content = first(self.notices.fhir_reader(sender.source).read(kept))
         earlier = await self.notices.handler.earlier(sender.source.id, [name])
         last = next((row for row in earlier if row.resource_version != reader.DELETED), None)
         if content.about == "nothing" or last is None:
@@ -197,7 +197,7 @@ class RestHooks:
 
     async def _without_resource(self, sender: VerifiedSender, kept: dict[str, Any], key: str, name: str, hook: Hook) -> Entry:
         """Takes an event whose resource did not come. It waits for a person."""
-        content = self.notices.fhir_reader(sender.source).read(kept)[0]
+        content = first(self.notices.fhir_reader(sender.source).read(kept))
         if content.about == "nothing":
             return Entry(resource=name, status=self._ignore(sender, content).status, id=None)
         body = msgspec.json.encode(kept)

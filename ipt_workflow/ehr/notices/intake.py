@@ -117,7 +117,7 @@ class Notices:
     def content_of(self, source: StoredSource, kind: str, body: bytes) -> NoticeContent:
         """The content of a stored notice of a type. Raises CommandMalformed or CommandInvalid."""
         if kind.startswith(reader.TYPE_PREFIX):
-            return self.fhir_reader(source).read(reader.decode(body))[0]
+            return first(self.fhir_reader(source).read(reader.decode(body)))
         return self._with_risk(self.types.read(body), body)
 
     def _with_risk(self, content: NoticeContent, body: bytes) -> NoticeContent:
@@ -218,6 +218,15 @@ class Notices:
             self._locks = {known: lock for known, lock in self._locks.items() if lock.locked()}
         async with self._locks.setdefault(key, asyncio.Lock()):
             yield
+
+
+def first(contents: tuple[NoticeContent, ...]) -> NoticeContent:
+    """The first content. A digest stands for the name of a Patient, which names the client."""
+    content = contents[0]
+    if content.about != "person" or not content.part:
+        return content
+    digest = hashlib.sha256(f"{content.part} {content.client_ref}".encode()).hexdigest()[:32]
+    return msgspec.structs.replace(content, resource=f"{content.part.partition(' ')[0]} {digest}")
 
 
 def _digest(source: StoredSource, key: str) -> str:
