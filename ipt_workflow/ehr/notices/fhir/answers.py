@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow.ehr.notices.fhir.reading import ERROR
+from ipt_workflow.ehr.notices.fhir.findings import ERROR
 
 MEASURES = {"QuestionnaireResponse", "Observation"}
 WEIGHTS = {

@@ -8,7 +8,7 @@ import msgspec
 
 from ipt_workflow.ehr.notices.content import NoticeContent
 from ipt_workflow.ehr.notices.fhir.answers import MEASURES
-from ipt_workflow.ehr.notices.fhir.reading import ERROR, Reading, nothing, unknown_code
+from ipt_workflow.ehr.notices.fhir.findings import ERROR, Findings, nothing, unknown_code
 from ipt_workflow.ehr.notices.fhir.references import lenient
 from ipt_workflow.ehr.notices.fhir.resources import NAME, is_day
 from ipt_workflow.ehr.notices.fhir.scores import Scored
@@ -24,29 +24,29 @@ STATUS_SETS = {"QuestionnaireResponse": "questionnaire-answers-status", "Observa
 TIMES = ("effectiveDateTime", "effectiveInstant", "effectivePeriod", "authored", "issued")
 
 
-def contents(resource: Mapping[str, Any], found: list[Scored], reading: Reading) -> tuple[NoticeContent, ...]:
+def contents(resource: Mapping[str, Any], found: list[Scored], findings: Findings) -> tuple[NoticeContent, ...]:
     """What a form or an Observation says: a measure for each scale."""
     kind, status = resource["resourceType"], resource.get("status")
     if not found:
         return (nothing("scale"),)
     if kind == "Observation" and all(each.empty for each in found):
         return (nothing("empty"),)  # a panel whose answers come as Observations of their own
-    taken, day_only = _time(resource, kind, reading)
-    measures = (_measure(each, resource, reading, taken, day_only=day_only) for each in found)
+    taken, day_only = _time(resource, kind, findings)
+    measures = (_measure(each, resource, findings, taken, day_only=day_only) for each in found)
     read = (_by_status(each, kind, status) for each in measures)
     return tuple(each for each in read if each) or (nothing("status"),)
 
 
-def inside(resource: Mapping[str, Any], found: list[Scored], reading: Reading) -> tuple[NoticeContent, ...]:
+def inside(resource: Mapping[str, Any], found: list[Scored], findings: Findings) -> tuple[NoticeContent, ...]:
     """The measures inside a resource of another kind. They wait."""
     full = [each for each in found if not each.empty]
     if not full:
         return ()
     holder = next((each for each in _held(resource) if each.get("resourceType") in MEASURES), {})
     taken, day_only = _time(
-        {**resource, **{name: holder[name] for name in TIMES if name in holder}}, str(resource.get("resourceType")), reading
+        {**resource, **{name: holder[name] for name in TIMES if name in holder}}, str(resource.get("resourceType")), findings
     )
-    measures = (_measure(each, resource, reading, taken, day_only=day_only) for each in full)
+    measures = (_measure(each, resource, findings, taken, day_only=day_only) for each in full)
     return tuple(msgspec.structs.replace(each, needs_person=each.needs_person or INSIDE) for each in measures)
 
 
@@ -69,10 +69,10 @@ def _by_status(measure: NoticeContent, kind: str, status: Any) -> NoticeContent 
 
 
 def _measure(
-    scored: Scored, resource: Mapping[str, Any], reading: Reading, taken: dt.datetime | None, *, day_only: bool
+    scored: Scored, resource: Mapping[str, Any], findings: Findings, taken: dt.datetime | None, *, day_only: bool
 ) -> NoticeContent:
     refs = _refs(resource)
-    people = reading.references.people([lenient(each) for each in _listed(resource.get("performer"))])
+    people = findings.references.people([lenient(each) for each in _listed(resource.get("performer"))])
     times = {"taken_at": taken.isoformat()} if taken else {}
     measure = NoticeContent(
         type="",
@@ -92,7 +92,7 @@ def _measure(
         says=scored.says,
     )
     subject = resource.get("subject", resource.get("patient"))
-    return reading.with_client(measure, lenient(subject) if isinstance(subject, dict) else None)
+    return findings.with_client(measure, lenient(subject) if isinstance(subject, dict) else None)
 
 
 def _refs(resource: Mapping[str, Any]) -> tuple[str, ...]:
@@ -103,18 +103,18 @@ def _refs(resource: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(each for each in names if NAME.fullmatch(each))
 
 
-def _time(resource: Mapping[str, Any], kind: str, reading: Reading) -> tuple[dt.datetime | None, bool]:
+def _time(resource: Mapping[str, Any], kind: str, findings: Findings) -> tuple[dt.datetime | None, bool]:
     """When the measure was taken, and whether that is a date without a time."""
     for name in TIMES:
         value = resource.get(name)
         if isinstance(value, dict):
             value = value.get("end") or value.get("start")
         if value is not None:
-            return reading.time(f"{kind}.{name}", value), isinstance(value, str) and is_day(value)
+            return findings.time(f"{kind}.{name}", value), isinstance(value, str) and is_day(value)
     meta = resource.get("meta")
     changed = meta.get("lastUpdated") if kind == "QuestionnaireResponse" and isinstance(meta, dict) else None
     field = "authored" if kind == "QuestionnaireResponse" else "effectiveDateTime"
-    return reading.time(f"{kind}.{field}", changed, required=True), False
+    return findings.time(f"{kind}.{field}", changed, required=True), False
 
 
 def _listed(value: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 import msgspec
 
 from ipt_workflow.ehr.notices.content import NoticeContent
-from ipt_workflow.ehr.notices.fhir.reading import ERROR, Reading, nothing, unknown_code
+from ipt_workflow.ehr.notices.fhir.findings import ERROR, Findings, nothing, unknown_code
 from ipt_workflow.ehr.notices.fhir.resources import (
     ReceivedEpisodeOfCare,
     ReceivedPatient,
@@ -21,11 +21,11 @@ ORDERS = {"order", "original-order", "reflex-order", "filler-order", "instance-o
 NO_ORDERS = {"proposal", "plan", "option"}
 
 
-def service_request(request: ReceivedServiceRequest, codes: FhirCodes, reading: Reading) -> tuple[NoticeContent, ...]:
+def service_request(request: ReceivedServiceRequest, codes: FhirCodes, findings: Findings) -> tuple[NoticeContent, ...]:
     if not of_ipt(codes, (request.code,), ()):
         return (nothing("service"),)
-    at = reading.time("ServiceRequest.authoredOn", request.authoredOn)
-    referral = _referral(request.subject, request.requester, many(request.performer), reading)
+    at = findings.time("ServiceRequest.authoredOn", request.authoredOn)
+    referral = _referral(request.subject, request.requester, many(request.performer), findings)
     referral = msgspec.structs.replace(referral, occurred_at=at)
     if request.status in {ERROR, "revoked"}:
         return (msgspec.structs.replace(referral, void=True),)
@@ -40,11 +40,11 @@ def service_request(request: ReceivedServiceRequest, codes: FhirCodes, reading: 
     return (referral,)
 
 
-def episode(found: ReceivedEpisodeOfCare, codes: FhirCodes, reading: Reading) -> tuple[NoticeContent, ...]:
+def episode(found: ReceivedEpisodeOfCare, codes: FhirCodes, findings: Findings) -> tuple[NoticeContent, ...]:
     if not of_ipt(codes, many(found.type), ()):
         return (nothing("service"),)
-    at = reading.time("EpisodeOfCare.period.start", found.period.start)
-    referral = _referral(found.patient, None, (found.careManager,), reading)
+    at = findings.time("EpisodeOfCare.period.start", found.period.start)
+    referral = _referral(found.patient, None, (found.careManager,), findings)
     refs = tuple(each.name for each in many(found.referralRequest) if each.name)
     referral = msgspec.structs.replace(referral, occurred_at=at, refs=refs)
     if found.status in {ERROR, "cancelled"}:
@@ -60,10 +60,10 @@ def _referral(
     client: ReceivedReference | None,
     by: ReceivedReference | None,
     performers: tuple[ReceivedReference | None, ...],
-    reading: Reading,
+    findings: Findings,
 ) -> NoticeContent:
     source = (by.display or by.name if by else None) or "The EHR"
-    people = reading.references.people(performers)
+    people = findings.references.people(performers)
     referral = NoticeContent(
         type="",
         about="referral",
@@ -72,30 +72,30 @@ def _referral(
         performers=people,
         therapist=next(iter(people), None),
     )
-    return reading.with_client(referral, client)
+    return findings.with_client(referral, client)
 
 
-def patient(found: ReceivedPatient, reading: Reading) -> tuple[NoticeContent, ...]:
+def patient(found: ReceivedPatient, findings: Findings) -> tuple[NoticeContent, ...]:
     """Each merge, and the death. Other changes of a Patient do not concern IPT."""
     this = ReceivedReference(reference=f"Patient/{found.id}") if found.id else None
     contents: dict[str, NoticeContent] = {}
     for link in found.link:
-        other = reading.references.target(link.other)
+        other = findings.references.target(link.other)
         if link.type in {"replaced-by", "replaces"}:
             old, new = (this, link.other) if link.type == "replaced-by" else (link.other, this)
-            into, faults = reading.client(reading.references.target(new or ReceivedReference()))
+            into, faults = findings.client(findings.references.target(new or ReceivedReference()))
             data = {"kind": "merge", "client_ref": into}
             merge = NoticeContent(type="", about="person", trigger="relink_client", data=data, needs_person=MERGED, faults=faults)
-            content = reading.with_client(merge, old)
+            content = findings.with_client(merge, old)
         elif link.type in {"refer", "seealso"}:
             continue
         else:
-            linked = reading.with_client(NoticeContent(type="", about="person"), this)
+            linked = findings.with_client(NoticeContent(type="", about="person"), this)
             content = unknown_code(linked, "Patient.link.type", "link-type", link.type, DISMISS)
         part = f"merged {other.name}"
         contents[part] = msgspec.structs.replace(content, part=part)
     if found.deceasedBoolean or found.deceasedDateTime:
         ended = {"end_code": "49", "risk_status": "none", "attempts": 0}
         died = NoticeContent(type="", about="person", part="deceased", trigger="end_early", data=ended, needs_person=DECEASED)
-        contents["deceased"] = reading.with_client(died, this)
-    return tuple(contents.values()) or (reading.with_client(nothing("person"), this),)
+        contents["deceased"] = findings.with_client(died, this)
+    return tuple(contents.values()) or (findings.with_client(nothing("person"), this),)

@@ -15,7 +15,7 @@ import msgspec
 from ipt_workflow.ehr.notices.content import About, NoticeContent, Version
 from ipt_workflow.ehr.notices.fhir import measures, persons, scores, visits
 from ipt_workflow.ehr.notices.fhir.answers import MEASURES
-from ipt_workflow.ehr.notices.fhir.reading import NO_CLIENT, Reading, nothing
+from ipt_workflow.ehr.notices.fhir.findings import NO_CLIENT, Findings, nothing
 from ipt_workflow.ehr.notices.fhir.references import resolved
 from ipt_workflow.ehr.notices.fhir.resources import (
     NAME,
@@ -106,42 +106,42 @@ class ResourceReader:
         return tuple(_corrected(each, correction) for each in self._resource(resource))
 
     def _resource(self, resource: dict[str, Any]) -> tuple[NoticeContent, ...]:
-        reading = Reading(resource, self._prefix, self._zone)
+        findings = Findings(resource, self._prefix, self._zone)
         kind = str(resource.get("resourceType"))
         found = scores.scales(resource, self._codes.instruments, self._instruments, kind if kind in ABOUT else "answers")
         try:
             name = _name(resource)
-            contents = self._contents(resource, found, reading)
+            contents = self._contents(resource, found, findings)
         except CommandInvalid as error:
             if not any(each.risk for each in found):
                 raise
-            reading.faults += error.faults  # an answer about self-harm counts although the rest cannot be used
-            name, contents = None, measures.inside(resource, found, reading)
-        version = _version(resource.get("meta"), reading)
+            findings.faults += error.faults  # an answer about self-harm counts although the rest cannot be used
+            name, contents = None, measures.inside(resource, found, findings)
+        version = _version(resource.get("meta"), findings)
         kind = TYPE_PREFIX + kind if kind in ABOUT else OTHER
         modified = MODIFIED if resource.get("modifierExtension") else None
-        return tuple(_finished(each, kind, name, version, modified, reading) for each in contents)
+        return tuple(_finished(each, kind, name, version, modified, findings) for each in contents)
 
-    def _contents(self, resource: dict[str, Any], found: list[Scored], reading: Reading) -> tuple[NoticeContent, ...]:
+    def _contents(self, resource: dict[str, Any], found: list[Scored], findings: Findings) -> tuple[NoticeContent, ...]:
         if resource["resourceType"] in MEASURES:
-            return measures.contents(resource, found, reading)
-        within = measures.inside(resource, found, reading)
-        own = self._of_kind(resource, reading)
+            return measures.contents(resource, found, findings)
+        within = measures.inside(resource, found, findings)
+        own = self._of_kind(resource, findings)
         return (*(each for each in own if each.about != "nothing"), *within) or own
 
-    def _of_kind(self, resource: dict[str, Any], reading: Reading) -> tuple[NoticeContent, ...]:
+    def _of_kind(self, resource: dict[str, Any], findings: Findings) -> tuple[NoticeContent, ...]:
         read = read_resource(resource)
         if read is None:
             return (nothing("kind"),)
         if isinstance(read, ReceivedEncounter):
-            return visits.encounter(read, self._codes, reading)
+            return visits.encounter(read, self._codes, findings)
         if isinstance(read, ReceivedAppointment):
-            return visits.appointment(read, self._codes, reading)
+            return visits.appointment(read, self._codes, findings)
         if isinstance(read, ReceivedServiceRequest):
-            return persons.service_request(read, self._codes, reading)
+            return persons.service_request(read, self._codes, findings)
         if isinstance(read, ReceivedEpisodeOfCare):
-            return persons.episode(read, self._codes, reading)
-        return persons.patient(read, reading)
+            return persons.episode(read, self._codes, findings)
+        return persons.patient(read, findings)
 
     def _deleted(self, name: str, *, in_doubt: bool) -> NoticeContent:
         kind = name.partition("/")[0]
@@ -176,15 +176,15 @@ def _name(resource: dict[str, Any]) -> str | None:
     return f"{kind}/{own}"
 
 
-def _version(meta: Any, reading: Reading) -> Version:
+def _version(meta: Any, findings: Findings) -> Version:
     meta = meta if isinstance(meta, dict) else {}
     text = meta.get("versionId")
-    at = reading.time("meta.lastUpdated", meta.get("lastUpdated"))
+    at = findings.time("meta.lastUpdated", meta.get("lastUpdated"))
     return Version(at=at, text=text[:VERSION_MAX] if isinstance(text, str) and text else None)
 
 
 def _finished(
-    content: NoticeContent, kind: str, name: str | None, version: Version, modified: str | None, reading: Reading
+    content: NoticeContent, kind: str, name: str | None, version: Version, modified: str | None, findings: Findings
 ) -> NoticeContent:
     """The content with what holds for the whole resource."""
     content = msgspec.structs.replace(content, type=kind, resource=name, version=version)
@@ -192,9 +192,9 @@ def _finished(
         return msgspec.structs.replace(content, faults=())
     return msgspec.structs.replace(
         content,
-        faults=() if content.void else (*content.faults, *reading.faults),
+        faults=() if content.void else (*content.faults, *findings.faults),
         needs_person=content.needs_person or modified,
-        unread=tuple(_digest(each) for each in (*content.unread, *reading.unread)),
+        unread=tuple(_digest(each) for each in (*content.unread, *findings.unread)),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.ehr.notices.content import NoticeContent
-from ipt_workflow.ehr.notices.fhir.reading import ERROR, Reading, nothing, unknown_code
+from ipt_workflow.ehr.notices.fhir.findings import ERROR, Findings, nothing, unknown_code
 from ipt_workflow.ehr.notices.fhir.references import Target
 from ipt_workflow.ehr.notices.fhir.resources import (
     ReceivedAppointment,
@@ -33,7 +33,7 @@ NOT_AGREED = {"proposed", "pending", "arrived", "checked-in", "waitlist"}
 Visit = tuple[Target, NoticeContent]
 
 
-def encounter(found: ReceivedEncounter, codes: FhirCodes, reading: Reading) -> tuple[NoticeContent, ...]:
+def encounter(found: ReceivedEncounter, codes: FhirCodes, findings: Findings) -> tuple[NoticeContent, ...]:
     of_r5 = found.actualPeriod.start or found.plannedStartDate
     where = "Encounter.period.start" if found.period.start or not of_r5 else "Encounter.actualPeriod.start"
     end = found.period.end or found.actualPeriod.end or found.plannedEndDate
@@ -42,11 +42,11 @@ def encounter(found: ReceivedEncounter, codes: FhirCodes, reading: Reading) -> t
     classes = {coding.code for each in many(found.class_) for coding in each.codings}
     ours = of_ipt(codes, (*many(found.type), *many(found.serviceType)), (*many(found.reasonCode), *many(found.reason)))
     visit = msgspec.structs.replace(
-        _visit(reading, where, found.period.start or of_r5, end, who, refs),
+        _visit(findings, where, found.period.start or of_r5, end, who, refs),
         part_of=_named((*many(found.episodeOfCare), *many(found.basedOn))),
         of_ipt=False if ours is None and classes.intersection(codes.other_classes) else ours,
     )
-    visits = _of_clients(visit, reading, (found.subject or ReceivedReference(), *who))
+    visits = _of_clients(visit, findings, (found.subject or ReceivedReference(), *who))
     if found.status in UNDER_WAY:
         return _nothing(visits)
     return tuple(_encounter_of(each, found.status, classes, codes, where) for _, each in visits)
@@ -68,19 +68,19 @@ def _encounter_of(visit: NoticeContent, status: str, classes: set[str], codes: F
     return unknown_code(visit, "Encounter.status", "encounter-status", status, ATTENDANCE)
 
 
-def appointment(found: ReceivedAppointment, codes: FhirCodes, reading: Reading) -> tuple[NoticeContent, ...]:
+def appointment(found: ReceivedAppointment, codes: FhirCodes, findings: Findings) -> tuple[NoticeContent, ...]:
     who = tuple(each.who for each in found.participant)
     refs = _named((ReceivedReference(reference=f"Appointment/{found.id}"),))
     visit = msgspec.structs.replace(
-        _visit(reading, "Appointment.start", found.start, found.end, who, refs),
+        _visit(findings, "Appointment.start", found.start, found.end, who, refs),
         part_of=_named(many(found.basedOn)),
         of_ipt=of_ipt(codes, many(found.serviceType), (*many(found.reasonCode), *many(found.reason))),
     )
-    visits = _of_clients(visit, reading, (*who, *many(found.subject)), typed=True)
+    visits = _of_clients(visit, findings, (*who, *many(found.subject)), typed=True)
     if found.status in NOT_AGREED:
         return _nothing(visits)
     by = _cancelled(codes, (found.cancelationReason, found.cancellationReason))
-    declined = {reading.references.target(each.who).name for each in found.participant if each.status == "declined"}
+    declined = {findings.references.target(each.who).name for each in found.participant if each.status == "declined"}
     return tuple(_appointment_of(each, found.status, by, declined=target.name in declined) for target, each in visits)
 
 
@@ -110,11 +110,11 @@ def of_ipt(codes: FhirCodes, kinds: Iterable[ReceivedConcept], reasons: Iterable
 
 
 def _visit(
-    reading: Reading, where: str, start: str | None, end: str | None, who: Iterable[ReceivedReference], refs: tuple[str, ...]
+    findings: Findings, where: str, start: str | None, end: str | None, who: Iterable[ReceivedReference], refs: tuple[str, ...]
 ) -> NoticeContent:
     """The visit without its clients. A date without a time is no end."""
-    people = reading.references.people(who)
-    begins, ends = reading.time(where, start), reading.time(where.replace("start", "end"), end)
+    people = findings.references.people(who)
+    begins, ends = findings.time(where, start), findings.time(where.replace("start", "end"), end)
     return NoticeContent(
         type="",
         about="session",
@@ -128,13 +128,13 @@ def _visit(
 
 
 def _of_clients(
-    visit: NoticeContent, reading: Reading, references: Sequence[ReceivedReference], *, typed: bool = False
+    visit: NoticeContent, findings: Findings, references: Sequence[ReceivedReference], *, typed: bool = False
 ) -> list[Visit]:
     """The visit of each client. `typed`: only references to Patients name clients, since the others may be of any kind."""
-    targets = reading.references.clients(references)
-    groups = any(reading.references.target(each).kind == "Group" for each in references)
+    targets = findings.references.clients(references)
+    groups = any(findings.references.target(each).kind == "Group" for each in references)
     if not targets:
-        target = Target() if typed and not groups else reading.references.target(references[0])
+        target = Target() if typed and not groups else findings.references.target(references[0])
         if target.kind == "Group":
             return [(target, _waiting(visit, GROUP_EMPTY))]
         targets = [target]
@@ -145,7 +145,7 @@ def _of_clients(
         if target.kind == "Group":
             content = msgspec.structs.replace(_waiting(visit, GROUP_UNKNOWN), group=target.name, part="")
         else:
-            ref, faults = reading.client(target)
+            ref, faults = findings.client(target)
             content = msgspec.structs.replace(visit, client_ref=ref, part=part, faults=faults)
         found.append((target, content))
     return found

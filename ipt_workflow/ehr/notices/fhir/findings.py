@@ -18,7 +18,7 @@ NO_CLIENT = Fault("subject", "must refer to a Patient, or give an identifier")
 LONG_CLIENT = Fault("subject", "must refer to a Patient by at most 128 visible characters")
 
 
-class Reading:
+class Findings:
     """Reads the times and references of one resource. `prefix` goes before a Patient's id to make a client reference."""
 
     def __init__(self, resource: Mapping[str, Any], prefix: str, zone: ZoneInfo) -> None:
