@@ -60,7 +60,7 @@ def nothing(reason: Ignored) -> NoticeContent:
     return NoticeContent(type="", about="nothing", ignored=reason)
 
 
-def unknown_code(content: NoticeContent, field: str, values: str, code: str, then: str) -> NoticeContent:
+def unknown_code(content: NoticeContent, field: str, values: str, code: Any, then: str) -> NoticeContent:
     """The content, waiting because a field has no code of its value set. The message never repeats the code: it may be free text."""
     why = f"`{field}` must be a code of the value set {values} of FHIR R4. Look in the EHR, then {then}"
     return msgspec.structs.replace(content, needs_person=why, unread=(*content.unread, code))

@@ -57,13 +57,14 @@ def _held(resource: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _by_status(measure: NoticeContent, kind: str, status: Any) -> NoticeContent | None:
     """The measure by its resource's status; None if it does not concern IPT yet. Risk concerns it always."""
-    if status == ERROR:
+    code = status if isinstance(status, str) else ""
+    if code == ERROR:
         return msgspec.structs.replace(measure, void=True, risk=False, data={}, says=(), reason=None, faults=(), needs_person=None)
-    if status in DONE:
+    if code in DONE:
         return measure
-    if status in EARLY:
+    if code in EARLY:
         return measure if measure.risk else None
-    if status == "cancelled":
+    if code == "cancelled":
         return msgspec.structs.replace(measure, needs_person=CANCELLED) if measure.risk else None
     return unknown_code(measure, f"{kind}.status", STATUS_SETS[kind], status, THEN)
 

@@ -34,10 +34,12 @@ class ReceivedConcept(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def codings(self) -> "Iterator[ReceivedConcept]":
-        if self.code and not self.system.endswith(_SAY_NOTHING):
-            yield self
-        for part in (*self.coding, *((self.concept,) if self.concept else ()), *self.value):
-            yield from part.codings
+        todo = [self]
+        while todo:  # no recursion: a concept may be as deep as JSON may be
+            each = todo.pop()
+            if each.code and not each.system.endswith(_SAY_NOTHING):
+                yield each
+            todo += reversed((*each.coding, *((each.concept,) if each.concept else ()), *each.value))
 
     @property
     def key(self) -> str:
