@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow.ehr.notices.content import NoticeContent
+from ipt_workflow.ehr.notices.content import Ignored, NoticeContent
 from ipt_workflow.ehr.notices.fhir.answers import MEASURES
 from ipt_workflow.ehr.notices.fhir.findings import ERROR, Findings, nothing, unknown_code
 from ipt_workflow.ehr.notices.fhir.references import lenient
-from ipt_workflow.ehr.notices.fhir.resources import NAME, is_day
+from ipt_workflow.ehr.notices.fhir.resources import NAME, ReceivedReference, is_day
 from ipt_workflow.ehr.notices.fhir.scores import Scored
 
 INSIDE = "The answers came inside another resource. Look in the EHR whether they count, then retry or dismiss the notice."
@@ -27,14 +27,25 @@ TIMES = ("effectiveDateTime", "effectiveInstant", "effectivePeriod", "authored",
 def contents(resource: Mapping[str, Any], found: list[Scored], findings: Findings) -> tuple[NoticeContent, ...]:
     """What a form or an Observation says: a measure for each scale."""
     kind, status = resource["resourceType"], resource.get("status")
+    if not found and status == ERROR:  # senders empty what they withdraw
+        return (findings.with_client(NoticeContent(type="", about="measure", void=True, refs=_refs(resource)), _subject(resource)),)
     if not found:
-        return (nothing("scale"),)
-    if kind == "Observation" and all(each.empty for each in found):
-        return (nothing("empty"),)  # a panel whose answers come as Observations of their own
+        return _nothing("scale", resource, findings)
+    if kind == "Observation" and status != ERROR and all(each.empty for each in found):
+        return _nothing("empty", resource, findings)  # a panel whose answers come as Observations of their own
     taken, day_only = _time(resource, kind, findings)
     measures = (_measure(each, resource, findings, taken, day_only=day_only) for each in found)
     read = (_by_status(each, kind, status) for each in measures)
-    return tuple(each for each in read if each) or (nothing("status"),)
+    return tuple(each for each in read if each) or _nothing("status", resource, findings)
+
+
+def _nothing(reason: Ignored, resource: Mapping[str, Any], findings: Findings) -> tuple[NoticeContent, ...]:
+    return (findings.with_client(nothing(reason), _subject(resource)),)
+
+
+def _subject(resource: Mapping[str, Any]) -> ReceivedReference | None:
+    subject = resource.get("subject", resource.get("patient"))
+    return lenient(subject) if isinstance(subject, dict) else None
 
 
 def inside(resource: Mapping[str, Any], found: list[Scored], findings: Findings) -> tuple[NoticeContent, ...]:
@@ -92,8 +103,7 @@ def _measure(
         unread=scored.unread,
         says=scored.says,
     )
-    subject = resource.get("subject", resource.get("patient"))
-    return findings.with_client(measure, lenient(subject) if isinstance(subject, dict) else None)
+    return findings.with_client(measure, _subject(resource))
 
 
 def _refs(resource: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ipt_workflow.ehr.notices.content import NoticeContent
+from ipt_workflow.ehr.notices.content import Ignored, NoticeContent
 from ipt_workflow.ehr.notices.fhir.findings import ERROR, Findings, nothing, unknown_code
 from ipt_workflow.ehr.notices.fhir.resources import (
     ReceivedEpisodeOfCare,
@@ -22,17 +22,17 @@ NO_ORDERS = {"proposal", "plan", "option"}
 
 
 def service_request(request: ReceivedServiceRequest, codes: FhirCodes, findings: Findings) -> tuple[NoticeContent, ...]:
-    if not of_ipt(codes, (request.code,), ()):
-        return (nothing("service"),)
     at = findings.time("ServiceRequest.authoredOn", request.authoredOn)
     referral = _referral(request.subject, request.requester, many(request.performer), findings)
-    referral = msgspec.structs.replace(referral, occurred_at=at)
+    referral = msgspec.structs.replace(referral, occurred_at=at, of_ipt=of_ipt(codes, (request.code,), ()))
     if request.status in {ERROR, "revoked"}:
         return (msgspec.structs.replace(referral, void=True),)
+    if not referral.of_ipt:
+        return _nothing("service", referral)
     if request.doNotPerform or request.intent in NO_ORDERS:
-        return (nothing("intent"),)
+        return _nothing("intent", referral)
     if request.status in {"draft", "completed"}:
-        return (nothing("status"),)
+        return _nothing("status", referral)
     if request.status not in {"active", "on-hold"}:
         return (unknown_code(referral, "ServiceRequest.status", "request-status", request.status, DISMISS),)
     if request.intent not in ORDERS:
@@ -41,19 +41,23 @@ def service_request(request: ReceivedServiceRequest, codes: FhirCodes, findings:
 
 
 def episode(found: ReceivedEpisodeOfCare, codes: FhirCodes, findings: Findings) -> tuple[NoticeContent, ...]:
-    if not of_ipt(codes, many(found.type), ()):
-        return (nothing("service"),)
     at = findings.time("EpisodeOfCare.period.start", found.period.start)
     referral = _referral(found.patient, None, (found.careManager,), findings)
     refs = tuple(each.name for each in many(found.referralRequest) if each.name)
-    referral = msgspec.structs.replace(referral, occurred_at=at, refs=refs)
+    referral = msgspec.structs.replace(referral, occurred_at=at, refs=refs, of_ipt=of_ipt(codes, many(found.type), ()))
     if found.status in {ERROR, "cancelled"}:
         return (msgspec.structs.replace(referral, void=True),)
+    if not referral.of_ipt:
+        return _nothing("service", referral)
     if found.status in {"onhold", "finished"}:
-        return (nothing("status"),)
+        return _nothing("status", referral)
     if found.status not in {"planned", "waitlist", "active"}:
         return (unknown_code(referral, "EpisodeOfCare.status", "episode-of-care-status", found.status, DISMISS),)
     return (referral,)
+
+
+def _nothing(reason: Ignored, referral: NoticeContent) -> tuple[NoticeContent, ...]:
+    return (msgspec.structs.replace(nothing(reason), client_ref=referral.client_ref),)
 
 
 def _referral(

@@ -138,12 +138,12 @@ def _of_clients(
         if target.kind == "Group":
             return [(target, _waiting(visit, GROUP_EMPTY))]
         targets = [target]
-    parted = groups or len(targets) > 1
+    parted = len(targets) > 1 or (groups and targets[0].kind != "Group")
     found = []
     for target in targets:
         part = f"client {target.name}" if parted else ""
         if target.kind == "Group":
-            content = msgspec.structs.replace(_waiting(visit, GROUP_UNKNOWN), group=target.name, part="")
+            content = msgspec.structs.replace(_waiting(visit, GROUP_UNKNOWN), group=target.name, part=part)
         else:
             ref, faults = findings.client(target)
             content = msgspec.structs.replace(visit, client_ref=ref, part=part, faults=faults)

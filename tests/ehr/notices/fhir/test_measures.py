@@ -49,6 +49,11 @@ def test_what_was_entered_in_error_is_withdrawn():
     assert (found.void, found.risk, found.faults, found.part) == (True, False, (), "scale phq9")
 
 
+def test_a_form_that_was_emptied_and_entered_in_error_is_withdrawn_whole():
+    found = one(form([], status="entered-in-error"))
+    assert (found.about, found.void, found.part, found.client_ref) == ("measure", True, "", "EHR-1")
+
+
 @pytest.mark.parametrize("field", ("subject", "authored", "meta", "questionnaire"))
 def test_a_malformed_field_beside_it_hides_no_risk(field):
     assert one(form([0] * 8 + [3], **{field: [7]})).risk

@@ -74,7 +74,15 @@ def test_what_is_no_referral_is_ignored_by_its_reason(resource, ignored):
     assert one(resource).ignored == ignored
 
 
-@pytest.mark.parametrize("resource", (request(status="revoked"), episode(status="cancelled"), episode(status="entered-in-error")))
+@pytest.mark.parametrize(
+    "resource",
+    (
+        request(status="revoked"),
+        request(status="entered-in-error", code={}),
+        episode(status="cancelled"),
+        episode(status="entered-in-error", type=[]),
+    ),
+)
 def test_a_referral_that_was_withdrawn_is_void(resource):
     assert one(resource).void
 
