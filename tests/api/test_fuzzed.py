@@ -89,6 +89,7 @@ def reference(payload: type) -> dict[str, str]:
 
 DOCUMENT = document()
 OPERATIONS = [(method, path) for path, item in DOCUMENT["paths"].items() for method in item]
+SOURCE = "south"  # administrators may change it, and nobody sends from it
 UUID = "0197c8f2-0000-7000-8000-000000000000"
 REFERRAL = {"client_ref": "EHR-1", "protocol": "ipt", "data": {"source": "General practitioner"}}
 
@@ -145,7 +146,7 @@ class Server:
         fhir = {"kind": "EpisodeOfCare", "resource_id": self.course}
         return {**fhir, "course_id": self.course, "proposal_id": self.proposal, "protocol_id": "ipt", "version": 1, "seq": 1,
                 "subscription_id": self.subscription, "delivery_id": self.delivery,
-                "notice_id": self.notice, "source": "north", "its_id": "1"}  # fmt: skip
+                "notice_id": self.notice, "source": "north", "its_id": "1", "source_id": SOURCE}  # fmt: skip
 
     def headers(self, role: str, **more: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[role]}", **{name.replace("_", "-"): value for name, value in more.items()}}
@@ -171,6 +172,8 @@ def server(tmp_path_factory):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("IPT_")}
     environment = {**kept, "IPT_DATABASE_URL": database.database_url, "IPT_LOG_FORMAT": "json"}
     environment["IPT_CONFIG_DIR"] = str(group_walk.config())
+    made = CliRunner().invoke(app, ["source", "add", SOURCE], env=environment)
+    assert made.exit_code == 0, made.output
     tokens = {role: token(environment, role) for role in ROLES}
     for role, text in tokens.items():  # an EHR that bears any of these tokens
         (folder / role).write_text(text, encoding="ascii")
@@ -201,6 +204,7 @@ def server(tmp_path_factory):
 
 def token(environment: dict[str, str], role: str) -> str:
     command = ["token", "create", "--role", role, "--name", role, "--subject", f"{role}-1", "--json"]
+    command += ["--source", SOURCE] if role == "ehr" else []
     made = CliRunner().invoke(app, command, env=environment)
     assert made.exit_code == 0, made.output
     return json.loads(made.stdout)["token"]

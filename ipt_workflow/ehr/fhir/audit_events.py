@@ -31,7 +31,7 @@ APPLICATION_SERVER = Coding(
 URI = "5"  # network-type
 DONE, REFUSED = "0", "4"  # audit-event-outcome: success, minor failure
 # Actions of kind "read" that are queries, even if they show one course.
-SEARCHES = frozenset({"caseload", "audit", "proposals", "groups", "events", "deliveries", "notices"})
+SEARCHES = frozenset({"caseload", "audit", "proposals", "groups", "events", "deliveries", "notices", "messages"})
 
 
 class Interaction(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ def interaction(record: AuditRecord) -> Interaction:
     if record.kind == "refusal":
         return CREATE if record.action in OPENINGS or record.action == "open a course" else UPDATE
     if record.kind == "config":
-        return CREATE if record.action.endswith(" created") else UPDATE
+        return CREATE if record.action.endswith((" created", " added")) else UPDATE
     if record.kind == "read":
         return _read_interaction(record)
     return {"export": QUERY, "proposal": UPDATE}.get(record.kind, OPERATION)
