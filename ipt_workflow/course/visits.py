@@ -22,6 +22,9 @@ class Span(NamedTuple):
     begins: dt.datetime
     ends: dt.datetime
 
+    def overlaps(self, other: "Span") -> bool:
+        return self.begins < other.ends and other.begins < self.ends
+
 
 def session_of(data: dict[str, Any], *, at: dt.datetime, seq: int = 0, phase: str | None = None) -> Session:
     """The session that the structural data of a `record_session` describes. A session that is not recorded has the seq 0."""
@@ -46,7 +49,12 @@ def session_of(data: dict[str, Any], *, at: dt.datetime, seq: int = 0, phase: st
 
 def span(session: Session, zone: ZoneInfo) -> Span:
     """The time that a session takes: its minutes, or the whole local day if only the day is known."""
-    return day(session.at, zone) if session.day_only else _timed(session.at, session.minutes)
+    return day(session.at, zone) if session.day_only else timed(session.at, session.minutes)
+
+
+def timed(begins: dt.datetime, minutes: int | None) -> Span:
+    """The span of a session that begins at a moment; of the usual length if it says none."""
+    return Span(begins, begins + dt.timedelta(minutes=minutes or USUAL_MINUTES))
 
 
 def day(moment: dt.datetime, zone: ZoneInfo) -> Span:
@@ -88,22 +96,18 @@ def _agree(one: Session, other: Session) -> bool:
 def _spans(session: Session, zone: ZoneInfo) -> tuple[Span, ...]:
     """The span of a session, and the span at the time for which it was planned."""
     own = span(session, zone)
-    return (own, _timed(session.scheduled_for, session.minutes)) if session.scheduled_for else (own,)
-
-
-def _timed(begins: dt.datetime, minutes: int | None) -> Span:
-    return Span(begins, begins + dt.timedelta(minutes=minutes or USUAL_MINUTES))
+    return (own, timed(session.scheduled_for, session.minutes)) if session.scheduled_for else (own,)
 
 
 def _overlapping(sessions: Iterable[Session], spans: tuple[Span, ...], zone: ZoneInfo) -> tuple[Session, ...]:
     found: list[Session] = []
-    for begins, ends in spans:
-        least, most = begins - FAR, ends + FAR  # most sessions lie weeks away, and need no arithmetic
+    for wanted in spans:
+        least, most = wanted.begins - FAR, wanted.ends + FAR  # most sessions lie weeks away, and need no arithmetic
         found += [
             each
             for each in sessions
             if (least < each.at < most or (each.scheduled_for is not None and least < each.scheduled_for < most))
             and each not in found
-            and any(begins < other.ends and other.begins < ends for other in _spans(each, zone))
+            and any(wanted.overlaps(taken) for taken in _spans(each, zone))
         ]
     return tuple(sorted(found, key=lambda each: abs(each.at - spans[0].begins)))

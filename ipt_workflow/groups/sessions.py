@@ -2,16 +2,20 @@
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ipt_workflow.course import Course
+from ipt_workflow.course import Course, visits
 from ipt_workflow.course.context import GroupHeld
+from ipt_workflow.course.payloads import RecordSession
+from ipt_workflow.course.structural import structural
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Fault
 from ipt_workflow.groups.bodies import MemberDetails, NewSession, Signing
 from ipt_workflow.groups.group import Group
 from ipt_workflow.protocols.definition import GroupSpec
+from ipt_workflow.values.faults import decode
 from ipt_workflow.values.types import ATTENDED, CANCELLED
 
 
@@ -57,6 +61,27 @@ def command(session: NewSession, course: str, at: dt.datetime) -> Command:
         **msgspec.to_builtins(details),
     }
     return Command("record_session", {name: value for name, value in data.items() if value is not None}, at, session.reason)
+
+
+def link(
+    recording: Command, session: GroupHeld, course: Course, now: dt.datetime, zone: ZoneInfo
+) -> tuple[Command, GroupHeld] | None:
+    """The `link_session` that a course gets instead of `recording`, if it has recorded this session outside the group.
+
+    The link is placed at the recorded session. Whoever has signed that remains its therapist. None if there is no such session, or if
+    attendance or kind contradict it: then the course's own rules judge the record.
+    """
+    payload, _ = decode(RecordSession, recording.data)
+    if payload is None:
+        return None
+    at = recording.occurred_at or now
+    known = visits.recorded_as(course, visits.session_of(structural(payload), at=at), zone)
+    if known is None or known.group_session:
+        return None
+    data = {"session": known.seq, "ref": payload.ref, "comment": payload.comment}
+    if known.signed and known.given_by:
+        session = msgspec.structs.replace(session, given_by=known.given_by)
+    return Command("link_session", {name: value for name, value in data.items() if value is not None}, min(known.at, now)), session
 
 
 def signature(signing: Signing, course: str, seq: int) -> Command:
