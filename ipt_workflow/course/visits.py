@@ -11,6 +11,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ipt_workflow.course.course import Course, Session
+from ipt_workflow.course.payloads import RecordSession
+from ipt_workflow.course.structural import structural
+from ipt_workflow.course.triggers import Command
+from ipt_workflow.values.faults import decode
 
 USUAL_MINUTES = 50  # the length of a session that gives none (domain.md 1.2)
 FAR = dt.timedelta(hours=26)  # longer than any span: a local day has at most 25 hours, a session at most 10
@@ -24,6 +28,13 @@ class Span(NamedTuple):
 
     def overlaps(self, other: "Span") -> bool:
         return self.begins < other.ends and other.begins < self.ends
+
+
+class Link(NamedTuple):
+    """A recorded session, and the `link_session` by which a second record of the same visit adds to it."""
+
+    session: Session
+    command: Command
 
 
 def session_of(data: dict[str, Any], *, at: dt.datetime, seq: int = 0, phase: str | None = None) -> Session:
@@ -85,6 +96,23 @@ def recorded_as(course: Course, session: Session, zone: ZoneInfo) -> Session | N
     known = next((each for each in course.sessions if set(each.refs) & set(session.refs)), None)
     found = known or next(iter(_overlapping(course.sessions, _spans(session, zone), zone)), None)
     return found if found and _agree(found, session) else None
+
+
+def link(recording: Command, course: Course, now: dt.datetime, zone: ZoneInfo) -> Link | None:
+    """The link that a `record_session` comes to, if the course has recorded this visit already. None also for data with faults.
+
+    The link happens when the session did, so that it counts in the same phase.
+    """
+    payload, _ = decode(RecordSession, recording.data)
+    if payload is None:
+        return None
+    told = session_of(structural(payload), at=recording.occurred_at or now)
+    known = recorded_as(course, told, zone)
+    if known is None:
+        return None
+    data = {"session": known.seq, "ref": payload.ref, "comment": payload.comment}
+    given = {name: value for name, value in data.items() if value is not None}
+    return Link(known, Command("link_session", given, min(known.at, now)))
 
 
 def _agree(one: Session, other: Session) -> bool:

@@ -8,14 +8,11 @@ import msgspec
 
 from ipt_workflow.course import Course, visits
 from ipt_workflow.course.context import GroupHeld
-from ipt_workflow.course.payloads import RecordSession
-from ipt_workflow.course.structural import structural
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Fault
 from ipt_workflow.groups.bodies import MemberDetails, NewSession, Signing
 from ipt_workflow.groups.group import Group
 from ipt_workflow.protocols.definition import GroupSpec
-from ipt_workflow.values.faults import decode
 from ipt_workflow.values.types import ATTENDED, CANCELLED
 
 
@@ -68,20 +65,14 @@ def link(
 ) -> tuple[Command, GroupHeld] | None:
     """The `link_session` that a course gets instead of `recording`, if it has recorded this session outside the group.
 
-    The link is placed at the recorded session. Whoever has signed that remains its therapist. None if there is no such session, or if
-    attendance or kind contradict it: then the course's own rules judge the record.
+    Whoever has signed that remains its therapist. None if there is no such session, or if attendance or kind contradict it: then the
+    course's own rules judge the record.
     """
-    payload, _ = decode(RecordSession, recording.data)
-    if payload is None:
+    found = visits.link(recording, course, now, zone)
+    if found is None or found.session.group_session:
         return None
-    at = recording.occurred_at or now
-    known = visits.recorded_as(course, visits.session_of(structural(payload), at=at), zone)
-    if known is None or known.group_session:
-        return None
-    data = {"session": known.seq, "ref": payload.ref, "comment": payload.comment}
-    if known.signed and known.given_by:
-        session = msgspec.structs.replace(session, given_by=known.given_by)
-    return Command("link_session", {name: value for name, value in data.items() if value is not None}, min(known.at, now)), session
+    giver = found.session.given_by if found.session.signed else None
+    return found.command, msgspec.structs.replace(session, given_by=giver or session.given_by)
 
 
 def signature(signing: Signing, course: str, seq: int) -> Command:

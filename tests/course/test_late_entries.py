@@ -33,9 +33,7 @@ def test_a_forgotten_fourth_initial_session_is_refused_where_it_happened():
     last = max(times(walk))
     refusals = walk.refused("record_session", at=last + MOMENT, override=ANOTHER_VISIT)
     assert list(refusals) == ["phase_session_cap"]
-    walk.fire(
-        "record_session", at=last + MOMENT, kind="additional", reason="It was held all the same.", override=ANOTHER_VISIT
-    )
+    walk.fire("record_session", at=last + MOMENT, kind="additional", reason="It was held all the same.", override=ANOTHER_VISIT)
     assert walk.counted.over["initial"] == 1
     assert walk.state == "middle"
 
