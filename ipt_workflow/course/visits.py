@@ -11,6 +11,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ipt_workflow.course.course import Course, Session
+from ipt_workflow.course.payloads import RecordSession
+from ipt_workflow.course.structural import structural
+from ipt_workflow.course.triggers import Command
+from ipt_workflow.values.faults import decode
 
 USUAL_MINUTES = 50  # the length of a session that gives none (domain.md 1.2)
 FAR = dt.timedelta(hours=26)  # longer than any span: a local day has at most 25 hours, a session at most 10
@@ -21,6 +25,16 @@ class Span(NamedTuple):
 
     begins: dt.datetime
     ends: dt.datetime
+
+    def overlaps(self, other: "Span") -> bool:
+        return self.begins < other.ends and other.begins < self.ends
+
+
+class Link(NamedTuple):
+    """A recorded session, and the `link_session` by which a second record of the same visit adds to it."""
+
+    session: Session
+    command: Command
 
 
 def session_of(data: dict[str, Any], *, at: dt.datetime, seq: int = 0, phase: str | None = None) -> Session:
@@ -46,7 +60,12 @@ def session_of(data: dict[str, Any], *, at: dt.datetime, seq: int = 0, phase: st
 
 def span(session: Session, zone: ZoneInfo) -> Span:
     """The time that a session takes: its minutes, or the whole local day if only the day is known."""
-    return day(session.at, zone) if session.day_only else _timed(session.at, session.minutes)
+    return day(session.at, zone) if session.day_only else timed(session.at, session.minutes)
+
+
+def timed(begins: dt.datetime, minutes: int | None) -> Span:
+    """The span of a session that begins at a moment; of the usual length if it says none."""
+    return Span(begins, begins + dt.timedelta(minutes=minutes or USUAL_MINUTES))
 
 
 def day(moment: dt.datetime, zone: ZoneInfo) -> Span:
@@ -79,6 +98,23 @@ def recorded_as(course: Course, session: Session, zone: ZoneInfo) -> Session | N
     return found if found and _agree(found, session) else None
 
 
+def link(recording: Command, course: Course, now: dt.datetime, zone: ZoneInfo) -> Link | None:
+    """The link that a `record_session` comes to, if the course has recorded this visit already. None also for data with faults.
+
+    The link happens when the session did, so that it counts in the same phase.
+    """
+    payload, _ = decode(RecordSession, recording.data)
+    if payload is None:
+        return None
+    told = session_of(structural(payload), at=recording.occurred_at or now)
+    known = recorded_as(course, told, zone)
+    if known is None:
+        return None
+    data = {"session": known.seq, "ref": payload.ref, "comment": payload.comment}
+    given = {name: value for name, value in data.items() if value is not None}
+    return Link(known, Command("link_session", given, min(known.at, now)))
+
+
 def _agree(one: Session, other: Session) -> bool:
     """Whether two records of a visit count alike: both attended, or missed in the same way."""
     missed_alike = (one.attendance, one.late_notice, one.excused) == (other.attendance, other.late_notice, other.excused)
@@ -88,22 +124,18 @@ def _agree(one: Session, other: Session) -> bool:
 def _spans(session: Session, zone: ZoneInfo) -> tuple[Span, ...]:
     """The span of a session, and the span at the time for which it was planned."""
     own = span(session, zone)
-    return (own, _timed(session.scheduled_for, session.minutes)) if session.scheduled_for else (own,)
-
-
-def _timed(begins: dt.datetime, minutes: int | None) -> Span:
-    return Span(begins, begins + dt.timedelta(minutes=minutes or USUAL_MINUTES))
+    return (own, timed(session.scheduled_for, session.minutes)) if session.scheduled_for else (own,)
 
 
 def _overlapping(sessions: Iterable[Session], spans: tuple[Span, ...], zone: ZoneInfo) -> tuple[Session, ...]:
     found: list[Session] = []
-    for begins, ends in spans:
-        least, most = begins - FAR, ends + FAR  # most sessions lie weeks away, and need no arithmetic
+    for wanted in spans:
+        least, most = wanted.begins - FAR, wanted.ends + FAR  # most sessions lie weeks away, and need no arithmetic
         found += [
             each
             for each in sessions
             if (least < each.at < most or (each.scheduled_for is not None and least < each.scheduled_for < most))
             and each not in found
-            and any(begins < other.ends and other.begins < ends for other in _spans(each, zone))
+            and any(wanted.overlaps(taken) for taken in _spans(each, zone))
         ]
     return tuple(sorted(found, key=lambda each: abs(each.at - spans[0].begins)))

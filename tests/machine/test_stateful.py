@@ -16,7 +16,7 @@ from support.course_walk import FIRST_PHASE_WORK, HOUR, LAST_PHASE_WORK, MINUTE,
 
 from ipt_workflow import journal
 from ipt_workflow.course import Course, counters, triggers, visits
-from ipt_workflow.course.fold import current_facts, fold, step, timeline
+from ipt_workflow.course.fold import current_facts, fold, step, superseded_by, timeline
 from ipt_workflow.course.triggers import FIRED_ALONE
 from ipt_workflow.errors import CommandInvalid, TriggerNotPermitted
 from ipt_workflow.machine import Accepted, Refused
@@ -164,6 +164,20 @@ class Courses(RuleBasedStateMachine):
             else {"supersedes": seq, "occurred_at": (fact.occurred_at + hours * HOUR).isoformat()}
         )
         self.tried({"trigger": "amend", "data": data, "reason": "x"}, by=by)
+
+    @precondition(lambda self: len(self.walk.c.sessions) > 1)
+    @rule(data=st.data(), minutes=st.integers(-40, 40), override=st.booleans())
+    def amend_the_time_of_a_session_to_that_of_another(self, data, minutes, override) -> None:
+        one, other = data.draw(st.permutations(self.walk.c.sessions))[:2]
+        latest = superseded_by(self.walk.history)
+        seq = one.seq
+        while seq in latest:
+            seq = latest[seq]
+        at = max(self.walk.c.opened_at, other.at + minutes * MINUTE)
+        body = {"trigger": "amend", "data": {"supersedes": seq, "occurred_at": at.isoformat()}, "reason": "x"}
+        if override:
+            body["override"] = {"rules": ["overlaps_session"], "reason": "Two visits."}
+        self.tried(body, by=S)
 
     @rule(first=st.sampled_from(JOINABLE), second=st.sampled_from(JOINABLE), hours=st.integers(0, 72))
     def fire_two_together(self, first, second, hours) -> None:

@@ -56,14 +56,13 @@ def link_session(course: Course, fact: Fact) -> Course:
 
 
 def linked(session: Session, data: dict[str, Any]) -> Session:
-    """The session after a `link_session` with this data. Whoever has signed it remains its therapist."""
+    """The session after a `link_session` with this data."""
     ref, group = data.get("ref"), data.get("group_session")
     if ref:
         session = replace(session, refs=(*(each for each in session.refs if each != ref), ref))
     if group is None:
         return session
-    giver = session.given_by if session.signed else data["given_by"]
-    return replace(session, group_session=group, group_held=data["group_held"], given_by=giver)
+    return replace(session, group_session=group, group_held=data["group_held"], given_by=data["given_by"])
 
 
 def acknowledged(session: Session, _fact: Fact) -> Session:
