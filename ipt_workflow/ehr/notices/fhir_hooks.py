@@ -137,11 +137,10 @@ class RestHooks:
             return self._ignore(sender, content)
         rows = await self.clinic.versions.get(digests.of_resource(sender.source, name)) or []
         latest = {row.part: row for row in rows if row.ordinal is not None}
-        left = [row for row in latest.values() if not row.void]
-        if not left:
-            return self._ignore(sender, content)
+        left = [row for row in latest.values() if not row.void] or list(latest.values())  # a repeated deletion is known as such
         last = versions.newest([row for row in rows if row.ordinal is not None])
-        assert last is not None  # some are left
+        if last is None:
+            return self._ignore(sender, content)
         of_last = Version(at=last.resource_at, text=last.resource_version)
         contents = tuple(msgspec.structs.replace(content, part=row.part, version=of_last) for row in left)
         message = Message(key=key, body=name.encode(), contents=contents, kept=msgspec.json.encode(kept))

@@ -65,7 +65,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ThingReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one thing that a message says. `reason` is the code of why it is ignored."""
+    """What became of one thing that a message says. If nothing is kept of it, `reason` is the code of why it is ignored."""
 
     id: str | None
     status: str
@@ -381,7 +381,7 @@ class Taking:
         await self.notices.decisions.commit(unit)
         self.is_new = True
         self.notices.count(self.source.id, content.type, outcome)
-        return ThingReceipt(id=notice.id, status=outcome.status, type=content.type, reason=outcome.reason, says=says)
+        return ThingReceipt(id=notice.id, status=outcome.status, type=content.type, says=says)
 
     def _says(self, notice: Notice) -> tuple[str, ...]:
         """The remarks of the reader, and which persons were not used because the source is not trusted to name them."""

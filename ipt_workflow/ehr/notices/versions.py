@@ -46,10 +46,10 @@ def compare(version: Version, digest: str, kept: Sequence[StoredNotice]) -> Comp
         return Comparison("newer")
     if _alike(version, digest, last):
         return Comparison("repeat", tuple(each for each in kept if _alike(version, digest, each)))
-    known = [each for each in kept if _alike(version, digest, each)]
-    if known and any(version.same(version_of(each)) for each in known):
-        return Comparison("older")
-    return Comparison("unordered" if known else "newer")
+    if not any(_alike(version, digest, each) for each in kept):
+        return Comparison("newer")
+    deleted_since = last.void and version.same(version_of(last))  # a deletion has the version that it deleted
+    return Comparison("older" if deleted_since else "unordered")
 
 
 def _alike(version: Version, digest: str, kept: StoredNotice) -> bool:
