@@ -89,7 +89,8 @@ def _fill(connection: sa.Connection) -> None:
     alembic.upgrade(migrate._config(connection), one("alembic_version")["version_num"])
     for table in TABLES:
         for row in ROWS[table.name]:
-            connection.execute(table.insert(), {name: _value(table.c[name], value) for name, value in row.items()})
+            columns = sa.table(table.name, *(sa.column(name, table.c[name].type) for name in row))  # those of that revision
+            connection.execute(sa.insert(columns), {name: _value(table.c[name], value) for name, value in row.items()})
     migrate.upgrade(connection)
 
 
