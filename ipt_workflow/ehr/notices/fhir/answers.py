@@ -65,7 +65,7 @@ def _question(name: str, value: dict[str, Any]) -> Iterator[Question]:
     form = isinstance(link, str) or "answer" in value
     if not form and "code" not in value:
         return
-    own = any(each == ABSENT or _VALUE.fullmatch(each) for each in value)
+    own = any("value" in each[:6] and _VALUE.fullmatch(each) for each in value) or ABSENT in value
     measured = not form and (name == "component" or value.get("resourceType") == "Observation")
     if not (form or measured or own):
         return
