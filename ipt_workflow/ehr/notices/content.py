@@ -43,8 +43,8 @@ class NoticeContent(msgspec.Struct, frozen=True, kw_only=True):
     of a resource: `client Patient/2`, `scale phq9`, `deceased`, `merged Patient/2`, or empty for the only visit of one client.
     `group` is a Group that the message does not resolve. `void`: the EHR withdrew the thing.
     `of_ipt` is None if the message does not show whether it belongs to IPT. `ignored` says why nothing here concerns IPT.
-    `faults` prevent its use. `needs_person` says why a person must decide although it has no faults. `unread` is what could not be
-    read, as it came. `risk`: an answer about self-harm is positive or cannot be read. `says` holds remarks for its reader.
+    `faults` prevent its use. `needs_person` says why a person must decide although it has no faults. `unread` holds digests of what could
+    not be read. `risk`: an answer about self-harm is positive or cannot be read. `says` holds remarks for its reader.
     """
 
     type: str

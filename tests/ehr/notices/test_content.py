@@ -1,9 +1,12 @@
 """What was read has one form, however the message was printed."""
 
+from pathlib import Path
+from typing import get_args
+
 from support.fhir_bodies import appointment, form
 from support.received import read
 
-from ipt_workflow.ehr.notices.content import canonical
+from ipt_workflow.ehr.notices.content import Ignored, canonical
 
 
 def test_a_tag_more_another_version_and_another_print_order_are_the_same_content():
@@ -43,3 +46,8 @@ def test_the_form_holds_no_value_that_could_not_be_read():
     resource = form([0] * 9)
     resource["item"][8]["answer"] = [{"valueString": "a secret"}]
     assert b"secret" not in canonical(read(resource))
+
+
+def test_every_reason_to_ignore_is_documented():
+    page = (Path(__file__).parents[3] / "docs" / "ehr.md").read_text(encoding="utf-8")
+    assert all(f"| `{reason}` |" in page for reason in get_args(Ignored))

@@ -61,8 +61,11 @@ def questions(resource: Mapping[str, Any]) -> list[Question]:
 
 def _question(name: str, value: dict[str, Any]) -> Iterator[Question]:
     """The value as a question, if it is one."""
-    link, own = value.get("linkId"), [each for each in (*filter(_VALUE.fullmatch, value), ABSENT) if each in value]
+    link = value.get("linkId")
     form = isinstance(link, str) or "answer" in value
+    if not form and "code" not in value:
+        return
+    own = any("value" in each[:6] and _VALUE.fullmatch(each) for each in value) or ABSENT in value
     measured = not form and (name == "component" or value.get("resourceType") == "Observation")
     if not (form or measured or own):
         return

@@ -1,4 +1,4 @@
-"""What is collected while one resource is read: its faults, what could not be read, and remarks."""
+"""What is collected while one resource is read: its faults, and what could not be read."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ LONG_CLIENT = Fault("subject", "must refer to a Patient by at most 128 visible c
 
 
 class Findings:
-    """Reads the times and references of one resource. `prefix` goes before a Patient's id to make a client reference."""
+    """Reads the times and clients of one resource, and keeps their faults. `prefix` goes before a Patient's id to name a client."""
 
     def __init__(self, resource: Mapping[str, Any], prefix: str, zone: ZoneInfo) -> None:
         self.references = References(resource)
@@ -27,7 +27,6 @@ class Findings:
         self.zone = zone
         self.faults: list[Fault] = []
         self.unread: list[Any] = []
-        self.says: list[str] = []
 
     def time(self, where: str, text: Any, *, required: bool = False) -> dt.datetime | None:
         try:

@@ -108,7 +108,7 @@ def _measure(
 
 def _refs(resource: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of the measure: what it was derived from, then its own."""
-    own = f"{resource.get('resourceType')}/{resource.get('id')}"
+    own = f"{resource.get('resourceType')}/{resource.get('id') or ''}"
     named = (lenient(each) for each in _listed(resource.get("derivedFrom")))
     names = [*(each.name for each in named if each and each.name), own]
     return tuple(each for each in names if NAME.fullmatch(each))

@@ -81,13 +81,13 @@ def _referral(
 
 def patient(found: ReceivedPatient, findings: Findings) -> tuple[NoticeContent, ...]:
     """Each merge, and the death. Other changes of a Patient do not concern IPT."""
-    this = ReceivedReference(reference=f"Patient/{found.id}") if found.id else None
+    this = found.own
     contents: dict[str, NoticeContent] = {}
     for link in found.link:
         other = findings.references.target(link.other)
         if link.type in {"replaced-by", "replaces"}:
             old, new = (this, link.other) if link.type == "replaced-by" else (link.other, this)
-            into, faults = findings.client(findings.references.target(new or ReceivedReference()))
+            into, faults = findings.client(findings.references.target(new))
             data = {"kind": "merge", "client_ref": into}
             merge = NoticeContent(type="", about="person", trigger="relink_client", data=data, needs_person=MERGED, faults=faults)
             content = findings.with_client(merge, old)

@@ -78,6 +78,11 @@ class ReceivedResource(msgspec.Struct, frozen=True, kw_only=True):
     id: str | None = None
     status: str = ""
 
+    @property
+    def own(self) -> ReceivedReference:
+        """A reference to this resource; empty without an id."""
+        return ReceivedReference(reference=f"{self.resourceType}/{self.id}" if self.id else None)
+
 
 class ReceivedParticipant(msgspec.Struct, frozen=True, kw_only=True):
     """A participant: the `individual` of an Encounter, the `actor` of an Appointment (in R5 of both)."""

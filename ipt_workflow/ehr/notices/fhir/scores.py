@@ -5,6 +5,7 @@ count as risk until a person has looked. So does a total that can only be reache
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -39,11 +40,11 @@ def scales(
     named = resource.get("questionnaire")
     named = named.get("reference") if isinstance(named, dict) else named
     name = named if isinstance(named, str) else ""
-    found = []
     if not asked and not name:
         return []
+    found = []
     for row in known:
-        codes = {_bare(code) for code in (*row.items, *row.totals, *row.panels)}
+        codes = _codes(row.items, row.totals, row.panels)
         by_name = any(_bare(panel) in name for panel in row.panels)
         own = [each for each in asked if not codes.isdisjoint(each.codes)]
         if own or by_name:
@@ -52,13 +53,26 @@ def scales(
     return found
 
 
+@cache
+def _codes(*groups: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(_bare(code) for group in groups for code in group)
+
+
 class _Scale:
     """The questions of one scale."""
 
     def __init__(self, row: InstrumentCodes, instrument: Instrument, asked: Sequence[Question], where: str) -> None:
         self.row = row
         self.instrument = instrument
-        self.asked = asked
+        self.form = any(each.form for each in asked)
+        self.answers: dict[str, list[Any]] = {}
+        self.panel: list[Any] = []  # what Observations give as the value of the panel itself
+        panels = _codes(row.panels)
+        for each in asked:
+            for code in each.codes:
+                self.answers.setdefault(code, []).extend(each.answers)
+            if not each.form and not panels.isdisjoint(each.codes):
+                self.panel += each.answers
         self.where = where
         self.faults: list[Fault] = []
         self.unread: list[Any] = []
@@ -73,31 +87,23 @@ class _Scale:
         if empty:
             self.faults.append(Fault(self.where, "must have answers or a total"))
             risk = others and self.instrument.risk_item is not None
-        form = any(each.form for each in self.asked)
         implied = not risk and self._implied(items, total)
         return Scored(
             scale=self.instrument.id,
             data=data,
             empty=empty and not risk,
-            says=self._missing(items) if form and "items" in data else (),
+            says=self._missing(items) if self.form and "items" in data else (),
             risk=risk or implied,
             needs_person=IMPLIED if implied else None,
             faults=tuple(self.faults),
             unread=tuple(self.unread),
         )
 
-    def _answers(self, codes: Iterable[str], *, form: bool = True) -> list[Any]:
-        wanted = {_bare(code) for code in codes}
-        return [
-            answer
-            for each in self.asked
-            if not wanted.isdisjoint(each.codes) and (form or not each.form)
-            for answer in each.answers
-        ]
-
     def _item(self, index: int, code: str) -> int | None:
         """The score of an item. For the risk item, an answer that says why it is absent cannot be read."""
-        sent = self._answers((code,))
+        sent = self.answers.get(_bare(code))
+        if not sent:
+            return None
         found = answers.reply(sent, self.row.answers)
         low, high = self.instrument.item_min, self.instrument.item_max
         outside = any(not low <= each <= high for each in found.numbers)
@@ -112,15 +118,15 @@ class _Scale:
 
     def _total(self, *, answered: bool) -> int | None:
         """The total; many EHR systems send it under the panel's code. A panel's text beside its answers is no total."""
-        panel = self._answers(self.row.panels, form=False)
-        own = answers.reply(panel, {})
-        sent = self._answers(self.row.totals)
-        found = answers.reply(sent, {})
+        sent = [answer for code in self.row.totals for answer in self.answers.get(_bare(code), ())]
+        if not sent and not self.panel:
+            return None
+        own, found = answers.reply(self.panel, {}), answers.reply(sent, {})
         numbers = found.numbers | own.numbers
         if found.unreadable or (own.unreadable and not answered and not numbers):
-            self._fault(self.row.totals[0], "must be a whole number", [*sent, *panel])
+            self._fault(self.row.totals[0], "must be a whole number", [*sent, *self.panel])
         elif len(numbers) > 1:
-            self._fault(self.row.totals[0], "must be one number, not several that differ", [*sent, *panel])
+            self._fault(self.row.totals[0], "must be one number, not several that differ", [*sent, *self.panel])
         elif numbers:
             return next(iter(numbers))
         return None

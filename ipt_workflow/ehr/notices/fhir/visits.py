@@ -38,7 +38,7 @@ def encounter(found: ReceivedEncounter, codes: FhirCodes, findings: Findings) ->
     where = "Encounter.period.start" if found.period.start or not of_r5 else "Encounter.actualPeriod.start"
     end = found.period.end or found.actualPeriod.end or found.plannedEndDate
     who = tuple(each.who for each in found.participant)
-    refs = _named((*many(found.appointment), ReceivedReference(reference=f"Encounter/{found.id}")))
+    refs = _named((*many(found.appointment), found.own))
     classes = {coding.code for each in many(found.class_) for coding in each.codings}
     ours = of_ipt(codes, (*many(found.type), *many(found.serviceType)), (*many(found.reasonCode), *many(found.reason)))
     visit = msgspec.structs.replace(
@@ -70,7 +70,7 @@ def _encounter_of(visit: NoticeContent, status: str, classes: set[str], codes: F
 
 def appointment(found: ReceivedAppointment, codes: FhirCodes, findings: Findings) -> tuple[NoticeContent, ...]:
     who = tuple(each.who for each in found.participant)
-    refs = _named((ReceivedReference(reference=f"Appointment/{found.id}"),))
+    refs = _named((found.own,))
     visit = msgspec.structs.replace(
         _visit(findings, "Appointment.start", found.start, found.end, who, refs),
         part_of=_named(many(found.basedOn)),

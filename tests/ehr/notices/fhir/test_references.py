@@ -1,7 +1,7 @@
 """References: by name, address, version, identifier, `contained`, and the `fullUrl` of a Bundle's entry."""
 
 import pytest
-from support.fhir_bodies import appointment, encounter
+from support.fhir_bodies import appointment, encounter, form
 from support.received import one
 
 from ipt_workflow.ehr.notices.fhir.references import resolved
@@ -79,6 +79,12 @@ def test_performers_are_people(who, people):
     booked = one(appointment(participant=[{"actor": {"reference": "Patient/EHR-1"}}, {"actor": who}], contained=inside), entries)
     assert visit.performers == booked.performers == people
     assert visit.person == (people[0] if people else None)
+
+
+@pytest.mark.parametrize("resource", (encounter(), appointment(), form([0] * 9)), ids=lambda each: each["resourceType"])
+def test_a_resource_without_an_id_has_no_name(resource):
+    found = one({name: value for name, value in resource.items() if name != "id"})
+    assert (found.resource, found.refs, "ref" in found.data, found.client_ref) == (None, (), False, "EHR-1")
 
 
 def test_all_performers_are_named():
