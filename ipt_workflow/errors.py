@@ -49,11 +49,12 @@ Severity = Literal["hard", "soft"]
 Parameter = str | int | tuple[str | int, ...]  # what fills one place of a refusal's sentence
 
 
-class Remedy(msgspec.Struct, frozen=True):
-    """A trigger that helps, and the roles that may fire it."""
+class Remedy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A trigger that helps, and the roles that may fire it. `data` is its data, where the rule knows it."""
 
     trigger: str
     roles: tuple[str, ...]
+    data: dict[str, Any] = {}
 
 
 class Break(msgspec.Struct, frozen=True):

@@ -26,10 +26,10 @@ from ipt_workflow.course.effects.apply import apply
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold, pinned_at
 from ipt_workflow.course.late_entries import RefusedAt, is_late, place_late
-from ipt_workflow.course.rules import REGISTRY, Bound, Case, Context, bound_to
+from ipt_workflow.course.rules import REGISTRY, Bound, Case, Context, Rule, bound_to
 from ipt_workflow.course.transitions_table import TransitionRow
 from ipt_workflow.course.triggers import Command, Override
-from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal, TransitionRefused
+from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal, Severity, TransitionRefused
 from ipt_workflow.protocols.definition import NEW, Protocol
 
 logging.getLogger("transitions").setLevel(logging.WARNING)
@@ -209,6 +209,11 @@ class CourseMachine:
         )
         return tuple(refusal for bound in structural if (refusal := bound.ask(case)))
 
+    def overlap(self, course: Course, fact: Fact, context: Context) -> Refusal | None:
+        """The refusal of an amended session whose time another session takes. The rule is soft."""
+        case = Case(protocol=self.protocol, course=course, trigger="amend", data=fact.data, at=fact.occurred_at, context=context)
+        return _ask(REGISTRY["overlaps_session"], case, "soft")
+
     def options(self, course: Course, context_for: Callable[[str], Context], at: dt.datetime | None = None) -> tuple[Option, ...]:
         """Every trigger that the actor's role may ever fire, and the result of firing it now (or at `at`). Nothing is recorded.
 
@@ -347,8 +352,8 @@ def refused(course: Course | None, trigger: str, refusals: tuple[Refusal, ...]) 
     )
 
 
-def _ask(rule: Any, case: Case) -> Refusal | None:
-    return Bound(rule=rule, severity="hard").ask(case)
+def _ask(rule: Rule, case: Case, severity: Severity = "hard") -> Refusal | None:
+    return Bound(rule=rule, severity=severity).ask(case)
 
 
 def _required(refusal: Refusal | None) -> Refusal:

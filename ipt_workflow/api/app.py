@@ -38,6 +38,8 @@ from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.ehr.fhir_reads import FhirReader
+from ipt_workflow.ehr.notices import unsettled
+from ipt_workflow.ehr.notices.awaiting import AwaitingNotices
 from ipt_workflow.ehr.notices.fhir_hooks import RestHooks
 from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.inbox import Inbox
@@ -74,10 +76,10 @@ class Application:
         clinic = self._opened or await open_clinic(self.settings, self.clock)
         self._opened = None  # a second start must open a new clinic: this one is closed below
         install(app, clinic)
-        await app.state.notices.recover()
+        await unsettled.recover(app.state.notices)
         self._edge = Edge(FastRoute(app, self.settings.body_bytes_max), clinic.metrics)
         try:
-            async with _relay_running(clinic):
+            async with _relay_running(clinic), _awaiting(app.state.notices):
                 yield
         finally:
             await clinic.installation.close()
@@ -94,6 +96,18 @@ async def _relay_running(clinic: Clinic) -> AsyncIterator[None]:
         return
     stop = asyncio.Event()
     task = asyncio.create_task(Relay(clinic).run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def _awaiting(notices: Notices) -> AsyncIterator[None]:
+    """Handles notices again when the course that they await is opened."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(AwaitingNotices(notices).run(stop))
     try:
         yield
     finally:

@@ -155,7 +155,8 @@ def import_file(
     else:
         verb = "would be" if dry_run else "were"
         out.print(
-            f"{report.accepted} lines {verb} imported, {report.known} were there already, {len(report.refused)} refused.",
+            f"{report.accepted} lines {verb} imported, {report.known} were there already, {report.linked} {verb} linked to a recorded"
+            f" session, {len(report.refused)} refused.",
             markup=False,
         )
         for refusal in report.refused:

@@ -6,7 +6,16 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.course import triggers
-from ipt_workflow.course.payloads import Amend, Payload, RecordMeasure, RecordRhythm, RecordSession, RelinkClient, SetRhythmTarget
+from ipt_workflow.course.payloads import (
+    Amend,
+    LinkSession,
+    Payload,
+    RecordMeasure,
+    RecordRhythm,
+    RecordSession,
+    RelinkClient,
+    SetRhythmTarget,
+)
 from ipt_workflow.course.rules import REGISTRY, Context
 from ipt_workflow.course.structural import structural
 from ipt_workflow.course.triggers import Command, Override, Trigger
@@ -50,7 +59,7 @@ def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
     at, late_faults = _moment(command, payload, context)
     faults += late_faults
     if payload is not None:
-        faults += _payload_faults(protocol, payload, command)
+        faults += _payload_faults(protocol, payload, command, context)
     if faults or payload is None:
         raise CommandInvalid(faults[:FAULTS_MAX])
     return Prepared(
@@ -74,10 +83,12 @@ def _envelope_faults(row: Trigger, command: Command) -> list[Fault]:
     return [*faults, *(Fault(f"override.rules[{index}]", "is not a rule; docs/rules.md lists all rules") for index in unknown)]
 
 
-def _payload_faults(protocol: Protocol, payload: Payload, command: Command) -> list[Fault]:
+def _payload_faults(protocol: Protocol, payload: Payload, command: Command, context: Context) -> list[Fault]:
     """Faults that the schema of a single field cannot express."""
     if isinstance(payload, RecordSession) and payload.kind == "additional" and command.reason is None:
         return [Fault("reason", "is required for an additional session")]
+    if isinstance(payload, LinkSession) and payload.ref is None and context.group_session is None:
+        return [Fault("data.ref", "is required")]
     if isinstance(payload, RecordMeasure):
         return _measure_faults(protocol, payload, command)
     if isinstance(payload, RecordRhythm):

@@ -9,11 +9,14 @@ from functools import cached_property
 
 import msgspec
 
-from ipt_workflow.values.types import ATTENDED, MISSED_BY_CLIENT, WAITED_FOR
+from ipt_workflow.values.types import ATTENDED, CANCELLED, MISSED_BY_CLIENT, WAITED_FOR
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One session, held or not. `seq` is the seq of its entry, and names the session everywhere. `phase` is the phase it falls in."""
+    """One session, held or not. `seq` is the seq of its entry, and names the session everywhere. `phase` is the phase it falls in.
+
+    `refs` are the EHR's names for it, the latest last. `day_only`: it took place at some time of the local day of `at`.
+    """
 
     seq: int
     phase: str | None  # None if the course was only referred then
@@ -21,7 +24,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attendance: str
     kind: str
     given_by: str | None
-    ref: str | None = None
+    refs: tuple[str, ...] = ()
+    minutes: int | None = None
+    day_only: bool = False
+    scheduled_for: dt.datetime | None = None
     late_notice: bool = False
     excused: bool = False
     focus: str | None = None
@@ -38,6 +44,17 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def held(self) -> bool:
         """Whether it took place, with or without this client: the group held it, or the therapist was there and waited."""
         return self.attended or (self.group_held if self.group_session else self.attendance in WAITED_FOR)
+
+    @property
+    def ref(self) -> str | None:
+        """The EHR's latest name for it."""
+        return self.refs[-1] if self.refs else None
+
+    @property
+    def called_off(self) -> bool:
+        """Whether it was cancelled in time, so that its time was free for another session."""
+        too_late = self.attendance == "2" and self.late_notice and not self.excused
+        return self.attendance in CANCELLED and not too_late and not self.group_held
 
     @property
     def counts(self) -> bool:

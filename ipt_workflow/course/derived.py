@@ -48,6 +48,12 @@ def _session(_protocol: Protocol, course: Course | None, _prepared: Prepared, co
     return {"given_by": giver} if giver else {}
 
 
+def _link(_protocol: Protocol, _course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
+    """The group's session, if the link is to one: as `record_session` would have it."""
+    group = context.group_session
+    return {"given_by": group.given_by, "group_session": group.id, "group_held": group.held} if group else {}
+
+
 def _formulation(_protocol: Protocol, course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
     """Versions are numbered in the order in which they are recorded, including late entries."""
     recorded = [fact.data["version"] for fact in context.history if fact.trigger == "record_formulation"]
@@ -110,6 +116,7 @@ DERIVERS: dict[str, Derive] = {
     "adopt": _opening,
     "start": _start,
     "record_session": _session,
+    "link_session": _link,
     "record_formulation": _formulation,
     "agree_contract": _contract,
     "amend_contract": _contract,

@@ -79,6 +79,7 @@ def amend(original: Fact, current: Fact | None, amendment: Fact) -> Fact | None:
     return replace(
         base,
         data=amendment.data.get("data", base.data),
+        overridden=tuple(dict.fromkeys((*base.overridden, *amendment.overridden))),
         occurred_at=msgspec.convert(occurred_at, dt.datetime) if occurred_at else base.occurred_at,
     )
 

@@ -38,7 +38,8 @@ class RefusedAt(msgspec.Struct, frozen=True):
 class Amendment(msgspec.Struct, frozen=True, kw_only=True):
     """An amendment with its own `seq` and the entry that it corrects: `root` as recorded, `current` as amended until now.
 
-    `corrected` is the entry's new data, if that changes. `at` is the entry's new time.
+    `corrected` is the entry's new data, if that changes. `at` is the entry's new time. One that makes an amendment void restores what
+    was there before: then `current` is that, and `void` is false.
     """
 
     seq: int
@@ -83,7 +84,10 @@ def _amendment(judge: Judge, course: Course, seq: int, prepared: Prepared, conte
         return RefusedAt("amend", verdict.refusals)
     root = amended_root(context.history, payload.supersedes)
     assert root is not None  # `entry_amendable` has found it
-    current = current_facts(context.history).get(root.seq) or root
+    undone = payload.void and payload.supersedes != root.seq
+    history = [fact for fact in context.history if not undone or fact.seq != payload.supersedes]
+    in_force = current_facts(history).get(root.seq)
+    current = in_force or root
     return Amendment(
         seq=seq,
         prepared=prepared,
@@ -93,7 +97,7 @@ def _amendment(judge: Judge, course: Course, seq: int, prepared: Prepared, conte
         if payload.data is None
         else _corrected(judge.machine_of(root.protocol_digest, context).protocol, prepared, payload.data, root, context),
         at=payload.occurred_at.astimezone(dt.UTC) if payload.occurred_at else current.occurred_at,
-        void=payload.void,
+        void=payload.void and not (undone and in_force),
     )
 
 
@@ -120,7 +124,8 @@ class _Walk:
     ) -> None:
         self.judge = judge
         self.course = course
-        self.context = context
+        unchanged = tuple(session for session in course.sessions if session.seq not in amendments)
+        self.context = msgspec.structs.replace(context, other_sessions=unchanged)
         self.amendments = amendments
         self.prepared = prepared
         self.drafts: dict[int, Draft] = {}
@@ -221,14 +226,26 @@ class _Walk:
             data["data"] = fact.data
             prepared = msgspec.structs.replace(prepared, given={**prepared.given, "data": amendment.corrected.given})
         refusals = self._structural(here, fact) if here else ()
-        newly = tuple(each for each in refusals if (root_seq, each.rule) not in failing_before)
+        newly = [each for each in refusals if (root_seq, each.rule) not in failing_before]
+        overlap = self._overlap(here, amendment, fact) if here and fact.trigger == "record_session" else None
+        if overlap and (prepared.override is None or overlap.rule not in prepared.override.rules):
+            newly.append(overlap)
         if newly:
-            return RefusedAt("amend", newly)
-        self._draft_amendment(amendment.seq, prepared, {**data, "occurred_at": amendment.at.isoformat()})
+            return RefusedAt("amend", tuple(newly))
+        data |= {"void": True} if prepared.data.get("void") else {"occurred_at": amendment.at.isoformat()}
+        self._draft_amendment(amendment.seq, prepared, data, overridden=(overlap.rule,) if overlap else ())
         return PlacedFact(root=root_seq, fact=fact)
 
-    def _draft_amendment(self, seq: int, prepared: Prepared, data: dict[str, Any]) -> None:
-        fact = fact_of(self.judge.protocol, prepared, self.course, data, self.context, seq=seq)
+    def _overlap(self, here: Course, amendment: Amendment, fact: Fact) -> Refusal | None:
+        """The refusal of an amended session that takes the time of another one. What it overlapped before, it may overlap still."""
+        judge = self._judge(here)
+        overlap = judge.overlap(here, fact, self.context)
+        known = current_facts(self.context.history).get(amendment.root.seq) if overlap else None
+        before = judge.overlap(here, known, self.context) if known else None
+        return None if overlap and before and set(overlap.current) <= set(before.current) else overlap
+
+    def _draft_amendment(self, seq: int, prepared: Prepared, data: dict[str, Any], overridden: tuple[str, ...] = ()) -> None:
+        fact = fact_of(self.judge.protocol, prepared, self.course, data, self.context, seq=seq, overridden=overridden)
         self.drafts[seq] = draft_of(fact, prepared, self.course, self.course.state)
 
     def _broken(self) -> RefusedAt:

@@ -125,15 +125,15 @@ TABLE: tuple[Trigger, ...] = (
        rules=("reopen_window", "one_active_course"), amendable=False, corrects=True),
     _t("record_session", "Records a session that was held, missed or cancelled.", OPEN, THERAPIST_OR_EHR,
        payload=payloads.RecordSession,
-       rules=("attendance_fits_state", "phase_session_cap", "contract_session_cap", "session_already_recorded", "within_planned_end",
-              "participants_present", "medium_allowed"), paperwork=False),
+       rules=("attendance_fits_state", "phase_session_cap", "contract_session_cap", "session_already_recorded", "overlaps_session",
+              "within_planned_end", "participants_present", "medium_allowed"), paperwork=False),
     _t("sign_session", "The therapist who gave a session signs its record.", AFTER_START, THERAPIST, payload=payloads.SignSession,
        rules=("session_signable", "own_session", "focus_area_allowed", "risk_reviewed"), paperwork=False),
     _t("attest_session", "A supervisor signs the session of a therapist who has left.", AFTER_START, SUPERVISOR,
        payload=payloads.AttestSession,
        rules=("session_signable", "focus_area_allowed", "risk_reviewed"), reason_required=True, paperwork=False),
-    _t("link_session", "Links a session to the EHR's appointment.", ANY, THERAPIST_OR_EHR, payload=payloads.LinkSession,
-       rules=("session_known", "session_already_recorded")),
+    _t("link_session", "Gives a session another of the EHR's names, or links it to the session of its group.", ANY, THERAPIST_OR_EHR, payload=payloads.LinkSession,
+       rules=("session_known", "session_already_recorded", "phase_session_cap", "contract_session_cap", "within_planned_end")),
     _t("record_contact", "Records a contact that is not a session.", ANY, CLINICIANS_OR_EHR,
        payload=payloads.RecordContact, never_blocked=True),
     _t("book_session", "Books a session to come.", OPEN, THERAPIST_OR_EHR, payload=payloads.BookSession),
@@ -218,7 +218,7 @@ TABLE: tuple[Trigger, ...] = (
     _t("open_followup", "Opens a linked course after this one.", (COMPLETED,), THERAPIST, payload=payloads.OpenFollowup,
        rules=("continuation_decided", "one_active_course"), amendable=False, fired_alone=True, names_protocol=True),
     _t("amend", "Corrects an entry, or makes it void.", ANY, CLINICIANS_OR_EHR, payload=payloads.Amend, reason_required=True,
-       rules=("entry_amendable", "amendment_agreed", "later_entries_hold"), corrects=True, paperwork=False),
+       rules=("entry_amendable", "amendment_agreed", "overlaps_session", "later_entries_hold"), corrects=True, paperwork=False),
 )  # fmt: skip
 
 BY_NAME = {trigger.name: trigger for trigger in TABLE}

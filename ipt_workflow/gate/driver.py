@@ -300,7 +300,8 @@ class Driver:
             if spot.course.state in states and (thoroughly or self.machine.bound[name]):
                 self._cared(spot, name)
         if thoroughly and spot.course.open and spot.course.phase:
-            self._cared(spot, "record_session", data={"kind": "additional"}, reason="It took place.", says="additional")
+            beyond = {"data": {"kind": "additional"}, "reason": "It took place."}
+            self._cared(spot, "record_session", after=dt.timedelta(days=1), says="additional", **beyond)  # another visit
 
     def _cared(self, spot: Spot, name: str, **more: Any) -> None:
         try:

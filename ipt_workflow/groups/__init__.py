@@ -12,7 +12,17 @@ from ipt_workflow.groups.group import (
 )
 from ipt_workflow.groups.held_records import HELD_RECORD_TYPE, SOURCE, HeldRecord, command_of, held_record
 from ipt_workflow.groups.rules import MESSAGES, RULES, join_refusals, leave_refusals, session_refusals
-from ipt_workflow.groups.sessions import attendance_faults, command, group_held, is_held, moment, participants, signature, warnings
+from ipt_workflow.groups.sessions import (
+    attendance_faults,
+    command,
+    group_held,
+    is_held,
+    link,
+    moment,
+    participants,
+    signature,
+    warnings,
+)
 
 __all__ = [
     "HELD_RECORD_TYPE",
@@ -35,6 +45,7 @@ __all__ = [
     "is_held",
     "join_refusals",
     "leave_refusals",
+    "link",
     "members",
     "moment",
     "participants",

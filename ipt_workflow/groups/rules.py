@@ -4,10 +4,12 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from ipt_workflow.course import Course
+from ipt_workflow.course import Course, visits
 from ipt_workflow.course.rules.messages import render
 from ipt_workflow.errors import Parameter, Refusal
+from ipt_workflow.groups.bodies import NewSession
 from ipt_workflow.groups.group import LOG_MAX, Group, MemberEvent
+from ipt_workflow.groups.sessions import is_held
 from ipt_workflow.protocols.definition import GroupSpec
 from ipt_workflow.values.types import ATTENDED
 
@@ -18,7 +20,7 @@ RULES = {
     "group_room": "A group has no more members than its protocol's `[group] members` allows.",
     "group_times_in_order": "A course joins after it was opened and after it last left a group; it leaves after it joined and after the last session it attended.",
     "group_member": "Only a member leaves.",
-    "group_session_once": "A session of one moment is recorded once, as long as an entry of it is in force.",
+    "group_session_once": "A session is recorded once, as long as an entry of it is in force: not two of one moment, nor two that were held and overlap.",
     "group_log_bounded": f"A group's log has at most {LOG_MAX} lines.",
 }
 
@@ -72,10 +74,16 @@ def leave_refusals(group: Group, course: str, at: dt.datetime) -> tuple[Refusal,
     return (*_log_refusals(group), *_time_refusals("group_times_in_order.leave", at, earliest))
 
 
-def session_refusals(group: Group, at: dt.datetime, courses: Mapping[str, Course]) -> tuple[Refusal, ...]:
+def session_refusals(group: Group, body: NewSession, at: dt.datetime, courses: Mapping[str, Course]) -> tuple[Refusal, ...]:
     """The refusals of a session as a whole. The machine of each course judges what the session means to that course."""
-    same_moment = {session.id for session in group.sessions if session.occurred_at == at}
-    recorded = {each.group_session for course in courses.values() for each in course.sessions} & same_moment
+    span, held = visits.timed(at, body.minutes), is_held(body.attendance.values())
+    same = {
+        session.id
+        for session in group.sessions
+        if session.occurred_at == at
+        or (held and session.held and span.overlaps(visits.timed(session.occurred_at, session.minutes)))
+    }
+    recorded = {each.group_session for course in courses.values() for each in course.sessions} & same
     if not recorded:
         return tuple(_log_refusals(group))
     current = sorted(filter(None, recorded))

@@ -2,10 +2,11 @@
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ipt_workflow.course import Course
+from ipt_workflow.course import Course, visits
 from ipt_workflow.course.context import GroupHeld
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Fault
@@ -57,6 +58,21 @@ def command(session: NewSession, course: str, at: dt.datetime) -> Command:
         **msgspec.to_builtins(details),
     }
     return Command("record_session", {name: value for name, value in data.items() if value is not None}, at, session.reason)
+
+
+def link(
+    recording: Command, session: GroupHeld, course: Course, now: dt.datetime, zone: ZoneInfo
+) -> tuple[Command, GroupHeld] | None:
+    """The `link_session` that a course gets instead of `recording`, if it has recorded this session outside the group.
+
+    Whoever has signed that remains its therapist. None if there is no such session, or if attendance or kind contradict it: then the
+    course's own rules judge the record.
+    """
+    found = visits.link(recording, course, now, zone)
+    if found is None or found.session.group_session:
+        return None
+    giver = found.session.given_by if found.session.signed else None
+    return found.command, msgspec.structs.replace(session, given_by=giver or session.given_by)
 
 
 def signature(signing: Signing, course: str, seq: int) -> Command:

@@ -21,6 +21,9 @@ class Metrics:
             "ipt_request_seconds", "How long requests took.", ["method", "route", "status"], registry=self.registry
         )
         self.notices = Counter("ipt_notices", "Notices of EHR systems.", ["source", "type", "outcome"], registry=self.registry)
+        self.notices_ignored = Counter(
+            "ipt_notices_ignored", "Ignored notices, by the reason.", ["source", "reason"], registry=self.registry
+        )
         self.notices_refused = Counter(
             "ipt_notices_refused", "Messages that were answered with a problem.", ["source", "reason"], registry=self.registry
         )

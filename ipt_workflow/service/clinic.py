@@ -55,6 +55,10 @@ class Clinic:
         self.metrics = installation.metrics
         self.courses = Loader(self.database, organisation, lookups.COURSES)
         self.tokens = Loader(self.database, organisation, lookups.TOKENS)
+        self.clients = Loader(self.database, organisation, lookups.CLIENTS)
+        self.notices = Loader(self.database, organisation, lookups.NOTICES)
+        self.versions = Loader(self.database, organisation, lookups.VERSIONS_OF_RESOURCE)
+        self.openings: list[Callable[[], None]] = []  # called after a course was opened
         self.sources = Loader(self.database, organisation, lookups.SOURCES)
         self._by_digest = {protocol.digest: protocol for protocol in self.catalogue.protocols.values()}
 

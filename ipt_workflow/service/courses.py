@@ -16,10 +16,9 @@ from ipt_workflow.course.drafts import Draft
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Fault, StaleVersion, VersionRequired
-from ipt_workflow.journal import GENESIS
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
-from ipt_workflow.service import seal, views
-from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service import views
+from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.decisions import Client, Decisions, retrying
 from ipt_workflow.service.idempotency import Idempotency
 from ipt_workflow.service.views import Committed, Preview
@@ -93,33 +92,16 @@ class Courses:
 
     async def _open(self, principal: Principal, opening: Opening, key: IdempotencyKey | None) -> Committed:
         await self.decisions.permit(principal, [opening.trigger])
-        protocol = self.clinic.protocol(opening.protocol, opening.protocol_version)
-        command = Command(
-            trigger=opening.trigger,
-            data=opening.data,
-            occurred_at=opening.occurred_at,
-            reason=opening.reason,
-            override=opening.override,
-        )
-        therapist = opening.therapist or (principal.person if principal.role == "therapist" else None)
 
         async def attempt() -> Committed:
-            client = await self.decisions.client(opening.client_ref)
-            context = self.clinic.context(
-                principal,
-                self.clinic.clock.now(),
-                course_id=new_id(),
-                client=client.id,
-                therapist=therapist,
-                other_open_course=client.open_course,
-            )
-            answer = machine_for(protocol).preview(None, (command,), context)
-            accepted = await self.decisions.accepted(principal, None, answer, (command,), context, protocol.id)
-            change = seal.change(self.clinic, accepted.course, accepted.drafts, GENESIS, 0)
+            decided = await self.decisions.opening(principal, opening)
+            commands, context = (decided.command,), decided.context
+            accepted = await self.decisions.accepted(principal, None, decided.answer, commands, context, opening.protocol)
+            change = self.decisions.opened(accepted)
             unit = Unit(
                 organisation=self.clinic.organisation,
                 changes=(change,),
-                client=client.new,
+                client=decided.client.new,
                 answer=self.decisions.kept_answer(key, change),
             )
             return await self._commit(unit, context, opening.client_ref, {})
@@ -198,7 +180,7 @@ class Courses:
             {"source": "Follow-up of a completed course", **({"indication": parent.indication} if parent.indication else {})},
         )
         accepted = machine_for(context.target).fire(None, command, opening)
-        return seal.change(self.clinic, accepted.course, accepted.drafts, GENESIS, 0)
+        return self.decisions.opened(accepted)
 
 
 def checked_commands(write: Write, course: Course) -> tuple[Command, ...]:

@@ -16,11 +16,12 @@ from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.gate.replay import refused_command
-from ipt_workflow.machine import Accepted, Refused
+from ipt_workflow.journal import GENESIS
+from ipt_workflow.machine import Accepted, Refused, machine_for
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service import seal
 from ipt_workflow.service.clinic import Clinic, new_id
-from ipt_workflow.service.writes import IdempotencyKey
+from ipt_workflow.service.writes import IdempotencyKey, Opening
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.units import CourseChange, KeptAnswer, LoggedEvent, NewClient, Unit
@@ -63,6 +64,15 @@ class Client(msgspec.Struct, frozen=True):
     def new(self) -> NewClient | None:
         """The record that the commit must make, if any."""
         return None if self.known else NewClient(self.id, self.ref)
+
+
+class DecidedOpening(msgspec.Struct, frozen=True, kw_only=True):
+    """How the machine answers an opening, for the client as found."""
+
+    client: Client
+    command: Command
+    context: Context
+    answer: Accepted | Refused
 
 
 class Decisions:
@@ -132,6 +142,28 @@ class Decisions:
             return self.clinic.machine_of(course).protocol  # decoding the command will raise the fault
         return self.clinic.protocol(name, version, "data.protocol")
 
+    # Opening a course
+
+    async def opening(self, principal: Principal, opening: Opening) -> DecidedOpening:
+        """Decides the opening of a course, and records nothing. Raises CommandInvalid."""
+        protocol = self.clinic.protocol(opening.protocol, opening.protocol_version)
+        command = Command(opening.trigger, opening.data, opening.occurred_at, opening.reason, opening.override)
+        client = await self.client(opening.client_ref)
+        context = self.clinic.context(
+            principal,
+            self.clinic.clock.now(),
+            course_id=new_id(),
+            client=client.id,
+            therapist=opening.therapist or (principal.person if principal.role == "therapist" else None),
+            other_open_course=client.open_course,
+        )
+        answer = machine_for(protocol).preview(None, (command,), context)
+        return DecidedOpening(client=client, command=command, context=context, answer=answer)
+
+    def opened(self, accepted: Accepted) -> CourseChange:
+        """The new course with its first entry, sealed as the first of its chain."""
+        return seal.change(self.clinic, accepted.course, accepted.drafts, GENESIS, 0)
+
     # Deciding and committing
 
     def decide(self, stored: StoredCourse, commands: tuple[Command, ...], context: Context) -> Accepted | Refused:
@@ -183,11 +215,17 @@ class Decisions:
         return seal.kept_answer(self.clinic, key, change.course.id, first.seq, last.seq, last.recorded_at)
 
     async def commit(self, unit: Unit, meanwhile: Callable[[], Any] | None = None) -> Any:
-        """Commits a unit and counts its transitions. Runs `meanwhile` while the database writes, and returns its result."""
+        """Commits a unit, counts its transitions, and says if it opened a course.
+
+        Runs `meanwhile` while the database writes, and returns its result.
+        """
         made = await self.clinic.committer.commit(unit, meanwhile)
         for change in unit.changes:
             for entry in change.entries:
                 self.clinic.metrics.transitions.labels(change.course.protocol, entry.written.trigger).inc()
+        if any(change.expected == 0 for change in unit.changes):
+            for told in self.clinic.openings:
+                told()
         return made
 
     def count_refused(self, protocol: str, answer: Refused) -> None:

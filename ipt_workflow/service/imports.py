@@ -6,14 +6,14 @@ An idempotency key made of the line keeps its result, so that a corrected or lon
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.course import Course
+from ipt_workflow.course import Course, visits
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import OPENINGS, Command, Override, Role
@@ -45,6 +45,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     therapist: Person | None = None
 
 
+LineResult = Literal["accepted", "known", "linked"]
+
+
 class RefusedLine(msgspec.Struct, frozen=True):
     line: int
     course: str | None
@@ -52,10 +55,14 @@ class RefusedLine(msgspec.Struct, frozen=True):
 
 
 class ImportReport(msgspec.Struct, kw_only=True):
-    """The results of the lines: `accepted` now, `known` from an earlier run, or `refused`, each with the reason."""
+    """The results of the lines: `accepted` now, `known` from an earlier run, or `refused`, each with the reason.
+
+    `linked` are visits that the course had recorded otherwise. The session got the line's reference, and is still one.
+    """
 
     accepted: int = 0
     known: int = 0
+    linked: int = 0
     refused: list[RefusedLine] = []
 
 
@@ -104,12 +111,15 @@ class _Import:
         line: Line | None = None
         try:
             line = _line(raw)
-            self.report.known += await self._take(line, self._key(line, raw))
+            result = await self._take(line, self._key(line, raw))
+            self.report.accepted += result == "accepted"
+            self.report.known += result == "known"
+            self.report.linked += result == "linked"
         except IptError as error:
             self.report.refused.append(RefusedLine(number, line.course if line else None, _why(error)))
 
-    async def _take(self, line: Line, key: IdempotencyKey) -> bool:
-        """Imports one line. Returns whether an earlier run had accepted it."""
+    async def _take(self, line: Line, key: IdempotencyKey) -> LineResult:
+        """Imports one line."""
         kept = await self.clinic.kept_answer(key.scope)
         if line.trigger in OPENINGS:
             if kept is None:
@@ -117,9 +127,8 @@ class _Import:
             else:
                 await self._known(line, kept.course_id)
         elif kept is None:
-            await self._fire(line, key)
-        self.report.accepted += kept is None
-        return kept is not None
+            return await self._fire(line, key)
+        return "accepted" if kept is None else "known"
 
     async def _known(self, line: Line, course_id: str) -> None:
         """Takes up a course of an earlier run. A dry run goes on from its present state."""
@@ -156,19 +165,32 @@ class _Import:
         done = await self.courses.open_course(principal, lambda: opening, key)
         self.imported[line.course] = ImportedCourse(id=done.course.id, therapist=therapist)
 
-    async def _fire(self, line: Line, key: IdempotencyKey) -> None:
+    async def _fire(self, line: Line, key: IdempotencyKey) -> LineResult:
         imported = self.imported.get(line.course)
         if imported is None:
             raise CommandMalformed(
                 f"course {line.course!r} is not opened by an earlier line of this file: add a line with refer or adopt before it"
             )
         principal = Principal(person=line.person or imported.therapist or self.person, role=line.role, via="cli")
+        link = await self._link(line, imported)
+        if link and link.command.data.get("ref") in {None, *link.session.refs}:  # the session lacks nothing that the line says
+            return "linked"
+        command = link.command if link else _command(line)
         if self.dry_run:
-            await self._rehearse(imported, _command(line), principal)
-            return
-        write = Write(decode=lambda: (_command(line),), triggers=(line.trigger,), version_required=False, key=key)
-        done = await self.courses.fire(principal, imported.id, write)
-        imported.therapist = done.course.therapist
+            await self._rehearse(imported, command, principal)
+        else:
+            write = Write(decode=lambda: (command,), triggers=(command.trigger,), version_required=False, key=key)
+            done = await self.courses.fire(principal, imported.id, write)
+            imported.therapist = done.course.therapist
+        return "linked" if link else "accepted"
+
+    async def _link(self, line: Line, imported: ImportedCourse) -> visits.Link | None:
+        """The link that a line comes to, if its visit is recorded already. A line that overrides the overlap is another visit."""
+        if line.trigger != "record_session" or (line.override and "overlaps_session" in line.override.rules):
+            return None
+        stored = None if self.dry_run else await self.clinic.courses.get(imported.id)
+        course = stored.course if stored else imported.course
+        return visits.link(_command(line), course, self.clinic.clock.now(), self.clinic.zone) if course else None
 
     async def _rehearse_opening(self, line: Line, principal: Principal, therapist: str | None) -> ImportedCourse:
         assert line.client_ref is not None

@@ -12,8 +12,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ipt_workflow.store import courses, sources, structs
-from ipt_workflow.store.courses import one_of, to_driver
+from ipt_workflow.store import courses, notices, sources, structs
+from ipt_workflow.store.courses import StoredCourse, one_of, to_driver
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import KeptAnswer
 
@@ -105,6 +105,40 @@ class StoredToken(msgspec.Struct, frozen=True):
     source: str | None
 
 
+class KnownClient(msgspec.Struct, frozen=True):
+    """A client's record, with their courses in the order they were opened, without the attention of notices."""
+
+    id: str
+    ref: str
+    courses: tuple[StoredCourse, ...]
+
+
+def _notice(_key: str, *found: Any) -> notices.StoredNotice:
+    return notices.stored_notice(*found)
+
+
+def _versions(rows: list[list[Any]]) -> list[notices.StoredNotice]:
+    return sorted((notices.stored_notice(*values[1:]) for values in rows), key=lambda each: each.id)
+
+
+def _client(rows: list[list[Any]]) -> KnownClient:
+    ref, client_id = rows[0][:2]
+    held = sorted(row[2:] for row in rows if row[2] is not None)
+    return KnownClient(
+        client_id, ref, tuple(StoredCourse(courses.course_decoder.decode(snapshot), head, ref) for _, snapshot, head in held)
+    )
+
+
+_course, _client_row, _notice_row = tables.course, tables.client, tables.notice
+_of_client = sa.and_(_course.c.organisation == _client_row.c.organisation, _course.c.client_id == _client_row.c.id)
+
+NOTICES = Lookup((_notice_row.c.key, *notices.COLUMNS), _notice)  # by the digest of the message
+VERSIONS_OF_RESOURCE = ManyRowLookup((_notice_row.c.resource_key, *notices.COLUMNS), _versions)
+CLIENTS = ManyRowLookup(
+    (_client_row.c.ref, _client_row.c.id, _course.c.id, _course.c.snapshot, _course.c.head),
+    _client,
+    _client_row.outerjoin(_course, _of_client),
+)
 COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_CLIENT)
 TOKENS = Lookup(structs.columns(tables.token, StoredToken), StoredToken)
 SOURCES = ManyRowLookup(sources.WITH_KEYS_COLUMNS, sources.keyed_source, sources.WITH_KEYS)

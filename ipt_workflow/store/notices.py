@@ -17,7 +17,7 @@ RECOVERED_MAX = 1000
 
 
 class NoticeTaken(IptError):
-    """Another process stored this notice, or the record of its client, first."""
+    """Another request stored or settled this notice, or another version of its resource, first."""
 
 
 class NoticeDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,10 +33,14 @@ class NoticeDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class NewNotice(msgspec.Struct, frozen=True, kw_only=True):
-    """A notice to be stored.
+    """A notice to be stored, with what became of it.
 
     `key` is the digest that identifies the same message when it comes again. `resource` names what the notice is about in the EHR,
-    in version `resource_version` as of `resource_at`. `body` is its content; `detail` says why it waits.
+    in version `resource_version` as of `resource_at`; `resource_key` is the digest of its name, and `part` says which of the things that
+    the resource came to. `ordinal` counts the kept versions of a part; None if the notice is no version of anything. `void`: the EHR
+    withdrew the thing. `seq` is the entry
+    it made, `about_seq` the entry it is about. `body` is its content, kept while it waits; `detail` says why it waits. If it
+    `awaits_course`, its client had no course when it came.
     """
 
     id: str
@@ -45,46 +49,51 @@ class NewNotice(msgspec.Struct, frozen=True, kw_only=True):
     body_hash: str
     type: str
     received_at: dt.datetime
-    body: bytes | None
+    body: bytes | None = None
     status: str = "received"
     risk: bool = False
     resource: str | None = None
+    resource_key: str | None = None
+    part: str = ""
+    ordinal: int | None = None
+    void: bool = False
+    content_digest: str | None = None
     resource_version: str | None = None
     resource_at: dt.datetime | None = None
     client_id: str | None = None
     course_id: str | None = None
+    seq: int | None = None
+    about_seq: int | None = None
     detail: NoticeDetail | None = None
+    awaits_course: bool = False
 
 
 class StoredNotice(NewNotice, frozen=True, kw_only=True):
-    """A notice as it is stored. `seq` is the entry it made, `about_seq` the entry it is about.
+    """A notice as it is stored. `decided_by` is the person who decided it in the inbox."""
 
-    `body` is there only while the notice waits.
-    """
-
-    seq: int | None = None
-    about_seq: int | None = None
     decided_by: str | None = None
     decided_at: dt.datetime | None = None
 
 
 class NoticeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a notice. `decided_by` is the person who decided it in the inbox."""
+    """What became of a notice that was stored before. `decided_by` is the person who decided it in the inbox."""
 
     status: str
     course_id: str | None
     seq: int | None
     about_seq: int | None
     detail: NoticeDetail | None
+    awaits_course: bool = False
     decided_by: str | None = None
     decided_at: dt.datetime | None = None
 
 
-class PutNotice(msgspec.Struct, frozen=True):
-    """The stored notice that has the key; `new` if it was stored just now."""
+class SettledNotice(msgspec.Struct, frozen=True):
+    """The result of a stored notice, to be written if its status is still `status`. If it does not wait, it loses its body."""
 
-    notice: StoredNotice
-    new: bool
+    id: str
+    status: str
+    result: NoticeResult
 
 
 class ListedNotice(msgspec.Struct, frozen=True):
@@ -104,14 +113,16 @@ class NoticeFilters(msgspec.Struct, frozen=True, kw_only=True):
     therapist: str | None = None
 
 
-_COLUMNS = [column for column in notice.columns if column.name != "organisation"]
-_select = sa.select(*_COLUMNS)
+COLUMNS = [column for column in notice.columns if column.name != "organisation"]
+_NAMES = [column.name for column in COLUMNS]
+_select = sa.select(*COLUMNS)
 _detail_decoder = msgspec.json.Decoder(NoticeDetail)
 
 
 def row(organisation: str, new: NewNotice) -> dict[str, Any]:
     """The row of a notice. The fields have the names of the columns."""
-    return {"organisation": organisation, **msgspec.structs.asdict(new), "detail": _encoded(new.detail)}
+    columns = {"organisation": organisation, **msgspec.structs.asdict(new), "detail": _encoded(new.detail)}
+    return {"decided_by": None, "decided_at": None, **columns}
 
 
 def _encoded(detail: NoticeDetail | None) -> bytes | None:
@@ -122,73 +133,30 @@ def decode_detail(stored: bytes | None) -> NoticeDetail | None:
     return _detail_decoder.decode(stored) if stored else None
 
 
-def _read(found: Sequence[Any]) -> StoredNotice:
-    """A notice from its columns, which come first in the row."""
-    values = dict(zip((column.name for column in _COLUMNS), found, strict=False))
+def stored_notice(*found: Any) -> StoredNotice:
+    """A notice from the values of COLUMNS."""
+    values = dict(zip(_NAMES, found, strict=True))
     return StoredNotice(**{**values, "detail": decode_detail(values["detail"])})
 
 
-# Storing
+def _read(found: Sequence[Any]) -> StoredNotice:
+    """A notice from its columns, which come first in the row."""
+    return stored_notice(*found[: len(COLUMNS)])
 
 
-def put(connection: sa.Connection, organisation: str, new: NewNotice, client_ref: str | None, new_client_id: str) -> PutNotice:
-    """Stores a notice unless its key is known. If the client has no record yet, it gets one under `new_client_id`.
-
-    Raises NoticeTaken if another process stored the same meanwhile: the notice is then known.
-    """
-    known = by_key(connection, organisation, new.source_id, new.key)
-    if known:
-        return PutNotice(known, new=False)
-    try:
-        client_id = _client(connection, organisation, new, client_ref, new_client_id) if client_ref else None
-        stored = StoredNotice(**{**msgspec.structs.asdict(new), "client_id": client_id})
-        connection.execute(sa.insert(notice), row(organisation, stored))
-    except sa.exc.IntegrityError as error:
-        raise NoticeTaken("Another process is storing the notice.") from error
-    return PutNotice(stored, new=True)
+# Writing, in the transaction of a unit
 
 
-def _client(connection: sa.Connection, organisation: str, new: NewNotice, client_ref: str, new_client_id: str) -> str:
-    """The id of the client's record: the only row that holds the reference, also for a client without a course."""
-    known = stored_courses.client_id(connection, organisation, client_ref)
-    if known is None:
-        made = {"organisation": organisation, "id": new_client_id, "ref": client_ref, "created_at": new.received_at}
-        connection.execute(sa.insert(client), made)
-    return known or new_client_id
-
-
-def settle(connection: sa.Connection, organisation: str, notice_id: str, status: str, result: NoticeResult) -> None:
-    """Writes what became of a notice if its status is still `status`. A notice that does not wait loses its body."""
-    values = {**msgspec.structs.asdict(result), "detail": _encoded(result.detail)}
-    _update(connection, organisation, notice_id, status, values if result.status == "waiting" else {**values, "body": None})
-
-
-def close(connection: sa.Connection, organisation: str, notice_id: str) -> None:
-    """Ends a waiting notice that needs no person any more."""
-    _update(connection, organisation, notice_id, "waiting", {"status": "ignored", "body": None, "detail": None})
-
-
-def dismiss(
-    connection: sa.Connection, organisation: str, notice_id: str, reason: str | None, person: str, now: dt.datetime
-) -> None:
-    """Ends a waiting notice by a person's decision."""
-    detail = _encoded(NoticeDetail(why=reason))
-    decision = {"status": "dismissed", "body": None, "detail": detail, "decided_by": person, "decided_at": now}
-    _update(connection, organisation, notice_id, "waiting", decision)
-
-
-def _update(connection: sa.Connection, organisation: str, notice_id: str, status: str, values: dict[str, Any]) -> None:
-    where = (notice.c.organisation == organisation, notice.c.id == notice_id, notice.c.status == status)
-    connection.execute(sa.update(notice).where(*where).values(**values))
+def settle(connection: sa.Connection, organisation: str, settled: SettledNotice) -> None:
+    """Writes what became of a notice. Raises NoticeTaken if its status has changed meanwhile."""
+    values = {**msgspec.structs.asdict(settled.result), "detail": _encoded(settled.result.detail)}
+    values |= {} if settled.result.status == "waiting" else {"body": None}
+    where = (notice.c.organisation == organisation, notice.c.id == settled.id, notice.c.status == settled.status)
+    if connection.execute(sa.update(notice).where(*where).values(**values)).rowcount != 1:
+        raise NoticeTaken("The notice was settled meanwhile.")
 
 
 # Reading
-
-
-def by_key(connection: sa.Connection, organisation: str, source_id: str, key: str) -> StoredNotice | None:
-    where = (notice.c.organisation == organisation, notice.c.source_id == source_id, notice.c.key == key)
-    found = connection.execute(_select.where(*where)).first()
-    return _read(found) if found else None
 
 
 def find(connection: sa.Connection, organisation: str, notice_id: str) -> StoredNotice | None:
@@ -196,19 +164,10 @@ def find(connection: sa.Connection, organisation: str, notice_id: str) -> Stored
     return _read(found) if found else None
 
 
-def of_resource(connection: sa.Connection, organisation: str, source_id: str, resources: Sequence[str]) -> list[StoredNotice]:
-    """A source's stored notices about these resources, the newest first."""
-    statement = _select.where(
-        notice.c.organisation == organisation, notice.c.source_id == source_id, notice.c.resource.in_(list(resources))
-    )
-    return [_read(found) for found in connection.execute(statement.order_by(notice.c.id.desc()))]
-
-
-def waiting(connection: sa.Connection, organisation: str, most: int) -> int:
-    """How many notices wait, counted up to `most`."""
-    some = (
-        sa.select(sa.literal(1)).where(notice.c.organisation == organisation, notice.c.status == stored_courses.WAITING).limit(most)
-    )
+def waiting(connection: sa.Connection, organisation: str, source_id: str, most: int) -> int:
+    """How many notices of a source wait, counted up to `most`."""
+    of_source = (notice.c.organisation == organisation, notice.c.source_id == source_id, notice.c.status == stored_courses.WAITING)
+    some = sa.select(sa.literal(1)).where(*of_source).limit(most)
     return int(connection.execute(sa.select(sa.func.count()).select_from(some.subquery())).scalar() or 0)
 
 
@@ -228,10 +187,30 @@ def unsettled(connection: sa.Connection, organisation: str) -> list[StoredNotice
     return [_read(found) for found in connection.execute(_select.where(*where).order_by(notice.c.id).limit(RECOVERED_MAX))]
 
 
+def clients_referred(connection: sa.Connection, organisation: str, most: int) -> list[str]:
+    """Clients with a course whose notices came before it was opened, and wait."""
+    statement = (
+        sa.select(notice.c.client_id)
+        .distinct()
+        .select_from(
+            notice.join(course, sa.and_(course.c.organisation == notice.c.organisation, course.c.client_id == notice.c.client_id))
+        )
+        .where(notice.c.organisation == organisation, notice.c.status == stored_courses.WAITING, notice.c.awaits_course)
+    )
+    return list(connection.execute(statement.limit(most)).scalars())
+
+
+def awaiting_course(connection: sa.Connection, organisation: str, client_id: str) -> list[StoredNotice]:
+    """A client's notices that await a course, in the order they came."""
+    of_client = (notice.c.organisation == organisation, notice.c.client_id == client_id, notice.c.status == stored_courses.WAITING)
+    statement = _select.where(*of_client, notice.c.awaits_course).order_by(notice.c.id)
+    return [_read(found) for found in connection.execute(statement)]
+
+
 def page(connection: sa.Connection, organisation: str, filters: NoticeFilters, after: str, limit: int) -> list[ListedNotice]:
     """Notices in the order they came. A notice that names no course is listed with its client's newest course."""
     statement = (
-        sa.select(*_COLUMNS, course.c.id, course.c.therapist, client.c.ref)
+        sa.select(*COLUMNS, course.c.id, course.c.therapist, client.c.ref)
         .select_from(
             notice.outerjoin(
                 client, sa.and_(client.c.organisation == notice.c.organisation, client.c.id == notice.c.client_id)

@@ -9,7 +9,7 @@ from ipt_workflow.course import Course
 from ipt_workflow.errors import IptError
 from ipt_workflow.groups import GroupSession
 from ipt_workflow.journal import Entry
-from ipt_workflow.store.notices import NewNotice
+from ipt_workflow.store.notices import NewNotice, SettledNotice
 
 
 class ActiveCourseExists(IptError):
@@ -125,7 +125,7 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
     """Entries of one or more courses, with all that belongs to them. It is written whole or not at all.
 
-    A unit has a change or a line of a group's log, or both. `notices` are records that wait for a person.
+    A unit has a change, a line of a group's log, or a notice. `settled` says what became of notices that are stored already.
     """
 
     organisation: str
@@ -135,6 +135,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     proposal: DecidedProposal | None = None
     line: GroupLine | None = None
     notices: tuple[NewNotice, ...] = ()
+    settled: tuple[SettledNotice, ...] = ()
     events: tuple[LoggedEvent, ...] = ()
 
     @property
@@ -143,13 +144,15 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def recorded_at(self) -> dt.datetime:
-        """When its entries, or its line of a group's log, were recorded."""
+        """When its entries, its line of a group's log, or its notices were recorded."""
         if self.line:
             return self.line.content.recorded_at
-        return self.changes[0].entries[-1].written.recorded_at
+        if self.changes:
+            return self.changes[0].entries[-1].written.recorded_at
+        return self.notices[0].received_at
 
     @property
     def plain(self) -> bool:
-        """Whether it continues one existing course and touches nothing else. Such units share a transaction."""
-        alone = self.client is None and self.proposal is None and self.line is None
-        return alone and len(self.changes) == 1 and self.changes[0].expected > 0
+        """Whether it continues at most one existing course, and changes no other row. Such units share a transaction."""
+        alone = self.client is None and self.proposal is None and self.line is None and not self.settled
+        return alone and len(self.changes) <= 1 and all(change.expected > 0 for change in self.changes)

@@ -94,6 +94,16 @@ class Import:
 
         return {course.client_ref: course.state for course in service_walk.with_clinic(self.settings, listed)}
 
+    def course(self, client_ref: str):
+        """The course of a client, as it is stored."""
+
+        async def found(clinic):
+            listed = await CourseReads(clinic).caseload(service_walk.SUPERVISOR, Filters(), "", 50)
+            (course_id,) = [course.id for course in listed if course.client_ref == client_ref]
+            return (await clinic.courses.get(course_id)).course
+
+        return service_walk.with_clinic(self.settings, found)
+
 
 @pytest.fixture
 def imported(empty, tmp_path, monkeypatch):
@@ -104,8 +114,8 @@ def imported(empty, tmp_path, monkeypatch):
     return Import(settings, tmp_path)
 
 
-def report(accepted, known=0, refused=()) -> dict:
-    return {"accepted": accepted, "known": known, "refused": list(refused)}
+def report(accepted, known=0, refused=(), linked=0) -> dict:
+    return {"accepted": accepted, "known": known, "linked": linked, "refused": list(refused)}
 
 
 def test_two_whole_courses_are_imported_as_they_were_told(imported, lines):
@@ -268,11 +278,51 @@ def test_a_client_whose_course_has_ended_in_the_file_may_be_referred_again(impor
     assert rehearsed["refused"] == []
 
 
+# Visits that are recorded already
+
+
+def visit_of(lines) -> dict:
+    return next(line for line in lines if line["trigger"] == "record_session")
+
+
+def visit(lines, minutes: int, **data) -> dict:
+    """A line about the first session of course A, told `minutes` off its time."""
+    session = visit_of(lines)
+    at = dt.datetime.fromisoformat(session["occurred_at"]) + dt.timedelta(minutes=minutes)
+    return {**session, "occurred_at": at.isoformat(), "data": {"attendance": "5", **data}}
+
+
+@pytest.mark.parametrize("minutes", (-49, 0, 1, 49))
+def test_a_visit_that_is_recorded_already_gets_the_lines_reference_and_stays_one_session(imported, lines, minutes):
+    begun = lines[: lines.index(visit_of(lines)) + 1]
+    imported(begun)
+    more = [*begun, visit(lines, minutes, ref="Encounter/1"), visit(lines, minutes)]
+    rehearsed = imported(more, "--dry-run")
+    assert imported(more) == rehearsed == report(0, known=len(begun), linked=2)
+    assert imported(more) == report(0, known=len(begun) + 1, linked=1)
+    (session,) = imported.course("IMP-1").sessions
+    assert (session.refs, session.counts) == (("Encounter/1",), True)
+
+
+def test_a_visit_recorded_otherwise_with_another_attendance_is_refused_until_one_is_right(imported, lines):
+    begun = lines[: lines.index(visit_of(lines)) + 1]
+    (refused,) = imported([*begun, visit(lines, 5, attendance="3")], code=1)["refused"]
+    assert refused["why"].startswith("record_session refused: overlaps_session: ")
+    assert len(imported.course("IMP-1").sessions) == 1
+
+
+def test_a_line_that_overrides_the_overlap_is_another_visit(imported, lines):
+    begun = lines[: lines.index(visit_of(lines)) + 1]
+    other = {**visit(lines, 5, ref="Encounter/1"), "override": {"rules": ["overlaps_session"], "reason": "Two visits."}}
+    assert imported([*begun, other]) == report(len(begun) + 1)
+    assert len(imported.course("IMP-1").sessions) == 2
+
+
 def test_the_report_for_people_names_line_and_reason(imported, lines):
     imported.file.write_text(json.dumps(lines[0]) + "\n{\n", encoding="utf-8")
     result = CliRunner().invoke(app, ["import", str(imported.file)])
     assert result.exit_code == 1
-    assert result.stdout == "1 lines were imported, 0 were there already, 1 refused.\n"
+    assert result.stdout == "1 lines were imported, 0 were there already, 0 were linked to a recorded session, 1 refused.\n"
     assert result.stderr.startswith("line 2: is not JSON")
     assert "would be" in CliRunner().invoke(app, ["import", str(imported.file), "--dry-run"]).stdout
 

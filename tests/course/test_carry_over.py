@@ -11,6 +11,8 @@ from ipt_workflow.course.fold import fold
 from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.protocols.definition import Bounds, ConsentSpec, FocusSpec, PhaseSpec, RhythmSpec, SickRoleSpec, SupervisionSpec
 
+ANOTHER_VISIT = ("overlaps_session",)  # the rules to override for a second visit within the hour
+
 
 def planned(walk: Walk, new) -> Move:
     return walk.machine.plan(walk.c, new, walk.context(S))
@@ -422,7 +424,7 @@ def test_what_is_recorded_late_is_judged_by_the_version_of_its_time():
     held = max(session.at for session in walk.c.sessions)
     moved(walk, version(2, {"initial": {"sessions_max": 5, "sessions_max_extended": None}}))
     assert "phase_session_cap" in walk.refused("record_session", at=held + MINUTE / 2), "the cap was 3 then"
-    walk.fire("record_session", at=held + MINUTE / 2, kind="additional", reason="It was held.")
+    walk.fire("record_session", at=held + MINUTE / 2, kind="additional", reason="It was held.", override=ANOTHER_VISIT)
     late = walk.history[-1]
     assert (late.protocol_digest, walk.c.session(late.seq).phase) == (ipt().digest, "initial")
     assert fold(walk.history) == walk.c
@@ -434,7 +436,7 @@ def test_a_late_session_before_the_move_counts_under_the_new_version():
     walk.now += DAY
     moved(walk, version(2))
     walk.session()
-    walk.fire("record_session", at=held + MINUTE / 2)
+    walk.fire("record_session", at=held + MINUTE / 2, override=ANOTHER_VISIT)
     assert walk.counted.attended == {"initial": 2, "middle": 1, "final": 0}
     assert walk.history[-1].protocol_digest == ipt().digest
 

@@ -8,6 +8,7 @@ from ipt_workflow.course.fold import fold
 from ipt_workflow.errors import CommandInvalid
 
 MOMENT = MINUTE / 2
+ANOTHER_VISIT = ("overlaps_session",)  # the rules to override for a second visit within the hour
 
 
 def times(walk: Walk) -> list:
@@ -18,7 +19,7 @@ def test_a_forgotten_session_is_recorded_late_and_counts_in_the_phase_it_was_hel
     walk = reach("in_middle").copy()
     first = walk.c.sessions[0].at
     version = walk.c.version
-    walk.fire("record_session", at=first + MOMENT)
+    walk.fire("record_session", at=first + MOMENT, override=ANOTHER_VISIT)
     assert walk.c.version == version + 1
     assert [session.phase for session in sorted(walk.c.sessions, key=lambda s: s.at)] == ["initial", "initial"]
     assert walk.counted.attended["initial"] == 2
@@ -30,9 +31,9 @@ def test_a_forgotten_session_is_recorded_late_and_counts_in_the_phase_it_was_hel
 def test_a_forgotten_fourth_initial_session_is_refused_where_it_happened():
     walk = reach("in_middle", sessions=3).copy()
     last = max(times(walk))
-    refusals = walk.refused("record_session", at=last + MOMENT)
+    refusals = walk.refused("record_session", at=last + MOMENT, override=ANOTHER_VISIT)
     assert list(refusals) == ["phase_session_cap"]
-    walk.fire("record_session", at=last + MOMENT, kind="additional", reason="It was held all the same.")
+    walk.fire("record_session", at=last + MOMENT, kind="additional", reason="It was held all the same.", override=ANOTHER_VISIT)
     assert walk.counted.over["initial"] == 1
     assert walk.state == "middle"
 

@@ -7,6 +7,7 @@ from support.course_walk import HOUR, START, Walk, group_of_eight, places, repla
 
 from ipt_workflow import groups
 from ipt_workflow.course.rules.messages import render
+from ipt_workflow.groups.bodies import NewSession
 
 SPEC = group_of_eight().group
 JOINED = START + HOUR
@@ -21,6 +22,7 @@ GROUP = groups.Group(
     facilitators=("therapist-1",),
     members=(groups.Member(course="course-1", joined_at=JOINED),),
 )
+MET = NewSession(attendance={"course-1": "5"}, minutes=90)
 
 
 def course(*triggers: str):
@@ -40,7 +42,7 @@ def full(count: int) -> groups.Group:
     return replaced(GROUP, members=tuple(groups.Member(course=f"course-{n}", joined_at=JOINED) for n in range(count)))
 
 
-def recorded_twice():
+def recorded_twice(met=MET, at=JOINED):
     walk = Walk(group_of_eight()).in_initial()
     walk.session()
     session = groups.GroupSession(
@@ -57,7 +59,8 @@ def recorded_twice():
         told={},
     )
     sessions = tuple(replaced(each, group_session="session-1") for each in walk.c.sessions)
-    return groups.session_refusals(replaced(GROUP, sessions=(session,)), JOINED, {"course-1": replaced(walk.c, sessions=sessions)})
+    course_of_it = {"course-1": replaced(walk.c, sessions=sessions)}
+    return groups.session_refusals(replaced(GROUP, sessions=(session,)), met, at, course_of_it)
 
 
 CASES = {
@@ -89,4 +92,16 @@ def test_a_rule_refuses_with_its_sentence(message_id):
 def test_what_the_log_allows_is_not_refused():
     assert joining() == ()
     assert groups.leave_refusals(GROUP, "course-1", JOINED + dt.timedelta(days=1)) == ()
-    assert groups.session_refusals(GROUP, JOINED, {"course-1": course()}) == ()
+    assert groups.session_refusals(GROUP, MET, JOINED, {"course-1": course()}) == ()
+
+
+@pytest.mark.parametrize("minutes", (-89, -1, 1, 49))
+def test_two_sessions_of_a_group_that_were_held_and_overlap_are_one(minutes):
+    later = JOINED + dt.timedelta(minutes=minutes)
+    assert [each.rule for each in recorded_twice(MET, later)] == ["group_session_once"]
+    assert recorded_twice(replaced(MET, attendance={"course-1": "3"}), later) == ()
+
+
+@pytest.mark.parametrize("minutes", (-90, 50))
+def test_sessions_of_a_group_that_follow_each_other_are_two(minutes):
+    assert recorded_twice(MET, JOINED + dt.timedelta(minutes=minutes)) == ()

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support.course_walk import FIRST_PHASE_WORK, HOUR, LAST_PHASE_WORK, STAGES, WEEK, E, S, T, Walk, ipt, reach
+from support.course_walk import FIRST_PHASE_WORK, HOUR, LAST_PHASE_WORK, MINUTE, STAGES, WEEK, E, S, T, Walk, ipt, reach
 
 from ipt_workflow import journal
-from ipt_workflow.course import Course, counters, triggers
-from ipt_workflow.course.fold import fold, step, timeline
+from ipt_workflow.course import Course, counters, triggers, visits
+from ipt_workflow.course.fold import current_facts, fold, step, superseded_by, timeline
 from ipt_workflow.course.triggers import FIRED_ALONE
 from ipt_workflow.errors import CommandInvalid, TriggerNotPermitted
 from ipt_workflow.machine import Accepted, Refused
@@ -97,6 +97,32 @@ class Courses(RuleBasedStateMachine):
         if at >= self.walk.c.opened_at:
             self.tried(self.walk.body("record_session", attendance=attendance, at=at))
 
+    @precondition(lambda self: self.walk.c.sessions)
+    @rule(
+        data=st.data(),
+        by=st.sampled_from((T, E)),
+        attendance=attendances,
+        minutes=st.integers(-100, 100),
+        lasts=st.sampled_from((20, 50, 120)),
+        day_only=st.booleans(),
+        linking=st.booleans(),
+    )
+    def tell_again_of_a_session(self, data, by, attendance, minutes, lasts, day_only, linking) -> None:
+        """Tells of a session near another one. If it is refused as the same visit, links it or goes on with a reason."""
+        near = data.draw(st.sampled_from(self.walk.c.sessions))
+        at = max(self.walk.c.opened_at, near.at + minutes * MINUTE)
+        more = {"attendance": attendance, "minutes": lasts, "day_only": day_only, "ref": f"Encounter/{self.walk.c.version}"}
+        body = self.walk.body("record_session", by, data=more, at=at)
+        answer = self.tried(body, by=by)
+        overlaps = [each for each in answer.refusals if each.rule == "overlaps_session"] if isinstance(answer, Refused) else []
+        for remedy in (each for refusal in overlaps for each in refusal.remedies):
+            sessions = len(self.walk.c.sessions)
+            if linking:
+                assert isinstance(self.tried({"trigger": remedy.trigger, "data": remedy.data}, by=by), Accepted)
+                assert len(self.walk.c.sessions) == sessions
+            else:
+                self.tried({**body, "override": {"rules": ["overlaps_session"], "reason": "Two visits."}}, by=by)
+
     @rule()
     def work_of_the_first_phase(self) -> None:
         for name in FIRST_PHASE_WORK:
@@ -139,6 +165,20 @@ class Courses(RuleBasedStateMachine):
         )
         self.tried({"trigger": "amend", "data": data, "reason": "x"}, by=by)
 
+    @precondition(lambda self: len(self.walk.c.sessions) > 1)
+    @rule(data=st.data(), minutes=st.integers(-40, 40), override=st.booleans())
+    def amend_the_time_of_a_session_to_that_of_another(self, data, minutes, override) -> None:
+        one, other = data.draw(st.permutations(self.walk.c.sessions))[:2]
+        latest = superseded_by(self.walk.history)
+        seq = one.seq
+        while seq in latest:
+            seq = latest[seq]
+        at = max(self.walk.c.opened_at, other.at + minutes * MINUTE)
+        body = {"trigger": "amend", "data": {"supersedes": seq, "occurred_at": at.isoformat()}, "reason": "x"}
+        if override:
+            body["override"] = {"rules": ["overlaps_session"], "reason": "Two visits."}
+        self.tried(body, by=S)
+
     @rule(first=st.sampled_from(JOINABLE), second=st.sampled_from(JOINABLE), hours=st.integers(0, 72))
     def fire_two_together(self, first, second, hours) -> None:
         bodies = [self.walk.example(first), self.walk.example(second)]
@@ -170,6 +210,13 @@ class Courses(RuleBasedStateMachine):
         if counted.contracted is not None and not self.walk.c.contradicted:
             assert counted.consumed <= counted.contracted
             assert counted.remaining == counted.contracted - counted.consumed
+
+    @invariant()
+    def one_visit_is_one_session_unless_somebody_said_why(self) -> None:
+        facts, sessions, zone = current_facts(self.walk.history), self.walk.c.sessions, self.walk.zone
+        for one in sessions:
+            for other in visits.same_visit([each for each in sessions if each is not one], one, zone):
+                assert "overlaps_session" in facts[one.seq].overridden + facts[other.seq].overridden
 
     @invariant()
     def beyond_the_first_phase_the_sick_role_is_settled_and_a_session_was_held(self) -> None:

@@ -1,5 +1,6 @@
 """An EHR system for tests: it is registered as a source, signs as EHR systems do, and sends notices."""
 
+import asyncio
 import datetime as dt
 import hashlib
 import hmac
@@ -11,6 +12,7 @@ import msgspec
 from standardwebhooks import Webhook
 
 from ipt_workflow.ehr.notices.sources import NewSource, Sources
+from ipt_workflow.store import notices as stored
 from support.http_client import OPERATOR
 
 
@@ -80,6 +82,13 @@ async def inbox(api, role: str = "supervisor", query: str = "") -> list[dict[str
 
 async def resolve(api, notice: str, role: str = "supervisor", **resolution: Any) -> httpx.Response:
     return await api.post(f"/v1/notices/{notice}/resolve", resolution, role)
+
+
+async def settled(api) -> None:
+    """Waits until no notice awaits a course that has been opened."""
+    async with asyncio.timeout(10):
+        while await api.clinic.read(stored.clients_referred, 1):
+            await asyncio.sleep(0.01)
 
 
 async def course(api, course_id: str) -> dict[str, Any]:

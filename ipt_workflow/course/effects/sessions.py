@@ -1,17 +1,13 @@
 """Effects of sessions, contacts and bookings."""
 
-import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from ipt_workflow.course.course import (
-    Booking,
-    Course,
-    Session,
-)
+from ipt_workflow.course import visits
+from ipt_workflow.course.course import Booking, Course, Session
 from ipt_workflow.course.facts import Fact
 
 BOOKINGS_MAX = 20
@@ -19,25 +15,10 @@ BOOKINGS_MAX = 20
 
 def record_session(course: Course, fact: Fact) -> Course:
     data = fact.data
-    session = Session(
-        seq=fact.seq,
-        phase=course.phase,
-        at=fact.occurred_at,
-        attendance=data["attendance"],
-        kind=data.get("kind", "session"),
-        given_by=data.get("given_by"),
-        ref=data.get("ref"),
-        late_notice=data.get("late_notice", False),
-        excused=data.get("excused", False),
-        group_session=data.get("group_session"),
-        group_held=data.get("group_held", False),
-    )
-    scheduled_for = data.get("scheduled_for")
-    booked_for = msgspec.convert(scheduled_for, dt.datetime) if scheduled_for else fact.occurred_at
+    session = visits.session_of(data, at=fact.occurred_at, seq=fact.seq, phase=course.phase)
+    booked_for = session.scheduled_for or fact.occurred_at
     bookings = tuple(
-        booking
-        for booking in course.bookings
-        if booking.scheduled_for != booked_for and (booking.ref is None or booking.ref != session.ref)
+        booking for booking in course.bookings if booking.scheduled_for != booked_for and booking.ref not in session.refs
     )
     deviations = course.deviations + (session.kind == "additional" and session.attended)
     met = _met(course, data) if session.attended else course.met
@@ -63,8 +44,25 @@ def signed(session: Session, fact: Fact) -> Session:
     return replace(session, signed=True, focus=fact.data.get("focus"))
 
 
-def linked(session: Session, fact: Fact) -> Session:
-    return replace(session, ref=fact.data["ref"])
+def link_session(course: Course, fact: Fact) -> Course:
+    """The session gets another name, or becomes part of a group's session. Its booking under that name is over."""
+    data, session = fact.data, course.session(fact.data["session"])
+    if session is None:
+        return course
+    sessions = tuple(linked(each, data) if each is session else each for each in course.sessions)
+    bookings = tuple(booking for booking in course.bookings if booking.ref is None or booking.ref != data.get("ref"))
+    met = _met(course, {"participants": ("group",)}) if data.get("group_held") and session.attended else course.met
+    return replace(course, sessions=sessions, bookings=bookings, met=met)
+
+
+def linked(session: Session, data: dict[str, Any]) -> Session:
+    """The session after a `link_session` with this data."""
+    ref, group = data.get("ref"), data.get("group_session")
+    if ref:
+        session = replace(session, refs=(*(each for each in session.refs if each != ref), ref))
+    if group is None:
+        return session
+    return replace(session, group_session=group, group_held=data["group_held"], given_by=data["given_by"])
 
 
 def acknowledged(session: Session, _fact: Fact) -> Session:

@@ -25,6 +25,7 @@ class RecordSession(Payload, frozen=True, kw_only=True):
     minutes: Annotated[int, Meta(ge=1, le=600)] | None = None
     participants: Annotated[tuple[Participant, ...], Meta(min_length=1, max_length=10)] = ("client",)
     scheduled_for: Moment | None = None
+    day_only: bool = False  # only the day is known: `occurred_at` is any moment of it
     ref: ExternalRef | None = None
     late_notice: bool = False  # for a cancellation by the client: it came too late
     excused: bool = False  # for a miss: it never counts, even if the contract counts misses
@@ -45,8 +46,11 @@ class AttestSession(Payload, frozen=True, kw_only=True):
 
 
 class LinkSession(Payload, frozen=True, kw_only=True):
+    """`ref` is required, unless the session is linked to one of a group."""
+
     session: Seq
-    ref: ExternalRef
+    ref: ExternalRef | None = None
+    comment: Text | None = None
 
 
 class RecordContact(Payload, frozen=True, kw_only=True):

@@ -44,18 +44,18 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         *,
         current: Any,
         required: Any,
-        remedies: tuple[str, ...] = (),
+        remedies: tuple[str | Remedy, ...] = (),
         earliest: dt.datetime | None = None,
         severity: Severity | None = None,
         **parameters: Parameter,
     ) -> Refusal:
-        """The rule's refusal. `parameters` fill its sentence; `remedies` are names of triggers, and the table says who may fire them."""
+        """The rule's refusal. `parameters` fill its sentence; `remedies` are triggers, by name or with data."""
         return self._refusal(
             message_id,
             parameters,
             current=current,
             required=required,
-            remedies=tuple(self._remedy(name) for name in remedies),
+            remedies=tuple(each if isinstance(each, Remedy) else self.remedy(each) for each in remedies),
             earliest=earliest,
             severity=severity,
         )
@@ -90,9 +90,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             source=self.source,
         )
 
-    def _remedy(self, name: str) -> Remedy:
+    def remedy(self, name: str, **data: Any) -> Remedy:
+        """A trigger that helps, perhaps with its data. The table says who may fire it."""
         row = triggers.find(name, self.protocol)
-        return Remedy(trigger=name, roles=row.roles if row else ())
+        return Remedy(trigger=name, roles=row.roles if row else (), data=data)
 
     def day(self, moment: dt.datetime) -> dt.date:
         """The day of a moment, in the organisation's time zone."""

@@ -158,6 +158,15 @@ MESSAGES = {
     ),
     "no_open_deviation": "No supervisor has acknowledged these sessions beyond a cap: {entries}. Ask a supervisor to acknowledge them.",
     "no_unsigned_session": "These sessions are not signed: {entries}. Sign them, or ask a supervisor to attest them.",
+    "overlaps_session.again": (
+        "This overlaps the session of entry {entry}. If it is the same visit, it is recorded already: amend that entry if it is wrong."
+    ),
+    "overlaps_session.amended": (
+        "Amended so, the session overlaps the session of entry {entry}. If both are the same visit, make one of them void."
+    ),
+    "overlaps_session.link": (
+        "This overlaps the session of entry {entry}. If it is the same visit, link that entry to its reference instead."
+    ),
     "own_session": "Another therapist gave this session. Ask that therapist to sign it, or a supervisor to attest it.",
     "phase_session_cap.full": (
         "The {phase} phase has had all its {most} sessions. If the session took place anyway, record it with kind `additional`."

@@ -1,27 +1,25 @@
 """Rules about sessions: how many, when, by whom, signed or not."""
 
-from ipt_workflow.course import counters
+from ipt_workflow.course import counters, visits
 from ipt_workflow.course.course import Session
+from ipt_workflow.course.effects.sessions import linked
 from ipt_workflow.course.rules.case import Case, rule
 from ipt_workflow.course.triggers import BEGIN_PREFIX
-from ipt_workflow.errors import Refusal
+from ipt_workflow.errors import Refusal, Remedy
 from ipt_workflow.values.types import ATTENDED
 
 
 def _counts(case: Case) -> bool:
-    """Whether this session would count: attended (or held, where the phase counts so), and no deviation."""
-    data = case.data
-    session = Session(
-        seq=0,
-        phase=case.course.phase,
-        at=case.at,
-        attendance=data["attendance"],
-        kind=data.get("kind", "session"),
-        given_by=None,
-        group_session=data.get("group_session"),
-        group_held=data.get("group_held", False),
-    )
-    return counters.counts_in(case.phase, session)
+    """Whether one more session would count: attended (or held, where the phase counts so), and no deviation.
+
+    A link to a group's session makes a session count that was not held without the group.
+    """
+    if "attendance" in case.data:
+        return counters.counts_in(case.phase, visits.session_of(case.data, at=case.at, phase=case.course.phase))
+    session = case.course.session(case.data["session"])
+    if session is None or session.phase is None or "group_session" not in case.data:
+        return False
+    return counters.counts_in(case.phase, linked(session, case.data)) and not counters.counts_in(case.phase, session)
 
 
 @rule(source="machine.md, record_session", structural=True)
@@ -102,17 +100,57 @@ def contract_session_cap(case: Case) -> Refusal | None:
 @rule(source="design", structural=True)
 def session_already_recorded(case: Case) -> Refusal | None:
     """One visit is one session: the same reference, or the same moment, is not recorded twice."""
-    ref = case.data.get("ref")
     linking = case.data.get("session")
-    for session in case.course.sessions:
+    for session in _recorded(case):
         if session.seq == linking:
             continue
-        same_ref = ref is not None and session.ref == ref
+        same_ref = _has_ref(case, session)
         if same_ref or (linking is None and session.at == case.at):
             return case.refuses(
-                "session_already_recorded", current=session.seq, required="a visit not yet recorded", entry=session.seq
+                "session_already_recorded",
+                current=session.seq,
+                required="a visit not yet recorded",
+                remedies=() if same_ref else _link(case, session),
+                entry=session.seq,
             )
     return None
+
+
+@rule(source="design", soft=True)
+def overlaps_session(case: Case) -> Refusal | None:
+    """One visit is one session: a session does not overlap another one in time. A cancellation in time leaves its time free."""
+    if "attendance" not in case.data:  # an amendment is judged in its place, by the data of the session
+        return None
+    session = visits.session_of(case.data, at=case.at)
+    same = visits.same_visit(_recorded(case), session, case.context.zone)
+    others = [each for each in same if not _has_ref(case, each) and each.at != case.at]
+    if not others:  # `session_already_recorded` refuses the same reference and the same moment
+        return None
+    remedies = _link(case, others[0])
+    message_id = "overlaps_session.amended" if case.trigger == "amend" else "overlaps_session.again"
+    return case.refuses(
+        "overlaps_session.link" if remedies else message_id,
+        current=[each.seq for each in others],
+        required="a time that no other session takes",
+        remedies=remedies,
+        entry=others[0].seq,
+    )
+
+
+def _recorded(case: Case) -> tuple[Session, ...]:
+    """Every recorded session: for a late entry or an amendment, also those that come after its place."""
+    others = case.context.other_sessions
+    return tuple({each.seq: each for each in (*case.course.sessions, *others)}.values()) if others else case.course.sessions
+
+
+def _has_ref(case: Case, session: Session) -> bool:
+    return case.data.get("ref") in session.refs
+
+
+def _link(case: Case, session: Session) -> tuple[Remedy, ...]:
+    """The link of a recorded session to the reference that a new record of the same visit gives."""
+    ref = case.data.get("ref")
+    return (case.remedy("link_session", session=session.seq, ref=ref),) if ref and case.trigger == "record_session" else ()
 
 
 @rule(source="domain I24")

@@ -5,31 +5,34 @@ or a subscription's notification (`fhir_notifications`). Each resource of a Bund
 became of each. A resource that does not concern IPT is answered and counted, and nothing of it is stored.
 """
 
-import datetime as dt
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from ipt_workflow.ehr.notices import fhir_notifications
-from ipt_workflow.ehr.notices.content import NoticeContent
+from ipt_workflow.ehr.notices import digests, fhir_notifications, versions
+from ipt_workflow.ehr.notices.bundle_context import BundleContext
+from ipt_workflow.ehr.notices.commands import NoticeOutcome
+from ipt_workflow.ehr.notices.content import NoticeContent, Version
 from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.fhir.resources import NAME
 from ipt_workflow.ehr.notices.fhir_notifications import Notification, NotifiedEvent
-from ipt_workflow.ehr.notices.intake import Incoming, Notices, Receipt
-from ipt_workflow.ehr.notices.sources import X_SIGNATURE, VerifiedSender
+from ipt_workflow.ehr.notices.intake import Message, Notices, Receipt, ThingReceipt
+from ipt_workflow.ehr.notices.sources import STANDARD_WEBHOOKS, X_SIGNATURE, VerifiedSender
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.store import notices as stored
-from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.store.sources import StoredSource
 
+SIGN_BODIES = frozenset({STANDARD_WEBHOOKS, X_SIGNATURE})  # these prove the body, not the method, the path or other headers
 ENTRIES_MAX = 2000
+LANES_MAX = 32  # clients of a Bundle that are handled at the same time
 INTERACTION = "x-medplum-interaction"
 DELETED_RESOURCE = "x-medplum-deleted-resource"
 NOT_KEPT = Receipt(id=None, status="ignored")
-BUNDLE = NoticeContent(type="fhir.Bundle", about="nothing")
-UNREADABLE = NoticeContent(type=reader.UNREADABLE, about="nothing")
+BUNDLE = NoticeContent(type="fhir.Bundle", about="nothing", ignored="kind")
+UNREADABLE = NoticeContent(type=reader.UNREADABLE, about="nothing", ignored="kind")
+NOTHING_LEFT = frozenset({"person", "scale", "empty"})  # reasons of an ignored version that takes back what earlier ones said
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,20 +47,26 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one resource of a Bundle. `problem` says what is wrong with it, if anything."""
+    """What became of one resource of a Bundle. `problem` says what is wrong with it, and `things` what became of each thing it says."""
 
     resource: str
     status: str
     id: str | None
+    reason: str | None = None
     says: tuple[str, ...] = ()
     problem: str | None = None
+    things: tuple[ThingReceipt, ...] = ()
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a Bundle and of each entry, in order. `status` is `waiting` if any entry waits, else `applied` if any was."""
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a Bundle and of each entry, in order. `status` is `waiting` if any entry waits, else `applied` if any was.
+
+    `kind` is the type of the Bundle.
+    """
 
     id: str | None
     status: str
+    kind: str = "collection"
     entries: tuple[Entry, ...]
 
 
@@ -76,7 +85,7 @@ class RestHooks:
         if hook.headers.get(INTERACTION) == "delete":
             deleted = hook.headers.get(DELETED_RESOURCE)
         if deleted is not None:
-            return await self._deleted(sender, deleted, hook)
+            return await self._deleted(sender, deleted, hook.request_id, key=sender.message_id, named=_names(hook.body, deleted))
         if not hook.body.strip():
             return NOT_KEPT  # a hook without a payload only says that something happened
         try:
@@ -89,72 +98,120 @@ class RestHooks:
         return await self._one(sender, value, hook.body, sender.message_id, hook.request_id)
 
     async def _one(
-        self, sender: VerifiedSender, resource: dict[str, Any], body: bytes, key: str | None, request_id: str | None
+        self,
+        sender: VerifiedSender,
+        resource: dict[str, Any],
+        body: bytes,
+        key: str | None,
+        request_id: str | None,
+        context: BundleContext | None = None,
     ) -> Receipt:
-        """Takes one resource. Without a key of its message, its name and version identify it when it comes again."""
-        name, problem = _name(resource), None
-        kept = msgspec.json.encode({"resource": resource})
+        """Takes one resource. Without a key of its message, it is compared with the versions that were kept of it."""
+        bundle, problem = context or BundleContext(), None
+        kept = bundle.kept(resource)
         try:
-            content = self.notices.fhir_reader(sender.source).read({"resource": resource})
+            contents = self.notices.fhir_reader(sender.source).read(kept, kept.get("entries"))
         except CommandInvalid as error:
-            content, problem = UNREADABLE, error
-        if problem is None and not await self.concerns(sender.source, content):
-            return self._ignore(sender, content)
-        incoming = Incoming(key=key or _version_key(name, content, body), body=body, content=content, kept=kept, problem=problem)
-        return await self.notices.take(sender, incoming, request_id)
+            contents, problem = (UNREADABLE,), error
+            key = key or f"unreadable {digests.of_body(sender.source, body)}"
+        ignored = [each.ignored for each in contents if each.about == "nothing"]
+        message = Message(
+            key=key,
+            body=body,
+            contents=contents,
+            kept=msgspec.json.encode(kept),
+            problem=problem,
+            room=bundle.room,
+            complete=all(each in NOTHING_LEFT for each in ignored),
+        )
+        return await self.notices.take(sender, message, request_id)
 
-    async def _deleted(self, sender: VerifiedSender, name: str, hook: Hook) -> Receipt:
-        """Takes the deletion of a resource. `X-Signature` does not cover the resource's name, so a person must decide."""
-        kept = {"deleted": name, "in_doubt": sender.kind == X_SIGNATURE}
-        content = self.notices.fhir_reader(sender.source).read(kept)
-        earlier = await self.notices.handler.earlier(sender.source.id, [name])
-        last = next((row for row in earlier if row.resource_version != reader.DELETED), None)
-        if content.about == "nothing" or last is None:
+    async def _deleted(
+        self, sender: VerifiedSender, name: str, request_id: str | None, *, key: str | None = None, named: bool = False
+    ) -> Receipt:
+        """Takes the deletion of a resource. If a signature does not cover the resource's name, a person must decide."""
+        in_doubt = sender.kind in SIGN_BODIES and not named
+        kept = {"deleted": name, "in_doubt": in_doubt}
+        (content,) = self.notices.fhir_reader(sender.source).read(kept)
+        if content.about == "nothing":
             return self._ignore(sender, content)
-        key = sender.message_id or f"{name} deleted after {last.id}"
-        incoming = Incoming(key=key, body=name.encode(), content=content, kept=msgspec.json.encode(kept))
-        return await self.notices.take(sender, incoming, hook.request_id)
+        rows = await self.clinic.versions.get(digests.of_resource(sender.source, name)) or []
+        latest = {row.part: row for row in rows if row.ordinal is not None}
+        left = [row for row in latest.values() if not row.void]
+        if not left:
+            return self._ignore(sender, content)
+        last = versions.newest([row for row in rows if row.ordinal is not None])
+        assert last is not None  # some are left
+        of_last = Version(at=last.resource_at, text=last.resource_version)
+        contents = tuple(msgspec.structs.replace(content, part=row.part, version=of_last) for row in left)
+        message = Message(key=key, body=name.encode(), contents=contents, kept=msgspec.json.encode(kept))
+        return await self.notices.take(sender, message, request_id)
 
     async def _bundle(self, sender: VerifiedSender, bundle: dict[str, Any], hook: Hook) -> Report:
         entries = bundle.get("entry", [])
         if not isinstance(entries, list) or len(entries) > ENTRIES_MAX or not all(isinstance(each, dict) for each in entries):
             raise CommandInvalid([Fault("Bundle.entry", f"must be a list of at most {ENTRIES_MAX} entries")])
         notification = fhir_notifications.read(bundle) if fhir_notifications.is_notification(bundle) else None
+        kind = str(bundle.get("type"))
+        if kind == "transaction":
+            await self.notices.check_room(sender.source)
         bundle_id = None
         if sender.message_id:  # a repeated message is recognised as a whole
-            whole = Incoming(key=sender.message_id, body=hook.body, content=BUNDLE, kept=b"{}")
+            whole = Message(key=sender.message_id, body=hook.body, contents=(BUNDLE,), kept=b"{}", always=True)
             bundle_id = (await self.notices.take(sender, whole, hook.request_id)).id
         if notification:
             report = await self._notification(sender, notification, hook)
         else:
-            report = [await self._entry(sender, entry, hook) for entry in entries]
+            context = BundleContext.of(entries, room=kind == "transaction")
+            report = await self._entries(sender, entries, hook, context)
         statuses = {each.status for each in report}
         status = next((each for each in ("waiting", "applied") if each in statuses), "ignored")
-        return Report(id=bundle_id, status=status, entries=tuple(report))
+        return Report(id=bundle_id, status=status, kind=kind, entries=tuple(report))
 
-    async def _entry(self, sender: VerifiedSender, entry: dict[str, Any], hook: Hook) -> Entry:
+    async def _entries(
+        self, sender: VerifiedSender, entries: Sequence[dict[str, Any]], hook: Hook, context: BundleContext
+    ) -> list[Entry]:
+        """Takes the entries: those about one subject in their order, and several subjects at the same time."""
+        lanes: dict[str, list[int]] = {}
+        for number, entry in enumerate(entries):
+            lanes.setdefault(context.lane(entry), []).append(number)
+        report: dict[int, Entry] = {}
+        slots = asyncio.Semaphore(LANES_MAX)
+
+        async def take(numbers: list[int]) -> None:
+            async with slots:
+                for number in numbers:
+                    report[number] = await self._entry(sender, entries[number], hook, context)
+
+        async with asyncio.TaskGroup() as group:
+            for numbers in lanes.values():
+                group.create_task(take(numbers))
+        return [report[number] for number in range(len(entries))]
+
+    async def _entry(self, sender: VerifiedSender, entry: dict[str, Any], hook: Hook, context: BundleContext) -> Entry:
         """Takes one entry of a Bundle: a resource, or a request that deletes one."""
         request = entry.get("request")
         if isinstance(request, dict) and request.get("method") == "DELETE":
             name = str(request.get("url"))[:120]
-            receipt = await self._deleted(sender, name, hook)
-            return Entry(resource=name, status=receipt.status, id=receipt.id)
+            receipt = await self._deleted(sender, name, hook.request_id, named=True)
+            return _entry_of(name, receipt)
         resource = entry.get("resource")
         if not isinstance(resource, dict):
-            return Entry(resource="", status="ignored", id=None)
-        return await self._resource(sender, resource, hook)
+            return Entry(resource="", status="ignored", id=None, reason="empty")
+        return await self._resource(sender, resource, hook, context)
 
-    async def _resource(self, sender: VerifiedSender, resource: dict[str, Any], hook: Hook) -> Entry:
+    async def _resource(
+        self, sender: VerifiedSender, resource: dict[str, Any], hook: Hook, context: BundleContext | None = None
+    ) -> Entry:
         """Takes a resource of a Bundle. The report says what is wrong with it."""
         body = msgspec.json.encode(resource, order="deterministic")
         name = _name(resource)
         try:
-            receipt = await self._one(sender, resource, body, None, hook.request_id)
+            return _entry_of(name, await self._one(sender, resource, body, None, hook.request_id, context))
         except (CommandInvalid, CommandMalformed) as error:
             faults = error.faults if isinstance(error, CommandInvalid) else ()
             self.clinic.metrics.notices_refused.labels(sender.source.id, "invalid").inc()
             return Entry(resource=name, status="waiting", id=None, problem="; ".join(map(str, faults)) or str(error))
-        return Entry(resource=name, status=receipt.status, id=receipt.id, says=receipt.says)
 
     # Subscriptions
 
@@ -197,12 +254,13 @@ class RestHooks:
 
     async def _without_resource(self, sender: VerifiedSender, kept: dict[str, Any], key: str, name: str, hook: Hook) -> Entry:
         """Takes an event whose resource did not come. It waits for a person."""
-        content = self.notices.fhir_reader(sender.source).read(kept)
+        (content,) = self.notices.fhir_reader(sender.source).read(kept)
         if content.about == "nothing":
-            return Entry(resource=name, status=self._ignore(sender, content).status, id=None)
+            return _entry_of(name, self._ignore(sender, content))
         body = msgspec.json.encode(kept)
-        receipt = await self.notices.take(sender, Incoming(key=key, body=body, content=content), hook.request_id)
-        return Entry(resource=name, status=receipt.status, id=receipt.id)
+        return _entry_of(
+            name, await self.notices.take(sender, Message(key=key, body=body, contents=(content,), always=True), hook.request_id)
+        )
 
     async def _gaps(
         self, sender: VerifiedSender, notification: Notification, feed: str, missing: Sequence[int], hook: Hook
@@ -215,49 +273,32 @@ class RestHooks:
             entries.append(await self._without_resource(sender, kept, _gap_key(feed, number), "", hook))
         return entries
 
-    # What concerns IPT
-
-    async def concerns(self, source: StoredSource, content: NoticeContent) -> bool:
-        """Whether a resource concerns IPT: by its codes, by what it belongs to, or because its client has an open course."""
-        if content.about == "nothing":
-            return False
-        handler = self.notices.handler
-        names = [content.resource or "", *content.refs, *content.part_of]
-        earlier = [row for row in await handler.earlier(source.id, names) if row.course_id or row.status == "waiting"]
-        if content.void:
-            return bool(earlier)
-        courses = await handler.courses_of(await handler.client_of(content))
-        if content.about == "person":
-            return bool(courses) or content.client_ref is None
-        if content.about == "measure":
-            return not self._long_before(content, courses)
-        if content.of_ipt or earlier or source.all_visits:
-            return True
-        known = {ref for each in courses for ref in _refs(each)}
-        return bool(known.intersection(content.refs)) or (content.of_ipt is None and any(each.course.open for each in courses))
-
-    def _long_before(self, content: NoticeContent, courses: Sequence[StoredCourse]) -> bool:
-        """Whether a measure was taken long before the client's first course."""
-        if not courses or content.occurred_at is None:
-            return False
-        days = dt.timedelta(days=self.notices.types.fhir.measure_days_before)
-        return content.occurred_at < min(each.course.opened_at for each in courses) - days
-
     def _ignore(self, sender: VerifiedSender, content: NoticeContent) -> Receipt:
-        """Counts a message that does not concern IPT."""
-        self.clinic.metrics.notices.labels(sender.source.id, content.type, "ignored").inc()
-        return NOT_KEPT
+        """Counts a message that changes nothing here."""
+        reason = content.ignored or "nothing_here"
+        self.notices.count(sender.source.id, content.type, NoticeOutcome(status="ignored", reason=reason))
+        return msgspec.structs.replace(NOT_KEPT, reason=reason)
 
     async def _unreadable(self, sender: VerifiedSender, hook: Hook, problem: Exception) -> Receipt:
         """Stores the message as it came. Raises its problem, which the sender gets as the answer."""
-        key = sender.message_id or f"unreadable {hashlib.sha256(hook.body).hexdigest()}"
-        incoming = Incoming(key=key, body=hook.body, content=UNREADABLE, problem=problem)
-        return await self.notices.take(sender, incoming, hook.request_id)
+        key = sender.message_id or f"unreadable {digests.of_body(sender.source, hook.body)}"
+        message = Message(key=key, body=hook.body, contents=(UNREADABLE,), problem=problem)
+        return await self.notices.take(sender, message, hook.request_id)
 
 
-def _refs(course: StoredCourse) -> list[str]:
-    refs = [*(session.ref for session in course.course.sessions), *(booking.ref for booking in course.course.bookings)]
-    return [ref for ref in refs if ref]
+def _entry_of(name: str, receipt: Receipt) -> Entry:
+    return Entry(
+        resource=name, status=receipt.status, id=receipt.id, reason=receipt.reason, says=receipt.says, things=receipt.things
+    )
+
+
+def _names(body: bytes, name: str) -> bool:
+    """Whether a body, which a signature covers, names the resource that is to be deleted."""
+    try:
+        value = reader.decode(body)
+    except CommandMalformed:
+        return False
+    return name in {f"{value.get('resourceType')}/{value.get('id')}", value.get("reference")}
 
 
 def _name(resource: dict[str, Any]) -> str:
@@ -265,11 +306,6 @@ def _name(resource: dict[str, Any]) -> str:
     kind = str(resource.get("resourceType"))[:64]
     name = f"{kind}/{resource.get('id')}"
     return name if NAME.fullmatch(name) else kind
-
-
-def _version_key(name: str, content: NoticeContent, body: bytes) -> str:
-    version = content.version.text or (content.version.at.isoformat() if content.version.at else None)
-    return f"{name} version {version}" if version else f"{name} body {hashlib.sha256(body).hexdigest()}"
 
 
 def _gap_key(feed: str, number: int) -> str:

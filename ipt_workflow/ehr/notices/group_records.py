@@ -9,7 +9,7 @@ import msgspec
 from ipt_workflow import groups
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.ehr.notices.handler import UNUSABLE, NoticeOutcome
+from ipt_workflow.ehr.notices.commands import UNUSABLE, NoticeOutcome
 from ipt_workflow.errors import CommandInvalid, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.groups import HeldRecord
 from ipt_workflow.service.groups.sessions import GroupSessions

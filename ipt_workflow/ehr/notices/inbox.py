@@ -5,7 +5,6 @@ who retries. `correct` changes what the notice says and fires it as the person. 
 """
 
 import datetime as dt
-import hashlib
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -15,16 +14,26 @@ from ipt_workflow import groups
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.notices import group_records
-from ipt_workflow.ehr.notices.content import NoticeContent
+from ipt_workflow.ehr.notices.commands import DecidedNotice, waiting
 from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.group_records import HeldRecords
-from ipt_workflow.ehr.notices.handler import Notice, NoticeOutcome
-from ipt_workflow.ehr.notices.intake import Notices
+from ipt_workflow.ehr.notices.handler import NOT_OURS, UNORDERED
+from ipt_workflow.ehr.notices.intake import OVERTAKEN, Notices
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, NotFound, StaleVersion
+from ipt_workflow.service.decisions import retrying
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
-from ipt_workflow.store.notices import ListedNotice, NoticeDetail, NoticeFilters, StoredNotice
+from ipt_workflow.store.notices import (
+    ListedNotice,
+    NoticeDetail,
+    NoticeFilters,
+    NoticeResult,
+    NoticeTaken,
+    SettledNotice,
+    StoredNotice,
+)
 from ipt_workflow.store.sources import StoredSource
+from ipt_workflow.store.units import Unit
 from ipt_workflow.values.merge_patch import merge_patch
 from ipt_workflow.values.types import Text
 
@@ -107,61 +116,66 @@ class Inbox:
             listed, _ = await self._visible(principal, notice_id)
             if listed.notice.status != "waiting":
                 raise StaleVersion(listed.notice.seq or 0)
-            if resolution.action == "dismiss":
-                await self._dismiss(principal, listed, resolution.reason)
-            elif source is None:
-                await self._retry_group_record(principal, listed, resolution)
-            else:
-                await self._retry(principal, listed, source, resolution)
+            try:
+                await self._carry_out(principal, listed, source, resolution)
+            except NoticeTaken:
+                raise StaleVersion(listed.notice.seq or 0) from None
         return self._view((await self._visible(principal, notice_id))[0], source)
+
+    async def _carry_out(
+        self, principal: Principal, listed: ListedNotice, source: StoredSource | None, resolution: Resolution
+    ) -> None:
+        """Raises NoticeTaken if another process has just settled the notice."""
+        if resolution.action == "dismiss":
+            await self._dismiss(principal, listed, resolution.reason)
+        elif source is None:
+            await self._retry_group_record(principal, listed, resolution)
+        else:
+            await self._retry(principal, listed, source, resolution)
 
     async def _dismiss(self, principal: Principal, listed: ListedNotice, reason: str | None) -> None:
         notice = listed.notice
-        await self.clinic.write(stored.dismiss, notice.id, reason, principal.person, self.clinic.clock.now())
-        await self.clinic.log(principal, "notice", f"{notice.type} dismissed", _courses(listed))
+        result = NoticeResult(
+            status="dismissed",
+            course_id=notice.course_id,
+            seq=notice.seq,
+            about_seq=notice.about_seq,
+            detail=NoticeDetail(why=reason),
+            decided_by=principal.person,
+            decided_at=self.clinic.clock.now(),
+        )
+        event = self.clinic.event(principal, "notice", f"{notice.type} dismissed", _courses(listed))
+        settled = (SettledNotice(notice.id, "waiting", result),)
+        await self.clinic.committer.commit(
+            Unit(organisation=self.clinic.organisation, changes=(), settled=settled, events=(event,))
+        )
 
     async def _retry(self, principal: Principal, listed: ListedNotice, source: StoredSource, resolution: Resolution) -> None:
-        body = _corrected(listed.notice, resolution)
-        says: tuple[str, ...] = ()
+        notice = listed.notice
         try:
-            content = self.notices.content_of(source, listed.notice.type, body)
+            content = self.notices.content_of(source, notice, _corrected(notice, resolution))
         except (CommandMalformed, CommandInvalid) as error:
             if resolution.action == "correct":
                 raise
             faults = error.faults if isinstance(error, CommandInvalid) else ()
-            outcome = NoticeOutcome(status="waiting", why=str(error).partition("\n")[0], faults=faults)
-        else:
-            says = content.says
-            outcome = await self._handle(principal, listed, source, resolution, content, body)
-        await self.notices.settle(listed.notice, outcome, says, principal, by_person=True)
+            await self.notices.settle(notice, waiting(str(error).partition("\n")[0], faults=faults), (), principal, by_person=True)
+            return
+        person = None
+        if resolution.action == "correct" or content.needs_person or _is_doubted(notice):
+            content = msgspec.structs.replace(content, reason=resolution.reason or content.reason, person=None)
+            person = principal
+
+        async def attempt() -> None:
+            decided = await self.notices.decide_again(source, notice, content, person)
+            await self.notices.settle(notice, decided, content.says, principal, by_person=True)
+
+        await retrying(attempt, *OVERTAKEN, unless=(NoticeTaken,))
 
     async def _retry_group_record(self, principal: Principal, listed: ListedNotice, resolution: Resolution) -> None:
         """Fires a record of a group session again. Such a record has no EHR as its source."""
         body, course = _corrected(listed.notice, resolution), listed.notice.course_id or ""
         outcome = await self.records.retry(principal, course, body, corrected=resolution.action == "correct")
-        await self.notices.settle(listed.notice, outcome, (), principal, by_person=True)
-
-    async def _handle(
-        self,
-        principal: Principal,
-        listed: ListedNotice,
-        source: StoredSource,
-        resolution: Resolution,
-        content: NoticeContent,
-        body: bytes,
-    ) -> NoticeOutcome:
-        """Handles the notice as the person, or as the EHR if this is a mere retry that needs no person."""
-        if resolution.action == "retry" and content.needs_person is None:
-            return await self.notices.handler.handle(self.notices.notice(source, listed.notice.id, content, principal.request_id))
-        notice = Notice(
-            id=listed.notice.id,
-            source=source.id,
-            content=msgspec.structs.replace(content, reason=resolution.reason or content.reason, person=None),
-            principal=principal,
-            by_person=True,
-            attempt=hashlib.sha256(body).hexdigest(),
-        )
-        return await self.notices.handler.handle(notice)
+        await self.notices.settle(listed.notice, DecidedNotice(outcome=outcome), (), principal, by_person=True)
 
     async def _visible(self, principal: Principal, notice_id: str) -> tuple[ListedNotice, StoredSource | None]:
         """A notice that the principal may see, with its source; no source for a group's record. Raises NotFound."""
@@ -205,7 +219,7 @@ class Inbox:
             command = group_records.command(listed.notice.body)
             return Proposal(command.trigger, command.data)
         try:
-            content = self.notices.content_of(source, listed.notice.type, listed.notice.body)
+            content = self.notices.content_of(source, listed.notice, listed.notice.body)
         except (CommandMalformed, CommandInvalid):
             return None
         return Proposal(content.trigger, content.data) if content.trigger else None
@@ -213,6 +227,11 @@ class Inbox:
 
 def _courses(listed: ListedNotice) -> list[str]:
     return [listed.course_id] if listed.course_id else []
+
+
+def _is_doubted(notice: StoredNotice) -> bool:
+    """Whether the notice waits for a person's word alone, although its content is clear."""
+    return notice.detail is not None and notice.detail.why in {NOT_OURS, UNORDERED}
 
 
 def _check(resolution: Resolution) -> None:

@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ipt_workflow import journal
-from ipt_workflow.course import Course
+from ipt_workflow.course import Course, visits
 from ipt_workflow.course.commands import instrument_key
+from ipt_workflow.course.course import Session
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import current_facts, superseded_by
 from ipt_workflow.ehr.notices.content import NoticeContent
@@ -22,8 +23,6 @@ from ipt_workflow.journal import Entry
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.values.types import ATTENDED
-
-USUAL_MINUTES = 50  # the length of a visit that gives none (domain.md 1.2)
 
 
 class RecordedEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,15 +66,45 @@ def recorded_entries(entries: Sequence[Entry]) -> dict[int, RecordedEntry]:
     return found
 
 
-def visit(content: NoticeContent, entries: Mapping[int, RecordedEntry]) -> RecordedEntry | None:
-    """The recorded session that a notice is about."""
-    sessions = [each for each in entries.values() if each.fact and each.trigger == "record_session"]
-    named = _named(content.refs, sessions)
+def visit(content: NoticeContent, course: Course, zone: ZoneInfo) -> Session | None:
+    """The recorded session of a course that a notice is about: by reference, else the nearest that overlaps it."""
+    named = next((each for each in course.sessions if set(each.refs).intersection(content.refs)), None)
     if named or content.occurred_at is None:
         return named
-    begins, ends = content.occurred_at, _end(content.occurred_at, content.until, content.data.get("minutes"))
-    near = [each for each in sessions if not _differ(content.refs, each.refs) and _overlaps(begins, ends, each)]
-    return min(near, key=lambda each: abs(_at(each) - begins), default=None)
+    begins, ends = _span(content, content.occurred_at, zone)
+    near = visits.overlapping(course, begins, ends, zone)
+    return next((each for each in near if not _differ(content.refs, each.refs)), None)
+
+
+def is_expected(content: NoticeContent, course: Course, zone: ZoneInfo) -> bool:
+    """Whether a visit was booked or recorded on this course: under one of its references, or at its time."""
+    refs = set(content.refs)
+    known = [*(ref for session in course.sessions for ref in session.refs), *(booking.ref for booking in course.bookings)]
+    if refs.intersection(ref for ref in known if ref):
+        return True
+    at = content.occurred_at or booked_for(content)
+    if at is None:
+        return False
+    begins, ends = _span(content, at, zone)
+    usual = dt.timedelta(minutes=visits.USUAL_MINUTES)
+    planned = [each.scheduled_for for each in course.bookings if not _differ(content.refs, (each.ref,) if each.ref else ())]
+    return any(each < ends and begins < each + usual for each in planned) or visit(content, course, zone) is not None
+
+
+def booked_for(content: NoticeContent) -> dt.datetime | None:
+    """When a booking is planned for."""
+    planned = content.data.get("scheduled_for")
+    return msgspec.convert(planned, dt.datetime) if isinstance(planned, str) else None
+
+
+def _span(content: NoticeContent, begins: dt.datetime, zone: ZoneInfo) -> visits.Span:
+    """The time of a visit: until its end, for its minutes, or the whole day if only that is known."""
+    if content.day_only or content.data.get("day_only"):
+        return visits.day(begins, zone)
+    if content.until and content.until > begins:
+        return visits.Span(begins, content.until)
+    minutes = content.data.get("minutes") or visits.USUAL_MINUTES
+    return visits.Span(begins, begins + dt.timedelta(minutes=minutes))
 
 
 def reading(
@@ -100,6 +129,12 @@ def reading(
         and _agree(content, each)
     ]
     return min(alike, key=lambda each: abs(_taken(each) - taken_at), default=None)
+
+
+def of_scale(entry: RecordedEntry, scale: str) -> bool:
+    """Whether an entry is a measure of a scale, named as `phq9` or `phq9@1`."""
+    recorded = str(entry.fact.data.get("instrument")) if entry.fact else ""
+    return scale in {recorded, recorded.partition("@")[0]} or recorded == scale.partition("@")[0]
 
 
 def attended(data: Mapping[str, Any]) -> bool:
@@ -144,25 +179,9 @@ def _kind(ref: str) -> str:
     return ref.rpartition("/")[0]
 
 
-def _at(session: RecordedEntry) -> dt.datetime:
-    assert session.fact is not None
-    return session.fact.occurred_at
-
-
 def _taken(measure: RecordedEntry) -> dt.datetime:
     assert measure.fact is not None
     return msgspec.convert(measure.fact.data["taken_at"], dt.datetime)
-
-
-def _end(begins: dt.datetime, until: dt.datetime | None, minutes: int | None) -> dt.datetime:
-    return until if until and until > begins else begins + dt.timedelta(minutes=minutes or USUAL_MINUTES)
-
-
-def _overlaps(begins: dt.datetime, ends: dt.datetime, session: RecordedEntry) -> bool:
-    assert session.fact is not None
-    minutes, planned = session.fact.data.get("minutes"), session.fact.data.get("scheduled_for")
-    starts = [session.fact.occurred_at, *([msgspec.convert(planned, dt.datetime)] if planned else [])]
-    return any(begins < _end(start, None, minutes) and start < ends for start in starts)
 
 
 def _agree(content: NoticeContent, measure: RecordedEntry) -> bool:

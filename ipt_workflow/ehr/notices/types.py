@@ -70,8 +70,10 @@ class InstrumentCodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class FhirCodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     codes: tuple[str, ...]
     media: dict[str, Literal["face_to_face", "video", "telephone", "text"]]
+    other_classes: tuple[str, ...]
     cancelled: dict[str, Literal["2", "4"]]
     measure_days_before: int
+    visit_days_before: int
     instruments: tuple[InstrumentCodes, ...]
 
 

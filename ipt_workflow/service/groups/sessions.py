@@ -46,10 +46,15 @@ BUSY = "The members' courses are being written by others. Try again."
 
 
 class MemberDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """How one member's course answers. `notice` is the id under which a refused record will wait in the inbox."""
+    """How one member's course answers. `notice` is the id under which a refused record will wait in the inbox.
+
+    `command` records the session on the course. `fired` is what was decided: the same, or a link if the course has recorded the
+    session outside the group.
+    """
 
     stored: StoredCourse
     command: Command
+    fired: Command
     context: Context
     answer: Accepted | Refused
     notice: str | None
@@ -104,7 +109,7 @@ class GroupSessions:
         faults = groups.attendance_faults(group, at, body, closed)
         if faults:
             raise CommandInvalid(faults)
-        refusals = groups.session_refusals(group, at, {course: each.course for course, each in courses.items()})
+        refusals = groups.session_refusals(group, body, at, {course: each.course for course, each in courses.items()})
         await self.groups.refuse(principal, "record a group session", refusals, body.attendance)
         held = groups.is_held(body.attendance.values())
         decisions = []
@@ -121,10 +126,13 @@ class GroupSessions:
     async def _judge(
         self, principal: Principal, stored: StoredCourse, command: Command, session: GroupHeld | None
     ) -> MemberDecision:
-        context = msgspec.structs.replace(await self.decisions.context(principal, stored, (command,)), group_session=session)
-        answer = self.decisions.decide(stored, (command,), context)
+        now = max(self.clinic.clock.now(), stored.course.last_recorded_at)
+        link = groups.link(command, session, stored.course, now, self.clinic.zone) if session else None
+        fired, session = link or (command, session)
+        context = msgspec.structs.replace(await self.decisions.context(principal, stored, (fired,)), group_session=session)
+        answer = self.decisions.decide(stored, (fired,), context)
         notice = new_id() if isinstance(answer, Refused) else None
-        return MemberDecision(stored=stored, command=command, context=context, answer=answer, notice=notice)
+        return MemberDecision(stored=stored, command=command, fired=fired, context=context, answer=answer, notice=notice)
 
     async def _commit(
         self,
@@ -174,7 +182,7 @@ class GroupSessions:
     def _refusal(self, principal: Principal, decision: MemberDecision) -> LoggedEvent:
         """A member's refusal as a record of the audit log."""
         assert isinstance(decision.answer, Refused)
-        return self.decisions.refusal(principal, decision.stored, decision.answer, (decision.command,), decision.context)
+        return self.decisions.refusal(principal, decision.stored, decision.answer, (decision.fired,), decision.context)
 
     def _count_refused(self, decisions: Sequence[MemberDecision]) -> None:
         for each in decisions:
@@ -246,7 +254,7 @@ class GroupSessions:
     # Refused records, and signing
 
     async def again(self, principal: Principal, course_id: str, record: HeldRecord) -> int:
-        """Fires a record again that the course refused before. Returns the seq of the entry for this session.
+        """Fires a record again that the course refused before. Returns the seq of the course's session.
 
         Raises TransitionRefused, CommandInvalid, TriggerNotPermitted.
         """
@@ -254,8 +262,12 @@ class GroupSessions:
 
         async def attempt() -> int:
             stored = await self._member(course_id)
-            recorded = [each.seq for each in stored.course.sessions if each.group_session == record.session]
-            return recorded[0] if recorded else await self._fire(principal, stored, command, session)
+            recorded = _recorded(stored.course, record.session)
+            if recorded is None:
+                changed = await self._fire(principal, stored, command, session)
+                recorded = _recorded(changed, record.session)
+            assert recorded is not None  # the entry that was just written
+            return recorded
 
         return await retrying(attempt, StaleVersion)
 
@@ -287,7 +299,9 @@ class GroupSessions:
             stored = await self._member(course_id)
             unsigned = [each for each in stored.course.unsigned if each.group_session == session_id]
             own = [each for each in unsigned if each.given_by == principal.person]
-            return await self._fire(principal, stored, groups.signature(body, course_id, own[0].seq), None) if own else None
+            if not own:
+                return None
+            return (await self._fire(principal, stored, groups.signature(body, course_id, own[0].seq), None)).version
 
         return await retrying(attempt, StaleVersion)
 
@@ -296,13 +310,18 @@ class GroupSessions:
         assert stored is not None  # courses are never removed
         return stored
 
-    async def _fire(self, principal: Principal, stored: StoredCourse, command: Command, session: GroupHeld | None) -> int:
-        """Fires one command on one course. Returns the seq of its entry. Raises StaleVersion or TransitionRefused."""
+    async def _fire(self, principal: Principal, stored: StoredCourse, command: Command, session: GroupHeld | None) -> Course:
+        """Fires one command on one course. Returns the course after it. Raises StaleVersion or TransitionRefused."""
         decision = await self._judge(principal, stored, command, session)
-        accepted = await self.decisions.accepted(principal, stored, decision.answer, (command,), decision.context)
+        accepted = await self.decisions.accepted(principal, stored, decision.answer, (decision.fired,), decision.context)
         change = self.decisions.change(stored, accepted)
         await self.decisions.commit(Unit(organisation=self.clinic.organisation, changes=(change,)))
-        return change.course.version
+        return change.course
+
+
+def _recorded(course: Course, session: str) -> int | None:
+    """The seq of a course's session that belongs to a session of a group."""
+    return next((each.seq for each in course.sessions if each.group_session == session), None)
 
 
 def _waiting_member(course: Course, notice: str, detail: NoticeDetail | None) -> MemberRefused:

@@ -1,8 +1,9 @@
 """Writes a batch of units in one transaction. Each unit wins or loses by itself, and is written whole or not at all.
 
 A batch holds plain units (`Unit.plain`) of different courses. A unit wins if its course is still at the expected version and its
-idempotency key was not used. SQLite writes row by row under its one write lock. PostgreSQL runs one statement that takes all rows as
-JSON: it updates the courses by compare-and-swap, and inserts the other rows of the courses that it updated.
+idempotency key was not used; a unit that changes no course always wins. SQLite writes row by row under its one write lock. PostgreSQL
+runs one statement that takes all rows as JSON: it updates the courses by compare-and-swap, and inserts the other rows of the units
+that won.
 
 Statements are made once, from the tables. An error in one unit fails the whole batch; the committer then commits its units one by one.
 """
@@ -16,13 +17,15 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ipt_workflow.store import notices
 from ipt_workflow.store.commits import rows
 from ipt_workflow.store.commits.rows import Row
 from ipt_workflow.store.lookups import DIALECTS
 from ipt_workflow.store.schema import tables
-from ipt_workflow.store.units import LoggedEvent, Unit
+from ipt_workflow.store.units import CourseChange, LoggedEvent, Unit
 
 JOURNAL = (tables.entry, tables.entry_data, tables.outbox)
+RECORDS = (tables.notice, tables.audit_event, tables.audit_subject, tables.outbox)
 EVERY_TIME = ("version", "head", "last_recorded_at", "snapshot")  # the columns of a course that every unit changes; none is indexed
 
 
@@ -63,24 +66,27 @@ def _scope(unit: Unit) -> str | None:
 
 def write_sqlite(connection: sqlite3.Connection, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
     """Writes units and events in the transaction that has begun. Returns for each unit whether it won. Raises `sqlite3.IntegrityError`."""
-    known = columns("sqlite", tables.course)
-    courses = [
-        dict(zip(known.names, known.values(rows.course_columns(unit.organisation, unit.changes[0])), strict=True)) for unit in units
-    ]
-    won = [
-        connection.execute(_swap_sql(), {**row, "expected": unit.changes[0].expected, "scope": _scope(unit)}).rowcount == 1
-        for unit, row in zip(units, courses, strict=True)
-    ]
-    connection.executemany(_seldom_sql(), list(compress(courses, won)))
+    won = [_swap_sqlite(connection, unit, unit.changes[0]) if unit.changes else True for unit in units]
     winners = list(compress(units, won))
     kept = [rows.kept_answer(unit.organisation, unit.answer) for unit in winners if unit.answer]
     _insert_sqlite(connection, tables.idempotency, kept)
-    written = [rows.journal(entry) for unit in winners for entry in unit.changes[0].entries]
+    written = [rows.journal(entry) for unit in winners for change in unit.changes for entry in change.entries]
     for table in JOURNAL:
         _insert_sqlite(connection, table, written)
-    for table, event_rows in rows.of_events(events).items():
+    _insert_sqlite(connection, tables.notice, [notices.row(unit.organisation, each) for unit in winners for each in unit.notices])
+    for table, event_rows in rows.of_events([*events, *(event for unit in winners for event in unit.events)]).items():
         _insert_sqlite(connection, table, event_rows)
     return won
+
+
+def _swap_sqlite(connection: sqlite3.Connection, unit: Unit, change: CourseChange) -> bool:
+    """Updates a course if it is still at the expected version and the unit's key was not used. Returns whether it did."""
+    known = columns("sqlite", tables.course)
+    row = dict(zip(known.names, known.values(rows.course_columns(unit.organisation, change)), strict=True))
+    swapped = connection.execute(_swap_sql(), {**row, "expected": change.expected, "scope": _scope(unit)}).rowcount == 1
+    if swapped:
+        connection.execute(_seldom_sql(), row)
+    return swapped
 
 
 @cache
@@ -126,7 +132,9 @@ async def write_postgres(fetch: Fetch, units: Sequence[Unit], events: Sequence[L
         numbered = sorted(
             enumerate(units), key=lambda each: each[1].courses
         )  # always in the same order: else two processes may deadlock
-        won = {row[0] for row in await fetch(_commit_sql(), *_of_units(numbered))}
+        recorded = any(unit.notices or unit.events for unit in units)
+        arguments = (*_of_units(numbered), *(_of_records(numbered) if recorded else ()))
+        won = {row[0] for row in await fetch(_commit_sql(records=recorded), *arguments)}
     if events:
         by_table = rows.of_events(events)
         await fetch(
@@ -138,17 +146,28 @@ async def write_postgres(fetch: Fetch, units: Sequence[Unit], events: Sequence[L
 def _of_units(numbered: Sequence[tuple[int, Unit]]) -> tuple[str | list[bytes], ...]:
     courses, answers, entries = [], [], []
     for number, unit in numbered:
-        change = unit.changes[0]
-        conditions = {"n": number, "expected": change.expected, "scope": _scope(unit)}
-        courses.append({**rows.course_columns(unit.organisation, change), **conditions})
+        for change in unit.changes:
+            conditions = {"n": number, "expected": change.expected, "scope": _scope(unit)}
+            courses.append({**rows.course_columns(unit.organisation, change), **conditions})
+            entries += [{**rows.journal(entry), "n": number} for entry in change.entries]
         if unit.answer:
             answers.append({**rows.kept_answer(unit.organisation, unit.answer), "n": number})
-        entries += [{**rows.journal(entry), "n": number} for entry in change.entries]
     return (
         *_arguments(columns("postgresql", tables.course), courses),
         *_arguments(columns("postgresql", tables.idempotency), answers),
         *_arguments(columns("postgresql", *JOURNAL), entries),
     )
+
+
+def _of_records(numbered: Sequence[tuple[int, Unit]]) -> tuple[Any, ...]:
+    """Which units change no course, then the rows of the units' notices and events."""
+    by_table: dict[sa.Table, list[Row]] = {table: [] for table in RECORDS}
+    for number, unit in numbered:
+        new = {tables.notice: [notices.row(unit.organisation, each) for each in unit.notices], **rows.of_events(unit.events)}
+        for table, table_rows in new.items():
+            by_table[table] += [{**row, "n": number} for row in table_rows]
+    unchanging = [number for number, unit in numbered if not unit.changes]
+    return (unchanging, *(each for table in RECORDS for each in _arguments(columns("postgresql", table), by_table[table])))
 
 
 def _arguments(known: Columns, new: Sequence[Row]) -> Arguments:
@@ -178,14 +197,21 @@ class _Parameters:
         columns = (f"({held})[{name}] AS {name}" if name in known.of_bytes else name for name in typed)
         return f"(SELECT {', '.join(columns)} FROM json_to_recordset({as_json}) AS t ({', '.join(shapes)}))"
 
+    def numbers(self) -> str:
+        """A subquery of the numbers in the next parameter."""
+        return f"(SELECT unnest({self._next('INTEGER[]')}) AS n)"
+
     def _next(self, kind: str) -> str:
         self._count += 1
         return f"${self._count}::{kind}"
 
 
 @cache
-def _commit_sql() -> str:
-    """One statement: the given rows, the update of courses by compare-and-swap, and the inserts for the courses it updated."""
+def _commit_sql(*, records: bool) -> str:
+    """One statement: the given rows, the update of courses by compare-and-swap, and the inserts for the units that won.
+
+    With `records`, units may have notices and events, and may change no course.
+    """
     parameters = _Parameters()
     course, answers, journal = (columns("postgresql", *each) for each in ((tables.course,), (tables.idempotency,), JOURNAL))
     settable = [name for name in course.names if name not in {"organisation", "id"}]
@@ -199,7 +225,16 @@ def _commit_sql() -> str:
         f"kept AS ({_insert_from(tables.idempotency, 'answered')})",
         *(f"into_{table.name} AS ({_insert_from(table, 'written')})" for table in JOURNAL),
     ]
-    return f"WITH {', '.join(parts)} SELECT n FROM swapped"
+    if not records:
+        return f"WITH {', '.join(parts)} SELECT n FROM swapped"
+    parts.append(f"won AS (SELECT n FROM swapped UNION ALL SELECT n FROM {parameters.numbers()} AS unchanging)")
+    for table in RECORDS:
+        name = f"of_{table.name}"
+        parts.append(
+            f"{name} AS (SELECT * FROM {parameters.rows(columns('postgresql', table), n='INTEGER')} AS r JOIN won USING (n))"
+        )
+        parts.append(f"record_{table.name} AS ({_insert_from(table, name)})")
+    return f"WITH {', '.join(parts)} SELECT n FROM won"
 
 
 def _insert_from(table: sa.Table, source: str) -> str:

@@ -158,8 +158,7 @@ def kept_answer(organisation: str, answer: KeptAnswer) -> Row:
 
 def client(unit: Unit) -> Row:
     assert unit.client is not None
-    created_at = unit.changes[0].entries[0].written.recorded_at
-    return {"organisation": unit.organisation, "id": unit.client.id, "ref": unit.client.ref, "created_at": created_at}
+    return {"organisation": unit.organisation, "id": unit.client.id, "ref": unit.client.ref, "created_at": unit.recorded_at}
 
 
 def subjects(event: LoggedEvent) -> list[Row]:

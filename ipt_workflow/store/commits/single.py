@@ -21,7 +21,7 @@ from ipt_workflow.store.units import (
 
 
 def commit(connection: sa.Connection, unit: Unit) -> None:
-    """Writes a unit. Raises StaleVersion, GroupStale, ActiveCourseExists, KeyTaken, ClientTaken or CourseGrouped.
+    """Writes a unit. Raises StaleVersion, GroupStale, ActiveCourseExists, KeyTaken, ClientTaken, CourseGrouped or NoticeTaken.
 
     The caller rolls the transaction back if it raises.
     """
@@ -37,6 +37,8 @@ def commit(connection: sa.Connection, unit: Unit) -> None:
         for table, new in _inserts(unit).items():
             if new:
                 connection.execute(sa.insert(table), new)
+        for settled in unit.settled:
+            notices.settle(connection, unit.organisation, settled)
         if unit.proposal and not decide_proposal(connection, unit.organisation, unit.proposal):
             raise StaleVersion(unit.changes[0].expected)
     except sa.exc.IntegrityError as error:
@@ -62,6 +64,8 @@ def _conflict(message: str, unit: Unit) -> IptError:
         return ActiveCourseExists("The client has another open acute course.")
     if "idempotency" in message:
         return KeyTaken("Another request used the key first.")
+    if "uq_notice" in message or "notice.organisation" in message:
+        return notices.NoticeTaken("Another request stored the notice first.")
     if "client" in message:
         return ClientTaken("Another request created the client's record first.")
     return StaleVersion(unit.changes[0].expected + 1 if unit.changes else 0)
@@ -111,8 +115,12 @@ def is_written(connection: sa.Connection, work: Unit | LoggedEvent) -> bool:
         table, organisation, row_id = tables.audit_event, work.organisation, work.id
     elif work.line:
         return groups.is_written(connection, work.organisation, work.line)
-    else:
+    elif work.changes:
         table, organisation, row_id = tables.entry, work.organisation, work.changes[0].entries[0].written.id
+    elif work.notices:
+        table, organisation, row_id = tables.notice, work.organisation, work.notices[0].id
+    else:
+        table, organisation, row_id = tables.audit_event, work.organisation, work.events[0].id
     where = (table.c.organisation == organisation, table.c.id == row_id)
     return connection.execute(sa.select(table.c.id).where(*where)).first() is not None
 

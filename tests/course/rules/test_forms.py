@@ -308,6 +308,7 @@ def test_the_contract_of_one_phase_can_be_amended_and_caps_it():
     walk = maintenance().in_initial().do("agree_contract")
     for _ in range(4):
         walk.session()
+    walk.now += DAY
     assert "contract_session_cap" in walk.refused("record_session")
     walk.fire("amend_contract", sessions=6)
     assert walk.refused("record_session") == {}

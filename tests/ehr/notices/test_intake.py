@@ -2,12 +2,16 @@
 
 import asyncio
 import datetime as dt
+import json
 
 import pytest
-from support.ehr_sender import Ehr, course, inbox, journal, resolve, started, status
+from support.ehr_sender import Ehr, course, inbox, journal, resolve, settled, started, status
 
+from ipt_workflow.ehr.notices.intake import Notices
+from ipt_workflow.ehr.notices.sources import VerifiedSender
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.store import notices as stored
+from ipt_workflow.service.clinic import open_clinic
+from ipt_workflow.store import sources as stored_sources
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 
@@ -190,19 +194,19 @@ def test_a_notice_has_one_effect_however_many_come_at_once(with_ehr):
     with_ehr(test)
 
 
-def test_a_notice_that_another_process_has_just_stored_is_found(with_ehr, monkeypatch):
-    async def test(api, ehr, _course_id):
-        data = {"client_ref": "EHR-1", "scope": "sharing"}
-        first = await ehr.notify("consent.given", data, key="msg_1")
-        by_key, lookups = stored.by_key, []
-
-        def late(*args):
-            lookups.append(args)
-            return by_key(*args) if len(lookups) > 1 else None
-
-        monkeypatch.setattr(stored, "by_key", late)
-        assert (await ehr.notify("consent.given", data, key="msg_1")).json() == first.json()
-        assert len(lookups) == 2
+def test_a_notice_that_another_process_stores_at_the_same_time_is_found(with_ehr, settings):
+    async def test(api, ehr, course_id):
+        data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)}
+        other = await open_clinic(settings, api.clinic.clock)
+        try:
+            sender = VerifiedSender(await other.read(stored_sources.find, "north"), "standard-webhooks", "msg_1")
+            body = json.dumps({"type": "appointment.fulfilled", "timestamp": at(14), "data": data}).encode()
+            taken = [notices.receive(sender, body, None, None) for notices in (Notices(other), Notices(api.clinic))]
+            first, second = await asyncio.gather(*taken)
+            assert first == second
+        finally:
+            await other.installation.close()
+        assert len((await course(api, course_id))["sessions"]) == 1
 
     with_ehr(test)
 
@@ -211,7 +215,8 @@ def test_one_visit_sent_under_many_ids_at_once_is_one_session(with_ehr):
     async def test(api, ehr, course_id):
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)}
         answers = await asyncio.gather(*(ehr.notify("appointment.fulfilled", data) for _ in range(8)))
-        assert sorted(status(answer) for answer in answers) == ["applied"] + ["ignored"] * 7
+        assert {answer.json()["id"] for answer in answers} == {answers[0].json()["id"]}
+        assert [status(answer) for answer in answers] == ["applied"] * 8
         assert len((await course(api, course_id))["sessions"]) == 1
 
     with_ehr(test)
@@ -227,8 +232,13 @@ def test_the_same_id_with_another_body_is_refused_and_audited(with_ehr):
         log = (await api.get("/v1/audit?kind=notice", "auditor")).json()["items"]
         assert [each["action"] for each in log] == [
             "appointment.fulfilled applied",
-            "appointment.fulfilled refused: its key came with another body",
+            "appointment.missed waiting",
         ]
+        (kept,) = await inbox(api)
+        assert (kept["type"], kept["content"]["data"]) == ("appointment.missed", data)
+        again = await ehr.notify("appointment.missed", data, key="msg_1")
+        assert (again.status_code, len(await inbox(api))) == (409, 1)
+        assert (await resolve(api, kept["id"], action="retry")).json()["status"] == "waiting"  # entry 4 says that it was held
 
     with_ehr(test)
 
@@ -243,25 +253,18 @@ def test_ids_of_one_source_are_not_those_of_another(with_ehr):
     with_ehr(test)
 
 
-def test_a_notice_that_was_stored_and_not_settled_is_handled_when_the_service_starts_again(with_ehr, monkeypatch):
+def test_a_notice_that_meets_an_error_of_the_service_waits(with_ehr, monkeypatch):
     async def test(api, ehr, course_id):
-        notices = api.application.litestar.state.notices
-        settle = notices.settle
+        async def fails(*_args):
+            raise RuntimeError("a fault of ours")
 
-        async def stopped(*_args):
-            raise RuntimeError("killed here")
-
-        monkeypatch.setattr(notices, "settle", stopped)
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)}
-        assert (await ehr.notify("appointment.fulfilled", data, key="msg_1")).status_code == 500
-        monkeypatch.setattr(notices.handler, "handle", stopped)
-        assert (await ehr.notify("consent.given", {"client_ref": "EHR-1", "scope": "sharing"}, key="msg_2")).status_code == 500
-        monkeypatch.undo()
-        notices.settle = settle
-        assert await notices.recover() == 2
-        found = await course(api, course_id)
-        assert (len(found["sessions"]), "sharing" in found["consents"]) == (1, True)
-        assert status(await ehr.notify("appointment.fulfilled", data, key="msg_1")) == "applied"
+        with monkeypatch.context() as patched:
+            patched.setattr(api.application.litestar.state.notices.handler, "decide", fails)
+            assert status(await ehr.notify("appointment.fulfilled", data, key="msg_1")) == "waiting"
+        (kept,) = await inbox(api)
+        assert kept["why"].startswith("The service met an error")
+        assert (await resolve(api, kept["id"], action="retry")).json()["status"] == "applied"
         assert len((await course(api, course_id))["sessions"]) == 1
 
     with_ehr(test)
@@ -401,11 +404,11 @@ def test_risk_of_a_client_nobody_knows_waits_marked_as_risk_and_shows_once_they_
             status(await ehr.notify("referral.received", {"client_ref": "EHR-9", "source": "GP", "received_at": at(10)}))
             == "applied"
         )
+        await settled(api)
         (due,) = (await api.get("/v1/courses?attention=risk", "supervisor")).json()["items"]
-        assert (due["client_ref"], set(due["attention"])) == ("EHR-9", {"notices", "risk", "unassigned"})
-        retried = await resolve(api, waits["id"], action="retry")
-        assert retried.json()["status"] == "applied"
-        assert "risk" in (await course(api, due["id"]))["attention"]
+        assert (due["client_ref"], set(due["attention"])) == ("EHR-9", {"risk", "unassigned"})
+        made = (await journal(api, due["id"]))[-1]
+        assert (made["trigger"], made["reason"]) == ("record_measure", "The EHR sent this before the course was opened.")
 
     with_ehr(test)
 

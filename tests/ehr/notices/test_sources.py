@@ -328,7 +328,7 @@ def test_a_rotation_without_a_kind_replaces_the_newest_key(clocked):
 def test_fhir_messages_are_known_by_any_kind_of_key(clocked, kind):
     async def test(api):
         course_id = await started(api)
-        ehr = await Ehr.register(api, kind=kind)
+        ehr = await Ehr.register(api, kind=kind, all_visits=True)
         finished = {**ENCOUNTER, "status": "finished", "period": {"start": START.isoformat()}}
         assert status(await ehr.fhir(finished, "POST")) == "applied"
         assert len((await course(api, course_id))["sessions"]) == 1
@@ -360,7 +360,7 @@ def test_a_wrong_proof_is_final_even_if_another_holds(clocked):
 def test_medplum_posts_versions_and_deletes_by_a_header_that_no_signature_reaches(clocked):
     async def test(api):
         course_id = await started(api)
-        ehr = await Ehr.register(api, kind="x-signature")
+        ehr = await Ehr.register(api, kind="x-signature", all_visits=True)
         finished = {
             **ENCOUNTER,
             "status": "finished",
@@ -443,17 +443,24 @@ def signed_bytes(ehr, raw: bytes) -> dict[str, str]:
     return {**headers, "content-type": "application/json"}
 
 
-def test_a_limited_number_of_notices_may_wait(clocked):
+def test_a_limited_number_of_notices_of_a_source_may_wait_and_what_is_applied_or_shows_risk_is_never_refused(clocked):
     async def test(api):
         await started(api)
-        ehr = await Ehr.register(api)
+        ehr, other = await Ehr.register(api), await Ehr.register(api, "south")
         object.__setattr__(api.clinic.settings, "notices_waiting_max", 2)
         for number in range(2):
             assert status(await ehr.notify("consent.given", {"client_ref": f"EHR-9{number}", "scope": "sharing"})) == "waiting"
-        full = await ehr.send(CONSENT, "msg_full")
+        unknown = {"client_ref": "EHR-93", "scope": "sharing"}
+        full = await ehr.notify("consent.given", unknown, key="msg_full")
         assert (full.status_code, full.headers["retry-after"]) == (503, "1")
+        assert status(await ehr.send(CONSENT)) == "applied"
+        risk = {"instrument": "phq9", "items": [0] * 8 + [3], "taken_at": START.isoformat()}
+        for ref in ("EHR-1", "EHR-93"):
+            answer = await ehr.notify("measure.completed", {**risk, "client_ref": ref, "ref": f"Form/{ref}"})
+            assert status(answer) == ("applied" if ref == "EHR-1" else "waiting")
+        assert status(await other.notify("consent.given", unknown)) == "waiting"
         object.__setattr__(api.clinic.settings, "notices_waiting_max", 10)
-        assert status(await ehr.send(CONSENT, "msg_full")) == "applied"
+        assert status(await ehr.notify("consent.given", unknown, key="msg_full")) == "waiting"
 
     clocked(test)
 

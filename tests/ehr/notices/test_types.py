@@ -74,7 +74,7 @@ def faults(tmp_path: Path, text: str) -> list[str]:
         ('"http://loinc.org|44260-8",', "", "fhir.instruments[0].items"),
         ('"http://loinc.org|LA6571-9" = 3', '"http://loinc.org|LA6571-9" = 4', "fhir.instruments[0].answers"),
         ('totals = ["http://loinc.org|70274-6"', 'totals = ["http://loinc.org|44261-6"', "fhir.instruments"),
-        ('key = "fhir.measure_days_before"', 'key = "fhir.days"', "evidence[3].key"),
+        ('key = "fhir.measure_days_before"', 'key = "fhir.days"', "evidence[4].key"),
         ("[fhir]", "[fhir", ""),
     ),
 )  # fmt: skip

@@ -1,12 +1,14 @@
-"""The parts of FHIR R4 resources that notices are read from. Other fields of a resource are ignored.
+"""The parts of FHIR resources that notices are read from. Other fields of a resource are ignored.
 
-They are separate from `ehr/fhir/resources.py` on purpose: these accept leniently what EHR systems send (numbers, dates, missing fields),
-and those describe strictly what this service returns.
+They are separate from `ehr/fhir/resources.py` on purpose: these accept leniently what EHR systems send (missing fields, one value where
+R4 has a list, the names of R5), and those describe strictly what this service returns. Forms and Observations have no Struct here:
+`answers` reads them as they came, so that no answer is lost because another field is malformed.
 """
 
 import datetime as dt
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -15,30 +17,34 @@ from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.values.faults import IN_YEARS, YEARS
 
 _REFERENCE = re.compile(r"(?:.*/)?(?P<type>[A-Z][A-Za-z]{1,39})/(?P<id>[A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?")
-_URN = re.compile(r"urn:uuid:(?P<id>[0-9a-fA-F-]{36})")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_SAY_NOTHING = ("v3-NullFlavor", "data-absent-reason")  # code systems whose codes stand for a missing code
 NAME = re.compile(r"[A-Z][A-Za-z]{1,39}/[A-Za-z0-9.-]{1,64}")
-
-
-class ReceivedExtension(msgspec.Struct, frozen=True, kw_only=True):
-    url: str = ""
-    valueDecimal: float | None = None  # noqa: N815 - FHIR's own names
-    valueInteger: int | None = None  # noqa: N815
-
-
-class ReceivedCoding(msgspec.Struct, frozen=True, kw_only=True):
-    system: str = ""
-    code: str = ""
-    extension: tuple[ReceivedExtension, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """`http://loinc.org|44261-6`."""
-        return f"{self.system}|{self.code}"
+Each = TypeVar("Each", bound=msgspec.Struct)
 
 
 class ReceivedConcept(msgspec.Struct, frozen=True, kw_only=True):
-    coding: tuple[ReceivedCoding, ...] = ()
+    """A Coding, a CodeableConcept, or a CodeableReference of R5."""
+
+    system: str = ""
+    code: str = ""
+    coding: "tuple[ReceivedConcept, ...]" = ()
+    concept: "ReceivedConcept | None" = None
+    value: "tuple[ReceivedConcept, ...]" = ()  # of the reason of an Encounter in R5
+
+    @property
+    def codings(self) -> "Iterator[ReceivedConcept]":
+        todo = [self]
+        while todo:  # no recursion: a concept may be as deep as JSON may be
+            each = todo.pop()
+            if each.code and not each.system.endswith(_SAY_NOTHING):
+                yield each
+            todo += reversed((*each.coding, *((each.concept,) if each.concept else ()), *each.value))
+
+    @property
+    def key(self) -> str:
+        """`http://snomed.info/sct|443730003`."""
+        return f"{self.system}|{self.code}"
 
 
 class ReceivedIdentifier(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +53,7 @@ class ReceivedIdentifier(msgspec.Struct, frozen=True, kw_only=True):
 
 class ReceivedReference(msgspec.Struct, frozen=True, kw_only=True):
     reference: str | None = None
+    type: str = ""
     identifier: ReceivedIdentifier | None = None
     display: str | None = None
 
@@ -56,13 +63,9 @@ class ReceivedReference(msgspec.Struct, frozen=True, kw_only=True):
         match = _REFERENCE.fullmatch(self.reference or "")
         return f"{match['type']}/{match['id']}" if match else None
 
-    def id_of(self, kind: str) -> str | None:
-        """The id of a resource of this kind. A bare UUID counts as any kind."""
-        urn = _URN.fullmatch(self.reference or "")
-        if urn:
-            return urn["id"]
-        match = _REFERENCE.fullmatch(self.reference or "")
-        return match["id"] if match and match["type"] == kind else None
+
+Concepts: TypeAlias = ReceivedConcept | tuple[ReceivedConcept, ...]
+ReferencesField: TypeAlias = ReceivedReference | tuple[ReceivedReference, ...]
 
 
 class ReceivedPeriod(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,67 +73,70 @@ class ReceivedPeriod(msgspec.Struct, frozen=True, kw_only=True):
     end: str | None = None
 
 
-class ReceivedMeta(msgspec.Struct, frozen=True, kw_only=True):
-    versionId: str | None = None  # noqa: N815
-    lastUpdated: str | None = None  # noqa: N815
-
-
-class ReceivedQuantity(msgspec.Struct, frozen=True, kw_only=True):
-    value: float | None = None
-
-
 class ReceivedResource(msgspec.Struct, frozen=True, kw_only=True):
-    resourceType: str  # noqa: N815
+    resourceType: str  # noqa: N815 - FHIR's own names
     id: str | None = None
-    meta: ReceivedMeta = ReceivedMeta()
     status: str = ""
 
 
 class ReceivedParticipant(msgspec.Struct, frozen=True, kw_only=True):
-    """A participant: the `individual` of an Encounter, the `actor` of an Appointment."""
+    """A participant: the `individual` of an Encounter, the `actor` of an Appointment (in R5 of both)."""
 
     individual: ReceivedReference | None = None
     actor: ReceivedReference | None = None
+    status: str = ""
+
+    @property
+    def who(self) -> ReceivedReference:
+        return self.individual or self.actor or ReceivedReference()
 
 
 class ReceivedEncounter(ReceivedResource, frozen=True, kw_only=True, rename={"class_": "class"}):
-    class_: ReceivedCoding = ReceivedCoding()
-    type: tuple[ReceivedConcept, ...] = ()
-    serviceType: ReceivedConcept = ReceivedConcept()  # noqa: N815
-    reasonCode: tuple[ReceivedConcept, ...] = ()  # noqa: N815
+    class_: Concepts = ()
+    type: Concepts = ()
+    serviceType: Concepts = ()  # noqa: N815
+    reasonCode: Concepts = ()  # noqa: N815
+    reason: Concepts = ()  # R5
     subject: ReceivedReference | None = None
     participant: tuple[ReceivedParticipant, ...] = ()
     period: ReceivedPeriod = ReceivedPeriod()
-    appointment: tuple[ReceivedReference, ...] = ()
-    episodeOfCare: tuple[ReceivedReference, ...] = ()  # noqa: N815
-    basedOn: tuple[ReceivedReference, ...] = ()  # noqa: N815
+    actualPeriod: ReceivedPeriod = ReceivedPeriod()  # noqa: N815 - R5
+    plannedStartDate: str | None = None  # noqa: N815 - R5
+    plannedEndDate: str | None = None  # noqa: N815 - R5
+    appointment: ReferencesField = ()
+    episodeOfCare: ReferencesField = ()  # noqa: N815
+    basedOn: ReferencesField = ()  # noqa: N815
 
 
 class ReceivedAppointment(ReceivedResource, frozen=True, kw_only=True):
-    serviceType: tuple[ReceivedConcept, ...] = ()  # noqa: N815
-    reasonCode: tuple[ReceivedConcept, ...] = ()  # noqa: N815
+    serviceType: Concepts = ()  # noqa: N815
+    reasonCode: Concepts = ()  # noqa: N815
+    reason: Concepts = ()  # R5
     cancelationReason: ReceivedConcept = ReceivedConcept()  # noqa: N815
+    cancellationReason: ReceivedConcept = ReceivedConcept()  # noqa: N815 - R5
     start: str | None = None
     end: str | None = None
+    subject: ReceivedReference | None = None  # R5
     participant: tuple[ReceivedParticipant, ...] = ()
-    basedOn: tuple[ReceivedReference, ...] = ()  # noqa: N815
+    basedOn: ReferencesField = ()  # noqa: N815
 
 
 class ReceivedServiceRequest(ReceivedResource, frozen=True, kw_only=True):
     intent: str = ""
+    doNotPerform: bool = False  # noqa: N815
     code: ReceivedConcept = ReceivedConcept()
     subject: ReceivedReference | None = None
     authoredOn: str | None = None  # noqa: N815
     requester: ReceivedReference | None = None
-    performer: tuple[ReceivedReference, ...] = ()
+    performer: ReferencesField = ()
 
 
 class ReceivedEpisodeOfCare(ReceivedResource, frozen=True, kw_only=True):
-    type: tuple[ReceivedConcept, ...] = ()
+    type: Concepts = ()
     patient: ReceivedReference | None = None
     period: ReceivedPeriod = ReceivedPeriod()
     careManager: ReceivedReference | None = None  # noqa: N815
-    referralRequest: tuple[ReceivedReference, ...] = ()  # noqa: N815
+    referralRequest: ReferencesField = ()  # noqa: N815
 
 
 class ReceivedLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,91 +150,16 @@ class ReceivedPatient(ReceivedResource, frozen=True, kw_only=True):
     deceasedDateTime: str | None = None  # noqa: N815
 
 
-class ReceivedValue(msgspec.Struct, frozen=True, kw_only=True):
-    """The value of an answer, an Observation or a component, in any of FHIR's forms."""
-
-    valueCoding: ReceivedCoding | None = None  # noqa: N815
-    valueCodeableConcept: ReceivedConcept | None = None  # noqa: N815
-    valueInteger: int | None = None  # noqa: N815
-    valueDecimal: float | None = None  # noqa: N815
-    valueQuantity: ReceivedQuantity | None = None  # noqa: N815
-
-    @property
-    def codings(self) -> tuple[ReceivedCoding, ...]:
-        own = (self.valueCoding,) if self.valueCoding else ()
-        return (*own, *(self.valueCodeableConcept.coding if self.valueCodeableConcept else ()))
-
-    @property
-    def number(self) -> float | None:
-        numbers = (self.valueInteger, self.valueDecimal, self.valueQuantity.value if self.valueQuantity else None)
-        return next((each for each in numbers if each is not None), None)
-
-    @property
-    def given(self) -> bool:
-        return bool(self.codings) or self.number is not None
-
-
-class ReceivedItem(msgspec.Struct, frozen=True, kw_only=True):
-    linkId: str = ""  # noqa: N815
-    definition: str = ""
-    answer: tuple[ReceivedValue, ...] = ()
-    item: "tuple[ReceivedItem, ...]" = ()
-
-
-class ReceivedQuestionnaireResponse(ReceivedResource, frozen=True, kw_only=True):
-    questionnaire: str = ""
-    subject: ReceivedReference | None = None
-    authored: str | None = None
-    item: tuple[ReceivedItem, ...] = ()
-
-
-class ReceivedComponent(ReceivedValue, frozen=True, kw_only=True):
-    code: ReceivedConcept = ReceivedConcept()
-
-
-class ReceivedObservation(ReceivedValue, frozen=True, kw_only=True):
-    resourceType: str  # noqa: N815
-    id: str | None = None
-    meta: ReceivedMeta = ReceivedMeta()
-    status: str = ""
-    code: ReceivedConcept = ReceivedConcept()
-    subject: ReceivedReference | None = None
-    effectiveDateTime: str | None = None  # noqa: N815
-    effectivePeriod: ReceivedPeriod = ReceivedPeriod()  # noqa: N815
-    effectiveInstant: str | None = None  # noqa: N815
-    issued: str | None = None
-    component: tuple[ReceivedComponent, ...] = ()
-    derivedFrom: tuple[ReceivedReference, ...] = ()  # noqa: N815
-
-
-SupportedResource = (
-    ReceivedEncounter
-    | ReceivedAppointment
-    | ReceivedServiceRequest
-    | ReceivedEpisodeOfCare
-    | ReceivedPatient
-    | ReceivedQuestionnaireResponse
-    | ReceivedObservation
-)
+SupportedResource = ReceivedEncounter | ReceivedAppointment | ReceivedServiceRequest | ReceivedEpisodeOfCare | ReceivedPatient
 SUPPORTED: dict[str, type[SupportedResource]] = {
     each.__name__.removeprefix("Received"): each
-    for each in (
-        ReceivedEncounter,
-        ReceivedAppointment,
-        ReceivedServiceRequest,
-        ReceivedEpisodeOfCare,
-        ReceivedPatient,
-        ReceivedQuestionnaireResponse,
-        ReceivedObservation,
-    )
+    for each in (ReceivedEncounter, ReceivedAppointment, ReceivedServiceRequest, ReceivedEpisodeOfCare, ReceivedPatient)
 }
 
 
 def read_resource(resource: dict[str, Any]) -> SupportedResource | None:
-    """A resource as its Struct; None for a kind that notices are not read from. Raises CommandInvalid if it is not valid FHIR R4."""
-    kind = resource.get("resourceType")
-    if not isinstance(kind, str) or not kind:
-        raise CommandInvalid([Fault("resourceType", "is required, and must name a type of FHIR R4 resource")])
+    """A resource as its Struct; None for a kind that has none. Raises CommandInvalid if it is not valid FHIR."""
+    kind = resource["resourceType"]
     struct = SUPPORTED.get(kind)
     if struct is None:
         return None
@@ -237,6 +168,16 @@ def read_resource(resource: dict[str, Any]) -> SupportedResource | None:
     except (msgspec.ValidationError, RecursionError) as error:
         words, _, where = str(error).partition(" - at `$")
         raise CommandInvalid([Fault(f"{kind}{where.rstrip('`')}", f"must be as in FHIR R4: {words.lower()}")]) from None
+
+
+def many(field: Each | tuple[Each, ...] | None) -> tuple[Each, ...]:
+    """The values of a field that has one value, a list, or none."""
+    return field if isinstance(field, tuple) else () if field is None else (field,)
+
+
+def is_day(text: str | None) -> bool:
+    """Whether this is a date without a time."""
+    return bool(text and _DATE.fullmatch(text))
 
 
 def moment(text: str | None, zone: ZoneInfo) -> dt.datetime | None:

@@ -1,146 +1,175 @@
-"""Reads scales in FHIR R4 by declared codes: a QuestionnaireResponse, or an Observation of a panel, one item or a total.
+"""Scores the scales in a FHIR resource by declared codes: each by its answers, or by its total.
 
-Codes are looked up where senders put them: in an item's `linkId` (`/44250-9`), in its `definition`, in an Observation's code. An answer
-that cannot be read is a fault. If it is the answer about self-harm, it counts as risk until a person has looked at it.
+An answer that cannot be read, or answers that contradict each other, are a fault. If the question is the one about self-harm, they
+count as risk until a person has looked. So does a total that can only be reached with a positive answer to it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from ipt_workflow.ehr.notices.fhir.resources import (
-    ReceivedCoding,
-    ReceivedItem,
-    ReceivedObservation,
-    ReceivedQuestionnaireResponse,
-    ReceivedValue,
-)
+from ipt_workflow.ehr.notices.fhir import answers
+from ipt_workflow.ehr.notices.fhir.answers import Question
 from ipt_workflow.ehr.notices.types import InstrumentCodes
 from ipt_workflow.errors import Fault
 from ipt_workflow.protocols.instruments import Instrument
 
-ORDINAL = "http://hl7.org/fhir/StructureDefinition/ordinalValue"
-DEPTH_MAX = 20
+IMPLIED = "The total can only be reached with a positive answer about self-harm, which was not sent. Assess that risk, then retry."
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
-    """The data of a measure, remarks for its reader, whether it shows risk, and its faults."""
+    """One scale as the data of a measure. `empty`: it is named, but nothing of it is answered. `unread` is what could not be read."""
 
+    scale: str
     data: dict[str, Any]
+    empty: bool = False
     says: tuple[str, ...] = ()
     risk: bool = False
+    needs_person: str | None = None
     faults: tuple[Fault, ...] = ()
+    unread: tuple[Any, ...] = ()
 
 
-def of_form(
-    form: ReceivedQuestionnaireResponse, known: Iterable[InstrumentCodes], instruments: Mapping[str, Instrument]
-) -> Scored | None:
-    """The scale that a form contains; None if it contains no declared scale."""
-    answers = {code: answer for item in _items(form.item, 0) for code in _codes(item) for answer in item.answer[:1]}
-    questions = {code for item in _items(form.item, 0) for code in _codes(item)}
+def scales(
+    resource: Mapping[str, Any], known: Iterable[InstrumentCodes], instruments: Mapping[str, Instrument], where: str
+) -> list[Scored]:
+    """Every declared scale of which the resource has a question. `where` is the kind of resource, for faults."""
+    asked = answers.questions(resource)
+    named = resource.get("questionnaire")
+    named = named.get("reference") if isinstance(named, dict) else named
+    name = named if isinstance(named, str) else ""
+    found = []
+    if not asked and not name:
+        return []
     for row in known:
-        named = any(_bare(panel) in form.questionnaire for panel in row.panels)
-        if named or questions.intersection(map(_bare, (*row.items, *row.totals))):
-            full = {_bare(code): code for code in (*row.items, *row.totals)}
-            values = {full[code]: value for code, value in answers.items() if code in full}
-            return _scored(row, instruments[row.instrument], values, "QuestionnaireResponse")
-    return None
-
-
-def of_observation(
-    observation: ReceivedObservation, known: Iterable[InstrumentCodes], instruments: Mapping[str, Instrument]
-) -> Scored | None:
-    """The scale of an Observation: its whole panel, one answer, or its total; None if it is of no declared scale."""
-    codes = {coding.key for coding in observation.code.coding}
-    for row in known:
-        instrument = instruments[row.instrument]
-        for code in codes.intersection((*row.items, *row.totals)):
-            return _scored(row, instrument, {code: observation}, "Observation")
-        if codes.intersection(row.panels):
-            parts: dict[str, ReceivedValue] = {coding.key: part for part in observation.component for coding in part.code.coding}
-            if not parts and observation.given:  # many EHR systems send the total under the panel's code
-                parts = {row.totals[0]: observation}
-            return _scored(row, instrument, parts, "Observation") if parts else None
-    return None
-
-
-def _scored(row: InstrumentCodes, instrument: Instrument, values: Mapping[str, ReceivedValue], where: str) -> Scored:
-    faults: list[Fault] = []
-    items = [_score(row, values.get(code), instrument, f"{where}: {_bare(code)}", faults) for code in row.items]
-    unreadable = {fault.where for fault in faults}
-    sent = next((values[code] for code in row.totals if code in values), None)
-    total = _whole(sent.number) if sent else None
-    if sent and sent.given and total is None:
-        faults.append(Fault(f"{where}: {_bare(row.totals[0])}", "must be a whole number"))
-    risk = _risk(row, instrument, items, unreadable, where)
-    if all(each is None for each in items):
-        if total is None and not faults:
-            faults.append(Fault(where, "must have answers or a total"))
-        return Scored(data={"instrument": row.instrument, "total": total}, risk=risk, faults=tuple(faults))
-    summed = None if None in items else sum(each for each in items if each is not None)
-    if total is not None and summed is not None and total != summed:
-        faults.append(Fault(f"{where}: {_bare(row.totals[0])}", f"must be {summed}, the sum of the answers, not {total}"))
-    says = _missing(instrument, items) if where == "QuestionnaireResponse" else ()
-    return Scored(data={"instrument": row.instrument, "items": items}, says=says, risk=risk, faults=tuple(faults))
-
-
-def _missing(instrument: Instrument, items: list[int | None]) -> tuple[str, ...]:
-    """Remarks on a form that is not complete."""
-    missing = [index for index, each in enumerate(items, start=1) if each is None]
-    if not missing:
-        return ()
-    if instrument.risk_item in missing:
-        about = f"The form has no answer to item {instrument.risk_item}, which asks about self-harm: assess that risk yourself"
-        return (f"{about}. {len(missing)} of {len(items)} answers are missing, so there is no total of {instrument.key}.",)
-    return (f"{len(missing)} of {len(items)} answers are missing, so there is no total of {instrument.key}.",)
-
-
-def _risk(row: InstrumentCodes, instrument: Instrument, items: list[int | None], unreadable: set[str], where: str) -> bool:
-    if instrument.risk_item is None:
-        return False
-    answer = items[instrument.risk_item - 1]
-    unread = f"{where}: {_bare(row.items[instrument.risk_item - 1])}" in unreadable
-    return unread or (answer is not None and answer >= instrument.risk_threshold)
-
-
-def _score(
-    row: InstrumentCodes, value: ReceivedValue | None, instrument: Instrument, where: str, faults: list[Fault]
-) -> int | None:
-    """The score of an answer: by its declared code, its ordinal value, or as a number. An answer that cannot be read is a fault."""
-    if value is None or not value.given:
-        return None
-    by_code = [row.answers[coding.key] for coding in value.codings if coding.key in row.answers]
-    ordinals = [_whole(number) for coding in value.codings for number in _ordinals(coding)]
-    found = next(iter([*by_code, *(each for each in ordinals if each is not None)]), _whole(value.number))
-    if found is None or not instrument.item_min <= found <= instrument.item_max:
-        allowed = f"{instrument.item_min} to {instrument.item_max}, or a code of {', '.join(map(_bare, row.answers))}"
-        faults.append(Fault(where, f"must be answered by {allowed}"))
-        return None
+        codes = {_bare(code) for code in (*row.items, *row.totals, *row.panels)}
+        by_name = any(_bare(panel) in name for panel in row.panels)
+        own = [each for each in asked if not codes.isdisjoint(each.codes)]
+        if own or by_name:
+            others = by_name and any(each.answers for each in asked if each.form and codes.isdisjoint(each.codes))
+            found.append(_Scale(row, instruments[row.instrument], own, where).scored(others=others))
     return found
 
 
-def _ordinals(coding: ReceivedCoding) -> Iterator[float]:
-    for extension in coding.extension:
-        number = extension.valueDecimal if extension.valueDecimal is not None else extension.valueInteger
-        if extension.url == ORDINAL and number is not None:
-            yield number
+class _Scale:
+    """The questions of one scale."""
 
+    def __init__(self, row: InstrumentCodes, instrument: Instrument, asked: Sequence[Question], where: str) -> None:
+        self.row = row
+        self.instrument = instrument
+        self.asked = asked
+        self.where = where
+        self.faults: list[Fault] = []
+        self.unread: list[Any] = []
 
-def _whole(number: float | None) -> int | None:
-    return int(number) if number is not None and abs(number) < 100_000 and number == int(number) else None
+    def scored(self, *, others: bool) -> Scored:
+        """`others`: the form is of this scale, and has answers to questions without a known code."""
+        items = [self._item(index, code) for index, code in enumerate(self.row.items, start=1)]
+        risk = self._risk(items)
+        total = self._total(answered=any(each is not None for each in items))
+        data = {"instrument": self.row.instrument, **self._data(items, total)}
+        empty = total is None and not self.faults and all(each is None for each in items)
+        if empty:
+            self.faults.append(Fault(self.where, "must have answers or a total"))
+            risk = others and self.instrument.risk_item is not None
+        form = any(each.form for each in self.asked)
+        implied = not risk and self._implied(items, total)
+        return Scored(
+            scale=self.instrument.id,
+            data=data,
+            empty=empty and not risk,
+            says=self._missing(items) if form and "items" in data else (),
+            risk=risk or implied,
+            needs_person=IMPLIED if implied else None,
+            faults=tuple(self.faults),
+            unread=tuple(self.unread),
+        )
 
+    def _answers(self, codes: Iterable[str], *, form: bool = True) -> list[Any]:
+        wanted = {_bare(code) for code in codes}
+        return [
+            answer
+            for each in self.asked
+            if not wanted.isdisjoint(each.codes) and (form or not each.form)
+            for answer in each.answers
+        ]
 
-def _items(items: Iterable[ReceivedItem], depth: int) -> Iterator[ReceivedItem]:
-    for item in items:
-        yield item
-        if depth < DEPTH_MAX:
-            yield from _items(item.item, depth + 1)
+    def _item(self, index: int, code: str) -> int | None:
+        """The score of an item. For the risk item, an answer that says why it is absent cannot be read."""
+        sent = self._answers((code,))
+        found = answers.reply(sent, self.row.answers)
+        low, high = self.instrument.item_min, self.instrument.item_max
+        outside = any(not low <= each <= high for each in found.numbers)
+        if found.unreadable or outside or (found.absent and index == self.instrument.risk_item):
+            allowed = f"{low} to {high}, or a code of {', '.join(map(_bare, self.row.answers))}"
+            self._fault(code, f"must be answered by {allowed}", sent)
+        elif len(found.numbers) > 1:
+            self._fault(code, "must have one answer, not several that differ", sent)
+        elif found.numbers:
+            return next(iter(found.numbers))
+        return None
 
+    def _total(self, *, answered: bool) -> int | None:
+        """The total; many EHR systems send it under the panel's code. A panel's text beside its answers is no total."""
+        panel = self._answers(self.row.panels, form=False)
+        own = answers.reply(panel, {})
+        sent = self._answers(self.row.totals)
+        found = answers.reply(sent, {})
+        numbers = found.numbers | own.numbers
+        if found.unreadable or (own.unreadable and not answered and not numbers):
+            self._fault(self.row.totals[0], "must be a whole number", [*sent, *panel])
+        elif len(numbers) > 1:
+            self._fault(self.row.totals[0], "must be one number, not several that differ", [*sent, *panel])
+        elif numbers:
+            return next(iter(numbers))
+        return None
 
-def _codes(item: ReceivedItem) -> set[str]:
-    """The possible codes of an item: the last part of its `linkId`, and of its `definition`."""
-    return {item.linkId.rpartition("/")[2], item.definition.rpartition("|")[2].rpartition("/")[2].rpartition("#")[2]} - {""}
+    def _data(self, items: list[int | None], total: int | None) -> dict[str, Any]:
+        known = [each for each in items if each is not None]
+        if not known:
+            return {"total": total}
+        missing = len(items) - len(known)
+        low = sum(known) + missing * self.instrument.item_min
+        high = sum(known) + missing * self.instrument.item_max
+        if total is not None and self.instrument.summed and not low <= total <= high:
+            right = f"{low}, the sum of the answers" if low == high else f"from {low} to {high} with these answers"
+            self._fault(self.row.totals[0], f"must be {right}", [total])
+        return {"items": items}
+
+    def _risk(self, items: list[int | None]) -> bool:
+        item = self.instrument.risk_item
+        if item is None:
+            return False
+        answer, unread = items[item - 1], f"{self.where}: {_bare(self.row.items[item - 1])}"
+        return any(fault.where == unread for fault in self.faults) or (
+            answer is not None and answer >= self.instrument.risk_threshold
+        )
+
+    def _implied(self, items: list[int | None], total: int | None) -> bool:
+        """Whether the total is too high for an answer to the risk item below the threshold."""
+        item = self.instrument.risk_item
+        if total is None or item is None or items[item - 1] is not None or not self.instrument.summed:
+            return False
+        others = [each for index, each in enumerate(items, start=1) if index != item]
+        most = sum(self.instrument.item_max if each is None else each for each in others)
+        return total - most >= self.instrument.risk_threshold
+
+    def _missing(self, items: list[int | None]) -> tuple[str, ...]:
+        """Remarks on a form that is not complete."""
+        missing = [index for index, each in enumerate(items, start=1) if each is None]
+        if not missing:
+            return ()
+        without = f"{len(missing)} of {len(items)} answers are missing, so there is no total of {self.instrument.key}."
+        item = self.instrument.risk_item
+        if item in missing:
+            about = f"The form has no answer to item {item}, which asks about self-harm: assess that risk yourself"
+            return (f"{about}. {without}",)
+        return (without,)
+
+    def _fault(self, code: str, message: str, sent: Sequence[Any]) -> None:
+        self.faults.append(Fault(f"{self.where}: {_bare(code)}", message))
+        self.unread += sent
 
 
 def _bare(code: str) -> str:

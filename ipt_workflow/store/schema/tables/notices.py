@@ -56,21 +56,26 @@ def _waiting_index(column: str) -> sa.Index:
 
 
 class NoticeRow(SQLModel, table=True):
-    """A message of an EHR, stored before it is handled. Two messages with the same `key`, a digest, are the same message.
+    """A message of an EHR with what became of it. Two messages with the same `key`, a digest, are the same message.
 
-    `resource` names the EHR's resource, at `resource_version` and `resource_at`. `seq` is the entry that the notice resulted in,
-    `about_seq` the entry that stands for the resource. `body` (the content) and `detail` (why it waits) are kept only while it waits; both
-    are sealed content and can be erased at any time. The client's reference is in `client` alone.
+    `resource` names the EHR's resource, at `resource_version` and `resource_at`; of a Patient it is only the type. `resource_key` is the
+    keyed digest of its name. A resource may come to several things: `part` says which. `ordinal` counts the versions that were kept of
+    a part, so that two processes cannot both keep the next. `content_digest` is the keyed digest of what was read. `seq` is the entry
+    that the notice resulted in, `about_seq` the entry that stands for the resource. `body` (the content) and `detail` (why it waits) are
+    kept only while it waits; both can be erased at any time, and so can the digests. The client's reference is in `client` alone.
+    If it `awaits_course`, it is handled again by itself when its client's course is opened.
     """
 
     __tablename__ = "notice"
     __table_args__ = (
         sa.UniqueConstraint("organisation", "source_id", "key"),
+        sa.Index("uq_notice_key", "organisation", "key", unique=True),
+        sa.Index("uq_notice_version", "organisation", "resource_key", "part", "ordinal", unique=True),
         sa.Index("ix_notice_status", "organisation", "status", "id"),
         sa.Index("ix_notice_source", "organisation", "source_id", "id"),
-        sa.Index("ix_notice_resource", "organisation", "source_id", "resource", "id"),
         _waiting_index("course_id"),
         _waiting_index("client_id"),
+        _waiting_index("source_id"),
     )
 
     organisation: str = Field(primary_key=True, max_length=64)
@@ -80,6 +85,12 @@ class NoticeRow(SQLModel, table=True):
     body_hash: str = Field(max_length=64)
     type: str = Field(max_length=64)
     resource: str | None = Field(default=None, max_length=160)
+    resource_key: str | None = Field(default=None, max_length=64)
+    part: str = Field(default="", max_length=64)
+    ordinal: int | None = None
+    void: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    content_digest: str | None = Field(default=None, max_length=64)
+    awaits_course: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     resource_version: str | None = Field(default=None, max_length=64)
     resource_at: dt.datetime | None = None
     received_at: dt.datetime

@@ -1,0 +1,70 @@
+"""Handles notices again by themselves: those that came before their client's course was opened, once it is.
+
+Opening a course wakes the task. It also looks every few seconds, for courses that another process opened.
+"""
+
+import asyncio
+
+from ipt_workflow.ehr.notices.intake import OVERTAKEN, Notices
+from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, DatabaseNotReady
+from ipt_workflow.runtime import logs
+from ipt_workflow.service.decisions import retrying
+from ipt_workflow.store import notices as stored
+from ipt_workflow.store import sources as stored_sources
+from ipt_workflow.store.notices import StoredNotice
+
+CLIENTS_MAX = 100  # in one round
+
+
+class AwaitingNotices:
+    """The notices of a clinic that await a course."""
+
+    def __init__(self, notices: Notices) -> None:
+        self.notices = notices
+        self.clinic = notices.clinic
+        self._opened = asyncio.Event()
+        self.clinic.openings.append(self._opened.set)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs until `stop` is set."""
+        stopping = asyncio.create_task(stop.wait())
+        while not stop.is_set():
+            self._opened.clear()
+            try:
+                await self.handle()
+            except (Busy, DatabaseNotReady) as error:
+                logs.logger().warning("awaiting notices wait for the database", error_type=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - the task must outlive an error in one round
+                logs.logger().error("awaiting notices failed", exc_info=error)
+            opened = asyncio.create_task(self._opened.wait())
+            seconds = self.clinic.settings.attention_scan_seconds
+            await asyncio.wait({stopping, opened}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            opened.cancel()
+        stopping.cancel()
+
+    async def handle(self) -> int:
+        """Handles the notices of every client who has a course by now, in the order they came. Returns their number."""
+        total = 0
+        for client in await self.clinic.read(stored.clients_referred, CLIENTS_MAX):
+            for notice in await self.clinic.read(stored.awaiting_course, client):
+                await self._again(notice)
+                total += 1
+        return total
+
+    async def _again(self, notice: StoredNotice) -> None:
+        """Handles a notice as the EHR. The entry says that it came before the course was opened."""
+        source = await self.clinic.read(stored_sources.find, notice.source_id)
+        assert source is not None  # sources are disabled, never removed
+        try:
+            content = self.notices.content_of(source, notice, notice.body or b"")
+        except (CommandMalformed, CommandInvalid):
+            return  # it cannot be read any more, since the table of types has changed: a person resolves it
+
+        async def attempt() -> None:
+            decided = await self.notices.decide_again(source, notice, content, None, early=True)
+            await self.notices.settle(notice, decided, content.says, self.notices.principal(source, content, None))
+
+        try:
+            await retrying(attempt, *OVERTAKEN[:1], *OVERTAKEN[2:])
+        except stored.NoticeTaken:
+            return  # a person or another process has settled it
