@@ -21,6 +21,7 @@ class MessageList(msgspec.Struct, frozen=True):
 @get("/v1/ehr/messages", summary="A source's own messages", tags=["ehr"])
 async def messages(
     request: ApiRequest,
+    message: FromQuery[str | None] = None,
     status: FromQuery[str | None] = None,
     since: FromQuery[str | None] = None,
     limit: FromQuery[int | None] = None,
@@ -28,13 +29,13 @@ async def messages(
 ) -> Response[MessageList]:
     """What became of the messages of the source that the token is bound to, in the order they came. Never their content.
 
-    Filters: `status`, and `since` for those received at that moment or later.
+    Filters: `message` for the `webhook-id` of a notice of our own types, `status`, and `since` for those received then or later.
     """
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
     filters = MessageFilters(status=one_of("status", status, NOTICE_STATUSES), since=moment("since", since))
     reader: Messages = request.app.state.messages
-    found = await reader.page(principal_of(request), filters, after.id, size + 1)
-    items, after_text = page(found, size, lambda message: After(message.id))
+    found = await reader.page(principal_of(request), message, filters, after.id, size + 1)
+    items, after_text = page(found, size, lambda each: After(each.id))
     return listed(request, MessageList(items, after_text))
 
 

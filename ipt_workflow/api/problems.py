@@ -30,7 +30,7 @@ class Problem(msgspec.Struct, frozen=True):
 _ROWS = (
     Problem("malformed", 400, "Malformed request", "The body is not valid JSON, or a header or cursor is malformed. Correct it and send the request again."),
     Problem("unauthenticated", 401, "Authentication needed", "The token is missing, unknown, expired or revoked; or a notice has no valid signature. Send a valid token; sign a notice with the secret or key of its source."),
-    Problem("forbidden", 403, "Not permitted", "The caller's role does not allow this. Ask somebody whose role does."),
+    Problem("forbidden", 403, "Not permitted", "The caller's role does not allow this. Ask somebody whose role does. At `/v1/ehr/messages` also: the token is bound to no source, or to a disabled one."),
     Problem("trigger-not-permitted", 403, "Trigger not permitted", "The caller's role may never fire this trigger; `roles` lists those that may. The attempt is recorded."),
     Problem("not-found", 404, "Not found", "There is no such path or resource, or the caller may not see it. Check the URL."),
     Problem("method-not-allowed", 405, "Method not allowed", "The path does not support this method; `Allow` lists those that it supports."),

@@ -22,10 +22,14 @@ class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: dt.datetime | None
     course_id: str | None
     seq: int | None
+    awaits_course: bool
     detail: NoticeDetail | None
 
 
 class MessageFilters(msgspec.Struct, frozen=True, kw_only=True):
+    """`key` is the digest of a message's id."""
+
+    key: str | None = None
     status: str | None = None
     since: dt.datetime | None = None
 
@@ -40,6 +44,8 @@ def page(
     statement = sa.select(*_COLUMNS).where(
         notice.c.organisation == organisation, notice.c.source_id == source_id, notice.c.id > after
     )
+    if filters.key is not None:
+        statement = statement.where(notice.c.key == filters.key)
     if filters.status is not None:
         statement = statement.where(notice.c.status == filters.status)
     if filters.since is not None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
+from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.store import structs
 from ipt_workflow.store.schema import tables
@@ -79,9 +80,9 @@ _select_key = sa.select(*_KEY_COLUMNS)
 
 def add(connection: sa.Connection, organisation: str, new: StoredSource, first: StoredSourceKey) -> bool:
     """Adds a source with its first key; False if the name is taken."""
-    if find(connection, organisation, new.id):
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    if connection.execute(insert(source).values(structs.row_of(organisation, new)).on_conflict_do_nothing()).rowcount == 0:
         return False
-    connection.execute(sa.insert(source), structs.row_of(organisation, new))
     connection.execute(sa.insert(key), structs.row_of(organisation, first))
     return True
 

@@ -66,6 +66,17 @@ def test_a_source_is_found_with_all_its_keys_and_no_others(database_url):
     on(database_url, test)
 
 
+def test_of_many_who_register_one_name_at_once_one_succeeds(database_url):
+    async def test(database):
+        new = [(source("north"), key(f"north-{n}", "north")) for n in range(8)]
+        added = await asyncio.gather(*(database.write(sources.add, "default", *each) for each in new))
+        assert sorted(added) == [False] * 7 + [True]
+        (only,) = await database.read(sources.keys, "default", "north", AT)
+        assert only == new[added.index(True)][1]
+
+    on(database_url, test)
+
+
 @pytest.fixture
 def before(server, tmp_path):
     """A database as it was before sources had these settings, with two sources."""

@@ -10,7 +10,7 @@ import msgspec
 
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.ehr.notices import types
+from ipt_workflow.ehr.notices import digests, types
 from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.errors import SourceUnbound
 from ipt_workflow.service.clinic import Clinic
@@ -20,6 +20,7 @@ from ipt_workflow.store.messages import MessageFilters, StoredMessage
 UNREADABLE = "It could not be read. A person decides; or send it again in a form that can be read."
 FIELDS = "Some of its fields cannot be used{}. A person decides; or send it again corrected."
 REFUSED = "The course does not accept it as it stands. A person decides."
+NO_COURSE = "Its client has no course here. It is handled by itself when one is opened."
 NO_ONE_COURSE = "It could not be matched to one course here. A person decides."
 PERSON = "A person decides what becomes of it."
 FIELDS_MAX = 10
@@ -47,12 +48,19 @@ class Messages:
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
 
-    async def page(self, principal: Principal, filters: MessageFilters, after: str, limit: int) -> list[MessageView]:
-        """The messages of the caller's source, in the order they came. Raises SourceUnbound if the token has no enabled source."""
+    async def page(
+        self, principal: Principal, message_id: str | None, filters: MessageFilters, after: str, limit: int
+    ) -> list[MessageView]:
+        """The messages of the caller's source, in the order they came; with `message_id`, only the one that was sent under it.
+
+        Raises SourceUnbound if the token has no enabled source.
+        """
         policy.require(principal, "read own messages")
         bound = await self.clinic.sources.get(principal.source) if principal.source else None
         if bound is None or bound.source.disabled_at is not None:
             raise SourceUnbound
+        if message_id is not None:
+            filters = msgspec.structs.replace(filters, key=digests.of_message(bound.source, message_id))
         found = await self.clinic.read(stored.page, bound.source.id, filters, after, limit)
         await self.clinic.log(principal, "read", "messages", {each.course_id for each in found if each.course_id})
         return [_view(each) for each in found]
@@ -82,4 +90,6 @@ def _why(message: StoredMessage) -> str:
         return UNREADABLE
     if message.detail and message.detail.refusals:
         return REFUSED
+    if message.awaits_course:
+        return NO_COURSE
     return PERSON if message.course_id else NO_ONE_COURSE

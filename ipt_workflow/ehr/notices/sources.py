@@ -233,22 +233,24 @@ class Sources:
         raise SignatureInvalid(NOT_AUTHENTIC)
 
     def _open(self, keys: Sequence[StoredSourceKey], kind: KeyKind) -> tuple[list[SigningKey], SecretUnreadable | None]:
-        """The keys of a kind, and the error of the last that cannot be opened. A stored secret never changes, so keys are kept."""
+        """The keys of a kind that can be opened, and the error if one cannot."""
         known, unreadable = [], None
         for key in keys:
-            if key.kind != kind:
-                continue
-            try:
-                if key.id not in self._opened:
-                    secret = self._safe.open(key.secret)
-                    signing = signatures.read_key(secret) if kind == STANDARD_WEBHOOKS else signatures.SharedKey(secret.encode())
-                    if len(self._opened) >= OPENED_MAX:
-                        self._opened.clear()
-                    self._opened[key.id] = signing
-                known.append(self._opened[key.id])
-            except SecretUnreadable as error:
-                unreadable = error
+            if key.kind == kind:
+                try:
+                    known.append(self._opened.get(key.id) or self._keep_open(key))
+                except SecretUnreadable as error:
+                    unreadable = error
         return known, unreadable
+
+    def _keep_open(self, key: StoredSourceKey) -> SigningKey:
+        """Opens a key, and keeps it under its id: its secret never changes. Raises SecretUnreadable."""
+        secret = self._safe.open(key.secret)
+        opened = signatures.read_key(secret) if key.kind == STANDARD_WEBHOOKS else signatures.SharedKey(secret.encode())
+        if len(self._opened) >= OPENED_MAX:
+            self._opened.clear()
+        self._opened[key.id] = opened
+        return opened
 
     def _key(self, source_id: str, kind: str, given: str | None, now: dt.datetime) -> tuple[StoredSourceKey, str | None]:
         """A new key, and its secret if it is to be shown. Raises CommandInvalid for a secret of another kind."""

@@ -55,7 +55,7 @@ def test_each_message_says_what_became_of_it_under_the_id_of_its_receipt(with_eh
         ]
         assert [each["seq"] is None for each in found] == [False, True, True]
         assert found[0]["why"] is None
-        assert "could not be matched to one course" in found[1]["why"]
+        assert found[1]["why"] == "Its client has no course here. It is handled by itself when one is opened."
         assert found[2]["why"] == "A person decides what becomes of it."
         assert found[0]["received_at"] == "2026-01-19T09:00:00Z"
         await resolve(api, found[1]["id"], action="dismiss", reason="Her sister asked for it.")
@@ -90,6 +90,27 @@ def test_why_it_waits_names_the_fields_that_were_sent_and_never_what_a_course_ho
             "everything",
         ):
             assert secret not in text
+
+    with_ehr(test)
+
+
+def test_a_sender_that_lost_the_receipt_finds_its_message_by_the_id_that_it_gave(with_ehr):
+    async def test(api, ehr, course):
+        sent = [(await ehr.notify("consent.given", CONSENT, key=f"msg_{n}")).json()["id"] for n in range(3)]
+        assert [each["id"] for each in await messages(api, "?message=msg_1")] == [sent[1]]
+        assert await messages(api, "?message=msg_9") == []
+        await Ehr.register(api, "south")
+        await bind(api, "south")
+        assert await messages(api, "?message=msg_1") == []  # another source's message of that id is not its own
+
+    with_ehr(test)
+
+
+def test_a_message_that_is_about_no_one_course_says_so_and_nothing_else(with_ehr):
+    async def test(api, ehr, course):
+        assert status(await ehr.notify("client.deceased", {"client_ref": "EHR-9"})) == "waiting"
+        (seen,) = await messages(api)
+        assert seen["why"] == "It could not be matched to one course here. A person decides."
 
     with_ehr(test)
 
