@@ -39,7 +39,7 @@ from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.ehr.fhir_reads import FhirReader
 from ipt_workflow.ehr.notices import unsettled
-from ipt_workflow.ehr.notices.awaiting import AwaitingNotices
+from ipt_workflow.ehr.notices.early import EarlyNotices
 from ipt_workflow.ehr.notices.fhir_hooks import RestHooks
 from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.inbox import Inbox
@@ -79,7 +79,7 @@ class Application:
         await unsettled.recover(app.state.notices)
         self._edge = Edge(FastRoute(app, self.settings.body_bytes_max), clinic.metrics)
         try:
-            async with _relay_running(clinic), _awaiting(app.state.notices):
+            async with _relay_running(clinic), _early_handled(app.state.notices):
                 yield
         finally:
             await clinic.installation.close()
@@ -104,10 +104,10 @@ async def _relay_running(clinic: Clinic) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _awaiting(notices: Notices) -> AsyncIterator[None]:
+async def _early_handled(notices: Notices) -> AsyncIterator[None]:
     """Handles notices again when the course that they await is opened."""
     stop = asyncio.Event()
-    task = asyncio.create_task(AwaitingNotices(notices).run(stop))
+    task = asyncio.create_task(EarlyNotices(notices).run(stop))
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, limit_of
 from ipt_workflow.ehr.notices import types as notice_types
 from ipt_workflow.ehr.notices.fhir_hooks import Hook, Report
 from ipt_workflow.ehr.notices.inbox import NoticeView, Resolution
-from ipt_workflow.ehr.notices.intake import Receipt
+from ipt_workflow.ehr.notices.receipts import Receipt
 from ipt_workflow.ehr.notices.sources import NOT_AUTHENTIC, STANDARD_WEBHOOKS, VerifiedSender
 from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, SignatureInvalid

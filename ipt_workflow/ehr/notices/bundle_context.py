@@ -23,11 +23,6 @@ class BundleContext(msgspec.Struct, frozen=True):
         }
         return cls(found, room)
 
-    def kept(self, resource: dict[str, Any]) -> dict[str, Any]:
-        """The message of one entry as it is kept: with the names of those entries that it refers to."""
-        named = {url: _identity(self.by_url[url]) for url in set(references(resource)) & self.by_url.keys()}
-        return {"resource": resource, "entries": named} if named else {"resource": resource}
-
     def lane(self, entry: dict[str, Any]) -> str:
         """What an entry is about. Entries in one lane are handled in order: those of one client, or of one resource."""
         resource = entry.get("resource")
@@ -57,8 +52,3 @@ def references(value: Any, depth: int = 0) -> Iterator[str]:
     elif isinstance(value, list):
         for each in value:
             yield from references(each, depth + 1)
-
-
-def _identity(resource: dict[str, Any]) -> dict[str, Any]:
-    """What a reference to a resource needs of it. Of a Group, that is its members."""
-    return {name: resource[name] for name in ("resourceType", "id", "identifier", "member") if name in resource}

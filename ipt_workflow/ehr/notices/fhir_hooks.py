@@ -16,10 +16,11 @@ from ipt_workflow.ehr.notices import digests, fhir_notifications, versions
 from ipt_workflow.ehr.notices.bundle_context import BundleContext
 from ipt_workflow.ehr.notices.commands import NoticeOutcome
 from ipt_workflow.ehr.notices.content import NoticeContent, Version
-from ipt_workflow.ehr.notices.fhir import reader
+from ipt_workflow.ehr.notices.fhir import reader, references
 from ipt_workflow.ehr.notices.fhir.resources import NAME
 from ipt_workflow.ehr.notices.fhir_notifications import Notification, NotifiedEvent
-from ipt_workflow.ehr.notices.intake import Message, Notices, Receipt, ThingReceipt
+from ipt_workflow.ehr.notices.intake import Notices
+from ipt_workflow.ehr.notices.receipts import Message, Receipt, ThingReceipt
 from ipt_workflow.ehr.notices.sources import STANDARD_WEBHOOKS, X_SIGNATURE, VerifiedSender
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.store import notices as stored
@@ -108,9 +109,9 @@ class RestHooks:
     ) -> Receipt:
         """Takes one resource. Without a key of its message, it is compared with the versions that were kept of it."""
         bundle, problem = context or BundleContext(), None
-        kept = bundle.kept(resource)
+        kept = {"resource": references.resolved(resource, bundle.by_url)}
         try:
-            contents = self.notices.fhir_reader(sender.source).read(kept, kept.get("entries"))
+            contents = self.notices.fhir_reader(sender.source).read(kept)
         except CommandInvalid as error:
             contents, problem = (UNREADABLE,), error
             key = key or f"unreadable {digests.of_body(sender.source, body)}"

@@ -15,10 +15,11 @@ from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.notices import group_records
 from ipt_workflow.ehr.notices.commands import DecidedNotice, waiting
+from ipt_workflow.ehr.notices.desk import OVERTAKEN
 from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.handler import NOT_OURS, UNORDERED
-from ipt_workflow.ehr.notices.intake import OVERTAKEN, Notices
+from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, NotFound, StaleVersion
 from ipt_workflow.service.decisions import retrying
 from ipt_workflow.store import notices as stored

@@ -3,7 +3,8 @@
 import hashlib
 
 from ipt_workflow.ehr.notices.commands import DecidedNotice, NoticeOutcome, waiting
-from ipt_workflow.ehr.notices.intake import UNREADABLE, Notices
+from ipt_workflow.ehr.notices.desk import UNREADABLE
+from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.errors import CommandInvalid, CommandMalformed
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources

@@ -5,7 +5,8 @@ Opening a course wakes the task. It also looks every few seconds, for courses th
 
 import asyncio
 
-from ipt_workflow.ehr.notices.intake import OVERTAKEN, Notices
+from ipt_workflow.ehr.notices.desk import OVERTAKEN
+from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, DatabaseNotReady
 from ipt_workflow.runtime import logs
 from ipt_workflow.service.decisions import retrying
@@ -16,7 +17,7 @@ from ipt_workflow.store.notices import StoredNotice
 CLIENTS_MAX = 100  # in one round
 
 
-class AwaitingNotices:
+class EarlyNotices:
     """The notices of a clinic that await a course."""
 
     def __init__(self, notices: Notices) -> None:

@@ -1,0 +1,255 @@
+"""One message while it is taken in: each thing that it says is decided and committed by itself."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ipt_workflow.ehr.notices import digests, versions
+from ipt_workflow.ehr.notices.commands import DecidedNotice, NoticeOutcome, waiting
+from ipt_workflow.ehr.notices.content import NoticeContent, canonical
+from ipt_workflow.ehr.notices.desk import HISTORY, HISTORY_TYPE, OVERTAKEN, NoticeDesk, detail_of
+from ipt_workflow.ehr.notices.fhir import reader
+from ipt_workflow.ehr.notices.handler import Notice
+from ipt_workflow.ehr.notices.receipts import Message, ThingReceipt
+from ipt_workflow.ehr.notices.sources import VerifiedSender
+from ipt_workflow.ehr.notices.versions import Comparison
+from ipt_workflow.errors import Faulty, NoticeReused
+from ipt_workflow.service.clinic import new_id
+from ipt_workflow.service.decisions import retrying
+from ipt_workflow.store import notices as stored
+from ipt_workflow.store.notices import NewNotice, NoticeDetail, StoredNotice
+from ipt_workflow.store.units import NewClient, Unit
+
+REUSED = (
+    "The EHR sent this under a message id that it had used before. Check in the EHR which counts, then retry or dismiss the notice."
+)
+TAKEN_BACK = "The EHR has changed or withdrawn this since. Review the risk all the same."
+NOT_TRUSTED = "The source is not trusted to name persons, so the {} it names was not used."
+
+
+class MessageIntake:
+    """One message while it is taken, each thing that it says by itself."""
+
+    def __init__(self, desk: NoticeDesk, sender: VerifiedSender, message: Message, request_id: str | None) -> None:
+        self.desk = desk
+        self.clinic = desk.clinic
+        self.sender = sender
+        self.source = sender.source
+        self.message = message
+        self.request_id = request_id
+        resource = next((each.resource for each in message.contents if each.resource), None)
+        self.resource_key = digests.of_resource(self.source, resource) if resource else None
+        self.digest = digests.of_content(self.source, canonical(message.contents))
+        self.kept: Sequence[StoredNotice] = ()  # of the resource, as last read
+        self.is_new = False  # whether a notice was stored
+
+    async def thing(self, content: NoticeContent) -> ThingReceipt:
+        """Decides one thing and commits what it comes to."""
+        notice_id = new_id()
+
+        async def attempt() -> ThingReceipt:
+            return await self._attempt(notice_id, content)
+
+        receipt = await retrying(attempt, *OVERTAKEN, busy="The course is being written by others. Send the message again.")
+        if receipt.reason == "before":
+            await self._report_history()
+        return receipt
+
+    async def _attempt(self, notice_id: str, content: NoticeContent) -> ThingReceipt:
+        principal = self.desk.principal(self.source, content, self.request_id)
+        draft = self.desk.notice(self.source, notice_id, content, principal, Comparison("first"))
+        key = self._key(draft.part)
+        pending = self.clinic.notices.start(key) if key else None
+        notice = await self.desk.knowledge(draft, self.resource_key)
+        known = await pending if pending else None
+        if known:
+            return await self._known(known)
+        self.kept = notice.kept
+        if content.void and content.client_ref is None:  # only the part says what is withdrawn
+            notice = msgspec.structs.replace(notice, kept=[each for each in notice.kept if each.part == notice.part])
+        comparison = versions.compare(content.version, self.digest, notice.kept) if self.resource_key else Comparison("first")
+        repeated = next((each for each in comparison.same if each.part == notice.part), None)
+        if repeated and not self.message.problem:
+            return self._repeated(repeated)
+        decided = await self._decided(msgspec.structs.replace(notice, comparison=comparison))
+        return await self._commit(notice, decided, key, comparison)
+
+    def _key(self, part: str) -> str | None:
+        """The digest of the message's id; None if the message has none."""
+        key = self.message.key
+        return digests.of_message(self.source, f"{key} {part}" if part else key) if key else None
+
+    async def _known(self, known: StoredNotice) -> ThingReceipt:
+        if known.body_hash != digests.of_body(self.source, self.message.body):
+            await self._refuse_reused()
+        return self._repeated(known)
+
+    async def _refuse_reused(self) -> None:
+        """Keeps a changed message that came under a used id in the inbox, and raises NoticeReused."""
+        self.clinic.metrics.notices_refused.labels(self.source.id, "key_reused").inc()
+        first = self.message.contents[0]
+        content = NoticeContent(
+            type=first.type, about="person", needs_person=REUSED, risk=any(each.risk for each in self.message.contents)
+        )
+        key = f"reused {digests.of_body(self.source, self.message.body)}"
+        again = Message(key=key, body=self.message.body, contents=(content,), kept=self.message.kept, room=self.message.room)
+        await MessageIntake(self.desk, self.sender, again, self.request_id).thing(content)
+        raise NoticeReused("This message id was used before with another body. Send a changed message under a new id.")
+
+    async def _report_history(self) -> None:
+        """Tells once that a source sends what lies long before the courses."""
+        if self.source.id in self.desk.histories:
+            return
+        self.desk.histories.add(self.source.id)
+        content = NoticeContent(type=HISTORY_TYPE, about="person", needs_person=HISTORY)
+        message = Message(key=HISTORY_TYPE, body=b"{}", contents=(content,), room=True)
+        await MessageIntake(self.desk, self.sender, message, self.request_id).thing(content)
+
+    def _repeated(self, known: StoredNotice) -> ThingReceipt:
+        self.clinic.metrics.notices.labels(self.source.id, known.type, "repeated").inc()
+        status = "ignored" if known.status == "dismissed" else known.status
+        return ThingReceipt(id=known.id, status=status, type=known.type)
+
+    async def _decided(self, notice: Notice) -> DecidedNotice:
+        problem = self.message.problem
+        if problem is None:
+            return await self.desk.decide(notice)
+        return waiting(str(problem).partition("\n")[0], faults=problem.faults if isinstance(problem, Faulty) else ())
+
+    async def _commit(self, notice: Notice, decided: DecidedNotice, key: str | None, comparison: Comparison) -> ThingReceipt:
+        content, outcome = notice.content, decided.outcome
+        says = self._says(notice)
+        if not self._is_kept(notice, outcome):
+            self.desk.count(self.source.id, content.type, outcome)
+            return ThingReceipt(id=None, status=outcome.status, type=content.type, reason=outcome.reason, says=says)
+        closed = tuple(self._closed(notice, outcome))
+        if outcome.status == "waiting" and not (content.risk or closed or self.message.room):
+            await self.desk.check_room(self.source)
+        new_client = self._new_client(notice, decided)
+        row = self._row(notice, outcome, key, says, standing=comparison.standing)
+        client = notice.client.id if notice.client else new_client.id if new_client else None
+        unit = Unit(
+            organisation=self.clinic.organisation,
+            changes=decided.changes,
+            client=new_client or decided.client,
+            notices=(msgspec.structs.replace(row, client_id=client),),
+            settled=closed,
+            events=(*decided.events, self.desk.event(notice.principal, content.type, outcome)),
+        )
+        await self.desk.decisions.commit(unit)
+        self.is_new = True
+        self.desk.count(self.source.id, content.type, outcome)
+        return ThingReceipt(id=notice.id, status=outcome.status, type=content.type, says=says)
+
+    def _says(self, notice: Notice) -> tuple[str, ...]:
+        """The remarks of the reader, and which persons were not used because the source is not trusted to name them."""
+        sent, used = self._sent(notice), notice.content
+        own_type = not used.type.startswith(reader.TYPE_PREFIX)
+        dropped = [("therapist", sent.therapist and not used.therapist), ("person", own_type and sent.person and not used.person)]
+        return (*used.says, *(NOT_TRUSTED.format(name) for name, is_dropped in dropped if is_dropped))
+
+    def _sent(self, notice: Notice) -> NoticeContent:
+        parts = (each for each in self.message.contents if digests.of_part(self.source, each.part) == notice.part)
+        return next(parts, notice.content)
+
+    def _is_kept(self, notice: Notice, outcome: NoticeOutcome) -> bool:
+        """Whether a row is stored. Of what does not concern IPT, nothing is; of our own types, everything is."""
+        if outcome.status != "ignored" or self.message.always or not notice.content.type.startswith(reader.TYPE_PREFIX):
+            return True
+        if outcome.reason == "person":  # so that an older version, which reports a death, is known as older
+            return bool(notice.client and notice.client.courses)
+        return outcome.reason == "known" or (outcome.reason == "nothing_here" and bool(notice.kept))
+
+    def _new_client(self, notice: Notice, decided: DecidedNotice) -> NewClient | None:
+        """The client's record that must be made: the only row that holds the reference, also for a client without a course."""
+        ref = notice.content.client_ref
+        if ref is None or notice.client:
+            return None
+        return decided.client if decided.client and decided.client.ref == ref else NewClient(new_id(), ref)
+
+    def _row(self, notice: Notice, outcome: NoticeOutcome, key: str | None, says: tuple[str, ...], *, standing: str) -> NewNotice:
+        content, part = notice.content, notice.part
+        last = max((each.ordinal or 0 for each in notice.kept if each.part == part), default=0)
+        ordinal = last + 1 if self.resource_key and standing != "older" else None
+        about = (
+            f"{self.resource_key} {part} {ordinal}" if ordinal else f"body {digests.of_body(self.source, self.message.body)} {part}"
+        )
+        waits = outcome.status == "waiting"
+        return NewNotice(
+            id=notice.id,
+            source_id=self.source.id,
+            key=key or digests.of_message(self.source, about),
+            body_hash=digests.of_body(self.source, self.message.body),
+            type=content.type,
+            received_at=self.clinic.clock.now(),
+            body=(self.message.kept or self.message.body) if waits else None,
+            status=outcome.status,
+            risk=content.risk,
+            resource="Patient" if (content.resource or "").startswith("Patient/") else content.resource,
+            resource_key=self.resource_key,
+            part=part,
+            ordinal=ordinal,
+            content_digest=self.digest if self.resource_key else None,
+            resource_version=content.version.text,
+            resource_at=content.version.at,
+            void=content.void,
+            course_id=outcome.course,
+            seq=outcome.seq,
+            about_seq=outcome.about_seq,
+            detail=detail_of(outcome, says),
+            awaits_course=outcome.awaits_course,
+        )
+
+    def _closed(self, notice: Notice, outcome: NoticeOutcome) -> list[stored.SettledNotice]:
+        """The waiting notices of older versions: they end. One with risk goes on waiting, and says that it was changed."""
+        replaces = outcome.status != "ignored" or notice.content.void or notice.content.about != "person"
+        older = [each for each in notice.kept if each.status == "waiting" and each.part in {notice.part, ""}]
+        return [_superseded(each) for each in older] if replaces and outcome.reason != "older" else []
+
+    async def taken_back(self) -> list[ThingReceipt]:
+        """Withdraws what an earlier version of the resource said, and this one does not say any more."""
+        contents = [each for each in self.message.contents if each.about != "nothing"]
+        earlier = {each.part: each for each in self.kept}
+        standing = versions.compare(self.message.contents[0].version, self.digest, self.kept).standing
+        if not earlier or standing in {"older", "unordered"}:
+            return []
+        parts = {digests.of_part(self.source, each.part) for each in contents}
+        visit = any(each.about in {"session", "booking"} for each in contents)
+        found = [await self.clinic.clients.get(each.client_ref) for each in contents if each.client_ref]
+        clients = {each.id for each in found if each}
+        gone = [
+            each
+            for each in earlier.values()
+            if not (each.client_id in clients and (visit or each.part in {*parts, ""}))
+            and not each.void
+            and (each.status in {"waiting", "applied"} or each.about_seq)
+            and each.content_digest != self.digest
+        ]
+        return [await self.thing(self._withdrawal(each)) for each in gone]
+
+    def _withdrawal(self, kept: StoredNotice) -> NoticeContent:
+        first = self.message.contents[0]
+        return NoticeContent(
+            type=kept.type,
+            about=reader.ABOUT[kept.type.removeprefix(reader.TYPE_PREFIX)],
+            part=kept.part,
+            resource=first.resource,
+            refs=first.refs,
+            void=True,
+            version=first.version,
+        )
+
+
+def _superseded(kept: StoredNotice) -> stored.SettledNotice:
+    detail = kept.detail or NoticeDetail()
+    if kept.risk:
+        detail = msgspec.structs.replace(detail, says=tuple(dict.fromkeys((*detail.says, TAKEN_BACK))))
+    result = stored.NoticeResult(
+        status="waiting" if kept.risk else "ignored",
+        course_id=kept.course_id,
+        seq=kept.seq,
+        about_seq=kept.about_seq,
+        detail=detail if kept.risk else None,
+        awaits_course=kept.awaits_course and kept.risk,
+    )
+    return stored.SettledNotice(kept.id, "waiting", result)
