@@ -15,7 +15,7 @@ from ipt_workflow.values.types import ATTENDED, CANCELLED, MISSED_BY_CLIENT, WAI
 class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One session, held or not. `seq` is the seq of its entry, and names the session everywhere. `phase` is the phase it falls in.
 
-    `refs` are the EHR's names for it, the latest last. `day_only`: it took place at some time of the local day of `at`.
+    `ref` is the EHR's latest name for it. `day_only`: it took place at some time of the local day of `at`.
     """
 
     seq: int
@@ -24,7 +24,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attendance: str
     kind: str
     given_by: str | None
-    refs: tuple[str, ...] = ()
+    ref: str | None = None
+    earlier_refs: tuple[str, ...] = ()
     minutes: int | None = None
     day_only: bool = False
     scheduled_for: dt.datetime | None = None
@@ -46,9 +47,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.attended or (self.group_held if self.group_session else self.attendance in WAITED_FOR)
 
     @property
-    def ref(self) -> str | None:
-        """The EHR's latest name for it."""
-        return self.refs[-1] if self.refs else None
+    def refs(self) -> tuple[str, ...]:
+        """All the EHR's names for it, the latest last."""
+        return (*self.earlier_refs, self.ref) if self.ref else ()
+
+    def named(self, ref: str | None) -> bool:
+        """Whether the EHR has this name for it."""
+        return ref is not None and (self.ref == ref or ref in self.earlier_refs)
 
     @property
     def called_off(self) -> bool:

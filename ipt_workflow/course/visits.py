@@ -39,7 +39,7 @@ class Link(NamedTuple):
 
 def session_of(data: dict[str, Any], *, at: dt.datetime, seq: int = 0, phase: str | None = None) -> Session:
     """The session that the structural data of a `record_session` describes. A session that is not recorded has the seq 0."""
-    ref, planned = data.get("ref"), data.get("scheduled_for")
+    planned = data.get("scheduled_for")
     return Session(
         seq=seq,
         phase=phase,
@@ -47,7 +47,7 @@ def session_of(data: dict[str, Any], *, at: dt.datetime, seq: int = 0, phase: st
         attendance=data["attendance"],
         kind=data.get("kind", "session"),
         given_by=data.get("given_by"),
-        refs=(ref,) if ref else (),
+        ref=data.get("ref"),
         minutes=data.get("minutes"),
         day_only=data.get("day_only", False),
         scheduled_for=msgspec.convert(planned, dt.datetime).astimezone(dt.UTC) if planned else None,
@@ -93,7 +93,7 @@ def recorded_as(course: Course, session: Session, zone: ZoneInfo) -> Session | N
 
     None if there is none, or if the two contradict each other about kind or attendance.
     """
-    known = next((each for each in course.sessions if set(each.refs) & set(session.refs)), None)
+    known = next((each for each in course.sessions if each.named(session.ref)), None)
     found = known or next(iter(_overlapping(course.sessions, _spans(session, zone), zone)), None)
     return found if found and _agree(found, session) else None
 

@@ -157,8 +157,8 @@ async def ask_again(api, name: str):
 
 
 def in_order(table: sa.Table) -> list[dict[str, Any]]:
-    """Its rows by their keys, each with every column that any of them has."""
-    names = dict.fromkeys(name for row in ROWS[table.name] for name in row)
+    """Its rows by their keys, each with every column that any of them has, but for snapshots: those are taken again."""
+    names = dict.fromkeys(name for row in ROWS[table.name] for name in row if name != "snapshot")
     known = [{name: row.get(name) for name in names} for row in ROWS[table.name]]
     return sorted(known, key=lambda row: [row[column.name] for column in table.primary_key.columns])
 
@@ -259,9 +259,18 @@ def test_every_course_is_the_fold_of_its_journal(read):
         for row in ROWS["course"]:
             stored, replayed = await clinic.courses.get(row["id"]), journal.replay(await clinic.entries(row["id"]))
             assert replayed == stored.course
-            assert rows.snapshot(replayed) == row["snapshot"].encode()
+            assert says(json.loads(rows.snapshot(replayed)), json.loads(row["snapshot"]))
 
     read(work)
+
+
+def says(now: Any, before: Any) -> bool:
+    """Whether a snapshot says all that an older one said. It may say more."""
+    if isinstance(before, dict):
+        return all(name in now and says(now[name], value) for name, value in before.items())
+    if isinstance(before, list):
+        return len(now) == len(before) and all(says(*pair) for pair in zip(now, before, strict=True))
+    return now == before
 
 
 def test_a_course_goes_on(served):

@@ -59,7 +59,7 @@ def linked(session: Session, data: dict[str, Any]) -> Session:
     """The session after a `link_session` with this data."""
     ref, group = data.get("ref"), data.get("group_session")
     if ref:
-        session = replace(session, refs=(*(each for each in session.refs if each != ref), ref))
+        session = replace(session, ref=ref, earlier_refs=tuple(each for each in session.refs if each != ref))
     if group is None:
         return session
     return replace(session, group_session=group, group_held=data["group_held"], given_by=data["given_by"])

@@ -100,11 +100,11 @@ def contract_session_cap(case: Case) -> Refusal | None:
 @rule(source="design", structural=True)
 def session_already_recorded(case: Case) -> Refusal | None:
     """One visit is one session: the same reference, or the same moment, is not recorded twice."""
-    linking = case.data.get("session")
+    ref, linking = case.data.get("ref"), case.data.get("session")
     for session in _recorded(case):
         if session.seq == linking:
             continue
-        same_ref = _has_ref(case, session)
+        same_ref = session.named(ref)
         if same_ref or (linking is None and session.at == case.at):
             return case.refuses(
                 "session_already_recorded",
@@ -123,7 +123,7 @@ def overlaps_session(case: Case) -> Refusal | None:
         return None
     session = visits.session_of(case.data, at=case.at)
     same = visits.same_visit(_recorded(case), session, case.context.zone)
-    others = [each for each in same if not _has_ref(case, each) and each.at != case.at]
+    others = [each for each in same if not each.named(session.ref) and each.at != case.at]
     if not others:  # `session_already_recorded` refuses the same reference and the same moment
         return None
     remedies = _link(case, others[0])
@@ -141,10 +141,6 @@ def _recorded(case: Case) -> tuple[Session, ...]:
     """Every recorded session: for a late entry or an amendment, also those that come after its place."""
     others = case.context.other_sessions
     return tuple({each.seq: each for each in (*case.course.sessions, *others)}.values()) if others else case.course.sessions
-
-
-def _has_ref(case: Case, session: Session) -> bool:
-    return case.data.get("ref") in session.refs
 
 
 def _link(case: Case, session: Session) -> tuple[Remedy, ...]:

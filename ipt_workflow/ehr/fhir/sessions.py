@@ -18,20 +18,20 @@ def _encounter(record: Record, entry: CurrentEntry) -> Encounter:
     session = record.course.session(entry.seq)
     held = data["attendance"] in ATTENDED
     treatment = (codes.IPT,) if held and data.get("kind", "session") == "session" else ()
-    ref = session.ref if session else data.get("ref")
-    appointment = Identifier(system=site.own("appointment"), value=ref)
+    refs = session.refs if session else tuple(filter(None, [data.get("ref")]))
+    appointments = tuple(Identifier(system=site.own("appointment"), value=ref) for ref in refs)
     return Encounter(
         id=record.name(entry.seq),
         meta=entry.meta,
         extension=tuple(_extensions(record, entry)),
-        identifier=(appointment,) if ref else (),
+        identifier=appointments,
         status=_status(entry, held=held),
         class_=_class(data.get("medium", "face_to_face")),
         type=(*treatment, concept(site.coding("session-kind", data.get("kind", "session")))),
         subject=record.patient,
         episode_of_care=(record.episode,),
         participant=_participants(record, data.get("given_by")),
-        appointment=(Reference(type="Appointment", identifier=appointment),) if ref else (),
+        appointment=tuple(Reference(type="Appointment", identifier=each) for each in appointments),
         period=_period(entry, held=held),
         length=_minutes(data["minutes"]) if held and "minutes" in data else None,
         reason_code=(concept(site.coding("problem-area", session.focus)),) if session and session.focus else (),

@@ -50,7 +50,10 @@ class MeasureView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):
-    """`held` says that the session took place, with this client or without. `group_session` is its id if a group held it."""
+    """`held` says that the session took place, with this client or without. `group_session` is its id if a group held it.
+
+    `refs` are all the EHR's names for it, and `ref` is the latest. `day_only`: only the day of `at` is known.
+    """
 
     seq: int
     phase: str | None
@@ -59,6 +62,9 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     given_by: str | None
     ref: str | None
+    refs: tuple[str, ...]
+    minutes: int | None
+    day_only: bool
     focus: str | None
     signed: bool
     acknowledged: bool

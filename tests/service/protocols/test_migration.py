@@ -324,12 +324,13 @@ def test_a_late_entry_from_before_the_move_is_placed_there_and_judged_by_the_ver
         held = [session.at for session in (await courses(clinic))[course_id].sessions if session.phase == "initial"][-1]
         await chosen(clinic, course_id)
         third, fourth = ((held + dt.timedelta(seconds=seconds)).isoformat() for seconds in (1, 2))
-        done = await fire(clinic, course_id, "record_session", occurred_at=third)
+        another = {"rules": ["overlaps_session"], "reason": "Two visits."}
+        done = await fire(clinic, course_id, "record_session", occurred_at=third, override=another)
         assert done.entries[0].protocol_digest == clinic.protocol("ipt", 1).digest
         assert (done.course.counters.attended["initial"], done.course.counters.caps["initial"]) == (3, 2)
         assert done.course.protocol_version == 2
         with pytest.raises(TransitionRefused) as refused:
-            await fire(clinic, course_id, "record_session", occurred_at=fourth)
+            await fire(clinic, course_id, "record_session", occurred_at=fourth, override=another)
         (refusal,) = refused.value.refusals
         assert (refusal.rule, refusal.required) == ("phase_session_cap", "fewer than 3"), "as the version of that time had it"
         assert (await verification.verify(clinic)).ok

@@ -7,7 +7,7 @@ import pytest
 from support import databases, protocol_versions, service_walk
 
 from ipt_workflow.course.rules import KNOWN_RULES
-from ipt_workflow.course.triggers import Command
+from ipt_workflow.course.triggers import Command, Override
 from ipt_workflow.errors import Forbidden, TransitionRefused
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.runtime.clock import VirtualClock
@@ -150,7 +150,8 @@ def test_a_late_entry_is_judged_where_it_was_placed(tried):
         held = [session.at for session in course.sessions if session.phase == "initial"][-1]
         data = {"attendance": "5", "kind": "session", "medium": "face_to_face", "minutes": 50, "participants": ["client"]}
         for seconds in (1, 2):
-            late = Command("record_session", data, held + dt.timedelta(seconds=seconds))
+            another = Override(("overlaps_session",), "Two visits.")
+            late = Command("record_session", data, held + dt.timedelta(seconds=seconds), override=another)
             write = Write(decode=lambda late=late: (late,), version_required=False)
             if seconds == 1:
                 await Courses(clinic).fire(service_walk.THERAPIST, course_id, write)
