@@ -97,14 +97,14 @@ def booked_for(content: NoticeContent) -> dt.datetime | None:
     return msgspec.convert(planned, dt.datetime) if isinstance(planned, str) else None
 
 
-def _span(content: NoticeContent, begins: dt.datetime, zone: ZoneInfo) -> visits.Span:
+def _span(content: NoticeContent, begins: dt.datetime, zone: ZoneInfo) -> visits.SessionTime:
     """The time of a visit: until its end, for its minutes, or the whole day if only that is known."""
     if content.day_only or content.data.get("day_only"):
         return visits.day(begins, zone)
     if content.until and content.until > begins:
-        return visits.Span(begins, content.until)
+        return visits.SessionTime(begins, content.until)
     minutes = content.data.get("minutes") or visits.USUAL_MINUTES
-    return visits.Span(begins, begins + dt.timedelta(minutes=minutes))
+    return visits.SessionTime(begins, begins + dt.timedelta(minutes=minutes))
 
 
 def reading(
