@@ -5,6 +5,7 @@ to the document.
 """
 
 import html
+from collections.abc import Container
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
+from ipt_workflow.ehr.deliveries.rehearsal import MoveClock
 from ipt_workflow.ehr.notices import types as notice_types
 from ipt_workflow.ehr.notices.inbox import Resolution
 from ipt_workflow.ehr.notices.types import NoticeTypes
@@ -48,6 +50,7 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/groups/{group_id}/facilitators", "post"): (Facilitating,),
     ("/v1/groups/{group_id}/sessions", "post"): (NewSession,),
     ("/v1/groups/{group_id}/sessions/{session_id}/sign", "post"): (Signing,),
+    ("/sandbox/clock", "post"): (MoveClock,),
 }
 SIGNED, HOOKED = "/v1/ehr/notices/{source}", "/v1/ehr/fhir/"
 WITHOUT_TOKEN = ("/fhir/R4/metadata", "/health", SIGNED, HOOKED, "/v1/notices/types")
@@ -81,7 +84,7 @@ def document(app: Litestar) -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
     schema: dict[str, Any] = app.openapi_schema.to_schema()
     schema["paths"] = dict(sorted(schema["paths"].items()))
-    _, definitions = msgspec.json.schema_components(_shapes(), ref_template=REFERENCE)
+    _, definitions = msgspec.json.schema_components(_shapes(schema["paths"]), ref_template=REFERENCE)
     schema["components"].setdefault("schemas", {}).update(definitions)
     schema["components"]["schemas"]["Problem"] = _problem()
     schema["components"]["schemas"]["OperationOutcome"] = _outcome()
@@ -121,9 +124,9 @@ def _notices(schema: dict[str, Any], types: NoticeTypes) -> None:
                 item[method]["requestBody"] = {"required": False, "content": content}
 
 
-def _shapes() -> list[type[msgspec.Struct]]:
-    """Every Struct that a body or a trigger's data may have."""
-    bodies = [shape for shapes in WRITES.values() for shape in shapes]
+def _shapes(paths: Container[str]) -> list[type[msgspec.Struct]]:
+    """Every Struct that a body of these paths or a trigger's data may have."""
+    bodies = [shape for (path, _), shapes in WRITES.items() if path in paths for shape in shapes]
     return list(dict.fromkeys([*bodies, *(row.payload for row in triggers.TABLE)]))
 
 

@@ -1,4 +1,4 @@
-"""The tables. Every key begins with the organisation, so that tables can be partitioned or sharded by it.
+"""The tables. Every key but that of `sandbox_move` begins with the organisation, so that tables can be partitioned or sharded by it.
 
 Constructors of table classes do not validate; the domain's types do. Statements are built from `__table__`, never through an
 ORM session. Times are aware and in UTC on both databases.
@@ -61,6 +61,7 @@ from ipt_workflow.store.schema.tables.notices import (
     source,
     source_key,
 )
+from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
 
 __all__ = [
     "ATTENTION",
@@ -94,6 +95,7 @@ __all__ = [
     "ProposalRow",
     "ProtocolRow",
     "RelayTaskRow",
+    "SandboxMoveRow",
     "SourceKeyRow",
     "SourceRow",
     "SubscriptionKeyRow",
@@ -119,6 +121,7 @@ __all__ = [
     "proposal",
     "protocol",
     "relay_task",
+    "sandbox_move",
     "source",
     "source_key",
     "subscription",
