@@ -88,7 +88,7 @@ class Application:
         await app.state.notices.recover()
         self._edge = Edge(FastRoute(app, self.settings.body_bytes_max), clinic.metrics)
         try:
-            async with _relay_running(clinic):
+            async with app.state.rehearsal.relaying() if self.sandbox else _relay_running(clinic):
                 yield
         finally:
             await clinic.installation.close()

@@ -63,12 +63,6 @@ def next_due(connection: sa.Connection, organisation: str, after: dt.datetime, u
     return min((each for each in found if each is not None), default=None)
 
 
-def last_position(connection: sa.Connection, organisation: str) -> int:
-    """The position of the newest numbered event; 0 without one."""
-    where = event.c.organisation == organisation
-    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(event.c.position), 0)).where(where)).scalar_one())
-
-
 def brought_by_time(connection: sa.Connection, organisation: str, after: int) -> list[EventCount]:
     """The events behind a position that time brought about."""
     found = connection.execute(

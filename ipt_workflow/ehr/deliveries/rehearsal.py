@@ -4,7 +4,8 @@ import asyncio
 import datetime as dt
 import re
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -16,6 +17,7 @@ from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.runtime.clock import SandboxClock
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import deliveries, sandbox
+from ipt_workflow.store import events as stored_events
 from ipt_workflow.store.sandbox import ClockMove, EventCount
 from ipt_workflow.values.faults import IN_YEARS, YEARS
 from ipt_workflow.values.types import Moment
@@ -65,12 +67,34 @@ class MovedTime(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rehearsal:
-    """The clock of a sandbox, as callers read and move it."""
+    """The clock of a sandbox, as callers read and move it, and its relay.
+
+    While the clock moves, the relay rests: a lease that it held would end in the middle of sending.
+    """
 
     def __init__(self, clinic: Clinic, clock: SandboxClock) -> None:
         self.clinic = clinic
         self._clock = clock
         self._moving = asyncio.Lock()
+
+    @asynccontextmanager
+    async def relaying(self) -> AsyncIterator[None]:
+        """Delivers webhooks until the block ends."""
+        self._start()
+        try:
+            yield
+        finally:
+            async with self._moving:
+                await self._rest()
+
+    def _start(self) -> None:
+        self._stop = asyncio.Event()
+        self._relay = asyncio.create_task(Relay(self.clinic).run(self._stop))
+
+    async def _rest(self) -> None:
+        """Returns when the deliveries under way are finished."""
+        self._stop.set()
+        await self._relay
 
     def time(self, principal: Principal) -> SandboxTime:
         policy.require(principal, "read the sandbox clock")
@@ -88,30 +112,32 @@ class Rehearsal:
             to = _target(body, before)
             await self.clinic.database.write(sandbox.record, ClockMove(to - self._clock.real(), to))
             await self.clinic.log(principal, "config", f"clock moved to {to:%Y-%m-%dT%H:%M:%SZ}")
-            position = await self.clinic.read(sandbox.last_position)
-            while (due := await self.clinic.read(sandbox.next_due, self._clock.now(), to)) is not None:
-                self._clock.move(due)
-                await timers.scan(self.clinic)
-            if to > self._clock.now():
-                self._clock.move(to)
-            settled = await self._deliver()
+            position, _ = await self.clinic.read(stored_events.last_position)
+            await self._rest()
+            try:
+                await self._pass(to)
+            finally:
+                self._start()
+            settled = await self._settled()
             published = await self.clinic.read(sandbox.brought_by_time, position)
             counts = await self.clinic.read(deliveries.counts)
             return MovedTime(
                 before=before, now=self._clock.now(), published=[*map(_published, published)], deliveries=counts, settled=settled
             )
 
-    async def _deliver(self) -> bool:
-        """Runs a relay until nothing can be sent. Returns False if that takes longer than PATIENCE_SECONDS."""
-        stop = asyncio.Event()
-        running = asyncio.create_task(Relay(self.clinic).run(stop))
+    async def _pass(self, to: dt.datetime) -> None:
+        """Moves the clock, and scans at every moment at which a course begins to need attention."""
+        while (due := await self.clinic.read(sandbox.next_due, self._clock.now(), to)) is not None:
+            self._clock.move(due)
+            await timers.scan(self.clinic)
+        if to > self._clock.now():
+            self._clock.move(to)
+
+    async def _settled(self) -> bool:
+        """Waits until nothing can be sent. Returns False if that takes longer than PATIENCE_SECONDS."""
         until = time.monotonic() + PATIENCE_SECONDS
-        try:
-            while not (settled := await self.clinic.read(sandbox.settled, self._clock.now())) and time.monotonic() < until:
-                await asyncio.wait({running}, timeout=LOOK_SECONDS)
-        finally:
-            stop.set()
-            await running
+        while not (settled := await self.clinic.read(sandbox.settled, self._clock.now())) and time.monotonic() < until:
+            await asyncio.wait({self._relay}, timeout=LOOK_SECONDS)
         return settled
 
 
