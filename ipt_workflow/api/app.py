@@ -170,6 +170,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
             components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"bearer": []}],
             use_handler_docstrings=True,
+            operation_id_creator=openapi.operation_id,
         ),
         logging_config=None,
         debug=False,
