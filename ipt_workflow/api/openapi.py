@@ -83,8 +83,13 @@ FHIR_RESOURCE = {
     "required": ["resourceType"],
     "additionalProperties": True,
 }
-# The first that fits is the right one: those with more fields come first.
+# Of an event's data, the first that fits is the right one: those with more fields come first.
 EVENT_DATA = ("CourseTransition", "CourseChanged", "CourseRefused", "SubscriptionDisabled", "CourseAttention", "SubscriptionPing")
+TYPED = {  # fields that the code keeps as plain JSON
+    ("FeedEvent", "data"): {"anyOf": [{"$ref": REFERENCE.format(name=name)} for name in EVENT_DATA]},
+    ("NoticeView", "faults"): {"type": "array", "items": {"$ref": REFERENCE.format(name="Fault")}},
+    ("NoticeView", "refusals"): {"type": "array", "items": {"$ref": REFERENCE.format(name="Refusal")}},
+}
 
 
 class NoPages(Router):
@@ -112,7 +117,8 @@ def document(app: Litestar) -> dict[str, Any]:
         for method, operation in item.items():
             _complete(path, method, operation)
     _notices(schema, _types(app))
-    schema["components"]["schemas"]["FeedEvent"]["properties"]["data"] = {"anyOf": [_reference(name) for name in EVENT_DATA]}
+    for (name, field), shape in TYPED.items():
+        schema["components"]["schemas"][name]["properties"][field] = shape
     plain: dict[str, Any] = _plain(schema)
     return plain
 
@@ -124,7 +130,7 @@ def operation_id(handler: HTTPRouteHandler, _method: Any, _path: Any) -> str:
 
 
 def _plain(node: Any) -> Any:
-    """In the form that generators understand: no choice between one thing, and an object of any fields says so."""
+    """In the form that generators understand: no choice between one thing; enums and open objects say so."""
     if isinstance(node, list):
         return [_plain(each) for each in node]
     if not isinstance(node, dict):
@@ -133,6 +139,8 @@ def _plain(node: Any) -> Any:
         return _plain({**{name: value for name, value in node.items() if name != "oneOf"}, **node["oneOf"][0]})
     if node.get("type") == "object" and not node.keys() & {"properties", "additionalProperties"}:
         node = {**node, "additionalProperties": True}
+    if isinstance(node.get("enum"), list) and "type" not in node and all(isinstance(each, str) for each in node["enum"]):
+        node = {**node, "type": "string"}
     return {name: _plain(value) for name, value in node.items()}
 
 
