@@ -113,8 +113,8 @@ class Rehearsal:
             await self.clinic.database.write(sandbox.record, ClockMove(to - self._clock.real(), to))
             await self.clinic.log(principal, "config", f"clock moved to {to:%Y-%m-%dT%H:%M:%SZ}")
             position, _ = await self.clinic.read(stored_events.last_position)
-            await self._rest()
             try:
+                await self._rest()
                 await self._pass(to)
             finally:
                 self._start()
@@ -130,8 +130,7 @@ class Rehearsal:
         while (due := await self.clinic.read(sandbox.next_due, self._clock.now(), to)) is not None:
             self._clock.move(due)
             await timers.scan(self.clinic)
-        if to > self._clock.now():
-            self._clock.move(to)
+        self._clock.move(to)
 
     async def _settled(self) -> bool:
         """Waits until nothing can be sent. Returns False if that takes longer than PATIENCE_SECONDS."""
