@@ -71,7 +71,7 @@ class Application:
         self._opened = await self._open_clinic()
 
     async def _open_clinic(self) -> Clinic:
-        """Refuses a sandbox, or serving as one what is none. Raises IptError."""
+        """Opens the clinic. Raises IptError, also for a sandbox, or where one is to be served, for any other database."""
         clinic = await open_clinic(self.settings, self.clock)
         try:
             (require_sandbox if self.sandbox else refuse_sandbox)(clinic)
