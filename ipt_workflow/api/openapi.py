@@ -119,8 +119,8 @@ def document(app: Litestar) -> dict[str, Any]:
     _notices(schema, _types(app))
     for (name, field), shape in TYPED.items():
         schema["components"]["schemas"][name]["properties"][field] = shape
-    plain: dict[str, Any] = _plain(schema)
-    return plain
+    complete: dict[str, Any] = plain(schema)
+    return complete
 
 
 def operation_id(handler: HTTPRouteHandler, _method: Any, _path: Any) -> str:
@@ -129,19 +129,19 @@ def operation_id(handler: HTTPRouteHandler, _method: Any, _path: Any) -> str:
     return name if name.startswith(subject) else f"{subject}_{name}"
 
 
-def _plain(node: Any) -> Any:
+def plain(node: Any) -> Any:
     """In the form that generators understand: no choice between one thing; enums and open objects say so."""
     if isinstance(node, list):
-        return [_plain(each) for each in node]
+        return [plain(each) for each in node]
     if not isinstance(node, dict):
         return node
     if len(node.get("oneOf", ())) == 1:
-        return _plain({**{name: value for name, value in node.items() if name != "oneOf"}, **node["oneOf"][0]})
+        return plain({**{name: value for name, value in node.items() if name != "oneOf"}, **node["oneOf"][0]})
     if node.get("type") == "object" and not node.keys() & {"properties", "additionalProperties"}:
         node = {**node, "additionalProperties": True}
     if isinstance(node.get("enum"), list) and "type" not in node and all(isinstance(each, str) for each in node["enum"]):
         node = {**node, "type": "string"}
-    return {name: _plain(value) for name, value in node.items()}
+    return {name: plain(value) for name, value in node.items()}
 
 
 def _optional(shapes: dict[str, Any], references: Iterable[dict[str, str]]) -> None:
