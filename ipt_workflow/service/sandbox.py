@@ -35,7 +35,7 @@ async def make(settings: Settings) -> None:
     database = open_database(settings.database_url)
     try:
         if not await database.read(_is_made):
-            await database.write(_make, SystemClock().now())
+            await database.write(_make, settings.organisation, SystemClock().now())
     finally:
         await database.close()
 
@@ -44,7 +44,7 @@ def _is_made(connection: Connection) -> bool:
     return revision.current(connection) == revision.HEAD and sandbox.is_marked(connection)
 
 
-def _make(connection: Connection, now: dt.datetime) -> None:
+def _make(connection: Connection, organisation: str, now: dt.datetime) -> None:
     from ipt_workflow.store.schema import migrate  # noqa: PLC0415 - Alembic takes long to load, and is seldom needed
 
     new = sandbox.is_empty(connection)
@@ -52,7 +52,7 @@ def _make(connection: Connection, now: dt.datetime) -> None:
         raise DatabaseNotReady(NOT_MADE_AS_ONE)
     migrate.upgrade(connection)
     if new:
-        sandbox.record(connection, ClockMove(dt.timedelta(), now))
+        sandbox.record(connection, organisation, ClockMove(dt.timedelta(), now))
 
 
 def require_sandbox(clinic: Clinic) -> SandboxClock:

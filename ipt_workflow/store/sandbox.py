@@ -39,15 +39,15 @@ def is_marked(connection: sa.Connection) -> bool:
 
 
 def find(connection: sa.Connection) -> ClockMove | None:
-    """The last move of the clock; None if the database was not made as a sandbox."""
+    """The last move of the clock, by whatever organisation; None if the database was not made as a sandbox."""
     row = connection.execute(sa.select(moves).order_by(moves.c.nth.desc()).limit(1)).one_or_none()
     return ClockMove(row.ahead * MICROSECOND, row.reached) if row else None
 
 
-def record(connection: sa.Connection, move: ClockMove) -> None:
+def record(connection: sa.Connection, organisation: str, move: ClockMove) -> None:
     """Records a move of the clock. The first one marks the database."""
     last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(moves.c.nth), 0))).scalar_one()
-    row = {"nth": last + 1, "ahead": move.ahead // MICROSECOND, "reached": move.reached}
+    row = {"organisation": organisation, "nth": last + 1, "ahead": move.ahead // MICROSECOND, "reached": move.reached}
     connection.execute(sa.insert(moves), row)
 
 

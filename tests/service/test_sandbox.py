@@ -76,6 +76,11 @@ def test_neither_the_mark_nor_a_move_can_be_taken_back(empty, statement):
         execute(empty, statement)
 
 
+def test_the_mark_holds_for_every_organisation_of_the_database(empty):
+    asyncio.run(sandbox.make(empty))
+    assert isinstance(clock_of(empty.model_copy(update={"organisation": "another"})), SandboxClock)
+
+
 def test_a_caller_that_brings_its_own_clock_has_it_in_a_sandbox_too(empty):
     asyncio.run(sandbox.make(empty))
     assert isinstance(service_walk.with_clinic(empty, _clock), VirtualClock)

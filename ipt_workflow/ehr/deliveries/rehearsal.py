@@ -110,7 +110,7 @@ class Rehearsal:
         async with self._moving:
             before = self._clock.now()
             to = _target(body, before)
-            await self.clinic.database.write(sandbox.record, ClockMove(to - self._clock.real(), to))
+            await self.clinic.write(sandbox.record, ClockMove(to - self._clock.real(), to))
             await self.clinic.log(principal, "config", f"clock moved to {to:%Y-%m-%dT%H:%M:%SZ}")
             position, _ = await self.clinic.read(stored_events.last_position)
             try:

@@ -16,7 +16,7 @@ KEYS = {
     "group_facilitator": ("organisation", "group_id", "seq", "person"),
     "group_member": ("organisation", "course_id", "nth"),
     "group_session": ("organisation", "id"),
-    "sandbox_move": ("nth",),
+    "sandbox_move": ("organisation", "nth"),
 }
 ALSO_UNIQUE = {
     "entry": ("organisation", "id"),

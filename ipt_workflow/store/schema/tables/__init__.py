@@ -1,4 +1,4 @@
-"""The tables. Every key but that of `sandbox_move` begins with the organisation, so that tables can be partitioned or sharded by it.
+"""The tables. Every key begins with the organisation, so that tables can be partitioned or sharded by it.
 
 Constructors of table classes do not validate; the domain's types do. Statements are built from `__table__`, never through an
 ORM session. Times are aware and in UTC on both databases.

@@ -14,7 +14,8 @@ class SandboxMoveRow(SQLModel, table=True):
 
     __tablename__ = "sandbox_move"
 
-    nth: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    organisation: str = Field(primary_key=True, max_length=64)
+    nth: int = Field(primary_key=True)
     ahead: int = Field(sa_type=sa.BigInteger)
     reached: dt.datetime
 
