@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from ipt_workflow.api import openapi
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.ehr.notices import types
 from ipt_workflow.errors import ProtocolInvalid
@@ -39,10 +40,12 @@ def test_the_table_is_published_without_a_token(api):
         answer = await api.client.get("/v1/notices/types")
         assert [each["type"] for each in answer.json()["items"]] == list(ISSUE)
         document = (await api.client.get("/schema/openapi.json")).json()
-        shapes = document["paths"]["/v1/ehr/notices/{source}"]["post"]["requestBody"]["content"]["application/json"]["schema"][
-            "oneOf"
-        ]
-        assert [each["schema"] for each in answer.json()["items"]] == shapes
+        body = document["paths"]["/v1/ehr/notices/{source}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        named = body["discriminator"]["mapping"]
+        assert list(named) == list(ISSUE)
+        assert [each["$ref"] for each in body["oneOf"]] == list(named.values())
+        shapes = [document["components"]["schemas"][each.rpartition("/")[2]] for each in named.values()]
+        assert [openapi.plain(each["schema"]) for each in answer.json()["items"]] == shapes
 
     api(test)
 
