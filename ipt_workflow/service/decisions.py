@@ -187,7 +187,7 @@ class Decisions:
         made = await self.clinic.committer.commit(unit, meanwhile)
         for change in unit.changes:
             for entry in change.entries:
-                self.clinic.metrics.transitions.labels(change.course.protocol, entry.written.trigger).inc()
+                self.clinic.metrics.transition(change.course.protocol, entry.written.trigger).inc()
         return made
 
     def count_refused(self, protocol: str, answer: Refused) -> None:
