@@ -154,7 +154,7 @@ class _Import:
             self.imported[line.course] = await self._rehearse_opening(line, principal, therapist)
             return
         done = await self.courses.open_course(principal, lambda: opening, key)
-        self.imported[line.course] = ImportedCourse(id=done.course.id, therapist=therapist)
+        self.imported[line.course] = ImportedCourse(id=done.course_id, therapist=therapist)
 
     async def _fire(self, line: Line, key: IdempotencyKey) -> None:
         imported = self.imported.get(line.course)
@@ -168,6 +168,7 @@ class _Import:
             return
         write = Write(decode=lambda: (_command(line),), triggers=(line.trigger,), version_required=False, key=key)
         done = await self.courses.fire(principal, imported.id, write)
+        assert done.course  # the write asked for it
         imported.therapist = done.course.therapist
 
     async def _rehearse_opening(self, line: Line, principal: Principal, therapist: str | None) -> ImportedCourse:

@@ -165,7 +165,7 @@ class NoticeHandler:
             data=content.data,
         )
         done = await self.courses.open_course(notice.principal, lambda: opening, notice.key())
-        return NoticeOutcome(status="applied", course=done.course.id, seq=1, about_seq=1)
+        return NoticeOutcome(status="applied", course=done.course_id, seq=1, about_seq=1)
 
     async def _deleted(self, notice: Notice) -> NoticeOutcome:
         """A deletion names no client: it is about the course of the earlier notices about the resource."""
@@ -348,7 +348,7 @@ class NoticeHandler:
         except TriggerNotPermitted as error:
             return NoticeOutcome(status="waiting", course=course.course.id, why=str(error), about_seq=about)
         seq = done.entries[-1].seq
-        return NoticeOutcome(status="applied", course=done.course.id, seq=seq, about_seq=about or seq)
+        return NoticeOutcome(status="applied", course=done.course_id, seq=seq, about_seq=about or seq)
 
 
 def _waiting(course: StoredCourse, known: RecordedEntry, why: str) -> NoticeOutcome:
