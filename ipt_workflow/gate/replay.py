@@ -135,7 +135,11 @@ class Rejudge:
             reason=None,
             override=Override(fact.overridden, "-"),
         )
-        context = replace(as_recorded(fact, self.context), history=known, protocols=self.context.protocols)
+        others = ()
+        if fact.trigger == "record_session" and before and any(fact.occurred_at < each.occurred_at for each in known):
+            now = fold(known)
+            others = now.sessions if now else ()
+        context = replace(as_recorded(fact, self.context), history=known, protocols=self.context.protocols, other_sessions=others)
         return tuple(refusal.rule for refusal in machine.judge(before, prepared, fact.data, context).refusals)
 
 
