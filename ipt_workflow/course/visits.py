@@ -89,13 +89,22 @@ def same_visit(sessions: Iterable[Session], session: Session, zone: ZoneInfo) ->
 
 
 def recorded_as(course: Course, session: Session, zone: ZoneInfo) -> Session | None:
-    """The recorded session that already says what `session` says of its visit: by reference, else the nearest in time.
+    """The recorded session that already says what `session` says of its visit: by reference, else the nearest one that overlaps it.
 
-    None if there is none, or if the two contradict each other about kind or attendance.
+    None if there is none, or if the two contradict each other about kind, attendance or references.
     """
     known = next((each for each in course.sessions if each.named(session.ref)), None)
-    found = known or next(iter(_overlapping(course.sessions, _spans(session, zone), zone)), None)
-    return found if found and _agree(found, session) else None
+    near = (known,) if known else _overlapping(course.sessions, _spans(session, zone), zone)
+    return next((each for each in near if _agree(each, session) and (known or not differ(each.refs, session.refs))), None)
+
+
+def differ(refs: Iterable[str], others: Iterable[str]) -> bool:
+    """Whether references that have none in common must name two visits: some are of one kind, as `Appointment/1` and `Appointment/2`."""
+    return bool({_kind(ref) for ref in refs} & {_kind(ref) for ref in others})
+
+
+def _kind(ref: str) -> str:
+    return ref.rpartition("/")[0]
 
 
 def link(recording: Command, course: Course, now: dt.datetime, zone: ZoneInfo) -> Link | None:
