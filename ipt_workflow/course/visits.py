@@ -121,7 +121,7 @@ def link(recording: Command, course: Course, now: dt.datetime, zone: ZoneInfo) -
         return None
     data = {"session": known.seq, "ref": payload.ref, "comment": payload.comment}
     given = {name: value for name, value in data.items() if value is not None}
-    return Link(known, Command("link_session", given, min(known.at, now)))
+    return Link(known, Command("link_session", given, min(known.at, now), recording.reason))
 
 
 def _agree(one: Session, other: Session) -> bool:
