@@ -65,7 +65,7 @@ test-all: test test-rest ## Run every test, with whole matrices and ten seeds fo
 faults: install ## Run the fault tests (kills, lost connections, races) with twenty seeds (FAULT_SEEDS=N)
 	IPT_FAULT_SEEDS=$(or $(FAULT_SEEDS),20) $(BIN)/python -m pytest tests/faults
 
-bench: install ## Compare the service with its limits and peers: a quarter of an hour (QUICK=1: three minutes)
+bench: install ## Compare the service with its limits and peers: a quarter of an hour (QUICK=1: five minutes)
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 bench-compare: install ## Compare two results of the bench: OLD=… NEW=…

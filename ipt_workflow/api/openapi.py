@@ -69,6 +69,7 @@ OF_GROUPS = (
 )
 VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals", *OF_GROUPS)
 KEYED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign", "/v1/groups", *OF_GROUPS)
+PREFERRED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign")
 STREAMS = {"/v1/audit/export": ("application/x-ndjson", "text/csv", "application/fhir+ndjson")}
 QUERIES = {
     "/v1/courses": ("state",),
@@ -215,6 +216,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if method == "post" and path in VERSIONED:
         never_blocked = "" if path in OF_GROUPS else " Optional for triggers that are never blocked."
         parameters.append(_header("If-Match", f'The version that the caller saw, as ETag gave it: "7".{never_blocked}'))
+    if method == "post" and path in PREFERRED:
+        parameters.append(_header("Prefer", "`return=minimal`: the answer has no `course`, and a header `Preference-Applied`."))
     if method == "post" and path in KEYED:
         parameters.append(_header("Idempotency-Key", "A request that repeats the key within a day is not written a second time."))
     shapes = WRITES.get((path, method))

@@ -175,8 +175,22 @@ def write_of(request: RequestParts, body: Body, principal: Principal) -> Write:
     except CommandMalformed as error:
         version, problem = None, error
     return Write(
-        decode=body.commands, triggers=tuple(names), problem=problem, version=version, version_required=not never_blocked, key=key
+        decode=body.commands,
+        triggers=tuple(names),
+        problem=problem,
+        version=version,
+        version_required=not never_blocked,
+        key=key,
+        entries_only=prefers_minimal(request),
     )
+
+
+def prefers_minimal(request: RequestParts) -> bool:
+    """Whether the request prefers an answer without the course: `Prefer: return=minimal` (RFC 7240)."""
+    preferences = request.headers.get("prefer", "").lower().split(",")
+    named = [preference.partition(";")[0].replace('"', "").replace(" ", "") for preference in preferences]
+    returned = [name for name in named if name.startswith("return=")]
+    return returned[:1] == ["return=minimal"]  # of several, the first applies
 
 
 def if_match(request: RequestParts) -> int | None:

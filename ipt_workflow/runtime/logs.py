@@ -5,6 +5,7 @@ fixed string. An exception is logged as its type and frames, never with its mess
 Records of other libraries keep the logger's name and level. Their text passes only if it cannot be about a client.
 """
 
+import datetime as dt
 import errno
 import logging
 import sys
@@ -47,7 +48,7 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None, *, 
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        time_stamp,
         bare_exception,
         *([_of_sandbox] if sandbox else []),
         allow_list,
@@ -78,6 +79,12 @@ def _json(event: EventDict, default: Callable[[Any], Any] = str) -> str:
 
 def _of_sandbox(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {**event, "sandbox": True}
+
+
+def time_stamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """msgspec writes a time in a fifth of the time that structlog takes."""
+    event["timestamp"] = msgspec.to_builtins(dt.datetime.now(dt.UTC))
+    return event
 
 
 def allow_list(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -57,6 +57,7 @@ class Clinic:
         self.tokens = Loader(self.database, organisation, lookups.TOKENS)
         self.clients = Loader(self.database, organisation, lookups.CLIENTS)
         self.notices = Loader(self.database, organisation, lookups.NOTICES)
+        self.measures = Loader(self.database, organisation, lookups.MEASURES)
         self.versions = Loader(self.database, organisation, lookups.VERSIONS_OF_RESOURCE)
         self.openings: list[Callable[[], None]] = []  # called after a course was opened
         self.sources = Loader(self.database, organisation, lookups.SOURCES)

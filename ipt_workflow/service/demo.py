@@ -207,7 +207,7 @@ async def _opened(clinic: Clinic, principal: Principal, number: int, protocol: s
         therapist=principal.person,
         data={"source": "General practitioner", "indication": indication},
     )
-    return (await Courses(clinic).open_course(principal, lambda: opening)).course.id
+    return (await Courses(clinic).open_course(principal, lambda: opening)).course_id
 
 
 async def _group(clinic: Clinic, clock: VirtualClock, end: dt.datetime, before: int, progress: Callable[[], None]) -> None:
