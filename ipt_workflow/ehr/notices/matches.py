@@ -133,7 +133,7 @@ def reading(
 
 def is_new_day(content: NoticeContent, course: Course, protocol: Protocol, zone: ZoneInfo) -> bool:
     """Whether every recorded reading of the scale was taken before the local day of this one."""
-    track = course.measures.get(instrument_key(protocol, str(content.data.get("instrument"))))
+    track = course.measures.get(instrument_key(protocol, str(content.data.get("instrument"))) or "")
     latest = track.latest_at if track else None
     return latest is None or (content.occurred_at is not None and latest < visits.day(content.occurred_at, zone).begins)
 
