@@ -161,8 +161,8 @@ MEASURES = ManyRowLookup(
     (_entry.c.course_id, _entry.c.canonical, tables.entry_data.c.salt, tables.entry_data.c.sealed),
     _measures,
     courses.WITH_DATA,
-    _entry.c.trigger.in_([sa.literal_column(f"'{name}'") for name in ("record_measure", "amend")]),
-)
+    (_entry.c.trigger + sa.literal_column("''")).in_([sa.literal_column(f"'{name}'") for name in ("record_measure", "amend")]),
+)  # the bare column would let the database search all measures of the organisation by their index
 COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_CLIENT)
 TOKENS = Lookup(structs.columns(tables.token, StoredToken), StoredToken)
 SOURCES = ManyRowLookup(sources.WITH_KEYS_COLUMNS, sources.keyed_source, sources.WITH_KEYS)
