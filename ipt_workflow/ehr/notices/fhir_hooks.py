@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow.ehr.notices import digests, fhir_notifications, versions
+from ipt_workflow.ehr.notices import digests, fhir_notifications, known_groups, versions
 from ipt_workflow.ehr.notices.bundle_context import BundleContext
 from ipt_workflow.ehr.notices.commands import NoticeOutcome
 from ipt_workflow.ehr.notices.content import NoticeContent, Version
@@ -109,7 +109,8 @@ class RestHooks:
     ) -> Receipt:
         """Takes one resource. Without a key of its message, it is compared with the versions that were kept of it."""
         bundle, problem = context or BundleContext(), None
-        kept = {"resource": references.resolved(resource, bundle.by_url)}
+        named = {**bundle.by_url, **await known_groups.entries(self.clinic, resource)}
+        kept = {"resource": references.resolved(resource, named) if named else resource}
         try:
             contents = self.notices.fhir_reader(sender.source).read(kept)
         except CommandInvalid as error:
