@@ -120,9 +120,25 @@ def _notices(schema: dict[str, Any], types: NoticeTypes) -> None:
     operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": shapes}}}
     for path, item in schema["paths"].items():
         if path.startswith(HOOKED):
-            for method in set(item) - {"delete"}:
-                content = {kind: {"schema": {"type": "object"}} for kind in ("application/fhir+json", "application/json")}
-                item[method]["requestBody"] = {"required": False, "content": content}
+            for method, hook in item.items():
+                _complete_hook(method, hook)
+
+
+def _complete_hook(method: str, operation: dict[str, Any]) -> None:
+    """Adds what a rest-hook takes, and its answers in FHIR beside those in our own JSON."""
+    if method != "delete":
+        content = {kind: {"schema": {"type": "object"}} for kind in (FHIR_JSON, "application/json")}
+        operation["requestBody"] = {"required": False, "content": content}
+    operation["parameters"] += [
+        _header("Accept", "`application/json` alone asks for this service's own JSON; anything else is answered in FHIR."),
+        _header("Prefer", "`return=minimal`, `return=representation` or `return=OperationOutcome`, as in FHIR."),
+    ]
+    outcome = {FHIR_JSON: {"schema": {"type": "object", "required": ["resourceType"]}}}
+    answers = operation["responses"]
+    answers["200"] = {"description": "Nothing waits: an OperationOutcome, or the response Bundle of a batch.", "content": outcome}
+    answers["202"]["description"] = "Something waits for a person. In this service's own JSON: the message is kept."
+    answers["202"]["content"] |= outcome
+    answers["204"] = {"description": "Nothing waits, and the sender prefers `return=minimal`."}
 
 
 def _shapes() -> list[type[msgspec.Struct]]:
@@ -158,9 +174,11 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
 
 
 def _errors(path: str) -> dict[str, Any]:
-    """A problem document, or under /fhir an OperationOutcome."""
-    kind, name = (FHIR_JSON, "OperationOutcome") if is_fhir(path) else (PROBLEM_JSON, "Problem")
-    content = {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    """A problem document, under /fhir an OperationOutcome, from a rest-hook either of them."""
+    names = {FHIR_JSON: "OperationOutcome"} if is_fhir(path) else {PROBLEM_JSON: "Problem"}
+    if path.startswith(HOOKED):
+        names[FHIR_JSON] = "OperationOutcome"
+    content = {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}} for kind, name in names.items()}
     statuses = FHIR_ERRORS if is_fhir(path) else ERRORS
     return {status: {"description": _titles(int(status)), "content": content} for status in statuses}
 
