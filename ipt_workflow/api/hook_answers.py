@@ -7,8 +7,8 @@ import msgspec
 from litestar import Request, Response
 
 from ipt_workflow.api.fhir_outcomes import FHIR_JSON
-from ipt_workflow.api.fhir_queries import site_of
 from ipt_workflow.api.requests import ApiRequest
+from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.notices import outcomes
 from ipt_workflow.ehr.notices.fhir_hooks import REFUSED, Report
 from ipt_workflow.ehr.notices.receipts import Receipt
@@ -71,7 +71,7 @@ def answer(request: ApiRequest, receipt: Receipt | Report, sent: bytes) -> Respo
     if prefers == "representation" and sent and isinstance(receipt, Receipt):
         return Response(sent, status_code=status, headers=APPLIED[prefers], media_type=FHIR_JSON)
     headers = APPLIED[prefers] if prefers == "operationoutcome" else {}
-    return _fhir(outcomes.outcome(site_of(request), receipt), status, headers)
+    return _fhir(outcomes.outcome(_site(request), receipt), status, headers)
 
 
 def _check_kept(report: Report, *, by_entry: bool) -> None:
@@ -85,8 +85,14 @@ def _responses(request: ApiRequest, report: Report, sent: bytes) -> Response[byt
     prefers = returned(request)
     entries = msgspec.json.decode(sent).get("entry", ()) if prefers == "representation" else ()
     resources = [each.get("resource") for each in entries]
-    body = outcomes.responses(site_of(request), report, resources, minimal=prefers == "minimal")
+    body = outcomes.responses(_site(request), report, resources, minimal=prefers == "minimal")
     return _fhir(body, 200, APPLIED[prefers] if prefers else {})
+
+
+def _site(request: ApiRequest) -> Site:
+    """This service's names. An outcome holds no URL."""
+    site: Site = request.app.state.fhir.site("")
+    return site
 
 
 def _fhir(body: msgspec.Struct, status: int, headers: dict[str, str]) -> Response[bytes]:

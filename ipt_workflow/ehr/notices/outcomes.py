@@ -58,7 +58,8 @@ def responses(site: Site, report: Report, sent: Sequence[Any] = (), *, minimal: 
     entries = []
     for number, entry in enumerate(report.entries):
         status = _status(entry, report.kind)
-        said = None if minimal and status.startswith("2") else OperationOutcome(issue=tuple(_issues(site, entry)))
+        failed = not status.startswith("2")
+        said = OperationOutcome(issue=tuple(_issues(site, entry, failed=failed))) if failed or not minimal else None
         resource = sent[number] if number < len(sent) else None
         entries.append(BundleEntry(resource=resource, response=Response(status=status, outcome=said)))
     return Bundle(type=RESPONSES[report.kind], entry=tuple(entries))
@@ -75,33 +76,39 @@ def _status(entry: Entry, kind: str) -> str:
     return ACCEPTED if entry.status == "waiting" else OK
 
 
-def _issues(site: Site, receipt: Receipt | Entry, where: tuple[str, ...] = ()) -> Iterator[Issue]:
+def _issues(site: Site, receipt: Receipt | Entry, where: tuple[str, ...] = (), *, failed: bool = False) -> Iterator[Issue]:
     problem = receipt.problem if isinstance(receipt, Entry) else None
     for thing in receipt.things or (receipt,):
-        yield _issue(site, thing, problem, where)
+        yield _issue(site, thing, problem, where, failed=failed)
         for remark in thing.says:
             details = concept(text="Remark")
             yield Issue(severity="information", code="informational", details=details, diagnostics=remark, expression=where)
 
 
-def _issue(site: Site, thing: Receipt | Entry | ThingReceipt, problem: str | None, where: tuple[str, ...]) -> Issue:
+def _issue(
+    site: Site, thing: Receipt | Entry | ThingReceipt, problem: str | None, where: tuple[str, ...], *, failed: bool
+) -> Issue:
     called, means = STATUSES[thing.status]
     if thing.reason:
         means = REASONS[thing.reason]
-    severity, code = {
-        "waiting": ("warning", "invalid" if problem else "processing"),
-        REFUSED: ("error", "transient"),
-    }.get(thing.status, ("information", "informational"))
-    if thing.reason == "interaction":
-        severity, code = "error", "not-supported"
     extensions = (("notice", thing.id), ("notice-reason", thing.reason))
+    wants_notice = thing.status == "waiting" or thing.reason == "interaction"
     return Issue(
         extension=tuple(
             Extension(url=site.own("StructureDefinition", name), value_string=value) for name, value in extensions if value
         ),
-        severity=severity,
-        code=code,
+        severity="error" if failed else "warning" if wants_notice else "information",
+        code=_code(thing, problem),
         details=concept(site.coding("notice-status", thing.status), text=called),
         diagnostics=f"{problem}. {means}" if problem and thing.status == "waiting" else problem or means,
         expression=where,
     )
+
+
+def _code(thing: Receipt | Entry | ThingReceipt, problem: str | None) -> str:
+    """FHIR's issue type."""
+    if thing.reason == "interaction":
+        return "not-supported"
+    if thing.status == "waiting":
+        return "invalid" if problem else "processing"
+    return "transient" if thing.status == REFUSED else "informational"
