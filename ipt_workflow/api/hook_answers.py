@@ -32,8 +32,13 @@ def in_fhir(request: Request[Any, Any, Any]) -> bool:
 def _wants_own(request: Request[Any, Any, Any]) -> bool:
     if b"_format=" in request.scope["query_string"]:  # HAPI sends it, and means FHIR
         return False
-    accepted = _accepted(request.headers.get("accept", ""))
+    accepted = _accepted(_header(request, "accept"))
     return accepted.get(OWN_JSON, 0) > accepted.get(FHIR_JSON, 0)
+
+
+def _header(request: Request[Any, Any, Any], name: str) -> str:
+    """A header that may come several times, as one."""
+    return ",".join(request.headers.getall(name, []))
 
 
 def _accepted(header: str) -> dict[str, float]:
@@ -48,7 +53,7 @@ def _accepted(header: str) -> dict[str, float]:
 
 def returned(request: Request[Any, Any, Any]) -> str | None:
     """What the sender prefers to get back (RFC 7240); None if nothing is said."""
-    preferences = re.split("[,;]", request.headers.get("prefer", "").lower())
+    preferences = re.split("[,;]", _header(request, "prefer").lower())
     matches = (_RETURN.fullmatch(each.strip()) for each in preferences)
     return next((match[1] for match in matches if match), None)
 

@@ -145,8 +145,8 @@ async def _hook(request: ApiRequest, source: str, name: str | None) -> Response[
     except PROBLEMS as error:
         raise _counted(request, source, error) from None
     _log(request, receipt.status)
-    deletes = request.method == "DELETE" or hook.headers.get(INTERACTION) == "delete"
-    return hook_answers.answer(request, receipt, b"" if deletes else body)
+    holds_resource = has_body and hook.headers.get(INTERACTION) != "delete"
+    return hook_answers.answer(request, receipt, body if holds_resource else b"")
 
 
 async def _authentic(request: ApiRequest, source: str) -> tuple[bytes, VerifiedSender]:

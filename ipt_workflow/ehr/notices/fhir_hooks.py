@@ -22,7 +22,7 @@ from ipt_workflow.ehr.notices.fhir_notifications import Notification, NotifiedEv
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.receipts import Message, Receipt, ThingReceipt
 from ipt_workflow.ehr.notices.sources import STANDARD_WEBHOOKS, X_SIGNATURE, VerifiedSender
-from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, Fault
+from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, DatabaseNotReady, Fault
 from ipt_workflow.store import notices as stored
 
 SIGN_BODIES = frozenset({STANDARD_WEBHOOKS, X_SIGNATURE})  # these prove the body, not the method, the path or other headers
@@ -256,7 +256,7 @@ class RestHooks:
         """What became of an entry, and what is wrong with it. One that cannot be kept now leaves the others alone."""
         try:
             return _entry_of(name, await taking)
-        except Busy as error:
+        except (Busy, DatabaseNotReady) as error:
             return Entry(resource=name, status=REFUSED, id=None, problem=str(error))
         except (CommandInvalid, CommandMalformed) as error:
             faults = error.faults if isinstance(error, CommandInvalid) else ()

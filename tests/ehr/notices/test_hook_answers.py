@@ -177,6 +177,22 @@ def test_a_sender_that_asks_for_our_json_gets_it(hooked, accept):
     hooked(test)
 
 
+def test_headers_that_come_several_times_count_as_one(hooked):
+    async def test(api, ehr):
+        path, headers = "/v1/ehr/fhir/north/Encounter/E1", {"authorization": f"Bearer {ehr.secret}", "content-type": FHIR}
+        several = [
+            *headers.items(),
+            ("accept", "application/json"),
+            ("accept", FHIR),
+            ("prefer", "handling=lenient"),
+            ("prefer", "return=minimal"),
+        ]
+        answer = await api.client.put(path, json=encounter(), headers=several)
+        assert (answer.status_code, answer.content) == (204, b"")
+
+    hooked(test)
+
+
 # Prefer
 
 
