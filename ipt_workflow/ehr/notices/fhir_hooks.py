@@ -186,7 +186,7 @@ class RestHooks:
         faults = [
             Fault(f"Bundle.entry[{number}].request.method", "must be POST, PUT or DELETE")
             for number, entry in enumerate(entries)
-            if _request(entry).get("method") in NOT_DONE
+            if _method(entry) in NOT_DONE
         ]
         if faults:
             raise CommandInvalid(faults)
@@ -224,11 +224,11 @@ class RestHooks:
 
     async def _entry(self, sender: VerifiedSender, entry: dict[str, Any], hook: Hook, context: BundleContext) -> Entry:
         """Takes one entry of a Bundle: a resource, or a request that deletes one."""
-        request, resource = _request(entry), entry.get("resource")
-        if request.get("method") in NOT_DONE:
+        method, resource = _method(entry), entry.get("resource")
+        if method in NOT_DONE:
             return Entry(resource="", status="ignored", id=None, reason="interaction")
-        if request.get("method") == "DELETE":
-            return await self._deletion(sender, request, hook, context)
+        if method == "DELETE":
+            return await self._deletion(sender, entry["request"], hook, context)
         if not isinstance(resource, dict):
             return Entry(resource="", status="ignored", id=None, reason="empty")
         return await self._resource(sender, resource, hook, context)
@@ -243,7 +243,7 @@ class RestHooks:
     async def _deletion(self, sender: VerifiedSender, request: dict[str, Any], hook: Hook, context: BundleContext) -> Entry:
         """Takes a request that deletes a resource. One that names no single resource is kept for a person."""
         url = str(request.get("url"))
-        name = ReceivedReference(reference=url).name
+        name = None if "?" in url else ReceivedReference(reference=url).name
         if name:
             receipt = self._deleted(sender, name, hook.request_id, named=True, room=context.room)
             return await self._reported(sender, name, receipt)
@@ -343,10 +343,10 @@ def _entry_of(name: str, receipt: Receipt) -> Entry:
     )
 
 
-def _request(entry: dict[str, Any]) -> dict[str, Any]:
-    """The request of a Bundle's entry; empty if it has none."""
+def _method(entry: dict[str, Any]) -> str:
+    """The method of a Bundle's entry; empty if it has no request."""
     request = entry.get("request")
-    return request if isinstance(request, dict) else {}
+    return str(request.get("method")) if isinstance(request, dict) else ""
 
 
 def _names(body: bytes, name: str) -> bool:

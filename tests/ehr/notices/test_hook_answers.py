@@ -264,15 +264,37 @@ def test_a_batch_is_answered_entry_by_entry_in_order(hooked):
 
 def test_in_a_transaction_what_waits_counts_as_kept(hooked):
     async def test(api, ehr):
-        transaction = bundle(
-            "transaction", encounter(), UNREAD, encounter("E2", status="planed"), deletes=["Encounter?status=planned"]
-        )
+        conditional = "Encounter?identifier=http://example.org/Encounter/E1"
+        transaction = bundle("transaction", encounter(), UNREAD, encounter("E2", status="planed"), deletes=[conditional])
         answer = await sent(ehr, transaction, "POST")
         assert entries(answer) == ["200 OK", "202 Accepted", "202 Accepted", "202 Accepted"]
         assert answer.json()["type"] == "transaction-response"
         assert len(await inbox(api)) == 3
         assert entries(await sent(ehr, transaction, "POST")) == ["200 OK", "202 Accepted", "202 Accepted", "202 Accepted"]
         assert len(await inbox(api)) == 3
+
+    hooked(test)
+
+
+def test_a_deletion_may_name_its_resource_by_an_address(hooked):
+    async def test(api, ehr):
+        course_id = (await api.get("/v1/courses", "supervisor")).json()["items"][0]["id"]
+        assert entries(await sent(ehr, bundle("batch", encounter()), "POST")) == ["200 OK"]
+        deletion = bundle("batch", deletes=["https://ehr.example.org/fhir/Encounter/E1"])
+        assert entries(await sent(ehr, deletion, "POST")) == ["200 OK"]
+        assert (await course(api, course_id))["sessions"] == []
+
+    hooked(test)
+
+
+@pytest.mark.parametrize(
+    "request_", [7, {}, {"method": ["GET"]}, {"method": {}, "url": 7}, {"method": "DELETE"}, {"method": "DELETE", "url": {}}]
+)
+def test_a_request_that_makes_no_sense_spoils_nothing(hooked, request_):
+    async def test(_api, ehr):
+        batch = bundle("batch", encounter())
+        batch["entry"].append({"request": request_})
+        assert entries(await sent(ehr, batch, "POST"))[0] == "200 OK"
 
     hooked(test)
 
