@@ -6,9 +6,11 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 STAMP := $(VENV)/.installed
 VALIDATORS := tests/ehr/fhir/node
+CLIENTS := tests/api/clients/node
+GENERATORS := $(VENV)/generators
 
 .DEFAULT_GOAL := help
-.PHONY: help install validators serve serve-postgres test test-rest test-all faults bench bench-compare lint lock wheel clean
+.PHONY: help install validators generators serve serve-postgres sandbox test test-rest test-all faults bench bench-compare lint lock wheel clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +29,20 @@ $(VALIDATORS)/node_modules/.installed: $(STAMP) $(VALIDATORS)/package-lock.json
 	cd $(VALIDATORS) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
 	touch $@
 
+generators: $(CLIENTS)/node_modules/.installed $(GENERATORS)/.installed ## Install the generators of clients that the tests use
+
+$(CLIENTS)/node_modules/.installed: $(STAMP) $(CLIENTS)/package-lock.json
+	cd $(CLIENTS) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
+	touch $@
+
+$(GENERATORS)/.installed: $(STAMP) requirements/generators.txt
+	rm -rf $(GENERATORS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(GENERATORS) -r requirements/generators.txt
+	touch $@
+
+sandbox: install ## Serve a rehearsal on var/sandbox.db, with a clock that is moved over HTTP, and print tokens
+	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow sandbox
+
 serve: install ## Migrate and fill var/demo.db, print tokens, and serve it
 	@mkdir -p var
 	@IPT_DATABASE_URL=sqlite:///var/demo.db $(BIN)/ipt-workflow db upgrade
@@ -37,10 +53,10 @@ serve-postgres: install ## Do the same on its own PostgreSQL server, in var/post
 	@mkdir -p var
 	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/python scripts/serve_postgres.py var/postgres
 
-test: install validators ## Run every kind of test, and a sample of the large matrices
+test: install validators generators ## Run every kind of test, and a sample of the large matrices
 	$(BIN)/python -m pytest
 
-test-rest: install validators ## Run the part of the large matrices that `make test` leaves out
+test-rest: install validators generators ## Run the part of the large matrices that `make test` leaves out
 	IPT_TEST_EXTENT=rest $(BIN)/python -m pytest
 
 test-all: test test-rest ## Run every test, with whole matrices and ten seeds for the faults
@@ -49,7 +65,7 @@ test-all: test test-rest ## Run every test, with whole matrices and ten seeds fo
 faults: install ## Run the fault tests (kills, lost connections, races) with twenty seeds (FAULT_SEEDS=N)
 	IPT_FAULT_SEEDS=$(or $(FAULT_SEEDS),20) $(BIN)/python -m pytest tests/faults
 
-bench: install ## Compare the service with its limits and peers: a quarter of an hour (QUICK=1: three minutes)
+bench: install ## Compare the service with its limits and peers: a quarter of an hour (QUICK=1: five minutes)
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 bench-compare: install ## Compare two results of the bench: OLD=… NEW=…
@@ -64,9 +80,10 @@ lint: install ## Check format, style, types and import contracts
 lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements/runtime.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml --group dev -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --group generators -o requirements/generators.txt
 
 wheel: install ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean: ## Remove all generated files, and the demo's database, but no other database
-	rm -rf $(VENV) $(VALIDATORS)/node_modules dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage var/demo.db*
+	rm -rf $(VENV) $(VALIDATORS)/node_modules $(CLIENTS)/node_modules dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage var/demo.db*

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import alone, audit, ceiling, goals, postgres, report, scale, transitions
+from bench import alone, audit, bundles, ceiling, goals, minimal, notices, postgres, report, scale, transitions
 from bench.figures import Goal, Row, failed, short
 from bench.processes import BenchFailed
 from bench.run import Progress, Run, prepared
@@ -28,8 +28,11 @@ PARTS: tuple[tuple[str, str, Callable[[Run], list[Row]], Sequence[Goal]], ...] =
         (*goals.POSTGRESQL.values(), *goals.POSTGRESQL_TWO.values()),
     ),
     ("sqlite", "transitions on SQLite", transitions.sqlite, tuple(goals.SQLITE.values())),
+    ("minimal", "answers without the course", minimal.run_all, tuple(goals.MINIMAL.values())),
+    ("notices", "signed notices", notices.run_all, (*goals.NOTICES.values(), *goals.NOTICE_P50.values())),
+    ("bundles", "Bundles of FHIR resources", bundles.run_all, (goals.BUNDLE, goals.BUNDLE_READS)),
     ("peers", "the peers", transitions.peers, (*goals.DJANGO.values(), *goals.FASTAPI.values())),
-    ("scale", "many courses", scale.run_all, (goals.MANY, goals.PAGE)),
+    ("scale", "many courses", scale.run_all, (goals.MANY, goals.PAGE, goals.CASELOAD, goals.FHIR_SEARCH)),
     ("audit", "export and verification", audit.run_all, (goals.EXPORT, *goals.VERIFY.values())),
     ("fire", "fire", alone.fire, (goals.FIRE,)),
     ("start", "start and memory", alone.start, (goals.READY, goals.MEMORY)),
@@ -59,7 +62,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="Measures the service beside the database alone and beside its peers."
     )
-    parser.add_argument("--quick", action="store_true", help="shorter and smaller, in about four minutes")
+    parser.add_argument("--quick", action="store_true", help="shorter and smaller, in about five minutes")
     parser.add_argument("--only", nargs="+", choices=[name for name, *_ in PARTS], metavar="PART", help="some parts: %(choices)s")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the result here; default: a new file under bench/results/")
     return parser.parse_args()

@@ -5,6 +5,7 @@ from bench.figures import Goal
 CLIENTS = (1, 16, 64)
 CLIENTS_SQLITE = (16, 64)
 CLIENTS_PEERS = (16, 64)
+DATABASES = ("PostgreSQL", "SQLite")
 
 
 def _clients(count: int) -> str:
@@ -21,7 +22,7 @@ def _less(key: str, measure: str, goal: float, stretch: float, unit: str = "") -
 
 POSTGRESQL = {
     clients: _more(f"postgresql-{clients}", f"transitions/s, PostgreSQL ÷ pgbench, {_clients(clients)}", goal, stretch)
-    for clients, goal, stretch in zip(CLIENTS, (0.40, 0.45, 0.85), (0.55, 0.60, 1.30), strict=True)
+    for clients, goal, stretch in zip(CLIENTS, (0.78, 0.62, 0.95), (0.90, 0.75, 1.10), strict=True)
 }
 POSTGRESQL_TWO = {
     clients: _more(
@@ -30,9 +31,23 @@ POSTGRESQL_TWO = {
     for clients in CLIENTS[1:]
 }
 SQLITE = {
-    clients: _more(f"sqlite-{clients}", f"transitions/s, SQLite ÷ a tight sqlite3 loop, {_clients(clients)}", 0.60, 0.85)
-    for clients in CLIENTS_SQLITE
+    clients: _more(f"sqlite-{clients}", f"transitions/s, SQLite ÷ a tight sqlite3 loop, {_clients(clients)}", goal, stretch)
+    for clients, goal, stretch in zip(CLIENTS_SQLITE, (0.75, 0.80), (0.85, 0.90), strict=True)
 }
+MINIMAL = {
+    database: _more(f"minimal-{database.lower()}", f"transitions/s, return=minimal ÷ whole answers, {database}", 1.1, 1.2)
+    for database in DATABASES
+}
+NOTICES = {
+    database: _more(f"notices-{database.lower()}", f"signed notices/s ÷ transitions/s, {database}, 16 clients", 0.5, 0.8)
+    for database in DATABASES
+}
+NOTICE_P50 = {
+    database: _less(f"notice-p50-{database.lower()}", f"p50 of a notice ÷ of a transition, {database}, 1 client", 2, 1.3)
+    for database in DATABASES
+}
+BUNDLE = _less("bundle", "a Bundle of 1000 entries ÷ 1000 transitions, 16 clients", 2, 1.2)
+BUNDLE_READS = _less("bundle-reads", "p99 of reads beside Bundles ÷ at rest", 3, 1.5)
 DJANGO = {
     clients: _more(f"django-{clients}", f"transitions/s ÷ Django + DRF + django-viewflow, {_clients(clients)}", goal, stretch)
     for clients, goal, stretch in zip(CLIENTS_PEERS, (5, 8), (8, 13), strict=True)
@@ -42,6 +57,8 @@ FASTAPI = {
     for clients in CLIENTS_PEERS
 }
 MANY = _less("many-courses", "p99 of a transition, 1M ÷ 1k courses", 1.3, 1.15)
+CASELOAD = _less("caseload", "p99 of the caseload, 1M ÷ 1k courses", 1.3, 1.15)
+FHIR_SEARCH = _less("fhir-search", "p99 of a FHIR search, 1M ÷ 1k courses", 1.3, 1.15)
 PAGE = _less("deep-page", "p99 of a page of the audit log, deep ÷ first", 2, 1.2)
 EXPORT = _more("export", "rows/s of the audit export ÷ psql \\copy", 0.5, 0.7)
 VERIFY = {

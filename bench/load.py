@@ -4,8 +4,9 @@
     python -m bench.load --echo PORT     answers every request with a fixed 201, to measure the generator's own ceiling
 
 A job is `{targets: [port, …], clients, seconds, warm_up, requests}`. Connections are spread over the targets evenly.
-`requests` is `{paths, body, headers, courses, keyed}`. Each request draws a path at random, and replaces `{course}` in it by a random
-number from 1 to `courses`. With `keyed`, each request has its own idempotency key.
+`requests` is `{paths, body, headers, courses, keyed, varied, signed}`. Each request draws a path at random, and replaces `{course}` in it by
+a random number from 1 to `courses`. With `keyed`, each request has its own idempotency key. With `varied`, `$course`, `$name` (unique) and
+`$now` in the body are replaced as well. `signed` is a secret of Standard Webhooks with which each request is signed.
 The answer is `{requests, per_second, p50_ms, p99_ms, max_ms, seconds, bad: {status: count}, first_bad}`. Requests of the warm-up are not
 counted, but their errors are.
 """
@@ -15,7 +16,6 @@ import asyncio
 import functools
 import itertools
 import json
-import random
 import sys
 import time
 import uuid
@@ -26,8 +26,8 @@ from typing import Any, cast
 import uvloop
 
 from bench.figures import percentile
+from bench.requests import HOST, requests
 
-HOST = "127.0.0.1"
 GRACE = 30.0  # seconds to wait for answers after the last request
 CLOSED = "connection closed"
 
@@ -124,19 +124,6 @@ def _length(answer: bytes) -> int | None:
 
 def _closes(answer: bytes) -> bool:
     return b"\r\nconnection: close" in answer[: answer.find(b"\r\n\r\n")].lower()
-
-
-def requests(described: dict[str, Any], run: str) -> Iterator[bytes]:
-    """Endless requests, as the job describes them."""
-    body = json.dumps(described["body"]).encode() if described.get("body") is not None else b""
-    method = "POST" if body else "GET"
-    headers = "".join(f"{name}: {value}\r\n" for name, value in described["headers"].items())
-    paths, courses, chance = described["paths"], described.get("courses", 1), random.Random(run)  # noqa: S311 - it draws courses, not secrets
-    tail = f" HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}"
-    keyed = f"Idempotency-Key: {run}-" if described.get("keyed") else None
-    for number in itertools.count():
-        key = f"{keyed}{number}\r\n" if keyed else ""
-        yield f"{method} {chance.choice(paths).format(course=chance.randint(1, courses))}{tail}{key}\r\n".encode() + body
 
 
 async def load(job: dict[str, Any]) -> dict[str, Any]:

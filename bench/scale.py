@@ -4,7 +4,7 @@ import random
 import urllib.parse
 from typing import Any
 
-from bench import goals, product
+from bench import caseload, goals, product
 from bench.figures import Row, row
 from bench.run import Run, details, fault_of
 
@@ -17,7 +17,7 @@ DEEP = 0.5  # deep pages lie after this share of the log
 
 
 def run_all(run: Run) -> list[Row]:
-    """Measures both on the same databases, because filling them takes longest."""
+    """Measures everything on the same databases, because filling them takes longest."""
     run.database(FEW, run.begun, FEW_COURSES)
     run.database(MANY, run.begun, run.sizes.many_courses)
     few_url, many_url = run.postgres.url(FEW), run.postgres.url(MANY)
@@ -25,6 +25,7 @@ def run_all(run: Run) -> list[Row]:
         return [
             _transitions(run, product.targets(few), product.targets(many)),
             _pages(run, many[0].port),
+            *caseload.rows(run, (few[0].port, FEW_COURSES), (many[0].port, run.sizes.many_courses)),
         ]
 
 

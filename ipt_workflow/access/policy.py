@@ -39,6 +39,8 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "record group sessions": ("therapist",),
     "read protocols": ("therapist", "supervisor", "auditor", "ehr", "admin"),
     "read metrics": ("admin", "auditor"),
+    "read the sandbox clock": ("therapist", "supervisor", "auditor", "ehr", "admin"),
+    "move the sandbox clock": ("therapist", "supervisor", "ehr", "admin"),
 }
 SEES_ORGANISATION: frozenset[Role] = frozenset({"supervisor", "auditor", "ehr"})
 

@@ -29,12 +29,14 @@ from ipt_workflow.api import (
     subscriptions,
     transitions,
 )
+from ipt_workflow.api import sandbox as sandbox_routes
 from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.fast_path import FastRoute
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
+from ipt_workflow.ehr.deliveries.rehearsal import Rehearsal
 from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.ehr.fhir_reads import FhirReader
@@ -45,7 +47,7 @@ from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.inbox import Inbox
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.messages import Messages
-from ipt_workflow.runtime.clock import Clock
+from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
@@ -55,31 +57,44 @@ from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.reads import CourseReads
+from ipt_workflow.service.sandbox import refuse_sandbox, require_sandbox
 
 
 class Application:
     """The ASGI application. It opens the service when the server starts it and closes it when the server stops."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None, *, sandbox: bool = False) -> None:
         self.settings = settings
         self.clock = clock
-        self.litestar = litestar_app(settings, self._lifespan)
+        self.sandbox = sandbox
+        self.litestar = litestar_app(settings, self._lifespan, sandbox=sandbox)
         self._opened: Clinic | None = None
         self._edge: Edge | None = None
 
     async def open(self) -> None:
         """Opens the service before the server starts it, on the server's own loop. Raises IptError if the service cannot open."""
-        self._opened = await open_clinic(self.settings, self.clock)
+        self._opened = await self._open_clinic()
+
+    async def _open_clinic(self) -> Clinic:
+        """Opens the clinic. Raises IptError, also for a sandbox, or where one is to be served, for any other database."""
+        clinic = await open_clinic(self.settings, self.clock)
+        try:
+            (require_sandbox if self.sandbox else refuse_sandbox)(clinic)
+        except BaseException:
+            await clinic.installation.close()
+            raise
+        return clinic
 
     @asynccontextmanager
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
-        clinic = self._opened or await open_clinic(self.settings, self.clock)
+        clinic = self._opened or await self._open_clinic()
         self._opened = None  # a second start must open a new clinic: this one is closed below
         install(app, clinic)
         await unsettled.recover(app.state.notices)
         self._edge = Edge(FastRoute(app, self.settings.body_bytes_max), clinic.metrics)
         try:
-            async with _relay_running(clinic), _early_handled(app.state.notices):
+            relaying = app.state.rehearsal.relaying() if self.sandbox else _relay_running(clinic)
+            async with relaying, _early_handled(app.state.notices):
                 yield
         finally:
             await clinic.installation.close()
@@ -131,11 +146,13 @@ def install(app: Litestar, clinic: Clinic) -> None:
     app.state.rest_hooks = RestHooks(app.state.notices)
     app.state.groups = Groups(clinic)
     app.state.group_sessions = GroupSessions(clinic)
+    if isinstance(clinic.clock, SandboxClock):
+        app.state.rehearsal = Rehearsal(clinic, clinic.clock)
     app.state.inbox = Inbox(app.state.notices, HeldRecords(app.state.group_sessions))
 
 
-def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
-    """The routes without the edge. The OpenAPI document is made from them."""
+def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = False) -> Litestar:
+    """The routes without the edge, and for a sandbox those of its clock. The OpenAPI document is made from them."""
     guarded = [
         *courses.HANDLERS,
         *transitions.HANDLERS,
@@ -150,6 +167,7 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
         *groups.HANDLERS,
         *health.HANDLERS,
         *fhir.HANDLERS,
+        *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
     open_to_all = [*health.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *notices.SIGNED_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
@@ -173,6 +191,7 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
             components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"bearer": []}],
             use_handler_docstrings=True,
+            operation_id_creator=openapi.operation_id,
         ),
         logging_config=None,
         debug=False,

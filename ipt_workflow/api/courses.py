@@ -8,7 +8,19 @@ from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
 from ipt_workflow.api.auth import principal_of
-from ipt_workflow.api.requests import ApiRequest, FilterText, Id, cursor, keyed, limit_of, moment, one_of, page, read_body
+from ipt_workflow.api.requests import (
+    ApiRequest,
+    FilterText,
+    Id,
+    cursor,
+    keyed,
+    limit_of,
+    moment,
+    one_of,
+    page,
+    prefers_minimal,
+    read_body,
+)
 from ipt_workflow.course.attention import KINDS
 from ipt_workflow.service.views import Committed, CourseView, EntryView, Options
 from ipt_workflow.service.writes import Opening
@@ -42,20 +54,26 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Opened(msgspec.Struct, frozen=True):
+    """The answer to one command. With `Prefer: return=minimal` it has no `course`."""
+
     entry: EntryView
-    course: CourseView
+    course: CourseView | msgspec.UnsetType = msgspec.UNSET
 
 
 class OpenedTogether(msgspec.Struct, frozen=True):
+    """The answer to several commands. With `Prefer: return=minimal` it has no `course`."""
+
     entries: tuple[EntryView, ...]
-    course: CourseView
+    course: CourseView | msgspec.UnsetType = msgspec.UNSET
 
 
 def created(committed: Committed, *, together: bool) -> tuple[Opened | OpenedTogether, dict[str, str]]:
     """The body and the headers of a 201."""
-    body = OpenedTogether(committed.entries, committed.course) if together else Opened(committed.entries[-1], committed.course)
-    headers = {"ETag": f'"{committed.course.version}"'}
+    course = committed.course or msgspec.UNSET
+    body = OpenedTogether(committed.entries, course) if together else Opened(committed.entries[-1], course)
+    headers = {"ETag": f'"{committed.version}"'}
     headers |= {"Idempotent-Replayed": "true"} if committed.replayed else {}
+    headers |= {} if committed.course else {"Preference-Applied": "return=minimal"}
     return body, headers
 
 
@@ -79,8 +97,10 @@ async def open_course(request: ApiRequest) -> Response[Opened]:
     """Opens a course with `refer` for a client, or with `adopt` for a course that began elsewhere."""
     principal = principal_of(request)
     key, body = keyed(request, await read_body(request), principal)
-    committed = await request.app.state.courses.open_course(principal, lambda: body.shape(Opening), key, body.triggers())
-    return answer(committed, location=f"/v1/courses/{committed.course.id}")
+    committed = await request.app.state.courses.open_course(
+        principal, lambda: body.shape(Opening), key, body.triggers(), entries_only=prefers_minimal(request)
+    )
+    return answer(committed, location=f"/v1/courses/{committed.course_id}")
 
 
 @get("/v1/courses", summary="The caller's caseload", tags=["courses"])

@@ -63,7 +63,7 @@ class Edge:
     def _record(self, scope: Any, method: str, status: int, seconds: float) -> None:
         route = str(scope.get("path_template") or "unmatched")
         method = method if method in METHODS else "other"  # a made-up method would add a label to the metrics
-        self.metrics.requests.labels(method, route, status).observe(seconds)
+        self.metrics.request(method, route, status).observe(seconds)
         if route not in {"/health/live", "/health/ready", "/metrics"}:
             principal = scope.get("ipt_principal")
             who = {"actor": principal.person, "role": principal.role} if principal else {}

@@ -7,7 +7,7 @@ import msgspec
 from litestar import Request, Response
 
 from ipt_workflow.api.fhir_outcomes import FHIR_JSON
-from ipt_workflow.api.requests import ApiRequest
+from ipt_workflow.api.requests import ApiRequest, preferred_return
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.notices import outcomes
 from ipt_workflow.ehr.notices.fhir_hooks import REFUSED, Report
@@ -16,7 +16,6 @@ from ipt_workflow.errors import Busy
 
 PREFIX = "/v1/ehr/fhir"
 OWN_JSON = "application/json"
-_RETURN = re.compile(r'return\s*=\s*"?(minimal|representation|operationoutcome)"?\s*')
 APPLIED: dict[str, dict[str, str]] = {
     name.lower(): {"Preference-Applied": f"return={name}"} for name in ("minimal", "representation", "OperationOutcome")
 }
@@ -51,13 +50,6 @@ def _accepted(header: str) -> dict[str, float]:
     return found
 
 
-def returned(request: Request[Any, Any, Any]) -> str | None:
-    """What the sender prefers to get back (RFC 7240); None if nothing is said."""
-    preferences = re.split("[,;]", _header(request, "prefer").lower())
-    matches = (_RETURN.fullmatch(each.strip()) for each in preferences)
-    return next((match[1] for match in matches if match), None)
-
-
 def answer(request: ApiRequest, receipt: Receipt | Report, sent: bytes) -> Response[Any]:
     """The answer to a message. `sent` is the resource or Bundle to give back by `return=representation`; empty if there is none.
 
@@ -70,12 +62,12 @@ def answer(request: ApiRequest, receipt: Receipt | Report, sent: bytes) -> Respo
         return Response(receipt, status_code=202)
     if isinstance(receipt, Report) and receipt.kind in outcomes.RESPONSES:
         return _responses(request, receipt, sent)
-    prefers, status = returned(request), 202 if receipt.status in {"waiting", "received"} else 200
+    prefers, status = preferred_return(_header(request, "prefer")), 202 if receipt.status in {"waiting", "received"} else 200
     if prefers == "minimal":
         return Response(b"", status_code=204 if status == 200 else status, headers=APPLIED[prefers], media_type=FHIR_JSON)
     if prefers == "representation" and sent and isinstance(receipt, Receipt):
         return Response(sent, status_code=status, headers=APPLIED[prefers], media_type=FHIR_JSON)
-    headers = APPLIED[prefers] if prefers == "operationoutcome" else {}
+    headers = APPLIED[prefers] if prefers == "operationoutcome" else {}  # of anything else there is no representation
     return _fhir(outcomes.outcome(_site(request), receipt), status, headers)
 
 
@@ -87,11 +79,11 @@ def _check_kept(report: Report, *, by_entry: bool) -> None:
 
 def _responses(request: ApiRequest, report: Report, sent: bytes) -> Response[bytes]:
     """A response for each entry. FHIR wants this Bundle whatever is preferred; the preference shapes its entries."""
-    prefers = returned(request)
+    prefers = preferred_return(_header(request, "prefer"))
     entries = msgspec.json.decode(sent).get("entry", ()) if prefers == "representation" else ()
     resources = [each.get("resource") for each in entries]
     body = outcomes.responses(_site(request), report, resources, minimal=prefers == "minimal")
-    return _fhir(body, 200, APPLIED[prefers] if prefers else {})
+    return _fhir(body, 200, APPLIED.get(prefers, {}))
 
 
 def _site(request: ApiRequest) -> Site:

@@ -5,16 +5,20 @@ to the document.
 """
 
 import html
+import re
+from collections.abc import Container, Iterable
 from typing import Any
 
 import msgspec
 from litestar import Litestar, Response, Router, get
+from litestar.handlers import HTTPRouteHandler
 
+from ipt_workflow.api import problem_schemas
 from ipt_workflow.api.audit import AuditSearch
 from ipt_workflow.api.courses import Search
 from ipt_workflow.api.fhir_outcomes import CODES, FHIR_JSON, is_fhir
 from ipt_workflow.api.fhir_queries import FORM
-from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
+from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.api.requests import ApiRequest, Together
 from ipt_workflow.api.webhooks import webhooks
 from ipt_workflow.course import triggers
@@ -22,6 +26,7 @@ from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
+from ipt_workflow.ehr.deliveries.rehearsal import MoveClock
 from ipt_workflow.ehr.notices import types as notice_types
 from ipt_workflow.ehr.notices.inbox import Resolution
 from ipt_workflow.ehr.notices.sources import NewSource, SourceChange, SourceRotation
@@ -30,7 +35,6 @@ from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup,
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.service.writes import Opening
 
-ERRORS = ("400", "401", "403", "404", "405", "409", "412", "413", "415", "422", "428", "500", "503")
 FHIR_ERRORS = ("400", "401", "403", "404", "405", "406", "413", "415", "500", "503")
 WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/courses", "post"): (Opening,),
@@ -52,6 +56,7 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/groups/{group_id}/facilitators", "post"): (Facilitating,),
     ("/v1/groups/{group_id}/sessions", "post"): (NewSession,),
     ("/v1/groups/{group_id}/sessions/{session_id}/sign", "post"): (Signing,),
+    ("/sandbox/clock", "post"): (MoveClock,),
 }
 SIGNED, HOOKED = "/v1/ehr/notices/{source}", "/v1/ehr/fhir/"
 WITHOUT_TOKEN = ("/fhir/R4/metadata", "/health", SIGNED, HOOKED, "/v1/notices/types")
@@ -64,6 +69,7 @@ OF_GROUPS = (
 )
 VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals", *OF_GROUPS)
 KEYED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign", "/v1/groups", *OF_GROUPS)
+PREFERRED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign")
 STREAMS = {"/v1/audit/export": ("application/x-ndjson", "text/csv", "application/fhir+ndjson")}
 QUERIES = {
     "/v1/courses": ("state",),
@@ -71,6 +77,23 @@ QUERIES = {
     "/v1/audit/export": ("from", "format"),
     "/fhir/R4/{kind}": ("_id", "_lastUpdated", "_count", "_summary", "_total", "_cursor", "_format"),
     "/fhir/R4/{kind}/{resource_id}/_history": ("_since", "_count", "_cursor"),
+}
+
+
+FHIR_RESOURCE = {
+    "type": "object",
+    "title": "FhirResource",
+    "description": "A resource or Bundle of FHIR R4, whose own definition says what else it holds.",
+    "properties": {"resourceType": {"type": "string"}},
+    "required": ["resourceType"],
+    "additionalProperties": True,
+}
+# Of an event's data, the first that fits is the right one: those with more fields come first.
+EVENT_DATA = ("CourseTransition", "CourseChanged", "CourseRefused", "SubscriptionDisabled", "CourseAttention", "SubscriptionPing")
+TYPED = {  # fields that the code keeps as plain JSON
+    ("FeedEvent", "data"): {"anyOf": [{"$ref": REFERENCE.format(name=name)} for name in EVENT_DATA]},
+    ("NoticeView", "faults"): {"type": "array", "items": {"$ref": REFERENCE.format(name="Fault")}},
+    ("NoticeView", "refusals"): {"type": "array", "items": {"$ref": REFERENCE.format(name="Refusal")}},
 }
 
 
@@ -85,9 +108,12 @@ def document(app: Litestar) -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
     schema: dict[str, Any] = app.openapi_schema.to_schema()
     schema["paths"] = dict(sorted(schema["paths"].items()))
-    _, definitions = msgspec.json.schema_components(_shapes(), ref_template=REFERENCE)
-    schema["components"].setdefault("schemas", {}).update(definitions)
-    schema["components"]["schemas"]["Problem"] = _problem()
+    references, definitions = msgspec.json.schema_components(_bodies(schema["paths"]), ref_template=REFERENCE)
+    _optional(definitions, references)
+    _, payloads = msgspec.json.schema_components([row.payload for row in triggers.TABLE], ref_template=REFERENCE)
+    schema["components"].setdefault("schemas", {}).update({**payloads, **definitions})
+    schema["components"]["schemas"] |= problem_schemas.schemas(REFERENCE)
+    schema["components"]["schemas"]["FhirResource"] = FHIR_RESOURCE
     schema["components"]["schemas"]["OperationOutcome"] = _outcome()
     schema["webhooks"], components = webhooks(REFERENCE)
     for kind, each in components.items():
@@ -96,7 +122,44 @@ def document(app: Litestar) -> dict[str, Any]:
         for method, operation in item.items():
             _complete(path, method, operation)
     _notices(schema, _types(app))
-    return schema
+    for (name, field), shape in TYPED.items():
+        schema["components"]["schemas"][name]["properties"][field] = shape
+    complete: dict[str, Any] = plain(schema)
+    return complete
+
+
+def operation_id(handler: HTTPRouteHandler, _method: Any, _path: Any) -> str:
+    """The name that a generated client gives a route: the handler's, after its subject."""
+    subject, name = next(iter(handler.resolve_tags()), ""), handler.handler_name
+    return name if name.startswith(subject) else f"{subject}_{name}"
+
+
+def plain(node: Any) -> Any:
+    """In the form that generators understand: no choice between one thing; enums and open objects say so."""
+    if isinstance(node, list):
+        return [plain(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if len(node.get("oneOf", ())) == 1:
+        return plain({**{name: value for name, value in node.items() if name != "oneOf"}, **node["oneOf"][0]})
+    if node.get("type") == "object" and not node.keys() & {"properties", "additionalProperties"}:
+        node = {**node, "additionalProperties": True}
+    if isinstance(node.get("enum"), list) and "type" not in node and all(isinstance(each, str) for each in node["enum"]):
+        node = {**node, "type": "string"}
+    return {name: plain(value) for name, value in node.items()}
+
+
+def _optional(shapes: dict[str, Any], references: Iterable[dict[str, str]]) -> None:
+    """Says the defaults of bodies in words: of a field with a default, generators make one that must be given."""
+    for reference in references:
+        for field in shapes[reference["$ref"].rpartition("/")[2]].get("properties", {}).values():
+            default = field.pop("default", None)
+            if default is not None:
+                field["description"] = f"Default: {msgspec.json.encode(default).decode()}"
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": REFERENCE.format(name=name)}
 
 
 def _types(app: Litestar) -> NoticeTypes:
@@ -116,7 +179,13 @@ def _notices(schema: dict[str, Any], types: NoticeTypes) -> None:
         _header(signatures.TIMESTAMP, "When this attempt was sent, in Unix seconds.", required=True),
         _header(signatures.SIGNATURE, "`v1,<base64>` or `v1a,<base64>`. Separate several with spaces.", required=True),
     ]
-    shapes = {"oneOf": list(types.schemas.values())}
+    named = {name: "".join(part.capitalize() for part in re.split(r"[._]", name)) + "Notice" for name in types.schemas}
+    schema["components"]["schemas"] |= {named[name]: shape for name, shape in types.schemas.items()}
+    mapping = {name: _reference(shape)["$ref"] for name, shape in named.items()}
+    shapes = {
+        "oneOf": [{"$ref": each} for each in mapping.values()],
+        "discriminator": {"propertyName": "type", "mapping": mapping},
+    }
     operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": shapes}}}
     for path, item in schema["paths"].items():
         if path.startswith(HOOKED):
@@ -127,13 +196,13 @@ def _notices(schema: dict[str, Any], types: NoticeTypes) -> None:
 def _complete_hook(method: str, operation: dict[str, Any]) -> None:
     """Adds what a rest-hook takes, and its answers in FHIR beside those in our own JSON."""
     if method != "delete":
-        content = {kind: {"schema": {"type": "object"}} for kind in (FHIR_JSON, "application/json")}
+        content = {kind: {"schema": _reference("FhirResource")} for kind in ("application/json", FHIR_JSON)}
         operation["requestBody"] = {"required": False, "content": content}
     operation["parameters"] += [
         _header("Accept", "`application/json` alone asks for this service's own JSON; anything else is answered in FHIR."),
         _header("Prefer", "`return=minimal`, `return=representation` or `return=OperationOutcome`, as in FHIR."),
     ]
-    outcome = {FHIR_JSON: {"schema": {"type": "object", "required": ["resourceType"]}}}
+    outcome = {FHIR_JSON: {"schema": _reference("FhirResource")}}
     answers = operation["responses"]
     answers["200"] = {"description": "Nothing waits: an OperationOutcome, or the response Bundle of a batch.", "content": outcome}
     answers["202"]["description"] = "Something waits for a person. In this service's own JSON: the message is kept."
@@ -141,14 +210,13 @@ def _complete_hook(method: str, operation: dict[str, Any]) -> None:
     answers["204"] = {"description": "Nothing waits, and the sender prefers `return=minimal`."}
 
 
-def _shapes() -> list[type[msgspec.Struct]]:
-    """Every Struct that a body or a trigger's data may have."""
-    bodies = [shape for shapes in WRITES.values() for shape in shapes]
-    return list(dict.fromkeys([*bodies, *(row.payload for row in triggers.TABLE)]))
+def _bodies(paths: Container[str]) -> list[type[msgspec.Struct]]:
+    """Every Struct that a body of these paths may have."""
+    return list(dict.fromkeys(shape for (path, _), shapes in WRITES.items() if path in paths for shape in shapes))
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
-    operation["responses"] |= _errors(path)
+    operation["responses"] |= _errors(path, method)
     if path in STREAMS:
         operation["responses"]["200"]["content"] = {kind: {"schema": {"type": "string"}} for kind in STREAMS[path]}
     if is_fhir(path):
@@ -164,6 +232,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if method == "post" and path in VERSIONED:
         never_blocked = "" if path in OF_GROUPS else " Optional for triggers that are never blocked."
         parameters.append(_header("If-Match", f'The version that the caller saw, as ETag gave it: "7".{never_blocked}'))
+    if method == "post" and path in PREFERRED:
+        parameters.append(_header("Prefer", "`return=minimal`: the answer has no `course`, and a header `Preference-Applied`."))
     if method == "post" and path in KEYED:
         parameters.append(_header("Idempotency-Key", "A request that repeats the key within a day is not written a second time."))
     shapes = WRITES.get((path, method))
@@ -173,19 +243,22 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def _errors(path: str) -> dict[str, Any]:
-    """A problem document, under /fhir an OperationOutcome, from a rest-hook either of them."""
-    names = {FHIR_JSON: "OperationOutcome"} if is_fhir(path) else {PROBLEM_JSON: "Problem"}
+def _errors(path: str, method: str) -> dict[str, Any]:
+    """Problem documents, under /fhir OperationOutcomes, from a rest-hook either of them."""
+    outcome = {FHIR_JSON: {"schema": {"$ref": REFERENCE.format(name="OperationOutcome")}}}
+    if is_fhir(path):
+        return {status: {"description": _titles(int(status)), "content": outcome} for status in FHIR_ERRORS}
+    answers = problem_schemas.responses(path, method, REFERENCE)
     if path.startswith(HOOKED):
-        names[FHIR_JSON] = "OperationOutcome"
-    content = {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}} for kind, name in names.items()}
-    statuses = FHIR_ERRORS if is_fhir(path) else ERRORS
-    return {status: {"description": _titles(int(status)), "content": content} for status in statuses}
+        return {status: {**each, "content": {**each["content"], **outcome}} for status, each in answers.items()}
+    return answers
 
 
 def _complete_fhir(path: str, method: str, operation: dict[str, Any]) -> None:
-    resource = {"type": "object", "properties": {"resourceType": {"type": "string"}}, "required": ["resourceType"]}
-    operation["responses"]["200"] = {"description": "A resource or a Bundle", "content": {FHIR_JSON: {"schema": resource}}}
+    operation["responses"]["200"] = {
+        "description": "A resource or a Bundle",
+        "content": {FHIR_JSON: {"schema": _reference("FhirResource")}},
+    }
     if method == "get" and path.endswith(("{resource_id}", "{version}")):
         operation["responses"]["304"] = {"description": "The caller has this version already"}
     if method == "post":
@@ -220,21 +293,6 @@ def _header(name: str, description: str, *, required: bool = False) -> dict[str,
 
 def _titles(status: int) -> str:
     return " / ".join(problem.title for problem in PROBLEMS.values() if problem.status == status)
-
-
-def _problem() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "description": "A problem document (RFC 9457).",
-        "properties": {
-            "type": {"type": "string", "enum": [f"/problems/{slug}" for slug in PROBLEMS]},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "detail": {"type": "string"},
-            "instance": {"type": "string"},
-        },
-        "required": ["type", "title", "status", "detail", "instance"],
-    }
 
 
 @get("/schema/openapi.json", summary="This document", tags=["schema"], include_in_schema=False)

@@ -51,7 +51,8 @@ async def cosign(request: ApiRequest, proposal_id: FromPath[str]) -> Response[Op
         key, problem = requests.key_of(request, requests.Body(b"", None), principal), None
     except CommandMalformed as error:
         key, problem = None, error
-    return answer(await request.app.state.proposals.cosign(principal, proposal_id, key, problem))
+    minimal = requests.prefers_minimal(request)
+    return answer(await request.app.state.proposals.cosign(principal, proposal_id, key, problem, entries_only=minimal))
 
 
 @post("/v1/proposals/{proposal_id:str}/decline", summary="Decline a proposal", tags=["proposals"], status_code=200)

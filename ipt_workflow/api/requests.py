@@ -175,8 +175,26 @@ def write_of(request: RequestParts, body: Body, principal: Principal) -> Write:
     except CommandMalformed as error:
         version, problem = None, error
     return Write(
-        decode=body.commands, triggers=tuple(names), problem=problem, version=version, version_required=not never_blocked, key=key
+        decode=body.commands,
+        triggers=tuple(names),
+        problem=problem,
+        version=version,
+        version_required=not never_blocked,
+        key=key,
+        entries_only=prefers_minimal(request),
     )
+
+
+def prefers_minimal(request: RequestParts) -> bool:
+    """Whether the request prefers an answer without the course: `Prefer: return=minimal` (RFC 7240)."""
+    return preferred_return(request.headers.get("prefer", "")) == "minimal"
+
+
+def preferred_return(header: str) -> str:
+    """What `return` says in a Prefer header (RFC 7240), in lower case; empty if it says nothing. Of several, the first applies."""
+    preferences = header.lower().split(",")
+    named = [preference.partition(";")[0].replace('"', "").replace(" ", "") for preference in preferences]
+    return next((name.removeprefix("return=") for name in named if name.startswith("return=")), "")
 
 
 def if_match(request: RequestParts) -> int | None:

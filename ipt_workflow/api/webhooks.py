@@ -45,7 +45,7 @@ def _operation(name: str, reference: str) -> dict[str, Any]:
     schema = {
         "type": "object",
         "properties": {
-            "type": {"pattern": "^course\\.begin_[a-z0-9_]+$"} if name.endswith(">") else {"const": name},
+            "type": {"type": "string", **({"pattern": "^course\\.begin_[a-z0-9_]+$"} if name.endswith(">") else {"const": name})},
             "timestamp": {"type": "string", "format": "date-time"},
             "data": {"$ref": reference.format(name=shape.__name__)},
         },

@@ -119,6 +119,7 @@ def fire(
         print_json({"entry": done.entries[-1], "course": done.course})
         return
     entry = done.entries[-1]
+    assert done.course  # the write asked for it
     out.print(f"{entry.seq} {entry.trigger}: {entry.from_} -> {entry.to}; {done.course.progress}", markup=False)
 
 

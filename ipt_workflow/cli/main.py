@@ -9,6 +9,7 @@ from ipt_workflow.cli.course import import_file
 from ipt_workflow.cli.database import demo
 from ipt_workflow.cli.output import fail, settings_or_exit
 from ipt_workflow.cli.relay import receive, relay
+from ipt_workflow.cli.sandbox import sandbox
 from ipt_workflow.errors import IptError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app.add_typer(group.app, name="group")
 app.add_typer(audit.app, name="audit")
 app.command("import")(import_file)
 app.command("demo")(demo)
+app.command("sandbox")(sandbox)
 app.command("relay")(relay)
 app.command("receive")(receive)
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ipt_workflow.errors import CommandInvalid, GroupRefused, GroupSessionRefused, IptError, Refusal, TransitionRefused
 from ipt_workflow.runtime import event_loop, logs
+from ipt_workflow.runtime.clock import SandboxClock
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings, load
 from ipt_workflow.service.clinic import Clinic, open_clinic
@@ -24,13 +25,13 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def settings_or_exit() -> Settings:
+def settings_or_exit(*, sandbox: bool = False) -> Settings:
     """The settings. If they are not valid, prints their faults and exits 2."""
     try:
         settings = load()
     except IptError as error:
         fail(error, code=USAGE)
-    logs.configure(settings.log_format, settings.log_level)
+    logs.configure(settings.log_format, settings.log_level, sandbox=sandbox)
     return settings
 
 
@@ -41,6 +42,8 @@ def run(work: Callable[[Clinic], Awaitable[Result]]) -> Result:
     async def opened() -> Result:
         clinic = await open_clinic(settings)
         collect_seldom()
+        if isinstance(clinic.clock, SandboxClock):
+            err.print(f"This database is a sandbox. Its clock shows {clinic.clock.now():%Y-%m-%dT%H:%M:%SZ}.", markup=False)
         try:
             return await work(clinic)
         finally:

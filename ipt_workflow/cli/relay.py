@@ -14,6 +14,7 @@ from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.receiver import DeliveryReceipt, Receiver, Trouble
 from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.sandbox import refuse_sandbox
 
 
 def relay(
@@ -23,6 +24,7 @@ def relay(
     """Deliver webhooks until interrupted. Run `serve` with IPT_RELAY=false beside it."""
 
     async def work(clinic: Clinic) -> int:
+        refuse_sandbox(clinic)
         relay = Relay(clinic)
         if once:
             try:

@@ -4,6 +4,7 @@ import sys
 
 import uvicorn
 
+from ipt_workflow.api import sandbox as sandbox_routes
 from ipt_workflow.api.app import Application
 from ipt_workflow.api.whole_answers import WholeAnswers
 from ipt_workflow.runtime import event_loop
@@ -14,9 +15,9 @@ from ipt_workflow.runtime.settings import Settings
 TURN_SECONDS = 0.0005
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
+def serve(settings: Settings, host: str, port: int, *, sandbox: bool = False) -> None:
     """Opens the service and serves it. Raises IptError if the service cannot open."""
-    application = Application(settings)
+    application = Application(settings, sandbox=sandbox)
     config = uvicorn.Config(
         application,
         host=host,
@@ -26,6 +27,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         lifespan="on",
         server_header=False,
         date_header=True,
+        headers=[sandbox_routes.HEADER] if sandbox else [],  # the server adds them even where it answers a broken request itself
         http=WholeAnswers,
         ws="none",
         timeout_graceful_shutdown=10,

@@ -218,13 +218,23 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All readings of one instrument: their number, and the first and the last that have a total."""
+    """All readings of one instrument: their number, and the first and the last that have a total.
+
+    `partial_at` is when the latest reading without a total was taken.
+    """
 
     count: int = 0
     baseline: Reading | None = None
     last: Reading | None = None
+    partial_at: dt.datetime | None = None
     not_obtained: tuple[str, ...] = ()  # the phases in which it could not be obtained
     phases: tuple[str, ...] = ()  # the phases in which there is a valid reading
+
+    @property
+    def latest_at(self) -> dt.datetime | None:
+        """When the latest reading was taken, with or without a total."""
+        taken = [self.partial_at, self.last.at if self.last else None]
+        return max((each for each in taken if each), default=None)
 
 
 class Risk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

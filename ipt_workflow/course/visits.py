@@ -20,13 +20,13 @@ USUAL_MINUTES = 50  # the length of a session that gives none (domain.md 1.2)
 FAR = dt.timedelta(hours=26)  # longer than any span: a local day has at most 25 hours, a session at most 10
 
 
-class SessionTime(NamedTuple):
+class TimeSpan(NamedTuple):
     """A stretch of time. What begins at its end does not overlap it."""
 
     begins: dt.datetime
     ends: dt.datetime
 
-    def overlaps(self, other: "SessionTime") -> bool:
+    def overlaps(self, other: "TimeSpan") -> bool:
         return self.begins < other.ends and other.begins < self.ends
 
 
@@ -58,26 +58,26 @@ def session_of(data: dict[str, Any], *, at: dt.datetime, seq: int = 0, phase: st
     )
 
 
-def span(session: Session, zone: ZoneInfo) -> SessionTime:
+def span(session: Session, zone: ZoneInfo) -> TimeSpan:
     """The time that a session takes: its minutes, or the whole local day if only the day is known."""
     return day(session.at, zone) if session.day_only else timed(session.at, session.minutes)
 
 
-def timed(begins: dt.datetime, minutes: int | None) -> SessionTime:
+def timed(begins: dt.datetime, minutes: int | None) -> TimeSpan:
     """The span of a session that begins at a moment; of the usual length if it says none."""
-    return SessionTime(begins, begins + dt.timedelta(minutes=minutes or USUAL_MINUTES))
+    return TimeSpan(begins, begins + dt.timedelta(minutes=minutes or USUAL_MINUTES))
 
 
-def day(moment: dt.datetime, zone: ZoneInfo) -> SessionTime:
+def day(moment: dt.datetime, zone: ZoneInfo) -> TimeSpan:
     """The local day of a moment, in UTC."""
     local = moment.astimezone(zone).date()
     begins, ends = (dt.datetime.combine(each, dt.time(), zone) for each in (local, local + dt.timedelta(days=1)))
-    return SessionTime(begins.astimezone(dt.UTC), ends.astimezone(dt.UTC))
+    return TimeSpan(begins.astimezone(dt.UTC), ends.astimezone(dt.UTC))
 
 
 def overlapping(course: Course, begins: dt.datetime, ends: dt.datetime, zone: ZoneInfo) -> tuple[Session, ...]:
     """The recorded sessions that take time of a span, by their own time or the planned one. The nearest comes first."""
-    return _overlapping(course.sessions, (SessionTime(begins, ends),), zone)
+    return _overlapping(course.sessions, (TimeSpan(begins, ends),), zone)
 
 
 def same_visit(sessions: Iterable[Session], session: Session, zone: ZoneInfo) -> tuple[Session, ...]:
@@ -89,13 +89,22 @@ def same_visit(sessions: Iterable[Session], session: Session, zone: ZoneInfo) ->
 
 
 def recorded_as(course: Course, session: Session, zone: ZoneInfo) -> Session | None:
-    """The recorded session that already says what `session` says of its visit: by reference, else the nearest in time.
+    """The recorded session that already says what `session` says of its visit: by reference, else the nearest one that overlaps it.
 
-    None if there is none, or if the two contradict each other about kind or attendance.
+    None if there is none, or if the two contradict each other about kind, attendance or references.
     """
     known = next((each for each in course.sessions if each.named(session.ref)), None)
-    found = known or next(iter(_overlapping(course.sessions, _spans(session, zone), zone)), None)
-    return found if found and _agree(found, session) else None
+    near = (known,) if known else _overlapping(course.sessions, _spans(session, zone), zone)
+    return next((each for each in near if _agree(each, session) and (known or not differ(each.refs, session.refs))), None)
+
+
+def differ(refs: Iterable[str], others: Iterable[str]) -> bool:
+    """Whether references that have none in common must name two visits: some are of one kind, as `Appointment/1` and `Appointment/2`."""
+    return bool({_kind(ref) for ref in refs} & {_kind(ref) for ref in others})
+
+
+def _kind(ref: str) -> str:
+    return ref.rpartition("/")[0]
 
 
 def link(recording: Command, course: Course, now: dt.datetime, zone: ZoneInfo) -> Link | None:
@@ -112,7 +121,7 @@ def link(recording: Command, course: Course, now: dt.datetime, zone: ZoneInfo) -
         return None
     data = {"session": known.seq, "ref": payload.ref, "comment": payload.comment}
     given = {name: value for name, value in data.items() if value is not None}
-    return Link(known, Command("link_session", given, min(known.at, now)))
+    return Link(known, Command("link_session", given, min(known.at, now), recording.reason))
 
 
 def _agree(one: Session, other: Session) -> bool:
@@ -121,13 +130,13 @@ def _agree(one: Session, other: Session) -> bool:
     return one.kind == other.kind and (missed_alike or (one.attended and other.attended))
 
 
-def _spans(session: Session, zone: ZoneInfo) -> tuple[SessionTime, ...]:
+def _spans(session: Session, zone: ZoneInfo) -> tuple[TimeSpan, ...]:
     """The span of a session, and the span at the time for which it was planned."""
     own = span(session, zone)
     return (own, timed(session.scheduled_for, session.minutes)) if session.scheduled_for else (own,)
 
 
-def _overlapping(sessions: Iterable[Session], spans: tuple[SessionTime, ...], zone: ZoneInfo) -> tuple[Session, ...]:
+def _overlapping(sessions: Iterable[Session], spans: tuple[TimeSpan, ...], zone: ZoneInfo) -> tuple[Session, ...]:
     found: list[Session] = []
     for wanted in spans:
         least, most = wanted.begins - FAR, wanted.ends + FAR  # most sessions lie weeks away, and need no arithmetic

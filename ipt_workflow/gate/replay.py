@@ -135,7 +135,14 @@ class Rejudge:
             reason=None,
             override=Override(fact.overridden, "-"),
         )
-        context = replace(as_recorded(fact, self.context), history=known, protocols=self.context.protocols)
+        late = fact.trigger == "record_session" and any(fact.occurred_at < each.occurred_at for each in known)
+        whole = fold(known) if late else None
+        context = replace(
+            as_recorded(fact, self.context),
+            history=known,
+            protocols=self.context.protocols,
+            other_sessions=whole.sessions if whole else (),
+        )
         return tuple(refusal.rule for refusal in machine.judge(before, prepared, fact.data, context).refusals)
 
 

@@ -65,7 +65,7 @@ def link(
 ) -> tuple[Command, GroupHeld] | None:
     """The `link_session` that a course gets instead of `recording`, if it has recorded this session outside the group.
 
-    Whoever has signed that remains its therapist. None if there is no such session, or if attendance or kind contradict it: then the
+    Whoever has signed that remains its therapist. None if there is no such session, or if the two contradict each other: then the
     course's own rules judge the record.
     """
     found = visits.link(recording, course, now, zone)

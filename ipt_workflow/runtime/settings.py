@@ -34,6 +34,7 @@ class Settings(pydantic.BaseModel):
 
     config_dir: Path
     database_url: str
+    sandbox_database_url: str
     organisation: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
@@ -88,7 +89,7 @@ class Settings(pydantic.BaseModel):
             )
         return value
 
-    @pydantic.field_validator("database_url")
+    @pydantic.field_validator("database_url", "sandbox_database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
         if not _DATABASE_URL.fullmatch(value):

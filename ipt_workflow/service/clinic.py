@@ -18,12 +18,12 @@ from ipt_workflow.journal import Entry
 from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.protocols.definition import Protocol
-from ipt_workflow.runtime.clock import Clock
+from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import views
 from ipt_workflow.service.installation import Installation, install
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.store import lookups
+from ipt_workflow.store import lookups, sandbox
 from ipt_workflow.store import protocols as stored_protocols
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.database import Connection
@@ -57,6 +57,7 @@ class Clinic:
         self.tokens = Loader(self.database, organisation, lookups.TOKENS)
         self.clients = Loader(self.database, organisation, lookups.CLIENTS)
         self.notices = Loader(self.database, organisation, lookups.NOTICES)
+        self.measures = Loader(self.database, organisation, lookups.MEASURES)
         self.versions = Loader(self.database, organisation, lookups.VERSIONS_OF_RESOURCE)
         self.openings: list[Callable[[], None]] = []  # called after a course was opened
         self.sources = Loader(self.database, organisation, lookups.SOURCES)
@@ -217,11 +218,14 @@ def _definition(protocol: Protocol, now: dt.datetime) -> StoredProtocol:
 async def open_clinic(settings: Settings, clock: Clock | None = None) -> Clinic:
     """Opens the clinic of the organisation in the settings. Close its installation when done.
 
-    Raises ProtocolInvalid or DatabaseNotReady.
+    A sandbox has its own clock, unless `clock` is given. Raises ProtocolInvalid or DatabaseNotReady.
     """
     installation = install(settings, clock)
     try:
         await installation.ready()
+        move = await installation.database.read(sandbox.find)
+        if clock is None and move is not None:
+            installation.clock = SandboxClock(move.ahead, move.reached)
         clinic = Clinic(installation, settings.organisation)
         await clinic.load_protocols()
     except BaseException:

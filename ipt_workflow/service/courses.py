@@ -16,12 +16,13 @@ from ipt_workflow.course.drafts import Draft
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Fault, StaleVersion, VersionRequired
+from ipt_workflow.journal import Entry
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
 from ipt_workflow.service import views
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.decisions import Client, Decisions, retrying
 from ipt_workflow.service.idempotency import Idempotency
-from ipt_workflow.service.views import Committed, Preview
+from ipt_workflow.service.views import Committed, CourseView, Preview
 from ipt_workflow.service.writes import IdempotencyKey, Opening, Write
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.loader import PendingLookup
@@ -37,12 +38,19 @@ class Courses:
         self._idempotency: Idempotency[Committed] = Idempotency(clinic)
 
     async def open_course(
-        self, principal: Principal, decode: Callable[[], Opening], key: IdempotencyKey | None = None, triggers: Sequence[str] = ()
+        self,
+        principal: Principal,
+        decode: Callable[[], Opening],
+        key: IdempotencyKey | None = None,
+        triggers: Sequence[str] = (),
+        *,
+        entries_only: bool = False,
     ) -> Committed:
         """Opens a course: `refer`, or `adopt` one begun elsewhere. `triggers` are the names read before the body is decoded."""
         await self.clinic.require(principal, "open a course")
         await self.decisions.permit(principal, triggers)
-        return await self._idempotency.run(key, self.replay_for(principal), lambda: self._open(principal, decode(), key))
+        replay = self.replay_for(principal, entries_only=entries_only)
+        return await self._idempotency.run(key, replay, lambda: self._open(principal, decode(), key, entries_only=entries_only))
 
     async def fire(
         self, principal: Principal, course_id: str, write: Write, pending: PendingLookup[StoredCourse] | None = None
@@ -51,9 +59,8 @@ class Courses:
         stored = await self.clinic.visible_course(principal, course_id, pending)
         await self.clinic.require(principal, "change a course", [course_id])
         await self.decisions.permit(principal, write.triggers, [course_id])
-        return await self._idempotency.run(
-            write.key, self.replay_for(principal), lambda: self._fire(principal, stored, write), check_key_first=False
-        )
+        replay = self.replay_for(principal, entries_only=write.entries_only)
+        return await self._idempotency.run(write.key, replay, lambda: self._fire(principal, stored, write), check_key_first=False)
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """Shows what firing would do. Records the read and nothing else."""
@@ -71,26 +78,27 @@ class Courses:
             option=option, course=self.clinic.course_view(course, context, stored.head, stored.client_ref, notices=stored.notices)
         )
 
-    def replay_for(self, principal: Principal) -> Callable[[KeptAnswer], Awaitable[Committed]]:
-        """Makes the function that answers a used key from the journal, as the first request was answered."""
+    def replay_for(self, principal: Principal, *, entries_only: bool = False) -> Callable[[KeptAnswer], Awaitable[Committed]]:
+        """Makes the function that answers a used key from the journal, as the first request was or could have been answered."""
 
         async def replay(kept: KeptAnswer) -> Committed:
             known = [entry for entry in await self.clinic.entries(kept.course_id) if entry.written.seq <= kept.last_seq]
-            course = journal.replay(known)
-            stored = await self.clinic.courses.get(kept.course_id)
-            assert course is not None  # the key was committed with these entries
-            assert stored is not None
             written = [entry for entry in known if entry.written.seq >= kept.first_seq]
-            context = self.clinic.context(principal, written[-1].written.recorded_at)
-            return Committed(
-                course=self.clinic.course_view(course, context, written[-1].hash, stored.client_ref, notices=stored.notices),
-                entries=views.entry_views(written, written),
-                replayed=True,
-            )
+            seen = None if entries_only else await self._as_after(principal, kept.course_id, known)
+            return Committed(course_id=kept.course_id, course=seen, entries=views.entry_views(written, written), replayed=True)
 
         return replay
 
-    async def _open(self, principal: Principal, opening: Opening, key: IdempotencyKey | None) -> Committed:
+    async def _as_after(self, principal: Principal, course_id: str, known: Sequence[Entry]) -> CourseView:
+        """The course as it was after these entries of it."""
+        course = journal.replay(known)
+        stored = await self.clinic.courses.get(course_id)
+        assert course is not None  # the key was committed with these entries
+        assert stored is not None
+        context = self.clinic.context(principal, known[-1].written.recorded_at)
+        return self.clinic.course_view(course, context, known[-1].hash, stored.client_ref, notices=stored.notices)
+
+    async def _open(self, principal: Principal, opening: Opening, key: IdempotencyKey | None, *, entries_only: bool) -> Committed:
         await self.decisions.permit(principal, [opening.trigger])
 
         async def attempt() -> Committed:
@@ -104,7 +112,7 @@ class Courses:
                 client=decided.client.new,
                 answer=self.decisions.kept_answer(key, change),
             )
-            return await self._commit(unit, context, opening.client_ref, {})
+            return await self._commit(unit, context, opening.client_ref, {}, entries_only=entries_only)
 
         return await retrying(
             attempt, ActiveCourseExists, ClientTaken, busy="The client's record is being written by others. Try again."
@@ -124,7 +132,7 @@ class Courses:
             if isinstance(answer, Refused) and write.key and await self._idempotency.kept(write.key):
                 raise KeyTaken("This request was accepted earlier under the same key; the refusal is ignored.")
             accepted = await self.decisions.accepted(principal, decided_on, answer, commands, context)
-            return await self.commit(decided_on, accepted, context, write.key, client=client)
+            return await self.commit(decided_on, accepted, context, write.key, client=client, entries_only=write.entries_only)
 
         overtaken = (ActiveCourseExists, ClientTaken, *(() if write.version is not None else (StaleVersion,)))
         return await retrying(attempt, *overtaken)
@@ -138,6 +146,7 @@ class Courses:
         *,
         client: Client | None = None,
         decided: DecidedProposal | None = None,
+        entries_only: bool = False,
     ) -> Committed:
         """Commits an accepted command, and makes the answer while the database writes. `client` is whom `relink_client` names."""
         change = self.decisions.change(stored, accepted)
@@ -151,18 +160,28 @@ class Courses:
             answer=self.decisions.kept_answer(key, change),
             proposal=decided,
         )
-        return await self._commit(unit, context, client.ref if client else stored.client_ref, stored.notices)
+        ref = client.ref if client else stored.client_ref
+        return await self._commit(unit, context, ref, stored.notices, entries_only=entries_only)
 
-    async def _commit(self, unit: Unit, context: Context, client_ref: str | None, notices: Mapping[str, dt.datetime]) -> Committed:
+    async def _commit(
+        self, unit: Unit, context: Context, client_ref: str | None, notices: Mapping[str, dt.datetime], *, entries_only: bool
+    ) -> Committed:
         change = unit.changes[0]
-        seen_at = msgspec.structs.replace(context, now=change.entries[-1].written.recorded_at)
 
         def answer() -> Committed:
-            seen = self.clinic.course_view(change.course, seen_at, change.entries[-1].hash, client_ref, change.attention, notices)
-            return Committed(course=seen, entries=views.entry_views(change.entries, change.entries))
+            seen = None if entries_only else self._after(change, context, client_ref, notices)
+            return Committed(course_id=change.course.id, course=seen, entries=views.entry_views(change.entries, change.entries))
 
         committed: Committed = await self.decisions.commit(unit, answer)
         return committed
+
+    def _after(
+        self, change: CourseChange, context: Context, client_ref: str | None, notices: Mapping[str, dt.datetime]
+    ) -> CourseView:
+        """The course as the change leaves it, at the moment of recording."""
+        last = change.entries[-1]
+        seen_at = msgspec.structs.replace(context, now=last.written.recorded_at)
+        return self.clinic.course_view(change.course, seen_at, last.hash, client_ref, change.attention, notices)
 
     def _followup(self, parent: Course, draft: Draft, context: Context) -> CourseChange:
         """The linked course that `open_followup` opens in the same commit."""

@@ -222,7 +222,7 @@ class Decisions:
         made = await self.clinic.committer.commit(unit, meanwhile)
         for change in unit.changes:
             for entry in change.entries:
-                self.clinic.metrics.transitions.labels(change.course.protocol, entry.written.trigger).inc()
+                self.clinic.metrics.transition(change.course.protocol, entry.written.trigger).inc()
         if any(change.expected == 0 for change in unit.changes):
             for told in self.clinic.openings:
                 told()

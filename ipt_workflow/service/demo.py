@@ -165,7 +165,7 @@ class DemoResult(msgspec.Struct, frozen=True):
     tokens: dict[Role, str]
 
 
-async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None) -> DemoResult:
+async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None, *, token_days: int = 1) -> DemoResult:
     """Makes the courses, unless a former run made them, and a new token for every role. Calls `progress` after each course."""
     courses = states = 0
     if await clinic.read(stored_courses.client_id, "DEMO-001") is None:
@@ -182,7 +182,9 @@ async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None) -> D
     manager = Tokens(clinic)
     tokens: dict[Role, str] = {}
     for role, subject in SUBJECTS.items():
-        tokens[role] = (await manager.create(operator, NewToken(role=role, name=f"demo {role}", subject=subject, days=1))).token
+        tokens[role] = (
+            await manager.create(operator, NewToken(role=role, name=f"demo {role}", subject=subject, days=token_days))
+        ).token
     return DemoResult(courses, states, tokens)
 
 
@@ -205,7 +207,7 @@ async def _opened(clinic: Clinic, principal: Principal, number: int, protocol: s
         therapist=principal.person,
         data={"source": "General practitioner", "indication": indication},
     )
-    return (await Courses(clinic).open_course(principal, lambda: opening)).course.id
+    return (await Courses(clinic).open_course(principal, lambda: opening)).course_id
 
 
 async def _group(clinic: Clinic, clock: VirtualClock, end: dt.datetime, before: int, progress: Callable[[], None]) -> None:

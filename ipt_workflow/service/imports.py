@@ -163,7 +163,7 @@ class _Import:
             self.imported[line.course] = await self._rehearse_opening(line, principal, therapist)
             return
         done = await self.courses.open_course(principal, lambda: opening, key)
-        self.imported[line.course] = ImportedCourse(id=done.course.id, therapist=therapist)
+        self.imported[line.course] = ImportedCourse(id=done.course_id, therapist=therapist)
 
     async def _fire(self, line: Line, key: IdempotencyKey) -> LineResult:
         imported = self.imported.get(line.course)
@@ -181,6 +181,7 @@ class _Import:
         else:
             write = Write(decode=lambda: (command,), triggers=(command.trigger,), version_required=False, key=key)
             done = await self.courses.fire(principal, imported.id, write)
+            assert done.course  # the write asked for it
             imported.therapist = done.course.therapist
         return "linked" if link else "accepted"
 

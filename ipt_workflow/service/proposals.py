@@ -62,17 +62,31 @@ class Proposals:
         return _view(await self._find(proposal.id))
 
     async def cosign(
-        self, principal: Principal, proposal_id: str, key: IdempotencyKey | None = None, problem: IptError | None = None
+        self,
+        principal: Principal,
+        proposal_id: str,
+        key: IdempotencyKey | None = None,
+        problem: IptError | None = None,
+        *,
+        entries_only: bool = False,
     ) -> Committed:
         """Fires a proposal: its actor is the proposer, and the principal cosigns. `problem` is the error of a malformed key."""
         proposal, stored = await self._to_decide(principal, proposal_id)
         if problem:
             raise problem
-        replay = self.courses.replay_for(principal)
-        return await self._idempotency.run(key, replay, lambda: self._cosign(principal, proposal, stored, key))
+        replay = self.courses.replay_for(principal, entries_only=entries_only)
+        return await self._idempotency.run(
+            key, replay, lambda: self._cosign(principal, proposal, stored, key, entries_only=entries_only)
+        )
 
     async def _cosign(
-        self, principal: Principal, proposal: StoredProposal, stored: StoredCourse, key: IdempotencyKey | None
+        self,
+        principal: Principal,
+        proposal: StoredProposal,
+        stored: StoredCourse,
+        key: IdempotencyKey | None,
+        *,
+        entries_only: bool,
     ) -> Committed:
         if proposal.status != "waiting" or proposal.body is None or proposal.version != stored.course.version:
             raise StaleVersion(stored.course.version)
@@ -89,7 +103,7 @@ class Proposals:
         decided = DecidedProposal(
             id=proposal.id, by=principal.person, at=context.now, status="cosigned", entry_seq=accepted.course.version
         )
-        return await self.courses.commit(stored, accepted, context, key, decided=decided)
+        return await self.courses.commit(stored, accepted, context, key, decided=decided, entries_only=entries_only)
 
     async def decline(self, principal: Principal, proposal_id: str) -> ProposalView:
         """Closes a proposal without firing it."""

@@ -55,7 +55,8 @@ class GroupWrite(msgspec.Struct, frozen=True, kw_only=True):
 class Write(msgspec.Struct, frozen=True, kw_only=True):
     """A request to write a course. `decode` returns its commands, or raises the faults of the body.
 
-    `triggers` are the names read before the body is decoded. `problem` is the error of malformed headers.
+    `triggers` are the names read before the body is decoded. `problem` is the error of malformed headers. With `entries_only` the
+    answer leaves out the course.
     """
 
     decode: Callable[[], tuple[Command, ...]]
@@ -64,3 +65,4 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None = None
     version_required: bool = True
     key: IdempotencyKey | None = None
+    entries_only: bool = False

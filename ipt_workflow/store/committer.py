@@ -62,6 +62,7 @@ class Committer:
         self._patience = patience
         self._waiting: deque[CommitJob] = deque()
         self._lane: asyncio.Task[None] | None = None
+        self._writing = False
         self._closed = False
 
     async def commit(self, work: Unit | LoggedEvent, meanwhile: Callable[[], Any] | None = None) -> Any:
@@ -78,7 +79,8 @@ class Committer:
             self._lane = loop.create_task(self._drain())
         result = None
         if meanwhile:
-            await asyncio.sleep(0)  # lets the lane start the write first
+            if not self._writing:
+                await asyncio.sleep(0)  # lets the lane start the write first
             result = meanwhile()
         await job.done
         return result
@@ -93,11 +95,14 @@ class Committer:
         while self._waiting:
             self._give_up_expired()
             jobs = self._next_batch()
+            self._writing = True
             try:
                 await self._commit_batch(jobs)
             except Exception as error:  # noqa: BLE001 - every caller must get the error, whatever it is, and the lane continues
                 for job in jobs:
                     job.end(error)
+            finally:
+                self._writing = False
 
     def _give_up_expired(self) -> None:
         """Ends jobs whose deadline has passed with Busy. Nothing of them was written."""

@@ -76,7 +76,7 @@ def stored_course(_id: str, snapshot: bytes, head: str, ref: str | None, *waitin
     return StoredCourse(course_decoder.decode(snapshot), head, ref, since)
 
 
-_with_data = entry.outerjoin(
+WITH_DATA = entry.outerjoin(
     entry_data,
     sa.and_(
         entry_data.c.organisation == entry.c.organisation,
@@ -84,7 +84,7 @@ _with_data = entry.outerjoin(
         entry_data.c.seq == entry.c.seq,
     ),
 )
-_select_entries = sa.select(entry.c.canonical, entry_data.c.salt, entry_data.c.sealed).select_from(_with_data)
+_select_entries = sa.select(entry.c.canonical, entry_data.c.salt, entry_data.c.sealed).select_from(WITH_DATA)
 
 
 def _raw(column: sa.Column[Any], name: str | None = None) -> sa.ColumnElement[Any]:
@@ -96,7 +96,7 @@ _raw_entries = sa.select(
     _raw(entry_data.c.salt),
     _raw(entry_data.c.sealed),
     _raw(entry_data.c.seq, "sealed_seq"),
-).select_from(_with_data)
+).select_from(WITH_DATA)
 
 
 def load_entries(

@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ipt_workflow.journal import Entry, read
 from ipt_workflow.store import courses, notices, sources, structs
 from ipt_workflow.store.courses import StoredCourse, one_of, to_driver
 from ipt_workflow.store.schema import tables
@@ -26,15 +27,19 @@ DIALECTS: Mapping[str, sa.Dialect] = {
 
 
 class Lookup(Generic[Found]):
-    """Finds rows by id. `columns` are selected, the id first; `make` turns their values into a result."""
+    """Finds rows by id, `only` those that fulfil conditions. `columns` are selected, the id first; `make` turns their values into a result."""
 
     def __init__(
-        self, columns: Sequence[sa.ColumnElement[Any]], make: Callable[..., Found], joined: sa.FromClause | None = None
+        self,
+        columns: Sequence[sa.ColumnElement[Any]],
+        make: Callable[..., Found],
+        joined: sa.FromClause | None = None,
+        *only: sa.ColumnElement[bool],
     ) -> None:
         id_column = columns[0]
         assert isinstance(id_column, sa.Column)
         table = id_column.table
-        ours = sa.select(*columns).where(table.c.organisation == sa.bindparam("organisation"))
+        ours = sa.select(*columns).where(table.c.organisation == sa.bindparam("organisation"), *only)
         ours = ours.select_from(joined) if joined is not None else ours
         self._make = make
         self.sql = {dialect: _text(ours.where(found), dialect, "ids") for dialect, found in one_of(id_column, "ids").items()}
@@ -129,7 +134,20 @@ def _client(rows: list[list[Any]]) -> KnownClient:
     )
 
 
-_course, _client_row, _notice_row = tables.course, tables.client, tables.notice
+def _measures(rows: list[list[Any]]) -> list[Entry]:
+    """The measures of a course with their amendments, in the order they were recorded."""
+    found = (read(canonical, salt=salt, sealed=sealed) for _, canonical, salt, sealed in rows)
+    entries = sorted(found, key=lambda each: each.written.seq)
+    known: set[int] = set()
+    kept = []
+    for entry in entries:
+        if entry.written.trigger == "record_measure" or entry.written.data.get("supersedes") in known:
+            known.add(entry.written.seq)
+            kept.append(entry)
+    return kept
+
+
+_course, _client_row, _notice_row, _entry = tables.course, tables.client, tables.notice, tables.entry
 _of_client = sa.and_(_course.c.organisation == _client_row.c.organisation, _course.c.client_id == _client_row.c.id)
 
 NOTICES = Lookup((_notice_row.c.key, *notices.COLUMNS), _notice)  # by the digest of the message
@@ -139,13 +157,18 @@ CLIENTS = ManyRowLookup(
     _client,
     _client_row.outerjoin(_course, _of_client),
 )
+MEASURES = ManyRowLookup(
+    (_entry.c.course_id, _entry.c.canonical, tables.entry_data.c.salt, tables.entry_data.c.sealed),
+    _measures,
+    courses.WITH_DATA,
+    (_entry.c.trigger + sa.literal_column("''")).in_([sa.literal_column(f"'{name}'") for name in ("record_measure", "amend")]),
+)  # the bare column would let the database search all measures of the organisation by their index
 COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_CLIENT)
 TOKENS = Lookup(structs.columns(tables.token, StoredToken), StoredToken)
 SOURCES = ManyRowLookup(sources.WITH_KEYS_COLUMNS, sources.keyed_source, sources.WITH_KEYS)
 ANSWERS = Lookup(structs.columns(tables.idempotency, KeptAnswer), KeptAnswer)
 VERSIONS = Lookup((tables.course.c.id, tables.course.c.version), _version)
 
-_entry = tables.entry
 _linked = (
     sa.select(_entry.c.canonical, _entry.c.hash, _entry.c.course_id)
     .where(_entry.c.organisation == sa.bindparam("organisation"))

@@ -42,6 +42,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 EXAMPLES = {
     "/v1/ehr/fhir/{source}": 40,
     "/v1/ehr/fhir/{source}/{kind}": 40,
+    "/v1/ehr/fhir/{source}/{kind}/{its_id}": 40,
     "/v1/courses": 40,
     "/v1/courses/{course_id}/transitions": 60,
     "/v1/courses/{course_id}/proposals": 40,

@@ -59,10 +59,10 @@ def held(target: Any, name: str) -> Iterator[tuple[asyncio.Event, asyncio.Event]
     reached, go = asyncio.Event(), asyncio.Event()
     method = getattr(target, name)
 
-    async def waiting(*given: Any) -> Any:
+    async def waiting(*given: Any, **named: Any) -> Any:
         reached.set()
         await go.wait()
-        return await method(*given)
+        return await method(*given, **named)
 
     setattr(target, name, waiting)
     try:

@@ -11,8 +11,9 @@ import pytest
 from schemathesis.specs.openapi import definitions
 from support.http_client import running
 
-from ipt_workflow.api import openapi
+from ipt_workflow.api import openapi, problem_schemas
 from ipt_workflow.api.app import litestar_app
+from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.protocols.files import load_catalogue
@@ -113,6 +114,38 @@ def test_every_refusal_is_told_of_as_a_problem_document(document):
             hook = {"application/fhir+json"} if key[1].startswith("/v1/ehr/fhir") else set()
             assert set(answer["content"]) == kinds | hook, key
             assert answer["description"], key
+
+
+def test_every_kind_of_problem_has_a_schema_that_only_it_fits(document):
+    schemas = document["components"]["schemas"]
+    for problem in PROBLEMS.values():
+        schema = schemas[problem_schemas.schema_name(problem.slug)]
+        assert schema["properties"]["type"]["const"] == f"/problems/{problem.slug}"
+        assert schema["properties"]["status"]["const"] == problem.status
+    assert schemas["TransitionRefusedProblem"]["properties"]["refusals"]["items"] == {"$ref": "#/components/schemas/Refusal"}
+    assert schemas["InvalidProblem"]["properties"]["errors"]["items"] == {"$ref": "#/components/schemas/Fault"}
+
+
+def test_an_error_refers_to_the_kinds_of_its_status_and_tells_several_apart_by_type(document):
+    statuses = {problem_schemas.schema_name(slug): str(problem.status) for slug, problem in PROBLEMS.items()}
+    for (method, path), operation in operations(document).items():
+        if path.startswith("/fhir"):
+            continue
+        for status, answer in operation["responses"].items():
+            if int(status) < 400:
+                continue
+            schema = answer["content"]["application/problem+json"]["schema"]
+            named = {each.rpartition("/")[2] for each in references(schema)}
+            assert {statuses[name] for name in named} == {status}, (method, path)
+            assert len(named) == 1 or set(schema["discriminator"]["mapping"].values()) == references(schema)
+
+
+def test_a_read_is_not_said_to_be_refused(document):
+    reads = [operation for (method, path), operation in operations(document).items() if method == "get" and path.startswith("/v1")]
+    assert reads
+    assert not [each["operationId"] for each in reads if each["responses"].keys() & {"409", "412", "413", "415", "428"}]
+    fired = operations(document)["post", "/v1/courses/{course_id}/transitions"]["responses"]["409"]
+    assert "#/components/schemas/TransitionRefusedProblem" in references(fired)
 
 
 def test_only_what_needs_no_token_says_so(document):

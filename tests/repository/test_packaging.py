@@ -17,7 +17,7 @@ import ipt_workflow
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-RUNTIME, DEV = ROOT / "requirements" / "runtime.txt", ROOT / "requirements" / "dev.txt"
+RUNTIME, DEV, GENERATORS = (ROOT / "requirements" / f"{name}.txt" for name in ("runtime", "dev", "generators"))
 # Written so that this file does not match itself.
 REGISTRIES = re.compile(r"\b(?:pypi\.(?:org|python)|pythonhosted\.[o]rg|npmjs\.(?:org|com)|deb\.debian\.[o]rg|crates\.[i]o)")
 MACHINE_PATHS = re.compile(r"(?<![\w.:-])/(?:work|root|home|opt/wheels)/")
@@ -48,7 +48,7 @@ def test_no_file_names_a_registry_host_or_a_path_of_the_machine(pattern: re.Patt
     assert found == []
 
 
-@pytest.mark.parametrize("lock", [RUNTIME, DEV], ids=lambda lock: lock.name)
+@pytest.mark.parametrize("lock", [RUNTIME, DEV, GENERATORS], ids=lambda lock: lock.name)
 def test_every_locked_package_has_hashes_and_comes_from_wherever_the_installer_is_told(lock: Path) -> None:
     text = lock.read_text()
     requirements = [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.strip().startswith("#")]
@@ -64,8 +64,9 @@ def test_every_locked_package_has_hashes_and_comes_from_wherever_the_installer_i
     [
         (RUNTIME, PROJECT["project"]["dependencies"]),
         (DEV, [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]),
+        (GENERATORS, PROJECT["dependency-groups"]["generators"]),
     ],
-    ids=["runtime.txt", "dev.txt"],
+    ids=["runtime.txt", "dev.txt", "generators.txt"],
 )
 def test_the_lock_answers_what_pyproject_asks_for(lock: Path, declared: list[str]) -> None:
     versions = locked(lock)

@@ -38,7 +38,7 @@ def record_measure(course: Course, fact: Fact) -> Course:
 def _taken(track: Track, reading: Reading, stage: str) -> Track:
     track = replace(track, count=track.count + 1)
     if reading.total is None:
-        return track
+        return replace(track, partial_at=max(track.partial_at or reading.at, reading.at))
     earliest = track.baseline is None or reading.at < track.baseline.at
     latest = track.last is None or reading.at >= track.last.at
     return replace(

@@ -32,6 +32,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     breaks: tuple[Break, ...] = ()  # for a late entry: the later entries that would no longer pass their rules
     obstacles: tuple[str, ...] = ()  # for a migration: why the course would be stuck under the new version
+    worded: bool = True  # False for a list of requirements, which shows no sentences: to word a refusal takes longer than to judge
 
     @property
     def phase(self) -> PhaseSpec:
@@ -80,7 +81,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return Refusal(
             rule=self.rule,
             severity=severity,
-            message=render(MESSAGES[message_id], parameters, rule=self.rule, severity=severity),
+            message=render(MESSAGES[message_id], parameters, rule=self.rule, severity=severity) if self.worded else "",
             message_id=message_id,
             parameters=parameters,
             current=current,

@@ -208,13 +208,12 @@ MESSAGES = {
 
 def render(sentence: str, parameters: Mapping[str, Parameter], *, rule: str, severity: Severity) -> str:
     """The message of a refusal: its sentence filled in. A soft refusal also says how a reason passes it."""
-    filled = sentence.format_map({name: _in_words(value) for name, value in parameters.items()}) if parameters else sentence
+    words = {name: _in_words(value) if isinstance(value, tuple) else value for name, value in parameters.items()}
+    filled = sentence.format_map(words) if words else sentence
     return f"{filled} {BY_REASON.format(rule=rule)}" if severity == "soft" else filled
 
 
-def _in_words(value: Parameter) -> str:
+def _in_words(value: tuple[str | int, ...]) -> str:
     """A list in words: `a, b and c`. Its items are codes or entries' numbers, and codes are read without underscores."""
-    if not isinstance(value, tuple):
-        return str(value)
     *others, last = (str(each).replace("_", " ") for each in value)
     return f"{', '.join(others)} and {last}" if others else last

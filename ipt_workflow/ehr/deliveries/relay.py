@@ -167,9 +167,10 @@ class Relay:
             return
         body = msgspec.json.encode(event)
         signer = signatures.Signer([signatures.read_key(self._secrets.open(key.secret)) for key in job.keys])
-        signed = signer.headers(events.webhook_id(job.event.id), int(now.timestamp()), body)
+        real = self.clinic.clock.real()  # the receiver verifies by its own clock
+        signed = signer.headers(events.webhook_id(job.event.id), int(real.timestamp()), body)
         headers = {"content-type": "application/json", "user-agent": "ipt-workflow", **signed}
-        sent = await self._sender.send(known.url, headers, body, now)
+        sent = await self._sender.send(known.url, headers, body, real)
         await self._end(claimed, job, self._result(claimed, sent), self._disable_reason(known, sent))
 
     def _job(self, connection: Connection, organisation: str, claimed: ClaimedDelivery) -> DeliveryJob:

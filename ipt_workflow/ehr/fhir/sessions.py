@@ -30,7 +30,7 @@ def _encounter(record: Record, entry: CurrentEntry) -> Encounter:
         type=(*treatment, concept(site.coding("session-kind", data.get("kind", "session")))),
         subject=record.patient,
         episode_of_care=(record.episode,),
-        participant=_participants(record, data.get("given_by")),
+        participant=_participants(record, session.given_by if session else data.get("given_by")),
         appointment=tuple(Reference(type="Appointment", identifier=each) for each in appointments),
         period=_period(entry, held=held),
         length=_minutes(data["minutes"]) if held and "minutes" in data else None,

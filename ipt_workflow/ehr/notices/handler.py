@@ -183,9 +183,7 @@ class NoticeHandler:
         if content.about not in {"session", "booking", "measure"}:
             return await self._fire_new(notice, course)
         own = [each for each in notice.kept if each.course_id == course.course.id and each.about_seq]
-        entries: dict[int, RecordedEntry] = {}
-        if own or content.about == "measure":
-            entries = matches.recorded_entries(await self.clinic.entries(course.course.id))
+        entries = await self._recorded(notice, course, own)
         known = self._own_entry(content, own, entries)
         if known:
             decided = await self._newer_version(notice, course, known, {each.seq for each in own})
@@ -199,6 +197,16 @@ class NoticeHandler:
             return await (self._measure_recorded(notice, course, reading) if reading else self._fire_new(notice, course))
         session = self._named_session(notice, course) or matches.visit(self._by_name(content), course.course, self.clinic.zone)
         return await (self._visit_recorded(notice, course, session) if session else self._fire_new(notice, course))
+
+    async def _recorded(self, notice: Notice, course: StoredCourse, own: Sequence[StoredNotice]) -> dict[int, RecordedEntry]:
+        """The entries that the notice may be about. Of a visit that is new to its course, the course itself knows the sessions."""
+        content = notice.content
+        if content.about != "measure":
+            return matches.recorded_entries(await self.clinic.entries(course.course.id)) if own else {}
+        protocol = self.clinic.machine_of(course.course).protocol
+        if not (own or notice.named) and matches.is_new_day(content, course.course, protocol, self.clinic.zone):
+            return {}
+        return matches.recorded_entries(await self.clinic.measures.get(course.course.id) or ())
 
     def _by_name(self, content: NoticeContent) -> NoticeContent:
         """A booking matches a session only by reference: its time may have passed without a session."""

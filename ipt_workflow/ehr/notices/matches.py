@@ -44,10 +44,10 @@ def recorded_entries(entries: Sequence[Entry]) -> dict[int, RecordedEntry]:
     """Every entry of a course except amendments, by seq."""
     facts = journal.facts(entries)
     by_seq, amended, given = {fact.seq: fact for fact in facts}, superseded_by(facts), journal.given(entries)
-    links: dict[int, list[str]] = {}
+    links: dict[int, list[str | None]] = {}
     for fact in facts:
         if fact.trigger == "link_session":
-            links.setdefault(fact.data["session"], []).append(fact.data["ref"])
+            links.setdefault(fact.data["session"], []).append(fact.data.get("ref"))
     found = {}
     for root, current in current_facts(facts).items():
         last = root
@@ -73,7 +73,7 @@ def visit(content: NoticeContent, course: Course, zone: ZoneInfo) -> Session | N
         return named
     begins, ends = _span(content, content.occurred_at, zone)
     near = visits.overlapping(course, begins, ends, zone)
-    return next((each for each in near if not _differ(content.refs, each.refs)), None)
+    return next((each for each in near if not visits.differ(content.refs, each.refs)), None)
 
 
 def is_expected(content: NoticeContent, course: Course, zone: ZoneInfo) -> bool:
@@ -87,7 +87,7 @@ def is_expected(content: NoticeContent, course: Course, zone: ZoneInfo) -> bool:
         return False
     begins, ends = _span(content, at, zone)
     usual = dt.timedelta(minutes=visits.USUAL_MINUTES)
-    planned = [each.scheduled_for for each in course.bookings if not _differ(content.refs, (each.ref,) if each.ref else ())]
+    planned = [each.scheduled_for for each in course.bookings if not visits.differ(content.refs, (each.ref,) if each.ref else ())]
     return any(each < ends and begins < each + usual for each in planned) or visit(content, course, zone) is not None
 
 
@@ -97,14 +97,14 @@ def booked_for(content: NoticeContent) -> dt.datetime | None:
     return msgspec.convert(planned, dt.datetime) if isinstance(planned, str) else None
 
 
-def _span(content: NoticeContent, begins: dt.datetime, zone: ZoneInfo) -> visits.SessionTime:
+def _span(content: NoticeContent, begins: dt.datetime, zone: ZoneInfo) -> visits.TimeSpan:
     """The time of a visit: until its end, for its minutes, or the whole day if only that is known."""
     if content.day_only or content.data.get("day_only"):
         return visits.day(begins, zone)
     if content.until and content.until > begins:
-        return visits.SessionTime(begins, content.until)
+        return visits.TimeSpan(begins, content.until)
     minutes = content.data.get("minutes") or visits.USUAL_MINUTES
-    return visits.SessionTime(begins, begins + dt.timedelta(minutes=minutes))
+    return visits.TimeSpan(begins, begins + dt.timedelta(minutes=minutes))
 
 
 def reading(
@@ -125,10 +125,17 @@ def reading(
         each
         for each in measures
         if _taken(each).astimezone(zone).date() == day
-        and (_taken(each) == taken_at or not _differ(content.refs, each.refs))
+        and (_taken(each) == taken_at or not visits.differ(content.refs, each.refs))
         and _agree(content, each)
     ]
     return min(alike, key=lambda each: abs(_taken(each) - taken_at), default=None)
+
+
+def is_new_day(content: NoticeContent, course: Course, protocol: Protocol, zone: ZoneInfo) -> bool:
+    """Whether every recorded reading of the scale was taken before the local day of this one."""
+    track = course.measures.get(instrument_key(protocol, str(content.data.get("instrument"))) or "")
+    latest = track.latest_at if track else None
+    return latest is None or (content.occurred_at is not None and latest < visits.day(content.occurred_at, zone).begins)
 
 
 def of_scale(entry: RecordedEntry, scale: str) -> bool:
@@ -168,15 +175,6 @@ def _ran(course: Course, at: dt.datetime) -> bool:
 def _named(refs: Iterable[str], candidates: Sequence[RecordedEntry]) -> RecordedEntry | None:
     wanted = set(refs)
     return next((each for each in candidates if wanted.intersection(each.refs)), None)
-
-
-def _differ(sent: Sequence[str], recorded: Sequence[str]) -> bool:
-    """Whether references that have none in common must name different things: some are of the same kind."""
-    return bool({_kind(ref) for ref in sent} & {_kind(ref) for ref in recorded})
-
-
-def _kind(ref: str) -> str:
-    return ref.rpartition("/")[0]
 
 
 def _taken(measure: RecordedEntry) -> dt.datetime:

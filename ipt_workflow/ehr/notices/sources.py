@@ -206,7 +206,8 @@ class Sources:
         found = await self.clinic.sources.get(source_id) if "\x00" not in source_id else None
         now = self.clinic.clock.now()
         known = found.keys if found is not None and found.source.disabled_at is None else ()
-        kind, message_id = self._proof([key for key in known if not _expired(key, now)], headers, body, now)
+        valid = [key for key in known if not _expired(key, now)]
+        kind, message_id = self._proof(valid, headers, body, self.clinic.clock.real())  # the sender signs by its own clock
         assert found is not None  # without keys there is no proof
         return VerifiedSender(found.source, kind, message_id)
 

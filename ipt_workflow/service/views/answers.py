@@ -11,11 +11,20 @@ from ipt_workflow.service.views.entries import EntryView
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a write. `replayed` says that an earlier request under the same key wrote it."""
+    """The result of a write. `replayed` says that an earlier request under the same key wrote it.
 
-    course: CourseView
+    `course` is None if the caller asked for the entries alone.
+    """
+
+    course_id: str
+    course: CourseView | None
     entries: tuple[EntryView, ...]
     replayed: bool = False
+
+    @property
+    def version(self) -> int:
+        """The course's version after the write."""
+        return self.entries[-1].seq
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):

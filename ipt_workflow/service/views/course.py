@@ -224,8 +224,8 @@ def course_view(
         focus=_whole(course.focus, FocusView) if course.focus else None,
         contract=_whole(course.contract, ContractView) if course.contract else None,
         formulation_version=course.formulation.version if course.formulation else None,
-        sessions=_whole(course.sessions, tuple[SessionView, ...]),
-        interruptions=_whole(course.interruptions, tuple[InterruptionView, ...]),
+        sessions=tuple(_whole(session, SessionView) for session in course.sessions),
+        interruptions=tuple(_whole(pause, InterruptionView) for pause in course.interruptions),
         measures={key: _measure(protocol, key, track) for key, track in course.measures.items() if key in protocol.instruments},
         outcome=_outcome(protocol, course),
         rhythm=_rhythm(course.rhythm) if course.rhythm.count or course.rhythm.targets else None,
@@ -262,7 +262,7 @@ def course_view(
 
 
 def _whole(part: Any, view: type[View]) -> View:
-    """A part of the course, or several of a kind, with every field. The snapshot omits defaults, which a caller does not know."""
+    """A part of the course with every field. The snapshot omits defaults, which a caller does not know."""
     return msgspec.convert(part, view, from_attributes=True)
 
 

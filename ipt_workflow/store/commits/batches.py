@@ -52,8 +52,8 @@ def columns(dialect_name: str, *tables_of_row: sa.Table) -> Columns:
 
 # A key counts as used if the answer kept under it had not expired when the unit was recorded.
 USED = (
-    "(SELECT kept.scope FROM idempotency AS kept WHERE kept.organisation = {0}organisation AND kept.scope = {0}scope"
-    " AND kept.expires_at > {0}last_recorded_at)"
+    "(SELECT kept.scope FROM idempotency AS kept WHERE kept.organisation = {organisation} AND kept.scope = {scope}"
+    " AND kept.expires_at > {last_recorded_at})"
 )
 
 
@@ -81,28 +81,35 @@ def write_sqlite(connection: sqlite3.Connection, units: Sequence[Unit], events: 
 
 def _swap_sqlite(connection: sqlite3.Connection, unit: Unit, change: CourseChange) -> bool:
     """Updates a course if it is still at the expected version and the unit's key was not used. Returns whether it did."""
-    known = columns("sqlite", tables.course)
-    row = dict(zip(known.names, known.values(rows.course_columns(unit.organisation, change)), strict=True))
-    swapped = connection.execute(_swap_sql(), {**row, "expected": change.expected, "scope": _scope(unit)}).rowcount == 1
+    row = columns("sqlite", tables.course).values(rows.course_columns(unit.organisation, change))
+    swapped = connection.execute(_swap_sql(), (*row, change.expected, _scope(unit))).rowcount == 1
     if swapped:
         connection.execute(_seldom_sql(), row)
     return swapped
 
 
+def _numbered(*more: str) -> dict[str, str]:
+    """The places of a course's columns in a statement, and of `more` values after them. The driver binds names one by one, and slowly."""
+    return {name: f"?{number}" for number, name in enumerate((*columns("sqlite", tables.course).names, *more), start=1)}
+
+
 @cache
 def _swap_sql() -> str:
-    changes = ", ".join(f"{name} = :{name}" for name in EVERY_TIME)
-    unused = f"{USED.format(':')} IS NULL"
-    return f"UPDATE course SET {changes} WHERE organisation = :organisation AND id = :id AND version = :expected AND {unused}"
+    place = _numbered("expected", "scope")
+    changes = ", ".join(f"{name} = {place[name]}" for name in EVERY_TIME)
+    return (
+        f"UPDATE course SET {changes} WHERE organisation = {place['organisation']} AND id = {place['id']}"
+        f" AND version = {place['expected']} AND {USED.format_map(place)} IS NULL"
+    )
 
 
 @cache
 def _seldom_sql() -> str:
     """Writes the other columns of a course if one of them changes. SQLite rewrites every index on a column that an UPDATE names."""
-    key = ("organisation", "id", "version")
-    names = [name for name in columns("sqlite", tables.course).names if name not in {*EVERY_TIME, *key}]
-    listed, values = ", ".join(names), ", ".join(f":{name}" for name in names)
-    where = " AND ".join(f"{name} = :{name}" for name in key)
+    place, key = _numbered(), ("organisation", "id", "version")
+    names = [name for name in place if name not in {*EVERY_TIME, *key}]
+    listed, values = ", ".join(names), ", ".join(place[name] for name in names)
+    where = " AND ".join(f"{name} = {place[name]}" for name in key)
     return f"UPDATE course SET ({listed}) = ({values}) WHERE {where} AND ({listed}) IS NOT ({values})"
 
 
@@ -214,12 +221,13 @@ def _commit_sql(*, records: bool) -> str:
     """
     parameters = _Parameters()
     course, answers, journal = (columns("postgresql", *each) for each in ((tables.course,), (tables.idempotency,), JOURNAL))
+    given = {name: f"given.{name}" for name in (*course.names, "scope")}
     settable = [name for name in course.names if name not in {"organisation", "id"}]
     parts = [
         f"given AS {parameters.rows(course, n='INTEGER', expected='INTEGER', scope='VARCHAR')}",
-        f"swapped AS (UPDATE course SET {', '.join(f'{name} = given.{name}' for name in settable)} FROM given"
+        f"swapped AS (UPDATE course SET {', '.join(f'{name} = {given[name]}' for name in settable)} FROM given"
         " WHERE course.organisation = given.organisation AND course.id = given.id AND course.version = given.expected"
-        f" AND {USED.format('given.')} IS NULL RETURNING given.n)",
+        f" AND {USED.format_map(given)} IS NULL RETURNING given.n)",
         f"answered AS (SELECT * FROM {parameters.rows(answers, n='INTEGER')} AS a JOIN swapped USING (n))",
         f"written AS (SELECT * FROM {parameters.rows(journal, n='INTEGER')} AS j JOIN swapped USING (n))",
         f"kept AS ({_insert_from(tables.idempotency, 'answered')})",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ipt_workflow.store.schema import tables
 
-APPEND_ONLY = ("entry", "audit_event", "audit_subject", "group_facilitator", "group_member", "group_session")
+APPEND_ONLY = ("entry", "audit_event", "audit_subject", "group_facilitator", "group_member", "group_session", "sandbox_move")
 KEYS = {
     "entry": ("organisation", "course_id", "seq"),
     "audit_event": ("organisation", "id"),
@@ -16,6 +16,7 @@ KEYS = {
     "group_facilitator": ("organisation", "group_id", "seq", "person"),
     "group_member": ("organisation", "course_id", "nth"),
     "group_session": ("organisation", "id"),
+    "sandbox_move": ("organisation", "nth"),
 }
 ALSO_UNIQUE = {
     "entry": ("organisation", "id"),

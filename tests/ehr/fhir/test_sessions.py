@@ -69,6 +69,20 @@ def test_an_encounter_tells_of_course_phase_therapist_appointment_and_focus(api)
     api(test)
 
 
+def test_an_encounter_names_every_reference_of_the_ehr_to_it(api):
+    async def test(api):
+        course = await started(api)
+        seq = await fired(api, course, "record_session", {"attendance": "5", "ref": "Appointment/1"})
+        await fired(api, course, "link_session", {"session": seq, "ref": "Encounter/2"})
+        encounter = await fhir(api, f"Encounter/{course}.{seq}")
+        assert [each["value"] for each in encounter["identifier"]] == ["Appointment/1", "Encounter/2"]
+        assert [each["identifier"]["value"] for each in encounter["appointment"]] == ["Appointment/1", "Encounter/2"]
+        assert encounter["meta"]["versionId"] == str(seq + 1)
+        assert fhir_validators.faults([encounter]) == [[]]
+
+    api(test)
+
+
 def test_an_amended_session_keeps_its_name_and_has_a_new_version(api):
     async def test(api):
         course = await started(api)

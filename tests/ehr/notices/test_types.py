@@ -6,13 +6,16 @@ import re
 from pathlib import Path
 
 import jsonschema
+import msgspec
 import pytest
 
+from ipt_workflow.api import openapi
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.ehr.notices import types
 from ipt_workflow.errors import ProtocolInvalid
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.runtime import settings as configuration
+from ipt_workflow.values.faults import validator_of, value_faults
 
 SETTINGS = configuration.load({})
 INSTRUMENTS = protocol_files.load_catalogue(SETTINGS.protocols, SETTINGS.instruments, KNOWN_RULES).instruments
@@ -39,10 +42,12 @@ def test_the_table_is_published_without_a_token(api):
         answer = await api.client.get("/v1/notices/types")
         assert [each["type"] for each in answer.json()["items"]] == list(ISSUE)
         document = (await api.client.get("/schema/openapi.json")).json()
-        shapes = document["paths"]["/v1/ehr/notices/{source}"]["post"]["requestBody"]["content"]["application/json"]["schema"][
-            "oneOf"
-        ]
-        assert [each["schema"] for each in answer.json()["items"]] == shapes
+        body = document["paths"]["/v1/ehr/notices/{source}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        named = body["discriminator"]["mapping"]
+        assert list(named) == list(ISSUE)
+        assert [each["$ref"] for each in body["oneOf"]] == list(named.values())
+        shapes = [document["components"]["schemas"][each.rpartition("/")[2]] for each in named.values()]
+        assert [openapi.plain(each["schema"]) for each in answer.json()["items"]] == shapes
 
     api(test)
 
@@ -113,3 +118,42 @@ def test_a_service_with_a_faulty_table_does_not_start(settings, tmp_path):
 
 def flatten(error):
     return [each for inner in error.exceptions for each in flatten(inner)] if isinstance(error, BaseExceptionGroup) else [error]
+
+
+ODD = (
+    None,
+    "",
+    "x" * 300,
+    0,
+    -1,
+    7,
+    1.5,
+    True,
+    [],
+    {},
+    [1, None],
+    ["x"],
+    {"a": 1},
+    "2026-01-05T09:00:00Z",
+    "2026-01-05",
+    "2026-01-05T09:00:00",
+)
+
+
+@pytest.mark.parametrize("kind", TYPES.by_name)
+def test_the_decoder_accepts_what_the_schema_accepts(kind):
+    whole, validator = types.example(TYPES.by_name[kind]), validator_of(TYPES.schemas[kind])
+    names = TYPES.schemas[kind]["properties"]["data"]["properties"]
+    changed = [{**whole, "data": {**whole["data"], name: odd}} for name in (*names, "more") for odd in ODD]
+    changed += [{**whole, "data": {name: value for name, value in whole["data"].items() if name != left}} for left in whole["data"]]
+    changed += [{**whole, name: odd} for name in ("type", "timestamp", "data", "more") for odd in ODD]
+    changed += [{name: value for name, value in whole.items() if name != left} for left in whole]
+    assert [each for each in changed if is_accepted(each, TYPES.shapes[kind]) == bool(value_faults(validator, each, ""))] == []
+
+
+def is_accepted(value, shape) -> bool:
+    try:
+        msgspec.convert(value, shape)
+    except msgspec.ValidationError:
+        return False
+    return True

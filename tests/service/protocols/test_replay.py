@@ -162,6 +162,16 @@ def test_a_late_entry_is_judged_where_it_was_placed(tried):
     assert counts(tried(protocol_versions.LARGER_CAP, work=work).allowed_by) == {"phase_session_cap": 2}
 
 
+def test_a_late_session_is_judged_by_the_sessions_after_its_place_too(tried):
+    async def work(clinic):
+        course_id = await in_middle(clinic)
+        first = (await clinic.courses.get(course_id)).course.sessions[0]
+        late = Command("record_session", {"attendance": "5"}, first.at - dt.timedelta(seconds=30))
+        assert await attempt(clinic, course_id, late) == ["overlaps_session"]
+
+    assert tried(work=work).not_judged == 0
+
+
 def test_a_refusal_keeps_codes_and_numbers_of_the_command_and_none_of_its_words(tried):
     async def work(clinic):
         course_id = await in_middle(clinic)

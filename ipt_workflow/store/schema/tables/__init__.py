@@ -62,6 +62,7 @@ from ipt_workflow.store.schema.tables.notices import (
     source,
     source_key,
 )
+from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
 
 __all__ = [
     "ATTENTION",
@@ -96,6 +97,7 @@ __all__ = [
     "ProposalRow",
     "ProtocolRow",
     "RelayTaskRow",
+    "SandboxMoveRow",
     "SourceKeyRow",
     "SourceRow",
     "SubscriptionKeyRow",
@@ -121,6 +123,7 @@ __all__ = [
     "proposal",
     "protocol",
     "relay_task",
+    "sandbox_move",
     "source",
     "source_key",
     "subscription",
