@@ -17,6 +17,7 @@ CODES = {
     "not-found": "not-found",
     "method-not-allowed": "not-supported",
     "not-acceptable": "not-supported",
+    "notice-reused": "conflict",
     "too-large": "too-long",
     "unsupported-media-type": "not-supported",
     "malformed": "structure",
@@ -34,7 +35,7 @@ def is_fhir(path: str) -> bool:
 def response(
     status: int, slug: str, title: str, detail: str, headers: dict[str, str] | None, extra: dict[str, Any]
 ) -> Response[bytes]:
-    """A problem as an OperationOutcome with one issue for each fault. FHIR wants 400 for a parameter that is not valid."""
+    """A problem as an OperationOutcome with one issue for each fault."""
     code = CODES.get(slug, "processing")
     outcome = OperationOutcome(
         issue=tuple(
@@ -47,9 +48,7 @@ def response(
             for fault in extra.get("errors") or [Fault("", _diagnostics(detail, extra))]
         )
     )
-    return Response(
-        msgspec.json.encode(outcome), status_code=400 if slug == "invalid" else status, media_type=FHIR_JSON, headers=headers or {}
-    )
+    return Response(msgspec.json.encode(outcome), status_code=status, media_type=FHIR_JSON, headers=headers or {})
 
 
 def _diagnostics(detail: str, extra: dict[str, Any]) -> str:

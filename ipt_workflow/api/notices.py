@@ -7,12 +7,12 @@ from litestar import Response, delete, get, post, put
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery
 
-from ipt_workflow.api import requests
+from ipt_workflow.api import hook_answers, requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, RequestParts, UnsupportedMediaType, limit_of, one_of, page, read_body
 from ipt_workflow.ehr.notices import types as notice_types
-from ipt_workflow.ehr.notices.fhir_hooks import Hook, Report
+from ipt_workflow.ehr.notices.fhir_hooks import INTERACTION, Hook, Report
 from ipt_workflow.ehr.notices.inbox import NoticeView, Resolution
 from ipt_workflow.ehr.notices.receipts import Receipt
 from ipt_workflow.ehr.notices.sources import NOT_AUTHENTIC, STANDARD_WEBHOOKS, VerifiedSender
@@ -103,7 +103,7 @@ async def received(request: NoticeRequest, source: str) -> Receipt:
 
 @post("/v1/ehr/fhir/{source:str}", summary="Send FHIR resources", tags=["ehr"], status_code=202)
 async def fhir(request: ApiRequest, source: FromPath[str]) -> Response[Receipt | Report]:
-    """Takes a FHIR R4 resource, a Bundle, or a subscription's notification. The answer to a Bundle says what became of each entry."""
+    """Takes a FHIR R4 resource, a Bundle, or a subscription's notification. The answer says what became of each resource."""
     return await _hook(request, source, None)
 
 
@@ -157,7 +157,8 @@ async def _hook(request: ApiRequest, source: str, name: str | None) -> Response[
     except PROBLEMS as error:
         raise _counted(request, source, error) from None
     _log(request, receipt.status)
-    return Response(receipt, status_code=202)
+    holds_resource = has_body and hook.headers.get(INTERACTION) != "delete"
+    return hook_answers.answer(request, receipt, body if holds_resource else b"")
 
 
 async def _authentic(request: NoticeRequest, source: str) -> tuple[bytes, VerifiedSender]:

@@ -189,9 +189,25 @@ def _notices(schema: dict[str, Any], types: NoticeTypes) -> None:
     operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": shapes}}}
     for path, item in schema["paths"].items():
         if path.startswith(HOOKED):
-            for method in set(item) - {"delete"}:
-                content = {kind: {"schema": _reference("FhirResource")} for kind in ("application/json", FHIR_JSON)}
-                item[method]["requestBody"] = {"required": False, "content": content}
+            for method, hook in item.items():
+                _complete_hook(method, hook)
+
+
+def _complete_hook(method: str, operation: dict[str, Any]) -> None:
+    """Adds what a rest-hook takes, and its answers in FHIR beside those in our own JSON."""
+    if method != "delete":
+        content = {kind: {"schema": _reference("FhirResource")} for kind in ("application/json", FHIR_JSON)}
+        operation["requestBody"] = {"required": False, "content": content}
+    operation["parameters"] += [
+        _header("Accept", "`application/json` alone asks for this service's own JSON; anything else is answered in FHIR."),
+        _header("Prefer", "`return=minimal`, `return=representation` or `return=OperationOutcome`, as in FHIR."),
+    ]
+    outcome = {FHIR_JSON: {"schema": _reference("FhirResource")}}
+    answers = operation["responses"]
+    answers["200"] = {"description": "Nothing waits: an OperationOutcome, or the response Bundle of a batch.", "content": outcome}
+    answers["202"]["description"] = "Something waits for a person. In this service's own JSON: the message is kept."
+    answers["202"]["content"] |= outcome
+    answers["204"] = {"description": "Nothing waits, and the sender prefers `return=minimal`."}
 
 
 def _bodies(paths: Container[str]) -> list[type[msgspec.Struct]]:
@@ -228,11 +244,14 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
 
 
 def _errors(path: str, method: str) -> dict[str, Any]:
-    """Problem documents, or under /fhir OperationOutcomes."""
-    if not is_fhir(path):
-        return problem_schemas.responses(path, method, REFERENCE)
-    content = {FHIR_JSON: {"schema": {"$ref": REFERENCE.format(name="OperationOutcome")}}}
-    return {status: {"description": _titles(int(status)), "content": content} for status in FHIR_ERRORS}
+    """Problem documents, under /fhir OperationOutcomes, from a rest-hook either of them."""
+    outcome = {FHIR_JSON: {"schema": {"$ref": REFERENCE.format(name="OperationOutcome")}}}
+    if is_fhir(path):
+        return {status: {"description": _titles(int(status)), "content": outcome} for status in FHIR_ERRORS}
+    answers = problem_schemas.responses(path, method, REFERENCE)
+    if path.startswith(HOOKED):
+        return {status: {**each, "content": {**each["content"], **outcome}} for status, each in answers.items()}
+    return answers
 
 
 def _complete_fhir(path: str, method: str, operation: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from ipt_workflow import errors
 from ipt_workflow.api import fhir_outcomes as outcomes
+from ipt_workflow.api import hook_answers
 from ipt_workflow.errors import Fault, IptError
 from ipt_workflow.runtime import logs
 
@@ -82,9 +83,14 @@ _BY_STATUS = {
 }
 
 
-def response(slug: str, detail: str, instance: str, headers: dict[str, str] | None = None, **extra: Any) -> Response[bytes]:
-    problem = PROBLEMS[slug]
+def response(
+    request: Request[Any, Any, Any], slug: str, detail: str, headers: dict[str, str] | None = None, **extra: Any
+) -> Response[bytes]:
+    problem, instance = PROBLEMS[slug], request.scope["path"]
     if outcomes.is_fhir(instance):
+        status = 400 if slug == "invalid" else problem.status  # FHIR wants 400 for a parameter that is not valid
+        return outcomes.response(status, slug, problem.title, detail, headers, extra)
+    if hook_answers.in_fhir(request):
         return outcomes.response(problem.status, slug, problem.title, detail, headers, extra)
     body = {
         "type": f"/problems/{slug}",
@@ -100,7 +106,6 @@ def response(slug: str, detail: str, instance: str, headers: dict[str, str] | No
 def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[bytes]:
     """An IptError as a problem document."""
     slug = next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), "internal")
-    instance = request.scope["path"]
     if slug == "internal":
         return from_unexpected(request, error)
     if isinstance(error, errors.TransitionRefused):
@@ -110,21 +115,21 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
             "version": error.version,
             "refusals": error.refusals,
         }
-        return response(slug, error.summary, instance, **fields)
+        return response(request, slug, error.summary, **fields)
     if isinstance(error, errors.GroupRefused):
-        return response(slug, str(error), instance, refusals=error.refusals)
+        return response(request, slug, str(error), refusals=error.refusals)
     if isinstance(error, errors.GroupSessionRefused):
-        return response(slug, str(error), instance, members=error.members)
+        return response(request, slug, str(error), members=error.members)
     if isinstance(error, errors.CommandInvalid):
         detail = f"{len(error.faults)} field{' is' if len(error.faults) == 1 else 's are'} not valid"
-        return response(slug, detail, instance, errors=error.faults)
+        return response(request, slug, detail, errors=error.faults)
     if isinstance(error, errors.StaleVersion):
-        return response(slug, str(error), instance, version=error.current)
+        return response(request, slug, str(error), version=error.current)
     if isinstance(error, errors.TriggerNotPermitted):
-        return response(slug, str(error), instance, trigger=error.trigger, roles=error.allowed)
+        return response(request, slug, str(error), trigger=error.trigger, roles=error.allowed)
     headers = {"WWW-Authenticate": 'Bearer realm="ipt"'} if slug == "unauthenticated" else {}
     headers |= {"Retry-After": RETRY_SECONDS} if slug == "busy" else {}
-    return response(slug, str(error), instance, headers)
+    return response(request, slug, str(error), headers)
 
 
 def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -133,21 +138,21 @@ def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response
         faults = [
             Fault(str(each.get("key", "")), str(each.get("message", ""))) for each in error.extra or [] if isinstance(each, dict)
         ]
-        return response("invalid", "The parameters are not valid", request.scope["path"], errors=faults)
+        return response(request, "invalid", "The parameters are not valid", errors=faults)
     slug = _BY_STATUS.get(error.status_code)
     if slug is None:
         return from_unexpected(request, error)
     allowed = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
-    return response(slug, PROBLEMS[slug].means, request.scope["path"], allowed)
+    return response(request, slug, PROBLEMS[slug].means, allowed)
 
 
 def from_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Any other error: logged once, without its message, and answered with a request id alone."""
     logs.logger().error("request failed", exc_info=error)
     return response(
+        request,
         "internal",
         "An unexpected error occurred. Report the request id to the service's administrator.",
-        request.scope["path"],
         request_id=request.scope.get("ipt_request_id"),
     )
 

@@ -187,10 +187,14 @@ def write_of(request: RequestParts, body: Body, principal: Principal) -> Write:
 
 def prefers_minimal(request: RequestParts) -> bool:
     """Whether the request prefers an answer without the course: `Prefer: return=minimal` (RFC 7240)."""
-    preferences = request.headers.get("prefer", "").lower().split(",")
+    return preferred_return(request.headers.get("prefer", "")) == "minimal"
+
+
+def preferred_return(header: str) -> str:
+    """What `return` says in a Prefer header (RFC 7240), in lower case; empty if it says nothing. Of several, the first applies."""
+    preferences = header.lower().split(",")
     named = [preference.partition(";")[0].replace('"', "").replace(" ", "") for preference in preferences]
-    returned = [name for name in named if name.startswith("return=")]
-    return returned[:1] == ["return=minimal"]  # of several, the first applies
+    return next((name.removeprefix("return=") for name in named if name.startswith("return=")), "")
 
 
 def if_match(request: RequestParts) -> int | None:

@@ -114,7 +114,7 @@ class Server:
         self.client.get("/v1/events", headers=self.headers("auditor"))
         path = f"/v1/subscriptions/{self.subscription}/deliveries"
         self.delivery = self.client.get(path, headers=self.headers("auditor")).json()["items"][0]["id"]
-        answer = self.post("/v1/ehr/fhir/north", VISIT)  # it does not say who cancelled, and waits
+        answer = self.post("/v1/ehr/fhir/north", VISIT, Accept="application/json")  # it does not say who cancelled, and waits
         assert answer.json()["status"] == "waiting", answer.text
         self.notice = answer.json()["id"]
         self.member = self.post("/v1/courses", {**REFERRAL, "client_ref": "EHR-2", "protocol": group_walk.PROTOCOL}).json()[

@@ -22,7 +22,11 @@ from ipt_workflow.course import attention, transitions_table, triggers
 from ipt_workflow.course.rules import ARTEFACTS, REGISTRY
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import signatures
+from ipt_workflow.ehr.fhir.record import Site
+from ipt_workflow.ehr.notices import outcomes
+from ipt_workflow.ehr.notices.fhir_hooks import Entry, Report
 from ipt_workflow.ehr.notices.inbox import Resolution
+from ipt_workflow.ehr.notices.receipts import Receipt
 from ipt_workflow.groups import bodies
 from ipt_workflow.protocols import definition, instruments
 from ipt_workflow.runtime import settings
@@ -196,6 +200,22 @@ def test_the_notice_that_is_shown_is_signed_as_we_verify_it():
 def test_resolutions_that_are_shown_are_resolutions():
     (shown,) = blocks("ehr.md", "json")
     assert [msgspec.json.decode(line, type=Resolution).action for line in shown.splitlines()] == ["retry", "correct", "dismiss"]
+
+
+def test_the_answers_in_fhir_that_are_shown_are_those_that_are_given():
+    site = Site(canonical="urn:ipt-workflow", patient_system="", organisation="")
+    waiting = Receipt(id="01a22b3c-7828-741a-8263-939d926e55a6", status="waiting")
+    ignored = Entry(resource="Medication/M1", status="ignored", id=None, reason="kind")
+    given = [
+        outcomes.outcome(site, waiting),
+        outcomes.responses(site, Report(id=None, status="ignored", kind="batch", entries=(ignored,))),
+    ]
+    assert [json.loads(text) for text in blocks("ehr.md", "fhir")] == [json.loads(msgspec.json.encode(each)) for each in given]
+
+
+def test_every_reason_to_ignore_a_message_is_documented():
+    documented = re.findall(r"^\| `(\w+)` \|", page("ehr.md").partition("| reason | means |")[2].partition("\n\n")[0], re.MULTILINE)
+    assert set(documented) == set(outcomes.REASONS)
 
 
 def test_every_page_is_reached_from_the_index():

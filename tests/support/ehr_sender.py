@@ -57,10 +57,16 @@ class Ehr:
     # FHIR
 
     async def fhir(self, resource: Any, method: str = "PUT", path: str | None = None, **headers: str) -> httpx.Response:
+        """Sends a message, and asks for our own JSON unless `accept` is given."""
         raw = b"" if resource is None else resource if isinstance(resource, bytes) else json.dumps(resource).encode()
         if path is None:
             path = f"/{resource['resourceType']}/{resource['id']}" if method != "POST" else ""
-        sent = {**self.proof(raw), **({"content-type": "application/fhir+json"} if raw else {}), **headers}
+        sent = {
+            "accept": "application/json",
+            **self.proof(raw),
+            **({"content-type": "application/fhir+json"} if raw else {}),
+            **headers,
+        }
         return await self.api.client.request(method, f"/v1/ehr/fhir/{self.name}{path}", content=raw, headers=sent)
 
     def proof(self, raw: bytes) -> dict[str, str]:

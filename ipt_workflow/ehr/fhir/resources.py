@@ -221,6 +221,7 @@ class AuditEvent(Resource, frozen=True, kw_only=True, rename={"outcome_desc": "o
 
 
 class Issue(Element, frozen=True, kw_only=True):
+    extension: tuple[Extension, ...] = ()
     severity: str
     code: str
     details: CodeableConcept | None = None
@@ -250,11 +251,12 @@ class Response(Element, frozen=True, kw_only=True, rename="camel"):
     status: str
     etag: str | None = None
     last_modified: dt.datetime | None = None
+    outcome: OperationOutcome | None = None
 
 
 class BundleEntry(Element, frozen=True, kw_only=True, rename="camel"):
     full_url: str | None = None
-    resource: Any
+    resource: Any = None
     search: BundleSearch | None = None
     request: Request | None = None
     response: Response | None = None

@@ -7,7 +7,7 @@ became of each. A resource that does not concern IPT is answered and counted, an
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,12 +17,12 @@ from ipt_workflow.ehr.notices.bundle_context import BundleContext
 from ipt_workflow.ehr.notices.commands import NoticeOutcome
 from ipt_workflow.ehr.notices.content import NoticeContent, Version
 from ipt_workflow.ehr.notices.fhir import reader, references
-from ipt_workflow.ehr.notices.fhir.resources import NAME
+from ipt_workflow.ehr.notices.fhir.resources import NAME, ReceivedReference
 from ipt_workflow.ehr.notices.fhir_notifications import Notification, NotifiedEvent
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.receipts import Message, Receipt, ThingReceipt
 from ipt_workflow.ehr.notices.sources import STANDARD_WEBHOOKS, X_SIGNATURE, VerifiedSender
-from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
+from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, DatabaseNotReady, Fault
 from ipt_workflow.store import notices as stored
 
 SIGN_BODIES = frozenset({STANDARD_WEBHOOKS, X_SIGNATURE})  # these prove the body, not the method, the path or other headers
@@ -30,6 +30,9 @@ ENTRIES_MAX = 2000
 LANES_MAX = 32  # clients of a Bundle that are handled at the same time
 INTERACTION = "x-medplum-interaction"
 DELETED_RESOURCE = "x-medplum-deleted-resource"
+NOT_DONE = frozenset({"GET", "HEAD", "PATCH"})  # requests of a Bundle's entries that have no effect here
+REFUSED = "refused"  # the status of an entry that could not be kept now
+ONE_RESOURCE = Fault("request.url", "must name one resource to delete, such as Encounter/1")
 NOT_KEPT = Receipt(id=None, status="ignored")
 BUNDLE = NoticeContent(type="fhir.Bundle", about="nothing", ignored="kind")
 UNREADABLE = NoticeContent(type=reader.UNREADABLE, about="nothing", ignored="kind")
@@ -48,7 +51,10 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one resource of a Bundle. `problem` says what is wrong with it, and `things` what became of each thing it says."""
+    """What became of one resource of a Bundle. `problem` says what is wrong with it, and `things` what became of each thing it says.
+
+    The status `refused` means that it was not kept, and must be sent again.
+    """
 
     resource: str
     status: str
@@ -79,7 +85,7 @@ class RestHooks:
         self.clinic = notices.clinic
 
     async def receive(self, sender: VerifiedSender, hook: Hook) -> Receipt | Report:
-        """Raises the problem of a message. By then the message is stored."""
+        """Raises the problem of a message. By then the message is stored. Entries of a Bundle are reported, not raised."""
         if hook.problem:
             return await self._unreadable(sender, hook, hook.problem)
         deleted = hook.name if hook.method == "DELETE" else None
@@ -129,7 +135,14 @@ class RestHooks:
         return await self.notices.take(sender, message, request_id)
 
     async def _deleted(
-        self, sender: VerifiedSender, name: str, request_id: str | None, *, key: str | None = None, named: bool = False
+        self,
+        sender: VerifiedSender,
+        name: str,
+        request_id: str | None,
+        *,
+        key: str | None = None,
+        named: bool = False,
+        room: bool = False,
     ) -> Receipt:
         """Takes the deletion of a resource. If a signature does not cover the resource's name, a person must decide."""
         in_doubt = sender.kind in SIGN_BODIES and not named
@@ -145,7 +158,7 @@ class RestHooks:
             return self._ignore(sender, content)
         of_last = Version(at=last.resource_at, text=last.resource_version)
         contents = tuple(msgspec.structs.replace(content, part=row.part, version=of_last) for row in left)
-        message = Message(key=key, body=name.encode(), contents=contents, kept=msgspec.json.encode(kept))
+        message = Message(key=key, body=name.encode(), contents=contents, kept=msgspec.json.encode(kept), room=room)
         return await self.notices.take(sender, message, request_id)
 
     async def _bundle(self, sender: VerifiedSender, bundle: dict[str, Any], hook: Hook) -> Report:
@@ -155,7 +168,7 @@ class RestHooks:
         notification = fhir_notifications.read(bundle) if fhir_notifications.is_notification(bundle) else None
         kind = str(bundle.get("type"))
         if kind == "transaction":
-            await self.notices.check_room(sender.source)
+            await self._check_transaction(sender, entries)
         bundle_id = None
         if sender.message_id:  # a repeated message is recognised as a whole
             whole = Message(key=sender.message_id, body=hook.body, contents=(BUNDLE,), kept=b"{}", always=True)
@@ -168,6 +181,27 @@ class RestHooks:
         statuses = {each.status for each in report}
         status = next((each for each in ("waiting", "applied") if each in statuses), "ignored")
         return Report(id=bundle_id, status=status, kind=kind, entries=tuple(report))
+
+    async def _check_transaction(self, sender: VerifiedSender, entries: Sequence[dict[str, Any]]) -> None:
+        """Raises what refuses a transaction before any entry is taken. A full inbox does not refuse one that speaks of risk."""
+        faults = [
+            Fault(f"Bundle.entry[{number}].request.method", "must be POST, PUT or DELETE")
+            for number, entry in enumerate(entries)
+            if _method(entry) in NOT_DONE
+        ]
+        if faults:
+            raise CommandInvalid(faults)
+        try:
+            await self.notices.check_room(sender.source)
+        except Busy:
+            if not any(self._speaks_of_risk(sender, entry) for entry in entries):
+                raise
+
+    def _speaks_of_risk(self, sender: VerifiedSender, entry: dict[str, Any]) -> bool:
+        try:
+            return any(each.risk for each in self.notices.fhir_reader(sender.source).read({"resource": entry.get("resource")}))
+        except CommandInvalid:
+            return False
 
     async def _entries(
         self, sender: VerifiedSender, entries: Sequence[dict[str, Any]], hook: Hook, context: BundleContext
@@ -191,12 +225,11 @@ class RestHooks:
 
     async def _entry(self, sender: VerifiedSender, entry: dict[str, Any], hook: Hook, context: BundleContext) -> Entry:
         """Takes one entry of a Bundle: a resource, or a request that deletes one."""
-        request = entry.get("request")
-        if isinstance(request, dict) and request.get("method") == "DELETE":
-            name = str(request.get("url"))[:120]
-            receipt = await self._deleted(sender, name, hook.request_id, named=True)
-            return _entry_of(name, receipt)
-        resource = entry.get("resource")
+        method, resource = _method(entry), entry.get("resource")
+        if method in NOT_DONE:
+            return Entry(resource="", status="ignored", id=None, reason="interaction")
+        if method == "DELETE":
+            return await self._deletion(sender, entry["request"], hook, context)
         if not isinstance(resource, dict):
             return Entry(resource="", status="ignored", id=None, reason="empty")
         return await self._resource(sender, resource, hook, context)
@@ -204,11 +237,28 @@ class RestHooks:
     async def _resource(
         self, sender: VerifiedSender, resource: dict[str, Any], hook: Hook, context: BundleContext | None = None
     ) -> Entry:
-        """Takes a resource of a Bundle. The report says what is wrong with it."""
+        """Takes a resource of a Bundle."""
         body = msgspec.json.encode(resource, order="deterministic")
-        name = _name(resource)
+        return await self._reported(sender, _name(resource), self._one(sender, resource, body, None, hook.request_id, context))
+
+    async def _deletion(self, sender: VerifiedSender, request: dict[str, Any], hook: Hook, context: BundleContext) -> Entry:
+        """Takes a request that deletes a resource. One that names no single resource is kept for a person."""
+        url = str(request.get("url"))
+        name = None if "?" in url else ReceivedReference(reference=url).name
+        if name:
+            receipt = self._deleted(sender, name, hook.request_id, named=True, room=context.room)
+            return await self._reported(sender, name, receipt)
+        body = msgspec.json.encode({"request": request}, order="deterministic")
+        key = f"unreadable {digests.of_body(sender.source, body)}"
+        message = Message(key=key, body=body, contents=(UNREADABLE,), problem=CommandInvalid([ONE_RESOURCE]), room=context.room)
+        return await self._reported(sender, "", self.notices.take(sender, message, hook.request_id))
+
+    async def _reported(self, sender: VerifiedSender, name: str, taking: Awaitable[Receipt]) -> Entry:
+        """What became of an entry, and what is wrong with it. One that cannot be kept now leaves the others alone."""
         try:
-            return _entry_of(name, await self._one(sender, resource, body, None, hook.request_id, context))
+            return _entry_of(name, await taking)
+        except (Busy, DatabaseNotReady) as error:
+            return Entry(resource=name, status=REFUSED, id=None, problem=str(error))
         except (CommandInvalid, CommandMalformed) as error:
             faults = error.faults if isinstance(error, CommandInvalid) else ()
             self.clinic.metrics.notices_refused.labels(sender.source.id, "invalid").inc()
@@ -232,9 +282,11 @@ class RestHooks:
                 first = (reached if last is None else last) + 1
                 missing = [number for number in range(first, reached + 1) if number not in numbers]
             entries = [each for event in notification.events for each in await self._event(sender, notification, event, hook)]
+            entries += await self._gaps(sender, notification, feed, missing, hook)
+            if any(each.status == REFUSED for each in entries):
+                return entries  # the notification is sent again
             for number in numbers:
                 await self.notices.close(sender, _gap_key(feed, number))
-            entries += await self._gaps(sender, notification, feed, missing, hook)
             if reached != last:
                 await self.clinic.write(stored.keep_last_event, sender.source.id, feed, reached, self.clinic.clock.now())
         return entries
@@ -259,9 +311,8 @@ class RestHooks:
         if content.about == "nothing":
             return _entry_of(name, self._ignore(sender, content))
         body = msgspec.json.encode(kept)
-        return _entry_of(
-            name, await self.notices.take(sender, Message(key=key, body=body, contents=(content,), always=True), hook.request_id)
-        )
+        message = Message(key=key, body=body, contents=(content,), always=True)
+        return await self._reported(sender, name, self.notices.take(sender, message, hook.request_id))
 
     async def _gaps(
         self, sender: VerifiedSender, notification: Notification, feed: str, missing: Sequence[int], hook: Hook
@@ -291,6 +342,12 @@ def _entry_of(name: str, receipt: Receipt) -> Entry:
     return Entry(
         resource=name, status=receipt.status, id=receipt.id, reason=receipt.reason, says=receipt.says, things=receipt.things
     )
+
+
+def _method(entry: dict[str, Any]) -> str:
+    """The method of a Bundle's entry; empty if it has no request."""
+    request = entry.get("request")
+    return str(request.get("method")) if isinstance(request, dict) else ""
 
 
 def _names(body: bytes, name: str) -> bool:

@@ -1,20 +1,14 @@
 """A FHIR client that nobody here wrote (`fhirpy`) reads a course over a socket."""
 
-import asyncio
 import datetime as dt
-import socket
-import threading
-import time
 from collections import Counter
 
 import pytest
-import uvicorn
 from fhirpy import SyncFHIRClient
 from fhirpy.base.exceptions import ForbiddenError, OperationOutcome, ResourceNotFound
-from support import service_walk
+from support import http_server, service_walk
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.api.app import Application
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import demo
 from ipt_workflow.service.access.tokens import NewToken, Tokens
@@ -43,19 +37,8 @@ def served(tmp_path_factory):
         created["token"] = (await Tokens(clinic).create(operator, NewToken(role="ehr", name="ehr-1", days=3650))).token
 
     settings = service_walk.database(tmp_path_factory.mktemp("client"), fill)
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(Application(settings), log_config=None, ws="none"))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield SyncFHIRClient(f"http://127.0.0.1:{listening.getsockname()[1]}/fhir/R4", authorization=f"Bearer {created['token']}")
-    finally:
-        server.should_exit = True
-        thread.join()
-        listening.close()
+    with http_server.served(settings) as url:
+        yield SyncFHIRClient(f"{url}/fhir/R4", authorization=f"Bearer {created['token']}")
 
 
 @pytest.fixture(scope="module")

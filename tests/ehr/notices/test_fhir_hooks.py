@@ -118,7 +118,7 @@ def test_a_signed_bundle_is_known_by_its_id_and_its_entries_by_their_versions(ho
         course_id = await started(api)
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [{"resource": encounter()}]}
         raw = json.dumps(bundle).encode()
-        headers = {**ehr.signed(raw, "msg_b"), "content-type": "application/fhir+json"}
+        headers = {**ehr.signed(raw, "msg_b"), "content-type": "application/fhir+json", "accept": "application/json"}
         for _ in range(2):
             answer = await ehr.post("/v1/ehr/fhir/north", raw, headers)
             assert status(answer) == "applied"
