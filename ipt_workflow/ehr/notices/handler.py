@@ -309,7 +309,7 @@ class NoticeHandler:
         content = notice.content
         data: dict[str, Any] = {"supersedes": known.last}
         if content.void:
-            data["void"] = True
+            data |= {"void": True, "whole": known.last != known.root}
         else:
             command = self._command(notice, course)
             removed = dict.fromkeys(set(known.given or {}) - set(_entry_data(command)))

@@ -87,8 +87,8 @@ class MessageIntake:
 
     def _key(self, part: str, withdrawn: StoredNotice | None) -> str | None:
         """The digest of the message's id; None if the message has none."""
-        names = (self.message.key, part, withdrawn and f"of {withdrawn.client_id}")
-        return digests.of_message(self.source, " ".join(filter(None, names))) if self.message.key else None
+        names = (self.message.key, part, f"of {withdrawn.client_id}" if withdrawn else "")
+        return digests.of_message(self.source, " ".join(each for each in names if each)) if self.message.key else None
 
     async def _known(self, known: StoredNotice) -> ThingReceipt:
         if known.body_hash != digests.of_body(self.source, self.message.body):

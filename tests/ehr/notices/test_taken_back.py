@@ -160,6 +160,24 @@ def test_a_resource_entered_in_error_may_be_restored(with_ehr):
     with_ehr(test)
 
 
+@pytest.mark.parametrize("deleted", (True, False), ids=("deleted", "in-error"))
+def test_a_visit_that_was_corrected_is_taken_back_whole(with_ehr, deleted):
+    async def test(api, ehr, first, _second):
+        await ehr.fhir(appointment(status="noshow"))
+        await ehr.fhir(appointment(version=2, status="fulfilled"))
+        await ehr.fhir(appointment(version=3, status="noshow"))
+        assert await sessions(api, first) == [["3"]]
+        gone = (
+            ehr.fhir(None, "DELETE", "/Appointment/A1") if deleted else ehr.fhir(appointment(version=4, status="entered-in-error"))
+        )
+        assert status(await gone) == "applied"
+        assert (await sessions(api, first), await inbox(api)) == ([[]], [])
+        assert status(await ehr.fhir(appointment(version=5, status="fulfilled"))) == "applied"
+        assert await sessions(api, first) == [["5"]]
+
+    with_ehr(test)
+
+
 def test_an_appointment_that_was_cancelled_and_then_fulfilled_is_one_session_that_was_held(with_ehr):
     async def test(api, ehr, first, _second):
         by_client = {"coding": [{"code": "pat"}]}
