@@ -175,9 +175,6 @@ class RestHooks:
         self, sender: VerifiedSender, entries: Sequence[dict[str, Any]], hook: Hook, context: BundleContext
     ) -> list[Entry]:
         """Takes the entries: those about one subject in their order, and several subjects at the same time."""
-        lanes: dict[str, list[int]] = {}
-        for number, entry in enumerate(entries):
-            lanes.setdefault(context.lane(entry), []).append(number)
         report: dict[int, Entry] = {}
         slots = asyncio.Semaphore(LANES_MAX)
 
@@ -187,7 +184,7 @@ class RestHooks:
                     report[number] = await self._entry(sender, entries[number], hook, context)
 
         async with asyncio.TaskGroup() as group:
-            for numbers in lanes.values():
+            for numbers in context.lanes(entries):
                 group.create_task(take(numbers))
         return [report[number] for number in range(len(entries))]
 

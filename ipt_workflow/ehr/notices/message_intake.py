@@ -170,8 +170,9 @@ class MessageIntake:
         """Whether a row is stored. Of what does not concern IPT, nothing is; of our own types, everything is."""
         if outcome.status != "ignored" or self.message.always or not notice.content.type.startswith(reader.TYPE_PREFIX):
             return True
-        if outcome.reason == "person":  # so that an older version, which reports a death, is known as older
-            return bool(notice.client and notice.client.courses)
+        here = bool(notice.client and notice.client.courses)
+        if here and outcome.reason in {"person", "nothing_here"}:  # so that an older version, which comes late, is known as older
+            return True
         follows = bool(notice.kept) and notice.content.about != "nothing"  # it ends what an earlier version left waiting
         return outcome.reason == "known" or (follows and outcome.reason != "older")
 

@@ -178,6 +178,19 @@ def test_a_visit_that_was_corrected_is_taken_back_whole(with_ehr, deleted):
     with_ehr(test)
 
 
+def test_what_was_entered_in_error_is_not_recorded_by_an_older_version_that_comes_late(with_ehr):
+    async def test(api, ehr, first, _second):
+        assert status(await ehr.fhir(encounter(version=2, status="entered-in-error"))) == "ignored"
+        assert status(await ehr.fhir(encounter(version=1))) == "ignored"
+        assert (await sessions(api, first), await inbox(api)) == ([[]], [])
+        assert status(await ehr.fhir(encounter(version=3))) == "applied"
+        assert status(await ehr.fhir({**form([1] * 9, version=2), "status": "entered-in-error"})) == "ignored"
+        assert status(await ehr.fhir(form([1] * 9))) == "ignored"
+        assert await totals(api, first) == {}
+
+    with_ehr(test)
+
+
 def test_an_appointment_that_was_cancelled_and_then_fulfilled_is_one_session_that_was_held(with_ehr):
     async def test(api, ehr, first, _second):
         by_client = {"coding": [{"code": "pat"}]}
