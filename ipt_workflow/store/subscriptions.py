@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
 
 from ipt_workflow.store import structs
+from ipt_workflow.store.lookups import Lookup
 from ipt_workflow.store.schema import tables
 
 delivery, subscription, key = tables.delivery, tables.subscription, tables.subscription_key
@@ -49,6 +50,28 @@ class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     public: str | None
     created_at: dt.datetime
     expires_at: dt.datetime | None = None
+
+
+class SubscriptionTerms(msgspec.Struct, frozen=True):
+    """What decides whether and in what form a subscription receives an event."""
+
+    url: str
+    types: tuple[str, ...]
+    courses: tuple[str, ...] | None
+    scope: str
+    status: str
+
+
+def terms_of(known: StoredSubscription) -> SubscriptionTerms:
+    return SubscriptionTerms(known.url, known.types, known.courses, known.scope, known.status)
+
+
+def _terms(_id: str, url: str, types: str, courses: str | None, scope: str, status: str) -> SubscriptionTerms:
+    listed = tuple(msgspec.json.decode(courses)) if courses is not None else None
+    return SubscriptionTerms(url, tuple(msgspec.json.decode(types)), listed, scope, status)
+
+
+TERMS = Lookup([subscription.c[name] for name in ("id", *SubscriptionTerms.__struct_fields__)], _terms)
 
 
 def insert(connection: sa.Connection, organisation: str, new: StoredSubscription, new_keys: Sequence[StoredKey]) -> None:
@@ -97,6 +120,19 @@ def keys(connection: sa.Connection, organisation: str, subscription_id: str, now
         sa.or_(key.c.expires_at.is_(None), key.c.expires_at > now),
     )
     return structs.read_all(connection, statement.order_by(key.c.created_at.desc(), key.c.id.desc()), StoredKey)
+
+
+def keys_of_all(connection: sa.Connection, organisation: str, now: dt.datetime) -> dict[str, tuple[StoredKey, ...]]:
+    """The keys of all subscriptions that have not expired, newest first, by subscription."""
+    statement = (
+        sa.select(key.c.subscription_id, *structs.columns(key, StoredKey))
+        .where(key.c.organisation == organisation, sa.or_(key.c.expires_at.is_(None), key.c.expires_at > now))
+        .order_by(key.c.subscription_id, key.c.created_at.desc(), key.c.id.desc())
+    )
+    found: dict[str, tuple[StoredKey, ...]] = {}
+    for owner, *values in connection.execute(statement):
+        found[owner] = (*found.get(owner, ()), StoredKey(**dict(zip(StoredKey.__struct_fields__, values, strict=True))))
+    return found
 
 
 def rotate_keys(

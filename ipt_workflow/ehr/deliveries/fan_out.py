@@ -6,12 +6,14 @@ from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import deliveries, subscriptions
 from ipt_workflow.store import events as stored_events
+from ipt_workflow.store.claims import PINGS
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.deliveries import NewDelivery
 from ipt_workflow.store.events import NumberedEvent, StoredEvent
 from ipt_workflow.store.subscriptions import StoredSubscription
 
-BATCH = 500
+BATCH = 500  # events in one transaction
+DELIVERIES_MAX = 2000  # about the number of deliveries that one transaction creates
 
 
 async def fan_out_all(clinic: Clinic) -> int:
@@ -39,10 +41,14 @@ def fan_out_batch(connection: Connection, organisation: str, limit: int) -> int:
 def _deliveries(known: Sequence[StoredSubscription], event: NumberedEvent) -> list[NewDelivery]:
     """One delivery for each subscription that receives the event. A disabled subscription gets none, and may replay it later."""
     return [
-        NewDelivery(id=new_id(), subscription=each.id, position=event.position, lane=event.course or "", due_at=event.created_at)
+        NewDelivery(id=new_id(), subscription=each.id, position=event.position, lane=lane_of(event), due_at=event.created_at)
         for each in known
         if receives(each, event) and (each.status != "disabled" or event.kind == "ping")
     ]
+
+
+def lane_of(event: NumberedEvent | StoredEvent) -> str:
+    return PINGS if event.kind == "ping" else event.course or ""
 
 
 def receives(subscription: StoredSubscription, event: NumberedEvent | StoredEvent) -> bool:

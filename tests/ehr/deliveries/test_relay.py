@@ -15,7 +15,8 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr.deliveries import fan_out
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
-from ipt_workflow.ehr.deliveries.relay import Relay, RetryPolicy
+from ipt_workflow.ehr.deliveries.relay import Relay
+from ipt_workflow.ehr.deliveries.retries import RetryPolicy
 from ipt_workflow.ehr.deliveries.sender import DeliverySender, SendResult
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.errors import CommandInvalid, NotFound, TransitionRefused

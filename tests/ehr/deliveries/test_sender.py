@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ipt_workflow.ehr.deliveries.addresses import LOOPBACK, Reach
-from ipt_workflow.ehr.deliveries.sender import RESPONSE_BYTES_MAX, DeliverySender, SendResult, look_up, retry_after
+from ipt_workflow.ehr.deliveries.posts import RESPONSE_BYTES_MAX
+from ipt_workflow.ehr.deliveries.sender import DeliverySender, SendResult, look_up, retry_after
 
 NOW = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 NEAR = Reach(networks=tuple(ipaddress.ip_network(each) for each in LOOPBACK), ports=None, plain_http=True)
@@ -232,7 +233,7 @@ def test_nobody_listening_and_an_unknown_name_are_different_problems():
     ),
 )
 def test_retry_after_is_read_in_seconds_or_as_a_date_and_never_more_than_a_day(text, seconds):
-    found = retry_after([(b"Retry-After", text.encode("utf-8"))], NOW)
+    found = retry_after(text, NOW)
     assert found == (None if seconds is None else dt.timedelta(seconds=seconds))
 
 

@@ -1,0 +1,155 @@
+"""Sends claimed deliveries: each lane in order, one at a time; many lanes at once.
+
+A lane goes on with its next delivery as soon as the receiver has accepted the one before. It stops after a failure, at the end of
+its claim's time, or if the course or the subscription has changed since they were read. What it did not send it gives back.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.ehr.deliveries import events
+from ipt_workflow.ehr.deliveries.retries import GONE, THROTTLED, RetryPolicy
+from ipt_workflow.ehr.deliveries.rounds import DisabledSubscription
+from ipt_workflow.ehr.deliveries.sender import DeliverySender
+from ipt_workflow.ehr.signatures import Signer
+from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.store import lookups, subscriptions
+from ipt_workflow.store.attempts import AttemptResult, EndedAttempt
+from ipt_workflow.store.claims import ClaimedDelivery, course_of
+from ipt_workflow.store.loader import Loader
+from ipt_workflow.store.subscriptions import StoredSubscription
+from ipt_workflow.store.units import LoggedEvent
+
+CLAIM_SECONDS = 1.0  # a claim is used to begin attempts for so long; its lease covers this and one attempt
+FRESH_SECONDS = 0.05  # what was read longer ago is compared with the database before it is sent
+
+
+class DeliveryJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A claimed delivery, ready to be sent. `body` is None if the event is withheld from the subscription.
+
+    `version` is the version of the course at which `body` was decided.
+    """
+
+    claimed: ClaimedDelivery
+    subscription: StoredSubscription
+    signer: Signer
+    event_id: str
+    version: int | None
+    body: bytes | None
+
+
+class Lanes:
+    """The lanes that this relay sends, and what has ended in them and is not written yet."""
+
+    def __init__(self, clinic: Clinic, sender: DeliverySender, retries: RetryPolicy) -> None:
+        self.clinic = clinic
+        self.progress = asyncio.Event()  # set when something has ended
+        self.ended: list[EndedAttempt] = []
+        self.released: list[ClaimedDelivery] = []
+        self.disabled: list[DisabledSubscription] = []
+        self.attempts = 0
+        self.stopping = False
+        self._sender = sender
+        self._retries = retries
+        self._versions = Loader(clinic.database, clinic.organisation, lookups.VERSIONS)
+        self._terms = Loader(clinic.database, clinic.organisation, subscriptions.TERMS)
+        self._all = asyncio.Semaphore(clinic.settings.delivery_concurrency)
+        self._each: dict[str, asyncio.Semaphore] = {}
+        self._held: dict[str, float] = {}  # when a subscription asked for a pause, or was to be disabled: earlier claims end
+        self._running: set[asyncio.Task[None]] = set()
+        self.busy: Counter[str] = Counter()  # lanes under way, by subscription
+
+    def __bool__(self) -> bool:
+        """Whether anything is under way, or has ended and is not written yet."""
+        return bool(self._running or self.ended or self.released or self.disabled)
+
+    def take(self) -> dict[str, Any]:
+        """What has ended, for a round to write."""
+        taken = {"ended": self.ended, "released": self.released, "disabled": self.disabled}
+        self.ended, self.released, self.disabled = [], [], []
+        self.progress.clear()
+        return taken
+
+    def start(self, lanes: Sequence[Sequence[DeliveryJob]], claimed_at: float) -> None:
+        """Begins to send lanes that were just read. Their claim began at `claimed_at`, in the loop's time."""
+        for lane in lanes:
+            self.busy[lane[0].claimed.subscription] += 1
+            task = asyncio.create_task(self._run(lane, claimed_at))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def wait(self) -> None:
+        """Waits until every lane has ended."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def _run(self, lane: Sequence[DeliveryJob], claimed_at: float) -> None:
+        subscription_id = lane[0].claimed.subscription
+        each = self._each.get(subscription_id)
+        if each is None:
+            each = self._each[subscription_id] = asyncio.Semaphore(self.clinic.settings.delivery_concurrency_each)
+        left, clock = list(lane), asyncio.get_running_loop().time
+        read_at = clock()
+        try:
+            async with each, self._all:
+                while left and not self.stopping and claimed_at > self._held.get(subscription_id, 0):
+                    now = clock()
+                    if now - claimed_at > CLAIM_SECONDS:
+                        break
+                    if now - read_at > FRESH_SECONDS:
+                        if not await self._unchanged(left[0]):
+                            break
+                        read_at = now
+                    if not await self._send(left.pop(0)):
+                        break
+        finally:
+            self.busy[subscription_id] -= 1
+            self.released += [job.claimed for job in left]
+            self.progress.set()
+
+    async def _unchanged(self, job: DeliveryJob) -> bool:
+        """Whether the course and the subscription are as they were when the job was made: a consent may have been withdrawn."""
+        course = course_of(job.claimed.lane)
+        version = self._versions.start(course) if course else None
+        terms = await self._terms.get(job.subscription.id)
+        return terms == subscriptions.terms_of(job.subscription) and (version is None or await version == job.version)
+
+    async def _send(self, job: DeliveryJob) -> bool:
+        """Makes one attempt. Returns whether the lane may go on."""
+        clock, claimed, known = self.clinic.clock, job.claimed, job.subscription
+        if job.body is None:
+            self._end(job, AttemptResult(status="withheld", at=clock.now(), attempted=False))
+            return True
+        now = clock.now()
+        signed = job.signer.headers(events.webhook_id(job.event_id), int(now.timestamp()), job.body)
+        headers = {"content-type": "application/json", "user-agent": "ipt-workflow", **signed}
+        self.attempts += 1
+        sent = await self._sender.send(known.url, headers, job.body, now)
+        now = clock.now()
+        reason = self._retries.disable_reason(known, sent, now)
+        if reason:
+            record = self._record(claimed, "config", f"disabled: {reason}")
+            self.disabled.append(DisabledSubscription(id=known.id, reason=reason, at=now, record=record))
+        if reason or (sent.status in THROTTLED | {GONE} and known.status == "active"):
+            self._held[known.id] = asyncio.get_running_loop().time()
+        result = self._retries.result(known, claimed.attempts, sent, now)
+        self._end(job, result)
+        return result.status != "waiting"
+
+    def _end(self, job: DeliveryJob, result: AttemptResult) -> None:
+        record = None
+        if result.status != "waiting":
+            record = self._record(job.claimed, "delivery", f"{result.status} {events.webhook_id(job.event_id)}")
+        self.ended.append(EndedAttempt(claimed=job.claimed, result=result, record=record))
+        self.progress.set()
+
+    def _record(self, claimed: ClaimedDelivery, kind: str, action: str) -> LoggedEvent:
+        """An audit record whose actor is the subscriber, because a delivery discloses a course to it."""
+        subscriber = Principal(person=f"subscription:{claimed.subscription}", role="ehr", via="ehr")
+        course = course_of(claimed.lane) if kind == "delivery" else None
+        return self.clinic.event(subscriber, kind, action, (course,) if course else ())
