@@ -19,7 +19,7 @@ from ipt_workflow.store.schema import tables
 outbox, event, entry, audit_event = tables.outbox, tables.event, tables.entry, tables.audit_event
 task = tables.relay_task
 AFTER_ENTRIES = 2**31 - 1  # sorts other events behind the entries of the same moment
-NUMBERING, ATTENTION_SCAN = "place", "clocks"  # the names of relay tasks, as they are stored
+NUMBERING, ATTENTION_SCAN, SUBSCRIBING = "place", "clocks", "subscribing"  # the names of tasks, as they are stored
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,12 +70,17 @@ class NumberedEvent(msgspec.Struct, frozen=True, kw_only=True):
     trigger: str | None
 
 
-def lock_task(connection: sa.Connection, organisation: str, name: str) -> int | None:
-    """Locks a relay task until the transaction ends. Returns its position; None if another process holds the lock."""
+def lock_task(connection: sa.Connection, organisation: str, name: str, *, wait: bool = False) -> int | None:
+    """Locks a task until the transaction ends. Returns its position; None if another process holds the lock.
+
+    With `wait`, waits for the other process.
+    """
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     connection.execute(insert(task).on_conflict_do_nothing(), {"organisation": organisation, "name": name, "position": 0})
     found: int | None = connection.execute(
-        sa.select(task.c.position).where(task.c.organisation == organisation, task.c.name == name).with_for_update(skip_locked=True)
+        sa.select(task.c.position)
+        .where(task.c.organisation == organisation, task.c.name == name)
+        .with_for_update(skip_locked=not wait)
     ).scalar()
     return found
 

@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
 
-from ipt_workflow.store import structs
+from ipt_workflow.store import events, structs
 from ipt_workflow.store.lookups import Lookup
 from ipt_workflow.store.schema import tables
 
@@ -74,9 +74,26 @@ def _terms(_id: str, url: str, types: str, courses: str | None, scope: str, stat
 TERMS = Lookup([subscription.c[name] for name in ("id", *SubscriptionTerms.__struct_fields__)], _terms)
 
 
-def insert(connection: sa.Connection, organisation: str, new: StoredSubscription, new_keys: Sequence[StoredKey]) -> None:
+def insert(connection: sa.Connection, organisation: str, new: StoredSubscription, new_keys: Sequence[StoredKey]) -> str | None:
+    """Inserts a subscription. If another has the same terms, inserts nothing and returns the id of that one."""
+    same = _same(connection, organisation, new)
+    if same:
+        return same
     connection.execute(sa.insert(subscription), {"organisation": organisation, **_columns(new)})
     _insert_keys(connection, organisation, new.id, new_keys)
+    return None
+
+
+def _same(connection: sa.Connection, organisation: str, new: StoredSubscription) -> str | None:
+    """The id of another subscription with the same terms. Until the transaction ends, nobody else can make one."""
+    events.lock_task(connection, organisation, events.SUBSCRIBING, wait=True)
+    others = (each for each in find_all(connection, organisation) if each.id != new.id)
+    return next((each.id for each in others if _compared(each) == _compared(new)), None)
+
+
+def _compared(known: StoredSubscription) -> tuple[object, ...]:
+    courses = None if known.courses is None else frozenset(known.courses)
+    return (known.url, frozenset(known.types), courses, known.scope)
 
 
 def find_all(connection: sa.Connection, organisation: str, after: str = "", limit: int | None = None) -> list[StoredSubscription]:
@@ -160,8 +177,17 @@ def _insert_keys(connection: sa.Connection, organisation: str, subscription_id: 
     connection.execute(sa.insert(key), [{**owner, **msgspec.structs.asdict(each)} for each in new_keys])
 
 
-def update(connection: sa.Connection, organisation: str, subscription_id: str, changed: SubscriptionUpdate) -> None:
+def update(connection: sa.Connection, organisation: str, subscription_id: str, changed: SubscriptionUpdate) -> str | None:
+    """Changes a subscription. If another has the same terms, changes nothing and returns the id of that one."""
+    known = find(connection, organisation, subscription_id)
+    if known:
+        given = {name: value for name, value in msgspec.structs.asdict(changed).items() if value is not UNSET}
+        new = msgspec.structs.replace(known, **given)
+        same = _same(connection, organisation, new) if _compared(new) != _compared(known) else None
+        if same:
+            return same
     _set(connection, organisation, subscription_id, **_columns(changed))
+    return None
 
 
 def pause(connection: sa.Connection, organisation: str, subscription_id: str) -> None:
