@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.journal import Entry, read
-from ipt_workflow.store import sharing
+from ipt_workflow.store import consents
 from ipt_workflow.store.schema import tables
 
 outbox, event, entry, audit_event = tables.outbox, tables.event, tables.entry, tables.audit_event
@@ -117,7 +117,7 @@ def number_events(connection: sa.Connection, organisation: str, limit: int) -> i
     numbered = connection.execute(_insert_numbered, values).rowcount
     if numbered:
         connection.execute(_empty_outbox, values)
-        numbered += sharing.publish_changes(connection, organisation, last)
+        numbered += consents.publish_changes(connection, organisation, last)
         connection.execute(
             sa.update(task).where(task.c.organisation == organisation, task.c.name == NUMBERING).values(position=last + numbered)
         )
@@ -226,7 +226,7 @@ def last_position(connection: sa.Connection, organisation: str) -> tuple[int, st
 
 
 def _read_all(connection: sa.Connection, organisation: str, rows: Sequence[Any]) -> list[StoredEvent]:
-    courses = sharing.versions(connection, organisation, {row.course_id for row in rows if row.course_id})
+    courses = consents.versions(connection, organisation, {row.course_id for row in rows if row.course_id})
     return [_stored(row, *courses.get(row.course_id, (None, True))) for row in rows]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.course import triggers
-from ipt_workflow.store import sharing
+from ipt_workflow.store import consents
 from ipt_workflow.store.events import StoredEvent
 
 THIN, CLINICAL = "thin", "clinical"
@@ -21,7 +21,7 @@ DISABLED, PING = "subscription.disabled", "subscription.ping"
 WITHHELD, RESUMED = "course.withheld", "course.resumed"
 NAMED, EVERY_NAME = "course.", "course.*"
 DEFAULT_TYPES = (CHANGED, ATTENTION, DISABLED)
-SHARING = {sharing.WITHHELD: WITHHELD, sharing.RESUMED: RESUMED}  # types by the kind of their events
+SHARING = {consents.WITHHELD: WITHHELD, consents.RESUMED: RESUMED}  # types by the kind of their events
 ID_PREFIX = "evt_"
 
 
@@ -183,9 +183,9 @@ def _data(event: StoredEvent, name: str, scope: str) -> Data | None:
         return CourseRefused(course=course, refusal=event.id, trigger=event.refused or "", rules=event.rules)
     if event.kind == "attention":
         return CourseAttention(course=course, kind=event.detail if scope == CLINICAL else None)
-    if event.kind == sharing.WITHHELD:
+    if event.kind == consents.WITHHELD:
         return CourseWithheld(course=course)
-    if event.kind == sharing.RESUMED:
+    if event.kind == consents.RESUMED:
         return CourseResumed(course=course)
     if event.kind == "disabled":
         return SubscriptionDisabled(subscription=about, reason=event.detail or "")
