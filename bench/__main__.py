@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import alone, audit, ceiling, goals, postgres, report, scale, transitions
+from bench import alone, audit, ceiling, deliveries, goals, postgres, report, scale, transitions
 from bench.figures import Goal, Row, failed, short
 from bench.processes import BenchFailed
 from bench.run import Progress, Run, prepared
@@ -29,6 +29,12 @@ PARTS: tuple[tuple[str, str, Callable[[Run], list[Row]], Sequence[Goal]], ...] =
     ),
     ("sqlite", "transitions on SQLite", transitions.sqlite, tuple(goals.SQLITE.values())),
     ("peers", "the peers", transitions.peers, (*goals.DJANGO.values(), *goals.FASTAPI.values())),
+    (
+        "deliveries",
+        "deliveries",
+        deliveries.run_all,
+        tuple(goal for each in (goals.DELIVERIES, goals.ARRIVALS) for of in each.values() for goal in of.values()),
+    ),
     ("scale", "many courses", scale.run_all, (goals.MANY, goals.PAGE)),
     ("audit", "export and verification", audit.run_all, (goals.EXPORT, *goals.VERIFY.values())),
     ("fire", "fire", alone.fire, (goals.FIRE,)),
