@@ -5,6 +5,7 @@ no other relay can claim from the lane.
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
@@ -81,6 +82,13 @@ def claim(
     leased = {"owner": organisation, "ids": [row.id for lane in lanes for row in lane]}
     connection.execute(_lease[connection.dialect.name], {**leased, "lease_id": lease_id, "lease_until": lease_until})
     return [[_claimed(row, lease_id) for row in lane] for lane in lanes]
+
+
+def is_full(lanes: Sequence[Sequence[ClaimedDelivery]], lanes_max: int, lanes_of: Callable[[str], int]) -> bool:
+    """Whether a claim with these limits may have left something that is due."""
+    counts = Counter(lane[0].subscription for lane in lanes)
+    full = len(lanes) >= lanes_max or any(count >= lanes_of(each) for each, count in counts.items())
+    return full or any(len(lane) >= LANE_MAX for lane in lanes)
 
 
 def _heads(connection: sa.Connection, known: dict[str, Any], statuses: dict[str, str], most: int) -> list[sa.Row[Any]]:

@@ -75,13 +75,13 @@ def lock_task(connection: sa.Connection, organisation: str, name: str, *, wait: 
 
     With `wait`, waits for the other process.
     """
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    connection.execute(insert(task).on_conflict_do_nothing(), {"organisation": organisation, "name": name, "position": 0})
-    found: int | None = connection.execute(
-        sa.select(task.c.position)
-        .where(task.c.organisation == organisation, task.c.name == name)
-        .with_for_update(skip_locked=not wait)
-    ).scalar()
+    statement = sa.select(task.c.position).where(task.c.organisation == organisation, task.c.name == name)
+    statement = statement.with_for_update(skip_locked=not wait)
+    found: int | None = connection.execute(statement).scalar()
+    if found is None:  # locked, or not there yet
+        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        connection.execute(insert(task).on_conflict_do_nothing(), {"organisation": organisation, "name": name, "position": 0})
+        found = connection.execute(statement).scalar()
     return found
 
 

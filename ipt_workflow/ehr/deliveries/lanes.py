@@ -12,17 +12,21 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.ehr.deliveries.retries import GONE, THROTTLED, RetryPolicy
 from ipt_workflow.ehr.deliveries.rounds import DisabledSubscription
 from ipt_workflow.ehr.deliveries.sender import DeliverySender
+from ipt_workflow.ehr.secrets import SecretBox
 from ipt_workflow.ehr.signatures import Signer
+from ipt_workflow.runtime import logs
+from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import lookups, subscriptions
 from ipt_workflow.store.attempts import AttemptResult, EndedAttempt
 from ipt_workflow.store.claims import ClaimedDelivery, course_of
 from ipt_workflow.store.loader import Loader
-from ipt_workflow.store.subscriptions import StoredSubscription
+from ipt_workflow.store.subscriptions import StoredKey, StoredSubscription
 from ipt_workflow.store.units import LoggedEvent
 
 CLAIM_SECONDS = 1.0  # a claim is used to begin attempts for so long; its lease covers this and one attempt
@@ -37,7 +41,7 @@ class DeliveryJob(msgspec.Struct, frozen=True, kw_only=True):
 
     claimed: ClaimedDelivery
     subscription: StoredSubscription
-    signer: Signer
+    keys: tuple[StoredKey, ...]
     event_id: str
     version: int | None
     body: bytes | None
@@ -56,6 +60,8 @@ class Lanes:
         self.stopping = False
         self._sender = sender
         self._retries = retries
+        self._secrets = SecretBox(listed(clinic.settings.secret_keys))
+        self._signers: dict[tuple[StoredKey, ...], Signer] = {}
         self._versions = Loader(clinic.database, clinic.organisation, lookups.VERSIONS)
         self._terms = Loader(clinic.database, clinic.organisation, subscriptions.TERMS)
         self._all = asyncio.Semaphore(clinic.settings.delivery_concurrency)
@@ -81,7 +87,13 @@ class Lanes:
             self.busy[lane[0].claimed.subscription] += 1
             task = asyncio.create_task(self._run(lane, claimed_at))
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            task.add_done_callback(self._finished)
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        """Forgets a lane, and logs its error: what it was sending is sent again after its lease."""
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logs.logger().error("delivery failed here", exc_info=error)
 
     async def wait(self) -> None:
         """Waits until every lane has ended."""
@@ -126,7 +138,7 @@ class Lanes:
             self._end(job, AttemptResult(status="withheld", at=clock.now(), attempted=False))
             return True
         now = clock.now()
-        signed = job.signer.headers(events.webhook_id(job.event_id), int(now.timestamp()), job.body)
+        signed = self._signer(job.keys).headers(events.webhook_id(job.event_id), int(now.timestamp()), job.body)
         headers = {"content-type": "application/json", "user-agent": "ipt-workflow", **signed}
         self.attempts += 1
         sent = await self._sender.send(known.url, headers, job.body, now)
@@ -140,6 +152,12 @@ class Lanes:
         result = self._retries.result(known, claimed.attempts, sent, now)
         self._end(job, result)
         return result.status != "waiting"
+
+    def _signer(self, keys: tuple[StoredKey, ...]) -> Signer:
+        """Keys are read once, until they change."""
+        if keys not in self._signers:
+            self._signers[keys] = Signer([signatures.read_key(self._secrets.open(key.secret)) for key in keys])
+        return self._signers[keys]
 
     def _end(self, job: DeliveryJob, result: AttemptResult) -> None:
         record = None

@@ -16,29 +16,26 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events, rounds, timers, wakes
 from ipt_workflow.ehr.deliveries.addresses import reach_of
 from ipt_workflow.ehr.deliveries.lanes import CLAIM_SECONDS, DeliveryJob, Lanes
 from ipt_workflow.ehr.deliveries.retries import RetryPolicy
 from ipt_workflow.ehr.deliveries.rounds import DisabledSubscription, RoundOutcome, RoundPlan
 from ipt_workflow.ehr.deliveries.sender import DeliverySender
-from ipt_workflow.ehr.secrets import SecretBox
-from ipt_workflow.ehr.signatures import Signer
 from ipt_workflow.errors import Busy, DatabaseNotReady
 from ipt_workflow.runtime import logs
-from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import deliveries
 from ipt_workflow.store.attempts import EndedAttempt
 from ipt_workflow.store.claims import ClaimedDelivery
 from ipt_workflow.store.commits import single
 from ipt_workflow.store.committer import Attempts
-from ipt_workflow.store.subscriptions import StoredKey
 
 LEASE_ATTEMPTS = 1.5  # the length of a lease, in timeouts of one attempt, beside the time in which attempts may begin
 AHEAD = 2  # lanes claimed ahead, for each that ended since the last round: so the senders need not wait for a round
-AHEAD_MAX = 100
+AHEAD_MAX = 100  # of one subscription
+LANES_MAX = 200  # claimed in all
+END_SECONDS = 0.02  # for so long what has ended waits for a commit that needs a round as well
 PRUNE_SECONDS = 3600.0
 
 
@@ -49,11 +46,11 @@ class Relay:
         self.clinic = clinic
         self._settings = clinic.settings
         self._sender = sender or DeliverySender(reach_of(clinic.settings), clinic.settings.delivery_timeout_seconds)
-        self._secrets = SecretBox(listed(clinic.settings.secret_keys))
-        self._signers: dict[tuple[StoredKey, ...], Signer] = {}
         self._lanes = Lanes(clinic, self._sender, retries or RetryPolicy(clinic.settings))
         self._wake = asyncio.Event()
         self._subscribers = 1  # at the last round
+        self._full = False  # whether the last round claimed as much as it might
+        self._took = 0.0  # seconds of the last rounds
         self._scan_at = self._prune_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -91,13 +88,16 @@ class Relay:
             self._wake.set()
 
     async def _pause(self, stopping: "asyncio.Task[Any]") -> None:
-        """Waits for a commit, for something that ended, or until it is time to look."""
-        waits = [asyncio.ensure_future(each.wait()) for each in (self._wake, self._lanes.progress)]
-        try:
-            await asyncio.wait({stopping, *waits}, timeout=self._settings.relay_poll_seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
+        """Waits for a commit, for something that ended, or until it is time to look.
+
+        Unless more is due already, it first rests for as long as the last rounds took: so that in a busy process rounds grow larger, and
+        leave half of the time to requests. What has ended waits a little for a commit, to share its round.
+        """
+        if not self._full:
+            await _first(stopping, seconds=self._took)
+        await _first(stopping, self._wake, self._lanes.progress, seconds=self._settings.relay_poll_seconds)
+        if self._lanes.progress.is_set() and not self._full:
+            await _first(stopping, self._wake, seconds=END_SECONDS)
 
     async def _turn(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -115,8 +115,10 @@ class Relay:
         self._wake.clear()
         if not woken and not await self.clinic.read(rounds.anything, self.clinic.clock.now()):
             return
+        began = asyncio.get_running_loop().time()
         while (await self._round()).more:
             pass
+        self._took = asyncio.get_running_loop().time() - began
 
     async def _guarded(self, work: Any) -> None:
         """Awaits work, and logs its error: the relay must outlive it."""
@@ -142,7 +144,7 @@ class Relay:
         plan = self._plan(taken, claims=claims)
         attempts = Attempts(self._settings.commit_patience_seconds)
         outcome: RoundOutcome = await attempts.run(self.clinic.write, rounds.run, plan, self._subscribers)
-        self._subscribers = len(outcome.subscriptions)
+        self._subscribers, self._full = len(outcome.subscriptions), outcome.full
         self._lanes.start(self._jobs(outcome), began)
         self._log(outcome.written, outcome.disabled)
         return outcome
@@ -157,15 +159,19 @@ class Relay:
         return RoundPlan(
             now=now,
             lease_until=now + dt.timedelta(seconds=lease),
-            lanes_max=room + sum(ahead.values()) - busy.total() if claims else 0,
+            lanes_max=min(room + sum(ahead.values()), LANES_MAX) - busy.total() if claims else 0,
             lanes_of=lambda subscription_id: each + ahead.get(subscription_id, 0) - busy[subscription_id],
             **taken,
         )
 
     def _jobs(self, outcome: RoundOutcome) -> list[list[DeliveryJob]]:
-        """The claimed lanes, ready to be sent. A body is rendered once for all who receive the event in the same form."""
+        """The claimed lanes, ready to be sent. A body is rendered once for all who receive the event in the same form.
+
+        Deliveries of a subscription that was deleted meanwhile are cancelled already.
+        """
         bodies: dict[tuple[int, str, str], bytes | None] = {}
-        return [[self._job(outcome, claimed, bodies) for claimed in lane] for lane in outcome.lanes]
+        known = [lane for lane in outcome.lanes if lane[0].subscription in outcome.subscriptions]
+        return [[self._job(outcome, claimed, bodies) for claimed in lane] for lane in known]
 
     def _job(
         self, outcome: RoundOutcome, claimed: ClaimedDelivery, bodies: dict[tuple[int, str, str], bytes | None]
@@ -182,16 +188,11 @@ class Relay:
         return DeliveryJob(
             claimed=claimed,
             subscription=known,
-            signer=self._signer(outcome.keys[claimed.subscription]),
+            keys=outcome.keys.get(claimed.subscription, ()),
             event_id=event.id,
             version=event.version,
             body=body,
         )
-
-    def _signer(self, keys: tuple[StoredKey, ...]) -> Signer:
-        if keys not in self._signers:
-            self._signers[keys] = Signer([signatures.read_key(self._secrets.open(key.secret)) for key in keys])
-        return self._signers[keys]
 
     def _log(self, written: list[EndedAttempt], disabled: list[DisabledSubscription]) -> None:
         for each in written:
@@ -208,3 +209,13 @@ class Relay:
             )
         for subscription in disabled:
             logs.logger().warning("subscription disabled", subscription=subscription.id, kind=subscription.reason)
+
+
+async def _first(stopping: "asyncio.Task[Any]", *signals: asyncio.Event, seconds: float) -> None:
+    """Waits for the first of these, at most so many seconds."""
+    waits = [asyncio.ensure_future(each.wait()) for each in signals]
+    try:
+        await asyncio.wait({stopping, *waits}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waits:
+            each.cancel()

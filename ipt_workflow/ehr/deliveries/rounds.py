@@ -39,11 +39,15 @@ class RoundPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoundOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written and claimed, with all that is needed to send it. `more`: the outbox may hold more events."""
+    """What was written and claimed, with all that is needed to send it.
+
+    `more`: the outbox may hold more events. `full`: more may be due than was claimed.
+    """
 
     written: list[EndedAttempt]
     disabled: list[DisabledSubscription]
     more: bool
+    full: bool
     lanes: list[list[ClaimedDelivery]]
     events: Mapping[int, StoredEvent]
     subscriptions: Mapping[str, StoredSubscription]
@@ -73,6 +77,7 @@ def run(connection: Connection, organisation: str, plan: RoundPlan, subscribers:
         written=written,
         disabled=disabled,
         more=numbered >= limit,
+        full=claims.is_full(lanes, plan.lanes_max, plan.lanes_of),
         lanes=lanes,
         events=stored_events.at(connection, organisation, sorted(positions)) if positions else {},
         subscriptions={each.id: each for each in subscriptions.find_all(connection, organisation)},

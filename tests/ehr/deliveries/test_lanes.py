@@ -5,6 +5,7 @@ from collections import Counter
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from support import service_walk
 
 from ipt_workflow.access.principal import Principal
@@ -17,6 +18,7 @@ from ipt_workflow.ehr.deliveries.sender import DeliverySender, SendResult
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.store.schema import tables
 
 ADMIN = Principal(person="admin-1", role="admin", via="api")
 NOTE = Command("note", {"text": "She called."})
@@ -160,3 +162,38 @@ def test_a_429_holds_the_courses_that_were_claimed_ahead_as_well(database_url):
         assert await states(clinic, subscription) == {"delivered": 2, "waiting": 6}
 
     scene(database_url, test, IPT_DELIVERY_CONCURRENCY_EACH="1")
+
+
+def test_a_secret_that_cannot_be_read_stops_its_own_subscription_alone(database_url):
+    async def test(clinic, subscription):
+        await Subscriptions(clinic).create(ADMIN, lambda: NewSubscription(url="http://127.0.0.1:9/other"))
+        keys = tables.subscription_key
+        unreadable = sa.update(keys).where(keys.c.subscription_id == subscription).values(secret="sealed:under another key")
+        await clinic.database.write(lambda connection: connection.execute(unreadable))
+        (course,) = await backlog(clinic, 2)
+        sender = Scripted()
+        assert await Relay(clinic, sender).drain() == 3
+        assert sender.sequences(course) == [1, 2, 3]
+        assert await states(clinic, subscription) == {"waiting": 3}
+
+    scene(database_url, test)
+
+
+def test_ends_that_come_after_another_relay_took_the_lane_over_change_nothing(database_url):
+    async def test(clinic, subscription):
+        (course,) = await backlog(clinic, 3)
+        other = Scripted()
+
+        async def answer(_course, sequence):
+            if sequence == 2:
+                clinic.clock.advance(service_walk.dt.timedelta(seconds=60))
+                await Relay(clinic, other).drain()
+            return SendResult(status=500, problem="status") if sequence == 2 else OK
+
+        sender = Scripted(answer)
+        await Relay(clinic, sender).drain()
+        assert sender.sequences(course) == [1, 2]
+        assert other.sequences(course)[-2:] == [3, 4]  # in order, after what it could not know to be accepted
+        assert await states(clinic, subscription) == {"delivered": 4}
+
+    scene(database_url, test)
