@@ -22,20 +22,24 @@ async def fan_out_all(clinic: Clinic) -> int:
     Call it before reading events or delivering them. If another process is fanning out, it does nothing.
     """
     total, numbered = 0, BATCH
-    while numbered == BATCH and await clinic.read(stored_events.waiting):
-        numbered = await clinic.write(fan_out_batch, BATCH)
+    while numbered >= BATCH and await clinic.read(stored_events.waiting):
+        numbered, _ = await clinic.write(fan_out_batch, BATCH)
         total += numbered
     return total
 
 
-def fan_out_batch(connection: Connection, organisation: str, limit: int) -> int:
-    """Numbers at most `limit` events and inserts their deliveries, in the caller's transaction. Returns the number of events."""
+def fan_out_batch(connection: Connection, organisation: str, limit: int) -> tuple[int, list[StoredSubscription]]:
+    """Numbers at most `limit` events and inserts their deliveries, in the caller's transaction.
+
+    Returns the number of events, and the subscriptions.
+    """
     numbered = stored_events.number_events(connection, organisation, limit)
-    known = subscriptions.find_all(connection, organisation) if numbered else []
-    if known:
+    # Subscriptions are read after that: one that was created before an event that is visible here is then visible as well.
+    known = subscriptions.find_all(connection, organisation)
+    if numbered and known:
         new = [each for event in stored_events.latest(connection, organisation, numbered) for each in _deliveries(known, event)]
         deliveries.insert(connection, organisation, new)
-    return numbered
+    return numbered, known
 
 
 def _deliveries(known: Sequence[StoredSubscription], event: NumberedEvent) -> list[NewDelivery]:

@@ -165,13 +165,9 @@ class Relay:
         )
 
     def _jobs(self, outcome: RoundOutcome) -> list[list[DeliveryJob]]:
-        """The claimed lanes, ready to be sent. A body is rendered once for all who receive the event in the same form.
-
-        Deliveries of a subscription that was deleted meanwhile are cancelled already.
-        """
+        """The claimed lanes, ready to be sent. A body is rendered once for all who receive the event in the same form."""
         bodies: dict[tuple[int, str, str], bytes | None] = {}
-        known = [lane for lane in outcome.lanes if lane[0].subscription in outcome.subscriptions]
-        return [[self._job(outcome, claimed, bodies) for claimed in lane] for lane in known]
+        return [[self._job(outcome, claimed, bodies) for claimed in lane] for lane in outcome.lanes]
 
     def _job(
         self, outcome: RoundOutcome, claimed: ClaimedDelivery, bodies: dict[tuple[int, str, str], bytes | None]

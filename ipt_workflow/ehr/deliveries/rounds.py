@@ -62,7 +62,8 @@ def run(connection: Connection, organisation: str, plan: RoundPlan, subscribers:
     ended = {each.claimed.subscription for each in written}
     disabled = [each for each in plan.disabled if each.id in ended and _disable(connection, organisation, each)]
     limit = max(1, min(fan_out.BATCH, fan_out.DELIVERIES_MAX // max(1, subscribers)))
-    numbered = fan_out.fan_out_batch(connection, organisation, limit)
+    numbered, found = fan_out.fan_out_batch(connection, organisation, limit)
+    known = {each.id: each for each in found}
     lanes = claims.claim(
         connection,
         organisation,
@@ -70,7 +71,7 @@ def run(connection: Connection, organisation: str, plan: RoundPlan, subscribers:
         lease_until=plan.lease_until,
         lease_id=new_id(),
         lanes_max=plan.lanes_max,
-        lanes_of=plan.lanes_of,
+        lanes_of=lambda subscription_id: plan.lanes_of(subscription_id) if subscription_id in known else 0,
     )
     positions = {each.position for lane in lanes for each in lane}
     return RoundOutcome(
@@ -80,7 +81,7 @@ def run(connection: Connection, organisation: str, plan: RoundPlan, subscribers:
         full=claims.is_full(lanes, plan.lanes_max, plan.lanes_of),
         lanes=lanes,
         events=stored_events.at(connection, organisation, sorted(positions)) if positions else {},
-        subscriptions={each.id: each for each in subscriptions.find_all(connection, organisation)},
+        subscriptions=known,
         keys=subscriptions.keys_of_all(connection, organisation, plan.now) if lanes else {},
     )
 
