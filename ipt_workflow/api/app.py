@@ -91,7 +91,7 @@ async def _relay_running(clinic: Clinic) -> AsyncIterator[None]:
     At the end, deliveries under way are finished.
     """
     if not clinic.settings.relay:
-        async with wakes.told(clinic):
+        async with wakes.notifying(clinic):
             yield
         return
     stop = asyncio.Event()

@@ -15,7 +15,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.ehr.deliveries.retries import GONE, THROTTLED, RetryPolicy
-from ipt_workflow.ehr.deliveries.rounds import DisabledSubscription
+from ipt_workflow.ehr.deliveries.rounds import DisabledSubscription, RoundOutcome
 from ipt_workflow.ehr.deliveries.sender import DeliverySender
 from ipt_workflow.ehr.secrets import SecretBox
 from ipt_workflow.ehr.signatures import Signer
@@ -25,6 +25,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import lookups, subscriptions
 from ipt_workflow.store.attempts import AttemptResult, EndedAttempt
 from ipt_workflow.store.claims import ClaimedDelivery, course_of
+from ipt_workflow.store.events import StoredEvent
 from ipt_workflow.store.loader import Loader
 from ipt_workflow.store.subscriptions import StoredKey, StoredSubscription
 from ipt_workflow.store.units import LoggedEvent
@@ -33,18 +34,29 @@ CLAIM_SECONDS = 1.0  # a claim is used to begin attempts for so long; its lease 
 FRESH_SECONDS = 0.05  # what was read longer ago is compared with the database before it is sent
 
 
-class DeliveryJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A claimed delivery, ready to be sent. `body` is None if the event is withheld from the subscription.
+Bodies = dict[tuple[int, str, str], bytes | None]  # by position, type and scope
 
-    `version` is the version of the course at which `body` was decided.
-    """
+
+class DeliveryJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A claimed delivery with all that is needed to send it. `bodies` are those of its round: each is rendered once for all receivers."""
 
     claimed: ClaimedDelivery
     subscription: StoredSubscription
     keys: tuple[StoredKey, ...]
-    event_id: str
-    version: int | None
-    body: bytes | None
+    event: StoredEvent
+    bodies: Bodies
+
+    def body(self) -> bytes | None:
+        """The event as the subscription receives it; None if it is withheld."""
+        event, known = self.event, self.subscription
+        name = events.type_for(event.kind, event.trigger, known.types, known.scope)
+        if name is None or not (event.shared or event.kind in events.SHARING):
+            return None
+        form = (event.position, name, known.scope)
+        if form not in self.bodies:
+            rendered = events.rendered(event, name, known.scope)
+            self.bodies[form] = msgspec.json.encode(rendered) if rendered else None
+        return self.bodies[form]
 
 
 class Lanes:
@@ -81,11 +93,19 @@ class Lanes:
         self.progress.clear()
         return taken
 
-    def start(self, lanes: Sequence[Sequence[DeliveryJob]], claimed_at: float) -> None:
-        """Begins to send lanes that were just read. Their claim began at `claimed_at`, in the loop's time."""
-        for lane in lanes:
-            self.busy[lane[0].claimed.subscription] += 1
-            task = asyncio.create_task(self._run(lane, claimed_at))
+    def start(self, outcome: RoundOutcome, claimed_at: float) -> None:
+        """Begins to send what a round has just claimed. The round began at `claimed_at`, in the loop's time."""
+        bodies: Bodies = {}
+        read_at = asyncio.get_running_loop().time()
+        for claimed in outcome.lanes:
+            subscription_id = claimed[0].subscription
+            known, keys = outcome.subscriptions[subscription_id], outcome.keys.get(subscription_id, ())
+            lane = [
+                DeliveryJob(claimed=each, subscription=known, keys=keys, event=outcome.events[each.position], bodies=bodies)
+                for each in claimed
+            ]
+            self.busy[subscription_id] += 1
+            task = asyncio.create_task(self._run(lane, claimed_at, read_at))
             self._running.add(task)
             task.add_done_callback(self._finished)
 
@@ -100,13 +120,12 @@ class Lanes:
         while self._running:
             await asyncio.wait(self._running)
 
-    async def _run(self, lane: Sequence[DeliveryJob], claimed_at: float) -> None:
+    async def _run(self, lane: Sequence[DeliveryJob], claimed_at: float, read_at: float) -> None:
         subscription_id = lane[0].claimed.subscription
         each = self._each.get(subscription_id)
         if each is None:
             each = self._each[subscription_id] = asyncio.Semaphore(self.clinic.settings.delivery_concurrency_each)
         left, clock = list(lane), asyncio.get_running_loop().time
-        read_at = clock()
         try:
             async with each, self._all:
                 while left and not self.stopping and claimed_at > self._held.get(subscription_id, 0):
@@ -129,19 +148,20 @@ class Lanes:
         course = course_of(job.claimed.lane)
         version = self._versions.start(course) if course else None
         terms = await self._terms.get(job.subscription.id)
-        return terms == subscriptions.terms_of(job.subscription) and (version is None or await version == job.version)
+        return terms == subscriptions.terms_of(job.subscription) and (version is None or await version == job.event.version)
 
     async def _send(self, job: DeliveryJob) -> bool:
         """Makes one attempt. Returns whether the lane may go on."""
         clock, claimed, known = self.clinic.clock, job.claimed, job.subscription
-        if job.body is None:
+        body = job.body()
+        if body is None:
             self._end(job, AttemptResult(status="withheld", at=clock.now(), attempted=False))
             return True
         now = clock.now()
-        signed = self._signer(job.keys).headers(events.webhook_id(job.event_id), int(now.timestamp()), job.body)
+        signed = self._signer(job.keys).headers(events.webhook_id(job.event.id), int(now.timestamp()), body)
         headers = {"content-type": "application/json", "user-agent": "ipt-workflow", **signed}
         self.attempts += 1
-        sent = await self._sender.send(known.url, headers, job.body, now)
+        sent = await self._sender.send(known.url, headers, body, now)
         now = clock.now()
         reason = self._retries.disable_reason(known, sent, now)
         if reason:
@@ -162,7 +182,7 @@ class Lanes:
     def _end(self, job: DeliveryJob, result: AttemptResult) -> None:
         record = None
         if result.status != "waiting":
-            record = self._record(job.claimed, "delivery", f"{result.status} {events.webhook_id(job.event_id)}")
+            record = self._record(job.claimed, "delivery", f"{result.status} {events.webhook_id(job.event.id)}")
         self.ended.append(EndedAttempt(claimed=job.claimed, result=result, record=record))
         self.progress.set()
 

@@ -14,11 +14,9 @@ import datetime as dt
 from collections import Counter
 from typing import Any
 
-import msgspec
-
-from ipt_workflow.ehr.deliveries import events, rounds, timers, wakes
+from ipt_workflow.ehr.deliveries import rounds, timers, wakes
 from ipt_workflow.ehr.deliveries.addresses import reach_of
-from ipt_workflow.ehr.deliveries.lanes import CLAIM_SECONDS, DeliveryJob, Lanes
+from ipt_workflow.ehr.deliveries.lanes import CLAIM_SECONDS, Lanes
 from ipt_workflow.ehr.deliveries.retries import RetryPolicy
 from ipt_workflow.ehr.deliveries.rounds import DisabledSubscription, RoundOutcome, RoundPlan
 from ipt_workflow.ehr.deliveries.sender import DeliverySender
@@ -27,7 +25,6 @@ from ipt_workflow.runtime import logs
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import deliveries
 from ipt_workflow.store.attempts import EndedAttempt
-from ipt_workflow.store.claims import ClaimedDelivery
 from ipt_workflow.store.commits import single
 from ipt_workflow.store.committer import Attempts
 
@@ -57,7 +54,7 @@ class Relay:
         """Runs until `stop` is set. Then it finishes the attempts that it has begun."""
         stopping = asyncio.create_task(stop.wait())
         try:
-            async with wakes.heard(self.clinic, self._hear):
+            async with wakes.listening(self.clinic, self._hear):
                 while not stop.is_set():
                     await self._turn()
                     await self._pause(stopping)
@@ -145,7 +142,7 @@ class Relay:
         attempts = Attempts(self._settings.commit_patience_seconds)
         outcome: RoundOutcome = await attempts.run(self.clinic.write, rounds.run, plan, self._subscribers)
         self._subscribers, self._full = len(outcome.subscriptions), outcome.full
-        self._lanes.start(self._jobs(outcome), began)
+        self._lanes.start(outcome, began)
         self._log(outcome.written, outcome.disabled)
         return outcome
 
@@ -162,32 +159,6 @@ class Relay:
             lanes_max=min(room + sum(ahead.values()), LANES_MAX) - busy.total() if claims else 0,
             lanes_of=lambda subscription_id: each + ahead.get(subscription_id, 0) - busy[subscription_id],
             **taken,
-        )
-
-    def _jobs(self, outcome: RoundOutcome) -> list[list[DeliveryJob]]:
-        """The claimed lanes, ready to be sent. A body is rendered once for all who receive the event in the same form."""
-        bodies: dict[tuple[int, str, str], bytes | None] = {}
-        return [[self._job(outcome, claimed, bodies) for claimed in lane] for lane in outcome.lanes]
-
-    def _job(
-        self, outcome: RoundOutcome, claimed: ClaimedDelivery, bodies: dict[tuple[int, str, str], bytes | None]
-    ) -> DeliveryJob:
-        known, event = outcome.subscriptions[claimed.subscription], outcome.events[claimed.position]
-        name = events.type_for(event.kind, event.trigger, known.types, known.scope)
-        body = None
-        if name and (event.shared or event.kind in events.SHARING):
-            form = (claimed.position, name, known.scope)
-            if form not in bodies:
-                rendered = events.rendered(event, name, known.scope)
-                bodies[form] = msgspec.json.encode(rendered) if rendered else None
-            body = bodies[form]
-        return DeliveryJob(
-            claimed=claimed,
-            subscription=known,
-            keys=outcome.keys.get(claimed.subscription, ()),
-            event_id=event.id,
-            version=event.version,
-            body=body,
         )
 
     def _log(self, written: list[EndedAttempt], disabled: list[DisabledSubscription]) -> None:

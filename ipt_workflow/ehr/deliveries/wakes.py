@@ -4,8 +4,9 @@ A relay that is not woken finds the same at its next look. So a lost signal cost
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from ipt_workflow.errors import Busy, DatabaseNotReady
 from ipt_workflow.service.clinic import Clinic
@@ -15,26 +16,19 @@ NOTIFY_SECONDS = 0.01  # the least time between two notifications of a process
 
 
 @asynccontextmanager
-async def heard(clinic: Clinic, wake: Callable[[], None]) -> AsyncIterator[None]:
+async def listening(clinic: Clinic, wake: Callable[[], None]) -> AsyncIterator[None]:
     """Calls `wake` after commits of this process, and of others if the database can tell."""
 
-    def listen(organisation: str) -> None:
+    def hear(organisation: str) -> None:
         if organisation == clinic.organisation:
             wake()
 
-    listening = asyncio.create_task(clinic.database.listen(CHANNEL, listen))
-    clinic.committer.listeners.add(wake)
-    try:
+    async with _beside(clinic, wake, clinic.database.listen(CHANNEL, hear)):
         yield
-    finally:
-        clinic.committer.listeners.discard(wake)
-        listening.cancel()
-        with suppress(asyncio.CancelledError):
-            await listening
 
 
 @asynccontextmanager
-async def told(clinic: Clinic) -> AsyncIterator[None]:
+async def notifying(clinic: Clinic) -> AsyncIterator[None]:
     """Notifies the relays of other processes after commits of this process, which has no relay itself.
 
     The notification is no part of the commit: PostgreSQL lets transactions that notify commit only one after another.
@@ -49,12 +43,19 @@ async def told(clinic: Clinic) -> AsyncIterator[None]:
                 await clinic.database.notify(CHANNEL, clinic.organisation)
             await asyncio.sleep(NOTIFY_SECONDS)
 
-    notifying = asyncio.create_task(notify())
-    clinic.committer.listeners.add(committed.set)
+    async with _beside(clinic, committed.set, notify()):
+        yield
+
+
+@asynccontextmanager
+async def _beside(clinic: Clinic, committed: Callable[[], None], work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Calls `committed` after commits, and runs `work`, for the duration of the block."""
+    running = asyncio.create_task(work)
+    clinic.committer.listeners.add(committed)
     try:
         yield
     finally:
-        clinic.committer.listeners.discard(committed.set)
-        notifying.cancel()
+        clinic.committer.listeners.discard(committed)
+        running.cancel()
         with suppress(asyncio.CancelledError):
-            await notifying
+            await running

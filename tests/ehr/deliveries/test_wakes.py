@@ -74,7 +74,7 @@ def test_a_commit_of_another_process_wakes_the_relay_through_postgresql(tmp_path
     async def scene():
         here, there = [await open_clinic(settings, SystemClock()) for _ in range(2)]
         try:
-            async with other_side() as other, relaying(here), wakes.told(there):
+            async with other_side() as other, relaying(here), wakes.notifying(there):
                 await subscribed(there, other)
                 course = await service_walk.open_course(there)
                 await listening(there, lost=lost)
