@@ -91,14 +91,15 @@ class Run:
         self.postgres.settle(name)
         return name
 
-    def load(self, targets: Sequence[int], clients: int, requests: Mapping[str, Any]) -> Load:
-        """Runs the load generator."""
+    def load(self, targets: Sequence[int], clients: int, requests: Mapping[str, Any], **other: float) -> Load:
+        """Runs the load generator. `other` seconds and warm-up replace those of the run."""
         job = {
             "targets": targets,
             "clients": clients,
             "requests": requests,
             "seconds": self.sizes.seconds,
             "warm_up": self.sizes.warm_up,
+            **other,
         }
         answer: Load = module("load", job)
         return answer
