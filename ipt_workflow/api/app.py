@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import Components, SecurityScheme, Server
 from litestar.types import Receive, Scope, Send
 
 import ipt_workflow
@@ -150,6 +150,7 @@ def litestar_app(settings: Settings, lifespan: Any = None) -> Litestar:
             version=ipt_workflow.__version__,
             description="Runs courses of Interpersonal Psychotherapy as explicit, enforced and audited state machines.",
             openapi_router=openapi.NoPages("/schema", route_handlers=[]),
+            servers=[Server(url=settings.public_url or "/")],
             components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"bearer": []}],
             use_handler_docstrings=True,

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
+from ipt_workflow.api.addresses import absolute
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, cursor, cursor_text
 from ipt_workflow.ehr.fhir.kinds import KINDS, Served
@@ -50,8 +51,8 @@ class FhirQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def site_of(request: ApiRequest) -> Site:
-    """This service's names, with the base URL that the caller used."""
-    site: Site = request.app.state.fhir.site(str(request.base_url).rstrip("/") + BASE)
+    """This service's names, with the base URL at which callers reach FHIR."""
+    site: Site = request.app.state.fhir.site(absolute(request, BASE))
     return site
 
 

@@ -237,7 +237,7 @@ def _page(schema: dict[str, Any]) -> str:
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(schema['info']['title'])} API</title>"
         f"<h1>{html.escape(schema['info']['title'])} API</h1><p>{html.escape(schema['info'].get('description', ''))} "
-        f"The same as <a href=/schema/openapi.json>OpenAPI 3.1</a>.</p>{operations}"
+        f"The same as <a href=schema/openapi.json>OpenAPI 3.1</a>.</p>{operations}"
         f"<section><h2>Shapes</h2><details><summary>All schemas</summary><pre>{shapes}</pre></details></section></html>"
     )
 

@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from ipt_workflow import errors
 from ipt_workflow.api import fhir_outcomes as outcomes
+from ipt_workflow.api.addresses import public
 from ipt_workflow.errors import Fault, IptError
 from ipt_workflow.runtime import logs
 
@@ -81,16 +82,19 @@ _BY_STATUS = {
 }
 
 
-def response(slug: str, detail: str, instance: str, headers: dict[str, str] | None = None, **extra: Any) -> Response[bytes]:
+def response(
+    slug: str, detail: str, request: Request[Any, Any, Any], headers: dict[str, str] | None = None, **extra: Any
+) -> Response[bytes]:
     problem = PROBLEMS[slug]
-    if outcomes.is_fhir(instance):
+    path = request.scope["path"]
+    if outcomes.is_fhir(path):
         return outcomes.response(problem.status, slug, problem.title, detail, headers, extra)
     body = {
         "type": f"/problems/{slug}",
         "title": problem.title,
         "status": problem.status,
         "detail": detail,
-        "instance": instance,
+        "instance": public(request, path),
         **extra,
     }
     return Response(msgspec.json.encode(body), status_code=problem.status, media_type=PROBLEM_JSON, headers=headers or {})
@@ -99,7 +103,6 @@ def response(slug: str, detail: str, instance: str, headers: dict[str, str] | No
 def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[bytes]:
     """An IptError as a problem document."""
     slug = next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), "internal")
-    instance = request.scope["path"]
     if slug == "internal":
         return from_unexpected(request, error)
     if isinstance(error, errors.TransitionRefused):
@@ -109,21 +112,21 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
             "version": error.version,
             "refusals": error.refusals,
         }
-        return response(slug, error.summary, instance, **fields)
+        return response(slug, error.summary, request, **fields)
     if isinstance(error, errors.GroupRefused):
-        return response(slug, str(error), instance, refusals=error.refusals)
+        return response(slug, str(error), request, refusals=error.refusals)
     if isinstance(error, errors.GroupSessionRefused):
-        return response(slug, str(error), instance, members=error.members)
+        return response(slug, str(error), request, members=error.members)
     if isinstance(error, errors.CommandInvalid):
         detail = f"{len(error.faults)} field{' is' if len(error.faults) == 1 else 's are'} not valid"
-        return response(slug, detail, instance, errors=error.faults)
+        return response(slug, detail, request, errors=error.faults)
     if isinstance(error, errors.StaleVersion):
-        return response(slug, str(error), instance, version=error.current)
+        return response(slug, str(error), request, version=error.current)
     if isinstance(error, errors.TriggerNotPermitted):
-        return response(slug, str(error), instance, trigger=error.trigger, roles=error.allowed)
+        return response(slug, str(error), request, trigger=error.trigger, roles=error.allowed)
     headers = {"WWW-Authenticate": 'Bearer realm="ipt"'} if slug == "unauthenticated" else {}
     headers |= {"Retry-After": RETRY_SECONDS} if slug == "busy" else {}
-    return response(slug, str(error), instance, headers)
+    return response(slug, str(error), request, headers)
 
 
 def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -132,12 +135,18 @@ def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response
         faults = [
             Fault(str(each.get("key", "")), str(each.get("message", ""))) for each in error.extra or [] if isinstance(each, dict)
         ]
-        return response("invalid", "The parameters are not valid", request.scope["path"], errors=faults)
+        return response("invalid", "The parameters are not valid", request, errors=faults)
     slug = _BY_STATUS.get(error.status_code)
     if slug is None:
         return from_unexpected(request, error)
-    allowed = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
-    return response(slug, PROBLEMS[slug].means, request.scope["path"], allowed)
+    allowed = {name: _with_head(value) for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    return response(slug, PROBLEMS[slug].means, request, allowed)
+
+
+def _with_head(methods: str) -> str:
+    """The methods of a path. The edge answers HEAD wherever there is GET."""
+    named = {each.strip() for each in methods.split(",")}
+    return ", ".join(sorted(named | ({"HEAD"} if "GET" in named else set())))
 
 
 def from_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -146,7 +155,7 @@ def from_unexpected(request: Request[Any, Any, Any], error: Exception) -> Respon
     return response(
         "internal",
         "An unexpected error occurred. Report the request id to the service's administrator.",
-        request.scope["path"],
+        request,
         request_id=request.scope.get("ipt_request_id"),
     )
 

@@ -25,6 +25,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         access_log=False,
         lifespan="on",
         server_header=False,
+        proxy_headers=False,  # addresses come from the setting `public_url`, never from a request
         date_header=True,
         http=WholeAnswers,
         ws="none",
