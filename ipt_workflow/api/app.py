@@ -35,7 +35,9 @@ from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
+from ipt_workflow.ehr.fhir_histories import FhirHistories
 from ipt_workflow.ehr.fhir_reads import FhirReader
+from ipt_workflow.ehr.fhir_searches import FhirSearches
 from ipt_workflow.ehr.notices.fhir_hooks import RestHooks
 from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.inbox import Inbox
@@ -105,6 +107,8 @@ def install(app: Litestar, clinic: Clinic) -> None:
     app.state.reads = CourseReads(clinic)
     app.state.audit_log = AuditLog(clinic)
     app.state.fhir = FhirReader(clinic)
+    app.state.fhir_searches = FhirSearches(clinic)
+    app.state.fhir_histories = FhirHistories(clinic)
     app.state.tokens = Tokens(clinic)
     app.state.subscriptions = Subscriptions(clinic)
     app.state.deliveries = Deliveries(clinic)

@@ -194,8 +194,8 @@ def if_match(request: RequestParts) -> int | None:
     return int(match[1] or match[2])
 
 
-def has_current(request: RequestParts, version: str) -> bool:
-    """Whether If-None-Match names this version, or any with `*`. Weak and strong tags are alike."""
+def has_current(request: RequestParts, version: str | None) -> bool:
+    """Whether If-None-Match names this version, or with `*` any. Weak and strong tags are alike. `version` is None without an ETag."""
     header = request.headers.get("if-none-match", "").strip()
     return header == "*" or version in _TAG.findall(header)
 

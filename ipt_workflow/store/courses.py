@@ -197,6 +197,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """A course is listed if it meets all that are set."""
 
     state: str | None = None
+    states: tuple[str, ...] | None = None  # any of these
     phase: str | None = None
     therapist: str | None = None
     protocol: str | None = None
@@ -209,21 +210,38 @@ def caseload(
     connection: sa.Connection, organisation: str, filters: Filters, after: str, limit: int, now: dt.datetime
 ) -> list[StoredCourse]:
     """A page of courses after an id, in the order they were opened (ids are UUIDv7)."""
-    statement = _select_course.where(course.c.organisation == organisation, course.c.id > after)
-    for column, value in (
+    conditions = [course.c.organisation == organisation, course.c.id > after, *_conditions(filters)]
+    if filters.attention:
+        conditions.append(_needs(organisation, filters.attention, now))
+    if filters.states is not None:
+        conditions = [course.c.organisation == organisation, course.c.id.in_(_first_of(filters.states, conditions, limit))]
+    statement = _select_course.where(*conditions)
+    return [stored_course(*row) for row in connection.execute(statement.order_by(course.c.id).limit(limit))]
+
+
+def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
+    """Those filters that name a value of a column."""
+    named = (
         (course.c.state, filters.state),
         (course.c.phase, filters.phase),
         (course.c.therapist, filters.therapist),
         (course.c.protocol, filters.protocol),
         (course.c.client_id, filters.client),
-    ):
-        if value is not None:
-            statement = statement.where(column == value)
-    if filters.ids is not None:
-        statement = statement.where(course.c.id.in_(filters.ids))
-    if filters.attention:
-        statement = statement.where(_needs(organisation, filters.attention, now))
-    return [stored_course(*row) for row in connection.execute(statement.order_by(course.c.id).limit(limit))]
+    )
+    conditions: list[sa.ColumnElement[bool]] = [column == value for column, value in named if value is not None]
+    return conditions if filters.ids is None else [*conditions, course.c.id.in_(filters.ids)]
+
+
+def _first_of(states: Sequence[str], conditions: Sequence[sa.ColumnElement[bool]], limit: int) -> sa.Select[Any]:
+    """The ids of the first courses in any of the states. Each state is read in its own order, so an index serves it."""
+    if not states:
+        return sa.select(course.c.id).where(sa.false())
+    firsts = [
+        sa.select(sa.select(course.c.id).where(course.c.state == state, *conditions).order_by(course.c.id).limit(limit).subquery())
+        for state in states
+    ]
+    either = sa.union_all(*firsts).subquery()
+    return sa.select(either.c.id).order_by(either.c.id).limit(limit)
 
 
 def open_courses_under(
@@ -280,6 +298,25 @@ def _with_notices(organisation: str, *more: sa.ColumnElement[bool]) -> tuple[sa.
         sa.select(notice.c.course_id).where(notice.c.course_id.is_not(None), *waiting),
         sa.select(theirs.c.id).select_from(notice.join(theirs, same_client)).where(notice.c.course_id.is_(None), *waiting),
     )
+
+
+class ClientCourse(msgspec.Struct, frozen=True):
+    """A client's course by their ids."""
+
+    client_id: str
+    course_id: str
+
+
+def courses_of_clients(
+    connection: sa.Connection, organisation: str, client_ids: Sequence[str], therapist: str | None
+) -> list[ClientCourse]:
+    """The courses of several clients, in the order they were opened. With `therapist`: only this therapist's."""
+    statement = sa.select(course.c.client_id, course.c.id).where(
+        course.c.organisation == organisation, course.c.client_id.in_(client_ids)
+    )
+    if therapist is not None:
+        statement = statement.where(course.c.therapist == therapist)
+    return [ClientCourse(row.client_id, row.id) for row in connection.execute(statement.order_by(course.c.id))]
 
 
 def of_client(connection: sa.Connection, organisation: str, client_id: str) -> list[StoredCourse]:

@@ -143,6 +143,9 @@ class Server:
         if path.startswith("/v1/groups/"):
             return {"group_id": self.group, "session_id": self.group_session, "course_id": self.member}
         fhir = {"kind": "EpisodeOfCare", "resource_id": self.course}
+        if path.endswith("{member}"):
+            episode = self.client.get(f"/fhir/R4/EpisodeOfCare/{self.course}", headers=self.headers("therapist")).json()
+            fhir = {"kind": "Patient", "resource_id": episode["patient"]["reference"].partition("/")[2], "member": "Encounter"}
         return {**fhir, "course_id": self.course, "proposal_id": self.proposal, "protocol_id": "ipt", "version": 1, "seq": 1,
                 "subscription_id": self.subscription, "delivery_id": self.delivery,
                 "notice_id": self.notice, "source": "north", "its_id": "1"}  # fmt: skip

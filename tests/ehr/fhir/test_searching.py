@@ -235,8 +235,13 @@ def test_what_is_not_known_is_ignored_and_said_to_be_or_refused_where_the_caller
         await caseload(api)
         for query in (
             "EpisodeOfCare?colour=red",
-            "EpisodeOfCare?_include=EpisodeOfCare:patient",
-            "EpisodeOfCare?_summary=text",
+            "EpisodeOfCare?_include=EpisodeOfCare:condition",
+            "EpisodeOfCare?_revinclude=Encounter:patient",
+            "EpisodeOfCare?_sort=care-manager",
+            "EpisodeOfCare?_sort=status&_sort=date",
+            "EpisodeOfCare?_has:Encounter:patient:status=finished",
+            "EpisodeOfCare?_has:Encounter",
+            "EpisodeOfCare?_summary=some",
             "EpisodeOfCare?condition=1",
         ):
             bundle = await found(api, query)
@@ -256,7 +261,11 @@ def test_what_is_not_known_is_ignored_and_said_to_be_or_refused_where_the_caller
     "query",
     [
         "EpisodeOfCare?date=soon",
-        "EpisodeOfCare?status:not=active",
+        "EpisodeOfCare?status:in=active",
+        "EpisodeOfCare?date:not=2026",
+        "EpisodeOfCare?status:missing=perhaps",
+        "EpisodeOfCare?_count=-1",
+        "EpisodeOfCare?_has:Encounter:episode-of-care:date=soon",
         "EpisodeOfCare?care-manager=Practitioner/1",
         "EpisodeOfCare?status=",
     ],
@@ -272,7 +281,7 @@ def test_what_cannot_be_taken_is_refused_also_where_the_caller_is_lenient(api, q
 
 def test_every_fault_of_a_search_is_told_at_once(api):
     async def test(api):
-        answer = await api.get("/fhir/R4/EpisodeOfCare?date=soon&_lastUpdated=later&status:not=active")
+        answer = await api.get("/fhir/R4/EpisodeOfCare?date=soon&_lastUpdated=later&status:in=active")
         assert len(answer.json()["issue"]) == 3
 
     api(test)
