@@ -7,6 +7,7 @@ from ipt_workflow.ehr.fhir.kinds import KINDS, relations_from, relations_to
 from ipt_workflow.ehr.fhir.order import Order
 from ipt_workflow.ehr.fhir.search import Param, Term, term
 from ipt_workflow.ehr.fhir.subsets import Subset
+from ipt_workflow.ehr.fhir_reads import NOBODY
 from ipt_workflow.errors import Fault
 
 RESULTS = {  # parameters that shape the answer, with the values that are supported
@@ -31,9 +32,9 @@ def bare(name: str) -> str:
 
 
 class Parameters:
-    """Takes the parameters of a search for one kind. `client` is our own id, `identifier` the EHR's."""
+    """Takes the parameters of a search for one kind. `client` is our own id, at first that of a compartment; `identifier` is the EHR's."""
 
-    def __init__(self, kind: str, *, in_compartment: bool = False) -> None:
+    def __init__(self, kind: str, client: str | None = None) -> None:
         self.kind = KINDS[kind]
         self.faults: list[Fault] = []
         self.ignored: list[str] = []
@@ -43,9 +44,8 @@ class Parameters:
         self.includes: list[Include] = []
         self.results: dict[str, str] = {}
         self.processed: list[tuple[str, str]] = []
-        self.client: str | None = None
+        self.client = client
         self.identifier: str | None = None
-        self._clients = int(in_compartment)
 
     @property
     def subset(self) -> Subset:
@@ -126,18 +126,17 @@ class Parameters:
         return bare(name) in self.kind.patient or (self.kind.name, bare(name)) == ("Patient", "identifier")
 
     def _client(self, name: str, value: str, *, in_url: bool) -> None:
-        self._clients += 1
         own = OWN_ID.fullmatch(value) if name in self.kind.patient else None
         if own:
-            self.client = own[3]
+            self.client = own[3] if self.client in {None, own[3]} else NOBODY
         elif in_url:
             self.faults.append(Fault(name, IN_URL))
         elif name in {"identifier", f"{bare(name)}:identifier", f"{bare(name)}.identifier"}:
+            if self.identifier is not None or self.client is not None:
+                self.faults.append(Fault(name, "names a second client: search one client at a time"))
             self.identifier = value
         else:
             self.faults.append(Fault(name, BY_IDENTIFIER.format(name=bare(name))))
-        if self._clients > 1:
-            self.faults.append(Fault(name, "names a second client: search one client at a time"))
 
     def _term(self, name: str, value: str) -> None:
         known, _, modifier = name.partition(":")

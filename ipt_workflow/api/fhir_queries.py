@@ -104,7 +104,7 @@ async def query_of(request: ApiRequest, site: Site, kind: str, client: str | Non
     Raises CommandInvalid with every fault. No fault repeats a value, which may identify a client.
     """
     url, body = await parameters(request)
-    read = Parameters(kind, in_compartment=client is not None)
+    read = Parameters(kind, client)
     for pairs, in_url in ((url, True), (body, False)):
         for name, value in pairs:
             if bare(name) == "_format":
@@ -117,7 +117,7 @@ async def query_of(request: ApiRequest, site: Site, kind: str, client: str | Non
     if faults:
         raise CommandInvalid(faults)
     assert isinstance(count, int)
-    named = client or read.client or await _identified(request, site, read)
+    named = read.client or await _identified(request, site, read)
     after = cursor(read.results.get("_cursor"), SearchPosition, SearchPosition())
     if not _belongs(after, read):
         raise CommandMalformed("The cursor does not belong to this search. Start again without it.")

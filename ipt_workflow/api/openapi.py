@@ -61,7 +61,19 @@ OF_GROUPS = (
 VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals", *OF_GROUPS)
 KEYED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign", "/v1/groups", *OF_GROUPS)
 STREAMS = {"/v1/audit/export": ("application/x-ndjson", "text/csv", "application/fhir+ndjson")}
-SEARCH = ("_id", "_lastUpdated", "_sort", "_include", "_revinclude", "_elements", "_count", "_summary", "_total", "_cursor", "_format")
+SEARCH = (
+    "_id",
+    "_lastUpdated",
+    "_sort",
+    "_include",
+    "_revinclude",
+    "_elements",
+    "_count",
+    "_summary",
+    "_total",
+    "_cursor",
+    "_format",
+)
 QUERIES = {
     "/v1/courses": ("state",),
     "/v1/audit": ("from",),

@@ -22,7 +22,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import NEWEST, Position
 from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.store.recorded import RecordedEntry, newest_entries
+from ipt_workflow.store.recorded import PlaceInTime, newest_entries
 
 NOT_THERE = "There is no such resource or version, or you may not see it. Check the id."
 NO_VERSIONS = "A Patient has no versions. Read the Patient itself."
@@ -117,8 +117,8 @@ class FhirHistories:
         return Versions(tuple(found), next=HistoryPosition(entry=rest) if rest and limit else None)
 
     async def _versions_of(
-        self, principal: Principal, site: Site, served: Served, entries: Sequence[RecordedEntry]
-    ) -> list[tuple[RecordedEntry, list[Resource]]]:
+        self, principal: Principal, site: Site, served: Served, entries: Sequence[PlaceInTime]
+    ) -> list[tuple[PlaceInTime, list[Resource]]]:
         """Entries, each with the versions that it made."""
         ids = sorted({entry.course_id for entry in entries})
         courses = {stored.course.id: stored for stored in await self.clinic.read(stored_courses.courses_by_id, ids)}
@@ -181,7 +181,7 @@ def _seqs_of(served: Served, entries: Sequence[Entry], number: str) -> Sequence[
     return [int(number)] if served.versions == "one" else about(journal.facts(entries))[int(number)]
 
 
-def _fitting(made: Sequence[tuple[RecordedEntry, list[Resource]]], room: int) -> int:
+def _fitting(made: Sequence[tuple[PlaceInTime, list[Resource]]], room: int) -> int:
     """How many entries fit on the page with all their versions; at least one, so that a page is never the last by mistake."""
     count = 0
     for number, (_, versions) in enumerate(made, start=1):

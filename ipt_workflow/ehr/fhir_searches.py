@@ -17,7 +17,7 @@ from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.search import Term
 from ipt_workflow.ehr.fhir.types import Resource
 from ipt_workflow.ehr.fhir_charts import ChartReader, CourseChart
-from ipt_workflow.ehr.fhir_narrowing import narrowed
+from ipt_workflow.ehr.fhir_filters import narrowed
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import courses as stored_courses

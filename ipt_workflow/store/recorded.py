@@ -10,7 +10,7 @@ from ipt_workflow.store.schema.tables import course, entry
 from ipt_workflow.store.structs import columns, read_all
 
 
-class RecordedEntry(msgspec.Struct, frozen=True):
+class PlaceInTime(msgspec.Struct, frozen=True):
     """An entry without its content."""
 
     course_id: str
@@ -21,9 +21,9 @@ class RecordedEntry(msgspec.Struct, frozen=True):
 
 def newest_entries(
     connection: sa.Connection, organisation: str, therapist: str | None, since: dt.datetime | None, before: Position, limit: int
-) -> list[RecordedEntry]:
+) -> list[PlaceInTime]:
     """A page of entries before a position, the latest first. With `therapist`: of the courses that are this therapist's now."""
-    statement = sa.select(*columns(entry, RecordedEntry)).where(
+    statement = sa.select(*columns(entry, PlaceInTime)).where(
         entry.c.organisation == organisation,
         entry.c.recorded_at <= before.at,
         sa.or_(entry.c.recorded_at < before.at, entry.c.id < before.id),
@@ -34,4 +34,4 @@ def newest_entries(
     if since is not None:
         statement = statement.where(entry.c.recorded_at >= since)
     ordered = statement.order_by(entry.c.recorded_at.desc(), entry.c.id.desc()).limit(limit)
-    return read_all(connection, ordered, RecordedEntry)
+    return read_all(connection, ordered, PlaceInTime)
