@@ -29,9 +29,10 @@ NO_VERSIONS = "A Patient has no versions. Read the Patient itself."
 
 
 class HistoryPosition(msgspec.Struct, frozen=True):
-    """Where a history continues: below the version `version` of one resource, or before an entry of all courses."""
+    """Where a history continues: below the version `version` of one resource, before an entry of all courses, or after `skip` plans."""
 
     version: Annotated[int, Meta(ge=1)] | None = None
+    skip: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     entry: Position | None = None
 
 
@@ -96,7 +97,9 @@ class FhirHistories:
             )
             return Versions(page.events, next=HistoryPosition(entry=page.rest) if page.rest and limit else None)
         if served.make is None:
-            return Versions(tuple(reversed(self.charts.plans(site))) if since is None else ())
+            plans = self.charts.plans(site)[::-1] if since is None else []
+            end = before.skip + limit
+            return Versions(tuple(plans[before.skip : end]), next=HistoryPosition(skip=end) if limit and len(plans) > end else None)
         found: list[Resource] = []
         rest: Position | None = before.entry or NEWEST
         for _chunk in range(max(1, self.clinic.settings.page_limit_max // CHUNK)):
