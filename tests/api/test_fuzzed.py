@@ -372,7 +372,7 @@ def test_a_body_may_be_as_large_as_is_said_and_no_larger(server):
     tells_its_refusal(413, answer.headers["content-type"], answer.text)
 
 
-@pytest.mark.parametrize("if_match", ("*", 'W/"1"', '"1", "2"', '"-1"', '""', '"x"', '"1234567890"', "1.0"))
+@pytest.mark.parametrize("if_match", ("*", 'w/"1"', "W/1", '"1", "2"', '"1', '1"', '"-1"', '""', '"x"', '"1234567890"', "1.0"))
 def test_an_if_match_that_is_not_one_version_is_malformed(server, if_match):
     answer = server.post(f"{server.course_path}/transitions", {"trigger": "note", "data": {"text": "x"}}, If_Match=if_match)
     assert answer.status_code == 400, answer.text
