@@ -28,10 +28,13 @@ class StoredCourse(msgspec.Struct, frozen=True):
     notices: Mapping[str, dt.datetime] = {}
 
 
-def one_of(column: sa.ColumnElement[Any], ids: str) -> dict[str, sa.ColumnElement[bool]]:
-    """The condition that a column holds one of the ids in the parameter `ids`, by dialect. Its text does not depend on their number."""
-    listed = sa.func.json_each(sa.bindparam(ids, type_=sa.JSON)).table_valued("value")
-    array = sa.bindparam(ids, type_=postgresql.ARRAY(sa.String))
+def one_of(column: sa.ColumnElement[Any], ids: str, values: Sequence[str] | None = None) -> dict[str, sa.ColumnElement[bool]]:
+    """The condition that a column holds one of the ids in the parameter `ids`, by dialect. Its text does not depend on their number.
+
+    `values` are the parameter's, unless they are given when the statement runs.
+    """
+    listed = sa.func.json_each(sa.bindparam(ids, values, type_=sa.JSON)).table_valued("value")
+    array = sa.bindparam(ids, values, type_=postgresql.ARRAY(sa.String))
     return {"sqlite": column.in_(sa.select(listed.c.value)), "postgresql": column == sa.any_(array)}
 
 
@@ -210,9 +213,13 @@ def caseload(
     connection: sa.Connection, organisation: str, filters: Filters, after: str, limit: int, now: dt.datetime
 ) -> list[StoredCourse]:
     """A page of courses after an id, in the order they were opened (ids are UUIDv7)."""
-    conditions = [course.c.organisation == organisation, course.c.id > after, *_conditions(filters)]
-    if filters.attention:
-        conditions.append(_needs(organisation, filters.attention, now))
+    conditions = [course.c.organisation == organisation, *_conditions(filters)]
+    named = _few_named(connection, organisation, filters, now)
+    conditions += _needing(organisation, filters.attention, now)
+    if named is None:
+        conditions.append(course.c.id > after)
+    else:  # without a range of ids, in which a database would read every course
+        conditions.append(one_of(course.c.id, "named", sorted(each for each in named if each > after))[connection.dialect.name])
     if filters.states is not None:
         conditions = [course.c.organisation == organisation, course.c.id.in_(_first_of(filters.states, conditions, limit))]
     statement = _select_course.where(*conditions)
@@ -220,16 +227,13 @@ def caseload(
 
 
 def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
-    """Those filters that name a value of a column."""
-    named = (
-        (course.c.state, filters.state),
-        (course.c.phase, filters.phase),
-        (course.c.therapist, filters.therapist),
-        (course.c.protocol, filters.protocol),
-        (course.c.client_id, filters.client),
-    )
-    conditions: list[sa.ColumnElement[bool]] = [column == value for column, value in named if value is not None]
-    return conditions if filters.ids is None else [*conditions, course.c.id.in_(filters.ids)]
+    """Those filters that name a value of a column. Beside a therapist or a client, no index serves the others: it would find more."""
+    narrow = ((course.c.therapist, filters.therapist), (course.c.client_id, filters.client))
+    conditions: list[sa.ColumnElement[bool]] = [column == value for column, value in narrow if value is not None]
+    for column, value in ((course.c.state, filters.state), (course.c.phase, filters.phase), (course.c.protocol, filters.protocol)):
+        if value is not None:
+            conditions.append((sa.func.coalesce(column, "") if conditions else column) == value)
+    return conditions
 
 
 def _first_of(states: Sequence[str], conditions: Sequence[sa.ColumnElement[bool]], limit: int) -> sa.Select[Any]:
@@ -272,31 +276,49 @@ def courses_by_id(connection: sa.Connection, organisation: str, ids: Sequence[st
     return [stored_course(*row) for row in connection.execute(statement)]
 
 
-def _needs(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:
-    """Whether a course needs attention of a kind: by itself, or because a notice waits."""
+FEW = 2000  # so many ids are looked up one by one; if more courses need attention, a walk in the order of ids soon fills a page
+
+
+def _few_named(connection: sa.Connection, organisation: str, filters: Filters, now: dt.datetime) -> set[str] | None:
+    """The ids that the courses must be among: those in the filters, or of the few that need attention. None: there is no such limit.
+
+    The databases cannot tell which way to a page of courses that need attention is short.
+    """
+    among = None if filters.ids is None else set(filters.ids)
+    if not filters.attention or filters.therapist is not None:
+        return among
+    kind, itself = filters.attention, course.alias()
+    selects = list(_by_notices(organisation, kind))
+    if kind != "notices":
+        selects.append(sa.select(itself.c.id).where(itself.c.organisation == organisation, itself.c[f"{kind}_from"] <= now))
+    found = {course_id for select in selects for course_id in connection.execute(select.limit(FEW + 1)).scalars()}
+    if len(found) > FEW:
+        return among
+    return found if among is None else found & among
+
+
+def _needing(organisation: str, kind: str | None, now: dt.datetime) -> list[sa.ColumnElement[bool]]:
+    """The condition that a course needs attention: by itself, or because a notice waits."""
+    if kind is None:
+        return []
+    by_itself = [] if kind == "notices" else [course.c[f"{kind}_from"] <= now]
+    return [sa.or_(*by_itself, *(course.c.id.in_(select) for select in _by_notices(organisation, kind)))]
+
+
+def _by_notices(organisation: str, kind: str) -> tuple[sa.Select[Any], ...]:
     if kind == "notices":
-        return _among(*_with_notices(organisation))
-    own: sa.ColumnElement[bool] = course.c[f"{kind}_from"] <= now
-    if kind != "risk":
-        return own
-    itself = course.alias()
-    at_risk = sa.select(itself.c.id).where(itself.c.organisation == organisation, itself.c.risk_from <= now)
-    return _among(at_risk, *_with_notices(organisation, notice.c.risk))
-
-
-def _among(*selects: sa.Select[Any]) -> sa.ColumnElement[bool]:
-    found: sa.ColumnElement[bool] = course.c.id.in_(sa.union(*selects))
-    return found
+        return _with_notices(organisation)
+    return _with_notices(organisation, notice.c.risk) if kind == "risk" else ()
 
 
 def _with_notices(organisation: str, *more: sa.ColumnElement[bool]) -> tuple[sa.Select[Any], sa.Select[Any]]:
     """The courses that waiting notices name, and the courses of clients that waiting notices name without a course."""
     waiting = (notice.c.organisation == organisation, notice.c.status == WAITING, *more)
     theirs = course.alias()
-    same_client = sa.and_(theirs.c.organisation == notice.c.organisation, theirs.c.client_id == notice.c.client_id)
+    clients = sa.select(notice.c.client_id).where(notice.c.course_id.is_(None), *waiting)
     return (
-        sa.select(notice.c.course_id).where(notice.c.course_id.is_not(None), *waiting),
-        sa.select(theirs.c.id).select_from(notice.join(theirs, same_client)).where(notice.c.course_id.is_(None), *waiting),
+        sa.select(notice.c.course_id.label("id")).where(notice.c.course_id.is_not(None), *waiting),
+        sa.select(theirs.c.id).where(theirs.c.organisation == organisation, theirs.c.client_id.in_(clients)),
     )
 
 
