@@ -13,6 +13,8 @@ from ipt_workflow.store.courses import Filters
 STATUS_OF = {"EpisodeOfCare": episode_status, "CarePlan": plan_status}
 NAME_A_COURSE = frozenset({"_id", "episode-of-care", "target"})  # the values of these parameters begin with a course's id
 
+RECORDED = frozenset({"_lastUpdated", "recorded"})  # these are the times of entries
+
 
 def narrowed(kind: str, terms: Sequence[Term], client: str | None, site: Site, protocols: Iterable[Protocol]) -> Filters:
     """The filters of the courses that may have matches."""
@@ -26,9 +28,19 @@ def narrowed(kind: str, terms: Sequence[Term], client: str | None, site: Site, p
             filters = _among(filters, {_course_named(value) for value in term.values})
         elif (kind, name) == ("EpisodeOfCare", "care-manager") and len(term.values) == 1:
             filters = _with_therapist(filters, term.values[0], site)
+        elif name in RECORDED and len(term.values) == 1:
+            filters = _since(filters, term.values[0])
         elif kind in STATUS_OF and name == "status":
             filters = _in_states(filters, kind, term, protocols)
     return filters
+
+
+def _since(filters: Filters, value: QueryValue) -> Filters:
+    """What a course has was recorded no later than its last entry."""
+    if value.span is None or value.prefix not in {"eq", "ge", "gt", "sa"}:
+        return filters
+    since = value.span.start if filters.changed_since is None else max(filters.changed_since, value.span.start)
+    return msgspec.structs.replace(filters, changed_since=since)
 
 
 def _of_client(filters: Filters, term: Term) -> Filters:

@@ -205,6 +205,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     therapist: str | None = None
     protocol: str | None = None
     attention: str | None = None
+    changed_since: dt.datetime | None = None
     client: str | None = None
     ids: tuple[str, ...] | None = None
 
@@ -216,6 +217,8 @@ def caseload(
     conditions = [course.c.organisation == organisation, *_conditions(filters)]
     named = _few_named(connection, organisation, filters, now)
     conditions += _needing(organisation, filters.attention, now)
+    if filters.changed_since:
+        conditions.append(course.c.last_recorded_at >= filters.changed_since)
     if named is None:
         conditions.append(course.c.id > after)
     else:  # without a range of ids, in which a database would read every course
@@ -276,25 +279,33 @@ def courses_by_id(connection: sa.Connection, organisation: str, ids: Sequence[st
     return [stored_course(*row) for row in connection.execute(statement)]
 
 
-FEW = 2000  # so many ids are looked up one by one; if more courses need attention, a walk in the order of ids soon fills a page
+FEW = 2000  # so many ids are looked up one by one; if more courses fit, a walk in the order of ids soon fills a page
 
 
 def _few_named(connection: sa.Connection, organisation: str, filters: Filters, now: dt.datetime) -> set[str] | None:
-    """The ids that the courses must be among: those in the filters, or of the few that need attention. None: there is no such limit.
+    """The ids that the courses must be among: those in the filters, and of the few that an index finds. None: there is no such limit.
 
-    The databases cannot tell which way to a page of courses that need attention is short.
+    The databases cannot tell which way to a page is short: by what is due or new, or by a walk in the order of ids.
     """
-    among = None if filters.ids is None else set(filters.ids)
-    if not filters.attention or filters.therapist is not None:
-        return among
-    kind, itself = filters.attention, course.alias()
-    selects = list(_by_notices(organisation, kind))
-    if kind != "notices":
-        selects.append(sa.select(itself.c.id).where(itself.c.organisation == organisation, itself.c[f"{kind}_from"] <= now))
-    found = {course_id for select in selects for course_id in connection.execute(select.limit(FEW + 1)).scalars()}
-    if len(found) > FEW:
-        return among
-    return found if among is None else found & among
+    limits = [] if filters.ids is None else [set(filters.ids)]
+    if filters.attention and filters.therapist is None:
+        kind, itself = filters.attention, course.alias()
+        selects = list(_by_notices(organisation, kind))
+        if kind != "notices":
+            selects.append(sa.select(itself.c.id).where(itself.c.organisation == organisation, itself.c[f"{kind}_from"] <= now))
+        limits += _few(connection, *selects)
+    if filters.changed_since:
+        recently = sa.select(entry.c.course_id).where(
+            entry.c.organisation == organisation, entry.c.recorded_at >= filters.changed_since
+        )
+        limits += _few(connection, recently)
+    return set.intersection(*limits) if limits else None
+
+
+def _few(connection: sa.Connection, *selects: sa.Select[Any]) -> list[set[str]]:
+    """The ids that any of the statements finds, if they are few."""
+    rows = [list(connection.execute(select.limit(FEW + 1)).scalars()) for select in selects]
+    return [] if any(len(each) > FEW for each in rows) else [set().union(*rows)]
 
 
 def _needing(organisation: str, kind: str | None, now: dt.datetime) -> list[sa.ColumnElement[bool]]:

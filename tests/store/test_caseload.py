@@ -66,6 +66,7 @@ def wanted(rows: list[dict], filters: Filters, now: dt.datetime) -> list[str]:
         return (
             all(value is None or row[name] == value for name, value in named.items())
             and (filters.ids is None or row["id"] in filters.ids)
+            and (filters.changed_since is None or row["last_recorded_at"] >= filters.changed_since)
             and (filters.states is None or row["state"] in filters.states)
             and (filters.attention is None or (due is not None and due <= now))
         )
@@ -80,6 +81,7 @@ def choices(rows: list[dict]) -> list[dict]:
              ("protocol", "protocol"), ("client", "client_id"))]  # fmt: skip
     found += [{"ids": tuple(row["id"] for row in some)}, {"ids": ()}, {"ids": (rows[-1]["id"], "none")}]
     found += [{"states": ("initial", "middle")}, {"states": ()}, {"states": tuple({row["state"] for row in rows})}]
+    found += [{"changed_since": row["last_recorded_at"]} for row in some]
     found += [{"client": rows[-1]["client_id"]}, {"protocol": "none"}, {}]
     return found + [{"attention": kind} for kind in ATTENTION]
 
