@@ -1,6 +1,7 @@
 """The audit log as AuditEvents: one, a page of a search, or a chunk of an export."""
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -15,6 +16,7 @@ from ipt_workflow.store import audit
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import NEWEST, AuditFilters, Position
 
+_COURSE = re.compile(r"EpisodeOfCare/([^/]+)(/_history/[^/]+)?$")
 CHUNKS_MAX = 10  # one page of a search reads at most this many chunks of the log
 
 
@@ -51,7 +53,7 @@ async def search(
     since: dt.datetime | None = None,
 ) -> AuditEventPage:
     """One page of matches, the oldest first or the newest. `courses` limits it to a client's courses. None: from the beginning."""
-    filters = _filters(terms, AuditFilters(courses=courses, from_=since))
+    filters = _filters(terms, AuditFilters(courses=courses, from_=since), site)
     after = after or (NEWEST if newest_first else Position())
     size = clinic.settings.export_chunk
     found: list[AuditEvent] = []
@@ -68,7 +70,7 @@ async def search(
     return AuditEventPage(tuple(found), after)
 
 
-def _filters(terms: Iterable[Term], filters: AuditFilters) -> AuditFilters:
+def _filters(terms: Iterable[Term], filters: AuditFilters, site: Site) -> AuditFilters:
     """The filters for the database. They may let events through that do not match, and never drop one that does."""
     for term in terms:
         if len(term.values) != 1 or term.modifier == "not":
@@ -78,6 +80,10 @@ def _filters(terms: Iterable[Term], filters: AuditFilters) -> AuditFilters:
             filters = _bounded(filters, value.prefix, value.span.start, value.span.end)
         elif term.param.name == "_id":
             filters = msgspec.structs.replace(filters, id=value.text)
+        elif term.param.name == "entity" and (course := _COURSE.search(value.text)):
+            filters = msgspec.structs.replace(filters, course=course[1])
+        elif term.param.name == "agent" and value.text and value.system == site.own("person"):
+            filters = msgspec.structs.replace(filters, actor=value.text)
     return filters
 
 

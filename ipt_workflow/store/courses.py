@@ -214,15 +214,14 @@ def caseload(
     connection: sa.Connection, organisation: str, filters: Filters, after: str, limit: int, now: dt.datetime
 ) -> list[StoredCourse]:
     """A page of courses after an id, in the order they were opened (ids are UUIDv7)."""
-    conditions = [course.c.organisation == organisation, *_conditions(filters)]
-    named = _few_named(connection, organisation, filters, now)
-    conditions += _needing(organisation, filters.attention, now)
-    if filters.changed_since:
-        conditions.append(course.c.last_recorded_at >= filters.changed_since)
-    if named is None:
+    named, due = _by_what_is_due(connection, organisation, filters, now)
+    named += [] if filters.ids is None else [set(filters.ids)]
+    conditions = [course.c.organisation == organisation, *_conditions(filters), *due]
+    if named:  # without a range of ids, in which a database would read every course
+        later = sorted(each for each in set.intersection(*named) if each > after)
+        conditions.append(one_of(course.c.id, "named", later)[connection.dialect.name])
+    else:
         conditions.append(course.c.id > after)
-    else:  # without a range of ids, in which a database would read every course
-        conditions.append(one_of(course.c.id, "named", sorted(each for each in named if each > after))[connection.dialect.name])
     if filters.states is not None:
         conditions = [course.c.organisation == organisation, course.c.id.in_(_first_of(filters.states, conditions, limit))]
     statement = _select_course.where(*conditions)
@@ -282,38 +281,42 @@ def courses_by_id(connection: sa.Connection, organisation: str, ids: Sequence[st
 FEW = 2000  # so many ids are looked up one by one; if more courses fit, a walk in the order of ids soon fills a page
 
 
-def _few_named(connection: sa.Connection, organisation: str, filters: Filters, now: dt.datetime) -> set[str] | None:
-    """The ids that the courses must be among: those in the filters, and of the few that an index finds. None: there is no such limit.
+def _by_what_is_due(
+    connection: sa.Connection, organisation: str, filters: Filters, now: dt.datetime
+) -> tuple[list[set[str]], list[sa.ColumnElement[bool]]]:
+    """What attention and changes ask of courses: the ids that they must be among, and conditions where the ids are many.
 
     The databases cannot tell which way to a page is short: by what is due or new, or by a walk in the order of ids.
     """
-    limits = [] if filters.ids is None else [set(filters.ids)]
-    if filters.attention and filters.therapist is None:
-        kind, itself = filters.attention, course.alias()
-        selects = list(_by_notices(organisation, kind))
-        if kind != "notices":
-            selects.append(sa.select(itself.c.id).where(itself.c.organisation == organisation, itself.c[f"{kind}_from"] <= now))
-        limits += _few(connection, *selects)
+    named, conditions = [], []
+    if filters.attention:
+        selects = [] if filters.therapist else _needing_ids(organisation, filters.attention, now)
+        few = _few(connection, *selects)
+        named += few
+        conditions += [] if few else [_needing(organisation, filters.attention, now)]
     if filters.changed_since:
-        recently = sa.select(entry.c.course_id).where(
-            entry.c.organisation == organisation, entry.c.recorded_at >= filters.changed_since
-        )
-        limits += _few(connection, recently)
-    return set.intersection(*limits) if limits else None
+        entries = sa.select(entry.c.course_id).where(entry.c.organisation == organisation)
+        named += _few(connection, entries.where(entry.c.recorded_at >= filters.changed_since))
+        conditions.append(course.c.last_recorded_at >= filters.changed_since)
+    return named, conditions
 
 
 def _few(connection: sa.Connection, *selects: sa.Select[Any]) -> list[set[str]]:
     """The ids that any of the statements finds, if they are few."""
     rows = [list(connection.execute(select.limit(FEW + 1)).scalars()) for select in selects]
-    return [] if any(len(each) > FEW for each in rows) else [set().union(*rows)]
+    return [set().union(*rows)] if rows and all(len(each) <= FEW for each in rows) else []
 
 
-def _needing(organisation: str, kind: str | None, now: dt.datetime) -> list[sa.ColumnElement[bool]]:
+def _needing_ids(organisation: str, kind: str, now: dt.datetime) -> list[sa.Select[Any]]:
+    itself = course.alias()
+    own = sa.select(itself.c.id).where(itself.c.organisation == organisation)
+    return [*_by_notices(organisation, kind), *([] if kind == "notices" else [own.where(itself.c[f"{kind}_from"] <= now)])]
+
+
+def _needing(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:
     """The condition that a course needs attention: by itself, or because a notice waits."""
-    if kind is None:
-        return []
     by_itself = [] if kind == "notices" else [course.c[f"{kind}_from"] <= now]
-    return [sa.or_(*by_itself, *(course.c.id.in_(select) for select in _by_notices(organisation, kind)))]
+    return sa.or_(*by_itself, *(course.c.id.in_(select) for select in _by_notices(organisation, kind)))
 
 
 def _by_notices(organisation: str, kind: str) -> tuple[sa.Select[Any], ...]:
