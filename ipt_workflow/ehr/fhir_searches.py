@@ -128,7 +128,7 @@ class FhirSearches:
         async for _course, matches in self._matching(principal, site, kind, query, ""):
             courses_read += 1
             if courses_read > SORTED_COURSES:
-                raise CommandInvalid([Fault("_sort", TOO_MANY)])
+                raise CommandInvalid([Fault("_sort", TOO_MANY.format(SORTED_COURSES))])
             later = [each for each in matches if after.last is None or place(each.place) > place(after.last)]
             best = sorted([*best, *later], key=lambda each: place(each.place))[: limit + 1] if later else best
         page = best[:limit]
@@ -198,7 +198,7 @@ class FhirSearches:
 
 
 TOO_MANY = (
-    f"would have to read more than {SORTED_COURSES} courses. Name the client, the course or the therapist, or leave out _sort: "
+    "would have to read more than {} courses. Name the client, the course or the therapist, or leave out _sort: "
     "without it, results come in the order in which courses were opened"
 )
 
