@@ -13,7 +13,7 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.fhir_batch import answers
 from ipt_workflow.api.fhir_bundles import searchset, version_entry
 from ipt_workflow.api.fhir_outcomes import FHIR_JSON
-from ipt_workflow.api.fhir_queries import BASE, count_of, parameters, query_of, site_of, strict, subset_of
+from ipt_workflow.api.fhir_queries import BASE, count_of, negotiated, parameters, query_of, strict, subset_of
 from ipt_workflow.api.requests import ApiRequest, cursor, cursor_text, has_current, moment
 from ipt_workflow.ehr.fhir.capability import capability_statement
 from ipt_workflow.ehr.fhir.kinds import KINDS
@@ -45,19 +45,19 @@ def versioned(request: ApiRequest, resource: Resource) -> Response[bytes]:
 @get(f"{BASE}/metadata", summary="The FHIR capabilities", tags=["fhir"])
 async def metadata(request: ApiRequest) -> Response[bytes]:
     """The CapabilityStatement: resources, interactions, search parameters."""
-    return answer(capability_statement(site_of(request)))
+    return answer(capability_statement(negotiated(request)))
 
 
 @post(BASE, summary="A batch of FHIR reads", tags=["fhir"], status_code=200)
 async def batch(request: ApiRequest) -> Response[bytes]:
     """Takes a Bundle of type batch whose entries are GETs. Each entry is answered as if it had been sent by itself."""
-    return answer(await answers(request, site_of(request)))
+    return answer(await answers(request, negotiated(request)))
 
 
 @get(f"{BASE}/{{kind:str}}/{{resource_id:str}}", summary="Read a resource", tags=["fhir"])
 async def read(request: ApiRequest, kind: FromPath[str], resource_id: FromPath[str]) -> Response[bytes]:
     """The resource as it is now. With `If-None-Match`, the answer is 304 if nothing has changed."""
-    return versioned(request, await request.app.state.fhir.read(principal_of(request), site_of(request), kind, resource_id))
+    return versioned(request, await request.app.state.fhir.read(principal_of(request), negotiated(request), kind, resource_id))
 
 
 @get(f"{BASE}/{{kind:str}}/{{resource_id:str}}/_history/{{version:str}}", summary="Read a version", tags=["fhir"])
@@ -65,7 +65,7 @@ async def vread(request: ApiRequest, kind: FromPath[str], resource_id: FromPath[
     """The resource at an earlier version. The version is the `seq` of an entry in the journal."""
     if not re.fullmatch("[1-9][0-9]{0,8}", version):
         raise NotFound(NOT_THERE)
-    principal, site = principal_of(request), site_of(request)
+    principal, site = principal_of(request), negotiated(request)
     return versioned(request, await request.app.state.fhir.read(principal, site, kind, resource_id, int(version)))
 
 
@@ -88,14 +88,14 @@ async def compartment(
     """Searches resources of one kind (`member`) among those of a Patient. `kind` is `Patient`."""
     if kind != "Patient" or member not in KINDS or not KINDS[member].patient:
         raise NotFound("Only a Patient has a compartment, and only resources of a client are in it. See /fhir/R4/metadata.")
-    site, principal, fhir = site_of(request), principal_of(request), request.app.state.fhir
+    site, principal, fhir = negotiated(request), principal_of(request), request.app.state.fhir
     fhir.require(principal, member)
     await fhir.require_client(principal, site, resource_id)
     return await _search(request, member, client=resource_id)
 
 
 async def _search(request: ApiRequest, kind: str, client: str | None = None) -> Response[bytes]:
-    site, principal = site_of(request), principal_of(request)
+    site, principal = negotiated(request), principal_of(request)
     request.app.state.fhir.require(principal, kind)
     searches, search = request.app.state.fhir_searches, await query_of(request, site, kind, client)
     path = f"{site.base}/Patient/{client}/{kind}" if client else f"{site.base}/{kind}"
@@ -120,7 +120,7 @@ async def history(request: ApiRequest, kind: FromPath[str], resource_id: FromPat
 
 
 async def _history(request: ApiRequest, kind: str, resource_id: str | None) -> Response[bytes]:
-    site, principal, histories = site_of(request), principal_of(request), request.app.state.fhir_histories
+    site, principal, histories = negotiated(request), principal_of(request), request.app.state.fhir_histories
     request.app.state.fhir.require(principal, kind)
     query = dict((await parameters(request))[0])
     unknown = sorted(query.keys() - OF_HISTORY)

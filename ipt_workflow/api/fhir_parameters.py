@@ -23,6 +23,7 @@ REPEATED = ("_summary", "_total", "_elements")  # in links, beside `_count`
 SORTED = frozenset({"token", "date", "string", "uri"})
 OWN_ID = re.compile(r"(.*/)?(Patient/)?([0-9a-f-]{36})")
 IN_URL = "names a client, which a URL must not do: send it in the body of POST …/_search"
+SECOND = "names a second client: search one client at a time"
 BY_IDENTIFIER = "must be {name}=Patient/id with the id of a Patient here, or in a form {name}:identifier=system|value"
 
 
@@ -127,13 +128,15 @@ class Parameters:
 
     def _client(self, name: str, value: str, *, in_url: bool) -> None:
         own = OWN_ID.fullmatch(value) if name in self.kind.patient else None
-        if own:
+        if own and self.identifier is None:
             self.client = own[3] if self.client in {None, own[3]} else NOBODY
+        elif own:
+            self.faults.append(Fault(name, SECOND))
         elif in_url:
             self.faults.append(Fault(name, IN_URL))
         elif name in {"identifier", f"{bare(name)}:identifier", f"{bare(name)}.identifier"}:
             if self.identifier is not None or self.client is not None:
-                self.faults.append(Fault(name, "names a second client: search one client at a time"))
+                self.faults.append(Fault(name, SECOND))
             self.identifier = value
         else:
             self.faults.append(Fault(name, BY_IDENTIFIER.format(name=bare(name))))

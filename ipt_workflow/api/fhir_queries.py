@@ -46,10 +46,15 @@ class FhirQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def site_of(request: ApiRequest) -> Site:
-    """This service's names, with the base URL at which callers reach FHIR. Raises NotAcceptable if the caller wants no JSON."""
-    require_format(request)
+    """This service's names, with the base URL at which callers reach FHIR."""
     site: Site = request.app.state.fhir.site(absolute(request, BASE))
     return site
+
+
+def negotiated(request: ApiRequest) -> Site:
+    """This service's names for a caller who accepts JSON of R4. Raises NotAcceptable for any other."""
+    require_format(request)
+    return site_of(request)
 
 
 async def parameters(request: ApiRequest) -> tuple[Pairs, Pairs]:

@@ -232,9 +232,10 @@ def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
     """Those filters that name a value of a column. Beside a therapist or a client, no index serves the others: it would find more."""
     narrow = ((course.c.therapist, filters.therapist), (course.c.client_id, filters.client))
     conditions: list[sa.ColumnElement[bool]] = [column == value for column, value in narrow if value is not None]
+    narrowed = bool(conditions)
     for column, value in ((course.c.state, filters.state), (course.c.phase, filters.phase), (course.c.protocol, filters.protocol)):
         if value is not None:
-            conditions.append((sa.func.coalesce(column, "") if conditions else column) == value)
+            conditions.append((sa.func.coalesce(column, "") if narrowed else column) == value)
     return conditions
 
 

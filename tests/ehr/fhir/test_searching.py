@@ -336,9 +336,12 @@ def test_a_client_whom_nobody_knows_and_one_of_another_system_have_nothing(api):
 def test_a_client_is_known_by_identifier_alone_and_one_at_a_time(api):
     async def test(api):
         assert (await posted(api, "EpisodeOfCare", patient="Patient/1")).status_code == 400
-        twice = "patient:identifier=EHR-1&patient:identifier=EHR-2"
+        own = "patient=Patient/0197c8f2-0000-7000-8000-000000000000"
         headers = api.headers("therapist", content_type="application/x-www-form-urlencoded")
-        assert (await api.client.post("/fhir/R4/EpisodeOfCare/_search", content=twice, headers=headers)).status_code == 400
+        for twice in ("patient:identifier=EHR-2", own):
+            for form in (f"patient:identifier=EHR-1&{twice}", f"{twice}&patient:identifier=EHR-1"):
+                assert (await api.client.post("/fhir/R4/EpisodeOfCare/_search", content=form, headers=headers)).status_code == 400
+        assert matched(await found(api, f"EpisodeOfCare?{own}&patient={'0' * 36}")) == []
 
     api(test)
 
