@@ -55,15 +55,24 @@ class ChartReader:
         )
 
     async def walk(
-        self, principal: Principal, site: Site, filters: Filters, after: str, *, patients: bool = False, whole: bool = False
+        self,
+        principal: Principal,
+        site: Site,
+        filters: Filters,
+        after: str,
+        *,
+        first: int = CHUNK,
+        patients: bool = False,
+        whole: bool = False,
     ) -> AsyncIterator[CourseChart]:
         """Courses that the caller may see, after an id, in the order they were opened. `filters` holds what the database can judge.
 
-        With `patients`, each chart has its Patient. With `whole`, a chart holds all courses of the client, and stands at the first.
+        `first` is how many courses are read at once at the beginning. With `patients`, each chart has its Patient. With `whole`, a
+        chart holds all courses of the client, and stands at the first.
         """
-        filters = _visible(principal, filters)
+        filters, size = _visible(principal, filters), min(first, CHUNK)
         while True:
-            page = await self.clinic.read(stored_courses.caseload, filters, after, CHUNK, self.clinic.clock.now())
+            page = await self.clinic.read(stored_courses.caseload, filters, after, size, self.clinic.clock.now())
             theirs = await self._client_courses(principal, page) if patients or whole else {}
             others = await self._others(page, theirs) if whole else []
             held = {stored.course.id: stored for stored in [*page, *others]}
@@ -76,9 +85,9 @@ class ChartReader:
                 records = [self.record(site, held[each], journals[each]) for each in together if each in held]
                 known = [patient(site, client, stored.client_ref, courses)] if theirs and together else []
                 yield CourseChart(course, Chart([each for each in records if each], plans, known))
-            if len(page) < CHUNK:
+            if len(page) < size:
                 return
-            after = page[-1].course.id
+            after, size = page[-1].course.id, CHUNK
 
     async def patient(self, principal: Principal, site: Site, client: str) -> Patient | None:
         """A client with the courses of theirs that the caller may see; None without any."""

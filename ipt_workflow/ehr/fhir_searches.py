@@ -16,7 +16,7 @@ from ipt_workflow.ehr.fhir.order import Order, Ranked, placed, ranked
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.search import Term
 from ipt_workflow.ehr.fhir.types import Resource
-from ipt_workflow.ehr.fhir_charts import ChartReader, CourseChart
+from ipt_workflow.ehr.fhir_charts import CHUNK, ChartReader, CourseChart
 from ipt_workflow.ehr.fhir_filters import narrowed
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.clinic import Clinic
@@ -92,7 +92,7 @@ class FhirSearches:
         brought: dict[str, Resource] = {}
         courses_read, position, skip = 0, after.after, after.skip
         rest: SearchPosition | None = None
-        async for course, matches in self._matching(principal, site, kind, query, after.after):
+        async for course, matches in self._matching(principal, site, kind, query, after.after, limit + 1):
             taken = matches[skip : skip + limit - len(page)]
             page += taken
             for match in taken:
@@ -139,12 +139,12 @@ class FhirSearches:
         return await self._page(principal, kind, page, brought, rest)
 
     async def _matching(
-        self, principal: Principal, site: Site, kind: str, query: Query, after: str
+        self, principal: Principal, site: Site, kind: str, query: Query, after: str, first: int = CHUNK
     ) -> AsyncIterator[tuple[str, list[Match]]]:
         """Courses that the caller may see, after an id, each with its matches. Courses that cannot match are left out."""
         filters = narrowed(kind, query.terms, query.client, site, self.clinic.protocols)
         of_patients = "Patient" in {kind, *(name for each in query.includes for name in (each.relation.kind, each.relation.target))}
-        walk = self.charts.walk(principal, site, filters, after, patients=of_patients, whole=kind == "Patient")
+        walk = self.charts.walk(principal, site, filters, after, first=first, patients=of_patients, whole=kind == "Patient")
         async for each in walk:
             yield each.course, _matches(each, kind, query)
 
