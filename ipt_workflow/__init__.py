@@ -22,3 +22,4 @@ Pure rooms do no I/O, read no clock and draw no random numbers. pyproject.toml h
 """
 
 __version__ = "0.1.0"
+__released__ = "2026-11-30"  # the day of this version; it dates the CapabilityStatement

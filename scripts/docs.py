@@ -543,9 +543,6 @@ def fhir_table() -> str:
     rows = []
     for served in KINDS.values():
         rows += [
-            (f"`{served.name}`", f"`{name}:identifier`", "reference", "The client; in a form alone.") for name in served.patient
-        ]
-        rows += [
             (f"`{served.name}`", f"`{each.name}:identifier`" if each.logical else f"`{each.name}`", each.kind, each.says)
             for each in served.params
         ]

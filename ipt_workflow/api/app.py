@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import Components, SecurityScheme, Server
 from litestar.types import Receive, Scope, Send
 
 import ipt_workflow
@@ -40,7 +40,9 @@ from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.rehearsal import Rehearsal
 from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
+from ipt_workflow.ehr.fhir_histories import FhirHistories
 from ipt_workflow.ehr.fhir_reads import FhirReader
+from ipt_workflow.ehr.fhir_searches import FhirSearches
 from ipt_workflow.ehr.notices import unsettled
 from ipt_workflow.ehr.notices.early import EarlyNotices
 from ipt_workflow.ehr.notices.fhir_hooks import RestHooks
@@ -142,6 +144,8 @@ def install(app: Litestar, clinic: Clinic) -> None:
     app.state.reads = CourseReads(clinic)
     app.state.audit_log = AuditLog(clinic)
     app.state.fhir = FhirReader(clinic)
+    app.state.fhir_searches = FhirSearches(clinic)
+    app.state.fhir_histories = FhirHistories(clinic)
     app.state.tokens = Tokens(clinic)
     app.state.subscriptions = Subscriptions(clinic)
     app.state.deliveries = Deliveries(clinic)
@@ -193,6 +197,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
             version=ipt_workflow.__version__,
             description="Runs courses of Interpersonal Psychotherapy as explicit, enforced and audited state machines.",
             openapi_router=openapi.NoPages("/schema", route_handlers=[]),
+            servers=[Server(url=settings.public_url or "/")],
             components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"bearer": []}],
             use_handler_docstrings=True,

@@ -7,6 +7,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
+from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import (
     ApiRequest,
@@ -89,7 +90,7 @@ def listed(request: ApiRequest, body: Any) -> Response[Any]:
     if body.next is None or request.method != "GET":
         return Response(body)
     query = urlencode({**dict(request.query_params), "cursor": body.next})
-    return Response(body, headers={"Link": f'<{request.url.path}?{query}>; rel="next"'})
+    return Response(body, headers={"Link": f'<{public(request, request.url.path)}?{query}>; rel="next"'})
 
 
 @post("/v1/courses", summary="Open a course", tags=["courses"])
@@ -100,7 +101,7 @@ async def open_course(request: ApiRequest) -> Response[Opened]:
     committed = await request.app.state.courses.open_course(
         principal, lambda: body.shape(Opening), key, body.triggers(), entries_only=prefers_minimal(request)
     )
-    return answer(committed, location=f"/v1/courses/{committed.course_id}")
+    return answer(committed, location=public(request, f"/v1/courses/{committed.course_id}"))
 
 
 @get("/v1/courses", summary="The caller's caseload", tags=["courses"])

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 from litestar import Response, get
 from litestar.params import FromPath, FromQuery
 
+from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest, limit_of
 from ipt_workflow.ehr.deliveries.feed import FeedPage, Snapshot
@@ -26,7 +27,7 @@ async def events(
     if found.next is None:
         return Response(found)
     query = urlencode({**dict(request.query_params), "after": found.next})
-    return Response(found, headers={"Link": f'<{request.url.path}?{query}>; rel="next"'})
+    return Response(found, headers={"Link": f'<{public(request, request.url.path)}?{query}>; rel="next"'})
 
 
 @get("/v1/courses/{course_id:str}/snapshot", summary="A snapshot of a course", tags=["events"])

@@ -7,40 +7,24 @@ from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response, get, post
-from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
 from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.fhir_batch import answers
+from ipt_workflow.api.fhir_bundles import searchset, version_entry
 from ipt_workflow.api.fhir_outcomes import FHIR_JSON
-from ipt_workflow.api.fhir_queries import BASE, FhirQuery, parameters, query_of, site_of, strict
-from ipt_workflow.api.requests import ApiRequest, cursor, cursor_text, moment
-from ipt_workflow.api.transitions import AfterSeq
+from ipt_workflow.api.fhir_queries import BASE, count_of, negotiated, parameters, query_of, strict, subset_of
+from ipt_workflow.api.requests import ApiRequest, cursor, cursor_text, has_current, moment
 from ipt_workflow.ehr.fhir.capability import capability_statement
 from ipt_workflow.ehr.fhir.kinds import KINDS
 from ipt_workflow.ehr.fhir.record import Site
-from ipt_workflow.ehr.fhir.resources import Bundle, BundleEntry, BundleLink, BundleSearch, Issue, OperationOutcome, Request
-from ipt_workflow.ehr.fhir.resources import Response as VersionResponse
-from ipt_workflow.ehr.fhir.types import Resource, concept
-from ipt_workflow.ehr.fhir_reads import NOT_THERE
+from ipt_workflow.ehr.fhir.resources import Bundle, BundleLink
+from ipt_workflow.ehr.fhir.types import Resource
+from ipt_workflow.ehr.fhir_histories import NOT_THERE, HistoryPosition, Versions
+from ipt_workflow.ehr.fhir_searches import Found
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 
-FORMATS = frozenset({"json", "application/json", "application/fhir+json", "text/json"})
-ACCEPTED = frozenset({"application/fhir+json", "application/json", "application/*", "*/*"})
-
-
-class NotAcceptable(HTTPException):
-    status_code = 406
-
-
-def negotiated(request: ApiRequest) -> Site:
-    """This service's names. Raises NotAcceptable if the caller does not accept JSON."""
-    requested = request.query_params.get("_format")
-    if requested is not None and requested.partition(";")[0].strip() not in FORMATS:
-        raise NotAcceptable
-    kinds = {kind.partition(";")[0].strip().lower() for kind in request.headers.get("accept", "*/*").split(",")}
-    if requested is None and not kinds & ACCEPTED:
-        raise NotAcceptable
-    return site_of(request)
+OF_HISTORY = frozenset({"_since", "_count", "_cursor", "_format", "_pretty"})
 
 
 def answer(body: Any, headers: dict[str, str] | None = None) -> Response[bytes]:
@@ -48,22 +32,26 @@ def answer(body: Any, headers: dict[str, str] | None = None) -> Response[bytes]:
 
 
 def versioned(request: ApiRequest, resource: Resource) -> Response[bytes]:
-    """A resource with its ETag; 304 if the caller has this version already."""
+    """A resource, or the part that the caller wants, with its ETag; 304 if the caller has this version already."""
     meta = resource.meta
-    etag = f'W/"{meta.version_id}"' if meta and meta.version_id else None
-    headers = {"ETag": etag} if etag else {}
+    headers = {"ETag": f'W/"{meta.version_id}"'} if meta and meta.version_id else {}
     if meta and meta.last_updated:
         headers["Last-Modified"] = format_datetime(meta.last_updated, usegmt=True)
-    known = re.findall(r'"([^"]*)"', request.headers.get("if-none-match", ""))
-    if etag and meta and meta.version_id in known:
+    if has_current(request, meta.version_id if meta else None):
         return Response(b"", status_code=304, media_type=FHIR_JSON, headers=headers)
-    return answer(resource, headers)
+    return answer(subset_of(request, resource.kind).of(resource), headers)
 
 
 @get(f"{BASE}/metadata", summary="The FHIR capabilities", tags=["fhir"])
 async def metadata(request: ApiRequest) -> Response[bytes]:
     """The CapabilityStatement: resources, interactions, search parameters."""
-    return answer(capability_statement(negotiated(request), request.app.state.clinic.clock.now()))
+    return answer(capability_statement(negotiated(request)))
+
+
+@post(BASE, summary="A batch of FHIR reads", tags=["fhir"], status_code=200)
+async def batch(request: ApiRequest) -> Response[bytes]:
+    """Takes a Bundle of type batch whose entries are GETs. Each entry is answered as if it had been sent by itself."""
+    return answer(await answers(request, negotiated(request)))
 
 
 @get(f"{BASE}/{{kind:str}}/{{resource_id:str}}", summary="Read a resource", tags=["fhir"])
@@ -83,94 +71,81 @@ async def vread(request: ApiRequest, kind: FromPath[str], resource_id: FromPath[
 
 @get(f"{BASE}/{{kind:str}}", summary="Search", tags=["fhir"])
 async def search(request: ApiRequest, kind: FromPath[str]) -> Response[bytes]:
-    """Searches by the parameters in the CapabilityStatement, except by client: a URL must never name a client."""
+    """Searches by the parameters in the CapabilityStatement. A URL must never name a client by the EHR's identifier."""
     return await _search(request, kind)
 
 
 @post(f"{BASE}/{{kind:str}}/_search", summary="Search with a form", tags=["fhir"], status_code=200)
 async def search_with_form(request: ApiRequest, kind: FromPath[str]) -> Response[bytes]:
-    """The same search with the parameters in the body, and also by client."""
+    """The same search with the parameters in the body, and also by the EHR's identifier of a client."""
     return await _search(request, kind)
 
 
-async def _search(request: ApiRequest, kind: str) -> Response[bytes]:
+@get(f"{BASE}/{{kind:str}}/{{resource_id:str}}/{{member:str}}", summary="Search a client's resources", tags=["fhir"])
+async def compartment(
+    request: ApiRequest, kind: FromPath[str], resource_id: FromPath[str], member: FromPath[str]
+) -> Response[bytes]:
+    """Searches resources of one kind (`member`) among those of a Patient. `kind` is `Patient`."""
+    if kind != "Patient" or member not in KINDS or not KINDS[member].patient:
+        raise NotFound("Only a Patient has a compartment, and only resources of a client are in it. See /fhir/R4/metadata.")
     site, principal, fhir = negotiated(request), principal_of(request), request.app.state.fhir
-    fhir.require(principal, kind)
-    search = await query_of(request, site, kind)
-    path = f"{site.base}/{kind}"
-    if search.only_count:
-        total = await fhir.count(principal, site, kind, search.query)
-        return answer(Bundle(type="searchset", total=total, link=(BundleLink(relation="self", url=search.link(path)),)))
-    found = await fhir.search(principal, site, kind, search.query, search.after, search.count)
-    total = await fhir.count(principal, site, kind, search.query) if search.with_total else None
-    links = [BundleLink(relation="self", url=search.link(path))]
-    links += [BundleLink(relation="next", url=search.link(path, found.next))] if found.next else []
-    entries = [*_ignored(search), *(_entry(site, each, BundleSearch(mode="match")) for each in found.resources)]
-    return answer(Bundle(type="searchset", total=total, link=tuple(links), entry=tuple(entries)))
+    fhir.require(principal, member)
+    await fhir.require_client(principal, site, resource_id)
+    return await _search(request, member, client=resource_id)
 
 
-def _ignored(search: FhirQuery) -> list[BundleEntry]:
-    """An OperationOutcome that names the ignored parameters; nothing if none was ignored."""
-    issues = tuple(
-        Issue(severity="warning", code="not-supported", details=concept(text="Ignored"), diagnostics=f"{name}: is not supported")
-        for name in search.ignored
-    )
-    return [BundleEntry(resource=OperationOutcome(issue=issues), search=BundleSearch(mode="outcome"))] if issues else []
-
-
-def _entry(site: Site, resource: Resource, mode: BundleSearch) -> BundleEntry:
-    return BundleEntry(full_url=f"{site.base}/{resource.local}", resource=resource, search=mode)
-
-
-@get(f"{BASE}/{{kind:str}}/{{resource_id:str}}/_history", summary="A course's versions", tags=["fhir"])
-async def history(request: ApiRequest, kind: FromPath[str], resource_id: FromPath[str]) -> Response[bytes]:
-    """Versions of an EpisodeOfCare, newest first: one for every entry of its journal. `_since` and `_count` limit the list."""
+async def _search(request: ApiRequest, kind: str, client: str | None = None) -> Response[bytes]:
     site, principal = negotiated(request), principal_of(request)
-    if kind not in KINDS or not KINDS[kind].history:
-        raise NotFound("Only an EpisodeOfCare has a history. Read the history of the course that the resource belongs to.")
+    request.app.state.fhir.require(principal, kind)
+    searches, search = request.app.state.fhir_searches, await query_of(request, site, kind, client)
+    path = f"{site.base}/Patient/{client}/{kind}" if client else f"{site.base}/{kind}"
+    found = (
+        Found(()) if search.only_count else await searches.search(principal, site, kind, search.query, search.after, search.count)
+    )
+    counted = search.only_count or search.with_total
+    total = await searches.count(principal, site, kind, search.query) if counted else None
+    return answer(searchset(site, path, search, found, total))
+
+
+@get(f"{BASE}/{{kind:str}}/_history", summary="The versions of a kind", tags=["fhir"])
+async def history_of_kind(request: ApiRequest, kind: FromPath[str]) -> Response[bytes]:
+    """Versions of all resources of a kind that the caller may see, newest first. `_since` and `_count` limit the list."""
+    return await _history(request, kind, None)
+
+
+@get(f"{BASE}/{{kind:str}}/{{resource_id:str}}/_history", summary="A resource's versions", tags=["fhir"])
+async def history(request: ApiRequest, kind: FromPath[str], resource_id: FromPath[str]) -> Response[bytes]:
+    """Versions of a resource, newest first, each as it was known when it was recorded. `_since` and `_count` limit the list."""
+    return await _history(request, kind, resource_id)
+
+
+async def _history(request: ApiRequest, kind: str, resource_id: str | None) -> Response[bytes]:
+    site, principal, histories = negotiated(request), principal_of(request), request.app.state.fhir_histories
+    request.app.state.fhir.require(principal, kind)
     query = dict((await parameters(request))[0])
-    unknown = sorted(query.keys() - {"_since", "_count", "_cursor", "_format", "_pretty"})
+    unknown = sorted(query.keys() - OF_HISTORY)
     if unknown and strict(request):
         raise CommandInvalid([Fault(name, "is not supported") for name in unknown])
-    since, count = moment("_since", query.get("_since")), _count(request, query.get("_count"))
-    before = cursor(query.get("_cursor"), AfterSeq, AfterSeq()).seq or None
-    versions, total = await request.app.state.fhir.history(principal, site, resource_id, since, before, count + 1)
+    since, count = moment("_since", query.get("_since")), count_of(request, query.get("_count"))
+    if isinstance(count, Fault):
+        raise CommandInvalid([count])
+    before = cursor(query.get("_cursor"), HistoryPosition, HistoryPosition())
+    if resource_id is None:
+        found: Versions = await histories.of_kind(principal, site, kind, since, before, count)
+    else:
+        found = await histories.of_resource(principal, site, kind, resource_id, since, before, count)
+    path = f"{site.base}/{kind}/_history" if resource_id is None else f"{site.base}/{kind}/{resource_id}/_history"
     repeat = {name: query[name] for name in ("_since",) if name in query} | {"_count": str(count)}
-    links = [BundleLink(relation="self", url=f"{site.base}/{kind}/{resource_id}/_history?{urlencode(repeat)}")]
-    if len(versions) > count > 0:
-        after = {**repeat, "_cursor": cursor_text(AfterSeq(_version(versions[count - 1])))}
-        links.append(BundleLink(relation="next", url=f"{site.base}/{kind}/{resource_id}/_history?{urlencode(after)}"))
-    entries = tuple(_version_entry(site, each) for each in versions[:count])
-    return answer(Bundle(type="history", total=total, link=tuple(links), entry=entries))
+    return answer(_versions(site, path, repeat, found))
 
 
-def _count(request: ApiRequest, text: str | None) -> int:
-    settings = request.app.state.clinic.settings
-    if text is not None and not re.fullmatch("[0-9]{1,6}", text):
-        raise CommandInvalid([Fault("_count", "must be a whole number of at most 6 digits")])
-    count: int = min(settings.page_limit_default if text is None else int(text), settings.page_limit_max)
-    return count
+def _versions(site: Site, path: str, repeat: dict[str, str], found: Versions) -> Bundle:
+    links = [BundleLink(relation="self", url=f"{path}?{urlencode(repeat)}")]
+    if found.next:
+        links.append(BundleLink(relation="next", url=f"{path}?{urlencode({**repeat, '_cursor': cursor_text(found.next)})}"))
+    entries = tuple(version_entry(site, each) for each in found.resources)
+    return Bundle(type="history", total=found.total, link=tuple(links), entry=entries)
 
 
-def _version(resource: Resource) -> int:
-    assert resource.meta is not None
-    return int(resource.meta.version_id or 0)
-
-
-def _version_entry(site: Site, resource: Resource) -> BundleEntry:
-    version = _version(resource)
-    created = version == 1
-    return BundleEntry(
-        full_url=f"{site.base}/{resource.local}",
-        resource=resource,
-        request=Request(method="POST", url=resource.kind) if created else Request(method="PUT", url=resource.local),
-        response=VersionResponse(
-            status="201" if created else "200",
-            etag=f'W/"{version}"',
-            last_modified=resource.meta.last_updated if resource.meta else None,
-        ),
-    )
-
-
-HANDLERS = (read, vread, search, search_with_form, history)
+HANDLERS = (read, vread, search, search_with_form, compartment, history, history_of_kind, batch)
 METADATA = (metadata,)

@@ -1,5 +1,6 @@
 """OperationOutcome: the form of a problem document under /fhir."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -7,7 +8,6 @@ from litestar import Response
 
 from ipt_workflow.ehr.fhir.resources import Issue, OperationOutcome
 from ipt_workflow.ehr.fhir.types import concept
-from ipt_workflow.errors import Fault
 
 FHIR_JSON = "application/fhir+json"
 PREFIX = "/fhir"
@@ -32,23 +32,25 @@ def is_fhir(path: str) -> bool:
     return path == PREFIX or path.startswith(f"{PREFIX}/")
 
 
+def outcome(code: str, title: str, diagnostics: Iterable[str], severity: str = "error") -> OperationOutcome:
+    """One issue for each sentence of `diagnostics`. `code` is FHIR's issue type."""
+    return OperationOutcome(
+        issue=tuple(Issue(severity=severity, code=code, details=concept(text=title), diagnostics=each) for each in diagnostics)
+    )
+
+
+def problem_outcome(slug: str, title: str, detail: str, extra: dict[str, Any]) -> OperationOutcome:
+    """A problem with one issue for each fault in `extra["errors"]`."""
+    faults = [f"{each.where}: {each.message}" if each.where else each.message for each in extra.get("errors") or ()]
+    return outcome(CODES.get(slug, "processing"), title, faults or [_diagnostics(detail, extra)])
+
+
 def response(
     status: int, slug: str, title: str, detail: str, headers: dict[str, str] | None, extra: dict[str, Any]
 ) -> Response[bytes]:
-    """A problem as an OperationOutcome with one issue for each fault."""
-    code = CODES.get(slug, "processing")
-    outcome = OperationOutcome(
-        issue=tuple(
-            Issue(
-                severity="error",
-                code=code,
-                details=concept(text=title),
-                diagnostics=f"{fault.where}: {fault.message}" if fault.where else fault.message,
-            )
-            for fault in extra.get("errors") or [Fault("", _diagnostics(detail, extra))]
-        )
-    )
-    return Response(msgspec.json.encode(outcome), status_code=status, media_type=FHIR_JSON, headers=headers or {})
+    """A problem as an answer."""
+    body = msgspec.json.encode(problem_outcome(slug, title, detail, extra))
+    return Response(body, status_code=status, media_type=FHIR_JSON, headers=headers or {})
 
 
 def _diagnostics(detail: str, extra: dict[str, Any]) -> str:

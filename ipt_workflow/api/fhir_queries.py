@@ -1,7 +1,7 @@
 """Reading a FHIR search: parameters, handling, paging.
 
 A parameter that is not valid is refused. An unknown one is ignored and reported, or refused under `Prefer: handling=strict`.
-Only the body of a POST may name a client. Links are URLs, so they carry our own opaque id of the client.
+Only the body of a POST may name a client by the EHR's identifier. Links are URLs, so they carry our own opaque id of the client.
 """
 
 import re
@@ -9,26 +9,21 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
+from ipt_workflow.api.addresses import absolute
 from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.fhir_formats import require_format, require_named
+from ipt_workflow.api.fhir_parameters import Parameters, bare
 from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, cursor, cursor_text
-from ipt_workflow.ehr.fhir.kinds import KINDS, Served
+from ipt_workflow.ehr.fhir.kinds import KINDS
 from ipt_workflow.ehr.fhir.record import Site
-from ipt_workflow.ehr.fhir.search import Term, term
-from ipt_workflow.ehr.fhir_reads import Query, SearchPosition
-from ipt_workflow.errors import CommandInvalid, Fault
+from ipt_workflow.ehr.fhir.subsets import SUMMARIES, Subset
+from ipt_workflow.ehr.fhir_searches import Query, SearchPosition
+from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 
 BASE = "/fhir/R4"
 FORM = "application/x-www-form-urlencoded"
 FIELDS_MAX = 200
-RESULT = {  # parameters that shape the answer, with the values that are supported
-    "_count": r"[0-9]{1,6}",
-    "_summary": "count|false",
-    "_total": "none|estimate|accurate",
-    "_format": ".*",
-    "_pretty": ".*",
-    "_client": "[0-9a-f-]{1,36}",
-    "_cursor": ".*",
-}
+COUNT_DIGITS = 9  # more digits cannot mean less than the most that a page holds
 Pairs = list[tuple[str, str]]
 
 
@@ -40,6 +35,7 @@ class FhirQuery(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     only_count: bool  # the caller wants the number of matches alone
     with_total: bool  # the caller wants the matches and their number
+    subset: Subset
     processed: tuple[tuple[str, str], ...]
     ignored: tuple[str, ...]
 
@@ -50,9 +46,15 @@ class FhirQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def site_of(request: ApiRequest) -> Site:
-    """This service's names, with the base URL that the caller used."""
-    site: Site = request.app.state.fhir.site(str(request.base_url).rstrip("/") + BASE)
+    """This service's names, with the base URL at which callers reach FHIR."""
+    site: Site = request.app.state.fhir.site(absolute(request, BASE))
     return site
+
+
+def negotiated(request: ApiRequest) -> Site:
+    """This service's names for a caller who accepts JSON of R4. Raises NotAcceptable for any other."""
+    require_format(request)
+    return site_of(request)
 
 
 async def parameters(request: ApiRequest) -> tuple[Pairs, Pairs]:
@@ -81,81 +83,79 @@ def strict(request: ApiRequest) -> bool:
     return "handling=strict" in {preference.strip().lower() for preference in re.split("[,;]", request.headers.get("prefer", ""))}
 
 
-async def query_of(request: ApiRequest, site: Site, kind: str) -> FhirQuery:
-    """The search in a request. Raises CommandInvalid with every fault. No fault repeats a value, which may identify a client."""
+def count_of(request: ApiRequest, text: str | None) -> int | Fault:
+    """The size of a page: the setting's default, and never more than its maximum."""
+    settings = request.app.state.clinic.settings
+    if text is None:
+        return int(settings.page_limit_default)
+    if not text.isascii() or not text.isdigit():
+        return Fault("_count", "must be a whole number, such as 50; 0 counts the matches")
+    digits = text.lstrip("0")[: COUNT_DIGITS + 1] or "0"
+    return min(int(digits), int(settings.page_limit_max))
+
+
+def subset_of(request: ApiRequest, kind: str) -> Subset:
+    """The part of a resource that a read asks for."""
+    read = Parameters(kind)
+    for name in ("_elements", "_summary"):
+        for value in request.query_params.getall(name, []):
+            read.take(name, value)
+    return read.subset if kind in SUMMARIES else Subset()
+
+
+async def query_of(request: ApiRequest, site: Site, kind: str, client: str | None = None) -> FhirQuery:
+    """The search in a request. `client` is that of a compartment.
+
+    Raises CommandInvalid with every fault. No fault repeats a value, which may identify a client.
+    """
     url, body = await parameters(request)
-    served, pairs = KINDS[kind], [*url, *body]
-    faults = [
-        Fault(name, "names a client, which a URL must not do: send it in the body of POST …/_search")
-        for name, _ in url
-        if _bare(name) in served.patient
-    ]
-    clients = [(name, value) for name, value in body if _bare(name) in served.patient]
-    faults += _client_faults(clients)
-    results = {name: value for name, value in pairs if name in RESULT and re.fullmatch(RESULT[name], value)}
-    terms, ignored = [], [name for name, _ in pairs if name in RESULT and name not in results]
-    for name, value in pairs:
-        if name in RESULT or _bare(name) in served.patient:
-            continue
-        decoded = _term(served, name, value)
-        if decoded is None:
-            ignored.append(name)
-        elif isinstance(decoded, Fault):
-            faults.append(decoded)
-        else:
-            terms.append(decoded)
+    read = Parameters(kind, client)
+    for pairs, in_url in ((url, True), (body, False)):
+        for name, value in pairs:
+            if bare(name) == "_format":
+                require_named(value)
+            read.take(name, value, in_url=in_url)
+    count = count_of(request, read.results.get("_count"))
+    faults = [*read.faults, *([count] if isinstance(count, Fault) else [])]
     if strict(request):
-        faults += [Fault(name, "is not supported, or not with this value: see /fhir/R4/metadata") for name in ignored]
+        faults += [Fault(name, "is not supported, or not with this value: see /fhir/R4/metadata") for name in read.ignored]
     if faults:
         raise CommandInvalid(faults)
-    client = await _client(request, site, clients) or results.get("_client")
-    return _query(request, terms, client, results, ignored)
-
-
-def _query(request: ApiRequest, terms: list[Term], client: str | None, results: dict[str, str], ignored: list[str]) -> FhirQuery:
-    settings = request.app.state.clinic.settings
-    count = min(int(results.get("_count", settings.page_limit_default)), settings.page_limit_max)
-    named = [(f"{each.param.name}:{each.modifier}" if each.modifier else each.param.name, each.text) for each in terms]
+    assert isinstance(count, int)
+    named = read.client or await _identified(request, site, read)
+    after = cursor(read.results.get("_cursor"), SearchPosition, SearchPosition())
+    if not _belongs(after, read):
+        raise CommandMalformed("The cursor does not belong to this search. Start again without it.")
     return FhirQuery(
-        query=Query(terms=tuple(terms), client=client),
-        after=cursor(results.get("_cursor"), SearchPosition, SearchPosition()),
-        count=count,
-        only_count=count == 0 or results.get("_summary") == "count",
-        with_total=results.get("_total") == "accurate",
-        processed=(
-            *named,
-            *((("_client", client),) if client else ()),
-            *((name, results[name]) for name in ("_summary", "_total") if name in results),
+        query=Query(
+            terms=tuple(read.terms), has=tuple(read.has), client=named, orders=tuple(read.orders), includes=tuple(read.includes)
         ),
-        ignored=tuple(dict.fromkeys(ignored)),
+        after=after,
+        count=count,
+        only_count=count == 0 or read.results.get("_summary") == "count",
+        with_total=read.results.get("_total") == "accurate",
+        subset=read.subset,
+        processed=(*read.processed, *(() if client or not named else (_naming(kind, named),))),
+        ignored=tuple(dict.fromkeys(read.ignored)),
     )
 
 
-def _bare(name: str) -> str:
-    """A parameter's name without its modifier or chain."""
-    return re.split("[:.]", name)[0]
+def _belongs(after: SearchPosition, read: Parameters) -> bool:
+    """Whether a position is one of this search. The audit log has positions of its own, in either order."""
+    if read.kind.name in {"AuditEvent", "PlanDefinition"}:
+        return after.last is None
+    return len(after.last.keys) == len(read.orders) if after.last else not (read.orders and (after.after or after.skip))
 
 
-def _term(served: Served, name: str, value: str) -> Term | Fault | None:
-    """The decoded parameter, its fault, or None if there is no such parameter."""
-    bare, _, modifier = name.partition(":")
-    param = next((each for each in served.params if each.name == bare), None)
-    return term(param, modifier, value) if param else None
+def _naming(kind: str, client: str) -> tuple[str, str]:
+    """The parameter by which a link names a client: our own id."""
+    return ("_id", client) if kind == "Patient" else (KINDS[kind].patient[0], f"Patient/{client}")
 
 
-def _client_faults(clients: Pairs) -> list[Fault]:
-    faults = [
-        Fault(name, f"can be searched by identifier only: write {_bare(name)}:identifier=system|value")
-        for name, _ in clients
-        if name not in {f"{_bare(name)}:identifier", f"{_bare(name)}.identifier"}
-    ]
-    return faults if len(clients) < 2 else [*faults, Fault(clients[1][0], "names a second client: search one client at a time")]
-
-
-async def _client(request: ApiRequest, site: Site, clients: Pairs) -> str | None:
-    """Our own id of the client that the search names, or None."""
-    if not clients:
+async def _identified(request: ApiRequest, site: Site, read: Parameters) -> str | None:
+    """Our own id of the client whom the form names by identifier, or None."""
+    if read.identifier is None:
         return None
-    system, bar, value = clients[0][1].rpartition("|")
+    system, bar, value = read.identifier.rpartition("|")
     found: str = await request.app.state.fhir.client(principal_of(request), site, system if bar else None, value)
     return found

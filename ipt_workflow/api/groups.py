@@ -8,6 +8,7 @@ from litestar.params import FromPath, FromQuery
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.api import requests
+from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, Body, if_match, keyed, limit_of, page, read_body
@@ -53,7 +54,7 @@ async def create(request: ApiRequest) -> Response[GroupAnswer]:
     principal = principal_of(request)
     key, body = keyed(request, await read_body(request), principal)
     committed = await request.app.state.groups.create(principal, lambda: body.shape(NewGroup), key)
-    return _answer(committed, f"/v1/groups/{committed.group.id}")
+    return _answer(committed, public(request, f"/v1/groups/{committed.group.id}"))
 
 
 @get("/v1/groups", summary="Groups", tags=["groups"])

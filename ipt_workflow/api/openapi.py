@@ -17,7 +17,7 @@ from ipt_workflow.api import problem_schemas
 from ipt_workflow.api.audit import AuditSearch
 from ipt_workflow.api.courses import Search
 from ipt_workflow.api.fhir_outcomes import CODES, FHIR_JSON, is_fhir
-from ipt_workflow.api.fhir_queries import FORM
+from ipt_workflow.api.fhir_queries import BASE, FORM
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.api.requests import ApiRequest, Together
 from ipt_workflow.api.webhooks import webhooks
@@ -71,12 +71,28 @@ VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/pro
 KEYED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign", "/v1/groups", *OF_GROUPS)
 PREFERRED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign")
 STREAMS = {"/v1/audit/export": ("application/x-ndjson", "text/csv", "application/fhir+ndjson")}
+SEARCH = (
+    "_id",
+    "_lastUpdated",
+    "_sort",
+    "_include",
+    "_revinclude",
+    "_elements",
+    "_count",
+    "_summary",
+    "_total",
+    "_cursor",
+    "_format",
+)
 QUERIES = {
     "/v1/courses": ("state",),
     "/v1/audit": ("from",),
     "/v1/audit/export": ("from", "format"),
-    "/fhir/R4/{kind}": ("_id", "_lastUpdated", "_count", "_summary", "_total", "_cursor", "_format"),
-    "/fhir/R4/{kind}/{resource_id}/_history": ("_since", "_count", "_cursor"),
+    "/fhir/R4/{kind}": SEARCH,
+    "/fhir/R4/{kind}/{resource_id}": ("_elements", "_summary", "_format"),
+    "/fhir/R4/{kind}/{resource_id}/{member}": SEARCH,
+    "/fhir/R4/{kind}/_history": ("_since", "_count", "_cursor", "_format"),
+    "/fhir/R4/{kind}/{resource_id}/_history": ("_since", "_count", "_cursor", "_format"),
 }
 
 
@@ -261,7 +277,10 @@ def _complete_fhir(path: str, method: str, operation: dict[str, Any]) -> None:
     }
     if method == "get" and path.endswith(("{resource_id}", "{version}")):
         operation["responses"]["304"] = {"description": "The caller has this version already"}
-    if method == "post":
+    if path == BASE:
+        bundle = {"type": "object", "properties": {"resourceType": {"const": "Bundle"}, "type": {"const": "batch"}}}
+        operation["requestBody"] = {"required": True, "content": {FHIR_JSON: {"schema": bundle}}}
+    elif method == "post":
         form = {"type": "object", "additionalProperties": {"type": "string"}}
         operation["requestBody"] = {"required": False, "content": {FORM: {"schema": form}}}
 
@@ -317,7 +336,7 @@ def _page(schema: dict[str, Any]) -> str:
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(schema['info']['title'])} API</title>"
         f"<h1>{html.escape(schema['info']['title'])} API</h1><p>{html.escape(schema['info'].get('description', ''))} "
-        f"The same as <a href=/schema/openapi.json>OpenAPI 3.1</a>.</p>{operations}"
+        f"The same as <a href=schema/openapi.json>OpenAPI 3.1</a>.</p>{operations}"
         f"<section><h2>Shapes</h2><details><summary>All schemas</summary><pre>{shapes}</pre></details></section></html>"
     )
 

@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from ipt_workflow import errors
 from ipt_workflow.api import fhir_outcomes as outcomes
 from ipt_workflow.api import hook_answers
+from ipt_workflow.api.addresses import public
 from ipt_workflow.errors import Fault, IptError
 from ipt_workflow.runtime import logs
 
@@ -88,8 +89,8 @@ _BY_STATUS = {
 def response(
     request: Request[Any, Any, Any], slug: str, detail: str, headers: dict[str, str] | None = None, **extra: Any
 ) -> Response[bytes]:
-    problem, instance = PROBLEMS[slug], request.scope["path"]
-    if outcomes.is_fhir(instance):
+    problem, path = PROBLEMS[slug], request.scope["path"]
+    if outcomes.is_fhir(path):
         status = 400 if slug == "invalid" else problem.status  # FHIR wants 400 for a parameter that is not valid
         return outcomes.response(status, slug, problem.title, detail, headers, extra)
     if hook_answers.in_fhir(request):
@@ -99,7 +100,7 @@ def response(
         "title": problem.title,
         "status": problem.status,
         "detail": detail,
-        "instance": instance,
+        "instance": public(request, path),
         **extra,
     }
     return Response(msgspec.json.encode(body), status_code=problem.status, media_type=PROBLEM_JSON, headers=headers or {})
@@ -146,8 +147,14 @@ def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response
     slug = _BY_STATUS.get(error.status_code)
     if slug is None:
         return from_unexpected(request, error)
-    allowed = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    allowed = {name: _with_head(value) for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     return response(request, slug, PROBLEMS[slug].means, allowed)
+
+
+def _with_head(methods: str) -> str:
+    """The methods of a path. The edge answers HEAD wherever there is GET."""
+    named = {each.strip() for each in methods.split(",")}
+    return ", ".join(sorted(named | ({"HEAD"} if "GET" in named else set())))
 
 
 def from_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

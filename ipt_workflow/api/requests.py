@@ -28,7 +28,8 @@ from ipt_workflow.values.types import Moment
 
 ApiRequest = Request[Any, Any, State]
 Shape = TypeVar("Shape", bound=msgspec.Struct)
-_ETAG = re.compile(r'"?([0-9]{1,9})"?')
+_ETAG = re.compile(r'(?:W/)?"([0-9]{1,9})"|([0-9]{1,9})')
+_TAG = re.compile(r'(?:W/)?"([^"]*)"')
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _BEGIN = re.compile(triggers.BEGIN_PREFIX + PHASE_ID.pattern)
 
@@ -198,14 +199,23 @@ def preferred_return(header: str) -> str:
 
 
 def if_match(request: RequestParts) -> int | None:
-    """The version in If-Match, or None without the header. Raises CommandMalformed."""
+    """The version in If-Match, or None without the header. Raises CommandMalformed.
+
+    `W/"7"` is version 7 too: a proxy weakens the ETag of an answer that it compresses.
+    """
     header = request.headers.get("if-match")
     if header is None:
         return None
     match = _ETAG.fullmatch(header.strip())
     if match is None:
         raise CommandMalformed('If-Match must be the one version that ETag gave, such as "7".')
-    return int(match[1])
+    return int(match[1] or match[2])
+
+
+def has_current(request: RequestParts, version: str | None) -> bool:
+    """Whether If-None-Match names this version, or with `*` any. Weak and strong tags are alike. `version` is None without an ETag."""
+    header = request.headers.get("if-none-match", "").strip()
+    return header == "*" or version in _TAG.findall(header)
 
 
 def keyed(request: RequestParts, body: Body, principal: Principal) -> tuple[IdempotencyKey | None, Body]:

@@ -8,6 +8,7 @@ from litestar.params import FromPath, FromQuery
 from msgspec import Meta
 
 from ipt_workflow.api import requests
+from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, page, read_body
@@ -35,7 +36,7 @@ async def register(request: ApiRequest) -> Response[ShownKey]:
     """Registers an EHR that may send notices, with its first key. Only this response shows a secret that was made."""
     body = await read_body(request)
     shown = await _sources(request).add(principal_of(request), lambda: body.shape(NewSource))
-    return Response(shown, status_code=201, headers={"Location": f"/v1/sources/{shown.source.id}"})
+    return Response(shown, status_code=201, headers={"Location": public(request, f"/v1/sources/{shown.source.id}")})
 
 
 @get("/v1/sources", summary="Sources", tags=["sources"])

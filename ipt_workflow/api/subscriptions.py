@@ -5,6 +5,7 @@ from litestar import Response, delete, get, patch, post
 from litestar.params import FromPath, FromQuery
 
 from ipt_workflow.api import requests
+from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, one_of, page, read_body
@@ -63,7 +64,8 @@ async def subscribe(request: ApiRequest) -> Response[ShownSecret]:
     """
     body = await read_body(request)
     shown = await _subscriptions(request).create(principal_of(request), lambda: body.shape(NewSubscription))
-    return Response(shown, status_code=201, headers={"Location": f"/v1/subscriptions/{shown.subscription.id}"})
+    location = public(request, f"/v1/subscriptions/{shown.subscription.id}")
+    return Response(shown, status_code=201, headers={"Location": location})
 
 
 @get("/v1/subscriptions", summary="Subscriptions", tags=["subscriptions"])

@@ -26,6 +26,7 @@ def serve(settings: Settings, host: str, port: int, *, sandbox: bool = False) ->
         access_log=False,
         lifespan="on",
         server_header=False,
+        proxy_headers=False,  # addresses come from the setting `public_url`, never from a request
         date_header=True,
         headers=[sandbox_routes.HEADER] if sandbox else [],  # the server adds them even where it answers a broken request itself
         http=WholeAnswers,

@@ -1,6 +1,7 @@
 """The audit log as AuditEvents: one, a page of a search, or a chunk of an export."""
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -13,8 +14,9 @@ from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import audit
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.store.audit import AuditFilters, Position
+from ipt_workflow.store.audit import NEWEST, AuditFilters, Position
 
+_COURSE = re.compile(r"EpisodeOfCare/([^/]+)(/_history/[^/]+)?$")
 CHUNKS_MAX = 10  # one page of a search reads at most this many chunks of the log
 
 
@@ -40,14 +42,23 @@ async def one(clinic: Clinic, site: Site, event_id: str) -> AuditEvent | None:
 
 
 async def search(
-    clinic: Clinic, site: Site, terms: Sequence[Term], courses: tuple[str, ...] | None, after: Position, limit: int
+    clinic: Clinic,
+    site: Site,
+    terms: Sequence[Term],
+    courses: tuple[str, ...] | None,
+    after: Position | None,
+    limit: int,
+    *,
+    newest_first: bool = False,
+    since: dt.datetime | None = None,
 ) -> AuditEventPage:
-    """One page of matches, oldest first. `courses` limits it to a client's courses."""
-    filters = _filters(terms, courses)
+    """One page of matches, the oldest first or the newest. `courses` limits it to a client's courses. None: from the beginning."""
+    filters = _filters(terms, AuditFilters(courses=courses, from_=since), site)
+    after = after or (NEWEST if newest_first else Position())
     size = clinic.settings.export_chunk
     found: list[AuditEvent] = []
     for _chunk in range(CHUNKS_MAX):
-        records = await audit.page(clinic.database, clinic.organisation, filters, after, size)
+        records = await audit.page(clinic.database, clinic.organisation, filters, after, size, newest_first=newest_first)
         for event in await events(clinic, site, records):
             if all(term.matches(event) for term in terms):
                 if len(found) == limit:
@@ -59,17 +70,20 @@ async def search(
     return AuditEventPage(tuple(found), after)
 
 
-def _filters(terms: Iterable[Term], courses: tuple[str, ...] | None) -> AuditFilters:
+def _filters(terms: Iterable[Term], filters: AuditFilters, site: Site) -> AuditFilters:
     """The filters for the database. They may let events through that do not match, and never drop one that does."""
-    filters = AuditFilters(courses=courses)
     for term in terms:
-        if len(term.values) > 1:
+        if len(term.values) != 1 or term.modifier == "not":
             continue
         value = term.values[0]
         if term.param.name == "date" and value.span:
             filters = _bounded(filters, value.prefix, value.span.start, value.span.end)
         elif term.param.name == "_id":
             filters = msgspec.structs.replace(filters, id=value.text)
+        elif term.param.name == "entity" and (course := _COURSE.search(value.text)):
+            filters = msgspec.structs.replace(filters, course=course[1])
+        elif term.param.name == "agent" and value.text and value.system == site.own("person"):
+            filters = msgspec.structs.replace(filters, actor=value.text)
     return filters
 
 

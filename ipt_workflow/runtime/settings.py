@@ -22,6 +22,7 @@ _DATABASE_URL = re.compile(  # accepts what SQLAlchemy reads; urllib would refus
     r"sqlite:///[^?]+(\?.*)?"
     r"|postgresql://([^:/]*(:[^@]*)?@)?(\[[^/?]+\]|[^/:?]+)?(:[0-9]*)?(/[^?]*)?(\?.*)?"
 )
+_PUBLIC_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%-]+)*")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 _OPENING = re.compile(r"^(Input|String) should")  # how pydantic's messages begin
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
@@ -38,6 +39,7 @@ class Settings(pydantic.BaseModel):
     organisation: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
+    public_url: str
     time_zone: str
     log_format: Literal["auto", "json", "console"]
     log_level: Literal["debug", "info", "warning", "error"]
@@ -94,6 +96,16 @@ class Settings(pydantic.BaseModel):
     def _known_database(cls, value: str) -> str:
         if not _DATABASE_URL.fullmatch(value):
             raise ValueError("must be sqlite:///path or postgresql://user@host/name, without a driver")
+        return value
+
+    @pydantic.field_validator("public_url")
+    @classmethod
+    def _known_address(cls, value: str) -> str:
+        if value and not _PUBLIC_URL.fullmatch(value):
+            raise ValueError(
+                "must be the address at which callers reach this service, such as https://clinic.example/ipt: "
+                "http or https, a host, and perhaps a path, without a slash at the end, a user, a query or a fragment"
+            )
         return value
 
     @pydantic.field_validator("delivery_retry_seconds")

@@ -50,14 +50,19 @@ class Position(msgspec.Struct, frozen=True):
             raise ValueError("at must be in UTC")
 
 
-async def page(database: Database, organisation: str, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
-    """A page of records after a position, in the order they were written. Each names the courses it touched."""
+NEWEST = Position(dt.datetime.max.replace(tzinfo=dt.UTC))  # where a log that is read backwards begins
+
+
+async def page(
+    database: Database, organisation: str, filters: AuditFilters, after: Position, limit: int, *, newest_first: bool = False
+) -> list[AuditRecord]:
+    """A page of records after a position, in the order they were written or backwards. Each names the courses it touched."""
     transitions = filters.kind in {None, "transition"}
     events = filters.kind != "transition" and filters.group_session is None
     if not (transitions or events):
         return []
     conditions = {name: value for name, value in msgspec.structs.asdict(filters).items() if value or value == ()}
-    statement = _page(database.dialect, transitions, events, frozenset(conditions))
+    statement = _page(database.dialect, transitions, events, frozenset(conditions), newest_first)
     parameters = {**conditions, "organisation": organisation, "after": after.at, "after_id": after.id, "limit": limit}
     rows = await database.fetch(statement.sql, *statement.values(parameters))
     read = _READ_TIME[database.dialect]
@@ -67,12 +72,28 @@ async def page(database: Database, organisation: str, filters: AuditFilters, aft
 
 
 @lru_cache(maxsize=256)
-def _page(dialect: str, transitions: bool, events: bool, filters: frozenset[str]) -> NamedStatement:
+def _page(dialect: str, transitions: bool, events: bool, filters: frozenset[str], newest_first: bool) -> NamedStatement:
     """The statement for transitions, events or both. `filters` are the names of the filters that are set."""
-    parts = ([_transitions(dialect, filters)] if transitions else []) + ([_events(dialect, filters)] if events else [])
+    parts = [(_transitions(dialect, filters), entry)] if transitions else []
+    parts += [(_events(dialect, filters), event)] if events else []
     limit = sa.bindparam("limit", type_=sa.Integer)
-    both = sa.union_all(*(sa.select(part.order_by("recorded_at", "id").limit(limit).subquery()) for part in parts)).subquery()
-    return NamedStatement(sa.select(both).order_by(both.c.recorded_at, both.c.id).limit(limit), dialect)
+
+    def ordered(select: sa.Select[Any], columns: Any) -> sa.Select[Any]:
+        by = (columns.recorded_at, columns.id)
+        return select.order_by(*[each.desc() for each in by] if newest_first else by).limit(limit)
+
+    narrowed = [ordered(_after(part, table, newest_first), table.c).subquery() for part, table in parts]
+    both = sa.union_all(*(sa.select(part) for part in narrowed)).subquery()
+    return NamedStatement(ordered(sa.select(both), both.c), dialect)
+
+
+def _after(statement: sa.Select[Any], table: sa.Table, newest_first: bool) -> sa.Select[Any]:
+    """The rows after the position, forwards or backwards."""
+    time, row_id = table.c.recorded_at, table.c.id
+    after, after_id = sa.bindparam("after", type_=time.type), sa.bindparam("after_id", type_=row_id.type)
+    if newest_first:
+        return statement.where(time <= after, sa.or_(time < after, row_id < after_id))
+    return statement.where(time >= after, sa.or_(time > after, row_id > after_id))
 
 
 def _transitions(dialect: str, filters: frozenset[str]) -> sa.Select[Any]:
@@ -132,9 +153,7 @@ def _events(dialect: str, filters: frozenset[str]) -> sa.Select[Any]:
 
 def _narrowed(statement: sa.Select[Any], table: sa.Table, filters: frozenset[str]) -> sa.Select[Any]:
     time, row_id = table.c.recorded_at, table.c.id
-    after, after_id = sa.bindparam("after", type_=time.type), sa.bindparam("after_id", type_=row_id.type)
     statement = statement.where(table.c.organisation == sa.bindparam("organisation"))
-    statement = statement.where(time >= after, sa.or_(time > after, row_id > after_id))
     if "id" in filters:
         statement = statement.where(row_id == sa.bindparam("id"))
     if "actor" in filters:

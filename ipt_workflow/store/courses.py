@@ -28,10 +28,13 @@ class StoredCourse(msgspec.Struct, frozen=True):
     notices: Mapping[str, dt.datetime] = {}
 
 
-def one_of(column: sa.ColumnElement[Any], ids: str) -> dict[str, sa.ColumnElement[bool]]:
-    """The condition that a column holds one of the ids in the parameter `ids`, by dialect. Its text does not depend on their number."""
-    listed = sa.func.json_each(sa.bindparam(ids, type_=sa.JSON)).table_valued("value")
-    array = sa.bindparam(ids, type_=postgresql.ARRAY(sa.String))
+def one_of(column: sa.ColumnElement[Any], ids: str, values: Sequence[str] | None = None) -> dict[str, sa.ColumnElement[bool]]:
+    """The condition that a column holds one of the ids in the parameter `ids`, by dialect. Its text does not depend on their number.
+
+    `values` are the parameter's, unless they are given when the statement runs.
+    """
+    listed = sa.func.json_each(sa.bindparam(ids, values, type_=sa.JSON)).table_valued("value")
+    array = sa.bindparam(ids, values, type_=postgresql.ARRAY(sa.String))
     return {"sqlite": column.in_(sa.select(listed.c.value)), "postgresql": column == sa.any_(array)}
 
 
@@ -197,10 +200,12 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """A course is listed if it meets all that are set."""
 
     state: str | None = None
+    states: tuple[str, ...] | None = None  # any of these
     phase: str | None = None
     therapist: str | None = None
     protocol: str | None = None
     attention: str | None = None
+    changed_since: dt.datetime | None = None
     client: str | None = None
     ids: tuple[str, ...] | None = None
 
@@ -209,21 +214,41 @@ def caseload(
     connection: sa.Connection, organisation: str, filters: Filters, after: str, limit: int, now: dt.datetime
 ) -> list[StoredCourse]:
     """A page of courses after an id, in the order they were opened (ids are UUIDv7)."""
-    statement = _select_course.where(course.c.organisation == organisation, course.c.id > after)
-    for column, value in (
-        (course.c.state, filters.state),
-        (course.c.phase, filters.phase),
-        (course.c.therapist, filters.therapist),
-        (course.c.protocol, filters.protocol),
-        (course.c.client_id, filters.client),
-    ):
-        if value is not None:
-            statement = statement.where(column == value)
-    if filters.ids is not None:
-        statement = statement.where(course.c.id.in_(filters.ids))
-    if filters.attention:
-        statement = statement.where(_needs(organisation, filters.attention, now))
+    named, due = _by_what_is_due(connection, organisation, filters, now)
+    named += [] if filters.ids is None else [set(filters.ids)]
+    conditions = [course.c.organisation == organisation, *_conditions(filters), *due]
+    if named:  # without a range of ids, in which a database would read every course
+        later = sorted(each for each in set.intersection(*named) if each > after)
+        conditions.append(one_of(course.c.id, "named", later)[connection.dialect.name])
+    else:
+        conditions.append(course.c.id > after)
+    if filters.states is not None:
+        conditions = [course.c.organisation == organisation, course.c.id.in_(_first_of(filters.states, conditions, limit))]
+    statement = _select_course.where(*conditions)
     return [stored_course(*row) for row in connection.execute(statement.order_by(course.c.id).limit(limit))]
+
+
+def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
+    """Those filters that name a value of a column. Beside a therapist or a client, no index serves the others: it would find more."""
+    narrow = ((course.c.therapist, filters.therapist), (course.c.client_id, filters.client))
+    conditions: list[sa.ColumnElement[bool]] = [column == value for column, value in narrow if value is not None]
+    narrowed = bool(conditions)
+    for column, value in ((course.c.state, filters.state), (course.c.phase, filters.phase), (course.c.protocol, filters.protocol)):
+        if value is not None:
+            conditions.append((sa.func.coalesce(column, "") if narrowed else column) == value)
+    return conditions
+
+
+def _first_of(states: Sequence[str], conditions: Sequence[sa.ColumnElement[bool]], limit: int) -> sa.Select[Any]:
+    """The ids of the first courses in any of the states. Each state is read in its own order, so an index serves it."""
+    if not states:
+        return sa.select(course.c.id).where(sa.false())
+    firsts = [
+        sa.select(sa.select(course.c.id).where(course.c.state == state, *conditions).order_by(course.c.id).limit(limit).subquery())
+        for state in states
+    ]
+    either = sa.union_all(*firsts).subquery()
+    return sa.select(either.c.id).order_by(either.c.id).limit(limit)
 
 
 def open_courses_under(
@@ -254,32 +279,81 @@ def courses_by_id(connection: sa.Connection, organisation: str, ids: Sequence[st
     return [stored_course(*row) for row in connection.execute(statement)]
 
 
-def _needs(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:
-    """Whether a course needs attention of a kind: by itself, or because a notice waits."""
-    if kind == "notices":
-        return _among(*_with_notices(organisation))
-    own: sa.ColumnElement[bool] = course.c[f"{kind}_from"] <= now
-    if kind != "risk":
-        return own
+FEW = 2000  # so many ids are looked up one by one; if more courses fit, a walk in the order of ids soon fills a page
+
+
+def _by_what_is_due(
+    connection: sa.Connection, organisation: str, filters: Filters, now: dt.datetime
+) -> tuple[list[set[str]], list[sa.ColumnElement[bool]]]:
+    """What attention and changes ask of courses: the ids that they must be among, and conditions where the ids are many.
+
+    The databases cannot tell which way to a page is short: by what is due or new, or by a walk in the order of ids.
+    """
+    named, conditions = [], []
+    if filters.attention:
+        selects = [] if filters.therapist else _needing_ids(organisation, filters.attention, now)
+        few = _few(connection, *selects)
+        named += few
+        conditions += [] if few else [_needing(organisation, filters.attention, now)]
+    if filters.changed_since:
+        entries = sa.select(entry.c.course_id).where(entry.c.organisation == organisation)
+        named += _few(connection, entries.where(entry.c.recorded_at >= filters.changed_since))
+        conditions.append(course.c.last_recorded_at >= filters.changed_since)
+    return named, conditions
+
+
+def _few(connection: sa.Connection, *selects: sa.Select[Any]) -> list[set[str]]:
+    """The ids that any of the statements finds, if they are few."""
+    rows = [list(connection.execute(select.limit(FEW + 1)).scalars()) for select in selects]
+    return [set().union(*rows)] if rows and all(len(each) <= FEW for each in rows) else []
+
+
+def _needing_ids(organisation: str, kind: str, now: dt.datetime) -> list[sa.Select[Any]]:
     itself = course.alias()
-    at_risk = sa.select(itself.c.id).where(itself.c.organisation == organisation, itself.c.risk_from <= now)
-    return _among(at_risk, *_with_notices(organisation, notice.c.risk))
+    own = sa.select(itself.c.id).where(itself.c.organisation == organisation)
+    return [*_by_notices(organisation, kind), *([] if kind == "notices" else [own.where(itself.c[f"{kind}_from"] <= now)])]
 
 
-def _among(*selects: sa.Select[Any]) -> sa.ColumnElement[bool]:
-    found: sa.ColumnElement[bool] = course.c.id.in_(sa.union(*selects))
-    return found
+def _needing(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:
+    """The condition that a course needs attention: by itself, or because a notice waits."""
+    by_itself = [] if kind == "notices" else [course.c[f"{kind}_from"] <= now]
+    return sa.or_(*by_itself, *(course.c.id.in_(select) for select in _by_notices(organisation, kind)))
+
+
+def _by_notices(organisation: str, kind: str) -> tuple[sa.Select[Any], ...]:
+    if kind == "notices":
+        return _with_notices(organisation)
+    return _with_notices(organisation, notice.c.risk) if kind == "risk" else ()
 
 
 def _with_notices(organisation: str, *more: sa.ColumnElement[bool]) -> tuple[sa.Select[Any], sa.Select[Any]]:
     """The courses that waiting notices name, and the courses of clients that waiting notices name without a course."""
     waiting = (notice.c.organisation == organisation, notice.c.status == WAITING, *more)
     theirs = course.alias()
-    same_client = sa.and_(theirs.c.organisation == notice.c.organisation, theirs.c.client_id == notice.c.client_id)
+    clients = sa.select(notice.c.client_id).where(notice.c.course_id.is_(None), *waiting)
     return (
-        sa.select(notice.c.course_id).where(notice.c.course_id.is_not(None), *waiting),
-        sa.select(theirs.c.id).select_from(notice.join(theirs, same_client)).where(notice.c.course_id.is_(None), *waiting),
+        sa.select(notice.c.course_id.label("id")).where(notice.c.course_id.is_not(None), *waiting),
+        sa.select(theirs.c.id).where(theirs.c.organisation == organisation, theirs.c.client_id.in_(clients)),
     )
+
+
+class ClientCourse(msgspec.Struct, frozen=True):
+    """A client's course by their ids."""
+
+    client_id: str
+    course_id: str
+
+
+def courses_of_clients(
+    connection: sa.Connection, organisation: str, client_ids: Sequence[str], therapist: str | None
+) -> list[ClientCourse]:
+    """The courses of several clients, in the order they were opened. With `therapist`: only this therapist's."""
+    statement = sa.select(course.c.client_id, course.c.id).where(
+        course.c.organisation == organisation, course.c.client_id.in_(client_ids)
+    )
+    if therapist is not None:
+        statement = statement.where(course.c.therapist == therapist)
+    return [ClientCourse(row.client_id, row.id) for row in connection.execute(statement.order_by(course.c.id))]
 
 
 def of_client(connection: sa.Connection, organisation: str, client_id: str) -> list[StoredCourse]:

@@ -69,7 +69,10 @@ URL = "https://ehr.example/hooks"
 COURSE_READ = "200 404 200 200 200 404"
 FHIR_READ = "200 404 200 200 200 403"
 TABLE: dict[tuple[str, str], Row] = {
+    ("POST", "/fhir/R4"): Row(ALL_READ, {"resourceType": "Bundle", "type": "batch"}),  # each entry is asked for itself
     ("GET", "/fhir/R4/{kind}"): Row("200 200 200 200 200 403"),
+    ("GET", "/fhir/R4/{kind}/_history"): Row("200 200 200 200 200 403"),
+    ("GET", "/fhir/R4/{kind}/{resource_id}/{member}"): Row(FHIR_READ, needs="client"),
     ("POST", "/fhir/R4/{kind}/_search"): Row("200 200 200 200 200 403"),
     ("GET", "/fhir/R4/{kind}/{resource_id}"): Row(FHIR_READ),
     ("GET", "/fhir/R4/{kind}/{resource_id}/_history"): Row(FHIR_READ),
@@ -136,7 +139,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/subscriptions/{subscription_id}/deliveries"): Row("403 403 403 200 403 200", needs="subscription"),
     ("POST", "/v1/deliveries/{delivery_id}/replay"): Row(ADMIN.format(202), needs="subscription"),
 }
-LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4/{kind}/_search"}  # they are posted, and write nothing
+LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search"}  # they are posted, and write nothing
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
 OF_NO_COURSE = ("/v1/subscriptions", "/v1/deliveries", "/v1/sources")
 MAKES = ("/v1/courses", "/v1/groups")
@@ -196,6 +199,9 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
             api.tokens["ehr"] = (await token(api, "ehr", "ehr-1", source=names["source_id"])).token
     elif row.needs != "course":
         await api.walk(course, "record_consent", "start")
+    if row.needs == "client":
+        episode = (await api.get(f"/fhir/R4/EpisodeOfCare/{course}", "supervisor")).json()
+        names |= {"kind": "Patient", "resource_id": episode["patient"]["reference"].partition("/")[2], "member": "Encounter"}
     if row.needs == "group":
         names |= await group(api, course, ref)
     if row.needs == "notice":

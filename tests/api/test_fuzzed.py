@@ -145,6 +145,9 @@ class Server:
         if path.startswith("/v1/groups/"):
             return {"group_id": self.group, "session_id": self.group_session, "course_id": self.member}
         fhir = {"kind": "EpisodeOfCare", "resource_id": self.course}
+        if path.endswith("{member}"):
+            episode = self.client.get(f"/fhir/R4/EpisodeOfCare/{self.course}", headers=self.headers("therapist")).json()
+            fhir = {"kind": "Patient", "resource_id": episode["patient"]["reference"].partition("/")[2], "member": "Encounter"}
         return {**fhir, "course_id": self.course, "proposal_id": self.proposal, "protocol_id": "ipt", "version": 1, "seq": 1,
                 "subscription_id": self.subscription, "delivery_id": self.delivery,
                 "notice_id": self.notice, "source": "north", "its_id": "1", "source_id": SOURCE}  # fmt: skip
@@ -374,7 +377,7 @@ def test_a_body_may_be_as_large_as_is_said_and_no_larger(server):
     tells_its_refusal(413, answer.headers["content-type"], answer.text)
 
 
-@pytest.mark.parametrize("if_match", ("*", 'W/"1"', '"1", "2"', '"-1"', '""', '"x"', '"1234567890"', "1.0"))
+@pytest.mark.parametrize("if_match", ("*", 'w/"1"', "W/1", '"1", "2"', '"1', '1"', '"-1"', '""', '"x"', '"1234567890"', "1.0"))
 def test_an_if_match_that_is_not_one_version_is_malformed(server, if_match):
     answer = server.post(f"{server.course_path}/transitions", {"trigger": "note", "data": {"text": "x"}}, If_Match=if_match)
     assert answer.status_code == 400, answer.text

@@ -1,9 +1,9 @@
 """The CapabilityStatement: the resources that are served, and their search parameters."""
 
-import datetime as dt
+from collections.abc import Iterable
 
 import ipt_workflow
-from ipt_workflow.ehr.fhir.kinds import KINDS, Served
+from ipt_workflow.ehr.fhir.kinds import KINDS, Relation, Served, relations_from, relations_to
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.resources import (
     CapabilityStatement,
@@ -17,15 +17,14 @@ from ipt_workflow.ehr.fhir.resources import (
 )
 
 FHIR_VERSION = "4.0.1"
-PATIENT = "The client, as `system|value`. Only in the body of POST …/_search."
 
 
-def capability_statement(site: Site, at: dt.datetime) -> CapabilityStatement:
+def capability_statement(site: Site) -> CapabilityStatement:
     return CapabilityStatement(
         name="IptWorkflow",
         title="Courses of Interpersonal Psychotherapy",
         status="active",
-        date=at,
+        date=ipt_workflow.__released__,
         kind="instance",
         software=Software(name="ipt_workflow", version=ipt_workflow.__version__),
         implementation=Implementation(description="Courses of Interpersonal Psychotherapy", url=site.base),
@@ -37,25 +36,26 @@ def capability_statement(site: Site, at: dt.datetime) -> CapabilityStatement:
                 documentation="Read only. Triggers change a course, at /v1.",
                 security=Security(description="Authorization: Bearer with a token of this service."),
                 resource=tuple(_resource(served) for served in KINDS.values()),
+                interaction=(Code(code="batch"),),
+                compartment=("http://hl7.org/fhir/CompartmentDefinition/patient",),
             ),
         ),
     )
 
 
 def _resource(served: Served) -> RestResource:
-    interactions = [
-        "read",
-        *(["vread"] if served.versioned else []),
-        *(["history-instance"] if served.history else []),
-        "search-type",
-    ]
-    params = [SearchParam(name=each.name, type=each.kind, documentation=each.says) for each in served.params]
-    patients = [SearchParam(name=name, type="reference", documentation=PATIENT) for name in served.patient]
+    versions = ["vread", "history-instance", "history-type"] if served.versions != "none" else []
     return RestResource(
         type=served.name,
         documentation=served.says,
-        interaction=tuple(Code(code=each) for each in interactions),
-        versioning="versioned" if served.versioned else "no-version",
+        interaction=tuple(Code(code=each) for each in ("read", *versions, "search-type")),
+        versioning="versioned" if versions else "no-version",
         conditional_read="not-match",
-        search_param=(*patients, *params),
+        search_include=_names(relations_from(served.name)),
+        search_rev_include=_names(relations_to(served.name)),
+        search_param=tuple(SearchParam(name=each.name, type=each.kind, documentation=each.says) for each in served.params),
     )
+
+
+def _names(relations: Iterable[Relation]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.name for each in relations))

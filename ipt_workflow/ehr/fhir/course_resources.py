@@ -31,6 +31,10 @@ def episode_status(state: str) -> str:
     return EPISODE_STATUS.get(state, "active")
 
 
+def plan_status(state: str) -> str:
+    return PLAN_STATUS.get(state, "active")
+
+
 def episode_of_care(record: Record) -> EpisodeOfCare:
     course, site = record.course, record.site
     return EpisodeOfCare(
@@ -78,7 +82,7 @@ def care_plan(record: Record) -> CarePlan:
         id=course.id,
         meta=record.meta,
         instantiates_canonical=(site.plan(protocol.id, protocol.version),),
-        status=PLAN_STATUS.get(course.state, "active"),
+        status=plan_status(course.state),
         intent="plan",
         category=(codes.IPT,),
         title=protocol.title,

@@ -1,6 +1,7 @@
 """The kinds of resource that are served: how each is made, who may read it, and its search parameters."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -8,6 +9,7 @@ from ipt_workflow.ehr.fhir import course_resources, measures, provenance, sessio
 from ipt_workflow.ehr.fhir.record import Record
 from ipt_workflow.ehr.fhir.search import Param
 from ipt_workflow.ehr.fhir.types import Reference, Resource
+from ipt_workflow.errors import NotFound
 
 Make = Callable[[Record], Sequence[Resource]]
 
@@ -15,8 +17,11 @@ Make = Callable[[Record], Sequence[Resource]]
 class Served(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of resource.
 
-    `make` builds its resources from a course; it is None for kinds that do not belong to a course. `question` is the access policy's
+    `make` builds its resources from a course; it is None for kinds that are not made from one course. `question` is the access policy's
     name for reading it. `patient` holds the search parameters that name its client.
+
+    `versions` says what makes a version: every entry of the course, an entry about the resource (`part`), or nothing after the first
+    (`one`). A Patient has none.
     """
 
     name: str
@@ -25,8 +30,10 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     params: tuple[Param, ...]
     make: Make | None = None
     patient: tuple[str, ...] = ()
-    versioned: bool = False
-    history: bool = False
+    versions: Literal["course", "part", "one", "none"] = "one"
+
+    def param(self, name: str) -> Param | None:
+        return next((each for each in self.params if each.name == name), None)
 
 
 ID = Param(name="_id", kind="token", values=lambda r: (r.id,), says="The resource's id.")
@@ -38,8 +45,21 @@ EPISODE_OF_CARE = Param(
     kind="reference",
     values=lambda r: (Reference(reference=f"EpisodeOfCare/{r.id.partition('.')[0]}"),),
     says="The course that it belongs to.",
+    targets=("EpisodeOfCare",),
 )
-NAME_A_COURSE = frozenset({"_id", "episode-of-care", "target"})  # the values of these parameters begin with a course's id
+PATIENT = Param(
+    name="patient",
+    kind="reference",
+    values=lambda r: (r.patient if r.kind == "EpisodeOfCare" else r.subject,),
+    says="The client, as `Patient/id`; by the EHR's identifier with `:identifier`, in a form alone.",
+    targets=("Patient",),
+)
+SUBJECT = msgspec.structs.replace(PATIENT, name="subject")
+ENTITY_PATIENT = msgspec.structs.replace(
+    PATIENT,
+    values=lambda r: [each.what for each in r.entity if each.what and (each.what.reference or "").startswith("Patient/")],
+    targets=(),
+)
 
 KINDS: dict[str, Served] = {
     served.name: served
@@ -50,11 +70,11 @@ KINDS: dict[str, Served] = {
             question="read courses",
             make=lambda record: [course_resources.episode_of_care(record)],
             patient=("patient",),
-            versioned=True,
-            history=True,
+            versions="course",
             params=(
                 ID,
                 LAST_UPDATED,
+                PATIENT,
                 Param(name="status", kind="token", values=lambda r: (r.status,), says="The present status."),
                 Param(name="date", kind="date", values=lambda r: (r.period,), says="The period it covers."),
                 Param(name="type", kind="token", values=lambda r: r.type, says="Interpersonal psychotherapy, or a protocol."),
@@ -81,10 +101,12 @@ KINDS: dict[str, Served] = {
             question="read courses",
             make=lambda record: [course_resources.care_plan(record)],
             patient=("patient", "subject"),
-            versioned=True,
+            versions="course",
             params=(
                 ID,
                 LAST_UPDATED,
+                PATIENT,
+                SUBJECT,
                 EPISODE_OF_CARE,
                 Param(name="status", kind="token", values=lambda r: (r.status,), says="The present status."),
                 Param(name="category", kind="token", values=lambda r: r.category, says="Interpersonal psychotherapy."),
@@ -94,6 +116,7 @@ KINDS: dict[str, Served] = {
                     kind="uri",
                     values=lambda r: r.instantiates_canonical,
                     says="The protocol, with or without its version.",
+                    targets=("PlanDefinition",),
                 ),
                 Param(
                     name="activity-code", kind="token", values=lambda r: [each.detail.code for each in r.activity], says="A phase."
@@ -106,10 +129,12 @@ KINDS: dict[str, Served] = {
             question="read courses",
             make=sessions.encounters,
             patient=("patient", "subject"),
-            versioned=True,
+            versions="part",
             params=(
                 ID,
                 LAST_UPDATED,
+                PATIENT,
+                SUBJECT,
                 EPISODE_OF_CARE,
                 Param(name="date", kind="date", values=lambda r: (r.period,), says="When it took place or was planned."),
                 Param(name="status", kind="token", values=lambda r: (r.status,), says="finished, cancelled or entered-in-error."),
@@ -132,15 +157,24 @@ KINDS: dict[str, Served] = {
             question="read courses",
             make=measures.observations,
             patient=("patient", "subject"),
-            versioned=True,
+            versions="part",
             params=(
                 ID,
                 LAST_UPDATED,
+                PATIENT,
+                SUBJECT,
                 EPISODE_OF_CARE,
                 Param(name="code", kind="token", values=lambda r: (r.code,), says="The scale."),
                 Param(name="category", kind="token", values=lambda r: r.category, says="survey."),
                 Param(name="date", kind="date", values=lambda r: (r.effective_date_time,), says="When it was taken."),
                 Param(name="status", kind="token", values=lambda r: (r.status,), says="The status."),
+                Param(
+                    name="derived-from",
+                    kind="reference",
+                    values=lambda r: r.derived_from,
+                    says="The answers that the total is of.",
+                    targets=("QuestionnaireResponse",),
+                ),
             ),
         ),
         Served(
@@ -149,10 +183,12 @@ KINDS: dict[str, Served] = {
             question="read courses",
             make=measures.questionnaire_responses,
             patient=("patient", "subject"),
-            versioned=True,
+            versions="part",
             params=(
                 ID,
                 LAST_UPDATED,
+                PATIENT,
+                SUBJECT,
                 EPISODE_OF_CARE,
                 Param(
                     name="questionnaire",
@@ -173,12 +209,14 @@ KINDS: dict[str, Served] = {
             params=(
                 ID,
                 LAST_UPDATED,
+                ENTITY_PATIENT,
                 EPISODE_OF_CARE,
                 Param(
                     name="target",
                     kind="reference",
                     values=lambda r: r.target,
                     says="The resource whose version it explains, at one version or at any.",
+                    targets=("EpisodeOfCare", "Encounter", "Observation"),
                 ),
                 Param(name="recorded", kind="date", values=lambda r: (r.recorded,), says="When it was recorded."),
                 Param(
@@ -203,12 +241,25 @@ KINDS: dict[str, Served] = {
             ),
         ),
         Served(
+            name="Patient",
+            says="A client: the EHR's identifier and the courses, without a name and without anything clinical.",
+            question="search courses by client",
+            versions="none",
+            params=(
+                ID,
+                Param(
+                    name="identifier", kind="token", values=lambda r: r.identifier, says="The EHR's identifier; in a form alone."
+                ),
+            ),
+        ),
+        Served(
             name="AuditEvent",
             says="A record of the audit log, on the IHE BALP profiles.",
             question="read the audit log",
             patient=("patient",),
             params=(
                 ID,
+                ENTITY_PATIENT,
                 Param(name="date", kind="date", values=lambda r: (r.recorded,), says="When it was recorded."),
                 Param(name="action", kind="token", values=lambda r: (r.action,), says="C, R, U or E."),
                 Param(name="outcome", kind="token", values=lambda r: (r.outcome,), says="0 for success, 4 for a refusal."),
@@ -232,3 +283,37 @@ KINDS: dict[str, Served] = {
         ),
     )
 }
+
+
+def served_as(kind: str) -> Served:
+    """Raises NotFound for an unknown kind."""
+    try:
+        return KINDS[kind]
+    except KeyError:
+        raise NotFound(f"This service has no resources of this kind. It has {', '.join(KINDS)}.") from None
+
+
+class Relation(msgspec.Struct, frozen=True):
+    """References from one kind to another by a search parameter, as `_include` and `_revinclude` name them."""
+
+    kind: str
+    param: Param
+    target: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}:{self.param.name}"
+
+
+RELATIONS = tuple(
+    Relation(served.name, param, target) for served in KINDS.values() for param in served.params for target in param.targets
+)
+
+
+def relations_from(kind: str) -> tuple[Relation, ...]:
+    return tuple(each for each in RELATIONS if each.kind == kind)
+
+
+def relations_to(kind: str) -> tuple[Relation, ...]:
+    """A PlanDefinition has none: courses all over refer to it, and a page of a search reads a few."""
+    return tuple(each for each in RELATIONS if each.target == kind != "PlanDefinition")

@@ -44,10 +44,13 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     def organization(self) -> Reference:
         return Reference(type="Organization", identifier=Identifier(system=self.own("organisation"), value=self.organisation))
 
-    def client(self, client_ref: str | None, client: str) -> Reference:
-        """The EHR's patient. After erasure, only our opaque id is left."""
+    def client_identifier(self, client_ref: str | None, client: str) -> Identifier:
+        """The EHR's identifier of its patient. After erasure, only our opaque id is left."""
         known = Identifier(system=self.patient_system, value=client_ref) if client_ref else None
-        return Reference(type="Patient", identifier=known or Identifier(system=self.own("client"), value=client))
+        return known or Identifier(system=self.own("client"), value=client)
+
+    def client(self, client_ref: str | None, client: str) -> Reference:
+        return Reference(reference=f"Patient/{client}", type="Patient", identifier=self.client_identifier(client_ref, client))
 
     def questionnaire(self, instrument: str, version: str) -> str:
         return f"{self.own('Questionnaire', instrument)}|{version}"

@@ -6,6 +6,8 @@ A required element has no default, because an element at its default is left out
 import datetime as dt
 from typing import Any
 
+from msgspec import Raw
+
 from ipt_workflow.ehr.fhir.types import (
     CodeableConcept,
     Coding,
@@ -17,6 +19,14 @@ from ipt_workflow.ehr.fhir.types import (
     Reference,
     Resource,
 )
+
+
+class Patient(Resource, frozen=True, kw_only=True, rename="camel"):
+    """A client: only how the EHR knows them, and references to their courses in extensions."""
+
+    extension: tuple[Extension, ...] = ()
+    identifier: tuple[Identifier, ...] = ()
+    managing_organization: Reference | None = None
 
 
 class StatusPeriod(Element, frozen=True, kw_only=True):
@@ -251,7 +261,7 @@ class Response(Element, frozen=True, kw_only=True, rename="camel"):
     status: str
     etag: str | None = None
     last_modified: dt.datetime | None = None
-    outcome: OperationOutcome | None = None
+    outcome: OperationOutcome | Raw | None = None
 
 
 class BundleEntry(Element, frozen=True, kw_only=True, rename="camel"):
@@ -283,13 +293,23 @@ class Code(Element, frozen=True, kw_only=True):
 
 
 class RestResource(
-    Element, frozen=True, kw_only=True, rename={"search_param": "searchParam", "conditional_read": "conditionalRead"}
+    Element,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "search_param": "searchParam",
+        "search_include": "searchInclude",
+        "search_rev_include": "searchRevInclude",
+        "conditional_read": "conditionalRead",
+    },
 ):
     type: str
     documentation: str | None = None
     interaction: tuple[Code, ...] = ()
     versioning: str | None = None
     conditional_read: str | None = None
+    search_include: tuple[str, ...] = ()
+    search_rev_include: tuple[str, ...] = ()
     search_param: tuple[SearchParam, ...] = ()
 
 
@@ -302,6 +322,8 @@ class Rest(Element, frozen=True, kw_only=True):
     documentation: str | None = None
     security: Security | None = None
     resource: tuple[RestResource, ...] = ()
+    interaction: tuple[Code, ...] = ()
+    compartment: tuple[str, ...] = ()
 
 
 class Software(Element, frozen=True, kw_only=True):
@@ -318,7 +340,7 @@ class CapabilityStatement(Resource, frozen=True, kw_only=True, rename="camel"):
     name: str
     title: str | None = None
     status: str
-    date: dt.datetime
+    date: str
     kind: str
     software: Software | None = None
     implementation: Implementation | None = None

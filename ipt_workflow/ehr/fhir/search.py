@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ipt_workflow.ehr.fhir.types import CodeableConcept, Coding, Identifier, Period, Reference
+from ipt_workflow.ehr.fhir.types import CodeableConcept, Coding, Identifier, Period
 from ipt_workflow.errors import Fault
 from ipt_workflow.values.faults import IN_YEARS, YEARS
 
@@ -20,13 +20,21 @@ PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb")
 
 
 class Param(msgspec.Struct, frozen=True, kw_only=True):
-    """One search parameter. `values` reads a resource's values. `logical`: they are references by identifier only."""
+    """One search parameter. `values` reads a resource's values. `logical`: they are references by identifier only.
+
+    `targets` are the kinds to which its references lead, for `_include`, `_revinclude` and `_has`.
+    """
 
     name: str
     kind: Kind
     values: Values
     says: str
     logical: bool = False
+    targets: tuple[str, ...] = ()
+
+    def present(self, resource: Any) -> list[Any]:
+        """The values that are there."""
+        return [value for value in self.values(resource) if value is not None]
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -46,7 +54,7 @@ class QueryValue(msgspec.Struct, frozen=True):
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A parameter with its values. A resource matches if one of them does."""
+    """A parameter with its values. A resource matches if one of them does; with `:not`, if none does."""
 
     param: Param
     values: tuple[QueryValue, ...]
@@ -54,20 +62,35 @@ class Term(msgspec.Struct, frozen=True):
     modifier: str = ""
 
     def matches(self, resource: Any) -> bool:
-        found = list(self.param.values(resource))
-        return any(_MATCHERS[self.param.kind](wanted, found) for wanted in self.values)
+        found = self.param.present(resource)
+        if self.modifier == "missing":
+            return (not found) is (self.text == "true")
+        matcher = _identifier if self.modifier == "identifier" else _MATCHERS[self.param.kind]
+        return any(matcher(wanted, found) for wanted in self.values) is not (self.modifier == "not")
+
+    @property
+    def name(self) -> str:
+        return f"{self.param.name}:{self.modifier}" if self.modifier else self.param.name
 
 
 def term(param: Param, modifier: str, text: str) -> Term | Fault:
     """The parameter and its decoded values, or the fault in them."""
     name = f"{param.name}:{modifier}" if modifier else param.name
-    if modifier != ("identifier" if param.logical else ""):
+    if modifier == "missing":
+        return Term(param, (), text, modifier) if text in {"true", "false"} else Fault(name, "must be true or false")
+    if modifier not in _modifiers(param):
         return Fault(name, _modifier_fault(param, modifier))
     values = [_value(param, each) for each in _split(text)]
     faults = [each for each in values if isinstance(each, str)]
     if faults or not values:
         return Fault(name, faults[0] if faults else "needs a value")
     return Term(param, tuple(each for each in values if isinstance(each, QueryValue)), text, modifier)
+
+
+def _modifiers(param: Param) -> tuple[str, ...]:
+    if param.logical:
+        return ("identifier",)
+    return ("", "not") if param.kind == "token" else ("",)
 
 
 def _modifier_fault(param: Param, modifier: str) -> str:
@@ -131,8 +154,14 @@ def _codings(values: list[Any]) -> Iterable[Coding | Identifier | str]:
     for value in values:
         if isinstance(value, CodeableConcept):
             yield from value.coding
-        elif value is not None:
+        else:
             yield value
+
+
+def codes_of(value: Any) -> list[str]:
+    """The codes of a token's value, without their systems."""
+    texts = [each if isinstance(each, str) else each.code if isinstance(each, Coding) else each.value for each in _codings([value])]
+    return [text for text in texts if text]
 
 
 def _same_token(wanted: QueryValue, value: Coding | Identifier | str) -> bool:
@@ -144,15 +173,16 @@ def _same_token(wanted: QueryValue, value: Coding | Identifier | str) -> bool:
     return same_system and (wanted.text == code or (wanted.text == "" and wanted.system is not None))
 
 
+def _identifier(wanted: QueryValue, values: list[Any]) -> bool:
+    return any(_same_token(wanted, each.identifier) for each in values if each.identifier)
+
+
 def _reference(wanted: QueryValue, values: list[Any]) -> bool:
-    return any(_same_reference(wanted, each) for each in values if each is not None)
+    return any(_same_reference(wanted, each.reference) for each in values if each.reference)
 
 
-def _same_reference(wanted: QueryValue, value: Reference) -> bool:
+def _same_reference(wanted: QueryValue, literal: str) -> bool:
     """Matches `Type/id`, an id alone, or an absolute URL. The version counts only if the search names one."""
-    if value.identifier:
-        return _same_token(wanted, value.identifier)
-    literal = value.reference or ""
     bare = literal.partition("/_history/")[0]
     text = "/".join(wanted.text.split("/")[-4:]) if "/_history/" in wanted.text else "/".join(wanted.text.split("/")[-2:])
     return text in {literal, bare, bare.partition("/")[2]}
@@ -160,16 +190,16 @@ def _same_reference(wanted: QueryValue, value: Reference) -> bool:
 
 def _uri(wanted: QueryValue, values: list[Any]) -> bool:
     """Matches a canonical with or without its version."""
-    return any(wanted.text in {value, value.partition("|")[0]} for value in values if value)
+    return any(wanted.text in {value, value.partition("|")[0]} for value in values)
 
 
 def _string(wanted: QueryValue, values: list[Any]) -> bool:
-    return any(value.casefold().startswith(wanted.text.casefold()) for value in values if value)
+    return any(value.casefold().startswith(wanted.text.casefold()) for value in values)
 
 
 def _date_matches(wanted: QueryValue, values: list[Any]) -> bool:
     assert wanted.span is not None
-    return any(_COMPARE[wanted.prefix](_as_span(each), wanted.span) for each in values if each is not None)
+    return any(_COMPARE[wanted.prefix](_as_span(each), wanted.span) for each in values)
 
 
 def _as_span(value: Period | dt.datetime) -> Span:

@@ -55,6 +55,7 @@ class Extension(Element, frozen=True, kw_only=True, rename="camel"):
     url: str
     value_coding: Coding | None = None
     value_decimal: int | None = None
+    value_reference: Reference | None = None
     value_string: str | None = None
 
 
@@ -62,6 +63,7 @@ class Meta(Element, frozen=True, kw_only=True, rename="camel"):
     version_id: str | None = None
     last_updated: dt.datetime | None = None
     profile: tuple[str, ...] = ()
+    tag: tuple[Coding, ...] = ()
 
 
 class Resource(Element, frozen=True, kw_only=True, tag_field="resourceType"):

@@ -253,7 +253,7 @@ def test_the_export_as_fhir_is_one_audit_event_a_line_and_is_recorded(api):
     async def test(api):
         course = (await api.open())["id"]
         await api.walk(course, "record_consent")
-        answer = await api.get("/v1/audit/export?format=fhir", "auditor")
+        answer = await api.get("/v1/audit/export?format=fhir", "auditor", Accept="application/fhir+ndjson")
         assert answer.headers["content-type"] == "application/fhir+ndjson"
         exported = [json.loads(line) for line in answer.text.splitlines()]
         assert {each["resourceType"] for each in exported} == {"AuditEvent"}

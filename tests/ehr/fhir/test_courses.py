@@ -109,6 +109,7 @@ def test_who_a_course_is_of_and_with(clocked):
     async def test(api):
         course = (await api.open("EHR-4711"))["id"]
         episode = await fhir(api, f"EpisodeOfCare/{course}", "ehr")
+        assert episode["patient"].pop("reference").startswith("Patient/")
         assert episode["patient"] == {
             "type": "Patient",
             "identifier": {"system": "urn:ipt-workflow:client-ref", "value": "EHR-4711"},
@@ -129,7 +130,11 @@ def test_a_client_who_was_erased_is_known_by_our_own_id_alone(clocked, settings)
             connection.execute("UPDATE client SET ref = NULL")
             connection.commit()
         episode = await fhir(api, f"EpisodeOfCare/{course}")
-        assert episode["patient"] == {"type": "Patient", "identifier": {"system": "urn:ipt-workflow:client", "value": client}}
+        assert episode["patient"] == {
+            "reference": f"Patient/{client}",
+            "type": "Patient",
+            "identifier": {"system": "urn:ipt-workflow:client", "value": client},
+        }
         assert fhir_validators.faults([episode]) == [[]]
 
     clocked(test)

@@ -22,8 +22,8 @@ def outcome(answer, status: int, code: str) -> dict:
 
 @pytest.mark.parametrize(
     "path",
-    ["EpisodeOfCare/x", "Patient", "Patient/1", "EpisodeOfCare/x/y", "x/y/z/a/b", "", "EpisodeOfCare/x/_history", "CarePlan/x/_history", "PlanDefinition/ipt.9",
-     "PlanDefinition/ipt.1/_history/1", "EpisodeOfCare/x/_history/1", "Encounter/x.1"],
+    ["EpisodeOfCare/x", "Practitioner", "Patient/1", "EpisodeOfCare/x/y", "x/y/z/a/b", "x/_history", "Patient/1/Encounter", "Patient/1/PlanDefinition", "Patient/_history", "Patient/1/_history", "EpisodeOfCare/x/_history", "CarePlan/x/_history", "PlanDefinition/ipt.9",
+     "PlanDefinition/ipt.1/_history/2", "EpisodeOfCare/x/_history/1", "Encounter/x.1"],
 )  # fmt: skip
 def test_what_is_not_there_is_not_found(api, path):
     async def test(api):
@@ -43,13 +43,14 @@ def test_fhir_itself_has_no_page(api):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("PUT", "EpisodeOfCare/x"), ("DELETE", "EpisodeOfCare/x"), ("PATCH", "EpisodeOfCare/x"), ("POST", "EpisodeOfCare"), ("POST", "metadata"), ("GET", "EpisodeOfCare/_search")],
+    [("PUT", "EpisodeOfCare/x"), ("DELETE", "EpisodeOfCare/x"), ("PATCH", "EpisodeOfCare/x"), ("POST", "EpisodeOfCare"), ("POST", "metadata"), ("GET", "EpisodeOfCare/_search"), ("GET", "")],
 )  # fmt: skip
 def test_a_method_that_is_not_supported_says_which_are(api, method, path):
     async def test(api):
         answer = await api.client.request(method, f"/fhir/R4/{path}", headers=api.headers("therapist"))
         outcome(answer, 405, "not-supported")
         assert answer.headers["allow"]
+        assert ("HEAD" in answer.headers["allow"]) == ("GET" in answer.headers["allow"])
 
     api(test)
 
@@ -190,14 +191,20 @@ def test_everything_metadata_tells_of_is_there(api):
             read = await api.get(f"/fhir/R4/{kind}/{first['id']}", role)
             assert read.status_code == 200
             interactions = {each["code"] for each in resource["interaction"]}
-            version = await api.get(f"/fhir/R4/{kind}/{first['id']}/_history/{first['meta']['versionId']}", role)
+            at = first.get("meta", {}).get("versionId", "1")
+            version = await api.get(f"/fhir/R4/{kind}/{first['id']}/_history/{at}", role)
             assert (version.status_code == 200) == ("vread" in interactions), kind
             history = await api.get(f"/fhir/R4/{kind}/{first['id']}/_history", role)
             assert (history.status_code == 200) == ("history-instance" in interactions), kind
+            of_kind = await api.get(f"/fhir/R4/{kind}/_history", role)
+            assert (of_kind.status_code == 200) == ("history-type" in interactions), kind
+            for name, includes in (("_include", resource.get("searchInclude")), ("_revinclude", resource.get("searchRevInclude"))):
+                for include in includes or ():
+                    answer = await api.get(f"/fhir/R4/{kind}?{name}={include}", role, Prefer="handling=strict")
+                    assert answer.status_code == 200, (kind, name, include)
             for param in resource["searchParam"]:
-                logical = any(each.logical for each in KINDS[kind].params if each.name == param["name"])
-                patient = param["name"] in KINDS[kind].patient
-                name = f"{param['name']}:identifier" if logical or patient else param["name"]
+                by_identifier = KINDS[kind].param(param["name"]).logical or param["name"] in KINDS[kind].patient
+                name = f"{param['name']}:identifier" if by_identifier else param["name"]
                 answer = await api.client.post(
                     f"/fhir/R4/{kind}/_search",
                     data={name: values[param["type"]]},

@@ -235,8 +235,13 @@ def test_what_is_not_known_is_ignored_and_said_to_be_or_refused_where_the_caller
         await caseload(api)
         for query in (
             "EpisodeOfCare?colour=red",
-            "EpisodeOfCare?_include=EpisodeOfCare:patient",
-            "EpisodeOfCare?_summary=text",
+            "EpisodeOfCare?_include=EpisodeOfCare:condition",
+            "EpisodeOfCare?_revinclude=Encounter:patient",
+            "EpisodeOfCare?_sort=care-manager",
+            "EpisodeOfCare?_sort=status&_sort=date",
+            "EpisodeOfCare?_has:Encounter:patient:status=finished",
+            "EpisodeOfCare?_has:Encounter",
+            "EpisodeOfCare?_summary=some",
             "EpisodeOfCare?condition=1",
         ):
             bundle = await found(api, query)
@@ -256,7 +261,11 @@ def test_what_is_not_known_is_ignored_and_said_to_be_or_refused_where_the_caller
     "query",
     [
         "EpisodeOfCare?date=soon",
-        "EpisodeOfCare?status:not=active",
+        "EpisodeOfCare?status:in=active",
+        "EpisodeOfCare?date:not=2026",
+        "EpisodeOfCare?status:missing=perhaps",
+        "EpisodeOfCare?_count=-1",
+        "EpisodeOfCare?_has:Encounter:episode-of-care:date=soon",
         "EpisodeOfCare?care-manager=Practitioner/1",
         "EpisodeOfCare?status=",
     ],
@@ -272,7 +281,7 @@ def test_what_cannot_be_taken_is_refused_also_where_the_caller_is_lenient(api, q
 
 def test_every_fault_of_a_search_is_told_at_once(api):
     async def test(api):
-        answer = await api.get("/fhir/R4/EpisodeOfCare?date=soon&_lastUpdated=later&status:not=active")
+        answer = await api.get("/fhir/R4/EpisodeOfCare?date=soon&_lastUpdated=later&status:in=active")
         assert len(answer.json()["issue"]) == 3
 
     api(test)
@@ -327,9 +336,12 @@ def test_a_client_whom_nobody_knows_and_one_of_another_system_have_nothing(api):
 def test_a_client_is_known_by_identifier_alone_and_one_at_a_time(api):
     async def test(api):
         assert (await posted(api, "EpisodeOfCare", patient="Patient/1")).status_code == 400
-        twice = "patient:identifier=EHR-1&patient:identifier=EHR-2"
+        own = "patient=Patient/0197c8f2-0000-7000-8000-000000000000"
         headers = api.headers("therapist", content_type="application/x-www-form-urlencoded")
-        assert (await api.client.post("/fhir/R4/EpisodeOfCare/_search", content=twice, headers=headers)).status_code == 400
+        for twice in ("patient:identifier=EHR-2", own):
+            for form in (f"patient:identifier=EHR-1&{twice}", f"{twice}&patient:identifier=EHR-1"):
+                assert (await api.client.post("/fhir/R4/EpisodeOfCare/_search", content=form, headers=headers)).status_code == 400
+        assert matched(await found(api, f"EpisodeOfCare?{own}&patient={'0' * 36}")) == []
 
     api(test)
 

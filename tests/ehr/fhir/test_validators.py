@@ -20,6 +20,7 @@ KINDS = (
     "QuestionnaireResponse",
     "Provenance",
     "PlanDefinition",
+    "Patient",
     "AuditEvent",
 )
 

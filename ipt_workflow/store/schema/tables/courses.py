@@ -59,7 +59,9 @@ class CourseRow(SQLModel, table=True):
         ),
         sa.Index("ix_course_therapist", "organisation", "therapist", "id"),
         sa.Index("ix_course_state", "organisation", "state", "id"),
-        sa.Index("ix_course_client", "organisation", "client_id"),
+        sa.Index("ix_course_phase", "organisation", "phase", "id"),
+        sa.Index("ix_course_protocol", "organisation", "protocol", "id"),
+        sa.Index("ix_course_client", "organisation", "client_id", "id"),
         *(_attention_index(kind) for kind in ATTENTION),
     )
 
