@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import alone, audit, bundles, ceiling, goals, minimal, notices, postgres, report, scale, transitions
+from bench import alone, audit, bundles, ceiling, deliveries, goals, minimal, notices, postgres, report, scale, transitions
 from bench.figures import Goal, Row, failed, short
 from bench.processes import BenchFailed
 from bench.run import Progress, Run, prepared
@@ -32,6 +32,12 @@ PARTS: tuple[tuple[str, str, Callable[[Run], list[Row]], Sequence[Goal]], ...] =
     ("notices", "signed notices", notices.run_all, (*goals.NOTICES.values(), *goals.NOTICE_P50.values())),
     ("bundles", "Bundles of FHIR resources", bundles.run_all, (goals.BUNDLE, goals.BUNDLE_READS)),
     ("peers", "the peers", transitions.peers, (*goals.DJANGO.values(), *goals.FASTAPI.values())),
+    (
+        "deliveries",
+        "deliveries",
+        deliveries.run_all,
+        tuple(goal for each in (goals.DELIVERIES, goals.ARRIVALS) for of in each.values() for goal in of.values()),
+    ),
     ("scale", "many courses", scale.run_all, (goals.MANY, goals.PAGE, goals.CASELOAD, goals.FHIR_SEARCH)),
     ("audit", "export and verification", audit.run_all, (goals.EXPORT, *goals.VERIFY.values())),
     ("fire", "fire", alone.fire, (goals.FIRE,)),

@@ -56,6 +56,30 @@ FASTAPI = {
     clients: _more(f"fastapi-{clients}", f"transitions/s ÷ FastAPI + SQLModel + transitions, {_clients(clients)}", None, None)
     for clients in CLIENTS_PEERS
 }
+DELIVERIES = {
+    database: {
+        subscriptions: _more(
+            f"deliveries-{database.lower()}-{subscriptions}",
+            f"deliveries/s of a relay, {database} ÷ transitions/s, {subscriptions} subscription{'s' if subscriptions > 1 else ''}",
+            goal,
+            stretch,
+        )
+        for subscriptions, goal, stretch in ((1, 0.5, 0.8), (10, 0.8, 1.2))
+    }
+    for database in ("SQLite", "PostgreSQL")
+}
+ARRIVALS = {
+    database: {
+        share: _less(
+            f"arrival-{database.lower()}-{round(share * 100)}",
+            f"p{round(share * 100)} from 201 to arrival, {database} ÷ of the transition",
+            goal,
+            stretch,
+        )
+        for share, goal, stretch in ((0.5, 20, 5), (0.99, 30, 10))
+    }
+    for database in ("SQLite", "PostgreSQL")
+}
 MANY = _less("many-courses", "p99 of a transition, 1M ÷ 1k courses", 1.3, 1.15)
 CASELOAD = _less("caseload", "p99 of the caseload, 1M ÷ 1k courses", 1.3, 1.15)
 FHIR_SEARCH = _less("fhir-search", "p99 of a FHIR search, 1M ÷ 1k courses", 1.3, 1.15)

@@ -1,7 +1,6 @@
 """Transitions whose answer has no course (`Prefer: return=minimal`), beside those with whole answers, of the same process."""
 
-from bench import copies, goals, product
-from bench.copies import Template
+from bench import goals, product
 from bench.figures import Row, row
 from bench.run import Run, details, fault_of, rates
 
@@ -9,13 +8,10 @@ CLIENTS = 16
 
 
 def run_all(run: Run) -> list[Row]:
-    file = run.folder / "minimal.db"
-    url = f"sqlite:///{file}"
-    tokens = product.demonstration(url)
-    copies.fill_sqlite(file, Template(copies.read_sqlite(file, product.WHOLE, product.THERAPIST)), run.sizes.courses)
+    file, tokens = run.sqlite()
     return [
         _row(run, "PostgreSQL", run.transitions(), run.tokens["therapist"]),
-        _row(run, "SQLite", url, tokens["therapist"]),
+        _row(run, "SQLite", f"sqlite:///{file}", tokens["therapist"]),
     ]
 
 

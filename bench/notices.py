@@ -2,10 +2,10 @@
 
 import functools
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from bench import copies, goals, product
-from bench.copies import Template
+from bench import goals, product
 from bench.figures import Goal, Row, row
 from bench.run import Load, Run, details, fault_of
 
@@ -23,17 +23,8 @@ def run_all(run: Run) -> list[Row]:
     """Rates by 16 clients and latencies of one client, on both databases."""
     run.database(DATABASE, run.whole, run.sizes.courses)
     rows = _beside_transitions(run, "PostgreSQL", run.postgres.url(DATABASE), run.tokens)
-    url, tokens = _sqlite(run)
-    return [*rows, *_beside_transitions(run, "SQLite", url, tokens)]
-
-
-def _sqlite(run: Run) -> tuple[str, dict[str, str]]:
-    """A database on SQLite with as many courses, and its tokens."""
-    file = run.folder / "notices.db"
-    url = f"sqlite:///{file}"
-    tokens = product.demonstration(url)
-    copies.fill_sqlite(file, Template(copies.read_sqlite(file, product.WHOLE, product.THERAPIST)), run.sizes.courses)
-    return url, tokens
+    file, tokens = run.sqlite()
+    return [*rows, *_beside_transitions(run, "SQLite", f"sqlite:///{file}", tokens)]
 
 
 def source(url: str) -> str:
@@ -60,7 +51,7 @@ def waiting(port: int, supervisor: str) -> int:
     return len(answer["items"])
 
 
-def _beside_transitions(run: Run, database: str, url: str, tokens: dict[str, str]) -> list[Row]:
+def _beside_transitions(run: Run, database: str, url: str, tokens: Mapping[str, str]) -> list[Row]:
     sent, fired = measures(source(url), run.sizes.courses), product.notes(tokens["therapist"], run.sizes.courses)
     rows = []
     with product.serving(url, run.log) as served:

@@ -5,7 +5,7 @@ import http.client
 import json
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,14 @@ def demonstration(url: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(url: str, log: Path, processes: int = 1) -> Iterator[list[Served]]:
-    """Processes of the service over one database, each on its own port, all ready."""
+def serving(url: str, log: Path, processes: int = 1, settings: Mapping[str, str] | None = None) -> Iterator[list[Served]]:
+    """Processes of the service over one database, each on its own port, all ready. `settings` differ from the default ones."""
     with contextlib.ExitStack() as stack:
         served = []
         for _ in range(processes):
             port = free_port()
-            process = stack.enter_context(started([COMMAND, "serve", "--host", HOST, "--port", str(port)], log, environ(url)))
+            command = [COMMAND, "serve", "--host", HOST, "--port", str(port)]
+            process = stack.enter_context(started(command, log, {**environ(url), **(settings or {})}))
             wait_for(port, "/health/ready", process, log)
             served.append(Served(port, process.pid))
         yield served
@@ -78,7 +79,7 @@ def ask(port: int, method: str, path: str, token: str, body: Any = None) -> Any:
     connection.close()
     if answer.status >= 300:
         raise BenchFailed(f"{method} {path} was answered with {answer.status}: {text.decode(errors='replace')[:500]}")
-    return json.loads(text)
+    return json.loads(text) if text else None
 
 
 def targets(served: Sequence[Served]) -> list[int]:

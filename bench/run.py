@@ -54,6 +54,7 @@ class Run:
     memory: list[float] = field(default_factory=list)  # MB of the process that was measured alone, after each round's load
     bytes_a_row: dict[str, dict[str, int]] = field(default_factory=dict)  # bytes a row, by table
     _made: bool = False
+    _sqlite_tokens: Mapping[str, str] | None = None
 
     @property
     def log(self) -> Path:
@@ -68,6 +69,15 @@ class Run:
             self._made = True
         return self.postgres.url(TRANSITIONS)
 
+    def sqlite(self) -> tuple[Path, Mapping[str, str]]:
+        """The file of the same database on SQLite, and its tokens. It is made at the first call."""
+        file = self.folder / "service.db"
+        if self._sqlite_tokens is None:
+            self._sqlite_tokens = product.demonstration(f"sqlite:///{file}")
+            template = Template(copies.read_sqlite(file, product.WHOLE, product.THERAPIST))
+            copies.fill_sqlite(file, template, self.sizes.courses)
+        return file, self._sqlite_tokens
+
     def database(self, name: str, template: Template, courses: int) -> str:
         """Makes a database with `courses` copies of a course. Returns its name."""
         self.postgres.create(name, DEMONSTRATION)
@@ -81,14 +91,15 @@ class Run:
         self.postgres.settle(name)
         return name
 
-    def load(self, targets: Sequence[int], clients: int, requests: Mapping[str, Any]) -> Load:
-        """Runs the load generator."""
+    def load(self, targets: Sequence[int], clients: int, requests: Mapping[str, Any], **other: float) -> Load:
+        """Runs the load generator. `other` seconds and warm-up replace those of the run."""
         job = {
             "targets": targets,
             "clients": clients,
             "requests": requests,
             "seconds": self.sizes.seconds,
             "warm_up": self.sizes.warm_up,
+            **other,
         }
         answer: Load = module("load", job)
         return answer

@@ -6,8 +6,8 @@ import functools
 import shutil
 from collections.abc import Mapping
 
-from bench import copies, goals, limits, peer, product, sqlite_loop
-from bench.copies import COURSE_ID, Template
+from bench import goals, limits, peer, product, sqlite_loop
+from bench.copies import COURSE_ID
 from bench.figures import Goal, Row, failed, row
 from bench.limits import Script
 from bench.peer import Peer
@@ -54,12 +54,11 @@ def _beside_pgbench(run: Run, processes: int, all_goals: Mapping[int, Goal]) -> 
 
 def sqlite(run: Run) -> list[Row]:
     """One process of the service ÷ a loop without concurrency, at each number of clients."""
-    courses, file, limit = run.sizes.courses, run.folder / "service.db", run.folder / "limit.db"
-    url = f"sqlite:///{file}"
-    token = product.demonstration(url)["therapist"]
-    copies.fill_sqlite(file, Template(copies.read_sqlite(file, product.WHOLE, product.THERAPIST)), courses)
+    courses, limit = run.sizes.courses, run.folder / "limit.db"
+    file, tokens = run.sqlite()
+    token = tokens["therapist"]
     shutil.copyfile(file, limit)
-    with product.serving(url, run.log) as served:
+    with product.serving(f"sqlite:///{file}", run.log) as served:
         course = COURSE_ID.format(course=1)
         entry = product.fire(served[0].port, token, course, product.NOTE)
         sample = sqlite_loop.packed(limits.sample_sqlite(file, course, entry["seq"], token))

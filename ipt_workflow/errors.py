@@ -236,6 +236,17 @@ class NoticeReused(IptError):
     """The notice's id was used before with another body."""
 
 
+class SubscriptionExists(IptError):
+    """Another subscription of the organisation has the same terms. `existing` is its id."""
+
+    def __init__(self, existing: str) -> None:
+        self.existing = existing
+        super().__init__(
+            f"Subscription {existing} has the same URL, types, courses and scope. Use it, or delete it first. "
+            "If it is disabled, resume it; for a new secret, rotate its keys."
+        )
+
+
 class KeyInFlight(IptError):
     """A request with the same idempotency key is still running."""
 

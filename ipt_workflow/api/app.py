@@ -34,6 +34,7 @@ from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.fast_path import FastRoute
 from ipt_workflow.api.requests import NoNul
+from ipt_workflow.ehr.deliveries import wakes
 from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.rehearsal import Rehearsal
@@ -105,9 +106,13 @@ class Application:
 
 @asynccontextmanager
 async def _relay_running(clinic: Clinic) -> AsyncIterator[None]:
-    """Runs the relay beside the server, unless the setting `relay` is off. At the end, deliveries under way are finished."""
+    """Runs the relay beside the server. If the setting `relay` is off, wakes the relays of other processes instead.
+
+    At the end, deliveries under way are finished.
+    """
     if not clinic.settings.relay:
-        yield
+        async with wakes.notifying(clinic):
+            yield
         return
     stop = asyncio.Event()
     task = asyncio.create_task(Relay(clinic).run(stop))

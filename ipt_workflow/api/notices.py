@@ -1,6 +1,6 @@
 """Notices that EHR systems send, signed and without a token, and the inbox, where a person resolves those that wait."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from litestar import Response, delete, get, post, put
@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery
 from ipt_workflow.api import hook_answers, requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
-from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, limit_of, one_of, page, read_body
+from ipt_workflow.api.requests import ApiRequest, RequestParts, UnsupportedMediaType, limit_of, one_of, page, read_body
 from ipt_workflow.ehr.notices import types as notice_types
 from ipt_workflow.ehr.notices.fhir_hooks import INTERACTION, Hook, Report
 from ipt_workflow.ehr.notices.inbox import NoticeView, Resolution
@@ -31,6 +31,13 @@ REASONS: tuple[tuple[type[Exception], str], ...] = (
     (HTTPException, "too_large"),
 )
 PROBLEMS = tuple(kind for kind, _ in REASONS)
+
+
+class NoticeRequest(RequestParts, Protocol):
+    """The parts of a request that a message needs. The router's request has them, and so has that of the fast path."""
+
+    @property
+    def app(self) -> Any: ...
 
 
 class NoticeList(msgspec.Struct, frozen=True):
@@ -77,6 +84,11 @@ async def types(request: ApiRequest) -> TypeList:
 async def receive(request: ApiRequest, source: FromPath[str]) -> Receipt:
     """Takes one notice of our own types, signed by Standard Webhooks. It is stored before it is answered, and sending it again changes
     nothing."""
+    return await received(request, source)
+
+
+async def received(request: NoticeRequest, source: str) -> Receipt:
+    """Takes a notice, for the router and for the fast path."""
     notices = request.app.state.notices
     body, sender = await _authentic(request, source)
     if sender.kind != STANDARD_WEBHOOKS:
@@ -149,7 +161,7 @@ async def _hook(request: ApiRequest, source: str, name: str | None) -> Response[
     return hook_answers.answer(request, receipt, body if holds_resource else b"")
 
 
-async def _authentic(request: ApiRequest, source: str) -> tuple[bytes, VerifiedSender]:
+async def _authentic(request: NoticeRequest, source: str) -> tuple[bytes, VerifiedSender]:
     """The body and its sender. Raises SignatureInvalid, or HTTPException for a body that is too large."""
     try:
         body = await request.body()
@@ -159,16 +171,16 @@ async def _authentic(request: ApiRequest, source: str) -> tuple[bytes, VerifiedS
     return body, sender
 
 
-def _headers(request: ApiRequest) -> dict[str, str]:
+def _headers(request: NoticeRequest) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers.items()}
 
 
-def _media_problem(request: ApiRequest, known: frozenset[str]) -> Exception | None:
+def _media_problem(request: NoticeRequest, known: frozenset[str]) -> Exception | None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return None if kind in known else UnsupportedMediaType()
 
 
-def _counted(request: ApiRequest, source: str, error: Exception) -> Exception:
+def _counted(request: NoticeRequest, source: str, error: Exception) -> Exception:
     """Counts a request that is answered with a problem. `source` is `unknown` unless the sender is authentic."""
     reason = next((reason for kind, reason in REASONS if isinstance(error, kind)), None)
     if reason:
@@ -176,12 +188,12 @@ def _counted(request: ApiRequest, source: str, error: Exception) -> Exception:
     return error
 
 
-def _request_id(request: ApiRequest) -> str | None:
+def _request_id(request: NoticeRequest) -> str | None:
     return str(request.scope.get("ipt_request_id") or "") or None
 
 
-def _log(request: ApiRequest, status: str) -> None:
-    request.scope["ipt_log"] = {"outcome": status}  # type: ignore[typeddict-unknown-key]
+def _log(request: NoticeRequest, status: str) -> None:
+    request.scope["ipt_log"] = {"outcome": status}
 
 
 @get("/v1/notices", summary="The inbox", tags=["notices"])

@@ -40,6 +40,7 @@ _ROWS = (
     Problem("group-refused", 409, "Refused by a rule of groups", "One or more rules of groups refuse the request; `refusals` lists each with its remedies. The refusal is recorded."),
     Problem("group-session-refused", 409, "Group session refused", "With `all`, a session is recorded for every member or for nobody. `members` lists the courses that refuse it, with their refusals. The refusal is recorded."),
     Problem("notice-reused", 409, "Notice id reused", "This notice id was used before with another body. Send a changed notice under a new id. The attempt is recorded."),
+    Problem("subscription-exists", 409, "Subscription exists", "A subscription of the organisation has the same URL, types, courses and scope; `subscription` is its id. Use, change, resume or delete that one. For a new secret, rotate its keys."),
     Problem("key-in-flight", 409, "Request still running", "A request with the same Idempotency-Key is still running. Send it again a little later."),
     Problem("stale-version", 412, "Version is stale", "The course or group has changed since the version in If-Match. Read it again; `version` is the present one."),
     Problem("too-large", 413, "Body too large", "The body is larger than the setting `body_bytes_max`. Send less."),
@@ -64,6 +65,7 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.GroupSessionRefused: "group-session-refused",
     errors.KeyInFlight: "key-in-flight",
     errors.NoticeReused: "notice-reused",
+    errors.SubscriptionExists: "subscription-exists",
     errors.StaleVersion: "stale-version",
     errors.CommandInvalid: "invalid",
     errors.KeyReused: "key-reused",
@@ -125,6 +127,8 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
         return response(request, slug, detail, errors=error.faults)
     if isinstance(error, errors.StaleVersion):
         return response(request, slug, str(error), version=error.current)
+    if isinstance(error, errors.SubscriptionExists):
+        return response(request, slug, str(error), subscription=error.existing)
     if isinstance(error, errors.TriggerNotPermitted):
         return response(request, slug, str(error), trigger=error.trigger, roles=error.allowed)
     headers = {"WWW-Authenticate": 'Bearer realm="ipt"'} if slug == "unauthenticated" else {}

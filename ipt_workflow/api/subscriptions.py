@@ -57,7 +57,10 @@ def _deliveries(request: ApiRequest) -> Deliveries:
 
 @post("/v1/subscriptions", summary="Subscribe", tags=["subscriptions"])
 async def subscribe(request: ApiRequest) -> Response[ShownSecret]:
-    """Delivers events to a URL from now on. Only this response shows the secret."""
+    """Delivers events to a URL from now on. Only this response shows the secret.
+
+    409 if a subscription with the same URL, types, courses and scope exists, whatever its status; `subscription` is its id.
+    """
     body = await read_body(request)
     shown = await _subscriptions(request).create(principal_of(request), lambda: body.shape(NewSubscription))
     return Response(shown, status_code=201, headers={"Location": f"/v1/subscriptions/{shown.subscription.id}"})
@@ -82,7 +85,10 @@ async def subscription(request: ApiRequest, subscription_id: FromPath[str]) -> S
 
 @patch("/v1/subscriptions/{subscription_id:str}", summary="Change a subscription", tags=["subscriptions"])
 async def change(request: ApiRequest, subscription_id: FromPath[str]) -> SubscriptionView:
-    """Fields that are left out keep their values. The changed subscription also applies to deliveries that already wait."""
+    """Fields that are left out keep their values. The changed subscription also applies to deliveries that already wait.
+
+    409 if another subscription has the same URL, types, courses and scope; `subscription` is its id.
+    """
     body = await read_body(request)
     return await _subscriptions(request).change(principal_of(request), subscription_id, lambda: body.shape(SubscriptionChange))
 
@@ -104,7 +110,10 @@ async def rotate(request: ApiRequest, subscription_id: FromPath[str]) -> Respons
 
 @post("/v1/subscriptions/{subscription_id:str}/ping", summary="Ping a subscription", tags=["subscriptions"], status_code=202)
 async def ping(request: ApiRequest, subscription_id: FromPath[str]) -> Pinged:
-    """Sends a `subscription.ping`. The list of deliveries shows its result."""
+    """Sends a `subscription.ping`. The list of deliveries shows its result.
+
+    A paused or disabled subscription gets it too, in one attempt, and stays paused or disabled.
+    """
     return Pinged(await _subscriptions(request).ping(principal_of(request), subscription_id))
 
 

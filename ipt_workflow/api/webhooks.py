@@ -8,7 +8,7 @@ from ipt_workflow.course import triggers
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events
 
-TYPES = (events.CHANGED, events.ATTENTION, events.DISABLED, events.PING, events.REFUSED)
+TYPES = (events.CHANGED, events.ATTENTION, events.WITHHELD, events.RESUMED, events.DISABLED, events.PING, events.REFUSED)
 HEADERS = {
     signatures.ID: "The event's id, the same in every attempt. Process each id once.",
     signatures.TIMESTAMP: "The time of this attempt, in seconds since 1970. Refuse a message that is more than 300 seconds off.",

@@ -153,6 +153,8 @@ def _amend_faults(payload: Amend) -> list[Fault]:
     corrects = payload.data is not None or payload.occurred_at is not None
     if payload.void == corrects:
         return [Fault("data", "must have either void: true, or data or occurred_at")]
+    if payload.whole and not payload.void:
+        return [Fault("data.whole", "is allowed only with void: true")]
     return []
 
 

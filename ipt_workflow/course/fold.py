@@ -61,11 +61,11 @@ def current_facts(facts: Sequence[Fact]) -> dict[int, Fact | None]:
 
 
 def _amendments(seq: int, by_seq: dict[int, Fact], amended: dict[int, int]) -> list[Fact]:
-    """The amendments of an entry that are in force, in order. A voided amendment is not."""
+    """The amendments of an entry that are in force, in order. A voided amendment is not, unless the whole entry was made void."""
     chain = []
     while (seq := amended.get(seq, 0)) in by_seq:
         chain.append(by_seq[seq])
-    while len(chain) > 1 and chain[-1].data.get("void"):
+    while len(chain) > 1 and chain[-1].data.get("void") and not chain[-1].data.get("whole"):
         chain = chain[:-2]
     return chain
 

@@ -84,7 +84,7 @@ def _amendment(judge: Judge, course: Course, seq: int, prepared: Prepared, conte
         return RefusedAt("amend", verdict.refusals)
     root = amended_root(context.history, payload.supersedes)
     assert root is not None  # `entry_amendable` has found it
-    undone = payload.void and payload.supersedes != root.seq
+    undone = payload.void and not payload.whole and payload.supersedes != root.seq
     history = [fact for fact in context.history if not undone or fact.seq != payload.supersedes]
     in_force = current_facts(history).get(root.seq)
     current = in_force or root
@@ -217,7 +217,7 @@ class _Walk:
         prepared = amendment.prepared
         data: dict[str, Any] = {"supersedes": prepared.data["supersedes"]}
         if amendment.void:
-            self._draft_amendment(amendment.seq, prepared, {**data, "void": True})
+            self._draft_amendment(amendment.seq, prepared, dict(prepared.data))
             return None
         fact = msgspec.structs.replace(amendment.current, occurred_at=amendment.at)
         if amendment.corrected:

@@ -64,6 +64,12 @@ class Committer:
         self._lane: asyncio.Task[None] | None = None
         self._writing = False
         self._closed = False
+        self.listeners: set[Callable[[], None]] = set()  # called when there may be events to deliver
+
+    def signal(self) -> None:
+        """Calls the listeners. For writes that do not go through the committer."""
+        for heard in self.listeners:
+            heard()
 
     async def commit(self, work: Unit | LoggedEvent, meanwhile: Callable[[], Any] | None = None) -> Any:
         """Writes a unit or an event durably. Calls `meanwhile` while the database writes, and returns its result.
@@ -103,6 +109,8 @@ class Committer:
                     job.end(error)
             finally:
                 self._writing = False
+            if any(isinstance(job.work, Unit) or job.work.published for job in jobs):
+                self.signal()
 
     def _give_up_expired(self) -> None:
         """Ends jobs whose deadline has passed with Busy. Nothing of them was written."""

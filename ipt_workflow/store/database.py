@@ -44,5 +44,11 @@ class Database:
         """
         raise NotImplementedError
 
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Calls `heard` with what is sent to a channel, until it is cancelled. Returns at once if this database cannot tell."""
+
+    async def notify(self, channel: str, text: str) -> None:
+        """Sends a text to all who listen to a channel; without effect if this database cannot tell."""
+
     async def close(self) -> None:
         raise NotImplementedError

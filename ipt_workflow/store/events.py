@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.journal import Entry, read
-from ipt_workflow.store.courses import course_decoder
+from ipt_workflow.store import consents
 from ipt_workflow.store.schema import tables
 
-outbox, event, entry, course, audit_event = tables.outbox, tables.event, tables.entry, tables.course, tables.audit_event
+outbox, event, entry, audit_event = tables.outbox, tables.event, tables.entry, tables.audit_event
 task = tables.relay_task
 AFTER_ENTRIES = 2**31 - 1  # sorts other events behind the entries of the same moment
-NUMBERING, ATTENTION_SCAN = "place", "clocks"  # the names of relay tasks, as they are stored
+NUMBERING, ATTENTION_SCAN, SUBSCRIBING = "place", "clocks", "subscribing"  # the names of tasks, as they are stored
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,8 +34,9 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with the entry it names, or with the refused trigger and its rules. `shared` is False if consent
-    to share its course was withdrawn.
+    """An event with the entry it names, or with the refused trigger and its rules.
+
+    `shared` is False if consent to share its course was withdrawn; `version` is the version of the course at which that was read.
     """
 
     id: str
@@ -50,6 +51,7 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     refused: str | None
     rules: tuple[str, ...]
     shared: bool
+    version: int | None
 
     @property
     def trigger(self) -> str | None:
@@ -68,13 +70,18 @@ class NumberedEvent(msgspec.Struct, frozen=True, kw_only=True):
     trigger: str | None
 
 
-def lock_task(connection: sa.Connection, organisation: str, name: str) -> int | None:
-    """Locks a relay task until the transaction ends. Returns its position; None if another process holds the lock."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    connection.execute(insert(task).on_conflict_do_nothing(), {"organisation": organisation, "name": name, "position": 0})
-    found: int | None = connection.execute(
-        sa.select(task.c.position).where(task.c.organisation == organisation, task.c.name == name).with_for_update(skip_locked=True)
-    ).scalar()
+def lock_task(connection: sa.Connection, organisation: str, name: str, *, wait: bool = False) -> int | None:
+    """Locks a task until the transaction ends. Returns its position; None if another process holds the lock.
+
+    With `wait`, waits for the other process.
+    """
+    statement = sa.select(task.c.position).where(task.c.organisation == organisation, task.c.name == name)
+    statement = statement.with_for_update(skip_locked=not wait)
+    found: int | None = connection.execute(statement).scalar()
+    if found is None:  # locked, or not there yet
+        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        connection.execute(insert(task).on_conflict_do_nothing(), {"organisation": organisation, "name": name, "position": 0})
+        found = connection.execute(statement).scalar()
     return found
 
 
@@ -100,7 +107,8 @@ def waiting(connection: sa.Connection, organisation: str) -> bool:
 def number_events(connection: sa.Connection, organisation: str, limit: int) -> int:
     """Moves the oldest outbox rows to the events and assigns their positions. Returns how many.
 
-    A course's events follow the order of its journal. The database moves the rows; they are never loaded.
+    A course's events follow the order of its journal. The database moves the rows; they are never loaded. An entry by which sharing ended
+    or began again is followed by an event that says so.
     """
     last = lock_task(connection, organisation, NUMBERING)
     if last is None:
@@ -109,6 +117,7 @@ def number_events(connection: sa.Connection, organisation: str, limit: int) -> i
     numbered = connection.execute(_insert_numbered, values).rowcount
     if numbered:
         connection.execute(_empty_outbox, values)
+        numbered += consents.publish_changes(connection, organisation, last)
         connection.execute(
             sa.update(task).where(task.c.organisation == organisation, task.c.name == NUMBERING).values(position=last + numbered)
         )
@@ -162,27 +171,32 @@ _entry_of_event = sa.and_(
     entry.c.course_id == event.c.course_id,
     entry.c.seq == event.c.seq,
 )
-_named = (
-    event.outerjoin(entry, _entry_of_event)
-    .outerjoin(
-        audit_event,
-        sa.and_(event.c.kind == "refusal", audit_event.c.organisation == event.c.organisation, audit_event.c.id == event.c.id),
-    )
-    .outerjoin(course, sa.and_(course.c.organisation == event.c.organisation, course.c.id == event.c.course_id))
+_named = event.outerjoin(entry, _entry_of_event).outerjoin(
+    audit_event,
+    sa.and_(event.c.kind == "refusal", audit_event.c.organisation == event.c.organisation, audit_event.c.id == event.c.id),
 )
-_select = sa.select(event, entry.c.canonical, audit_event.c.action, audit_event.c.rules, course.c.snapshot).select_from(_named)
+_select = sa.select(event, entry.c.canonical, audit_event.c.action, audit_event.c.rules).select_from(_named)
+_at_positions = {
+    "sqlite": event.c.position.in_(
+        sa.select(sa.func.json_each(sa.bindparam("positions", type_=sa.JSON)).table_valued("value").c.value)
+    ),
+    "postgresql": event.c.position == sa.any_(sa.bindparam("positions", type_=postgresql.ARRAY(sa.Integer))),
+}
+_select_at = {
+    dialect: _select.where(event.c.organisation == sa.bindparam("owner"), listed) for dialect, listed in _at_positions.items()
+}
 
 
 def at(connection: sa.Connection, organisation: str, positions: Sequence[int]) -> dict[int, StoredEvent]:
     """Events by their positions."""
-    rows = connection.execute(_select.where(event.c.organisation == organisation, event.c.position.in_(positions)))
-    return {row.position: _stored(row) for row in rows}
+    rows = connection.execute(_select_at[connection.dialect.name], {"owner": organisation, "positions": list(positions)}).all()
+    return {each.position: each for each in _read_all(connection, organisation, rows)}
 
 
 def after(connection: sa.Connection, organisation: str, position: int, limit: int) -> list[StoredEvent]:
     """Events after a position, without pings: a ping is for one subscription."""
     statement = _select.where(event.c.organisation == organisation, event.c.position > position, event.c.kind != "ping")
-    return [_stored(row) for row in connection.execute(statement.order_by(event.c.position).limit(limit))]
+    return _read_all(connection, organisation, connection.execute(statement.order_by(event.c.position).limit(limit)).all())
 
 
 def position_of(connection: sa.Connection, organisation: str, event_id: str) -> int | None:
@@ -211,7 +225,12 @@ def last_position(connection: sa.Connection, organisation: str) -> tuple[int, st
     return (row.position, row.id) if row else (0, None)
 
 
-def _stored(row: Any) -> StoredEvent:
+def _read_all(connection: sa.Connection, organisation: str, rows: Sequence[Any]) -> list[StoredEvent]:
+    courses = consents.versions(connection, organisation, {row.course_id for row in rows if row.course_id})
+    return [_stored(row, *courses.get(row.course_id, (None, True))) for row in rows]
+
+
+def _stored(row: Any, version: int | None, shared: bool) -> StoredEvent:
     return StoredEvent(
         id=row.id,
         position=row.position,
@@ -224,5 +243,6 @@ def _stored(row: Any) -> StoredEvent:
         entry=read(row.canonical, salt=None, sealed=None) if row.canonical is not None else None,
         refused=row.action,
         rules=tuple(row.rules.split(",")) if row.rules else (),
-        shared=row.snapshot is None or course_decoder.decode(row.snapshot).shared,
+        shared=shared,
+        version=version,
     )

@@ -85,6 +85,12 @@ def find(connection: sa.Connection, organisation: str, group_id: str, version: i
     return found[0] if found else None
 
 
+def labelled(connection: sa.Connection, organisation: str, label: str) -> list[Group]:
+    """The groups with a label; several may have the same."""
+    statement = sa.select(group).where(group.c.organisation == organisation, group.c.label == label).order_by(group.c.id)
+    return _folded(connection, organisation, statement)
+
+
 def page(
     connection: sa.Connection, organisation: str, *, person: str | None, protocol: str | None, after: str, limit: int
 ) -> list[Group]:

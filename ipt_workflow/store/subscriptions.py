@@ -8,7 +8,8 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
 
-from ipt_workflow.store import structs
+from ipt_workflow.store import events, structs
+from ipt_workflow.store.lookups import Lookup
 from ipt_workflow.store.schema import tables
 
 delivery, subscription, key = tables.delivery, tables.subscription, tables.subscription_key
@@ -51,9 +52,48 @@ class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: dt.datetime | None = None
 
 
-def insert(connection: sa.Connection, organisation: str, new: StoredSubscription, new_keys: Sequence[StoredKey]) -> None:
+class SubscriptionTerms(msgspec.Struct, frozen=True):
+    """What decides whether and in what form a subscription receives an event."""
+
+    url: str
+    types: tuple[str, ...]
+    courses: tuple[str, ...] | None
+    scope: str
+    status: str
+
+
+def terms_of(known: StoredSubscription) -> SubscriptionTerms:
+    return SubscriptionTerms(known.url, known.types, known.courses, known.scope, known.status)
+
+
+def _terms(_id: str, url: str, types: str, courses: str | None, scope: str, status: str) -> SubscriptionTerms:
+    listed = tuple(msgspec.json.decode(courses)) if courses is not None else None
+    return SubscriptionTerms(url, tuple(msgspec.json.decode(types)), listed, scope, status)
+
+
+TERMS = Lookup([subscription.c[name] for name in ("id", *SubscriptionTerms.__struct_fields__)], _terms)
+
+
+def insert(connection: sa.Connection, organisation: str, new: StoredSubscription, new_keys: Sequence[StoredKey]) -> str | None:
+    """Inserts a subscription. If another has the same terms, inserts nothing and returns the id of that one."""
+    same = _same(connection, organisation, new)
+    if same:
+        return same
     connection.execute(sa.insert(subscription), {"organisation": organisation, **_columns(new)})
     _insert_keys(connection, organisation, new.id, new_keys)
+    return None
+
+
+def _same(connection: sa.Connection, organisation: str, new: StoredSubscription) -> str | None:
+    """The id of another subscription with the same terms. Until the transaction ends, nobody else can make one."""
+    events.lock_task(connection, organisation, events.SUBSCRIBING, wait=True)
+    others = (each for each in find_all(connection, organisation) if each.id != new.id)
+    return next((each.id for each in others if _compared(each) == _compared(new)), None)
+
+
+def _compared(known: StoredSubscription) -> tuple[object, ...]:
+    courses = None if known.courses is None else frozenset(known.courses)
+    return (known.url, frozenset(known.types), courses, known.scope)
 
 
 def find_all(connection: sa.Connection, organisation: str, after: str = "", limit: int | None = None) -> list[StoredSubscription]:
@@ -99,6 +139,19 @@ def keys(connection: sa.Connection, organisation: str, subscription_id: str, now
     return structs.read_all(connection, statement.order_by(key.c.created_at.desc(), key.c.id.desc()), StoredKey)
 
 
+def keys_of_all(connection: sa.Connection, organisation: str, now: dt.datetime) -> dict[str, tuple[StoredKey, ...]]:
+    """The keys of all subscriptions that have not expired, newest first, by subscription."""
+    statement = (
+        sa.select(key.c.subscription_id, *structs.columns(key, StoredKey))
+        .where(key.c.organisation == organisation, sa.or_(key.c.expires_at.is_(None), key.c.expires_at > now))
+        .order_by(key.c.subscription_id, key.c.created_at.desc(), key.c.id.desc())
+    )
+    found: dict[str, tuple[StoredKey, ...]] = {}
+    for owner, *values in connection.execute(statement):
+        found[owner] = (*found.get(owner, ()), StoredKey(**dict(zip(StoredKey.__struct_fields__, values, strict=True))))
+    return found
+
+
 def rotate_keys(
     connection: sa.Connection,
     organisation: str,
@@ -124,8 +177,17 @@ def _insert_keys(connection: sa.Connection, organisation: str, subscription_id: 
     connection.execute(sa.insert(key), [{**owner, **msgspec.structs.asdict(each)} for each in new_keys])
 
 
-def update(connection: sa.Connection, organisation: str, subscription_id: str, changed: SubscriptionUpdate) -> None:
+def update(connection: sa.Connection, organisation: str, subscription_id: str, changed: SubscriptionUpdate) -> str | None:
+    """Changes a subscription. If another has the same terms, changes nothing and returns the id of that one."""
+    known = find(connection, organisation, subscription_id)
+    if known:
+        given = {name: value for name, value in msgspec.structs.asdict(changed).items() if value is not UNSET}
+        new = msgspec.structs.replace(known, **given)
+        same = _same(connection, organisation, new) if _compared(new) != _compared(known) else None
+        if same:
+            return same
     _set(connection, organisation, subscription_id, **_columns(changed))
+    return None
 
 
 def pause(connection: sa.Connection, organisation: str, subscription_id: str) -> None:

@@ -183,7 +183,7 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         "notice_id": NOBODY,
     }
     if row.needs == "subscription":
-        answer = await api.post("/v1/subscriptions", {"url": URL}, "admin")
+        answer = await api.post("/v1/subscriptions", {"url": f"{URL}?{ref}"}, "admin")
         names["subscription_id"] = answer.json()["subscription"]["id"]
         await api.walk(course, "record_consent")
         await api.get("/v1/events", "auditor")

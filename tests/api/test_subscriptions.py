@@ -231,8 +231,33 @@ def test_a_course_that_is_not_to_be_shared_any_more_is_not_in_an_ehrs_feed(api):
     async def test(api):
         course = (await api.open())["id"]
         await api.fire(course, "withdraw_consent", {"scope": "sharing", "who": "client"})
-        assert (await api.get("/v1/events", "ehr")).json()["items"] == []
-        assert len((await api.get("/v1/events", "supervisor")).json()["items"]) == 2
+        (item,) = (await api.get("/v1/events", "ehr")).json()["items"]
+        assert (item["type"], item["data"]) == ("course.withheld", {"course": course})
+        types = [each["type"] for each in (await api.get("/v1/events", "supervisor")).json()["items"]]
+        assert types == ["course.changed", "course.changed", "course.withheld"]
+        await api.fire(course, "record_consent", {"scope": "sharing", "who": "client"})
+        types = [each["type"] for each in (await api.get("/v1/events", "ehr")).json()["items"]]
+        assert types == ["course.changed", "course.changed", "course.withheld", "course.changed", "course.resumed"]
+
+    api(test)
+
+
+def test_the_same_terms_twice_are_a_conflict_with_the_id_of_the_first(api):
+    async def test(api):
+        first = (await subscribed(api, types=["course.changed", "course.attention"]))["subscription"]["id"]
+        same = {"url": URL, "types": ["course.attention", "course.changed"], "signatures": ["v1a"]}
+        await api.post(f"/v1/subscriptions/{first}/pause", None, "admin")
+        answer = await api.post("/v1/subscriptions", same, "admin")
+        assert answer.status_code == 409
+        assert answer.json()["type"] == "/problems/subscription-exists"
+        assert answer.json()["subscription"] == first
+        assert "resume" in answer.json()["detail"]
+        other = (await subscribed(api, types=["course.changed"]))["subscription"]["id"]
+        changed = await call(api, "PATCH", f"/v1/subscriptions/{other}", {"types": same["types"]}, "admin")
+        assert (changed.status_code, changed.json()["subscription"]) == (409, first)
+        assert (await api.get(f"/v1/subscriptions/{other}", "admin")).json()["types"] == ["course.changed"]
+        await call(api, "DELETE", f"/v1/subscriptions/{first}", None, "admin")
+        assert (await api.post("/v1/subscriptions", same, "admin")).status_code == 201
 
     api(test)
 

@@ -146,6 +146,26 @@ def test_an_entry_that_was_voided_acts_no_more_and_may_be_recorded_again():
     assert walk.counted.attended["middle"] == 1
 
 
+def test_an_amended_entry_is_voided_whole_and_that_may_be_undone():
+    walk = reach("in_middle").copy()
+    seq = walk.session(sign=False)
+    walk.fire("amend", data={"supersedes": seq, "data": {"minutes": 40}}, reason="It was shorter.")
+    walk.fire("amend", data={"supersedes": walk.last, "void": True, "whole": True}, reason="It was another client's.")
+    assert walk.c.session(seq) is None
+    assert walk.history[-1].data == {"supersedes": walk.last - 1, "void": True, "whole": True}
+    walk.fire("amend", data={"supersedes": walk.last, "void": True}, reason="It was this client's.")
+    assert walk.c.session(seq).minutes == 40
+    walk.fire("amend", data={"supersedes": walk.last, "void": True, "whole": True}, reason="It was another client's after all.")
+    assert walk.c.session(seq) is None
+
+
+def test_only_what_is_void_is_void_whole():
+    walk = reach("in_middle").copy()
+    data = {"supersedes": walk.session(sign=False), "data": {"minutes": 40}, "whole": True}
+    with pytest.raises(CommandInvalid, match="whole"):
+        walk.fire("amend", data=data, reason="It was shorter.")
+
+
 def test_the_referral_cannot_be_voided_and_an_ending_is_taken_back_only_by_reopening():
     walk = reach("in_middle").copy()
     assert "entry_amendable" in walk.refused("amend", S, data={"supersedes": 1, "void": True}, reason="x")

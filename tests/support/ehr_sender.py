@@ -61,12 +61,8 @@ class Ehr:
         raw = b"" if resource is None else resource if isinstance(resource, bytes) else json.dumps(resource).encode()
         if path is None:
             path = f"/{resource['resourceType']}/{resource['id']}" if method != "POST" else ""
-        sent = {
-            "accept": "application/json",
-            **self.proof(raw),
-            **({"content-type": "application/fhir+json"} if raw else {}),
-            **headers,
-        }
+        kind = {"content-type": "application/fhir+json"} if raw else {}
+        sent = {**self.proof(raw), **kind, "accept": "application/json", **headers}
         return await self.api.client.request(method, f"/v1/ehr/fhir/{self.name}{path}", content=raw, headers=sent)
 
     def proof(self, raw: bytes) -> dict[str, str]:

@@ -28,7 +28,11 @@ class Other:
 
     def sequences(self, course: str, *outcomes: str) -> list[int]:
         wanted = outcomes or ("received",)
-        return [each.sequence for each in self.receipts if each.course == course and each.outcome in wanted]
+        found = [each for each in self.receipts if each.course == course and each.outcome in wanted]
+        return [each.sequence for each in found if each.sequence is not None]
+
+    def types(self, course: str) -> list[str]:
+        return [each.type for each in self.receipts if each.course == course]
 
     def outcomes(self) -> list[str]:
         return [each.outcome for each in self.receipts]

@@ -46,9 +46,13 @@ class OpenFollowup(Payload, frozen=True, kw_only=True):
 
 
 class Amend(Payload, frozen=True, kw_only=True):
-    """Makes an entry void, or corrects it: `data` is a merge patch (RFC 7396) on the entry's data, `occurred_at` its new time."""
+    """Makes an entry void, or corrects it: `data` is a merge patch (RFC 7396) on the entry's data, `occurred_at` its new time.
+
+    To void an amendment restores what was before it. `whole` voids the entry with all its amendments.
+    """
 
     supersedes: Seq
     void: bool = False
+    whole: bool = False
     data: dict[str, Any] | None = None
     occurred_at: Moment | None = None

@@ -12,13 +12,16 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.course import triggers
+from ipt_workflow.store import consents
 from ipt_workflow.store.events import StoredEvent
 
 THIN, CLINICAL = "thin", "clinical"
 CHANGED, REFUSED, ATTENTION = "course.changed", "course.refused", "course.attention"
 DISABLED, PING = "subscription.disabled", "subscription.ping"
+WITHHELD, RESUMED = "course.withheld", "course.resumed"
 NAMED, EVERY_NAME = "course.", "course.*"
 DEFAULT_TYPES = (CHANGED, ATTENTION, DISABLED)
+SHARING = {consents.WITHHELD: WITHHELD, consents.RESUMED: RESUMED}  # types by the kind of their events
 ID_PREFIX = "evt_"
 
 
@@ -60,6 +63,18 @@ class CourseAttention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     kind: str | None = None
 
 
+class CourseWithheld(msgspec.Struct, frozen=True, kw_only=True):
+    """Consent to share a course was withdrawn: its further events are withheld. Sent with any type that begins with `course.`."""
+
+    course: str
+
+
+class CourseResumed(msgspec.Struct, frozen=True, kw_only=True):
+    """Consent to share a course was given again: its events are sent again. Sent with any type that begins with `course.`."""
+
+    course: str
+
+
 class SubscriptionDisabled(msgspec.Struct, frozen=True, kw_only=True):
     """Another subscription of the organisation was disabled: `gone` (it answered 410) or `failing` (it failed for too long)."""
 
@@ -73,7 +88,16 @@ class SubscriptionPing(msgspec.Struct, frozen=True, kw_only=True):
     subscription: str
 
 
-Data = CourseChanged | CourseTransition | CourseRefused | CourseAttention | SubscriptionDisabled | SubscriptionPing
+Data = (
+    CourseChanged
+    | CourseTransition
+    | CourseRefused
+    | CourseAttention
+    | CourseWithheld
+    | CourseResumed
+    | SubscriptionDisabled
+    | SubscriptionPing
+)
 
 
 class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +118,8 @@ SHAPES: dict[str, type[msgspec.Struct]] = {
     CHANGED: CourseChanged,
     REFUSED: CourseRefused,
     ATTENTION: CourseAttention,
+    WITHHELD: CourseWithheld,
+    RESUMED: CourseResumed,
     DISABLED: SubscriptionDisabled,
     PING: SubscriptionPing,
 }
@@ -108,15 +134,19 @@ def fault_in_type(name: str, scope: str) -> str | None:
     """Why a subscription cannot have this type; None if it can."""
     trigger = name.removeprefix(NAMED) if name.startswith(NAMED) else ""
     named = trigger in triggers.BY_NAME or trigger.startswith(triggers.BEGIN_PREFIX)
-    if name not in {CHANGED, REFUSED, ATTENTION, DISABLED, EVERY_NAME} and not named:
-        return f"must be {CHANGED}, {REFUSED}, {ATTENTION}, {DISABLED}, {EVERY_NAME}, or `course.` with a trigger's name"
+    others = (CHANGED, REFUSED, ATTENTION, WITHHELD, RESUMED, DISABLED, EVERY_NAME)
+    if name not in others and not named:
+        return f"must be {', '.join(others)}, or `course.` with a trigger's name"
     if scope != CLINICAL and (named or name in CLINICAL_TYPES):
         return f"needs the scope {CLINICAL}, because a name can disclose clinical facts"
     return None
 
 
 def type_for(kind: str, trigger: str | None, types: Sequence[str], scope: str) -> str | None:
-    """The type under which a subscription receives an event; None if it does not. An entry comes once, by name if possible."""
+    """The type under which a subscription receives an event; None if it does not. An entry comes once, by name if possible.
+
+    A subscription that receives anything about courses also receives whether they are shared: else it could not tell silence from loss.
+    """
     clinical = scope == CLINICAL
     if kind == "entry":
         named = f"{NAMED}{trigger}"
@@ -127,6 +157,8 @@ def type_for(kind: str, trigger: str | None, types: Sequence[str], scope: str) -
         return REFUSED if clinical and REFUSED in types else None
     if kind == "ping":
         return PING
+    if kind in SHARING:
+        return SHARING[kind] if any(name.startswith(NAMED) for name in types) else None
     name = {"attention": ATTENTION, "disabled": DISABLED}[kind]
     return name if name in types else None
 
@@ -134,8 +166,11 @@ def type_for(kind: str, trigger: str | None, types: Sequence[str], scope: str) -
 def render(event: StoredEvent, types: Sequence[str], scope: str) -> WebhookEvent | None:
     """The event that a subscription with these types and this scope receives; None if it receives none."""
     name = type_for(event.kind, event.trigger, types, scope)
-    if name is None:
-        return None
+    return rendered(event, name, scope) if name else None
+
+
+def rendered(event: StoredEvent, name: str, scope: str) -> WebhookEvent | None:
+    """The event under the type `name`; None if its entry is gone."""
     data = _data(event, name, scope)
     return WebhookEvent(type=name, timestamp=event.created_at, data=data) if data else None
 
@@ -148,6 +183,10 @@ def _data(event: StoredEvent, name: str, scope: str) -> Data | None:
         return CourseRefused(course=course, refusal=event.id, trigger=event.refused or "", rules=event.rules)
     if event.kind == "attention":
         return CourseAttention(course=course, kind=event.detail if scope == CLINICAL else None)
+    if event.kind == consents.WITHHELD:
+        return CourseWithheld(course=course)
+    if event.kind == consents.RESUMED:
+        return CourseResumed(course=course)
     if event.kind == "disabled":
         return SubscriptionDisabled(subscription=about, reason=event.detail or "")
     return SubscriptionPing(subscription=about)
@@ -195,6 +234,8 @@ def example(name: str) -> WebhookEvent:
             "rules": ("sick_role_resolved",),
         },
         ATTENTION: {"course": course, "kind": "overdue"},
+        WITHHELD: {"course": course},
+        RESUMED: {"course": course},
         DISABLED: {"subscription": subscription, "reason": "failing"},
         PING: {"subscription": subscription},
     }

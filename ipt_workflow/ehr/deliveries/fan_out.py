@@ -6,12 +6,14 @@ from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import deliveries, subscriptions
 from ipt_workflow.store import events as stored_events
+from ipt_workflow.store.claims import PINGS
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.deliveries import NewDelivery
 from ipt_workflow.store.events import NumberedEvent, StoredEvent
 from ipt_workflow.store.subscriptions import StoredSubscription
 
-BATCH = 500
+BATCH = 500  # events in one transaction
+DELIVERIES_MAX = 2000  # about the number of deliveries that one transaction creates
 
 
 async def fan_out_all(clinic: Clinic) -> int:
@@ -20,29 +22,37 @@ async def fan_out_all(clinic: Clinic) -> int:
     Call it before reading events or delivering them. If another process is fanning out, it does nothing.
     """
     total, numbered = 0, BATCH
-    while numbered == BATCH and await clinic.read(stored_events.waiting):
-        numbered = await clinic.write(fan_out_batch, BATCH)
+    while numbered >= BATCH and await clinic.read(stored_events.waiting):
+        numbered, _ = await clinic.write(fan_out_batch, BATCH)
         total += numbered
     return total
 
 
-def fan_out_batch(connection: Connection, organisation: str, limit: int) -> int:
-    """Numbers at most `limit` events and inserts their deliveries, in the caller's transaction. Returns the number of events."""
+def fan_out_batch(connection: Connection, organisation: str, limit: int) -> tuple[int, list[StoredSubscription]]:
+    """Numbers at most `limit` events and inserts their deliveries, in the caller's transaction.
+
+    Returns the number of events, and the subscriptions.
+    """
     numbered = stored_events.number_events(connection, organisation, limit)
-    known = subscriptions.find_all(connection, organisation) if numbered else []
-    if known:
+    # Subscriptions are read after that: one that was created before an event that is visible here is then visible as well.
+    known = subscriptions.find_all(connection, organisation)
+    if numbered and known:
         new = [each for event in stored_events.latest(connection, organisation, numbered) for each in _deliveries(known, event)]
         deliveries.insert(connection, organisation, new)
-    return numbered
+    return numbered, known
 
 
 def _deliveries(known: Sequence[StoredSubscription], event: NumberedEvent) -> list[NewDelivery]:
     """One delivery for each subscription that receives the event. A disabled subscription gets none, and may replay it later."""
     return [
-        NewDelivery(id=new_id(), subscription=each.id, position=event.position, lane=event.course or "", due_at=event.created_at)
+        NewDelivery(id=new_id(), subscription=each.id, position=event.position, lane=lane_of(event), due_at=event.created_at)
         for each in known
         if receives(each, event) and (each.status != "disabled" or event.kind == "ping")
     ]
+
+
+def lane_of(event: NumberedEvent | StoredEvent) -> str:
+    return PINGS if event.kind == "ping" else event.course or ""
 
 
 def receives(subscription: StoredSubscription, event: NumberedEvent | StoredEvent) -> bool:

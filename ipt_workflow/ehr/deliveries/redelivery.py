@@ -12,6 +12,7 @@ from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import deliveries as stored_deliveries
 from ipt_workflow.store import events as stored_events
+from ipt_workflow.store.claims import course_of
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.deliveries import NewDelivery
 from ipt_workflow.store.events import StoredEvent
@@ -44,7 +45,8 @@ class Deliveries:
             raise NotFound("There is no such delivery.")
         now = self.clinic.clock.now()
         count = await self.clinic.write(stored_deliveries.requeue, delivery.subscription, [delivery.position], now)
-        courses = [delivery.lane] if delivery.lane else []
+        self.clinic.committer.signal()
+        courses = [course] if (course := course_of(delivery.lane)) else []
         await self.clinic.log(principal, "delivery", f"delivery {delivery_id} replayed", courses)
         return Replayed(deliveries=count, next=None)
 
@@ -63,6 +65,7 @@ class Deliveries:
                 break
             reached = page[-1].position
             count += await self.clinic.write(self._requeue, subscription, page, missed)
+        self.clinic.committer.signal()
         following = await self.clinic.read(stored_events.after, reached, 1) if reached < last else []
         await self.clinic.log(principal, "delivery", f"subscription {subscription_id} replayed")
         more = following and following[0].position <= last
@@ -76,7 +79,7 @@ class Deliveries:
         received = [each for each in page if fan_out.receives(subscription, each)]
         statuses = stored_deliveries.statuses(connection, organisation, subscription.id, page[0].position, page[-1].position)
         new = [
-            NewDelivery(id=new_id(), subscription=subscription.id, position=each.position, lane=each.course or "", due_at=now)
+            NewDelivery(id=new_id(), subscription=subscription.id, position=each.position, lane=fan_out.lane_of(each), due_at=now)
             for each in received
             if each.position not in statuses
         ]

@@ -11,21 +11,32 @@ import email.utils
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Literal
 
-import httpcore
 import msgspec
 
 from ipt_workflow.ehr.deliveries.addresses import Reach
 
-RESPONSE_BYTES_MAX = 65_536
-CONNECTIONS_MAX = 100
-IDLE_SECONDS = 30.0
+if TYPE_CHECKING:
+    from ipt_workflow.ehr.deliveries.posts import Posts
+
 RETRY_AFTER_MAX = dt.timedelta(hours=24)
 Problem = Literal["status", "address", "name", "connection", "timeout", "answer"]
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 _SECONDS = re.compile(r"[0-9]{1,9}")
+
+
+class AddressDenied(Exception):
+    """At least one address of the name is not allowed."""
+
+
+class NameUnknown(Exception):
+    """The name has no address."""
+
+
+class AnswerUnreadable(Exception):
+    """What came back is no HTTP response, or not a whole one."""
 
 
 class SendResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,14 +51,6 @@ class SendResult(msgspec.Struct, frozen=True, kw_only=True):
         return self.problem is None
 
 
-class AddressDenied(Exception):
-    """At least one address of the name is not allowed."""
-
-
-class NameUnknown(Exception):
-    """The name has no address."""
-
-
 class DeliverySender:
     """Sends deliveries. `timeout` limits one whole attempt, in seconds. Call `close` at the end."""
 
@@ -58,65 +61,53 @@ class DeliverySender:
         self._timeout = timeout
         self._resolve = resolve or look_up
         self._ssl_context = ssl_context
-        self._pool: httpcore.AsyncConnectionPool | None = None  # None until the first delivery
+        self._posts: Posts | None = None  # None until the first delivery
+        self._opening = asyncio.Lock()
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> SendResult:
         """Makes one attempt. `now` is subtracted from a `Retry-After` that is a date."""
         if not self._reach.may_try(url):
             return SendResult(problem="address")
         try:
+            posts = self._posts or await self._open()
             async with asyncio.timeout(self._timeout):
-                return await self._send(url, headers, body, now)
+                status, wait = await posts.post(url, headers, body)
         except AddressDenied:
             return SendResult(problem="address")
         except NameUnknown:
             return SendResult(problem="name")
-        except (TimeoutError, httpcore.TimeoutException):
+        except TimeoutError:
             return SendResult(problem="timeout")
-        except (httpcore.RemoteProtocolError, httpcore.LocalProtocolError):
+        except AnswerUnreadable:
             return SendResult(problem="answer")
-        except (httpcore.NetworkError, OSError):
+        except OSError:
             return SendResult(problem="connection")
+        if 200 <= status <= 299:
+            return SendResult(status=status)
+        return SendResult(status=status, problem="status", retry_after=retry_after(wait, now))
 
-    async def _send(self, url: str, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> SendResult:
-        encoded = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-        limits = dict.fromkeys(("connect", "read", "write", "pool"), self._timeout)
-        self._pool = self._pool or self._connections()
-        async with self._pool.stream("POST", url, headers=encoded, content=body, extensions={"timeout": limits}) as response:
-            await _drain(response)
-            ok = 200 <= response.status <= 299
-            return SendResult(
-                status=response.status,
-                problem=None if ok else "status",
-                retry_after=None if ok else retry_after(response.headers, now),
-            )
-
-    def _connections(self) -> httpcore.AsyncConnectionPool:
-        """Created for the first delivery, because reading the certificates would take a twentieth of the start-up time."""
-        return httpcore.AsyncConnectionPool(
-            ssl_context=self._ssl_context or ssl.create_default_context(),
-            max_connections=CONNECTIONS_MAX,
-            keepalive_expiry=IDLE_SECONDS,
-            network_backend=CheckedNetwork(self._reach, self._resolve),
-        )
+    async def _open(self) -> "Posts":
+        """Loads the HTTP library and the certificates for the first delivery: every start would pay for them."""
+        async with self._opening:
+            if self._posts is None:
+                kind, context = await asyncio.to_thread(_load, self._ssl_context)
+                self._posts = kind(self._reach, self._resolve, context)
+        return self._posts
 
     async def close(self) -> None:
-        if self._pool:
-            await self._pool.aclose()
+        if self._posts:
+            await self._posts.close()
 
 
-async def _drain(response: httpcore.Response) -> None:
-    """Reads a response to its end, or to RESPONSE_BYTES_MAX. Stopping early closes the connection."""
-    read = 0
-    async for chunk in response.aiter_stream():
-        read += len(chunk)
-        if read > RESPONSE_BYTES_MAX:
-            return
+def _load(context: ssl.SSLContext | None) -> tuple[type["Posts"], ssl.SSLContext]:
+    from ipt_workflow.ehr.deliveries.posts import Posts  # noqa: PLC0415 - loaded only if something is delivered
+
+    return Posts, context or ssl.create_default_context()
 
 
-def retry_after(headers: Iterable[tuple[bytes, bytes]], now: dt.datetime) -> dt.timedelta | None:
-    """The wait that `Retry-After` requests, in seconds or as a date; at most a day. None without a readable header."""
-    text = next((value.decode("latin-1").strip() for name, value in headers if name.lower() == b"retry-after"), "")
+def retry_after(text: str, now: dt.datetime) -> dt.timedelta | None:
+    """The wait that a `Retry-After` requests, in seconds or as a date; at most a day. None if it cannot be read."""
+    text = text.strip()
     if _SECONDS.fullmatch(text):
         return min(dt.timedelta(seconds=int(text)), RETRY_AFTER_MAX)
     try:
@@ -125,39 +116,6 @@ def retry_after(headers: Iterable[tuple[bytes, bytes]], now: dt.datetime) -> dt.
         return None
     wait = (at if at.tzinfo else at.replace(tzinfo=dt.UTC)) - now
     return min(max(wait, dt.timedelta()), RETRY_AFTER_MAX)
-
-
-class CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to checked addresses only. Raises AddressDenied or NameUnknown."""
-
-    def __init__(self, reach: Reach, resolve: Resolve) -> None:
-        self._reach = reach
-        self._resolve = resolve
-        self._network = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Checks all addresses of the host before it tries the first. One denied address denies the host."""
-        addresses = await self._resolve(host, port)
-        if not addresses:
-            raise NameUnknown
-        if not all(self._reach.allows(address) for address in addresses):
-            raise AddressDenied
-        for address in addresses[:-1]:
-            try:
-                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return await self._network.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
-
-    async def sleep(self, seconds: float) -> None:
-        await self._network.sleep(seconds)
 
 
 async def look_up(host: str, port: int) -> list[str]:

@@ -23,7 +23,7 @@ from ipt_workflow.ehr.deliveries.bodies import (
     subscription_view,
 )
 from ipt_workflow.ehr.secrets import SecretBox
-from ipt_workflow.errors import CommandInvalid, Fault, NotFound
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SubscriptionExists
 from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import courses as stored_courses
@@ -42,6 +42,7 @@ class Subscriptions:
         self._secrets = SecretBox(listed(clinic.settings.secret_keys))
 
     async def create(self, principal: Principal, decode: Callable[[], NewSubscription]) -> ShownSecret:
+        """Raises SubscriptionExists if another has the same URL, types, courses and scope."""
         await self.clinic.require(principal, "manage subscriptions")
         body = decode()
         await self._check(body.url, body.types, body.courses, body.scope)
@@ -58,7 +59,9 @@ class Subscriptions:
         )
         keys, secret = self._mint(body.signatures, now)
         await fan_out.fan_out_all(self.clinic)  # a subscription receives no event from before it was created
-        await self.clinic.write(stored_subscriptions.insert, new, keys)
+        existing = await self.clinic.write(stored_subscriptions.insert, new, keys)
+        if existing:
+            raise SubscriptionExists(existing)
         await self._record(principal, new.id, "created")
         return ShownSecret(subscription=await self._view(new.id), secret=secret)
 
@@ -81,7 +84,9 @@ class Subscriptions:
         changed = msgspec.structs.replace(known, **given)
         await self._check(changed.url, changed.types, given.get("courses"), changed.scope)
         if given:
-            await self.clinic.write(stored_subscriptions.update, subscription_id, SubscriptionUpdate(**given))
+            existing = await self.clinic.write(stored_subscriptions.update, subscription_id, SubscriptionUpdate(**given))
+            if existing:
+                raise SubscriptionExists(existing)
             await self._record(principal, subscription_id, "changed")
         return await self._view(subscription_id)
 
@@ -98,11 +103,12 @@ class Subscriptions:
         return ShownSecret(subscription=await self._view(subscription_id), secret=secret)
 
     async def ping(self, principal: Principal, subscription_id: str) -> str:
-        """Publishes a `subscription.ping`. Returns its webhook id."""
+        """Publishes a `subscription.ping`. Returns its webhook id. One that is paused or disabled gets one attempt, and stays so."""
         await self.clinic.require(principal, "manage subscriptions")
         await find_subscription(self.clinic, subscription_id)
         event = NewEvent(id=new_id(), kind="ping", subscription=subscription_id, created_at=self.clinic.clock.now())
         await self.clinic.write(stored_events.publish, event)
+        self.clinic.committer.signal()
         await self._record(principal, subscription_id, "pinged")
         return events.webhook_id(event.id)
 
@@ -121,6 +127,7 @@ class Subscriptions:
         await self.clinic.require(principal, "manage subscriptions")
         await find_subscription(self.clinic, subscription_id)
         await self.clinic.write(stored_subscriptions.resume, subscription_id)
+        self.clinic.committer.signal()
         await self._record(principal, subscription_id, "resumed")
         return await self._view(subscription_id)
 

@@ -23,20 +23,37 @@ class BundleContext(msgspec.Struct, frozen=True):
         }
         return cls(found, room)
 
-    def lane(self, entry: dict[str, Any]) -> str:
-        """What an entry is about. Entries in one lane are handled in order: those of one client, or of one resource."""
-        resource = entry.get("resource")
+    def lanes(self, entries: Sequence[dict[str, Any]]) -> list[list[int]]:
+        """The numbers of the entries, by what they are about. Entries in one lane are handled in order.
+
+        They are about one client or one resource. A lane that is about several joins theirs.
+        """
+        lane_of: dict[str, list[int]] = {}
+        for number, entry in enumerate(entries):
+            names = list(dict.fromkeys(self._about(entry))) or [""]
+            joined = {id(lane): lane for name in names if (lane := lane_of.get(name))}
+            lane = sorted([number, *(each for one in joined.values() for each in one)])
+            moved = [name for name, one in lane_of.items() if id(one) in joined] if len(joined) > 1 else []
+            if len(joined) == 1:
+                (lane,) = joined.values()
+                lane.append(number)
+            lane_of |= dict.fromkeys([*names, *moved], lane)
+        return list({id(lane): lane for lane in lane_of.values()}.values())
+
+    def _about(self, entry: dict[str, Any]) -> Iterator[str]:
+        """The name of the resource, and those of the clients whom it names."""
+        resource, request = entry.get("resource"), entry.get("request")
         if not isinstance(resource, dict):
-            request = entry.get("request")
-            return str(request.get("url")) if isinstance(request, dict) else ""
-        if resource.get("resourceType") == "Patient":
-            return f"Patient/{resource.get('id')}"
+            if isinstance(request, dict):
+                yield str(request.get("url"))
+            return
+        if resource.get("id"):
+            yield f"{resource.get('resourceType')}/{resource['id']}"
         for url in references(resource):
             named = self.by_url.get(url)
             name = f"{named.get('resourceType')}/{named.get('id')}" if named else url
             if "Patient/" in name:
-                return name[name.index("Patient/") :]
-        return ""
+                yield name[name.index("Patient/") :]
 
 
 def references(value: Any, depth: int = 0) -> Iterator[str]:

@@ -1,13 +1,13 @@
 """What handling a notice needs: reads what it says, finds what is known of it, decides it, and commits what became of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.ehr.notices import digests, risk, types, versions
+from ipt_workflow.ehr.notices import digests, risk, things, types, versions
 from ipt_workflow.ehr.notices.commands import DecidedNotice, NoticeOutcome, ignored, waiting
 from ipt_workflow.ehr.notices.content import NoticeContent
 from ipt_workflow.ehr.notices.fhir import reader
@@ -94,6 +94,11 @@ class NoticeDesk:
             client=client,
         )
 
+    async def versions(self, resource_key: str | None) -> Sequence[StoredNotice]:
+        """The kept versions of a resource, in the order they were kept."""
+        kept = await self.clinic.versions.get(resource_key) if resource_key else None
+        return [each for each in kept or () if each.ordinal is not None]
+
     async def decide(self, notice: Notice) -> DecidedNotice:
         """Decides a notice. An error of the service itself makes it wait, so that it is not lost."""
         try:
@@ -116,7 +121,9 @@ class NoticeDesk:
         """Decides a stored notice again: for a `person` who decides it, else for the EHR."""
         principal = person or self.principal(source, content, None)
         notice = await self.knowledge(self.notice(source, kept.id, content, principal, Comparison("first")), kept.resource_key)
-        earlier = [each for each in notice.kept if each.id < kept.id]
+        earlier: Sequence[StoredNotice] = [each for each in notice.kept if each.id < kept.id]
+        if content.void and content.client_ref is None:
+            earlier = things.of(earlier, kept.part, kept.client_id)
         later = [each for each in notice.kept if each.id > kept.id and each.part == kept.part]
         standing: Standing = (
             "older" if any(versions.version_of(kept).before(versions.version_of(each)) for each in later) else "newer"

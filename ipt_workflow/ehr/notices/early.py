@@ -5,14 +5,16 @@ Opening a course wakes the task. It also looks every few seconds, for courses th
 
 import asyncio
 
-from ipt_workflow.ehr.notices.desk import OVERTAKEN
+from ipt_workflow.ehr.notices.commands import DecidedNotice, waiting
+from ipt_workflow.ehr.notices.desk import OVERTAKEN, UNREADABLE
 from ipt_workflow.ehr.notices.intake import Notices
+from ipt_workflow.ehr.notices.message_intake import TAKEN_BACK
 from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, DatabaseNotReady
 from ipt_workflow.runtime import logs
 from ipt_workflow.service.decisions import retrying
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
-from ipt_workflow.store.notices import StoredNotice
+from ipt_workflow.store.notices import NoticeDetail, StoredNotice
 
 CLIENTS_MAX = 100  # in one round
 
@@ -56,14 +58,19 @@ class EarlyNotices:
         """Handles a notice as the EHR. The entry says that it came before the course was opened."""
         source = await self.clinic.read(stored_sources.find, notice.source_id)
         assert source is not None  # sources are disabled, never removed
+        detail = notice.detail or NoticeDetail()
+        content, says = UNREADABLE, detail.says
+        decided: DecidedNotice | None = None
+        if TAKEN_BACK in says:
+            decided = waiting(detail.why or TAKEN_BACK)
         try:
             content = self.notices.content_of(source, notice, notice.body or b"")
-        except (CommandMalformed, CommandInvalid):
-            return  # it cannot be read any more, since the table of types has changed: a person resolves it
+        except (CommandMalformed, CommandInvalid) as error:  # the table of types has changed
+            decided = waiting(str(error).partition("\n")[0])
 
         async def attempt() -> None:
-            decided = await self.notices.decide_again(source, notice, content, None, early=True)
-            await self.notices.settle(notice, decided, content.says, self.notices.principal(source, content, None))
+            became = decided or await self.notices.decide_again(source, notice, content, None, early=True)
+            await self.notices.settle(notice, became, says or content.says, self.notices.principal(source, content, None))
 
         try:
             await retrying(attempt, *OVERTAKEN[:1], *OVERTAKEN[2:])

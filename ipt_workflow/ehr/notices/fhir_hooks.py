@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow.ehr.notices import digests, fhir_notifications, versions
+from ipt_workflow.ehr.notices import digests, fhir_notifications, known_groups, things, versions
 from ipt_workflow.ehr.notices.bundle_context import BundleContext
 from ipt_workflow.ehr.notices.commands import NoticeOutcome
-from ipt_workflow.ehr.notices.content import NoticeContent, Version
+from ipt_workflow.ehr.notices.content import NoticeContent
 from ipt_workflow.ehr.notices.fhir import reader, references
 from ipt_workflow.ehr.notices.fhir.resources import NAME, ReceivedReference
 from ipt_workflow.ehr.notices.fhir_notifications import Notification, NotifiedEvent
@@ -115,7 +115,8 @@ class RestHooks:
     ) -> Receipt:
         """Takes one resource. Without a key of its message, it is compared with the versions that were kept of it."""
         bundle, problem = context or BundleContext(), None
-        kept = {"resource": references.resolved(resource, bundle.by_url)}
+        named = {**bundle.by_url, **await known_groups.entries(self.clinic, resource)}
+        kept = {"resource": references.resolved(resource, named) if named else resource}
         try:
             contents = self.notices.fhir_reader(sender.source).read(kept)
         except CommandInvalid as error:
@@ -149,15 +150,19 @@ class RestHooks:
         (content,) = self.notices.fhir_reader(sender.source).read(kept)
         if content.about == "nothing":
             return self._ignore(sender, content)
-        rows = await self.clinic.versions.get(digests.of_resource(sender.source, name)) or []
-        latest = {row.part: row for row in rows if row.ordinal is not None}
-        left = [row for row in latest.values() if not row.void] or list(latest.values())  # a repeated deletion is known as such
-        last = versions.newest([row for row in rows if row.ordinal is not None])
+        rows = await self.notices.versions(digests.of_resource(sender.source, name))
+        last = versions.newest(rows)
         if last is None:
             return self._ignore(sender, content)
-        of_last = Version(at=last.resource_at, text=last.resource_version)
-        contents = tuple(msgspec.structs.replace(content, part=row.part, version=of_last) for row in left)
-        message = Message(key=key, body=name.encode(), contents=contents, kept=msgspec.json.encode(kept), room=room)
+        content = msgspec.structs.replace(content, version=versions.version_of(last))
+        message = Message(
+            key=key,
+            body=name.encode(),
+            contents=(content,),
+            kept=msgspec.json.encode(kept),
+            room=room,
+            withdraws=tuple(things.left(rows) or things.latest(rows)),  # a repeated deletion is known as such
+        )
         return await self.notices.take(sender, message, request_id)
 
     async def _bundle(self, sender: VerifiedSender, bundle: dict[str, Any], hook: Hook) -> Report:
@@ -206,9 +211,6 @@ class RestHooks:
         self, sender: VerifiedSender, entries: Sequence[dict[str, Any]], hook: Hook, context: BundleContext
     ) -> list[Entry]:
         """Takes the entries: those about one subject in their order, and several subjects at the same time."""
-        lanes: dict[str, list[int]] = {}
-        for number, entry in enumerate(entries):
-            lanes.setdefault(context.lane(entry), []).append(number)
         report: dict[int, Entry] = {}
         slots = asyncio.Semaphore(LANES_MAX)
 
@@ -218,7 +220,7 @@ class RestHooks:
                     report[number] = await self._entry(sender, entries[number], hook, context)
 
         async with asyncio.TaskGroup() as group:
-            for numbers in lanes.values():
+            for numbers in context.lanes(entries):
                 group.create_task(take(numbers))
         return [report[number] for number in range(len(entries))]
 

@@ -107,6 +107,8 @@ class NoticeHandler:
             return waiting(UNUSABLE, found, faults=content.faults)
         if content.needs_person and not (notice.by_person and content.trigger):
             return waiting(content.needs_person, found)
+        if not courses and content.void:
+            return ignored("nothing_here")
         if not courses:
             decided = waiting(NO_COURSE)
             return msgspec.structs.replace(decided, outcome=msgspec.structs.replace(decided.outcome, awaits_course=True))
@@ -122,8 +124,8 @@ class NoticeHandler:
     def _relevance(self, notice: Notice, courses: Sequence[StoredCourse], found: StoredCourse | None) -> str:
         """`ours`, `doubtful`, or the code of the reason why the notice is ignored. Our own types always concern IPT."""
         content, codes = notice.content, self.types.fhir
-        if content.void and not notice.kept:
-            return "nothing_here"
+        if content.void:
+            return "ours" if notice.kept else "nothing_here"
         if not content.type.startswith(reader.TYPE_PREFIX):
             return "ours"
         if content.about == "person":
@@ -216,7 +218,9 @@ class NoticeHandler:
         self, content: NoticeContent, own: Sequence[StoredNotice], entries: dict[int, RecordedEntry]
     ) -> RecordedEntry | None:
         """The latest entry that stands for this thing. A form of two scales has an entry for each."""
-        found = [entries[each.about_seq] for each in own if each.about_seq in entries]
+        scales = {content.part, ""}  # without a part, the notice was kept before a form had one for each scale
+        of_thing = [each for each in own if content.about != "measure" or not content.part or each.part in scales]
+        found = [entries[each.about_seq] for each in of_thing if each.about_seq in entries]
         scale = content.data.get("instrument") or content.part.removeprefix("scale ")
         if content.about == "measure" and scale:
             found = [each for each in found if each.fact is None or matches.of_scale(each, scale)]
@@ -313,7 +317,7 @@ class NoticeHandler:
         content = notice.content
         data: dict[str, Any] = {"supersedes": known.last}
         if content.void:
-            data["void"] = True
+            data |= {"void": True, "whole": known.last != known.root}
         else:
             command = self._command(notice, course)
             removed = dict.fromkeys(set(known.given or {}) - set(_entry_data(command)))

@@ -37,8 +37,7 @@ class Notices(NoticeDesk):
         """Takes a message once. Raises its problem after it is stored, NoticeReused if its key came before with another body."""
         taking = MessageIntake(self, sender, message, request_id)
         async with self.lock(taking.resource_key or digests.of_message(sender.source, message.key or taking.digest)):
-            things = [await taking.thing(content) for content in message.contents]
-            things += await taking.taken_back() if message.complete else ()
+            things = await taking.things()
         if message.problem and taking.is_new:
             raise message.problem
         return receipt_of(things)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ipt_workflow.ehr.notices import digests, versions
+from ipt_workflow.ehr.notices import digests, things, versions
 from ipt_workflow.ehr.notices.commands import DecidedNotice, NoticeOutcome, waiting
 from ipt_workflow.ehr.notices.content import NoticeContent, canonical
 from ipt_workflow.ehr.notices.desk import HISTORY, HISTORY_TYPE, OVERTAKEN, NoticeDesk, detail_of
@@ -40,44 +40,55 @@ class MessageIntake:
         resource = next((each.resource for each in message.contents if each.resource), None)
         self.resource_key = digests.of_resource(self.source, resource) if resource else None
         self.digest = digests.of_content(self.source, canonical(message.contents))
-        self.kept: Sequence[StoredNotice] = ()  # of the resource, as last read
+        self.kept: Sequence[StoredNotice] | None = None  # of the resource, as last read
         self.is_new = False  # whether a notice was stored
 
-    async def thing(self, content: NoticeContent) -> ThingReceipt:
-        """Decides one thing and commits what it comes to."""
+    async def things(self) -> list[ThingReceipt]:
+        """Decides each thing that the message says or withdraws, and commits what it comes to."""
+        if self.message.withdraws:
+            return [await self._withdraw(each) for each in self.message.withdraws]
+        return [
+            *[await self.thing(each) for each in self.message.contents],
+            *(await self._taken_back() if self.message.complete else ()),
+        ]
+
+    async def thing(self, content: NoticeContent, withdrawn: StoredNotice | None = None) -> ThingReceipt:
+        """Decides one thing and commits what it comes to. `withdrawn` is the latest notice of a thing that is withdrawn."""
         notice_id = new_id()
 
         async def attempt() -> ThingReceipt:
-            return await self._attempt(notice_id, content)
+            return await self._attempt(notice_id, content, withdrawn)
 
         receipt = await retrying(attempt, *OVERTAKEN, busy="The course is being written by others. Send the message again.")
         if receipt.reason == "before":
             await self._report_history()
         return receipt
 
-    async def _attempt(self, notice_id: str, content: NoticeContent) -> ThingReceipt:
+    async def _attempt(self, notice_id: str, content: NoticeContent, withdrawn: StoredNotice | None) -> ThingReceipt:
         principal = self.desk.principal(self.source, content, self.request_id)
         draft = self.desk.notice(self.source, notice_id, content, principal, Comparison("first"))
-        key = self._key(draft.part)
+        key = self._key(draft.part, withdrawn)
         pending = self.clinic.notices.start(key) if key else None
         notice = await self.desk.knowledge(draft, self.resource_key)
         known = await pending if pending else None
         if known:
             return await self._known(known)
         self.kept = notice.kept
-        if content.void and content.client_ref is None:  # only the part says what is withdrawn
-            notice = msgspec.structs.replace(notice, kept=[each for each in notice.kept if each.part == notice.part])
-        comparison = versions.compare(content.version, self.digest, notice.kept) if self.resource_key else Comparison("first")
-        repeated = next((each for each in comparison.same if each.part == notice.part), None)
+        if withdrawn:
+            notice = msgspec.structs.replace(notice, kept=things.of(notice.kept, notice.part, withdrawn.client_id))
+            comparison = versions.compare_withdrawal(notice.kept, in_doubt=content.needs_person is not None)
+        else:
+            comparison = versions.compare(content.version, self.digest, notice.kept) if self.resource_key else Comparison("first")
+        repeated = next((each for each in comparison.same if each.part == notice.part and each.void == content.void), None)
         if repeated and not self.message.problem:
             return self._repeated(repeated)
         decided = await self._decided(msgspec.structs.replace(notice, comparison=comparison))
-        return await self._commit(notice, decided, key, comparison)
+        return await self._commit(notice, decided, key, comparison, withdrawn)
 
-    def _key(self, part: str) -> str | None:
+    def _key(self, part: str, withdrawn: StoredNotice | None) -> str | None:
         """The digest of the message's id; None if the message has none."""
-        key = self.message.key
-        return digests.of_message(self.source, f"{key} {part}" if part else key) if key else None
+        names = (self.message.key, part, f"of {withdrawn.client_id}" if withdrawn else "")
+        return digests.of_message(self.source, " ".join(each for each in names if each)) if self.message.key else None
 
     async def _known(self, known: StoredNotice) -> ThingReceipt:
         if known.body_hash != digests.of_body(self.source, self.message.body):
@@ -116,7 +127,9 @@ class MessageIntake:
             return await self.desk.decide(notice)
         return waiting(str(problem).partition("\n")[0], faults=problem.faults if isinstance(problem, Faulty) else ())
 
-    async def _commit(self, notice: Notice, decided: DecidedNotice, key: str | None, comparison: Comparison) -> ThingReceipt:
+    async def _commit(
+        self, notice: Notice, decided: DecidedNotice, key: str | None, comparison: Comparison, withdrawn: StoredNotice | None
+    ) -> ThingReceipt:
         content, outcome = notice.content, decided.outcome
         says = self._says(notice)
         if not self._is_kept(notice, outcome):
@@ -127,7 +140,8 @@ class MessageIntake:
             await self.desk.check_room(self.source)
         new_client = self._new_client(notice, decided)
         row = self._row(notice, outcome, key, says, standing=comparison.standing)
-        client = notice.client.id if notice.client else new_client.id if new_client else None
+        named = notice.client or new_client or None
+        client = withdrawn.client_id if withdrawn else named.id if named else None
         unit = Unit(
             organisation=self.clinic.organisation,
             changes=decided.changes,
@@ -156,9 +170,11 @@ class MessageIntake:
         """Whether a row is stored. Of what does not concern IPT, nothing is; of our own types, everything is."""
         if outcome.status != "ignored" or self.message.always or not notice.content.type.startswith(reader.TYPE_PREFIX):
             return True
-        if outcome.reason == "person":  # so that an older version, which reports a death, is known as older
-            return bool(notice.client and notice.client.courses)
-        return outcome.reason == "known" or (outcome.reason == "nothing_here" and bool(notice.kept))
+        here = bool(notice.client and notice.client.courses)
+        if here and outcome.reason in {"person", "nothing_here"}:  # so that an older version, which comes late, is known as older
+            return True
+        follows = bool(notice.kept) and notice.content.about != "nothing"  # it ends what an earlier version left waiting
+        return outcome.reason == "known" or (follows and outcome.reason != "older")
 
     def _new_client(self, notice: Notice, decided: DecidedNotice) -> NewClient | None:
         """The client's record that must be made: the only row that holds the reference, also for a client without a course."""
@@ -169,7 +185,7 @@ class MessageIntake:
 
     def _row(self, notice: Notice, outcome: NoticeOutcome, key: str | None, says: tuple[str, ...], *, standing: str) -> NewNotice:
         content, part = notice.content, notice.part
-        last = max((each.ordinal or 0 for each in notice.kept if each.part == part), default=0)
+        last = max((each.ordinal or 0 for each in self.kept or () if each.part == part), default=0)
         ordinal = last + 1 if self.resource_key and standing != "older" else None
         about = (
             f"{self.resource_key} {part} {ordinal}" if ordinal else f"body {digests.of_body(self.source, self.message.body)} {part}"
@@ -203,33 +219,38 @@ class MessageIntake:
     def _closed(self, notice: Notice, outcome: NoticeOutcome) -> list[stored.SettledNotice]:
         """The waiting notices of older versions: they end. One with risk goes on waiting, and says that it was changed."""
         replaces = outcome.status != "ignored" or notice.content.void or notice.content.about != "person"
-        older = [each for each in notice.kept if each.status == "waiting" and each.part in {notice.part, ""}]
+        client = notice.client.id if notice.client else None
+        older = [
+            each for each in notice.kept if each.status == "waiting" and (not each.part or things.is_of(each, notice.part, client))
+        ]
         return [_superseded(each) for each in older] if replaces and outcome.reason != "older" else []
 
-    async def taken_back(self) -> list[ThingReceipt]:
+    async def _taken_back(self) -> list[ThingReceipt]:
         """Withdraws what an earlier version of the resource said, and this one does not say any more."""
-        contents = [each for each in self.message.contents if each.about != "nothing"]
-        earlier = {each.part: each for each in self.kept}
+        if self.kept is None:  # the message was known by its id; perhaps its process stopped before it came here
+            self.kept = await self.desk.versions(self.resource_key)
         standing = versions.compare(self.message.contents[0].version, self.digest, self.kept).standing
-        if not earlier or standing in {"older", "unordered"}:
+        if not self.kept or standing in {"older", "unordered"} or not await self._gone():
             return []
+        self.kept = await self.desk.versions(self.resource_key)  # the things of this message have ended some of them
+        return [await self._withdraw(each) for each in await self._gone()]
+
+    async def _gone(self) -> list[StoredNotice]:
+        """The things that the kept notices say, and this message does not."""
+        contents = [each for each in self.message.contents if each.about != "nothing"]
         parts = {digests.of_part(self.source, each.part) for each in contents}
         visit = any(each.about in {"session", "booking"} for each in contents)
         found = [await self.clinic.clients.get(each.client_ref) for each in contents if each.client_ref]
         clients = {each.id for each in found if each}
-        gone = [
+        return [
             each
-            for each in earlier.values()
-            if not (each.client_id in clients and (visit or each.part in {*parts, ""}))
-            and not each.void
-            and (each.status in {"waiting", "applied"} or each.about_seq)
-            and each.content_digest != self.digest
+            for each in things.left(self.kept or ())
+            if not (each.client_id in clients and (visit or each.part in {*parts, ""})) and each.content_digest != self.digest
         ]
-        return [await self.thing(self._withdrawal(each)) for each in gone]
 
-    def _withdrawal(self, kept: StoredNotice) -> NoticeContent:
+    async def _withdraw(self, kept: StoredNotice) -> ThingReceipt:
         first = self.message.contents[0]
-        return NoticeContent(
+        content = NoticeContent(
             type=kept.type,
             about=reader.ABOUT[kept.type.removeprefix(reader.TYPE_PREFIX)],
             part=kept.part,
@@ -237,7 +258,9 @@ class MessageIntake:
             refs=first.refs,
             void=True,
             version=first.version,
+            needs_person=first.needs_person if first.void else None,
         )
+        return await self.thing(content, kept)
 
 
 def _superseded(kept: StoredNotice) -> stored.SettledNotice:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ipt_workflow.ehr.notices.content import NoticeContent
+from ipt_workflow.store.notices import StoredNotice
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,8 +13,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     `key` identifies it when it comes again; without one, it is compared with the versions of its resource. `kept` is stored instead of
     `body` if it is given. `problem` is what is wrong: the sender gets it, and the message waits. With `room`, it is kept even if the
-    inbox is full. With `complete`, what an earlier version said and this one does not is taken back. With `always`, a row is stored even
-    if it is ignored.
+    inbox is full. With `complete`, what an earlier version said and this one does not is taken back. A deletion says nothing: it
+    `withdraws` things, each given by its latest notice. With `always`, a row is stored even if it is ignored.
     """
 
     key: str | None
@@ -23,6 +24,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     problem: Exception | None = None
     room: bool = False
     complete: bool = False
+    withdraws: tuple[StoredNotice, ...] = ()
     always: bool = False
 
 

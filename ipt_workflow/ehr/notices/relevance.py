@@ -19,6 +19,7 @@ REASONS = {
     "older": "A newer version of the resource has been handled.",
     "nothing_here": "It withdraws what changed nothing here.",
 }
+REFERRALS = frozenset({"fhir.ServiceRequest", "fhir.EpisodeOfCare"})
 
 
 def of_visit(
@@ -36,7 +37,7 @@ def of_visit(
     `known` are the kept notices about the visit and about what it belongs to. `course` is the one of the client's `courses` that it would
     belong to. `before` is how long before the client's first course it may have been.
     """
-    if any(each.course_id or each.status == "waiting" for each in known):
+    if any(map(_is_ours, known)):
         return "ours"
     at = content.occurred_at or matches.booked_for(content)
     if courses and at and at < min(each.course.opened_at for each in courses) - before:
@@ -50,6 +51,15 @@ def of_visit(
     if not courses:
         return "client"
     return "doubtful" if source.other_visits == "wait" else "other_visit"
+
+
+def _is_ours(known: StoredNotice) -> bool:
+    """Whether a kept notice was found to be ours: it is about an entry, awaits its course, or the machine refused it.
+
+    That it waits shows nothing: a doubtful visit waits as well.
+    """
+    refused = known.detail is not None and bool(known.detail.refusals)
+    return bool(known.about_seq) or known.awaits_course or refused or (known.type in REFERRALS and known.status == "waiting")
 
 
 def of_measure(content: NoticeContent, courses: Sequence[StoredCourse], before: dt.timedelta) -> str:

@@ -44,12 +44,26 @@ def compare(version: Version, digest: str, kept: Sequence[StoredNotice]) -> Comp
         return Comparison("older")
     if version_of(last).before(version):
         return Comparison("newer")
+    same = tuple(each for each in kept if _alike(version, digest, each) and not version_of(each).before(version))
     if _alike(version, digest, last):
-        return Comparison("repeat", tuple(each for each in kept if _alike(version, digest, each)))
-    if not any(_alike(version, digest, each) for each in kept):
+        return Comparison("repeat", same)
+    if not same:
         return Comparison("newer")
     deleted_since = last.void and version.same(version_of(last))  # a deletion has the version that it deleted
     return Comparison("older" if deleted_since else "unordered")
+
+
+def compare_withdrawal(kept: Sequence[StoredNotice], *, in_doubt: bool) -> Comparison:
+    """Compares the withdrawal of a thing with the notices kept of it. A withdrawal has no version: it is about the newest.
+
+    It is no repeat of a withdrawal that waits, unless it is in doubt itself.
+    """
+    last = newest(kept)
+    if last is None:
+        return Comparison("first")
+    if last.void and (last.status != "waiting" or in_doubt):
+        return Comparison("repeat", (last,))
+    return Comparison("newer")
 
 
 def _alike(version: Version, digest: str, kept: StoredNotice) -> bool:

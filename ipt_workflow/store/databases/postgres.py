@@ -3,8 +3,9 @@
 `find`, `fetch` and `put` run one statement each on asyncpg itself, without a transaction around it.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 
 import asyncpg
@@ -19,6 +20,7 @@ from ipt_workflow.store.lookups import DriverRow, Lookup
 from ipt_workflow.store.units import LoggedEvent, Unit
 
 CONNECT_SECONDS = 5.0
+LISTEN_AGAIN_SECONDS = 1.0  # after a lost connection
 GRACE_SECONDS = 0.5  # after its time limit, for the server to cancel a statement and report that
 # For the bare driver, whose statements find rows by key. The server keeps a plan; one made while a table was small would scan it whole.
 BY_KEY = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
@@ -63,6 +65,7 @@ class PostgresDatabase(Database):
         address = self._engine.dialect.create_connect_args(asyncpg_url)[1]
         by_key = {**address, **options, "server_settings": server_settings | BY_KEY}
         self._bare = Connections(lambda: asyncpg.connect(**by_key), connections)
+        self._to_listen = {**address, **options}
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
         async with self._our_errors(), self._snapshot.connect() as connection, _invalidated(connection):
@@ -83,6 +86,26 @@ class PostgresDatabase(Database):
 
     async def put(self, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
         return await batches.write_postgres(self._fetch, units, events)
+
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Keeps a connection of its own, and opens another when it is lost."""
+        while True:
+            with suppress(*FAILURES):
+                await self._listen(channel, heard)
+            await asyncio.sleep(LISTEN_AGAIN_SECONDS)
+
+    async def _listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        connection = await asyncpg.connect(**self._to_listen)
+        lost = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _connection: lost.set())
+            await connection.add_listener(channel, lambda _connection, _pid, _channel, text: heard(text))
+            await lost.wait()
+        finally:
+            connection.terminate()
+
+    async def notify(self, channel: str, text: str) -> None:
+        await self._fetch("SELECT pg_notify($1, $2)", channel, text)
 
     async def _fetch(self, sql: str, *args: Any) -> Sequence[DriverRow]:
         """Runs one statement as a transaction of its own."""

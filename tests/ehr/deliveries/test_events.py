@@ -17,7 +17,7 @@ EVERYTHING = (events.CHANGED, events.REFUSED, events.ATTENTION, events.DISABLED,
 
 def event(kind: str, **more) -> StoredEvent:
     known = {"id": "1", "position": 1, "created_at": AT, "course": "c", "seq": None, "detail": None, "subscription": None}
-    return StoredEvent(kind=kind, **{**known, "entry": None, "refused": None, "rules": (), "shared": True, **more})
+    return StoredEvent(kind=kind, **{**known, "entry": None, "refused": None, "rules": (), "shared": True, "version": 1, **more})
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,10 @@ def event(kind: str, **more) -> StoredEvent:
         ("attention", None, (events.CHANGED,), "thin", None),
         ("disabled", None, EVERYTHING, "thin", "subscription.disabled"),
         ("ping", None, (), "thin", "subscription.ping"),
+        ("withheld", None, (events.CHANGED,), "thin", "course.withheld"),
+        ("resumed", None, (events.REFUSED,), "clinical", "course.resumed"),
+        ("withheld", None, (events.WITHHELD,), "thin", "course.withheld"),
+        ("withheld", None, (events.DISABLED,), "thin", None),
     ),
 )
 def test_an_event_comes_once_under_the_most_specific_type_that_was_subscribed_to_and_is_allowed(

@@ -15,7 +15,8 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr.deliveries import fan_out
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
-from ipt_workflow.ehr.deliveries.relay import Relay, RetryPolicy
+from ipt_workflow.ehr.deliveries.relay import Relay
+from ipt_workflow.ehr.deliveries.retries import RetryPolicy
 from ipt_workflow.ehr.deliveries.sender import DeliverySender, SendResult
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.errors import CommandInvalid, NotFound, TransitionRefused
@@ -48,11 +49,14 @@ def scene(url: str, test, **environ):
 class World:
     def __init__(self, clinic, clock, other):
         self.clinic, self.clock, self.other = clinic, clock, other
+        self.subscribed = 0
         self.subscriptions, self.deliveries = Subscriptions(clinic), Deliveries(clinic)
         self.relay = Relay(clinic, retries=RetryPolicy(clinic.settings, lambda: 0.0))
 
     async def subscribe(self, **more):
-        shown = await self.subscriptions.create(ADMIN, lambda: NewSubscription(**{"url": self.other.url, **more}))
+        self.subscribed += 1
+        url = f"{self.other.url}?{self.subscribed}"
+        shown = await self.subscriptions.create(ADMIN, lambda: NewSubscription(**{"url": url, **more}))
         if shown.secret:
             self.other.trusts(shown.secret)
         return shown.subscription.id
@@ -345,11 +349,13 @@ def test_a_withdrawn_consent_to_share_stops_deliveries_at_once(database_url):
         assert world.other.sequences(course) == []
         assert world.other.sequences(other) == [1, 2]
         assert [status for status, _ in await world.states(subscription)].count("withheld") == 2
+        assert world.other.types(course) == ["course.changed", "course.withheld"]  # the first of them failed
 
         await service_walk.fire(world.clinic, course, Command("record_consent", {"scope": "sharing", "who": "client"}))
         await world.deliveries.replay(ADMIN, subscription, lambda: Replay(since=service_walk.START))
         await world.relay.drain()
         assert sorted(world.other.sequences(course)) == [1, 2, 3]
+        assert "course.resumed" in world.other.types(course)
 
     scene(database_url, test)
 
@@ -362,6 +368,28 @@ def test_a_ping_arrives_and_is_no_event_for_others(database_url):
         await world.relay.drain()
         ((receipt),) = world.other.receipts
         assert (receipt.id, receipt.type, receipt.data) == (pinged, "subscription.ping", {"subscription": subscription})
+
+    scene(database_url, test)
+
+
+@pytest.mark.parametrize("answers", (204, 500, 410))
+@pytest.mark.parametrize("status", ("paused", "disabled"))
+def test_a_subscription_that_is_paused_or_disabled_gets_a_ping_in_one_attempt_and_stays_so(database_url, status, answers):
+    async def test(world):
+        subscription = await world.subscribe()
+        if status == "paused":
+            await world.subscriptions.pause(ADMIN, subscription)
+        else:
+            await world.clinic.write(subscriptions.disable, subscription, "failing")
+        await world.course()
+        await world.subscriptions.ping(ADMIN, subscription)
+        world.other.trouble(fail=0 if answers == 204 else 10**9, fail_status=answers)
+        assert await world.relay.drain() == 1
+        assert await world.pass_time(days=2) == 0
+        assert [each.type for each in world.other.receipts] == ["subscription.ping"]
+        states = await world.states(subscription)
+        assert [each for each in states if each[1]] == [("delivered" if answers == 204 else "dead", 1)]
+        assert (await world.subscriptions.one(ADMIN, subscription)).status == status
 
     scene(database_url, test)
 

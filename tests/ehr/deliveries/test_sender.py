@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ipt_workflow.ehr.deliveries.addresses import LOOPBACK, Reach
-from ipt_workflow.ehr.deliveries.sender import RESPONSE_BYTES_MAX, DeliverySender, SendResult, look_up, retry_after
+from ipt_workflow.ehr.deliveries.posts import RESPONSE_BYTES_MAX, Posts
+from ipt_workflow.ehr.deliveries.sender import AddressDenied, DeliverySender, SendResult, look_up, retry_after
 
 NOW = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 NEAR = Reach(networks=tuple(ipaddress.ip_network(each) for each in LOOPBACK), ports=None, plain_http=True)
@@ -152,6 +153,34 @@ def test_a_url_that_may_not_be_used_any_more_is_not_sent_to():
     assert asyncio.run(scene()) == (SendResult(problem="address"), 0)
 
 
+def test_an_address_in_a_url_is_checked_once_more_when_it_is_connected_to():
+    """The library looks up no address that stands in a URL, so the check of names would not see it."""
+
+    async def scene():
+        async with serving() as server:
+            posts = Posts(Reach(), look_up, ssl.create_default_context())
+            try:
+                with pytest.raises(AddressDenied):
+                    await posts.post(f"http://127.0.0.1:{server.port}/", {}, b"{}")
+            finally:
+                await posts.close()
+            return server.connections
+
+    assert asyncio.run(scene()) == 0
+
+
+def test_a_connection_is_kept_for_the_next_delivery():
+    async def scene():
+        async with serving() as server:
+            sender, url = DeliverySender(NEAR, 5), f"http://127.0.0.1:{server.port}/"
+            for _ in range(3):
+                await sender.send(url, {}, b"{}", NOW)
+            await sender.close()
+            return server.connections
+
+    assert asyncio.run(scene()) == 1
+
+
 def test_a_redirect_is_a_failure_and_is_not_followed():
     async def scene():
         async with serving() as other:
@@ -232,7 +261,7 @@ def test_nobody_listening_and_an_unknown_name_are_different_problems():
     ),
 )
 def test_retry_after_is_read_in_seconds_or_as_a_date_and_never_more_than_a_day(text, seconds):
-    found = retry_after([(b"Retry-After", text.encode("utf-8"))], NOW)
+    found = retry_after(text, NOW)
     assert found == (None if seconds is None else dt.timedelta(seconds=seconds))
 
 

@@ -3,10 +3,12 @@
 import asyncio
 import datetime as dt
 import json
+from pathlib import Path
 
 import pytest
 from support.ehr_sender import Ehr, course, inbox, journal, resolve, settled, started, status
 
+from ipt_workflow.ehr.notices import relevance
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.sources import VerifiedSender
 from ipt_workflow.runtime.clock import VirtualClock
@@ -439,3 +441,8 @@ def test_whom_another_source_names_is_not_used(with_ehr):
         assert [c["therapist"] for c in (await api.get("/v1/courses?state=referred", "supervisor")).json()["items"]] == [None]
 
     with_ehr(test)
+
+
+def test_every_reason_to_ignore_a_notice_is_documented():
+    page = (Path(__file__).parents[3] / "docs" / "ehr.md").read_text(encoding="utf-8")
+    assert [code for code in relevance.REASONS if f"| `{code}` |" not in page] == []

@@ -110,7 +110,7 @@ def test_an_unknown_source_is_answered_like_a_wrong_signature(clocked):
         for path in ("/v1/ehr/notices/north", "/v1/ehr/fhir/north", "/v1/ehr/fhir/north/Encounter/E1"):
             is_unauthenticated(await api.client.post(path, json=CONSENT, headers={"accept": "application/json"}))
             is_unauthenticated(
-                await api.post(path, CONSENT, "ehr", Accept="application/json")
+                await api.post(path, CONSENT, "ehr", accept="application/json")
             )  # a bearer token of ours is no signature
         assert (
             'ipt_notices_refused_total{reason="not_authentic",source="unknown"} 8.0' in (await api.get("/metrics", "auditor")).text

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import command
 from support import databases
 
-from ipt_workflow.store import deliveries
+from ipt_workflow.store import attempts
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate, tables
 from ipt_workflow.store.units import LoggedEvent
@@ -22,7 +22,7 @@ OUTBOX = (
 
 
 def record(connection, **more):
-    deliveries.record(connection, LoggedEvent(**{**RECORD, **more}, courses=("c1",)))
+    attempts.log(connection, [LoggedEvent(**{**RECORD, **more}, courses=("c1",))])
 
 
 def record_of_then(connection):

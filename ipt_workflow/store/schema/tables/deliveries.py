@@ -7,10 +7,14 @@ from sqlmodel import Field, SQLModel
 
 from ipt_workflow.store.schema.tables.columns import one_of
 
-EVENT_KINDS = ("entry", "refusal", "attention", "disabled", "ping")
+OUTBOX_KINDS = ("entry", "refusal", "attention", "disabled", "ping")
+EVENT_KINDS = (*OUTBOX_KINDS, "withheld", "resumed")  # the last two are found when events are numbered
 SCOPES = ("thin", "clinical")
 SUBSCRIPTION_STATUSES = ("active", "paused", "disabled", "deleted")
 DELIVERY_STATUSES = ("waiting", "delivered", "dead", "withheld", "cancelled")
+
+_SHARING = sa.text("kind IN ('withheld', 'resumed')")
+_WAITING = sa.text("status = 'waiting'")
 
 
 class OutboxRow(SQLModel, table=True):
@@ -24,7 +28,7 @@ class OutboxRow(SQLModel, table=True):
 
     organisation: str = Field(primary_key=True, max_length=64)
     id: str = Field(primary_key=True, max_length=36)
-    kind: str = Field(sa_type=one_of("outbox_kind", EVENT_KINDS), sa_column_kwargs={"server_default": "entry"})
+    kind: str = Field(sa_type=one_of("outbox_kind", OUTBOX_KINDS), sa_column_kwargs={"server_default": "entry"})
     course_id: str | None = Field(default=None, max_length=36)
     seq: int | None = None
     detail: str | None = Field(default=None, max_length=64)
@@ -36,7 +40,11 @@ class EventRow(SQLModel, table=True):
     """An outbox row with its position. One process at a time assigns positions, after commit. So nothing appears behind a reader."""
 
     __tablename__ = "event"
-    __table_args__ = (sa.UniqueConstraint("organisation", "id"), sa.Index("ix_event_created", "organisation", "created_at"))
+    __table_args__ = (
+        sa.UniqueConstraint("organisation", "id"),
+        sa.Index("ix_event_created", "organisation", "created_at"),
+        sa.Index("ix_event_sharing", "organisation", "course_id", postgresql_where=_SHARING, sqlite_where=_SHARING),
+    )
 
     organisation: str = Field(primary_key=True, max_length=64)
     position: int = Field(primary_key=True)
@@ -87,13 +95,22 @@ class SubscriptionKeyRow(SQLModel, table=True):
 class DeliveryRow(SQLModel, table=True):
     """One event for one subscription. `lane` is the course, or empty; deliveries in a lane go out in order, one at a time.
 
-    The sending process holds the `lease` until `leased_until`; after that, another may send.
+    Pings have a lane of their own. The sending process holds the `lease` until `leased_until`; after that, another may send.
     """
 
     __tablename__ = "delivery"
     __table_args__ = (
         sa.UniqueConstraint("organisation", "subscription_id", "position"),
         sa.Index("ix_delivery_due", "organisation", "status", "next_at"),
+        sa.Index(
+            "ix_delivery_waiting",
+            "organisation",
+            "subscription_id",
+            "next_at",
+            "position",
+            postgresql_where=_WAITING,
+            sqlite_where=_WAITING,
+        ),
         sa.Index("ix_delivery_lane", "organisation", "subscription_id", "lane", "status", "position"),
     )
 
