@@ -214,14 +214,15 @@ def _complete_hook(method: str, operation: dict[str, Any]) -> None:
     if method != "delete":
         content = {kind: {"schema": _reference("FhirResource")} for kind in ("application/json", FHIR_JSON)}
         operation["requestBody"] = {"required": False, "content": content}
-    operation["parameters"] += [
-        _header("Accept", "`application/json` alone asks for this service's own JSON; anything else is answered in FHIR."),
-        _header("Prefer", "`return=minimal`, `return=representation` or `return=OperationOutcome`, as in FHIR."),
-    ]
+    operation["parameters"].append(
+        _header("Prefer", "`return=minimal`, `return=representation` or `return=OperationOutcome`, as in FHIR.")
+    )
     outcome = {FHIR_JSON: {"schema": _reference("FhirResource")}}
     answers = operation["responses"]
     answers["200"] = {"description": "Nothing waits: an OperationOutcome, or the response Bundle of a batch.", "content": outcome}
-    answers["202"]["description"] = "Something waits for a person. In this service's own JSON: the message is kept."
+    answers["202"]["description"] = (
+        "Something waits for a person. With `Accept: application/json`: this service's own JSON, whatever became of it."
+    )
     answers["202"]["content"] |= outcome
     answers["204"] = {"description": "Nothing waits, and the sender prefers `return=minimal`."}
 

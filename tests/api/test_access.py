@@ -229,7 +229,7 @@ async def waiting(api: Api, ref: str) -> str:
     name = ref.lower()
     made = await Sources(api.clinic).add(OPERATOR, lambda: NewSource(id=name, kind="bearer"))
     visit = {"resourceType": "Encounter", "id": "1", "status": "cancelled", "subject": {"reference": f"Patient/{ref}"}}
-    headers = {"Authorization": f"Bearer {made.secret}"}
+    headers = {"accept": "application/json", "Authorization": f"Bearer {made.secret}"}
     answer = await api.client.post(f"/v1/ehr/fhir/{name}", json=visit, headers=headers)
     assert answer.json()["status"] == "waiting", answer.text
     return answer.json()["id"]

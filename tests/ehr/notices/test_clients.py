@@ -84,6 +84,8 @@ def test_fhirpy_saves_updates_and_deletes_a_visit_and_reads_what_became_of_it(se
     other.save()
     assert other.delete()["issue"][0]["details"]["text"] == "Applied"
     assert served.visits() == ["entered-in-error", "finished"]
+    visit.delete()
+    assert served.visits() == ["entered-in-error", "entered-in-error"]
 
 
 def test_fhirpy_understands_an_outcome_and_an_empty_answer(served):

@@ -20,7 +20,7 @@ function expected<T>(value: T | undefined, what: string): T {
 const opened = await therapist.POST("/v1/courses", {
   body: { client_ref: "TYPESCRIPT-1", protocol: "ipt", data: { source: "General practitioner", indication: "depression" } },
 });
-const course = expected(opened.data, "opening a course").course.id;
+const course = expected(opened.data?.course, "opening a course").id;
 
 async function fire(body: Command, version: number) {
   return therapist.POST("/v1/courses/{course_id}/transitions", {
