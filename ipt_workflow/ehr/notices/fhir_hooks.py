@@ -27,7 +27,7 @@ from ipt_workflow.store import notices as stored
 
 SIGN_BODIES = frozenset({STANDARD_WEBHOOKS, X_SIGNATURE})  # these prove the body, not the method, the path or other headers
 ENTRIES_MAX = 2000
-LANES_MAX = 32  # clients of a Bundle that are handled at the same time
+LANES_MAX = 8  # clients of a Bundle that are handled at the same time; more would make other requests wait
 INTERACTION = "x-medplum-interaction"
 DELETED_RESOURCE = "x-medplum-deleted-resource"
 NOT_DONE = frozenset({"GET", "HEAD", "PATCH"})  # requests of a Bundle's entries that have no effect here
