@@ -22,7 +22,7 @@ from ipt_workflow.ehr.notices.fhir_notifications import Notification, NotifiedEv
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.receipts import Message, Receipt, ThingReceipt
 from ipt_workflow.ehr.notices.sources import STANDARD_WEBHOOKS, X_SIGNATURE, VerifiedSender
-from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
+from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, IptError
 from ipt_workflow.store import notices as stored
 
 SIGN_BODIES = frozenset({STANDARD_WEBHOOKS, X_SIGNATURE})  # these prove the body, not the method, the path or other headers
@@ -183,9 +183,12 @@ class RestHooks:
                 for number in numbers:
                     report[number] = await self._entry(sender, entries[number], hook, context)
 
-        async with asyncio.TaskGroup() as group:
-            for numbers in context.lanes(entries):
-                group.create_task(take(numbers))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for numbers in context.lanes(entries):
+                    group.create_task(take(numbers))
+        except* IptError as errors:  # the sender gets the first, and sends the Bundle again: what was taken is known by then
+            raise _first(errors) from None
         return [report[number] for number in range(len(entries))]
 
     async def _entry(self, sender: VerifiedSender, entry: dict[str, Any], hook: Hook, context: BundleContext) -> Entry:
@@ -290,6 +293,14 @@ def _entry_of(name: str, receipt: Receipt) -> Entry:
     return Entry(
         resource=name, status=receipt.status, id=receipt.id, reason=receipt.reason, says=receipt.says, things=receipt.things
     )
+
+
+def _first(errors: BaseExceptionGroup[IptError]) -> IptError:
+    found: BaseException = errors
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, IptError)
+    return found
 
 
 def _names(body: bytes, name: str) -> bool:
