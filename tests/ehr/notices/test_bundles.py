@@ -136,7 +136,7 @@ def test_entries_about_a_group_are_handled_after_what_they_follow(with_ehr):
         second = (await api.open("EHR-2"))["id"]
         await api.walk(second, "record_consent", "start")
         both = [{"actor": {"reference": f"Patient/EHR-{number}"}} for number in (1, 2)]
-        later = {"start": at(13, hours=3), "end": at(13, hours=4)}
+        later = {"start": at(14, hours=3), "end": at(14, hours=4)}
         entries = [
             put(appointment("G1", participant=both, **later)),
             put(
