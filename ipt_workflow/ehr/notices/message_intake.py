@@ -61,10 +61,9 @@ class MessageIntake:
 
     async def thing(self, content: NoticeContent, withdrawn: StoredNotice | None = None) -> ThingReceipt:
         """Decides one thing and commits what it comes to. `withdrawn` is the latest notice of a thing that is withdrawn."""
-        notice_id = new_id()
 
         async def attempt() -> ThingReceipt:
-            return await self._attempt(notice_id, content, withdrawn)
+            return await self._attempt(new_id(), content, withdrawn)
 
         receipt = await retrying(attempt, *OVERTAKEN, busy="The course is being written by others. Send the message again.")
         if receipt.reason == "before":
