@@ -238,6 +238,8 @@ class MessageIntake:
         older = [
             each for each in notice.kept if each.status == "waiting" and (not each.part or things.is_of(each, notice.part, client))
         ]
+        if notice.content.void and outcome.status == "waiting":  # what it withdraws stands until a person has decided
+            older = [each for each in older if each.void]
         return [_superseded(each) for each in older] if replaces and outcome.reason != "older" else []
 
     async def _taken_back(self) -> list[ThingReceipt]:

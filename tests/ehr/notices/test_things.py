@@ -250,6 +250,20 @@ def test_a_deletion_in_doubt_is_made_by_one_that_is_not(with_ehr):
     with_ehr(test, kind="standard-webhooks")
 
 
+def test_a_deletion_in_doubt_leaves_what_waits(with_ehr):
+    async def test(api, ehr, first, second):
+        assert status(await signed(api, ehr, "PUT", "Encounter/E1", encounter(status="cancelled"), "msg_1")) == "waiting"
+        for key in ("msg_2", "msg_3"):
+            await signed(api, ehr, "DELETE", "Encounter/E1", None, key)
+            assert len(await inbox(api)) == 2
+        waits = await inbox(api)
+        assert [each["content"].get("deleted") for each in waits] == [None, "Encounter/E1"]
+        done = await resolve(api, waits[0]["id"], "therapist", action="correct", reason="She came.", data={"attendance": "5"})
+        assert done.json()["status"] == "applied", done.text
+
+    with_ehr(test, kind="standard-webhooks")
+
+
 # An id that was used before
 
 
