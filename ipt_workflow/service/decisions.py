@@ -126,7 +126,8 @@ class Decisions:
         context = self.clinic.context(principal, now)
         first = commands[0]
         if any(_looks_back(each, course, now) for each in commands):
-            context = self.clinic.with_history(context, await self.clinic.entries(course.id))
+            entries = await self.clinic.entries(course.id)  # perhaps later ones too, which make the commit lose
+            context = self.clinic.with_history(context, entries[: course.version])
         if first.trigger in triggers.NAMING_PROTOCOL:
             context = msgspec.structs.replace(context, target=self._target(course, first), course_id=new_id())
         if first.trigger in triggers.NAMING_PROTOCOL | {"reopen"}:

@@ -55,7 +55,7 @@ class CourseReads:
             self.clinic.context(
                 principal, max(now, at) if at else now, other_open_course=other, client=new_id(), course_id=new_id()
             ),
-            await self.clinic.entries(course_id),
+            (await self.clinic.entries(course_id))[: course.version],
         )
         machine = self.clinic.machine_of(course)
         items = machine.options(course, lambda name: self._context_of(stored, name, context), at)

@@ -123,7 +123,12 @@ def _notice(_key: str, *found: Any) -> notices.StoredNotice:
 
 
 def _versions(rows: list[list[Any]]) -> list[notices.StoredNotice]:
-    return sorted((notices.stored_notice(*values[1:]) for values in rows), key=lambda each: each.id)
+    """A resource's notices in the order they were kept: by id, and those of one part by their ordinals, whatever the clocks said."""
+    found = sorted((notices.stored_notice(*values[1:]) for values in rows), key=lambda each: each.id)
+    counted: dict[str, list[notices.StoredNotice]] = {}
+    for each in sorted((each for each in found if each.ordinal), key=lambda each: each.ordinal or 0, reverse=True):
+        counted.setdefault(each.part, []).append(each)
+    return [counted[each.part].pop() if each.ordinal else each for each in found]
 
 
 def _client(rows: list[list[Any]]) -> KnownClient:

@@ -95,11 +95,11 @@ def of_units(given: Any) -> bool:
 
 
 def before_answer(call: Any, countdown: Countdown) -> Any:
-    """The ASGI application with the point right before it sends a 201."""
+    """The ASGI application with the point right before it acknowledges a write."""
 
     async def wrapped(self: Any, scope: Any, receive: Any, send: Any) -> None:
         async def sent(message: Any) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 201:
+            if message["type"] == "http.response.start" and message["status"] in {201, 202}:
                 countdown.reached()
             await send(message)
 

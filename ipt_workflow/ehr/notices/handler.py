@@ -21,6 +21,7 @@ from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.matches import RecordedEntry
 from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.ehr.notices.versions import Comparison
+from ipt_workflow.errors import StaleVersion
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.writes import Opening
 from ipt_workflow.store.courses import StoredCourse
@@ -186,6 +187,10 @@ class NoticeHandler:
             return await self._fire_new(notice, course)
         own = [each for each in notice.kept if each.course_id == course.course.id and each.about_seq]
         entries = await self._recorded(notice, course, own)
+        seqs = [each.seq or 0 for each in (*notice.kept, *notice.named) if each.course_id == course.course.id]
+        written = max([*seqs, *(each.last for each in entries.values())], default=0)
+        if written > course.course.version:  # the course was read before another process wrote to it
+            raise StaleVersion(written)
         known = self._own_entry(content, own, entries)
         if known:
             decided = await self._newer_version(notice, course, known, {each.seq for each in own})

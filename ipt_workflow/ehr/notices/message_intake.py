@@ -41,23 +41,29 @@ class MessageIntake:
         self.resource_key = digests.of_resource(self.source, resource) if resource else None
         self.digest = digests.of_content(self.source, canonical(message.contents))
         self.kept: Sequence[StoredNotice] | None = None  # of the resource, as last read
+        self.first: NoticeContent | StoredNotice = message.contents[0]  # it is stored under the message's id
         self.is_new = False  # whether a notice was stored
 
     async def things(self) -> list[ThingReceipt]:
         """Decides each thing that the message says or withdraws, and commits what it comes to."""
         if self.message.withdraws:
+            await self._check_deletion()
             return [await self._withdraw(each) for each in self.message.withdraws]
-        return [
-            *[await self.thing(each) for each in self.message.contents],
-            *(await self._taken_back() if self.message.complete else ()),
-        ]
+        said = [await self.thing(content) for content in self.message.contents]
+        return [*said, *(await self._taken_back() if self.message.complete else ())]
+
+    async def _check_deletion(self) -> None:
+        """Refuses a deletion under a used id. If the id is new, the first thing is stored under it."""
+        known = await self.clinic.notices.get(digests.of_message(self.source, self.message.key)) if self.message.key else None
+        if known and known.body_hash != digests.of_body(self.source, self.message.body):
+            await self._refuse_reused()
+        self.first = self.message.withdraws[0] if known is None else self.first
 
     async def thing(self, content: NoticeContent, withdrawn: StoredNotice | None = None) -> ThingReceipt:
         """Decides one thing and commits what it comes to. `withdrawn` is the latest notice of a thing that is withdrawn."""
-        notice_id = new_id()
 
         async def attempt() -> ThingReceipt:
-            return await self._attempt(notice_id, content, withdrawn)
+            return await self._attempt(new_id(), content, withdrawn)
 
         receipt = await retrying(attempt, *OVERTAKEN, busy="The course is being written by others. Send the message again.")
         if receipt.reason == "before":
@@ -67,7 +73,7 @@ class MessageIntake:
     async def _attempt(self, notice_id: str, content: NoticeContent, withdrawn: StoredNotice | None) -> ThingReceipt:
         principal = self.desk.principal(self.source, content, self.request_id)
         draft = self.desk.notice(self.source, notice_id, content, principal, Comparison("first"))
-        key = self._key(draft.part, withdrawn)
+        key = self._key(content, draft.part, withdrawn)
         pending = self.clinic.notices.start(key) if key else None
         notice = await self.desk.knowledge(draft, self.resource_key)
         known = await pending if pending else None
@@ -85,10 +91,13 @@ class MessageIntake:
         decided = await self._decided(msgspec.structs.replace(notice, comparison=comparison))
         return await self._commit(notice, decided, key, comparison, withdrawn)
 
-    def _key(self, part: str, withdrawn: StoredNotice | None) -> str | None:
-        """The digest of the message's id; None if the message has none."""
-        names = (self.message.key, part, f"of {withdrawn.client_id}" if withdrawn else "")
-        return digests.of_message(self.source, " ".join(each for each in names if each)) if self.message.key else None
+    def _key(self, content: NoticeContent, part: str, withdrawn: StoredNotice | None) -> str | None:
+        """The digest of the message's id, for its first thing; with the thing's names for every other. None if the message has no id."""
+        if self.message.key is None:
+            return None
+        if (withdrawn or content) is self.first:
+            return digests.of_message(self.source, self.message.key)
+        return digests.of_message(self.source, f"{self.message.key} {part} of {withdrawn.client_id if withdrawn else ''}")
 
     async def _known(self, known: StoredNotice) -> ThingReceipt:
         if known.body_hash != digests.of_body(self.source, self.message.body):
@@ -99,8 +108,14 @@ class MessageIntake:
         """Keeps a changed message that came under a used id in the inbox, and raises NoticeReused."""
         self.clinic.metrics.notices_refused.labels(self.source.id, "key_reused").inc()
         first = self.message.contents[0]
+        ref = next((each.client_ref for each in self.message.contents if each.client_ref), None)
+        client = await self.clinic.clients.get(ref) if ref else None
         content = NoticeContent(
-            type=first.type, about="person", needs_person=REUSED, risk=any(each.risk for each in self.message.contents)
+            type=first.type,
+            about="person",
+            client_ref=ref if client and client.courses else None,  # so that it shows on the course, with its risk
+            needs_person=REUSED,
+            risk=any(each.risk for each in self.message.contents),
         )
         key = f"reused {digests.of_body(self.source, self.message.body)}"
         again = Message(key=key, body=self.message.body, contents=(content,), kept=self.message.kept, room=self.message.room)
@@ -223,6 +238,8 @@ class MessageIntake:
         older = [
             each for each in notice.kept if each.status == "waiting" and (not each.part or things.is_of(each, notice.part, client))
         ]
+        if notice.content.void and outcome.status == "waiting":  # what it withdraws stands until a person has decided
+            older = [each for each in older if each.void]
         return [_superseded(each) for each in older] if replaces and outcome.reason != "older" else []
 
     async def _taken_back(self) -> list[ThingReceipt]:

@@ -108,6 +108,8 @@ class Run:
             ]
             bundle = {"resourceType": "Bundle", "type": "batch", "entry": entries}
             answer = await self.sources[source].fhir(bundle, "POST")
+            while answer.status_code == 503:  # both sources write to the same courses
+                answer = await self.sources[source].fhir(bundle, "POST")
             self.answered(answer, source)
             assert len(answer.json()["entries"]) == len(entries)
 
