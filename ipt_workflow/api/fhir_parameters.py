@@ -77,7 +77,7 @@ class Parameters:
             self.processed.append((name, value))
 
     def _sort(self, value: str) -> None:
-        """An order by any parameter that is no reference. The audit log has one order, and its reverse."""
+        """An order by any parameter that is no reference, and names no client: a position is part of a link. The audit log has one order."""
         found = [
             Order(param, each.startswith("-")) for each in value.split(",") if (param := self._sortable(each.removeprefix("-")))
         ]
@@ -90,7 +90,7 @@ class Parameters:
 
     def _sortable(self, name: str) -> Param | None:
         param = self.kind.param(name)
-        return param if param and param.kind in SORTED else None
+        return param if param and param.kind in SORTED and not self._names_client(name) else None
 
     def _include(self, name: str, value: str) -> None:
         source, _, rest = value.partition(":")

@@ -49,11 +49,12 @@ class FhirReader:
         policy.require(principal, served_as(kind).question)
 
     async def client(self, principal: Principal, site: Site, system: str | None, value: str) -> str:
-        """Our id of the client that the EHR's identifier names, or NOBODY if there is none."""
+        """Our id of the client that the EHR's identifier names; NOBODY if there is none, or none that the caller may see."""
         policy.require(principal, "search courses by client")
         if system not in {None, site.patient_system}:
             return NOBODY
-        return await self.clinic.read(stored_courses.client_id, value) or NOBODY
+        found = await self.clinic.read(stored_courses.client_id, value)
+        return found if found and await self.charts.patient(principal, site, found) else NOBODY
 
     async def require_client(self, principal: Principal, site: Site, client: str) -> None:
         """Raises NotFound unless the caller may see a course of this client."""

@@ -15,6 +15,7 @@ from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import LoggedEvent
 
 delivery, subscription = tables.delivery, tables.subscription
+OUTAGE = dt.timedelta(seconds=60)  # a shorter time without a success is no outage of a subscription
 
 
 class AttemptResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +43,10 @@ class EndedAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def end(connection: sa.Connection, organisation: str, ended: Sequence[EndedAttempt]) -> list[EndedAttempt]:
-    """Writes the results of attempts with their audit records. Returns those whose lease was not lost; of others it writes nothing."""
+    """Writes the results of attempts with their audit records. Returns those whose lease was not lost.
+
+    Of others it writes only the record of a delivery that was accepted: it disclosed the course all the same.
+    """
     if not ended:
         return []
     dialect = connection.dialect.name
@@ -52,7 +56,11 @@ def end(connection: sa.Connection, organisation: str, ended: Sequence[EndedAttem
     for same in _by_result(ours):
         ids = [each.claimed.id for each in same]
         connection.execute(_end[dialect], {"owner": organisation, "ids": ids, **_values(same)})
-    log(connection, [each.record for each in ours if each.record])
+    held = {each.claimed.id for each in ours}
+    log(
+        connection,
+        [each.record for each in ended if each.record and (each.claimed.id in held or each.result.status == "delivered")],
+    )
     _update_health(connection, organisation, ours)
     return ours
 
@@ -87,8 +95,11 @@ def _values(alike: Sequence[EndedAttempt]) -> dict[str, Any]:
 
 
 def _update_health(connection: sa.Connection, organisation: str, ended: Sequence[EndedAttempt]) -> None:
-    """Sets since when subscriptions fail without a success. After its first success, all waiting deliveries of one are due."""
-    failing = set(connection.execute(_failing, {"owner": organisation}).scalars())
+    """Sets since when subscriptions fail without a success.
+
+    After the first success that ends an outage, what failed during it is due at once, and its last attempt does not count.
+    """
+    failing = {row.id: row.failing_since for row in connection.execute(_failing, {"owner": organisation})}
     for each in sorted(ended, key=lambda one: one.claimed.subscription):  # always in the same order: else two relays may deadlock
         result, subscription_id = each.result, each.claimed.subscription
         known = {"owner": organisation, "subscription": subscription_id, "at": result.at}
@@ -96,11 +107,12 @@ def _update_health(connection: sa.Connection, organisation: str, ended: Sequence
             continue
         if result.status != "delivered":
             connection.execute(_failed, {**known, "until": result.throttled_until})
-            failing.add(subscription_id)
+            failing.setdefault(subscription_id, result.at)
         elif subscription_id in failing:
+            since = failing.pop(subscription_id)
             connection.execute(_succeeded, known)
-            connection.execute(_due_again, known)
-            failing.discard(subscription_id)
+            if result.at - since >= OUTAGE:
+                connection.execute(_due_again, {**known, "since": since})
 
 
 _owner = sa.bindparam("owner", type_=sa.String)
@@ -138,12 +150,17 @@ _end = {
     for dialect, listed in _listed.items()
 }
 _own = (subscription.c.organisation == _owner, subscription.c.id == sa.bindparam("subscription", type_=sa.String))
+_until = sa.bindparam("until", type_=_moment)
+_hold = subscription.c.throttled_until
+_later_hold = sa.case((_until.is_(None), _hold), (sa.or_(_hold.is_(None), _hold < _until), _until), else_=_hold)  # never shortened
 _failed = (
     sa.update(subscription)
     .where(*_own)
-    .values(failing_since=sa.func.coalesce(subscription.c.failing_since, _at), throttled_until=sa.bindparam("until", type_=_moment))
+    .values(failing_since=sa.func.coalesce(subscription.c.failing_since, _at), throttled_until=_later_hold)
 )
-_failing = sa.select(subscription.c.id).where(subscription.c.organisation == _owner, subscription.c.failing_since.is_not(None))
+_failing = sa.select(subscription.c.id, subscription.c.failing_since).where(
+    subscription.c.organisation == _owner, subscription.c.failing_since.is_not(None)
+)
 _succeeded = sa.update(subscription).where(*_own).values(failing_since=None)
 _due_again = (
     sa.update(delivery)
@@ -152,6 +169,7 @@ _due_again = (
         delivery.c.subscription_id == sa.bindparam("subscription", type_=sa.String),
         delivery.c.status == WAITING,
         delivery.c.next_at > _at,
+        delivery.c.last_at >= sa.bindparam("since", type_=_moment),
     )
-    .values(next_at=_at)
+    .values(next_at=_at, attempts=delivery.c.attempts - 1)
 )

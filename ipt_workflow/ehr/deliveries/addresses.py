@@ -23,6 +23,8 @@ DENIED_V4 = (
 )  # fmt: skip
 DENIED_V6 = (
     "::/96",  # the unspecified address, loopback, and the deprecated form of IPv4 in IPv6
+    "::ffff:0:0:0/96",  # IPv4 that a translator reads out of IPv6
+    "2001::/23",  # protocols of the IETF: Teredo, ORCHID, benchmarks
     "fe80::/10", "fec0::/10", "fc00::/7", "ff00::/8", "2001:db8::/32", "3fff::/20", "100::/64", "2002::/16", "64:ff9b::/96",
     "64:ff9b:1::/48", "5f00::/16",
 )  # fmt: skip

@@ -30,7 +30,8 @@ from ipt_workflow.store.loader import Loader
 from ipt_workflow.store.subscriptions import StoredKey, StoredSubscription
 from ipt_workflow.store.units import LoggedEvent
 
-CLAIM_SECONDS = 1.0  # a claim is used to begin attempts for so long; its lease covers this and one attempt
+CLAIM_SECONDS = 1.0  # a claim is used to begin attempts for so long
+ROUND_SECONDS = 5.0  # a round that claims may take so long; the lease covers this, the claim and one attempt
 FRESH_SECONDS = 0.05  # what was read longer ago is compared with the database before it is sent
 
 
@@ -94,9 +95,13 @@ class Lanes:
         return taken
 
     def start(self, outcome: RoundOutcome, claimed_at: float) -> None:
-        """Begins to send what a round has just claimed. The round began at `claimed_at`, in the loop's time."""
+        """Begins to send what a round has just claimed. The round began at `claimed_at`, in the loop's time.
+
+        The claim counts from the end of the round, since the database may be slow.
+        """
         bodies: Bodies = {}
         read_at = asyncio.get_running_loop().time()
+        ends_at = min(read_at, claimed_at + ROUND_SECONDS) + CLAIM_SECONDS
         for claimed in outcome.lanes:
             subscription_id = claimed[0].subscription
             known, keys = outcome.subscriptions[subscription_id], outcome.keys.get(subscription_id, ())
@@ -105,7 +110,7 @@ class Lanes:
                 for each in claimed
             ]
             self.busy[subscription_id] += 1
-            task = asyncio.create_task(self._run(lane, claimed_at, read_at))
+            task = asyncio.create_task(self._run(lane, claimed_at, ends_at, read_at))
             self._running.add(task)
             task.add_done_callback(self._finished)
 
@@ -120,7 +125,7 @@ class Lanes:
         while self._running:
             await asyncio.wait(self._running)
 
-    async def _run(self, lane: Sequence[DeliveryJob], claimed_at: float, read_at: float) -> None:
+    async def _run(self, lane: Sequence[DeliveryJob], claimed_at: float, ends_at: float, read_at: float) -> None:
         subscription_id = lane[0].claimed.subscription
         each = self._each.get(subscription_id)
         if each is None:
@@ -130,7 +135,7 @@ class Lanes:
             async with each, self._all:
                 while left and not self.stopping and claimed_at > self._held.get(subscription_id, 0):
                     now = clock()
-                    if now - claimed_at > CLAIM_SECONDS:
+                    if now > ends_at:
                         break
                     if now - read_at > FRESH_SECONDS:
                         if not await self._unchanged(left[0]):

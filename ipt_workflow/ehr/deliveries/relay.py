@@ -16,7 +16,7 @@ from typing import Any
 
 from ipt_workflow.ehr.deliveries import rounds, timers, wakes
 from ipt_workflow.ehr.deliveries.addresses import reach_of
-from ipt_workflow.ehr.deliveries.lanes import CLAIM_SECONDS, Lanes
+from ipt_workflow.ehr.deliveries.lanes import CLAIM_SECONDS, ROUND_SECONDS, Lanes
 from ipt_workflow.ehr.deliveries.retries import RetryPolicy
 from ipt_workflow.ehr.deliveries.rounds import DisabledSubscription, RoundOutcome, RoundPlan
 from ipt_workflow.ehr.deliveries.sender import DeliverySender
@@ -152,7 +152,7 @@ class Relay:
         ended = Counter(each.claimed.subscription for each in taken["ended"])
         each, room = self._settings.delivery_concurrency_each, self._settings.delivery_concurrency
         ahead = {subscription_id: min(AHEAD * count, AHEAD_MAX) for subscription_id, count in ended.items()}
-        lease = self._settings.delivery_timeout_seconds * LEASE_ATTEMPTS + CLAIM_SECONDS
+        lease = self._settings.delivery_timeout_seconds * LEASE_ATTEMPTS + ROUND_SECONDS + CLAIM_SECONDS
         return RoundPlan(
             now=now,
             lease_until=now + dt.timedelta(seconds=lease),

@@ -352,12 +352,15 @@ def _method(entry: dict[str, Any]) -> str:
 
 
 def _names(body: bytes, name: str) -> bool:
-    """Whether a body, which a signature covers, names the resource that is to be deleted."""
+    """Whether a body, which a signature covers, says no more than the name of the resource that is to be deleted.
+
+    The body of an update names it as well, and may be sent again by somebody else.
+    """
     try:
         value = reader.decode(body)
     except CommandMalformed:
         return False
-    return name in {f"{value.get('resourceType')}/{value.get('id')}", value.get("reference")}
+    return value in ({"resourceType": name.partition("/")[0], "id": name.partition("/")[2]}, {"reference": name})
 
 
 def _name(resource: dict[str, Any]) -> str:

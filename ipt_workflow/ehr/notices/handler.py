@@ -291,7 +291,7 @@ class NoticeHandler:
     async def _visit_recorded(self, notice: Notice, course: StoredCourse, known: Session) -> DecidedNotice:
         """The visit is already recorded. At most, links the EHR's reference to it."""
         content = notice.content
-        if content.about == "session" and matches.attended(content.data) != known.attended:
+        if content.about == "session" and matches.contradicts(content.data, known):
             return waiting(OTHER_ATTENDANCE.format(known.seq), course, known.seq)
         if content.about == "booking" or known.refs or not content.data.get("ref"):
             return ignored("known", course, known.seq)

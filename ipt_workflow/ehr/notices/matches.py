@@ -72,18 +72,23 @@ def visit(content: NoticeContent, course: Course, zone: ZoneInfo) -> Session | N
     if named or content.occurred_at is None:
         return named
     begins, ends = _span(content, content.occurred_at, zone)
-    near = visits.overlapping(course, begins, ends, zone)
-    return next((each for each in near if not visits.differ(content.refs, each.refs)), None)
+    near = [each for each in visits.overlapping(course, begins, ends, zone) if not visits.differ(content.refs, each.refs)]
+    if "attendance" in content.data:  # a cancellation in time freed its time for another session
+        called_off = visits.session_of(content.data, at=begins).called_off
+        near = [each for each in near if each.called_off == called_off or each.at == content.occurred_at]
+    return next(iter(near), None)
+
+
+def is_named(content: NoticeContent, course: Course) -> bool:
+    """Whether a visit was booked or recorded on this course under one of its references."""
+    known = [*(ref for session in course.sessions for ref in session.refs), *(booking.ref for booking in course.bookings)]
+    return bool(set(content.refs).intersection(known))
 
 
 def is_expected(content: NoticeContent, course: Course, zone: ZoneInfo) -> bool:
-    """Whether a visit was booked or recorded on this course: under one of its references, or at its time."""
-    refs = set(content.refs)
-    known = [*(ref for session in course.sessions for ref in session.refs), *(booking.ref for booking in course.bookings)]
-    if refs.intersection(ref for ref in known if ref):
-        return True
+    """Whether a session was booked or recorded on this course at the time of a visit. The day alone shows nothing."""
     at = content.occurred_at or booked_for(content)
-    if at is None:
+    if at is None or content.day_only:
         return False
     begins, ends = _span(content, at, zone)
     usual = dt.timedelta(minutes=visits.USUAL_MINUTES)
@@ -144,8 +149,10 @@ def of_scale(entry: RecordedEntry, scale: str) -> bool:
     return scale in {recorded, recorded.partition("@")[0]} or recorded == scale.partition("@")[0]
 
 
-def attended(data: Mapping[str, Any]) -> bool:
-    return data["attendance"] in ATTENDED
+def contradicts(data: Mapping[str, Any], recorded: Session) -> bool:
+    """Whether a visit was held by one record and not by the other, or missed in another way."""
+    held = data["attendance"] in ATTENDED
+    return held != recorded.attended or (not held and data["attendance"] != recorded.attendance)
 
 
 def course_for(content: NoticeContent, courses: Sequence[StoredCourse], now: dt.datetime) -> StoredCourse | None:

@@ -44,12 +44,15 @@ def of_visit(
         return "before"
     if content.of_ipt or source.all_visits:
         return "ours"
-    if course and (matches.is_expected(content, course.course, zone) or course.course.therapist in content.performers):
+    if course and matches.is_named(content, course.course):
         return "ours"
-    if content.of_ipt is False:
+    by_therapist = course is not None and course.course.therapist in content.performers
+    if content.of_ipt is False and not by_therapist:
         return "service"
     if not courses:
         return "client"
+    if content.of_ipt is None and course and (by_therapist or matches.is_expected(content, course.course, zone)):
+        return "ours"
     return "doubtful" if source.other_visits == "wait" else "other_visit"
 
 

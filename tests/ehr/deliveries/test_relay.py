@@ -287,6 +287,72 @@ class Refuser(DeliverySender):
         pass
 
 
+class Picky(Refuser):
+    """Refuses what is about one course, with this answer."""
+
+    def __init__(self, course: str, answer: SendResult) -> None:
+        super().__init__()
+        self.course, self.answer = course, answer
+
+    async def send(self, url, headers, body, now):
+        accepted = await super().send(url, headers, body, now)
+        return self.answer if self.course.encode() in body else accepted
+
+
+def test_a_course_that_is_refused_keeps_its_schedule_while_others_are_accepted(database_url):
+    async def test(world):
+        subscription = await world.subscribe()
+        refused = await service_walk.open_course(world.clinic, "EHR-0")
+        relay = Relay(world.clinic, Picky(refused, SendResult(status=500, problem="status")))
+        for number in range(1, 15):
+            await service_walk.open_course(world.clinic, f"EHR-{number}")
+            await relay.drain()
+            world.clock.advance(dt.timedelta(seconds=1))
+        assert sorted(await world.states(subscription)) == sorted([("waiting", 2), *[("delivered", 1)] * 14])
+
+    scene(database_url, test)
+
+
+def test_after_an_outage_what_failed_is_sent_at_once_and_its_last_attempt_does_not_count(database_url):
+    async def test(world):
+        subscription = await world.subscribe()
+        await service_walk.open_course(world.clinic, "EHR-1")
+        world.other.trouble(fail=3)
+        for seconds in (0, 6, 400):
+            await world.pass_time(seconds=seconds)
+        assert await world.states(subscription) == [("waiting", 3)]
+        await service_walk.open_course(world.clinic, "EHR-2")
+        assert await world.relay.drain() == 2
+        assert sorted(await world.states(subscription)) == [("delivered", 1), ("delivered", 3)]
+
+    scene(database_url, test)
+
+
+def test_a_hold_is_not_shortened_by_another_failure(database_url):
+    async def test(world):
+        await world.subscribe()
+        held = await service_walk.open_course(world.clinic, "EHR-1")
+        await service_walk.open_course(world.clinic, "EHR-2")
+
+        class Both(Refuser):
+            async def send(self, url, headers, body, now):
+                await super().send(url, headers, body, now)
+                while len(self.sent) < 2:  # both are under way
+                    await asyncio.sleep(0)
+                if held.encode() in body:
+                    return SendResult(status=429, problem="status", retry_after=dt.timedelta(hours=1))
+                return SendResult(status=500, problem="status")
+
+        sender = Both()
+        relay = Relay(world.clinic, sender)
+        assert await relay.drain() == 2
+        world.clock.advance(dt.timedelta(minutes=50))
+        await service_walk.open_course(world.clinic, "EHR-3")
+        assert (await relay.drain(), len(sender.sent)) == (0, 2)
+
+    scene(database_url, test)
+
+
 def test_the_library_of_the_standard_verifies_what_is_sent(database_url):
     async def test(world):
         shown = await world.subscriptions.create(ADMIN, lambda: NewSubscription(url=world.other.url))
@@ -455,12 +521,34 @@ def test_a_lease_that_ran_out_is_taken_by_another_and_the_first_one_writes_nothi
         await begun.wait()
         second = Relay(world.clinic, quick)
         assert await second.drain() == 0
-        world.clock.advance(dt.timedelta(seconds=11))
+        world.clock.advance(dt.timedelta(seconds=16))
         assert await second.drain() == 1
         held.set()
         await first
         assert quick.sent[0][1]["webhook-id"] == slow.sent[0]
         assert await world.states(subscription) == [("delivered", 1)]
+
+    scene(database_url, test)
+
+
+def test_what_was_accepted_after_its_lease_was_lost_is_recorded_as_a_disclosure(database_url):
+    async def test(world):
+        subscription = await world.subscribe()
+        await service_walk.open_course(world.clinic)
+        begun, held = asyncio.Event(), asyncio.Event()
+
+        class Slow(Refuser):
+            async def send(self, url, headers, body, now):
+                begun.set()
+                await held.wait()
+                return await super().send(url, headers, body, now)
+
+        sending = asyncio.create_task(Relay(world.clinic, Slow()).drain())
+        await begun.wait()
+        await world.clinic.write(subscriptions.delete, subscription, world.clock.now())
+        held.set()
+        await sending
+        assert len(await world.clinic.database.read(_audit)) == 1
 
     scene(database_url, test)
 

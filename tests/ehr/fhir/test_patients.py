@@ -97,6 +97,30 @@ def test_a_patient_is_found_by_identifier_in_a_form_and_in_no_url(api):
     api(test)
 
 
+def test_a_client_whom_the_caller_may_not_see_is_answered_like_one_that_nobody_knows(api):
+    async def test(api):
+        await caseload(api)
+        headers = await other_therapist(api)
+        answers = [
+            (await api.client.post("/fhir/R4/Patient/_search", data={"identifier": value}, headers=headers)).json()
+            for value in ("EHR-2", "EHR-9")
+        ]
+        assert answers[0]["link"] == answers[1]["link"]
+
+    api(test)
+
+
+def test_patients_are_not_sorted_by_what_names_them_since_a_position_is_part_of_a_link(api):
+    async def test(api):
+        await caseload(api)
+        bundle = (await api.get("/fhir/R4/Patient?_sort=identifier&_count=1", "supervisor")).json()
+        assert "_sort" not in bundle["link"][0]["url"]
+        strict = await api.get("/fhir/R4/Patient?_sort=identifier", "supervisor", prefer="handling=strict")
+        assert strict.status_code == 400
+
+    api(test)
+
+
 @pytest.mark.parametrize("kind", ["EpisodeOfCare", "CarePlan", "Encounter", "Observation", "QuestionnaireResponse", "Provenance"])
 def test_a_compartment_holds_what_belongs_to_the_patient_page_by_page(api, kind):
     async def test(api):

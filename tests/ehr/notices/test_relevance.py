@@ -1,5 +1,7 @@
 """Which visits count: one that something marks as ours. Doubt waits or is ignored, and is never a session."""
 
+import datetime as dt
+
 import pytest
 from support.ehr_sender import Ehr, course, inbox, resolve, started, status
 from support.fhir_bodies import START, appointment, at, encounter, form
@@ -239,3 +241,49 @@ def test_a_visit_shortly_before_the_course_waits(with_ehr):
 
 def test_every_reason_is_explained():
     assert all(meaning.endswith(".") for meaning in relevance.REASONS.values())
+
+
+# What time alone shows
+
+
+def test_a_visit_with_another_code_at_the_time_of_a_booking_is_not_ours(with_ehr):
+    async def test(api, ehr, course_id):
+        booked = await api.fire(course_id, "book_session", {"scheduled_for": at(21)})
+        assert booked.status_code == 201
+        api.clinic.clock.advance(dt.timedelta(days=14))
+        dental = uncoded(type=[DENTAL], period={"start": at(21, minutes=10), "end": at(21, minutes=30)})
+        assert (await ehr.fhir(dental)).json() == {"id": None, "status": "ignored", "reason": "service"}
+        day = uncoded("E2", period={"start": at(21)[:10]})
+        assert status(await ehr.fhir(day)) == "waiting"  # the day alone shows nothing
+        assert status(await ehr.fhir(uncoded("E3", period={"start": at(21, minutes=5)}))) == "applied"
+        assert await sessions(api, course_id) == ["5"]
+
+    with_ehr(test)
+
+
+def test_a_visit_with_another_code_by_the_courses_therapist_waits(with_ehr):
+    async def test(api, ehr, course_id):
+        assert status(await ehr.fhir(uncoded(type=[DENTAL], participant=THERAPIST))) == "waiting"
+        assert await sessions(api, course_id) == []
+
+    with_ehr(test)
+
+
+def test_a_session_in_the_time_of_a_cancelled_one_is_a_session_of_its_own(with_ehr):
+    async def test(api, ehr, course_id):
+        cancelled = await api.fire(course_id, "record_session", {"attendance": "4"}, occurred_at=at(7))
+        assert cancelled.status_code == 201
+        assert status(await ehr.fhir(encounter(period={"start": at(7, minutes=30)}))) == "applied"
+        assert await sessions(api, course_id) == ["4", "5"]
+
+    with_ehr(test)
+
+
+def test_a_miss_that_is_recorded_as_a_cancellation_waits(with_ehr):
+    async def test(api, ehr, course_id):
+        cancelled = await api.fire(course_id, "record_session", {"attendance": "4"}, occurred_at=at(7))
+        assert cancelled.status_code == 201
+        assert status(await ehr.fhir(appointment(status="noshow", start=at(7)))) == "waiting"
+        assert await sessions(api, course_id) == ["4"]
+
+    with_ehr(test)
