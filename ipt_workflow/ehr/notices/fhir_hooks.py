@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow.ehr.notices import digests, fhir_notifications, known_groups, things, versions
+from ipt_workflow.ehr.notices import digests, fhir_notifications, known_groups, salvage, things, versions
 from ipt_workflow.ehr.notices.bundle_context import BundleContext
 from ipt_workflow.ehr.notices.commands import NoticeOutcome
 from ipt_workflow.ehr.notices.content import NoticeContent
@@ -175,7 +175,10 @@ class RestHooks:
             await self._check_transaction(sender, entries)
         bundle_id = None
         if sender.message_id:  # a repeated message is recognised as a whole
-            whole = Message(key=sender.message_id, body=hook.body, contents=(BUNDLE,), kept=b"{}", always=True)
+            known = await self.clinic.notices.get(digests.of_message(sender.source, sender.message_id))
+            reused = known is not None and known.body_hash != digests.of_body(sender.source, hook.body)
+            content = await self._salvaged(sender, BUNDLE, hook.body) if reused else BUNDLE
+            whole = Message(key=sender.message_id, body=hook.body, contents=(content,), kept=b"{}", always=True)
             bundle_id = (await self.notices.take(sender, whole, hook.request_id)).id
         if notification:
             report = await self._notification(sender, notification, hook)
@@ -335,8 +338,14 @@ class RestHooks:
     async def _unreadable(self, sender: VerifiedSender, hook: Hook, problem: Exception) -> Receipt:
         """Stores the message as it came. Raises its problem, which the sender gets as the answer."""
         key = sender.message_id or f"unreadable {digests.of_body(sender.source, hook.body)}"
-        message = Message(key=key, body=hook.body, contents=(UNREADABLE,), problem=problem)
+        content = await self._salvaged(sender, UNREADABLE, hook.body)
+        message = Message(key=key, body=hook.body, contents=(content,), problem=problem)
         return await self.notices.take(sender, message, hook.request_id)
+
+    async def _salvaged(self, sender: VerifiedSender, content: NoticeContent, body: bytes) -> NoticeContent:
+        """The content with the risk and the client that the body tells."""
+        prefix = sender.source.client_prefix
+        return await salvage.from_fhir(self.clinic, content, self.notices.fhir_reader(sender.source), prefix, body)
 
 
 def _entry_of(name: str, receipt: Receipt) -> Entry:
