@@ -62,7 +62,7 @@ class NoticeDesk:
         return next((each for each in contents if digests.of_part(source, each.part) == notice.part), contents[0])
 
     def _with_risk(self, content: NoticeContent, body: bytes) -> NoticeContent:
-        return msgspec.structs.replace(content, risk=risk.of_body(body, self.clinic.catalogue.instruments))
+        return risk.assessed(content, body, self.clinic.catalogue.instruments)
 
     def fhir_reader(self, source: StoredSource) -> reader.ResourceReader:
         return reader.ResourceReader(self.types.fhir, self.clinic.catalogue.instruments, source.client_prefix, self.clinic.zone)

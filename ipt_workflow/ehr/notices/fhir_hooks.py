@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow.ehr.notices import digests, fhir_notifications, known_groups, things, versions
+from ipt_workflow.ehr.notices import digests, fhir_notifications, known_groups, salvage, things, versions
 from ipt_workflow.ehr.notices.bundle_context import BundleContext
 from ipt_workflow.ehr.notices.commands import NoticeOutcome
 from ipt_workflow.ehr.notices.content import NoticeContent
@@ -23,6 +23,7 @@ from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.receipts import Message, Receipt, ThingReceipt
 from ipt_workflow.ehr.notices.sources import STANDARD_WEBHOOKS, X_SIGNATURE, VerifiedSender
 from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, DatabaseNotReady, Fault
+from ipt_workflow.runtime import logs
 from ipt_workflow.store import notices as stored
 
 SIGN_BODIES = frozenset({STANDARD_WEBHOOKS, X_SIGNATURE})  # these prove the body, not the method, the path or other headers
@@ -31,6 +32,7 @@ LANES_MAX = 8  # clients of a Bundle that are handled at the same time; more wou
 INTERACTION = "x-medplum-interaction"
 DELETED_RESOURCE = "x-medplum-deleted-resource"
 NOT_DONE = frozenset({"GET", "HEAD", "PATCH"})  # requests of a Bundle's entries that have no effect here
+NOT_TAKEN = "The service met an error while it took this entry."
 REFUSED = "refused"  # the status of an entry that could not be kept now
 ONE_RESOURCE = Fault("request.url", "must name one resource to delete, such as Encounter/1")
 NOT_KEPT = Receipt(id=None, status="ignored")
@@ -175,7 +177,10 @@ class RestHooks:
             await self._check_transaction(sender, entries)
         bundle_id = None
         if sender.message_id:  # a repeated message is recognised as a whole
-            whole = Message(key=sender.message_id, body=hook.body, contents=(BUNDLE,), kept=b"{}", always=True)
+            known = await self.clinic.notices.get(digests.of_message(sender.source, sender.message_id))
+            reused = known is not None and known.body_hash != digests.of_body(sender.source, hook.body)
+            content = await self._salvaged(sender, BUNDLE, hook.body) if reused else BUNDLE
+            whole = Message(key=sender.message_id, body=hook.body, contents=(content,), kept=b"{}", always=True)
             bundle_id = (await self.notices.take(sender, whole, hook.request_id)).id
         if notification:
             report = await self._notification(sender, notification, hook)
@@ -264,6 +269,9 @@ class RestHooks:
             faults = error.faults if isinstance(error, CommandInvalid) else ()
             self.clinic.metrics.notices_refused.labels(sender.source.id, "invalid").inc()
             return Entry(resource=name, status="waiting", id=None, problem="; ".join(map(str, faults)) or str(error))
+        except Exception as error:  # noqa: BLE001 - the other entries must be taken; an error's words may hold content
+            logs.logger().error("entry not taken", source=sender.source.id, error_type=type(error).__name__)
+            return Entry(resource=name, status=REFUSED, id=None, problem=NOT_TAKEN)
 
     # Subscriptions
 
@@ -273,22 +281,19 @@ class RestHooks:
         numbers = {event.number for event in notification.events}
         async with self.notices.lock(f"{sender.source.id} {feed}"):
             last = await self.clinic.read(stored.last_event, sender.source.id, feed)
-            missing: list[int] = []
+            reached, missed = last, range(0)
             if notification.kind == "handshake":
                 reached = notification.reached
-            elif notification.kind == "query-event":  # old events that we requested: they do not move the feed
-                reached = last or 0
-            else:
+            elif notification.kind != "query-event":  # old events that we requested do not move the feed
                 reached = max([notification.reached, *numbers])
-                first = (reached if last is None else last) + 1
-                missing = [number for number in range(first, reached + 1) if number not in numbers]
+                missed = range((reached if last is None else last) + 1, reached + 1)
             entries = [each for event in notification.events for each in await self._event(sender, notification, event, hook)]
-            entries += await self._gaps(sender, notification, feed, missing, hook)
+            entries += await self._gaps(sender, notification, feed, missed, hook)
             if any(each.status == REFUSED for each in entries):
                 return entries  # the notification is sent again
             for number in numbers:
                 await self.notices.close(sender, _gap_key(feed, number))
-            if reached != last:
+            if reached is not None and reached != last:
                 await self.clinic.write(stored.keep_last_event, sender.source.id, feed, reached, self.clinic.clock.now())
         return entries
 
@@ -315,15 +320,13 @@ class RestHooks:
         message = Message(key=key, body=body, contents=(content,), always=True)
         return await self._reported(sender, name, self.notices.take(sender, message, hook.request_id))
 
-    async def _gaps(
-        self, sender: VerifiedSender, notification: Notification, feed: str, missing: Sequence[int], hook: Hook
-    ) -> list[Entry]:
-        """Takes a notice for each missing event. The last of GAP_MAX notices covers all further events."""
-        listed, entries = missing[: fhir_notifications.GAP_MAX], []
-        for number in listed:
-            to = missing[-1] if number == listed[-1] else number
+    async def _gaps(self, sender: VerifiedSender, notification: Notification, feed: str, missed: range, hook: Hook) -> list[Entry]:
+        """Takes a notice for each event of `missed` that did not come. The last of GAP_MAX notices covers all further events."""
+        entries = []
+        for number, to in fhir_notifications.gaps(notification, missed):
             kept = {"missing": {"subscription": notification.subscription, "event": number, "to": to}}
-            entries.append(await self._without_resource(sender, kept, _gap_key(feed, number), "", hook))
+            key = _gap_key(feed, number) if number == to else f"{_gap_key(feed, number)} to {to}"
+            entries.append(await self._without_resource(sender, kept, key, "", hook))
         return entries
 
     def _ignore(self, sender: VerifiedSender, content: NoticeContent) -> Receipt:
@@ -335,8 +338,14 @@ class RestHooks:
     async def _unreadable(self, sender: VerifiedSender, hook: Hook, problem: Exception) -> Receipt:
         """Stores the message as it came. Raises its problem, which the sender gets as the answer."""
         key = sender.message_id or f"unreadable {digests.of_body(sender.source, hook.body)}"
-        message = Message(key=key, body=hook.body, contents=(UNREADABLE,), problem=problem)
+        content = await self._salvaged(sender, UNREADABLE, hook.body)
+        message = Message(key=key, body=hook.body, contents=(content,), problem=problem)
         return await self.notices.take(sender, message, hook.request_id)
+
+    async def _salvaged(self, sender: VerifiedSender, content: NoticeContent, body: bytes) -> NoticeContent:
+        """The content with the risk and the client that the body tells."""
+        prefix = sender.source.client_prefix
+        return await salvage.from_fhir(self.clinic, content, self.notices.fhir_reader(sender.source), prefix, body)
 
 
 def _entry_of(name: str, receipt: Receipt) -> Entry:

@@ -3,6 +3,7 @@
 Events are numbered. A missing number is a gap. The gap waits for a person, and ends if the event still comes.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
@@ -86,6 +87,15 @@ def read(bundle: dict[str, Any]) -> Notification:
         events=tuple(events),
         resources=dict(_resources(bundle["entry"][1:])),
     )
+
+
+def gaps(notification: Notification, missed: range) -> list[tuple[int, int]]:
+    """The events of `missed` that a notification does not bring: each from a number to the same number. The last of GAP_MAX covers all
+    further ones. However many are missing, only these are built."""
+    numbers = {event.number for event in notification.events}
+    listed = list(itertools.islice((number for number in missed if number not in numbers), GAP_MAX))
+    last = next((number for number in reversed(missed) if number not in numbers), 0)
+    return [(number, last if number == listed[-1] else number) for number in listed]
 
 
 def _event(parameter: Parameter, faults: list[Fault]) -> NotifiedEvent:

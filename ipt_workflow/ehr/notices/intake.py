@@ -5,7 +5,7 @@ twice: if the process stops before the unit is committed, the sender gets no ans
 `applied`, `waiting` for a person, or `ignored` if there is nothing to do. Only a waiting notice keeps its content.
 """
 
-from ipt_workflow.ehr.notices import digests
+from ipt_workflow.ehr.notices import digests, salvage
 from ipt_workflow.ehr.notices.desk import UNREADABLE, NoticeDesk
 from ipt_workflow.ehr.notices.message_intake import MessageIntake
 from ipt_workflow.ehr.notices.receipts import Message, Receipt, receipt_of
@@ -30,6 +30,7 @@ class Notices(NoticeDesk):
             except (CommandMalformed, CommandInvalid) as error:
                 problem = error
         assert sender.message_id is not None  # the route lets only Standard Webhooks through
+        content = await salvage.from_own_type(self.clinic, content, body) if problem else content
         contents = (self._with_risk(content, body),)
         return await self.take(sender, Message(key=sender.message_id, body=body, contents=contents, problem=problem), request_id)
 

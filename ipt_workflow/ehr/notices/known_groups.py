@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ipt_workflow.ehr.notices.bundle_context import references
-from ipt_workflow.ehr.notices.fhir.resources import moment
+from ipt_workflow.ehr.notices.fhir.resources import NAME, moment
 from ipt_workflow.groups import Group
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import groups as stored
@@ -18,7 +18,7 @@ async def entries(clinic: Clinic, resource: dict[str, Any]) -> Mapping[str, dict
     """A FHIR Group for each group of ours that a visit refers to, by the reference. Its members are those at the time of the visit."""
     if resource.get("resourceType") not in WITH_GROUPS:
         return {}
-    named = {each for each in references(resource) if each.startswith(PREFIX)}
+    named = {each for each in references(resource) if each.startswith(PREFIX) and NAME.fullmatch(each)}
     found = {}
     for reference in named:
         groups = await clinic.read(stored.labelled, reference.removeprefix(PREFIX))

@@ -4,13 +4,18 @@ import collections
 import copy
 import datetime as dt
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from support.ehr_sender import Ehr, course, inbox, resolve, started, status
 from support.fhir_bodies import appointment, at, encounter, form
 
+from ipt_workflow.ehr.notices import fhir_notifications
+from ipt_workflow.ehr.notices.fhir_notifications import gaps
+from ipt_workflow.errors import DatabaseNotReady
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.store import notices as stored
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -239,6 +244,53 @@ def test_a_heartbeat_that_counts_further_shows_what_is_missing(hooked):
         assert status(await ehr.fhir(beat, "POST")) == "waiting"
         gaps = [gap["content"]["missing"] for gap in await inbox(api)]
         assert (len(gaps), gaps[-1]["event"], gaps[-1]["to"]) == (102, 103, 100_000)
+
+    hooked(test)
+
+
+def test_the_greatest_gap_is_told_by_its_ends_alone(hooked, monkeypatch):
+    async def test(api, ehr):
+        await started(api)
+        assert status(await ehr.fhir(notification(1, encounter()), "POST")) == "applied"
+        listed = []
+        monkeypatch.setattr(fhir_notifications, "gaps", lambda *sent: listed.append(gaps(*sent)) or listed[-1])
+        tracemalloc.start()
+        assert status(await ehr.fhir(notification(2**31 - 1, encounter("E2")), "POST")) == "waiting"
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+        tracemalloc.stop()
+        assert (listed[0][0], listed[0][-1], len(listed[0])) == ((2, 2), (101, 2**31 - 2), 100)
+
+    hooked(test)
+
+
+def test_a_gap_that_grows_before_it_is_taken_whole_is_no_conflict(hooked, monkeypatch):
+    async def test(api, ehr):
+        await started(api)
+        assert status(await ehr.fhir(notification(1, encounter()), "POST")) == "applied"
+        keep = stored.keep_last_event
+
+        def broken(*_values):
+            raise DatabaseNotReady("Try again.")
+
+        monkeypatch.setattr(stored, "keep_last_event", broken)
+        assert (await ehr.fhir(notification(500, encounter("E2", period={"start": at(3)})), "POST")).status_code == 503
+        monkeypatch.setattr(stored, "keep_last_event", keep)
+        for _ in range(2):
+            answer = await ehr.fhir(notification(600, encounter("E2", period={"start": at(3)})), "POST")
+            assert answer.status_code == 202, answer.text
+        told = [gap["content"]["missing"] for gap in await inbox(api)]
+        assert [(each["event"], each["to"]) for each in told] == [*((n, n) for n in range(2, 101)), (101, 499), (101, 599)]
+
+    hooked(test)
+
+
+def test_the_first_event_of_a_feed_may_be_one_that_was_asked_for(hooked):
+    async def test(api, ehr):
+        await started(api)
+        again = notification(4, appointment("A4", start=at(20), end=at(20, minutes=50)), kind="query-event", reached=5)
+        assert status(await ehr.fhir(again, "POST")) == "applied"
+        assert status(await ehr.fhir(notification(6, encounter()), "POST")) == "applied"
+        assert await inbox(api) == []
 
     hooked(test)
 

@@ -10,6 +10,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.notices.fhir_hooks import Hook, RestHooks
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.sources import NewSource, VerifiedSender
+from ipt_workflow.store import groups as stored_groups
 from ipt_workflow.store import sources as stored_sources
 
 ADMIN = Principal(person="operator", role="admin", via="cli")
@@ -101,5 +102,16 @@ def test_a_group_that_nobody_knows_waits(met):
     async def test(walk, send, group, a, b):
         receipt = await send(encounter(walk.clock.now(), "Group/unknown"))
         assert (receipt.status, await sessions(walk, a, b)) == ("waiting", [[], []])
+
+    met(test)
+
+
+def test_a_reference_that_is_no_name_is_not_looked_up(met, monkeypatch):
+    async def test(walk, send, group, a, b):
+        looked_up = []
+        monkeypatch.setattr(stored_groups, "labelled", lambda *sent: looked_up.append(sent) or [])
+        for wrong in ("Group/\x00", "Group/", "Group/a b", f"Group/{'x' * 65}"):
+            await send(encounter(walk.clock.now(), wrong))
+        assert looked_up == []
 
     met(test)

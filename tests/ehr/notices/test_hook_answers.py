@@ -477,5 +477,24 @@ def test_an_entry_of_a_transaction_that_the_store_cannot_take_refuses_it_whole_u
     hooked(test)
 
 
+def test_an_entry_that_the_service_fails_on_is_refused_and_the_others_are_taken(hooked, monkeypatch):
+    async def test(api, ehr):
+        notices = api.application.litestar.state.notices
+        take = notices.take
+
+        async def broken(sender, message, request_id):
+            if b"E2" in message.body:
+                raise RuntimeError("EHR-1 said something")
+            return await take(sender, message, request_id)
+
+        monkeypatch.setattr(notices, "take", broken)
+        later = [encounter(f"E{number}", period={"start": at(number)}) for number in (2, 9)]
+        answer = await sent(ehr, bundle("batch", encounter("E1", period={"start": at(1)}), *later), "POST")
+        assert entries(answer) == ["200 OK", "503 Service Unavailable", "200 OK"]
+        assert "EHR-1 said" not in answer.text
+
+    hooked(test)
+
+
 def test_every_reason_has_its_words():
     assert set(typing.get_args(content.Ignored)) <= set(outcomes.REASONS)

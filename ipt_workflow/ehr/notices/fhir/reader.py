@@ -18,6 +18,7 @@ from ipt_workflow.ehr.notices.fhir.answers import MEASURES
 from ipt_workflow.ehr.notices.fhir.findings import NO_CLIENT, Findings, nothing
 from ipt_workflow.ehr.notices.fhir.references import resolved
 from ipt_workflow.ehr.notices.fhir.resources import (
+    ID,
     NAME,
     ReceivedAppointment,
     ReceivedEncounter,
@@ -54,7 +55,6 @@ MODIFIED = (
     "The resource has a modifierExtension, which may change what it means. Look in the EHR, then retry or dismiss the notice."
 )
 DELETED = "deleted"  # the version of a deleted resource
-VERSION_MAX = 64
 
 
 def decode(body: bytes) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def _version(meta: Any, findings: Findings) -> Version:
     meta = meta if isinstance(meta, dict) else {}
     text = meta.get("versionId")
     at = findings.time("meta.lastUpdated", meta.get("lastUpdated"))
-    return Version(at=at, text=text[:VERSION_MAX] if isinstance(text, str) and text else None)
+    return Version(at=at, text=text if isinstance(text, str) and ID.fullmatch(text) else None)
 
 
 def _finished(

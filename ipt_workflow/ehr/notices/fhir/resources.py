@@ -19,6 +19,7 @@ from ipt_workflow.values.faults import IN_YEARS, YEARS
 _REFERENCE = re.compile(r"(?:.*/)?(?P<type>[A-Z][A-Za-z]{1,39})/(?P<id>[A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SAY_NOTHING = ("v3-NullFlavor", "data-absent-reason")  # code systems whose codes stand for a missing code
+ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 NAME = re.compile(r"[A-Z][A-Za-z]{1,39}/[A-Za-z0-9.-]{1,64}")
 Each = TypeVar("Each", bound=msgspec.Struct)
 

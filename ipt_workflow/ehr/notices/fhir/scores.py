@@ -12,11 +12,10 @@ import msgspec
 
 from ipt_workflow.ehr.notices.fhir import answers
 from ipt_workflow.ehr.notices.fhir.answers import Question
+from ipt_workflow.ehr.notices.risk import IMPLIED, is_implied
 from ipt_workflow.ehr.notices.types import InstrumentCodes
 from ipt_workflow.errors import Fault
 from ipt_workflow.protocols.instruments import Instrument
-
-IMPLIED = "The total can only be reached with a positive answer about self-harm, which was not sent. Assess that risk, then retry."
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +86,7 @@ class _Scale:
         if empty:
             self.faults.append(Fault(self.where, "must have answers or a total"))
             risk = others and self.instrument.risk_item is not None
-        implied = not risk and self._implied(items, total)
+        implied = not risk and is_implied(self.instrument, items, total)
         return Scored(
             scale=self.instrument.id,
             data=data,
@@ -151,15 +150,6 @@ class _Scale:
         return any(fault.where == unread for fault in self.faults) or (
             answer is not None and answer >= self.instrument.risk_threshold
         )
-
-    def _implied(self, items: list[int | None], total: int | None) -> bool:
-        """Whether the total is too high for an answer to the risk item below the threshold."""
-        item = self.instrument.risk_item
-        if total is None or item is None or items[item - 1] is not None or not self.instrument.summed:
-            return False
-        others = [each for index, each in enumerate(items, start=1) if index != item]
-        most = sum(self.instrument.item_max if each is None else each for each in others)
-        return total - most >= self.instrument.risk_threshold
 
     def _missing(self, items: list[int | None]) -> tuple[str, ...]:
         """Remarks on a form that is not complete."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.ehr_sender import Ehr, course, inbox, journal, resolve, started, status
 from support.fhir_bodies import ANSWERS, IPT, LOINC, PATIENT, PHQ9, SNOMED, START, appointment, at, encounter, form
+from support.received import one
 
 from ipt_workflow.runtime.clock import VirtualClock
 
@@ -561,5 +562,18 @@ def test_a_visit_without_a_time_or_a_client_waits_with_its_faults(hooked):
 def test_a_path_that_names_another_resource_than_the_body_is_refused(hooked):
     async def test(api, ehr, course_id):
         assert (await ehr.fhir(encounter(), path="/Encounter/E2")).status_code == 422
+
+    hooked(test)
+
+
+@pytest.mark.parametrize("version", ("1\x00", "", "x" * 65, "1_2", 3, None, {"value": "1"}))
+def test_a_version_that_is_no_id_counts_as_none(version):
+    assert one(form([0] * 9, meta={"versionId": version})).version.text is None
+    assert one(form([0] * 9, meta={"versionId": "A-1.2"})).version.text == "A-1.2"
+
+
+def test_a_version_with_a_nul_is_taken(hooked):
+    async def test(_api, ehr, _course_id):
+        assert status(await ehr.fhir(form([0] * 9, meta={"versionId": "1\x00"}))) == "applied"
 
     hooked(test)
