@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ipt_workflow.ehr.notices import digests, things, versions
+from ipt_workflow.ehr.notices import digests, things, versions, withdrawals
 from ipt_workflow.ehr.notices.commands import DecidedNotice, NoticeOutcome, waiting
 from ipt_workflow.ehr.notices.content import NoticeContent, canonical
 from ipt_workflow.ehr.notices.desk import HISTORY, HISTORY_TYPE, OVERTAKEN, NoticeDesk, detail_of
@@ -155,6 +155,8 @@ class MessageIntake:
             await self.desk.check_room(self.source)
         new_client = self._new_client(notice, decided)
         row = self._row(notice, outcome, key, says, standing=comparison.standing)
+        if row.body is not None and withdrawn and not self.message.withdraws:
+            row = msgspec.structs.replace(row, body=withdrawals.stored(content))
         named = notice.client or new_client or None
         client = withdrawn.client_id if withdrawn else named.id if named else None
         unit = Unit(
@@ -267,16 +269,8 @@ class MessageIntake:
 
     async def _withdraw(self, kept: StoredNotice) -> ThingReceipt:
         first = self.message.contents[0]
-        content = NoticeContent(
-            type=kept.type,
-            about=reader.ABOUT[kept.type.removeprefix(reader.TYPE_PREFIX)],
-            part=kept.part,
-            resource=first.resource,
-            refs=first.refs,
-            void=True,
-            version=first.version,
-            needs_person=first.needs_person if first.void else None,
-        )
+        content = self.desk.withdrawal(kept, first.resource, first.needs_person if first.void else None)
+        content = msgspec.structs.replace(content, refs=first.refs, version=first.version)
         return await self.thing(content, kept)
 
 
