@@ -14,7 +14,7 @@ from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.handler import Notice, NoticeHandler
 from ipt_workflow.ehr.notices.sources import VerifiedSender
 from ipt_workflow.ehr.notices.versions import Comparison, Standing
-from ipt_workflow.errors import Busy, CommandInvalid, IptError, StaleVersion
+from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, IptError, StaleVersion
 from ipt_workflow.runtime import logs
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.decisions import Decisions
@@ -112,7 +112,7 @@ class NoticeDesk:
         client = await pending if pending else None
         return msgspec.structs.replace(
             notice,
-            kept=[each for each in kept or () if each.ordinal is not None and each.id != notice.id],
+            kept=self.comparable(content, [each for each in kept or () if each.ordinal is not None and each.id != notice.id]),
             named=sorted(named, key=lambda each: each.id),
             client=client,
         )
@@ -121,6 +121,18 @@ class NoticeDesk:
         """The kept versions of a resource, in the order they were kept."""
         kept = await self.clinic.versions.get(resource_key) if resource_key else None
         return [each for each in kept or () if each.ordinal is not None]
+
+    def comparable(self, content: NoticeContent, kept: Sequence[StoredNotice]) -> Sequence[StoredNotice]:
+        """The kept versions that a message replaces: of our own types, those of its scale, since each scale of a form comes by itself."""
+        if not content.part.startswith("scale ") or content.type.startswith(reader.TYPE_PREFIX):
+            return kept
+        return [each for each in kept if content.part in {each.part, self._scale_of(each) or content.part}]
+
+    def _scale_of(self, kept: StoredNotice) -> str | None:
+        """The part of a notice of our own types; None if it was kept before scales were parts, and has no body to tell."""
+        with suppress(CommandMalformed, CommandInvalid):
+            return kept.part or (self.types.read(kept.body).part if kept.body else None)
+        return None
 
     async def decide(self, notice: Notice) -> DecidedNotice:
         """Decides a notice. An error of the service itself makes it wait, so that it is not lost."""
