@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager, suppress
 import msgspec
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.ehr.notices import digests, risk, things, types, versions
+from ipt_workflow.ehr.notices import digests, risk, things, types, versions, withdrawals
 from ipt_workflow.ehr.notices.commands import DecidedNotice, NoticeOutcome, ignored, waiting
 from ipt_workflow.ehr.notices.content import NoticeContent
 from ipt_workflow.ehr.notices.fhir import reader
 from ipt_workflow.ehr.notices.handler import Notice, NoticeHandler
 from ipt_workflow.ehr.notices.sources import VerifiedSender
 from ipt_workflow.ehr.notices.versions import Comparison, Standing
-from ipt_workflow.errors import Busy, IptError, StaleVersion
+from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, IptError, StaleVersion
 from ipt_workflow.runtime import logs
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.decisions import Decisions
@@ -57,9 +57,32 @@ class NoticeDesk:
         return (self._with_risk(self.types.read(body), body),)
 
     def content_of(self, source: StoredSource, notice: StoredNotice, body: bytes) -> NoticeContent:
-        """The thing that a stored notice is about. Raises CommandMalformed or CommandInvalid."""
+        """The thing that a stored notice is about. Raises CommandMalformed; CommandInvalid also if `body` does not say that thing."""
+        taken_back = withdrawals.read(body)
+        if taken_back:
+            return self.withdrawal(notice, taken_back.withdrawn, taken_back.needs_person)
         contents = self.contents_of(source, notice.type, body)
-        return next((each for each in contents if digests.of_part(source, each.part) == notice.part), contents[0])
+        content = next((each for each in contents if digests.of_part(source, each.part) == notice.part), None)
+        if content is None and len(contents) == 1 and (not notice.part or withdrawals.is_of_resource(contents[0])):
+            content = contents[0]
+        if notice.void and body == notice.body and not (content and content.void):  # stored with the version that took it back
+            return self.withdrawal(notice, notice.resource)
+        if content is None:
+            raise CommandInvalid([withdrawals.OTHER_THING])
+        return content
+
+    def withdrawal(self, kept: StoredNotice, name: str | None, needs_person: str | None = None) -> NoticeContent:
+        """The withdrawal of what a kept notice says of the resource with this name."""
+        own = self.types.by_name.get(kept.type)
+        return NoticeContent(
+            type=kept.type,
+            about=own.about if own else reader.ABOUT.get(kept.type.removeprefix(reader.TYPE_PREFIX), "person"),
+            part=kept.part,
+            resource=name,
+            refs=(name,) if name else (),
+            void=True,
+            needs_person=needs_person,
+        )
 
     def _with_risk(self, content: NoticeContent, body: bytes) -> NoticeContent:
         return risk.assessed(content, body, self.clinic.catalogue.instruments)
@@ -89,7 +112,7 @@ class NoticeDesk:
         client = await pending if pending else None
         return msgspec.structs.replace(
             notice,
-            kept=[each for each in kept or () if each.ordinal is not None and each.id != notice.id],
+            kept=self.comparable(content, [each for each in kept or () if each.ordinal is not None and each.id != notice.id]),
             named=sorted(named, key=lambda each: each.id),
             client=client,
         )
@@ -98,6 +121,18 @@ class NoticeDesk:
         """The kept versions of a resource, in the order they were kept."""
         kept = await self.clinic.versions.get(resource_key) if resource_key else None
         return [each for each in kept or () if each.ordinal is not None]
+
+    def comparable(self, content: NoticeContent, kept: Sequence[StoredNotice]) -> Sequence[StoredNotice]:
+        """The kept versions that a message replaces: of our own types, those of its scale, since each scale of a form comes by itself."""
+        if not content.part.startswith("scale ") or content.type.startswith(reader.TYPE_PREFIX):
+            return kept
+        return [each for each in kept if content.part in {each.part, self._scale_of(each) or content.part}]
+
+    def _scale_of(self, kept: StoredNotice) -> str | None:
+        """The part of a notice of our own types; None if it was kept before scales were parts, and has no body to tell."""
+        with suppress(CommandMalformed, CommandInvalid):
+            return kept.part or (self.types.read(kept.body).part if kept.body else None)
+        return None
 
     async def decide(self, notice: Notice) -> DecidedNotice:
         """Decides a notice. An error of the service itself makes it wait, so that it is not lost."""

@@ -38,6 +38,9 @@ UNORDERED = (
 NOT_OURS = "Nothing says that this visit belongs to IPT. Retry the notice if it does, or dismiss it."
 TAKEN_BACK = "The EHR took back what it reported. Entry {} was made for it: change it yourself if needed, then dismiss the notice."
 OTHER_ATTENDANCE = "Entry {} records another attendance for this visit. Amend the entry, or dismiss the notice."
+OTHER_COURSE = (
+    "An earlier version of this is entry {} of another course of the client. Make that entry void and retry, or dismiss the notice."
+)
 CAME_EARLY = "The EHR sent this before the course was opened."
 
 
@@ -100,7 +103,8 @@ class NoticeHandler:
     async def _about_client(self, notice: Notice) -> DecidedNotice:
         content = notice.content
         courses = notice.client.courses if notice.client else ()
-        found = matches.course_for(content, courses, self.clinic.clock.now())
+        fitting = matches.course_for(content, courses, self.clinic.clock.now())
+        found, stands = await self._recorded_in(notice, courses, fitting)
         verdict = "ours" if notice.by_person else self._relevance(notice, courses, found)
         if verdict not in {"ours", "doubtful"}:
             return ignored(verdict)
@@ -120,7 +124,29 @@ class NoticeHandler:
             return await self.commands.fire_on_every(notice.principal, [(each, self._command(notice, each)) for each in on])
         if verdict == "doubtful":
             return waiting(NOT_OURS, found)
+        if stands and content.course and content.course != found.course.id:
+            return waiting(OTHER_COURSE.format(stands), found, stands)
         return await self._on_course(notice, found)
+
+    async def _recorded_in(
+        self, notice: Notice, courses: Sequence[StoredCourse], fitting: StoredCourse | None
+    ) -> tuple[StoredCourse | None, int | None]:
+        """The course in which an earlier version stands, with its entry: it comes before the course that fits by the time."""
+        by_id = {each.course.id: each for each in courses}
+        of_thing = [each for each in notice.kept if notice.content.about != "measure" or each.part in {notice.part, ""}]
+        own = [each for each in of_thing if each.about_seq and each.course_id in by_id]
+        if not own or notice.content.about not in {"session", "booking", "measure"}:
+            return fitting, None
+        course = by_id[own[-1].course_id or ""]
+        if fitting and course.course.id == fitting.course.id:
+            return fitting, None
+        own = [each for each in own if each.course_id == course.course.id]
+        known = self._own_entry(notice.content, own, matches.recorded_entries(await self.clinic.entries(course.course.id)))
+        if known is None or (known.trigger == "book_session" and not course.course.open):  # it was only planned there
+            return fitting, None
+        withdrawn = known.fact is None and {known.root, known.last} <= {each.seq for each in own}
+        free = withdrawn or (known.fact is None and notice.content.course)
+        return (fitting, None) if free and not notice.content.void else (course, known.root)
 
     def _relevance(self, notice: Notice, courses: Sequence[StoredCourse], found: StoredCourse | None) -> str:
         """`ours`, `doubtful`, or the code of the reason why the notice is ignored. Our own types always concern IPT."""

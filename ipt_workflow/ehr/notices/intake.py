@@ -32,7 +32,9 @@ class Notices(NoticeDesk):
         assert sender.message_id is not None  # the route lets only Standard Webhooks through
         content = await salvage.from_own_type(self.clinic, content, body) if problem else content
         contents = (self._with_risk(content, body),)
-        return await self.take(sender, Message(key=sender.message_id, body=body, contents=contents, problem=problem), request_id)
+        complete = content.resource is not None and content.about in {"booking", "session", "measure"}
+        message = Message(key=sender.message_id, body=body, contents=contents, problem=problem, complete=complete)
+        return await self.take(sender, message, request_id)
 
     async def take(self, sender: VerifiedSender, message: Message, request_id: str | None) -> Receipt:
         """Takes a message once. Raises its problem after it is stored, NoticeReused if its key came before with another body."""

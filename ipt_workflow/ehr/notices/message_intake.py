@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ipt_workflow.ehr.notices import digests, things, versions
+from ipt_workflow.ehr.notices import digests, things, versions, withdrawals
 from ipt_workflow.ehr.notices.commands import DecidedNotice, NoticeOutcome, waiting
 from ipt_workflow.ehr.notices.content import NoticeContent, canonical
 from ipt_workflow.ehr.notices.desk import HISTORY, HISTORY_TYPE, OVERTAKEN, NoticeDesk, detail_of
 from ipt_workflow.ehr.notices.fhir import reader
-from ipt_workflow.ehr.notices.handler import Notice
+from ipt_workflow.ehr.notices.handler import UNORDERED, Notice
 from ipt_workflow.ehr.notices.receipts import Message, ThingReceipt
 from ipt_workflow.ehr.notices.sources import VerifiedSender
 from ipt_workflow.ehr.notices.versions import Comparison
@@ -40,7 +40,7 @@ class MessageIntake:
         resource = next((each.resource for each in message.contents if each.resource), None)
         self.resource_key = digests.of_resource(self.source, resource) if resource else None
         self.digest = digests.of_content(self.source, canonical(message.contents))
-        self.kept: Sequence[StoredNotice] | None = None  # of the resource, as last read
+        self.kept: Sequence[StoredNotice] = ()  # of the resource, as the last thing was compared with them
         self.first: NoticeContent | StoredNotice = message.contents[0]  # it is stored under the message's id
         self.is_new = False  # whether a notice was stored
 
@@ -81,15 +81,21 @@ class MessageIntake:
             return await self._known(known)
         self.kept = notice.kept
         if withdrawn:
+            overtaken = not self.message.withdraws and self._compare(notice.kept).standing == "older"
             notice = msgspec.structs.replace(notice, kept=things.of(notice.kept, notice.part, withdrawn.client_id))
-            comparison = versions.compare_withdrawal(notice.kept, in_doubt=content.needs_person is not None)
+            doubtful = content.needs_person is not None
+            own = versions.compare_withdrawal(notice.kept, self.digest, in_doubt=doubtful)
+            comparison = Comparison("older") if overtaken else own
         else:
-            comparison = versions.compare(content.version, self.digest, notice.kept) if self.resource_key else Comparison("first")
+            comparison = self._compare(notice.kept) if self.resource_key else Comparison("first")
         repeated = next((each for each in comparison.same if each.part == notice.part and each.void == content.void), None)
         if repeated and not self.message.problem:
             return self._repeated(repeated)
         decided = await self._decided(msgspec.structs.replace(notice, comparison=comparison))
         return await self._commit(notice, decided, key, comparison, withdrawn)
+
+    def _compare(self, kept: Sequence[StoredNotice]) -> Comparison:
+        return versions.compare(self.message.contents[0].version, self.digest, kept)
 
     def _key(self, content: NoticeContent, part: str, withdrawn: StoredNotice | None) -> str | None:
         """The digest of the message's id, for its first thing; with the thing's names for every other. None if the message has no id."""
@@ -155,6 +161,8 @@ class MessageIntake:
             await self.desk.check_room(self.source)
         new_client = self._new_client(notice, decided)
         row = self._row(notice, outcome, key, says, standing=comparison.standing)
+        if row.body is not None and withdrawn and not self.message.withdraws:
+            row = msgspec.structs.replace(row, body=withdrawals.stored(content))
         named = notice.client or new_client or None
         client = withdrawn.client_id if withdrawn else named.id if named else None
         unit = Unit(
@@ -200,7 +208,7 @@ class MessageIntake:
 
     def _row(self, notice: Notice, outcome: NoticeOutcome, key: str | None, says: tuple[str, ...], *, standing: str) -> NewNotice:
         content, part = notice.content, notice.part
-        last = max((each.ordinal or 0 for each in self.kept or () if each.part == part), default=0)
+        last = max((each.ordinal or 0 for each in self.kept if each.part == part), default=0)
         ordinal = last + 1 if self.resource_key and standing != "older" else None
         about = (
             f"{self.resource_key} {part} {ordinal}" if ordinal else f"body {digests.of_body(self.source, self.message.body)} {part}"
@@ -244,39 +252,36 @@ class MessageIntake:
 
     async def _taken_back(self) -> list[ThingReceipt]:
         """Withdraws what an earlier version of the resource said, and this one does not say any more."""
-        if self.kept is None:  # the message was known by its id; perhaps its process stopped before it came here
-            self.kept = await self.desk.versions(self.resource_key)
-        standing = versions.compare(self.message.contents[0].version, self.digest, self.kept).standing
-        if not self.kept or standing in {"older", "unordered"} or not await self._gone():
+        kept = await self._kept()
+        comparison = self._compare(kept)
+        doubted = bool(comparison.same) and _waits_unordered(comparison.same[-1])
+        if not kept or comparison.standing in {"older", "unordered"} or doubted:
             return []
-        self.kept = await self.desk.versions(self.resource_key)  # the things of this message have ended some of them
-        return [await self._withdraw(each) for each in await self._gone()]
+        return [await self._withdraw(each) for each in await self._gone(kept)]
 
-    async def _gone(self) -> list[StoredNotice]:
+    async def _kept(self) -> Sequence[StoredNotice]:
+        """The kept versions as they are now: also with what this message came to, and others meanwhile."""
+        return self.desk.comparable(self.message.contents[0], await self.desk.versions(self.resource_key))
+
+    async def _gone(self, kept: Sequence[StoredNotice]) -> list[StoredNotice]:
         """The things that the kept notices say, and this message does not."""
         contents = [each for each in self.message.contents if each.about != "nothing"]
         parts = {digests.of_part(self.source, each.part) for each in contents}
         visit = any(each.about in {"session", "booking"} for each in contents)
         found = [await self.clinic.clients.get(each.client_ref) for each in contents if each.client_ref]
         clients = {each.id for each in found if each}
+        courses = {each.course.id for client in found if client for each in client.courses}  # also those that followed a merge
         return [
             each
-            for each in things.left(self.kept or ())
-            if not (each.client_id in clients and (visit or each.part in {*parts, ""})) and each.content_digest != self.digest
+            for each in things.left(kept)
+            if not ((each.client_id in clients or each.course_id in courses) and (visit or each.part in {*parts, ""}))
+            and each.content_digest != self.digest
         ]
 
     async def _withdraw(self, kept: StoredNotice) -> ThingReceipt:
         first = self.message.contents[0]
-        content = NoticeContent(
-            type=kept.type,
-            about=reader.ABOUT[kept.type.removeprefix(reader.TYPE_PREFIX)],
-            part=kept.part,
-            resource=first.resource,
-            refs=first.refs,
-            void=True,
-            version=first.version,
-            needs_person=first.needs_person if first.void else None,
-        )
+        content = self.desk.withdrawal(kept, first.resource, first.needs_person if first.void else None)
+        content = msgspec.structs.replace(content, refs=first.refs, version=first.version)
         return await self.thing(content, kept)
 
 
@@ -293,3 +298,8 @@ def _superseded(kept: StoredNotice) -> stored.SettledNotice:
         awaits_course=kept.awaits_course and kept.risk,
     )
     return stored.SettledNotice(kept.id, "waiting", result)
+
+
+def _waits_unordered(kept: StoredNotice) -> bool:
+    """Whether a version waits because nothing says that it counts."""
+    return kept.status == "waiting" and kept.detail is not None and kept.detail.why == UNORDERED

@@ -131,9 +131,11 @@ def _content(row: NoticeType, data: dict[str, Any], timestamp: dt.datetime) -> N
     if faults:
         raise CommandInvalid(faults)
     ref = payload.get("ref") or envelope.ref
+    scale = str(payload.get("instrument", "")).partition("@")[0]
     return NoticeContent(
         type=row.type,
         about=row.about,
+        part=f"scale {scale}" if row.about == "measure" and scale else "",
         client_ref=envelope.client_ref,
         course=envelope.course,
         trigger=row.trigger,

@@ -53,15 +53,15 @@ def compare(version: Version, digest: str, kept: Sequence[StoredNotice]) -> Comp
     return Comparison("older" if deleted_since else "unordered")
 
 
-def compare_withdrawal(kept: Sequence[StoredNotice], *, in_doubt: bool) -> Comparison:
-    """Compares the withdrawal of a thing with the notices kept of it. A withdrawal has no version: it is about the newest.
+def compare_withdrawal(kept: Sequence[StoredNotice], digest: str, *, in_doubt: bool) -> Comparison:
+    """Compares the withdrawal of a thing, by a message of this digest, with the notices kept of it. It is about the newest of them.
 
-    It is no repeat of a withdrawal that waits, unless it is in doubt itself.
+    It is no repeat of another message's withdrawal that waits, unless it is in doubt itself.
     """
     last = newest(kept)
     if last is None:
         return Comparison("first")
-    if last.void and (last.status != "waiting" or in_doubt):
+    if last.void and (last.status != "waiting" or in_doubt or last.content_digest == digest):
         return Comparison("repeat", (last,))
     return Comparison("newer")
 

@@ -91,12 +91,13 @@ def test_a_repeat_names_the_notices_of_its_own_version_alone():
 
 
 def test_a_withdrawal_is_about_the_newest():
-    assert compare_withdrawal([], in_doubt=False).standing == "first"
-    assert compare_withdrawal([A1, B2], in_doubt=False).standing == "newer"
+    assert compare_withdrawal([], "x", in_doubt=False).standing == "first"
+    assert compare_withdrawal([A1, B2], "x", in_doubt=False).standing == "newer"
     done, waits = kept("c", 2, "2", void=True), kept("c", 2, "2", void=True, status="waiting")
-    assert compare_withdrawal([A1, done], in_doubt=False).standing == "repeat"
-    assert compare_withdrawal([A1, done, kept("d", 3)], in_doubt=False).standing == "newer"
-    assert [compare_withdrawal([A1, waits], in_doubt=doubt).standing for doubt in (False, True)] == ["newer", "repeat"]
+    assert compare_withdrawal([A1, done], "x", in_doubt=False).standing == "repeat"
+    assert compare_withdrawal([A1, done, kept("d", 3)], "x", in_doubt=False).standing == "newer"
+    assert [compare_withdrawal([A1, waits], "x", in_doubt=doubt).standing for doubt in (False, True)] == ["newer", "repeat"]
+    assert compare_withdrawal([A1, waits], "c", in_doubt=False).standing == "repeat"  # of the same message
 
 
 versions_of_a_resource = st.lists(st.sampled_from("abc"), min_size=1, max_size=6)
