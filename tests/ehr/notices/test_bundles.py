@@ -192,3 +192,12 @@ def test_patients_without_a_course_store_nothing(with_ehr):
         assert rows == [0, 1]
 
     with_ehr(test)
+
+
+def test_entries_of_one_client_by_identifier_are_all_taken(with_ehr):
+    async def test(_api, ehr, _course_id):
+        subject = {"type": "Patient", "identifier": {"system": "urn:ehr", "value": "EHR-1"}}
+        forms = [form([1] * 8 + [0], f"Q{number}", subject=subject, authored=at(6, minutes=number)) for number in range(30)]
+        assert await statuses(ehr, *(put(each) for each in forms)) == ["applied"] * 30
+
+    with_ehr(test)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from faults.service import environment
 from support.ehr_sender import Ehr, course, inbox, journal, settled, started, status
@@ -14,6 +15,7 @@ from support.http_client import running
 
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.store import notices as stored
 
 CAME_EARLY = "The EHR sent this before the course was opened."
 SOON = {"IPT_ATTENTION_SCAN_SECONDS": "1"}
@@ -162,3 +164,51 @@ def test_a_visit_that_nothing_marks_of_a_client_without_a_course_is_not_kept_unl
         assert (answer["status"], answer.get("reason")) == (("waiting", None) if visits else ("ignored", "client"))
 
     with_ehr(test, **visits)
+
+
+def test_an_error_in_one_holds_up_no_other(with_ehr, monkeypatch):
+    async def test(api, ehr):
+        notices = api.application.litestar.state.notices
+        content_of = notices.content_of
+
+        def broken(source, notice, body):
+            if notice.resource == "QuestionnaireResponse/Q2":
+                raise RuntimeError("unexpected")
+            return content_of(source, notice, body)
+
+        await send_early(ehr)
+        monkeypatch.setattr(notices, "content_of", broken)
+        opened = (await api.open("EHR-9", occurred_at=at(5)))["id"]
+        async with asyncio.timeout(10):
+            while await refs(api, opened) != ["QuestionnaireResponse/Q1", "Appointment/A1"]:
+                await asyncio.sleep(0.05)
+        monkeypatch.undo()
+        await settled(api)
+        assert (await refs(api, opened))[-1] == "QuestionnaireResponse/Q2"
+
+    with_ehr(test)
+
+
+async def refs(api, opened: str) -> list[str]:
+    return [
+        each["data"]["ref"] for each in await journal(api, opened) if each["actor"]["person"] == "ehr:north" and each["seq"] > 1
+    ]
+
+
+def test_one_that_a_newer_version_marks_meanwhile_is_not_applied(with_ehr, monkeypatch):
+    async def test(api, ehr):
+        assert status(await ehr.fhir(of_nine(form([1] * 8 + [3])))) == "waiting"
+        assert status(await ehr.fhir(of_nine(form([1] * 8 + [0], version=2)))) == "waiting"
+        read = stored.awaiting_course
+
+        def before(*sent):
+            return [msgspec.structs.replace(each, detail=None) for each in read(*sent)]
+
+        monkeypatch.setattr(stored, "awaiting_course", before)
+        opened = (await api.open("EHR-9", occurred_at=at(5)))["id"]
+        await settled(api)
+        assert [each["data"]["items"][8] for each in await journal(api, opened) if each["trigger"] == "record_measure"] == [0]
+        (waits,) = await inbox(api)
+        assert (waits["risk"], waits["course"]) == (True, opened)
+
+    with_ehr(test)

@@ -256,6 +256,7 @@ def test_a_risk_that_awaits_a_course_and_was_changed_since_waits_for_a_person(wi
         assert await totals(api, opened) == {"phq9@1": 8}
         (waits,) = await inbox(api)
         assert (waits["risk"], waits["says"]) == (True, [TAKEN_BACK])
+        assert (waits["why"], waits["course"]) == (TAKEN_BACK, opened)
         assert "risk" in (await course(api, opened))["attention"]
 
     with_ehr(test)
