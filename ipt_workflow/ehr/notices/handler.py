@@ -98,7 +98,8 @@ class NoticeHandler:
     def _said_before(self, notice: Notice) -> bool:
         """Whether an earlier version already reported this merge or death, and none took it back since."""
         own = [each for each in notice.kept if each.part == notice.part]
-        return not notice.content.void and bool(own) and not own[-1].void
+        only_named = notice.content.needs_person == reader.NAME_ONLY
+        return not (notice.content.void or only_named) and bool(own) and not own[-1].void
 
     async def _about_client(self, notice: Notice) -> DecidedNotice:
         content = notice.content

@@ -95,7 +95,18 @@ class MessageIntake:
         return await self._commit(notice, decided, key, comparison, withdrawn)
 
     def _compare(self, kept: Sequence[StoredNotice]) -> Comparison:
-        return versions.compare(self.message.contents[0].version, self.digest, kept)
+        """A bare name is no version of its resource. It says nothing new while the same name waits."""
+        first = self.message.contents[0]
+        if _is_name(first):
+            waits = tuple(each for each in kept if each.status == "waiting" and each.content_digest == self.digest)
+            return Comparison("repeat", waits) if waits else Comparison("newer")
+        return versions.compare(first.version, self.digest, self._without_names(kept))
+
+    def _without_names(self, kept: Sequence[StoredNotice]) -> Sequence[StoredNotice]:
+        """The kept notices without those of the bare name of the resource."""
+        name = self.desk.fhir_reader(self.source).read({"focus": self.message.contents[0].resource}) if kept else ()
+        named = digests.of_content(self.source, canonical(name))
+        return [each for each in kept if each.content_digest != named]
 
     def _key(self, content: NoticeContent, part: str, withdrawn: StoredNotice | None) -> str | None:
         """The digest of the message's id, for its first thing; with the thing's names for every other. None if the message has no id."""
@@ -156,7 +167,8 @@ class MessageIntake:
         if not self._is_kept(notice, outcome):
             self.desk.count(self.source.id, content.type, outcome)
             return ThingReceipt(id=None, status=outcome.status, type=content.type, reason=outcome.reason, says=says)
-        closed = tuple(self._closed(notice, outcome))
+        doubtful = comparison.standing == "unordered" or _is_name(content)  # a person chooses between it and what waits
+        closed = () if doubtful else tuple(self._closed(notice, outcome))
         if outcome.status == "waiting" and not (content.risk or closed or self.message.room):
             await self.desk.check_room(self.source)
         new_client = self._new_client(notice, decided)
@@ -261,7 +273,8 @@ class MessageIntake:
 
     async def _kept(self) -> Sequence[StoredNotice]:
         """The kept versions as they are now: also with what this message came to, and others meanwhile."""
-        return self.desk.comparable(self.message.contents[0], await self.desk.versions(self.resource_key))
+        kept = self.desk.comparable(self.message.contents[0], await self.desk.versions(self.resource_key))
+        return self._without_names(kept)
 
     async def _gone(self, kept: Sequence[StoredNotice]) -> list[StoredNotice]:
         """The things that the kept notices say, and this message does not."""
@@ -298,6 +311,11 @@ def _superseded(kept: StoredNotice) -> stored.SettledNotice:
         awaits_course=kept.awaits_course and kept.risk,
     )
     return stored.SettledNotice(kept.id, "waiting", result)
+
+
+def _is_name(content: NoticeContent) -> bool:
+    """Whether only the name of a resource was sent."""
+    return content.needs_person == reader.NAME_ONLY
 
 
 def _waits_unordered(kept: StoredNotice) -> bool:

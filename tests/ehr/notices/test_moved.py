@@ -265,3 +265,14 @@ def test_a_version_that_another_process_has_overtaken_takes_nothing_back(with_eh
         assert await sessions(api, first, second) == [["5"], ["5"]]
 
     with_ehr(test, kind="bearer")
+
+
+def test_a_visit_follows_its_course_to_the_client_into_whom_the_record_was_merged(with_ehr):
+    async def test(api, ehr, first, _second):
+        await ehr.fhir(encounter())
+        merged = await api.fire(first, "relink_client", {"client_ref": "EHR-3", "kind": "merge"}, "supervisor", reason="Merged.")
+        assert merged.status_code == 201, merged.text
+        assert status(await ehr.fhir(encounter(version=2, subject={"reference": "Patient/EHR-3"}))) == "ignored"
+        assert (await sessions(api, first), await inbox(api)) == ([["5"]], [])
+
+    with_ehr(test, kind="bearer")
