@@ -285,7 +285,7 @@ class RestHooks:
             if notification.kind == "handshake":
                 reached = notification.reached
             elif notification.kind != "query-event":  # old events that we requested do not move the feed
-                reached = max([notification.reached, *numbers])
+                reached = max([notification.reached, *numbers, last or 0])  # an event that comes late moves nothing back
                 missed = range((reached if last is None else last) + 1, reached + 1)
             entries = [each for event in notification.events for each in await self._event(sender, notification, event, hook)]
             entries += await self._gaps(sender, notification, feed, missed, hook)

@@ -207,6 +207,18 @@ def test_what_was_only_named_is_corrected_with_what_the_ehr_says(hooked):
     hooked(test)
 
 
+def test_an_event_that_comes_again_late_moves_the_feed_not_back(hooked):
+    async def test(api, ehr):
+        await started(api)
+        assert (await ehr.fhir(vector("handshake"), "POST")).json()["status"] == "ignored"
+        events = [notification(number, encounter(f"E{number}", period={"start": at(number)})) for number in (1, 2, 3)]
+        for number in (0, 1, 0, 2):
+            assert status(await ehr.fhir(events[number], "POST")) == "applied"
+        assert await inbox(api) == []
+
+    hooked(test)
+
+
 def test_an_event_that_did_not_come_waits_as_a_gap_until_it_comes(hooked):
     async def test(api, ehr):
         course_id = await started(api)
