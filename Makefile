@@ -60,10 +60,10 @@ test-rest: install validators generators ## Run the part of the large matrices t
 	IPT_TEST_EXTENT=rest $(BIN)/python -m pytest
 
 test-all: test test-rest ## Run every test, with whole matrices and ten seeds for the faults
-	IPT_FAULT_FIRST=2 IPT_FAULT_SEEDS=9 $(BIN)/python -m pytest tests/faults
+	IPT_TEST_EXTENT=whole IPT_FAULT_FIRST=2 IPT_FAULT_SEEDS=9 $(BIN)/python -m pytest tests/faults
 
 faults: install ## Run the fault tests (kills, lost connections, races) with twenty seeds (FAULT_SEEDS=N)
-	IPT_FAULT_SEEDS=$(or $(FAULT_SEEDS),20) $(BIN)/python -m pytest tests/faults
+	IPT_TEST_EXTENT=whole IPT_FAULT_SEEDS=$(or $(FAULT_SEEDS),20) $(BIN)/python -m pytest tests/faults
 
 bench: install ## Compare the service with its limits and peers: a quarter of an hour (QUICK=1: five minutes)
 	$(BIN)/python -m bench $(if $(QUICK),--quick)

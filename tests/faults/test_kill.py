@@ -5,6 +5,8 @@ import itertools
 import random
 import signal
 
+import pytest
+
 from faults import after
 from faults.histories import Load
 
@@ -12,6 +14,7 @@ POINTS = ("before_commit", "after_commit", "before_answer")
 STOP = "stop"
 
 
+@pytest.mark.matrix(2)
 def test_nothing_is_lost_or_doubled_when_the_service_is_killed_or_stopped(place, seeds):
     """Each seed ends a service at each point. The service that is started after one end is the one that meets the next."""
 

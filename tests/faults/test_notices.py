@@ -90,7 +90,7 @@ class Sender:
                 await asyncio.sleep(0.05)
 
 
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(6)
 @pytest.mark.parametrize("point", POINTS)
 def test_each_notice_is_there_once_when_the_service_is_killed(place, seeds, point, tmp_path):
     secret = tmp_path / "secret"

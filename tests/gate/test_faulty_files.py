@@ -20,7 +20,7 @@ def test_the_protocol_that_the_faults_are_planted_in_has_none():
     assert report.ok
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize(
     ("protocol", "claim", "says"),
     (

@@ -11,7 +11,7 @@ LEAVING_MIDDLE = over(small(), "begin_final")
 COMPLETING = over(small(), "complete")
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize(
     ("machine", "says", "last"),
     (
@@ -81,7 +81,7 @@ def test_phases_out_of_order_are_found(machine, says, last):
     assert found(machine, "phases_in_order", says).trace[-1].startswith(last)
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize(
     "machine",
     (
@@ -119,7 +119,7 @@ def test_a_sick_role_that_is_waived_without_a_supervisor_is_found():
     assert finding.trace == ("refer", "record_consent", "start", "waive_sick_role (alone)")
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize(
     ("machine", "says", "last"),
     (
@@ -171,7 +171,7 @@ def test_more_sessions_than_the_caps_are_found(machine, says, last):
     assert found(machine, "session_caps_hold", says).trace[-1] == last
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize(
     ("machine", "says", "last"),
     (
@@ -199,7 +199,7 @@ def test_more_weeks_than_the_caps_are_found(machine, says, last):
     assert found(machine, "week_cap_holds", says).trace[-1] == last
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize(
     ("trigger", "rule", "state"),
     (
@@ -222,7 +222,7 @@ def test_care_that_waits_is_found(trigger, rule, state):
     assert finding.trace[-1].startswith(trigger)
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize(
     "rule", ("baseline_of_every_aim", "no_acute_risk", "focus_worked", "final_attended", "alternative_offered")
 )

@@ -56,7 +56,7 @@ def refusal_by(walk: Walk, trigger: str, rule: str) -> Refusal | None:
     return walk.refused(trigger, T if trigger in walk.options(T) else S).get(rule)
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(5)
 @pytest.mark.parametrize("stage", STAGES)
 def test_following_the_remedies_removes_the_refusal(stage):
     offered = refusals_at(stage)

@@ -44,8 +44,9 @@ async def _recover(notices: Notices, notice: StoredNotice) -> None:
     says: tuple[str, ...] = ()
     principal = notices.principal(source, UNREADABLE, None)
     try:
-        several = len(notices.contents_of(source, notice.type, notice.body or b"")) > 1
-        content = notices.content_of(source, notice, notice.body or b"")
+        contents = notices.contents_of(source, notice.type, notice.body or b"")
+        several = len(contents) > 1
+        content = contents[0] if several else notices.content_of(source, notice, notice.body or b"")
     except (CommandMalformed, CommandInvalid) as error:
         decided = waiting(str(error).partition("\n")[0])
     else:

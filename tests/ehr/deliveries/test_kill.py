@@ -58,7 +58,7 @@ def free_port() -> int:
         return held.getsockname()[1]
 
 
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(6)
 @pytest.mark.parametrize("when", ("before it is answered", "after it is answered"))
 def test_a_relay_that_is_killed_again_and_again_loses_nothing_and_repeats_only_under_the_same_id(database_url, when):
     kills = {1, 2, 5, 8, 9}
@@ -113,7 +113,7 @@ async def killing(url, other, kills, when, done) -> None:
             killed.clear()
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(3)
 def test_a_course_walked_over_http_arrives_whole_though_the_receiver_fails_and_the_service_is_killed(database_url):
     port, hooks = free_port(), free_port()
     token = json.loads(output_of(database_url, "token", "create", "--role", "admin", "--name", "ada", "--json"))["token"]

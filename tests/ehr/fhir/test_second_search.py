@@ -87,7 +87,7 @@ async def compared(
     return found
 
 
-@pytest.mark.matrix(20)
+@pytest.mark.matrix(30)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_search_finds_what_the_second_implementation_finds(filled, seed):
     settings, universes = filled
@@ -108,7 +108,7 @@ def test_every_search_finds_what_the_second_implementation_finds(filled, seed):
     assert faults == []
 
 
-@pytest.mark.matrix(8)
+@pytest.mark.matrix(12)
 @pytest.mark.parametrize("seed", range(8))
 def test_the_audit_log_is_searched_alike(filled, seed):
     settings, _ = filled
@@ -133,7 +133,7 @@ def test_the_audit_log_is_searched_alike(filled, seed):
     asyncio.run(test())
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(3)
 def test_the_searches_are_of_every_kind_and_find_something(filled):
     """So that the comparison cannot pass by finding nothing."""
     universe = filled[1]["supervisor"]

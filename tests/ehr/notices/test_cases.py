@@ -84,7 +84,7 @@ def test_each_case_is_expected_to_end_in_some_way():
     assert set(EXPECTED) == set(CASES)
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(5)
 @pytest.mark.parametrize(
     ("name", "order"),
     [(name, order) for name in sorted(CASES) for order in arrivals(name)],
