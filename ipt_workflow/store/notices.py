@@ -38,9 +38,8 @@ class NewNotice(msgspec.Struct, frozen=True, kw_only=True):
     `key` is the digest that identifies the same message when it comes again. `resource` names what the notice is about in the EHR,
     in version `resource_version` as of `resource_at`; `resource_key` is the digest of its name, and `part` says which of the things that
     the resource came to. `ordinal` counts the kept versions of a part; None if the notice is no version of anything. `void`: the EHR
-    withdrew the thing. `seq` is the entry
-    it made, `about_seq` the entry it is about. `body` is its content, kept while it waits; `detail` says why it waits. If it
-    `awaits_course`, its client had no course when it came.
+    withdrew the thing. `seq` is the entry it made, `about_seq` the entry it is about. `body` is its content, kept while it waits;
+    `detail` says why it waits. If it `awaits_course`, its client had no course when it came.
     """
 
     id: str

@@ -175,7 +175,7 @@ class MessageIntake:
         row = self._row(notice, outcome, key, says, standing=comparison.standing)
         if row.body is not None and withdrawn and not self.message.withdraws:
             row = msgspec.structs.replace(row, body=withdrawals.stored(content))
-        named = notice.client or new_client or None
+        named = notice.client or new_client
         client = withdrawn.client_id if withdrawn else named.id if named else None
         unit = Unit(
             organisation=self.clinic.organisation,
@@ -222,15 +222,14 @@ class MessageIntake:
         content, part = notice.content, notice.part
         last = max((each.ordinal or 0 for each in self.kept if each.part == part), default=0)
         ordinal = last + 1 if self.resource_key and standing != "older" else None
-        about = (
-            f"{self.resource_key} {part} {ordinal}" if ordinal else f"body {digests.of_body(self.source, self.message.body)} {part}"
-        )
+        body_hash = digests.of_body(self.source, self.message.body)
+        about = f"{self.resource_key} {part} {ordinal}" if ordinal else f"body {body_hash} {part}"
         waits = outcome.status == "waiting"
         return NewNotice(
             id=notice.id,
             source_id=self.source.id,
             key=key or digests.of_message(self.source, about),
-            body_hash=digests.of_body(self.source, self.message.body),
+            body_hash=body_hash,
             type=content.type,
             received_at=self.clinic.clock.now(),
             body=(self.message.kept or self.message.body) if waits else None,
