@@ -4,24 +4,8 @@ import datetime as dt
 import json
 
 import pytest
-from support.ehr_sender import Ehr, course, inbox, resolve, started, status
-from support.fhir_bodies import START, appointment, at, encounter, form
-
-from ipt_workflow.runtime.clock import VirtualClock
-
-
-@pytest.fixture
-def with_ehr(api):
-    """Runs a test with a started course of EHR-1 and a source of FHIR."""
-
-    def run(test, kind="bearer", **source):
-        async def inside(api):
-            ehr = await Ehr.register(api, kind=kind, **source)
-            return await test(api, ehr, await started(api))
-
-        return api(inside, VirtualClock(START))
-
-    return run
+from support.ehr_sender import Ehr, course, inbox, resolve, status
+from support.fhir_bodies import appointment, at, encounter, form
 
 
 def bundle(*entries: dict, kind: str = "batch") -> dict:

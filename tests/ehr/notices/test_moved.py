@@ -3,30 +3,12 @@
 import datetime as dt
 
 import msgspec
-import pytest
 import sqlalchemy as sa
-from support.ehr_sender import Ehr, course, inbox, resolve, settled, started, status
+from support.ehr_sender import course, inbox, resolve, settled, started, status
 from support.fhir_bodies import START, appointment, at, encounter
 
 from ipt_workflow.ehr.notices.message_intake import MessageIntake
-from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.store.schema import tables
-
-
-@pytest.fixture
-def with_ehr(api):
-    """Runs a test with started courses of EHR-1 and EHR-2 and a source."""
-
-    def run(test, kind="standard-webhooks", **source):
-        async def inside(api):
-            ehr = await Ehr.register(api, kind=kind, **source)
-            second = (await api.open("EHR-2"))["id"]
-            await api.walk(second, "record_consent", "start")
-            return await test(api, ehr, await started(api), second)
-
-        return api(inside, VirtualClock(START))
-
-    return run
 
 
 async def sessions(api, *courses: str) -> list[list[str]]:
@@ -46,7 +28,7 @@ def minutes(number: float) -> dt.datetime:
     return START + dt.timedelta(days=14, minutes=number)
 
 
-def test_a_session_of_our_own_types_that_moves_to_another_client_is_taken_from_the_first(with_ehr):
+def test_a_session_of_our_own_types_that_moves_to_another_client_is_taken_from_the_first(with_two):
     async def test(api, ehr, first, second):
         async def sent(number: int, minute: float, key: str | None = None) -> str:
             data = {"client_ref": f"EHR-{number}", "ref": "Appointment/1", "start": at(7)}
@@ -62,10 +44,10 @@ def test_a_session_of_our_own_types_that_moves_to_another_client_is_taken_from_t
         assert await sessions(api, first, second) == [["5"], []]
         assert await inbox(api) == []
 
-    with_ehr(test)
+    with_two(test, kind="standard-webhooks")
 
 
-def test_a_booking_and_a_measure_of_our_own_types_move_as_well(with_ehr):
+def test_a_booking_and_a_measure_of_our_own_types_move_as_well(with_two):
     async def test(api, ehr, first, second):
         for number, minute in ((1, -9), (2, -8)):
             ref = f"EHR-{number}"
@@ -78,20 +60,20 @@ def test_a_booking_and_a_measure_of_our_own_types_move_as_well(with_ehr):
         assert [[each.ref for each in one.bookings] for one in stored] == [[], ["A/1"]]
         assert await inbox(api) == []
 
-    with_ehr(test)
+    with_two(test, kind="standard-webhooks")
 
 
-def test_a_session_that_waits_for_a_course_waits_no_longer_if_it_moves_to_another_client(with_ehr):
+def test_a_session_that_waits_for_a_course_waits_no_longer_if_it_moves_to_another_client(with_two):
     async def test(api, ehr, first, _second):
         data = {"ref": "Appointment/1", "start": at(7)}
         assert status(await ehr.notify("appointment.fulfilled", {"client_ref": "EHR-9", **data}, at=minutes(-9))) == "waiting"
         assert status(await ehr.notify("appointment.fulfilled", {"client_ref": "EHR-1", **data}, at=minutes(-8))) == "applied"
         assert (await inbox(api), await sessions(api, first)) == ([], [["5"]])
 
-    with_ehr(test)
+    with_two(test, kind="standard-webhooks")
 
 
-def test_a_withdrawal_of_our_own_types_that_waits_is_retried_for_its_own_client(with_ehr):
+def test_a_withdrawal_of_our_own_types_that_waits_is_retried_for_its_own_client(with_two):
     async def test(api, ehr, first, second):
         data = {"ref": "Appointment/1", "start": at(7)}
         await ehr.notify("appointment.fulfilled", {"client_ref": "EHR-1", **data}, at=minutes(-9))
@@ -104,10 +86,10 @@ def test_a_withdrawal_of_our_own_types_that_waits_is_retried_for_its_own_client(
         assert (again["status"], again["course"]) == ("waiting", first)
         assert await sessions(api, first, second) == [["5"], ["5"]]
 
-    with_ehr(test)
+    with_two(test, kind="standard-webhooks")
 
 
-def test_a_visit_of_an_ended_course_is_corrected_there_although_its_date_is_in_the_next(with_ehr):
+def test_a_visit_of_an_ended_course_is_corrected_there_although_its_date_is_in_the_next(with_two):
     async def test(api, ehr, first, _second):
         await ehr.fhir(encounter())
         later = await next_course(api, first)
@@ -115,10 +97,10 @@ def test_a_visit_of_an_ended_course_is_corrected_there_although_its_date_is_in_t
         assert status(await ehr.fhir(encounter(version=2, period=moved))) in {"applied", "waiting"}
         assert await sessions(api, first, later) == [["5"], []]
 
-    with_ehr(test, kind="bearer")
+    with_two(test, kind="bearer")
 
 
-def test_a_visit_of_an_ended_course_that_is_entered_in_error_without_its_date_is_taken_back_there(with_ehr):
+def test_a_visit_of_an_ended_course_that_is_entered_in_error_without_its_date_is_taken_back_there(with_two):
     async def test(api, ehr, first, _second):
         await ehr.fhir(encounter())
         later = await next_course(api, first)
@@ -130,10 +112,10 @@ def test_a_visit_of_an_ended_course_that_is_entered_in_error_without_its_date_is
         assert status(await ehr.fhir(restored)) == "applied"
         assert (await sessions(api, first, later), await inbox(api)) == ([[], ["5"]], [])
 
-    with_ehr(test, kind="bearer")
+    with_two(test, kind="bearer")
 
 
-def test_a_booking_of_an_ended_course_is_held_in_the_next(with_ehr):
+def test_a_booking_of_an_ended_course_is_held_in_the_next(with_two):
     async def test(api, ehr, first, _second):
         await ehr.fhir(appointment(start=at(21), end=at(21, minutes=50)))
         later = await next_course(api, first)
@@ -141,10 +123,10 @@ def test_a_booking_of_an_ended_course_is_held_in_the_next(with_ehr):
         assert status(await ehr.fhir(held)) == "applied"
         assert await sessions(api, first, later) == [[], ["5"]]
 
-    with_ehr(test, kind="bearer")
+    with_two(test, kind="bearer")
 
 
-def test_a_session_that_is_said_to_be_of_another_course_waits_until_a_person_has_voided_the_first(with_ehr):
+def test_a_session_that_is_said_to_be_of_another_course_waits_until_a_person_has_voided_the_first(with_two):
     async def test(api, ehr, first, _second):
         data = {"client_ref": "EHR-1", "ref": "Appointment/1", "start": at(7)}
         await ehr.notify("appointment.fulfilled", data)
@@ -159,7 +141,7 @@ def test_a_session_that_is_said_to_be_of_another_course_waits_until_a_person_has
         assert (await resolve(api, waits["id"], action="retry")).json()["status"] == "applied"
         assert await sessions(api, first, later) == [[], ["5"]]
 
-    with_ehr(test)
+    with_two(test, kind="standard-webhooks")
 
 
 # Two scales under one reference
@@ -173,7 +155,7 @@ async def totals(api, course_id: str) -> dict[str, int]:
     return {key: each["last"]["total"] for key, each in (await course(api, course_id))["measures"].items()}
 
 
-def test_two_scales_of_one_form_are_two_measures_in_any_order(with_ehr):
+def test_two_scales_of_one_form_are_two_measures_in_any_order(with_two):
     async def test(api, ehr, first, _second):
         assert status(await ehr.notify("measure.completed", scale("phq9", 12), at=minutes(-8))) == "applied"
         assert status(await ehr.notify("measure.completed", scale("gad7@1", 9), at=minutes(-9))) == "applied"
@@ -182,10 +164,10 @@ def test_two_scales_of_one_form_are_two_measures_in_any_order(with_ehr):
         assert status(await ehr.notify("measure.completed", scale("phq9", 13), at=minutes(-9))) == "ignored"  # an older one
         assert await totals(api, first) == {"phq9@1": 12, "gad7@1": 10}
 
-    with_ehr(test)
+    with_two(test, kind="standard-webhooks")
 
 
-def test_two_scales_of_one_form_both_wait_for_a_course(with_ehr):
+def test_two_scales_of_one_form_both_wait_for_a_course(with_two):
     async def test(api, ehr, _first, _second):
         for instrument, total in (("phq9", 12), ("gad7", 9)):
             assert status(await ehr.notify("measure.completed", scale(instrument, total, "EHR-9"))) == "waiting"
@@ -194,14 +176,14 @@ def test_two_scales_of_one_form_both_wait_for_a_course(with_ehr):
         await settled(api)
         assert (await totals(api, opened), await inbox(api)) == ({"phq9@1": 12, "gad7@1": 9}, [])
 
-    with_ehr(test)
+    with_two(test, kind="standard-webhooks")
 
 
 async def kept_before_scales_were_parts(api) -> None:
     await api.clinic.write(lambda connection, _: connection.execute(sa.update(tables.notice).values(part="")))
 
 
-def test_what_was_kept_before_scales_were_parts_is_the_same_scale_still(with_ehr):
+def test_what_was_kept_before_scales_were_parts_is_the_same_scale_still(with_two):
     async def test(api, ehr, first, _second):
         await ehr.notify("measure.completed", scale("phq9", 12), at=minutes(-9))
         await kept_before_scales_were_parts(api)
@@ -209,10 +191,10 @@ def test_what_was_kept_before_scales_were_parts_is_the_same_scale_still(with_ehr
         assert status(await ehr.notify("measure.completed", scale("phq9", 13), at=minutes(-8))) == "applied"
         assert await totals(api, first) == {"phq9@1": 13}
 
-    with_ehr(test)
+    with_two(test, kind="standard-webhooks")
 
 
-def test_a_waiting_scale_kept_before_scales_were_parts_is_not_ended_by_another_one(with_ehr):
+def test_a_waiting_scale_kept_before_scales_were_parts_is_not_ended_by_another_one(with_two):
     async def test(api, ehr, _first, _second):
         await ehr.notify("measure.completed", scale("phq9", 12, "EHR-9"), at=minutes(-9))
         await kept_before_scales_were_parts(api)
@@ -223,13 +205,13 @@ def test_a_waiting_scale_kept_before_scales_were_parts_is_not_ended_by_another_o
         await settled(api)
         assert (await totals(api, opened), await inbox(api)) == ({"phq9@1": 13, "gad7@1": 9}, [])
 
-    with_ehr(test)
+    with_two(test, kind="standard-webhooks")
 
 
 # One after the other
 
 
-def test_a_deletion_that_comes_again_while_its_withdrawal_waits_is_one_notice(with_ehr):
+def test_a_deletion_that_comes_again_while_its_withdrawal_waits_is_one_notice(with_two):
     async def test(api, ehr, first, _second):
         await ehr.fhir(encounter())
         seq = (await course(api, first))["sessions"][0]["seq"]
@@ -239,10 +221,10 @@ def test_a_deletion_that_comes_again_while_its_withdrawal_waits_is_one_notice(wi
         assert [each["status"] for each in await inbox(api, query="&status=ignored")] == []
         assert len(await inbox(api)) == 1
 
-    with_ehr(test, kind="bearer")
+    with_two(test, kind="bearer")
 
 
-def test_a_version_that_another_process_has_overtaken_takes_nothing_back(with_ehr, monkeypatch):
+def test_a_version_that_another_process_has_overtaken_takes_nothing_back(with_two, monkeypatch):
     """While version 2 is taken, after its own commit, another process takes version 3, which names both clients again."""
 
     async def test(api, ehr, first, second):
@@ -264,10 +246,10 @@ def test_a_version_that_another_process_has_overtaken_takes_nothing_back(with_eh
         await ehr.fhir(appointment(version=2, status="fulfilled", participant=both[:1]))
         assert await sessions(api, first, second) == [["5"], ["5"]]
 
-    with_ehr(test, kind="bearer")
+    with_two(test, kind="bearer")
 
 
-def test_a_visit_follows_its_course_to_the_client_into_whom_the_record_was_merged(with_ehr):
+def test_a_visit_follows_its_course_to_the_client_into_whom_the_record_was_merged(with_two):
     async def test(api, ehr, first, _second):
         await ehr.fhir(encounter())
         merged = await api.fire(first, "relink_client", {"client_ref": "EHR-3", "kind": "merge"}, "supervisor", reason="Merged.")
@@ -275,4 +257,4 @@ def test_a_visit_follows_its_course_to_the_client_into_whom_the_record_was_merge
         assert status(await ehr.fhir(encounter(version=2, subject={"reference": "Patient/EHR-3"}))) == "ignored"
         assert (await sessions(api, first), await inbox(api)) == ([["5"]], [])
 
-    with_ehr(test, kind="bearer")
+    with_two(test, kind="bearer")

@@ -4,26 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from support.ehr_sender import Ehr, course, inbox, resolve, started, status
-from support.fhir_bodies import START, appointment, encounter
-
-from ipt_workflow.runtime.clock import VirtualClock
+from support.ehr_sender import course, inbox, resolve, status
+from support.fhir_bodies import appointment, encounter
 
 EXAMPLE = Path(__file__).parents[2] / "vectors" / "fhir-backport" / "Bundle-r4-notification-id-only.json"
 NAMED = "Only the name of the resource was sent."
-
-
-@pytest.fixture
-def with_ehr(api):
-    """Runs a test with a started course of EHR-1 and a source of FHIR."""
-
-    def run(test):
-        async def inside(api):
-            return await test(api, await Ehr.register(api, kind="bearer"), await started(api))
-
-        return api(inside, VirtualClock(START))
-
-    return run
 
 
 async def named(ehr, number: int, name: str) -> str:

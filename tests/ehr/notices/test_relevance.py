@@ -3,29 +3,14 @@
 import datetime as dt
 
 import pytest
-from support.ehr_sender import Ehr, course, inbox, resolve, started, status
+from support.ehr_sender import Ehr, course, inbox, resolve, status
 from support.fhir_bodies import START, appointment, at, encounter, form
 
 from ipt_workflow.ehr.notices import relevance
-from ipt_workflow.runtime.clock import VirtualClock
 
 DENTAL = {"coding": [{"system": "http://snomed.info/sct", "code": "34043003"}]}
 TEXT_ONLY = {"text": "Dental cleaning"}
 THERAPIST = [{"individual": {"reference": "Practitioner/therapist-1"}}]
-
-
-@pytest.fixture
-def with_ehr(api):
-    """Runs a test with a started course of EHR-1 and a source of FHIR."""
-
-    def run(test, **source):
-        async def inside(api):
-            ehr = await Ehr.register(api, kind="bearer", **source)
-            return await test(api, ehr, await started(api))
-
-        return api(inside, VirtualClock(START))
-
-    return run
 
 
 def uncoded(encounter_id: str = "E1", version: int = 1, **more) -> dict:

@@ -3,24 +3,10 @@
 import json
 
 import pytest
-from support.ehr_sender import Ehr, course, inbox, started
-from support.fhir_bodies import START, encounter, form
-
-from ipt_workflow.runtime.clock import VirtualClock
+from support.ehr_sender import course, inbox
+from support.fhir_bodies import encounter, form
 
 RISK = [0] * 8 + [3]
-
-
-@pytest.fixture
-def with_ehr(api):
-    def run(test, kind="bearer"):
-        async def inside(api):
-            ehr = await Ehr.register(api, kind=kind)
-            return await test(api, ehr, await started(api))
-
-        return api(inside, VirtualClock(START))
-
-    return run
 
 
 def transaction(*resources: dict) -> dict:

@@ -1,29 +1,11 @@
 """What a newer version of a resource does not say any more is taken back, and a waiting notice follows its resource."""
 
 import pytest
-from support.ehr_sender import Ehr, course, inbox, journal, resolve, settled, started, status
-from support.fhir_bodies import ANSWERS, LOINC, START, appointment, at, encounter, form
-
-from ipt_workflow.runtime.clock import VirtualClock
+from support.ehr_sender import course, inbox, journal, resolve, settled, status
+from support.fhir_bodies import ANSWERS, LOINC, appointment, at, encounter, form
 
 GAD7 = ["69725-0", "68509-9", "69733-4", "69734-2", "69735-9", "69689-8", "69736-7"]
 TAKEN_BACK = "The EHR has changed or withdrawn this since. Review the risk all the same."
-
-
-@pytest.fixture
-def with_ehr(api):
-    """Runs a test with started courses of EHR-1 and EHR-2 and a source of FHIR."""
-
-    def run(test, kind="bearer", **source):
-        async def inside(api):
-            ehr = await Ehr.register(api, kind=kind, **source)
-            second = (await api.open("EHR-2"))["id"]
-            await api.walk(second, "record_consent", "start")
-            return await test(api, ehr, await started(api), second)
-
-        return api(inside, VirtualClock(START))
-
-    return run
 
 
 def of(number: int) -> dict:
@@ -49,7 +31,7 @@ async def totals(api, course_id: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("kind", ("bearer", "standard-webhooks"))
-def test_a_visit_that_moves_to_another_client_is_taken_from_the_first(with_ehr, kind):
+def test_a_visit_that_moves_to_another_client_is_taken_from_the_first(with_two, kind):
     async def test(api, ehr, first, second):
         await ehr.fhir(encounter(subject=of(1)))
         assert await sessions(api, first, second) == [["5"], []]
@@ -62,10 +44,10 @@ def test_a_visit_that_moves_to_another_client_is_taken_from_the_first(with_ehr, 
         assert await sessions(api, first, second) == [["5"], []]
         assert await inbox(api) == []
 
-    with_ehr(test, kind=kind)
+    with_two(test, kind=kind)
 
 
-def test_a_visit_that_moved_is_deleted_where_it_is(with_ehr):
+def test_a_visit_that_moved_is_deleted_where_it_is(with_two):
     async def test(api, ehr, first, second):
         await ehr.fhir(encounter(subject=of(1)))
         await ehr.fhir(encounter(version=2, subject=of(2)))
@@ -73,20 +55,20 @@ def test_a_visit_that_moved_is_deleted_where_it_is(with_ehr):
         assert await sessions(api, first, second) == [[], []]
         assert await inbox(api) == []
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_a_waiting_visit_that_moves_to_another_client_waits_no_longer(with_ehr):
+def test_a_waiting_visit_that_moves_to_another_client_waits_no_longer(with_two):
     async def test(api, ehr, first, second):
         await ehr.fhir(encounter(subject=of(1), status="cancelled"))
         assert len(await inbox(api)) == 1
         await ehr.fhir(encounter(version=2, subject=of(2)))
         assert (await inbox(api), await sessions(api, first, second)) == ([], [[], ["5"]])
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_a_client_who_is_taken_off_an_appointment_has_no_session_of_it(with_ehr):
+def test_a_client_who_is_taken_off_an_appointment_has_no_session_of_it(with_two):
     async def test(api, ehr, first, second):
         both = appointment(status="fulfilled", participant=[{"actor": of(1)}, {"actor": of(2)}])
         answer = (await ehr.fhir(both)).json()
@@ -99,13 +81,13 @@ def test_a_client_who_is_taken_off_an_appointment_has_no_session_of_it(with_ehr)
         assert await sessions(api, first, second) == [[], []]
         assert await inbox(api) == []
 
-    with_ehr(test)
+    with_two(test)
 
 
 # Scales
 
 
-def test_a_form_that_is_corrected_to_another_scale_is_that_scale_alone(with_ehr):
+def test_a_form_that_is_corrected_to_another_scale_is_that_scale_alone(with_two):
     async def test(api, ehr, first, _second):
         await ehr.fhir(form([1] * 8 + [0]))
         assert await totals(api, first) == {"phq9@1": 8}
@@ -117,11 +99,11 @@ def test_a_form_that_is_corrected_to_another_scale_is_that_scale_alone(with_ehr)
         assert await totals(api, first) == {}
         assert await inbox(api) == []
 
-    with_ehr(test)
+    with_two(test)
 
 
 @pytest.mark.parametrize("emptied", ({"subject": None, "item": []}, {"item": []}, {}), ids=("all", "answers", "nothing"))
-def test_a_form_entered_in_error_is_taken_back_whole_also_if_it_was_emptied(with_ehr, emptied):
+def test_a_form_entered_in_error_is_taken_back_whole_also_if_it_was_emptied(with_two, emptied):
     async def test(api, ehr, first, _second):
         whole = {**form([1] * 8 + [0]), "item": [*form([1] * 8 + [0])["item"], *gad7([1] * 7)]}
         await ehr.fhir(whole)
@@ -131,13 +113,13 @@ def test_a_form_entered_in_error_is_taken_back_whole_also_if_it_was_emptied(with
         await ehr.fhir({**void, "status": "entered-in-error"})
         assert (await totals(api, first), await inbox(api)) == ({}, [])
 
-    with_ehr(test)
+    with_two(test)
 
 
 # Deleted, restored, and deleted again
 
 
-def test_a_resource_may_be_deleted_and_restored_and_deleted_again(with_ehr):
+def test_a_resource_may_be_deleted_and_restored_and_deleted_again(with_two):
     async def test(api, ehr, first, _second):
         for version in (1, 3, 5):
             assert status(await ehr.fhir(encounter(version=version))) == "applied"
@@ -148,20 +130,20 @@ def test_a_resource_may_be_deleted_and_restored_and_deleted_again(with_ehr):
         assert status(await ehr.fhir(encounter(version=5))) == "ignored"  # it was deleted since
         assert (await sessions(api, first), await inbox(api)) == ([[]], [])
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_a_resource_entered_in_error_may_be_restored(with_ehr):
+def test_a_resource_entered_in_error_may_be_restored(with_two):
     async def test(api, ehr, first, _second):
         for version, what, held in ((1, "finished", 1), (2, "entered-in-error", 0), (3, "finished", 1), (4, "entered-in-error", 0)):
             assert status(await ehr.fhir(encounter(version=version, status=what))) == "applied"
             assert len((await course(api, first))["sessions"]) == held
 
-    with_ehr(test)
+    with_two(test)
 
 
 @pytest.mark.parametrize("deleted", (True, False), ids=("deleted", "in-error"))
-def test_a_visit_that_was_corrected_is_taken_back_whole(with_ehr, deleted):
+def test_a_visit_that_was_corrected_is_taken_back_whole(with_two, deleted):
     async def test(api, ehr, first, _second):
         await ehr.fhir(appointment(status="noshow"))
         await ehr.fhir(appointment(version=2, status="fulfilled"))
@@ -175,10 +157,10 @@ def test_a_visit_that_was_corrected_is_taken_back_whole(with_ehr, deleted):
         assert status(await ehr.fhir(appointment(version=5, status="fulfilled"))) == "applied"
         assert await sessions(api, first) == [["5"]]
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_what_was_entered_in_error_is_not_recorded_by_an_older_version_that_comes_late(with_ehr):
+def test_what_was_entered_in_error_is_not_recorded_by_an_older_version_that_comes_late(with_two):
     async def test(api, ehr, first, _second):
         assert status(await ehr.fhir(encounter(version=2, status="entered-in-error"))) == "ignored"
         assert status(await ehr.fhir(encounter(version=1))) == "ignored"
@@ -188,10 +170,10 @@ def test_what_was_entered_in_error_is_not_recorded_by_an_older_version_that_come
         assert status(await ehr.fhir(form([1] * 9))) == "ignored"
         assert await totals(api, first) == {}
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_an_appointment_that_was_cancelled_and_then_fulfilled_is_one_session_that_was_held(with_ehr):
+def test_an_appointment_that_was_cancelled_and_then_fulfilled_is_one_session_that_was_held(with_two):
     async def test(api, ehr, first, _second):
         by_client = {"coding": [{"code": "pat"}]}
         assert status(await ehr.fhir(appointment(version=1, status="cancelled", cancelationReason=by_client))) == "applied"
@@ -202,22 +184,22 @@ def test_an_appointment_that_was_cancelled_and_then_fulfilled_is_one_session_tha
         await ehr.fhir(visit)
         assert (await sessions(api, first), await inbox(api)) == ([["5"]], [])
 
-    with_ehr(test)
+    with_two(test)
 
 
 # Waiting notices
 
 
-def test_a_waiting_notice_is_replaced_by_the_newer_version_of_its_resource(with_ehr):
+def test_a_waiting_notice_is_replaced_by_the_newer_version_of_its_resource(with_two):
     async def test(api, ehr, first, _second):
         assert status(await ehr.fhir(appointment(status="cancelled"))) == "waiting"
         assert status(await ehr.fhir(appointment(version=2, status="fulfilled"))) == "applied"
         assert (await inbox(api), await sessions(api, first)) == ([], [["5"]])
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_a_waiting_notice_that_awaits_a_course_follows_its_resource(with_ehr):
+def test_a_waiting_notice_that_awaits_a_course_follows_its_resource(with_two):
     async def test(api, ehr, _first, _second):
         for gone in (encounter(version=2, subject=of(9), status="entered-in-error"), None):
             assert status(await ehr.fhir(encounter(subject=of(9)) if gone else encounter("E2", subject=of(9)))) == "waiting"
@@ -225,10 +207,10 @@ def test_a_waiting_notice_that_awaits_a_course_follows_its_resource(with_ehr):
             assert status(answer) == "ignored"
             assert await inbox(api) == []
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_a_waiting_risk_stays_and_says_that_it_was_changed(with_ehr):
+def test_a_waiting_risk_stays_and_says_that_it_was_changed(with_two):
     async def test(api, ehr, first, _second):
         risky = form([3] * 9)
         risky["item"][2]["answer"] = [{"valueString": "?"}]
@@ -244,10 +226,10 @@ def test_a_waiting_risk_stays_and_says_that_it_was_changed(with_ehr):
         assert (await resolve(api, waits["id"], action="dismiss", reason="Seen.")).json()["status"] == "dismissed"
         assert "risk" not in (await course(api, first))["attention"]
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_a_risk_that_awaits_a_course_and_was_changed_since_waits_for_a_person(with_ehr):
+def test_a_risk_that_awaits_a_course_and_was_changed_since_waits_for_a_person(with_two):
     async def test(api, ehr, _first, _second):
         assert status(await ehr.fhir(form([1] * 8 + [3], subject=of(9)))) == "waiting"
         assert status(await ehr.fhir(form([1] * 8 + [0], version=2, subject=of(9)))) == "waiting"
@@ -259,10 +241,10 @@ def test_a_risk_that_awaits_a_course_and_was_changed_since_waits_for_a_person(wi
         assert (waits["why"], waits["course"]) == (TAKEN_BACK, opened)
         assert "risk" in (await course(api, opened))["attention"]
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_a_death_and_merges_are_taken_back_one_by_one(with_ehr):
+def test_a_death_and_merges_are_taken_back_one_by_one(with_two):
     def patient(version: int, **more) -> dict:
         return {"resourceType": "Patient", "id": "EHR-1", "meta": {"versionId": str(version)}, **more}
 
@@ -286,13 +268,13 @@ def test_a_death_and_merges_are_taken_back_one_by_one(with_ehr):
         await ehr.fhir(patient(5))
         assert await waits() == []
 
-    with_ehr(test)
+    with_two(test)
 
 
 # Whoever recorded it
 
 
-def test_what_was_signed_is_not_taken_back_but_waits(with_ehr):
+def test_what_was_signed_is_not_taken_back_but_waits(with_two):
     async def test(api, ehr, first, second):
         await ehr.fhir(encounter(subject=of(1)))
         seq = (await course(api, first))["sessions"][0]["seq"]
@@ -306,4 +288,4 @@ def test_what_was_signed_is_not_taken_back_but_waits(with_ehr):
         assert status(await ehr.fhir(encounter(version=2, subject=of(2)))) in {"applied", "waiting"}
         assert len(await inbox(api)) == 1
 
-    with_ehr(test)
+    with_two(test)

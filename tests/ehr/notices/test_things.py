@@ -4,29 +4,11 @@ import datetime as dt
 import json
 
 import pytest
-from support.ehr_sender import Ehr, course, inbox, journal, resolve, started, status
-from support.fhir_bodies import ANSWERS, IPT, LOINC, START, appointment, at, encounter, form
-
-from ipt_workflow.runtime.clock import VirtualClock
+from support.ehr_sender import Ehr, course, inbox, journal, resolve, status
+from support.fhir_bodies import ANSWERS, IPT, LOINC, appointment, at, encounter, form
 
 GAD7 = ["69725-0", "68509-9", "69733-4", "69734-2", "69735-9", "69689-8", "69736-7"]
 NOT_TRUSTED = "The source is not trusted to name persons, so the {} it names was not used."
-
-
-@pytest.fixture
-def with_ehr(api):
-    """Runs a test with started courses of EHR-1 and EHR-2 and a source of FHIR."""
-
-    def run(test, kind="bearer", **source):
-        async def inside(api):
-            ehr = await Ehr.register(api, kind=kind, **source)
-            second = (await api.open("EHR-2"))["id"]
-            await api.walk(second, "record_consent", "start")
-            return await test(api, ehr, await started(api), second)
-
-        return api(inside, VirtualClock(START))
-
-    return run
 
 
 def gad7(scores: list[int]) -> list[dict]:
@@ -39,7 +21,7 @@ def gad7(scores: list[int]) -> list[dict]:
 # Several things
 
 
-def test_the_answer_names_each_thing_with_its_own_id(with_ehr):
+def test_the_answer_names_each_thing_with_its_own_id(with_two):
     async def test(api, ehr, first, second):
         two = form([1] * 8 + [0])
         two["item"] += gad7([1] * 7)
@@ -51,10 +33,10 @@ def test_the_answer_names_each_thing_with_its_own_id(with_ehr):
         assert {key: each["last"]["total"] for key, each in measures.items()} == {"phq9@1": 8, "gad7@1": 7}
         assert (await ehr.fhir(two)).json() == answer
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_one_thing_waits_while_the_other_is_applied(with_ehr):
+def test_one_thing_waits_while_the_other_is_applied(with_two):
     async def test(api, ehr, first, second):
         two = form([1] * 8 + [0])
         two["item"][0]["answer"] = [{"valueString": "often"}]
@@ -66,10 +48,10 @@ def test_one_thing_waits_while_the_other_is_applied(with_ehr):
         assert waits["proposes"]["data"]["instrument"] == "phq9@1"
         assert list((await course(api, first))["measures"]) == ["gad7@1"]
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_the_inbox_names_each_thing_and_each_is_resolved_by_itself(with_ehr):
+def test_the_inbox_names_each_thing_and_each_is_resolved_by_itself(with_two):
     async def test(api, ehr, first, second):
         both = [{"actor": {"reference": f"Patient/EHR-{number}"}} for number in (1, 2)]
         answer = (await ehr.fhir(appointment(status="cancelled", participant=both))).json()
@@ -81,10 +63,10 @@ def test_the_inbox_names_each_thing_and_each_is_resolved_by_itself(with_ehr):
         assert [(await course(api, one))["sessions"] == [] for one in (first, second)] == [True, False]
         assert [each["id"] for each in await inbox(api)] == [waits[0]["id"]]
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_a_patient_with_two_merges_and_a_death_waits_three_times(with_ehr):
+def test_a_patient_with_two_merges_and_a_death_waits_three_times(with_two):
     async def test(api, ehr, first, second):
         links = [{"type": "replaces", "other": {"reference": f"Patient/{name}"}} for name in ("EHR-2", "nobody")]
         patient = {"resourceType": "Patient", "id": "EHR-1", "link": links, "deceasedBoolean": True}
@@ -96,10 +78,10 @@ def test_a_patient_with_two_merges_and_a_death_waits_three_times(with_ehr):
             ("EHR-1", "end_early"),
         ]
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_messages_of_a_source_name_each_thing(with_ehr):
+def test_messages_of_a_source_name_each_thing(with_two):
     async def test(api, ehr, first, second):
         both = [{"actor": {"reference": f"Patient/EHR-{number}"}} for number in (1, 2)]
         await ehr.fhir(appointment(status="fulfilled", participant=both))
@@ -109,13 +91,13 @@ def test_messages_of_a_source_name_each_thing(with_ehr):
             (second, "Appointment/A1", "fhir.Appointment"),
         ]
 
-    with_ehr(test)
+    with_two(test)
 
 
 # Sources
 
 
-def test_one_resource_of_two_sources_is_one_session(with_ehr):
+def test_one_resource_of_two_sources_is_one_session(with_two):
     async def test(api, ehr, first, second):
         south = await Ehr.register(api, "south", "bearer", secret="s" * 32)
         assert status(await ehr.fhir(encounter())) == "applied"
@@ -124,20 +106,20 @@ def test_one_resource_of_two_sources_is_one_session(with_ehr):
         assert status(await south.fhir(encounter(version=2, status="entered-in-error"))) in {"ignored", "waiting"}
         assert len((await course(api, first))["sessions"]) == 1
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_a_prefix_goes_before_every_client_of_its_source(with_ehr):
+def test_a_prefix_goes_before_every_client_of_its_source(with_two):
     async def test(api, ehr, first, second):
         prefixed = await Ehr.register(api, "south", "bearer", secret="s" * 32, client_prefix="EHR-")
         assert status(await prefixed.fhir(encounter(subject={"reference": "Patient/1"}))) == "applied"
         assert (await prefixed.fhir(encounter("E2", subject={"reference": "Patient/EHR-1"}, type=[]))).json()["reason"] == "client"
         assert len((await course(api, first))["sessions"]) == 1
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_a_visit_in_the_future_waits(with_ehr):
+def test_a_visit_in_the_future_waits(with_two):
     async def test(api, ehr, first, second):
         assert status(await ehr.fhir(encounter(period={"start": at(20), "end": at(20, minutes=50)}))) == "waiting"
         assert (await course(api, first))["sessions"] == []
@@ -145,13 +127,13 @@ def test_a_visit_in_the_future_waits(with_ehr):
         (waits,) = await inbox(api)
         assert (await resolve(api, waits["id"], "therapist", action="retry")).json()["status"] == "applied"
 
-    with_ehr(test)
+    with_two(test)
 
 
 # What a source may not set
 
 
-def test_a_therapist_whom_an_untrusted_source_names_is_dropped_and_said(with_ehr):
+def test_a_therapist_whom_an_untrusted_source_names_is_dropped_and_said(with_two):
     async def test(api, ehr, first, second):
         order = {"resourceType": "ServiceRequest", "id": "S1", "status": "active", "intent": "order", "code": IPT}
         order |= {"subject": {"reference": "Patient/EHR-3"}, "performer": [{"reference": "Practitioner/therapist-9"}]}
@@ -160,18 +142,18 @@ def test_a_therapist_whom_an_untrusted_source_names_is_dropped_and_said(with_ehr
         (opened,) = (await api.get("/v1/courses?state=referred", "supervisor")).json()["items"]
         assert opened["therapist"] is None
 
-    with_ehr(test)
+    with_two(test)
 
 
 @pytest.mark.parametrize("trusted", (True, False))
-def test_a_person_whom_our_own_type_names_is_said_if_not_used(with_ehr, trusted):
+def test_a_person_whom_our_own_type_names_is_said_if_not_used(with_two, trusted):
     async def test(api, ehr, first, second):
         held = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7), "person": "therapist-9"}
         answer = (await ehr.notify("appointment.fulfilled", held)).json()
         assert answer.get("says", []) == ([] if trusted else [NOT_TRUSTED.format("person")])
         assert (await journal(api, first))[-1]["actor"]["person"] == ("therapist-9" if trusted else "ehr:north")
 
-    with_ehr(test, kind="standard-webhooks", names_persons=trusted)
+    with_two(test, kind="standard-webhooks", names_persons=trusted)
 
 
 # Deletions under a signature of the body
@@ -183,7 +165,7 @@ async def signed(api, ehr, method: str, name: str, body: dict | None, key: str):
     return await api.client.request(method, f"/v1/ehr/fhir/north/{name}", content=raw, headers=headers)
 
 
-def test_a_signed_update_that_is_sent_as_the_deletion_of_another_resource_waits(with_ehr):
+def test_a_signed_update_that_is_sent_as_the_deletion_of_another_resource_waits(with_two):
     async def test(api, ehr, first, second):
         await signed(api, ehr, "PUT", "Encounter/E1", encounter(), "msg_1")
         other = encounter("E2", period={"start": at(8), "end": at(8, minutes=50)})
@@ -195,10 +177,10 @@ def test_a_signed_update_that_is_sent_as_the_deletion_of_another_resource_waits(
         assert status(await signed(api, ehr, "PUT", "Encounter/E1", encounter(version=2), "msg_3")) in {"applied", "ignored"}
         assert (await inbox(api), len((await course(api, first))["sessions"])) == ([], 1)
 
-    with_ehr(test, kind="standard-webhooks")
+    with_two(test, kind="standard-webhooks")
 
 
-def test_a_person_who_retries_a_deletion_in_doubt_makes_it(with_ehr):
+def test_a_person_who_retries_a_deletion_in_doubt_makes_it(with_two):
     async def test(api, ehr, first, second):
         await signed(api, ehr, "PUT", "Encounter/E1", encounter(), "msg_1")
         assert status(await signed(api, ehr, "DELETE", "Encounter/E1", None, "msg_2")) == "waiting"
@@ -208,10 +190,10 @@ def test_a_person_who_retries_a_deletion_in_doubt_makes_it(with_ehr):
         assert done.json()["status"] == "applied", done.text
         assert (await course(api, first))["sessions"] == []
 
-    with_ehr(test, kind="standard-webhooks")
+    with_two(test, kind="standard-webhooks")
 
 
-def test_a_deletion_in_doubt_of_two_clients_is_retried_for_each(with_ehr):
+def test_a_deletion_in_doubt_of_two_clients_is_retried_for_each(with_two):
     async def test(api, ehr, first, second):
         both = [{"actor": {"reference": f"Patient/EHR-{number}"}} for number in (1, 2)]
         await signed(api, ehr, "PUT", "Appointment/A1", appointment(status="fulfilled", participant=both), "msg_1")
@@ -222,10 +204,10 @@ def test_a_deletion_in_doubt_of_two_clients_is_retried_for_each(with_ehr):
         assert done.json()["status"] == "applied", done.text
         assert [len((await course(api, one))["sessions"]) for one in (first, second)] == [0, 1]
 
-    with_ehr(test, kind="standard-webhooks")
+    with_two(test, kind="standard-webhooks")
 
 
-def test_a_deletion_whose_body_names_the_resource_acts_and_so_does_one_by_a_token(with_ehr):
+def test_a_deletion_whose_body_names_the_resource_acts_and_so_does_one_by_a_token(with_two):
     async def test(api, ehr, first, second):
         await signed(api, ehr, "PUT", "Encounter/E1", encounter(), "msg_1")
         named = {"resourceType": "Encounter", "id": "E1"}
@@ -236,10 +218,10 @@ def test_a_deletion_whose_body_names_the_resource_acts_and_so_does_one_by_a_toke
         assert status(await token.fhir(None, "DELETE", "/Encounter/E5")) == "applied"
         assert (await course(api, first))["sessions"] == []
 
-    with_ehr(test, kind="standard-webhooks")
+    with_two(test, kind="standard-webhooks")
 
 
-def test_a_deletion_in_doubt_is_made_by_one_that_is_not(with_ehr):
+def test_a_deletion_in_doubt_is_made_by_one_that_is_not(with_two):
     async def test(api, ehr, first, second):
         await signed(api, ehr, "PUT", "Encounter/E1", encounter(), "msg_1")
         assert status(await signed(api, ehr, "DELETE", "Encounter/E1", None, "msg_2")) == "waiting"
@@ -247,10 +229,10 @@ def test_a_deletion_in_doubt_is_made_by_one_that_is_not(with_ehr):
         assert status(await signed(api, ehr, "DELETE", "Encounter/E1", named, "msg_3")) == "applied"
         assert (await inbox(api), (await course(api, first))["sessions"]) == ([], [])
 
-    with_ehr(test, kind="standard-webhooks")
+    with_two(test, kind="standard-webhooks")
 
 
-def test_a_deletion_in_doubt_leaves_what_waits(with_ehr):
+def test_a_deletion_in_doubt_leaves_what_waits(with_two):
     async def test(api, ehr, first, second):
         assert status(await signed(api, ehr, "PUT", "Encounter/E1", encounter(status="cancelled"), "msg_1")) == "waiting"
         for key in ("msg_2", "msg_3"):
@@ -261,13 +243,13 @@ def test_a_deletion_in_doubt_leaves_what_waits(with_ehr):
         done = await resolve(api, waits[0]["id"], "therapist", action="correct", reason="She came.", data={"attendance": "5"})
         assert done.json()["status"] == "applied", done.text
 
-    with_ehr(test, kind="standard-webhooks")
+    with_two(test, kind="standard-webhooks")
 
 
 # An id that was used before
 
 
-def test_a_resource_under_a_used_id_is_refused_and_kept(with_ehr):
+def test_a_resource_under_a_used_id_is_refused_and_kept(with_two):
     async def test(api, ehr, first, second):
         assert status(await signed(api, ehr, "PUT", "Encounter/E1", encounter(), "msg_1")) == "applied"
         risky = form([0] * 8 + [3])
@@ -280,10 +262,10 @@ def test_a_resource_under_a_used_id_is_refused_and_kept(with_ehr):
         assert (await signed(api, ehr, "PUT", "QuestionnaireResponse/Q1", risky, "msg_1")).status_code == 409
         assert (await course(api, first))["measures"]["phq9@1"]["last"]["total"] == 3
 
-    with_ehr(test, kind="standard-webhooks")
+    with_two(test, kind="standard-webhooks")
 
 
-def test_a_deletion_under_a_used_id_is_refused_and_kept(with_ehr):
+def test_a_deletion_under_a_used_id_is_refused_and_kept(with_two):
     async def test(api, ehr, first, second):
         assert status(await signed(api, ehr, "PUT", "Encounter/E1", encounter(), "msg_1")) == "applied"
         refused = await signed(api, ehr, "DELETE", "Encounter/E1", encounter(), "msg_1")
@@ -291,10 +273,10 @@ def test_a_deletion_under_a_used_id_is_refused_and_kept(with_ehr):
         assert [each["why"].startswith("The EHR sent this under a message id") for each in await inbox(api)] == [True]
         assert len((await course(api, first))["sessions"]) == 1
 
-    with_ehr(test, kind="standard-webhooks")
+    with_two(test, kind="standard-webhooks")
 
 
-def test_a_signed_deletion_is_made_once_however_often_it_comes(with_ehr):
+def test_a_signed_deletion_is_made_once_however_often_it_comes(with_two):
     async def test(api, ehr, first, second):
         both = [{"actor": {"reference": f"Patient/EHR-{number}"}} for number in (1, 2)]
         await signed(api, ehr, "PUT", "Appointment/A1", appointment(status="fulfilled", participant=both), "msg_1")
@@ -304,4 +286,4 @@ def test_a_signed_deletion_is_made_once_however_often_it_comes(with_ehr):
         assert [len((await course(api, one))["sessions"]) for one in (first, second)] == [0, 0]
         assert len(await inbox(api, query="&status=applied")) == 4
 
-    with_ehr(test, kind="standard-webhooks")
+    with_two(test, kind="standard-webhooks")

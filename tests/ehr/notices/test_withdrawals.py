@@ -1,27 +1,8 @@
 """A withdrawal that waits acts on its own client and its own thing, whatever else its message says."""
 
-import pytest
-from support.ehr_sender import Ehr, course, inbox, journal, resolve, started
-from support.fhir_bodies import START, appointment, at, form
+from support.ehr_sender import course, inbox, journal, resolve
+from support.fhir_bodies import appointment, at, form
 from support.received import GAD7, coded, item
-
-from ipt_workflow.runtime.clock import VirtualClock
-
-
-@pytest.fixture
-def with_ehr(api):
-    """Runs a test with started courses of EHR-1 and EHR-2 and a source of FHIR."""
-
-    def run(test, kind="bearer", **source):
-        async def inside(api):
-            ehr = await Ehr.register(api, kind=kind, **source)
-            second = (await api.open("EHR-2"))["id"]
-            await api.walk(second, "record_consent", "start")
-            return await test(api, ehr, await started(api), second)
-
-        return api(inside, VirtualClock(START))
-
-    return run
 
 
 def both(*numbers: int) -> list[dict]:
@@ -32,7 +13,7 @@ async def held(api, *courses: str) -> list[list[int]]:
     return [[each["seq"] for each in (await course(api, one))["sessions"]] for one in courses]
 
 
-def test_a_retried_withdrawal_is_about_its_own_client_and_none_of_the_others(with_ehr):
+def test_a_retried_withdrawal_is_about_its_own_client_and_none_of_the_others(with_two):
     async def test(api, ehr, first, second):
         session = {"attendance": "5", "minutes": 50}
         recorded = await api.fire(second, "record_session", session, occurred_at=at(7))
@@ -53,10 +34,10 @@ def test_a_retried_withdrawal_is_about_its_own_client_and_none_of_the_others(wit
         assert [len(each) for each in await held(api, first, second)] == [1, 0]
         assert await inbox(api) == []
 
-    with_ehr(test)
+    with_two(test)
 
 
-def test_a_correction_that_leaves_out_the_thing_of_the_notice_is_refused(with_ehr):
+def test_a_correction_that_leaves_out_the_thing_of_the_notice_is_refused(with_two):
     async def test(api, ehr, first, _second):
         two = {**form([0] * 8 + [None]), "item": [*form([0] * 8 + [None])["item"], *(item(code, coded("?")) for code in GAD7)]}
         await ehr.fhir(two)
@@ -68,4 +49,4 @@ def test_a_correction_that_leaves_out_the_thing_of_the_notice_is_refused(with_eh
         assert await journal(api, first) == before
         assert waits["id"] in [each["id"] for each in await inbox(api)]
 
-    with_ehr(test)
+    with_two(test)
