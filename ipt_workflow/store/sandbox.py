@@ -5,6 +5,7 @@ import datetime as dt
 import msgspec
 import sqlalchemy as sa
 
+from ipt_workflow.store.courses import WAITING
 from ipt_workflow.store.schema import tables
 
 moves, course, reported = tables.sandbox_move, tables.course, tables.attention_told
@@ -84,7 +85,7 @@ def settled(connection: sa.Connection, organisation: str, now: dt.datetime) -> b
         before.c.organisation == organisation,
         before.c.subscription_id == delivery.c.subscription_id,
         before.c.lane == delivery.c.lane,
-        before.c.status == "waiting",
+        before.c.status == WAITING,
         before.c.position < delivery.c.position,
     )
     can_send = sa.and_(
@@ -93,6 +94,6 @@ def settled(connection: sa.Connection, organisation: str, now: dt.datetime) -> b
         subscription.c.status == "active",
         sa.or_(subscription.c.throttled_until.is_(None), subscription.c.throttled_until <= now),
     )
-    due = (delivery.c.organisation == organisation, delivery.c.status == "waiting", delivery.c.next_at <= now, first_in_lane)
+    due = (delivery.c.organisation == organisation, delivery.c.status == WAITING, delivery.c.next_at <= now, first_in_lane)
     found = connection.execute(sa.select(delivery.c.id).select_from(delivery.join(subscription, can_send)).where(*due).limit(1))
     return found.first() is None

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
 
 from ipt_workflow.store import events, structs
+from ipt_workflow.store.courses import WAITING
 from ipt_workflow.store.lookups import Lookup
 from ipt_workflow.store.schema import tables
 
@@ -216,7 +217,7 @@ def delete(connection: sa.Connection, organisation: str, subscription_id: str, n
     connection.execute(
         sa.update(delivery)
         .where(
-            delivery.c.organisation == organisation, delivery.c.subscription_id == subscription_id, delivery.c.status == "waiting"
+            delivery.c.organisation == organisation, delivery.c.subscription_id == subscription_id, delivery.c.status == WAITING
         )
         .values(status="cancelled", ended_at=now, lease=None, leased_until=None)
     )

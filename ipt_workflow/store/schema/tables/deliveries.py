@@ -17,6 +17,11 @@ _SHARING = sa.text("kind IN ('withheld', 'resumed')")
 _WAITING = sa.text("status = 'waiting'")
 
 
+def _waiting_index(name: str, *columns: str) -> sa.Index:
+    """An index of a subscription's waiting deliveries. It does not begin with the organisation; see `claims.within`."""
+    return sa.Index(name, "subscription_id", *columns, postgresql_where=_WAITING, sqlite_where=_WAITING)
+
+
 class OutboxRow(SQLModel, table=True):
     """An event to publish, written in the transaction that caused it. It refers to the content and holds none of it.
 
@@ -101,17 +106,9 @@ class DeliveryRow(SQLModel, table=True):
     __tablename__ = "delivery"
     __table_args__ = (
         sa.UniqueConstraint("organisation", "subscription_id", "position"),
-        sa.Index("ix_delivery_due", "organisation", "status", "next_at"),
-        sa.Index(
-            "ix_delivery_waiting",
-            "organisation",
-            "subscription_id",
-            "next_at",
-            "position",
-            postgresql_where=_WAITING,
-            sqlite_where=_WAITING,
-        ),
-        sa.Index("ix_delivery_lane", "organisation", "subscription_id", "lane", "status", "position"),
+        sa.Index("ix_delivery_status", "organisation", "status"),
+        _waiting_index("ix_delivery_waiting", "next_at", "position"),
+        _waiting_index("ix_delivery_in_lane", "lane", "position"),
     )
 
     organisation: str = Field(primary_key=True, max_length=64)
