@@ -216,9 +216,7 @@ def delete(connection: sa.Connection, organisation: str, subscription_id: str, n
     connection.execute(sa.delete(key).where(key.c.organisation == organisation, key.c.subscription_id == subscription_id))
     connection.execute(
         sa.update(delivery)
-        .where(
-            delivery.c.organisation == organisation, delivery.c.subscription_id == subscription_id, delivery.c.status == WAITING
-        )
+        .where(delivery.c.organisation == organisation, delivery.c.subscription_id == subscription_id, delivery.c.status == WAITING)
         .values(status="cancelled", ended_at=now, lease=None, leased_until=None)
     )
 
