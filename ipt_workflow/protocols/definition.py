@@ -117,6 +117,15 @@ class RhythmSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     weeks: int
 
 
+class AttentionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a course asks for attention. A protocol without a number does not ask."""
+
+    misses: int | None = None  # so many appointments missed one after the other raise `not_attending`
+    check_session: int | None = None  # no improvement at this session raises `not_improving`
+    outcome_days: int | None = None  # an appointment that has had no outcome for so many days raises `outcome_missing`
+    transfer_days: int | None = None  # a transfer that the new therapist has not taken up for so many days raises `transfer_open`
+
+
 class ReviewSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often a course without phases is reviewed."""
 
@@ -147,6 +156,7 @@ class ProtocolFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     medium: MediumSpec | None = None
     rhythm: RhythmSpec | None = None
     review: ReviewSpec | None = None
+    attention: AttentionSpec | None = None
 
 
 class Protocol(ProtocolFile, frozen=True, kw_only=True):
