@@ -4,6 +4,8 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ipt_workflow.course import carry_over
 from ipt_workflow.course.commands import Prepared, instrument_key
 from ipt_workflow.course.course import Course
@@ -31,6 +33,7 @@ def _opening(protocol: Protocol, _course: Course | None, _prepared: Prepared, co
         "acute": protocol.acute,
         "therapist": context.therapist,
         "linked_from": context.linked_from,
+        "carried": msgspec.to_builtins(context.carried) or None,
     }
     return {name: value for name, value in opening.items() if value is not None}
 

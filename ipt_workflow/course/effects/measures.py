@@ -18,20 +18,21 @@ RHYTHM_WEEKS_MAX = 60
 
 
 def record_measure(course: Course, fact: Fact) -> Course:
+    """A reading taken after the ending stands apart, so that it changes nothing by which the ending was judged."""
     data = fact.data
-    key = data["instrument"]
+    key, at = data["instrument"], msgspec.convert(data["taken_at"], dt.datetime)
     track = course.measures.get(key, Track())
     stage = course.phase or course.state
+    reading = Reading(seq=fact.seq, at=at, total=data.get("total"))
     if data.get("not_obtained"):
-        track = replace(track, not_obtained=tuple(sorted({*track.not_obtained, stage})))
+        track = replace(track, not_obtained=_with(track.not_obtained, stage))
+    elif course.ending and at > course.ending.at:
+        track = replace(track, after=_taken(track.after or Track(), reading, stage))
     else:
-        track = _taken(
-            track, Reading(seq=fact.seq, at=msgspec.convert(data["taken_at"], dt.datetime), total=data.get("total")), stage
-        )
+        track = _taken(track, reading, stage)
     risk = course.risk
     if data.get("risk"):
-        seen = msgspec.convert(data["taken_at"], dt.datetime)
-        risk = replace(risk, open_since=min(risk.open_since or seen, seen))
+        risk = replace(risk, open_since=min(risk.open_since or at, at))
     return replace(course, measures={**course.measures, key: track}, risk=risk)
 
 
@@ -39,13 +40,34 @@ def _taken(track: Track, reading: Reading, stage: str) -> Track:
     track = replace(track, count=track.count + 1)
     if reading.total is None:
         return replace(track, partial_at=max(track.partial_at or reading.at, reading.at))
-    earliest = track.baseline is None or reading.at < track.baseline.at
-    latest = track.last is None or reading.at >= track.last.at
+    return replace(_spanning(track, reading, reading), phases=_with(track.phases, stage))
+
+
+def _spanning(track: Track, first: Reading, last: Reading) -> Track:
+    """The track with its first and its last reading, counting these two."""
+    earliest = track.baseline is None or first.at < track.baseline.at
+    latest = track.last is None or last.at >= track.last.at
+    return replace(track, baseline=first if earliest else track.baseline, last=last if latest else track.last)
+
+
+def _with(stages: tuple[str, ...], *more: str) -> tuple[str, ...]:
+    return tuple(sorted({*stages, *more}))
+
+
+def rejoined(track: Track) -> Track:
+    """The track of a course that was reopened: readings taken after the ending are readings of the course again."""
+    after = track.after
+    if after is None:
+        return track
+    if after.baseline and after.last:
+        track = _spanning(track, after.baseline, after.last)
+    partial = [each for each in (track.partial_at, after.partial_at) if each]
     return replace(
         track,
-        baseline=reading if earliest else track.baseline,
-        last=reading if latest else track.last,
-        phases=tuple(sorted({*track.phases, stage})),
+        count=track.count + after.count,
+        partial_at=max(partial, default=None),
+        phases=_with(track.phases, *after.phases),
+        after=None,
     )
 
 
