@@ -1,11 +1,10 @@
 """What a follow-up course brings from the course that it follows."""
 
-import msgspec
 import pytest
-from support.course_walk import DAY, START, S, Walk, reach, replaced, variant
+from support.course_walk import DAY, WEEK, S, Walk, reach, replaced, variant
 from support.follow_up import opened_after
 
-from ipt_workflow.course.course import Focus, Rhythm, RhythmAim, RhythmWeek
+from ipt_workflow.course.course import Focus, Rhythm
 from ipt_workflow.course.follow_up import carried_over
 from ipt_workflow.protocols.definition import FocusSpec, FollowupSpec, Protocol, RhythmSpec
 
@@ -60,15 +59,15 @@ def test_a_problem_area_that_the_later_protocol_does_not_have_does_not_carry_ove
     assert carried_over(course, other).focus is None
 
 
-def test_the_rhythm_carries_over_with_its_weeks_and_targets():
-    week = RhythmWeek(seq=17, week_of=START.date(), instrument="srm5", hits=30, activities=5)
-    rhythm = Rhythm(count=1, weeks=(week,), targets=(RhythmAim(activity="out_of_bed", time="07:00", within_minutes=30),))
-    walk = reach("completed")
-    walk.course = replaced(walk.c, rhythm=rhythm)
-    carried = carried_over(walk.c, WHOLE)
-    assert carried.rhythm == replaced(rhythm, weeks=(replaced(week, seq=1),))
-    assert msgspec.convert(msgspec.to_builtins(carried), type(carried)) == carried  # as the entry keeps it
-    assert carried_over(walk.c, BARE).rhythm == Rhythm()
+def test_the_rhythm_carries_over_with_its_weeks_and_targets_and_goes_on():
+    walk = Walk(WHOLE).ready_to_complete().do("record_rhythm", "set_rhythm_target", "complete")
+    (week,), targets = walk.c.rhythm.weeks, walk.c.rhythm.targets
+    later = opened(walk, WHOLE)
+    assert later.c.rhythm == Rhythm(count=1, weeks=(replaced(week, seq=1),), targets=targets)
+    later.now += 2 * WEEK
+    later.do("record_rhythm")
+    assert (later.c.rhythm.count, later.c.rhythm.weeks[0].aimed) == (2, 7)  # the example is the week before
+    assert opened(walk, BARE).c.rhythm == Rhythm()
 
 
 def test_a_follow_up_that_is_told_late_begins_when_it_was_opened():
