@@ -15,6 +15,7 @@ from ipt_workflow.course.course import (
 from ipt_workflow.course.facts import Fact
 
 RHYTHM_WEEKS_MAX = 60
+EARLY_MAX = 20  # readings before the start that a track keeps
 
 
 def record_measure(course: Course, fact: Fact) -> Course:
@@ -25,9 +26,13 @@ def record_measure(course: Course, fact: Fact) -> Course:
     if data.get("not_obtained"):
         track = replace(track, not_obtained=tuple(sorted({*track.not_obtained, stage})))
     else:
-        track = _taken(
-            track, Reading(seq=fact.seq, at=msgspec.convert(data["taken_at"], dt.datetime), total=data.get("total")), stage
+        reading = Reading(
+            seq=fact.seq,
+            at=msgspec.convert(data["taken_at"], dt.datetime),
+            total=data.get("total"),
+            baseline_days=data.get("baseline_days"),
         )
+        track = _taken(course, track, reading, stage)
     risk = course.risk
     if data.get("risk"):
         seen = msgspec.convert(data["taken_at"], dt.datetime)
@@ -35,18 +40,39 @@ def record_measure(course: Course, fact: Fact) -> Course:
     return replace(course, measures={**course.measures, key: track}, risk=risk)
 
 
-def _taken(track: Track, reading: Reading, stage: str) -> Track:
+def _taken(course: Course, track: Track, reading: Reading, stage: str) -> Track:
     track = replace(track, count=track.count + 1)
     if reading.total is None:
         return replace(track, partial_at=max(track.partial_at or reading.at, reading.at))
     earliest = track.baseline is None or reading.at < track.baseline.at
     latest = track.last is None or reading.at >= track.last.at
+    early = () if course.started_at else tuple(sorted((*track.early, reading), key=lambda each: each.at))[-EARLY_MAX:]
     return replace(
         track,
-        baseline=reading if earliest else track.baseline,
+        baseline=reading if earliest and _may_be_baseline(course, reading) else track.baseline,
         last=reading if latest else track.last,
+        early=early,
         phases=tuple(sorted({*track.phases, stage})),
     )
+
+
+def started(course: Course) -> Course:
+    """The course with its baselines chosen again at its start: each is the first reading that is not too old for one."""
+    measures = {
+        key: replace(track, baseline=next((each for each in track.early if _may_be_baseline(course, each)), None), early=())
+        for key, track in course.measures.items()
+    }
+    return replace(course, measures=measures)
+
+
+def _may_be_baseline(course: Course, reading: Reading) -> bool:
+    """Whether a reading is not too old, by days of UTC. An adopted course began with its first session, if that is known."""
+    start = course.started_at.date() if course.started_at else None
+    if course.adopted:
+        start = course.adopted.first_session_on
+    if start is None or reading.baseline_days is None:
+        return True
+    return reading.at.date() >= start - dt.timedelta(days=reading.baseline_days)
 
 
 def record_rhythm(course: Course, fact: Fact) -> Course:

@@ -15,6 +15,7 @@ from ipt_workflow.course.course import (
     Interruption,
     SickRole,
 )
+from ipt_workflow.course.effects import measures
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.triggers import BEGIN_PREFIX
 from ipt_workflow.protocols.definition import ENDED, PAUSED, REFERRED
@@ -61,6 +62,7 @@ def _adopted(course: Course, fact: Fact) -> Course:
             at=fact.occurred_at,
             attended=data["attended"],
             first_session_on=dt.date.fromisoformat(first_session_on) if first_session_on else None,
+            paused_days=data.get("paused_days", 0),
         ),
         attested=tuple(sorted(artefacts)),
     )
@@ -68,7 +70,8 @@ def _adopted(course: Course, fact: Fact) -> Course:
 
 def start(course: Course, fact: Fact) -> Course:
     data = fact.data
-    return replace(course, state=data["phase"], phase=data["phase"], started_at=fact.occurred_at, supervisor=data.get("supervisor"))
+    begun = replace(course, state=data["phase"], phase=data["phase"], started_at=fact.occurred_at, supervisor=data.get("supervisor"))
+    return measures.started(begun)
 
 
 def begin(course: Course, fact: Fact) -> Course:
