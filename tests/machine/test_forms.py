@@ -25,7 +25,9 @@ def catalogue() -> Catalogue:
 
 
 def form(name: str) -> Protocol:
-    return catalogue().get(name)
+    """The protocol of a file: its latest version, or the version in the file's name."""
+    form_id, _, version = name.partition("@")
+    return catalogue().get(form_id, int(version) if version else None)
 
 
 class Course(Walk):
@@ -96,6 +98,23 @@ def test_a_whole_course_is_walked_to_its_end(name):
         assert counted.attended[spec.id] >= spec.sessions_min
         assert spec.sessions_max is None or counted.attended[spec.id] <= spec.sessions_max
     assert course.replay() == course.c
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_week_off_needs_neither_a_new_contract_nor_a_reason(name):
+    course = Course(name).on().held()
+    course.now += WEEK
+    assert course.whole().state == "completed"
+    assert {fact.trigger for fact in course.history}.isdisjoint({"amend_contract", "pause"})
+    assert not any(fact.overridden for fact in course.history)
+
+
+@pytest.mark.parametrize("name", ["ipt-hiv", "ipt-ptsd", "ipt-social-anxiety", "ipt-perinatal", "ipt-bulimia", "ipt-telephone"])
+def test_a_contract_may_plan_two_weeks_of_holidays(name):
+    course = Course(name).on()
+    sessions = course.protocol.contract.sessions.max
+    assert course.refused("agree_contract", sessions=sessions, weeks=sessions + 2) == {}
+    assert "contract_in_range" in course.refused("agree_contract", sessions=sessions, weeks=sessions + 5)
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -437,4 +456,4 @@ def test_every_number_of_every_form_says_how_sure_it_is():
 
 
 def test_there_are_twenty_forms_and_no_two_are_alike():
-    assert len({form(name).digest for name in FORMS}) == len(FORMS) == 20
+    assert len({form(name).digest for name in FORMS}) == len(FORMS) == 21
