@@ -217,7 +217,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     seq: int
     at: dt.datetime
-    total: int | float | None = None  # noqa: PYI041 - a whole number stays one in a snapshot
+    total: int | float | None = None  # a whole number stays one in a snapshot
     baseline_days: int | None = None
 
 

@@ -98,7 +98,9 @@ def test_a_mean_is_told_as_it_is_and_a_whole_number_stays_whole(api):
         assert (too_fine.status_code, too_fine.json()["errors"][0]["where"]) == (422, "data.total")
         assert (await measured(api, course, "edeq", 420)).status_code == 422
         assert (await measured(api, course, "phq9", 12.5)).status_code == 422
-        assert (await measured(api, course, "edeq@1", 420)).status_code == 201  # by its own name, the version that took it times 100
+        assert (
+            await measured(api, course, "edeq@1", 420)
+        ).status_code == 201  # by its own name, the version that took it times 100
         assert (await api.get("/v1/audit/verify", "auditor")).json()["ok"]
 
     api(walk)
@@ -110,11 +112,11 @@ def test_a_session_that_names_no_medium_has_the_protocols(api, clock):
         await api.walk(course, "record_consent", "start")
         told = await api.fire(course, "record_session", {"attendance": "5"})
         assert told.status_code == 201, told.text
-        assert told.json()["entry"]["data"]["medium"] == "telephone"
+        assert told.json()["entry"]["structural"]["medium"] == "telephone"
         clock.advance(WEEK)
         assert refused(await api.fire(course, "record_session", {"attendance": "5", "medium": "face_to_face"}), "medium_allowed")
         ours = (await api.open("EHR-2"))["id"]
         await api.walk(ours, "record_consent", "start")
-        assert "medium" not in (await api.fire(ours, "record_session", {"attendance": "5"})).json()["entry"]["data"]
+        assert "medium" not in (await api.fire(ours, "record_session", {"attendance": "5"})).json()["entry"]["structural"]
 
     api(walk, clock)

@@ -7,13 +7,11 @@ from support.course_walk import WEEK, S, Walk, reach
 
 from ipt_workflow.course import counters
 
-TWELVE = {"sessions": 12, "weeks": 12, "pause_stops_clock": False}
-
 
 @pytest.mark.parametrize(("weeks_off", "too_late"), ((1, False), (3, False), (4, True)))
 def test_twelve_weekly_sessions_in_twelve_weeks_leave_room_for_three_weeks_off(weeks_off, too_late):
     """The twelfth session is a week before the planned end, and the days of grace are two weeks."""
-    walk = reach("in_final", **TWELVE)
+    walk = reach("in_final", pause_stops_clock=False)
     walk.session()
     walk.now += weeks_off * WEEK
     walk.session()

@@ -138,6 +138,15 @@ def test_a_requirement_of_the_present_phase_that_is_not_met_is_a_new_gap():
     assert planned(walk, new).kind == "carries_over"
 
 
+def test_a_baseline_on_a_scale_that_the_new_version_does_not_count_is_a_gap():
+    counting = tuple(replaced(spec, instruments=("qids@1",)) if spec.aim == "symptoms" else spec for spec in ipt().measures)
+    walk = reach("ready_for_middle")
+    plan = planned(walk, version(3, measures=counting))
+    assert (plan.kind, [gap.name for gap in plan.gaps]) == ("new_gaps", ["baseline_measured"])
+    walk.measure({"instrument": "qids", "total": 14})
+    assert planned(walk, version(3, measures=counting)).kind == "carries_over"
+
+
 def test_what_was_asked_for_before_is_no_new_gap():
     assert planned(reach("in_initial"), version(3)).gaps == ()
     harder = version(3, {"initial": {"soft": ()}})

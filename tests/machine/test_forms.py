@@ -154,10 +154,13 @@ def test_ipsrt_tracks_the_rhythm_and_hears_the_prescriber_before_the_middle_phas
     assert "rhythm_target_set" not in middle.papers().refused("begin_final")
 
 
-def test_ipsrt_has_an_initial_phase_of_three_to_five_sessions_and_a_fifth_area():
-    course = Course("ipsrt").on().held().held()
+def test_ipsrt_has_an_initial_phase_of_two_to_eight_sessions_and_a_fifth_area():
+    course = Course("ipsrt").on().held()
     assert "phase_sessions_met" in course.papers().refused("begin_middle")
     assert "phase_sessions_met" not in course.held().refused("begin_middle")
+    for _ in range(6):
+        course.held()
+    assert "phase_session_cap" in course.refused("record_session")
     lost = {"primary": "lost_healthy_self"}
     assert course.refused("select_focus", data=lost) == {}
     ours = Course("ipt").on().do("record_inventory")

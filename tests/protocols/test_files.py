@@ -262,7 +262,7 @@ def test_a_folder_without_files_is_a_fault(folders):
         (
             {"contract.sessions": {"min": 1, "max": 4}},
             "contract.sessions.max",
-            {"contract.sessions": {"min": 1, "max": 5}},
+            {"contract.sessions": {"min": 1, "max": 5}, "attention.check_session": 5},
         ),
         ({"contract.cadence_days": 0}, "contract.cadence_days", {"contract.cadence_days": 1}),
         ({"contract.gap_days": 0}, "contract.gap_days", {"contract.gap_days": 1}),
@@ -291,7 +291,7 @@ def test_a_folder_without_files_is_a_fault(folders):
         ({f"{INITIAL}.id": "middle"}, f"{MIDDLE}.id", {f"{INITIAL}.id": "opening"}),
         ({f"{INITIAL}.id": "Opening"}, f"{INITIAL}.id", {f"{INITIAL}.id": "opening_2"}),
         ({f"{INITIAL}.requires[0]": "evalution"}, f"{INITIAL}.requires", {}),
-        ({f"{INITIAL}.requires[0]": "history"}, f"{INITIAL}.requires", {}),
+        ({f"{INITIAL}.requires[0]": "history"}, f"{INITIAL}.requires[1]", {}),
         ({f"{INITIAL}.soft": ["gains"]}, f"{INITIAL}.soft", {f"{INITIAL}.soft": ["timeline", "focus"]}),
         (
             {f"{INITIAL}.soft": ["sick_role"]},

@@ -70,7 +70,9 @@ def _adopted(course: Course, fact: Fact) -> Course:
 
 def start(course: Course, fact: Fact) -> Course:
     data = fact.data
-    begun = replace(course, state=data["phase"], phase=data["phase"], started_at=fact.occurred_at, supervisor=data.get("supervisor"))
+    begun = replace(
+        course, state=data["phase"], phase=data["phase"], started_at=fact.occurred_at, supervisor=data.get("supervisor")
+    )
     return measures.started(begun)
 
 

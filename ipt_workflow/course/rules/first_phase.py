@@ -142,10 +142,15 @@ def measured(case: Case, aims: tuple[Aim, ...], *, early: bool) -> Refusal | Non
         return None
     unobtainable = all(_not_obtained(case, aim, early=early) for aim in lacking)
     too_old = early and all(any(track.last for track in _tracks(case, aim)) for aim in lacking)
-    reason = "not_obtained" if unobtainable else "too_old" if too_old else "missing"
     counting = {aim: case.protocol.instruments_for(aim) for aim in lacking}
+    if unobtainable:
+        message_id = "measured.baseline_not_obtained" if early else "measured.end_not_obtained"
+    elif too_old:
+        message_id = "measured.baseline_too_old"
+    else:
+        message_id = "measured.baseline_missing" if early else "measured.end_missing"
     return case.refuses(
-        f"measured.{'baseline' if early else 'end'}_{reason}",
+        message_id,
         current=[aim for aim in aims if aim not in lacking],
         required={aim: list(keys) for aim, keys in counting.items()},
         remedies=("record_measure",),

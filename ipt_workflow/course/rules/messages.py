@@ -226,6 +226,8 @@ def render(sentence: str, parameters: Mapping[str, Parameter], *, rule: str, sev
 
 
 def _in_words(value: tuple[str | int, ...]) -> str:
-    """A list in words: `a, b and c`. Its items are codes or entries' numbers, and codes are read without underscores."""
+    """A list in words: `a, b and c`, or `none`. Its items are codes or entries' numbers, and codes are read without underscores."""
+    if not value:
+        return "none"
     *others, last = (str(each).replace("_", " ") for each in value)
     return f"{', '.join(others)} and {last}" if others else last

@@ -91,9 +91,7 @@ def test_no_part_of_the_plan_for_recurrence_may_be_empty(part):
 @covers("end_measured")
 def test_a_course_is_completed_only_with_symptoms_measured_in_the_last_phase():
     walk = measured(FUNCTIONING, SUPPORT)
-    refused_by(
-        walk, "end_measured", "complete", current=[], required={"symptoms": SYMPTOM_SCALES}, remedies=("record_measure",)
-    )
+    refused_by(walk, "end_measured", "complete", current=[], required={"symptoms": SYMPTOM_SCALES}, remedies=("record_measure",))
     walk.measure(SYMPTOMS)
     walk.do("complete")
 

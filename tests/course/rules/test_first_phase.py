@@ -175,7 +175,9 @@ def test_a_reading_of_more_than_four_weeks_before_the_start_is_no_baseline(days,
 def test_the_first_reading_within_the_window_is_the_baseline_whatever_came_before():
     walk = Walk().referred()
     for days, answer in ((90, 3), (20, 2), (5, 1)):
-        walk.fire("record_measure", data={"instrument": "gad7", "items": [answer] * 7, "taken_at": (walk.now - days * DAY).isoformat()})
+        walk.fire(
+            "record_measure", data={"instrument": "gad7", "items": [answer] * 7, "taken_at": (walk.now - days * DAY).isoformat()}
+        )
     assert walk.c.measures["gad7@1"].baseline.total == 21
     walk.do("record_consent", "start")
     track = walk.c.measures["gad7@1"]
