@@ -174,7 +174,7 @@ def test_a_faulty_protocol_file_fails_lint_with_every_fault(cli, tmp_path):
     text = source.read_text(encoding="utf-8")
     faulty = tmp_path / "faulty" / "ipt.toml"
     faulty.parent.mkdir()
-    faulty.write_text(re.sub(r"^version = 1$", "version = -1\nbogus = 1", text, count=1, flags=re.MULTILINE), encoding="utf-8")
+    faulty.write_text(re.sub(r"^version = 2$", "version = -1\nbogus = 1", text, count=1, flags=re.MULTILINE), encoding="utf-8")
     faults = cli("protocol", "lint", faulty, code=1).stderr
     assert "version" in faults
     assert "bogus" in faults

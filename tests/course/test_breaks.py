@@ -13,7 +13,7 @@ def test_twelve_weekly_sessions_in_twelve_weeks_leave_room_for_three_weeks_off(w
     """The twelfth session is a week before the planned end, and the days of grace are two weeks."""
     walk = reach("in_final", pause_stops_clock=False)
     walk.session()
-    walk.now += weeks_off * WEEK
+    walk.now += (1 + weeks_off) * WEEK
     walk.session()
     walk.now += WEEK
     assert ("within_planned_end" in walk.refused("record_session")) == too_late

@@ -304,8 +304,8 @@ def test_a_course_goes_on_under_a_protocol_that_is_in_no_file_any_more(served):
 
 def test_courses_of_version_one_can_be_moved_to_the_version_that_ships_and_go_on(opened):
     async def work(clinic):
-        old, new = next(each for each in clinic.protocols if each.key == "ipt@1"), clinic.protocol("ipt")
-        assert (new.version, old.attention, new.attention.misses) == (2, None, 2)
+        old, new = next(each for each in clinic.protocols if each.key == "ipt@1"), clinic.protocol("ipt", 2)
+        assert (old.attention, new.attention.misses) == (None, 2)
         plans = [each async for batch in Mover(clinic, old, new).plans(service_walk.SUPERVISOR) for each in batch]
         assert {plan.move.kind for plan in plans} == {"carries_over"}
         moving = Mover(clinic, old, new).move_clean(service_walk.SUPERVISOR, "The numbers follow their sources.")

@@ -154,7 +154,7 @@ def test_a_plan_says_nothing_about_clients(two):
     async def work(clinic):
         text = msgspec.json.encode(list((await every_plan(clinic)).values())).decode()
         assert "DEMO-" not in text
-        assert not any(area in text for area in clinic.protocol("ipt").focus.areas)
+        assert not any(area in text for area in clinic.protocol("ipt", 2).focus.areas)
         assert not any(course.client in text for course in (await courses(clinic)).values())
 
     two(work)
