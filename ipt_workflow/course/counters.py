@@ -202,7 +202,8 @@ def _stopped_days(course: Course, started_on: dt.date, at: dt.datetime, zone: Zo
     """Whole days up to `at` on which pauses stopped the clock, if the contract says so. Days before `started_on` do not count."""
     if course.contract is None or not course.contract.pause_stops_clock:
         return 0
-    return sum(
+    before = course.adopted.paused_days if course.adopted else 0
+    return before + sum(
         max(0, (min(pause.until or at, at).astimezone(zone).date() - max(pause.since.astimezone(zone).date(), started_on)).days)
         for pause in course.interruptions
     )

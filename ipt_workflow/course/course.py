@@ -210,22 +210,28 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One measurement: its entry, when it was taken, and its total (None if items were missing)."""
+    """One measurement: its entry, when it was taken, and its total (None if items were missing).
+
+    Taken more than `baseline_days` before the start, it is no baseline; None: it may be, however old.
+    """
 
     seq: int
     at: dt.datetime
-    total: int | None = None
+    total: int | float | None = None  # a whole number stays one in a snapshot
+    baseline_days: int | None = None
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All readings of one instrument: their number, and the first and the last that have a total.
+    """All readings of one instrument: their number, the first that may be the baseline, and the last that has a total.
 
-    `partial_at` is when the latest reading without a total was taken. Readings taken after the course's ending stand apart, in `after`.
+    `early` are those with a total before the start, which decides how old a baseline may be. `partial_at` is when the latest reading
+    without a total was taken. Readings taken after the course's ending stand apart, in `after`.
     """
 
     count: int = 0
     baseline: Reading | None = None
     last: Reading | None = None
+    early: tuple[Reading, ...] = ()
     partial_at: dt.datetime | None = None
     not_obtained: tuple[str, ...] = ()  # the phases in which it could not be obtained
     phases: tuple[str, ...] = ()  # the phases in which there is a valid reading
@@ -259,6 +265,7 @@ class Adopted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: dt.datetime
     attended: dict[str, int] = {}
     first_session_on: dt.date | None = None
+    paused_days: int = 0  # days of breaks before
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):

@@ -124,7 +124,7 @@ def _record_session(protocol: Protocol, course: Course, _context: Context) -> di
     return {
         "attendance": "5",
         "kind": "session",
-        "medium": protocol.medium.allowed[0] if protocol.medium else "face_to_face",
+        "medium": (protocol.medium.default or protocol.medium.allowed[0]) if protocol.medium else "face_to_face",
         "minutes": protocol.contract.minutes.max,
         "participants": list(protocol.participants.required) if protocol.participants else ["client"],
     }

@@ -76,6 +76,7 @@ class MeasureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     aim: Aim
     instruments: tuple[str, ...]
+    baseline_days: int | None = None  # a reading taken more days before the start is no baseline
 
 
 class GroupSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,9 +106,10 @@ class ParticipantsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class MediumSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The media through which sessions may be held."""
+    """The media through which sessions may be held, and the medium of a session that names none."""
 
     allowed: Annotated[tuple[Medium, ...], msgspec.Meta(min_length=1)]
+    default: Medium | None = None  # in person
 
 
 class RhythmSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -207,6 +209,10 @@ class Protocol(ProtocolFile, frozen=True, kw_only=True):
 
     def instruments_for(self, aim: Aim) -> tuple[str, ...]:
         return tuple(key for spec in self.measures if spec.aim == aim for key in spec.instruments)
+
+    def baseline_days(self, instrument: str) -> int | None:
+        """How many days before the start a reading of an instrument (`phq9@1`) may be its baseline. None: any number."""
+        return next((spec.baseline_days for spec in self.measures if instrument in spec.instruments), None)
 
 
 NEW = "new"  # before the first entry

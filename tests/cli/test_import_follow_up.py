@@ -2,9 +2,6 @@
 
 import json
 import os
-import re
-import shutil
-import tomllib
 
 import pytest
 from support import service_walk
@@ -25,28 +22,6 @@ FIRST = (
 )  # fmt: skip
 LAST = ("record_gains", "record_independence", "plan_for_recurrence", "decide_continuation", "relinquish_sick_role")
 PAPER = START - 104 * WEEK
-FOLLOWS = """
-[followup]
-carries = ["focus", "formulation"]
-"""
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    """The configuration that ships, where both protocols have EPDS, and maintenance follows a birth and brings along what it may."""
-    folder = tmp_path_factory.mktemp("config") / "config"
-    shutil.copytree(ROOT / "config", folder)
-    for name in ("ipt-brief", "ipt-maintenance"):
-        path = folder / "protocols" / f"{name}.toml"
-        text = re.sub(r'(instruments = \["phq9@1", "gad7@1")(?!.*epds)', r'\1, "epds@1"', path.read_text())
-        if name == "ipt-maintenance":
-            text = re.sub(r"^weeks = .*$", "weeks = { min = 26, max = 156 }", text, flags=re.MULTILINE)
-            text = re.sub(r"^sessions = .*$", "sessions = { min = 6, max = 104 }", text, flags=re.MULTILINE)
-            if "postpartum_depression" not in tomllib.loads(text)["indications"]:
-                text = text.replace("indications = [", 'indications = [\n  "postpartum_depression",')
-            text += "" if "followup" in tomllib.loads(text) else FOLLOWS
-        path.write_text(text)
-    return folder
 
 
 def epds(walk: Walk, total: int) -> None:
@@ -104,12 +79,11 @@ def lines(name: str, walk: Walk) -> list[dict]:
 
 
 @pytest.fixture
-def imported(config, tmp_path, monkeypatch):
+def imported(tmp_path, monkeypatch):
     for name in [name for name in os.environ if name.startswith("IPT_")]:
         monkeypatch.delenv(name)
     settings = service_walk.database(tmp_path)
     monkeypatch.setenv("IPT_DATABASE_URL", settings.database_url)
-    monkeypatch.setenv("IPT_CONFIG_DIR", str(config))
 
     def run(told: list[dict], *options: str, code: int = 0) -> dict:
         file = tmp_path / "courses.ndjson"
@@ -118,13 +92,13 @@ def imported(config, tmp_path, monkeypatch):
         assert result.exit_code == code, result.output
         return json.loads(result.stdout)
 
-    run.settings = settings.model_copy(update={"config_dir": config})
+    run.settings = settings
     return run
 
 
 @pytest.fixture(scope="module")
-def told(config) -> list[dict]:
-    known = load_catalogue(config / "protocols", config / "instruments", KNOWN_RULES)
+def told() -> list[dict]:
+    known = load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments", KNOWN_RULES)
     first = before_the_birth(known.get("ipt-brief"))
     later = opened_after(first, known.get("ipt-maintenance"))
     after_the_birth(later)

@@ -15,7 +15,7 @@ from ipt_workflow.course.course import (
     Interruption,
     SickRole,
 )
-from ipt_workflow.course.effects.measures import rejoined
+from ipt_workflow.course.effects import measures
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.follow_up import CarriedOver
 from ipt_workflow.course.triggers import BEGIN_PREFIX
@@ -75,6 +75,7 @@ def _adopted(course: Course, fact: Fact) -> Course:
             at=fact.occurred_at,
             attended=data["attended"],
             first_session_on=dt.date.fromisoformat(first_session_on) if first_session_on else None,
+            paused_days=data.get("paused_days", 0),
         ),
         attested=tuple(sorted(artefacts)),
     )
@@ -82,7 +83,10 @@ def _adopted(course: Course, fact: Fact) -> Course:
 
 def start(course: Course, fact: Fact) -> Course:
     data = fact.data
-    return replace(course, state=data["phase"], phase=data["phase"], started_at=fact.occurred_at, supervisor=data.get("supervisor"))
+    begun = replace(
+        course, state=data["phase"], phase=data["phase"], started_at=fact.occurred_at, supervisor=data.get("supervisor")
+    )
+    return measures.started(begun)
 
 
 def begin(course: Course, fact: Fact) -> Course:
@@ -110,8 +114,8 @@ def reopen(course: Course, _fact: Fact) -> Course:
     interruptions = course.interruptions
     if state == PAUSED and interruptions:
         interruptions = (*interruptions[:-1], replace(interruptions[-1], until=None))
-    measures = {key: rejoined(track) for key, track in course.measures.items()}
-    return replace(course, state=state, ending=None, interruptions=interruptions, measures=measures)
+    tracks = {key: measures.rejoined(track) for key, track in course.measures.items()}
+    return replace(course, state=state, ending=None, interruptions=interruptions, measures=tracks)
 
 
 def pause(course: Course, fact: Fact) -> Course:

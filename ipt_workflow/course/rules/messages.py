@@ -128,10 +128,22 @@ MESSAGES = {
     "history_complete.not_obtained": "The psychiatric history lacks what could not be obtained: {missing}. Record it when you can.",
     "inventory_complete": "The interpersonal inventory lacks: {missing}. Record these sections.",
     "inventory_recorded": "There is no interpersonal inventory. Record one first.",
-    "measured.baseline_missing": "There is no baseline measure of {aims}. Record one, or that it could not be obtained.",
-    "measured.baseline_not_obtained": "A baseline measure of {aims} could not be obtained. Record one when you can.",
-    "measured.end_missing": "There is no measure of {aims} in this phase. Record one, or that it could not be obtained.",
-    "measured.end_not_obtained": "A measure of {aims} could not be obtained in this phase. Record one when you can.",
+    "measured.baseline_missing": (
+        "There is no baseline measure of {aims}. Any of these counts: {scales}. Record one, or that it could not be obtained."
+    ),
+    "measured.baseline_not_obtained": (
+        "A baseline measure of {aims} could not be obtained. Any of these counts: {scales}. Record one when you can."
+    ),
+    "measured.baseline_too_old": (
+        "Every reading of {aims} was taken too long before the start to be a baseline. Any of these counts: {scales}. Record one, or that"
+        " it could not be obtained."
+    ),
+    "measured.end_missing": (
+        "There is no measure of {aims} in this phase. Any of these counts: {scales}. Record one, or that it could not be obtained."
+    ),
+    "measured.end_not_obtained": (
+        "A measure of {aims} could not be obtained in this phase. Any of these counts: {scales}. Record one when you can."
+    ),
     "sick_role_assigned.assign": "There is no sick role to change. Assign it first.",
     "sick_role_assigned.none": "The client has no sick role that could be changed or given up. Go on without it.",
     "sick_role_explained": "It was not explained that the client is not to blame for the illness. Explain it, then assign the sick role.",
@@ -227,6 +239,8 @@ def render(sentence: str, parameters: Mapping[str, Parameter], *, rule: str, sev
 
 
 def _in_words(value: tuple[str | int, ...]) -> str:
-    """A list in words: `a, b and c`. Its items are codes or entries' numbers, and codes are read without underscores."""
+    """A list in words: `a, b and c`, or `none`. Its items are codes or entries' numbers, and codes are read without underscores."""
+    if not value:
+        return "none"
     *others, last = (str(each).replace("_", " ") for each in value)
     return f"{', '.join(others)} and {last}" if others else last

@@ -36,7 +36,7 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
 class ReadingView(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     at: dt.datetime
-    total: int
+    total: float
     band: str | None
 
 

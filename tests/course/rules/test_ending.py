@@ -23,6 +23,7 @@ from ipt_workflow.course.rules import bound_to
 from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.protocols.definition import MeasureSpec
 
+SYMPTOM_SCALES = ["phq9@1", "gad7@1", "bdi2@1", "hrsd17@1", "qids@1", "epds@1"]
 LAST = ("record_gains", "record_independence", "plan_for_recurrence", "decide_continuation", "relinquish_sick_role")
 
 
@@ -108,9 +109,7 @@ def test_no_part_of_the_plan_for_recurrence_may_be_empty(part):
 @covers("end_measured")
 def test_a_course_is_completed_only_with_symptoms_measured_in_the_last_phase():
     walk = measured(FUNCTIONING, SUPPORT)
-    refused_by(
-        walk, "end_measured", "complete", current=[], required={"symptoms": ["phq9@1", "gad7@1"]}, remedies=("record_measure",)
-    )
+    refused_by(walk, "end_measured", "complete", current=[], required={"symptoms": SYMPTOM_SCALES}, remedies=("record_measure",))
     walk.measure(SYMPTOMS)
     walk.do("complete")
 
