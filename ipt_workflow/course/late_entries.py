@@ -268,6 +268,7 @@ KEPT = (
     "acute",
     "therapist",
     "linked_from",
+    "carried",
 )
 
 
