@@ -31,7 +31,7 @@ from ipt_workflow.ehr.notices import types as notice_types
 from ipt_workflow.ehr.notices.inbox import Resolution
 from ipt_workflow.ehr.notices.sources import NewSource, SourceChange, SourceRotation
 from ipt_workflow.ehr.notices.types import NoticeTypes
-from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
+from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing, SigningSeveral
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.service.writes import Opening
 
@@ -56,6 +56,7 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/groups/{group_id}/facilitators", "post"): (Facilitating,),
     ("/v1/groups/{group_id}/sessions", "post"): (NewSession,),
     ("/v1/groups/{group_id}/sessions/{session_id}/sign", "post"): (Signing,),
+    ("/v1/groups/{group_id}/sign", "post"): (SigningSeveral,),
     ("/sandbox/clock", "post"): (MoveClock,),
 }
 SIGNED, HOOKED = "/v1/ehr/notices/{source}", "/v1/ehr/fhir/"

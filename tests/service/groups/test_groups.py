@@ -107,7 +107,7 @@ def test_a_refused_signature_is_recorded_as_a_signature(clinic):
         recorded = await clinic.session(await clinic.group(a, b), {a: "5", b: "5"})
         group = (await clinic.groups.page(SUPERVISOR, None, "", 1))[0].id
         signing = Signing(focus={a: "no_such_area", b: "grief"})
-        signed = await clinic.sessions.sign(FACILITATOR, group, recorded.session.id, lambda: signing)
+        signed = await clinic.signatures.sign(FACILITATOR, group, recorded.session.id, lambda: signing)
         assert [each.course for each in signed.refused] == [a]
         records = await AuditLog(clinic.clinic).page(AUDITOR, AuditFilters(kind="refusal"), Position(), 10)
         assert [(each.action, each.courses, each.rules) for each in records] == [("sign_session", (a,), ("focus_area_allowed",))]
