@@ -21,13 +21,14 @@ from ipt_workflow.gate.replay import refused_command
 from ipt_workflow.journal import GENESIS
 from ipt_workflow.machine import Accepted, Refused, machine_for
 from ipt_workflow.protocols.definition import Protocol
-from ipt_workflow.service import seal
+from ipt_workflow.service import lapses, seal
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.writes import IdempotencyKey, Opening
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import groups as stored_groups
+from ipt_workflow.store import proposals as stored_proposals
 from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.store.units import CourseChange, KeptAnswer, LoggedEvent, NewClient, Unit
+from ipt_workflow.store.units import CourseChange, DecidedProposal, KeptAnswer, LoggedEvent, NewClient, Unit
 from ipt_workflow.values.types import ClientRef
 
 Result = TypeVar("Result")
@@ -232,7 +233,7 @@ class Decisions:
 
         Runs `meanwhile` while the database writes, and returns its result.
         """
-        made = await self.clinic.committer.commit(unit, meanwhile)
+        made = await self.clinic.committer.commit(await self._with_lapses(unit), meanwhile)
         for change in unit.changes:
             for entry in change.entries:
                 self.clinic.metrics.transition(change.course.protocol, entry.written.trigger).inc()
@@ -240,6 +241,29 @@ class Decisions:
             for told in self.clinic.openings:
                 told()
         return made
+
+    async def _with_lapses(self, unit: Unit) -> Unit:
+        """The unit with the proposals that can never pass after it."""
+        concerned = {
+            change.course.id: change
+            for change in unit.changes
+            if change.expected and lapses.may_lapse(entry.written for entry in change.entries)
+        }
+        if not concerned:
+            return unit
+        lapsed, events = list(unit.lapsed), list(unit.events)
+        for proposal in await self.clinic.read(stored_proposals.waiting_on, list(concerned)):
+            change = concerned[proposal.course_id]
+            written = [entry.written for entry in change.entries]
+            reason = lapses.lapse(
+                self.clinic.machine_of(change.course).protocol, proposal, change.course, has_moved=lapses.moved(written)
+            )
+            if reason and not (unit.proposal and unit.proposal.id == proposal.id):
+                actor = written[-1].actor
+                by = Principal(person=actor.person, role=actor.role, via=actor.via)  # type: ignore[arg-type]  # as recorded
+                lapsed.append(DecidedProposal(id=proposal.id, by=None, at=unit.recorded_at, status="lapsed", reason=reason))
+                events.append(self.clinic.event(by, "proposal", "lapsed", [proposal.course_id]))
+        return msgspec.structs.replace(unit, lapsed=tuple(lapsed), events=tuple(events))
 
     def count_refused(self, protocol: str, answer: Refused) -> None:
         """Counts the rules that refused, under the protocol's id."""

@@ -41,6 +41,8 @@ def commit(connection: sa.Connection, unit: Unit) -> None:
             notices.settle(connection, unit.organisation, settled)
         if unit.proposal and not decide_proposal(connection, unit.organisation, unit.proposal):
             raise StaleVersion(unit.changes[0].expected)
+        for lapsed in unit.lapsed:
+            decide_proposal(connection, unit.organisation, lapsed)
     except sa.exc.IntegrityError as error:
         raise _conflict(str(error.orig), unit) from error
 
@@ -131,7 +133,7 @@ def decide_proposal(connection: sa.Connection, organisation: str, decided: Decid
     changed = connection.execute(
         sa.update(table)
         .where(table.c.organisation == organisation, table.c.id == decided.id, table.c.status == "waiting")
-        .values(status=decided.status, decided_by=decided.by, decided_at=decided.at, entry_seq=decided.entry_seq, body=None)
+        .values(status=decided.status, decided_by=decided.by, decided_at=decided.at, entry_seq=decided.entry_seq, reason=decided.reason, body=None)
     )
     return bool(changed.rowcount == 1)
 
