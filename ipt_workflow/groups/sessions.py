@@ -108,7 +108,9 @@ def held_before(group: Group, course: Course, at: dt.datetime) -> HeldBefore | N
     begins = max(joined[-1], course.started_at or joined[-1])
     before = {session.occurred_at for session in group.sessions if session.held and session.kind == "session"}
     before = {moment for moment in before if moment < begins}
-    counted = sum(session.kind == "session" and session.held and session.at < begins for session in course.sessions if session.phase)
+    counted = sum(
+        session.kind == "session" and session.held and session.at < begins for session in course.sessions if session.phase
+    )
     missed = len(before) - counted - sum(course.adopted.attended.values() if course.adopted else ())
     return HeldBefore(sessions=missed, since=min(before)) if missed > 0 else None
 

@@ -43,9 +43,7 @@ class CourseSignatures(msgspec.Struct, frozen=True, kw_only=True):
         answered = self.answers.get(session)
         if answered is None or self.accepted is None or isinstance(answered[1], Refused):
             return None
-        entry = next(
-            each.fact.seq for each in self.accepted.drafts if each.fact.data["session"] == answered[0].data["session"]
-        )
+        entry = next(each.fact.seq for each in self.accepted.drafts if each.fact.data["session"] == answered[0].data["session"])
         return MemberAccepted(self.stored.course.id, entry)
 
 
@@ -106,8 +104,10 @@ class GroupSignatures:
             own = _unsigned(stored, session.id, principal.person)
             if own:
                 commands[session.id] = groups.signature(signing, stored.course.id, own.seq)
-        context = await self.decisions.context(principal, stored, tuple(commands.values())) if commands else self.clinic.context(
-            principal, self.clinic.clock.now()
+        context = (
+            await self.decisions.context(principal, stored, tuple(commands.values()))
+            if commands
+            else self.clinic.context(principal, self.clinic.clock.now())
         )
         answers = {session: (command, self.decisions.decide(stored, (command,), context)) for session, command in commands.items()}
         passed = tuple(command for command, answer in answers.values() if isinstance(answer, Accepted))

@@ -95,7 +95,9 @@ class Trial:
         while found := await self.clinic.read(
             stored_groups.page, person=None, protocol=self.candidate.id, after=after, limit=BATCH
         ):
-            await self.clinic.log(principal, "read", "protocol trial", dict.fromkeys(each for group in found for each in group.courses))
+            await self.clinic.log(
+                principal, "read", "protocol trial", dict.fromkeys(each for group in found for each in group.courses)
+            )
             for group in found:
                 self.result.groups += 1
                 then = specs[group.protocol, group.protocol_version]

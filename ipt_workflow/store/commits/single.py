@@ -133,7 +133,14 @@ def decide_proposal(connection: sa.Connection, organisation: str, decided: Decid
     changed = connection.execute(
         sa.update(table)
         .where(table.c.organisation == organisation, table.c.id == decided.id, table.c.status == "waiting")
-        .values(status=decided.status, decided_by=decided.by, decided_at=decided.at, entry_seq=decided.entry_seq, reason=decided.reason, body=None)
+        .values(
+            status=decided.status,
+            decided_by=decided.by,
+            decided_at=decided.at,
+            entry_seq=decided.entry_seq,
+            reason=decided.reason,
+            body=None,
+        )
     )
     return bool(changed.rowcount == 1)
 
