@@ -159,7 +159,7 @@ def test_two_weeks_written_up_late_are_signed_for_all_at_once(group):
             seqs = {each["course"]: each["seq"] for each in signed[session]["signed"]}
             assert seqs == {course: version + number for course, version in zip(courses, before, strict=True)}
         again = (await group.api.post(f"{group.path}/sign", body)).json()
-        assert again == {"sessions": dict.fromkeys(sessions, {"signed": [], "refused": []})}
+        assert again == {"sessions": {session: {"signed": [], "refused": []} for session in sessions}}
 
     group(test)
 

@@ -17,7 +17,6 @@ from ipt_workflow.course.rules import Context, GroupHeld
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import (
     CommandInvalid,
-    Fault,
     GroupSessionRefused,
     GroupStale,
     MemberRefused,

@@ -39,10 +39,7 @@ def commit(connection: sa.Connection, unit: Unit) -> None:
                 connection.execute(sa.insert(table), new)
         for settled in unit.settled:
             notices.settle(connection, unit.organisation, settled)
-        if unit.proposal and not decide_proposal(connection, unit.organisation, unit.proposal):
-            raise StaleVersion(unit.changes[0].expected)
-        for lapsed in unit.lapsed:
-            decide_proposal(connection, unit.organisation, lapsed)
+        _decide_proposals(connection, unit)
     except sa.exc.IntegrityError as error:
         raise _conflict(str(error.orig), unit) from error
 
@@ -125,6 +122,14 @@ def is_written(connection: sa.Connection, work: Unit | LoggedEvent) -> bool:
         table, organisation, row_id = tables.audit_event, work.organisation, work.events[0].id
     where = (table.c.organisation == organisation, table.c.id == row_id)
     return connection.execute(sa.select(table.c.id).where(*where)).first() is not None
+
+
+def _decide_proposals(connection: sa.Connection, unit: Unit) -> None:
+    """Raises StaleVersion if the proposal that is cosigned was decided already. One that lapses may have been."""
+    if unit.proposal and not decide_proposal(connection, unit.organisation, unit.proposal):
+        raise StaleVersion(unit.changes[0].expected)
+    for lapsed in unit.lapsed:
+        decide_proposal(connection, unit.organisation, lapsed)
 
 
 def decide_proposal(connection: sa.Connection, organisation: str, decided: DecidedProposal) -> bool:
