@@ -88,7 +88,8 @@ class GroupSignatures:
 
         async def attempt() -> list[CourseSignatures]:
             stored = await self.groups.courses(members)
-            decided = [await self._decide(principal, stored[course], chosen) for course in members]
+            answered = [await self._decide(principal, stored[course], chosen) for course in members]
+            decided = [each for each in answered if each]
             await self._commit(principal, decided)
             return decided
 
@@ -97,18 +98,19 @@ class GroupSignatures:
 
     async def _decide(
         self, principal: Principal, stored: StoredCourse, chosen: list[tuple[GroupSession, Signing]]
-    ) -> CourseSignatures:
-        """Judges each signature by itself. Signatures do not depend on each other, so those accepted alone are accepted together."""
+    ) -> CourseSignatures | None:
+        """Judges each signature by itself; None if the caller has nothing to sign on the course.
+
+        Signatures do not depend on each other, so those that are accepted alone are accepted together.
+        """
         commands: dict[str, Command] = {}
         for session, signing in chosen:
             own = _unsigned(stored, session.id, principal.person)
             if own:
                 commands[session.id] = groups.signature(signing, stored.course.id, own.seq)
-        context = (
-            await self.decisions.context(principal, stored, tuple(commands.values()))
-            if commands
-            else self.clinic.context(principal, self.clinic.clock.now())
-        )
+        if not commands:
+            return None
+        context = await self.decisions.context(principal, stored, tuple(commands.values()))
         answers = {session: (command, self.decisions.decide(stored, (command,), context)) for session, command in commands.items()}
         passed = tuple(command for command, answer in answers.values() if isinstance(answer, Accepted))
         together = self.decisions.decide(stored, passed, context) if passed else None
