@@ -10,11 +10,9 @@ from support.http_client import START, Api
 from ipt_workflow.runtime.clock import VirtualClock
 
 WEEK = dt.timedelta(days=7)
-SCALES = (
-    {"instrument": "phq9", "items": [2] * 8 + [0]},
-    {"instrument": "ifr", "total": 5},
-    {"instrument": "mspss", "total": 40},
-)
+UNWELL, WELL = (2,) * 8 + (0,), (1,) * 4 + (0,) * 5  # PHQ-9 of 16 and 4
+OTHER_SCALES = ({"instrument": "ifr", "total": 5}, {"instrument": "mspss", "total": 40})
+STRANGER = "01970000-0000-7000-8000-000000000000"
 BEFORE_THE_GROUP = ("record_contact", "record_evaluation", "record_inventory", "assign_sick_role", "select_focus")
 LAST_PHASE = ("record_gains", "record_independence", "plan_for_recurrence", "decide_continuation")
 
@@ -26,6 +24,7 @@ class Group:
         self.api = api
         self.clock = clock
         self.path = ""
+        self.meets_next = START + WEEK
 
     async def made(self) -> "Group":
         made = await self.api.post("/v1/groups", {"protocol": "ipt-group", "label": "Tuesday"})
@@ -50,15 +49,17 @@ class Group:
         answer = await self.api.post(f"{self.path}/members", {"course": course}, If_Match=version)
         assert answer.status_code == 201, answer.text
 
-    async def measure(self, course: str) -> None:
-        for scale in SCALES:
+    async def measure(self, course: str, phq9: tuple[int, ...] = UNWELL) -> None:
+        for scale in ({"instrument": "phq9", "items": phq9}, *OTHER_SCALES):
             assert (await self.api.fire(course, "record_measure", scale)).status_code == 201
 
     async def session(self, *courses: str) -> dict[str, Any]:
         """The session of the next week, which all attend, signed for all."""
-        self.clock.advance(WEEK)
+        self.clock.set(self.meets_next)
+        self.meets_next += WEEK
         recorded = (await self.record(courses, self.clock.now())).json()
-        answer = await self.api.post(f"{self.path}/sessions/{recorded['session']['id']}/sign", {})
+        focus = {course: (await self.course(course))["focus"]["primary"] for course in courses}
+        answer = await self.api.post(f"{self.path}/sessions/{recorded['session']['id']}/sign", {"focus": focus})
         assert answer.json()["refused"] == []
         return recorded
 
@@ -83,8 +84,8 @@ class Group:
     async def completed(self, course: str) -> dict[str, Any]:
         """The course after its completion, for which no rule is overridden."""
         await self.api.walk(course, *LAST_PHASE)
-        await self.measure(course)
-        answer = await self.api.fire(course, "complete", {"outcome": "no_response"})
+        await self.measure(course, WELL)
+        answer = await self.api.fire(course, "complete", {"outcome": "remission"})
         assert answer.status_code == 201, answer.text
         assert answer.json()["course"]["overrides"] == 0
         return answer.json()["course"]
@@ -121,7 +122,6 @@ def test_who_joins_in_the_third_week_of_eight_and_attends_the_rest_completes(gro
             await group.forward(first)
         group.clock.advance(dt.timedelta(days=3))
         late = await group.member("EHR-2", **contract)
-        group.clock.advance(-dt.timedelta(days=3))
         for number in range(3, 9):
             recorded = await group.session(first, late)
             assert recorded["refused"] == [], number
@@ -188,11 +188,11 @@ def test_every_fault_of_several_signatures_is_named(group):
     async def test(group):
         course = await group.member("EHR-1")
         session = (await group.session(course))["session"]["id"]
-        body = {"sessions": {"none": {}, session: {"focus": {"somebody": "grief"}}}}
+        body = {"sessions": {"none": {}, session: {"focus": {STRANGER: "grief"}}}}
         answer = await group.api.post(f"{group.path}/sign", body)
         assert answer.status_code == 422
         where = {each["where"] for each in answer.json()["errors"]}
-        assert where == {"sessions.none", f"sessions.{session}.focus.somebody"}
+        assert where == {"sessions.none", f"sessions.{session}.focus.{STRANGER}"}
         assert (await group.api.post(f"{group.path}/sign", {"sessions": {}})).status_code == 422
         assert (await group.api.post("/v1/groups/none/sign", body)).status_code == 404
 

@@ -35,10 +35,16 @@ def course(name: str, state: str) -> dict:
         "state": state,
         "version": 3,
         "head": "0" * 64,
-        "acute": True,
+        "active_acute": False,
     }
-    times = {"opened_at": AT, "last_recorded_at": AT}
-    return {**values, **times, "protocol": "ipt", "protocol_version": 1, "protocol_digest": "0" * 64, "snapshot": b"{}"}
+    return {
+        **values,
+        "last_recorded_at": AT,
+        "protocol": "ipt",
+        "protocol_version": 1,
+        "protocol_digest": "0" * 64,
+        "snapshot": b"{}",
+    }
 
 
 def fill(connection) -> None:
