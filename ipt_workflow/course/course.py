@@ -112,7 +112,7 @@ def _tallied(sessions: Iterable[Session]) -> dict[str | None, Tally]:
     return tallies
 
 
-class Booking(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Booking(msgspec.Struct, frozen=True, kw_only=True):
     scheduled_for: dt.datetime
     kind: str = "session"
     ref: str | None = None
@@ -180,7 +180,7 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     targets: tuple[RhythmAim, ...] = ()
 
 
-class SickRole(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SickRole(msgspec.Struct, frozen=True, kw_only=True):
     """`status`: pending, assigned_full, assigned_limited, declined, waived or relinquished."""
 
     status: str = "pending"
@@ -250,7 +250,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return max((each for each in taken if each), default=None)
 
 
-class Risk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Risk(msgspec.Struct, frozen=True, kw_only=True):
     """`open_since` is when the oldest risk was seen that nobody has reviewed yet."""
 
     level: str = "none"
