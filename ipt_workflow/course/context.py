@@ -47,6 +47,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     `client`, `therapist` and `linked_from` complete the data of triggers that open or relink a course.
     `group_session` is the group's session that a `record_session` belongs to, or that a `link_session` links to.
     `other_sessions` are the sessions that a late entry or an amendment leaves as they are, before its place and after it.
+    `later` are the changes of state on record that come after a late entry's place: for each trigger the entry to amend.
     """
 
     now: dt.datetime
@@ -65,6 +66,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     ahead_seconds: int = 300
     group_session: GroupHeld | None = None
     other_sessions: tuple[Session, ...] = ()
+    later: Mapping[str, int] = {}
 
 
 def supervisor_of(context: Context) -> Actor | None:

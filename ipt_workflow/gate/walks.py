@@ -11,6 +11,8 @@ from ipt_workflow.protocols.definition import COMPLETED
 STEPS_MAX = 110
 UNWELL = "unwell"
 SICK_ROLE_GIVEN = "sick role given"
+LATE = "written late"
+PLAIN = ("", LATE)  # these complete without a supervisor and without overriding
 OUT_OF_THE_ORDINARY = (
     "",
     "quick",
@@ -22,6 +24,7 @@ OUT_OF_THE_ORDINARY = (
     "unimproved",
     "absent",
     SICK_ROLE_GIVEN,
+    LATE,
 )
 
 
@@ -89,9 +92,22 @@ def _leave(driver: Driver, spot: Spot, name: str, twist: str) -> Spot | Refused:
         risky = driver.fire(spot, "raise_risk", data={"level": "acute"})
         if isinstance(risky, Spot):
             spot = _reviewed(driver, risky, name)
+    if twist == LATE and name != "start":
+        return _leave_late(driver, spot, name)
     if twist == "unimproved" and name == "complete":
         driver.fire(spot, name, data={"outcome": "no_response"})
     return driver.fire(spot, name)
+
+
+def _leave_late(driver: Driver, spot: Spot, name: str) -> Spot | Refused:
+    """Writes up the phase on the evening after its next session: signs all, leaves it when that happened, then records that session."""
+    evening = sign(driver, spot.later(dt.timedelta(days=driver.protocol.contract.cadence_days), "a session later"), focused=True)
+    if isinstance(evening, Refused):
+        return evening
+    left = driver.fire(evening, name, at=spot.now, says="when it happened")
+    if isinstance(left, Refused) or not left.course.open:
+        return left
+    return driver.fire(left, "record_session", at=evening.now - dt.timedelta(hours=1), says="held before that")
 
 
 def _reviewed(driver: Driver, risky: Spot, name: str) -> Spot:
@@ -123,6 +139,8 @@ def session(driver: Driver, spot: Spot, twist: str = "") -> Spot | Refused:
         return driver.fire(spot, "record_session", after=after, data={"attendance": "3"}, says="missed")
     held = driver.fire(spot, "record_session", after=after, says="held")
     if isinstance(held, Refused):
+        return held
+    if twist == LATE:
         return held
     if twist == "deviating":
         held = _deviation(driver, held)

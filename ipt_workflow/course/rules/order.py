@@ -17,6 +17,16 @@ def state_allows(case: Case) -> Refusal | None:
     row = triggers.find(case.trigger, case.protocol)
     state = case.course.state
     sources = triggers.states(case.protocol, row.sources, case.trigger) if row else ()
+    recorded = case.context.later.get(case.trigger) if triggers.begins_phase(case.trigger) else None
+    if recorded is not None:
+        return case.refuses(
+            "state_allows.recorded",
+            current=recorded,
+            required="a phase whose beginning is not recorded yet",
+            remedies=(case.trigger,),
+            trigger=case.trigger,
+            entry=recorded,
+        )
     if state in sources:
         return None
     if not sources:
@@ -31,6 +41,17 @@ def state_allows(case: Case) -> Refusal | None:
     step = first_step(case.protocol, case.course.state, case.course.phase, frozenset(sources))
     if step is None:
         return case.refuses("state_allows.another", current=state, required=required, trigger=case.trigger, state=state)
+    if step in case.context.later:
+        return case.refuses(
+            "state_allows.later",
+            current=state,
+            required=required,
+            remedies=(step,),
+            trigger=case.trigger,
+            state=state,
+            step=step,
+            entry=case.context.later[step],
+        )
     return case.refuses(
         "state_allows.step",
         current=state,
@@ -48,11 +69,13 @@ def later_entries_hold(case: Case) -> Refusal | None:
     if not case.breaks:
         return None
     entries = [each.seq for each in case.breaks]
+    pauses = case.trigger == "pause"
+    resume = msgspec.structs.replace(case.remedy("resume"), via="together")
     refusal = case.refuses(
-        "later_entries_hold",
+        "later_entries_hold.pause" if pauses else "later_entries_hold",
         current=entries,
         required="every later entry still passes the rules it passed",
-        remedies=("amend",),
+        remedies=(resume,) if pauses else ("amend",),
         entries=tuple(entries),
     )
     return msgspec.structs.replace(refusal, breaks=case.breaks)
