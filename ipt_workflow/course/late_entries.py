@@ -2,8 +2,10 @@
 
 Entries chain in the order in which they are recorded, and fold in the order in which they occurred. The rules judge a late entry at its
 own place, with every signature and acknowledgement that is on record by now. These facts about the record are themselves judged last, on
-the course as it is. Rules of safety are asked a second time, by what is known now. Later entries are not judged again, but none may fail a structural rule that it passed before. Such a change is refused, and
-the refusal lists the entries that would break. Triggers that are never blocked are accepted anyway, and mark the entries they contradict.
+the course as it is. Rules of safety are asked a second time, by what is known now.
+
+Later entries are not judged again, but none may fail a structural rule that it passed before. Such a change is refused, and the refusal
+lists the entries that would break. Triggers that are never blocked are accepted anyway, and mark the entries they contradict.
 """
 
 import datetime as dt
@@ -218,7 +220,8 @@ class _Walk:
         times = {seq: at for seq, at, _, _ in items}
         items.sort(key=lambda item: sort_key(item[0], item[1], item[2], times))
         if items[0][0] != 1:
-            raise CommandInvalid([Fault("occurred_at", f"must not be before the course was opened, at {times[1].isoformat()}")])
+            opened = f"must not be before the course was opened, at {times[1].isoformat()}; if that time is wrong, amend entry 1 first"
+            raise CommandInvalid([Fault("occurred_at", opened)])
         return [(seq, item) for seq, _, _, item in items]
 
     def _facts_about_record(self) -> Iterator[Fact]:
@@ -235,7 +238,7 @@ class _Walk:
         amended = superseded_by(self.context.history)
         later: dict[str, int] = {}
         for _, item in self.items[place + 1 :]:
-            if isinstance(item, PlacedFact) and item.fact.trigger not in later and _may_move(item.fact.trigger):
+            if isinstance(item, PlacedFact) and item.fact.trigger not in later and _may_move(item):
                 latest = item.root
                 while latest in amended:
                     latest = amended[latest]
@@ -333,10 +336,10 @@ class _Walk:
         return RefusedAt(seq, first.name, (refusal,))
 
 
-def _may_move(name: str) -> bool:
-    """Whether a trigger changes the state, and its time can be corrected."""
-    row = row_of(name)
-    return row is not None and row.changes_state and row.amendable
+def _may_move(placed: PlacedFact) -> bool:
+    """Whether an entry changes the state, and its time can be corrected."""
+    row = row_of(placed.fact.trigger)
+    return row is not None and row.changes_state and row.amendable and not placed.contradicted
 
 
 # Derived data that an amendment never changes: a session's giver and group, a formulation's version, and the opening of the course.
