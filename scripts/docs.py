@@ -230,7 +230,16 @@ def rule_table() -> str:
     rows = []
     for name in sorted(REGISTRY):
         rule = REGISTRY[name]
-        rows.append((f"`{name}`", severity(rule), "yes" if rule.structural else "", rule.source, f"{rule.says} *asked at both times*" if rule.both_times else rule.says, _guards(name)))
+        rows.append(
+            (
+                f"`{name}`",
+                severity(rule),
+                "yes" if rule.structural else "",
+                rule.source,
+                f"{rule.says} *asked at both times*" if rule.both_times else rule.says,
+                _guards(name),
+            )
+        )
     return table(("rule", "hard or soft", "structural", "source", "what it demands", "over, in `ipt`"), rows)
 
 

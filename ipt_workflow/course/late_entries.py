@@ -136,9 +136,7 @@ def facts_about_record(
     protocol: protocols.Protocol, course: Course | None, commands: Iterable[tuple[int, Prepared]], context: Context
 ) -> list[Fact]:
     """The facts about the record among some numbered commands, which the gates of the same request find on record."""
-    return [
-        fact_of(protocol, each, course, each.data, context, seq=seq) for seq, each in commands if each.row.about_record
-    ]
+    return [fact_of(protocol, each, course, each.data, context, seq=seq) for seq, each in commands if each.row.about_record]
 
 
 class _Walk:
@@ -220,7 +218,9 @@ class _Walk:
         times = {seq: at for seq, at, _, _ in items}
         items.sort(key=lambda item: sort_key(item[0], item[1], item[2], times))
         if items[0][0] != 1:
-            opened = f"must not be before the course was opened, at {times[1].isoformat()}; if that time is wrong, amend entry 1 first"
+            opened = (
+                f"must not be before the course was opened, at {times[1].isoformat()}; if that time is wrong, amend entry 1 first"
+            )
             raise CommandInvalid([Fault("occurred_at", opened)])
         return [(seq, item) for seq, _, _, item in items]
 
