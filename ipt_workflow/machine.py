@@ -26,7 +26,7 @@ from ipt_workflow.course.effects.apply import apply, on_record
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold, pinned_at
 from ipt_workflow.course.late_entries import RefusedAt, facts_about_record, is_late, numbered, place_late
-from ipt_workflow.course.rules import REGISTRY, Bound, Case, Context, Rule, bound_to
+from ipt_workflow.course.rules import REGISTRY, Bound, Case, Context, Rule, bound_to, order
 from ipt_workflow.course.transitions_table import TransitionRow
 from ipt_workflow.course.triggers import Command, Override
 from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal, Severity, TransitionRefused
@@ -168,8 +168,8 @@ class CourseMachine:
             context=context,
             obstacles=self._obstacles(course, prepared, context),
         )
-        again = triggers.begins_phase(prepared.name) and prepared.name in context.later
-        if again or prepared.name not in self.bound:  # at that time the course had a protocol without this trigger
+        known = prepared.name in self.bound  # else at that time the course had a protocol without this trigger
+        if not known or order.recorded_already(case) is not None:
             return Verdict(holder.state, (_required(_ask(REGISTRY["state_allows"], case)),), ())
         try:
             self._machine.events[prepared.name].trigger(holder, case=case, verdicts=verdicts)

@@ -199,6 +199,13 @@ class _Walk:
                 return RefusedAt(seq, prepared.name, refusals)
         return None
 
+    def _more(self, prepared: Prepared, refusals: tuple[Refusal, ...]) -> Iterator[Refusal]:
+        """What the rules of safety say besides, on the course as it was known before."""
+        rules = {each.rule for each in refusals}
+        for refusal in self.judge.unsafe(self.course, prepared.name, prepared.data, self.context.now, self.context):
+            if refusal.rule not in rules:
+                yield refusal
+
     def _order(self) -> list[tuple[int, Item]]:
         """All entries to be in force, in the order in which they occurred, without the new facts about the record.
 
@@ -238,7 +245,7 @@ class _Walk:
         amended = superseded_by(self.context.history)
         later: dict[str, int] = {}
         for _, item in self.items[place + 1 :]:
-            if isinstance(item, PlacedFact) and item.fact.trigger not in later and _may_move(item):
+            if isinstance(item, PlacedFact) and item.fact.trigger not in later and _changes_state(item):
                 latest = item.root
                 while latest in amended:
                     latest = amended[latest]
@@ -283,7 +290,7 @@ class _Walk:
         seen = on_record(here, self.on_record) if here and not prepared.row.about_record else here
         verdict = judge.judge(seen, prepared, data, context)
         if verdict.refusals:
-            return RefusedAt(seq, prepared.name, verdict.refusals)
+            return RefusedAt(seq, prepared.name, (*verdict.refusals, *self._more(prepared, verdict.refusals)))
         fact = fact_of(judge.protocol, prepared, here, data, self.context, seq=seq, overridden=verdict.overridden)
         placed = PlacedFact(root=seq, fact=fact)
         self.drafts[seq] = draft_of(fact, prepared, here, step(here, placed).state)
@@ -336,10 +343,9 @@ class _Walk:
         return RefusedAt(seq, first.name, (refusal,))
 
 
-def _may_move(placed: PlacedFact) -> bool:
-    """Whether an entry changes the state, and its time can be corrected."""
+def _changes_state(placed: PlacedFact) -> bool:
     row = row_of(placed.fact.trigger)
-    return row is not None and row.changes_state and row.amendable and not placed.contradicted
+    return row is not None and row.changes_state and not placed.contradicted
 
 
 # Derived data that an amendment never changes: a session's giver and group, a formulation's version, and the opening of the course.

@@ -72,6 +72,10 @@ class Driver:
         if known is None or len(finding.trace) < len(known.trace):
             self.found[reason] = finding
 
+    def refuted(self, claim: str) -> bool:
+        """Whether something was found against a claim."""
+        return any(each == claim for each, _ in self.found)
+
     def open(self) -> Spot:
         """A course that has just been referred."""
         return self._opened("refer", THERAPIST, {})

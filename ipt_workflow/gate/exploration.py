@@ -113,7 +113,8 @@ def _walk(driver: Driver) -> None:
         walked = walks.walk(driver, twist)
         if twist in ladder.CLIMBED:
             ladder.climb(driver, walked.entries, twist)
-        if twist in walks.PLAIN and (walked.overrode or walked.spot.course.state != definition.COMPLETED):
+        plainly = not walked.overrode and walked.spot.course.state == definition.COMPLETED
+        if twist in walks.PLAIN and not plainly and not driver.refuted("a_plain_course_completes"):
             driver.find("a_plain_course_completes", walked.words, walked.spot.path)
     for phase in driver.protocol.phases:
         adopted = driver.adopted(phase)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.course_walk import DAY, FIRST_PHASE_WORK, HOUR, LAST_PHASE_WORK, MINUTE, START, WEEK, S, T, Walk, refused_by
+from support.course_walk import DAY, FIRST_PHASE_WORK, HOUR, LAST_PHASE_WORK, MINUTE, START, WEEK, S, T, Walk, reach, refused_by
 
 from ipt_workflow.machine import Refused
 
@@ -216,6 +216,15 @@ def test_a_step_that_is_recorded_for_a_later_time_is_recorded_already():
     assert again.remedies[0].data == {"supersedes": walk.last, "occurred_at": AT_THE_END.isoformat()}
     walk.fire("amend", T, data=again.remedies[0].data)
     assert walk.c.version == walk.last
+
+
+@pytest.mark.parametrize("ending", ("complete", "end_early"))
+def test_a_completion_that_is_told_after_an_ending_of_a_later_time_asks_to_reopen(ending):
+    walk = reach("ready_to_complete")
+    before = walk.now
+    walk.now += DAY
+    walk.fire(ending)
+    refused_by(walk, "state_allows", "complete", at=before, current=walk.last, remedies=("reopen",))
 
 
 def test_a_session_that_is_moved_onto_another_one_is_recorded_already():

@@ -96,10 +96,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
         A change of state that is on record with a later time helps only once its time is corrected: at the latest to this one.
         """
-        later = self.context.later.get(name)
-        if later is not None:
+        later, row = self.context.later.get(name), triggers.find(name, self.protocol)
+        if later is not None and row is not None and row.amendable:
             return self.remedy("amend", supersedes=later, occurred_at=self.at.isoformat())
-        row = triggers.find(name, self.protocol)
         return Remedy(trigger=name, roles=row.roles if row else (), data=data)
 
     def day(self, moment: dt.datetime) -> dt.date:

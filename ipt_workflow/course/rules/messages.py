@@ -138,6 +138,7 @@ MESSAGES = {
         "These later entries would not pass their rules in a pause: {entries}. Send the pause together with the `resume` that ended it."
     ),
     "state_allows.another": "`{trigger}` cannot happen in the state `{state}`. Choose another trigger.",
+    "state_allows.ended": "`{trigger}` comes too late: the course ended by entry {entry}. If that was an error, reopen the course first.",
     "state_allows.later": (
         "`{trigger}` cannot happen in the state `{state}`, in which the course was then. `{step}` is recorded for a later time, as entry"
         " {entry}. Correct the time that is wrong: that one or this one."

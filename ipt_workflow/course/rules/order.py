@@ -17,13 +17,14 @@ def state_allows(case: Case) -> Refusal | None:
     row = triggers.find(case.trigger, case.protocol)
     state = case.course.state
     sources = triggers.states(case.protocol, row.sources, case.trigger) if row else ()
-    recorded = case.context.later.get(case.trigger) if triggers.begins_phase(case.trigger) else None
+    recorded = recorded_already(case)
     if recorded is not None:
+        ends = case.trigger in triggers.ENDINGS
         return case.refuses(
-            "state_allows.recorded",
+            "state_allows.ended" if ends else "state_allows.recorded",
             current=recorded,
-            required="a phase whose beginning is not recorded yet",
-            remedies=(case.trigger,),
+            required="a course without an ending" if ends else "a phase whose beginning is not recorded yet",
+            remedies=("reopen" if ends else case.trigger,),
             trigger=case.trigger,
             entry=recorded,
         )
@@ -61,6 +62,16 @@ def state_allows(case: Case) -> Refusal | None:
         state=state,
         step=step,
     )
+
+
+def recorded_already(case: Case) -> int | None:
+    """The later entry that begins the same phase, or ends the course as this would. What is never blocked contradicts it instead."""
+    later, row = case.context.later, triggers.row_of(case.trigger)
+    if triggers.begins_phase(case.trigger):
+        return later.get(case.trigger)
+    if case.trigger not in triggers.ENDINGS or row is None or row.never_blocked:
+        return None
+    return min((later[name] for name in triggers.ENDINGS if name in later), default=None)
 
 
 @rule(source="machine.md, Time", structural=True)
