@@ -18,7 +18,7 @@ from ipt_workflow.course.drafts import Draft, Judge, as_recorded, draft_of, fact
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import PlacedFact, current_facts, sort_key, step, timeline
 from ipt_workflow.course.payloads import Amend
-from ipt_workflow.course.rules import Context
+from ipt_workflow.course.rules import Context, moved_entries
 from ipt_workflow.course.rules.amendments import amended_root
 from ipt_workflow.course.structural import structural
 from ipt_workflow.course.triggers import find
@@ -29,10 +29,11 @@ from ipt_workflow.values.merge_patch import merge_patch
 
 
 class RefusedAt(msgspec.Struct, frozen=True):
-    """The refusals of one of several commands."""
+    """The refusals of one of several commands. `seq` is the number that its entry would have had."""
 
     trigger: str
     refusals: tuple[Refusal, ...]
+    seq: int
 
 
 class Amendment(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +74,11 @@ def place_late(judge: Judge, course: Course, prepared: tuple[Prepared, ...], con
             if isinstance(answer, RefusedAt):
                 return answer
             amendments[answer.root.seq] = answer
+        elif each.name == "move_entries":
+            leaving = _departures(judge, course, seq, each, context)
+            if isinstance(leaving, RefusedAt):
+                return leaving
+            amendments |= leaving
     return _Walk(judge, course, prepared, amendments, context).answer()
 
 
@@ -81,7 +87,7 @@ def _amendment(judge: Judge, course: Course, seq: int, prepared: Prepared, conte
     assert isinstance(payload, Amend)
     verdict = judge.judge(course, prepared, prepared.data, context)
     if verdict.refusals:
-        return RefusedAt("amend", verdict.refusals)
+        return RefusedAt("amend", verdict.refusals, seq)
     root = amended_root(context.history, payload.supersedes)
     assert root is not None  # `entry_amendable` has found it
     undone = payload.void and not payload.whole and payload.supersedes != root.seq
@@ -99,6 +105,20 @@ def _amendment(judge: Judge, course: Course, seq: int, prepared: Prepared, conte
         at=payload.occurred_at.astimezone(dt.UTC) if payload.occurred_at else current.occurred_at,
         void=payload.void and not (undone and in_force),
     )
+
+
+def _departures(judge: Judge, course: Course, seq: int, prepared: Prepared, context: Context) -> dict[int, Amendment] | RefusedAt:
+    """What a move makes void here, by seq: the entries that leave, and the signatures that it leaves behind."""
+    verdict = judge.judge(course, prepared, prepared.data, context)
+    if verdict.refusals:
+        return RefusedAt(prepared.name, verdict.refusals, seq)
+    named, current = prepared.data["entries"], current_facts(context.history)
+    gone = {fact.seq: fact for fact in moved_entries.departing(context.history, named)}
+    gone |= {each: fact for each in moved_entries.left_behind(context.history, named) if (fact := current[each])}
+    return {
+        each: Amendment(seq=seq, prepared=prepared, root=fact, current=fact, corrected=None, at=fact.occurred_at, void=True)
+        for each, fact in gone.items()
+    }
 
 
 def _corrected(protocol: protocols.Protocol, amend: Prepared, patch: dict[str, Any], root: Fact, context: Context) -> Prepared:
@@ -204,7 +224,7 @@ class _Walk:
         data = derive(judge.protocol, here, prepared, self.context)
         verdict = judge.judge(here, prepared, data, self.context)
         if verdict.refusals:
-            return RefusedAt(prepared.name, verdict.refusals)
+            return RefusedAt(prepared.name, verdict.refusals, seq)
         fact = fact_of(judge.protocol, prepared, here, data, self.context, seq=seq, overridden=verdict.overridden)
         placed = PlacedFact(root=seq, fact=fact)
         self.drafts[seq] = draft_of(fact, prepared, here, step(here, placed).state)
@@ -215,10 +235,10 @@ class _Walk:
     ) -> PlacedFact | RefusedAt | None:
         """The amended entry, judged at its place by the structural rules; None if it is void."""
         prepared = amendment.prepared
-        data: dict[str, Any] = {"supersedes": prepared.data["supersedes"]}
         if amendment.void:
             self._draft_amendment(amendment.seq, prepared, dict(prepared.data))
             return None
+        data: dict[str, Any] = {"supersedes": prepared.data["supersedes"]}
         fact = msgspec.structs.replace(amendment.current, occurred_at=amendment.at)
         if amendment.corrected:
             derived = derive(self._judge(here).protocol, here, amendment.corrected, self.context)
@@ -231,7 +251,7 @@ class _Walk:
         if overlap and (prepared.override is None or overlap.rule not in prepared.override.rules):
             newly.append(overlap)
         if newly:
-            return RefusedAt("amend", tuple(newly))
+            return RefusedAt("amend", tuple(newly), amendment.seq)
         data |= {"void": True} if prepared.data.get("void") else {"occurred_at": amendment.at.isoformat()}
         self._draft_amendment(amendment.seq, prepared, data, overridden=(overlap.rule,) if overlap else ())
         return PlacedFact(root=root_seq, fact=fact)
@@ -252,11 +272,13 @@ class _Walk:
         """The refusal of the first command that may be blocked, with all entries that would break."""
         first = self.blockable[0]
         refusal = self.judge.broken(self.course, first.name, first.at, self.context, tuple(self.breaks))
-        return RefusedAt(first.name, (refusal,))
+        return RefusedAt(first.name, (refusal,), self.course.version + 1 + self.prepared.index(first))
 
 
-# Derived data that an amendment never changes: a session's giver and group, a formulation's version, and the opening of the course.
+# Derived data that an amendment never changes: a session's giver and group, a formulation's version, where a moved entry came from,
+# and the opening of the course.
 KEPT = (
+    "moved_from",
     "given_by",
     "group_session",
     "group_held",

@@ -95,7 +95,7 @@ class Rejudge:
         here: Course | None = None
         for number, fact in enumerate(facts):
             known, appended = facts[:number], _appended(here, fact)
-            before = here if appended or fact.trigger == "amend" else _before(known, fact)
+            before = here if appended or fact.trigger in triggers.SUPERSEDING else _before(known, fact)
             if self._concerned(before, fact):
                 now, then = self._judged(self.candidate, before, fact, known), self._then(before, fact, known)
                 yield Rejudged(seq=fact.seq, trigger=fact.trigger, rules=tuple(rule for rule in now if rule not in then))
@@ -105,7 +105,7 @@ class Rejudge:
         """Judges a command that these rules refused. None if it cannot be judged again."""
         known = tuple(fact for fact in facts if fact.seq <= refused.version)
         fact = refused.fact
-        before = fold(known) if fact.trigger == "amend" else _before(known, fact)
+        before = fold(known) if fact.trigger in triggers.SUPERSEDING else _before(known, fact)
         if before is None or not self._concerned(before, fact) or not set(rules) <= set(self._then(before, fact, known)):
             return None
         still = self._judged(self.candidate, before, fact, known)
@@ -150,7 +150,7 @@ def _appended(here: Course | None, fact: Fact) -> bool:
     """Whether a fact came after all earlier entries when it was recorded, and changed none of them."""
     if here is None:
         return True
-    late = fact.trigger == "amend" or fact.occurred_at < here.last_occurred_at
+    late = fact.trigger in triggers.SUPERSEDING or fact.occurred_at < here.last_occurred_at
     return not late and not fact.contradicts and not here.contradicted
 
 

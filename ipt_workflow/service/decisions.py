@@ -5,16 +5,23 @@ course as it was read. If another write commits first, the caller decides again 
 """
 
 import datetime as dt
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
+from ipt_workflow import journal
+from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, triggers
-from ipt_workflow.course.rules import Context
+from ipt_workflow.course.drafts import Draft
+from ipt_workflow.course.fold import moved_away
+from ipt_workflow.course.moved_entries import Arrived
+from ipt_workflow.course.payloads import MoveEntries
+from ipt_workflow.course.rules import Context, OtherCourse
+from ipt_workflow.course.rules.moved_entries import emptied
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import Busy, TransitionRefused, TriggerNotPermitted
+from ipt_workflow.errors import Busy, CommandInvalid, Fault, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.gate.replay import refused_command
 from ipt_workflow.journal import GENESIS
 from ipt_workflow.machine import Accepted, Refused, machine_for
@@ -24,7 +31,8 @@ from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.writes import IdempotencyKey, Opening
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.store.units import CourseChange, KeptAnswer, LoggedEvent, NewClient, Unit
+from ipt_workflow.store.units import CourseChange, KeptAnswer, LoggedEvent, MovedEntries, NewClient, OtherCourseStale, Unit
+from ipt_workflow.values.faults import decode
 from ipt_workflow.values.types import ClientRef
 
 Result = TypeVar("Result")
@@ -128,6 +136,9 @@ class Decisions:
         if any(_looks_back(each, course, now) for each in commands):
             entries = await self.clinic.entries(course.id)  # perhaps later ones too, which make the commit lose
             context = self.clinic.with_history(context, entries[: course.version])
+            if first.trigger == "move_entries":
+                there = await self._other_course(principal, course, first, journal.reasons(entries))
+                context = msgspec.structs.replace(context, other_course=there)
         if first.trigger in triggers.NAMING_PROTOCOL:
             context = msgspec.structs.replace(context, target=self._target(course, first), course_id=new_id())
         if first.trigger in triggers.NAMING_PROTOCOL | {"reopen"}:
@@ -136,6 +147,19 @@ class Decisions:
         if client:
             return msgspec.structs.replace(context, client=client.id, other_open_course=client.open_course)
         return context
+
+    async def _other_course(
+        self, principal: Principal, course: Course, command: Command, reasons: Mapping[int, str]
+    ) -> OtherCourse | None:
+        """The course to which entries move. Raises CommandInvalid if it is not another one that the principal may see."""
+        payload, _ = decode(MoveEntries, command.data)
+        if payload is None:
+            return None  # decoding the command will raise the faults
+        stored = await self.clinic.courses.get(payload.course)
+        if stored is None or stored.course.id == course.id or not policy.may_see(principal, stored.course):
+            raise CommandInvalid([Fault("data.course", "is not the id of another course that you may see")])
+        entries = (await self.clinic.entries(payload.course))[: stored.course.version]
+        return OtherCourse(course=stored.course, history=journal.facts(entries), given=journal.given(entries), reasons=reasons)
 
     def _target(self, course: Course, command: Command) -> Protocol:
         name, version = command.data.get("protocol"), command.data.get("protocol_version")
@@ -208,6 +232,24 @@ class Decisions:
         """The course with its new entries, sealed onto its chain."""
         return seal.change(self.clinic, accepted.course, accepted.drafts, stored.head, stored.course.version)
 
+    async def arrival(self, arrived: Arrived) -> CourseChange:
+        """The other course with the entries that were moved to it. Raises OtherCourseStale if it has changed since it was read."""
+        stored = await self.clinic.courses.get(arrived.course.id)
+        assert stored is not None  # courses are never removed
+        if stored.course.version != arrived.course.version - len(arrived.drafts):
+            raise OtherCourseStale(stored.course.version)
+        return seal.change(self.clinic, arrived.course, arrived.drafts, stored.head, stored.course.version)
+
+    def moved(self, left: Draft, arrived: Arrived, context: Context) -> MovedEntries:
+        """What a move changes beside the two courses: the text that it empties, and the notices that follow."""
+        gone = moved_away([left.fact])
+        return MovedEntries(
+            source=left.fact.course,
+            target=arrived.course.id,
+            emptied=emptied(context.history, gone),
+            numbers={each["from"]: each["to"] for each in left.fact.data["moved"]},
+        )
+
     def kept_answer(self, key: IdempotencyKey | None, change: CourseChange) -> KeptAnswer | None:
         """The answer that the store keeps under the key: which entries the change wrote."""
         if key is None:
@@ -247,4 +289,4 @@ def _looks_back(command: Command, course: Course, now: dt.datetime) -> bool:
     """
     reopens_contradicted = command.trigger == "reopen" and bool(course.contradicted)
     is_late = (command.occurred_at or now) < course.last_occurred_at
-    return is_late or reopens_contradicted or command.trigger in {"amend", "migrate_protocol"}
+    return is_late or reopens_contradicted or command.trigger in triggers.SUPERSEDING | {"migrate_protocol"}
