@@ -21,7 +21,7 @@ from ipt_workflow.course.payloads import MoveEntries
 from ipt_workflow.course.rules import Context, OtherCourse
 from ipt_workflow.course.rules.moved_entries import emptied
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import Busy, CommandInvalid, Fault, TransitionRefused, TriggerNotPermitted
+from ipt_workflow.errors import Busy, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.gate.replay import refused_command
 from ipt_workflow.journal import GENESIS
 from ipt_workflow.machine import Accepted, Refused, machine_for
@@ -151,13 +151,11 @@ class Decisions:
     async def _other_course(
         self, principal: Principal, course: Course, command: Command, reasons: Mapping[int, str]
     ) -> OtherCourse | None:
-        """The course to which entries move. Raises CommandInvalid if it is not another one that the principal may see."""
+        """The course to which entries move; None if it is not another one that the principal may see."""
         payload, _ = decode(MoveEntries, command.data)
-        if payload is None:
-            return None  # decoding the command will raise the faults
-        stored = await self.clinic.courses.get(payload.course)
-        if stored is None or stored.course.id == course.id or not policy.may_see(principal, stored.course):
-            raise CommandInvalid([Fault("data.course", "is not the id of another course that you may see")])
+        stored = await self.clinic.courses.get(payload.course) if payload else None
+        if payload is None or stored is None or stored.course.id == course.id or not policy.may_see(principal, stored.course):
+            return None
         entries = (await self.clinic.entries(payload.course))[: stored.course.version]
         return OtherCourse(course=stored.course, history=journal.facts(entries), given=journal.given(entries), reasons=reasons)
 

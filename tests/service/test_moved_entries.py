@@ -11,7 +11,7 @@ from support.service_walk import AUDITOR, SUPERVISOR, THERAPIST
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import CommandInvalid, Forbidden, StaleVersion, TransitionRefused, TriggerNotPermitted
+from ipt_workflow.errors import Forbidden, StaleVersion, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.audit.log import AuditLog
@@ -230,9 +230,9 @@ def test_the_actor_must_see_both_courses(clinic):
         await told(clinic, right, "transfer", {"therapist": "therapist-2", "handover": "All was told."}, SUPERVISOR, reason="Left.")
         before = await versions(clinic, wrong, right)
         for other in (right, wrong, "0197c8f2-7d3a-7c1e-9f60-2f5b6f0c1a11"):
-            with pytest.raises(CommandInvalid) as refused:
+            with pytest.raises(TransitionRefused) as refused:
                 await moved(clinic, wrong, other, THERAPIST, (SESSION,))
-            assert [fault.where for fault in refused.value.faults] == ["data.course"]
+            assert [each.message_id for each in refused.value.refusals] == ["other_course_accepts.unknown"]
         assert await versions(clinic, wrong, right) == before
 
     clinic(test)
