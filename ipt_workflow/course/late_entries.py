@@ -282,6 +282,7 @@ KEPT = (
     "given_by",
     "group_session",
     "group_held",
+    "held_before",
     "version",
     "client",
     "protocol",
@@ -290,6 +291,7 @@ KEPT = (
     "acute",
     "therapist",
     "linked_from",
+    "carried",
 )
 
 
