@@ -63,7 +63,7 @@ class Remedy(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Break(msgspec.Struct, frozen=True):
-    """A later entry that would no longer pass its rules if this were placed before it."""
+    """A later entry that would no longer pass its rules if this were placed before it; or a moving entry that the other course refuses."""
 
     seq: int
     trigger: str

@@ -26,6 +26,7 @@ from ipt_workflow.course.effects.apply import apply, on_record
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold, pinned_at
 from ipt_workflow.course.late_entries import RefusedAt, facts_about_record, is_late, numbered, place_late
+from ipt_workflow.course.moved_entries import Arrived, arrive
 from ipt_workflow.course.rules import REGISTRY, Bound, Case, Context, Rule, bound_to, order
 from ipt_workflow.course.transitions_table import TransitionRow
 from ipt_workflow.course.triggers import Command, Override
@@ -38,10 +39,11 @@ TOGETHER_MAX = 20
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The course after the command, and the drafts to write."""
+    """The course after the command, and the drafts to write. `elsewhere` is the course to which `move_entries` moved entries."""
 
     course: Course
     drafts: tuple[Draft, ...]
+    elsewhere: Arrived | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +133,8 @@ class CourseMachine:
     def preview(self, course: Course | None, commands: tuple[Command, ...], context: Context) -> Accepted | Refused:
         """The result of firing these commands, without recording anything."""
         prepared = self._prepared(commands, context)
+        if course is not None and prepared[0].name == "move_entries":
+            return self._move_entries(course, prepared[0], context)
         if course is not None and is_late(course, ((each.name, each.at) for each in prepared)):
             return self._place(course, prepared, context)
         return self._append(course, prepared, context)
@@ -353,6 +357,17 @@ class CourseMachine:
             for draft in answer
         )
         return Accepted(course=folded, drafts=drafts)
+
+    def _move_entries(self, course: Course, prepared: Prepared, context: Context) -> Accepted | Refused:
+        """Makes entries void here and records them in the other course, if both accept that."""
+        arrived = arrive(self, course, prepared, context)
+        if isinstance(arrived, Break) and context.other_course:
+            other = msgspec.structs.replace(context.other_course, refused=(arrived,))
+            context = msgspec.structs.replace(context, other_course=other)
+        leaving = msgspec.structs.replace(prepared, data=derive(self.protocol, course, prepared, context))
+        answer = self._place(course, (leaving,), context)
+        elsewhere = arrived if isinstance(arrived, Arrived) else None
+        return msgspec.structs.replace(answer, elsewhere=elsewhere) if isinstance(answer, Accepted) else answer
 
 
 def _overriding(command: Command, soft: tuple[Refusal, ...]) -> Command:

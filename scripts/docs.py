@@ -125,6 +125,7 @@ def trigger_table() -> str:
             "not amendable": not row.amendable,
             "amended with a supervisor": row.amended_with_supervisor,
             "fired alone": row.fired_alone,
+            "movable": row.movable,
         }
         marks = [mark for mark, applies in columns.items() if applies]
         marks += [f"only with `[{row.needs}]`"] if row.needs else []

@@ -110,8 +110,31 @@ def fire(
     body |= {name: value for name, value in (("occurred_at", occurred_at), ("reason", reason)) if value is not None}
     if override:
         body["override"] = {"rules": override, "reason": override_reason}
-    write = Write(decode=lambda: (shaped(Command, body),), triggers=(trigger,), version=version, version_required=False)
-    principal = caller(person, role)
+    _fire(course_id, body, caller(person, role), version=version, dry_run=dry_run, propose=propose, as_json=as_json)
+
+
+@app.command("move-entries")
+def move_entries(
+    course_id: CourseId,
+    other: Annotated[str, typer.Argument(help="The id of the right client's course.")],
+    entry: Annotated[list[int], typer.Option(help="The number of an entry to move; may be repeated.")],
+    person: As,
+    reason: Annotated[str, typer.Option(help="The reason.")],
+    role: ForRole = "therapist",
+    version: Annotated[int | None, typer.Option(help="The course's version that you saw; default: the present one.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would happen, and write nothing.")] = False,
+    propose: Annotated[bool, typer.Option("--propose", help="Propose it to a supervisor, who cosigns or declines it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move entries that were about another client to that client's course."""
+    body = {"trigger": "move_entries", "data": {"course": other, "entries": entry}, "reason": reason}
+    _fire(course_id, body, caller(person, role), version=version, dry_run=dry_run, propose=propose, as_json=as_json)
+
+
+def _fire(
+    course_id: str, body: dict[str, Any], principal: Principal, *, version: int | None, dry_run: bool, propose: bool, as_json: bool
+) -> None:
+    write = Write(decode=lambda: (shaped(Command, body),), triggers=(body["trigger"],), version=version, version_required=False)
     if dry_run:
         preview: Preview = run(lambda clinic: Courses(clinic).preview(principal, course_id, write))
         print_json(preview)

@@ -33,7 +33,10 @@ from ipt_workflow.values.types import AGREED, DECEASED
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """A command that the rules can judge. `given` is the data that the entry seals, `data` its structural form."""
+    """A command that the rules can judge. `given` is the data that the entry seals, `data` its structural form.
+
+    `kept` is derived data that an entry from another course keeps.
+    """
 
     name: str
     row: Trigger
@@ -43,6 +46,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     at: dt.datetime
     reason: str | None
     override: Override | None
+    kept: dict[str, Any] = {}
 
 
 def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
@@ -61,7 +65,7 @@ def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
     at, late_faults = _moment(command, payload, context)
     faults += late_faults
     if payload is not None:
-        faults += _payload_faults(protocol, payload, command, context)
+        faults += payload_faults(protocol, payload, command, context)
     if faults or payload is None:
         raise CommandInvalid(faults[:FAULTS_MAX])
     return Prepared(
@@ -85,7 +89,7 @@ def _envelope_faults(row: Trigger, command: Command) -> list[Fault]:
     return [*faults, *(Fault(f"override.rules[{index}]", "is not a rule; docs/rules.md lists all rules") for index in unknown)]
 
 
-def _payload_faults(protocol: Protocol, payload: Payload, command: Command, context: Context) -> list[Fault]:
+def payload_faults(protocol: Protocol, payload: Payload, command: Command, context: Context) -> list[Fault]:
     """Faults that the schema of a single field cannot express."""
     if isinstance(payload, RecordSession) and payload.kind == "additional" and command.reason is None:
         return [Fault("reason", "is required for an additional session")]

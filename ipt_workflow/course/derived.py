@@ -10,7 +10,7 @@ from ipt_workflow.course import carry_over
 from ipt_workflow.course.commands import Prepared, instrument_key
 from ipt_workflow.course.course import Course
 from ipt_workflow.course.payloads import RecordMeasure, RecordRhythm
-from ipt_workflow.course.rules import Context
+from ipt_workflow.course.rules import Context, moved_entries
 from ipt_workflow.protocols import instruments, rhythm
 from ipt_workflow.protocols.definition import Protocol
 
@@ -21,7 +21,8 @@ Derive = Callable[[Protocol, Course | None, Prepared, Context], dict[str, Any]]
 def derive(protocol: Protocol, course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
     """The structural data of an entry: the command's own, and the data derived from the course at that place."""
     deriver = DERIVERS.get(prepared.name)
-    return {**prepared.data, **deriver(protocol, course, prepared, context)} if deriver else prepared.data
+    own = deriver(protocol, course, prepared, context) if deriver else {}
+    return {**prepared.data, **own, **prepared.kept} if own or prepared.kept else prepared.data
 
 
 def _opening(protocol: Protocol, _course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
@@ -132,6 +133,16 @@ def _open_followup(_protocol: Protocol, _course: Course | None, _prepared: Prepa
     return {"protocol": target.id, "protocol_version": target.version, "course": context.course_id}
 
 
+def _move_entries(_protocol: Protocol, _course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
+    """The number of every moved entry here and in the other course, and the signatures that are left behind."""
+    there, named = context.other_course, prepared.data["entries"]
+    if there is None:
+        return {}
+    moving = enumerate(moved_entries.departing(context.history, named), start=there.course.version + 1)
+    moved = [{"from": fact.seq, "to": seq} for seq, fact in moving]
+    return {"moved": moved, "left": list(moved_entries.left_behind(context.history, named))}
+
+
 DERIVERS: dict[str, Derive] = {
     "refer": _opening,
     "adopt": _opening,
@@ -147,4 +158,5 @@ DERIVERS: dict[str, Derive] = {
     "migrate_protocol": _move,
     "relink_client": _relink_client,
     "open_followup": _open_followup,
+    "move_entries": _move_entries,
 }

@@ -276,6 +276,11 @@ def _amend(protocol: Protocol, course: Course, context: Context) -> dict[str, An
     return {"supersedes": 1, "occurred_at": context.now.isoformat()}
 
 
+def _move_entries(_protocol: Protocol, course: Course, context: Context) -> dict[str, Any]:
+    """The latest session. The other course is one that nobody has yet."""
+    return {"course": context.course_id or course.id, "entries": [course.sessions[-1].seq if course.sessions else course.version]}
+
+
 def _may_amend(protocol: Protocol, course: Course, seq: int, context: Context) -> bool:
     case = Case(protocol=protocol, course=course, trigger="amend", data={"supersedes": seq}, at=context.now, context=context)
     return amendments.amendment_agreed(case) is None
@@ -352,6 +357,7 @@ EXAMPLES: dict[str, Example] = {
     "relink_client": _fixed({"kind": "wrong_client", "client_ref": "EHR-000000"}),
     "open_followup": _open_followup,
     "amend": _amend,
+    "move_entries": _move_entries,
 }
 
 

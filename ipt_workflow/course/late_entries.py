@@ -22,10 +22,10 @@ from ipt_workflow.course.effects.apply import on_record
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import PlacedFact, current_facts, sort_key, step, superseded_by, timeline
 from ipt_workflow.course.payloads import Amend
-from ipt_workflow.course.rules import Context
+from ipt_workflow.course.rules import Context, moved_entries
 from ipt_workflow.course.rules.amendments import amended_root
 from ipt_workflow.course.structural import structural
-from ipt_workflow.course.triggers import ABOUT_RECORD, find, row_of
+from ipt_workflow.course.triggers import ABOUT_RECORD, SUPERSEDING, find, row_of
 from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal
 from ipt_workflow.protocols import definition as protocols
 from ipt_workflow.values.faults import decode
@@ -33,7 +33,7 @@ from ipt_workflow.values.merge_patch import merge_patch
 
 
 class RefusedAt(msgspec.Struct, frozen=True):
-    """The refusals of one of several commands. `seq` is the one that its entry would have."""
+    """The refusals of one of several commands. `seq` is the number that its entry would have had."""
 
     seq: int
     trigger: str
@@ -66,7 +66,7 @@ def is_late(course: Course, moments: Iterable[tuple[str, dt.datetime]]) -> bool:
     for name, at in moments:
         if name in ABOUT_RECORD:
             continue
-        if name == "amend" or at < reached or (name == "reopen" and course.contradicted):
+        if name in SUPERSEDING or at < reached or (name == "reopen" and course.contradicted):
             return True
         reached = at
     return False
@@ -84,6 +84,11 @@ def place_late(judge: Judge, course: Course, prepared: tuple[Prepared, ...], con
             if isinstance(answer, RefusedAt):
                 return answer
             amendments[answer.root.seq] = answer
+        elif each.name == "move_entries":
+            leaving = _departures(judge, course, seq, each, context)
+            if isinstance(leaving, RefusedAt):
+                return leaving
+            amendments |= leaving
     return _Walk(judge, course, prepared, amendments, context).answer()
 
 
@@ -110,6 +115,20 @@ def _amendment(judge: Judge, course: Course, seq: int, prepared: Prepared, conte
         at=payload.occurred_at.astimezone(dt.UTC) if payload.occurred_at else current.occurred_at,
         void=payload.void and not (undone and in_force),
     )
+
+
+def _departures(judge: Judge, course: Course, seq: int, prepared: Prepared, context: Context) -> dict[int, Amendment] | RefusedAt:
+    """What a move makes void here, by seq: the entries that leave, and the signatures that it leaves behind."""
+    verdict = judge.judge(course, prepared, prepared.data, context)
+    if verdict.refusals:
+        return RefusedAt(seq, prepared.name, verdict.refusals)
+    named, current = prepared.data["entries"], current_facts(context.history)
+    gone = {fact.seq: fact for fact in moved_entries.departing(context.history, named)}
+    gone |= {each: fact for each in moved_entries.left_behind(context.history, named) if (fact := current[each])}
+    return {
+        each: Amendment(seq=seq, prepared=prepared, root=fact, current=fact, corrected=None, at=fact.occurred_at, void=True)
+        for each, fact in gone.items()
+    }
 
 
 def _corrected(protocol: protocols.Protocol, amend: Prepared, patch: dict[str, Any], root: Fact, context: Context) -> Prepared:
@@ -301,10 +320,10 @@ class _Walk:
     ) -> PlacedFact | RefusedAt | None:
         """The amended entry, judged at its place by the structural rules; None if it is void."""
         prepared = amendment.prepared
-        data: dict[str, Any] = {"supersedes": prepared.data["supersedes"]}
         if amendment.void:
             self._draft_amendment(amendment.seq, prepared, dict(prepared.data))
             return None
+        data: dict[str, Any] = {"supersedes": prepared.data["supersedes"]}
         fact = msgspec.structs.replace(amendment.current, occurred_at=amendment.at)
         if amendment.corrected:
             derived = derive(self._judge(here).protocol, here, amendment.corrected, self.context)
@@ -348,8 +367,10 @@ def _changes_state(placed: PlacedFact) -> bool:
     return row is not None and row.changes_state and not placed.contradicted
 
 
-# Derived data that an amendment never changes: a session's giver and group, a formulation's version, and the opening of the course.
+# Derived data that an amendment never changes: a session's giver and group, a formulation's version, where a moved entry came from,
+# and the opening of the course.
 KEPT = (
+    "moved_from",
     "given_by",
     "group_session",
     "group_held",

@@ -156,7 +156,7 @@ class Rejudge:
         return tuple(dict.fromkeys(refusal.rule for refusal in (*refusals, *unsafe)))
 
 
-NOT_PLACED = frozenset({"amend"}) | triggers.ABOUT_RECORD  # judged on the course as it was known when they were recorded
+NOT_PLACED = triggers.SUPERSEDING | triggers.ABOUT_RECORD  # judged on the course as it was known when they were recorded
 
 
 def _on_record(facts: tuple[Fact, ...], number: int) -> Iterator[Fact]:
@@ -184,7 +184,8 @@ def _appended(here: Course | None, fact: Fact) -> bool:
     """Whether a fact came after all earlier entries when it was recorded, and changed none of them."""
     if here is None:
         return True
-    late = fact.trigger == "amend" or (fact.trigger not in triggers.ABOUT_RECORD and fact.occurred_at < here.last_occurred_at)
+    overtaken = fact.trigger not in triggers.ABOUT_RECORD and fact.occurred_at < here.last_occurred_at
+    late = fact.trigger in triggers.SUPERSEDING or overtaken
     return not late and not fact.contradicts and not here.contradicted
 
 

@@ -40,6 +40,7 @@ SUPERVISION = (
     "change_protocol",
     "migrate_protocol",
     "relink_client",
+    "move_entries",
 )
 
 

@@ -172,7 +172,7 @@ def test_together_all_are_written_or_none(api):
     api(test, VirtualClock(START))
 
 
-@pytest.mark.parametrize("trigger", ("change_protocol", "relink_client", "open_followup"))
+@pytest.mark.parametrize("trigger", ("change_protocol", "relink_client", "open_followup", "move_entries"))
 def test_what_concerns_more_than_one_course_is_fired_alone(api, trigger):
     async def test(api):
         course = (await api.open())["id"]

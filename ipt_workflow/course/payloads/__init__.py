@@ -42,7 +42,16 @@ from ipt_workflow.course.payloads.measures import (
 )
 from ipt_workflow.course.payloads.opening import Adopt, AdoptedContract, AdoptedFocus, Decline, Refer, Start
 from ipt_workflow.course.payloads.payload import Nothing, Payload
-from ipt_workflow.course.payloads.record import Amend, ChangeProtocol, MigrateProtocol, Note, OpenFollowup, RelinkClient, Transfer
+from ipt_workflow.course.payloads.record import (
+    Amend,
+    ChangeProtocol,
+    MigrateProtocol,
+    MoveEntries,
+    Note,
+    OpenFollowup,
+    RelinkClient,
+    Transfer,
+)
 from ipt_workflow.course.payloads.safety import AssessRisk, Consent, ReferOn
 from ipt_workflow.course.payloads.sessions import (
     AcknowledgeDeviation,
@@ -78,6 +87,7 @@ __all__ = [
     "InventoryPerson",
     "LinkSession",
     "MigrateProtocol",
+    "MoveEntries",
     "Note",
     "Nothing",
     "OpenFollowup",

@@ -1,9 +1,12 @@
 """Payloads about the record: notes, transfers, protocol, client, amendments."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from ipt_workflow.course.payloads.payload import Payload
 from ipt_workflow.values.types import (
+    LIST_MAX,
     ClientRef,
     Code,
     Moment,
@@ -56,3 +59,13 @@ class Amend(Payload, frozen=True, kw_only=True):
     whole: bool = False
     data: dict[str, Any] | None = None
     occurred_at: Moment | None = None
+
+
+class MoveEntries(Payload, frozen=True, kw_only=True):
+    """Moves entries to `course`, the course of the client whom they are about. `entries` are their numbers here.
+
+    A session takes its references along. Its signature does not move: the session is signed anew in the other course.
+    """
+
+    course: Code
+    entries: Annotated[tuple[Seq, ...], Meta(min_length=1, max_length=LIST_MAX)]

@@ -56,9 +56,24 @@ MESSAGES = {
     "amendment_agreed": "A supervisor must agree to this amendment ({reasons}). Post it as a proposal for a supervisor to cosign.",
     "entry_amendable.ending": "An ending cannot be amended. Reopen the course instead.",
     "entry_amendable.fire_again": "An entry of `{trigger}` cannot be amended. Fire `{trigger}` again with what is right.",
+    "entry_amendable.moved": "Entry {entry} was moved to another course. Amend it there.",
     "entry_amendable.opening": "The entry that opened the course cannot be voided. Amend its `data` or `occurred_at` instead.",
     "entry_amendable.superseded": "Entry {entry} has been superseded. Amend entry {latest} instead.",
     "entry_amendable.unknown": "Entry {entry} is not an entry of this course. Choose one from its history.",
+    # moving entries
+    "entries_movable.erased": "The text of entry {entry} was erased, so it cannot move. Make it void here and record it in the other course.",
+    "entries_movable.group": "Entry {entry} is part of a group's session. Make it void here and record it in the other course.",
+    "entries_movable.kind": (
+        "An entry of `{trigger}` does not move (entry {entry}). Make it void here if it is wrong, and record it in the other course."
+    ),
+    "entries_movable.session_first": "Entry {entry} goes with its session. Name that session, entry {session}.",
+    "entries_movable.unknown": "Entry {entry} is not an entry of this course. Choose one from its history.",
+    "entries_movable.void": "Entry {entry} has no effect in this course any more. Leave it out.",
+    "move_agreed": "A supervisor must agree to this move ({reasons}). Post it as a proposal for a supervisor to cosign.",
+    "other_course_accepts.refused": (
+        "The other course refuses these entries: {entries}. `breaks` says why. Correct them here first, or put that course right."
+    ),
+    "other_course_accepts.unknown": "No other course is named that you may change. Name the course of the right client.",
     # ending
     "alternative_offered": (
         "The client did not improve, and nothing else has been offered. Decide for an alternative or a referral, or refer the client on."
