@@ -13,6 +13,7 @@ from ipt_workflow.course.payloads.ending import (
     EndEarly,
     Pause,
     PlanForRecurrence,
+    RecordAbsence,
     RecordGains,
     RecordIndependence,
 )
@@ -47,6 +48,7 @@ from ipt_workflow.course.payloads.safety import AssessRisk, Consent, ReferOn
 from ipt_workflow.course.payloads.sessions import (
     AcknowledgeDeviation,
     AttestSession,
+    BookSeries,
     BookSession,
     LinkSession,
     RecordContact,
@@ -67,6 +69,7 @@ __all__ = [
     "AssessRisk",
     "AssignSickRole",
     "AttestSession",
+    "BookSeries",
     "BookSession",
     "ChangeProtocol",
     "Complete",
@@ -84,6 +87,7 @@ __all__ = [
     "Pause",
     "Payload",
     "PlanForRecurrence",
+    "RecordAbsence",
     "RecordContact",
     "RecordEvaluation",
     "RecordFormulation",

@@ -8,6 +8,7 @@ from ipt_workflow.course.context import Actor, Context, GroupHeld, supervisor_of
 from ipt_workflow.course.rules import (
     agreement,
     amendments,
+    calendar,
     ending,
     episode,
     first_phase,
@@ -36,6 +37,7 @@ __all__ = [
     "agreement",
     "amendments",
     "bound_to",
+    "calendar",
     "ending",
     "episode",
     "first_phase",

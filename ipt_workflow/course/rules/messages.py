@@ -59,6 +59,12 @@ MESSAGES = {
     "entry_amendable.opening": "The entry that opened the course cannot be voided. Amend its `data` or `occurred_at` instead.",
     "entry_amendable.superseded": "Entry {entry} has been superseded. Amend entry {latest} instead.",
     "entry_amendable.unknown": "Entry {entry} is not an entry of this course. Choose one from its history.",
+    # calendar
+    "absence_over.lasts": "The absence lasts until {until}. Pause the course instead, and resume it when the client is back.",
+    "absence_over.order": "The absence ends before it begins. Correct its days: `until` is the day of the return.",
+    "bookings_in_contract": (
+        "The contract leaves {left} sessions, and {booked} others are booked. Book at most {most}, or agree a longer contract first."
+    ),
     # ending
     "alternative_offered": (
         "The client did not improve, and nothing else has been offered. Decide for an alternative or a referral, or refer the client on."
