@@ -145,8 +145,9 @@ class CourseMachine:
                 prepared.append(self.prepare(command, context))
             except CommandInvalid as error:
                 found += error.faults
-            where = f"together[{index}]." if len(commands) > 1 else ""
-            faults += [Fault(f"{where}{fault.where}", fault.message) for fault in found]
+            if found:
+                where = f"together[{index}]." if len(commands) > 1 else ""
+                faults += [Fault(f"{where}{fault.where}", fault.message) for fault in found]
         if faults:
             raise CommandInvalid(faults)
         return tuple(prepared)

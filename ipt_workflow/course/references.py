@@ -25,20 +25,23 @@ ANY_NUMBER = 1
 
 def resolve(commands: Sequence[Command], index: int, course: Course | None, context: Context) -> tuple[Command, list[Fault]]:
     """One of the commands with numbers in place of its references, and the faults of those that name nothing."""
-    command, faults = commands[index], []
+    command = commands[index]
+    references = {
+        name: trigger for name, trigger in naming_fields(command.trigger).items() if isinstance(command.data.get(name), dict)
+    }
+    if not references:
+        return command, []
     numbers: dict[str, int] = {}
-    for name, trigger in naming_fields(command.trigger).items():
-        given = command.data.get(name)
-        if not isinstance(given, dict):
-            continue
-        place = _place(given)
+    faults: list[Fault] = []
+    for name, trigger in references.items():
+        place = _place(command.data[name])
         problem = _problem(commands, index, place, trigger)
         if problem or place is None:
             faults.append(Fault(f"data.{name}", problem))
             numbers[name] = ANY_NUMBER  # so that the other fields are checked too
         else:
             numbers[name] = _number(commands, place, course, context)
-    return (msgspec.structs.replace(command, data={**command.data, **numbers}) if numbers else command), faults
+    return msgspec.structs.replace(command, data={**command.data, **numbers}), faults
 
 
 def numbered(trigger: str, data: Mapping[str, Any]) -> dict[str, Any]:
