@@ -14,8 +14,9 @@ from ipt_workflow.course.triggers import Command, Role, Together
 from ipt_workflow.service import imports
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.reads import CourseReads
-from ipt_workflow.service.views import Committed, CourseView, Options, Preview
+from ipt_workflow.service.views import Committed, CourseView, Options, Preview, ProposalView
 from ipt_workflow.service.writes import Write
 from ipt_workflow.store.courses import Filters
 
@@ -104,6 +105,7 @@ def fire(
     override_reason: Annotated[str | None, typer.Option(help="The reason for the override.")] = None,
     version: Version = None,
     dry_run: DryRun = False,
+    propose: Annotated[bool, typer.Option("--propose", help="Propose it to a supervisor, who cosigns or declines it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fire a trigger on a course."""
@@ -112,7 +114,7 @@ def fire(
     if override:
         body["override"] = {"rules": override, "reason": override_reason}
     write = Write(decode=lambda: (shaped(Command, body),), triggers=(trigger,), version=version, version_required=False)
-    _write(course_id, write, caller(person, role), dry_run=dry_run, as_json=as_json, several=False)
+    _write(course_id, write, caller(person, role), dry_run=dry_run, propose=propose, as_json=as_json, several=False)
 
 
 @app.command()
@@ -133,15 +135,21 @@ def together(
     write = Write(
         decode=lambda: shaped(Together, {"together": found}).together, triggers=names, version=version, version_required=False
     )
-    _write(course_id, write, caller(person, role), dry_run=dry_run, as_json=as_json, several=True)
+    _write(course_id, write, caller(person, role), dry_run=dry_run, propose=False, as_json=as_json, several=True)
 
 
-def _write(course_id: str, write: Write, principal: Principal, *, dry_run: bool, as_json: bool, several: bool) -> None:
-    """Fires the commands, or shows what would happen, and prints the result."""
+def _write(
+    course_id: str, write: Write, principal: Principal, *, dry_run: bool, propose: bool, as_json: bool, several: bool
+) -> None:
+    """Fires the commands, proposes them, or shows what would happen, and prints the result."""
     if dry_run:
         preview: Preview = run(lambda clinic: Courses(clinic).preview(principal, course_id, write))
         print_json(preview)
         raise typer.Exit(0 if preview.option.allowed else FAILED)
+    if propose:
+        proposal: ProposalView = run(lambda clinic: Proposals(clinic).propose(principal, course_id, write))
+        print_json(proposal) if as_json else out.print(f"{proposal.id}: {proposal.status}", markup=False)
+        return
     done: Committed = run(lambda clinic: Courses(clinic).fire(principal, course_id, write))
     if as_json:
         written = {"entries": done.entries} if several else {"entry": done.entries[-1]}

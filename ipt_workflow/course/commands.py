@@ -9,6 +9,7 @@ from ipt_workflow.course import triggers
 from ipt_workflow.course.payloads import (
     Amend,
     BookSeries,
+    EndEarly,
     LinkSession,
     Payload,
     RecordMeasure,
@@ -29,6 +30,7 @@ from ipt_workflow.values.faults import (
     YEARS,
     decode,
 )
+from ipt_workflow.values.types import AGREED, DECEASED
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,8 @@ def _payload_faults(protocol: Protocol, payload: Payload, command: Command, cont
     """Faults that the schema of a single field cannot express."""
     if isinstance(payload, RecordSession) and payload.kind == "additional" and command.reason is None:
         return [Fault("reason", "is required for an additional session")]
+    if isinstance(payload, EndEarly):
+        return _ending_faults(payload)
     if isinstance(payload, LinkSession) and payload.ref is None and context.group_session is None:
         return [Fault("data.ref", "is required")]
     if isinstance(payload, BookSeries):
@@ -107,6 +111,16 @@ def _series_faults(payload: BookSeries) -> list[Fault]:
     refs = payload.refs
     faults = [] if len(refs) in {0, payload.times} else [Fault("data.refs", f"must name each of the {payload.times} sessions")]
     return faults + [Fault(f"data.refs[{n}]", "must be named once") for n, ref in enumerate(refs) if ref in refs[:n]]
+
+
+def _ending_faults(payload: EndEarly) -> list[Fault]:
+    """Nobody tries to reach a client who agreed to the ending, and nobody asks after the risk of one who died."""
+    died = payload.end_code in DECEASED
+    required = {
+        "risk_status": payload.risk_status is None and not died,
+        "attempts": payload.attempts is None and not died and payload.end_code != AGREED,
+    }
+    return [Fault(f"data.{name}", f"is required with end code {payload.end_code}") for name, lacks in required.items() if lacks]
 
 
 def _measure_faults(protocol: Protocol, payload: RecordMeasure, command: Command) -> list[Fault]:

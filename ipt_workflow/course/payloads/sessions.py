@@ -23,7 +23,7 @@ SERIES_MAX = 20  # bookings of one series: longer ones are booked later, when th
 class RecordSession(Payload, frozen=True, kw_only=True):
     attendance: AttendanceCode
     kind: Literal["session", "additional"] = "session"
-    medium: Medium = "face_to_face"
+    medium: Medium | None = None  # the protocol's default, else in person
     minutes: Annotated[int, Meta(ge=1, le=600)] | None = None
     participants: Annotated[tuple[Participant, ...], Meta(min_length=1, max_length=10)] = ("client",)
     scheduled_for: Moment | None = None

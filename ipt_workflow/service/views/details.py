@@ -25,7 +25,7 @@ CONTRACTS = ("agree_contract", "amend_contract")
 RISKS = ("raise_risk", "review_risk")
 SICK_ROLES = ("assign_sick_role", "update_sick_role")
 READ = (
-    *("record_contact", "record_measure", "record_formulation", "accept_formulation", "open_followup", "amend"),
+    *("record_contact", "record_measure", "record_formulation", "accept_formulation", "amend"),
     *(*CONTRACTS, *RISKS, *SICK_ROLES),
 )
 SCORES_MAX = 200  # of one instrument, the latest
@@ -89,7 +89,7 @@ class RiskEventView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CourseDetails(CourseView, frozen=True, kw_only=True):
-    """A course with what its journal says of it. `risk_plan` is the plan in force; `followed_by` are the courses opened after this one."""
+    """A course with what its journal says of it. `risk_plan` is the plan in force."""
 
     appointments: tuple[BookingView, ...]
     contacts: dict[str, ContactsView]
@@ -99,7 +99,6 @@ class CourseDetails(CourseView, frozen=True, kw_only=True):
     exemptions: tuple[ExemptionView, ...]
     risk_plan: str | None
     risk_history: tuple[RiskEventView, ...]
-    followed_by: tuple[str, ...]
 
 
 class _Journal(msgspec.Struct, frozen=True):
@@ -133,7 +132,6 @@ def course_details(
         exemptions=_exemptions(course, read, context),
         risk_plan=_risk_plan(read),
         risk_history=_risks(read),
-        followed_by=tuple(fact.data["course"] for fact in read.of("open_followup")),
     )
 
 
