@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from transitions import EventData, Machine, MachineError
 
-from ipt_workflow.course import Course, carry_over, examples, migration, transitions_table, triggers
+from ipt_workflow.course import Course, carry_over, examples, migration, references, transitions_table, triggers
 from ipt_workflow.course.carry_over import Move
 from ipt_workflow.course.commands import Prepared, prepare
 from ipt_workflow.course.derived import derive
@@ -132,24 +132,29 @@ class CourseMachine:
 
     def preview(self, course: Course | None, commands: tuple[Command, ...], context: Context) -> Accepted | Refused:
         """The result of firing these commands, without recording anything."""
-        prepared = self._prepared(commands, context)
+        prepared = self._prepared(course, commands, context)
         if course is not None and prepared[0].name == "move_entries":
             return self._move_entries(course, prepared[0], context)
         if course is not None and is_late(course, ((each.name, each.at) for each in prepared)):
             return self._place(course, prepared, context)
         return self._append(course, prepared, context)
 
-    def _prepared(self, commands: tuple[Command, ...], context: Context) -> tuple[Prepared, ...]:
-        """Every command, prepared. Raises CommandInvalid with the faults of all of them, each under its own place."""
-        if len(commands) == 1:
-            return (self.prepare(commands[0], context),)
+    def _prepared(self, course: Course | None, commands: tuple[Command, ...], context: Context) -> tuple[Prepared, ...]:
+        """Every command, prepared, with numbers in place of its references.
+
+        Raises CommandInvalid with the faults of all of them, each under its own place.
+        """
         prepared: list[Prepared] = []
         faults: list[Fault] = []
-        for index, command in enumerate(commands):
+        for index in range(len(commands)):
+            command, found = references.resolve(commands, index, course, context)
             try:
                 prepared.append(self.prepare(command, context))
             except CommandInvalid as error:
-                faults += [Fault(f"together[{index}].{fault.where}", fault.message) for fault in error.faults]
+                found += error.faults
+            if found:
+                where = f"together[{index}]." if len(commands) > 1 else ""
+                faults += [Fault(f"{where}{fault.where}", fault.message) for fault in found]
         if faults:
             raise CommandInvalid(faults)
         return tuple(prepared)

@@ -185,10 +185,11 @@ def _is_list(info: Any) -> bool:
 
 def _type(info: Any) -> tuple[str, str, Any]:
     """A field's type in words, whether it is sealed, and the Struct inside it, if any."""
-    kept = "structural"
+    kept, place = "structural", ""
     while isinstance(info, shapes.Metadata | shapes.UnionType):
         if isinstance(info, shapes.Metadata):
             extra = info.extra or {}
+            place = f", or the place of a `{extra['names']}` in `together`" if extra.get("names") else place
             kept = "sealed" if extra.get("sealed") else "never with the entry" if extra.get("reference") else kept
         info = _inside(info)
     if isinstance(info, shapes.StructType):
@@ -198,7 +199,7 @@ def _type(info: Any) -> tuple[str, str, Any]:
         return f"list of {words}", item_kept if kept == "structural" else kept, inner
     if isinstance(info, shapes.LiteralType):
         return "one of " + code(map(str, info.values)), kept, None
-    return _plain(info), kept, None
+    return _plain(info) + place, kept, None
 
 
 def _inside(info: Any) -> Any:

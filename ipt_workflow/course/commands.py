@@ -8,6 +8,7 @@ import msgspec
 from ipt_workflow.course import triggers
 from ipt_workflow.course.payloads import (
     Amend,
+    BookSeries,
     EndEarly,
     LinkSession,
     Payload,
@@ -97,6 +98,8 @@ def payload_faults(protocol: Protocol, payload: Payload, command: Command, conte
         return _ending_faults(payload)
     if isinstance(payload, LinkSession) and payload.ref is None and context.group_session is None:
         return [Fault("data.ref", "is required")]
+    if isinstance(payload, BookSeries):
+        return _series_faults(payload)
     if isinstance(payload, RecordMeasure):
         return _measure_faults(protocol, payload, command)
     if isinstance(payload, RecordRhythm):
@@ -106,6 +109,12 @@ def payload_faults(protocol: Protocol, payload: Payload, command: Command, conte
     if isinstance(payload, Amend):
         return _amend_faults(payload)
     return []
+
+
+def _series_faults(payload: BookSeries) -> list[Fault]:
+    refs = payload.refs
+    faults = [] if len(refs) in {0, payload.times} else [Fault("data.refs", f"must name each of the {payload.times} sessions")]
+    return faults + [Fault(f"data.refs[{n}]", "must be named once") for n, ref in enumerate(refs) if ref in refs[:n]]
 
 
 def _ending_faults(payload: EndEarly) -> list[Fault]:

@@ -56,6 +56,15 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     override: Override | None = None
 
 
+class Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Several commands that are decided and committed as one.
+
+    Where a command names the entry of an earlier one, it may name its place: `{"session": {"together": 0}}`.
+    """
+
+    together: tuple[Command, ...]
+
+
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table.
 
@@ -122,6 +131,9 @@ TABLE: tuple[Trigger, ...] = (
        payload=payloads.Pause, reason_required=True,
        detour=True),
     _t("resume", "Goes back to the phase the pause interrupted.", (PAUSED,), THERAPIST, to="remembered"),
+    _t("record_absence", "Records an absence that is over. It counts as a pause and a return.", PHASE, THERAPIST,
+       payload=payloads.RecordAbsence,
+       rules=("absence_over",), reason_required=True),
     _t("end_early", "Ends the course before its work is done.", OPEN, THERAPIST, to=ENDED_EARLY,
        payload=payloads.EndEarly, rules=("end_code_fits",), reason_required=True,
        never_blocked=True, amendable=False, detour=True),
@@ -141,6 +153,9 @@ TABLE: tuple[Trigger, ...] = (
     _t("record_contact", "Records a contact that is not a session.", ANY, CLINICIANS_OR_EHR,
        payload=payloads.RecordContact, never_blocked=True, movable=True),
     _t("book_session", "Books a session to come.", OPEN, THERAPIST_OR_EHR, payload=payloads.BookSession, movable=True),
+    _t("book_series", "Books sessions to come, at one time of the day, week by week.", OPEN, THERAPIST_OR_EHR,
+       payload=payloads.BookSeries,
+       rules=("bookings_in_contract",)),
     _t("acknowledge_deviation", "A supervisor acknowledges a session held beyond a cap.", OPEN, SUPERVISOR,
        payload=payloads.AcknowledgeDeviation,
        rules=("deviation_open",), reason_required=True, about_record=True, paperwork=False),

@@ -213,10 +213,36 @@ def test_the_same_line_twice_means_it_happened_twice(imported, lines):
     assert imported([*lines[:5], note, note, note]) == report(1, known=7)
 
 
+def test_a_line_tells_several_triggers_as_one(imported, lines):
+    told = lines[:5]
+    happened = told[-1]["occurred_at"]
+    held = {"trigger": "record_session", "data": {"attendance": "5"}, "occurred_at": happened}
+    signed = {"trigger": "sign_session", "data": {"session": {"together": 0}}, "occurred_at": happened}
+    opened = [line for line in told if line["trigger"] in {"refer", "record_consent", "start"}]
+    evening = {"course": "A", "together": [held, signed]}
+    assert imported([*opened, evening], "--dry-run") == report(len(opened) + 1)
+    assert imported([*opened, evening]) == report(len(opened) + 1)
+    (session,) = imported.course("IMP-1").sessions
+    assert (session.signed, session.seq) == (True, len(opened) + 1)
+    assert imported([*opened, evening]) == report(0, known=len(opened) + 1)
+
+
+def test_a_line_of_several_triggers_is_imported_whole_or_not_at_all(imported, lines):
+    note = {"trigger": "note", "data": {"text": "x"}}
+    evening = {"course": "A", "together": [note, {"trigger": "begin_middle"}]}
+    for options in (("--dry-run",), ()):
+        found = imported([lines[0], evening], *options, code=1)
+        assert (found["accepted"], found["refused"][0]["why"].partition(":")[0]) == (1, "begin_middle refused")
+    assert imported.count("entry") == 1
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     (
         ("{", "is not JSON"),
+        ({"course": "A"}, "trigger: is required"),
+        ({"course": "A", "trigger": "note", "together": [{"trigger": "note"}]}, "trigger: belongs to each command"),
+        ({"course": "A", "together": [{"trigger": "note"}], "reason": "x"}, "reason: belongs to each command"),
         ("[1]", "must be a JSON object"),
         ("\x00", "is not JSON"),
         ('"text"', "must be a JSON object"),

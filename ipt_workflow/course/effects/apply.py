@@ -20,12 +20,13 @@ from ipt_workflow.course.effects.first_phase import (
     update_sick_role,
 )
 from ipt_workflow.course.effects.measures import record_measure, record_rhythm, set_rhythm_target
-from ipt_workflow.course.effects.opening import begin, ended, open_followup, opened, pause, reopen, resume, start
+from ipt_workflow.course.effects.opening import absent, begin, ended, open_followup, opened, pause, reopen, resume, start
 from ipt_workflow.course.effects.protocol_change import repinned
 from ipt_workflow.course.effects.record import relink_client, transfer
 from ipt_workflow.course.effects.safety import raise_risk, record_consent, review_risk, withdraw_consent
 from ipt_workflow.course.effects.sessions import (
     acknowledged,
+    book_series,
     book_session,
     extend_phase,
     link_session,
@@ -77,6 +78,7 @@ APPLIERS: dict[str, Callable[[Course, Fact], Course]] = {
     "reopen": reopen,
     "pause": pause,
     "resume": resume,
+    "record_absence": absent,
     "record_session": record_session,
     "sign_session": on_session(signed),
     "attest_session": on_session(signed),
@@ -84,6 +86,7 @@ APPLIERS: dict[str, Callable[[Course, Fact], Course]] = {
     "acknowledge_deviation": on_session(acknowledged),
     "record_contact": record_contact,
     "book_session": book_session,
+    "book_series": book_series,
     "record_evaluation": record_evaluation,
     "record_history": record_history,
     "record_inventory": record_inventory,

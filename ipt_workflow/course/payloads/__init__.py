@@ -13,6 +13,7 @@ from ipt_workflow.course.payloads.ending import (
     EndEarly,
     Pause,
     PlanForRecurrence,
+    RecordAbsence,
     RecordGains,
     RecordIndependence,
 )
@@ -56,6 +57,7 @@ from ipt_workflow.course.payloads.safety import AssessRisk, Consent, ReferOn
 from ipt_workflow.course.payloads.sessions import (
     AcknowledgeDeviation,
     AttestSession,
+    BookSeries,
     BookSession,
     LinkSession,
     RecordContact,
@@ -76,6 +78,7 @@ __all__ = [
     "AssessRisk",
     "AssignSickRole",
     "AttestSession",
+    "BookSeries",
     "BookSession",
     "ChangeProtocol",
     "Complete",
@@ -94,6 +97,7 @@ __all__ = [
     "Pause",
     "Payload",
     "PlanForRecurrence",
+    "RecordAbsence",
     "RecordContact",
     "RecordEvaluation",
     "RecordFormulation",

@@ -11,6 +11,7 @@ from ipt_workflow.values.types import (
     Code,
     Moment,
     Person,
+    RecordedSeq,
     Seq,
     Text,
 )
@@ -54,7 +55,7 @@ class Amend(Payload, frozen=True, kw_only=True):
     To void an amendment restores what was before it. `whole` voids the entry with all its amendments.
     """
 
-    supersedes: Seq
+    supersedes: RecordedSeq
     void: bool = False
     whole: bool = False
     data: dict[str, Any] | None = None
