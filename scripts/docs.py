@@ -121,9 +121,11 @@ def trigger_table() -> str:
         columns = {
             "reason": row.reason_required,
             "never blocked": row.never_blocked,
+            "about the record": row.about_record,
             "not amendable": not row.amendable,
             "amended with a supervisor": row.amended_with_supervisor,
             "fired alone": row.fired_alone,
+            "movable": row.movable,
         }
         marks = [mark for mark, applies in columns.items() if applies]
         marks += [f"only with `[{row.needs}]`"] if row.needs else []
@@ -183,10 +185,11 @@ def _is_list(info: Any) -> bool:
 
 def _type(info: Any) -> tuple[str, str, Any]:
     """A field's type in words, whether it is sealed, and the Struct inside it, if any."""
-    kept = "structural"
+    kept, place = "structural", ""
     while isinstance(info, shapes.Metadata | shapes.UnionType):
         if isinstance(info, shapes.Metadata):
             extra = info.extra or {}
+            place = f", or the place of a `{extra['names']}` in `together`" if extra.get("names") else place
             kept = "sealed" if extra.get("sealed") else "never with the entry" if extra.get("reference") else kept
         info = _inside(info)
     if isinstance(info, shapes.StructType):
@@ -196,7 +199,7 @@ def _type(info: Any) -> tuple[str, str, Any]:
         return f"list of {words}", item_kept if kept == "structural" else kept, inner
     if isinstance(info, shapes.LiteralType):
         return "one of " + code(map(str, info.values)), kept, None
-    return _plain(info), kept, None
+    return _plain(info) + place, kept, None
 
 
 def _inside(info: Any) -> Any:
@@ -231,7 +234,16 @@ def rule_table() -> str:
     rows = []
     for name in sorted(REGISTRY):
         rule = REGISTRY[name]
-        rows.append((f"`{name}`", severity(rule), "yes" if rule.structural else "", rule.source, rule.says, _guards(name)))
+        rows.append(
+            (
+                f"`{name}`",
+                severity(rule),
+                "yes" if rule.structural else "",
+                rule.source,
+                f"{rule.says} *asked at both times*" if rule.both_times else rule.says,
+                _guards(name),
+            )
+        )
     return table(("rule", "hard or soft", "structural", "source", "what it demands", "over, in `ipt`"), rows)
 
 

@@ -23,7 +23,7 @@ from ipt_workflow.api.requests import (
     read_body,
 )
 from ipt_workflow.course.attention import KINDS
-from ipt_workflow.service.views import Committed, CourseView, EntryView, Options
+from ipt_workflow.service.views import Committed, CourseDetails, CourseView, EntryView, Options
 from ipt_workflow.service.writes import Opening
 from ipt_workflow.store.courses import Filters
 
@@ -145,8 +145,8 @@ async def _list(request: ApiRequest, query: Search) -> Response[CourseList]:
 @get("/v1/courses/{course_id:str}", summary="One course", tags=["courses"])
 async def course(
     request: ApiRequest, course_id: FromPath[str], as_of: FromQuery[str | None] = None, known_at: FromQuery[str | None] = None
-) -> Response[CourseView]:
-    """The course as it is now. `as_of` shows an earlier moment; `known_at` leaves out what was recorded later."""
+) -> Response[CourseDetails]:
+    """The course as it is now, with words and scores from its journal. `as_of` shows an earlier moment; `known_at` leaves out what was recorded later."""
     view = await request.app.state.reads.course(
         principal_of(request), course_id, moment("as_of", as_of), moment("known_at", known_at)
     )

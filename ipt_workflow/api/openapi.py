@@ -19,11 +19,11 @@ from ipt_workflow.api.courses import Search
 from ipt_workflow.api.fhir_outcomes import CODES, FHIR_JSON, is_fhir
 from ipt_workflow.api.fhir_queries import BASE, FORM
 from ipt_workflow.api.problems import PROBLEMS
-from ipt_workflow.api.requests import ApiRequest, Together
+from ipt_workflow.api.requests import ApiRequest
 from ipt_workflow.api.webhooks import webhooks
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
-from ipt_workflow.course.triggers import Command
+from ipt_workflow.course.triggers import Command, Together
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.ehr.deliveries.rehearsal import MoveClock

@@ -18,8 +18,8 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Meta
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.course import triggers
-from ipt_workflow.course.triggers import Command
+from ipt_workflow.course import references, triggers
+from ipt_workflow.course.triggers import Command, Together
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.protocols.definition import PHASE_ID
 from ipt_workflow.service.writes import IdempotencyKey, Write
@@ -47,12 +47,6 @@ class NoNul(ASGIMiddleware):
         if "\x00" in scope["path"] or b"%00" in scope["query_string"] or b"\x00" in scope["query_string"]:
             raise CommandMalformed("The URL contains a NUL character (%00). Remove it.")
         await next_app(scope, receive, send)
-
-
-class Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Several commands that are decided and committed as one."""
-
-    together: tuple[Command, ...]
 
 
 class UnsupportedMediaType(HTTPException):
@@ -147,7 +141,7 @@ def _data_faults(value: dict[str, Any]) -> list[Fault]:
 def _data_faults_of(command: dict[str, Any]) -> list[Fault]:
     row = triggers.BY_NAME.get(str(command.get("trigger")))
     data = command.get("data", {})
-    return decode(row.payload, data)[1] if row and isinstance(data, dict) else []
+    return decode(row.payload, references.numbered(row.name, data))[1] if row and isinstance(data, dict) else []
 
 
 async def read_body(request: RequestParts) -> Body:

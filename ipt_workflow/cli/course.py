@@ -10,7 +10,7 @@ import typer
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, print_table, run, shaped, usage
 from ipt_workflow.cli.token import operator
-from ipt_workflow.course.triggers import Command, Role
+from ipt_workflow.course.triggers import Command, Role, Together
 from ipt_workflow.service import imports
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
@@ -25,6 +25,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CourseId = Annotated[str, typer.Argument(help="The course's id.")]
 As = Annotated[str, typer.Option("--as", help="The person who acts; the journal records `via cli`.")]
 ForRole = Annotated[str, typer.Option("--role", help="The role in which the person acts.")]
+
+Version = Annotated[int | None, typer.Option(help="The course's version that you saw; default: the present one.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would happen, and write nothing.")]
 
 
 def caller(person: str, role: str) -> Principal:
@@ -100,8 +103,8 @@ def fire(
     reason: Annotated[str | None, typer.Option(help="The reason; some triggers require one.")] = None,
     override: Annotated[list[str] | None, typer.Option(help="A soft rule to override; may be repeated.")] = None,
     override_reason: Annotated[str | None, typer.Option(help="The reason for the override.")] = None,
-    version: Annotated[int | None, typer.Option(help="The course's version that you saw; default: the present one.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would happen, and write nothing.")] = False,
+    version: Version = None,
+    dry_run: DryRun = False,
     propose: Annotated[bool, typer.Option("--propose", help="Propose it to a supervisor, who cosigns or declines it.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -110,8 +113,59 @@ def fire(
     body |= {name: value for name, value in (("occurred_at", occurred_at), ("reason", reason)) if value is not None}
     if override:
         body["override"] = {"rules": override, "reason": override_reason}
-    write = Write(decode=lambda: (shaped(Command, body),), triggers=(trigger,), version=version, version_required=False)
-    principal = caller(person, role)
+    _fire(course_id, body, caller(person, role), version=version, dry_run=dry_run, propose=propose, as_json=as_json)
+
+
+@app.command("move-entries")
+def move_entries(
+    course_id: CourseId,
+    other: Annotated[str, typer.Argument(help="The id of the right client's course.")],
+    entry: Annotated[list[int], typer.Option(help="The number of an entry to move; may be repeated.")],
+    person: As,
+    reason: Annotated[str, typer.Option(help="The reason.")],
+    role: ForRole = "therapist",
+    version: Version = None,
+    dry_run: DryRun = False,
+    propose: Annotated[bool, typer.Option("--propose", help="Propose it to a supervisor, who cosigns or declines it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move entries that were about another client to that client's course."""
+    body = {"trigger": "move_entries", "data": {"course": other, "entries": entry}, "reason": reason}
+    _fire(course_id, body, caller(person, role), version=version, dry_run=dry_run, propose=propose, as_json=as_json)
+
+
+def _fire(
+    course_id: str, body: dict[str, Any], principal: Principal, *, version: int | None, dry_run: bool, propose: bool, as_json: bool
+) -> None:
+    write = Write(decode=lambda: (shaped(Command, body),), triggers=(body["trigger"],), version=version, version_required=False)
+    _write(course_id, write, principal, dry_run=dry_run, propose=propose, as_json=as_json, several=False)
+
+
+@app.command()
+def together(
+    course_id: CourseId,
+    commands: Annotated[
+        str, typer.Argument(help="A JSON list of commands `{trigger, data, …}`, or - to read it from standard input.")
+    ],
+    person: As,
+    role: ForRole = "therapist",
+    version: Version = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fire several triggers on a course as one: all are accepted, or none."""
+    found = json_of(commands, "COMMANDS")
+    names = tuple(str(each.get("trigger")) for each in found if isinstance(each, dict)) if isinstance(found, list) else ()
+    write = Write(
+        decode=lambda: shaped(Together, {"together": found}).together, triggers=names, version=version, version_required=False
+    )
+    _write(course_id, write, caller(person, role), dry_run=dry_run, propose=False, as_json=as_json, several=True)
+
+
+def _write(
+    course_id: str, write: Write, principal: Principal, *, dry_run: bool, propose: bool, as_json: bool, several: bool
+) -> None:
+    """Fires the commands, proposes them, or shows what would happen, and prints the result."""
     if dry_run:
         preview: Preview = run(lambda clinic: Courses(clinic).preview(principal, course_id, write))
         print_json(preview)
@@ -122,11 +176,12 @@ def fire(
         return
     done: Committed = run(lambda clinic: Courses(clinic).fire(principal, course_id, write))
     if as_json:
-        print_json({"entry": done.entries[-1], "course": done.course})
+        written = {"entries": done.entries} if several else {"entry": done.entries[-1]}
+        print_json({**written, "course": done.course})
         return
-    entry = done.entries[-1]
     assert done.course  # the write asked for it
-    out.print(f"{entry.seq} {entry.trigger}: {entry.from_} -> {entry.to}; {done.course.progress}", markup=False)
+    for entry in done.entries:
+        out.print(f"{entry.seq} {entry.trigger}: {entry.from_} -> {entry.to}; {done.course.progress}", markup=False)
 
 
 def json_of(text: str, option: str) -> Any:

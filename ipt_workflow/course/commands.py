@@ -8,6 +8,7 @@ import msgspec
 from ipt_workflow.course import triggers
 from ipt_workflow.course.payloads import (
     Amend,
+    BookSeries,
     EndEarly,
     LinkSession,
     Payload,
@@ -33,7 +34,10 @@ from ipt_workflow.values.types import AGREED, DECEASED
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """A command that the rules can judge. `given` is the data that the entry seals, `data` its structural form."""
+    """A command that the rules can judge. `given` is the data that the entry seals, `data` its structural form.
+
+    `kept` is derived data that an entry from another course keeps.
+    """
 
     name: str
     row: Trigger
@@ -43,6 +47,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     at: dt.datetime
     reason: str | None
     override: Override | None
+    kept: dict[str, Any] = {}
 
 
 def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
@@ -61,7 +66,7 @@ def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
     at, late_faults = _moment(command, payload, context)
     faults += late_faults
     if payload is not None:
-        faults += _payload_faults(protocol, payload, command, context)
+        faults += payload_faults(protocol, payload, command, context)
     if faults or payload is None:
         raise CommandInvalid(faults[:FAULTS_MAX])
     return Prepared(
@@ -85,7 +90,7 @@ def _envelope_faults(row: Trigger, command: Command) -> list[Fault]:
     return [*faults, *(Fault(f"override.rules[{index}]", "is not a rule; docs/rules.md lists all rules") for index in unknown)]
 
 
-def _payload_faults(protocol: Protocol, payload: Payload, command: Command, context: Context) -> list[Fault]:
+def payload_faults(protocol: Protocol, payload: Payload, command: Command, context: Context) -> list[Fault]:
     """Faults that the schema of a single field cannot express."""
     if isinstance(payload, RecordSession) and payload.kind == "additional" and command.reason is None:
         return [Fault("reason", "is required for an additional session")]
@@ -93,6 +98,8 @@ def _payload_faults(protocol: Protocol, payload: Payload, command: Command, cont
         return _ending_faults(payload)
     if isinstance(payload, LinkSession) and payload.ref is None and context.group_session is None:
         return [Fault("data.ref", "is required")]
+    if isinstance(payload, BookSeries):
+        return _series_faults(payload)
     if isinstance(payload, RecordMeasure):
         return _measure_faults(protocol, payload, command)
     if isinstance(payload, RecordRhythm):
@@ -102,6 +109,12 @@ def _payload_faults(protocol: Protocol, payload: Payload, command: Command, cont
     if isinstance(payload, Amend):
         return _amend_faults(payload)
     return []
+
+
+def _series_faults(payload: BookSeries) -> list[Fault]:
+    refs = payload.refs
+    faults = [] if len(refs) in {0, payload.times} else [Fault("data.refs", f"must name each of the {payload.times} sessions")]
+    return faults + [Fault(f"data.refs[{n}]", "must be named once") for n, ref in enumerate(refs) if ref in refs[:n]]
 
 
 def _ending_faults(payload: EndEarly) -> list[Fault]:

@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ipt_workflow.course import triggers
-from ipt_workflow.course.course import HeldBefore, Session
+from ipt_workflow.course.course import Course, HeldBefore, Session
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.follow_up import CarriedOver
+from ipt_workflow.errors import Break
 from ipt_workflow.protocols.definition import Protocol
 
 Via = Literal["api", "cli", "pages", "ehr"]
@@ -37,6 +38,20 @@ class GroupHeld(msgspec.Struct, frozen=True):
     given_by: str
 
 
+class OtherCourse(msgspec.Struct, frozen=True, kw_only=True):
+    """The course to which `move_entries` moves entries, with its history and the sealed data of its entries by seq.
+
+    `reasons` are those that the moving entries gave, by their seq in the course that they leave. `refused` are the moving entries
+    that this course refuses: the machine finds them.
+    """
+
+    course: Course
+    history: tuple[Fact, ...]
+    given: Mapping[int, dict[str, Any]]
+    reasons: Mapping[int, str] = {}
+    refused: tuple[Break, ...] = ()
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """Everything outside the course that a decision needs. `now` is the moment of recording.
 
@@ -47,8 +62,10 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     `target` is the protocol that `change_protocol`, `migrate_protocol` or `open_followup` names.
     `client`, `therapist`, `linked_from` and `carried` complete the data of triggers that open or relink a course.
     `group_session` is the group's session that a `record_session` belongs to, or that a `link_session` links to.
+    `other_course` is the course to which `move_entries` moves entries.
     `held_before` is what the client's group had held before the client joined. Sessions of a group and contracts need it.
     `other_sessions` are the sessions that a late entry or an amendment leaves as they are, before its place and after it.
+    `later` are the changes of state on record that come after a late entry's place: for each trigger the entry to amend.
     """
 
     now: dt.datetime
@@ -67,8 +84,10 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     carried: CarriedOver | None = None
     ahead_seconds: int = 300
     group_session: GroupHeld | None = None
+    other_course: OtherCourse | None = None
     held_before: HeldBefore | None = None
     other_sessions: tuple[Session, ...] = ()
+    later: Mapping[str, int] = {}
 
 
 def supervisor_of(context: Context) -> Actor | None:

@@ -231,14 +231,16 @@ def first_session_on(course: Course, zone: ZoneInfo = UTC) -> dt.date | None:
 
 
 def _stopped_days(course: Course, started_on: dt.date, at: dt.datetime, zone: ZoneInfo) -> int:
-    """Whole days up to `at` on which pauses stopped the clock, if the contract says so. Days before `started_on` do not count."""
+    """Whole days up to `at` on which pauses and absences stopped the clock, if the contract says so: each day once, from `started_on`."""
     if course.contract is None or not course.contract.pause_stops_clock:
         return 0
-    before = course.adopted.paused_days if course.adopted else 0
-    return before + sum(
-        max(0, (min(pause.until or at, at).astimezone(zone).date() - max(pause.since.astimezone(zone).date(), started_on)).days)
-        for pause in course.interruptions
-    )
+    stopped, counted_until = course.adopted.paused_days if course.adopted else 0, started_on
+    for pause in sorted(course.interruptions, key=lambda each: each.since):
+        begins = max(pause.since.astimezone(zone).date(), counted_until)
+        ends = min(pause.until or at, at).astimezone(zone).date()
+        stopped += max(0, (ends - begins).days)
+        counted_until = max(counted_until, ends)
+    return stopped
 
 
 def midnight(day: dt.date, zone: ZoneInfo = UTC) -> dt.datetime:

@@ -119,7 +119,7 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Interruption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A pause. `until` is None while it lasts."""
+    """A pause, or an absence that was told afterwards. `until` is None while it lasts."""
 
     since: dt.datetime
     planned_return: dt.date

@@ -2,15 +2,16 @@
 
 import datetime as dt
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
 
-from ipt_workflow.course import carry_over
+from ipt_workflow.course import carry_over, counters
 from ipt_workflow.course.commands import Prepared, instrument_key
 from ipt_workflow.course.course import Course
-from ipt_workflow.course.payloads import RecordMeasure, RecordRhythm
-from ipt_workflow.course.rules import Context
+from ipt_workflow.course.payloads import BookSeries, RecordAbsence, RecordMeasure, RecordRhythm
+from ipt_workflow.course.rules import Context, moved_entries
 from ipt_workflow.protocols import instruments, rhythm
 from ipt_workflow.protocols.definition import Protocol
 
@@ -21,7 +22,8 @@ Derive = Callable[[Protocol, Course | None, Prepared, Context], dict[str, Any]]
 def derive(protocol: Protocol, course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
     """The structural data of an entry: the command's own, and the data derived from the course at that place."""
     deriver = DERIVERS.get(prepared.name)
-    return {**prepared.data, **deriver(protocol, course, prepared, context)} if deriver else prepared.data
+    own = deriver(protocol, course, prepared, context) if deriver else {}
+    return {**prepared.data, **own, **prepared.kept} if own or prepared.kept else prepared.data
 
 
 def _opening(protocol: Protocol, _course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
@@ -53,6 +55,27 @@ def _session(protocol: Protocol, course: Course | None, prepared: Prepared, cont
         return {**derived, **_link(protocol, course, prepared, context)}
     giver = context.actor.person if context.actor.gives_sessions else course and course.therapist
     return {**derived, "given_by": giver} if giver else derived
+
+
+def _absence(_protocol: Protocol, _course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
+    """The moments at which the absence began and ended: midnights in the organisation's time zone."""
+    payload = prepared.payload
+    assert isinstance(payload, RecordAbsence)
+    began_at, ended_at = (counters.midnight(day, context.zone) for day in (payload.since, payload.until))
+    return {"began_at": began_at.isoformat(), "ended_at": ended_at.isoformat()}
+
+
+def _series(_protocol: Protocol, _course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
+    """The bookings of a series. Their local time stays the same when clocks are changed."""
+    payload = prepared.payload
+    assert isinstance(payload, BookSeries)
+    first = payload.scheduled_for.astimezone(context.zone)
+    bookings = []
+    for number, ref in zip_longest(range(payload.times), payload.refs[: payload.times]):
+        local = dt.datetime.combine(first.date() + number * dt.timedelta(days=payload.every_days), first.time(), context.zone)
+        named = {"ref": ref} if ref else {}
+        bookings.append({"scheduled_for": local.astimezone(dt.UTC).isoformat(), **named})
+    return {"bookings": bookings}
 
 
 def _link(_protocol: Protocol, _course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
@@ -132,12 +155,24 @@ def _open_followup(_protocol: Protocol, _course: Course | None, _prepared: Prepa
     return {"protocol": target.id, "protocol_version": target.version, "course": context.course_id}
 
 
+def _move_entries(_protocol: Protocol, _course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
+    """The number of every moved entry here and in the other course, and the signatures that are left behind."""
+    there, named = context.other_course, prepared.data["entries"]
+    if there is None:
+        return {}
+    moving = enumerate(moved_entries.departing(context.history, named), start=there.course.version + 1)
+    moved = [{"from": fact.seq, "to": seq} for seq, fact in moving]
+    return {"moved": moved, "left": list(moved_entries.left_behind(context.history, named))}
+
+
 DERIVERS: dict[str, Derive] = {
     "refer": _opening,
     "adopt": _opening,
     "start": _start,
     "record_session": _session,
     "link_session": _link,
+    "record_absence": _absence,
+    "book_series": _series,
     "record_formulation": _formulation,
     "agree_contract": _contract,
     "amend_contract": _contract,
@@ -147,4 +182,5 @@ DERIVERS: dict[str, Derive] = {
     "migrate_protocol": _move,
     "relink_client": _relink_client,
     "open_followup": _open_followup,
+    "move_entries": _move_entries,
 }

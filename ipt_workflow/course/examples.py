@@ -11,7 +11,7 @@ from typing import Any
 from ipt_workflow.course import counters, outcome
 from ipt_workflow.course.course import Course
 from ipt_workflow.course.fold import superseded_by
-from ipt_workflow.course.rules import Actor, Case, Context, amendments, first_phase, setting
+from ipt_workflow.course.rules import Actor, Case, Context, amendments, calendar, first_phase, setting
 from ipt_workflow.course.triggers import BEGIN_PREFIX, NOT_AMENDABLE, OPENINGS, find
 from ipt_workflow.protocols.definition import Protocol
 
@@ -157,6 +157,13 @@ def _book_session(_protocol: Protocol, course: Course, context: Context) -> dict
     return {"scheduled_for": (context.now + dt.timedelta(days=cadence)).isoformat(), "kind": "session"}
 
 
+def _book_series(protocol: Protocol, course: Course, context: Context) -> dict[str, Any]:
+    """The next four weeks, or as many as the contract leaves."""
+    booking = _book_session(protocol, course, context)["scheduled_for"]
+    times = min(4, max(1, calendar.free_to_book(protocol, course, context.now)))
+    return {"scheduled_for": booking, "times": times, "every_days": course.contract.cadence_days if course.contract else 7}
+
+
 def _acknowledge_deviation(_protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
     open_ones = [session.seq for session in course.open_deviations]
     return {"session": (open_ones or [course.version])[0]}
@@ -276,6 +283,11 @@ def _amend(protocol: Protocol, course: Course, context: Context) -> dict[str, An
     return {"supersedes": 1, "occurred_at": context.now.isoformat()}
 
 
+def _move_entries(_protocol: Protocol, course: Course, context: Context) -> dict[str, Any]:
+    """The latest session. The other course is one that nobody has yet."""
+    return {"course": context.course_id or course.id, "entries": [course.sessions[-1].seq if course.sessions else course.version]}
+
+
 def _may_amend(protocol: Protocol, course: Course, seq: int, context: Context) -> bool:
     case = Case(protocol=protocol, course=course, trigger="amend", data={"supersedes": seq}, at=context.now, context=context)
     return amendments.amendment_agreed(case) is None
@@ -287,6 +299,7 @@ EXAMPLES: dict[str, Example] = {
     "complete": _complete,
     "pause": _pause,
     "resume": _fixed({}),
+    "record_absence": lambda _protocol, _course, context: {"since": _day(context, -14), "until": _day(context)},
     "end_early": _end_early,
     "reopen": _fixed({}),
     "record_session": _record_session,
@@ -295,6 +308,7 @@ EXAMPLES: dict[str, Example] = {
     "link_session": _link_session,
     "record_contact": _record_contact,
     "book_session": _book_session,
+    "book_series": _book_series,
     "acknowledge_deviation": _acknowledge_deviation,
     "record_evaluation": _fixed(
         {"diagnosis": "Depressive episode, moderate", "criteria": "ICD-10 F32.1", "risk_screen": "No risk disclosed"}
@@ -352,6 +366,7 @@ EXAMPLES: dict[str, Example] = {
     "relink_client": _fixed({"kind": "wrong_client", "client_ref": "EHR-000000"}),
     "open_followup": _open_followup,
     "amend": _amend,
+    "move_entries": _move_entries,
 }
 
 

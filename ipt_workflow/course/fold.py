@@ -41,14 +41,31 @@ def sort_key(seq: int, at: dt.datetime, session: int | None, times: Mapping[int,
 
 
 def superseded_by(facts: Iterable[Fact]) -> dict[int, int]:
-    """The seq of the entry that supersedes each entry. The last amendment wins."""
+    """The seq of the entry that supersedes each entry. The last amendment wins. A move ends the chain of amendments."""
+    known = tuple(facts)
+    latest = _amended_by(known)
+    for seq, move in moved_away(known).items():
+        last = seq
+        while last in latest:
+            last = latest[last]
+        latest[last] = move
+    return latest
+
+
+def _amended_by(facts: Iterable[Fact]) -> dict[int, int]:
     return {fact.data["supersedes"]: fact.seq for fact in facts if fact.trigger == "amend"}
+
+
+def moved_away(facts: Iterable[Fact]) -> dict[int, int]:
+    """The entries that a move made void, each with the seq of the move: those that it moved, and the signatures that it left."""
+    moves = (fact for fact in facts if fact.trigger == "move_entries")
+    return {seq: fact.seq for fact in moves for seq in (*(each["from"] for each in fact.data["moved"]), *fact.data["left"])}
 
 
 def current_facts(facts: Sequence[Fact]) -> dict[int, Fact | None]:
     """The present fact of every entry that is not an amendment, or None if the entry is void."""
     by_seq = {fact.seq: fact for fact in facts}
-    amended = superseded_by(facts)
+    amended, gone = _amended_by(facts), moved_away(facts)
     current_by_seq: dict[int, Fact | None] = {}
     for fact in facts:
         if fact.trigger == "amend":
@@ -56,7 +73,7 @@ def current_facts(facts: Sequence[Fact]) -> dict[int, Fact | None]:
         current: Fact | None = fact
         for amendment in _amendments(fact.seq, by_seq, amended):
             current = amend(fact, current, amendment)
-        current_by_seq[fact.seq] = current
+        current_by_seq[fact.seq] = None if fact.seq in gone else current
     return current_by_seq
 
 

@@ -56,6 +56,15 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     override: Override | None = None
 
 
+class Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Several commands that are decided and committed as one.
+
+    Where a command names the entry of an earlier one, it may name its place: `{"session": {"together": 0}}`.
+    """
+
+    together: tuple[Command, ...]
+
+
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table.
 
@@ -75,7 +84,10 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     never_blocked: bool = False  # it waits for no paperwork, and an entry that came later never stops it
     amendable: bool = True
     amended_with_supervisor: bool = False  # also by the person who recorded it
+    about_record: bool = False  # it counts when it is recorded, and is judged on the course as it is then
     corrects: bool = False  # it changes what earlier entries mean, so the whole course is folded again
+    supersedes: bool = False  # it acts in the place of the entries that it names
+    movable: bool = False  # its entry moves to another course if it was about another client
     fired_alone: bool = False  # never together with other triggers, since it touches more than one course's facts
     concerns_client: bool = False  # an EHR's notice of it is fired on every course of the client, unless it names one
     names_protocol: bool = False
@@ -119,6 +131,9 @@ TABLE: tuple[Trigger, ...] = (
        payload=payloads.Pause, reason_required=True,
        detour=True),
     _t("resume", "Goes back to the phase the pause interrupted.", (PAUSED,), THERAPIST, to="remembered"),
+    _t("record_absence", "Records an absence that is over. It counts as a pause and a return.", PHASE, THERAPIST,
+       payload=payloads.RecordAbsence,
+       rules=("absence_over",), reason_required=True),
     _t("end_early", "Ends the course before its work is done.", OPEN, THERAPIST, to=ENDED_EARLY,
        payload=payloads.EndEarly, rules=("end_code_fits",), reason_required=True,
        never_blocked=True, amendable=False, detour=True),
@@ -127,25 +142,28 @@ TABLE: tuple[Trigger, ...] = (
     _t("record_session", "Records a session that was held, missed or cancelled.", OPEN, THERAPIST_OR_EHR,
        payload=payloads.RecordSession,
        rules=("attendance_fits_state", "phase_session_cap", "contract_session_cap", "session_already_recorded", "overlaps_session",
-              "within_planned_end", "participants_present", "medium_allowed"), paperwork=False),
+              "within_planned_end", "participants_present", "medium_allowed"), paperwork=False, movable=True),
     _t("sign_session", "The therapist who gave a session signs its record.", AFTER_START, THERAPIST, payload=payloads.SignSession,
-       rules=("session_signable", "own_session", "focus_area_allowed", "risk_reviewed"), paperwork=False),
+       rules=("session_signable", "own_session", "focus_area_allowed", "risk_reviewed"), about_record=True, paperwork=False),
     _t("attest_session", "A supervisor signs the session of a therapist who has left.", AFTER_START, SUPERVISOR,
        payload=payloads.AttestSession,
-       rules=("session_signable", "focus_area_allowed", "risk_reviewed"), reason_required=True, paperwork=False),
+       rules=("session_signable", "focus_area_allowed", "risk_reviewed"), reason_required=True, about_record=True, paperwork=False),
     _t("link_session", "Gives a session another of the EHR's names, or links it to the session of its group.", ANY, THERAPIST_OR_EHR, payload=payloads.LinkSession,
        rules=("session_known", "session_already_recorded", "phase_session_cap", "contract_session_cap", "within_planned_end")),
     _t("record_contact", "Records a contact that is not a session.", ANY, CLINICIANS_OR_EHR,
-       payload=payloads.RecordContact, never_blocked=True),
-    _t("book_session", "Books a session to come.", OPEN, THERAPIST_OR_EHR, payload=payloads.BookSession),
+       payload=payloads.RecordContact, never_blocked=True, movable=True),
+    _t("book_session", "Books a session to come.", OPEN, THERAPIST_OR_EHR, payload=payloads.BookSession, movable=True),
+    _t("book_series", "Books sessions to come, at one time of the day, week by week.", OPEN, THERAPIST_OR_EHR,
+       payload=payloads.BookSeries,
+       rules=("bookings_in_contract",)),
     _t("acknowledge_deviation", "A supervisor acknowledges a session held beyond a cap.", OPEN, SUPERVISOR,
        payload=payloads.AcknowledgeDeviation,
-       rules=("deviation_open",), reason_required=True, paperwork=False),
-    _t("record_evaluation", "Records the diagnostic evaluation.", REFERRED_OR_PHASE, THERAPIST, payload=payloads.RecordEvaluation),
-    _t("record_history", "Records the psychiatric history.", REFERRED_OR_PHASE, THERAPIST, payload=payloads.RecordHistory),
-    _t("record_inventory", "Records the interpersonal inventory.", REFERRED_OR_PHASE, THERAPIST, payload=payloads.RecordInventory),
+       rules=("deviation_open",), reason_required=True, about_record=True, paperwork=False),
+    _t("record_evaluation", "Records the diagnostic evaluation.", REFERRED_OR_PHASE, THERAPIST, payload=payloads.RecordEvaluation, movable=True),
+    _t("record_history", "Records the psychiatric history.", REFERRED_OR_PHASE, THERAPIST, payload=payloads.RecordHistory, movable=True),
+    _t("record_inventory", "Records the interpersonal inventory.", REFERRED_OR_PHASE, THERAPIST, payload=payloads.RecordInventory, movable=True),
     _t("record_timeline", "Records how life events and symptoms followed each other.", REFERRED_OR_PHASE, THERAPIST,
-       payload=payloads.RecordTimeline),
+       payload=payloads.RecordTimeline, movable=True),
     _t("record_formulation", "Records the interpersonal formulation.", REFERRED_OR_PHASE, THERAPIST,
        payload=payloads.RecordFormulation),
     _t("accept_formulation", "Records the client's response to the formulation.", PHASE, THERAPIST,
@@ -175,14 +193,14 @@ TABLE: tuple[Trigger, ...] = (
     _t("extend_phase", "Raises the phase's session cap, once.", PHASE, CLINICIANS, reason_required=True,
        rules=("extension_allowed", "supervisor_agrees"), paperwork=False),
     _t("record_measure", "Records a scale, or that it could not be obtained.", ANY, THERAPIST_OR_EHR,
-       payload=payloads.RecordMeasure, never_blocked=True),
+       payload=payloads.RecordMeasure, never_blocked=True, movable=True),
     _t("record_rhythm", "Records a week of the social rhythm.", ANY, THERAPIST_OR_EHR,
-       payload=payloads.RecordRhythm, never_blocked=True, needs="rhythm"),
+       payload=payloads.RecordRhythm, never_blocked=True, needs="rhythm", movable=True),
     _t("set_rhythm_target", "Sets the times that the client aims for.", PHASE, THERAPIST,
        payload=payloads.SetRhythmTarget, needs="rhythm",
        rules=("rhythm_known",)),
     _t("record_prescriber_review", "Records that the prescriber has reviewed the medication.", OPEN, THERAPIST_OR_EHR,
-       payload=payloads.RecordPrescriberReview),
+       payload=payloads.RecordPrescriberReview, movable=True),
     _t("record_review", "Reviews a course without phases.", PHASE, THERAPIST, payload=payloads.RecordReview, needs="review"),
     _t("announce_ending", "Raises the ending with the client.", ("before_last_or_last",), THERAPIST,
        payload=payloads.AnnounceEnding),
@@ -193,16 +211,16 @@ TABLE: tuple[Trigger, ...] = (
        payload=payloads.PlanForRecurrence),
     _t("decide_continuation", "Decides what follows the acute course.", ("last",), THERAPIST, payload=payloads.DecideContinuation),
     _t("raise_risk", "Raises a risk.", ANY, CLINICIANS_OR_EHR,
-       payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True),
+       payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True, movable=True),
     _t("review_risk", "Reviews the risk.", ANY, CLINICIANS,
-       payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True),
+       payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True, movable=True),
     _t("record_consent", "Records a consent.", ANY, THERAPIST_OR_EHR,
        payload=payloads.Consent, never_blocked=True, amended_with_supervisor=True),
     _t("withdraw_consent", "Records that a consent is withdrawn.", ANY, THERAPIST_OR_EHR,
        payload=payloads.Consent, never_blocked=True,
        amended_with_supervisor=True, concerns_client=True),
-    _t("refer_on", "Refers the client to somebody else as well.", ANY, CLINICIANS, payload=payloads.ReferOn, never_blocked=True),
-    _t("note", "Adds a note.", ANY, CLINICIANS, payload=payloads.Note, never_blocked=True),
+    _t("refer_on", "Refers the client to somebody else as well.", ANY, CLINICIANS, payload=payloads.ReferOn, never_blocked=True, movable=True),
+    _t("note", "Adds a note.", ANY, CLINICIANS, payload=payloads.Note, never_blocked=True, movable=True),
     _t("transfer", "Gives the course to another therapist.", OPEN, CLINICIANS,
        payload=payloads.Transfer, reason_required=True, paperwork=False),
     _t("change_protocol", "Goes on under another protocol or version.", (REFERRED, "first"), CLINICIANS,
@@ -219,7 +237,11 @@ TABLE: tuple[Trigger, ...] = (
     _t("open_followup", "Opens a linked course after this one.", (COMPLETED,), THERAPIST, payload=payloads.OpenFollowup,
        rules=("continuation_decided", "one_active_course"), amendable=False, fired_alone=True, names_protocol=True),
     _t("amend", "Corrects an entry, or makes it void.", ANY, CLINICIANS_OR_EHR, payload=payloads.Amend, reason_required=True,
-       rules=("entry_amendable", "amendment_agreed", "overlaps_session", "later_entries_hold"), corrects=True, paperwork=False),
+       rules=("entry_amendable", "amendment_agreed", "overlaps_session", "later_entries_hold"), corrects=True, supersedes=True,
+       paperwork=False),
+    _t("move_entries", "Moves entries about another client to that client's course.", ANY, CLINICIANS, payload=payloads.MoveEntries,
+       reason_required=True, rules=("entries_movable", "move_agreed", "other_course_accepts", "later_entries_hold"), amendable=False,
+       corrects=True, supersedes=True, fired_alone=True, paperwork=False),
 )  # fmt: skip
 
 BY_NAME = {trigger.name: trigger for trigger in TABLE}
@@ -235,6 +257,9 @@ ENDINGS = _named(lambda row: row.to in ENDED)
 CORRECTIONS = _named(lambda row: row.corrects)
 NOT_AMENDABLE = _named(lambda row: not row.amendable)
 AMENDED_WITH_SUPERVISOR = _named(lambda row: row.amended_with_supervisor)
+ABOUT_RECORD = _named(lambda row: row.about_record)
+SUPERSEDING = _named(lambda row: row.supersedes)
+MOVABLE = _named(lambda row: row.movable)
 FIRED_ALONE = _named(lambda row: row.fired_alone)
 CONCERNING_CLIENT = _named(lambda row: row.concerns_client)
 NAMING_PROTOCOL = _named(lambda row: row.names_protocol)
@@ -245,6 +270,16 @@ PAPERWORK = _named(lambda row: row.paperwork and not row.changes_state)
 def row_of(name: str) -> Trigger | None:
     """The table's row for a trigger's name, under any protocol."""
     return PATTERN if name.startswith(BEGIN_PREFIX) else BY_NAME.get(name)
+
+
+def begins_phase(name: str) -> bool:
+    """Whether a trigger begins a phase, which happens once in a course."""
+    return name == "start" or name.startswith(BEGIN_PREFIX)
+
+
+def leaves_phase(name: str) -> bool:
+    """Whether a trigger is a gate: it leaves a phase for the next one, or completes the last."""
+    return name == "complete" or name.startswith(BEGIN_PREFIX)
 
 
 def find(name: str, protocol: Protocol) -> Trigger | None:

@@ -14,6 +14,7 @@ from ipt_workflow.journal.entries import (
     given,
     moment,
     read,
+    reasons,
     replay,
     seal,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "given",
     "moment",
     "read",
+    "reasons",
     "replay",
     "seal",
 ]

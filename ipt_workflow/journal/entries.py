@@ -134,6 +134,19 @@ def given(entries: Iterable[Entry]) -> dict[int, dict[str, Any]]:
     return by_seq
 
 
+def reasons(entries: Iterable[Entry]) -> dict[int, str]:
+    """The reason that every entry gave, by seq; of an entry without one, that of its last amendment. Erased ones are missing."""
+    by_seq: dict[int, str] = {}
+    root: dict[int, int] = {}
+    for entry in entries:
+        seq, document = entry.written.seq, entry.document
+        if entry.written.trigger == "amend":
+            root[seq] = root.get(entry.written.data["supersedes"], entry.written.data["supersedes"])
+        if document and document.reason and (seq not in root or root[seq] not in by_seq):
+            by_seq[root.get(seq, seq)] = document.reason
+    return by_seq
+
+
 def replay(entries: Sequence[Entry], *, as_of: dt.datetime | None = None, known_at: dt.datetime | None = None) -> Course | None:
     """The course that results from the entries recorded until `known_at`, as it was at `as_of`."""
     known = [entry.fact for entry in entries if known_at is None or entry.written.recorded_at <= known_at]

@@ -126,8 +126,9 @@ class Clinic:
         kept = (await self.database.find(lookups.ANSWERS, self.organisation, [scope])).get(scope)
         return kept if kept and kept.expires_at > self.clock.now() else None
 
-    async def entries(self, course_id: str) -> list[Entry]:
-        return await self.read(stored_courses.load_entries, course_id)
+    async def entries(self, course_id: str, triggers: Sequence[str] = ()) -> list[Entry]:
+        """A course's journal; with `triggers`, only their entries."""
+        return await self.read(stored_courses.load_entries, course_id, triggers=triggers)
 
     def context(self, principal: Principal, now: dt.datetime, **more: Any) -> Context:
         return Context(

@@ -26,7 +26,16 @@ from ipt_workflow.service.views import Committed, CourseView, Preview
 from ipt_workflow.service.writes import IdempotencyKey, Opening, Write
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.loader import PendingLookup
-from ipt_workflow.store.units import ActiveCourseExists, ClientTaken, CourseChange, DecidedProposal, KeptAnswer, KeyTaken, Unit
+from ipt_workflow.store.units import (
+    ActiveCourseExists,
+    ClientTaken,
+    CourseChange,
+    DecidedProposal,
+    KeptAnswer,
+    KeyTaken,
+    OtherCourseStale,
+    Unit,
+)
 
 
 class Courses:
@@ -126,6 +135,8 @@ class Courses:
             nonlocal current
             decided_on = current or await self.clinic.visible_course(principal, stored.course.id)
             current = None  # the next attempt reads the course again
+            if write.version not in {None, decided_on.course.version}:
+                raise StaleVersion(decided_on.course.version)
             client = await self.decisions.new_client(decided_on.course, commands)
             context = await self.decisions.context(principal, decided_on, commands, client)
             answer = self.decisions.decide(decided_on, commands, context)
@@ -134,7 +145,7 @@ class Courses:
             accepted = await self.decisions.accepted(principal, decided_on, answer, commands, context)
             return await self.commit(decided_on, accepted, context, write.key, client=client, entries_only=write.entries_only)
 
-        overtaken = (ActiveCourseExists, ClientTaken, *(() if write.version is not None else (StaleVersion,)))
+        overtaken = (ActiveCourseExists, ClientTaken, OtherCourseStale, *(() if write.version is not None else (StaleVersion,)))
         return await retrying(attempt, *overtaken)
 
     async def commit(
@@ -153,12 +164,17 @@ class Courses:
         changes = [change]
         if accepted.drafts[-1].fact.trigger == "open_followup":
             changes.append(self.decisions.opened(followup(accepted, context)))
+        moved = None
+        if accepted.elsewhere:
+            changes.append(await self.decisions.arrival(accepted.elsewhere))
+            moved = self.decisions.moved(accepted.drafts[-1], accepted.elsewhere, context)
         unit = Unit(
             organisation=self.clinic.organisation,
             changes=tuple(changes),
             client=client.new if client else None,
             answer=self.decisions.kept_answer(key, change),
             proposal=decided,
+            moved=moved,
         )
         ref = client.ref if client else stored.client_ref
         return await self._commit(unit, context, ref, stored.notices, entries_only=entries_only)

@@ -5,16 +5,23 @@ course as it was read. If another write commits first, the caller decides again 
 """
 
 import datetime as dt
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from ipt_workflow import groups
+from ipt_workflow import groups, journal
+from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, triggers
 from ipt_workflow.course.course import HeldBefore
-from ipt_workflow.course.rules import Context
+from ipt_workflow.course.drafts import Draft
+from ipt_workflow.course.fold import moved_away
+from ipt_workflow.course.late_entries import is_late
+from ipt_workflow.course.moved_entries import Arrived
+from ipt_workflow.course.payloads import MoveEntries
+from ipt_workflow.course.rules import Context, OtherCourse
+from ipt_workflow.course.rules.moved_entries import emptied
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.gate.replay import refused_command
@@ -28,7 +35,17 @@ from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import groups as stored_groups
 from ipt_workflow.store import proposals as stored_proposals
 from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.store.units import CourseChange, DecidedProposal, KeptAnswer, LoggedEvent, NewClient, Unit
+from ipt_workflow.store.units import (
+    CourseChange,
+    DecidedProposal,
+    KeptAnswer,
+    LoggedEvent,
+    MovedEntries,
+    NewClient,
+    OtherCourseStale,
+    Unit,
+)
+from ipt_workflow.values.faults import decode
 from ipt_workflow.values.types import ClientRef
 
 Result = TypeVar("Result")
@@ -130,9 +147,12 @@ class Decisions:
         now = max(self.clinic.clock.now(), course.last_recorded_at)
         context = self.clinic.context(principal, now)
         first = commands[0]
-        if any(_looks_back(each, course, now) for each in commands):
+        if _look_back(commands, course, now):
             entries = await self.clinic.entries(course.id)  # perhaps later ones too, which make the commit lose
             context = self.clinic.with_history(context, entries[: course.version])
+            if first.trigger == "move_entries":
+                there = await self._other_course(principal, course, first, journal.reasons(entries))
+                context = msgspec.structs.replace(context, other_course=there)
         if any(each.trigger in CONTRACTS for each in commands) and self.clinic.machine_of(course).protocol.group:
             context = msgspec.structs.replace(context, held_before=await self._held_before(course, now))
         if first.trigger in triggers.NAMING_PROTOCOL:
@@ -143,6 +163,17 @@ class Decisions:
         if client:
             return msgspec.structs.replace(context, client=client.id, other_open_course=client.open_course)
         return context
+
+    async def _other_course(
+        self, principal: Principal, course: Course, command: Command, reasons: Mapping[int, str]
+    ) -> OtherCourse | None:
+        """The course to which entries move; None if it is not another one that the principal may see."""
+        payload, _ = decode(MoveEntries, command.data)
+        stored = await self.clinic.courses.get(payload.course) if payload else None
+        if payload is None or stored is None or stored.course.id == course.id or not policy.may_see(principal, stored.course):
+            return None
+        entries = (await self.clinic.entries(payload.course))[: stored.course.version]
+        return OtherCourse(course=stored.course, history=journal.facts(entries), given=journal.given(entries), reasons=reasons)
 
     async def _held_before(self, course: Course, now: dt.datetime) -> HeldBefore | None:
         """What the client's group had held before the client joined; None outside a group."""
@@ -221,6 +252,24 @@ class Decisions:
         """The course with its new entries, sealed onto its chain."""
         return seal.change(self.clinic, accepted.course, accepted.drafts, stored.head, stored.course.version)
 
+    async def arrival(self, arrived: Arrived) -> CourseChange:
+        """The other course with the entries that were moved to it. Raises OtherCourseStale if it has changed since it was read."""
+        stored = await self.clinic.courses.get(arrived.course.id)
+        assert stored is not None  # courses are never removed
+        if stored.course.version != arrived.course.version - len(arrived.drafts):
+            raise OtherCourseStale(stored.course.version)
+        return seal.change(self.clinic, arrived.course, arrived.drafts, stored.head, stored.course.version)
+
+    def moved(self, left: Draft, arrived: Arrived, context: Context) -> MovedEntries:
+        """What a move changes beside the two courses: the text that it empties, and the notices that follow."""
+        gone = moved_away([left.fact])
+        return MovedEntries(
+            source=left.fact.course,
+            target=arrived.course.id,
+            emptied=emptied(context.history, gone),
+            numbers={each["from"]: each["to"] for each in left.fact.data["moved"]},
+        )
+
     def kept_answer(self, key: IdempotencyKey | None, change: CourseChange) -> KeptAnswer | None:
         """The answer that the store keeps under the key: which entries the change wrote."""
         if key is None:
@@ -273,14 +322,11 @@ class Decisions:
 
 def refused(answer: Refused) -> TransitionRefused:
     """The machine's refusal as an error."""
-    return TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
+    return TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals, answer.together)
 
 
-def _looks_back(command: Command, course: Course, now: dt.datetime) -> bool:
-    """Whether deciding needs the journal.
-
-    It does for late entries, amendments and migrations, and for reopening an ending that a late entry contradicted.
-    """
-    reopens_contradicted = command.trigger == "reopen" and bool(course.contradicted)
-    is_late = (command.occurred_at or now) < course.last_occurred_at
-    return is_late or reopens_contradicted or command.trigger in {"amend", "migrate_protocol"}
+def _look_back(commands: tuple[Command, ...], course: Course, now: dt.datetime) -> bool:
+    """Whether deciding needs the journal: for late entries, amendments, migrations, and what comes before a time that lies ahead."""
+    moments = [(each.trigger, each.occurred_at or now) for each in commands]
+    ahead = len(moments) > 1 and any(at > now for _, at in moments)
+    return ahead or commands[0].trigger == "migrate_protocol" or is_late(course, moments)

@@ -1,4 +1,4 @@
-"""Imports courses from NDJSON. Each line is one trigger of one course, and the machine judges it.
+"""Imports courses from NDJSON. Each line is one trigger of one course, or several together, and the machine judges it.
 
 A line names its course by a key of the file's own. The line that opens a course also names the client and the protocol.
 An idempotency key made of the line keeps its result, so that a corrected or longer file can be imported again without doubles.
@@ -17,10 +17,10 @@ from ipt_workflow.course import Course, visits
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import OPENINGS, Command, Override, Role
-from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptError, NotFound, TransitionRefused
+from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, Faulty, IptError, NotFound, TransitionRefused
 from ipt_workflow.machine import Accepted, machine_for
 from ipt_workflow.service.clinic import NOT_SEEN, Clinic, new_id
-from ipt_workflow.service.courses import Courses, followup
+from ipt_workflow.service.courses import Courses, checked_commands, followup
 from ipt_workflow.service.writes import FOR_EVER, IdempotencyKey, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import StoredCourse
@@ -30,13 +30,14 @@ from ipt_workflow.values.types import ClientRef, Code, Moment, Person, Seq, Text
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line. `person` and `role` name who did it; by default it was the course's therapist.
+    """One line: a `trigger`, or commands `together`. `person` and `role` name who did it, by default the course's therapist.
 
     `opens` is the file's key of the course that an `open_followup` opens.
     """
 
     course: ClientRef
-    trigger: str
+    trigger: str | None = None
+    together: tuple[Command, ...] = ()
     data: dict[str, Any] = {}
     occurred_at: Moment | None = None
     reason: Text | None = None
@@ -189,11 +190,12 @@ class _Import:
         link = await self._link(line, imported)
         if link and link.command.data.get("ref") in {None, *link.session.refs}:  # the session lacks nothing that the line says
             return "linked"
-        command = link.command if link else _command(line)
+        commands = (link.command,) if link else _commands(line)
+        names = tuple(each.trigger for each in commands)
+        write = Write(decode=lambda: commands, triggers=names, version_required=False, key=key)
         if self.dry_run:
-            await self._rehearse(imported, command, principal, line.opens)
+            await self._rehearse(imported, write, principal, line.opens)
         else:
-            write = Write(decode=lambda: (command,), triggers=(command.trigger,), version_required=False, key=key)
             done = await self.courses.fire(principal, imported.id, write)
             assert done.course  # the write asked for it
             imported.therapist = done.course.therapist
@@ -208,7 +210,7 @@ class _Import:
             return None
         stored = None if self.dry_run else await self.clinic.courses.get(imported.id)
         course = stored.course if stored else imported.course
-        return visits.link(_command(line), course, self.clinic.clock.now(), self.clinic.zone) if course else None
+        return visits.link(_commands(line)[0], course, self.clinic.clock.now(), self.clinic.zone) if course else None
 
     async def _rehearse_opening(self, line: Line, principal: Principal, therapist: str | None) -> ImportedCourse:
         assert line.client_ref is not None
@@ -221,7 +223,7 @@ class _Import:
             other_open_course=await self._rehearsed_other(line.client_ref),
         )
         protocol = self.clinic.protocol(line.protocol, line.protocol_version)
-        self._keep(imported, machine_for(protocol).fire(None, _command(line), context))
+        self._keep(imported, machine_for(protocol).together(None, _commands(line), context))
         return imported
 
     async def _rehearsed_other(self, client_ref: str) -> str | None:
@@ -234,17 +236,18 @@ class _Import:
         ]
         return next(iter(open_now), None) or (stored if stored not in rehearsed else None)
 
-    async def _rehearse(self, imported: ImportedCourse, command: Command, principal: Principal, opens: str | None) -> None:
+    async def _rehearse(self, imported: ImportedCourse, write: Write, principal: Principal, opens: str | None) -> None:
         assert imported.course is not None
         if not policy.may_see(principal, imported.course):
             raise NotFound(NOT_SEEN)
         policy.require(principal, "change a course")
+        commands = checked_commands(write, imported.course)
         stored = StoredCourse(imported.course, "", None)
-        client = await self.courses.decisions.new_client(imported.course, (command,))
-        context = await self.courses.decisions.context(principal, stored, (command,), client)
+        client = await self.courses.decisions.new_client(imported.course, commands)
+        context = await self.courses.decisions.context(principal, stored, commands, client)
         context = msgspec.structs.replace(context, history=imported.facts, given=imported.given)
         machine = self.clinic.machine_of(imported.course)
-        accepted = machine.fire(imported.course, command, context)
+        accepted = machine.together(imported.course, commands, context)
         self._keep(imported, accepted)
         imported.therapist = imported.course.therapist
         if opens:
@@ -279,13 +282,20 @@ def _line(raw: bytes) -> Line:
     if not isinstance(value, dict):
         raise CommandMalformed("must be a JSON object")
     try:
-        return msgspec.convert(value, Line)
+        line = msgspec.convert(value, Line)
     except msgspec.ValidationError as error:
         raise CommandInvalid(schema_faults(Line, value, "", str(error))) from None
+    of_one = set(Command.__struct_fields__).intersection(value)
+    if line.together and of_one:
+        raise CommandInvalid([Fault(name, "belongs to each command of `together`") for name in sorted(of_one)])
+    if line.trigger is None and not line.together:
+        raise CommandInvalid([Fault("trigger", "is required, or commands in `together`")])
+    return line
 
 
-def _command(line: Line) -> Command:
-    return Command(line.trigger, line.data, line.occurred_at, line.reason, line.override)
+def _commands(line: Line) -> tuple[Command, ...]:
+    """The line's commands: several together, or one."""
+    return line.together or (Command(line.trigger or "", line.data, line.occurred_at, line.reason, line.override),)
 
 
 def _why(error: IptError) -> str:

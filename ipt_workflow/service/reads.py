@@ -1,18 +1,21 @@
 """The verbs that read courses. The audit log records every read, with the courses that it showed."""
 
 import datetime as dt
+from collections.abc import Sequence
 
 import msgspec
 
 from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course import Course
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import MOVES
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
+from ipt_workflow.journal import Entry
 from ipt_workflow.service import views
 from ipt_workflow.service.clinic import Clinic, new_id
-from ipt_workflow.service.views import CourseView, EntryView, Options
+from ipt_workflow.service.views import CourseDetails, CourseView, EntryView, Options, details
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import Filters, StoredCourse
 
@@ -25,20 +28,29 @@ class CourseReads:
 
     async def course(
         self, principal: Principal, course_id: str, as_of: dt.datetime | None = None, known_at: dt.datetime | None = None
-    ) -> CourseView:
-        """A course now, or as it was at `as_of`, by the entries that had been recorded at `known_at`."""
+    ) -> CourseDetails:
+        """A course now, or as it was at `as_of`, by the entries that had been recorded at `known_at`. With words from its journal."""
         stored = await self.clinic.visible_course(principal, course_id)
         policy.require(principal, "read courses")
         await self.clinic.log(principal, "read", "course", [course_id])
         context = self.clinic.context(principal, as_of or known_at or self.clinic.clock.now())
         if as_of is None and known_at is None:
-            return self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
+            view = self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
+            read = await self.clinic.entries(course_id, details.READ)  # perhaps later ones too, which this answer leaves out
+            return self._details(view, stored.course, [each for each in read if each.written.seq <= view.version], context)
         entries = await self.clinic.entries(course_id)
         course = journal.replay(entries, as_of=as_of, known_at=known_at)
         if course is None:
             raise NotFound("The course had not been opened then. Choose a later time.")
         head = next(entry.hash for entry in reversed(entries) if entry.written.seq <= course.version)
-        return self.clinic.course_view(course, context, head, stored.client_ref)
+        view = self.clinic.course_view(course, context, head, stored.client_ref)
+        known = [entry for entry in entries if known_at is None or entry.written.recorded_at <= known_at]
+        return self._details(view, course, known, context, as_of)
+
+    def _details(
+        self, view: CourseView, course: Course, entries: Sequence[Entry], context: Context, as_of: dt.datetime | None = None
+    ) -> CourseDetails:
+        return views.course_details(view, course, self.clinic.machine_of(course).protocol, entries, context, as_of)
 
     async def options(self, principal: Principal, course_id: str, at: dt.datetime | None = None) -> Options:
         """The triggers that the caller may fire: for each, whether it would be accepted, and an example body."""

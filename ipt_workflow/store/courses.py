@@ -103,14 +103,21 @@ _raw_entries = sa.select(
 
 
 def load_entries(
-    connection: sa.Connection, organisation: str, course_id: str, after: int = 0, limit: int | None = None
+    connection: sa.Connection,
+    organisation: str,
+    course_id: str,
+    after: int = 0,
+    limit: int | None = None,
+    triggers: Sequence[str] = (),
 ) -> list[Entry]:
-    """A course's entries after a seq, in the order they were recorded."""
+    """A course's entries after a seq, in the order they were recorded; with `triggers`, only theirs."""
     statement = (
         _select_entries.where(entry.c.organisation == organisation, entry.c.course_id == course_id, entry.c.seq > after)
         .order_by(entry.c.seq)
         .limit(limit)
     )
+    if triggers:
+        statement = statement.where(entry.c.trigger.in_(triggers))
     return [read(row.canonical, salt=row.salt, sealed=row.sealed) for row in connection.execute(statement)]
 
 

@@ -140,13 +140,13 @@ def _client(rows: list[list[Any]]) -> KnownClient:
 
 
 def _measures(rows: list[list[Any]]) -> list[Entry]:
-    """The measures of a course with their amendments, in the order they were recorded."""
+    """The measures of a course with their amendments and moves, in the order they were recorded."""
     found = (read(canonical, salt=salt, sealed=sealed) for _, canonical, salt, sealed in rows)
     entries = sorted(found, key=lambda each: each.written.seq)
     known: set[int] = set()
     kept = []
     for entry in entries:
-        if entry.written.trigger == "record_measure" or entry.written.data.get("supersedes") in known:
+        if entry.written.trigger in {"record_measure", "move_entries"} or entry.written.data.get("supersedes") in known:
             known.add(entry.written.seq)
             kept.append(entry)
     return kept
@@ -166,7 +166,9 @@ MEASURES = ManyRowLookup(
     (_entry.c.course_id, _entry.c.canonical, tables.entry_data.c.salt, tables.entry_data.c.sealed),
     _measures,
     courses.WITH_DATA,
-    (_entry.c.trigger + sa.literal_column("''")).in_([sa.literal_column(f"'{name}'") for name in ("record_measure", "amend")]),
+    (_entry.c.trigger + sa.literal_column("''")).in_(
+        [sa.literal_column(f"'{name}'") for name in ("record_measure", "amend", "move_entries")]
+    ),
 )  # the bare column would let the database search all measures of the organisation by their index
 COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_CLIENT)
 TOKENS = Lookup(structs.columns(tables.token, StoredToken), StoredToken)

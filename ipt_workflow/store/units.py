@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ipt_workflow.course import Course
-from ipt_workflow.errors import IptError
+from ipt_workflow.errors import IptError, StaleVersion
 from ipt_workflow.groups import GroupSession
 from ipt_workflow.journal import Entry
 from ipt_workflow.store.notices import NewNotice, SettledNotice
@@ -27,6 +27,10 @@ class ClientTaken(IptError):
 
 class CourseGrouped(IptError):
     """Another request changed this course's group first."""
+
+
+class OtherCourseStale(StaleVersion):
+    """A write of several courses lost at one that the caller did not name, so it can be decided again. `current` is its version."""
 
 
 class NewClient(msgspec.Struct, frozen=True):
@@ -126,6 +130,18 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     published: bool = False
 
 
+class MovedEntries(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries that a unit moves from one course to another. `numbers` are their seqs in the other course, by their seqs here.
+
+    The entries `emptied` lose their sealed text, as an erasure empties it. The notices about moved entries follow them.
+    """
+
+    source: str
+    target: str
+    emptied: tuple[int, ...]
+    numbers: Mapping[int, int]
+
+
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
     """Entries of one or more courses, with all that belongs to them. It is written whole or not at all.
 
@@ -138,6 +154,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     client: NewClient | None = None
     answer: KeptAnswer | None = None
     proposal: DecidedProposal | None = None
+    moved: MovedEntries | None = None
     lapsed: tuple[DecidedProposal, ...] = ()
     line: GroupLine | None = None
     notices: tuple[NewNotice, ...] = ()

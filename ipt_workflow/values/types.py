@@ -17,6 +17,13 @@ Person = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\s\x00-\
 ExternalRef = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 ClientRef = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$", extra={"reference": True})]
 Seq = Annotated[int, Meta(ge=1, le=1_000_000)]
+# `names` is the trigger whose entry a field names. In `together`, the place of that command may stand for it (`course.references`).
+BY_PLACE = 'In `together`, the place of an earlier command may stand for it, such as {"together": 0}.'
+SessionSeq = Annotated[Seq, Meta(extra={"names": "record_session"}, description=f"The number of the session's entry. {BY_PLACE}")]
+FormulationVersion = Annotated[
+    Seq, Meta(extra={"names": "record_formulation"}, description=f"The formulation's version. {BY_PLACE}")
+]
+RecordedSeq = Annotated[Seq, Meta(extra={"names": None})]  # an entry that is recorded already
 Count = Annotated[int, Meta(ge=0, le=1000)]
 Moment = Annotated[dt.datetime, Meta(tz=True)]
 

@@ -86,13 +86,14 @@ def operations() -> list[dict[str, Any]]:
 
 
 def saw(walked: dict[str, Any]) -> None:
-    """What both walks see: a refusal with its remedy, the course, other problems, its history and the audit log."""
+    """What both walks see: a refusal with its remedy, the course, other problems, commands together, its history and the audit log."""
     assert walked["rules"] == ["consent_given"]
     assert walked["remedy"] == "record_consent"
     assert walked["state"] == "middle"
     assert walked["history"] == ["refer", *(trigger for trigger, _ in STEPS)]
     assert walked["version"] == walked["stale"] == len(STEPS) + 1
     assert walked["invalid"] == ["data.text"]
+    assert walked["evening"] is True
     assert walked["audit"] == [["consent_given"]]
     assert walked["denied"] == "/problems/forbidden"
 

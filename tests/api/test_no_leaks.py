@@ -24,10 +24,10 @@ from ipt_workflow.runtime.settings import Settings
 MARK = "zqx-marked"  # in all data about a client
 NOTHING = object()
 THERAPY = (
-    *("record_consent", "start", "book_session", "record_session", "sign_session", "link_session", "record_evaluation", "record_history"),
+    *("record_consent", "start", "book_session", "book_series", "record_session", "sign_session", "link_session", "record_evaluation", "record_history"),
     *("record_inventory", "record_timeline", "record_formulation", "accept_formulation", *["record_measure"] * 3, "assign_sick_role"),
     *("update_sick_role", "select_focus", "agree_contract", "amend_contract", "record_contact", "raise_risk", "review_risk", "refer_on", "record_prescriber_review"),
-    *("note", "amend", "withdraw_consent", "transfer", "pause", "resume", "begin_middle", "record_formulation", "accept_formulation"),
+    *("note", "amend", "withdraw_consent", "transfer", "pause", "resume", "record_absence", "begin_middle", "record_formulation", "accept_formulation"),
     *("change_focus", "set_dispute_stage"), *("record_session", "sign_session") * 9, "announce_ending", "begin_final", *("record_session", "sign_session") * 3,
     *("record_gains", "record_independence", "plan_for_recurrence", "relinquish_sick_role", "decide_continuation"),
     *["record_measure"] * 3, "complete", "open_followup",
@@ -40,6 +40,7 @@ SUPERVISION = (
     "change_protocol",
     "migrate_protocol",
     "relink_client",
+    "move_entries",
 )
 
 
@@ -384,7 +385,8 @@ def test_an_error_of_the_database_is_logged_without_what_was_to_be_written(leaks
         course = await marked.open()
         with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
             connection.execute("ALTER TABLE entry_data RENAME TO gone")
-        answer = await marked.send(course, marked.body({"trigger": "note", "data": {"text": MARK}}))
+        note = marked.body({"trigger": "note", "data": {"text": MARK}})
+        answer = await marked.api.post(f"/v1/courses/{course}/transitions", note)
         assert (answer.status_code, marked.problem()) == (500, "internal")
         assert set(answer.json()) == {"type", "title", "status", "detail", "instance", "request_id"}
         failed = [json.loads(line) for line in marked.log.getvalue().splitlines() if '"request failed"' in line]

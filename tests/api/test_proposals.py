@@ -468,3 +468,13 @@ def test_a_cosign_that_is_sent_again_with_its_key_is_answered_again(api):
         assert await api.version(course) == 4
 
     api(test)
+
+
+def test_a_proposal_is_one_command_and_refers_to_no_other(api):
+    async def test(api):
+        course = await begun(api)
+        told = {"trigger": "amend", "data": {"supersedes": {"together": 0}, "void": True}, "reason": "Wrong."}
+        faults = problem(await propose(api, course, told), 422, "invalid")["errors"]
+        assert [fault["where"] for fault in faults] == ["data.supersedes"]
+
+    api(test)

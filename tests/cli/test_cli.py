@@ -223,6 +223,28 @@ def test_a_trigger_is_fired_and_recorded_as_via_cli(cli):
     assert text.startswith("6 note: initial -> initial")
 
 
+def test_several_triggers_are_fired_as_one(cli):
+    held = {"trigger": "record_session", "data": {"attendance": "5"}, "override": {"rules": ["overlaps_session"], "reason": "x"}}
+    commands = json.dumps([held, {"trigger": "sign_session", "data": {"session": {"together": 0}}}])
+    together = ("course", "together", cli.course)
+    tried = json.loads(cli(*together, commands, "--as", "therapist-1", "--dry-run").stdout)
+    assert tried["option"]["allowed"]
+    done = cli.json(*together, commands, "--as", "therapist-1")
+    assert [(entry["seq"], entry["data"].get("session")) for entry in done["entries"]] == [(5, None), (6, 5)]
+    text = cli(*together, json.dumps([{"trigger": "note", "data": {"text": "x"}}] * 2), "--as", "therapist-1").stdout
+    assert [line.partition(":")[0] for line in text.splitlines()] == ["7 note", "8 note"]
+
+
+@pytest.mark.parametrize(
+    ("commands", "code"),
+    [("[", 2), ("{}", 1), ("[]", 1), ('[{"trigger": "sign_session", "data": {"session": {"together": 0}}}]', 1)],
+)
+def test_several_triggers_that_are_told_wrongly_write_nothing(cli, commands, code):
+    result = cli("course", "together", cli.course, commands, "--as", "therapist-1", code=code)
+    assert "Traceback" not in result.output
+    assert cli.sql("SELECT count(*) FROM entry") == [(4,)]
+
+
 def test_a_refused_trigger_exits_1_and_explains_itself(cli):
     refusal = cli("course", "fire", cli.course, "begin_middle", "--as", "therapist-1", code=1).stderr
     assert "focus_selected" in refusal

@@ -125,6 +125,26 @@ def test_two_whole_courses_are_imported_as_they_were_told(imported, lines):
     assert service_walk.with_clinic(imported.settings, verification.verify).ok
 
 
+@pytest.mark.parametrize("options", ((), ("--dry-run",)))
+def test_two_notes_on_one_evening_and_in_the_wrong_order_are_imported_with_their_true_times(imported, lines, options):
+    """The first phase as it was, then session 3, its signature of today, the step at the end of that session, and session 4."""
+    begin = next(index for index, line in enumerate(lines) if line["trigger"] == "begin_middle")
+    first = [line for line in lines[:begin] if line["course"] == "A"]
+    held, signature = (next(line for line in first if line["trigger"] == each) for each in ("record_session", "sign_session"))
+    monday = dt.datetime.fromisoformat(first[-1]["occurred_at"]) + dt.timedelta(days=7)
+    notes = [
+        {**held, "occurred_at": monday.isoformat()},
+        {**signature, "data": {**signature["data"], "session": len(first) + 1}, "occurred_at": None},
+        {**lines[begin], "occurred_at": (monday + dt.timedelta(hours=1)).isoformat()},
+        {**held, "occurred_at": (monday + dt.timedelta(days=7)).isoformat()},
+        {**held, "trigger": "note", "data": {"text": "Rang."}, "occurred_at": (monday + dt.timedelta(days=2)).isoformat()},
+        {**held, "trigger": "note", "data": {"text": "Rang."}, "occurred_at": (monday + dt.timedelta(days=1)).isoformat()},
+    ]
+    assert imported([*first, *notes], *options) == report(len(first) + len(notes))
+    if not options:
+        assert [session.phase for session in imported.course("IMP-1").sessions][-2:] == ["initial", "middle"]
+
+
 def test_imported_entries_keep_their_times_and_say_that_they_came_by_the_command_line(imported, lines):
     imported(lines[:5])
     course = imported.read(stored_courses.course_ids, "default", "", 9)[0]
@@ -193,10 +213,36 @@ def test_the_same_line_twice_means_it_happened_twice(imported, lines):
     assert imported([*lines[:5], note, note, note]) == report(1, known=7)
 
 
+def test_a_line_tells_several_triggers_as_one(imported, lines):
+    told = lines[:5]
+    happened = told[-1]["occurred_at"]
+    held = {"trigger": "record_session", "data": {"attendance": "5"}, "occurred_at": happened}
+    signed = {"trigger": "sign_session", "data": {"session": {"together": 0}}, "occurred_at": happened}
+    opened = [line for line in told if line["trigger"] in {"refer", "record_consent", "start"}]
+    evening = {"course": "A", "together": [held, signed]}
+    assert imported([*opened, evening], "--dry-run") == report(len(opened) + 1)
+    assert imported([*opened, evening]) == report(len(opened) + 1)
+    (session,) = imported.course("IMP-1").sessions
+    assert (session.signed, session.seq) == (True, len(opened) + 1)
+    assert imported([*opened, evening]) == report(0, known=len(opened) + 1)
+
+
+def test_a_line_of_several_triggers_is_imported_whole_or_not_at_all(imported, lines):
+    note = {"trigger": "note", "data": {"text": "x"}}
+    evening = {"course": "A", "together": [note, {"trigger": "begin_middle"}]}
+    for options in (("--dry-run",), ()):
+        found = imported([lines[0], evening], *options, code=1)
+        assert (found["accepted"], found["refused"][0]["why"].partition(":")[0]) == (1, "begin_middle refused")
+    assert imported.count("entry") == 1
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     (
         ("{", "is not JSON"),
+        ({"course": "A"}, "trigger: is required"),
+        ({"course": "A", "trigger": "note", "together": [{"trigger": "note"}]}, "trigger: belongs to each command"),
+        ({"course": "A", "together": [{"trigger": "note"}], "reason": "x"}, "reason: belongs to each command"),
         ("[1]", "must be a JSON object"),
         ("\x00", "is not JSON"),
         ('"text"', "must be a JSON object"),

@@ -22,7 +22,7 @@ from ipt_workflow.course.course import HeldBefore
 from ipt_workflow.course.drafts import Draft
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold
-from ipt_workflow.course.rules import KNOWN_RULES, REGISTRY, Actor, Context, GroupHeld
+from ipt_workflow.course.rules import KNOWN_RULES, REGISTRY, Actor, Context, GroupHeld, OtherCourse
 from ipt_workflow.course.rules.messages import MESSAGES, render
 from ipt_workflow.course.triggers import NAMING_PROTOCOL, Command
 from ipt_workflow.errors import Refusal, TransitionRefused
@@ -95,6 +95,7 @@ class Walk:
         self.target: Protocol | None = None
         self.client = "client-1"
         self.group_session: GroupHeld | None = None
+        self.other_course: OtherCourse | None = None
         self.held_before: HeldBefore | None = None
 
     def copy(self) -> "Walk":
@@ -147,6 +148,7 @@ class Walk:
             client=self.client if self.course is None else "client-2",
             therapist=T.person,
             group_session=self.group_session if trigger == "record_session" else None,
+            other_course=self.other_course,
             held_before=self.held_before,
         )
 
@@ -208,6 +210,23 @@ class Walk:
         if isinstance(answer, Refused):
             raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
         return self.keep(answer)
+
+    def beside(self, other: "Walk") -> "Walk":
+        """The walk, with the course to which `move_entries` moves its entries."""
+        self.now = max(self.now, other.now) + MINUTE
+        reasons = journal.reasons(self.entries())
+        self.other_course = OtherCourse(course=other.c, history=other.history, given=other.given, reasons=reasons)
+        return self
+
+    def move(self, other: "Walk", *entries: int, by: Actor = T, cosigner: Actor | None = None, **more: Any) -> None:
+        """Moves entries to another walk, which keeps them too. Raises TransitionRefused."""
+        body = self.beside(other).body("move_entries", by, data={"course": other.c.id, "entries": list(entries)}, **more)
+        answer = self.preview(body, by=by, cosigner=cosigner)
+        if isinstance(answer, Refused):
+            raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
+        self.keep(answer)
+        other.keep(Accepted(course=answer.elsewhere.course, drafts=answer.elsewhere.drafts))
+        other.now = self.now
 
     def keep(self, accepted: Accepted) -> Course:
         """Records an answer, as the store would."""

@@ -1,6 +1,6 @@
 """Applies one fact to a course, with one function for each trigger. It never judges, and reads structural data alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,12 +20,13 @@ from ipt_workflow.course.effects.first_phase import (
     update_sick_role,
 )
 from ipt_workflow.course.effects.measures import record_measure, record_rhythm, set_rhythm_target
-from ipt_workflow.course.effects.opening import begin, ended, open_followup, opened, pause, reopen, resume, start
+from ipt_workflow.course.effects.opening import absent, begin, ended, open_followup, opened, pause, reopen, resume, start
 from ipt_workflow.course.effects.protocol_change import repinned
 from ipt_workflow.course.effects.record import relink_client, transfer
 from ipt_workflow.course.effects.safety import raise_risk, record_consent, review_risk, withdraw_consent
 from ipt_workflow.course.effects.sessions import (
     acknowledged,
+    book_series,
     book_session,
     extend_phase,
     link_session,
@@ -53,6 +54,13 @@ def apply(course: Course | None, fact: Fact) -> Course:
     )
 
 
+def on_record(course: Course, facts: Iterable[Fact]) -> Course:
+    """The course at some moment, with these facts about its record, which may have been recorded later."""
+    for fact in facts:
+        course = replace(course, sessions=apply(course, fact).sessions)
+    return course
+
+
 def _keep(course: Course, _fact: Fact) -> Course:
     """Triggers that only the journal shows, such as notes, leave the course as it is."""
     return course
@@ -70,6 +78,7 @@ APPLIERS: dict[str, Callable[[Course, Fact], Course]] = {
     "reopen": reopen,
     "pause": pause,
     "resume": resume,
+    "record_absence": absent,
     "record_session": record_session,
     "sign_session": on_session(signed),
     "attest_session": on_session(signed),
@@ -77,6 +86,7 @@ APPLIERS: dict[str, Callable[[Course, Fact], Course]] = {
     "acknowledge_deviation": on_session(acknowledged),
     "record_contact": record_contact,
     "book_session": book_session,
+    "book_series": book_series,
     "record_evaluation": record_evaluation,
     "record_history": record_history,
     "record_inventory": record_inventory,

@@ -1,4 +1,4 @@
-"""Effects of opening, starting, changing phase, pausing, ending and reopening."""
+"""Effects of opening, starting, changing phase, pauses, absences, ending and reopening."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -127,6 +127,14 @@ def pause(course: Course, fact: Fact) -> Course:
 def resume(course: Course, fact: Fact) -> Course:
     state = course.phase or REFERRED if course.state == PAUSED else course.state
     return replace(_unpaused(course, fact.occurred_at), state=state)
+
+
+def absent(course: Course, fact: Fact) -> Course:
+    """An absence is an interruption that is over. The state stays: nothing said then that the course was paused."""
+    began_at, ended_at = (msgspec.convert(fact.data[name], dt.datetime) for name in ("began_at", "ended_at"))
+    absence = Interruption(since=began_at, planned_return=dt.date.fromisoformat(fact.data["until"]), until=ended_at)
+    interruptions = sorted((*course.interruptions, absence), key=lambda each: each.since)
+    return replace(course, interruptions=tuple(interruptions))
 
 
 def _unpaused(course: Course, at: dt.datetime) -> Course:

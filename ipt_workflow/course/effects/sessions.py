@@ -10,7 +10,7 @@ from ipt_workflow.course import visits
 from ipt_workflow.course.course import Booking, Course, HeldBefore, Session
 from ipt_workflow.course.facts import Fact
 
-BOOKINGS_MAX = 20
+BOOKINGS_MAX = 40
 
 
 def record_session(course: Course, fact: Fact) -> Course:
@@ -83,10 +83,30 @@ def acknowledged(session: Session, _fact: Fact) -> Session:
 
 
 def book_session(course: Course, fact: Fact) -> Course:
-    booking = msgspec.convert({name: fact.data[name] for name in ("scheduled_for", "kind", "ref") if name in fact.data}, Booking)
-    others = tuple(each for each in course.bookings if booking.ref is None or each.ref != booking.ref)
-    bookings = sorted((*others, booking), key=lambda each: each.scheduled_for)
+    return book_each(course, fact.data)
+
+
+def book_series(course: Course, fact: Fact) -> Course:
+    return book_each(course, *fact.data["bookings"])
+
+
+def book_each(course: Course, *booked: dict[str, Any]) -> Course:
+    """A booking replaces an earlier one of its name, and one without a name at its time."""
+    bookings = list(course.bookings)
+    for each in booked:
+        new = msgspec.convert({name: each[name] for name in ("scheduled_for", "kind", "ref") if name in each}, Booking)
+        replaced = [known for known in bookings if _same_appointment(known, new)]
+        ref = new.ref or next((known.ref for known in replaced if known.ref), None)
+        bookings = [known for known in bookings if known not in replaced] + [replace(new, ref=ref)]
+    bookings.sort(key=lambda each: each.scheduled_for)
     return replace(course, bookings=tuple(bookings[-BOOKINGS_MAX:]))
+
+
+def _same_appointment(known: Booking, new: Booking) -> bool:
+    """Whether two bookings are one: of one name, or at one time unless both have a name."""
+    if known.ref is not None and new.ref is not None:
+        return known.ref == new.ref
+    return known.scheduled_for == new.scheduled_for
 
 
 def record_contact(course: Course, fact: Fact) -> Course:

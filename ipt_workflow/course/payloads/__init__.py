@@ -13,6 +13,7 @@ from ipt_workflow.course.payloads.ending import (
     EndEarly,
     Pause,
     PlanForRecurrence,
+    RecordAbsence,
     RecordGains,
     RecordIndependence,
 )
@@ -42,11 +43,21 @@ from ipt_workflow.course.payloads.measures import (
 )
 from ipt_workflow.course.payloads.opening import Adopt, AdoptedContract, AdoptedFocus, Decline, Refer, Start
 from ipt_workflow.course.payloads.payload import Nothing, Payload
-from ipt_workflow.course.payloads.record import Amend, ChangeProtocol, MigrateProtocol, Note, OpenFollowup, RelinkClient, Transfer
+from ipt_workflow.course.payloads.record import (
+    Amend,
+    ChangeProtocol,
+    MigrateProtocol,
+    MoveEntries,
+    Note,
+    OpenFollowup,
+    RelinkClient,
+    Transfer,
+)
 from ipt_workflow.course.payloads.safety import AssessRisk, Consent, ReferOn
 from ipt_workflow.course.payloads.sessions import (
     AcknowledgeDeviation,
     AttestSession,
+    BookSeries,
     BookSession,
     LinkSession,
     RecordContact,
@@ -67,6 +78,7 @@ __all__ = [
     "AssessRisk",
     "AssignSickRole",
     "AttestSession",
+    "BookSeries",
     "BookSession",
     "ChangeProtocol",
     "Complete",
@@ -78,12 +90,14 @@ __all__ = [
     "InventoryPerson",
     "LinkSession",
     "MigrateProtocol",
+    "MoveEntries",
     "Note",
     "Nothing",
     "OpenFollowup",
     "Pause",
     "Payload",
     "PlanForRecurrence",
+    "RecordAbsence",
     "RecordContact",
     "RecordEvaluation",
     "RecordFormulation",

@@ -1,4 +1,4 @@
-"""Payloads about pauses and the ending."""
+"""Payloads about pauses, absences and the ending."""
 
 import datetime as dt
 from typing import Literal
@@ -22,6 +22,13 @@ class Complete(Payload, frozen=True, kw_only=True):
 
 class Pause(Payload, frozen=True, kw_only=True):
     planned_return: dt.date
+
+
+class RecordAbsence(Payload, frozen=True, kw_only=True):
+    """An absence that is over: its first day, and the day of the return."""
+
+    since: dt.date
+    until: dt.date
 
 
 class EndEarly(Payload, frozen=True, kw_only=True):

@@ -10,8 +10,8 @@ from ipt_workflow.values.types import (
     LIST_MAX,
     SEALED,
     Code,
+    FormulationVersion,
     HistoryPart,
-    Seq,
     Text,
     Texts,
 )
@@ -95,7 +95,7 @@ class RecordFormulation(Payload, frozen=True, kw_only=True):
 
 
 class AcceptFormulation(Payload, frozen=True, kw_only=True):
-    version: Seq
+    version: FormulationVersion
     response: Literal["accepts", "in_part", "declines"]
     words: Text | None = None
 

@@ -1,13 +1,17 @@
 """Payloads about the record: notes, transfers, protocol, client, amendments."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from ipt_workflow.course.payloads.payload import Payload
 from ipt_workflow.values.types import (
+    LIST_MAX,
     ClientRef,
     Code,
     Moment,
     Person,
+    RecordedSeq,
     Seq,
     Text,
 )
@@ -51,8 +55,18 @@ class Amend(Payload, frozen=True, kw_only=True):
     To void an amendment restores what was before it. `whole` voids the entry with all its amendments.
     """
 
-    supersedes: Seq
+    supersedes: RecordedSeq
     void: bool = False
     whole: bool = False
     data: dict[str, Any] | None = None
     occurred_at: Moment | None = None
+
+
+class MoveEntries(Payload, frozen=True, kw_only=True):
+    """Moves entries to `course`, the course of the client whom they are about. `entries` are their numbers here.
+
+    A session takes its references along. Its signature does not move: the session is signed anew in the other course.
+    """
+
+    course: Code
+    entries: Annotated[tuple[Seq, ...], Meta(min_length=1, max_length=LIST_MAX)]

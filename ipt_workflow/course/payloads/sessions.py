@@ -13,9 +13,11 @@ from ipt_workflow.values.types import (
     Medium,
     Moment,
     Participant,
-    Seq,
+    SessionSeq,
     Text,
 )
+
+SERIES_MAX = 20  # bookings of one series: longer ones are booked later, when their times are known
 
 
 class RecordSession(Payload, frozen=True, kw_only=True):
@@ -33,14 +35,14 @@ class RecordSession(Payload, frozen=True, kw_only=True):
 
 
 class SignSession(Payload, frozen=True, kw_only=True):
-    session: Seq
+    session: SessionSeq
     focus: Code | None = None
     techniques: Codes = ()
     summary: Text | None = None
 
 
 class AttestSession(Payload, frozen=True, kw_only=True):
-    session: Seq
+    session: SessionSeq
     focus: Code | None = None
     summary: Text | None = None
 
@@ -48,7 +50,7 @@ class AttestSession(Payload, frozen=True, kw_only=True):
 class LinkSession(Payload, frozen=True, kw_only=True):
     """`ref` is required, unless the session is linked to one of a group."""
 
-    session: Seq
+    session: SessionSeq
     ref: ExternalRef | None = None
     comment: Text | None = None
 
@@ -68,5 +70,17 @@ class BookSession(Payload, frozen=True, kw_only=True):
     kind: Literal["session", "additional"] = "session"
 
 
+class BookSeries(Payload, frozen=True, kw_only=True):
+    """Sessions to come at one local time: the first at `scheduled_for`, each other one `every_days` days later.
+
+    `refs` are the EHR's names for them, in order.
+    """
+
+    scheduled_for: Moment
+    times: Annotated[int, Meta(ge=1, le=SERIES_MAX)]
+    every_days: Annotated[int, Meta(ge=1, le=90)] = 7
+    refs: Annotated[tuple[ExternalRef, ...], Meta(max_length=SERIES_MAX)] = ()
+
+
 class AcknowledgeDeviation(Payload, frozen=True, kw_only=True):
-    session: Seq
+    session: SessionSeq

@@ -4,13 +4,15 @@ A rule is a function of a `Case`. It reads the course, the protocol's numbers an
 nothing and reads no clock. The machine calls every rule bound to a trigger, so that the caller gets all refusals at once.
 """
 
-from ipt_workflow.course.context import Actor, Context, GroupHeld, supervisor_of
+from ipt_workflow.course.context import Actor, Context, GroupHeld, OtherCourse, supervisor_of
 from ipt_workflow.course.rules import (
     agreement,
     amendments,
+    calendar,
     ending,
     episode,
     first_phase,
+    moved_entries,
     order,
     rhythm,
     sessions,
@@ -32,13 +34,16 @@ __all__ = [
     "Case",
     "Context",
     "GroupHeld",
+    "OtherCourse",
     "Rule",
     "agreement",
     "amendments",
     "bound_to",
+    "calendar",
     "ending",
     "episode",
     "first_phase",
+    "moved_entries",
     "order",
     "rhythm",
     "sessions",

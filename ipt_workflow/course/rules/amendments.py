@@ -3,7 +3,7 @@
 from ipt_workflow.course import triggers
 from ipt_workflow.course.context import supervisor_of
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import current_facts, superseded_by
+from ipt_workflow.course.fold import current_facts, moved_away, superseded_by
 from ipt_workflow.course.rules.case import Case, rule
 from ipt_workflow.errors import Refusal
 
@@ -39,6 +39,8 @@ def entry_amendable(case: Case) -> Refusal | None:
     fact, root = superseded(case), amended_root(case.context.history, seq)
     if fact is None or root is None:
         return case.refuses("entry_amendable.unknown", current=seq, required="an entry of this course", entry=seq)
+    if root.seq in moved_away(case.context.history):
+        return case.refuses("entry_amendable.moved", current="moved", required="an entry in force", entry=seq)
     latest = superseded_by(case.context.history).get(seq)
     if latest is not None:
         current = f"superseded by {latest}"
@@ -52,22 +54,36 @@ def entry_amendable(case: Case) -> Refusal | None:
     return None
 
 
+def _of_time_alone(case: Case, fact: Fact) -> bool:
+    """Whether an amendment of this entry changes its time and nothing else, or takes back one that did."""
+    if case.data.get("void"):
+        return fact.trigger == "amend" and not {"data", "void"} & set(fact.data) and not case.data.get("whole")
+    return "data" not in case.data
+
+
+def needs_supervisor(case: Case, fact: Fact, root: Fact) -> dict[str, bool]:
+    """Why the correction of an entry needs a supervisor, by reason. `root` is the entry, `fact` the latest of its amendments."""
+    row = triggers.row_of(root.trigger)
+    return {
+        "entry_of_another_person": fact.actor.person != case.context.actor.person,
+        "change_of_state": row is not None and row.changes_state and not _of_time_alone(case, fact),
+        "risk_or_consent": root.trigger in triggers.AMENDED_WITH_SUPERVISOR,
+        "override": bool(root.overridden),
+    }
+
+
 @rule(source="machine.md, amend")
 def amendment_agreed(case: Case) -> Refusal | None:
-    """A therapist amends their own entries. State changes, risk, consent, overrides and entries of others need a supervisor.
+    """A therapist amends their own entries. Changes of state, risk, consent, overrides and entries of others need a supervisor.
+
+    The mere time of their own change of state a therapist corrects alone: it still meets every structural rule.
 
     An amendment by an EHR needs one too once the session is signed, or once risk was seen in it.
     """
     fact, root = superseded(case), amended_root(case.context.history, case.data["supersedes"])
     if fact is None or root is None or supervisor_of(case.context):
         return None
-    row = triggers.row_of(root.trigger)
-    applies = {
-        "entry_of_another_person": fact.actor.person != case.context.actor.person,
-        "change_of_state": row is not None and row.changes_state,
-        "risk_or_consent": root.trigger in triggers.AMENDED_WITH_SUPERVISOR,
-        "override": bool(root.overridden),
-    }
+    applies = needs_supervisor(case, fact, root)
     if case.context.actor.role == "ehr":
         session, amended = case.course.session(root.seq), current_facts(case.context.history).get(root.seq)
         applies |= {

@@ -56,9 +56,30 @@ MESSAGES = {
     "amendment_agreed": "A supervisor must agree to this amendment ({reasons}). Post it as a proposal for a supervisor to cosign.",
     "entry_amendable.ending": "An ending cannot be amended. Reopen the course instead.",
     "entry_amendable.fire_again": "An entry of `{trigger}` cannot be amended. Fire `{trigger}` again with what is right.",
+    "entry_amendable.moved": "Entry {entry} was moved to another course. Amend it there.",
     "entry_amendable.opening": "The entry that opened the course cannot be voided. Amend its `data` or `occurred_at` instead.",
     "entry_amendable.superseded": "Entry {entry} has been superseded. Amend entry {latest} instead.",
     "entry_amendable.unknown": "Entry {entry} is not an entry of this course. Choose one from its history.",
+    # moving entries
+    "entries_movable.erased": "The text of entry {entry} was erased, so it cannot move. Make it void here and record it in the other course.",
+    "entries_movable.group": "Entry {entry} is part of a group's session. Make it void here and record it in the other course.",
+    "entries_movable.kind": (
+        "An entry of `{trigger}` does not move (entry {entry}). Make it void here if it is wrong, and record it in the other course."
+    ),
+    "entries_movable.session_first": "Entry {entry} goes with its session. Name that session, entry {session}.",
+    "entries_movable.unknown": "Entry {entry} is not an entry of this course. Choose one from its history.",
+    "entries_movable.void": "Entry {entry} has no effect in this course any more. Leave it out.",
+    "move_agreed": "A supervisor must agree to this move ({reasons}). Post it as a proposal for a supervisor to cosign.",
+    "other_course_accepts.refused": (
+        "The other course refuses these entries: {entries}. `breaks` says why. Correct them here first, or put that course right."
+    ),
+    "other_course_accepts.unknown": "No other course is named that you may change. Name the course of the right client.",
+    # calendar
+    "absence_over.lasts": "The absence lasts until {until}. Pause the course instead, and resume it when the client is back.",
+    "absence_over.order": "The absence ends before it begins. Correct its days: `until` is the day of the return.",
+    "bookings_in_contract": (
+        "The contract leaves {left} sessions, and {booked} others are booked. Book at most {most}, or agree a longer contract first."
+    ),
     # ending
     "alternative_offered": (
         "The client did not improve, and nothing else has been offered. Decide for an alternative or a referral, or refer the client on."
@@ -155,7 +176,16 @@ MESSAGES = {
     "waiver_agreed": "The protocol demands the sick role. To do without it, post this as a proposal for a supervisor to cosign.",
     # order
     "later_entries_hold": "These later entries would not pass their rules any more: {entries}. Amend them first.",
+    "later_entries_hold.pause": (
+        "These later entries would not pass their rules in a pause: {entries}. Send the pause together with the `resume` that ended it."
+    ),
     "state_allows.another": "`{trigger}` cannot happen in the state `{state}`. Choose another trigger.",
+    "state_allows.ended": "`{trigger}` comes too late: the course ended by entry {entry}. If that was an error, reopen the course first.",
+    "state_allows.later": (
+        "`{trigger}` cannot happen in the state `{state}`, in which the course was then. `{step}` is recorded for a later time, as entry"
+        " {entry}. Correct the time that is wrong: that one or this one."
+    ),
+    "state_allows.recorded": "`{trigger}` is recorded already, as entry {entry}. If its time is wrong, correct it.",
     "state_allows.step": "`{trigger}` cannot happen in the state `{state}`. First fire `{step}`.",
     "state_allows.unknown": "{protocol} has no trigger `{trigger}`. Choose another trigger.",
     # rhythm
@@ -167,6 +197,10 @@ MESSAGES = {
     # sessions
     "attendance_fits_state": (
         "A session cannot be held before the course has started. Start the course first, or record the session as missed or cancelled."
+    ),
+    "attendance_fits_state.later": (
+        "A session cannot be held before the course has started, and the start is recorded for a later time, as entry {entry}. Correct"
+        " the time that is wrong: that one or this one."
     ),
     "contract_session_cap": "All {sessions} contracted sessions are used. If the session took place anyway, record it with kind `additional`.",
     "deviation_open": "Entry {entry} is not a session beyond a cap that waits to be acknowledged. Choose one that does.",
@@ -191,6 +225,10 @@ MESSAGES = {
     "own_session": "Another therapist gave this session. Ask that therapist to sign it, or a supervisor to attest it.",
     "phase_session_cap.full": (
         "The {phase} phase has had all its {most} sessions. If the session took place anyway, record it with kind `additional`."
+    ),
+    "phase_session_cap.later": (
+        "The {phase} phase had had all its sessions by then. The next phase is recorded as begun later, by entry {entry}. If it had begun"
+        " by then, correct the time of that entry. If not, record the session with kind `additional`."
     ),
     "phase_session_cap.reserved": (
         "The last {reserved} contracted sessions are kept for the phases after the {phase} phase. If the session took place anyway,"

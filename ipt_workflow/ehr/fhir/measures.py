@@ -38,7 +38,7 @@ def _taken_at(entry: CurrentEntry) -> dt.datetime:
 def _observation(record: Record, entry: CurrentEntry) -> Observation:
     site, data = record.site, entry.data
     instrument = record.protocol.instruments[data["instrument"]]
-    total, ref = data.get("total"), data.get("ref")
+    total, ref = (None, None) if entry.moved else (data.get("total"), data.get("ref"))
     band = instruments.band(instrument, total)
     response = Reference(reference=f"QuestionnaireResponse/{record.name(entry.seq)}")
     return Observation(
@@ -68,7 +68,9 @@ def _status(entry: CurrentEntry) -> str:
 
 
 def _absent(entry: CurrentEntry) -> CodeableConcept:
-    """The reason for a missing total: the measure was not performed, or its total is unknown because answers are missing."""
+    """The reason for a missing total: the measure was another client's, was not performed, or lacks answers."""
+    if entry.moved:
+        return codes.absent("masked")
     return codes.absent("not-performed" if entry.data.get("not_obtained") else "unknown")
 
 

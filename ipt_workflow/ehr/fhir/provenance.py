@@ -3,6 +3,7 @@
 from ipt_workflow import journal
 from ipt_workflow.course import triggers
 from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.fold import moved_away
 from ipt_workflow.ehr.fhir import codes
 from ipt_workflow.ehr.fhir.record import Record, Site, root
 from ipt_workflow.ehr.fhir.resources import Provenance, ProvenanceAgent, ProvenanceEntity
@@ -38,7 +39,11 @@ def _version(kind: str, name: str, version: int) -> Reference:
 
 
 def _subject(record: Record, seq: int, by_seq: dict[int, Fact]) -> list[Reference]:
-    """The session or measure that an entry is about, at the version that the entry made."""
+    """The session or measure that an entry is about, at the version that the entry made; of a move, all that it moved."""
+    gone = moved_away([by_seq[seq]])
+    if gone:
+        kinds = [(RESOURCE_OF_TRIGGER.get(by_seq[each].trigger), each) for each in gone]
+        return [_version(kind, record.name(each), seq) for kind, each in kinds if kind]
     subject = by_seq[root(by_seq[seq], by_seq)]
     named = by_seq.get(subject.data.get("session", subject.seq), subject)
     kind = RESOURCE_OF_TRIGGER.get(named.trigger)
@@ -48,7 +53,8 @@ def _subject(record: Record, seq: int, by_seq: dict[int, Fact]) -> list[Referenc
 def _operation(written: Written) -> str:
     if written.trigger in triggers.OPENINGS:
         return "CREATE"
-    return "NULLIFY" if written.trigger == "amend" and written.data.get("void") else "UPDATE"
+    voids = written.trigger == "move_entries" or (written.trigger == "amend" and written.data.get("void"))
+    return "NULLIFY" if voids else "UPDATE"
 
 
 def _agents(site: Site, written: Written) -> list[ProvenanceAgent]:

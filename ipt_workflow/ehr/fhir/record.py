@@ -13,7 +13,7 @@ import msgspec
 from ipt_workflow import journal
 from ipt_workflow.course import Course
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import current_facts, step, timeline
+from ipt_workflow.course.fold import current_facts, moved_away, step, timeline
 from ipt_workflow.ehr.fhir.types import Coding, Identifier, Meta, Reference
 from ipt_workflow.journal import Entry
 from ipt_workflow.protocols.definition import Protocol
@@ -151,15 +151,22 @@ class CurrentEntry(msgspec.Struct, frozen=True, kw_only=True):
         return any(self.first.written.seq != seq for seq in self.versions)
 
     @property
+    def moved(self) -> bool:
+        """Whether it was another client's, and moved to their course."""
+        return self.fact is None and self.last.written.trigger == "move_entries"
+
+    @property
     def meta(self) -> Meta:
         return Meta(version_id=str(self.versions[-1]), last_updated=self.last.written.recorded_at)
 
 
 def about(facts: Sequence[Fact]) -> dict[int, tuple[int, ...]]:
-    """For every entry, the seqs of the entries about it: itself, its amendments, and entries that name it as their session."""
+    """For every entry, the seqs of the entries about it: itself, its amendments, its move, and entries that name it as their session."""
     by_seq = {fact.seq: fact for fact in facts}
     found: dict[int, list[int]] = {fact.seq: [] for fact in facts}
     for fact in facts:
+        for seq in moved_away([fact]):
+            found[seq].append(fact.seq)
         subject = by_seq[root(fact, by_seq)]
         session: int = subject.data.get("session", subject.seq)
         for seq in {fact.seq, subject.seq, session} & found.keys():

@@ -18,7 +18,7 @@ def _encounter(record: Record, entry: CurrentEntry) -> Encounter:
     session = record.course.session(entry.seq)
     held = data["attendance"] in ATTENDED
     treatment = (codes.IPT,) if held and data.get("kind", "session") == "session" else ()
-    refs = session.refs if session else tuple(filter(None, [data.get("ref")]))
+    refs = session.refs if session else () if entry.moved else tuple(filter(None, [data.get("ref")]))
     appointments = tuple(Identifier(system=site.own("appointment"), value=ref) for ref in refs)
     return Encounter(
         id=record.name(entry.seq),

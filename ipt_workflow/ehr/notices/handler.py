@@ -41,6 +41,10 @@ OTHER_ATTENDANCE = "Entry {} records another attendance for this visit. Amend th
 OTHER_COURSE = (
     "An earlier version of this is entry {} of another course of the client. Make that entry void and retry, or dismiss the notice."
 )
+OTHER_CLIENT = (
+    "The EHR names another client than the course in which this is recorded. Correct the client in the EHR, or put this course right."
+    " Then dismiss the notice."
+)
 CAME_EARLY = "The EHR sent this before the course was opened."
 
 
@@ -127,12 +131,15 @@ class NoticeHandler:
             return waiting(NOT_OURS, found)
         if stands and content.course and content.course != found.course.id:
             return waiting(OTHER_COURSE.format(stands), found, stands)
-        return await self._on_course(notice, found)
+        return await self._on_client_course(notice, courses, found)
 
     async def _recorded_in(
         self, notice: Notice, courses: Sequence[StoredCourse], fitting: StoredCourse | None
     ) -> tuple[StoredCourse | None, int | None]:
         """The course in which an earlier version stands, with its entry: it comes before the course that fits by the time."""
+        elsewhere = await self._elsewhere(notice, courses)
+        if elsewhere:
+            return elsewhere, None
         by_id = {each.course.id: each for each in courses}
         of_thing = [each for each in notice.kept if notice.content.about != "measure" or each.part in {notice.part, ""}]
         own = [each for each in of_thing if each.about_seq and each.course_id in by_id]
@@ -148,6 +155,24 @@ class NoticeHandler:
         withdrawn = known.fact is None and {known.root, known.last} <= {each.seq for each in own}
         free = withdrawn or (known.fact is None and notice.content.course)
         return (fitting, None) if free and not notice.content.void else (course, known.root)
+
+    async def _elsewhere(self, notice: Notice, courses: Sequence[StoredCourse]) -> StoredCourse | None:
+        """The other client's course in which an earlier version of this now stands: its entry, or its whole course, was moved there."""
+        if notice.content.about not in {"session", "booking", "measure"} or notice.client is None or notice.by_person:
+            return None
+        own = {each.course.id for each in courses}
+        about = [each for each in (*notice.named, *notice.kept) if each.about_seq and each.client_id == notice.client.id]
+        if notice.content.about == "measure":
+            about = [each for each in about if each.part in {notice.part, ""}]
+        last = about[-1] if about else None
+        return None if last is None or last.course_id in own else await self._course_of([last])
+
+    async def _on_client_course(self, notice: Notice, courses: Sequence[StoredCourse], found: StoredCourse) -> DecidedNotice:
+        """Decides on a course. If that is another client's, the EHR still names the wrong client: it then changes nothing by itself."""
+        decided = await self._on_course(notice, found)
+        if found.course.id in {each.course.id for each in courses} or not decided.changes:
+            return decided
+        return waiting(OTHER_CLIENT, found, decided.outcome.about_seq)
 
     def _relevance(self, notice: Notice, courses: Sequence[StoredCourse], found: StoredCourse | None) -> str:
         """`ours`, `doubtful`, or the code of the reason why the notice is ignored. Our own types always concern IPT."""

@@ -19,16 +19,31 @@ from ipt_workflow.service.views.course import (
     SickRoleView,
     course_view,
 )
+from ipt_workflow.service.views.details import (
+    BookingView,
+    ContactsView,
+    CourseDetails,
+    ExemptionView,
+    FormulationView,
+    RiskEventView,
+    ScoreView,
+    course_details,
+)
 from ipt_workflow.service.views.entries import EntryView, entry_views
 
 __all__ = [
     "AdoptedView",
+    "BookingView",
     "Committed",
+    "ContactsView",
     "ContractView",
+    "CourseDetails",
     "CourseView",
     "EndingView",
     "EntryView",
+    "ExemptionView",
     "FocusView",
+    "FormulationView",
     "InterruptionView",
     "MeasureView",
     "Options",
@@ -40,11 +55,14 @@ __all__ = [
     "RhythmAimView",
     "RhythmView",
     "RhythmWeekView",
+    "RiskEventView",
     "RiskView",
+    "ScoreView",
     "SessionView",
     "SickRoleView",
     "TokenView",
     "Verification",
+    "course_details",
     "course_view",
     "entry_views",
 ]

@@ -203,6 +203,8 @@ class CourseView(msgspec.Struct, frozen=True, kw_only=True):
     formulation_version: int | None
     sessions: tuple[SessionView, ...]
     interruptions: tuple[InterruptionView, ...]
+    next_appointment: dt.datetime | None
+    ending_announced_at: dt.datetime | None
     measures: dict[str, MeasureView]
     outcome: Outcome | None
     rhythm: RhythmView | None
@@ -256,6 +258,8 @@ def course_view(
         formulation_version=course.formulation.version if course.formulation else None,
         sessions=tuple(_whole(session, SessionView) for session in course.sessions),
         interruptions=tuple(_whole(pause, InterruptionView) for pause in course.interruptions),
+        next_appointment=next((each.scheduled_for for each in course.bookings if each.scheduled_for > context.now), None),
+        ending_announced_at=course.ending_announced_at,
         measures={key: _measure(protocol, key, track) for key, track in course.measures.items() if key in protocol.instruments},
         outcome=outcome.by_scales(protocol, course),
         rhythm=_rhythm(course.rhythm) if course.rhythm.count or course.rhythm.targets else None,

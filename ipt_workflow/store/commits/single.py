@@ -5,7 +5,7 @@ import datetime as dt
 import sqlalchemy as sa
 
 from ipt_workflow.errors import IptError, StaleVersion
-from ipt_workflow.store import groups, notices
+from ipt_workflow.store import groups, moved_entries, notices
 from ipt_workflow.store.commits import rows
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import (
@@ -16,6 +16,7 @@ from ipt_workflow.store.units import (
     KeptAnswer,
     KeyTaken,
     LoggedEvent,
+    OtherCourseStale,
     Unit,
 )
 
@@ -32,16 +33,23 @@ def commit(connection: sa.Connection, unit: Unit) -> None:
             connection.execute(_insert_client, rows.client(unit))
         if unit.line:
             groups.append(connection, unit.organisation, unit.line)
-        for change in unit.changes:
-            _write_course(connection, unit.organisation, change)
+        for change in sorted(unit.changes, key=lambda each: each.course.id):  # in one order, or two processes could deadlock
+            _write_course(connection, unit.organisation, change, named=change is unit.changes[0])
         for table, new in _inserts(unit).items():
             if new:
                 connection.execute(sa.insert(table), new)
-        for settled in unit.settled:
-            notices.settle(connection, unit.organisation, settled)
+        _change_others(connection, unit)
         _decide_proposals(connection, unit)
     except sa.exc.IntegrityError as error:
         raise _conflict(str(error.orig), unit) from error
+
+
+def _change_others(connection: sa.Connection, unit: Unit) -> None:
+    """Changes rows that other units have written: texts that a move empties, and notices."""
+    if unit.moved:
+        moved_entries.move(connection, unit.organisation, unit.moved)
+    for settled in unit.settled:
+        notices.settle(connection, unit.organisation, settled)
 
 
 def _inserts(unit: Unit) -> dict[sa.Table, list[rows.Row]]:
@@ -85,7 +93,8 @@ def forget_answers(connection: sa.Connection, organisation: str, now: dt.datetim
     return connection.execute(sa.delete(table).where(table.c.organisation == organisation, table.c.expires_at <= now)).rowcount
 
 
-def _write_course(connection: sa.Connection, organisation: str, change: CourseChange) -> None:
+def _write_course(connection: sa.Connection, organisation: str, change: CourseChange, *, named: bool) -> None:
+    """`named`: it is the course that the caller wrote to, of those in the unit."""
     values = rows.course_columns(organisation, change)
     if change.expected == 0:
         connection.execute(_insert_course, values)
@@ -97,7 +106,8 @@ def _write_course(connection: sa.Connection, organisation: str, change: CourseCh
         .values(values)
     )
     if changed.rowcount != 1:
-        raise StaleVersion(current_version(connection, organisation, change.course.id))
+        lost = StaleVersion if named else OtherCourseStale
+        raise lost(current_version(connection, organisation, change.course.id))
 
 
 def current_version(connection: sa.Connection, organisation: str, course_id: str) -> int:

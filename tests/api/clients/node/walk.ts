@@ -58,6 +58,15 @@ for (const [trigger, fields] of steps) {
 
 const stale = await fire({ trigger: "note", data: { text: "x" } }, 1);
 const invalid = await fire({ trigger: "note", data: { text: 7 } }, version);
+const evening = await therapist.POST("/v1/courses/{course_id}/transitions", {
+  params: { path: { course_id: course }, header: { "If-Match": `"${version}"` }, query: { dry_run: true } },
+  body: {
+    together: [
+      { trigger: "record_session", data: { attendance: "5" }, override: { rules: ["overlaps_session"], reason: "x" } },
+      { trigger: "sign_session", data: { session: { together: 0 } } },
+    ],
+  },
+});
 const history = await therapist.GET("/v1/courses/{course_id}/transitions", { params: { path: { course_id: course }, query: { limit: 200 } } });
 const audit = await auditor.GET("/v1/audit", { params: { query: { course, kind: "refusal" } } });
 const denied = await therapist.GET("/v1/audit", {});
@@ -70,6 +79,7 @@ console.log(
     version,
     stale: stale.error?.type === "/problems/stale-version" ? stale.error.version : null,
     invalid: invalid.error?.type === "/problems/invalid" ? invalid.error.errors.map((each) => each.where) : null,
+    evening: evening.data && "option" in evening.data ? evening.data.option.allowed : null,
     history: expected(history.data, "history").items.map((each) => each.trigger),
     audit: expected(audit.data, "the audit log").items.map((each) => each.rules),
     denied: denied.error?.type,

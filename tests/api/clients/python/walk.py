@@ -18,7 +18,9 @@ from generated.models import (
     Opening,
     OpeningData,
     Options,
+    Preview,
     StaleVersionProblem,
+    Together,
     TransitionRefusedProblem,
 )
 
@@ -56,6 +58,12 @@ stale = fire(Command.from_dict({"trigger": "note", "data": {"text": "x"}}), 1)
 assert isinstance(stale, StaleVersionProblem), stale
 invalid = fire(Command.from_dict({"trigger": "note", "data": {"text": 7}}), version)
 assert isinstance(invalid, InvalidProblem), invalid
+held = {"trigger": "record_session", "data": {"attendance": "5"}, "override": {"rules": ["overlaps_session"], "reason": "x"}}
+signed = {"trigger": "sign_session", "data": {"session": {"together": 0}}}
+evening = transitions_fire.sync(
+    course, client=therapist, body=Together.from_dict({"together": [held, signed]}), if_match=f'"{version}"', dry_run=True
+)
+assert isinstance(evening, Preview), evening
 history = transitions_history.sync(course, client=therapist, limit=200)
 assert isinstance(history, EntryList), history
 audit = audit_log.sync(client=auditor, course=course, kind="refusal")
@@ -72,6 +80,7 @@ sys.stdout.write(
             "version": version,
             "stale": stale.version,
             "invalid": [each.where for each in invalid.errors],
+            "evening": evening.option.allowed,
             "history": [each.trigger for each in history.items],
             "audit": [each.rules for each in audit.items],
             "denied": denied.type_,
