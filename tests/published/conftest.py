@@ -4,10 +4,15 @@ import pytest
 from support import published
 from support.published import Played
 
+NEVER = {"overdue", "blocked", "unsigned", "deviation", "unassigned", "contradicted"}  # at the end of a day of good work
+
 
 @pytest.fixture
 def over_http(request, tmp_path) -> Played:
-    return published.over_http(request.module.story(), tmp_path)
+    played = published.over_http(request.module.story(), tmp_path)
+    asked = [(key, day, kinds & NEVER) for key, days in played.asked.items() for day, kinds in days.items() if kinds & NEVER]
+    assert asked == []
+    return played
 
 
 @pytest.fixture

@@ -55,7 +55,8 @@ def _rhythm(bob: Telling, times: dict[str, str]) -> None:
     first = (bob.now - WEEK).date()
     later = times | {"to_bed": f"{int(times['to_bed'][:2]) + 1:02}:30"}
     days = [
-        {"on": (first + dt.timedelta(days=day)).isoformat(), "times": later if day in {2, 5} else times, "mood": -2} for day in range(7)
+        {"on": (first + dt.timedelta(days=day)).isoformat(), "times": later if day in {2, 5} else times, "mood": -2}
+        for day in range(7)
     ]
     bob.tell("record_rhythm", instrument="srm5", week_of=first.isoformat(), days=days)
 
@@ -83,7 +84,9 @@ def test_his_bedtime_moves_from_six_to_two_and_his_mood_improves_somewhat(over_h
     assert shown["counters"]["attended"] == {"initial": 4, "middle": 10, "final": 3}
     weeks = shown["rhythm"]["weeks"]
     assert shown["rhythm"]["count"] == 13
-    assert {(each["hits"], each["activities"], each["score"]) for each in weeks} == {(33, 5, 6.6)}  # four activities hit on seven days, bedtime on five
+    assert {(each["hits"], each["activities"], each["score"]) for each in weeks} == {
+        (33, 5, 6.6)
+    }  # four activities hit on seven days, bedtime on five
     assert [(each["met"], each["aimed"]) for each in weeks[:5]] == [(0, 0)] * 5
     assert [(each["met"], each["aimed"]) for each in weeks[5:]] == [(19, 21)] * 8
     assert {each["activity"]: each["time"] for each in shown["rhythm"]["targets"]}["to_bed"] == "02:00"

@@ -15,10 +15,23 @@ from support.published import WEEK, Story, Telling
 
 FIRST = dt.datetime(2019, 9, 10, 8, 0, tzinfo=dt.UTC)
 MINUTES = 90
-BEFORE = {"Member 1": 13, "Member 2": 14, "Member 3": 15, "Member 4": 16, "Member 5": 17, "Member 6": 14, "Member 7": 13, "Member 8": 18}
+BEFORE = {
+    "Member 1": 13,
+    "Member 2": 14,
+    "Member 3": 15,
+    "Member 4": 16,
+    "Member 5": 17,
+    "Member 6": 14,
+    "Member 7": 13,
+    "Member 8": 18,
+}
 LOST = "Member 8"
 MISSED = {3: ("Member 2",), 5: ("Member 5", LOST)}  # by session
-AREAS = dict.fromkeys(BEFORE, "role_transition")
+TRANSITION = {"primary": "role_transition", "old_role": "Well", "new_role": "Living with HIV"}
+AREAS = dict.fromkeys(BEFORE, TRANSITION) | {
+    "Member 4": {"primary": "role_dispute", "people": ["sister"], "stage": "impasse"},
+    "Member 6": {"primary": "grief", "people": ["husband"]},
+}
 
 
 def story() -> Story:
@@ -26,7 +39,9 @@ def story() -> Story:
     members = {name: _met_before(story, name) for name in BEFORE}
     group = story.group("ipt-group", *members.values())
     for session in range(1, 9):
-        group.session(FIRST + (session - 1) * WEEK, MINUTES, absent=MISSED.get(session, ()), focus=AREAS)
+        group.session(
+            FIRST + (session - 1) * WEEK, MINUTES, MISSED.get(session, ()), {name: area["primary"] for name, area in AREAS.items()}
+        )
         if session == 5:
             group.leaves(LOST, "not_reached")
             _lost(members.pop(LOST))
@@ -49,9 +64,9 @@ def _met_before(story: Story, name: str) -> Telling:
     member.tell("start", format="group", provider="non_specialist", supervisor="supervisor-1")
     member.tell("record_contact", kind="pre_group", medium="face_to_face", minutes=60)
     member.tell("record_evaluation", diagnosis="Told.")
-    member.inventoried({"id": "sister"})
+    member.inventoried({"id": "sister"}, {"id": "husband", "deceased": name == "Member 6"})
     member.scores(phq9=BEFORE[name], ifr=6, mspss=30)
-    member.tell("select_focus", primary="role_transition", old_role="Well", new_role="Living with HIV")
+    member.tell("select_focus", **AREAS[name])
     member.agreed(8, 8)
     return member
 
@@ -75,7 +90,9 @@ def test_seven_of_eight_members_complete_eight_sessions(over_http):
     for name, each in shown.items():
         if name != LOST:
             assert each["counters"]["remaining"] == 0
-            assert sum(session["attendance"] == "5" for session in each["sessions"]) == (7 if name in {"Member 2", "Member 5"} else 8)
+            assert sum(session["attendance"] == "5" for session in each["sessions"]) == (
+                7 if name in {"Member 2", "Member 5"} else 8
+            )
             assert each["measures"]["phq9@1"]["change"]["improvement"] == 10
             assert each["outcome"]["reliable_recovery"]
             assert (each["overrides"], each["deviations"], each["attention"]) == (0, 0, [])

@@ -83,6 +83,13 @@ def test_two_monthly_years_follow_weekly_sessions_to_remission(over_http):
         assert (each["overrides"], each["deviations"], each["attention"]) == (0, 0, [])
 
 
+def test_the_ending_of_two_years_is_near_in_their_last_weeks_only(over_http):
+    key = "Frank 2007", "ipt-maintenance"
+    days = list(over_http.asked[key])
+    assert len(days) == 24
+    assert over_http.days(key, "ending") == days[-3:-1]  # two sessions remain, then one
+
+
 def test_imported_from_paper_they_are_the_same_courses(over_http, by_import):
     assert by_import.entries == over_http.entries
     assert by_import.courses == over_http.courses

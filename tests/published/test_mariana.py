@@ -25,7 +25,9 @@ TWO_OF_THEM = (5, 6)
 def story() -> Story:
     story = Story()
     mariana = story.course("Mariana", "ipt-a", MONDAY - WEEK, indication="adolescent_depression", age_band="12-18")
-    mariana.tell("raise_risk", level="elevated", plan="Emergency number; pills and razors put away; tells her mother.", told=["Mother"])
+    mariana.tell(
+        "raise_risk", level="elevated", plan="Emergency number; pills and razors put away; tells her mother.", told=["Mother"]
+    )
     for who in ("client", "guardian"):
         mariana.tell("record_consent", scope="treatment", who=who)
     mariana.at(MONDAY).tell("start")

@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from ipt_workflow import journal
 from ipt_workflow.cli.main import app
 from ipt_workflow.course import Course
+from ipt_workflow.course.rules.first_phase import HISTORY_PARTS, INVENTORY_SECTIONS
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.clinic import Clinic
@@ -30,20 +31,9 @@ from support.http_client import Api, running
 THERAPIST = "therapist-1"
 WEEK = dt.timedelta(days=7)
 TOGETHER_MAX = 20
-FORMS = {
-    "history": {part: "Told." for part in ("onset", "previous_episodes", "past_treatment", "family_history")}
-    | {part: "Told." for part in ("medical_and_substance", "medication", "suicide_history")},
-    "formulation": {
-        "crisis": "Told.",
-        "vulnerabilities": {
-            part: "Told." for part in ("attachment_style", "genetic_vulnerability", "personality", "temperament")
-        },
-        "social_support": "Told.",
-    },
-}
-SECTIONS = ("current_relationships", "capacity_for_intimacy", "social_patterns", "changes_in_relationships")
+VULNERABILITIES = ("attachment_style", "genetic_vulnerability", "personality", "temperament")
 OF_ITS_PLACE = {  # differs between two systems that hold the same course, or between a group's session and one recorded alone
-    "id", "client", "course", "recorded_at", "last_recorded_at", "linked_from", "followed_by", "group_session", "group_held",
+    "client", "course", "recorded_at", "last_recorded_at", "linked_from", "followed_by", "group_session", "group_held",
 }  # fmt: skip
 
 
@@ -87,19 +77,10 @@ class Telling:
         self.now = now
         return self
 
-    def tell(self, trigger: str, *, reason: str | None = None, by: str | None = None, passing: tuple[str, ...] = (), **data: Any) -> int:
-        """Tells one command, and returns the seq of its entry. `by` is the role of who fired it, if it was not the therapist.
-
-        `passing` are soft rules that the reason passes.
-        """
+    def tell(self, trigger: str, *, reason: str | None = None, **data: Any) -> int:
+        """Tells one command, and returns the seq of its entry."""
         line: Line = {"course": self.name, "trigger": trigger, "data": data, "occurred_at": self.now.isoformat()}
-        if reason:
-            line["reason"] = reason
-        if by:
-            line |= {"role": by, "person": f"{by}-1"}
-        if passing:
-            line["override"] = {"rules": list(passing), "reason": "It was so."}
-        self.story.lines.append(line)
+        self.story.lines.append(line | ({"reason": reason} if reason else {}))
         self.seq += 1
         return self.seq
 
@@ -119,14 +100,16 @@ class Telling:
 
     def inventoried(self, *people: dict[str, Any]) -> None:
         """History, inventory and timeline."""
-        self.tell("record_history", **FORMS["history"])
-        self.tell("record_inventory", people=list(people), **dict.fromkeys(SECTIONS, "Told."))
+        self.tell("record_history", **dict.fromkeys(HISTORY_PARTS, "Told."))
+        self.tell("record_inventory", people=list(people), **dict.fromkeys(INVENTORY_SECTIONS, "Told."))
         self.tell("record_timeline", events=[{"when": "Told.", "event": "Told."}])
 
-    def formulated(self, version: int = 1) -> None:
+    def formulated(self) -> None:
         """A formulation that the client accepts."""
-        self.tell("record_formulation", **FORMS["formulation"])
-        self.tell("accept_formulation", version=version, response="accepts")
+        self.tell(
+            "record_formulation", crisis="Told.", vulnerabilities=dict.fromkeys(VULNERABILITIES, "Told."), social_support="Told."
+        )
+        self.tell("accept_formulation", version=1, response="accepts")
 
     def ill(self, mode: str = "full") -> None:
         """The sick role."""
@@ -167,28 +150,37 @@ class TellingOfGroup:
         self.members = {member.name: member for member in members}
         self.joined = tuple(self.members)
 
-    def session(self, at: dt.datetime, minutes: int, absent: tuple[str, ...] = (), focus: dict[str, str] | None = None) -> None:
+    def session(self, at: dt.datetime, minutes: int, absent: tuple[str, ...], focus: dict[str, str]) -> None:
         """A session of all members. The facilitator signs for each who attended."""
         for name, member in self.members.items():
-            here = {"attendance": "3", "participants": ["group"]} if name in absent else {"attendance": "5", "participants": ["client", "group"]}
+            there = ("3", ["group"]) if name in absent else ("5", ["client", "group"])
+            here = dict(zip(("attendance", "participants"), there, strict=True))
             member.at(at).tell("record_session", minutes=minutes, medium="face_to_face", **here)
             self.story.lines[-1]["group"] = at.isoformat()
         for name, member in self.members.items():
             if name not in absent:
-                member.sign(member.seq, (focus or {}).get(name))
+                member.sign(member.seq, focus[name])
 
     def leaves(self, name: str, reason: str) -> None:
         member = self.members.pop(name)
         self.story.lines.append({"course": name, "leaves": reason, "occurred_at": member.now.isoformat()})
 
 
+Key = tuple[str, str]  # client and protocol
+
+
 @dataclass(frozen=True)
 class Played:
-    """The courses of a story by client and protocol: their state, their entries, and what the service shows of them."""
+    """The courses of a story: their state and entries, what the service shows of them at the end, and the attention they asked for by day."""
 
-    courses: dict[tuple[str, str], Any]
-    entries: dict[tuple[str, str], list[Any]]
-    shown: dict[tuple[str, str], Any]
+    courses: dict[Key, Any]
+    entries: dict[Key, list[Any]]
+    shown: dict[Key, Any] = field(default_factory=dict)
+    asked: dict[Key, dict[dt.date, set[str]]] = field(default_factory=dict)
+
+    def days(self, key: Key, kind: str) -> list[dt.date]:
+        """The days at whose end a course asked for attention of a kind."""
+        return [day for day, kinds in self.asked[key].items() if kind in kinds]
 
 
 # Over HTTP
@@ -206,19 +198,20 @@ def over_http(story: Story, folder: Path) -> Played:
                 await player.send(lines)
             shown = [(await api.get(f"/v1/courses/{course}", "supervisor")).json() for course in player.ids.values()]
             assert (await api.get("/v1/audit/verify", "auditor")).json()["ok"]
-            return await _played(api.clinic, {(each["client_ref"], each["protocol"]): each for each in shown})
+            views = {(each["client_ref"], each["protocol"]): each for each in shown}
+            return replace(await _played(api.clinic), shown=views, asked=player.asked)
 
     return asyncio.run(play())
 
 
 def _sent_together(lines: list[Line]) -> Iterator[list[Line]]:
-    """The lines as requests: those of one course at one time by one person, and those of one session of a group."""
+    """The lines as requests: those of one course at one time, and those of one session of a group."""
 
     def key(line: Line) -> tuple[Any, ...]:
         if "group" in line:
             return ("group", line["group"])
-        alone = line["trigger"] in {"refer", "open_followup"} if "trigger" in line else True
-        return (line["course"], line["occurred_at"], line.get("role"), id(line) if alone else None)
+        alone = line.get("trigger") in {None, "refer", "open_followup"}
+        return (line["course"], line["occurred_at"], id(line) if alone else None)
 
     for _, same in itertools.groupby(lines, key):
         batch = list(same)
@@ -232,7 +225,8 @@ class _Player:
         self.clock = clock
         self.story = story
         self.ids: dict[str, str] = {}
-        self.paths: dict[int, str] = {}
+        self.paths: dict[str, str] = {}
+        self.asked: dict[Key, dict[dt.date, set[str]]] = {}
 
     async def send(self, lines: list[Line]) -> None:
         first = lines[0]
@@ -252,13 +246,13 @@ class _Player:
         self.ids[line["course"]] = answer["course"]["id"]
 
     async def _fire(self, lines: list[Line]) -> None:
-        commands = [{name: line[name] for name in ("trigger", "data", "reason", "override") if name in line} for line in lines]
+        commands = [{name: line[name] for name in ("trigger", "data", "reason") if name in line} for line in lines]
         course = self.ids[lines[0]["course"]]
         version = await self.api.version(course)
         body = {"together": commands} if len(commands) > 1 else commands[0]
-        role = lines[0].get("role", "therapist")
-        answer = await self.api.post(f"/v1/courses/{course}/transitions", body, role, If_Match=f'"{version}"')
-        print(lines[0]["occurred_at"][:10], lines[0]["course"], [l["trigger"] for l in lines][-3:], _accepted(answer, lines)["course"]["attention"])
+        answer = await self.api.post(f"/v1/courses/{course}/transitions", body, If_Match=f'"{version}"')
+        shown = _accepted(answer, lines)["course"]
+        self.asked.setdefault((shown["client_ref"], shown["protocol"]), {})[self.clock.now().date()] = set(shown["attention"])
         if "opens" in lines[0]:
             parent = (await self.api.get(f"/v1/courses/{course}")).json()
             self.ids[lines[0]["opens"]] = parent["followed_by"][-1]
@@ -316,7 +310,7 @@ def by_import(story: Story, folder: Path) -> Played:
     async def read(clinic: Clinic) -> Played:
         found = await verification.verify(clinic)
         assert found.ok, found
-        return await _played(clinic, {})
+        return await _played(clinic)
 
     return service_walk.with_clinic(settings, read, VirtualClock(dt.datetime.now(dt.UTC)))
 
@@ -324,23 +318,24 @@ def by_import(story: Story, folder: Path) -> Played:
 # What both come to
 
 
-async def _played(clinic: Clinic, shown: dict[tuple[str, str], Any]) -> Played:
+async def _played(clinic: Clinic) -> Played:
     courses, entries = {}, {}
     for each in await CourseReads(clinic).caseload(service_walk.SUPERVISOR, Filters(), "", 50):
         stored = await clinic.courses.get(each.id)
-        assert stored and each.client_ref
+        assert stored
+        assert each.client_ref
         key = (each.client_ref, stored.course.protocol)
         courses[key] = _facts(stored.course)
         entries[key] = [
             (fact.trigger, fact.occurred_at, fact.actor.person, fact.actor.role, fact.overridden, _without_place(fact.data))
             for fact in journal.facts(await clinic.entries(each.id))
         ]
-    return Played(courses, entries, shown)
+    return Played(courses, entries)
 
 
 def _facts(course: Course) -> Any:
     links = {"follows": course.linked_from is not None, "followed": len(course.followed_by)}
-    return _without_place(msgspec.to_builtins(course)) | links
+    return _without_place(msgspec.to_builtins(course)) | links | {"id": None}
 
 
 def _without_place(value: Any) -> Any:
