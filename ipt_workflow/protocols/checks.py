@@ -12,6 +12,7 @@ from ipt_workflow.protocols.definition import (
     AttentionSpec,
     ContractSpec,
     FocusSpec,
+    FollowupSpec,
     GroupSpec,
     MeasureSpec,
     MediumSpec,
@@ -269,12 +270,16 @@ def _sum_faults(phases: list[PhaseSpec], contract: ContractSpec) -> list[Fault]:
 
 
 def _needs_faults(source: dict[str, Any], phases: list[PhaseSpec], known: KnownRules) -> list[Fault]:
-    """A phase may require an artefact that reads a table of the protocol only if the table is there."""
+    """What reads a table of the protocol may be named only if the table is there: a required artefact, or what is carried over."""
+    followup = _section(source.get("followup"), FollowupSpec)
+    named = [
+        (f"phases[{index}].requires", name, known.needs.get(name)) for index, each in enumerate(phases) for name in each.requires
+    ]
+    named += [("followup.carries", name, name if name == "rhythm" else None) for name in (followup.carries if followup else ())]
     return [
-        Fault(f"phases[{index}].requires", f"names {name}: add the table [{known.needs[name]}] that it needs, or remove it")
-        for index, phase in enumerate(phases)
-        for name in phase.requires
-        if name in known.needs and known.needs[name] not in source
+        Fault(where, f"names {name}: add the table [{needs}] that it needs, or remove it")
+        for where, name, needs in named
+        if needs and needs not in source
     ]
 
 

@@ -128,6 +128,12 @@ class AttentionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     transfer_days: int | None = None  # a transfer that the new therapist has not taken up for so many days raises `transfer_open`
 
 
+class FollowupSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a course of this protocol brings, beside consent, from the course that it follows."""
+
+    carries: Annotated[tuple[Literal["focus", "formulation", "rhythm"], ...], msgspec.Meta(min_length=1)]
+
+
 class ReviewSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often a course without phases is reviewed."""
 
@@ -159,6 +165,7 @@ class ProtocolFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     rhythm: RhythmSpec | None = None
     review: ReviewSpec | None = None
     attention: AttentionSpec | None = None
+    followup: FollowupSpec | None = None
 
 
 class Protocol(ProtocolFile, frozen=True, kw_only=True):
@@ -194,6 +201,11 @@ class Protocol(ProtocolFile, frozen=True, kw_only=True):
     def next_phase(self, phase_id: str) -> PhaseSpec | None:
         after = self.position(phase_id) + 1
         return self.phases[after] if after < len(self.phases) else None
+
+    @property
+    def outcome_scales(self) -> tuple[str, ...] | None:
+        """The symptom scales by which an outcome is judged, by `id@version`; None if no scale is."""
+        return tuple(key for key in self.instruments_for("symptoms") if self.instruments[key].judges_outcome) or None
 
     def instruments_for(self, aim: Aim) -> tuple[str, ...]:
         return tuple(key for spec in self.measures if spec.aim == aim for key in spec.instruments)

@@ -81,6 +81,11 @@ class Instrument(InstrumentFile, frozen=True, kw_only=True):
         """`phq9@1`."""
         return f"{self.id}@{self.version}"
 
+    @property
+    def judges_outcome(self) -> bool:
+        """Whether the scale defines both who is a case and which change is reliable."""
+        return self.caseness is not None and self.reliable_change is not None
+
 
 class Score(msgspec.Struct, frozen=True):
     """`total` is None if answers are missing. `risk`: the risk item is at its threshold or above."""
@@ -200,7 +205,7 @@ def outcome(readings: Iterable[tuple[Instrument, float, float]]) -> Outcome | No
 
     A client improved who improved reliably on one scale and deteriorated reliably on none. Deterioration is the reverse.
     """
-    judged = [each for each in readings if each[0].caseness is not None and each[0].reliable_change is not None]
+    judged = [each for each in readings if each[0].judges_outcome]
     if not judged:
         return None
     changes = [change(scale, baseline, last) for scale, baseline, last in judged]

@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 from support.course_walk import ROOT, WEEK, S, Walk, ipt
+from support.follow_up import opened_after
 from typer.testing import CliRunner
 
 from ipt_workflow.cli.main import app
@@ -167,7 +168,7 @@ def test_ipsrt_has_an_initial_phase_of_two_to_eight_sessions_and_a_fifth_area():
     assert "focus_area_allowed" in ours.refused("select_focus", data=lost)
 
 
-@pytest.mark.parametrize("name", sorted(set(FORMS) - {"ipsrt"}))
+@pytest.mark.parametrize("name", sorted(set(FORMS) - {"ipsrt", "ipt-maintenance"}))
 def test_no_other_form_asks_for_a_rhythm(name):
     assert "record_rhythm" not in form(name).key
     with pytest.raises(CommandInvalid):
@@ -207,6 +208,14 @@ def test_ipt_maintenance_has_no_phases_is_reviewed_and_stands_beside_no_acute_co
     assert course.papers().refused("complete") == {}
     assert not course.c.acute
     assert "sick_role_used" in course.do("record_evaluation").refused("assign_sick_role")
+
+
+def test_ipt_maintenance_keeps_the_rhythm_of_ipsrt():
+    done = Course("ipsrt").whole()
+    later = opened_after(done, form("ipt-maintenance"))
+    assert later.c.rhythm.targets == done.c.rhythm.targets
+    assert later.c.rhythm.count == done.c.rhythm.count > 0
+    assert later.refused("record_rhythm") == {}
 
 
 def test_ipt_maintenance_follows_a_completed_course():

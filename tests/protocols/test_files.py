@@ -572,3 +572,11 @@ def test_a_form_must_have_what_it_depends_on(folders, changes, where, says):
 def test_an_artefact_that_reads_a_table_is_required_only_where_there_is_one(folders, artefact, table):
     faults = folders.protocol(changed(IPT, {f"{INITIAL}.requires": [*IPT["phases"][0]["requires"], artefact]})).faults()
     assert faults[f"ipt.toml: {INITIAL}.requires"] == f"names {artefact}: add the table [{table}] that it needs, or remove it"
+
+
+def test_a_rhythm_carries_over_only_to_a_protocol_that_tracks_one(folders):
+    carries = {"followup": {"carries": ["focus", "rhythm"]}}
+    faults = folders.protocol(changed(IPT, carries)).faults()
+    assert faults == {"ipt.toml: followup.carries": "names rhythm: add the table [rhythm] that it needs, or remove it"}
+    loaded = folders.protocol(changed(IPT, {"followup": {"carries": ["focus", "formulation"]}})).load().get("ipt")
+    assert loaded.followup.carries == ("focus", "formulation")

@@ -69,6 +69,10 @@ MESSAGES = {
     ),
     "contracted_weeks_served.running": "The contracted weeks are not over: this is week {week} of {weeks}. Wait, or amend the contract.",
     "ending_announced": "The ending has not been announced. Raise it with the client and record that.",
+    "end_code_fits": (
+        "Code 46 is for an ending that therapist and client agreed in the {phase} phase. Use the code that fits, or agree fewer sessions and"
+        " begin that phase."
+    ),
     "final_attended.missed": "The client attended {attended} of the {needed} sessions of the {phase} phase. No session of the phase is left.",
     "final_attended.more_to_come": (
         "The client has attended {attended} of the {needed} sessions of the {phase} phase. Hold the others and record them."
@@ -84,6 +88,11 @@ MESSAGES = {
     ),
     "gains_recorded": "The client's gains have not been reviewed. Review them with the client and record them.",
     "independence_recorded": "It is not recorded what the client now does without the therapist. Record it.",
+    "outcome_fits_measures.better": "By the scales the client is reliably better, and the outcome says {outcome}. Correct the outcome.",
+    "outcome_fits_measures.case": (
+        "By the scales the client is still unwell, and the outcome says {outcome}. Correct the outcome, or measure again."
+    ),
+    "outcome_fits_measures.worse": "By the scales the client is reliably worse, and the outcome says {outcome}. Correct the outcome.",
     "recurrence_planned": (
         "There is no plan for recurrence. Plan with the client how to anticipate, identify and manage one, and record the plan."
     ),
@@ -209,6 +218,10 @@ MESSAGES = {
     "age_fits": "{protocol} is for ages {youngest} to {oldest}. Consider another protocol.",
     "consent_given.by": "There is no consent to treatment by: {who}. Ask for it and record it.",
     "consent_given.treatment": "There is no consent to treatment. Ask for it and record it.",
+    "consent_not_withdrawn": (
+        "Consent to treatment has been withdrawn by: {who}. Ask for it again and record it, or end the course. What takes place meanwhile"
+        " can be recorded."
+    ),
     "format_fits": "{protocol} is given in another format: {format}. Choose that format, or consider another protocol.",
     "indication_fits": "{protocol} is not indicated for `{indication}`. Consider another protocol.",
     "provider_fits": "{protocol} is given by another provider: {provider}. Choose that provider, or consider another protocol.",
