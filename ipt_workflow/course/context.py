@@ -49,6 +49,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     `group_session` is the group's session that a `record_session` belongs to, or that a `link_session` links to.
     `held_before` is what the client's group had held before the client joined. Sessions of a group and contracts need it.
     `other_sessions` are the sessions that a late entry or an amendment leaves as they are, before its place and after it.
+    `later` are the changes of state on record that come after a late entry's place: for each trigger the entry to amend.
     """
 
     now: dt.datetime
@@ -69,6 +70,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     group_session: GroupHeld | None = None
     held_before: HeldBefore | None = None
     other_sessions: tuple[Session, ...] = ()
+    later: Mapping[str, int] = {}
 
 
 def supervisor_of(context: Context) -> Actor | None:

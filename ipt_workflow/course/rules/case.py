@@ -92,8 +92,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def remedy(self, name: str, **data: Any) -> Remedy:
-        """A trigger that helps, perhaps with its data. The table says who may fire it."""
-        row = triggers.find(name, self.protocol)
+        """A trigger that helps, perhaps with its data. The table says who may fire it.
+
+        A change of state that is on record with a later time helps only once its time is corrected: at the latest to this one.
+        """
+        later, row = self.context.later.get(name), triggers.find(name, self.protocol)
+        if later is not None and row is not None and row.amendable:
+            return self.remedy("amend", supersedes=later, occurred_at=self.at.isoformat())
         return Remedy(trigger=name, roles=row.roles if row else (), data=data)
 
     def day(self, moment: dt.datetime) -> dt.date:
@@ -104,7 +109,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 class Rule(msgspec.Struct, frozen=True):
     """A named rule; `says` is what it demands, from its docstring.
 
-    Structural rules keep the order of phases, the counts, the sick role and one entry for one event.
+    Structural rules keep the order of phases, the counts, the sick role and one entry for one event. A rule of safety, with
+    `both_times`, is asked twice: by what had happened at the trigger's time, and by what is known when it is fired.
     """
 
     name: str
@@ -112,6 +118,7 @@ class Rule(msgspec.Struct, frozen=True):
     judge: Callable[[Case], Refusal | None]
     source: str
     structural: bool
+    both_times: bool
     soft: bool
     parameters: frozenset[str]
     needs: str | None = None  # the table of a protocol without which the rule does not apply
@@ -121,7 +128,13 @@ REGISTRY: dict[str, Rule] = {}
 
 
 def rule(
-    *, source: str, structural: bool = False, soft: bool = False, parameters: tuple[str, ...] = (), needs: str | None = None
+    *,
+    source: str,
+    structural: bool = False,
+    both_times: bool = False,
+    soft: bool = False,
+    parameters: tuple[str, ...] = (),
+    needs: str | None = None,
 ) -> Callable[[Callable[[Case], Refusal | None]], Callable[[Case], Refusal | None]]:
     """Registers a rule under its function's name."""
 
@@ -132,6 +145,7 @@ def rule(
             judge=judge,
             source=source,
             structural=structural,
+            both_times=both_times,
             soft=soft,
             parameters=frozenset(parameters),
             needs=needs,
