@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ipt_workflow.course import triggers
-from ipt_workflow.course.course import Session
+from ipt_workflow.course.course import Course, Session
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.protocols.definition import Protocol
 
@@ -47,6 +47,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     `client`, `therapist` and `linked_from` complete the data of triggers that open or relink a course.
     `group_session` is the group's session that a `record_session` belongs to, or that a `link_session` links to.
     `other_sessions` are the sessions that a late entry or an amendment leaves as they are, before its place and after it.
+    `present` is the course as it is now, where something is judged in an earlier place.
     """
 
     now: dt.datetime
@@ -65,6 +66,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     ahead_seconds: int = 300
     group_session: GroupHeld | None = None
     other_sessions: tuple[Session, ...] = ()
+    present: Course | None = None
 
 
 def supervisor_of(context: Context) -> Actor | None:

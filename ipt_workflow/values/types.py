@@ -32,7 +32,7 @@ NotTakenOn = Literal["10", "11", "12", "13", "14", "16", "17", "50", "95"]
 EndedEarly = Literal["10", "11", "12", "13", "14", "16", "17", "47", "48", "49", "50", "95", "96"]
 
 RiskLevel = Literal["none", "monitored", "elevated", "acute"]
-Medium = Literal["face_to_face", "video", "telephone", "text"]
+Medium = Literal["face_to_face", "video", "telephone", "email", "text"]
 Participant = Literal["client", "partner", "parent", "guardian", "family", "carer", "interpreter", "group", "other"]
 Stage = Literal["renegotiation", "impasse", "dissolution"]
 ConsentScope = Literal["treatment", "recording", "sharing", "family_contact"]

@@ -29,7 +29,7 @@ def state_allows(case: Case) -> Refusal | None:
         )
     required = "one of " + ", ".join(sources)
     step = first_step(case.protocol, case.course.state, case.course.phase, frozenset(sources))
-    if step is None:
+    if step is None or not case.allows(step):  # in an earlier place, the step may have been taken since
         return case.refuses("state_allows.another", current=state, required=required, trigger=case.trigger, state=state)
     return case.refuses(
         "state_allows.step",
