@@ -8,6 +8,7 @@ import msgspec
 from ipt_workflow.course import triggers
 from ipt_workflow.course.payloads import (
     Amend,
+    EndEarly,
     LinkSession,
     Payload,
     RecordMeasure,
@@ -28,6 +29,7 @@ from ipt_workflow.values.faults import (
     YEARS,
     decode,
 )
+from ipt_workflow.values.types import AGREED, DECEASED
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +89,8 @@ def _payload_faults(protocol: Protocol, payload: Payload, command: Command, cont
     """Faults that the schema of a single field cannot express."""
     if isinstance(payload, RecordSession) and payload.kind == "additional" and command.reason is None:
         return [Fault("reason", "is required for an additional session")]
+    if isinstance(payload, EndEarly):
+        return _ending_faults(payload)
     if isinstance(payload, LinkSession) and payload.ref is None and context.group_session is None:
         return [Fault("data.ref", "is required")]
     if isinstance(payload, RecordMeasure):
@@ -98,6 +102,16 @@ def _payload_faults(protocol: Protocol, payload: Payload, command: Command, cont
     if isinstance(payload, Amend):
         return _amend_faults(payload)
     return []
+
+
+def _ending_faults(payload: EndEarly) -> list[Fault]:
+    """Nobody tries to reach a client who agreed to the ending, and nobody asks after the risk of one who died."""
+    died = payload.end_code in DECEASED
+    required = {
+        "risk_status": payload.risk_status is None and not died,
+        "attempts": payload.attempts is None and not died and payload.end_code != AGREED,
+    }
+    return [Fault(f"data.{name}", f"is required with end code {payload.end_code}") for name, lacks in required.items() if lacks]
 
 
 def _measure_faults(protocol: Protocol, payload: RecordMeasure, command: Command) -> list[Fault]:

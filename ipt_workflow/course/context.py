@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ipt_workflow.course import triggers
-from ipt_workflow.course.course import Course, Session
+from ipt_workflow.course.course import Course, HeldBefore, Session
 from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.follow_up import CarriedOver
 from ipt_workflow.protocols.definition import Protocol
 
 Via = Literal["api", "cli", "pages", "ehr"]
@@ -44,8 +45,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     changes of protocol and options need both.
     `protocols` are those that the course may have had, by digest. A late entry is judged under the protocol of its time.
     `target` is the protocol that `change_protocol`, `migrate_protocol` or `open_followup` names.
-    `client`, `therapist` and `linked_from` complete the data of triggers that open or relink a course.
+    `client`, `therapist`, `linked_from` and `carried` complete the data of triggers that open or relink a course.
     `group_session` is the group's session that a `record_session` belongs to, or that a `link_session` links to.
+    `held_before` is what the client's group had held before the client joined. Sessions of a group and contracts need it.
     `other_sessions` are the sessions that a late entry or an amendment leaves as they are, before its place and after it.
     `present` is the course as it is now, where something is judged in an earlier place.
     """
@@ -63,8 +65,10 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     client: str | None = None
     therapist: str | None = None
     linked_from: str | None = None
+    carried: CarriedOver | None = None
     ahead_seconds: int = 300
     group_session: GroupHeld | None = None
+    held_before: HeldBefore | None = None
     other_sessions: tuple[Session, ...] = ()
     present: Course | None = None
 

@@ -4,6 +4,8 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ipt_workflow.course import carry_over
 from ipt_workflow.course.commands import Prepared, instrument_key
 from ipt_workflow.course.course import Course
@@ -31,6 +33,7 @@ def _opening(protocol: Protocol, _course: Course | None, _prepared: Prepared, co
         "acute": protocol.acute,
         "therapist": context.therapist,
         "linked_from": context.linked_from,
+        "carried": msgspec.to_builtins(context.carried) or None,
     }
     return {name: value for name, value in opening.items() if value is not None}
 
@@ -39,19 +42,30 @@ def _start(protocol: Protocol, _course: Course | None, _prepared: Prepared, _con
     return {"phase": protocol.first.id}
 
 
-def _session(_protocol: Protocol, course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
-    """Who gave the session: the therapist who records it or whom a trusted EHR names, else the course's; or the group's session."""
-    group = context.group_session
-    if group:
-        return {"given_by": group.given_by, "group_session": group.id, "group_held": group.held}
+def _session(protocol: Protocol, course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
+    """The protocol's medium if none is named, and who gave the session.
+
+    That is the therapist who records it or whom a trusted EHR names, else the course's; or the group's session.
+    """
+    default = protocol.medium.default if protocol.medium else None
+    derived = {"medium": default} if default and "medium" not in prepared.data else {}
+    if context.group_session:
+        return {**derived, **_link(protocol, course, prepared, context)}
     giver = context.actor.person if context.actor.gives_sessions else course and course.therapist
-    return {"given_by": giver} if giver else {}
+    return {**derived, "given_by": giver} if giver else derived
 
 
 def _link(_protocol: Protocol, _course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
     """The group's session, if the link is to one: as `record_session` would have it."""
     group = context.group_session
-    return {"given_by": group.given_by, "group_session": group.id, "group_held": group.held} if group else {}
+    if group is None:
+        return {}
+    return {"given_by": group.given_by, "group_session": group.id, "group_held": group.held, **_held_before(context)}
+
+
+def _held_before(context: Context) -> dict[str, Any]:
+    """What the group had held before the client joined, so that the course counts from joining."""
+    return {"held_before": msgspec.to_builtins(context.held_before)} if context.held_before else {}
 
 
 def _formulation(_protocol: Protocol, course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
@@ -60,11 +74,15 @@ def _formulation(_protocol: Protocol, course: Course | None, _prepared: Prepared
     return {"version": max([course.formulations if course else 0, *recorded]) + 1}
 
 
-def _contract(_protocol: Protocol, course: Course | None, prepared: Prepared, _context: Context) -> dict[str, Any]:
+def _contract(protocol: Protocol, course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
+    """The whole contract. One with fewer sessions than the group's, of a client who joined late, counts from joining."""
     agreed = course.contract if course and prepared.name == "amend_contract" else None
     terms = {name: getattr(agreed, name) for name in TERMS} if agreed else {}
     terms |= {name: value for name in TERMS if (value := getattr(prepared.payload, name)) is not None}
-    return {"terms": terms}
+    joined_late = context.held_before or (course and course.held_before)
+    if joined_late and terms["sessions"] < protocol.contract.sessions.min:
+        terms["from_joining"] = True
+    return {"terms": terms, **_held_before(context)}
 
 
 def _measure(protocol: Protocol, _course: Course | None, prepared: Prepared, _context: Context) -> dict[str, Any]:
@@ -79,6 +97,9 @@ def _measure(protocol: Protocol, _course: Course | None, prepared: Prepared, _co
         derived["risk"] = score.risk
         if score.total is not None:
             derived["total"] = score.total
+    days = protocol.baseline_days(key)
+    if days is not None and ("total" in derived or payload.total is not None):
+        derived["baseline_days"] = days
     return derived
 
 

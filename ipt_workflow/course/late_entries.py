@@ -260,6 +260,7 @@ KEPT = (
     "given_by",
     "group_session",
     "group_held",
+    "held_before",
     "version",
     "client",
     "protocol",
@@ -268,6 +269,7 @@ KEPT = (
     "acute",
     "therapist",
     "linked_from",
+    "carried",
 )
 
 

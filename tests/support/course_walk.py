@@ -18,6 +18,7 @@ import msgspec
 
 from ipt_workflow import journal
 from ipt_workflow.course import Course, counters, examples, triggers
+from ipt_workflow.course.course import HeldBefore
 from ipt_workflow.course.drafts import Draft
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold
@@ -72,7 +73,7 @@ def distinct(protocol: Protocol) -> Protocol:
 replaced = msgspec.structs.replace
 
 
-def version(number: int = 2, phases: dict[str, dict[str, Any]] | None = None, **changes: Any) -> Protocol:
+def version(number: int = 3, phases: dict[str, dict[str, Any]] | None = None, **changes: Any) -> Protocol:
     """Another version of the default protocol: some of its tables replaced, and fields of some of its phases."""
     changed = tuple(replaced(phase, **(phases or {}).get(phase.id, {})) for phase in ipt().phases)
     return distinct(msgspec.structs.replace(ipt(), version=number, **{"phases": changed, **changes}))
@@ -94,6 +95,7 @@ class Walk:
         self.target: Protocol | None = None
         self.client = "client-1"
         self.group_session: GroupHeld | None = None
+        self.held_before: HeldBefore | None = None
 
     def copy(self) -> "Walk":
         return copy.copy(self)  # nothing that a walk holds is changed in place
@@ -145,6 +147,7 @@ class Walk:
             client=self.client if self.course is None else "client-2",
             therapist=T.person,
             group_session=self.group_session if trigger == "record_session" else None,
+            held_before=self.held_before,
         )
 
     def options(self, by: Actor = T, at: dt.datetime | None = None) -> dict[str, Option]:

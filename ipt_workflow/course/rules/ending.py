@@ -2,18 +2,19 @@
 
 import datetime as dt
 
-from ipt_workflow.course import counters
+from ipt_workflow.course import counters, outcome
 from ipt_workflow.course.rules.agreement import ways_to_a_contract
 from ipt_workflow.course.rules.case import Case, rule
 from ipt_workflow.course.rules.first_phase import OTHER_AIMS, measured
 from ipt_workflow.errors import Refusal
+from ipt_workflow.values.types import AGREED
 
 
 @rule(source="seed S4; domain I8", structural=True)
 def final_remaining(case: Case) -> Refusal | None:
     """The last phase is the contract's last sessions: it begins when exactly that many remain."""
     last, left = case.protocol.last, counters.remaining(case.protocol, case.course)
-    needed = last.sessions_min
+    needed = counters.needed(case.protocol, case.course, last)
     if left == needed:
         return None
     if left is None:
@@ -53,7 +54,7 @@ def ending_announced(case: Case) -> Refusal | None:
 def final_held(case: Case) -> Refusal | None:
     """The last phase has used all its sessions."""
     last = case.protocol.last
-    used, needed = counters.consumed_in_last(case.protocol, case.course), last.sessions_min
+    used, needed = counters.consumed_in_last(case.protocol, case.course), counters.needed(case.protocol, case.course, last)
     if used >= needed:
         return None
     return case.refuses(
@@ -69,9 +70,9 @@ def final_held(case: Case) -> Refusal | None:
 
 @rule(source="domain I13", soft=True)
 def final_attended(case: Case) -> Refusal | None:
-    """The client attended all sessions of the last phase."""
+    """The client attended all sessions of the last phase. A member of a group attended those since joining."""
     last = case.protocol.last
-    attended, needed = counters.attended_in(case.course, last), last.sessions_min
+    attended, needed = counters.attended_in(case.course, last), counters.needed(case.protocol, case.course, last)
     if attended >= needed:
         return None
     more_to_come = counters.consumed_in_last(case.protocol, case.course) < needed
@@ -159,7 +160,8 @@ def contracted_weeks_served(case: Case) -> Refusal | None:
         )
     if clock.week >= contract.weeks:
         return None
-    first_day_of_last_week = clock.started_on + dt.timedelta(weeks=contract.weeks - 1, days=clock.paused_days)
+    weeks_left_at_start = contract.weeks - 1 - counters.weeks_before(case.course, clock.started_on, case.context.zone)
+    first_day_of_last_week = clock.started_on + dt.timedelta(weeks=weeks_left_at_start, days=clock.paused_days)
     return case.refuses(
         "contracted_weeks_served.running",
         current=clock.week,
@@ -173,14 +175,49 @@ def contracted_weeks_served(case: Case) -> Refusal | None:
 
 @rule(source="domain Z7")
 def alternative_offered(case: Case) -> Refusal | None:
-    """A client who did not improve has been offered something else: the treatment failed, not the client."""
-    outcome = case.data.get("outcome")
+    """A client who did not improve, or became reliably worse by the scales, has been offered something else: the treatment failed, not
+    the client.
+    """
+    by_scales = outcome.by_scales(case.protocol, case.course)
+    failed = case.data.get("outcome") in {"no_response", "deterioration"} or (by_scales and by_scales.reliable_deterioration)
     offered = case.course.continuation in {"alternative", "referral"} or case.course.referred_on
-    if outcome not in {"no_response", "deterioration"} or offered:
+    if not failed or offered:
         return None
     return case.refuses(
         "alternative_offered",
         current=case.course.continuation,
         required="alternative or referral, or a referral on record",
         remedies=("decide_continuation", "refer_on"),
+    )
+
+
+@rule(source="F41, F46; domain Z7", soft=True, needs="outcome_scales")
+def outcome_fits_measures(case: Case) -> Refusal | None:
+    """The outcome does not contradict the scales. It is no improvement where they show reliable deterioration, no deterioration where
+    they show reliable improvement, and no remission where the client is still a case.
+    """
+    given = case.data.get("outcome")
+    shown = outcome.contradiction(case.protocol, case.course, given) if given else None
+    if given is None or shown is None:
+        return None
+    message_id, by_scales = {
+        "worse": ("outcome_fits_measures.worse", "reliable deterioration"),
+        "better": ("outcome_fits_measures.better", "reliable improvement"),
+        "case": ("outcome_fits_measures.case", "no recovery"),
+    }[shown]
+    return case.refuses(message_id, current=given, required=f"an outcome that fits: {by_scales}", outcome=(given,))
+
+
+@rule(source="F41; design")
+def end_code_fits(case: Case) -> Refusal | None:
+    """An early ending has code 46 only from the last phase. Every other code may be given from any open state."""
+    last = case.protocol.last
+    if case.data["end_code"] != AGREED or case.course.phase == last.id:
+        return None
+    return case.refuses(
+        "end_code_fits",
+        current=case.course.state,
+        required=f"{last.id}, or another code",
+        remedies=("end_early",),
+        phase=last.id,
     )
