@@ -53,8 +53,8 @@ Parameter = str | int | tuple[str | int, ...]  # what fills one place of a refus
 class Remedy(msgspec.Struct, frozen=True, omit_defaults=True):
     """A trigger that helps, and the roles that may fire it. `data` is its data, where the rule knows it.
 
-    `via` says how, unless it is simply fired: as a `proposal`, which a supervisor then cosigns, or `together` with the refused command,
-    dated before it. `course` is `other` if it is fired on the client's other open course.
+    `via` says how, unless it is simply fired: as a `proposal`, which a supervisor then cosigns, or `together` with the refused command.
+    `course` is `other` if it is fired on the client's other open course.
     """
 
     trigger: str
@@ -130,19 +130,23 @@ class CommandMalformed(IptError):
 
 
 class TransitionRefused(IptError):
-    """Rules refuse the trigger; `refusals` lists all of them."""
+    """Rules refuse the trigger; `refusals` lists all of them. `together` is its place among several commands, from 0."""
 
-    def __init__(self, trigger: str, state: str | None, version: int, refusals: Sequence[Refusal]) -> None:
+    def __init__(
+        self, trigger: str, state: str | None, version: int, refusals: Sequence[Refusal], together: int | None = None
+    ) -> None:
         self.trigger = trigger
         self.state = state
         self.version = version
         self.refusals = tuple(refusals)
+        self.together = together
         super().__init__(self.summary)
 
     @property
     def summary(self) -> str:
-        """`begin_middle: 2 rules are not met`: safe to show and to log."""
-        return f"{self.trigger}: {_rules_not_met(self.refusals)}"
+        """`begin_middle: 2 rules are not met`, or `together[1] begin_middle: …`: safe to show and to log."""
+        place = "" if self.together is None else f"together[{self.together}] "
+        return f"{place}{self.trigger}: {_rules_not_met(self.refusals)}"
 
 
 def _rules_not_met(refusals: Sequence[Refusal]) -> str:

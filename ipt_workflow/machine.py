@@ -10,7 +10,7 @@ holds no models. It has no automatic transitions, because `to_<state>` would ski
 
 import datetime as dt
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -22,11 +22,11 @@ from ipt_workflow.course.carry_over import Move
 from ipt_workflow.course.commands import Prepared, prepare
 from ipt_workflow.course.derived import derive
 from ipt_workflow.course.drafts import Draft, Verdict, draft_of, fact_of
-from ipt_workflow.course.effects.apply import apply
+from ipt_workflow.course.effects.apply import apply, on_record
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold, pinned_at
-from ipt_workflow.course.late_entries import RefusedAt, is_late, place_late
-from ipt_workflow.course.rules import REGISTRY, Bound, Case, Context, Rule, bound_to
+from ipt_workflow.course.late_entries import RefusedAt, facts_about_record, is_late, numbered, place_late
+from ipt_workflow.course.rules import REGISTRY, Bound, Case, Context, Rule, bound_to, order
 from ipt_workflow.course.transitions_table import TransitionRow
 from ipt_workflow.course.triggers import Command, Override
 from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal, Severity, TransitionRefused
@@ -45,10 +45,13 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """The refusals of one command. `together` is its place among several, from 0."""
+
     trigger: str
     state: str | None
     version: int
     refusals: tuple[Refusal, ...]
+    together: int | None = None
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,13 +125,13 @@ class CourseMachine:
         """Fires several triggers as one: all are accepted, or none. Raises as `fire` does."""
         answer = self.preview(course, commands, context)
         if isinstance(answer, Refused):
-            raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
+            raise TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals, answer.together)
         return answer
 
     def preview(self, course: Course | None, commands: tuple[Command, ...], context: Context) -> Accepted | Refused:
         """The result of firing these commands, without recording anything."""
         prepared = self._prepared(commands, context)
-        if course is not None and is_late(course, prepared):
+        if course is not None and is_late(course, ((each.name, each.at) for each in prepared)):
             return self._place(course, prepared, context)
         return self._append(course, prepared, context)
 
@@ -165,13 +168,20 @@ class CourseMachine:
             context=context,
             obstacles=self._obstacles(course, prepared, context),
         )
-        if prepared.name not in self.bound:  # at that time the course had a protocol without this trigger
+        known = prepared.name in self.bound  # else at that time the course had a protocol without this trigger
+        if not known or order.recorded_already(case) is not None:
             return Verdict(holder.state, (_required(_ask(REGISTRY["state_allows"], case)),), ())
         try:
             self._machine.events[prepared.name].trigger(holder, case=case, verdicts=verdicts)
         except MachineError:
             verdicts.refusals.append(_required(_ask(REGISTRY["state_allows"], case)))
         return Verdict(holder.state, tuple(verdicts.refusals), tuple(verdicts.overridden))
+
+    def unsafe(self, course: Course, name: str, data: dict[str, Any], at: dt.datetime, context: Context) -> tuple[Refusal, ...]:
+        """The refusals of a trigger by the rules that are asked at both times, on this course."""
+        case = Case(protocol=self.protocol, course=course, trigger=name, data=data, at=at, context=context)
+        asked = (bound.ask_unless_attested(case) for bound in self.bound.get(name, ()) if bound.rule.both_times)
+        return tuple(refusal for refusal in asked if refusal)
 
     def _obstacles(self, course: Course | None, prepared: Prepared, context: Context) -> tuple[str, ...]:
         """Why the course would be stuck under the version to which it migrates."""
@@ -305,29 +315,35 @@ class CourseMachine:
         return not verdicts.refusals
 
     def _append(self, course: Course | None, prepared: tuple[Prepared, ...], context: Context) -> Accepted | Refused:
-        """The usual case: every command comes after all entries."""
-        drafts: list[Draft] = []
+        """The usual case: every command comes after all entries. Facts about the record are judged last, and known to every gate."""
+        commands = numbered(course, prepared)
+        about_record = facts_about_record(self.protocol, course, commands, context) if len(commands) > 1 else []
+        drafts: dict[int, Draft] = {}
         now = course
-        for each in prepared:
+        for seq, each in sorted(commands, key=lambda command: command[1].row.about_record):
             data = derive(self.protocol, now, each, context)
-            verdict = self.judge(now, each, data, context)
+            seen = on_record(now, about_record) if now and not each.row.about_record else now
+            verdict = self.judge(seen, each, data, context)
             if verdict.refusals:
-                return refused(course, each.name, verdict.refusals)
-            seq = now.version + 1 if now else 1
+                return refused(course, each.name, verdict.refusals, _place_of(seq, commands))
             fact = fact_of(self.protocol, each, now, data, context, seq=seq, overridden=verdict.overridden)
             after = apply(now, fact)
             called = data["phases"].get(verdict.to, verdict.to) if each.name in triggers.MOVES else verdict.to
             assert after.state == called, f"the fold and transitions disagree about {each.name}"
-            drafts.append(draft_of(fact, each, now, after.state))
+            drafts[seq] = draft_of(fact, each, now, after.state)
             now = after
         assert now is not None
-        return Accepted(course=now, drafts=tuple(drafts))
+        for seq, each in commands if len(commands) > 1 else ():
+            unsafe = self.unsafe(now, each.name, each.data, context.now, context)
+            if unsafe:
+                return refused(course, each.name, unsafe, _place_of(seq, commands))
+        return Accepted(course=now, drafts=tuple(_in_states(course, [drafts[seq] for seq, _ in commands])))
 
     def _place(self, course: Course, prepared: tuple[Prepared, ...], context: Context) -> Accepted | Refused:
         """Places late entries and amendments where they happened, and folds the whole course again."""
         answer = place_late(self, course, prepared, context)
         if isinstance(answer, RefusedAt):
-            return refused(course, answer.trigger, answer.refusals)
+            return refused(course, answer.trigger, answer.refusals, _place_of(answer.seq, numbered(course, prepared)))
         folded = fold((*context.history, *(draft.fact for draft in answer)))
         assert folded is not None
         drafts = tuple(
@@ -346,10 +362,23 @@ def _overriding(command: Command, soft: tuple[Refusal, ...]) -> Command:
     return msgspec.structs.replace(command, override=Override((*named, *(refusal.rule for refusal in soft)), reason))
 
 
-def refused(course: Course | None, trigger: str, refusals: tuple[Refusal, ...]) -> Refused:
-    return Refused(
-        trigger=trigger, state=course.state if course else None, version=course.version if course else 0, refusals=refusals
-    )
+def refused(course: Course | None, trigger: str, refusals: tuple[Refusal, ...], together: int | None = None) -> Refused:
+    state, version = (course.state, course.version) if course else (None, 0)
+    return Refused(trigger=trigger, state=state, version=version, refusals=refusals, together=together)
+
+
+def _in_states(course: Course | None, drafts: list[Draft]) -> Iterator[Draft]:
+    """The drafts of one request, with facts about the record in the state that the command before them leads to."""
+    state = course.state if course else ""
+    for draft in drafts:
+        about_record = draft.fact.trigger in triggers.ABOUT_RECORD
+        yield msgspec.structs.replace(draft, from_=state, to=state) if about_record else draft
+        state = state if about_record else draft.to
+
+
+def _place_of(seq: int, commands: list[tuple[int, Prepared]]) -> int | None:
+    """The place of a numbered command among several, from 0; None for a single one."""
+    return seq - commands[0][0] if len(commands) > 1 else None
 
 
 def _ask(rule: Rule, case: Case, severity: Severity = "hard") -> Refusal | None:

@@ -121,6 +121,7 @@ def trigger_table() -> str:
         columns = {
             "reason": row.reason_required,
             "never blocked": row.never_blocked,
+            "about the record": row.about_record,
             "not amendable": not row.amendable,
             "amended with a supervisor": row.amended_with_supervisor,
             "fired alone": row.fired_alone,
@@ -231,7 +232,16 @@ def rule_table() -> str:
     rows = []
     for name in sorted(REGISTRY):
         rule = REGISTRY[name]
-        rows.append((f"`{name}`", severity(rule), "yes" if rule.structural else "", rule.source, rule.says, _guards(name)))
+        rows.append(
+            (
+                f"`{name}`",
+                severity(rule),
+                "yes" if rule.structural else "",
+                rule.source,
+                f"{rule.says} *asked at both times*" if rule.both_times else rule.says,
+                _guards(name),
+            )
+        )
     return table(("rule", "hard or soft", "structural", "source", "what it demands", "over, in `ipt`"), rows)
 
 

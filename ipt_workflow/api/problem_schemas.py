@@ -12,7 +12,13 @@ from ipt_workflow.errors import Fault, MemberRefused, Refusal
 
 MEMBERS: dict[str, dict[str, Any]] = {  # what a kind has beside the members of every problem
     "trigger-not-permitted": {"trigger": str, "roles": tuple[str, ...]},
-    "transition-refused": {"trigger": str, "state": str | None, "version": int, "refusals": tuple[Refusal, ...]},
+    "transition-refused": {
+        "trigger": str,
+        "state": str | None,
+        "version": int,
+        "together": int | None,
+        "refusals": tuple[Refusal, ...],
+    },
     "group-refused": {"refusals": tuple[Refusal, ...]},
     "group-session-refused": {"members": tuple[MemberRefused, ...]},
     "stale-version": {"version": int},

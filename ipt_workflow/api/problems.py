@@ -116,6 +116,7 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
             "trigger": error.trigger,
             "state": error.state,
             "version": error.version,
+            "together": error.together,
             "refusals": error.refusals,
         }
         return response(request, slug, error.summary, **fields)

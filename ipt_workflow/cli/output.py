@@ -91,11 +91,7 @@ def _how(remedy: Remedy) -> str:
     """How a remedy is fired, where it is not simply fired."""
     data = f" with {words(remedy.data)}" if remedy.data else ""
     course = " on the client's other course" if remedy.course else ""
-    return (
-        data
-        + course
-        + {None: "", "proposal": " as a proposal", "together": " together with this command, dated before it"}[remedy.via]
-    )
+    return data + course + {None: "", "proposal": " as a proposal", "together": " together with this command"}[remedy.via]
 
 
 def shaped(struct: type[Shape], fields: Any) -> Shape:

@@ -50,6 +50,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     `held_before` is what the client's group had held before the client joined. Sessions of a group and contracts need it.
     `other_sessions` are the sessions that a late entry or an amendment leaves as they are, before its place and after it.
     `present` is the course as it is now, where something is judged in an earlier place.
+    `later` are the changes of state on record that come after a late entry's place: for each trigger the entry to amend.
     """
 
     now: dt.datetime
@@ -71,6 +72,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     held_before: HeldBefore | None = None
     other_sessions: tuple[Session, ...] = ()
     present: Course | None = None
+    later: Mapping[str, int] = {}
 
 
 def supervisor_of(context: Context) -> Actor | None:

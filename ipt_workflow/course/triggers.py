@@ -77,6 +77,7 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     never_blocked: bool = False  # it waits for no paperwork, and an entry that came later never stops it
     amendable: bool = True
     amended_with_supervisor: bool = False  # also by the person who recorded it
+    about_record: bool = False  # it counts when it is recorded, and is judged on the course as it is then
     corrects: bool = False  # it changes what earlier entries mean, so the whole course is folded again
     fired_alone: bool = False  # never together with other triggers, since it touches more than one course's facts
     concerns_client: bool = False  # an EHR's notice of it is fired on every course of the client, unless it names one
@@ -131,10 +132,10 @@ TABLE: tuple[Trigger, ...] = (
        rules=("attendance_fits_state", "phase_session_cap", "contract_session_cap", "session_already_recorded", "overlaps_session",
               "within_planned_end", "participants_present", "medium_allowed"), paperwork=False),
     _t("sign_session", "The therapist who gave a session signs its record.", AFTER_START, THERAPIST, payload=payloads.SignSession,
-       rules=("session_signable", "own_session", "focus_area_allowed", "risk_reviewed"), paperwork=False),
+       rules=("session_signable", "own_session", "focus_area_allowed", "risk_reviewed"), about_record=True, paperwork=False),
     _t("attest_session", "A supervisor signs the session of a therapist who has left.", AFTER_START, SUPERVISOR,
        payload=payloads.AttestSession,
-       rules=("session_signable", "focus_area_allowed", "risk_reviewed"), reason_required=True, paperwork=False),
+       rules=("session_signable", "focus_area_allowed", "risk_reviewed"), reason_required=True, about_record=True, paperwork=False),
     _t("link_session", "Gives a session another of the EHR's names, or links it to the session of its group.", ANY, THERAPIST_OR_EHR, payload=payloads.LinkSession,
        rules=("session_known", "session_already_recorded", "phase_session_cap", "contract_session_cap", "within_planned_end")),
     _t("record_contact", "Records a contact that is not a session.", ANY, CLINICIANS_OR_EHR,
@@ -142,7 +143,7 @@ TABLE: tuple[Trigger, ...] = (
     _t("book_session", "Books a session to come.", OPEN, THERAPIST_OR_EHR, payload=payloads.BookSession),
     _t("acknowledge_deviation", "A supervisor acknowledges a session held beyond a cap.", OPEN, SUPERVISOR,
        payload=payloads.AcknowledgeDeviation,
-       rules=("deviation_open",), reason_required=True, paperwork=False),
+       rules=("deviation_open",), reason_required=True, about_record=True, paperwork=False),
     _t("record_evaluation", "Records the diagnostic evaluation.", REFERRED_OR_PHASE, THERAPIST, payload=payloads.RecordEvaluation),
     _t("record_history", "Records the psychiatric history.", REFERRED_OR_PHASE, THERAPIST, payload=payloads.RecordHistory),
     _t("record_inventory", "Records the interpersonal inventory.", REFERRED_OR_PHASE, THERAPIST, payload=payloads.RecordInventory),
@@ -237,6 +238,7 @@ ENDINGS = _named(lambda row: row.to in ENDED)
 CORRECTIONS = _named(lambda row: row.corrects)
 NOT_AMENDABLE = _named(lambda row: not row.amendable)
 AMENDED_WITH_SUPERVISOR = _named(lambda row: row.amended_with_supervisor)
+ABOUT_RECORD = _named(lambda row: row.about_record)
 FIRED_ALONE = _named(lambda row: row.fired_alone)
 CONCERNING_CLIENT = _named(lambda row: row.concerns_client)
 NAMING_PROTOCOL = _named(lambda row: row.names_protocol)
@@ -247,6 +249,16 @@ PAPERWORK = _named(lambda row: row.paperwork and not row.changes_state)
 def row_of(name: str) -> Trigger | None:
     """The table's row for a trigger's name, under any protocol."""
     return PATTERN if name.startswith(BEGIN_PREFIX) else BY_NAME.get(name)
+
+
+def begins_phase(name: str) -> bool:
+    """Whether a trigger begins a phase, which happens once in a course."""
+    return name == "start" or name.startswith(BEGIN_PREFIX)
+
+
+def leaves_phase(name: str) -> bool:
+    """Whether a trigger is a gate: it leaves a phase for the next one, or completes the last."""
+    return name == "complete" or name.startswith(BEGIN_PREFIX)
 
 
 def find(name: str, protocol: Protocol) -> Trigger | None:

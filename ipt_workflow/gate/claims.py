@@ -12,7 +12,7 @@ import msgspec
 
 from ipt_workflow.course import Course, counters
 from ipt_workflow.course.rules.first_phase import RESOLVED
-from ipt_workflow.course.triggers import BEGIN_PREFIX
+from ipt_workflow.course.triggers import begins_phase, leaves_phase
 from ipt_workflow.protocols.definition import COMPLETED, NOT_SUITABLE, PAUSED, Bounds, Protocol
 
 CLAIMS = {
@@ -22,7 +22,7 @@ CLAIMS = {
     "week_cap_holds": "No contract has weeks out of range unless a supervisor agrees. No counted session comes after the planned end and the days of grace.",
     "care_is_never_blocked": "Nothing blocks records of care, risk, consent, an early ending, or a session that took place beyond a cap.",
     "an_ending_is_reachable": "Every course can reach an ending, and every phase can reach completion.",
-    "a_plain_course_completes": "A therapist alone can complete a course without overriding a rule.",
+    "a_plain_course_completes": "A therapist alone can complete a course without overriding a rule, also if each phase is left in a note written a session later.",
     "every_rule_can_pass": "Every rule about leaving a phase can be met.",
     "every_rule_matters": "Every rule about leaving a phase is the only obstacle in some course.",
 }
@@ -72,14 +72,6 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     overridden: tuple[str, ...] = ()
 
 
-def enters_a_phase(name: str) -> bool:
-    return name == "start" or name.startswith(BEGIN_PREFIX)
-
-
-def leaves_a_phase(name: str) -> bool:
-    return name == "complete" or name.startswith(BEGIN_PREFIX)
-
-
 def is_open_phase(course: Course) -> bool:
     return course.open and course.phase is not None and course.state != PAUSED
 
@@ -90,7 +82,7 @@ def order_broken(step: Step) -> str | None:
     if before.ending:
         back = before.ending.left if step.trigger == "reopen" else before.state
         return None if after.state == back else f"a course that left {before.ending.left} is {before.state}, and then {after.state}"
-    if enters_a_phase(step.trigger):
+    if begins_phase(step.trigger):
         position = protocol.position(after.phase or "")
         expected = protocol.phases[position - 1].id if position else "referred"
         return None if before.state == expected else f"{before.state} is followed by {after.phase}"
@@ -104,12 +96,15 @@ def order_broken(step: Step) -> str | None:
 
 
 def cut_short(step: Step) -> str | None:
-    """A phase is left only after its fewest sessions. In the last phase, misses that the contract counts are included."""
-    if not leaves_a_phase(step.trigger) or step.before.phase is None:
+    """A phase is left only after its fewest sessions. In the last phase, misses that the contract counts are included.
+
+    The course after the step has the sessions on both sides of the time to which the step is dated.
+    """
+    if not leaves_phase(step.trigger) or step.before.phase is None:
         return None
     phase = step.protocol.phase(step.before.phase)
     last = phase is step.protocol.last
-    had = counters.consumed_in_last(step.protocol, step.before) if last else counters.phase_count(step.before, phase)
+    had = counters.consumed_in_last(step.protocol, step.after) if last else counters.phase_count(step.after, phase)
     if had >= phase.sessions_min:
         return None
     return f"{phase.id} is left after {had} sessions and must have {phase.sessions_min}"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ipt_workflow.course import examples, triggers
+from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.rules import Actor, Context, supervisor_of
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Refusal, TriggerNotPermitted
@@ -50,7 +51,7 @@ class Driver:
         self.failed: set[tuple[str, str]] = set()
         self.held: set[tuple[str, str]] = set()
         self.tried = 0
-        self.onwards = tuple(name for name in machine.triggers if claims.leaves_a_phase(name) or claims.enters_a_phase(name))
+        self.onwards = tuple(name for name in machine.triggers if triggers.leaves_phase(name) or triggers.begins_phase(name))
         self._never_blocked = {
             name: frozenset(triggers.states(self.protocol, row.sources, name))
             for name in machine.triggers
@@ -70,6 +71,10 @@ class Driver:
             return
         if known is None or len(finding.trace) < len(known.trace):
             self.found[reason] = finding
+
+    def refuted(self, claim: str) -> bool:
+        """Whether something was found against a claim."""
+        return any(each == claim for each, _ in self.found)
 
     def open(self) -> Spot:
         """A course that has just been referred."""
@@ -107,7 +112,7 @@ class Driver:
         context = context_at(BEGINNING, by)
         accepted = self.machine.preview(None, (self._command(None, name, context, data),), context)
         assert isinstance(accepted, Accepted), "a first course meets no other"
-        return Spot(course=accepted.course, now=BEGINNING, path=Path(None, named(name, says)))
+        return Spot(course=accepted.course, now=BEGINNING, path=Path(None, named(name, says), _facts(accepted)))
 
     def fire(
         self,
@@ -122,10 +127,11 @@ class Driver:
         exception: str = "",
         data: dict[str, Any] | None = None,
         reason: str | None = None,
+        at: dt.datetime | None = None,
     ) -> Spot | Refused:
         """Fires the example of a trigger, changed by `data` (None leaves a field out). `exception` marks the resulting course.
 
-        An invalid command is refused without a rule. An invalid example is a finding.
+        It happens when it is fired, or earlier, at `at`. An invalid command is refused without a rule. An invalid example is a finding.
         """
         if (spot.course.state, name) in self._closed:
             return refused(spot, name)
@@ -133,6 +139,9 @@ class Driver:
         now = spot.now + after
         context = context_at(now, by, cosigner)
         command = self._command(spot, name, context, data or {}, override, reason)
+        if at:
+            command = msgspec.structs.replace(command, occurred_at=at)
+            context = msgspec.structs.replace(context, history=spot.path.history() if spot.path else ())
         try:
             answer = self.machine.preview(spot.course, (command,), context)
         except CommandInvalid as error:
@@ -143,13 +152,14 @@ class Driver:
             self.find("phases_in_order", str(error), spot.path, named(name, says))
             return refused(spot, name)
         if isinstance(answer, Refused):
-            self._refused(spot, name, answer, override)
+            if at is None:  # what refuses it at another time says nothing of the present state
+                self._refused(spot, name, answer, override)
             return answer
         there = Spot(
             course=answer.course,
             now=now,
             exception=exception or spot.exception,
-            path=Path(spot.path, named(name, says)),
+            path=Path(spot.path, named(name, says), _facts(answer)),
         )
         lawful = self._accepted(spot, name, answer, there, supervised=supervisor_of(context) is not None)
         return there if lawful and not spot.unlawful else msgspec.structs.replace(there, unlawful=True)
@@ -261,7 +271,7 @@ class Driver:
         rules = {refusal.rule for refusal in answer.refusals}
         if rules == {"state_allows"}:
             self._closed.add((spot.course.state, name))
-        elif claims.leaves_a_phase(name) and not override:
+        elif triggers.leaves_phase(name) and not override:
             hard = {refusal.rule for refusal in answer.refusals if refusal.severity == "hard"}
             self._note_rules(name, rules)
             self.held |= {(name, rule) for rule in (hard or rules) if len(hard) <= 1}
@@ -269,7 +279,7 @@ class Driver:
     def _accepted(self, before: Spot, name: str, answer: Accepted, after: Spot, *, supervised: bool) -> bool:
         """Checks the claims. Returns whether the step refutes none."""
         overridden = answer.drafts[-1].fact.overridden
-        if claims.leaves_a_phase(name):
+        if triggers.leaves_phase(name):
             self._note_rules(name, set(overridden))
         step = Step(
             protocol=self.protocol,
@@ -312,6 +322,10 @@ class Driver:
         if isinstance(answer, Refused):
             rules = ", ".join(refusal.rule for refusal in answer.refusals) or "the state, or as an invalid command"
             self.find("care_is_never_blocked", f"{name} is refused while {spot.course.state}, by {rules}", spot.path, name)
+
+
+def _facts(accepted: Accepted) -> tuple[Fact, ...]:
+    return tuple(draft.fact for draft in accepted.drafts)
 
 
 def named(name: str, says: str) -> str:

@@ -15,7 +15,7 @@ from collections import deque
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import ARTEFACTS
 from ipt_workflow.gate import ladder, walks
-from ipt_workflow.gate.claims import GateReport, is_open_phase, leaves_a_phase
+from ipt_workflow.gate.claims import GateReport, is_open_phase
 from ipt_workflow.gate.driver import Driver
 from ipt_workflow.gate.likeness import Key, Spot, key
 from ipt_workflow.gate.steps import Refusals, attempts, moves
@@ -113,7 +113,8 @@ def _walk(driver: Driver) -> None:
         walked = walks.walk(driver, twist)
         if twist in ladder.CLIMBED:
             ladder.climb(driver, walked.entries, twist)
-        if twist == "" and (walked.overrode or walked.spot.course.state != definition.COMPLETED):
+        plainly = not walked.overrode and walked.spot.course.state == definition.COMPLETED
+        if twist in walks.PLAIN and not plainly and not driver.refuted("a_plain_course_completes"):
             driver.find("a_plain_course_completes", walked.words, walked.spot.path)
     for phase in driver.protocol.phases:
         adopted = driver.adopted(phase)
@@ -153,7 +154,7 @@ def _rules(driver: Driver) -> None:
     Rules of the trigger table need not be the only obstacle, since a protocol's numbers may already ensure them.
     """
     for name, bound in driver.machine.bound.items():
-        if not leaves_a_phase(name):
+        if not triggers.leaves_phase(name):
             continue
         required = _rules_of_phase(driver.protocol, name)
         for rule in (each.rule.name for each in bound):

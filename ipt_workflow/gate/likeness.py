@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from ipt_workflow.course import Contract, Course, counters
+from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.rules import Actor, Context
 from ipt_workflow.course.triggers import BEGIN_PREFIX
 from ipt_workflow.errors import Refusal
@@ -23,18 +24,25 @@ SPARE_WEEKS = range(-6, 13)  # beyond these, a course is late or has time in any
 
 
 class Path(msgspec.Struct, frozen=True):
-    """The triggers that led to a course, the last one first."""
+    """The triggers that led to a course, the last one first, and the facts that they became."""
 
     before: "Path | None"
     step: str
+    facts: tuple[Fact, ...] = ()
 
     def steps(self) -> tuple[str, ...]:
-        found: list[str] = []
+        return tuple(path.step for path in self._whole())
+
+    def history(self) -> tuple[Fact, ...]:
+        return tuple(fact for path in self._whole() for fact in path.facts)
+
+    def _whole(self) -> list["Path"]:
+        found: list[Path] = []
         here: Path | None = self
         while here:
-            found.append(here.step)
+            found.append(here)
             here = here.before
-        return tuple(reversed(found))
+        return found[::-1]
 
 
 class Spot(msgspec.Struct, frozen=True, kw_only=True, eq=False):

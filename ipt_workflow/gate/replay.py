@@ -14,6 +14,7 @@ from ipt_workflow.course import Course, triggers
 from ipt_workflow.course.commands import Prepared
 from ipt_workflow.course.derived import derive
 from ipt_workflow.course.drafts import as_recorded
+from ipt_workflow.course.effects.apply import on_record
 from ipt_workflow.course.facts import EntryActor, Fact
 from ipt_workflow.course.fold import PlacedFact, fold, sort_key, step, timeline
 from ipt_workflow.course.payloads import Nothing
@@ -97,7 +98,9 @@ class Rejudge:
         here: Course | None = None
         for number, fact in enumerate(facts):
             known, appended = facts[:number], _appended(here, fact)
-            before = here if appended or fact.trigger == "amend" else _before(known, fact)
+            before = here if appended or fact.trigger in NOT_PLACED else _before(known, fact)
+            if before and triggers.leaves_phase(fact.trigger):
+                before = on_record(before, _on_record(facts, number))
             if self._concerned(before, fact):
                 now, then = self._judged(self.candidate, before, fact, known), self._then(before, fact, known)
                 yield Rejudged(seq=fact.seq, trigger=fact.trigger, rules=tuple(rule for rule in now if rule not in then))
@@ -107,7 +110,9 @@ class Rejudge:
         """Judges a command that these rules refused. None if it cannot be judged again."""
         known = tuple(fact for fact in facts if fact.seq <= refused.version)
         fact = refused.fact
-        before = fold(known) if fact.trigger == "amend" else _before(known, fact)
+        before = fold(known) if fact.trigger in NOT_PLACED else _before(known, fact)
+        if before and triggers.leaves_phase(fact.trigger):
+            before = on_record(before, _on_record(known, len(known)))
         if before is None or not self._concerned(before, fact) or not set(rules) <= set(self._then(before, fact, known)):
             return None
         still = self._judged(self.candidate, before, fact, known)
@@ -137,7 +142,8 @@ class Rejudge:
             reason=None,
             override=Override(fact.overridden, "-"),
         )
-        late = fact.trigger == "record_session" and any(fact.occurred_at < each.occurred_at for each in known)
+        asks_whole = fact.trigger == "record_session" or triggers.leaves_phase(fact.trigger)
+        late = asks_whole and any(fact.occurred_at < each.occurred_at for each in known)
         whole = fold(known) if late else None
         context = replace(
             as_recorded(fact, self.context),
@@ -145,7 +151,22 @@ class Rejudge:
             protocols=self.context.protocols,
             other_sessions=whole.sessions if whole else (),
         )
-        return tuple(refusal.rule for refusal in machine.judge(before, prepared, fact.data, context).refusals)
+        refusals = machine.judge(before, prepared, fact.data, context).refusals
+        unsafe = machine.unsafe(whole, fact.trigger, fact.data, fact.recorded_at, context) if whole else ()
+        return tuple(dict.fromkeys(refusal.rule for refusal in (*refusals, *unsafe)))
+
+
+NOT_PLACED = frozenset({"amend"}) | triggers.ABOUT_RECORD  # judged on the course as it was known when they were recorded
+
+
+def _on_record(facts: tuple[Fact, ...], number: int) -> Iterator[Fact]:
+    """The facts about the record that a gate found: those before it in the journal, and those of the same request after it."""
+    yield from (placed.fact for placed in timeline(facts[:number]) if placed.fact.trigger in triggers.ABOUT_RECORD)
+    for fact in facts[number:]:
+        if fact.recorded_at != facts[number].recorded_at:
+            break
+        if fact.trigger in triggers.ABOUT_RECORD:
+            yield fact
 
 
 def joinings(group: Group, then: GroupSpec, now: GroupSpec | None) -> Iterator[tuple[str, Rejudged]]:
@@ -163,7 +184,7 @@ def _appended(here: Course | None, fact: Fact) -> bool:
     """Whether a fact came after all earlier entries when it was recorded, and changed none of them."""
     if here is None:
         return True
-    late = fact.trigger == "amend" or fact.occurred_at < here.last_occurred_at
+    late = fact.trigger == "amend" or (fact.trigger not in triggers.ABOUT_RECORD and fact.occurred_at < here.last_occurred_at)
     return not late and not fact.contradicts and not here.contradicted
 
 

@@ -132,13 +132,19 @@ def _pause(driver: Driver, spot: Spot) -> Spot | Refused:
 
 
 def attempts(driver: Driver, spot: Spot) -> None:
-    """Tries, as a therapist alone, triggers that need a supervisor. An ended course is reopened, to check its state."""
+    """Tries, as a therapist alone, triggers that need a supervisor, and the next phase with a false date.
+
+    An ended course is reopened, to check its state.
+    """
     course, spec = spot.course, driver.protocol.contract
     if not course.open:
         driver.fire(spot, "reopen", SUPERVISOR)
         return
     if course.phase is None:
         return
+    following = leaving(driver.machine, course)
+    if following:
+        driver.fire(spot, following, at=course.started_at, says="dated to the start")
     change = "amend_contract" if course.contract else "agree_contract"
     for terms in (*_beyond("sessions", spec.sessions.min, spec.sessions.max), *_beyond("weeks", spec.weeks.min, spec.weeks.max)):
         driver.fire(spot, change, data=terms, says="out of range")

@@ -12,6 +12,8 @@ STEPS_MAX = 110
 UNWELL = "unwell"
 WORSE = "worse"
 SICK_ROLE_GIVEN = "sick role given"
+LATE = "written late"
+PLAIN = ("", LATE)  # these complete without a supervisor and without overriding
 OUT_OF_THE_ORDINARY = (
     "",
     "quick",
@@ -25,6 +27,7 @@ OUT_OF_THE_ORDINARY = (
     "unimproved",
     "absent",
     SICK_ROLE_GIVEN,
+    LATE,
 )
 
 
@@ -98,6 +101,8 @@ def _leave(driver: Driver, spot: Spot, name: str, twist: str) -> Spot | Refused:
             spot = _tried(driver, withdrawn, name, "record_consent", {"scope": "treatment", "who": "client"})
     if twist == WORSE and name == "complete":
         _called_remitted(driver, spot)
+    if twist == LATE and name != "start":
+        return _leave_late(driver, spot, name)
     if twist == "unimproved" and name == "complete":
         driver.fire(spot, name, data={"outcome": "no_response"})
     return driver.fire(spot, name)
@@ -119,6 +124,17 @@ def _called_remitted(driver: Driver, spot: Spot) -> None:
             measured = driver.fire(spot, "record_measure", data={"instrument": key, "items": None, "total": total})
             spot = measured if isinstance(measured, Spot) else spot
         driver.fire(spot, "complete", data={"outcome": "remission"})
+
+
+def _leave_late(driver: Driver, spot: Spot, name: str) -> Spot | Refused:
+    """Writes up the phase on the evening after its next session: signs all, leaves it when that happened, then records that session."""
+    evening = sign(driver, spot.later(dt.timedelta(days=driver.protocol.contract.cadence_days), "a session later"), focused=True)
+    if isinstance(evening, Refused):
+        return evening
+    left = driver.fire(evening, name, at=spot.now, says="when it happened")
+    if isinstance(left, Refused) or not left.course.open:
+        return left
+    return driver.fire(left, "record_session", at=evening.now - dt.timedelta(hours=1), says="held before that")
 
 
 def otherwise(driver: Driver, twist: str) -> dict[str, dict[str, Any]]:
@@ -143,6 +159,8 @@ def session(driver: Driver, spot: Spot, twist: str = "") -> Spot | Refused:
         return driver.fire(spot, "record_session", after=after, data={"attendance": "3"}, says="missed")
     held = driver.fire(spot, "record_session", after=after, says="held")
     if isinstance(held, Refused):
+        return held
+    if twist == LATE:
         return held
     if twist == "deviating":
         held = _deviation(driver, held)

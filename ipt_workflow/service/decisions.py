@@ -14,6 +14,7 @@ from ipt_workflow import groups
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, triggers
 from ipt_workflow.course.course import HeldBefore
+from ipt_workflow.course.late_entries import is_late
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy, TransitionRefused, TriggerNotPermitted
@@ -130,7 +131,7 @@ class Decisions:
         now = max(self.clinic.clock.now(), course.last_recorded_at)
         context = self.clinic.context(principal, now)
         first = commands[0]
-        if any(_looks_back(each, course, now) for each in commands):
+        if _look_back(commands, course, now):
             entries = await self.clinic.entries(course.id)  # perhaps later ones too, which make the commit lose
             context = self.clinic.with_history(context, entries[: course.version])
         if any(each.trigger in CONTRACTS for each in commands) and self.clinic.machine_of(course).protocol.group:
@@ -273,14 +274,11 @@ class Decisions:
 
 def refused(answer: Refused) -> TransitionRefused:
     """The machine's refusal as an error."""
-    return TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals)
+    return TransitionRefused(answer.trigger, answer.state, answer.version, answer.refusals, answer.together)
 
 
-def _looks_back(command: Command, course: Course, now: dt.datetime) -> bool:
-    """Whether deciding needs the journal.
-
-    It does for late entries, amendments and migrations, and for reopening an ending that a late entry contradicted.
-    """
-    reopens_contradicted = command.trigger == "reopen" and bool(course.contradicted)
-    is_late = (command.occurred_at or now) < course.last_occurred_at
-    return is_late or reopens_contradicted or command.trigger in {"amend", "migrate_protocol"}
+def _look_back(commands: tuple[Command, ...], course: Course, now: dt.datetime) -> bool:
+    """Whether deciding needs the journal: for late entries, amendments, migrations, and what comes before a time that lies ahead."""
+    moments = [(each.trigger, each.occurred_at or now) for each in commands]
+    ahead = len(moments) > 1 and any(at > now for _, at in moments)
+    return ahead or commands[0].trigger == "migrate_protocol" or is_late(course, moments)

@@ -427,7 +427,7 @@ async def a_history(api: Api) -> tuple[str, list[dict[str, Any]]]:
     await fired(api, course, {**NOTE, "occurred_at": (await entries(api, course))[2]["occurred_at"]})
     amend = {
         "trigger": "amend",
-        "data": {"supersedes": 3, "occurred_at": (await entries(api, course))[2]["occurred_at"]},
+        "data": {"supersedes": 2, "occurred_at": (await entries(api, course))[1]["occurred_at"]},
         "reason": "So.",
     }
     proposal = await api.post(f"/v1/courses/{course}/proposals", amend, If_Match=f'"{await api.version(course)}"')

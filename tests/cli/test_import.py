@@ -125,6 +125,26 @@ def test_two_whole_courses_are_imported_as_they_were_told(imported, lines):
     assert service_walk.with_clinic(imported.settings, verification.verify).ok
 
 
+@pytest.mark.parametrize("options", ((), ("--dry-run",)))
+def test_two_notes_on_one_evening_and_in_the_wrong_order_are_imported_with_their_true_times(imported, lines, options):
+    """The first phase as it was, then session 3, its signature of today, the step at the end of that session, and session 4."""
+    begin = next(index for index, line in enumerate(lines) if line["trigger"] == "begin_middle")
+    first = [line for line in lines[:begin] if line["course"] == "A"]
+    held, signature = (next(line for line in first if line["trigger"] == each) for each in ("record_session", "sign_session"))
+    monday = dt.datetime.fromisoformat(first[-1]["occurred_at"]) + dt.timedelta(days=7)
+    notes = [
+        {**held, "occurred_at": monday.isoformat()},
+        {**signature, "data": {**signature["data"], "session": len(first) + 1}, "occurred_at": None},
+        {**lines[begin], "occurred_at": (monday + dt.timedelta(hours=1)).isoformat()},
+        {**held, "occurred_at": (monday + dt.timedelta(days=7)).isoformat()},
+        {**held, "trigger": "note", "data": {"text": "Rang."}, "occurred_at": (monday + dt.timedelta(days=2)).isoformat()},
+        {**held, "trigger": "note", "data": {"text": "Rang."}, "occurred_at": (monday + dt.timedelta(days=1)).isoformat()},
+    ]
+    assert imported([*first, *notes], *options) == report(len(first) + len(notes))
+    if not options:
+        assert [session.phase for session in imported.course("IMP-1").sessions][-2:] == ["initial", "middle"]
+
+
 def test_imported_entries_keep_their_times_and_say_that_they_came_by_the_command_line(imported, lines):
     imported(lines[:5])
     course = imported.read(stored_courses.course_ids, "default", "", 9)[0]

@@ -4,6 +4,7 @@ import pytest
 from support.faulty_protocols import Sabotaged, found, over, small, softened, unless
 
 from ipt_workflow import gate
+from ipt_workflow.course import late_entries
 from ipt_workflow.gate import exploration
 from ipt_workflow.machine import CourseMachine
 
@@ -229,6 +230,19 @@ def test_care_that_waits_is_found(trigger, rule, state):
 def test_a_rule_that_always_passes_is_found(rule):
     machine = Sabotaged(judging={rule: unless(lambda _case: True)})
     assert found(machine, "every_rule_matters", f"{rule} never refuses")
+
+
+def test_a_machine_that_finds_no_signature_after_the_date_of_a_step_is_found(monkeypatch):
+    monkeypatch.setattr(late_entries, "on_record", lambda course, _facts: course)
+    finding = found(CourseMachine(small()), "a_plain_course_completes", "begin_middle is refused by no_unsigned_session")
+    assert finding.trace[-1] == "record_session (held)"
+
+
+def test_a_step_that_escapes_its_rules_by_a_false_date_is_found():
+    dated_back = unless(lambda case: case.at < case.context.now)
+    machine = Sabotaged(judging=dict.fromkeys(over(small(), "begin_middle"), dated_back))
+    finding = found(machine, "phases_in_order", "initial is left after 0 sessions")
+    assert finding.trace[-1] == "begin_middle (dated to the start)"
 
 
 def test_a_rule_that_never_passes_is_found():

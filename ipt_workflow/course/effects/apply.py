@@ -1,6 +1,6 @@
 """Applies one fact to a course, with one function for each trigger. It never judges, and reads structural data alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -51,6 +51,13 @@ def apply(course: Course | None, fact: Fact) -> Course:
         last_recorded_at=max(course.last_recorded_at, fact.recorded_at),
         overrides=applied.overrides + len(fact.overridden),
     )
+
+
+def on_record(course: Course, facts: Iterable[Fact]) -> Course:
+    """The course at some moment, with these facts about its record, which may have been recorded later."""
+    for fact in facts:
+        course = replace(course, sessions=apply(course, fact).sessions)
+    return course
 
 
 def _keep(course: Course, _fact: Fact) -> Course:

@@ -53,9 +53,18 @@ def entry_amendable(case: Case) -> Refusal | None:
     return None
 
 
+def _of_time_alone(case: Case, fact: Fact) -> bool:
+    """Whether an amendment of this entry changes its time and nothing else, or takes back one that did."""
+    if case.data.get("void"):
+        return fact.trigger == "amend" and not {"data", "void"} & set(fact.data) and not case.data.get("whole")
+    return "data" not in case.data
+
+
 @rule(source="machine.md, amend")
 def amendment_agreed(case: Case) -> Refusal | None:
-    """A therapist amends their own entries. State changes, risk, consent, overrides and entries of others need a supervisor.
+    """A therapist amends their own entries. Changes of state, risk, consent, overrides and entries of others need a supervisor.
+
+    The mere time of their own change of state a therapist corrects alone: it still meets every structural rule.
 
     An amendment by an EHR needs one too once the session is signed, or once risk was seen in it.
     """
@@ -65,7 +74,7 @@ def amendment_agreed(case: Case) -> Refusal | None:
     row = triggers.row_of(root.trigger)
     applies = {
         "entry_of_another_person": fact.actor.person != case.context.actor.person,
-        "change_of_state": row is not None and row.changes_state,
+        "change_of_state": row is not None and row.changes_state and not _of_time_alone(case, fact),
         "risk_or_consent": root.trigger in triggers.AMENDED_WITH_SUPERVISOR,
         "override": bool(root.overridden),
     }

@@ -96,8 +96,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return self._refusal(message_id, parameters, current=current, required=required, remedies=remedies)
 
     def remedy(self, name: str, **data: Any) -> Remedy:
-        """A trigger that helps, perhaps with its data. The table says who may fire it."""
-        row = triggers.find(name, self.protocol)
+        """A trigger that helps, perhaps with its data. The table says who may fire it.
+
+        A change of state that is on record with a later time helps only once its time is corrected: at the latest to this one.
+        """
+        later, row = self.context.later.get(name), triggers.find(name, self.protocol)
+        if later is not None and row is not None and row.amendable:
+            return self.remedy("amend", supersedes=later, occurred_at=self.at.isoformat())
         return Remedy(trigger=name, roles=row.roles if row else (), data=data)
 
     @property
@@ -106,20 +111,20 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return self.context.present is not None
 
     def allows(self, name: str) -> bool:
-        """Whether the course's state allows a trigger. A change of state must also be allowed now: it may have happened already."""
+        """Whether the course's state allows a trigger. A change of state must be allowed now: it may have happened already."""
         row = triggers.find(name, self.protocol)
         if row is None:
             return False
         sources = triggers.states(self.protocol, row.sources, name)
-        now = self.context.present or self.course
-        return (self.course.state if self.course else NEW) in sources and (not row.changes_state or not now or now.state in sources)
+        here = self.context.present or self.course if row.changes_state else self.course
+        return (here.state if here else NEW) in sources
 
     def _possible(self, remedies: tuple[str | Remedy, ...]) -> tuple[Remedy, ...]:
         """The remedies that the course's state allows. Where a pause excludes one, the course is resumed first."""
         possible: list[Remedy] = []
         for each in remedies:
             remedy = each if isinstance(each, Remedy) else self.remedy(each)
-            if not (self.foreseen or remedy.course or self.allows(remedy.trigger)):
+            if not (self.foreseen or remedy.course or remedy.via == "together" or self.allows(remedy.trigger)):
                 if not self._after_resuming(remedy.trigger):
                     continue
                 remedy = self.remedy("resume")
@@ -142,7 +147,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 class Rule(msgspec.Struct, frozen=True):
     """A named rule; `says` is what it demands, from its docstring.
 
-    Structural rules keep the order of phases, the counts, the sick role and one entry for one event.
+    Structural rules keep the order of phases, the counts, the sick role and one entry for one event. A rule of safety, with
+    `both_times`, is asked twice: by what had happened at the trigger's time, and by what is known when it is fired.
     """
 
     name: str
@@ -150,6 +156,7 @@ class Rule(msgspec.Struct, frozen=True):
     judge: Callable[[Case], Refusal | None]
     source: str
     structural: bool
+    both_times: bool
     soft: bool
     parameters: frozenset[str]
     needs: str | None = None  # the table of a protocol without which the rule does not apply
@@ -159,7 +166,13 @@ REGISTRY: dict[str, Rule] = {}
 
 
 def rule(
-    *, source: str, structural: bool = False, soft: bool = False, parameters: tuple[str, ...] = (), needs: str | None = None
+    *,
+    source: str,
+    structural: bool = False,
+    both_times: bool = False,
+    soft: bool = False,
+    parameters: tuple[str, ...] = (),
+    needs: str | None = None,
 ) -> Callable[[Callable[[Case], Refusal | None]], Callable[[Case], Refusal | None]]:
     """Registers a rule under its function's name."""
 
@@ -170,6 +183,7 @@ def rule(
             judge=judge,
             source=source,
             structural=structural,
+            both_times=both_times,
             soft=soft,
             parameters=frozenset(parameters),
             needs=needs,

@@ -38,7 +38,7 @@ def adopted_phase_exists(case: Case) -> Refusal | None:
     )
 
 
-@rule(source="domain I17")
+@rule(source="domain I17", both_times=True)
 def no_acute_risk(case: Case) -> Refusal | None:
     """The client's risk is not acute. Acute risk never prevents recording, review, referral or ending early."""
     if case.course.risk.level != "acute":
@@ -48,11 +48,14 @@ def no_acute_risk(case: Case) -> Refusal | None:
 
 @rule(source="machine.md, reopen")
 def reopen_window(case: Case) -> Refusal | None:
-    """A course is reopened within 30 days of the recording of its ending. Later a second supervisor agrees."""
+    """A course is reopened within 30 days of the recording of its ending. Later a second supervisor agrees.
+
+    The 30 days are for people, so they end when the reopening is recorded, whatever time it is dated to.
+    """
     ending = case.course.ending
-    if ending is None or case.context.cosigner or case.at - ending.recorded_at <= dt.timedelta(days=REOPEN_DAYS):
+    if ending is None or case.context.cosigner or case.context.now - ending.recorded_at <= dt.timedelta(days=REOPEN_DAYS):
         return None
-    days = (case.at - ending.recorded_at).days
+    days = (case.context.now - ending.recorded_at).days
     return case.needs_supervisor(
         "reopen_window",
         current=f"{days} days ago",

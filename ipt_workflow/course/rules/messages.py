@@ -174,7 +174,16 @@ MESSAGES = {
     "waiver_agreed": "The protocol demands the sick role. To do without it, post this as a proposal for a supervisor to cosign.",
     # order
     "later_entries_hold": "These later entries would not pass their rules any more: {entries}. Amend them first.",
+    "later_entries_hold.pause": (
+        "These later entries would not pass their rules in a pause: {entries}. Send the pause together with the `resume` that ended it."
+    ),
     "state_allows.another": "`{trigger}` cannot happen in the state `{state}`. Choose another trigger.",
+    "state_allows.ended": "`{trigger}` comes too late: the course ended by entry {entry}. If that was an error, reopen the course first.",
+    "state_allows.later": (
+        "`{trigger}` cannot happen in the state `{state}`, in which the course was then. `{step}` is recorded for a later time, as entry"
+        " {entry}. Correct the time that is wrong: that one or this one."
+    ),
+    "state_allows.recorded": "`{trigger}` is recorded already, as entry {entry}. If its time is wrong, correct it.",
     "state_allows.step": "`{trigger}` cannot happen in the state `{state}`. First fire `{step}`.",
     "state_allows.unknown": "{protocol} has no trigger `{trigger}`. Choose another trigger.",
     # rhythm
@@ -186,6 +195,10 @@ MESSAGES = {
     # sessions
     "attendance_fits_state": (
         "A session cannot be held before the course has started. Start the course first, or record the session as missed or cancelled."
+    ),
+    "attendance_fits_state.later": (
+        "A session cannot be held before the course has started, and the start is recorded for a later time, as entry {entry}. Correct"
+        " the time that is wrong: that one or this one."
     ),
     "contract_session_cap": "All {sessions} contracted sessions are used. If the session took place anyway, record it with kind `additional`.",
     "deviation_open": "Entry {entry} is not a session beyond a cap that waits to be acknowledged. Choose one that does.",
@@ -210,6 +223,10 @@ MESSAGES = {
     "own_session": "Another therapist gave this session. Ask that therapist to sign it, or a supervisor to attest it.",
     "phase_session_cap.full": (
         "The {phase} phase has had all its {most} sessions. If the session took place anyway, record it with kind `additional`."
+    ),
+    "phase_session_cap.later": (
+        "The {phase} phase had had all its sessions by then. The next phase is recorded as begun later, by entry {entry}. If it had begun"
+        " by then, correct the time of that entry. If not, record the session with kind `additional`."
     ),
     "phase_session_cap.reserved": (
         "The last {reserved} contracted sessions are kept for the phases after the {phase} phase. If the session took place anyway,"

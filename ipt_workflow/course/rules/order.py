@@ -17,6 +17,17 @@ def state_allows(case: Case) -> Refusal | None:
     row = triggers.find(case.trigger, case.protocol)
     state = case.course.state
     sources = triggers.states(case.protocol, row.sources, case.trigger) if row else ()
+    recorded = recorded_already(case)
+    if recorded is not None:
+        ends = case.trigger in triggers.ENDINGS
+        return case.refuses(
+            "state_allows.ended" if ends else "state_allows.recorded",
+            current=recorded,
+            required="a course without an ending" if ends else "a phase whose beginning is not recorded yet",
+            remedies=("reopen" if ends else case.trigger,),
+            trigger=case.trigger,
+            entry=recorded,
+        )
     if state in sources:
         return None
     if not sources:
@@ -29,8 +40,19 @@ def state_allows(case: Case) -> Refusal | None:
         )
     required = "one of " + ", ".join(sources)
     step = first_step(case.protocol, case.course.state, case.course.phase, frozenset(sources))
-    if step is None or not case.allows(step):  # in an earlier place, the step may have been taken since
+    if step is None or not (step in case.context.later or case.allows(step)):  # in an earlier place, it may be taken since
         return case.refuses("state_allows.another", current=state, required=required, trigger=case.trigger, state=state)
+    if step in case.context.later:
+        return case.refuses(
+            "state_allows.later",
+            current=state,
+            required=required,
+            remedies=(step,),
+            trigger=case.trigger,
+            state=state,
+            step=step,
+            entry=case.context.later[step],
+        )
     return case.refuses(
         "state_allows.step",
         current=state,
@@ -42,17 +64,29 @@ def state_allows(case: Case) -> Refusal | None:
     )
 
 
+def recorded_already(case: Case) -> int | None:
+    """The later entry that begins the same phase, or ends the course as this would. What is never blocked contradicts it instead."""
+    later, row = case.context.later, triggers.row_of(case.trigger)
+    if triggers.begins_phase(case.trigger):
+        return later.get(case.trigger)
+    if case.trigger not in triggers.ENDINGS or row is None or row.never_blocked:
+        return None
+    return min((later[name] for name in triggers.ENDINGS if name in later), default=None)
+
+
 @rule(source="machine.md, Time", structural=True)
 def later_entries_hold(case: Case) -> Refusal | None:
     """Every later entry still passes the rules it passed when a late entry or an amendment is placed where it happened."""
     if not case.breaks:
         return None
     entries = [each.seq for each in case.breaks]
+    pauses = case.trigger == "pause"
+    resume = msgspec.structs.replace(case.remedy("resume"), via="together")
     refusal = case.refuses(
-        "later_entries_hold",
+        "later_entries_hold.pause" if pauses else "later_entries_hold",
         current=entries,
         required="every later entry still passes the rules it passed",
-        remedies=("amend",),
+        remedies=(resume,) if pauses else ("amend",),
         entries=tuple(entries),
     )
     return msgspec.structs.replace(refusal, breaks=case.breaks)

@@ -31,6 +31,15 @@ def attendance_fits_state(case: Case) -> Refusal | None:
     """Before the course starts, only missed and cancelled appointments can be recorded."""
     if case.course.phase or case.data["attendance"] not in ATTENDED:
         return None
+    started = case.context.later.get("start")
+    if started is not None:
+        return case.refuses(
+            "attendance_fits_state.later",
+            current=case.data["attendance"],
+            required="2, 3, 4 or 7, or a started course",
+            remedies=("start",),
+            entry=started,
+        )
     return case.refuses(
         "attendance_fits_state",
         current=case.data["attendance"],
@@ -50,7 +59,21 @@ def phase_session_cap(case: Case) -> Refusal | None:
     phase, course = case.phase, case.course
     count, cap = counters.phase_count(course, phase), counters.most_in(case.protocol, course, phase)
     left, reserved = counters.remaining(case.protocol, course), counters.reserved_after(case.protocol, course, phase)
-    if count >= cap:
+    full = count >= cap
+    if not full and (left is None or left > reserved):
+        return None
+    after = case.protocol.next_phase(phase.id)
+    begun = case.context.later.get(BEGIN_PREFIX + after.id) if after else None
+    if begun is not None:
+        return case.refuses(
+            "phase_session_cap.later",
+            current=count if full else left,
+            required=f"fewer than {cap}" if full else f"more than {reserved} sessions remaining",
+            remedies=_ways_on(case, longer=not full or phase.sessions_max is None),
+            phase=phase.id,
+            entry=begun,
+        )
+    if full:
         return case.refuses(
             "phase_session_cap.full",
             current=count,
@@ -59,11 +82,9 @@ def phase_session_cap(case: Case) -> Refusal | None:
             phase=phase.id,
             most=cap,
         )
-    if left is None or left > reserved:
-        return None
     return case.refuses(
         "phase_session_cap.reserved",
-        current=count,
+        current=left,
         required=f"more than {reserved} sessions remaining",
         remedies=_ways_on(case, longer=True),
         phase=phase.id,
@@ -91,7 +112,7 @@ def _ways_on(case: Case, *, longer: bool) -> tuple[Remedy, ...]:
 def _before(case: Case, name: str, **data: Any) -> Remedy:
     """A trigger that helps a session if it comes before it: for a late session, together with it."""
     remedy = case.remedy(name, **data)
-    return replace(remedy, via="together") if case.late else remedy
+    return replace(remedy, via="together") if case.late and remedy.trigger == name else remedy
 
 
 def _additional(case: Case) -> tuple[Remedy, ...]:

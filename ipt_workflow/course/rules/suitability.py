@@ -23,7 +23,7 @@ def consent_given(case: Case) -> Refusal | None:
     return case.refuses("consent_given.treatment", current=current, required=wanted, remedies=remedies)
 
 
-@rule(source="domain 6.2")
+@rule(source="domain 6.2", both_times=True)
 def consent_not_withdrawn(case: Case) -> Refusal | None:
     """Nobody has withdrawn consent to treatment without giving it again. Recording goes on, and so does ending early."""
     withdrawn = tuple(each.partition(":")[2] for each in case.course.withdrawing if each.startswith("treatment:"))

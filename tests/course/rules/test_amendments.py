@@ -1,7 +1,7 @@
 """Rules about correcting the record, and about when in a course something happened."""
 
 import pytest
-from support.course_walk import MINUTE, OTHER_T, S, T, covers, reach, refused_by
+from support.course_walk import HOUR, MINUTE, OTHER_T, S, T, covers, reach, refused_by
 
 from ipt_workflow.course import triggers
 from ipt_workflow.machine import Refused
@@ -108,20 +108,54 @@ def test_what_opened_the_course_can_be_amended_and_never_voided():
 @pytest.mark.parametrize(
     ("trigger", "kind"),
     (
-        ("start", "a change of state"),
-        ("begin_middle", "a change of state"),
         ("record_consent", "risk or consent"),
         ("review_risk", "risk or consent"),
         ("raise_risk", "risk or consent"),
     ),
 )
-def test_a_therapist_amends_no_change_of_state_nor_risk_nor_consent_without_a_supervisor(trigger, kind):
+def test_a_therapist_amends_neither_risk_nor_consent_without_a_supervisor(trigger, kind):
     walk = reach("in_middle").do("raise_risk", "review_risk")
     body = {"supersedes": walk.seq(trigger), "occurred_at": walk.fact(walk.seq(trigger)).occurred_at.isoformat()}
     refusal = refused_by(walk, "amendment_agreed", "amend", T, data=body, current=[kind], remedies=("amend", "amend"))
     assert [(each.roles, each.via) for each in refusal.remedies] == [(("therapist",), "proposal"), (("supervisor",), None)]
     walk.copy().fire("amend", S, data=body)
     walk.copy().fire("amend", T, S, data=body)
+
+
+@pytest.mark.parametrize("change", ({"void": True}, {"data": {}}))
+@pytest.mark.parametrize("trigger", ("start", "begin_middle"))
+def test_a_therapist_amends_a_change_of_state_only_with_a_supervisor_if_more_than_its_time_changes(trigger, change):
+    walk = reach("in_middle")
+    body = {"supersedes": walk.seq(trigger), **change}
+    refused_by(walk, "amendment_agreed", "amend", T, data=body, current=["a change of state"], remedies=("amend", "amend"))
+
+
+@pytest.mark.parametrize("trigger", ("start", "begin_middle"))
+def test_a_therapist_corrects_the_time_of_their_own_change_of_state_and_takes_the_correction_back(trigger):
+    walk = reach("in_middle")
+    told = walk.fact(walk.seq(trigger)).occurred_at
+    body = {"supersedes": walk.seq(trigger), "occurred_at": (told - MINUTE / 2).isoformat()}
+    refused_by(walk, "amendment_agreed", "amend", OTHER_T, data=body, current=["another person's entry"], alone=False)
+    before = walk.c
+    walk.fire("amend", data=body)
+    assert (walk.state, walk.counted.attended) == ("middle", {"initial": 1, "middle": 0, "final": 0})
+    walk.fire("amend", data={"supersedes": walk.last, "void": True})
+    assert (walk.c.started_at, walk.c.tallies) == (before.started_at, before.tallies)
+
+
+def test_a_change_of_state_is_not_moved_where_its_structural_rules_refuse_it_nor_into_acute_risk():
+    walk = reach("in_middle")
+    begin, held = walk.seq("begin_middle"), walk.c.sessions[0].at
+    early = {"supersedes": begin, "occurred_at": (held - MINUTE / 2).isoformat()}
+    assert set(walk.refused("amend", data=early)) == {"phase_sessions_met", "sick_role_resolved"}
+    walk.now += HOUR
+    at = walk.now
+    walk.fire("raise_risk", at=at, level="acute")
+    walk.now += HOUR
+    walk.fire("review_risk", level="none")
+    acute = {"supersedes": begin, "occurred_at": (at + MINUTE).isoformat()}
+    assert set(walk.refused("amend", data=acute)) == {"no_acute_risk"}
+    walk.fire("amend", data={"supersedes": begin, "occurred_at": (at - MINUTE).isoformat()})
 
 
 def test_a_therapist_amends_their_own_entries_and_nobody_elses():

@@ -147,6 +147,14 @@ def test_an_ending_is_taken_back_within_thirty_days_and_later_by_two_supervisors
     assert walk.fire("reopen", S, S2).state == "middle"
 
 
+def test_a_reopening_that_is_dated_back_needs_the_second_supervisor_all_the_same():
+    walk = reach("ended_early")
+    at = walk.c.ending.recorded_at + DAY
+    walk.now = walk.c.ending.recorded_at + 31 * DAY
+    refused_by(walk, "reopen_window", "reopen", S, at=at, current="31 days ago", remedies=("reopen",))
+    assert walk.fire("reopen", S, S2, at=at).state == "middle"
+
+
 def test_an_ending_is_counted_from_when_it_was_recorded():
     walk = reach("in_middle")
     walk.now += 40 * DAY

@@ -77,15 +77,17 @@ def test_a_late_session_beyond_the_cap_is_offered_what_helps_and_never_what_has_
     body = forgotten(walk, "middle")
     (refusal,) = walk.preview(body).refusals
     assert refusal.rule == "phase_session_cap"
-    assert [(each.trigger, each.data, each.via) for each in refusal.remedies] == [
+    amending, *others = refusal.remedies
+    assert (amending.trigger, amending.data["supersedes"]) == ("amend", walk.seq("begin_final"))
+    assert [(each.trigger, each.data, each.via) for each in others] == [
         ("amend_contract", {"sessions": 13}, "together"),
         ("record_session", {"kind": "additional"}, None),
     ]
-    terms = {**refusal.remedies[0].data, "client_agrees": True, "therapist_agrees": True}
+    terms = {**others[0].data, "client_agrees": True, "therapist_agrees": True}
     longer = walk.copy()
     longer.together({**walk.body("amend_contract", data=terms), "occurred_at": before(body)}, body)
     assert (longer.counted.attended["middle"], longer.counted.remaining, longer.state) == (9, 3, "final")
-    walk.together(forgotten(walk, "middle", **refusal.remedies[1].data))
+    walk.together(forgotten(walk, "middle", **others[1].data))
     assert walk.counted.over["middle"] == 1
 
 
