@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
-from ipt_workflow.course.triggers import Role
+from ipt_workflow.course.triggers import PROPOSERS, Role
 from ipt_workflow.errors import Forbidden
 
 QUESTIONS: dict[str, tuple[Role, ...]] = {
@@ -20,7 +20,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "open a course": ("therapist", "supervisor", "ehr", "admin"),
     "change a course": ("therapist", "supervisor", "ehr"),
     "try a protocol": ("supervisor", "auditor", "admin"),
-    "propose": ("therapist", "supervisor"),
+    "propose": PROPOSERS,
     "read proposals": ("therapist", "supervisor", "auditor"),
     "decide proposals": ("supervisor",),
     "read the audit log": ("auditor", "supervisor"),

@@ -192,7 +192,7 @@ class Focus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     secondary: str | None = None
     further: tuple[str, ...] = ()
     stage: str | None = None  # of a role dispute
-    formulation: int | None = None  # the version accepted when this focus was chosen
+    formulation: int | None = None  # the version on which it rests: accepted when it was chosen or the phase began
     changes: int = 0
 
     @property

@@ -167,7 +167,7 @@ class _Walk:
         self.judge = judge
         self.course = course
         unchanged = tuple(session for session in course.sessions if session.seq not in amendments)
-        self.context = msgspec.structs.replace(context, other_sessions=unchanged)
+        self.context = msgspec.structs.replace(context, other_sessions=unchanged, present=course)
         self.amendments = amendments
         self.new = numbered(course, prepared)
         self.items = self._order()

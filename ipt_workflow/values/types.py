@@ -42,7 +42,7 @@ DECEASED = frozenset({"17", "49"})
 ClientOutcome = Literal["remission", "response", "partial_response", "no_response", "deterioration", "not_known"]
 
 RiskLevel = Literal["none", "monitored", "elevated", "acute"]
-Medium = Literal["face_to_face", "video", "telephone", "text"]
+Medium = Literal["face_to_face", "video", "telephone", "email", "text"]
 Participant = Literal["client", "partner", "parent", "guardian", "family", "carer", "interpreter", "group", "other"]
 Stage = Literal["renegotiation", "impasse", "dissolution"]
 ConsentScope = Literal["treatment", "recording", "sharing", "family_contact"]

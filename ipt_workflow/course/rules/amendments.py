@@ -46,7 +46,8 @@ def entry_amendable(case: Case) -> Refusal | None:
         current = f"superseded by {latest}"
         return case.refuses("entry_amendable.superseded", current=current, required=latest, entry=seq, latest=latest)
     if root.trigger in triggers.ENDINGS:
-        return case.refuses("entry_amendable.ending", current=root.trigger, required="reopen", remedies=("reopen",))
+        message_id = "entry_amendable.reopened" if case.course.open else "entry_amendable.ending"
+        return case.refuses(message_id, current=root.trigger, required="reopen", remedies=("reopen",))
     if root.trigger in triggers.NOT_AMENDABLE:
         return case.refuses("entry_amendable.fire_again", current=root.trigger, required="another trigger", trigger=root.trigger)
     if root.trigger in triggers.OPENINGS and case.data.get("void"):
