@@ -1,7 +1,7 @@
 """The field's single values: texts, codes, people and times, and the code lists of the NHS data dictionary."""
 
 import datetime as dt
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
 
@@ -32,6 +32,7 @@ NotTakenOn = Literal["10", "11", "12", "13", "14", "16", "17", "50", "95"]
 EndedEarly = Literal["10", "11", "12", "13", "14", "16", "17", "47", "48", "49", "50", "95", "96"]
 
 RiskLevel = Literal["none", "monitored", "elevated", "acute"]
+RISK_LEVELS: tuple[str, ...] = get_args(RiskLevel)  # the lowest first
 Medium = Literal["face_to_face", "video", "telephone", "text"]
 Participant = Literal["client", "partner", "parent", "guardian", "family", "carer", "interpreter", "group", "other"]
 Stage = Literal["renegotiation", "impasse", "dissolution"]

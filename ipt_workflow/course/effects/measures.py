@@ -28,11 +28,7 @@ def record_measure(course: Course, fact: Fact) -> Course:
         track = _taken(
             track, Reading(seq=fact.seq, at=msgspec.convert(data["taken_at"], dt.datetime), total=data.get("total")), stage
         )
-    risk = course.risk
-    if data.get("risk"):
-        seen = msgspec.convert(data["taken_at"], dt.datetime)
-        risk = replace(risk, open_since=min(risk.open_since or seen, seen))
-    return replace(course, measures={**course.measures, key: track}, risk=risk)
+    return replace(course, measures={**course.measures, key: track})
 
 
 def _taken(track: Track, reading: Reading, stage: str) -> Track:
