@@ -32,12 +32,16 @@ AT_LEAST_ONE = (
     "group.minutes.min",
     "rhythm.weeks",
     "review.every_days",
+    "attention.misses",
+    "attention.check_session",
 )
 AT_LEAST_NONE = (
     "contract.grace_days",
     "contract.ending_notice_sessions",
     "contract.ending_notice_days",
     "group.pre_individual.min",
+    "attention.outcome_days",
+    "attention.transfer_days",
 )
 MEMBERS_MAX = 50  # one transaction records a group's session for every member
 
