@@ -211,6 +211,8 @@ def _plain(info: Any) -> str:
     if isinstance(info, shapes.IntType):
         bounds = f", {info.ge} to {info.le}" if info.ge is not None and info.le is not None else ""
         return f"whole number{bounds}"
+    if isinstance(info, shapes.FloatType):
+        return f"number, {info.ge:g} to {info.le:g}"
     words = {
         shapes.BoolType: "true or false",
         shapes.DateType: "date",

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from zoneinfo import ZoneInfo
 
-from ipt_workflow.course import counters, visits
+from ipt_workflow.course import counters, outcome, visits
 from ipt_workflow.course.course import Booking, Course, Session, Track
 from ipt_workflow.course.rules import Actor, Bound, Context
 from ipt_workflow.course.rules.requirements import requirements
@@ -24,6 +24,7 @@ KINDS = {
     "deviation": "A session was held beyond a cap, and no supervisor has acknowledged it.",
     "notices": "A notice from an EHR, or a group's session that the course refused, waits for a person.",
     "unassigned": "The course has no therapist.",
+    "owed": "An early ending that was agreed lacks its outcome, gains or end measures, or its outcome contradicts the scales.",
     "contradicted": "An entry that was recorded later contradicts an entry.",
     "consent": "Consent to treatment is withdrawn, and the course goes on.",
     "not_attending": "The client has missed so many appointments one after the other as the protocol names.",
@@ -46,6 +47,7 @@ def attention(protocol: Protocol, bound: Mapping[str, tuple[Bound, ...]], course
         "unsigned": min((session.at for session in course.unsigned), default=None),
         "deviation": min((session.at for session in course.open_deviations), default=None),
         "unassigned": course.opened_at if course.open and course.therapist is None else None,
+        "owed": course.ending.at if course.ending and outcome.owed(protocol, course) else None,
         "contradicted": now if course.contradicted else None,
         **_signals(protocol, course, zone),
     }

@@ -9,6 +9,7 @@ from ipt_workflow.course import triggers
 from ipt_workflow.course.payloads import (
     Amend,
     AssessRisk,
+    EndEarly,
     LinkSession,
     Payload,
     RecordMeasure,
@@ -29,6 +30,7 @@ from ipt_workflow.values.faults import (
     YEARS,
     decode,
 )
+from ipt_workflow.values.types import AGREED, DECEASED
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +94,8 @@ def payload_faults(protocol: Protocol, payload: Payload, reason: str | None, con
         return [Fault("reason", "is required for an additional session")]
     if isinstance(payload, AssessRisk):
         return _risk_faults(payload, context)
+    if isinstance(payload, EndEarly):
+        return _ending_faults(payload)
     if isinstance(payload, RecordMeasure):
         return _measure_faults(protocol, payload, reason)
     if isinstance(payload, RecordRhythm):
@@ -109,6 +113,16 @@ def _risk_faults(payload: AssessRisk, context: Context) -> list[Fault]:
         return []
     missing = (name for name in ("plan", "told") if getattr(payload, name) is None)
     return [Fault(f"data.{name}", "is required for an acute risk") for name in missing]
+
+
+def _ending_faults(payload: EndEarly) -> list[Fault]:
+    """Nobody tries to reach a client who agreed to the ending, and nobody asks after the risk of one who died."""
+    died = payload.end_code in DECEASED
+    required = {
+        "risk_status": payload.risk_status is None and not died,
+        "attempts": payload.attempts is None and not died and payload.end_code != AGREED,
+    }
+    return [Fault(f"data.{name}", f"is required with end code {payload.end_code}") for name, lacks in required.items() if lacks]
 
 
 def _measure_faults(protocol: Protocol, payload: RecordMeasure, reason: str | None) -> list[Fault]:

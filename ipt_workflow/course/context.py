@@ -10,6 +10,7 @@ import msgspec
 from ipt_workflow.course import triggers
 from ipt_workflow.course.course import Session
 from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.follow_up import CarriedOver
 from ipt_workflow.protocols.definition import Protocol
 
 Via = Literal["api", "cli", "pages", "ehr"]
@@ -44,7 +45,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     changes of protocol and options need both.
     `protocols` are those that the course may have had, by digest. A late entry is judged under the protocol of its time.
     `target` is the protocol that `change_protocol`, `migrate_protocol` or `open_followup` names.
-    `client`, `therapist` and `linked_from` complete the data of triggers that open or relink a course.
+    `client`, `therapist`, `linked_from` and `carried` complete the data of triggers that open or relink a course.
     `group_session` is the group's session that a `record_session` belongs to, or that a `link_session` links to.
     `other_sessions` are the sessions that a late entry or an amendment leaves as they are, before its place and after it.
     """
@@ -62,6 +63,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     client: str | None = None
     therapist: str | None = None
     linked_from: str | None = None
+    carried: CarriedOver | None = None
     ahead_seconds: int = 300
     group_session: GroupHeld | None = None
     other_sessions: tuple[Session, ...] = ()

@@ -26,7 +26,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     consumed: int
     contracted: int | None
     remaining: int | None
-    session: int  # the n of `session n of N`: the next session, or the last one of the contract
+    session: int  # the n of `session n of N`: the next session, or the last one of the contract, or the last one before the ending
 
 
 class WeekClock(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +47,7 @@ def counters(protocol: Protocol, course: Course) -> Counters:
     tallies = {phase.id: _tally(course, phase) for phase in protocol.phases}
     consumed = _consumed(protocol, course, contract)
     remaining = max(0, contract.sessions - consumed) if contract else None
+    upcoming = consumed + course.open
     return Counters(
         attended={phase.id: phase_count(course, phase) for phase in protocol.phases},
         missed={phase_id: tally.missed for phase_id, tally in tallies.items()},
@@ -55,7 +56,7 @@ def counters(protocol: Protocol, course: Course) -> Counters:
         consumed=consumed,
         contracted=contract.sessions if contract else None,
         remaining=remaining,
-        session=min(consumed + 1, contract.sessions) if contract else consumed + 1,
+        session=min(upcoming, contract.sessions) if contract else upcoming,
     )
 
 
@@ -159,11 +160,15 @@ def _adopted(course: Course, phase_id: str) -> int:
 
 
 def clock(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> WeekClock | None:
-    """The course's weeks at a moment, or None before the first session that the client attended or their group held."""
+    """The course's weeks at a moment, or None before the first session that the client attended or their group held.
+
+    They stop with the ending.
+    """
     started_on = first_session_on(course, zone)
     if started_on is None:
         return None
     contract = course.contract
+    at = min(at, course.ending.at) if course.ending else at
     paused = _stopped_days(course, started_on, at, zone)
     elapsed = max(0, (at.astimezone(zone).date() - started_on).days - paused)
     return WeekClock(
@@ -197,7 +202,8 @@ def _stopped_days(course: Course, started_on: dt.date, at: dt.datetime, zone: Zo
     """Whole days up to `at` on which pauses stopped the clock, if the contract says so. Days before `started_on` do not count."""
     if course.contract is None or not course.contract.pause_stops_clock:
         return 0
-    return sum(
+    before = course.adopted.paused_days if course.adopted else 0
+    return before + sum(
         max(0, (min(pause.until or at, at).astimezone(zone).date() - max(pause.since.astimezone(zone).date(), started_on)).days)
         for pause in course.interruptions
     )

@@ -210,30 +210,37 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One measurement: its entry, when it was taken, and its total (None if items were missing)."""
+    """One measurement: its entry, when it was taken, and its total (None if items were missing).
+
+    Taken more than `baseline_days` before the start, it is no baseline; None: it may be, however old.
+    """
 
     seq: int
     at: dt.datetime
-    total: int | None = None
+    total: int | float | None = None  # a whole number stays one in a snapshot
+    baseline_days: int | None = None
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All readings of one instrument: their number, and the first and the last that have a total.
+    """All readings of one instrument: their number, the first that may be the baseline, and the last that has a total.
 
-    `partial_at` is when the latest reading without a total was taken.
+    `early` are those with a total before the start, which decides how old a baseline may be. `partial_at` is when the latest reading
+    without a total was taken. Readings taken after the course's ending stand apart, in `after`.
     """
 
     count: int = 0
     baseline: Reading | None = None
     last: Reading | None = None
+    early: tuple[Reading, ...] = ()
     partial_at: dt.datetime | None = None
     not_obtained: tuple[str, ...] = ()  # the phases in which it could not be obtained
     phases: tuple[str, ...] = ()  # the phases in which there is a valid reading
+    after: "Track | None" = None  # None while the course is open
 
     @property
     def latest_at(self) -> dt.datetime | None:
-        """When the latest reading was taken, with or without a total."""
-        taken = [self.partial_at, self.last.at if self.last else None]
+        """When the latest reading was taken, with or without a total, before the ending or after."""
+        taken = [self.partial_at, self.last.at if self.last else None, self.after.latest_at if self.after else None]
         return max((each for each in taken if each), default=None)
 
 
@@ -267,6 +274,7 @@ class Adopted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: dt.datetime
     attended: dict[str, int] = {}
     first_session_on: dt.date | None = None
+    paused_days: int = 0  # days of breaks before
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
@@ -287,6 +295,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict
     protocol_digest: str
     acute: bool
     linked_from: str | None = None  # the completed course this one follows
+    followed_by: tuple[str, ...] = ()  # the courses that follow this one, in the order in which they were opened
     indication: str | None = None
     age_band: str | None = None
     opened_at: dt.datetime
@@ -295,8 +304,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict
     last_recorded_at: dt.datetime
     consents: tuple[str, ...] = ()
     consenting: tuple[str, ...] = ()  # who consents to what, as `treatment:guardian`
-    withdrawn: tuple[str, ...] = ()  # consents that were withdrawn and not given again
-    withdrawing: tuple[str, ...] = ()  # who withdrew which of them, as `treatment:guardian`
+    withdrawing: tuple[str, ...] = ()  # who has withdrawn which consent and not given it again, as `treatment:guardian`
+    withdrawn: tuple[str, ...] = ()  # the scopes of these
     sessions: tuple[Session, ...] = ()
     bookings: tuple[Booking, ...] = ()
     interruptions: tuple[Interruption, ...] = ()

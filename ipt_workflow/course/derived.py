@@ -4,6 +4,8 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ipt_workflow.course import carry_over
 from ipt_workflow.course.commands import Prepared, instrument_key
 from ipt_workflow.course.course import Course
@@ -31,6 +33,7 @@ def _opening(protocol: Protocol, _course: Course | None, _prepared: Prepared, co
         "acute": protocol.acute,
         "therapist": context.therapist,
         "linked_from": context.linked_from,
+        "carried": msgspec.to_builtins(context.carried) or None,
     }
     return {name: value for name, value in opening.items() if value is not None}
 
@@ -39,13 +42,18 @@ def _start(protocol: Protocol, _course: Course | None, _prepared: Prepared, _con
     return {"phase": protocol.first.id}
 
 
-def _session(_protocol: Protocol, course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
-    """Who gave the session: the therapist who records it or whom a trusted EHR names, else the course's; or the group's session."""
+def _session(protocol: Protocol, course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
+    """The protocol's medium if none is named, and who gave the session.
+
+    That is the therapist who records it or whom a trusted EHR names, else the course's; or the group's session.
+    """
+    default = protocol.medium.default if protocol.medium else None
+    derived = {"medium": default} if default and "medium" not in prepared.data else {}
     group = context.group_session
     if group:
-        return {"given_by": group.given_by, "group_session": group.id, "group_held": group.held}
+        return {**derived, "given_by": group.given_by, "group_session": group.id, "group_held": group.held}
     giver = context.actor.person if context.actor.gives_sessions else course and course.therapist
-    return {"given_by": giver} if giver else {}
+    return {**derived, "given_by": giver} if giver else derived
 
 
 def _link(_protocol: Protocol, _course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
@@ -79,6 +87,9 @@ def _measure(protocol: Protocol, _course: Course | None, prepared: Prepared, _co
         derived["risk"] = score.risk
         if score.total is not None:
             derived["total"] = score.total
+    days = protocol.baseline_days(key)
+    if days is not None and ("total" in derived or payload.total is not None):
+        derived["baseline_days"] = days
     return derived
 
 

@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
-from ipt_workflow.course import counters
+from ipt_workflow.course import counters, outcome
 from ipt_workflow.course.course import Course
 from ipt_workflow.course.fold import superseded_by
 from ipt_workflow.course.rules import Actor, Case, Context, amendments, first_phase, setting
@@ -113,8 +113,9 @@ def _end_early(_protocol: Protocol, course: Course, context: Context) -> dict[st
     }
 
 
-def _complete(_protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
-    return {"outcome": "no_response" if course.continuation == "alternative" else "response", "end_code": "46"}
+def _complete(protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
+    given = "no_response" if course.continuation == "alternative" else "response"
+    return {"outcome": "deterioration" if outcome.contradiction(protocol, course, given) else given, "end_code": "46"}
 
 
 def _record_session(protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def _record_session(protocol: Protocol, course: Course, _context: Context) -> di
     return {
         "attendance": "5",
         "kind": "session",
-        "medium": protocol.medium.allowed[0] if protocol.medium else "face_to_face",
+        "medium": (protocol.medium.default or protocol.medium.allowed[0]) if protocol.medium else "face_to_face",
         "minutes": protocol.contract.minutes.max,
         "participants": list(protocol.participants.required) if protocol.participants else ["client"],
     }

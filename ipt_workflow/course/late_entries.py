@@ -276,6 +276,7 @@ KEPT = (
     "acute",
     "therapist",
     "linked_from",
+    "carried",
 )
 
 

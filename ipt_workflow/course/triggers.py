@@ -98,7 +98,7 @@ def _t(name: str, does: str, sources: tuple[str, ...], roles: tuple[Role, ...], 
 
 
 # The protocol adds to these: `requires` and `rules` of the phase that `begin_<phase>` leaves.
-LEAVING_A_PHASE = ("phase_sessions_met", "no_acute_risk", "no_unsigned_session", "no_open_deviation")
+LEAVING_A_PHASE = ("phase_sessions_met", "no_acute_risk", "consent_not_withdrawn", "no_unsigned_session", "no_open_deviation")
 BEGIN_PREFIX = "begin_"
 
 TABLE: tuple[Trigger, ...] = (
@@ -113,13 +113,14 @@ TABLE: tuple[Trigger, ...] = (
        payload=payloads.Decline, reason_required=True, amendable=False, detour=True),
     _t("begin_<phase>", "Leaves the phase for the next one.", ("previous",), THERAPIST, to="next", rules=LEAVING_A_PHASE),
     _t("complete", "Ends the last phase as agreed.", ("last",), THERAPIST, to=COMPLETED, payload=payloads.Complete,
-       rules=("final_held", "final_attended", "no_acute_risk", "no_unsigned_session", "no_open_deviation"), amendable=False),
+       rules=("final_held", "final_attended", "no_acute_risk", "consent_not_withdrawn", "no_unsigned_session", "no_open_deviation",
+              "outcome_fits_measures"), amendable=False),
     _t("pause", "Interrupts the course until a planned return.", PHASE, THERAPIST, to=PAUSED,
        payload=payloads.Pause, reason_required=True,
        detour=True),
     _t("resume", "Goes back to the phase the pause interrupted.", (PAUSED,), THERAPIST, to="remembered"),
     _t("end_early", "Ends the course before its work is done.", OPEN, THERAPIST, to=ENDED_EARLY,
-       payload=payloads.EndEarly, reason_required=True,
+       payload=payloads.EndEarly, rules=("end_code_fits",), reason_required=True,
        never_blocked=True, amendable=False, detour=True),
     _t("reopen", "Takes back an ending that was an error.", ENDED, SUPERVISOR, to="remembered", reason_required=True,
        rules=("reopen_window", "one_active_course"), amendable=False, corrects=True),

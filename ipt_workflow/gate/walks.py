@@ -10,6 +10,7 @@ from ipt_workflow.protocols.definition import COMPLETED
 
 STEPS_MAX = 110
 UNWELL = "unwell"
+WORSE = "worse"
 SICK_ROLE_GIVEN = "sick role given"
 OUT_OF_THE_ORDINARY = (
     "",
@@ -18,6 +19,8 @@ OUT_OF_THE_ORDINARY = (
     UNWELL,
     "unsigned",
     "at risk",
+    "consent withdrawn",
+    WORSE,
     "deviating",
     "unimproved",
     "absent",
@@ -88,17 +91,34 @@ def _leave(driver: Driver, spot: Spot, name: str, twist: str) -> Spot | Refused:
     if twist == "at risk":
         risky = driver.fire(spot, "raise_risk", data={"level": "acute", "plan": "Seen daily.", "told": ["Crisis team"]})
         if isinstance(risky, Spot):
-            spot = _reviewed(driver, risky, name)
+            spot = _tried(driver, risky, name, "review_risk", {"level": "none"})
+    if twist == "consent withdrawn" and spot.course.phase:
+        withdrawn = driver.fire(spot, "withdraw_consent", data={"scope": "treatment"})
+        if isinstance(withdrawn, Spot):
+            spot = _tried(driver, withdrawn, name, "record_consent", {"scope": "treatment", "who": "client"})
+    if twist == WORSE and name == "complete":
+        _called_remitted(driver, spot)
     if twist == "unimproved" and name == "complete":
         driver.fire(spot, name, data={"outcome": "no_response"})
     return driver.fire(spot, name)
 
 
-def _reviewed(driver: Driver, risky: Spot, name: str) -> Spot:
-    driver.fire(risky, name)
-    driver.care(risky)
-    reviewed = driver.fire(risky, "review_risk", data={"level": "none"})
-    return reviewed if isinstance(reviewed, Spot) else risky
+def _tried(driver: Driver, obstructed: Spot, name: str, remedy: str, data: dict[str, Any]) -> Spot:
+    """Tries to go on with an obstacle, checks that care is not blocked by it, and removes it."""
+    driver.fire(obstructed, name)
+    driver.care(obstructed)
+    freed = driver.fire(obstructed, remedy, data=data)
+    return freed if isinstance(freed, Spot) else obstructed
+
+
+def _called_remitted(driver: Driver, spot: Spot) -> None:
+    """Completes as remission a course that became as bad as the scale goes."""
+    for key in (driver.protocol.outcome_scales or ())[:1]:
+        scale = driver.protocol.instruments[key]
+        for total in (scale.total_min, scale.total_max):
+            measured = driver.fire(spot, "record_measure", data={"instrument": key, "items": None, "total": total})
+            spot = measured if isinstance(measured, Spot) else spot
+        driver.fire(spot, "complete", data={"outcome": "remission"})
 
 
 def otherwise(driver: Driver, twist: str) -> dict[str, dict[str, Any]]:

@@ -9,10 +9,13 @@ from ipt_workflow.errors import Fault
 from ipt_workflow.protocols.definition import (
     PHASE_ID,
     RESERVED_STATES,
+    AttentionSpec,
     ContractSpec,
     FocusSpec,
+    FollowupSpec,
     GroupSpec,
     MeasureSpec,
+    MediumSpec,
     PhaseSpec,
     SickRoleSpec,
 )
@@ -34,15 +37,16 @@ AT_LEAST_ONE = (
     "review.every_days",
     "attention.misses",
     "attention.check_session",
+    "attention.outcome_days",
+    "attention.transfer_days",
 )
 AT_LEAST_NONE = (
     "contract.grace_days",
     "contract.ending_notice_sessions",
     "contract.ending_notice_days",
     "group.pre_individual.min",
-    "attention.outcome_days",
-    "attention.transfer_days",
 )
+WINDOW_DAYS_MAX = 3650  # so that the days before a start are dates
 MEMBERS_MAX = 50  # one transaction records a group's session for every member
 
 
@@ -142,13 +146,15 @@ def protocol_faults(source: dict[str, Any], known: KnownRules, instruments: Mapp
     phases = [_section(phase, PhaseSpec) for phase in _list(source.get("phases"))]
     measures = [_section(measure, MeasureSpec) for measure in _list(source.get("measures"))]
     sick_role = _section(source.get("sick_role"), SickRoleSpec)
-    faults = _least_faults(source) + _phase_list_faults(phases) + _sick_role_faults(sick_role, phases)
+    faults = _least_faults(source) + _repeated_faults(source) + _phase_list_faults(phases) + _sick_role_faults(sick_role, phases)
     for index, phase in enumerate(phases):
         faults += _phase_faults(f"phases[{index}]", phase, known) if phase else []
     faults += _measure_faults(measures, instruments)
-    faults += _group_faults(source) + _arrangement_faults(source)
+    faults += _group_faults(source) + _arrangement_faults(source) + _medium_faults(source)
     faults += _needs_faults(source, [phase for phase in phases if phase], known)
     faults += _focus_faults(focus) if focus else []
+    if contract:
+        faults += _attention_faults(source, contract)
     if contract and phases and all(phases):
         faults += _sum_faults([phase for phase in phases if phase], contract)
     if all(phases) and all(measures):
@@ -165,6 +171,20 @@ def _least_faults(source: dict[str, Any]) -> list[Fault]:
         for where, bound in least.items()
         if _number(values.get(where)) and values[where] < bound
     ]
+
+
+def _repeated_faults(source: dict[str, Any]) -> list[Fault]:
+    """A list names each value once, a phase each rule once, and each value has one row of evidence."""
+    faults = []
+    for where, value in walk(source):
+        if not isinstance(value, list):
+            continue
+        name = "key" if where == "evidence" else "rule" if where.endswith(".rules") else None
+        named = [each.get(name) if isinstance(each, dict) else each for each in value]
+        for index, each in enumerate(named):
+            if isinstance(each, str) and each in named[:index]:
+                faults.append(Fault(f"{where}[{index}]" + (f".{name}" if name else ""), f"{each} is listed already"))
+    return faults
 
 
 def _phase_list_faults(phases: list[PhaseSpec | None]) -> list[Fault]:
@@ -220,16 +240,16 @@ def _cap_faults(where: str, phase: PhaseSpec) -> list[Fault]:
 def _requirement_faults(where: str, phase: PhaseSpec, known: KnownRules) -> list[Fault]:
     unknown = [name for name in dict.fromkeys(phase.requires) if name not in known.artefacts]
     faults = [Fault(f"{where}.requires", f"{name} {unknown_name(name, known.artefacts)}") for name in unknown]
-    if len(set(phase.requires)) < len(phase.requires):
-        faults.append(Fault(f"{where}.requires", "must name each artefact once"))
     astray = [name for name in phase.soft if name not in phase.requires]
     return faults + [Fault(f"{where}.soft", f"{name} is not among requires") for name in astray]
 
 
 def _sick_role_faults(sick_role: SickRoleSpec | None, phases: list[PhaseSpec | None]) -> list[Fault]:
-    """No phase softens a sick role that the protocol requires, or requires one that the protocol does not use."""
+    """The first phase names a sick role that the protocol requires. No phase softens it, or requires one that is not used."""
     mode = sick_role.mode if sick_role else None
     faults = []
+    if mode in {"full", "limited"} and phases and phases[0] and "sick_role" not in phases[0].requires:
+        faults.append(Fault("phases[0].requires", f"must name the sick_role, whose mode is {mode}"))
     for index, phase in enumerate(phases):
         if mode == "not_used" and phase and "sick_role" in phase.requires:
             faults.append(Fault(f"phases[{index}].requires", "names a sick_role whose mode is not_used"))
@@ -250,12 +270,16 @@ def _sum_faults(phases: list[PhaseSpec], contract: ContractSpec) -> list[Fault]:
 
 
 def _needs_faults(source: dict[str, Any], phases: list[PhaseSpec], known: KnownRules) -> list[Fault]:
-    """A phase may require an artefact that reads a table of the protocol only if the table is there."""
+    """What reads a table of the protocol may be named only if the table is there: a required artefact, or what is carried over."""
+    followup = _section(source.get("followup"), FollowupSpec)
+    named = [
+        (f"phases[{index}].requires", name, known.needs.get(name)) for index, each in enumerate(phases) for name in each.requires
+    ]
+    named += [("followup.carries", name, name if name == "rhythm" else None) for name in (followup.carries if followup else ())]
     return [
-        Fault(f"phases[{index}].requires", f"names {name}: add the table [{known.needs[name]}] that it needs, or remove it")
-        for index, phase in enumerate(phases)
-        for name in phase.requires
-        if name in known.needs and known.needs[name] not in source
+        Fault(where, f"names {name}: add the table [{needs}] that it needs, or remove it")
+        for where, name, needs in named
+        if needs and needs not in source
     ]
 
 
@@ -285,10 +309,25 @@ def _group_faults(source: dict[str, Any]) -> list[Fault]:
     return faults
 
 
+def _attention_faults(source: dict[str, Any], contract: ContractSpec) -> list[Fault]:
+    spec = _section(source.get("attention"), AttentionSpec)
+    most = contract.sessions.max
+    if spec is None or spec.check_session is None or spec.check_session <= most:
+        return []
+    return [Fault("attention.check_session", f"must be at most {most}, the most sessions of a contract")]
+
+
+def _medium_faults(source: dict[str, Any]) -> list[Fault]:
+    spec = _section(source.get("medium"), MediumSpec)
+    if spec is None or spec.default is None or spec.default in spec.allowed:
+        return []
+    return [Fault("medium.default", f"{spec.default} is not among allowed")]
+
+
 def _focus_faults(focus: FocusSpec) -> list[Fault]:
     areas = focus.areas
-    if not areas or len(set(areas)) < len(areas):
-        return [Fault("focus.areas", "must name at least one problem area, and each of them once")]
+    if not areas:
+        return [Fault("focus.areas", "must name at least one problem area")]
     if not 1 <= focus.max <= len(areas):
         return [Fault("focus.max", f"must lie from 1 to {len(areas)}, the number of areas")]
     astray = [area for area in focus.discouraged if area not in areas]
@@ -307,6 +346,8 @@ def _measure_faults(measures: list[MeasureSpec | None], instruments: Mapping[str
         aims.add(measure.aim)
         if not measure.instruments:
             faults.append(Fault(f"{where}.instruments", "must name at least one instrument"))
+        if measure.baseline_days is not None and not 1 <= measure.baseline_days <= WINDOW_DAYS_MAX:
+            faults.append(Fault(f"{where}.baseline_days", f"must lie from 1 to {WINDOW_DAYS_MAX}"))
         for key in measure.instruments:
             if key not in instruments:
                 faults.append(Fault(f"{where}.instruments", f"{key} {unknown_name(key, instruments)}"))

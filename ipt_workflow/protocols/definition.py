@@ -76,6 +76,7 @@ class MeasureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     aim: Aim
     instruments: tuple[str, ...]
+    baseline_days: int | None = None  # a reading taken more days before the start is no baseline
 
 
 class GroupSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,9 +106,10 @@ class ParticipantsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class MediumSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The media through which sessions may be held."""
+    """The media through which sessions may be held, and the medium of a session that names none."""
 
     allowed: Annotated[tuple[Medium, ...], msgspec.Meta(min_length=1)]
+    default: Medium | None = None  # in person
 
 
 class RhythmSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -124,6 +126,12 @@ class AttentionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     check_session: int | None = None  # no improvement at this session raises `not_improving`
     outcome_days: int | None = None  # an appointment that has had no outcome for so many days raises `outcome_missing`
     transfer_days: int | None = None  # a transfer that the new therapist has not taken up for so many days raises `transfer_open`
+
+
+class FollowupSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a course of this protocol brings, beside consent, from the course that it follows."""
+
+    carries: Annotated[tuple[Literal["focus", "formulation", "rhythm"], ...], msgspec.Meta(min_length=1)]
 
 
 class ReviewSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -157,6 +165,7 @@ class ProtocolFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     rhythm: RhythmSpec | None = None
     review: ReviewSpec | None = None
     attention: AttentionSpec | None = None
+    followup: FollowupSpec | None = None
 
 
 class Protocol(ProtocolFile, frozen=True, kw_only=True):
@@ -193,8 +202,17 @@ class Protocol(ProtocolFile, frozen=True, kw_only=True):
         after = self.position(phase_id) + 1
         return self.phases[after] if after < len(self.phases) else None
 
+    @property
+    def outcome_scales(self) -> tuple[str, ...] | None:
+        """The symptom scales by which an outcome is judged, by `id@version`; None if no scale is."""
+        return tuple(key for key in self.instruments_for("symptoms") if self.instruments[key].judges_outcome) or None
+
     def instruments_for(self, aim: Aim) -> tuple[str, ...]:
         return tuple(key for spec in self.measures if spec.aim == aim for key in spec.instruments)
+
+    def baseline_days(self, instrument: str) -> int | None:
+        """How many days before the start a reading of an instrument (`phq9@1`) may be its baseline. None: any number."""
+        return next((spec.baseline_days for spec in self.measures if instrument in spec.instruments), None)
 
 
 NEW = "new"  # before the first entry

@@ -1,6 +1,7 @@
 """Instruments (scales): scoring, bands, the risk item, and change between two readings (domain.md 3).
 
-Totals are whole numbers. A reading with missing answers has no total, but its risk item is still read.
+Totals are numbers of points, whole or with the decimals that the scale's `step` allows: they are kept as they were sent. Change is
+judged in whole steps, so that decimals compare exactly. A reading with missing answers has no total, but its risk item is still read.
 Answers are given as the scale scores them: a reversed item is turned round before it is sent.
 """
 
@@ -15,6 +16,8 @@ Aim = Literal["symptoms", "interpersonal_functioning", "social_support"]
 Confidence = Literal["seed", "found", "memory_high", "memory_medium", "memory_low", "design"]
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+Step = Literal["1", "0.1", "0.01"]
+STEPS_PER_POINT: dict[Step, int] = {"1": 1, "0.1": 10, "0.01": 100}
 
 
 class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +49,7 @@ class InstrumentFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     item_max: int
     total_min: int
     total_max: int
+    step: Step = "1"  # the least difference between two totals, in points
     bands: tuple[Band, ...] = ()
     caseness: int | None = None  # the lowest total that is a case
     remission_below: int | None = None
@@ -56,6 +60,10 @@ class InstrumentFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     item_texts: tuple[str, ...] = ()
     licence: Annotated[str, msgspec.Meta(min_length=1)]
     evidence: Annotated[tuple[Evidence, ...], msgspec.Meta(min_length=1)]
+
+    @property
+    def steps_per_point(self) -> int:
+        return STEPS_PER_POINT[self.step]
 
     @property
     def summed(self) -> bool:
@@ -72,6 +80,11 @@ class Instrument(InstrumentFile, frozen=True, kw_only=True):
     def key(self) -> str:
         """`phq9@1`."""
         return f"{self.id}@{self.version}"
+
+    @property
+    def judges_outcome(self) -> bool:
+        """Whether the scale defines both who is a case and which change is reliable."""
+        return self.caseness is not None and self.reliable_change is not None
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -90,7 +103,7 @@ class Change(msgspec.Struct, frozen=True):
     by PHQ-9 and GAD-7 together (F46).
     """
 
-    improvement: int  # points towards health, whichever way the scale runs
+    improvement: float  # points towards health, whichever way the scale runs
     reliable_improvement: bool | None
     reliable_deterioration: bool | None
     response: bool | None
@@ -111,25 +124,28 @@ def score(instrument: Instrument, items: Sequence[int | None]) -> Score:
     )
 
 
-def band(instrument: Instrument, total: int | None) -> str | None:
+def band(instrument: Instrument, total: float | None) -> str | None:
     """The label of the band that contains the total. None without a total, or if the scale has no bands."""
     if total is None:
         return None
-    return next((each.label for each in instrument.bands if each.min <= total <= each.max), None)
+    return next((each.label for each in reversed(instrument.bands) if each.min <= total), None)
 
 
-def faults_in(instrument: Instrument, reading: Sequence[int | None] | int | None) -> list[Fault]:
+def faults_in(instrument: Instrument, reading: Sequence[int | None] | float | None) -> list[Fault]:
     """Faults of a reading (its answers, or its total, or None for no reading), as faults of a command's data.
 
     A missing answer is no fault. The messages never repeat a value: it is about a client.
     """
     if reading is None:
         return []
-    if isinstance(reading, int):
+    if isinstance(reading, int | float):
         low, high = instrument.total_min, instrument.total_max
-        if low <= reading <= high:
-            return []
-        return [Fault("data.total", f"must lie from {low} to {high} for {instrument.key}")]
+        if not low <= reading <= high:
+            return [Fault("data.total", f"must lie from {low} to {high} for {instrument.key}")]
+        if _points(instrument, _steps(instrument, reading)) != reading:
+            wanted = "a whole number" if instrument.step == "1" else f"a multiple of {instrument.step}"
+            return [Fault("data.total", f"must be {wanted} for {instrument.key}")]
+        return []
     if not instrument.summed:
         return [Fault("data.items", f"{instrument.key} is not a sum of answers: send data.total instead")]
     if len(reading) != instrument.items:
@@ -143,13 +159,24 @@ def faults_in(instrument: Instrument, reading: Sequence[int | None] | int | None
     ]
 
 
-def change(instrument: Instrument, baseline: int, last: int) -> Change:
+def _steps(instrument: Instrument, points: float) -> int:
+    return round(points * instrument.steps_per_point)
+
+
+def _points(instrument: Instrument, steps: int) -> float:
+    """Points for steps: a whole number wherever it is one."""
+    whole, rest = divmod(steps, instrument.steps_per_point)
+    return steps / instrument.steps_per_point if rest else whole
+
+
+def change(instrument: Instrument, baseline: float, last: float) -> Change:
     """The change between two totals.
 
     Response, remission and recovery are defined only for scales whose higher totals are worse (domain.md 3).
     """
     worse_is_higher = instrument.direction == "higher_is_worse"
-    improvement = baseline - last if worse_is_higher else last - baseline
+    rise = _steps(instrument, last) - _steps(instrument, baseline)
+    improvement = _points(instrument, -rise if worse_is_higher else rise)
     reliable = instrument.reliable_change
     return Change(
         improvement=improvement,
@@ -173,12 +200,12 @@ class Outcome(msgspec.Struct, frozen=True):
     reliable_recovery: bool | None
 
 
-def outcome(readings: Iterable[tuple[Instrument, int, int]]) -> Outcome | None:
+def outcome(readings: Iterable[tuple[Instrument, float, float]]) -> Outcome | None:
     """From the first and the last valid total of each scale. None if no scale defines both caseness and reliable change.
 
     A client improved who improved reliably on one scale and deteriorated reliably on none. Deterioration is the reverse.
     """
-    judged = [each for each in readings if each[0].caseness is not None and each[0].reliable_change is not None]
+    judged = [each for each in readings if each[0].judges_outcome]
     if not judged:
         return None
     changes = [change(scale, baseline, last) for scale, baseline, last in judged]
@@ -195,15 +222,16 @@ def outcome(readings: Iterable[tuple[Instrument, int, int]]) -> Outcome | None:
     )
 
 
-def _response(instrument: Instrument, baseline: int, last: int) -> bool | None:
+def _response(instrument: Instrument, baseline: float, last: float) -> bool | None:
     """Whether the total fell by `response_percent` of its distance above the floor (0 on PHQ-9 and GAD-7)."""
-    above_floor = baseline - instrument.total_min
+    first = _steps(instrument, baseline)
+    above_floor = first - _steps(instrument, instrument.total_min)
     if above_floor == 0:
         return None
-    return (baseline - last) * 100 >= instrument.response_percent * above_floor
+    return (first - _steps(instrument, last)) * 100 >= instrument.response_percent * above_floor
 
 
-def _recovery(instrument: Instrument, baseline: int, last: int) -> bool | None:
+def _recovery(instrument: Instrument, baseline: float, last: float) -> bool | None:
     if instrument.caseness is None or baseline < instrument.caseness:
         return None
     return last < instrument.caseness

@@ -12,7 +12,7 @@ from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, triggers
-from ipt_workflow.course.drafts import Draft
+from ipt_workflow.course.follow_up import carried_over
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, StaleVersion, VersionRequired
@@ -185,7 +185,7 @@ class Courses:
         change = self.decisions.change(stored, accepted)
         changes = [change]
         if accepted.drafts[-1].fact.trigger == "open_followup":
-            changes.append(self._followup(accepted.course, accepted.drafts[-1], context))
+            changes.append(self.decisions.opened(followup(accepted, context)))
         unit = Unit(
             organisation=self.clinic.organisation,
             changes=tuple(changes),
@@ -216,23 +216,22 @@ class Courses:
         seen_at = msgspec.structs.replace(context, now=last.written.recorded_at)
         return self.clinic.course_view(change.course, seen_at, last.hash, client_ref, change.attention, notices)
 
-    def _followup(self, parent: Course, draft: Draft, context: Context) -> CourseChange:
-        """The linked course that `open_followup` opens in the same commit."""
-        assert context.target is not None
-        opening = msgspec.structs.replace(
-            context,
-            client=parent.client,
-            therapist=draft.fact.data.get("therapist", parent.therapist),
-            linked_from=parent.id,
-            target=None,
-            history=(),
-        )
-        command = Command(
-            "refer",
-            {"source": "Follow-up of a completed course", **({"indication": parent.indication} if parent.indication else {})},
-        )
-        accepted = machine_for(context.target).fire(None, command, opening)
-        return self.decisions.opened(accepted)
+
+def followup(accepted: Accepted, context: Context) -> Accepted:
+    """The course that an accepted `open_followup` opens, at the time at which it happened."""
+    earlier, opened = accepted.course, accepted.drafts[-1].fact
+    assert context.target is not None
+    opening = msgspec.structs.replace(
+        context,
+        client=earlier.client,
+        therapist=opened.data.get("therapist", earlier.therapist),
+        linked_from=earlier.id,
+        carried=carried_over(earlier, context.target),
+        target=None,
+        history=(),
+    )
+    data = {"source": "Follow-up of a completed course", **({"indication": earlier.indication} if earlier.indication else {})}
+    return machine_for(context.target).fire(None, Command("refer", data, opened.occurred_at), opening)
 
 
 def checked_call(call: CrisisCall) -> tuple[Command, ...]:

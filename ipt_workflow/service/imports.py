@@ -20,16 +20,20 @@ from ipt_workflow.course.triggers import OPENINGS, Command, Override, Role
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Faulty, IptError, NotFound, TransitionRefused
 from ipt_workflow.machine import Accepted, machine_for
 from ipt_workflow.service.clinic import NOT_SEEN, Clinic, new_id
-from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.courses import Courses, followup
 from ipt_workflow.service.writes import FOR_EVER, IdempotencyKey, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import StoredCourse
+from ipt_workflow.store.units import KeptAnswer
 from ipt_workflow.values.faults import schema_faults
 from ipt_workflow.values.types import ClientRef, Code, Moment, Person, Seq, Text
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line. `person` and `role` name who did it; by default it was the course's therapist."""
+    """One line. `person` and `role` name who did it; by default it was the course's therapist.
+
+    `opens` is the file's key of the course that an `open_followup` opens.
+    """
 
     course: ClientRef
     trigger: str
@@ -43,6 +47,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     protocol: Code = "ipt"
     protocol_version: Seq | None = None
     therapist: Person | None = None
+    opens: ClientRef | None = None
 
 
 LineResult = Literal["accepted", "known", "linked"]
@@ -125,17 +130,24 @@ class _Import:
             if kept is None:
                 await self._open(line, key)
             else:
-                await self._known(line, kept.course_id)
+                await self._known(line.course, kept.course_id)
         elif kept is None:
             return await self._fire(line, key)
+        elif line.opens:
+            await self._opened(line.opens, kept)
         return "accepted" if kept is None else "known"
 
-    async def _known(self, line: Line, course_id: str) -> None:
-        """Takes up a course of an earlier run. A dry run goes on from its present state."""
+    async def _opened(self, name: str, kept: KeptAnswer) -> None:
+        """Takes up the course that an `open_followup` opened, which the file calls `name`."""
+        entries = await self.clinic.entries(kept.course_id)
+        await self._known(name, entries[kept.last_seq - 1].written.data["course"])
+
+    async def _known(self, name: str, course_id: str) -> None:
+        """Takes up a course of an earlier run, which the file calls `name`. A dry run goes on from its present state."""
         stored = await self.clinic.courses.get(course_id)
         entries = await self.clinic.entries(course_id)
         course = stored.course if stored else None
-        self.imported[line.course] = ImportedCourse(
+        self.imported[name] = ImportedCourse(
             id=course_id,
             therapist=course.therapist if course else None,
             course=course,
@@ -171,18 +183,23 @@ class _Import:
             raise CommandMalformed(
                 f"course {line.course!r} is not opened by an earlier line of this file: add a line with refer or adopt before it"
             )
+        if line.opens and line.trigger != "open_followup":
+            raise CommandMalformed("opens names the course that open_followup opens: remove it from this line")
         principal = Principal(person=line.person or imported.therapist or self.person, role=line.role, via="cli")
         link = await self._link(line, imported)
         if link and link.command.data.get("ref") in {None, *link.session.refs}:  # the session lacks nothing that the line says
             return "linked"
         command = link.command if link else _command(line)
         if self.dry_run:
-            await self._rehearse(imported, command, principal)
+            await self._rehearse(imported, command, principal, line.opens)
         else:
             write = Write(decode=lambda: (command,), triggers=(command.trigger,), version_required=False, key=key)
             done = await self.courses.fire(principal, imported.id, write)
             assert done.course  # the write asked for it
             imported.therapist = done.course.therapist
+            kept = await self.clinic.kept_answer(key.scope) if line.opens else None
+            if line.opens and kept:
+                await self._opened(line.opens, kept)
         return "linked" if link else "accepted"
 
     async def _link(self, line: Line, imported: ImportedCourse) -> visits.Link | None:
@@ -217,7 +234,7 @@ class _Import:
         ]
         return next(iter(open_now), None) or (stored if stored not in rehearsed else None)
 
-    async def _rehearse(self, imported: ImportedCourse, command: Command, principal: Principal) -> None:
+    async def _rehearse(self, imported: ImportedCourse, command: Command, principal: Principal, opens: str | None) -> None:
         assert imported.course is not None
         if not policy.may_see(principal, imported.course):
             raise NotFound(NOT_SEEN)
@@ -227,8 +244,13 @@ class _Import:
         context = await self.courses.decisions.context(principal, stored, (command,), client)
         context = msgspec.structs.replace(context, history=imported.facts, given=imported.given)
         machine = self.clinic.machine_of(imported.course)
-        self._keep(imported, machine.fire(imported.course, command, context))
+        accepted = machine.fire(imported.course, command, context)
+        self._keep(imported, accepted)
         imported.therapist = imported.course.therapist
+        if opens:
+            opened = followup(accepted, context)
+            self.imported[opens] = ImportedCourse(id=opened.course.id, therapist=opened.course.therapist)
+            self._keep(self.imported[opens], opened)
 
     def _keep(self, imported: ImportedCourse, accepted: Accepted) -> None:
         imported.course = accepted.course

@@ -138,7 +138,8 @@ def within(organisation: Any, found: sa.FromClause) -> sa.ColumnElement[bool]:
     Ids are unique: what begins with a subscription's id finds few rows. While its statistics are old, PostgreSQL expects few rows of
     every index that begins with the organisation, and would take any of them.
     """
-    return found.c.organisation.concat("") == organisation
+    same: sa.ColumnElement[bool] = found.c.organisation.concat("") == organisation
+    return same
 
 
 _OFF = ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_sort", "jit")

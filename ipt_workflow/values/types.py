@@ -29,7 +29,10 @@ WAITED_FOR = frozenset({"3", "7"})  # the therapist was there, the client was no
 
 # NHS Talking Therapies end codes (domain.md 5.2 [found:F41])
 NotTakenOn = Literal["10", "11", "12", "13", "14", "16", "17", "50", "95"]
-EndedEarly = Literal["10", "11", "12", "13", "14", "16", "17", "47", "48", "49", "50", "95", "96"]
+EndedEarly = Literal["10", "11", "12", "13", "14", "16", "17", "46", "47", "48", "49", "50", "95", "96"]
+AGREED = "46"
+DECEASED = frozenset({"17", "49"})
+ClientOutcome = Literal["remission", "response", "partial_response", "no_response", "deterioration", "not_known"]
 
 RiskLevel = Literal["none", "monitored", "elevated", "acute"]
 RISK_LEVELS: tuple[str, ...] = get_args(RiskLevel)  # the lowest first

@@ -33,7 +33,7 @@ def two(settings, tmp_path, clock):
 
 async def begun(api) -> str:
     """A course in the first phase of version 1, with a problem area and a contract."""
-    course = (await api.open(protocol_version=1))["id"]
+    course = (await api.open(protocol_version=2))["id"]
     await api.walk(course, "record_consent", "start", "record_session", "record_evaluation", "record_history", "record_inventory")
     await api.walk(course, "select_focus", "agree_contract")
     return course
@@ -51,7 +51,7 @@ def test_options_say_what_would_carry_over(two):
         options = await api.options(await begun(api), "supervisor")
         assert options["migrate_protocol"]["allowed"]
         move = options["migrate_protocol"]["move"]
-        assert (move["from"], move["to"], move["kind"]) == ("ipt@1", "ipt@2", "new_gaps")
+        assert (move["from"], move["to"], move["kind"]) == ("ipt@2", "ipt@3", "new_gaps")
         assert [each["name"] for each in move["invalid"]] == ["focus"]
         assert ("focus_selected", "begin_middle") in [(each["name"], each["gate"]) for each in move["gaps"]]
         assert {"evaluation", "history", "inventory", "sessions", "contract", "consent"} <= set(move["carried"])
@@ -84,7 +84,7 @@ def test_a_dry_run_the_answer_and_the_history_say_the_same(two):
 def test_an_answer_that_is_replayed_says_it_again(two):
     async def test(api):
         course = await begun(api)
-        body = {**MIGRATE, "data": {"protocol": "ipt", "protocol_version": 2}}
+        body = {**MIGRATE, "data": {"protocol": "ipt", "protocol_version": 3}}
         version = await api.version(course)
         path, headers = f"/v1/courses/{course}/transitions", {"If_Match": f'"{version}"', "Idempotency_Key": "once"}
         first = await api.post(path, body, "supervisor", **headers)
@@ -102,7 +102,7 @@ def test_a_course_that_would_be_stuck_is_refused_with_all_that_holds_it(two, clo
         for _ in range(2):
             clock.advance(dt.timedelta(days=7))
             await api.walk(course, "record_session")
-        body = {**MIGRATE, "data": {"protocol": "ipt", "protocol_version": 2}}
+        body = {**MIGRATE, "data": {"protocol": "ipt", "protocol_version": 3}}
         answer = await send(api, course, body)
         assert answer.status_code == 409
         (refusal,) = answer.json()["refusals"]
@@ -120,9 +120,9 @@ def test_a_version_or_protocol_that_is_none_is_told(two):
         assert (missing.status_code, missing.json()["errors"][0]["where"]) == (422, "data.protocol_version")
         unknown = await send(api, course, {**MIGRATE, "data": {"protocol": "ipt", "protocol_version": 7}})
         assert unknown.status_code == 422
-        other = await send(api, course, {**MIGRATE, "data": {"protocol": "ipt-brief", "protocol_version": 1}})
+        other = await send(api, course, {**MIGRATE, "data": {"protocol": "ipt-brief", "protocol_version": 2}})
         assert [each["rule"] for each in other.json()["refusals"]] == ["same_protocol_family"]
-        same = await send(api, course, {**MIGRATE, "data": {"protocol": "ipt", "protocol_version": 1}})
+        same = await send(api, course, {**MIGRATE, "data": {"protocol": "ipt", "protocol_version": 2}})
         assert [each["rule"] for each in same.json()["refusals"]] == ["protocol_differs"]
 
     two(test)

@@ -73,7 +73,7 @@ def document() -> dict[str, Any]:
     opening = schemas["Opening"]["properties"]
     opening |= {
         "protocol": {"const": "ipt"},
-        "protocol_version": {"const": 1},
+        "protocol_version": {"const": 2},
         "data": reference(triggers.BY_NAME["refer"].payload),
     }
     subscription = schemas["NewSubscription"]["properties"]
@@ -148,7 +148,7 @@ class Server:
         if path.endswith("{member}"):
             episode = self.client.get(f"/fhir/R4/EpisodeOfCare/{self.course}", headers=self.headers("therapist")).json()
             fhir = {"kind": "Patient", "resource_id": episode["patient"]["reference"].partition("/")[2], "member": "Encounter"}
-        return {**fhir, "course_id": self.course, "proposal_id": self.proposal, "protocol_id": "ipt", "version": 1, "seq": 1,
+        return {**fhir, "course_id": self.course, "proposal_id": self.proposal, "protocol_id": "ipt", "version": 2, "seq": 1,
                 "subscription_id": self.subscription, "delivery_id": self.delivery,
                 "notice_id": self.notice, "source": "north", "its_id": "1", "source_id": SOURCE}  # fmt: skip
 

@@ -152,11 +152,11 @@ def test_protocols_are_listed_linted_shown_and_drawn(cli):
     (ipt,) = [each for each in listed if each["id"] == "ipt"]
     assert (ipt["contract"]["sessions"], ipt["sick_role"], ipt["format"]) == ({"min": 12, "max": 16}, "full", "individual")
     table = cli("protocol", "list").stdout
-    assert all(f"{each['id']}@1" in table and each["indications"][0] in table for each in listed)
+    assert all(f"{each['id']}@{each['version']}" in table and each["indications"][0] in table for each in listed)
     file = Path(service_walk.__file__).parents[2] / "config" / "protocols" / "ipt.toml"
-    assert "ipt@1: no faults" in cli("protocol", "lint", file).stdout
+    assert "ipt@2: no faults" in cli("protocol", "lint", file).stdout
     assert cli.json("protocol", "lint", file)["ok"]
-    shown = cli.json("protocol", "show", "ipt@1")
+    shown = cli.json("protocol", "show", "ipt@2")
     assert shown["digest"] == ipt["digest"]
     assert json.loads(cli("protocol", "show", "ipt").stdout) == shown
     drawn = cli("protocol", "diagram", "ipt").stdout
@@ -166,7 +166,7 @@ def test_protocols_are_listed_linted_shown_and_drawn(cli):
 
 def test_a_protocol_that_is_not_there_is_a_matter_of_usage(cli):
     for name in ("none", "ipt@9", "ipt@x"):
-        assert "ipt@1" in cli("protocol", "show", name, code=2).stderr
+        assert "ipt@2" in cli("protocol", "show", name, code=2).stderr
 
 
 def test_a_faulty_protocol_file_fails_lint_with_every_fault(cli, tmp_path):
@@ -174,7 +174,7 @@ def test_a_faulty_protocol_file_fails_lint_with_every_fault(cli, tmp_path):
     text = source.read_text(encoding="utf-8")
     faulty = tmp_path / "faulty" / "ipt.toml"
     faulty.parent.mkdir()
-    faulty.write_text(re.sub(r"^version = 1$", "version = -1\nbogus = 1", text, count=1, flags=re.MULTILINE), encoding="utf-8")
+    faulty.write_text(re.sub(r"^version = 2$", "version = -1\nbogus = 1", text, count=1, flags=re.MULTILINE), encoding="utf-8")
     faults = cli("protocol", "lint", faulty, code=1).stderr
     assert "version" in faults
     assert "bogus" in faults

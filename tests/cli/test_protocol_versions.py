@@ -11,7 +11,7 @@ from ipt_workflow.cli.main import app
 from ipt_workflow.runtime.clock import SystemClock
 from ipt_workflow.service import demo
 
-MOVING = ("protocol", "migrate", "--from", "ipt@1", "--to", "ipt@2")
+MOVING = ("protocol", "migrate", "--from", "ipt@2", "--to", "ipt@3")
 APPLY = (*MOVING, "--apply", "--as", "supervisor-1", "--reason", "The clinic takes up the new version.")
 
 
@@ -55,17 +55,17 @@ def test_a_plan_lists_every_live_course_by_kind_with_why(cli):
 
 def test_a_plan_in_json_is_one_document_with_a_summary(cli):
     plan = planned(cli)
-    assert (plan["from"], plan["to"]) == ("ipt@1", "ipt@2")
+    assert (plan["from"], plan["to"]) == ("ipt@2", "ipt@3")
     assert plan["summary"] == {"carries_over": 28, "new_gaps": 5, "stuck": 2}
     assert len(plan["courses"]) == 35
     assert {each["move"]["kind"] for each in plan["courses"]} == set(plan["summary"])
 
 
 def test_a_plan_is_made_for_a_file_that_is_not_in_force_and_leaves_it_so(cli, tmp_path):
-    file = protocol_versions.write(tmp_path, 3, protocol_versions.LARGER_CAP)
-    plan = json.loads(cli("protocol", "migrate", "--from", "ipt@1", "--to", "ipt@3", "--plan", "--file", file, "--json").stdout)
+    file = protocol_versions.write(tmp_path, 4, protocol_versions.LARGER_CAP)
+    plan = json.loads(cli("protocol", "migrate", "--from", "ipt@2", "--to", "ipt@4", "--plan", "--file", file, "--json").stdout)
     assert plan["summary"] == {"carries_over": 35}
-    assert "There is no protocol ipt@3" in cli("protocol", "migrate", "--from", "ipt@1", "--to", "ipt@3", "--plan", code=2).stderr
+    assert "There is no protocol ipt@4" in cli("protocol", "migrate", "--from", "ipt@2", "--to", "ipt@4", "--plan", code=2).stderr
 
 
 def test_all_clean_courses_are_moved_and_everything_verifies(cli):
@@ -100,9 +100,9 @@ def test_courses_are_chosen_by_a_file(cli, tmp_path):
         ((*MOVING, "--plan", "--apply"), "--plan or --apply"),
         ((*MOVING, "--apply"), "--apply needs --courses, --reason, --as"),
         ((*MOVING, "--apply", "--courses", "x", "--as", "y"), "--apply needs --reason"),
-        (("protocol", "migrate", "--from", "ipt@1", "--to", "ipt-uk@1", "--plan"), "two versions of one protocol"),
-        (("protocol", "migrate", "--from", "ipt@1", "--to", "ipt@1", "--plan"), "two versions of one protocol"),
-        (("protocol", "migrate", "--from", "ipt@9", "--to", "ipt@1", "--plan"), "There is no protocol ipt@9"),
+        (("protocol", "migrate", "--from", "ipt@2", "--to", "ipt-uk@2", "--plan"), "two versions of one protocol"),
+        (("protocol", "migrate", "--from", "ipt@2", "--to", "ipt@2", "--plan"), "two versions of one protocol"),
+        (("protocol", "migrate", "--from", "ipt@9", "--to", "ipt@2", "--plan"), "There is no protocol ipt@9"),
     ),
 )
 def test_what_is_asked_for_wrongly_is_told(cli, arguments, message):
@@ -110,20 +110,20 @@ def test_what_is_asked_for_wrongly_is_told(cli, arguments, message):
 
 
 def test_a_file_of_another_version_is_not_taken_for_this_one(cli, tmp_path):
-    file = protocol_versions.write(tmp_path, 3)
-    assert "--file holds ipt@3" in cli(*MOVING, "--plan", "--file", file, code=2).stderr
+    file = protocol_versions.write(tmp_path, 4)
+    assert "--file holds ipt@4" in cli(*MOVING, "--plan", "--file", file, code=2).stderr
     assert "--file works with --plan only" in cli(*APPLY, "--courses", "all-clean", "--file", file, code=2).stderr
 
 
 def test_a_replay_tells_what_is_newly_refused_and_newly_allowed_by_rule(cli, tmp_path):
-    smaller = protocol_versions.write(tmp_path, 3, protocol_versions.SMALLER_CAP)
+    smaller = protocol_versions.write(tmp_path, 4, protocol_versions.SMALLER_CAP)
     replayed = cli("protocol", "replay", smaller).stdout
     assert "2 of them newly refused" in replayed
     assert "phase_session_cap" in replayed
-    larger = protocol_versions.write(tmp_path, 3, protocol_versions.LARGER_CAP)
+    larger = protocol_versions.write(tmp_path, 4, protocol_versions.LARGER_CAP)
     found = json.loads(cli("protocol", "replay", larger, "--examples", 1, "--json").stdout)
     assert (found["protocol"], found["courses"], found["newly_refused"], found["newly_allowed"]) == (
-        "ipt@3",
+        "ipt@4",
         sum(plan.count for plan in demo.PLANS if plan.protocol == "ipt"),
         0,
         1,
@@ -133,11 +133,11 @@ def test_a_replay_tells_what_is_newly_refused_and_newly_allowed_by_rule(cli, tmp
 
 
 def test_a_replay_that_finds_nothing_new_says_so_in_one_line(cli, tmp_path):
-    replayed = cli("protocol", "replay", protocol_versions.write(tmp_path, 3)).stdout
+    replayed = cli("protocol", "replay", protocol_versions.write(tmp_path, 4)).stdout
     assert len(replayed.splitlines()) == 1
     assert "0 of them newly refused" in replayed
 
 
 def test_a_faulty_candidate_is_told_with_its_faults(cli, tmp_path):
-    file = protocol_versions.write(tmp_path, 3, ("sessions_min = 1\nsessions_max = 3\n", "sessions_min = 9\nsessions_max = 3\n"))
+    file = protocol_versions.write(tmp_path, 4, ("sessions_min = 1\nsessions_max = 3\n", "sessions_min = 9\nsessions_max = 3\n"))
     assert "phases[0]" in cli("protocol", "replay", file, code=1).stderr

@@ -100,9 +100,9 @@ def test_the_protocol_that_the_faults_are_planted_in_has_none():
             id="fewer sessions than the phases need",
         ),
         pytest.param(
-            with_contract(sessions=Bounds(120, 130), weeks=Bounds(120, 130)),
+            with_contract(sessions=Bounds(220, 230), weeks=Bounds(220, 230)),
             "a_plain_course_completes",
-            "the example of agree_contract is invalid: data.sessions must be at most 100",
+            "the example of agree_contract is invalid: data.sessions must be at most 200",
             id="more sessions than any contract can have",
         ),
         pytest.param(

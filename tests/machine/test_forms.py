@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 from support.course_walk import ROOT, WEEK, S, Walk, ipt
+from support.follow_up import opened_after
 from typer.testing import CliRunner
 
 from ipt_workflow.cli.main import app
@@ -25,7 +26,9 @@ def catalogue() -> Catalogue:
 
 
 def form(name: str) -> Protocol:
-    return catalogue().get(name)
+    """The protocol of a file: its latest version, or the version in the file's name."""
+    form_id, _, version = name.partition("@")
+    return catalogue().get(form_id, int(version) if version else None)
 
 
 class Course(Walk):
@@ -99,6 +102,23 @@ def test_a_whole_course_is_walked_to_its_end(name):
 
 
 @pytest.mark.parametrize("name", FORMS)
+def test_a_week_off_needs_neither_a_new_contract_nor_a_reason(name):
+    course = Course(name).on().held()
+    course.now += WEEK
+    assert course.whole().state == "completed"
+    assert {fact.trigger for fact in course.history}.isdisjoint({"amend_contract", "pause"})
+    assert not any(fact.overridden for fact in course.history)
+
+
+@pytest.mark.parametrize("name", ["ipt-hiv", "ipt-ptsd", "ipt-social-anxiety", "ipt-perinatal", "ipt-bulimia", "ipt-telephone"])
+def test_a_contract_may_plan_two_weeks_of_holidays(name):
+    course = Course(name).on()
+    sessions = course.protocol.contract.sessions.max
+    assert course.refused("agree_contract", sessions=sessions, weeks=sessions + 2) == {}
+    assert "contract_in_range" in course.refused("agree_contract", sessions=sessions, weeks=sessions + 5)
+
+
+@pytest.mark.parametrize("name", FORMS)
 def test_every_example_of_a_form_can_be_read(name):
     """Every example that options offers is well formed, in the first phase and in the last."""
     course = Course(name).on()
@@ -135,17 +155,20 @@ def test_ipsrt_tracks_the_rhythm_and_hears_the_prescriber_before_the_middle_phas
     assert "rhythm_target_set" not in middle.papers().refused("begin_final")
 
 
-def test_ipsrt_has_an_initial_phase_of_three_to_five_sessions_and_a_fifth_area():
-    course = Course("ipsrt").on().held().held()
+def test_ipsrt_has_an_initial_phase_of_two_to_eight_sessions_and_a_fifth_area():
+    course = Course("ipsrt").on().held()
     assert "phase_sessions_met" in course.papers().refused("begin_middle")
     assert "phase_sessions_met" not in course.held().refused("begin_middle")
+    for _ in range(6):
+        course.held()
+    assert "phase_session_cap" in course.refused("record_session")
     lost = {"primary": "lost_healthy_self"}
     assert course.refused("select_focus", data=lost) == {}
     ours = Course("ipt").on().do("record_inventory")
     assert "focus_area_allowed" in ours.refused("select_focus", data=lost)
 
 
-@pytest.mark.parametrize("name", sorted(set(FORMS) - {"ipsrt"}))
+@pytest.mark.parametrize("name", sorted(set(FORMS) - {"ipsrt", "ipt-maintenance"}))
 def test_no_other_form_asks_for_a_rhythm(name):
     assert "record_rhythm" not in form(name).key
     with pytest.raises(CommandInvalid):
@@ -185,6 +208,14 @@ def test_ipt_maintenance_has_no_phases_is_reviewed_and_stands_beside_no_acute_co
     assert course.papers().refused("complete") == {}
     assert not course.c.acute
     assert "sick_role_used" in course.do("record_evaluation").refused("assign_sick_role")
+
+
+def test_ipt_maintenance_keeps_the_rhythm_of_ipsrt():
+    done = Course("ipsrt").whole()
+    later = opened_after(done, form("ipt-maintenance"))
+    assert later.c.rhythm.targets == done.c.rhythm.targets
+    assert later.c.rhythm.count == done.c.rhythm.count > 0
+    assert later.refused("record_rhythm") == {}
 
 
 def test_ipt_maintenance_follows_a_completed_course():
@@ -437,4 +468,4 @@ def test_every_number_of_every_form_says_how_sure_it_is():
 
 
 def test_there_are_twenty_forms_and_no_two_are_alike():
-    assert len({form(name).digest for name in FORMS}) == len(FORMS) == 20
+    assert len({form(name).digest for name in FORMS}) == len(FORMS) == 21

@@ -94,7 +94,7 @@ def at(*keys):
 
 
 def test_the_default_protocol_is_the_one_the_seed_describes():
-    ipt = SHIPPED.get("ipt", 1)
+    ipt = SHIPPED.get("ipt", 2)
     assert [phase.id for phase in ipt.phases] == ["initial", "middle", "final"]
     assert [(phase.sessions_min, phase.sessions_max) for phase in ipt.phases] == [(1, 3), (1, None), (3, 3)]
     assert ipt.first.sessions_max_extended == 4
@@ -102,7 +102,7 @@ def test_the_default_protocol_is_the_one_the_seed_describes():
     assert ipt.sick_role.mode == "full"
     assert ipt.focus.areas == ("grief", "role_dispute", "role_transition", "interpersonal_deficits")
     assert ipt.focus.max == 2
-    assert ipt.instruments_for("symptoms") == ("phq9@1", "gad7@1")
+    assert ipt.instruments_for("symptoms")[:2] == ("phq9@1", "gad7@1")
     assert ipt.instruments == SHIPPED.instruments
 
 
@@ -114,8 +114,8 @@ def test_a_document_written_in_another_layout_loads_to_the_same_protocol(folders
 
 
 def test_a_protocol_is_found_at_its_latest_version_unless_one_is_named(folders):
-    folders.protocol(IPT, "ipt@1.toml").protocol(changed(IPT, {"version": 10}), "ipt@10.toml")
-    catalogue = folders.protocol(changed(IPT, {"version": 2}), "ipt@2.toml").load()
+    folders.protocol(changed(IPT, {"version": 1}), "ipt@1.toml").protocol(changed(IPT, {"version": 10}), "ipt@10.toml")
+    catalogue = folders.protocol(IPT, "ipt@2.toml").load()
     assert catalogue.latest("ipt").version == 10
     assert catalogue.get("ipt") is catalogue.latest("ipt")
     assert catalogue.get("ipt", 2).version == 2
@@ -169,17 +169,17 @@ def test_a_stored_definition_becomes_the_same_protocol_with_the_same_digest():
 
 
 def test_an_unchanged_file_passes_and_so_does_a_stored_protocol_without_a_file():
-    check_unchanged(SHIPPED, [("ipt", 1, SHIPPED.get("ipt").digest), ("gone", 3, "00")])
+    check_unchanged(SHIPPED, [("ipt", 2, SHIPPED.get("ipt").digest), ("ipt", 1, "of an older file"), ("gone", 3, "00")])
 
 
 def test_a_file_changed_under_an_old_version_names_file_version_digests_and_what_to_do(folders):
     catalogue = folders.protocol(changed(IPT, {"contract.gap_days": 28})).load()
     old, new = SHIPPED.get("ipt").digest, catalogue.get("ipt").digest
     with pytest.raises(ProtocolInvalid) as caught:
-        check_unchanged(catalogue, [("ipt", 1, old)])
+        check_unchanged(catalogue, [("ipt", 2, old)])
     (fault,) = caught.value.faults
     assert fault.where == "ipt.toml: version"
-    for part in ("ipt@1", old, new, "version = 2"):
+    for part in ("ipt@2", old, new, "version = 3"):
         assert part in fault.message
 
 
@@ -262,7 +262,7 @@ def test_a_folder_without_files_is_a_fault(folders):
         (
             {"contract.sessions": {"min": 1, "max": 4}},
             "contract.sessions.max",
-            {"contract.sessions": {"min": 1, "max": 5}},
+            {"contract.sessions": {"min": 1, "max": 5}, "attention.check_session": 5},
         ),
         ({"contract.cadence_days": 0}, "contract.cadence_days", {"contract.cadence_days": 1}),
         ({"contract.gap_days": 0}, "contract.gap_days", {"contract.gap_days": 1}),
@@ -291,7 +291,7 @@ def test_a_folder_without_files_is_a_fault(folders):
         ({f"{INITIAL}.id": "middle"}, f"{MIDDLE}.id", {f"{INITIAL}.id": "opening"}),
         ({f"{INITIAL}.id": "Opening"}, f"{INITIAL}.id", {f"{INITIAL}.id": "opening_2"}),
         ({f"{INITIAL}.requires[0]": "evalution"}, f"{INITIAL}.requires", {}),
-        ({f"{INITIAL}.requires[0]": "history"}, f"{INITIAL}.requires", {}),
+        ({f"{INITIAL}.requires[0]": "history"}, f"{INITIAL}.requires[1]", {}),
         ({f"{INITIAL}.soft": ["gains"]}, f"{INITIAL}.soft", {f"{INITIAL}.soft": ["timeline", "focus"]}),
         (
             {f"{INITIAL}.soft": ["sick_role"]},
@@ -312,7 +312,7 @@ def test_a_folder_without_files_is_a_fault(folders):
         ({f"{MIDDLE}.rules[0].parameters.most": 6}, f"{MIDDLE}.rules[0].parameters", {}),
         ({"focus.max": 0}, "focus.max", {"focus.max": 1}),
         ({"focus.max": 5}, "focus.max", {"focus.max": 4}),
-        ({"focus.areas": ["grief", "grief"]}, "focus.areas", {"focus.areas": ["grief", "role_dispute"]}),
+        ({"focus.areas": ["grief", "grief"]}, "focus.areas[1]", {"focus.areas": ["grief", "role_dispute"]}),
         ({"focus.areas": []}, "focus.areas", {}),
         (
             {"measures[0].instruments": ["phq9@2"]},
@@ -323,6 +323,23 @@ def test_a_folder_without_files_is_a_fault(folders):
         ({"measures[0].instruments": []}, "measures[0].instruments", {}),
         ({"measures[0]": REMOVED}, "measures", {"measures[1]": REMOVED}),
         ({"measures[1]": IPT["measures"][0]}, "measures[1].aim", {}),
+        ({"measures[0].instruments": ["phq9@1", "phq9@1"]}, "measures[0].instruments[1]", {"measures[0].instruments": ["phq9@1"]}),
+        ({"measures[0].baseline_days": 0}, "measures[0].baseline_days", {"measures[0].baseline_days": 1}),
+        ({"measures[0].baseline_days": 3651}, "measures[0].baseline_days", {"measures[0].baseline_days": 3650}),
+        ({"attention.misses": 0}, "attention.misses", {"attention.misses": 1}),
+        ({"attention.check_session": 17}, "attention.check_session", {"attention.check_session": 16}),
+        (
+            {"medium": {"allowed": ["video"], "default": "telephone"}},
+            "medium.default",
+            {"medium": {"allowed": ["video", "telephone"], "default": "telephone"}},
+        ),
+        ({f"{MIDDLE}.rules[0]": IPT["phases"][1]["rules"][1]}, f"{MIDDLE}.rules[1].rule", {}),
+        (
+            {f"{INITIAL}.requires[7]": REMOVED},
+            f"{INITIAL}.requires",
+            {f"{INITIAL}.requires[7]": REMOVED, "sick_role.mode": "optional"},
+        ),
+        ({"evidence[1]": IPT["evidence"][0]}, "evidence[1].key", {}),
         ({"evidence[0].key": "contract.week"}, "evidence[0].key", {}),
         ({"evidence[0]": REMOVED}, "ages.min", {"evidence[1]": REMOVED}),
     ],
@@ -399,20 +416,20 @@ def test_every_number_except_the_version_names_its_source(folders):
 # Names and twins
 
 
-@pytest.mark.parametrize("name", ["ipt.toml", "ipt@1.toml"])
+@pytest.mark.parametrize("name", ["ipt.toml", "ipt@2.toml"])
 def test_a_file_is_named_by_its_protocol_with_or_without_the_version(folders, name):
-    assert folders.protocol(IPT, name).load().files == {("ipt", 1): name}
+    assert folders.protocol(IPT, name).load().files == {("ipt", 2): name}
 
 
-@pytest.mark.parametrize("name", ["other.toml", "ipt@2.toml", "ipt-1.toml"])
+@pytest.mark.parametrize("name", ["other.toml", "ipt@1.toml", "ipt-2.toml"])
 def test_a_file_with_another_name_is_a_fault(folders, name):
     faults = folders.protocol(IPT, name).faults()
-    assert faults == {f"{name}: id": "does not fit the file's name: rename the file ipt.toml or ipt@1.toml"}
+    assert faults == {f"{name}: id": "does not fit the file's name: rename the file ipt.toml or ipt@2.toml"}
 
 
 def test_two_files_of_one_id_and_version_are_a_fault(folders):
-    faults = folders.protocol(IPT).protocol(IPT, "ipt@1.toml").faults()
-    assert faults == {"ipt@1.toml: version": "ipt.toml has the same id and version: each needs its own"}
+    faults = folders.protocol(IPT).protocol(IPT, "ipt@2.toml").faults()
+    assert faults == {"ipt@2.toml: version": "ipt.toml has the same id and version: each needs its own"}
 
 
 def test_two_instruments_of_one_id_and_version_are_a_fault(folders):
@@ -555,3 +572,11 @@ def test_a_form_must_have_what_it_depends_on(folders, changes, where, says):
 def test_an_artefact_that_reads_a_table_is_required_only_where_there_is_one(folders, artefact, table):
     faults = folders.protocol(changed(IPT, {f"{INITIAL}.requires": [*IPT["phases"][0]["requires"], artefact]})).faults()
     assert faults[f"ipt.toml: {INITIAL}.requires"] == f"names {artefact}: add the table [{table}] that it needs, or remove it"
+
+
+def test_a_rhythm_carries_over_only_to_a_protocol_that_tracks_one(folders):
+    carries = {"followup": {"carries": ["focus", "rhythm"]}}
+    faults = folders.protocol(changed(IPT, carries)).faults()
+    assert faults == {"ipt.toml: followup.carries": "names rhythm: add the table [rhythm] that it needs, or remove it"}
+    loaded = folders.protocol(changed(IPT, {"followup": {"carries": ["focus", "formulation"]}})).load().get("ipt")
+    assert loaded.followup.carries == ("focus", "formulation")

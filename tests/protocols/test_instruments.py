@@ -375,3 +375,57 @@ def test_one_scale_alone_has_an_outcome_and_a_scale_without_cuts_has_none():
     assert instruments.outcome([(PHQ9, 15, 4)]) == instruments.Outcome(True, True, False, True)
     assert instruments.outcome([(SHIPPED["lsas@1"], 90, 30)]) is None
     assert instruments.outcome([]) is None
+
+
+# Decimals
+
+
+EDEQ = SHIPPED["edeq@2"]
+HUNDREDTHS = [hundredths / 100 for hundredths in range(601)]
+
+
+@pytest.mark.parametrize("total", (0, 4, 4.2, 2.75, 6))
+def test_a_total_may_have_the_decimals_of_its_scale(total):
+    assert instruments.faults_in(EDEQ, total) == []
+
+
+@pytest.mark.parametrize(
+    ("scale", "total", "says"),
+    (
+        (EDEQ, 4.205, "must be a multiple of 0.01 for edeq@2"),
+        (EDEQ, 420, "must lie from 0 to 6 for edeq@2"),
+        (PHQ9, 12.5, "must be a whole number for phq9@1"),
+        (SHIPPED["sas-sr@2"], 0.99, "must lie from 1 to 5 for sas-sr@2"),
+    ),
+)
+def test_a_total_between_two_steps_or_out_of_range_is_a_fault(scale, total, says):
+    assert instruments.faults_in(scale, total) == [Fault("data.total", says)]
+
+
+def test_every_hundredth_is_a_total_of_a_scale_with_two_decimals():
+    assert [total for total in HUNDREDTHS if instruments.faults_in(EDEQ, total)] == []
+
+
+@given(st.integers(0, 600), st.integers(0, 600))
+def test_change_in_decimals_is_exact(first, last):
+    found = instruments.change(EDEQ, first / 100, last / 100)
+    assert found.improvement == (first - last) / 100
+    assert found.response is (None if first == 0 else 2 * last <= first)
+
+
+def test_whole_numbers_stay_whole():
+    improvement = instruments.change(EDEQ, 4.2, 1.2).improvement
+    assert (improvement, type(improvement)) == (3, int)
+    assert type(instruments.change(PHQ9, 18, 9).improvement) is int
+
+
+def test_a_total_between_two_whole_ones_is_in_the_band_below():
+    mean = replaced(step="0.1")
+    assert [instruments.band(mean, total) for total in (4, 4.9, 5)] == ["low", "low", "high"]
+
+
+def test_the_scales_of_the_nhs_pairs_have_their_cuts_and_take_one_number():
+    for key, total, caseness, reliable in (("iesr@1", 88, 33, 9), ("spin@1", 68, 19, 10)):
+        scale = SHIPPED[key]
+        assert (scale.total_max, scale.caseness, scale.reliable_change, scale.items) == (total, caseness, reliable, 1)
+        assert scale.item_texts == ()

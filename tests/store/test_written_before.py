@@ -34,6 +34,7 @@ from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import imports
 from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.protocols.migration import Mover
 from ipt_workflow.service.protocols.replay import Trial
 from ipt_workflow.service.upgrade import upgrade
 from ipt_workflow.store.audit import AuditFilters, Position
@@ -298,6 +299,33 @@ def test_a_course_goes_on_under_a_protocol_that_is_in_no_file_any_more(served):
         answer = await api.example(course, "record_session")
         assert answer.status_code == 201, answer.text
         assert len(answer.json()["course"]["sessions"]) == 5
+
+    served(test)
+
+
+def test_courses_of_version_one_can_be_moved_to_the_version_that_ships_and_go_on(opened):
+    async def work(clinic):
+        old, new = next(each for each in clinic.protocols if each.key == "ipt@1"), clinic.protocol("ipt", 2)
+        assert (old.attention, new.attention.misses) == (None, 2)
+        plans = [each async for batch in Mover(clinic, old, new).plans(service_walk.SUPERVISOR) for each in batch]
+        assert {plan.move.kind for plan in plans} == {"carries_over"}
+        moving = Mover(clinic, old, new).move_clean(service_walk.SUPERVISOR, "The numbers follow their sources.")
+        results = [each async for batch in moving for each in batch]
+        assert {each.became for each in results} == {"moved"}
+        assert (await AuditLog(clinic).verify(service_walk.AUDITOR)).ok
+
+    opened(work)
+
+
+def test_a_new_course_cannot_be_opened_under_version_one_and_is_told_what_there_is(served):
+    async def test(api):
+        body = {"client_ref": "EHR-NEW", "protocol": "ipt", "protocol_version": 1, "data": {"source": "General practitioner"}}
+        (fault,) = (await api.post("/v1/courses", body)).json()["errors"]
+        assert fault["where"] == "protocol"
+        assert "ipt@2" in fault["message"]
+        assert (await api.open("EHR-NEW"))["protocol_version"] == 2
+        group = await api.open("EHR-GROUP", protocol="ipt-group", protocol_version=1)  # for a group that runs under version 1
+        assert group["protocol_version"] == 1
 
     served(test)
 

@@ -72,7 +72,7 @@ def distinct(protocol: Protocol) -> Protocol:
 replaced = msgspec.structs.replace
 
 
-def version(number: int = 2, phases: dict[str, dict[str, Any]] | None = None, **changes: Any) -> Protocol:
+def version(number: int = 3, phases: dict[str, dict[str, Any]] | None = None, **changes: Any) -> Protocol:
     """Another version of the default protocol: some of its tables replaced, and fields of some of its phases."""
     changed = tuple(replaced(phase, **(phases or {}).get(phase.id, {})) for phase in ipt().phases)
     return distinct(msgspec.structs.replace(ipt(), version=number, **{"phases": changed, **changes}))

@@ -15,7 +15,7 @@ HARD_TIMELINE = ('soft = ["timeline"]', "soft = []")
 def write(folder: Path, number: int, *replaced: tuple[str, str], name: str = "") -> Path:
     """Writes the file of a version into a folder."""
     text = (CONFIG / "protocols" / "ipt.toml").read_text(encoding="utf-8")
-    for old, new in (("version = 1\n", f"version = {number}\n"), *replaced):
+    for old, new in (("version = 2\n", f"version = {number}\n"), *replaced):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     file = folder / (name or f"ipt@{number}.toml")
@@ -23,8 +23,8 @@ def write(folder: Path, number: int, *replaced: tuple[str, str], name: str = "")
     return file
 
 
-def config(folder: Path, *replaced: tuple[str, str], number: int = 2) -> Path:
-    """A folder of configuration with this version beside the first."""
+def config(folder: Path, *replaced: tuple[str, str], number: int = 3) -> Path:
+    """A folder of configuration with this version beside the one that ships."""
     shutil.copytree(CONFIG, folder)
     write(folder / "protocols", number, *replaced)
     return folder

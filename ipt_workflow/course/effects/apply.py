@@ -20,7 +20,7 @@ from ipt_workflow.course.effects.first_phase import (
     update_sick_role,
 )
 from ipt_workflow.course.effects.measures import record_measure, record_rhythm, set_rhythm_target
-from ipt_workflow.course.effects.opening import begin, ended, opened, pause, reopen, resume, start
+from ipt_workflow.course.effects.opening import begin, ended, open_followup, opened, pause, reopen, resume, start
 from ipt_workflow.course.effects.protocol_change import repinned
 from ipt_workflow.course.effects.record import relink_client, transfer
 from ipt_workflow.course.effects.safety import record_consent, review_risk, see_risk, withdraw_consent
@@ -112,4 +112,5 @@ APPLIERS: dict[str, Callable[[Course, Fact], Course]] = {
     "change_protocol": lambda course, fact: repinned(course, fact.data),
     "migrate_protocol": lambda course, fact: repinned(course, fact.data),
     "relink_client": relink_client,
+    "open_followup": open_followup,
 }

@@ -15,7 +15,9 @@ from ipt_workflow.course.course import (
     Interruption,
     SickRole,
 )
+from ipt_workflow.course.effects import measures
 from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.follow_up import CarriedOver
 from ipt_workflow.course.triggers import BEGIN_PREFIX
 from ipt_workflow.protocols.definition import ENDED, PAUSED, REFERRED
 
@@ -40,7 +42,19 @@ def opened(fact: Fact) -> Course:
         last_occurred_at=fact.occurred_at,
         last_recorded_at=fact.recorded_at,
     )
+    if "carried" in data:
+        course = _carried(course, msgspec.convert(data["carried"], CarriedOver))
     return _adopted(course, fact) if fact.trigger == "adopt" else course
+
+
+def _carried(course: Course, carried: CarriedOver) -> Course:
+    """A follow-up course, with what it brings from the course before it."""
+    version = carried.formulation.version if carried.formulation else 0
+    return replace(course, formulations=version, **msgspec.structs.asdict(carried))
+
+
+def open_followup(course: Course, fact: Fact) -> Course:
+    return replace(course, followed_by=(*course.followed_by, fact.data["course"]))
 
 
 def _adopted(course: Course, fact: Fact) -> Course:
@@ -61,6 +75,7 @@ def _adopted(course: Course, fact: Fact) -> Course:
             at=fact.occurred_at,
             attended=data["attended"],
             first_session_on=dt.date.fromisoformat(first_session_on) if first_session_on else None,
+            paused_days=data.get("paused_days", 0),
         ),
         attested=tuple(sorted(artefacts)),
     )
@@ -68,7 +83,10 @@ def _adopted(course: Course, fact: Fact) -> Course:
 
 def start(course: Course, fact: Fact) -> Course:
     data = fact.data
-    return replace(course, state=data["phase"], phase=data["phase"], started_at=fact.occurred_at, supervisor=data.get("supervisor"))
+    begun = replace(
+        course, state=data["phase"], phase=data["phase"], started_at=fact.occurred_at, supervisor=data.get("supervisor")
+    )
+    return measures.started(begun)
 
 
 def begin(course: Course, fact: Fact) -> Course:
@@ -96,7 +114,8 @@ def reopen(course: Course, _fact: Fact) -> Course:
     interruptions = course.interruptions
     if state == PAUSED and interruptions:
         interruptions = (*interruptions[:-1], replace(interruptions[-1], until=None))
-    return replace(course, state=state, ending=None, interruptions=interruptions)
+    tracks = {key: measures.rejoined(track) for key, track in course.measures.items()}
+    return replace(course, state=state, ending=None, interruptions=interruptions, measures=tracks)
 
 
 def pause(course: Course, fact: Fact) -> Course:

@@ -38,25 +38,26 @@ def _who(fact: Fact) -> str:
 
 
 def record_consent(course: Course, fact: Fact) -> Course:
-    """A consent that several people withdrew is given again when each of them has given it."""
+    """A consent that somebody else has withdrawn stays withdrawn."""
     scope = fact.data["scope"]
-    withdrawing = tuple(each for each in course.withdrawing if each != _who(fact))
-    stands = not any(each.startswith(f"{scope}:") for each in withdrawing)
+    course = _withdrawn_by(course, {*course.withdrawing} - {_who(fact)})
+    given = {scope} - {*course.withdrawn}
     return replace(
         course,
-        consents=tuple(sorted({*course.consents, scope})) if stands else course.consents,
+        consents=tuple(sorted({*course.consents, *given})),
         consenting=tuple(sorted({*course.consenting, _who(fact)})),
-        withdrawn=tuple(each for each in course.withdrawn if each != scope) if stands else course.withdrawn,
-        withdrawing=withdrawing,
     )
 
 
 def withdraw_consent(course: Course, fact: Fact) -> Course:
     scope = fact.data["scope"]
     return replace(
-        course,
+        _withdrawn_by(course, {*course.withdrawing, _who(fact)}),
         consents=tuple(each for each in course.consents if each != scope),
         consenting=tuple(each for each in course.consenting if each != _who(fact)),
-        withdrawn=tuple(sorted({*course.withdrawn, scope})),
-        withdrawing=tuple(sorted({*course.withdrawing, _who(fact)})),
     )
+
+
+def _withdrawn_by(course: Course, who: set[str]) -> Course:
+    scopes = {each.partition(":")[0] for each in who}
+    return replace(course, withdrawing=tuple(sorted(who)), withdrawn=tuple(sorted(scopes)))

@@ -33,7 +33,7 @@ class SetDisputeStage(Payload, frozen=True, kw_only=True):
 
 
 class AgreeContract(Payload, frozen=True, kw_only=True):
-    sessions: Annotated[int, Meta(ge=1, le=100)]
+    sessions: Annotated[int, Meta(ge=1, le=200)]
     weeks: Annotated[int, Meta(ge=1, le=260)]
     cadence_days: Annotated[int, Meta(ge=1, le=90)] = 7
     missed_count: bool = False
@@ -47,7 +47,7 @@ class AgreeContract(Payload, frozen=True, kw_only=True):
 class AmendContract(Payload, frozen=True, kw_only=True):
     """Give only the terms that change."""
 
-    sessions: Annotated[int, Meta(ge=1, le=100)] | None = None
+    sessions: Annotated[int, Meta(ge=1, le=200)] | None = None
     weeks: Annotated[int, Meta(ge=1, le=260)] | None = None
     cadence_days: Annotated[int, Meta(ge=1, le=90)] | None = None
     missed_count: bool | None = None

@@ -5,6 +5,7 @@ from typing import Literal
 
 from ipt_workflow.course.payloads.payload import Payload
 from ipt_workflow.values.types import (
+    ClientOutcome,
     Count,
     EndedEarly,
     RiskLevel,
@@ -14,7 +15,7 @@ from ipt_workflow.values.types import (
 
 
 class Complete(Payload, frozen=True, kw_only=True):
-    outcome: Literal["remission", "response", "partial_response", "no_response", "deterioration", "not_known"]
+    outcome: ClientOutcome
     end_code: Literal["46", "96"] = "46"
     comment: Text | None = None
 
@@ -24,10 +25,15 @@ class Pause(Payload, frozen=True, kw_only=True):
 
 
 class EndEarly(Payload, frozen=True, kw_only=True):
+    """Code 46, agreed in the last phase, also tells the outcome. `attempts` to reach the client are required unless the ending was
+    agreed or the client has died (17, 49), and `risk_status` unless the client has died.
+    """
+
     end_code: EndedEarly
     last_contact: dt.date
-    risk_status: RiskLevel
-    attempts: Count  # how often somebody tried to reach the client
+    risk_status: RiskLevel | None = None
+    attempts: Count | None = None
+    outcome: ClientOutcome | None = None
     onward_plan: Text | None = None
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Annotated, Literal
 
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from ipt_workflow.course.payloads.payload import Payload
 from ipt_workflow.values.types import (
@@ -18,16 +19,24 @@ from ipt_workflow.values.types import (
 
 
 class RecordMeasure(Payload, frozen=True, kw_only=True):
-    """Answers (None for a missing one), or a total, or the statement that it could not be obtained (with a reason)."""
+    """Answers (None for a missing one), or a total, or the statement that it could not be obtained (with a reason).
+
+    A total is in the scale's own points. It has decimals only where the scale has.
+    """
 
     instrument: Code
     items: (
         Annotated[tuple[Annotated[int, Meta(ge=0, le=1000)] | None, ...], Meta(min_length=1, max_length=100, extra=SEALED)] | None
     ) = None
-    total: Annotated[int, Meta(ge=0, le=100_000)] | None = None
+    total: Annotated[float, Meta(ge=0, le=100_000)] | None = None
     taken_at: Moment | None = None
     ref: ExternalRef | None = None
     not_obtained: bool = False
+
+    def __post_init__(self) -> None:
+        """A total that is whole is kept as a whole number, however JSON wrote it."""
+        if isinstance(self.total, float) and self.total.is_integer():
+            force_setattr(self, "total", int(self.total))
 
 
 class RhythmDay(Payload, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ class Refer(Payload, frozen=True, kw_only=True):
 
 
 class AdoptedContract(Payload, frozen=True, kw_only=True):
-    sessions: Annotated[int, Meta(ge=1, le=100)]
+    sessions: Annotated[int, Meta(ge=1, le=200)]
     weeks: Annotated[int, Meta(ge=1, le=260)]
     cadence_days: Annotated[int, Meta(ge=1, le=90)] = 7
     missed_count: bool = False
@@ -40,7 +40,10 @@ class AdoptedFocus(Payload, frozen=True, kw_only=True):
 
 
 class Adopt(Payload, frozen=True, kw_only=True):
-    """A course that began elsewhere. `attended` counts sessions by phase. `artefacts` names the documents the supervisor has seen."""
+    """A course that began elsewhere. `attended` counts sessions by phase. `artefacts` names the documents the supervisor has seen.
+
+    `paused_days` are days of breaks since the first session. They stop the clock where the contract lets pauses stop it.
+    """
 
     source: Annotated[str, Meta(min_length=1, max_length=200, extra=SEALED)]
     phase: Code
@@ -50,6 +53,7 @@ class Adopt(Payload, frozen=True, kw_only=True):
     focus: AdoptedFocus | None = None
     contract: AdoptedContract | None = None
     first_session_on: dt.date | None = None
+    paused_days: Annotated[int, Meta(ge=0, le=1820)] = 0
     consent: tuple[ConsentScope, ...] = ()
     indication: Code | None = None
     age_band: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+-]{1,16}$")] | None = None

@@ -21,7 +21,7 @@ from ipt_workflow.values.types import (
 class RecordSession(Payload, frozen=True, kw_only=True):
     attendance: AttendanceCode
     kind: Literal["session", "additional"] = "session"
-    medium: Medium = "face_to_face"
+    medium: Medium | None = None  # the protocol's default, else in person
     minutes: Annotated[int, Meta(ge=1, le=600)] | None = None
     participants: Annotated[tuple[Participant, ...], Meta(min_length=1, max_length=10)] = ("client",)
     scheduled_for: Moment | None = None

@@ -2,10 +2,11 @@
 
 import datetime as dt
 
-from ipt_workflow.course import counters
+from ipt_workflow.course import counters, outcome
 from ipt_workflow.course.rules.case import Case, rule
 from ipt_workflow.course.rules.first_phase import OTHER_AIMS, measured
 from ipt_workflow.errors import Refusal
+from ipt_workflow.values.types import AGREED
 
 
 @rule(source="seed S4; domain I8", structural=True)
@@ -171,14 +172,49 @@ def contracted_weeks_served(case: Case) -> Refusal | None:
 
 @rule(source="domain Z7")
 def alternative_offered(case: Case) -> Refusal | None:
-    """A client who did not improve has been offered something else: the treatment failed, not the client."""
-    outcome = case.data.get("outcome")
+    """A client who did not improve, or became reliably worse by the scales, has been offered something else: the treatment failed, not
+    the client.
+    """
+    by_scales = outcome.by_scales(case.protocol, case.course)
+    failed = case.data.get("outcome") in {"no_response", "deterioration"} or (by_scales and by_scales.reliable_deterioration)
     offered = case.course.continuation in {"alternative", "referral"} or case.course.referred_on
-    if outcome not in {"no_response", "deterioration"} or offered:
+    if not failed or offered:
         return None
     return case.refuses(
         "alternative_offered",
         current=case.course.continuation,
         required="alternative or referral, or a referral on record",
         remedies=("decide_continuation", "refer_on"),
+    )
+
+
+@rule(source="F41, F46; domain Z7", soft=True, needs="outcome_scales")
+def outcome_fits_measures(case: Case) -> Refusal | None:
+    """The outcome does not contradict the scales. It is no improvement where they show reliable deterioration, no deterioration where
+    they show reliable improvement, and no remission where the client is still a case.
+    """
+    given = case.data.get("outcome")
+    shown = outcome.contradiction(case.protocol, case.course, given) if given else None
+    if given is None or shown is None:
+        return None
+    message_id, by_scales = {
+        "worse": ("outcome_fits_measures.worse", "reliable deterioration"),
+        "better": ("outcome_fits_measures.better", "reliable improvement"),
+        "case": ("outcome_fits_measures.case", "no recovery"),
+    }[shown]
+    return case.refuses(message_id, current=given, required=f"an outcome that fits: {by_scales}", outcome=(given,))
+
+
+@rule(source="F41; design")
+def end_code_fits(case: Case) -> Refusal | None:
+    """An early ending has code 46 only from the last phase. Every other code may be given from any open state."""
+    last = case.protocol.last
+    if case.data["end_code"] != AGREED or case.course.phase == last.id:
+        return None
+    return case.refuses(
+        "end_code_fits",
+        current=case.course.state,
+        required=f"{last.id}, or another code",
+        remedies=("end_early",),
+        phase=last.id,
     )

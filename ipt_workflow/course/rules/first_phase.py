@@ -1,6 +1,7 @@
 """Rules about the work of the first phase: evaluation, history, inventory, formulation, sick role, baseline."""
 
 from ipt_workflow.course.context import supervisor_of
+from ipt_workflow.course.course import Track
 from ipt_workflow.course.rules.case import Case, rule
 from ipt_workflow.errors import Refusal
 from ipt_workflow.protocols.instruments import Aim
@@ -140,28 +141,35 @@ def measured(case: Case, aims: tuple[Aim, ...], *, early: bool) -> Refusal | Non
     if not lacking:
         return None
     unobtainable = all(_not_obtained(case, aim, early=early) for aim in lacking)
-    if early:
-        message_id = "measured.baseline_not_obtained" if unobtainable else "measured.baseline_missing"
+    too_old = early and all(any(track.last for track in _tracks(case, aim)) for aim in lacking)
+    counting = {aim: case.protocol.instruments_for(aim) for aim in lacking}
+    if unobtainable:
+        message_id = "measured.baseline_not_obtained" if early else "measured.end_not_obtained"
+    elif too_old:
+        message_id = "measured.baseline_too_old"
     else:
-        message_id = "measured.end_not_obtained" if unobtainable else "measured.end_missing"
+        message_id = "measured.baseline_missing" if early else "measured.end_missing"
     return case.refuses(
         message_id,
         current=[aim for aim in aims if aim not in lacking],
-        required={aim: list(case.protocol.instruments_for(aim)) for aim in lacking},
+        required={aim: list(keys) for aim, keys in counting.items()},
         remedies=("record_measure",),
         severity="soft" if unobtainable else None,
         aims=lacking,
+        scales=tuple(key.partition("@")[0] for keys in counting.values() for key in keys),
     )
 
 
+def _tracks(case: Case, aim: Aim) -> list[Track]:
+    return [case.course.measures[key] for key in case.protocol.instruments_for(aim) if key in case.course.measures]
+
+
 def _has_reading(case: Case, aim: Aim, *, early: bool) -> bool:
-    tracks = [case.course.measures[key] for key in case.protocol.instruments_for(aim) if key in case.course.measures]
-    return any(track.baseline if early else case.course.phase in track.phases for track in tracks)
+    return any(track.baseline if early else case.course.phase in track.phases for track in _tracks(case, aim))
 
 
 def _not_obtained(case: Case, aim: Aim, *, early: bool) -> bool:
-    tracks = [case.course.measures[key] for key in case.protocol.instruments_for(aim) if key in case.course.measures]
-    return any(track.not_obtained if early else case.course.phase in track.not_obtained for track in tracks)
+    return any(track.not_obtained if early else case.course.phase in track.not_obtained for track in _tracks(case, aim))
 
 
 RESOLVED = frozenset({"assigned_full", "assigned_limited", "waived", "relinquished"})

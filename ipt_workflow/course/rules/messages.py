@@ -69,6 +69,10 @@ MESSAGES = {
     ),
     "contracted_weeks_served.running": "The contracted weeks are not over: this is week {week} of {weeks}. Wait, or amend the contract.",
     "ending_announced": "The ending has not been announced. Raise it with the client and record that.",
+    "end_code_fits": (
+        "Code 46 is for an ending that therapist and client agreed in the {phase} phase. Use the code that fits, or agree fewer sessions and"
+        " begin that phase."
+    ),
     "final_attended.missed": "The client attended {attended} of the {needed} sessions of the {phase} phase. No session of the phase is left.",
     "final_attended.more_to_come": (
         "The client has attended {attended} of the {needed} sessions of the {phase} phase. Hold the others and record them."
@@ -84,6 +88,11 @@ MESSAGES = {
     ),
     "gains_recorded": "The client's gains have not been reviewed. Review them with the client and record them.",
     "independence_recorded": "It is not recorded what the client now does without the therapist. Record it.",
+    "outcome_fits_measures.better": "By the scales the client is reliably better, and the outcome says {outcome}. Correct the outcome.",
+    "outcome_fits_measures.case": (
+        "By the scales the client is still unwell, and the outcome says {outcome}. Correct the outcome, or measure again."
+    ),
+    "outcome_fits_measures.worse": "By the scales the client is reliably worse, and the outcome says {outcome}. Correct the outcome.",
     "recurrence_planned": (
         "There is no plan for recurrence. Plan with the client how to anticipate, identify and manage one, and record the plan."
     ),
@@ -120,10 +129,22 @@ MESSAGES = {
     "history_complete.not_obtained": "The psychiatric history lacks what could not be obtained: {missing}. Record it when you can.",
     "inventory_complete": "The interpersonal inventory lacks: {missing}. Record these sections.",
     "inventory_recorded": "There is no interpersonal inventory. Record one first.",
-    "measured.baseline_missing": "There is no baseline measure of {aims}. Record one, or that it could not be obtained.",
-    "measured.baseline_not_obtained": "A baseline measure of {aims} could not be obtained. Record one when you can.",
-    "measured.end_missing": "There is no measure of {aims} in this phase. Record one, or that it could not be obtained.",
-    "measured.end_not_obtained": "A measure of {aims} could not be obtained in this phase. Record one when you can.",
+    "measured.baseline_missing": (
+        "There is no baseline measure of {aims}. Any of these counts: {scales}. Record one, or that it could not be obtained."
+    ),
+    "measured.baseline_not_obtained": (
+        "A baseline measure of {aims} could not be obtained. Any of these counts: {scales}. Record one when you can."
+    ),
+    "measured.baseline_too_old": (
+        "Every reading of {aims} was taken too long before the start to be a baseline. Any of these counts: {scales}. Record one, or that"
+        " it could not be obtained."
+    ),
+    "measured.end_missing": (
+        "There is no measure of {aims} in this phase. Any of these counts: {scales}. Record one, or that it could not be obtained."
+    ),
+    "measured.end_not_obtained": (
+        "A measure of {aims} could not be obtained in this phase. Any of these counts: {scales}. Record one when you can."
+    ),
     "sick_role_assigned.assign": "There is no sick role to change. Assign it first.",
     "sick_role_assigned.none": "The client has no sick role that could be changed or given up. Go on without it.",
     "sick_role_explained": "It was not explained that the client is not to blame for the illness. Explain it, then assign the sick role.",
@@ -198,6 +219,10 @@ MESSAGES = {
     "age_fits": "{protocol} is for ages {youngest} to {oldest}. Consider another protocol.",
     "consent_given.by": "There is no consent to treatment by: {who}. Ask for it and record it.",
     "consent_given.treatment": "There is no consent to treatment. Ask for it and record it.",
+    "consent_not_withdrawn": (
+        "Consent to treatment has been withdrawn by: {who}. Ask for it again and record it, or end the course. What takes place meanwhile"
+        " can be recorded."
+    ),
     "format_fits": "{protocol} is given in another format: {format}. Choose that format, or consider another protocol.",
     "indication_fits": "{protocol} is not indicated for `{indication}`. Consider another protocol.",
     "provider_fits": "{protocol} is given by another provider: {provider}. Choose that provider, or consider another protocol.",
@@ -215,6 +240,8 @@ def render(sentence: str, parameters: Mapping[str, Parameter], *, rule: str, sev
 
 
 def _in_words(value: tuple[str | int, ...]) -> str:
-    """A list in words: `a, b and c`. Its items are codes or entries' numbers, and codes are read without underscores."""
+    """A list in words: `a, b and c`, or `none`. Its items are codes or entries' numbers, and codes are read without underscores."""
+    if not value:
+        return "none"
     *others, last = (str(each).replace("_", " ") for each in value)
     return f"{', '.join(others)} and {last}" if others else last

@@ -23,6 +23,21 @@ def consent_given(case: Case) -> Refusal | None:
     return case.refuses("consent_given.treatment", current=current, required=wanted, remedies=remedies)
 
 
+@rule(source="domain 6.2")
+def consent_not_withdrawn(case: Case) -> Refusal | None:
+    """Nobody has withdrawn consent to treatment without giving it again. Recording goes on, and so does ending early."""
+    withdrawn = tuple(each.partition(":")[2] for each in case.course.withdrawing if each.startswith("treatment:"))
+    if not withdrawn:
+        return None
+    return case.refuses(
+        "consent_not_withdrawn",
+        current=[f"withdrawn by the {who}" for who in withdrawn],
+        required="treatment",
+        remedies=("record_consent", "end_early"),
+        who=withdrawn,
+    )
+
+
 @rule(source="design")
 def therapist_assigned(case: Case) -> Refusal | None:
     """The course has a therapist before the first phase begins."""

@@ -77,7 +77,7 @@ def total_code(record: Record, instrument: Instrument) -> CodeableConcept:
     return concept(*codes.TOTALS.get(instrument.id, ()), own, text=instrument.title)
 
 
-def _score(total: int) -> Quantity:
+def _score(total: float) -> Quantity:
     return Quantity(value=total, unit="{score}", system=codes.UCUM, code="{score}")
 
 

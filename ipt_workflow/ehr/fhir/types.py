@@ -43,7 +43,7 @@ class Period(Element, frozen=True, kw_only=True):
 
 
 class Quantity(Element, frozen=True, kw_only=True):
-    value: int | None = None
+    value: float | None = None
     unit: str | None = None
     system: str | None = None
     code: str | None = None

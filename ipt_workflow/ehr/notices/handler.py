@@ -167,9 +167,9 @@ class NoticeHandler:
         return "ours"
 
     def _not_done(self, content: NoticeContent, courses: Sequence[StoredCourse]) -> Sequence[StoredCourse]:
-        """The courses in which a withdrawn consent is not yet withdrawn; all of them if it is in each."""
-        scope = content.data.get("scope")
-        left = [each for each in courses if content.trigger != "withdraw_consent" or scope not in each.course.withdrawn]
+        """The courses in which this person has not withdrawn this consent yet; all of them if it is withdrawn in each."""
+        who = f"{content.data.get('scope')}:{content.data.get('who', 'client')}"
+        left = [each for each in courses if content.trigger != "withdraw_consent" or who not in each.course.withdrawing]
         return left or courses
 
     # Referrals and deletions

@@ -17,7 +17,7 @@ _SHORT = re.compile(r"\(([^()]*)\)")
 _NO_WORD = re.compile(r"[^a-z0-9]")
 
 
-def is_implied(instrument: Instrument, items: Sequence[int | None] | None, total: int | None) -> bool:
+def is_implied(instrument: Instrument, items: Sequence[int | None] | None, total: float | None) -> bool:
     """Whether the total is too high for an answer to the risk item below the threshold. `items` is None if no answer was sent."""
     item = instrument.risk_item
     if total is None or item is None or not instrument.summed:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ipt_workflow.course import Course, Rhythm, Track, counters
+from ipt_workflow.course import Course, Rhythm, Track, counters, outcome
 from ipt_workflow.course.counters import Counters, WeekClock
 from ipt_workflow.course.course import Reading
 from ipt_workflow.course.rules import Context
@@ -36,17 +36,29 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
 class ReadingView(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     at: dt.datetime
-    total: int
+    total: float
     band: str | None
 
 
+class FollowUpReadings(msgspec.Struct, frozen=True, kw_only=True):
+    """Readings taken after the ending. `change` is that from the course's baseline to the last of them."""
+
+    count: int
+    first: ReadingView | None
+    last: ReadingView | None
+    change: instruments.Change | None
+
+
 class MeasureView(msgspec.Struct, frozen=True, kw_only=True):
+    """Readings of one scale. Those taken after the ending are in `follow_up`, and change nothing else here."""
+
     aim: str
     count: int
     baseline: ReadingView | None
     last: ReadingView | None
     change: instruments.Change | None
     not_obtained: tuple[str, ...]
+    follow_up: FollowUpReadings | None
 
 
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,11 +150,14 @@ class RiskView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndingView(msgspec.Struct, frozen=True, kw_only=True):
+    """`outcome` is that which the therapist gave. `owed`: what an ending that was agreed early still lacks of `outcome`, `gains`, `end_measures`."""
+
     at: dt.datetime
     recorded_at: dt.datetime
     left: str
     end_code: str
     outcome: str | None
+    owed: tuple[str, ...]
 
 
 class AdoptedView(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,7 +167,10 @@ class AdoptedView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CourseView(msgspec.Struct, frozen=True, kw_only=True):
-    """A course. `progress` reads `session n of N, week w of W`. `next` is the trigger that leaves the present phase."""
+    """A course. `progress` reads `session n of N, week w of W`, up to the ending. `next` is the trigger that leaves the present phase.
+
+    `outcome` is that by the scales, up to the ending.
+    """
 
     id: str
     client_ref: str | None
@@ -186,6 +204,7 @@ class CourseView(msgspec.Struct, frozen=True, kw_only=True):
     ending: EndingView | None
     adopted: AdoptedView | None
     linked_from: str | None
+    followed_by: tuple[str, ...]
     indication: str | None
     age_band: str | None
     contradicted: tuple[int, ...]
@@ -227,7 +246,7 @@ def course_view(
         sessions=tuple(_whole(session, SessionView) for session in course.sessions),
         interruptions=tuple(_whole(pause, InterruptionView) for pause in course.interruptions),
         measures={key: _measure(protocol, key, track) for key, track in course.measures.items() if key in protocol.instruments},
-        outcome=_outcome(protocol, course),
+        outcome=outcome.by_scales(protocol, course),
         rhythm=_rhythm(course.rhythm) if course.rhythm.count or course.rhythm.targets else None,
         reviewed_at=course.reviewed_at,
         risk=_whole(course.risk, RiskView),
@@ -245,11 +264,12 @@ def course_view(
             for bound, refusal in required
         ),
         attention=tuple(attention),
-        ending=_whole(course.ending, EndingView) if course.ending else None,
+        ending=EndingView(**msgspec.structs.asdict(course.ending), owed=outcome.owed(protocol, course)) if course.ending else None,
         adopted=AdoptedView(at=course.adopted.at, attended=course.adopted.attended, artefacts=course.attested)
         if course.adopted
         else None,
         linked_from=course.linked_from,
+        followed_by=course.followed_by,
         indication=course.indication,
         age_band=course.age_band,
         contradicted=course.contradicted,
@@ -293,27 +313,20 @@ def _measure(protocol: Protocol, key: str, track: Track) -> MeasureView:
             return None
         return ReadingView(seq=reading.seq, at=reading.at, total=reading.total, band=instruments.band(instrument, reading.total))
 
-    baseline, last = view(track.baseline), view(track.last)
+    def change(last: ReadingView | None) -> instruments.Change | None:
+        since = baseline if last and baseline and baseline.seq != last.seq else None
+        return instruments.change(instrument, since.total, last.total) if since and last else None
+
+    baseline, last, after = view(track.baseline), view(track.last), track.after
+    last_after = view(after.last) if after else None
     return MeasureView(
         aim=instrument.aim,
         count=track.count,
         baseline=baseline,
         last=last,
-        change=instruments.change(instrument, baseline.total, last.total)
-        if baseline and last and baseline.seq != last.seq
-        else None,
+        change=change(last),
         not_obtained=track.not_obtained,
-    )
-
-
-def _outcome(protocol: Protocol, course: Course) -> Outcome | None:
-    """The outcome by those of the protocol's symptom scales that were taken at least twice."""
-    taken = [
-        (protocol.instruments[key], course.measures[key]) for key in protocol.instruments_for("symptoms") if key in course.measures
-    ]
-    return instruments.outcome(
-        (scale, track.baseline.total, track.last.total)
-        for scale, track in taken
-        if track.baseline and track.last and track.baseline.seq != track.last.seq
-        if track.baseline.total is not None and track.last.total is not None
+        follow_up=FollowUpReadings(count=after.count, first=view(after.baseline), last=last_after, change=change(last_after))
+        if after
+        else None,
     )

@@ -164,7 +164,7 @@ def test_a_phase_is_extended_once_and_only_where_the_protocol_says_so():
 @covers("protocol_differs")
 def test_a_protocol_is_changed_for_another_one_only():
     walk = reach("in_initial")
-    refused_by(walk, "protocol_differs", "change_protocol", S, current="ipt@1", required="another protocol or version")
+    refused_by(walk, "protocol_differs", "change_protocol", S, current="ipt@2", required="another protocol or version")
     refused_by(walk, "supervisor_agrees", "change_protocol", T, alone=False)
     walk.target = variant("ipt-short")
     assert walk.fire("change_protocol", T, S).protocol == "ipt-short"
@@ -174,19 +174,19 @@ def test_a_protocol_is_changed_for_another_one_only():
 def test_a_course_migrates_to_another_version_of_its_own_protocol_only():
     walk = reach("in_middle")
     walk.target = variant("ipt-short")
-    refused_by(walk, "same_protocol_family", "migrate_protocol", S, current="ipt@1", required="another version of ipt")
-    walk.target = version(2)
-    assert walk.fire("migrate_protocol", S).protocol_version == 2
+    refused_by(walk, "same_protocol_family", "migrate_protocol", S, current="ipt@2", required="another version of ipt")
+    walk.target = version(3)
+    assert walk.fire("migrate_protocol", S).protocol_version == 3
 
 
 @covers("carries_over")
 def test_a_course_that_would_be_stuck_does_not_migrate():
     walk = reach("in_middle", sessions=3)
-    walk.target = version(2, {"initial": {"sessions_max": 2}})
+    walk.target = version(3, {"initial": {"sessions_max": 2}})
     refusal = refused_by(walk, "carries_over", "migrate_protocol", S, required="a course that carries over")
     assert len(refusal.current) == 1
     assert "Not kept by entry" in refusal.message
-    walk.target = version(2, {"initial": {"sessions_max": 3}})
+    walk.target = version(3, {"initial": {"sessions_max": 3}})
     assert walk.fire("migrate_protocol", S).state == "middle"
 
 

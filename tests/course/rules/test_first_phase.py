@@ -1,7 +1,7 @@
 """Rules about the work of the first phase."""
 
 import pytest
-from support.course_walk import FUNCTIONING, SUPPORT, SYMPTOMS, S, T, Walk, covers, reach, refused_by, replaced, variant
+from support.course_walk import DAY, FUNCTIONING, SUPPORT, SYMPTOMS, S, T, Walk, covers, ipt, reach, refused_by, replaced, variant
 
 from ipt_workflow.course.rules import first_phase
 from ipt_workflow.protocols.definition import SickRoleSpec
@@ -137,7 +137,7 @@ def test_the_middle_phase_waits_for_a_baseline_of_symptoms():
         "baseline_measured",
         "begin_middle",
         current=[],
-        required={"symptoms": ["phq9@1", "gad7@1"]},
+        required={"symptoms": ["phq9@1", "gad7@1", "bdi2@1", "hrsd17@1", "qids@1", "epds@1"]},
         remedies=("record_measure",),
     )
     walk.fire("record_measure", data={**SYMPTOMS, "items": [2, None, *[0] * 7]})
@@ -153,6 +153,53 @@ def test_a_baseline_that_could_not_be_had_is_passed_over_with_a_reason():
     walk.fire("begin_middle", override=("baseline_measured",))
 
 
+@pytest.mark.parametrize(("days", "counts"), ((28, True), (29, False)))
+def test_a_reading_of_more_than_four_weeks_before_the_start_is_no_baseline(days, counts):
+    """It is no baseline whether it was recorded before the start or after it."""
+    for told_before in (True, False):
+        walk = Walk().referred()
+        taken = {**SYMPTOMS, "taken_at": (walk.now - days * DAY).isoformat()}
+        walk.do("record_consent")
+        walk.now = walk.now.replace(hour=12)
+        if told_before:
+            walk.fire("record_measure", data=taken)
+        walk.do("start")
+        if not told_before:
+            walk.fire("record_measure", data=taken)
+        assert bool(walk.c.measures["phq9@1"].baseline) == counts
+        assert walk.c.measures["phq9@1"].last.total == 16
+        refusal = walk.refused("begin_middle").get("baseline_measured")
+        assert (refusal and refusal.message_id) == (None if counts else "measured.baseline_too_old")
+
+
+def test_the_first_reading_within_the_window_is_the_baseline_whatever_came_before():
+    walk = Walk().referred()
+    for days, answer in ((90, 3), (20, 2), (5, 1)):
+        walk.fire(
+            "record_measure", data={"instrument": "gad7", "items": [answer] * 7, "taken_at": (walk.now - days * DAY).isoformat()}
+        )
+    assert walk.c.measures["gad7@1"].baseline.total == 21
+    walk.do("record_consent", "start")
+    track = walk.c.measures["gad7@1"]
+    assert (track.baseline.total, track.last.total, track.count, track.early) == (14, 7, 3, ())
+
+
+def test_an_adopted_course_has_its_baseline_from_its_first_session():
+    walk = Walk()
+    begun = walk.now - 70 * DAY
+    walk.fire("adopt", S, phase="initial", attended={"initial": 2}, first_session_on=begun.date().isoformat())
+    for days, counts in ((29, False), (28, True)):
+        walk.fire("record_measure", data={**SYMPTOMS, "taken_at": (begun - days * DAY).isoformat()})
+        assert bool(walk.c.measures["phq9@1"].baseline) == counts
+
+
+def test_a_protocol_without_a_window_takes_a_baseline_however_old():
+    walk = Walk(variant("no-window", measures=tuple(replaced(spec, baseline_days=None) for spec in ipt().measures))).referred()
+    walk.fire("record_measure", data={**SYMPTOMS, "taken_at": (walk.now - 900 * DAY).isoformat()})
+    walk.do("record_consent", "start")
+    assert walk.c.measures["phq9@1"].baseline.total == 16
+
+
 @covers("baseline_of_every_aim")
 def test_a_baseline_of_functioning_and_support_is_asked_for_and_may_be_passed_over():
     walk = measured(SYMPTOMS)
@@ -162,7 +209,7 @@ def test_a_baseline_of_functioning_and_support_is_asked_for_and_may_be_passed_ov
         "begin_middle",
         severity="soft",
         current=[],
-        required={"interpersonal_functioning": ["ifr@1"], "social_support": ["mspss@1"]},
+        required={"interpersonal_functioning": ["ifr@1", "wsas@1", "iip32@1", "sas-sr@2"], "social_support": ["mspss@1"]},
     )
     walk.measure(FUNCTIONING)
     refused_by(walk, "baseline_of_every_aim", "begin_middle", severity="soft", current=["interpersonal_functioning"])

@@ -99,6 +99,36 @@ def test_a_consent_that_one_of_them_withdraws_is_asked_for_again():
     assert "consent_given" in walk.refused("start")
 
 
+@covers("consent_not_withdrawn")
+@pytest.mark.parametrize(
+    ("stage", "trigger"),
+    (("ready_for_middle", "begin_middle"), ("ready_for_final", "begin_final"), ("ready_to_complete", "complete")),
+)
+def test_while_consent_is_withdrawn_no_phase_begins_and_the_course_is_not_completed(stage, trigger):
+    walk = reach(stage)
+    walk.fire("withdraw_consent", scope="sharing")
+    assert walk.refused(trigger) == {}
+    walk.fire("withdraw_consent", scope="treatment")
+    refused_by(
+        walk, "consent_not_withdrawn", trigger, current=["withdrawn by the client"], remedies=("record_consent", "end_early")
+    )
+    walk.session("3")
+    walk.do("record_contact", "record_measure", "raise_risk", "review_risk", "note")
+    assert walk.copy().fire("end_early").state == "ended_early"
+    walk.fire("record_consent", scope="treatment")
+    assert "consent_not_withdrawn" not in walk.refused(trigger)
+
+
+def test_a_consent_is_given_again_by_the_person_who_withdrew_it():
+    walk = reach("in_middle")
+    walk.fire("withdraw_consent", scope="treatment", who="guardian")
+    walk.fire("record_consent", scope="treatment", who="client")
+    assert (walk.c.consents, walk.c.withdrawn, walk.c.withdrawing) == ((), ("treatment",), ("treatment:guardian",))
+    assert "consent_not_withdrawn" in walk.refused("begin_final")
+    walk.fire("record_consent", scope="treatment", who="guardian")
+    assert (walk.c.consents, walk.c.withdrawn, walk.c.withdrawing) == (("treatment",), (), ())
+
+
 # The setting
 
 

@@ -54,7 +54,7 @@ def two(made, tmp_path):
 
 
 def mover(clinic) -> Mover:
-    return Mover(clinic, clinic.protocol("ipt", 1), clinic.protocol("ipt", 2))
+    return Mover(clinic, clinic.protocol("ipt", 2), clinic.protocol("ipt", 3))
 
 
 async def every_plan(clinic) -> dict:
@@ -154,7 +154,7 @@ def test_a_plan_says_nothing_about_clients(two):
     async def work(clinic):
         text = msgspec.json.encode(list((await every_plan(clinic)).values())).decode()
         assert "DEMO-" not in text
-        assert not any(area in text for area in clinic.protocol("ipt", 1).focus.areas)
+        assert not any(area in text for area in clinic.protocol("ipt", 2).focus.areas)
         assert not any(course.client in text for course in (await courses(clinic)).values())
 
     two(work)
@@ -183,7 +183,7 @@ def test_every_clean_course_is_moved_by_one_entry_and_verifies(two):
         assert set(moved) == {course_id for course_id, plan in plans.items() if plan.move.kind == "carries_over"}
         for course_id, course in after.items():
             if course_id in moved:
-                assert (course.protocol_version, course.version) == (2, before[course_id].version + 1)
+                assert (course.protocol_version, course.version) == (3, before[course_id].version + 1)
                 assert (course.state, course.phase, course.sessions) == (
                     before[course_id].state,
                     before[course_id].phase,
@@ -200,7 +200,7 @@ def test_every_clean_course_is_moved_by_one_entry_and_verifies(two):
             service_walk.SUPERVISOR.person,
             entry.to,
         )
-        assert (entry.move.from_, entry.move.to, entry.move.kind) == ("ipt@1", "ipt@2", "carries_over")
+        assert (entry.move.from_, entry.move.to, entry.move.kind) == ("ipt@2", "ipt@3", "carries_over")
 
     two(work)
 
@@ -230,7 +230,7 @@ def test_courses_with_new_gaps_are_moved_if_chosen_and_stuck_ones_never(two):
         became = {course_id: each.became for course_id, each in (await chosen(clinic, *some, *some)).items()}
         assert became == dict(zip(some, ("moved", "stuck", "moved", "ended", "other_protocol", "unknown"), strict=True))
         numbers = {course_id: course.protocol_version for course_id, course in (await courses(clinic)).items()}
-        assert {i for i, number in numbers.items() if number == 2} == {some[0], some[2]}
+        assert {i for i, number in numbers.items() if number == 3} == {some[0], some[2]}
         gap = (await CourseReads(clinic).course(service_walk.SUPERVISOR, some[0])).requirements
         assert ("timeline_recorded", "hard") in [(each.rule, each.severity) for each in gap if not each.met]
 
@@ -253,7 +253,7 @@ def test_a_course_that_was_changed_after_it_was_planned_is_a_conflict_and_can_be
         moving._planned = overtaken
         (outcome,) = (await outcomes(moving.move(service_walk.SUPERVISOR, [course_id], REASON))).values()
         assert outcome.became == "conflict"
-        assert (await courses(clinic))[course_id].protocol_version == 1
+        assert (await courses(clinic))[course_id].protocol_version == 2
         assert (await chosen(clinic, course_id))[course_id].became == "moved"
 
     two(work)
@@ -281,8 +281,8 @@ def test_courses_not_chosen_go_on_under_the_old_version(two):
         stuck = next(i for i, plan in plans.items() if plan.move.kind == "stuck")
         await clean(clinic)
         done = await fire(clinic, stuck, "note")
-        assert (done.course.protocol_version, done.course.counters.caps["initial"]) == (1, 3)
-        assert done.entries[0].protocol_digest == clinic.protocol("ipt", 1).digest
+        assert (done.course.protocol_version, done.course.counters.caps["initial"]) == (2, 3)
+        assert done.entries[0].protocol_digest == clinic.protocol("ipt", 2).digest
         assert (await verification.verify(clinic)).ok
 
     two(work)
@@ -310,7 +310,7 @@ def test_a_moved_course_goes_on_to_completion_and_verifies(two):
         for name, more in demo.WORK:
             await fire(clinic, course_id, name, **more)
         done = await fire(clinic, course_id, "complete", **demo.WEEKS)
-        assert (done.course.state, done.course.protocol_version) == ("completed", 2)
+        assert (done.course.state, done.course.protocol_version) == ("completed", 3)
         assert (await verification.verify(clinic)).ok
 
     two(work)
@@ -326,9 +326,9 @@ def test_a_late_entry_from_before_the_move_is_placed_there_and_judged_by_the_ver
         third, fourth = ((held + dt.timedelta(seconds=seconds)).isoformat() for seconds in (1, 2))
         another = {"rules": ["overlaps_session"], "reason": "Two visits."}
         done = await fire(clinic, course_id, "record_session", occurred_at=third, override=another)
-        assert done.entries[0].protocol_digest == clinic.protocol("ipt", 1).digest
+        assert done.entries[0].protocol_digest == clinic.protocol("ipt", 2).digest
         assert (done.course.counters.attended["initial"], done.course.counters.caps["initial"]) == (3, 2)
-        assert done.course.protocol_version == 2
+        assert done.course.protocol_version == 3
         with pytest.raises(TransitionRefused) as refused:
             await fire(clinic, course_id, "record_session", occurred_at=fourth, override=another)
         (refusal,) = refused.value.refusals
@@ -345,8 +345,8 @@ def test_a_course_is_read_as_it_was_before_the_move(two):
         clinic.clock.advance(dt.timedelta(minutes=1))
         await chosen(clinic, course_id)
         reader = CourseReads(clinic)
-        assert (await reader.course(service_walk.SUPERVISOR, course_id)).protocol_version == 2
-        assert (await reader.course(service_walk.SUPERVISOR, course_id, known_at=before)).protocol_version == 1
+        assert (await reader.course(service_walk.SUPERVISOR, course_id)).protocol_version == 3
+        assert (await reader.course(service_walk.SUPERVISOR, course_id, known_at=before)).protocol_version == 2
 
     two(work)
 
@@ -360,9 +360,9 @@ def test_a_course_goes_on_without_the_file_of_its_old_version(two, tmp_path):
 
     async def later(clinic):
         assert (await verification.verify(clinic)).ok
-        old = next(protocol for protocol in clinic.protocols if protocol.key == "ipt@1")
+        old = next(protocol for protocol in clinic.protocols if protocol.key == "ipt@2")
         plans = [
-            each async for batch in Mover(clinic, old, clinic.protocol("ipt", 2)).plans(service_walk.SUPERVISOR) for each in batch
+            each async for batch in Mover(clinic, old, clinic.protocol("ipt", 3)).plans(service_walk.SUPERVISOR) for each in batch
         ]
         assert {plan.move.kind for plan in plans} == {"new_gaps", "stuck"}
 

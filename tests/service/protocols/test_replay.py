@@ -38,7 +38,7 @@ def tried(made, tmp_path):
 
     def run(*replaced, work=None, examples=3):
         settings = databases.copy(made, tmp_path)
-        file = protocol_versions.write(tmp_path, 2, *replaced)
+        file = protocol_versions.write(tmp_path, 3, *replaced)
 
         async def inside(clinic):
             if work:
@@ -73,7 +73,7 @@ async def attempt(clinic, course_id, *commands):
 
 def test_the_same_numbers_refuse_and_allow_nothing_new(tried):
     found = tried()
-    assert (found.protocol, found.courses) == ("ipt@2", COURSES)
+    assert (found.protocol, found.courses) == ("ipt@3", COURSES)
     assert found.transitions > 500
     assert (found.refusals, found.not_judged) == (1, 0)
     assert (found.newly_refused, found.newly_allowed, found.refused_by, found.allowed_by) == (0, 0, {}, {})
@@ -192,10 +192,10 @@ def test_moved_courses_are_judged_by_the_version_in_force_at_each_time(made, tmp
     folder = protocol_versions.config(tmp_path / "config", protocol_versions.HARD_TIMELINE)
 
     async def work(clinic):
-        mover = Mover(clinic, clinic.protocol("ipt", 1), clinic.protocol("ipt", 2))
+        mover = Mover(clinic, clinic.protocol("ipt", 2), clinic.protocol("ipt", 3))
         moved = [each async for batch in mover.move_clean(service_walk.SUPERVISOR, "New.") for each in batch]
         assert len(moved) > 20
-        found = await Trial(clinic, clinic.protocol("ipt", 2)).run(service_walk.AUDITOR)
+        found = await Trial(clinic, clinic.protocol("ipt", 3)).run(service_walk.AUDITOR)
         assert (found.newly_refused, found.newly_allowed) == (0, 0)
 
     settings = protocol_versions.settings_with(databases.copy(made, tmp_path), folder)

@@ -36,7 +36,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """An answer as numbers: one, or several that contradict each other. `absent`: the sender says that there is no answer."""
 
-    numbers: frozenset[int] = frozenset()
+    numbers: frozenset[float] = frozenset()
     unreadable: bool = False
     absent: bool = False
 
@@ -139,12 +139,15 @@ def _listed(value: Any) -> list[Any]:
 # Answers as numbers
 
 
-def reply(answers: Iterable[Any], scores: Mapping[str, int]) -> Reply:
-    """All answers to one question together. `scores` is by the answer's code, as `system|code`."""
-    numbers: set[int] = set()
+def reply(answers: Iterable[Any], scores: Mapping[str, int], *, decimals: bool = False) -> Reply:
+    """All answers to one question together. `scores` is by the answer's code, as `system|code`.
+
+    Numbers with `decimals` can be read only where they are allowed.
+    """
+    numbers: set[float] = set()
     unreadable = absent = False
     for answer in answers:
-        found = _number(answer, scores)
+        found = _number(answer, scores, decimals)
         if found is None:
             unreadable = True
         elif found:
@@ -154,7 +157,7 @@ def reply(answers: Iterable[Any], scores: Mapping[str, int]) -> Reply:
     return Reply(numbers=frozenset(numbers), unreadable=unreadable, absent=absent)
 
 
-def _number(answer: Any, scores: Mapping[str, int]) -> set[int] | None:
+def _number(answer: Any, scores: Mapping[str, int], decimals: bool) -> set[float] | None:
     """The numbers that an answer gives; empty if it gives none, None if it cannot be read."""
     if not isinstance(answer, dict) or answer.get("modifierExtension"):
         return None
@@ -163,15 +166,15 @@ def _number(answer: Any, scores: Mapping[str, int]) -> set[int] | None:
         return set()
     if ABSENT in answer:
         return None
-    read = [_numbers_of(name, value, scores) for name, value in values.items()]
+    read = [_numbers_of(name, value, scores, decimals) for name, value in values.items()]
     return None if any(not each for each in read) else {number for each in read for number in each}
 
 
-def _numbers_of(name: str, value: Any, scores: Mapping[str, int]) -> set[int]:
+def _numbers_of(name: str, value: Any, scores: Mapping[str, int], decimals: bool) -> set[float]:
     if name in NUMBERS:
-        return whole(value)
+        return _read(value, decimals)
     if name == "valueQuantity":
-        return whole(value.get("value")) if isinstance(value, dict) and "comparator" not in value else set()
+        return _read(value.get("value"), decimals) if isinstance(value, dict) and "comparator" not in value else set()
     if name in {"valueCoding", "valueCodeableConcept"} and isinstance(value, dict):
         return {number for coding in codings(value) for number in (*_by_code(coding, scores), *_weights(coding))}
     return set()
@@ -187,15 +190,17 @@ def _by_code(coding: Mapping[str, Any], scores: Mapping[str, int]) -> Iterator[i
             yield score
 
 
-def _weights(coding: Mapping[str, Any]) -> Iterator[int]:
+def _weights(coding: Mapping[str, Any]) -> Iterator[float]:
     for extension in _listed(coding.get("extension")):
         if isinstance(extension, dict) and extension.get("url") in WEIGHTS:
             for name in NUMBERS.intersection(extension):
-                yield from whole(extension[name])
+                yield from _read(extension[name])
 
 
-def whole(number: Any) -> set[int]:
-    """A whole number of JSON, which may be printed as `2.0`; empty if it is none."""
-    if isinstance(number, bool) or not isinstance(number, int | float) or abs(number) >= 100_000 or number != int(number):
+def _read(number: Any, decimals: bool = False) -> set[float]:
+    """A number of JSON; empty if it is none that may be read. A whole one, which may be printed as `2.0`, is kept as a whole one."""
+    if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) < 100_000:
         return set()
-    return {int(number)}
+    if number == int(number):
+        return {int(number)}
+    return {number} if decimals else set()

@@ -99,7 +99,7 @@ def patient(found: ReceivedPatient, findings: Findings) -> tuple[NoticeContent, 
         part = f"merged {other.name}"
         contents[part] = msgspec.structs.replace(content, part=part)
     if found.deceasedBoolean or found.deceasedDateTime:
-        ended = {"end_code": "49", "risk_status": "none", "attempts": 0}
+        ended = {"end_code": "49"}
         died = NoticeContent(type="", about="person", part="deceased", trigger="end_early", data=ended, needs_person=DECEASED)
         contents["deceased"] = findings.with_client(died, this)
     return tuple(contents.values()) or (findings.with_client(nothing("person"), this),)

@@ -112,25 +112,27 @@ class _Scale:
         elif len(found.numbers) > 1:
             self._fault(code, "must have one answer, not several that differ", sent)
         elif found.numbers:
-            return next(iter(found.numbers))
+            return int(next(iter(found.numbers)))
         return None
 
-    def _total(self, *, answered: bool) -> int | None:
+    def _total(self, *, answered: bool) -> float | None:
         """The total; many EHR systems send it under the panel's code. A panel's text beside its answers is no total."""
         sent = [answer for code in self.row.totals for answer in self.answers.get(_bare(code), ())]
         if not sent and not self.panel:
             return None
-        own, found = answers.reply(self.panel, {}), answers.reply(sent, {})
+        decimals = self.instrument.step != "1"
+        own, found = answers.reply(self.panel, {}, decimals=decimals), answers.reply(sent, {}, decimals=decimals)
         numbers = found.numbers | own.numbers
         if found.unreadable or (own.unreadable and not answered and not numbers):
-            self._fault(self.row.totals[0], "must be a whole number", [*sent, *self.panel])
+            wanted = "must be a number" if decimals else "must be a whole number"
+            self._fault(self.row.totals[0], wanted, [*sent, *self.panel])
         elif len(numbers) > 1:
             self._fault(self.row.totals[0], "must be one number, not several that differ", [*sent, *self.panel])
         elif numbers:
             return next(iter(numbers))
         return None
 
-    def _data(self, items: list[int | None], total: int | None) -> dict[str, Any]:
+    def _data(self, items: list[int | None], total: float | None) -> dict[str, Any]:
         known = [each for each in items if each is not None]
         if not known:
             return {"total": total}

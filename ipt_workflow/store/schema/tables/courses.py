@@ -16,6 +16,7 @@ ATTENTION = (
     "deviation",
     "unassigned",
     "contradicted",
+    "owed",
     "consent",
     "not_attending",
     "deteriorating",
@@ -104,6 +105,7 @@ class CourseRow(SQLModel, table=True):
     deviation_from: dt.datetime | None = None
     unassigned_from: dt.datetime | None = None
     contradicted_from: dt.datetime | None = None
+    owed_from: dt.datetime | None = None
     consent_from: dt.datetime | None = None
     not_attending_from: dt.datetime | None = None
     deteriorating_from: dt.datetime | None = None

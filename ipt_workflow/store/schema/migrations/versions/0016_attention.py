@@ -12,7 +12,7 @@ down_revision = "0015"
 branch_labels = None
 depends_on = None
 
-KINDS = ("consent", "not_attending", "deteriorating", "not_improving", "outcome_missing", "transfer_open")
+KINDS = ("owed", "consent", "not_attending", "deteriorating", "not_improving", "outcome_missing", "transfer_open")
 
 
 def upgrade() -> None:
