@@ -15,7 +15,8 @@ IptError
 ├── NotFound                   the thing does not exist, or the caller may not see it
 ├── VersionRequired            a write does not name the version it was decided on
 ├── StaleVersion               the course has moved on since that version
-│   └── GroupStale                 the group has moved on since that version
+│   ├── GroupStale                 the group has moved on since that version
+│   └── ProposalDecided            the proposal no longer waits: somebody decided it, or it lapsed
 ├── GroupRefused               rules of groups refuse the write; it lists all of them
 ├── GroupSessionRefused        a session for all members or nobody was refused; it lists the courses that refused
 ├── KeyReused                  the idempotency key was used before with another body
@@ -30,7 +31,7 @@ IptError
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -197,6 +198,21 @@ class GroupStale(StaleVersion):
     """The group has moved on since the version that the write names. `current` is its present version."""
 
     subject = "group"
+
+
+class ProposalDecided(StaleVersion):
+    """The proposal no longer waits: somebody decided it, or it has lapsed because of `reason`. `current` is the course's version."""
+
+    SENTENCES: ClassVar = {
+        "course_ended": "the course has ended",
+        "moved_on": "the course has moved on from the state that it was meant for",
+        "proposer": "the person who proposed it may not fire it any more",
+    }
+
+    def __init__(self, current: int, status: str, reason: str | None = None) -> None:
+        super().__init__(current)
+        why = f"has lapsed: {self.SENTENCES[reason]}" if reason else f"is {status} already"
+        self.args = (f"The proposal {why}. Propose the command again if it is still wanted.",)
 
 
 class GroupRefused(IptError):

@@ -46,7 +46,7 @@ AUDIT_MEANS = {
     "export": "The audit log was exported.",
     "sign_in": "Reserved for signing in at the pages. Nothing writes it yet.",
     "config": "A token was created or revoked. A subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted. A source was added, changed (with each new value), rotated, disabled or enabled. A group was made, a course joined or left it, or its facilitators were named. A sandbox's clock was moved.",
-    "proposal": "A command was proposed, or a proposal was declined. A cosigned proposal is a transition.",
+    "proposal": "A command was proposed, or a proposal was declined or lapsed. A cosigned proposal is a transition.",
     "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld, or deliveries were replayed. The actor is the subscription.",
     "notice": "The outcome of an EHR's notice, or of a group's record that waited: `applied`, `waiting`, `ignored`, `dismissed`, or refused because its id came with another body. The actor is the source, or the person who resolved it.",
 }

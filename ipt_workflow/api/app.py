@@ -58,6 +58,7 @@ from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
+from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.sandbox import refuse_sandbox, require_sandbox
@@ -155,6 +156,7 @@ def install(app: Litestar, clinic: Clinic) -> None:
     app.state.rest_hooks = RestHooks(app.state.notices)
     app.state.groups = Groups(clinic)
     app.state.group_sessions = GroupSessions(clinic)
+    app.state.group_signatures = GroupSignatures(clinic)
     if isinstance(clinic.clock, SandboxClock):
         app.state.rehearsal = Rehearsal(clinic, clinic.clock)
     app.state.inbox = Inbox(app.state.notices, HeldRecords(app.state.group_sessions))

@@ -13,8 +13,8 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, Body, if_match, keyed, limit_of, page, read_body
 from ipt_workflow.errors import CommandMalformed
-from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
-from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, Recorded, SessionCommitted, Signed
+from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing, SigningSeveral
+from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, Recorded, SessionCommitted, Signed, SignedSessions
 from ipt_workflow.service.writes import GroupWrite
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
@@ -121,8 +121,18 @@ async def record(request: ApiRequest, group_id: FromPath[str]) -> Response[Recor
 async def sign(request: ApiRequest, group_id: FromPath[str], session_id: FromPath[str]) -> Signed:
     """Fires `sign_session` on every member's course where the caller gave the session and has not signed it. No version is needed."""
     principal, body = principal_of(request), await read_body(request)
-    signed: Signed = await request.app.state.group_sessions.sign(principal, group_id, session_id, lambda: body.shape(Signing))
+    signed: Signed = await request.app.state.group_signatures.sign(principal, group_id, session_id, lambda: body.shape(Signing))
     return signed
 
 
-HANDLERS = (create, groups, group, join, leave, facilitate, record, sign)
+@post("/v1/groups/{group_id:str}/sign", summary="Sign several of a group's sessions", tags=["groups"], status_code=200)
+async def sign_several(request: ApiRequest, group_id: FromPath[str]) -> SignedSessions:
+    """Signs sessions that were written up together, each as the route of one session does, in one commit. No version is needed."""
+    principal, body = principal_of(request), await read_body(request)
+    signed: SignedSessions = await request.app.state.group_signatures.sign_several(
+        principal, group_id, lambda: body.shape(SigningSeveral)
+    )
+    return signed
+
+
+HANDLERS = (create, groups, group, join, leave, facilitate, record, sign, sign_several)

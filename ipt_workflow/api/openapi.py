@@ -31,7 +31,7 @@ from ipt_workflow.ehr.notices import types as notice_types
 from ipt_workflow.ehr.notices.inbox import Resolution
 from ipt_workflow.ehr.notices.sources import NewSource, SourceChange, SourceRotation
 from ipt_workflow.ehr.notices.types import NoticeTypes
-from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
+from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing, SigningSeveral
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.service.writes import CrisisCall, Opening
 
@@ -57,6 +57,7 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/groups/{group_id}/facilitators", "post"): (Facilitating,),
     ("/v1/groups/{group_id}/sessions", "post"): (NewSession,),
     ("/v1/groups/{group_id}/sessions/{session_id}/sign", "post"): (Signing,),
+    ("/v1/groups/{group_id}/sign", "post"): (SigningSeveral,),
     ("/sandbox/clock", "post"): (MoveClock,),
 }
 SIGNED, HOOKED = "/v1/ehr/notices/{source}", "/v1/ehr/fhir/"
@@ -68,16 +69,10 @@ OF_GROUPS = (
     "/v1/groups/{group_id}/facilitators",
     "/v1/groups/{group_id}/sessions",
 )
-VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals", *OF_GROUPS)
-KEYED = (
-    "/v1/courses",
-    "/v1/courses/crisis-calls",
-    "/v1/courses/{course_id}/transitions",
-    "/v1/proposals/{proposal_id}/cosign",
-    "/v1/groups",
-    *OF_GROUPS,
-)
-PREFERRED = ("/v1/courses", "/v1/courses/{course_id}/transitions", "/v1/proposals/{proposal_id}/cosign")
+COSIGN = "/v1/proposals/{proposal_id}/cosign"
+VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals", COSIGN, *OF_GROUPS)
+KEYED = ("/v1/courses", "/v1/courses/crisis-calls", "/v1/courses/{course_id}/transitions", COSIGN, "/v1/groups", *OF_GROUPS)
+PREFERRED = ("/v1/courses", "/v1/courses/{course_id}/transitions", COSIGN)
 STREAMS = {"/v1/audit/export": ("application/x-ndjson", "text/csv", "application/fhir+ndjson")}
 SEARCH = (
     "_id",
@@ -256,6 +251,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     ]
     if method == "post" and path in VERSIONED:
         never_blocked = "" if path in OF_GROUPS else " Optional for triggers that are never blocked."
+        never_blocked = " Optional." if path == COSIGN else never_blocked
         parameters.append(_header("If-Match", f'The version that the caller saw, as ETag gave it: "7".{never_blocked}'))
     if method == "post" and path in PREFERRED:
         parameters.append(_header("Prefer", "`return=minimal`: the answer has no `course`, and a header `Preference-Applied`."))

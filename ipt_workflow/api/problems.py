@@ -43,7 +43,7 @@ _ROWS = (
     Problem("notice-reused", 409, "Notice id reused", "This notice id was used before with another body. Send a changed notice under a new id. The attempt is recorded."),
     Problem("subscription-exists", 409, "Subscription exists", "A subscription of the organisation has the same URL, types, courses and scope; `subscription` is its id. Use, change, resume or delete that one. For a new secret, rotate its keys."),
     Problem("key-in-flight", 409, "Request still running", "A request with the same Idempotency-Key is still running. Send it again a little later."),
-    Problem("stale-version", 412, "Version is stale", "The course or group has changed since the version in If-Match. Read it again; `version` is the present one."),
+    Problem("stale-version", 412, "Version is stale", "The course or group has changed since the version in If-Match, or the proposal no longer waits. Read it again; `version` is the present one."),
     Problem("too-large", 413, "Body too large", "The body is larger than the setting `body_bytes_max`. Send less."),
     Problem("unsupported-media-type", 415, "Unsupported media type", "The body must have the content type application/json; at /v1/ehr/fhir also application/fhir+json."),
     Problem("invalid", 422, "Not valid", "The request is well-formed, but some fields are not valid. `errors` lists every one: where it is and what would be valid."),

@@ -9,9 +9,9 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, Opened, answer, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, one_of, page, read_body, write_of
 from ipt_workflow.errors import CommandMalformed
-from ipt_workflow.service.views import ProposalView
+from ipt_workflow.service.views import ProposalReview, ProposalView
 
-STATUSES = ("waiting", "cosigned", "declined")
+STATUSES = ("waiting", "cosigned", "declined", "lapsed")
 
 
 class ProposalList(msgspec.Struct, frozen=True):
@@ -21,7 +21,7 @@ class ProposalList(msgspec.Struct, frozen=True):
 
 @post("/v1/courses/{course_id:str}/proposals", summary="Propose a command", tags=["proposals"])
 async def propose(request: ApiRequest, course_id: FromPath[str]) -> Response[ProposalView]:
-    """Takes the same body as a transition. The proposal is pinned to the course's present version."""
+    """Takes the same body as a transition. It waits until a supervisor decides it, or until it can never pass any more."""
     principal, body = principal_of(request), await read_body(request)
     return Response(
         await request.app.state.proposals.propose(principal, course_id, write_of(request, body, principal)), status_code=201
@@ -43,16 +43,28 @@ async def proposals(
     return listed(request, ProposalList(items, after_text))
 
 
+@get("/v1/proposals/{proposal_id:str}", summary="One proposal", tags=["proposals"])
+async def proposal(request: ApiRequest, proposal_id: FromPath[str]) -> ProposalReview:
+    """A proposal with what has changed since, and why it would be refused now. A cosign may name `course_version` in If-Match."""
+    review: ProposalReview = await request.app.state.proposals.one(principal_of(request), proposal_id)
+    return review
+
+
 @post("/v1/proposals/{proposal_id:str}/cosign", summary="Cosign a proposal", tags=["proposals"])
 async def cosign(request: ApiRequest, proposal_id: FromPath[str]) -> Response[Opened]:
-    """Fires the proposed command. Nobody may cosign their own proposal."""
+    """Fires the proposed command on the course as it is; with If-Match, only as the cosigner saw it. Nobody may cosign their own."""
     principal = principal_of(request)
+    key, version, problem = None, None, None
     try:
-        key, problem = requests.key_of(request, requests.Body(b"", None), principal), None
+        key = requests.key_of(request, requests.Body(b"", None), principal)
+        version = requests.if_match(request)
     except CommandMalformed as error:
-        key, problem = None, error
+        problem = error
     minimal = requests.prefers_minimal(request)
-    return answer(await request.app.state.proposals.cosign(principal, proposal_id, key, problem, entries_only=minimal))
+    committed = await request.app.state.proposals.cosign(
+        principal, proposal_id, key, problem, version=version, entries_only=minimal
+    )
+    return answer(committed)
 
 
 @post("/v1/proposals/{proposal_id:str}/decline", summary="Decline a proposal", tags=["proposals"], status_code=200)
@@ -62,4 +74,4 @@ async def decline(request: ApiRequest, proposal_id: FromPath[str]) -> ProposalVi
     return declined
 
 
-HANDLERS = (propose, proposals, cosign, decline)
+HANDLERS = (propose, proposals, proposal, cosign, decline)

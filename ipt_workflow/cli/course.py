@@ -14,8 +14,9 @@ from ipt_workflow.course.triggers import Command, Role
 from ipt_workflow.service import imports
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.reads import CourseReads
-from ipt_workflow.service.views import Committed, CourseView, Options, Preview
+from ipt_workflow.service.views import Committed, CourseView, Options, Preview, ProposalView
 from ipt_workflow.service.writes import Write
 from ipt_workflow.store.courses import Filters
 
@@ -101,6 +102,7 @@ def fire(
     override_reason: Annotated[str | None, typer.Option(help="The reason for the override.")] = None,
     version: Annotated[int | None, typer.Option(help="The course's version that you saw; default: the present one.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would happen, and write nothing.")] = False,
+    propose: Annotated[bool, typer.Option("--propose", help="Propose it to a supervisor, who cosigns or declines it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fire a trigger on a course."""
@@ -114,6 +116,10 @@ def fire(
         preview: Preview = run(lambda clinic: Courses(clinic).preview(principal, course_id, write))
         print_json(preview)
         raise typer.Exit(0 if preview.option.allowed else FAILED)
+    if propose:
+        proposal: ProposalView = run(lambda clinic: Proposals(clinic).propose(principal, course_id, write))
+        print_json(proposal) if as_json else out.print(f"{proposal.id}: {proposal.status}", markup=False)
+        return
     done: Committed = run(lambda clinic: Courses(clinic).fire(principal, course_id, write))
     if as_json:
         print_json({"entry": done.entries[-1], "course": done.course})

@@ -7,10 +7,11 @@ import typer
 
 from ipt_workflow.cli.course import As, AsJson, ForRole, caller, json_of, operator_as_auditor
 from ipt_workflow.cli.output import err, out, print_json, print_refusals, print_table, run, shaped, usage
-from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing
-from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, SessionCommitted, Signed
+from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, SigningSeveral
+from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, SessionCommitted, SignedSessions
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
+from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.writes import GroupWrite
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
@@ -173,24 +174,31 @@ def record(
 @app.command()
 def sign(
     group: GroupId,
-    session: Annotated[str, typer.Argument(help="The session's id.")],
+    sessions: Annotated[list[str], typer.Argument(help="The ids of the sessions.")],
     person: As,
     role: ForRole = "therapist",
     data: Annotated[
-        str, typer.Option(help="`techniques`, `summary` and `focus` by course as JSON, or - to read them from standard input.")
+        str,
+        typer.Option(
+            help="`techniques`, `summary` and `focus` by course as JSON, the same for every session; or - to read them from standard input."
+        ),
     ] = "{}",
     as_json: AsJson = False,
 ) -> None:
-    """Sign a group's session on every member's course whose session the caller gave."""
-    body, principal = json_of(data, "--data"), caller(person, role)
-    done: Signed = run(lambda clinic: GroupSessions(clinic).sign(principal, group, session, lambda: shaped(Signing, body)))
+    """Sign a group's sessions on every member's course whose session the caller gave."""
+    given, principal = json_of(data, "--data"), caller(person, role)
+    body = {"sessions": dict.fromkeys(sessions, given)}
+    done: SignedSessions = run(
+        lambda clinic: GroupSignatures(clinic).sign_several(principal, group, lambda: shaped(SigningSeveral, body))
+    )
     if as_json:
         print_json(done)
         return
-    out.print(f"Signed on {len(done.signed)} courses.", markup=False)
-    for each in done.refused:
-        err.print(f"{each.course} ({each.state}):", markup=False)
-        print_refusals(each.refusals)
+    for session, signed in done.sessions.items():
+        out.print(f"{session}: signed on {len(signed.signed)} courses.", markup=False)
+        for each in signed.refused:
+            err.print(f"{each.course} ({each.state}):", markup=False)
+            print_refusals(each.refusals)
 
 
 def _write(shape: type[Shape], body: dict[str, Any], version: int | None) -> GroupWrite:

@@ -82,7 +82,7 @@ def replay(
         print_json(tried)
         return
     out.print(
-        f"{tried.protocol} tried on {tried.courses} courses: {tried.transitions} transitions, {tried.newly_refused} of them newly refused; "
+        f"{tried.protocol} tried on {tried.courses} courses and {tried.groups} groups: {tried.transitions} transitions, {tried.newly_refused} of them newly refused; "
         f"{tried.refusals} refusals, {tried.newly_allowed} of them newly allowed, {tried.not_judged} not judged.",
         markup=False,
     )

@@ -199,9 +199,9 @@ def contract_room(new: Protocol, moved: Course) -> Bounds:
     phase = new.phase(moved.phase) if moved.phase else new.first
     if phase is new.last and phase is not new.first:
         used_before = counters.consumed(new, moved) - counters.consumed_in_last(new, moved)
-        return Bounds(used_before + phase.sessions_min, NO_END)
+        return Bounds(used_before + counters.needed(new, moved, phase), NO_END)
     used, count = counters.used_total(new, moved), counters.phase_count(moved, phase)
-    least = used + max(0, phase.sessions_min - count) + counters.reserved_after(new, phase)
+    least = counters.fewest(new, moved, phase)
     caps = [each.sessions_max_extended or each.sessions_max for each in new.phases[new.position(phase.id) :]]
     most = NO_END if None in caps else used - count + sum(cap or 0 for cap in caps)
     return Bounds(least, most)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ipt_workflow.course import triggers
-from ipt_workflow.course.course import Session
+from ipt_workflow.course.course import HeldBefore, Session
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.follow_up import CarriedOver
 from ipt_workflow.protocols.definition import Protocol
@@ -47,6 +47,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     `target` is the protocol that `change_protocol`, `migrate_protocol` or `open_followup` names.
     `client`, `therapist`, `linked_from` and `carried` complete the data of triggers that open or relink a course.
     `group_session` is the group's session that a `record_session` belongs to, or that a `link_session` links to.
+    `held_before` is what the client's group had held before the client joined. Sessions of a group and contracts need it.
     `other_sessions` are the sessions that a late entry or an amendment leaves as they are, before its place and after it.
     """
 
@@ -66,6 +67,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     carried: CarriedOver | None = None
     ahead_seconds: int = 300
     group_session: GroupHeld | None = None
+    held_before: HeldBefore | None = None
     other_sessions: tuple[Session, ...] = ()
 
 

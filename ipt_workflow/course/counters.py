@@ -86,6 +86,32 @@ def _held_without(course: Course, phase: PhaseSpec) -> int:
     return _tally(course, phase).held_without if phase.count == "held" else 0
 
 
+def needed(protocol: Protocol, course: Course, phase: PhaseSpec) -> int:
+    """The fewest sessions that the phase must have for this client.
+
+    What a member of a group must attend counts from joining: sessions that the group held before are taken off the phases that
+    count held sessions, in their order. At least one session of each phase is held with the client as a member (design).
+    """
+    if course.held_before is None:
+        return phase.sessions_min
+    before = course.held_before.sessions
+    for each in protocol.phases[: protocol.position(phase.id)]:
+        before -= _taken_off(each, before)
+    return phase.sessions_min - _taken_off(phase, before)
+
+
+def _taken_off(phase: PhaseSpec, before: int) -> int:
+    return min(before, max(0, phase.sessions_min - 1)) if phase.count == "held" else 0
+
+
+def _used_before_joining(protocol: Protocol, course: Course, contract: Contract | None) -> int:
+    """Sessions of the contract that the group had held before the client joined."""
+    if contract is None or course.held_before is None or contract.from_joining:
+        return 0
+    fewest_since = sum(needed(protocol, course, phase) for phase in protocol.phases)
+    return min(course.held_before.sessions, max(0, contract.sessions - fewest_since))
+
+
 def counts_in(phase: PhaseSpec, session: Session) -> bool:
     """Whether a session of this phase counts towards its bounds and uses up a session of the contract, apart from misses."""
     return session.kind == "session" and (session.held if phase.count == "held" else session.attended)
@@ -93,7 +119,8 @@ def counts_in(phase: PhaseSpec, session: Session) -> bool:
 
 def fewest(protocol: Protocol, course: Course, phase: PhaseSpec) -> int:
     """The fewest sessions of a contract while the course is in a phase: those used, and those that the phases still need."""
-    return used_total(protocol, course) + max(0, phase.sessions_min - phase_count(course, phase)) + reserved_after(protocol, phase)
+    missing = max(0, needed(protocol, course, phase) - phase_count(course, phase))
+    return used_total(protocol, course) + missing + reserved_after(protocol, course, phase)
 
 
 def remaining(protocol: Protocol, course: Course) -> int | None:
@@ -129,21 +156,22 @@ def most_in(protocol: Protocol, course: Course, phase: PhaseSpec) -> int:
 
 def _left_to(protocol: Protocol, course: Course, phase: PhaseSpec, sessions: int) -> int:
     before = sum(phase_count(course, earlier) for earlier in protocol.phases[: protocol.position(phase.id)])
-    return max(0, sessions - before - reserved_after(protocol, phase))
+    before += _used_before_joining(protocol, course, course.contract)
+    return max(0, sessions - before - reserved_after(protocol, course, phase))
 
 
-def reserved_after(protocol: Protocol, phase: PhaseSpec) -> int:
+def reserved_after(protocol: Protocol, course: Course, phase: PhaseSpec) -> int:
     """Sessions of the contract that are reserved for later phases: the fewest that each of them must have."""
-    return sum(later.sessions_min for later in protocol.phases[protocol.position(phase.id) + 1 :])
+    return sum(needed(protocol, course, later) for later in protocol.phases[protocol.position(phase.id) + 1 :])
 
 
 def _consumed(protocol: Protocol, course: Course, contract: Contract | None) -> int:
     """Sessions used, plus the misses that the contract counts. Earlier misses never use up sessions of the last phase."""
-    used = used_total(protocol, course)
+    used = used_total(protocol, course) + _used_before_joining(protocol, course, contract)
     if contract is None or not contract.missed_count:
         return used
     used_earlier = used - phase_count(course, protocol.last)
-    room = max(0, contract.sessions - protocol.last.sessions_min - used_earlier)
+    room = max(0, contract.sessions - needed(protocol, course, protocol.last) - used_earlier)
     misses_earlier = min(_counted_misses(course, contract, protocol.phases[:-1]), room)
     return min(contract.sessions, used_earlier + misses_earlier + consumed_in_last(protocol, course))
 
@@ -173,9 +201,9 @@ def clock(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> WeekClock | 
     elapsed = max(0, (at.astimezone(zone).date() - started_on).days - paused)
     return WeekClock(
         started_on=started_on,
-        week=elapsed // 7 + 1,
+        week=elapsed // 7 + 1 + weeks_before(course, started_on, zone),
         weeks=contract.weeks if contract else None,
-        planned_end=_after(contract, started_on, paused) if contract else None,
+        planned_end=planned_end(course, at, zone),
         paused_days=paused,
     )
 
@@ -185,11 +213,15 @@ def planned_end(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> dt.dat
     contract, started_on = course.contract, first_session_on(course, zone)
     if contract is None or started_on is None:
         return None
-    return _after(contract, started_on, _stopped_days(course, started_on, at, zone))
+    weeks = contract.weeks - weeks_before(course, started_on, zone)
+    return started_on + dt.timedelta(weeks=weeks, days=_stopped_days(course, started_on, at, zone))
 
 
-def _after(contract: Contract, started_on: dt.date, stopped_days: int) -> dt.date:
-    return started_on + dt.timedelta(weeks=contract.weeks, days=stopped_days)
+def weeks_before(course: Course, started_on: dt.date, zone: ZoneInfo = UTC) -> int:
+    """Whole weeks of the contract that the group had met before this client's weeks began; 0 without a contract for all of them."""
+    if course.held_before is None or course.contract is None or course.contract.from_joining:
+        return 0
+    return max(0, (started_on - course.held_before.since.astimezone(zone).date()).days // 7)
 
 
 def first_session_on(course: Course, zone: ZoneInfo = UTC) -> dt.date | None:

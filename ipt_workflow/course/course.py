@@ -201,11 +201,17 @@ class Focus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What client and therapist agreed.
+
+    `from_joining`: it counts from when the client joined their group, and leaves out what the group had held before.
+    """
+
     sessions: int
     weeks: int
     cadence_days: int = 7
     missed_count: bool = False
     pause_stops_clock: bool = False
+    from_joining: bool = False
     amendments: int = 0
 
 
@@ -266,6 +272,13 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     left: str  # the state the course was in
     end_code: str
     outcome: str | None = None
+
+
+class HeldBefore(msgspec.Struct, frozen=True, kw_only=True):
+    """What the client's group had held before the client joined: the sessions, and when the first of them was."""
+
+    sessions: int
+    since: dt.datetime
 
 
 class Adopted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -335,6 +348,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict
     reviewed_at: dt.datetime | None = None
     ending: Ending | None = None
     adopted: Adopted | None = None
+    held_before: HeldBefore | None = None  # None unless the client joined a group late
     attested: tuple[str, ...] = ()  # artefacts attested at adoption
     contradicted: tuple[int, ...] = ()  # entries that a later entry contradicts
     deviations: int = 0

@@ -49,9 +49,8 @@ def _session(protocol: Protocol, course: Course | None, prepared: Prepared, cont
     """
     default = protocol.medium.default if protocol.medium else None
     derived = {"medium": default} if default and "medium" not in prepared.data else {}
-    group = context.group_session
-    if group:
-        return {**derived, "given_by": group.given_by, "group_session": group.id, "group_held": group.held}
+    if context.group_session:
+        return {**derived, **_link(protocol, course, prepared, context)}
     giver = context.actor.person if context.actor.gives_sessions else course and course.therapist
     return {**derived, "given_by": giver} if giver else derived
 
@@ -59,7 +58,14 @@ def _session(protocol: Protocol, course: Course | None, prepared: Prepared, cont
 def _link(_protocol: Protocol, _course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
     """The group's session, if the link is to one: as `record_session` would have it."""
     group = context.group_session
-    return {"given_by": group.given_by, "group_session": group.id, "group_held": group.held} if group else {}
+    if group is None:
+        return {}
+    return {"given_by": group.given_by, "group_session": group.id, "group_held": group.held, **_held_before(context)}
+
+
+def _held_before(context: Context) -> dict[str, Any]:
+    """What the group had held before the client joined, so that the course counts from joining."""
+    return {"held_before": msgspec.to_builtins(context.held_before)} if context.held_before else {}
 
 
 def _formulation(_protocol: Protocol, course: Course | None, _prepared: Prepared, context: Context) -> dict[str, Any]:
@@ -68,11 +74,15 @@ def _formulation(_protocol: Protocol, course: Course | None, _prepared: Prepared
     return {"version": max([course.formulations if course else 0, *recorded]) + 1}
 
 
-def _contract(_protocol: Protocol, course: Course | None, prepared: Prepared, _context: Context) -> dict[str, Any]:
+def _contract(protocol: Protocol, course: Course | None, prepared: Prepared, context: Context) -> dict[str, Any]:
+    """The whole contract. One with fewer sessions than the group's, of a client who joined late, counts from joining."""
     agreed = course.contract if course and prepared.name == "amend_contract" else None
     terms = {name: getattr(agreed, name) for name in TERMS} if agreed else {}
     terms |= {name: value for name in TERMS if (value := getattr(prepared.payload, name)) is not None}
-    return {"terms": terms}
+    joined_late = context.held_before or (course and course.held_before)
+    if joined_late and terms["sessions"] < protocol.contract.sessions.min:
+        terms["from_joining"] = True
+    return {"terms": terms, **_held_before(context)}
 
 
 def _measure(protocol: Protocol, _course: Course | None, prepared: Prepared, _context: Context) -> dict[str, Any]:

@@ -268,6 +268,7 @@ KEPT = (
     "given_by",
     "group_session",
     "group_held",
+    "held_before",
     "version",
     "client",
     "protocol",

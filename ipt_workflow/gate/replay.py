@@ -19,7 +19,9 @@ from ipt_workflow.course.fold import PlacedFact, fold, sort_key, step, timeline
 from ipt_workflow.course.payloads import Nothing
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command, Override
+from ipt_workflow.groups import Group
 from ipt_workflow.machine import CourseMachine
+from ipt_workflow.protocols.definition import GroupSpec
 
 replace = msgspec.structs.replace
 
@@ -56,7 +58,7 @@ class RefusedCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rejudged(msgspec.Struct, frozen=True, kw_only=True):
-    """A recorded transition or refusal (`seq` is None) that the candidate judged again.
+    """A recorded transition, refusal or joining of a group (these have no `seq`) that the candidate judged again.
 
     `rules` newly refuse the transition, or refused a command that the candidate would accept. They are empty if nothing changes.
     """
@@ -144,6 +146,17 @@ class Rejudge:
             other_sessions=whole.sessions if whole else (),
         )
         return tuple(refusal.rule for refusal in machine.judge(before, prepared, fact.data, context).refusals)
+
+
+def joinings(group: Group, then: GroupSpec, now: GroupSpec | None) -> Iterator[tuple[str, Rejudged]]:
+    """Judges every joining of a group by the size that the candidate allows, with the course that joined.
+
+    A candidate that is not for groups allows none.
+    """
+    for number, member in enumerate(group.members):
+        present = sum(earlier.there(member.joined_at) for earlier in group.members[:number])
+        refused = present >= (now.members.max if now else 0) and present < then.members.max
+        yield member.course, Rejudged(seq=None, trigger="join a group", rules=("group_room",) if refused else ())
 
 
 def _appended(here: Course | None, fact: Fact) -> bool:

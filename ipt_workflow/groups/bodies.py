@@ -9,6 +9,7 @@ from ipt_workflow.protocols.checks import MEMBERS_MAX
 from ipt_workflow.values.types import AttendanceCode, Code, Codes, ExternalRef, Medium, Moment, Person, Seq, Text
 
 FACILITATORS_MAX = 5
+SIGNED_AT_ONCE_MAX = 20  # sessions; each is one command on a course, and as many are fired together
 
 LeaveReason = Literal["completed", "own_wish", "not_reached", "moved", "referred_on", "not_suitable", "other"]
 CourseId = Annotated[str, Meta(pattern="^[0-9a-f-]{36}$")]
@@ -73,3 +74,9 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     techniques: Codes = ()
     summary: Text | None = None
     focus: Annotated[dict[CourseId, Code], Meta(max_length=MEMBERS_MAX)] = {}
+
+
+class SigningSeveral(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The signatures of several sessions of a group, by the session's id."""
+
+    sessions: Annotated[dict[str, Signing], Meta(min_length=1, max_length=SIGNED_AT_ONCE_MAX)]

@@ -8,6 +8,7 @@ import msgspec
 
 from ipt_workflow.course import Course, visits
 from ipt_workflow.course.context import GroupHeld
+from ipt_workflow.course.course import HeldBefore
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Fault
 from ipt_workflow.groups.bodies import MemberDetails, NewSession, Signing
@@ -94,6 +95,24 @@ def group_held(group: Group, session: str, course: Course, recorded_by: str, *, 
     """
     own = course.therapist if course.therapist in group.facilitators else None
     return GroupHeld(id=session, held=held, given_by=own or recorded_by)
+
+
+def held_before(group: Group, course: Course, at: dt.datetime) -> HeldBefore | None:
+    """What the group had held before this client could take part: before they joined, or before their course started.
+
+    The sessions that count on the course by then are no part of it: those of another group, and those of an earlier stay.
+    """
+    joined = [member.joined_at for member in group.members if member.course == course.id and member.joined_at <= at]
+    if not joined:
+        return None
+    begins = max(joined[-1], course.started_at or joined[-1])
+    before = {session.occurred_at for session in group.sessions if session.held and session.kind == "session"}
+    before = {moment for moment in before if moment < begins}
+    counted = sum(
+        session.kind == "session" and session.held and session.at < begins for session in course.sessions if session.phase
+    )
+    missed = len(before) - counted - sum(course.adopted.attended.values() if course.adopted else ())
+    return HeldBefore(sessions=missed, since=min(before)) if missed > 0 else None
 
 
 def warnings(spec: GroupSpec, there: Sequence[str]) -> tuple[str, ...]:

@@ -128,6 +128,12 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[MemberRefused, ...]
 
 
+class SignedSessions(msgspec.Struct, frozen=True, kw_only=True):
+    """What was signed of several sessions, by the session's id."""
+
+    sessions: dict[str, Signed]
+
+
 class MemberFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a group's view needs beside its log: the members' courses, the clients' references, and the status of held records."""
 

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ipt_workflow import groups
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, triggers
+from ipt_workflow.course.course import HeldBefore
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import Busy, TransitionRefused, TriggerNotPermitted
@@ -19,17 +21,20 @@ from ipt_workflow.gate.replay import refused_command
 from ipt_workflow.journal import GENESIS
 from ipt_workflow.machine import Accepted, Refused, machine_for
 from ipt_workflow.protocols.definition import Protocol
-from ipt_workflow.service import seal
+from ipt_workflow.service import lapses, seal
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.writes import IdempotencyKey, Opening
 from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import groups as stored_groups
+from ipt_workflow.store import proposals as stored_proposals
 from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.store.units import CourseChange, KeptAnswer, LoggedEvent, NewClient, Unit
+from ipt_workflow.store.units import CourseChange, DecidedProposal, KeptAnswer, LoggedEvent, NewClient, Unit
 from ipt_workflow.values.types import ClientRef
 
 Result = TypeVar("Result")
 
 ATTEMPTS = 8
+CONTRACTS = frozenset({"agree_contract", "amend_contract"})  # of a client who joined a group late, they count from joining
 
 
 async def retrying(
@@ -128,6 +133,8 @@ class Decisions:
         if any(_looks_back(each, course, now) for each in commands):
             entries = await self.clinic.entries(course.id)  # perhaps later ones too, which make the commit lose
             context = self.clinic.with_history(context, entries[: course.version])
+        if any(each.trigger in CONTRACTS for each in commands) and self.clinic.machine_of(course).protocol.group:
+            context = msgspec.structs.replace(context, held_before=await self._held_before(course, now))
         if first.trigger in triggers.NAMING_PROTOCOL:
             context = msgspec.structs.replace(context, target=self._target(course, first), course_id=new_id())
         if first.trigger in triggers.NAMING_PROTOCOL | {"reopen"}:
@@ -136,6 +143,12 @@ class Decisions:
         if client:
             return msgspec.structs.replace(context, client=client.id, other_open_course=client.open_course)
         return context
+
+    async def _held_before(self, course: Course, now: dt.datetime) -> HeldBefore | None:
+        """What the client's group had held before the client joined; None outside a group."""
+        last = await self.clinic.read(stored_groups.last_of, course.id)
+        group = await self.clinic.read(stored_groups.find, last.group) if last and last.joined else None
+        return groups.held_before(group, course, now) if group else None
 
     def _target(self, course: Course, command: Command) -> Protocol:
         name, version = command.data.get("protocol"), command.data.get("protocol_version")
@@ -220,7 +233,7 @@ class Decisions:
 
         Runs `meanwhile` while the database writes, and returns its result.
         """
-        made = await self.clinic.committer.commit(unit, meanwhile)
+        made = await self.clinic.committer.commit(await self._with_lapses(unit), meanwhile)
         for change in unit.changes:
             for entry in change.entries:
                 self.clinic.metrics.transition(change.course.protocol, entry.written.trigger).inc()
@@ -228,6 +241,29 @@ class Decisions:
             for told in self.clinic.openings:
                 told()
         return made
+
+    async def _with_lapses(self, unit: Unit) -> Unit:
+        """The unit with the proposals that can never pass after it."""
+        concerned = {
+            change.course.id: change
+            for change in unit.changes
+            if change.expected and lapses.may_lapse(entry.written for entry in change.entries)
+        }
+        if not concerned:
+            return unit
+        lapsed, events = list(unit.lapsed), list(unit.events)
+        for proposal in await self.clinic.read(stored_proposals.waiting_on, list(concerned)):
+            change = concerned[proposal.course_id]
+            written = [entry.written for entry in change.entries]
+            reason = lapses.lapse(
+                self.clinic.machine_of(change.course).protocol, proposal, change.course, has_moved=lapses.moved(written)
+            )
+            if reason and not (unit.proposal and unit.proposal.id == proposal.id):
+                actor = written[-1].actor
+                by = Principal(person=actor.person, role=actor.role, via=actor.via)  # type: ignore[arg-type]  # as recorded
+                lapsed.append(DecidedProposal(id=proposal.id, by=None, at=unit.recorded_at, status="lapsed", reason=reason))
+                events.append(self.clinic.event(by, "proposal", "lapsed", [proposal.course_id]))
+        return msgspec.structs.replace(unit, lapsed=tuple(lapsed), events=tuple(events))
 
     def count_refused(self, protocol: str, answer: Refused) -> None:
         """Counts the rules that refused, under the protocol's id."""

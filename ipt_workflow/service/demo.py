@@ -20,6 +20,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
+from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.installation import Installation
 from ipt_workflow.service.writes import GroupWrite, Opening, Write
 from ipt_workflow.store import courses as stored_courses
@@ -214,7 +215,7 @@ async def _group(clinic: Clinic, clock: VirtualClock, end: dt.datetime, before: 
     """Makes a group in its fourth week. One member missed a session, another cancelled one, and both go on with the group."""
     clock.set(end - dt.timedelta(weeks=len(GROUP_WEEKS), days=1))
     principal = Principal(person=THERAPISTS[0], role="therapist", via="cli")
-    groups, sessions = Groups(clinic), GroupSessions(clinic)
+    groups, sessions, signatures = Groups(clinic), GroupSessions(clinic), GroupSignatures(clinic)
     made = await groups.create(principal, lambda: NewGroup(protocol="ipt-group", label="thursdays"))
     members = []
     for number in range(before + 1, before + MEMBERS + 1):
@@ -229,7 +230,9 @@ async def _group(clinic: Clinic, clock: VirtualClock, end: dt.datetime, before: 
         clock.advance(dt.timedelta(days=7) if week else dt.timedelta(hours=1))
         body = NewSession(attendance=dict(zip(members, attendances, strict=True)), minutes=90)  # type: ignore[arg-type]
         held = await sessions.record(principal, made.group.id, _write(body))
-        await sessions.sign(principal, made.group.id, held.recorded.session.id, lambda: Signing(summary="Each spoke of the week."))
+        await signatures.sign(
+            principal, made.group.id, held.recorded.session.id, lambda: Signing(summary="Each spoke of the week.")
+        )
         if week == 0:
             for course in members:
                 await _fire(clinic, Courses(clinic), principal, course, ("begin_middle", {}))

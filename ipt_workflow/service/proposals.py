@@ -1,22 +1,29 @@
 """The verbs about proposals: a command that waits until a supervisor cosigns or declines it."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.course.rules import Actor
+from ipt_workflow.course.rules import Actor, Context
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, IptError, NotFound, StaleVersion
-from ipt_workflow.machine import Accepted
+from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, IptError, NotFound, ProposalDecided, Refusal, StaleVersion
+from ipt_workflow.machine import Accepted, Refused
+from ipt_workflow.service import lapses
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.courses import Courses, checked_commands
+from ipt_workflow.service.decisions import retrying
 from ipt_workflow.service.idempotency import Idempotency
-from ipt_workflow.service.views import Committed, ProposalView
+from ipt_workflow.service.views import Committed, ProposalReview, ProposalView
+from ipt_workflow.service.views.answers import SINCE_MAX
 from ipt_workflow.service.writes import IdempotencyKey, Write
+from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import proposals as stored_proposals
+from ipt_workflow.store import tokens
 from ipt_workflow.store.commits import single
 from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.store.proposals import StoredProposal
+from ipt_workflow.store.proposals import EntrySince, LapseReason, StoredProposal
 from ipt_workflow.store.units import DecidedProposal
 
 NOT_SEEN = "There is no such proposal, or none that you may see."
@@ -68,36 +75,39 @@ class Proposals:
         key: IdempotencyKey | None = None,
         problem: IptError | None = None,
         *,
+        version: int | None = None,
         entries_only: bool = False,
     ) -> Committed:
-        """Fires a proposal: its actor is the proposer, and the principal cosigns. `problem` is the error of a malformed key."""
-        proposal, stored = await self._to_decide(principal, proposal_id)
-        if problem:
-            raise problem
+        """Fires a proposal on the course as it is: its actor is the proposer, and the principal cosigns.
+
+        With a `version`, only if the course is at it. `problem` is the error of malformed headers.
+        Raises TransitionRefused if the course refuses it now: it goes on waiting. Raises ProposalDecided if it no longer waits.
+        """
+        await self._to_decide(principal, proposal_id)
         replay = self.courses.replay_for(principal, entries_only=entries_only)
-        return await self._idempotency.run(
-            key, replay, lambda: self._cosign(principal, proposal, stored, key, entries_only=entries_only)
-        )
+
+        async def attempt() -> Committed:
+            return await self._cosign(principal, proposal_id, version, key, entries_only=entries_only)
+
+        async def write() -> Committed:
+            if problem:
+                raise problem
+            overtaken = (StaleVersion,) if version is None else ()
+            return await retrying(attempt, *overtaken, unless=(ProposalDecided,))
+
+        return await self._idempotency.run(key, replay, write)
 
     async def _cosign(
-        self,
-        principal: Principal,
-        proposal: StoredProposal,
-        stored: StoredCourse,
-        key: IdempotencyKey | None,
-        *,
-        entries_only: bool,
+        self, principal: Principal, proposal_id: str, version: int | None, key: IdempotencyKey | None, *, entries_only: bool
     ) -> Committed:
-        if proposal.status != "waiting" or proposal.body is None or proposal.version != stored.course.version:
+        proposal, stored = await self._to_decide(principal, proposal_id)
+        if proposal.status != "waiting" or proposal.body is None:
+            raise ProposalDecided(stored.course.version, proposal.status, proposal.reason)
+        if version is not None and version != stored.course.version:
             raise StaleVersion(stored.course.version)
+        await self._check_lapse(principal, proposal, stored)
         command = msgspec.json.decode(proposal.body, type=Command)
-        proposer = Principal(
-            person=proposal.proposed_by,
-            role=proposal.proposed_role,  # type: ignore[arg-type]  # the column holds roles only
-            via=principal.via,
-            request_id=principal.request_id,
-        )
-        context = msgspec.structs.replace(await self.decisions.context(proposer, stored, (command,)), cosigner=principal.actor)
+        context = await self._context(proposal, stored, command, principal)
         answer = self.decisions.decide(stored, (command,), context)
         accepted = await self.decisions.accepted(principal, stored, answer, (command,), context)
         decided = DecidedProposal(
@@ -105,12 +115,44 @@ class Proposals:
         )
         return await self.courses.commit(stored, accepted, context, key, decided=decided, entries_only=entries_only)
 
+    async def _check_lapse(self, principal: Principal, proposal: StoredProposal, stored: StoredCourse) -> None:
+        """If the proposal can never pass any more, it lapses: also where that came about without an entry of the course.
+
+        Raises ProposalDecided.
+        """
+        reason = await self._lapse(proposal, stored)
+        if reason is None:
+            return
+        lapsed = DecidedProposal(id=proposal.id, by=None, at=self.clinic.clock.now(), status="lapsed", reason=reason)
+        if await self.clinic.write(single.decide_proposal, lapsed):
+            await self.clinic.log(principal, "proposal", "lapsed", [proposal.course_id])
+        raise ProposalDecided(stored.course.version, "lapsed", reason)
+
+    async def _lapse(self, proposal: StoredProposal, stored: StoredCourse) -> LapseReason | None:
+        if await self.clinic.read(tokens.stripped, proposal.proposed_by, proposal.proposed_role):
+            return "proposer"
+        entries = await self.clinic.read(stored_courses.load_entries, proposal.course_id, proposal.version)
+        protocol = self.clinic.machine_of(stored.course).protocol
+        return lapses.lapse(protocol, proposal, stored.course, has_moved=lapses.moved(each.written for each in entries))
+
+    async def _context(self, proposal: StoredProposal, stored: StoredCourse, command: Command, cosigner: Principal) -> Context:
+        """The context of the proposed command: the proposer fires it, and it is cosigned now."""
+        proposer = Principal(
+            person=proposal.proposed_by,
+            role=proposal.proposed_role,  # type: ignore[arg-type]  # the column holds roles only
+            via=cosigner.via,
+            request_id=cosigner.request_id,
+        )
+        context = await self.decisions.context(proposer, stored, (command,))
+        return msgspec.structs.replace(context, cosigner=cosigner.actor if cosigner.role == "supervisor" else ANY_SUPERVISOR)
+
     async def decline(self, principal: Principal, proposal_id: str) -> ProposalView:
         """Closes a proposal without firing it."""
         proposal, stored = await self._to_decide(principal, proposal_id)
         decided = DecidedProposal(id=proposal.id, by=principal.person, at=self.clinic.clock.now(), status="declined")
         if proposal.status != "waiting" or not await self.clinic.write(single.decide_proposal, decided):
-            raise StaleVersion(stored.course.version)
+            found = await self._find(proposal_id)
+            raise ProposalDecided(stored.course.version, found.status, found.reason)
         await self.clinic.log(principal, "proposal", "declined", [proposal.course_id])
         return _view(await self._find(proposal_id))
 
@@ -120,7 +162,29 @@ class Proposals:
         own = principal.person if principal.role == "therapist" else None
         found = await self.clinic.read(stored_proposals.page, status=status, therapist=own, after=after, limit=limit)
         await self.clinic.log(principal, "read", "proposals", [proposal.course_id for proposal in found])
-        return [_view(proposal) for proposal in found]
+        return await self._views(found)
+
+    async def one(self, principal: Principal, proposal_id: str) -> ProposalReview:
+        """A proposal, with what has been recorded since, and why it would be refused if a supervisor cosigned it now."""
+        proposal, stored = await self._visible(principal, proposal_id)
+        policy.require(principal, "read proposals")
+        await self.clinic.log(principal, "read", f"proposal {proposal.id}", [proposal.course_id])
+        refusals: tuple[Refusal, ...] = ()
+        if proposal.body is not None:
+            command = msgspec.json.decode(proposal.body, type=Command)
+            context = await self._context(proposal, stored, command, principal)
+            answer = self.decisions.decide(stored, (command,), context)
+            refusals = answer.refusals if isinstance(answer, Refused) else ()
+        (view,) = await self._views([proposal])
+        return ProposalReview(proposal=view, course_version=stored.course.version, refusals=refusals)
+
+    async def _views(self, found: list[StoredProposal]) -> list[ProposalView]:
+        waiting = [proposal for proposal in found if proposal.status == "waiting"]
+        oldest: dict[str, int] = {}
+        for proposal in waiting:
+            oldest[proposal.course_id] = min(proposal.version, oldest.get(proposal.course_id, proposal.version))
+        since = await self.clinic.read(stored_proposals.entries_since, oldest)
+        return [_view(proposal, since if proposal.status == "waiting" else ()) for proposal in found]
 
     async def _find(self, proposal_id: str) -> StoredProposal:
         proposal = await self.clinic.read(stored_proposals.find, proposal_id)
@@ -128,20 +192,25 @@ class Proposals:
             raise NotFound(NOT_SEEN)
         return proposal
 
-    async def _to_decide(self, principal: Principal, proposal_id: str) -> tuple[StoredProposal, StoredCourse]:
-        """A proposal that the principal may decide, with its course."""
+    async def _visible(self, principal: Principal, proposal_id: str) -> tuple[StoredProposal, StoredCourse]:
+        """A proposal on a course that the principal may see, with the course. Raises NotFound."""
         proposal = await self._find(proposal_id)
         try:
-            stored = await self.clinic.visible_course(principal, proposal.course_id)
+            return proposal, await self.clinic.visible_course(principal, proposal.course_id)
         except NotFound:
             raise NotFound(NOT_SEEN) from None
+
+    async def _to_decide(self, principal: Principal, proposal_id: str) -> tuple[StoredProposal, StoredCourse]:
+        """A proposal that the principal may decide, with its course."""
+        proposal, stored = await self._visible(principal, proposal_id)
         await self.clinic.require(principal, "decide proposals", [proposal.course_id])
         if proposal.proposed_by == principal.person:
             raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
         return proposal, stored
 
 
-def _view(proposal: StoredProposal) -> ProposalView:
+def _view(proposal: StoredProposal, entries: Sequence[EntrySince] = ()) -> ProposalView:
+    since = [each for each in entries if each.course_id == proposal.course_id and each.seq > proposal.version]
     return ProposalView(
         id=proposal.id,
         course=proposal.course_id,
@@ -153,5 +222,7 @@ def _view(proposal: StoredProposal) -> ProposalView:
         decided_by=proposal.decided_by,
         decided_at=proposal.decided_at,
         entry_seq=proposal.entry_seq,
+        reason=proposal.reason,
         command=msgspec.json.decode(proposal.body) if proposal.body else None,
+        since=tuple(since[-SINCE_MAX:]),
     )

@@ -1,17 +1,21 @@
 """Proposals: commands that wait for a supervisor's co-signature."""
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.store import structs
-from ipt_workflow.store.schema.tables import course
+from ipt_workflow.store.schema.tables import course, entry
 from ipt_workflow.store.schema.tables import proposal as table
+
+LapseReason = Literal["course_ended", "moved_on", "proposer"]
 
 
 class StoredProposal(msgspec.Struct, frozen=True, kw_only=True):
-    """A proposal. `body` is the command as JSON, None once the proposal is decided."""
+    """A proposal. `body` is the command as JSON, None once the proposal is decided or has lapsed. `reason` says why it lapsed."""
 
     id: str
     course_id: str
@@ -25,6 +29,19 @@ class StoredProposal(msgspec.Struct, frozen=True, kw_only=True):
     decided_by: str | None = None
     decided_at: dt.datetime | None = None
     entry_seq: int | None = None
+    reason: LapseReason | None = None
+
+
+class EntrySince(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that was recorded on a course after a proposal was made: what happened, when, and who recorded it."""
+
+    course_id: str
+    seq: int
+    trigger: str
+    occurred_at: dt.datetime
+    recorded_at: dt.datetime
+    person: str
+    role: str
 
 
 _select = sa.select(*structs.columns(table, StoredProposal))
@@ -50,3 +67,18 @@ def page(
 def find(connection: sa.Connection, organisation: str, proposal_id: str) -> StoredProposal | None:
     statement = _select.where(table.c.organisation == organisation, table.c.id == proposal_id)
     return structs.read_first(connection, statement, StoredProposal)
+
+
+def waiting_on(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> list[StoredProposal]:
+    """The proposals on these courses that nobody has decided."""
+    where = (table.c.organisation == organisation, table.c.status == "waiting", table.c.course_id.in_(course_ids))
+    return structs.read_all(connection, _select.where(*where).order_by(table.c.id), StoredProposal)
+
+
+def entries_since(connection: sa.Connection, organisation: str, versions: Mapping[str, int]) -> list[EntrySince]:
+    """What was recorded on courses after these versions of them, in the order of each course."""
+    if not versions:
+        return []
+    later = sa.or_(*(sa.and_(entry.c.course_id == course_id, entry.c.seq > version) for course_id, version in versions.items()))
+    statement = sa.select(*structs.columns(entry, EntrySince)).where(entry.c.organisation == organisation, later)
+    return structs.read_all(connection, statement.order_by(entry.c.course_id, entry.c.seq), EntrySince)

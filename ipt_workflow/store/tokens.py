@@ -31,6 +31,13 @@ def every(connection: sa.Connection, organisation: str) -> list[TokenRecord]:
     return structs.read_all(connection, statement.order_by(table.c.created_at, table.c.id), TokenRecord)
 
 
+def stripped(connection: sa.Connection, organisation: str, subject: str, role: str) -> bool:
+    """Whether a person had tokens for a role and every one of them was revoked. An expired token was not taken away."""
+    where = (table.c.organisation == organisation, table.c.subject == subject, table.c.role == role)
+    kept = list(connection.execute(sa.select(table.c.revoked_at.is_(None)).where(*where)).scalars())
+    return bool(kept) and not any(kept)
+
+
 def revoke(connection: sa.Connection, organisation: str, token_id: str, at: dt.datetime) -> bool:
     """Revokes a token. Returns False if there is none or it is already revoked."""
     where = (table.c.organisation == organisation, table.c.id == token_id, table.c.revoked_at.is_(None))

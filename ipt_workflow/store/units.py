@@ -10,6 +10,7 @@ from ipt_workflow.errors import IptError
 from ipt_workflow.groups import GroupSession
 from ipt_workflow.journal import Entry
 from ipt_workflow.store.notices import NewNotice, SettledNotice
+from ipt_workflow.store.proposals import LapseReason
 
 
 class ActiveCourseExists(IptError):
@@ -54,11 +55,14 @@ class KeptAnswer(msgspec.Struct, frozen=True):
 
 
 class DecidedProposal(msgspec.Struct, frozen=True, kw_only=True):
+    """A proposal that no longer waits. A lapsed one has a `reason`, and nobody who decided it."""
+
     id: str
-    by: str
+    by: str | None
     at: dt.datetime
     status: str
     entry_seq: int | None = None
+    reason: LapseReason | None = None
 
 
 class NewTherapyGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +129,8 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
     """Entries of one or more courses, with all that belongs to them. It is written whole or not at all.
 
-    A unit has a change, a line of a group's log, or a notice. `settled` says what became of notices that are stored already.
+    A unit has a change, a line of a group's log, or a notice. `proposal` is the one that is cosigned, and `lapsed` are those that can
+    never pass after it. `settled` says what became of notices that are stored already.
     """
 
     organisation: str
@@ -133,6 +138,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     client: NewClient | None = None
     answer: KeptAnswer | None = None
     proposal: DecidedProposal | None = None
+    lapsed: tuple[DecidedProposal, ...] = ()
     line: GroupLine | None = None
     notices: tuple[NewNotice, ...] = ()
     settled: tuple[SettledNotice, ...] = ()
@@ -154,5 +160,5 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def plain(self) -> bool:
         """Whether it continues at most one existing course, and changes no other row. Such units share a transaction."""
-        alone = self.client is None and self.proposal is None and self.line is None and not self.settled
+        alone = self.client is None and self.proposal is None and self.line is None and not self.settled and not self.lapsed
         return alone and len(self.changes) <= 1 and all(change.expected > 0 for change in self.changes)

@@ -96,6 +96,7 @@ TABLE: dict[tuple[str, str], Row] = {
     # A supervisor may propose, but needs no other supervisor for this.
     ("POST", "/v1/courses/{course_id}/proposals"): Row("201 404 422 403 403 404", WAIVER, "first phase"),
     ("GET", "/v1/proposals"): Row("200 200 200 200 403 403"),
+    ("GET", "/v1/proposals/{proposal_id}"): Row("200 404 200 200 403 404", needs="proposal"),
     ("POST", "/v1/proposals/{proposal_id}/cosign"): Row("403 404 201 403 403 404", needs="proposal"),
     ("POST", "/v1/proposals/{proposal_id}/decline"): Row("403 404 200 403 403 404", needs="proposal"),
     ("GET", "/v1/notices"): Row("200 200 200 200 403 403"),
@@ -118,6 +119,7 @@ TABLE: dict[tuple[str, str], Row] = {
     # A therapist records the sessions that they held.
     ("POST", "/v1/groups/{group_id}/sessions"): Row("201 404 403 403 403 404", {"attendance": {"{course_id}": "3"}}, "group"),
     ("POST", "/v1/groups/{group_id}/sessions/{session_id}/sign"): Row("200 404 403 403 403 404", {}, "group"),
+    ("POST", "/v1/groups/{group_id}/sign"): Row("200 404 403 403 403 404", {"sessions": {"{session_id}": {}}}, "group"),
     ("GET", "/v1/protocols"): Row(ALL_READ),
     ("GET", "/v1/protocols/{protocol_id}"): Row(ALL_READ),
     ("GET", "/v1/protocols/{protocol_id}/diagram"): Row(ALL_READ),
@@ -242,7 +244,7 @@ async def call(api: Api, key: tuple[str, str], row: Row, names: dict[str, str], 
     body = row.body
     if "{group_id}" in path:
         headers["If-Match"] = (await api.get(f"/v1/groups/{names['group_id']}", "supervisor")).headers["etag"]
-        for name in ("course_id", "other_id"):
+        for name in ("course_id", "other_id", "session_id"):
             body = json.loads(json.dumps(body).replace(f"{{{name}}}", names[name]))
     elif method == "POST" and "{course_id}" in path:
         headers["If-Match"] = f'"{await api.version(names["course_id"])}"'

@@ -220,10 +220,9 @@ def test_cosigning(api):
         await draft.by("auditor").meets("forbidden")
         moved = await api.fire(course, "record_timeline", {"events": [{"when": "Spring", "event": "Moved"}]})
         assert moved.status_code == 201
-        assert (await draft.by("supervisor").meets("stale-version"))["version"] == 4
-        again = await api.post(f"/v1/courses/{course}/proposals", body, If_Match='"4"')
-        draft.path = f"/v1/proposals/{again.json()['id']}/cosign"
-        await draft.passes()
+        assert (await draft.by("supervisor").having(If_Match='"3"').meets("stale-version"))["version"] == 4
+        await draft.having(If_Match="three").meets("malformed")
+        await draft.having(If_Match='"4"').passes()
         await draft.meets("stale-version")
 
     api(test)

@@ -10,7 +10,8 @@ from ipt_workflow.service.access.tokens import NewToken
 
 EXTEND = {"trigger": "extend_phase", "reason": "One more session is needed."}
 SHAPE = {
-    "id", "course", "version", "trigger", "status", "proposed_by", "proposed_at", "decided_by", "decided_at", "entry_seq", "command",
+    "id", "course", "version", "trigger", "status", "proposed_by", "proposed_at", "decided_by", "decided_at", "entry_seq", "reason",
+    "command", "since",
 }  # fmt: skip
 
 
@@ -153,15 +154,207 @@ def test_only_a_supervisor_decides_and_only_those_who_treat_propose(api):
     api(test)
 
 
-def test_a_proposal_is_void_once_the_course_has_moved_on(api):
+# What happens meanwhile
+
+
+async def one(api, proposal: str, role: str = "supervisor") -> dict:
+    answer = await api.get(f"/v1/proposals/{proposal}", role)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def waiting(api, role: str = "supervisor") -> list[str]:
+    return [each["id"] for each in (await api.get("/v1/proposals?status=waiting", role)).json()["items"]]
+
+
+LONGER = {"sessions": 20, "weeks": 20, "client_agrees": True, "therapist_agrees": True}
+
+
+async def agreed(api, ref: str = "EHR-1") -> str:
+    """A course in its first phase, with a contract."""
+    course = await begun(api, ref)
+    await api.walk(course, "agree_contract")
+    return course
+
+
+async def send_phq9(api, course: str) -> httpx.Response:
+    """A PHQ-9 as an EHR sends it, overnight."""
+    body = {"trigger": "record_measure", "data": {"instrument": "phq9", "items": [2] * 8 + [0]}}
+    return await api.post(f"/v1/courses/{course}/transitions", body, "ehr")
+
+
+def test_a_proposal_to_lengthen_the_contract_survives_a_scale_that_the_ehr_sends_overnight(api):
+    """Case 10 of the courses as a therapist tells them."""
+
+    async def test(api):
+        course = await agreed(api)
+        body = {"trigger": "amend_contract", "data": LONGER, "reason": "The dispute needs longer."}
+        assert rules(await api.fire(course, **body)) == {"contract_in_range"}
+        proposal = (await propose(api, course, body)).json()["id"]
+        assert (await send_phq9(api, course)).status_code == 201
+        (listed,) = (await api.get("/v1/proposals?status=waiting", "supervisor")).json()["items"]
+        (since,) = listed["since"]
+        assert (since["seq"], since["trigger"], since["person"], since["role"]) == (5, "record_measure", "ehr-1", "ehr")
+        assert {"occurred_at", "recorded_at"} < set(since)
+        answer = await cosign(api, proposal)
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["course"]["contract"]["sessions"] == 20
+        entry = answer.json()["entry"]
+        assert (entry["seq"], entry["actor"]["person"], entry["cosigned_by"]) == (6, "therapist-1", "supervisor-1")
+        decided = (await one(api, proposal))["proposal"]
+        assert (decided["status"], decided["entry_seq"], decided["since"]) == ("cosigned", 6, [])
+
+    api(test)
+
+
+def test_a_cosign_that_the_course_refuses_says_why_and_the_proposal_goes_on_waiting(api):
+    async def test(api):
+        course = await begun(api)
+        first, second = await proposed(api, course), await proposed(api, course)
+        assert (await one(api, second))["refusals"] == []
+        assert (await cosign(api, first)).status_code == 201
+        shown = await one(api, second)
+        assert shown["course_version"] == 4
+        assert [each["trigger"] for each in shown["proposal"]["since"]] == ["extend_phase"]
+        why = {each["rule"] for each in shown["refusals"]}
+        assert why
+        assert rules(await cosign(api, second)) == why
+        assert await waiting(api) == [second]
+        assert (await decline(api, second)).status_code == 200
+        record = (await api.get("/v1/audit?kind=refusal&actor=supervisor-1", "auditor")).json()["items"][0]
+        assert (record["action"], set(record["rules"])) == ("extend_phase", why)
+
+    api(test)
+
+
+def test_a_cosigner_may_name_the_version_they_saw(api):
     async def test(api):
         course = await begun(api)
         proposal = await proposed(api, course)
         await api.walk(course, "record_evaluation")
-        assert problem(await cosign(api, proposal), 412, "stale-version")["version"] == 4
-        assert (await decline(api, proposal)).status_code == 200  # it can be put away
-        again = await proposed(api, course)
-        assert (await cosign(api, again)).json()["entry"]["seq"] == 5
+        assert problem(await cosign(api, proposal, If_Match='"3"'), 412, "stale-version")["version"] == 4
+        problem(await cosign(api, proposal, If_Match="three"), 400, "malformed")
+        assert await waiting(api) == [proposal]
+        assert (await cosign(api, proposal, If_Match='"4"')).json()["entry"]["seq"] == 5
+
+    api(test)
+
+
+async def lapsed(api, proposal: str, reason: str) -> None:
+    """It has left the list, with this reason, and nobody decides it any more."""
+    assert proposal not in await waiting(api)
+    shown = (await one(api, proposal))["proposal"]
+    assert (shown["status"], shown["reason"], shown["command"], shown["decided_by"]) == ("lapsed", reason, None, None)
+    listed = (await api.get("/v1/proposals?status=lapsed", "supervisor")).json()["items"]
+    assert proposal in [each["id"] for each in listed]
+    for answer in (await cosign(api, proposal), await decline(api, proposal)):
+        assert "has lapsed" in problem(answer, 412, "stale-version")["detail"]
+
+
+def test_a_proposal_lapses_when_its_course_ends_and_one_to_amend_goes_on_waiting(api):
+    async def test(api):
+        course = await agreed(api)
+        extension = await proposed(api, course)
+        consent = {"trigger": "amend", "data": {"supersedes": 2, "void": True}, "reason": "Told of the wrong client."}
+        correction = (await propose(api, course, consent)).json()["id"]
+        assert (await api.example(course, "end_early")).status_code == 201
+        await lapsed(api, extension, "course_ended")
+        assert await waiting(api) == [correction]
+        records = (await api.get("/v1/audit?kind=proposal", "auditor")).json()["items"]
+        assert [each["action"] for each in records][-1] == "lapsed"
+        assert records[-1]["actor"]["person"] == "therapist-1"
+
+    api(test)
+
+
+def test_a_proposal_about_a_phase_lapses_with_the_phase(api):
+    async def test(api):
+        course = await agreed(api)
+        proposal = await proposed(api, course)
+        await api.walk(course, "record_session", "sign_session", "record_evaluation", "record_history", "record_inventory")
+        await api.walk(course, "record_formulation", "accept_formulation", "record_measure", "select_focus", "assign_sick_role")
+        assert await waiting(api) == [proposal]
+        await api.walk(course, "begin_middle")
+        await lapsed(api, proposal, "moved_on")
+
+    api(test)
+
+
+def test_a_proposal_survives_an_interruption_of_its_phase(api):
+    async def test(api):
+        course = await begun(api)
+        proposal = await proposed(api, course)
+        await api.walk(course, "pause")
+        assert rules(await cosign(api, proposal)) == {"state_allows"}
+        await api.walk(course, "resume")
+        assert (await cosign(api, proposal)).status_code == 201
+
+    api(test)
+
+
+def test_a_proposal_lapses_with_the_authority_of_who_made_it(api):
+    async def test(api):
+        handed_over, left = await begun(api), await begun(api, "EHR-2")
+        first, second = await proposed(api, handed_over), await proposed(api, left)
+        handover = {"therapist": "therapist-9", "handover": "Handed over."}
+        assert (await api.fire(handed_over, "transfer", handover, reason="Agreed.")).status_code == 201
+        await lapsed(api, first, "proposer")
+        tokens = api.application.litestar.state.tokens
+        (token,) = [each for each in await tokens.list(OPERATOR) if each.subject == "therapist-1"]
+        await tokens.revoke(OPERATOR, token.id)
+        assert await waiting(api) == [second]
+        assert "may not fire it any more" in problem(await cosign(api, second), 412, "stale-version")["detail"]
+        await lapsed(api, second, "proposer")
+
+    api(test)
+
+
+def test_of_a_cosign_and_an_ending_at_once_both_are_true(api):
+    """Either the extension was cosigned before the course ended, or it lapsed with the ending."""
+
+    async def test(api):
+        for number in range(6):
+            course = await begun(api, f"EHR-{number}")
+            proposal = await proposed(api, course)
+            body = (await api.options(course))["end_early"]["example"]
+            ended, signed = await asyncio.gather(api.post(f"/v1/courses/{course}/transitions", body), cosign(api, proposal))
+            assert ended.status_code == 201, ended.text
+            shown = (await one(api, proposal))["proposal"]
+            expected = {201: ("cosigned", None), 412: ("lapsed", "course_ended")}
+            assert (shown["status"], shown["reason"]) == expected[signed.status_code]
+            assert await api.version(course) == (5 if signed.status_code == 201 else 4)
+
+    api(test)
+
+
+def test_a_cosign_while_others_write_the_course_fires_it_once(api):
+    async def test(api):
+        course = await begun(api)
+        proposal = await proposed(api, course)
+        notes = [api.post(f"/v1/courses/{course}/transitions", {"trigger": "note", "data": {"text": "x"}}) for _ in range(4)]
+        *noted, signed = await asyncio.gather(*notes, cosign(api, proposal))
+        assert {answer.status_code for answer in noted} == {201}
+        assert signed.status_code == 201, signed.text
+        assert await api.version(course) == 8
+        history = (await api.get(f"/v1/courses/{course}/transitions")).json()["items"]
+        assert [entry["trigger"] for entry in history].count("extend_phase") == 1
+
+    api(test)
+
+
+def test_one_proposal_is_shown_to_those_who_see_its_course(api):
+    async def test(api):
+        course = await begun(api)
+        proposal = await proposed(api, course)
+        for role in ("therapist", "supervisor", "auditor"):
+            assert (await one(api, proposal, role))["proposal"]["command"] == EXTEND
+        await another(api, "therapist", "therapist-2")
+        problem(await api.get(f"/v1/proposals/{proposal}", "therapist-2"), 404, "not-found")
+        problem(await api.get("/v1/proposals/unknown", "supervisor"), 404, "not-found")
+        for role in ("ehr", "admin"):
+            assert (await api.get(f"/v1/proposals/{proposal}", role)).status_code in {403, 404}
+        read = (await api.get("/v1/audit?kind=read&actor=auditor-1", "auditor")).json()["items"]
+        assert f"proposal {proposal}" in {each["action"] for each in read}
 
     api(test)
 

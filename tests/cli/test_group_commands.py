@@ -81,8 +81,10 @@ def test_a_session_is_recorded_on_every_course_and_signed(cli):
     assert "recorded" in cli("group", "show", group).stdout
     summary = json.dumps({"summary": "All spoke."})
     signed = CliRunner().invoke(app, ["group", "sign", group, recorded["session"]["id"], *THERAPIST, "--data", "-"], input=summary)
-    assert "Signed on 1 courses." in signed.stdout
-    assert cli.json("group", "sign", group, recorded["session"]["id"], *THERAPIST) == {"signed": [], "refused": []}
+    session = recorded["session"]["id"]
+    assert f"{session}: signed on 1 courses." in signed.stdout
+    again = cli.json("group", "sign", group, session, *THERAPIST)
+    assert again == {"sessions": {session: {"signed": [], "refused": []}}}
     cli("audit", "verify")
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from ipt_workflow import journal
 from ipt_workflow.course import Course, counters, examples
+from ipt_workflow.course.course import HeldBefore
 from ipt_workflow.course.drafts import Draft
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.fold import fold
@@ -94,6 +95,7 @@ class Walk:
         self.target: Protocol | None = None
         self.client = "client-1"
         self.group_session: GroupHeld | None = None
+        self.held_before: HeldBefore | None = None
 
     def copy(self) -> "Walk":
         return copy.copy(self)  # nothing that a walk holds is changed in place
@@ -145,6 +147,7 @@ class Walk:
             client=self.client if self.course is None else "client-2",
             therapist=T.person,
             group_session=self.group_session if trigger == "record_session" else None,
+            held_before=self.held_before,
         )
 
     def options(self, by: Actor = T, at: dt.datetime | None = None) -> dict[str, Option]:

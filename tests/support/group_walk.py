@@ -24,6 +24,7 @@ from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
+from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.views import Committed
 from ipt_workflow.service.writes import GroupWrite, IdempotencyKey, Opening, Write
 from support import databases, service_walk
@@ -68,6 +69,7 @@ class GroupWalk:
         self.courses = Courses(clinic)
         self.groups = Groups(clinic)
         self.sessions = GroupSessions(clinic)
+        self.signatures = GroupSignatures(clinic)
 
     # Courses
 

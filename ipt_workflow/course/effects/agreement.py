@@ -4,6 +4,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ipt_workflow.course.course import Contract, Course, Focus
+from ipt_workflow.course.effects.sessions import joined_late
 from ipt_workflow.course.facts import Fact
 
 
@@ -28,5 +29,6 @@ def set_dispute_stage(course: Course, fact: Fact) -> Course:
 
 def set_contract(course: Course, fact: Fact) -> Course:
     """`terms` is the whole contract as agreed then, also if an amendment named only the changes."""
+    course = joined_late(course, fact.data)
     amendments = (course.contract.amendments if course.contract else 0) + (fact.trigger == "amend_contract")
     return replace(course, contract=msgspec.convert({**fact.data["terms"], "amendments": amendments}, Contract))

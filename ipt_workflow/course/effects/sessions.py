@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ipt_workflow.course import visits
-from ipt_workflow.course.course import Booking, Course, Session
+from ipt_workflow.course.course import Booking, Course, HeldBefore, Session
 from ipt_workflow.course.facts import Fact
 
 BOOKINGS_MAX = 20
@@ -15,6 +15,7 @@ BOOKINGS_MAX = 20
 
 def record_session(course: Course, fact: Fact) -> Course:
     data = fact.data
+    course = joined_late(course, data)
     session = visits.session_of(data, at=fact.occurred_at, seq=fact.seq, phase=course.phase)
     booked_for = session.scheduled_for or fact.occurred_at
     bookings = tuple(
@@ -23,6 +24,17 @@ def record_session(course: Course, fact: Fact) -> Course:
     deviations = course.deviations + (session.kind == "additional" and session.attended)
     met = _met(course, data) if session.attended else course.met
     return replace(course, sessions=(*course.sessions, session), bookings=bookings, deviations=deviations, met=met)
+
+
+def joined_late(course: Course, data: dict[str, Any]) -> Course:
+    """The course that knows what its group had held before the client joined, if this data says so.
+
+    A session of a group always says: without `held_before` in it, nothing was held before.
+    """
+    known = data.get("held_before")
+    if known is None and data.get("group_session") is None:
+        return course
+    return replace(course, held_before=msgspec.convert(known, HeldBefore) if known else None)
 
 
 def _met(course: Course, data: dict[str, Any]) -> tuple[str, ...]:
@@ -49,6 +61,7 @@ def link_session(course: Course, fact: Fact) -> Course:
     data, session = fact.data, course.session(fact.data["session"])
     if session is None:
         return course
+    course = joined_late(course, data)
     sessions = tuple(linked(each, data) if each is session else each for each in course.sessions)
     bookings = tuple(booking for booking in course.bookings if booking.ref is None or booking.ref != data.get("ref"))
     met = _met(course, {"participants": ("group",)}) if data.get("group_held") and session.attended else course.met

@@ -2,8 +2,10 @@
 
 from ipt_workflow.course import counters
 from ipt_workflow.course.context import supervisor_of
+from ipt_workflow.course.effects.sessions import joined_late
 from ipt_workflow.course.rules.case import Case, rule
 from ipt_workflow.errors import Refusal
+from ipt_workflow.protocols.definition import Bounds
 
 STAGE_MOVES = {
     None: {"renegotiation", "impasse", "dissolution"},
@@ -200,23 +202,40 @@ def both_agree(case: Case) -> Refusal | None:
 
 @rule(source="seed S1; domain I7")
 def contract_in_range(case: Case) -> Refusal | None:
-    """Weeks and sessions lie in the protocol's range, or a supervisor agrees."""
+    """Weeks and sessions lie in the protocol's range, or a supervisor agrees.
+
+    A client who joined a group late may agree as many fewer as the group had held before.
+    """
     if _nothing_to_change(case):
         return None
     terms, spec = case.data["terms"], case.protocol.contract
-    outside = [name for name, bounds in (("sessions", spec.sessions), ("weeks", spec.weeks)) if terms[name] not in bounds]
+    ranges = {"sessions": spec.sessions, "weeks": spec.weeks}
+    if terms.get("from_joining"):
+        ranges = _since_joining(case, ranges)
+    outside = [name for name, bounds in ranges.items() if terms[name] not in bounds]
     if not outside or supervisor_of(case.context):
         return None
     return case.needs_supervisor(
         "contract_in_range",
         current={name: terms[name] for name in ("sessions", "weeks")},
-        required={"sessions": str(spec.sessions), "weeks": str(spec.weeks)},
+        required={name: str(bounds) for name, bounds in ranges.items()},
         outside=tuple(outside),
-        sessions_min=spec.sessions.min,
-        sessions_max=spec.sessions.max,
-        weeks_min=spec.weeks.min,
-        weeks_max=spec.weeks.max,
+        sessions_min=ranges["sessions"].min,
+        sessions_max=ranges["sessions"].max,
+        weeks_min=ranges["weeks"].min,
+        weeks_max=ranges["weeks"].max,
     )
+
+
+def _since_joining(case: Case, ranges: dict[str, Bounds]) -> dict[str, Bounds]:
+    """The ranges of a contract that counts from joining a group: less the sessions that it had held, and the weeks it had met."""
+    held = joined_late(case.course, case.data).held_before
+    if held is None:
+        return ranges
+    begins = counters.first_session_on(case.course, case.context.zone) or case.day(case.at)
+    weeks = -(-(begins - case.day(held.since)).days // 7)  # a week begun counts
+    fewer = {"sessions": held.sessions, "weeks": weeks}
+    return {name: Bounds(max(1, bounds.min - fewer[name]), bounds.max) for name, bounds in ranges.items()}
 
 
 @rule(source="seed S4; domain I8", structural=True)
@@ -224,10 +243,12 @@ def contract_fits_phases(case: Case) -> Refusal | None:
     """The contract leaves room for the sessions already used and the sessions that the coming phases must have."""
     if _nothing_to_change(case):
         return None
-    protocol, course, sessions = case.protocol, case.course, case.data["terms"]["sessions"]
+    protocol, sessions = case.protocol, case.data["terms"]["sessions"]
+    course = joined_late(case.course, case.data)
     last = protocol.last
     if course.phase == last.id and last is not protocol.first:
-        needed = counters.consumed(protocol, course) - counters.consumed_in_last(protocol, course) + last.sessions_min
+        used_before = counters.consumed(protocol, course) - counters.consumed_in_last(protocol, course)
+        needed = used_before + counters.needed(protocol, course, last)
         if sessions == needed:
             return None
         required = f"exactly {needed}: the {last.id} phase has begun"

@@ -13,7 +13,7 @@ from ipt_workflow.values.types import AGREED
 def final_remaining(case: Case) -> Refusal | None:
     """The last phase is the contract's last sessions: it begins when exactly that many remain."""
     last, left = case.protocol.last, counters.remaining(case.protocol, case.course)
-    needed = last.sessions_min
+    needed = counters.needed(case.protocol, case.course, last)
     if left == needed:
         return None
     if left is None:
@@ -52,7 +52,7 @@ def ending_announced(case: Case) -> Refusal | None:
 def final_held(case: Case) -> Refusal | None:
     """The last phase has used all its sessions."""
     last = case.protocol.last
-    used, needed = counters.consumed_in_last(case.protocol, case.course), last.sessions_min
+    used, needed = counters.consumed_in_last(case.protocol, case.course), counters.needed(case.protocol, case.course, last)
     if used >= needed:
         return None
     return case.refuses(
@@ -68,9 +68,9 @@ def final_held(case: Case) -> Refusal | None:
 
 @rule(source="domain I13", soft=True)
 def final_attended(case: Case) -> Refusal | None:
-    """The client attended all sessions of the last phase."""
+    """The client attended all sessions of the last phase. A member of a group attended those since joining."""
     last = case.protocol.last
-    attended, needed = counters.attended_in(case.course, last), last.sessions_min
+    attended, needed = counters.attended_in(case.course, last), counters.needed(case.protocol, case.course, last)
     if attended >= needed:
         return None
     more_to_come = counters.consumed_in_last(case.protocol, case.course) < needed
@@ -158,7 +158,8 @@ def contracted_weeks_served(case: Case) -> Refusal | None:
         )
     if clock.week >= contract.weeks:
         return None
-    first_day_of_last_week = clock.started_on + dt.timedelta(weeks=contract.weeks - 1, days=clock.paused_days)
+    weeks_left_at_start = contract.weeks - 1 - counters.weeks_before(case.course, clock.started_on, case.context.zone)
+    first_day_of_last_week = clock.started_on + dt.timedelta(weeks=weeks_left_at_start, days=clock.paused_days)
     return case.refuses(
         "contracted_weeks_served.running",
         current=clock.week,

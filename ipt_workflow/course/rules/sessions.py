@@ -45,7 +45,7 @@ def phase_session_cap(case: Case) -> Refusal | None:
         return None
     phase, course = case.phase, case.course
     count, cap = counters.phase_count(course, phase), counters.most_in(case.protocol, course, phase)
-    left, reserved = counters.remaining(case.protocol, course), counters.reserved_after(case.protocol, phase)
+    left, reserved = counters.remaining(case.protocol, course), counters.reserved_after(case.protocol, course, phase)
     if count >= cap:
         return case.refuses(
             "phase_session_cap.full",
@@ -232,19 +232,19 @@ def deviation_open(case: Case) -> Refusal | None:
 
 @rule(source="seed S3", structural=True)
 def phase_sessions_met(case: Case) -> Refusal | None:
-    """A phase has had the fewest sessions it must have before it is left."""
+    """A phase has had the fewest sessions it must have before it is left. For a member of a group, these count from joining."""
     phase = case.phase
-    count = counters.phase_count(case.course, phase)
-    if count >= phase.sessions_min:
+    count, needed = counters.phase_count(case.course, phase), counters.needed(case.protocol, case.course, phase)
+    if count >= needed:
         return None
     return case.refuses(
         "phase_sessions_met",
         current=count,
-        required=f"at least {phase.sessions_min}",
+        required=f"at least {needed}",
         remedies=("record_session",),
         phase=phase.id,
         count=count,
-        needed=phase.sessions_min,
+        needed=needed,
     )
 
 

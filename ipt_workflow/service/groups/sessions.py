@@ -1,4 +1,4 @@
-"""The verbs about a group's session: one `record_session` on every member's course, judged by that course's own machine.
+"""The verbs that record a group's session: one `record_session` on every member's course, judged by that course's own machine.
 
 One unit commits the accepted records, a line of the group's log, and the refused records, which wait in the inbox.
 If another write to a course or to the group commits first, nothing is written and every course decides again.
@@ -6,7 +6,7 @@ If another write to a course or to the group commits first, nothing is written a
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -17,17 +17,14 @@ from ipt_workflow.course.rules import Context, GroupHeld
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import (
     CommandInvalid,
-    Fault,
     GroupSessionRefused,
     GroupStale,
     MemberRefused,
-    NotFound,
     StaleVersion,
-    TransitionRefused,
 )
 from ipt_workflow.groups import Group, GroupSession, HeldRecord, MemberAttendance, views
-from ipt_workflow.groups.bodies import NewSession, Signing
-from ipt_workflow.groups.views import MemberAccepted, MemberFacts, Recorded, SessionCommitted, Signed
+from ipt_workflow.groups.bodies import NewSession
+from ipt_workflow.groups.views import MemberAccepted, MemberFacts, Recorded, SessionCommitted
 from ipt_workflow.machine import Accepted, Refused
 from ipt_workflow.service import seal
 from ipt_workflow.service.clinic import Clinic, new_id
@@ -70,7 +67,7 @@ class MemberDecision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupSessions:
-    """Records and signs the sessions of a clinic's groups."""
+    """Records the sessions of a clinic's groups."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
@@ -116,7 +113,7 @@ class GroupSessions:
         for course in sorted(body.attendance):  # always in this order, or two processes could deadlock
             session = groups.group_held(group, session_id, courses[course].course, principal.person, held=held)
             try:
-                decisions.append(await self._judge(principal, courses[course], groups.command(body, course, at), session))
+                decisions.append(await self._judge(principal, group, courses[course], groups.command(body, course, at), session))
             except CommandInvalid as error:
                 faults += [fault for fault in error.faults if fault not in faults]
         if faults:
@@ -124,12 +121,15 @@ class GroupSessions:
         return decisions
 
     async def _judge(
-        self, principal: Principal, stored: StoredCourse, command: Command, session: GroupHeld | None
+        self, principal: Principal, group: Group, stored: StoredCourse, command: Command, session: GroupHeld
     ) -> MemberDecision:
         now = max(self.clinic.clock.now(), stored.course.last_recorded_at)
-        link = groups.link(command, session, stored.course, now, self.clinic.zone) if session else None
-        fired, session = link or (command, session)
-        context = msgspec.structs.replace(await self.decisions.context(principal, stored, (fired,)), group_session=session)
+        fired, session = groups.link(command, session, stored.course, now, self.clinic.zone) or (command, session)
+        context = msgspec.structs.replace(
+            await self.decisions.context(principal, stored, (fired,)),
+            group_session=session,
+            held_before=groups.held_before(group, stored.course, command.occurred_at or now),
+        )
         answer = self.decisions.decide(stored, (fired,), context)
         notice = new_id() if isinstance(answer, Refused) else None
         return MemberDecision(stored=stored, command=command, fired=fired, context=context, answer=answer, notice=notice)
@@ -144,7 +144,7 @@ class GroupSessions:
     ) -> Recorded:
         changes = [self.decisions.change(each.stored, each.answer) for each in decisions if isinstance(each.answer, Accepted)]
         held_back = [each for each in decisions if isinstance(each.answer, Refused)]
-        members = [_refused_decision(each) for each in held_back]
+        members = [_refused_member(each) for each in held_back]
         refusals = tuple(self._refusal(principal, each) for each in held_back)
         if body.all and held_back:
             for refusal in refusals:
@@ -217,7 +217,7 @@ class GroupSessions:
     def _held_record(self, principal: Principal, group: Group, decision: MemberDecision) -> NewNotice:
         """The notice that holds a refused record in the inbox."""
         body = msgspec.json.encode(groups.held_record(group, decision.held, decision.command, principal.actor))
-        member = _refused_decision(decision)
+        member = _refused_member(decision)
         return NewNotice(
             id=decision.notice or "",
             source_id=groups.SOURCE,
@@ -251,7 +251,7 @@ class GroupSessions:
         )
         return SessionCommitted(recorded=recorded, replayed=True)
 
-    # Refused records, and signing
+    # Refused records
 
     async def again(self, principal: Principal, course_id: str, record: HeldRecord) -> int:
         """Fires a record again that the course refused before. Returns the seq of the course's session.
@@ -263,45 +263,17 @@ class GroupSessions:
         async def attempt() -> int:
             stored = await self._member(course_id)
             recorded = _recorded(stored.course, record.session)
-            if recorded is None:
-                changed = await self._fire(principal, stored, command, session)
-                recorded = _recorded(changed, record.session)
+            if recorded is not None:
+                return recorded
+            group = await self.clinic.read(stored_groups.find, record.group)
+            assert group is not None  # groups are never removed
+            decision = await self._judge(principal, group, stored, command, session)
+            accepted = await self.decisions.accepted(principal, stored, decision.answer, (decision.fired,), decision.context)
+            change = self.decisions.change(stored, accepted)
+            await self.decisions.commit(Unit(organisation=self.clinic.organisation, changes=(change,)))
+            recorded = _recorded(change.course, record.session)
             assert recorded is not None  # the entry that was just written
             return recorded
-
-        return await retrying(attempt, StaleVersion)
-
-    async def sign(self, principal: Principal, group_id: str, session_id: str, decode: Callable[[], Signing]) -> Signed:
-        """Signs a session on every member's course where the caller gave it and has not signed it yet."""
-        group = await self.groups.visible_group(principal, group_id)
-        await self.clinic.require(principal, QUESTION, group.courses)
-        session = group.session(session_id)
-        if session is None:
-            raise NotFound(NO_SESSION)
-        body = decode()
-        strangers = [course for course in body.focus if course not in session.told]
-        if strangers:
-            raise CommandInvalid([Fault(f"focus.{course}", "is no member of this session") for course in strangers])
-        signed, members = [], []
-        for course in sorted(session.told):
-            try:
-                seq = await self._sign(principal, course, session_id, body)
-            except TransitionRefused as error:
-                members.append(_member_refused(course, error))
-            else:
-                signed += [MemberAccepted(course, seq)] if seq else []
-        return Signed(signed=tuple(signed), refused=tuple(members))
-
-    async def _sign(self, principal: Principal, course_id: str, session_id: str, body: Signing) -> int | None:
-        """Signs a session on one course. Returns None if the caller has nothing to sign there."""
-
-        async def attempt() -> int | None:
-            stored = await self._member(course_id)
-            unsigned = [each for each in stored.course.unsigned if each.group_session == session_id]
-            own = [each for each in unsigned if each.given_by == principal.person]
-            if not own:
-                return None
-            return (await self._fire(principal, stored, groups.signature(body, course_id, own[0].seq), None)).version
 
         return await retrying(attempt, StaleVersion)
 
@@ -309,14 +281,6 @@ class GroupSessions:
         stored = await self.clinic.courses.get(course_id)
         assert stored is not None  # courses are never removed
         return stored
-
-    async def _fire(self, principal: Principal, stored: StoredCourse, command: Command, session: GroupHeld | None) -> Course:
-        """Fires one command on one course. Returns the course after it. Raises StaleVersion or TransitionRefused."""
-        decision = await self._judge(principal, stored, command, session)
-        accepted = await self.decisions.accepted(principal, stored, decision.answer, (decision.fired,), decision.context)
-        change = self.decisions.change(stored, accepted)
-        await self.decisions.commit(Unit(organisation=self.clinic.organisation, changes=(change,)))
-        return change.course
 
 
 def _recorded(course: Course, session: str) -> int | None:
@@ -332,12 +296,14 @@ def _waiting_member(course: Course, notice: str, detail: NoticeDetail | None) ->
     )
 
 
-def _refused_decision(decision: MemberDecision) -> MemberRefused:
+def _refused_member(decision: MemberDecision) -> MemberRefused:
     assert isinstance(decision.answer, Refused)
-    return _member_refused(decision.course, refused(decision.answer), decision.notice)
+    return member_refused(decision.course, decision.answer, decision.notice)
 
 
-def _member_refused(course: str, error: TransitionRefused, notice: str | None = None) -> MemberRefused:
+def member_refused(course: str, answer: Refused, notice: str | None = None) -> MemberRefused:
+    """A member whose course refused. `notice` is the held record in the inbox, if there is one."""
+    error = refused(answer)
     return MemberRefused(
         course=course,
         state=error.state or "",

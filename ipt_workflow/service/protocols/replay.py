@@ -10,22 +10,25 @@ import msgspec
 from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.gate.replay import RefusedCommand, Rejudge, Rejudged
+from ipt_workflow.gate.replay import RefusedCommand, Rejudge, Rejudged, joinings
+from ipt_workflow.groups import RULES
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import machine_for
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import audit
 from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import groups as stored_groups
 from ipt_workflow.store.audit import RefusalRow
 from ipt_workflow.store.database import Connection
 
 BATCH = 100
 EXAMPLES = 3
+BY_NO_PROTOCOL = frozenset(RULES) - {"group_room", "group_protocol"}  # rules of a group's log that no protocol changes
 
 
 class Example(msgspec.Struct, frozen=True):
-    """A transition by its course and seq, or a refusal, which has no seq."""
+    """A transition by its course and seq, or a refusal or a joining of a group, which have no seq."""
 
     course: str
     seq: int | None
@@ -48,6 +51,7 @@ class TrialResult(msgspec.Struct, kw_only=True):
     protocol: str
     digest: str
     courses: int = 0
+    groups: int = 0
     transitions: int = 0
     refusals: int = 0
     not_judged: int = 0
@@ -74,13 +78,34 @@ class Trial:
         while True:
             ids = await self.clinic.read(stored_courses.course_ids_of, self.candidate.id, after, BATCH)
             if not ids:
-                return self.result
+                break
             entries, refused = await self.clinic.read(_recorded, ids)
             await self.clinic.log(principal, "read", "protocol trial", ids)
             for course_id in ids:
                 self._course(rejudge, course_id, entries[course_id], [each for each in refused if each.course == course_id])
             progress(len(ids))
             after = ids[-1]
+        await self._groups(principal)
+        return self.result
+
+    async def _groups(self, principal: Principal) -> None:
+        """Judges who joined the groups. Their sessions are transitions and refusals of the members' courses."""
+        specs = {(each.id, each.version): each.group for each in self.clinic.protocols}
+        after = ""
+        while found := await self.clinic.read(
+            stored_groups.page, person=None, protocol=self.candidate.id, after=after, limit=BATCH
+        ):
+            await self.clinic.log(
+                principal, "read", "protocol trial", dict.fromkeys(each for group in found for each in group.courses)
+            )
+            for group in found:
+                self.result.groups += 1
+                then = specs[group.protocol, group.protocol_version]
+                assert then is not None  # a group is made only under a protocol for groups
+                for course_id, rejudged in joinings(group, then, self.candidate.group):
+                    self.result.newly_refused += bool(rejudged.rules)
+                    self._count(self.result.refused_by, course_id, rejudged)
+            after = found[-1].id
 
     def _course(self, rejudge: Rejudge, course_id: str, entries: list[Entry], refused: Iterable[RefusalRow]) -> None:
         facts = journal.facts(entries)
@@ -90,6 +115,8 @@ class Trial:
             self.result.newly_refused += bool(rejudged.rules)
             self._count(self.result.refused_by, course_id, rejudged)
         for each in refused:
+            if each.rules and set(each.rules) <= BY_NO_PROTOCOL:
+                continue
             command = msgspec.json.decode(each.command, type=RefusedCommand) if each.command else None
             judged = rejudge.refusal(facts, command, each.rules) if command else None
             self.result.refusals += 1

@@ -1,6 +1,6 @@
 """What callers see of courses, entries and the results of verbs: the bodies of HTTP answers and of `--json`."""
 
-from ipt_workflow.service.views.answers import Committed, Options, Preview, ProposalView, TokenView, Verification
+from ipt_workflow.service.views.answers import Committed, Options, Preview, ProposalReview, ProposalView, TokenView, Verification
 from ipt_workflow.service.views.course import (
     AdoptedView,
     ContractView,
@@ -33,6 +33,7 @@ __all__ = [
     "MeasureView",
     "Options",
     "Preview",
+    "ProposalReview",
     "ProposalView",
     "ReadingView",
     "Requirement",

@@ -5,9 +5,13 @@ from typing import Any
 
 import msgspec
 
+from ipt_workflow.errors import Refusal
 from ipt_workflow.machine import Option
 from ipt_workflow.service.views.course import CourseView
 from ipt_workflow.service.views.entries import EntryView
+from ipt_workflow.store.proposals import EntrySince, LapseReason
+
+SINCE_MAX = 50
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
+    """A proposal. `version` is the course's when it was made.
+
+    While it waits, `since` lists what has been recorded on the course since then: the latest entries, at most SINCE_MAX.
+    `status` is waiting, cosigned, declined or lapsed; `reason` says why it lapsed.
+    """
+
     id: str
     course: str
     version: int
@@ -50,7 +60,20 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
     decided_by: str | None
     decided_at: dt.datetime | None
     entry_seq: int | None
+    reason: LapseReason | None
     command: dict[str, Any] | None
+    since: tuple[EntrySince, ...]
+
+
+class ProposalReview(msgspec.Struct, frozen=True, kw_only=True):
+    """A proposal with what a cosigner decides on: the course's present version, and why the course would refuse the command now.
+
+    `refusals` is empty if it would be accepted, and if the proposal no longer waits.
+    """
+
+    proposal: ProposalView
+    course_version: int
+    refusals: tuple[Refusal, ...]
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):

@@ -128,11 +128,14 @@ class RhythmView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContractView(msgspec.Struct, frozen=True, kw_only=True):
+    """`from_joining` says that it leaves out what the client's group had held before the client joined."""
+
     sessions: int
     weeks: int
     cadence_days: int
     missed_count: bool
     pause_stops_clock: bool
+    from_joining: bool
     amendments: int
 
 
@@ -164,6 +167,13 @@ class AdoptedView(msgspec.Struct, frozen=True, kw_only=True):
     at: dt.datetime
     attended: dict[str, int]
     artefacts: tuple[str, ...]
+
+
+class HeldBeforeView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the client's group had held before the client joined: the sessions, and when the first of them was."""
+
+    sessions: int
+    since: dt.datetime
 
 
 class CourseView(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +213,7 @@ class CourseView(msgspec.Struct, frozen=True, kw_only=True):
     attention: tuple[str, ...]
     ending: EndingView | None
     adopted: AdoptedView | None
+    held_before: HeldBeforeView | None
     linked_from: str | None
     followed_by: tuple[str, ...]
     indication: str | None
@@ -268,6 +279,7 @@ def course_view(
         adopted=AdoptedView(at=course.adopted.at, attended=course.adopted.attended, artefacts=course.attested)
         if course.adopted
         else None,
+        held_before=_whole(course.held_before, HeldBeforeView) if course.held_before else None,
         linked_from=course.linked_from,
         followed_by=course.followed_by,
         indication=course.indication,

@@ -39,8 +39,7 @@ def commit(connection: sa.Connection, unit: Unit) -> None:
                 connection.execute(sa.insert(table), new)
         for settled in unit.settled:
             notices.settle(connection, unit.organisation, settled)
-        if unit.proposal and not decide_proposal(connection, unit.organisation, unit.proposal):
-            raise StaleVersion(unit.changes[0].expected)
+        _decide_proposals(connection, unit)
     except sa.exc.IntegrityError as error:
         raise _conflict(str(error.orig), unit) from error
 
@@ -125,13 +124,28 @@ def is_written(connection: sa.Connection, work: Unit | LoggedEvent) -> bool:
     return connection.execute(sa.select(table.c.id).where(*where)).first() is not None
 
 
+def _decide_proposals(connection: sa.Connection, unit: Unit) -> None:
+    """Raises StaleVersion if the proposal that is cosigned was decided already. One that lapses may have been."""
+    if unit.proposal and not decide_proposal(connection, unit.organisation, unit.proposal):
+        raise StaleVersion(unit.changes[0].expected)
+    for lapsed in unit.lapsed:
+        decide_proposal(connection, unit.organisation, lapsed)
+
+
 def decide_proposal(connection: sa.Connection, organisation: str, decided: DecidedProposal) -> bool:
     """Decides a proposal and empties its body. Returns False if it was decided already."""
     table = tables.proposal
     changed = connection.execute(
         sa.update(table)
         .where(table.c.organisation == organisation, table.c.id == decided.id, table.c.status == "waiting")
-        .values(status=decided.status, decided_by=decided.by, decided_at=decided.at, entry_seq=decided.entry_seq, body=None)
+        .values(
+            status=decided.status,
+            decided_by=decided.by,
+            decided_at=decided.at,
+            entry_seq=decided.entry_seq,
+            reason=decided.reason,
+            body=None,
+        )
     )
     return bool(changed.rowcount == 1)
 

@@ -6,6 +6,7 @@ import pytest
 from support.course_walk import MINUTE, WEEK, S, Walk, covers, group_of_eight, refused_by, replaced
 
 from ipt_workflow.course import counters
+from ipt_workflow.course.course import HeldBefore
 from ipt_workflow.course.rules import GroupHeld
 
 FIRST_PHASE = ("record_evaluation", "record_inventory", "assign_sick_role", "select_focus", "agree_contract")
@@ -36,6 +37,10 @@ class Member(Walk):
         """In the first phase, with everything but sessions that the phase asks for."""
         self.in_initial().fire("record_contact", kind="pre_group")
         self.do(*FIRST_PHASE).measure()
+        return self
+
+    def fire_contact(self) -> "Member":
+        self.fire("record_contact", kind="pre_group")
         return self
 
     def numbers(self) -> tuple[int, int | None]:
@@ -167,3 +172,104 @@ def test_the_individual_meeting_before_the_group_is_asked_for():
     walk.fire("record_contact", S, kind="pre_group")
     assert walk.refused("begin_middle") == {}
     assert walk.c.contacted["pre_group"] == 1
+
+
+# Who joins late: numbers worked by hand
+
+
+def joined_late(held: int, walk: Member | None = None) -> Member:
+    """A member whose group had met for as many weeks, once a week, before the session that comes next."""
+    walk = walk or Member().prepared()
+    walk.now += WEEK
+    walk.held_before = HeldBefore(sessions=held, since=walk.now - held * WEEK)
+    return walk
+
+
+def completes(walk: Member) -> None:
+    """Without an override."""
+    walk.do(*LAST_PHASE).measure()
+    walk.do("complete")
+    assert (walk.state, walk.c.overrides) == ("completed", 0)
+
+
+def test_who_joins_in_week_3_of_8_has_the_rest_to_attend():
+    """8 sessions: 1, 6, 1. Before her: 2. Hers: 1, 4, 1."""
+    walk = joined_late(2).group()
+    assert walk.numbers() == (3, 5)
+    clock = counters.clock(walk.c, walk.now)
+    assert (clock.week, clock.weeks, clock.planned_end) == (3, 8, clock.started_on + 6 * WEEK)
+    walk.do("begin_middle")
+    for n in range(1, 5):
+        refused_by(walk, "phase_sessions_met", "begin_final", current=n - 1, required="at least 4", alone=False)
+        walk.group()
+        assert walk.numbers() == (3 + n, 5 - n)
+    assert {"phase_session_cap"} == set(refusals_of_a_session(walk, "5"))
+    walk.do("announce_ending", "begin_final")
+    assert "final_held" in walk.refused("complete")
+    walk.group()
+    assert walk.numbers() == (8, 0)
+    completes(walk)
+    assert walk.counted.attended == {"initial": 1, "middle": 4, "final": 1}
+
+
+def test_who_joins_for_the_last_three_sessions_has_one_of_each_phase():
+    walk = joined_late(5).group()
+    walk.do("begin_middle")
+    refused_by(walk, "phase_sessions_met", "begin_final", current=0, required="at least 1", alone=False)
+    walk.group().do("announce_ending", "begin_final").group()
+    completes(walk)
+
+
+def test_in_the_final_phase_too_what_must_be_attended_counts_from_joining():
+    """8 sessions: 1, 5, 2. Before her: 5, of which the middle phase takes 4 and the final one 1. Hers: 1, 1, 1."""
+    initial, middle, final = group_of_eight().phases
+    phases = (
+        initial,
+        replaced(middle, sessions_min=5, sessions_max=5),
+        replaced(final, sessions_min=2, sessions_max=2),
+    )
+    walk = joined_late(5, Member(phases=phases, id="two-final", digest="two-final".ljust(64, "0")).prepared())
+    walk.group().do("begin_middle")
+    walk.group().do("announce_ending", "begin_final")
+    refused_by(walk, "final_held", "complete", current=0, required=1, alone=False)
+    walk.group()
+    completes(walk)
+
+
+def test_a_contract_from_joining_has_the_sessions_and_weeks_that_are_left():
+    walk = joined_late(2, Member().in_initial().fire_contact())
+    terms = {"client_agrees": True, "therapist_agrees": True}
+    both = {"sessions", "weeks"}
+    for sessions, weeks, outside in ((5, 6, {"sessions"}), (6, 5, {"weeks"}), (5, 5, both), (8, 6, {"weeks"})):
+        refusal = walk.refused("agree_contract", sessions=sessions, weeks=weeks, **terms)["contract_in_range"]
+        assert set(refusal.parameters["outside"]) == outside
+    walk.fire("agree_contract", sessions=6, weeks=6, **terms)
+    assert walk.c.contract.from_joining
+    walk.do("record_evaluation", "record_inventory", "assign_sick_role", "select_focus").measure()
+    walk.now += MINUTE
+    walk.group()
+    assert walk.numbers() == (1, 5)
+    assert counters.clock(walk.c, walk.now).week == 1
+    walk.do("begin_middle")
+    for _ in range(4):
+        walk.group()
+    walk.do("announce_ending", "begin_final")
+    assert walk.numbers() == (5, 1)
+    walk.group()
+    completes(walk)
+
+
+def test_an_amendment_of_attendance_leaves_what_was_held_before():
+    walk = joined_late(2).group("3")
+    corrected = {"attendance": "6", "participants": ["client", "group"]}
+    walk.fire("amend", data={"supersedes": walk.seq("record_session"), "data": corrected}, reason="Came late.")
+    assert walk.c.held_before == walk.held_before
+    assert walk.numbers() == (3, 5)
+
+
+def test_a_session_of_another_group_replaces_what_the_first_had_held_before():
+    walk = joined_late(2).group()
+    walk.held_before = None
+    walk.do("begin_middle")
+    walk.group()
+    assert (walk.c.held_before, walk.numbers()) == (None, (2, 6))

@@ -11,6 +11,7 @@ from support.group_walk import AUDITOR, COFACILITATOR, FACILITATOR, LAST_PHASE, 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, GroupRefused, GroupSessionRefused, GroupStale, NotFound
 from ipt_workflow.groups.bodies import Signing
+from ipt_workflow.protocols.definition import Bounds
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.protocols.replay import Trial
 from ipt_workflow.service.writes import IdempotencyKey, Write
@@ -107,7 +108,7 @@ def test_a_refused_signature_is_recorded_as_a_signature(clinic):
         recorded = await clinic.session(await clinic.group(a, b), {a: "5", b: "5"})
         group = (await clinic.groups.page(SUPERVISOR, None, "", 1))[0].id
         signing = Signing(focus={a: "no_such_area", b: "grief"})
-        signed = await clinic.sessions.sign(FACILITATOR, group, recorded.session.id, lambda: signing)
+        signed = await clinic.signatures.sign(FACILITATOR, group, recorded.session.id, lambda: signing)
         assert [each.course for each in signed.refused] == [a]
         records = await AuditLog(clinic.clinic).page(AUDITOR, AuditFilters(kind="refusal"), Position(), 10)
         assert [(each.action, each.courses, each.rules) for each in records] == [("sign_session", (a,), ("focus_area_allowed",))]
@@ -153,6 +154,38 @@ def test_what_a_course_refused_of_a_groups_session_is_judged_again_under_a_candi
         assert (same.refusals, same.not_judged, same.newly_allowed) == (4, 0, 0)
         assert {rule: each.count for rule, each in tried.allowed_by.items()} == {"phase_session_cap": 2}
         assert (tried.not_judged, tried.newly_allowed) == (0, 2)
+
+    clinic(test)
+
+
+def test_what_a_group_did_is_judged_again_under_a_candidate(clinic):
+    """Its sessions on every member's course, and its joinings. What no protocol decides is not judged."""
+
+    async def test(clinic, a, b, c, _):
+        group = await clinic.group(a, b, c)
+        await clinic.session(group, {a: "5", b: "5", c: "3"})
+        for course in (a, b):
+            await clinic.sign_all(course)
+            await clinic.fire(course, "begin_middle")
+        await clinic.leave(group, c)
+        await clinic.session(group, {a: "5", b: "2"})
+        with pytest.raises(GroupRefused):
+            await clinic.record(group, {a: "5", b: "2"})
+        protocol = clinic.clinic.protocol(group_walk.PROTOCOL, None)
+        initial, middle, final = protocol.phases
+        candidate = msgspec.structs.replace(
+            protocol,
+            digest="smaller",
+            phases=(initial, msgspec.structs.replace(middle, sessions_max=0), final),
+            group=msgspec.structs.replace(protocol.group, members=Bounds(1, 2)),
+        )
+        same = await Trial(clinic.clinic, protocol).run(AUDITOR)
+        assert (same.groups, same.newly_refused, same.refusals, same.not_judged) == (1, 0, 0, 0)
+        tried = await Trial(clinic.clinic, candidate).run(AUDITOR)
+        assert {rule: each.count for rule, each in tried.refused_by.items()} == {"phase_session_cap": 2, "group_room": 1}
+        (joined,) = tried.refused_by["group_room"].examples
+        assert (joined.course, joined.seq, joined.trigger) == (c, None, "join a group")
+        assert tried.newly_refused == 3
 
     clinic(test)
 

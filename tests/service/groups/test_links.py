@@ -139,7 +139,7 @@ def test_a_session_that_a_person_recorded_alone_is_linked_and_signed_with_the_gr
         await clinic.sign_all(c, by=OUTSIDER)
         clinic.clock.advance(HOUR)
         session = (await clinic.record(group, {a: "5", b: "5", c: "5"}, occurred_at=met)).recorded.session
-        signed = await clinic.sessions.sign(FACILITATOR, group, session.id, Signing)
+        signed = await clinic.signatures.sign(FACILITATOR, group, session.id, Signing)
         assert {each.course for each in signed.signed} == {a, b}
         assert (await clinic.fold(c)).sessions[0].given_by == OUTSIDER.person, "who signed it remains its therapist"
 

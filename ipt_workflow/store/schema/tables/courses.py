@@ -115,10 +115,19 @@ class CourseRow(SQLModel, table=True):
 
 
 class ProposalRow(SQLModel, table=True):
-    """A command that waits for a supervisor. `body` is emptied with the decision; a co-signed command is in its entry."""
+    """A command that waits for a supervisor. `body` is emptied when it no longer waits; a co-signed command is in its entry."""
 
     __tablename__ = "proposal"
-    __table_args__ = (sa.Index("ix_proposal_status", "organisation", "status", "id"),)
+    __table_args__ = (
+        sa.Index("ix_proposal_status", "organisation", "status", "id"),
+        sa.Index(
+            "ix_proposal_waiting",
+            "organisation",
+            "course_id",
+            sqlite_where=sa.text("status = 'waiting'"),
+            postgresql_where=sa.text("status = 'waiting'"),
+        ),
+    )
 
     organisation: str = Field(primary_key=True, max_length=64)
     id: str = Field(primary_key=True, max_length=36)
@@ -129,10 +138,11 @@ class ProposalRow(SQLModel, table=True):
     proposed_by: str = Field(max_length=128)
     proposed_role: str = Field(sa_type=one_of("proposal_role", ROLES))
     proposed_at: dt.datetime
-    status: str = Field(sa_type=one_of("proposal_status", ("waiting", "cosigned", "declined")))
+    status: str = Field(sa_type=one_of("proposal_status", ("waiting", "cosigned", "declined", "lapsed")))
     decided_by: str | None = Field(default=None, max_length=128)
     decided_at: dt.datetime | None = None
     entry_seq: int | None = None
+    reason: str | None = Field(default=None, sa_type=one_of("proposal_reason", ("course_ended", "moved_on", "proposer")))
 
 
 protocol = ProtocolRow.__table__  # type: ignore[attr-defined]
