@@ -250,11 +250,20 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return max((each for each in taken if each), default=None)
 
 
+class SeenRisk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Evidence of risk: when the risk was seen, when that was recorded, and the level to which somebody raised it."""
+
+    at: dt.datetime
+    recorded_at: dt.datetime
+    level: str = "none"
+
+
 class Risk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`open_since` is when the oldest risk was seen that nobody has reviewed yet."""
+    """`seen` is the evidence that nobody has reviewed yet, and `open_since` is when the oldest of it was seen."""
 
     level: str = "none"
     open_since: dt.datetime | None = None
+    seen: tuple[SeenRisk, ...] = ()
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -290,6 +299,9 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict
     phase: str | None = None
     client: str  # opaque id of the client record, never the EHR's reference
     therapist: str | None = None
+    handed_over_at: dt.datetime | None = (
+        None  # a transfer that the new therapist has not taken up: they have recorded nothing since
+    )
     supervisor: str | None = None
     protocol: str
     protocol_version: int

@@ -24,7 +24,7 @@ def example(protocol: Protocol, course: Course | None, name: str, context: Conte
     """A command body: `{trigger, data, reason?}`. `course` may be None for triggers that open one."""
     row = find(name, protocol)
     body: dict[str, Any] = {"trigger": name, "data": _data(protocol, course, name, context)}
-    if row is not None and row.reason_required:
+    if row is not None and (row.reason_required or name == "review_risk"):  # a review that lowers the risk needs one too
         body["reason"] = REASON
     return body
 

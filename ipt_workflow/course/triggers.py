@@ -215,7 +215,7 @@ TABLE: tuple[Trigger, ...] = (
     _t("raise_risk", "Raises a risk.", ANY, CLINICIANS_OR_EHR,
        payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True, movable=True),
     _t("review_risk", "Reviews the risk.", ANY, CLINICIANS,
-       payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True, movable=True),
+       payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True, movable=True, rules=("lower_risk_explained",)),
     _t("record_consent", "Records a consent.", ANY, THERAPIST_OR_EHR,
        payload=payloads.Consent, never_blocked=True, amended_with_supervisor=True),
     _t("withdraw_consent", "Records that a consent is withdrawn.", ANY, THERAPIST_OR_EHR,

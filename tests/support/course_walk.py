@@ -201,16 +201,18 @@ class Walk:
         *,
         override: tuple[str, ...] = (),
         at: dt.datetime | None = None,
-        reason: str = "",
+        reason: str | None = "",
         **data: Any,
     ) -> dict[str, Any]:
-        """The example, or with `data=` the data as given; with an override, a time or a reason."""
+        """The example, or with `data=` the data as given; with an override, a time or a reason; with None, without its reason."""
         whole = data.pop("data", None)
         body = self.example(trigger, by, **data)
         if whole is not None:
             body["data"] = whole
         if reason:
             body["reason"] = reason
+        elif reason is None:
+            del body["reason"]
         if override:
             body["override"] = {"rules": list(override), "reason": "It was so."}
         if at is not None:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from ipt_workflow.course.context import supervisor_of
 from ipt_workflow.course.rules.case import Case, rule
 from ipt_workflow.errors import Refusal, Remedy
+from ipt_workflow.values.types import RISK_LEVELS
 
 REOPEN_DAYS = 30
 
@@ -44,6 +45,15 @@ def no_acute_risk(case: Case) -> Refusal | None:
     if case.course.risk.level != "acute":
         return None
     return case.refuses("no_acute_risk", current="acute", required="not acute", remedies=("review_risk",))
+
+
+@rule(source="design")
+def lower_risk_explained(case: Case) -> Refusal | None:
+    """A review that lowers the level of the risk gives a reason."""
+    present, level = case.course.risk.level, case.data["level"]
+    if RISK_LEVELS.index(level) >= RISK_LEVELS.index(present) or case.data.get("explained"):
+        return None
+    return case.refuses("lower_risk_explained", current=present, required="a reason, or a level that is not lower", level=present)
 
 
 @rule(source="machine.md, reopen")

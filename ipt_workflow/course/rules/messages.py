@@ -148,6 +148,7 @@ MESSAGES = {
     "extension_allowed.never": (
         "The protocol does not extend the {phase} phase. If a session beyond the cap took place, record it with kind `additional`."
     ),
+    "lower_risk_explained": "The review lowers the risk, which is {level}. Say in `reason` why.",
     "no_acute_risk": "The client's risk is acute, so the course stays in its phase. Review the risk first.",
     "one_active_course": "This client already has an open acute course. Complete or end that one first.",
     "protocol_differs": "The course already runs under {protocol}. Choose another protocol or version.",

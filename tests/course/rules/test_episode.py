@@ -136,6 +136,15 @@ def test_acute_risk_holds_the_phase_and_nothing_else(stage, leave):
     walk.fire(leave)
 
 
+@covers("lower_risk_explained")
+def test_a_review_that_lowers_the_risk_gives_a_reason():
+    walk = reach("in_initial")
+    walk.fire("raise_risk", level="elevated")
+    refused_by(walk, "lower_risk_explained", "review_risk", level="monitored", reason=None, current="elevated")
+    assert walk.copy().fire("review_risk", level="elevated", reason=None).risk.level == "elevated"
+    assert walk.fire("review_risk", level="monitored", reason="Her sister moved in.").risk.level == "monitored"
+
+
 @covers("reopen_window")
 def test_an_ending_is_taken_back_within_thirty_days_and_later_by_two_supervisors():
     walk = reach("ended_early")
