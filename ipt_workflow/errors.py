@@ -53,13 +53,15 @@ Parameter = str | int | tuple[str | int, ...]  # what fills one place of a refus
 class Remedy(msgspec.Struct, frozen=True, omit_defaults=True):
     """A trigger that helps, and the roles that may fire it. `data` is its data, where the rule knows it.
 
-    `via` says how to send it, unless it is sent alone: `together` with the refused command.
+    `via` says how, unless it is simply fired: as a `proposal`, which a supervisor then cosigns, or `together` with the refused command.
+    `course` is `other` if it is fired on the client's other open course.
     """
 
     trigger: str
     roles: tuple[str, ...]
     data: dict[str, Any] = {}
-    via: str | None = None
+    via: Literal["proposal", "together"] | None = None
+    course: Literal["other"] | None = None
 
 
 class Break(msgspec.Struct, frozen=True):

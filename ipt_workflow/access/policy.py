@@ -5,13 +5,15 @@ it does not exist. Auditors never write. An administrator manages tokens and may
 
 A therapist sees the groups that they facilitate. A facilitator records and signs the group's sessions on the courses of all its members.
 This includes courses of other therapists, which the facilitator does not see otherwise.
+
+A therapist on duty records a client's call in a crisis on the course of another therapist, and sees nothing of it.
 """
 
 from collections.abc import Collection
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
-from ipt_workflow.course.triggers import Role
+from ipt_workflow.course.triggers import PROPOSERS, Role
 from ipt_workflow.errors import Forbidden
 
 QUESTIONS: dict[str, tuple[Role, ...]] = {
@@ -19,8 +21,9 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "search courses by client": ("therapist", "supervisor", "auditor", "ehr"),
     "open a course": ("therapist", "supervisor", "ehr", "admin"),
     "change a course": ("therapist", "supervisor", "ehr"),
+    "take a crisis call": ("therapist", "supervisor"),
     "try a protocol": ("supervisor", "auditor", "admin"),
-    "propose": ("therapist", "supervisor"),
+    "propose": PROPOSERS,
     "read proposals": ("therapist", "supervisor", "auditor"),
     "decide proposals": ("supervisor",),
     "read the audit log": ("auditor", "supervisor"),

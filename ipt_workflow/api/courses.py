@@ -1,5 +1,6 @@
 """Courses: opening, reading, listing, options."""
 
+import datetime as dt
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,7 +25,7 @@ from ipt_workflow.api.requests import (
 )
 from ipt_workflow.course.attention import KINDS
 from ipt_workflow.service.views import Committed, CourseDetails, CourseView, EntryView, Options
-from ipt_workflow.service.writes import Opening
+from ipt_workflow.service.writes import CrisisCall, Opening
 from ipt_workflow.store.courses import Filters
 
 ATTENTION = tuple(KINDS)
@@ -68,6 +69,21 @@ class OpenedTogether(msgspec.Struct, frozen=True):
     course: CourseView | msgspec.UnsetType = msgspec.UNSET
 
 
+class CallEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that a crisis call made."""
+
+    seq: int
+    trigger: str
+    occurred_at: dt.datetime
+    recorded_at: dt.datetime
+
+
+class CrisisReceipt(msgspec.Struct, frozen=True):
+    """The entries that a crisis call made. Of the course they show nothing."""
+
+    entries: tuple[CallEntry, ...]
+
+
 def created(committed: Committed, *, together: bool) -> tuple[Opened | OpenedTogether, dict[str, str]]:
     """The body and the headers of a 201."""
     course = committed.course or msgspec.UNSET
@@ -102,6 +118,17 @@ async def open_course(request: ApiRequest) -> Response[Opened]:
         principal, lambda: body.shape(Opening), key, body.triggers(), entries_only=prefers_minimal(request)
     )
     return answer(committed, location=public(request, f"/v1/courses/{committed.course_id}"))
+
+
+@post("/v1/courses/crisis-calls", summary="Take a crisis call", tags=["courses"])
+async def take_crisis_call(request: ApiRequest) -> Response[CrisisReceipt]:
+    """Records a client's call in a crisis on their course, whoever its therapist is. The caller learns nothing of the course."""
+    principal = principal_of(request)
+    key, body = keyed(request, await read_body(request), principal)
+    committed = await request.app.state.courses.take_crisis_call(principal, lambda: body.shape(CrisisCall), key)
+    entries = tuple(msgspec.convert(entry, CallEntry, from_attributes=True) for entry in committed.entries)
+    headers = {"Idempotent-Replayed": "true"} if committed.replayed else {}
+    return Response(CrisisReceipt(entries), status_code=201, headers=headers)
 
 
 @get("/v1/courses", summary="The caller's caseload", tags=["courses"])
@@ -160,4 +187,4 @@ async def options(request: ApiRequest, course_id: FromPath[str], at: FromQuery[s
     return Response(found, headers={"ETag": f'"{found.version}"'})
 
 
-HANDLERS = (open_course, caseload, search, course, options)
+HANDLERS = (open_course, take_crisis_call, caseload, search, course, options)

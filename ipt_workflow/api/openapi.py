@@ -33,11 +33,12 @@ from ipt_workflow.ehr.notices.sources import NewSource, SourceChange, SourceRota
 from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing, SigningSeveral
 from ipt_workflow.protocols.files import load_catalogue
-from ipt_workflow.service.writes import Opening
+from ipt_workflow.service.writes import CrisisCall, Opening
 
 FHIR_ERRORS = ("400", "401", "403", "404", "405", "406", "413", "415", "500", "503")
 WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/courses", "post"): (Opening,),
+    ("/v1/courses/crisis-calls", "post"): (CrisisCall,),
     ("/v1/courses/search", "post"): (Search,),
     ("/v1/audit/search", "post"): (AuditSearch,),
     ("/v1/courses/{course_id}/transitions", "post"): (Command, Together),
@@ -70,7 +71,7 @@ OF_GROUPS = (
 )
 COSIGN = "/v1/proposals/{proposal_id}/cosign"
 VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals", COSIGN, *OF_GROUPS)
-KEYED = ("/v1/courses", "/v1/courses/{course_id}/transitions", COSIGN, "/v1/groups", *OF_GROUPS)
+KEYED = ("/v1/courses", "/v1/courses/crisis-calls", "/v1/courses/{course_id}/transitions", COSIGN, "/v1/groups", *OF_GROUPS)
 PREFERRED = ("/v1/courses", "/v1/courses/{course_id}/transitions", COSIGN)
 STREAMS = {"/v1/audit/export": ("application/x-ndjson", "text/csv", "application/fhir+ndjson")}
 SEARCH = (

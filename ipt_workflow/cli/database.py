@@ -6,7 +6,9 @@ from typing import Annotated, TypeVar
 import typer
 
 from ipt_workflow.cli.output import FAILED, bar, complete, err, out, print_json, run, settings_or_exit
+from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import demo as demonstration
+from ipt_workflow.service import upgrade as database_upgrade
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.factory import open_database
@@ -21,10 +23,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def upgrade(as_json: AsJson = False) -> None:
     """Migrate the database to this version's tables. Create it if there is none."""
 
-    from ipt_workflow.store.schema import migrate  # noqa: PLC0415 - Alembic takes long to load, and only `db` needs it
-
-    async def work(database: Database) -> str:
-        return await database.write(migrate.upgrade)
+    async def work(database: Database, settings: Settings) -> str:
+        return await database.write(database_upgrade.upgrade, settings)
 
     reached = _on_database(work)
     if as_json:
@@ -37,9 +37,9 @@ def upgrade(as_json: AsJson = False) -> None:
 def check(as_json: AsJson = False) -> None:
     """Check that the database has this version's tables and guard triggers. Exit 1 if not."""
 
-    from ipt_workflow.store.schema import migrate  # noqa: PLC0415 - as above
+    from ipt_workflow.store.schema import migrate  # noqa: PLC0415 - Alembic takes long to load, and only `db` needs it
 
-    async def work(database: Database) -> list[str]:
+    async def work(database: Database, _settings: Settings) -> list[str]:
         found = await database.read(revision.current)
         if found != revision.HEAD:
             return [f"revision: it is {found or 'none'}, and must be {revision.HEAD}: run ipt-workflow db upgrade"]
@@ -57,14 +57,14 @@ def check(as_json: AsJson = False) -> None:
         raise typer.Exit(FAILED)
 
 
-def _on_database(work: Callable[[Database], Awaitable[Result]]) -> Result:
+def _on_database(work: Callable[[Database, Settings], Awaitable[Result]]) -> Result:
     """Runs work on a database at any revision."""
     settings = settings_or_exit()
 
     async def opened() -> Result:
         database = open_database(settings.database_url)
         try:
-            return await work(database)
+            return await work(database, settings)
         finally:
             await database.close()
 

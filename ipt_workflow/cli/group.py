@@ -135,7 +135,7 @@ def record(
     occurred_at: Annotated[str | None, typer.Option(help="When the session took place, RFC 3339; default: now.")] = None,
     scheduled_for: Annotated[str | None, typer.Option(help="When the session was planned, RFC 3339.")] = None,
     minutes: Annotated[int | None, typer.Option(help="The length of the session in minutes.")] = None,
-    medium: Annotated[str | None, typer.Option(help="face_to_face (default), video, telephone or text.")] = None,
+    medium: Annotated[str | None, typer.Option(help="face_to_face (default), video, telephone, email or text.")] = None,
     kind: Annotated[str | None, typer.Option(help="session (default), or additional with a reason.")] = None,
     reason: Annotated[str | None, typer.Option(help="The reason for an additional session.")] = None,
     details: Annotated[str, typer.Option(help="Details by course as JSON, or - to read them from standard input.")] = "{}",

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ipt_workflow.errors import CommandInvalid, GroupRefused, GroupSessionRefused, IptError, Refusal, TransitionRefused
+from ipt_workflow.errors import CommandInvalid, GroupRefused, GroupSessionRefused, IptError, Refusal, Remedy, TransitionRefused
 from ipt_workflow.runtime import event_loop, logs
 from ipt_workflow.runtime.clock import SandboxClock
 from ipt_workflow.runtime.garbage import collect_seldom
@@ -84,7 +84,14 @@ def print_refusals(refusals: Iterable[Refusal]) -> None:
         err.print(f"  {refusal.rule} ({refusal.severity}): {refusal.message}", markup=False)
         err.print(f"    is: {words(refusal.current)}; must be: {words(refusal.required)}", markup=False)
         for remedy in refusal.remedies:
-            err.print(f"    try: {remedy.trigger} ({' or '.join(remedy.roles)})", markup=False)
+            err.print(f"    try: {remedy.trigger} ({' or '.join(remedy.roles)}){_how(remedy)}", markup=False)
+
+
+def _how(remedy: Remedy) -> str:
+    """How a remedy is fired, where it is not simply fired."""
+    data = f" with {words(remedy.data)}" if remedy.data else ""
+    course = " on the client's other course" if remedy.course else ""
+    return data + course + {None: "", "proposal": " as a proposal", "together": " together with this command"}[remedy.via]
 
 
 def shaped(struct: type[Shape], fields: Any) -> Shape:

@@ -4,14 +4,16 @@ Each kind has a moment, in the past or to come. A list filters by `moment <= now
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from zoneinfo import ZoneInfo
 
-from ipt_workflow.course import counters, outcome
-from ipt_workflow.course.course import Course
+from ipt_workflow.course import counters, outcome, visits
+from ipt_workflow.course.course import Booking, Course, Session, Track
 from ipt_workflow.course.rules import Actor, Bound, Context
 from ipt_workflow.course.rules.requirements import requirements
-from ipt_workflow.protocols.definition import Protocol
+from ipt_workflow.protocols import instruments
+from ipt_workflow.protocols.definition import AttentionSpec, Protocol
+from ipt_workflow.protocols.instruments import Instrument
 
 KINDS = {
     "overdue": "No session for longer than the protocol's gap, a pause past its planned return, weeks past the planned end, or no review in time.",
@@ -24,6 +26,12 @@ KINDS = {
     "unassigned": "The course has no therapist.",
     "owed": "An early ending that was agreed lacks its outcome, gains or end measures, or its outcome contradicts the scales.",
     "contradicted": "An entry that was recorded later contradicts an entry.",
+    "consent": "Consent to treatment is withdrawn, and the course goes on.",
+    "not_attending": "The client has missed so many appointments one after the other as the protocol names.",
+    "deteriorating": "A scale of symptoms shows a reliable deterioration since its baseline.",
+    "not_improving": "No scale of symptoms shows an improvement by the protocol's check session.",
+    "outcome_missing": "An appointment is past, and nobody has recorded whether it took place.",
+    "transfer_open": "The therapist to whom the course was transferred has recorded nothing in it yet.",
 }
 
 
@@ -41,6 +49,7 @@ def attention(protocol: Protocol, bound: Mapping[str, tuple[Bound, ...]], course
         "unassigned": course.opened_at if course.open and course.therapist is None else None,
         "owed": course.ending.at if course.ending and outcome.owed(protocol, course) else None,
         "contradicted": now if course.contradicted else None,
+        **_signals(protocol, course, zone),
     }
     return {kind: since for kind, since in found.items() if since is not None}
 
@@ -75,13 +84,14 @@ def _blocked(protocol: Protocol, bound: Mapping[str, tuple[Bound, ...]], course:
 
 
 def told_by_clock(protocol: Protocol, course: Course, zone: ZoneInfo) -> dict[str, dt.datetime]:
-    """Since when each kind holds that is sent to subscribers: overdue, the ending near, sessions running out, a risk to review."""
+    """Since when each kind holds that is sent to subscribers. `sessions` is one of its own: the sessions run out."""
     planned_end = counters.planned_end(course, course.last_recorded_at, zone)
     found = {
         "overdue": _overdue(protocol, course, planned_end, zone),
         "ending": _ending_near(protocol, course, planned_end, zone),
         "sessions": _sessions_running_out(protocol, course),
         "risk": course.risk.open_since,
+        **_signals(protocol, course, zone),
     }
     return {kind: since for kind, since in found.items() if since is not None}
 
@@ -101,3 +111,80 @@ def _ending_near(protocol: Protocol, course: Course, planned_end: dt.date | None
     if planned_end is None:
         return None
     return counters.midnight(planned_end - dt.timedelta(days=protocol.contract.ending_notice_days), zone)
+
+
+def _signals(protocol: Protocol, course: Course, zone: ZoneInfo) -> dict[str, dt.datetime | None]:
+    """Signs that a course does not go as it should, with the protocol's numbers. An ended course gives none."""
+    if not course.open:
+        return {}
+    asks = protocol.attention or AttentionSpec()
+    return {
+        "consent": course.last_recorded_at if "treatment" in course.withdrawn else None,
+        "not_attending": _not_attending(course, asks.misses) if asks.misses else None,
+        "deteriorating": _deteriorating(protocol, course),
+        "not_improving": _not_improving(protocol, course, asks.check_session) if asks.check_session else None,
+        "outcome_missing": None if asks.outcome_days is None else _outcome_missing(course, asks.outcome_days, zone),
+        "transfer_open": _after(course.handed_over_at, asks.transfer_days),
+    }
+
+
+def _after(moment: dt.datetime | None, days: int | None) -> dt.datetime | None:
+    return None if moment is None or days is None else moment + dt.timedelta(days=days)
+
+
+def _not_attending(course: Course, misses: int) -> dt.datetime | None:
+    """When the client missed the last of so many appointments since they last attended. What was called off in time is no miss."""
+    if course.state == "paused":
+        return None
+    missed: list[Session] = []
+    for session in sorted(course.sessions, key=lambda each: each.at):
+        if session.attended:
+            missed = []
+        elif session.chargeable:
+            missed.append(session)
+    return missed[misses - 1].at if len(missed) >= misses else None
+
+
+def _deteriorating(protocol: Protocol, course: Course) -> dt.datetime | None:
+    worse = [track.last.at for track, change in _changes(protocol, course) if track.last and change.reliable_deterioration]
+    return min(worse, default=None)
+
+
+def _not_improving(protocol: Protocol, course: Course, check_session: int) -> dt.datetime | None:
+    """When the check session was held, if the scales measured twice show no improvement. Without such a scale nothing is known."""
+    before = sum(course.adopted.attended.values()) if course.adopted else 0
+    held = sorted(session.at for session in course.sessions if session.counts)
+    changes = list(_changes(protocol, course))
+    if before + len(held) < check_session or not changes or any(_improved(change) for _, change in changes):
+        return None
+    checked = held[check_session - before - 1] if check_session > before else course.opened_at
+    return max(checked, *(track.last.at for track, _ in changes if track.last))
+
+
+def _changes(protocol: Protocol, course: Course) -> Iterator[tuple[Track, instruments.Change]]:
+    """The change of every scale of symptoms that was measured twice."""
+    for key, track in course.measures.items():
+        scale: Instrument | None = protocol.instruments.get(key)
+        if scale is None or scale.aim != "symptoms" or track.baseline is None or track.last is None:
+            continue
+        first, last = track.baseline, track.last
+        if first.seq != last.seq and first.total is not None and last.total is not None:
+            yield track, instruments.change(scale, first.total, last.total)
+
+
+def _improved(change: instruments.Change) -> bool:
+    """A reliable improvement, a response or a remission; by a scale without a reliable change, any improvement."""
+    reliable = change.improvement > 0 if change.reliable_improvement is None else change.reliable_improvement
+    return reliable or bool(change.response) or bool(change.remission)
+
+
+def _outcome_missing(course: Course, days: int, zone: ZoneInfo) -> dt.datetime | None:
+    """When the oldest appointment without an outcome has had none for so many days. A session of its day is its outcome."""
+    waiting = [booking.scheduled_for for booking in course.bookings if not _has_outcome(course, booking, zone)]
+    return _after(min(waiting, default=None), days)
+
+
+def _has_outcome(course: Course, booking: Booking, zone: ZoneInfo) -> bool:
+    begins, ends = visits.day(booking.scheduled_for, zone)
+    times = (at for session in course.sessions for at in (session.at, session.scheduled_for) if at)
+    return any(begins <= at < ends for at in times)

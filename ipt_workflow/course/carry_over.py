@@ -246,7 +246,7 @@ def unmet(protocol: Protocol, course: Course, gate: tuple[str | None, str], cont
     phase, name = gate
     here = replace(course, phase=phase, state=phase) if phase else course
     data = {"supervisor": course.supervisor} if course.supervisor and name == START_GATE else {}
-    case = Case(protocol=protocol, course=here, trigger=name, data=data, at=context.now, context=context)
+    case = Case(protocol=protocol, course=here, trigger=name, data=data, at=context.now, context=context, foreseen=True)
     answers = ((bound.rule.name, bound.ask_unless_attested(case)) for bound in bound_to(protocol, name))
     return {rule: refusal for rule, refusal in answers if refusal}
 

@@ -8,6 +8,7 @@ import msgspec
 from ipt_workflow.course import triggers
 from ipt_workflow.course.payloads import (
     Amend,
+    AssessRisk,
     BookSeries,
     EndEarly,
     LinkSession,
@@ -66,7 +67,9 @@ def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
     at, late_faults = _moment(command, payload, context)
     faults += late_faults
     if payload is not None:
-        faults += payload_faults(protocol, payload, command, context)
+        faults += payload_faults(protocol, payload, command.reason, context)
+        if isinstance(payload, LinkSession) and payload.ref is None and context.group_session is None:
+            faults.append(Fault("data.ref", "is required"))
     if faults or payload is None:
         raise CommandInvalid(faults[:FAULTS_MAX])
     return Prepared(
@@ -90,18 +93,18 @@ def _envelope_faults(row: Trigger, command: Command) -> list[Fault]:
     return [*faults, *(Fault(f"override.rules[{index}]", "is not a rule; docs/rules.md lists all rules") for index in unknown)]
 
 
-def payload_faults(protocol: Protocol, payload: Payload, command: Command, context: Context) -> list[Fault]:
+def payload_faults(protocol: Protocol, payload: Payload, reason: str | None, context: Context) -> list[Fault]:
     """Faults that the schema of a single field cannot express."""
-    if isinstance(payload, RecordSession) and payload.kind == "additional" and command.reason is None:
+    if isinstance(payload, RecordSession) and payload.kind == "additional" and reason is None:
         return [Fault("reason", "is required for an additional session")]
+    if isinstance(payload, AssessRisk):
+        return _risk_faults(payload, context)
     if isinstance(payload, EndEarly):
         return _ending_faults(payload)
-    if isinstance(payload, LinkSession) and payload.ref is None and context.group_session is None:
-        return [Fault("data.ref", "is required")]
     if isinstance(payload, BookSeries):
         return _series_faults(payload)
     if isinstance(payload, RecordMeasure):
-        return _measure_faults(protocol, payload, command)
+        return _measure_faults(protocol, payload, reason)
     if isinstance(payload, RecordRhythm):
         return _rhythm_faults(payload)
     if isinstance(payload, SetRhythmTarget):
@@ -117,6 +120,14 @@ def _series_faults(payload: BookSeries) -> list[Fault]:
     return faults + [Fault(f"data.refs[{n}]", "must be named once") for n, ref in enumerate(refs) if ref in refs[:n]]
 
 
+def _risk_faults(payload: AssessRisk, context: Context) -> list[Fault]:
+    """A person who assesses an acute risk says what is planned and who was told. An EHR is never refused: its risk is reviewed."""
+    if payload.level != "acute" or context.actor.role == "ehr":
+        return []
+    missing = (name for name in ("plan", "told") if getattr(payload, name) is None)
+    return [Fault(f"data.{name}", "is required for an acute risk") for name in missing]
+
+
 def _ending_faults(payload: EndEarly) -> list[Fault]:
     """Nobody tries to reach a client who agreed to the ending, and nobody asks after the risk of one who died."""
     died = payload.end_code in DECEASED
@@ -127,11 +138,11 @@ def _ending_faults(payload: EndEarly) -> list[Fault]:
     return [Fault(f"data.{name}", f"is required with end code {payload.end_code}") for name, lacks in required.items() if lacks]
 
 
-def _measure_faults(protocol: Protocol, payload: RecordMeasure, command: Command) -> list[Fault]:
+def _measure_faults(protocol: Protocol, payload: RecordMeasure, reason: str | None) -> list[Fault]:
     faults = []
     if [payload.items is not None, payload.total is not None, payload.not_obtained].count(True) != 1:
         faults.append(Fault("data", "must have exactly one of items, total and not_obtained"))
-    if payload.not_obtained and command.reason is None:
+    if payload.not_obtained and reason is None:
         faults.append(Fault("reason", "is required for a measure that could not be obtained"))
     key = instrument_key(protocol, payload.instrument)
     if key is None:

@@ -65,6 +65,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     `other_course` is the course to which `move_entries` moves entries.
     `held_before` is what the client's group had held before the client joined. Sessions of a group and contracts need it.
     `other_sessions` are the sessions that a late entry or an amendment leaves as they are, before its place and after it.
+    `present` is the course as it is now, where something is judged in an earlier place.
     `later` are the changes of state on record that come after a late entry's place: for each trigger the entry to amend.
     """
 
@@ -87,6 +88,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     other_course: OtherCourse | None = None
     held_before: HeldBefore | None = None
     other_sessions: tuple[Session, ...] = ()
+    present: Course | None = None
     later: Mapping[str, int] = {}
 
 

@@ -201,7 +201,7 @@ class Focus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     secondary: str | None = None
     further: tuple[str, ...] = ()
     stage: str | None = None  # of a role dispute
-    formulation: int | None = None  # the version accepted when this focus was chosen
+    formulation: int | None = None  # the version on which it rests: accepted when it was chosen or the phase began
     changes: int = 0
 
     @property
@@ -259,11 +259,20 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return max((each for each in taken if each), default=None)
 
 
+class SeenRisk(DefaultText, frozen=True, kw_only=True, omit_defaults=True):
+    """Evidence of risk: when the risk was seen, when that was recorded, and the level to which somebody raised it."""
+
+    at: dt.datetime
+    recorded_at: dt.datetime
+    level: str = "none"
+
+
 class Risk(DefaultText, frozen=True, kw_only=True, omit_defaults=True):
-    """`open_since` is when the oldest risk was seen that nobody has reviewed yet."""
+    """`seen` is the evidence that nobody has reviewed yet, and `open_since` is when the oldest of it was seen."""
 
     level: str = "none"
     open_since: dt.datetime | None = None
+    seen: tuple[SeenRisk, ...] = ()
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -299,6 +308,9 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict
     phase: str | None = None
     client: str  # opaque id of the client record, never the EHR's reference
     therapist: str | None = None
+    handed_over_at: dt.datetime | None = (
+        None  # a transfer that the new therapist has not taken up: they have recorded nothing since
+    )
     supervisor: str | None = None
     protocol: str
     protocol_version: int

@@ -126,6 +126,11 @@ def _measure(protocol: Protocol, _course: Course | None, prepared: Prepared, _co
     return derived
 
 
+def _review_of_risk(_protocol: Protocol, _course: Course | None, prepared: Prepared, _context: Context) -> dict[str, Any]:
+    """Whether a reason was given: the rule about a lower level reads it."""
+    return {"explained": True} if prepared.reason else {}
+
+
 def _rhythm(_protocol: Protocol, course: Course | None, prepared: Prepared, _context: Context) -> dict[str, Any]:
     """How regular the week was, and how often it met the targets in force then. The times themselves stay sealed."""
     payload = prepared.payload
@@ -178,6 +183,7 @@ DERIVERS: dict[str, Derive] = {
     "amend_contract": _contract,
     "record_measure": _measure,
     "record_rhythm": _rhythm,
+    "review_risk": _review_of_risk,
     "change_protocol": _move,
     "migrate_protocol": _move,
     "relink_client": _relink_client,

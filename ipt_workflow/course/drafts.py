@@ -96,4 +96,5 @@ def as_recorded(fact: Fact, context: Context) -> Context:
         actor=Actor(fact.actor.person, fact.actor.role),  # type: ignore[arg-type]  # the journal holds roles only
         cosigner=Actor(fact.cosigned_by, "supervisor") if fact.cosigned_by else None,
         zone=context.zone,
+        present=context.present,
     )

@@ -24,7 +24,7 @@ def example(protocol: Protocol, course: Course | None, name: str, context: Conte
     """A command body: `{trigger, data, reason?}`. `course` may be None for triggers that open one."""
     row = find(name, protocol)
     body: dict[str, Any] = {"trigger": name, "data": _data(protocol, course, name, context)}
-    if row is not None and row.reason_required:
+    if row is not None and (row.reason_required or name == "review_risk"):  # a review that lowers the risk needs one too
         body["reason"] = REASON
     return body
 
@@ -197,14 +197,23 @@ def _assign_sick_role(protocol: Protocol, _course: Course, context: Context) -> 
     }
 
 
-def _select_focus(protocol: Protocol, _course: Course, _context: Context) -> dict[str, Any]:
+def _select_focus(protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
     if "role_transition" in protocol.focus.areas:
         return {"primary": "role_transition", "old_role": "Employee", "new_role": "Retired", "rationale": "It began with retiring."}
-    return {"primary": protocol.focus.areas[0], "stage": "renegotiation", "people": ["p2"], "others_do_not_fit": True}
+    people = [*_others(course, deceased=False), *_others(course, deceased=True)]
+    return {"primary": protocol.focus.areas[0], "stage": "renegotiation", "people": people, "others_do_not_fit": True}
 
 
-def _change_focus(_protocol: Protocol, _course: Course, _context: Context) -> dict[str, Any]:
-    return {"primary": "role_dispute", "stage": "renegotiation", "people": ["p1"], "rationale": "The dispute has come to the fore."}
+def _change_focus(_protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
+    people = _others(course, deceased=False)
+    return {"primary": "role_dispute", "stage": "renegotiation", "people": people, "rationale": "The dispute has come to the fore."}
+
+
+def _others(course: Course, *, deceased: bool) -> list[str]:
+    """The first person of the inventory who is alive, or who died; before there is an inventory, one of its example."""
+    if course.inventory is None:
+        return ["p2" if deceased else "p1"]
+    return [person.id for person in course.inventory.people if person.deceased == deceased][:1]
 
 
 def _set_dispute_stage(_protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:

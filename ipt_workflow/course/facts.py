@@ -28,3 +28,12 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     overridden: tuple[str, ...]
     contradicts: tuple[int, ...]
     data: dict[str, Any]
+
+    @property
+    def risk_seen_at(self) -> dt.datetime | None:
+        """When the client was seen to be at risk, if the fact says so: by a measure, by a contact, or by raising the risk."""
+        if self.trigger == "raise_risk":
+            return None if self.data["level"] == "none" else self.occurred_at
+        if not self.data.get("risk"):
+            return None
+        return msgspec.convert(self.data["taken_at"], dt.datetime) if "taken_at" in self.data else self.occurred_at

@@ -5,7 +5,7 @@ in that order, each amendment in the place of the entry that it supersedes. `fol
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -15,7 +15,7 @@ from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.triggers import ENDINGS, MOVES
 
 replace = msgspec.structs.replace
-UNMOVED = "note"  # a contradicted change of protocol is applied as a note, which changes nothing
+NOTE = "note"  # a contradicted change of protocol, and risk that an amendment took back, are applied as notes
 
 
 class PlacedFact(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,11 +107,41 @@ def timeline(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> list
     known = {seq: fact for seq, fact in current.items() if fact is not None and (as_of is None or fact.occurred_at <= as_of)}
     times = {seq: fact.occurred_at for seq, fact in known.items()}
     placed = [PlacedFact(root=seq, fact=fact) for seq, fact in known.items()]
+    placed += [each for each in risk_once_seen(facts) if as_of is None or each.fact.occurred_at <= as_of]
     placed.sort(key=lambda each: sort_key(each.root, each.fact.occurred_at, each.fact.data.get("session"), times))
     undone = _reopened_endings(placed)
     acting = [each for each in placed if each.root not in undone]
     contradicted = {seq for each in acting for seq in each.fact.contradicts}
     return [replace(each, contradicted=True) if each.root in contradicted else each for each in acting]
+
+
+def risk_once_seen(facts: Sequence[Fact], amended_now: Collection[int] = ()) -> list[PlacedFact]:
+    """The evidence of risk in every version of the amended entries, as notes in its place: an amendment never takes back a review owed.
+
+    A version counts as recorded when its amendment was. `amended_now` are entries that are about to be amended. An entry that moved took
+    its evidence with it, unless only an earlier version has it.
+    """
+    amended, gone = _amended_by(facts), moved_away(facts)
+    if not amended and not amended_now:
+        return []
+    by_seq = {fact.seq: fact for fact in facts}
+    seen: list[PlacedFact] = []
+    for fact in facts:
+        if fact.trigger == "amend" or not (fact.seq in amended or fact.seq in amended_now):
+            continue
+        versions = [fact]
+        seq = fact.seq
+        while (seq := amended.get(seq, 0)) in by_seq:
+            later = amend(fact, versions[-1], by_seq[seq])
+            versions += [replace(later, recorded_at=by_seq[seq].recorded_at)] if later else []
+        if fact.seq in gone and versions[-1].risk_seen_at:
+            continue
+        seen += [PlacedFact(root=fact.seq, fact=_risk_of(each, at)) for each in versions if (at := each.risk_seen_at)]
+    return seen
+
+
+def _risk_of(fact: Fact, at: dt.datetime) -> Fact:
+    return replace(fact, trigger=NOTE, overridden=(), contradicts=(), data={"risk": True, "taken_at": at.isoformat()})
 
 
 def _reopened_endings(placed: Sequence[PlacedFact]) -> set[int]:
@@ -169,6 +199,6 @@ def with_journal_facts(course: Course, facts: Sequence[Fact]) -> Course:
 def step(course: Course | None, placed: PlacedFact) -> Course:
     """Applies one fact. A contradicted fact keeps its data, but changes neither the state of the course nor its protocol."""
     if placed.contradicted and course is not None:
-        fact = replace(placed.fact, trigger=UNMOVED) if placed.fact.trigger in MOVES else placed.fact
+        fact = replace(placed.fact, trigger=NOTE) if placed.fact.trigger in MOVES else placed.fact
         return replace(apply(course, fact), state=course.state, phase=course.phase, ending=course.ending)
     return apply(course, placed.fact)

@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
-from ipt_workflow.course.commands import Prepared
+from ipt_workflow.course.commands import Prepared, payload_faults
 from ipt_workflow.course.course import Course, Session
 from ipt_workflow.course.derived import derive
 from ipt_workflow.course.drafts import Draft, Judge, as_recorded, draft_of, fact_of
 from ipt_workflow.course.effects.apply import on_record
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import PlacedFact, current_facts, sort_key, step, superseded_by, timeline
+from ipt_workflow.course.fold import PlacedFact, current_facts, risk_once_seen, sort_key, step, superseded_by, timeline
 from ipt_workflow.course.payloads import Amend
 from ipt_workflow.course.rules import Context, moved_entries
 from ipt_workflow.course.rules.amendments import amended_root
@@ -30,6 +30,8 @@ from ipt_workflow.errors import Break, CommandInvalid, Fault, Refusal
 from ipt_workflow.protocols import definition as protocols
 from ipt_workflow.values.faults import decode
 from ipt_workflow.values.merge_patch import merge_patch
+
+replace = msgspec.structs.replace
 
 
 class RefusedAt(msgspec.Struct, frozen=True):
@@ -104,6 +106,7 @@ def _amendment(judge: Judge, course: Course, seq: int, prepared: Prepared, conte
     history = [fact for fact in context.history if not undone or fact.seq != payload.supersedes]
     in_force = current_facts(history).get(root.seq)
     current = in_force or root
+    at = payload.occurred_at.astimezone(dt.UTC) if payload.occurred_at else current.occurred_at
     return Amendment(
         seq=seq,
         prepared=prepared,
@@ -111,8 +114,10 @@ def _amendment(judge: Judge, course: Course, seq: int, prepared: Prepared, conte
         current=current,
         corrected=None
         if payload.data is None
-        else _corrected(judge.machine_of(root.protocol_digest, context).protocol, prepared, payload.data, root, context),
-        at=payload.occurred_at.astimezone(dt.UTC) if payload.occurred_at else current.occurred_at,
+        else _corrected(
+            judge.machine_of(root.protocol_digest, context).protocol, replace(prepared, at=at), payload.data, root, context
+        ),
+        at=at,
         void=payload.void and not (undone and in_force),
     )
 
@@ -136,7 +141,8 @@ def _corrected(protocol: protocols.Protocol, amend: Prepared, patch: dict[str, A
     row = find(root.trigger, protocol)
     assert row is not None
     decoded, faults = decode(row.payload, merge_patch(context.given.get(root.seq, {}), patch))
-    if decoded is None:
+    faults += payload_faults(protocol, decoded, amend.reason, context) if decoded else []
+    if decoded is None or faults:
         raise CommandInvalid([msgspec.structs.replace(fault, where=f"data.{fault.where}") for fault in faults])
     return msgspec.structs.replace(
         amend, name=root.trigger, row=row, payload=decoded, given=msgspec.to_builtins(decoded), data=structural(decoded)
@@ -167,7 +173,7 @@ class _Walk:
         self.judge = judge
         self.course = course
         unchanged = tuple(session for session in course.sessions if session.seq not in amendments)
-        self.context = msgspec.structs.replace(context, other_sessions=unchanged)
+        self.context = msgspec.structs.replace(context, other_sessions=unchanged, present=course)
         self.amendments = amendments
         self.new = numbered(course, prepared)
         self.items = self._order()
@@ -230,7 +236,13 @@ class _Walk:
 
         Voided entries are included, to draft their amendments.
         """
-        unchanged = [placed for placed in timeline(self.context.history) if placed.root not in self.amendments]
+        history = self.context.history
+        unchanged = [placed for placed in timeline(history) if placed.root not in self.amendments]
+        corrected = {root for root, each in self.amendments.items() if each.prepared.name == "amend"}
+        carried = {root for root, each in self.amendments.items() if root not in corrected and each.current.risk_seen_at}
+        unchanged += [
+            placed for placed in risk_once_seen(history, corrected) if placed.root in self.amendments and placed.root not in carried
+        ]
         items: list[tuple[int, dt.datetime, int | None, Item]] = [
             (placed.root, placed.fact.occurred_at, placed.fact.data.get("session"), placed) for placed in unchanged
         ]

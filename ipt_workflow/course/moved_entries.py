@@ -15,7 +15,7 @@ from ipt_workflow.course.late_entries import RefusedAt, place_late
 from ipt_workflow.course.rules import Case
 from ipt_workflow.course.rules.moved_entries import departing, entries_movable
 from ipt_workflow.course.structural import structural
-from ipt_workflow.course.triggers import Command, Override
+from ipt_workflow.course.triggers import Override
 from ipt_workflow.errors import Break, CommandInvalid, Fault
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.values.faults import decode
@@ -77,7 +77,7 @@ def _arrival(
         given = {**given, "session": numbers[given["session"]]}
     payload, faults = decode(row.payload, given)
     if payload is not None:
-        faults = payload_faults(protocol, payload, Command(fact.trigger, given, fact.occurred_at, reason), context)
+        faults = payload_faults(protocol, payload, reason, replace(context, actor=_author(fact)))
     if payload is None or faults:
         raise CommandInvalid([Fault("data.entries", f"entry {fact.seq}: {fault.where} {fault.message}") for fault in faults])
     return Prepared(
@@ -95,5 +95,8 @@ def _arrival(
 
 def _giver(fact: Fact) -> dict[str, Any]:
     """Who gave a session, if the entry's author did. A session that an EHR recorded is given by the other course's therapist."""
-    author = Actor(fact.actor.person, fact.actor.role, fact.actor.via)  # type: ignore[arg-type]  # the journal holds these only
-    return {"given_by": fact.data["given_by"]} if author.gives_sessions and "given_by" in fact.data else {}
+    return {"given_by": fact.data["given_by"]} if _author(fact).gives_sessions and "given_by" in fact.data else {}
+
+
+def _author(fact: Fact) -> Actor:
+    return Actor(fact.actor.person, fact.actor.role, fact.actor.via)  # type: ignore[arg-type]  # the journal holds these only

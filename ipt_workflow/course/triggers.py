@@ -5,6 +5,7 @@ since each protocol names its own phases. `states` turns them into one protocol'
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -30,6 +31,7 @@ CLINICIANS: tuple[Role, ...] = ("therapist", "supervisor")
 THERAPIST_OR_EHR: tuple[Role, ...] = ("therapist", "ehr")
 CLINICIANS_OR_EHR: tuple[Role, ...] = ("therapist", "supervisor", "ehr")
 ALL_WRITERS: tuple[Role, ...] = ("therapist", "supervisor", "ehr", "admin")
+PROPOSERS = CLINICIANS  # who may propose a command, if they may fire its trigger
 
 PHASE = ("phase",)
 LATER = ("later",)
@@ -121,8 +123,8 @@ TABLE: tuple[Trigger, ...] = (
        rules=("one_active_course", "adopted_phase_exists"), reason_required=True),
     _t("start", "Begins the first phase.", (REFERRED,), THERAPIST, to="first", payload=payloads.Start,
        rules=("consent_given", "therapist_assigned", "supervisor_named", "indication_fits", "age_fits", "format_fits", "provider_fits")),
-    _t("decline", "Ends a course that is not suitable, with a plan for what comes instead.", (REFERRED, "first"), THERAPIST, to=NOT_SUITABLE,
-       payload=payloads.Decline, reason_required=True, amendable=False, detour=True),
+    _t("decline", "Ends a course that is not suitable, with a plan for what comes instead.", (REFERRED, "first"), CLINICIANS, to=NOT_SUITABLE,
+       payload=payloads.Decline, rules=("declined_by_therapist",), reason_required=True, amendable=False, detour=True),
     _t("begin_<phase>", "Leaves the phase for the next one.", ("previous",), THERAPIST, to="next", rules=LEAVING_A_PHASE),
     _t("complete", "Ends the last phase as agreed.", ("last",), THERAPIST, to=COMPLETED, payload=payloads.Complete,
        rules=("final_held", "final_attended", "no_acute_risk", "consent_not_withdrawn", "no_unsigned_session", "no_open_deviation",
@@ -213,7 +215,7 @@ TABLE: tuple[Trigger, ...] = (
     _t("raise_risk", "Raises a risk.", ANY, CLINICIANS_OR_EHR,
        payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True, movable=True),
     _t("review_risk", "Reviews the risk.", ANY, CLINICIANS,
-       payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True, movable=True),
+       payload=payloads.AssessRisk, never_blocked=True, amended_with_supervisor=True, movable=True, rules=("lower_risk_explained",)),
     _t("record_consent", "Records a consent.", ANY, THERAPIST_OR_EHR,
        payload=payloads.Consent, never_blocked=True, amended_with_supervisor=True),
     _t("withdraw_consent", "Records that a consent is withdrawn.", ANY, THERAPIST_OR_EHR,
@@ -303,7 +305,11 @@ def names(protocol: Protocol) -> tuple[str, ...]:
 
 def states(protocol: Protocol, parts: tuple[str, ...], name: str = "") -> tuple[str, ...]:
     """The states that play these parts under this protocol. `name` is the trigger, which gives the phase after `previous`."""
-    phases = [phase.id for phase in protocol.phases]
+    return _states(tuple(phase.id for phase in protocol.phases), parts, name if "previous" in parts else "")
+
+
+@lru_cache(maxsize=1024)
+def _states(phases: tuple[str, ...], parts: tuple[str, ...], name: str) -> tuple[str, ...]:
     if "previous" in parts:
         return (phases[phases.index(name[len(BEGIN_PREFIX) :]) - 1],)
     found: list[str] = []

@@ -6,13 +6,14 @@ also find a machine with missing or faulty rules.
 
 import datetime as dt
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
 from ipt_workflow.course import Course, counters
 from ipt_workflow.course.rules.first_phase import RESOLVED
 from ipt_workflow.course.triggers import begins_phase, leaves_phase
-from ipt_workflow.protocols.definition import COMPLETED, NOT_SUITABLE, PAUSED, Protocol
+from ipt_workflow.protocols.definition import COMPLETED, NOT_SUITABLE, PAUSED, Bounds, Protocol
 
 CLAIMS = {
     "phases_in_order": "Phases come in order: none is skipped, cut short or repeated. Nothing follows an ending unless it is taken back.",
@@ -149,17 +150,21 @@ def cap_exceeded(step: Step) -> str | None:
 
 
 def sessions_out_of_range(step: Step) -> str | None:
-    contract, bounds = step.after.contract, step.protocol.contract.sessions
-    if step.trigger not in CONTRACTING or step.supervised or contract is None or contract.sessions in bounds:
-        return None
-    return f"a contract of {contract.sessions} sessions is agreed without a supervisor; the range is {bounds}"
+    return _out_of_range(step, "sessions", step.protocol.contract.sessions)
 
 
 def weeks_out_of_range(step: Step) -> str | None:
-    contract, bounds = step.after.contract, step.protocol.contract.weeks
-    if step.trigger not in CONTRACTING or step.supervised or contract is None or contract.weeks in bounds:
+    return _out_of_range(step, "weeks", step.protocol.contract.weeks)
+
+
+def _out_of_range(step: Step, term: Literal["sessions", "weeks"], bounds: Bounds) -> str | None:
+    """A number that a therapist alone agreed, or changed. One that a supervisor agreed to before may stay."""
+    before, after = step.before.contract, step.after.contract
+    if step.trigger not in CONTRACTING or step.supervised or after is None or getattr(after, term) in bounds:
         return None
-    return f"a contract of {contract.weeks} weeks is agreed without a supervisor; the range is {bounds}"
+    if step.trigger == "amend_contract" and before and getattr(before, term) == getattr(after, term):
+        return None
+    return f"a contract of {getattr(after, term)} {term} is agreed without a supervisor; the range is {bounds}"
 
 
 def extended_alone(step: Step) -> str | None:

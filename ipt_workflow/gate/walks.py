@@ -92,7 +92,7 @@ def _words(refused: Refused, name: str) -> str:
 def _leave(driver: Driver, spot: Spot, name: str, twist: str) -> Spot | Refused:
     """Tries to leave the phase, first with an obstacle if that is the twist."""
     if twist == "at risk":
-        risky = driver.fire(spot, "raise_risk", data={"level": "acute"})
+        risky = driver.fire(spot, "raise_risk", data={"level": "acute", "plan": "Seen daily.", "told": ["Crisis team"]})
         if isinstance(risky, Spot):
             spot = _tried(driver, risky, name, "review_risk", {"level": "none"})
     if twist == "consent withdrawn" and spot.course.phase:

@@ -15,7 +15,7 @@ from ipt_workflow.course import Course, triggers
 from ipt_workflow.course.follow_up import carried_over
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import CommandInvalid, Fault, StaleVersion, VersionRequired
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound, StaleVersion, VersionRequired
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
 from ipt_workflow.service import views
@@ -23,7 +23,8 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.decisions import Client, Decisions, retrying
 from ipt_workflow.service.idempotency import Idempotency
 from ipt_workflow.service.views import Committed, CourseView, Preview
-from ipt_workflow.service.writes import IdempotencyKey, Opening, Write
+from ipt_workflow.service.writes import CrisisCall, IdempotencyKey, Opening, Write
+from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.loader import PendingLookup
 from ipt_workflow.store.units import (
@@ -36,6 +37,9 @@ from ipt_workflow.store.units import (
     OtherCourseStale,
     Unit,
 )
+from ipt_workflow.values.faults import FAULTS_MAX
+
+IN_A_CRISIS = ("record_contact", "raise_risk", "refer_on", "note")  # what a crisis call may record
 
 
 class Courses:
@@ -70,6 +74,14 @@ class Courses:
         await self.decisions.permit(principal, write.triggers, [course_id])
         replay = self.replay_for(principal, entries_only=write.entries_only)
         return await self._idempotency.run(write.key, replay, lambda: self._fire(principal, stored, write), check_key_first=False)
+
+    async def take_crisis_call(
+        self, principal: Principal, decode: Callable[[], CrisisCall], key: IdempotencyKey | None = None
+    ) -> Committed:
+        """Records a client's call in a crisis on their course, whoever its therapist is. The answer shows nothing of the course."""
+        await self.clinic.require(principal, "take a crisis call")
+        replay = self.replay_for(principal, entries_only=True)
+        return await self._idempotency.run(key, replay, lambda: self._take(principal, decode(), key))
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """Shows what firing would do. Records the read and nothing else."""
@@ -148,6 +160,27 @@ class Courses:
         overtaken = (ActiveCourseExists, ClientTaken, OtherCourseStale, *(() if write.version is not None else (StaleVersion,)))
         return await retrying(attempt, *overtaken)
 
+    async def _take(self, principal: Principal, call: CrisisCall, key: IdempotencyKey | None) -> Committed:
+        commands = checked_call(call)
+
+        async def attempt() -> Committed:
+            stored = await self._course_of(principal, call.client_ref)
+            context = await self.decisions.context(principal, stored, commands)
+            answer = self.decisions.decide(stored, commands, context)
+            accepted = await self.decisions.accepted(principal, stored, answer, commands, context)
+            return await self.commit(stored, accepted, context, key, entries_only=True)
+
+        return await retrying(attempt, StaleVersion)
+
+    async def _course_of(self, principal: Principal, client_ref: str) -> StoredCourse:
+        """The client's open course (of several, the acute one), else the last one. Raises NotFound, and records the attempt."""
+        client = await self.clinic.read(stored_courses.client_id, client_ref)
+        courses = await self.clinic.read(stored_courses.of_client, client) if client else []
+        if not courses:
+            await self.clinic.log(principal, "refusal", "take a crisis call", (), ["client"])
+            raise NotFound("This client has no course here.")
+        return max(courses, key=lambda each: (each.course.open, each.course.acute, each.course.id))
+
     async def commit(
         self,
         stored: StoredCourse,
@@ -215,6 +248,23 @@ def followup(accepted: Accepted, context: Context) -> Accepted:
     )
     data = {"source": "Follow-up of a completed course", **({"indication": earlier.indication} if earlier.indication else {})}
     return machine_for(context.target).fire(None, Command("refer", data, opened.occurred_at), opening)
+
+
+def checked_call(call: CrisisCall) -> tuple[Command, ...]:
+    """The commands of a crisis call. Raises CommandInvalid."""
+    commands = call.together
+    faults = [
+        Fault(f"together[{index}].trigger", f"must be one of {', '.join(IN_A_CRISIS)}")
+        for index, each in enumerate(commands)
+        if each.trigger not in IN_A_CRISIS
+    ]
+    if not 1 <= len(commands) <= TOGETHER_MAX:
+        faults.append(Fault("together", f"must hold from 1 to {TOGETHER_MAX} commands"))
+    elif not any(each.trigger == "record_contact" and each.data.get("kind") == "crisis" for each in commands):
+        faults.append(Fault("together", "must hold a record_contact of the kind crisis"))
+    if faults:
+        raise CommandInvalid(faults[:FAULTS_MAX])
+    return commands
 
 
 def checked_commands(write: Write, course: Course) -> tuple[Command, ...]:

@@ -9,6 +9,7 @@ from ipt_workflow.errors import DatabaseNotReady
 from ipt_workflow.runtime.clock import SandboxClock, SystemClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.upgrade import upgrade
 from ipt_workflow.store import sandbox
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.databases.factory import open_database
@@ -35,7 +36,7 @@ async def make(settings: Settings) -> None:
     database = open_database(settings.database_url)
     try:
         if not await database.read(_is_made):
-            await database.write(_make, settings.organisation, SystemClock().now())
+            await database.write(_make, settings, SystemClock().now())
     finally:
         await database.close()
 
@@ -44,15 +45,13 @@ def _is_made(connection: Connection) -> bool:
     return revision.current(connection) == revision.HEAD and sandbox.is_marked(connection)
 
 
-def _make(connection: Connection, organisation: str, now: dt.datetime) -> None:
-    from ipt_workflow.store.schema import migrate  # noqa: PLC0415 - Alembic takes long to load, and is seldom needed
-
+def _make(connection: Connection, settings: Settings, now: dt.datetime) -> None:
     new = sandbox.is_empty(connection)
     if not new and not sandbox.is_marked(connection):
         raise DatabaseNotReady(NOT_MADE_AS_ONE)
-    migrate.upgrade(connection)
+    upgrade(connection, settings)
     if new:
-        sandbox.record(connection, organisation, ClockMove(dt.timedelta(), now))
+        sandbox.record(connection, settings.organisation, ClockMove(dt.timedelta(), now))
 
 
 def require_sandbox(clinic: Clinic) -> SandboxClock:

@@ -25,6 +25,13 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     data: dict[str, Any]
 
 
+class CrisisCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call of a client in a crisis: the commands that record it, among them a contact of the kind `crisis`."""
+
+    client_ref: ClientRef
+    together: tuple[Command, ...]
+
+
 FOR_EVER = dt.timedelta(days=36_500)
 
 

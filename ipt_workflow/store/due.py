@@ -26,7 +26,7 @@ def find(connection: sa.Connection, organisation: str, now: dt.datetime, limit: 
     joined = course.outerjoin(
         reported, sa.and_(reported.c.organisation == course.c.organisation, reported.c.course_id == course.c.id)
     )
-    relevant = sa.or_(course.c.overdue_from <= now, course.c.ending_from <= now, course.c.risk_from <= now, reported.c.kinds != "")
+    relevant = sa.or_(*(course.c[f"{kind}_from"] <= now for kind in tables.REPORTED), reported.c.kinds != "")
     changed = sa.or_(reported.c.version.is_(None), reported.c.version != course.c.version, reported.c.next_at <= now)
     rows = connection.execute(
         sa.select(course.c.snapshot, reported.c.kinds)

@@ -18,7 +18,11 @@ from ipt_workflow.store.lookups import DIALECTS
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import CourseChange
 
-BY_ZONE = ("overdue_from", "ending_from")  # not checked: they depend on the time zone that was set when the row was written
+BY_ZONE = (
+    "overdue_from",
+    "ending_from",
+    "outcome_missing_from",
+)  # not checked: they depend on the time zone that was set when the row was written
 HEX = re.compile("[0-9a-f]*")  # the form of salts; decoding them would accept upper case and blanks
 Due = Callable[[Course], Mapping[str, dt.datetime]]
 

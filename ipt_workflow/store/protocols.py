@@ -25,6 +25,11 @@ def every(connection: sa.Connection, organisation: str) -> list[StoredProtocol]:
     return structs.read_all(connection, statement, StoredProtocol)
 
 
+def definitions(connection: sa.Connection) -> list[bytes]:
+    """Every definition that any organisation has used."""
+    return list(connection.execute(sa.select(table.c.definition).distinct()).scalars())
+
+
 def keep(connection: sa.Connection, organisation: str, definitions: Iterable[StoredProtocol]) -> None:
     """Stores the definitions that are not stored yet."""
     for definition in definitions:

@@ -54,7 +54,7 @@ def record(connection: sa.Connection, organisation: str, move: ClockMove) -> Non
 
 def next_due(connection: sa.Connection, organisation: str, after: dt.datetime, until: dt.datetime) -> dt.datetime | None:
     """The first moment between two at which a course begins to need attention, or must be scanned again."""
-    columns = (course.c.overdue_from, course.c.ending_from, course.c.risk_from, reported.c.next_at)
+    columns = (*(course.c[f"{kind}_from"] for kind in tables.REPORTED), reported.c.next_at)
     found = [
         connection.execute(
             sa.select(sa.func.min(each)).where(each.table.c.organisation == organisation, each > after, each <= until)

@@ -1,7 +1,7 @@
 """The field's single values: texts, codes, people and times, and the code lists of the NHS data dictionary."""
 
 import datetime as dt
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
 
@@ -42,7 +42,8 @@ DECEASED = frozenset({"17", "49"})
 ClientOutcome = Literal["remission", "response", "partial_response", "no_response", "deterioration", "not_known"]
 
 RiskLevel = Literal["none", "monitored", "elevated", "acute"]
-Medium = Literal["face_to_face", "video", "telephone", "text"]
+RISK_LEVELS: tuple[str, ...] = get_args(RiskLevel)  # the lowest first
+Medium = Literal["face_to_face", "video", "telephone", "email", "text"]
 Participant = Literal["client", "partner", "parent", "guardian", "family", "carer", "interpreter", "group", "other"]
 Stage = Literal["renegotiation", "impasse", "dissolution"]
 ConsentScope = Literal["treatment", "recording", "sharing", "family_contact"]

@@ -61,6 +61,7 @@ class Row(msgspec.Struct, frozen=True):
 NOTE = {"trigger": "note", "data": {"text": "x"}}
 WAIVER = {"trigger": "waive_sick_role", "reason": "Not wanted."}  # a therapist needs a supervisor for it
 REFERRAL = {"client_ref": "EHR-new", "protocol": "ipt", "data": {"source": "General practitioner", "indication": "depression"}}
+CRISIS_CALL = {"client_ref": "EHR-1", "together": [{"trigger": "record_contact", "data": {"kind": "crisis"}}]}
 GROUP = {"protocol": group_walk.PROTOCOL, "label": "G-1", "facilitators": ["therapist-1", "therapist-2"]}
 GROUP_WRITE = "201 404 201 403 403 404"
 ALL_READ = "200 200 200 200 200 200"
@@ -84,6 +85,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/audit/verify"): Row("403 403 200 200 403 403"),
     ("GET", "/v1/courses"): Row("200 200 200 200 200 403"),
     ("POST", "/v1/courses"): Row("201 201 201 403 201 201", REFERRAL),
+    ("POST", "/v1/courses/crisis-calls"): Row("201 201 201 403 403 403", CRISIS_CALL),
     ("POST", "/v1/courses/search"): Row("200 200 200 200 200 403", {"client_ref": "EHR-1"}),
     ("GET", "/v1/courses/{course_id}"): Row(COURSE_READ),
     ("GET", "/v1/courses/{course_id}/options"): Row(COURSE_READ),
@@ -143,7 +145,7 @@ TABLE: dict[tuple[str, str], Row] = {
 }
 LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search"}  # they are posted, and write nothing
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
-OF_NO_COURSE = ("/v1/subscriptions", "/v1/deliveries", "/v1/sources")
+OF_NO_COURSE = ("/v1/subscriptions", "/v1/deliveries", "/v1/sources", "/v1/courses/crisis-calls")
 MAKES = ("/v1/courses", "/v1/groups")
 SERVED = {
     (method, route.path_format)
@@ -270,7 +272,8 @@ def test_each_role_is_answered_as_its_cell_says(api, key):
         await with_foreigner(api)
         for column in COLUMNS:
             names = await prepared(api, row, f"EHR-{column}")
-            body = {**row.body, "client_ref": f"EHR-{column}-new"} if key == ("POST", "/v1/courses") else row.body
+            refs = {"/v1/courses": f"EHR-{column}-new", "/v1/courses/crisis-calls": f"EHR-{column}"}
+            body = {**row.body, "client_ref": refs[key[1]]} if key[0] == "POST" and key[1] in refs else row.body
             answer = await call(api, key, Row(row.statuses, body), names, **api.headers(column))
             assert answer.status_code == status(row, column), (column, answer.text)
             if answer.status_code == 404:

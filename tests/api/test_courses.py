@@ -9,6 +9,7 @@ import httpx
 import pytest
 from support.http_client import START, running
 
+from ipt_workflow.course.attention import KINDS
 from ipt_workflow.runtime.clock import VirtualClock
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -275,7 +276,10 @@ def test_every_kind_of_attention_finds_the_courses_that_ask_for_it_and_names_it_
         assert await asks("overdue") == []
         clock.advance(dt.timedelta(days=40))  # nothing is written, and yet the course has become overdue
         assert await asks("overdue") == [overdue]
-        for kind in ("blocked", "ending", "deviation", "notices"):
+        assert await asks("consent") == []
+        await api.fire(overdue, "withdraw_consent", {"scope": "treatment"})
+        assert await asks("consent") == [overdue]
+        for kind in set(KINDS) - {"risk", "unassigned", "unsigned", "overdue", "consent"}:
             assert await asks(kind) == []
         assert wheres(await api.get("/v1/courses?attention=boredom", "supervisor")) == {"attention"}
 

@@ -536,3 +536,35 @@ def test_what_is_hashed_says_nothing_that_was_told_in_words(api):
         assert len({entry["salt"] for entry in history}) == len(history)
 
     api(test)
+
+
+def test_a_positive_item_entered_by_mistake_is_not_amended_away(api):
+    """`clinical.md`, case 4: a therapist alone neither voids the answer nor signs before a review."""
+
+    async def test(api):
+        course = (await api.open())["id"]
+        await api.walk(course, "record_consent", "start")
+        session = (await api.fire(course, "record_session", {"attendance": "5"})).json()["entry"]["seq"]
+        phq9 = await api.fire(course, "record_measure", {"instrument": "phq9", "items": [2] * 8 + [3]})
+        void = {
+            "trigger": "amend",
+            "data": {"supersedes": phq9.json()["entry"]["seq"], "void": True},
+            "reason": "Typed on the wrong line.",
+        }
+        answer = await api.fire(course, void["trigger"], void["data"], reason=void["reason"])
+        assert [each["rule"] for each in answer.json()["refusals"]] == ["amendment_agreed"]
+        sign = ("sign_session", {"session": session})
+        answer = await api.fire(course, *sign)
+        assert [each["rule"] for each in answer.json()["refusals"]] == ["risk_reviewed"]
+
+        proposed = await api.post(f"/v1/courses/{course}/proposals", void, If_Match=f'"{await api.version(course)}"')
+        answer = await api.post(f"/v1/proposals/{proposed.json()['id']}/cosign", role="supervisor")
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["course"]["measures"] == {}
+        assert "risk" in answer.json()["course"]["attention"]
+        assert (await api.fire(course, *sign)).status_code == 409
+        answer = await api.fire(course, "review_risk", {"level": "none", "plan": "Asked again: no thoughts of that kind."})
+        assert answer.status_code == 201, answer.text
+        assert (await api.fire(course, *sign)).status_code == 201
+
+    api(test)

@@ -213,7 +213,7 @@ def test_a_problem_area_that_the_new_version_lacks_is_dropped_and_another_can_be
 
 def test_of_several_problem_areas_the_primary_one_stays():
     walk = reach("ready_for_middle")
-    walk.fire("select_focus", primary="role_transition", old_role="a", new_role="b", secondary="grief")
+    walk.fire("select_focus", primary="role_transition", old_role="a", new_role="b", secondary="grief", people=["p2"])
     plan = moved(walk, version(3, focus=replaced(ipt().focus, max=1)))
     assert names(plan.invalid) == ["further_areas"]
     assert (walk.c.focus.primary, walk.c.focus.secondary) == ("role_transition", None)

@@ -163,7 +163,7 @@ def test_a_step_that_was_dated_to_the_evening_gets_its_true_time_from_the_therap
     walk.together(*notes(walk)[:2])
     walk.fire("begin_middle")
     begin = walk.last
-    refusal = refused_by(walk, "phase_session_cap", "record_session", at=FOURTH, remedies=("amend", "extend_phase"))
+    refusal = refused_by(walk, "phase_session_cap", "record_session", at=FOURTH, remedies=("amend", "record_session"))
     assert refusal.remedies[0].data == {"supersedes": begin, "occurred_at": FOURTH.isoformat()}
     walk.fire("amend", T, data={"supersedes": begin, "occurred_at": AT_THE_END.isoformat()})
     walk.fire("record_session", at=FOURTH)

@@ -250,6 +250,7 @@ def test_ipt_hiv_may_work_on_all_four_areas_and_advises_against_deficits():
         "secondary": "role_dispute",
         "stage": "impasse",
         "further": ["grief"],
+        "people": ["p1", "p2"],
     }
     assert course.refused("select_focus", data=three) == {}
     deficits = {"primary": "interpersonal_deficits", "others_do_not_fit": True}

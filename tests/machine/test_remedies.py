@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from support.course_walk import BY_ROLE, STAGES, WEEK, S, T, Walk, reach
+from support.course_walk import BY_ROLE, S2, STAGES, WEEK, S, T, Walk, reach
 
 from ipt_workflow.errors import Refusal
 
@@ -12,7 +12,7 @@ ROUNDS = 40
 # The data with which a remedy helps.
 SAYING: dict[tuple[str, str], dict[str, Any]] = {
     ("contracted_weeks_served", "amend_contract"): {"weeks": 1},
-    ("dispute_stage_legal", "select_focus"): {"primary": "role_dispute", "stage": "renegotiation"},
+    ("dispute_stage_legal", "select_focus"): {"primary": "role_dispute", "stage": "renegotiation", "people": ["p1"]},
 }
 
 
@@ -46,7 +46,8 @@ def remedied(walk: Walk, refusal: Refusal, depth: int) -> bool:
     """Whether any of a refusal's remedies can be performed. The walk goes on from there."""
     for remedy in refusal.remedies:
         trial = walk.copy()
-        if perform(trial, remedy.trigger, depth, **SAYING.get((refusal.rule, remedy.trigger), {})):
+        reason = {"reason": "It took place."} if remedy.data.get("kind") == "additional" else {}
+        if perform(trial, remedy.trigger, depth, **reason, **remedy.data, **SAYING.get((refusal.rule, remedy.trigger), {})):
             walk.__dict__.update(trial.__dict__)
             return True
     return False
@@ -62,8 +63,10 @@ def test_following_the_remedies_removes_the_refusal(stage):
     offered = refusals_at(stage)
     for trigger, refusal in offered:
         walk = reach(stage)
-        if [remedy.trigger for remedy in refusal.remedies] == [trigger]:
-            assert refusal.rule not in walk.refused(trigger, S)
+        if all(remedy.trigger == trigger and not remedy.data for remedy in refusal.remedies):
+            for remedy in refusal.remedies:
+                (role,) = remedy.roles
+                assert refusal.rule not in walk.refused(trigger, BY_ROLE[role], S2 if remedy.via == "proposal" else None)
             continue
         remaining: Refusal | None = refusal
         for _ in range(ROUNDS):

@@ -7,7 +7,7 @@ dying after a quarrel with her father; an admission to the psychiatric emergency
 remaining as session 10 began; her mother in part of it; symptoms gone; role disputes in the family beside role transitions.
 
 Ours: all dates; that the emergency room was on the day of session 5; two weeks without a session, so that session 10 is over six weeks after
-it; PHQ-9, IFR and MSPSS instead of her mood ratings, and all totals; that the mother also came to the first session; the dispute as the primary
+it; PHQ-9, IFR and MSPSS instead of her mood ratings, and all answers and totals; that the mother also came to the first session; the dispute as the primary
 area, with the mother; twelve weeks; that the ending was raised in session 9; the continuation decided.
 """
 
@@ -18,6 +18,8 @@ from support.published import WEEK, Story
 MONDAY = dt.datetime(2024, 7, 1, 15, 0, tzinfo=dt.UTC)
 PASSIVE = [2, 2, 2, 2, 2, 2, 1, 2, 1]
 CRISIS = [3, 3, 2, 3, 2, 3, 2, 2, 3]
+BETTER = [1, 1, 1, 1, 1, 1, 1, 1, 0]
+WELL = [0, 1, 1, 0, 0, 0, 1, 0, 0]
 WEEKS = (0, 1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 13)  # since the first session
 TWO_OF_THEM = (5, 6)
 
@@ -38,7 +40,9 @@ def story() -> Story:
     for week in WEEKS[5:9]:
         mariana.at(MONDAY + week * WEEK)
         if week == WEEKS[5]:
-            mariana.tell("review_risk", level="monitored", plan="No thoughts of dying since; the plan stands.", told=["Mother"])
+            mariana.tell("review_risk", reason="No thoughts of dying since.", level="monitored", plan="As before.", told=["Mother"])
+        if week == WEEKS[7]:
+            mariana.tell("record_measure", instrument="phq9", items=BETTER)
         mariana.session(45, focus="role_dispute")
     mariana.tell("announce_ending", feelings="Told.")
     _final(mariana)
@@ -86,9 +90,9 @@ def _final(mariana) -> None:
     mariana.session(45, "parent", focus="role_dispute")
     for week in WEEKS[10:]:
         mariana.at(MONDAY + week * WEEK).session(45, focus="role_dispute")
-    mariana.tell("record_measure", instrument="phq9", items=[0, 1, 1, 0, 0, 0, 1, 0, 0])
+    mariana.tell("record_measure", instrument="phq9", items=WELL)
     mariana.scores(ifr=3, mspss=60)
-    mariana.tell("review_risk", level="none", plan="No thoughts of dying for more than six weeks.", told=["Mother"])
+    mariana.tell("review_risk", reason="No thoughts of dying for more than six weeks.", level="none", told=["Mother"])
     mariana.reviewed_gains()
     mariana.tell("decide_continuation", decision="none")
     mariana.tell("relinquish_sick_role")
@@ -104,6 +108,18 @@ def test_her_course_is_told_from_the_safety_plan_to_remission(over_http):
     crisis = next(each for each in shown["sessions"] if each["at"].startswith("2024-07-29"))
     tenth = next(each for each in shown["sessions"] if each["phase"] == "final")
     assert dt.datetime.fromisoformat(tenth["at"]) - dt.datetime.fromisoformat(crisis["at"]) > 6 * WEEK
+
+
+def test_her_crisis_is_seen_until_she_is_better(over_http):
+    key = "Mariana", "ipt-a"
+    days = list(over_http.asked[key])
+    assert over_http.days(key, "risk") == [day for day in days if day < dt.date(2024, 8, 19)]
+    assert over_http.days(key, "deteriorating") == [day for day in days if dt.date(2024, 7, 29) <= day < dt.date(2024, 9, 2)]
+    assert over_http.days(key, "not_improving") == [
+        dt.date(2024, 8, 19),
+        dt.date(2024, 8, 26),
+    ]  # from session 6 to the next reading
+    assert over_http.days(key, "not_attending") == []  # two appointments were called off in time
 
 
 def test_imported_from_paper_it_is_the_same_course(over_http, by_import):

@@ -160,11 +160,13 @@ def test_every_key_of_a_protocol_file_is_documented():
         p.ReviewSpec,
         p.FollowupSpec,
         p.GroupSpec,
+        p.AttentionSpec,
         instruments.Evidence,
     )
     headings = {"contract": "[contract]", "phases": "[[phases]]", "sick_role": "[sick_role]", "focus": "[focus]"}
     headings |= {
-        name: f"[{name}]" for name in ("supervision", "consent", "participants", "medium", "rhythm", "review", "followup", "group")
+        name: f"[{name}]"
+        for name in ("supervision", "consent", "participants", "medium", "rhythm", "review", "followup", "group", "attention")
     }
     headings |= {"measures": "[[measures]]", "evidence": "[[evidence]]", "rules": "[[phases.rules]]"}
     keys = {headings.get(name, name) for table in tables for name in table.__struct_fields__}

@@ -36,6 +36,7 @@ from ipt_workflow.service import imports
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.protocols.migration import Mover
 from ipt_workflow.service.protocols.replay import Trial
+from ipt_workflow.service.upgrade import upgrade
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.commits import rows
 from ipt_workflow.store.databases.factory import open_database
@@ -83,20 +84,20 @@ def filled(folder: Path, server: str | None) -> Settings:
 
     async def fill() -> None:
         database = open_database(url)
-        await database.write(_fill)
+        await database.write(_fill, databases.settings_of(url))
         await database.close()
 
     asyncio.run(fill())
     return databases.settings_of(url)
 
 
-def _fill(connection: sa.Connection) -> None:
+def _fill(connection: sa.Connection, settings: Settings) -> None:
     alembic.upgrade(migrate._config(connection), one("alembic_version")["version_num"])
     for table in TABLES:
         for row in ROWS[table.name]:
             columns = sa.table(table.name, *(sa.column(name, table.c[name].type) for name in row))  # those of that revision
             connection.execute(sa.insert(columns), {name: _value(table.c[name], value) for name, value in row.items()})
-    migrate.upgrade(connection)
+    upgrade(connection, settings)
 
 
 def _value(column: sa.Column[Any], stored: Any) -> Any:
@@ -281,7 +282,7 @@ def says(now: Any, before: Any) -> bool:
 def test_a_course_goes_on(served):
     async def test(api):
         course = course_with("EHR-1")
-        answer = await api.fire(course, "review_risk", {"level": "monitored"})
+        answer = await api.fire(course, "review_risk", {"level": "monitored"}, reason="Seen again.")
         assert answer.status_code == 201, answer.text
         assert answer.json()["entry"]["seq"] == one("course", id=course)["version"] + 1
 

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ipt_workflow import journal
-from ipt_workflow.course import Course, counters, examples
+from ipt_workflow.course import Course, counters, examples, triggers
 from ipt_workflow.course.course import HeldBefore
 from ipt_workflow.course.drafts import Draft
 from ipt_workflow.course.facts import Fact
@@ -162,7 +162,29 @@ class Walk:
 
     def preview(self, *bodies: dict[str, Any], by: Actor = T, cosigner: Actor | None = None) -> Accepted | Refused:
         commands = tuple(msgspec.convert(body, Command) for body in bodies)
-        return self.machine.preview(self.course, commands, self.context(by, cosigner, bodies[0]["trigger"]))
+        answer = self.machine.preview(self.course, commands, self.context(by, cosigner, bodies[0]["trigger"]))
+        if isinstance(answer, Refused):
+            self._check_remedies(commands, answer.refusals)
+        return answer
+
+    def _check_remedies(self, commands: tuple[Command, ...], refusals: tuple[Refusal, ...]) -> None:
+        """Each remedy can be followed: somebody who may fires it, or proposes it, and the course's state does not exclude it.
+
+        What is late, or comes after other commands, may be helped by what happened before it: only a change of state must be possible now.
+        """
+        last = self.course.last_occurred_at if self.course else START
+        earlier = len(commands) > 1 or any(each.trigger == "amend" or (each.occurred_at or last) < last for each in commands)
+        for refusal in refusals:
+            for remedy in refusal.remedies:
+                row = triggers.find(remedy.trigger, self.protocol)
+                assert row is not None, f"{refusal.rule} offers {remedy.trigger}, which the protocol does not have"
+                assert remedy.roles, f"{refusal.rule} says of nobody that they may fire {remedy.trigger}"
+                may = row.roles if remedy.via != "proposal" else set(row.roles) & set(triggers.PROPOSERS)
+                assert set(remedy.roles) <= set(may), f"{refusal.rule} offers {remedy.trigger} to {remedy.roles}"
+                if remedy.course is None and remedy.via != "together" and (row.changes_state or not earlier):
+                    sources = triggers.states(self.protocol, row.sources, remedy.trigger)
+                    assert self.state in sources, f"{refusal.rule} offers {remedy.trigger} to a course that is {self.state}"
+            self._check_remedies(commands, tuple(each for late in refusal.breaks or () for each in late.refusals))
 
     def refused(self, trigger: str, by: Actor = T, cosigner: Actor | None = None, **more: Any) -> dict[str, Refusal]:
         """The refusals of a trigger, by rule; empty if it is accepted. `more` as for `fire`."""
@@ -179,16 +201,18 @@ class Walk:
         *,
         override: tuple[str, ...] = (),
         at: dt.datetime | None = None,
-        reason: str = "",
+        reason: str | None = "",
         **data: Any,
     ) -> dict[str, Any]:
-        """The example, or with `data=` the data as given; with an override, a time or a reason."""
+        """The example, or with `data=` the data as given; with an override, a time or a reason; with None, without its reason."""
         whole = data.pop("data", None)
         body = self.example(trigger, by, **data)
         if whole is not None:
             body["data"] = whole
         if reason:
             body["reason"] = reason
+        elif reason is None:
+            del body["reason"]
         if override:
             body["override"] = {"rules": list(override), "reason": "It was so."}
         if at is not None:

@@ -23,7 +23,7 @@ from ipt_workflow.course.effects.measures import record_measure, record_rhythm, 
 from ipt_workflow.course.effects.opening import absent, begin, ended, open_followup, opened, pause, reopen, resume, start
 from ipt_workflow.course.effects.protocol_change import repinned
 from ipt_workflow.course.effects.record import relink_client, transfer
-from ipt_workflow.course.effects.safety import raise_risk, record_consent, review_risk, withdraw_consent
+from ipt_workflow.course.effects.safety import record_consent, review_risk, see_risk, withdraw_consent
 from ipt_workflow.course.effects.sessions import (
     acknowledged,
     book_series,
@@ -44,13 +44,14 @@ def apply(course: Course | None, fact: Fact) -> Course:
     if course is None:
         return opened(fact)
     applier = begin if fact.trigger.startswith(BEGIN_PREFIX) else APPLIERS.get(fact.trigger, _keep)
-    applied = applier(course, fact)
+    applied = see_risk(applier(course, fact), fact)
     return replace(
         applied,
         version=max(course.version, fact.seq),
         last_occurred_at=max(course.last_occurred_at, fact.occurred_at),
         last_recorded_at=max(course.last_recorded_at, fact.recorded_at),
         overrides=applied.overrides + len(fact.overridden),
+        handed_over_at=None if fact.actor.person == applied.therapist else applied.handed_over_at,
     )
 
 
@@ -113,7 +114,6 @@ APPLIERS: dict[str, Callable[[Course, Fact], Course]] = {
     "record_independence": _set(independence=True),
     "plan_for_recurrence": _set(recurrence_planned=True),
     "decide_continuation": lambda course, fact: replace(course, continuation=fact.data["decision"]),
-    "raise_risk": raise_risk,
     "review_risk": review_risk,
     "record_consent": record_consent,
     "withdraw_consent": withdraw_consent,

@@ -31,10 +31,7 @@ def record_measure(course: Course, fact: Fact) -> Course:
         track = replace(track, after=_taken(course, track.after or Track(), reading, stage))
     else:
         track = _taken(course, track, reading, stage)
-    risk = course.risk
-    if data.get("risk"):
-        risk = replace(risk, open_since=min(risk.open_since or at, at))
-    return replace(course, measures={**course.measures, key: track}, risk=risk)
+    return replace(course, measures={**course.measures, key: track})
 
 
 def _taken(course: Course, track: Track, reading: Reading, stage: str) -> Track:

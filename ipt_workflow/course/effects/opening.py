@@ -90,8 +90,11 @@ def start(course: Course, fact: Fact) -> Course:
 
 
 def begin(course: Course, fact: Fact) -> Course:
+    """A phase begins on the formulation that the client has accepted by then, and so does the problem area."""
     phase = fact.trigger[len(BEGIN_PREFIX) :]
-    return replace(course, state=phase, phase=phase)
+    accepted = course.formulation.accepted_version if course.formulation else None
+    focus = replace(course.focus, formulation=accepted) if course.focus else None
+    return replace(course, state=phase, phase=phase, focus=focus)
 
 
 def ended(state: str) -> Callable[[Course, Fact], Course]:

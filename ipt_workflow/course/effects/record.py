@@ -7,7 +7,12 @@ from ipt_workflow.course.facts import Fact
 
 
 def transfer(course: Course, fact: Fact) -> Course:
-    return replace(course, therapist=fact.data["therapist"])
+    therapist = fact.data["therapist"]
+    return replace(
+        course,
+        therapist=therapist,
+        handed_over_at=course.handed_over_at if therapist == course.therapist else fact.occurred_at,
+    )
 
 
 def relink_client(course: Course, fact: Fact) -> Course:

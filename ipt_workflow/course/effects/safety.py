@@ -1,19 +1,36 @@
-"""Effects of risk and consent."""
+"""Effects of risk and consent.
+
+A review covers the evidence that was on record when the review was recorded. Later evidence of an earlier time waits for another review.
+"""
 
 from msgspec.structs import replace
 
-from ipt_workflow.course.course import Course, Risk
+from ipt_workflow.course.course import Course, Risk, SeenRisk
 from ipt_workflow.course.facts import Fact
+from ipt_workflow.values.types import RISK_LEVELS
 
 
-def raise_risk(course: Course, fact: Fact) -> Course:
-    level = fact.data["level"]
-    open_since = course.risk.open_since if level == "none" else (course.risk.open_since or fact.occurred_at)
-    return replace(course, risk=Risk(level=level, open_since=open_since))
+def see_risk(course: Course, fact: Fact) -> Course:
+    """Keeps the evidence of risk that a fact gives, if any, until somebody reviews it."""
+    at = fact.risk_seen_at
+    if at is None:
+        return course
+    level = fact.data["level"] if fact.trigger == "raise_risk" else "none"
+    seen = SeenRisk(at=at, recorded_at=fact.recorded_at, level=level)
+    return replace(course, risk=_risk(_higher(course.risk.level, level), (*course.risk.seen, seen)))
 
 
 def review_risk(course: Course, fact: Fact) -> Course:
-    return replace(course, risk=Risk(level=fact.data["level"]))
+    waiting = tuple(each for each in course.risk.seen if each.recorded_at > fact.recorded_at)
+    return replace(course, risk=_risk(_higher(fact.data["level"], *(each.level for each in waiting)), waiting))
+
+
+def _risk(level: str, seen: tuple[SeenRisk, ...]) -> Risk:
+    return Risk(level=level, open_since=min((each.at for each in seen), default=None), seen=seen)
+
+
+def _higher(*levels: str) -> str:
+    return max(levels, key=RISK_LEVELS.index)
 
 
 def _who(fact: Fact) -> str:

@@ -14,12 +14,12 @@ from ipt_workflow.values.types import (
 
 
 class SelectFocus(Payload, frozen=True, kw_only=True):
-    """The problem area. Grief names a person who died. A dispute has a stage, a transition an old and a new role."""
+    """The problem area. Grief names the person lost. A dispute has a stage and a living person, a transition an old and a new role."""
 
     primary: Code
     secondary: Code | None = None
     further: Codes = ()  # if the protocol allows more than two areas
-    people: Codes = ()
+    people: Codes = ()  # by their `id` in the inventory
     rationale: Text | None = None
     stage: Stage | None = None
     old_role: Text | None = None

@@ -42,7 +42,10 @@ class RecordHistory(Payload, frozen=True, kw_only=True):
 
 
 class InventoryPerson(Payload, frozen=True, kw_only=True):
-    """One person of the interpersonal inventory (domain.md 1.5). `id` is a label within this course, not a name."""
+    """One person of the interpersonal inventory (domain.md 1.5). `id` is a label within this course, not a name.
+
+    `deceased` is also a child who was never born.
+    """
 
     id: Code
     deceased: bool = False

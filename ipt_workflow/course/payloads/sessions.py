@@ -60,6 +60,7 @@ class RecordContact(Payload, frozen=True, kw_only=True):
     medium: Medium = "telephone"
     minutes: Annotated[int, Meta(ge=1, le=600)] | None = None
     participants: Annotated[tuple[Participant, ...], Meta(max_length=10)] = ()
+    risk: bool = False  # the client was at risk: a review is owed
     summary: Text | None = None
     ref: ExternalRef | None = None
 

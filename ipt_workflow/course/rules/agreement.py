@@ -1,5 +1,9 @@
 """Rules about what therapist and client agree: the problem area and the contract."""
 
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
 from ipt_workflow.course import counters
 from ipt_workflow.course.context import supervisor_of
 from ipt_workflow.course.effects.sessions import joined_late
@@ -13,13 +17,29 @@ STAGE_MOVES = {
     "impasse": {"renegotiation", "dissolution"},
 }
 
-# What a problem area lacks, in the words of `required`, and the message where it is the only one that lacks something.
-LACKS = {
-    "grief": ("a person of the inventory who died", "focus_grounded.grief"),
-    "role_dispute": ("a stage", "focus_grounded.role_dispute"),
-    "role_transition": ("an old and a new role", "focus_grounded.role_transition"),
-    "interpersonal_deficits": ("that the other areas do not fit", "focus_grounded.interpersonal_deficits"),
+
+class Lack(NamedTuple):
+    """What a problem area lacks: the message where nothing else is lacking, the words of `required`, and a code for lists."""
+
+    message_id: str
+    required: str
+    code: str
+
+
+DIED, LIVING, UNKNOWN, ATTESTED = "died", "living", "unknown", "attested"  # what the inventory says of a person
+LOST = "people: the person lost, who is `deceased` in the inventory"
+OTHER_PARTY = "people: the living person in dispute"
+LACKS = {  # a lack because of somebody named is called by what the inventory says of them
+    UNKNOWN: Lack("focus_grounded.unknown", "people: persons of the inventory", "people_of_the_inventory"),
+    "nobody_lost": Lack("focus_grounded.lost", LOST, "the_person_lost"),
+    LIVING: Lack("focus_grounded.living", LOST, "the_person_lost"),
+    "stage": Lack("focus_grounded.role_dispute", "stage", "the_stage_of_the_dispute"),
+    "nobody_in_dispute": Lack("focus_grounded.other_party", OTHER_PARTY, "the_living_person_in_dispute"),
+    DIED: Lack("focus_grounded.dead", OTHER_PARTY, "the_living_person_in_dispute"),
+    "roles": Lack("focus_grounded.role_transition", "old_role and new_role", "the_old_and_the_new_role"),
+    "residual": Lack("focus_grounded.interpersonal_deficits", "others_do_not_fit: true", "that_the_others_do_not_fit"),
 }
+OF_PEOPLE = frozenset({UNKNOWN, "nobody_lost", LIVING, "nobody_in_dispute", DIED})
 
 
 def _areas(case: Case) -> list[str]:
@@ -56,37 +76,51 @@ def focus_count(case: Case) -> Refusal | None:
 
 @rule(source="domain I18")
 def focus_grounded(case: Case) -> Refusal | None:
-    """Grief names a person who died, a dispute its stage, a transition an old and a new role.
+    """Grief names the person lost, a dispute its stage and a living person, a transition an old and a new role.
 
-    Interpersonal deficits are chosen only where no other area fits (soft).
+    Whoever is named is in the inventory. Interpersonal deficits are chosen only where no other area fits (soft).
     """
-    lacking = [area for area in dict.fromkeys(_areas(case)) if area in LACKS and not _grounded(case, area)]
+    people = _people(case)
+    lacking = tuple(_lacking(case, people))
     if not lacking:
         return None
-    current, required = sorted(case.data), {area: LACKS[area][0] for area in lacking}
-    remedies = ("record_inventory",) if "grief" in lacking else ()
-    if len(lacking) > 1:
-        return case.refuses("focus_grounded.several", current=current, required=required, remedies=remedies, areas=tuple(lacking))
-    return case.refuses(
-        LACKS[lacking[0]][1],
-        current=current,
-        required=required,
-        remedies=remedies,
-        severity="soft" if lacking == ["interpersonal_deficits"] else None,
+    lacks = [lack for _, lack in lacking]
+    refuses = partial(
+        case.refuses,
+        current={"given": sorted(case.data), "people": people},
+        required={each: "; ".join(LACKS[lack].required for area, lack in lacking if area == each) for each, _ in lacking},
+        remedies=("record_inventory",) if OF_PEOPLE.intersection(lacks) else (),
+        severity="soft" if lacks == ["residual"] else None,
     )
+    if len(lacks) > 1:
+        return refuses("focus_grounded.lacks", lacks=tuple(LACKS[lack].code for lack in lacks))
+    named = tuple(name for name, says in people.items() if says == lacks[0])
+    return refuses(LACKS[lacks[0]].message_id, people=named) if named else refuses(LACKS[lacks[0]].message_id)
 
 
-def _grounded(case: Case, area: str) -> bool:
-    if area == "grief":
-        people = case.course.inventory.people if case.course.inventory else ()
-        named = set(case.data.get("people", ()))
-        died = any(person.deceased and (not named or person.id in named) for person in people)
-        return died or "inventory" in case.course.attested
-    if area == "role_dispute":
-        return bool(case.data.get("stage"))
-    if area == "role_transition":
-        return bool(case.data.get("old_role") and case.data.get("new_role"))
-    return bool(case.data.get("others_do_not_fit"))
+def _people(case: Case) -> dict[str, str]:
+    """Everybody whom the command names, with what the inventory says of them. One that was only attested has no rows to say it."""
+    recorded = case.course.inventory.people if case.course.inventory else ()
+    says = {person.id: DIED if person.deceased else LIVING for person in recorded}
+    not_there = ATTESTED if "inventory" in case.course.attested else UNKNOWN
+    return {name: says.get(name, not_there) for name in case.data.get("people", ())}
+
+
+def _lacking(case: Case, people: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Each lack with its problem area, or with `people` where somebody is named whom the inventory does not have."""
+    data, areas, says = case.data, _areas(case), set(people.values())
+    if UNKNOWN in says:
+        yield "people", UNKNOWN
+    if "grief" in areas and says <= {LIVING}:
+        yield "grief", LIVING if says else "nobody_lost"
+    if "role_dispute" in areas and not data.get("stage"):
+        yield "role_dispute", "stage"
+    if "role_dispute" in areas and says <= {DIED}:
+        yield "role_dispute", DIED if says else "nobody_in_dispute"
+    if "role_transition" in areas and not (data.get("old_role") and data.get("new_role")):
+        yield "role_transition", "roles"
+    if "interpersonal_deficits" in areas and not data.get("others_do_not_fit"):
+        yield "interpersonal_deficits", "residual"
 
 
 @rule(source="domain 2 (IPT-B, HIV)", soft=True)
@@ -121,17 +155,16 @@ def focus_selected(case: Case) -> Refusal | None:
 
 @rule(source="domain I19")
 def formulation_renewed(case: Case) -> Refusal | None:
-    """The client has accepted a new formulation before the problem area is changed."""
+    """The client has accepted a formulation after the one on which the present problem area rests."""
     formulation, focus = case.course.formulation, case.course.focus
     accepted = formulation.accepted_version if formulation else None
-    chosen_on = focus.formulation if focus else None
-    if accepted is not None and (chosen_on is None or accepted > chosen_on):
+    if accepted is not None and accepted != (focus.formulation if focus else None):
         return None
     waiting = formulation is not None and formulation.version != accepted
     return case.refuses(
         "formulation_renewed.accept" if waiting else "formulation_renewed.record",
         current=accepted,
-        required="a formulation recorded and accepted since",
+        required="a formulation accepted since the problem area was chosen and the phase began",
         remedies=("accept_formulation",) if waiting else ("record_formulation", "accept_formulation"),
     )
 
@@ -182,13 +215,18 @@ def contract_agreed(case: Case) -> Refusal | None:
     """There is a contract."""
     if case.course.contract:
         return None
-    first = case.course.phase == case.protocol.first.id
+    in_time = case.allows("agree_contract")
     return case.refuses(
-        "contract_agreed.agree" if first else "contract_agreed.too_late",
+        "contract_agreed.agree" if in_time else "contract_agreed.too_late",
         current=None,
         required="a contract",
-        remedies=("agree_contract",) if first else (),
+        remedies=ways_to_a_contract(case),
     )
+
+
+def ways_to_a_contract(case: Case) -> tuple[str, ...]:
+    """The triggers by which a course gets a contract that it lacks: later than the first phase, if it was taken over, an amendment."""
+    return ("agree_contract", *(("amend",) if case.course.adopted else ()))
 
 
 @rule(source="domain I6, I10")
@@ -202,17 +240,15 @@ def both_agree(case: Case) -> Refusal | None:
 
 @rule(source="seed S1; domain I7")
 def contract_in_range(case: Case) -> Refusal | None:
-    """Weeks and sessions lie in the protocol's range, or a supervisor agrees.
+    """Weeks and sessions that are agreed or changed lie in the protocol's range, or a supervisor agrees.
 
     A client who joined a group late may agree as many fewer as the group had held before.
     """
-    if _nothing_to_change(case):
-        return None
-    terms, spec = case.data["terms"], case.protocol.contract
+    terms, spec, changed = case.data["terms"], case.protocol.contract, _changed(case)
     ranges = {"sessions": spec.sessions, "weeks": spec.weeks}
-    if terms.get("from_joining"):
+    if changed and terms.get("from_joining"):
         ranges = _since_joining(case, ranges)
-    outside = [name for name, bounds in ranges.items() if terms[name] not in bounds]
+    outside = [name for name, bounds in ranges.items() if name in changed and terms[name] not in bounds]
     if not outside or supervisor_of(case.context):
         return None
     return case.needs_supervisor(
@@ -240,8 +276,8 @@ def _since_joining(case: Case, ranges: dict[str, Bounds]) -> dict[str, Bounds]:
 
 @rule(source="seed S4; domain I8", structural=True)
 def contract_fits_phases(case: Case) -> Refusal | None:
-    """The contract leaves room for the sessions already used and the sessions that the coming phases must have."""
-    if _nothing_to_change(case):
+    """A number of sessions leaves room for those already used and for those that the coming phases must have."""
+    if "sessions" not in _changed(case):
         return None
     protocol, sessions = case.protocol, case.data["terms"]["sessions"]
     course = joined_late(case.course, case.data)
@@ -259,6 +295,9 @@ def contract_fits_phases(case: Case) -> Refusal | None:
     return case.refuses("contract_fits_phases.too_few", current=sessions, required=f"at least {needed}", needed=needed)
 
 
-def _nothing_to_change(case: Case) -> bool:
-    """A change of a contract that was never agreed has no whole terms to judge; `contract_agreed` refuses it."""
-    return case.trigger == "amend_contract" and case.course.contract is None
+def _changed(case: Case) -> frozenset[str]:
+    """The terms that the command changes: all of them if it agrees the contract. Without a contract, `contract_agreed` refuses it."""
+    terms, contract = case.data["terms"], case.course.contract
+    if case.trigger != "amend_contract":
+        return frozenset(terms)
+    return frozenset(name for name, value in terms.items() if contract and value != getattr(contract, name))

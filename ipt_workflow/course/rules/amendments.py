@@ -46,7 +46,8 @@ def entry_amendable(case: Case) -> Refusal | None:
         current = f"superseded by {latest}"
         return case.refuses("entry_amendable.superseded", current=current, required=latest, entry=seq, latest=latest)
     if root.trigger in triggers.ENDINGS:
-        return case.refuses("entry_amendable.ending", current=root.trigger, required="reopen", remedies=("reopen",))
+        message_id = "entry_amendable.reopened" if case.course.open else "entry_amendable.ending"
+        return case.refuses(message_id, current=root.trigger, required="reopen", remedies=("reopen",))
     if root.trigger in triggers.NOT_AMENDABLE:
         return case.refuses("entry_amendable.fire_again", current=root.trigger, required="another trigger", trigger=root.trigger)
     if root.trigger in triggers.OPENINGS and case.data.get("void"):
@@ -63,12 +64,13 @@ def _of_time_alone(case: Case, fact: Fact) -> bool:
 
 def needs_supervisor(case: Case, fact: Fact, root: Fact) -> dict[str, bool]:
     """Why the correction of an entry needs a supervisor, by reason. `root` is the entry, `fact` the latest of its amendments."""
-    row = triggers.row_of(root.trigger)
+    row, amended = triggers.row_of(root.trigger), current_facts(case.context.history).get(root.seq)
     return {
         "entry_of_another_person": fact.actor.person != case.context.actor.person,
         "change_of_state": row is not None and row.changes_state and not _of_time_alone(case, fact),
         "risk_or_consent": root.trigger in triggers.AMENDED_WITH_SUPERVISOR,
         "override": bool(root.overridden),
+        "risk_that_was_seen": amended is not None and bool(amended.data.get("risk")),
     }
 
 
@@ -78,18 +80,15 @@ def amendment_agreed(case: Case) -> Refusal | None:
 
     The mere time of their own change of state a therapist corrects alone: it still meets every structural rule.
 
-    An amendment by an EHR needs one too once the session is signed, or once risk was seen in it.
+    So does a measure or a contact in which risk was seen, and by an EHR a signed session.
     """
     fact, root = superseded(case), amended_root(case.context.history, case.data["supersedes"])
     if fact is None or root is None or supervisor_of(case.context):
         return None
     applies = needs_supervisor(case, fact, root)
     if case.context.actor.role == "ehr":
-        session, amended = case.course.session(root.seq), current_facts(case.context.history).get(root.seq)
-        applies |= {
-            "signed_session": session is not None and session.signed,
-            "risk_that_was_seen": amended is not None and bool(amended.data.get("risk")),
-        }
+        session = case.course.session(root.seq)
+        applies["signed_session"] = session is not None and session.signed
     reasons = tuple(reason for reason in REASONS if applies.get(reason))
     if not reasons:
         return None

@@ -11,7 +11,7 @@ from ipt_workflow.course.context import Context
 from ipt_workflow.course.course import Course
 from ipt_workflow.course.rules.messages import MESSAGES, render
 from ipt_workflow.errors import Break, Parameter, Refusal, Remedy, Severity
-from ipt_workflow.protocols.definition import PhaseSpec, Protocol
+from ipt_workflow.protocols.definition import NEW, PAUSED, PhaseSpec, Protocol
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +33,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     breaks: tuple[Break, ...] = ()  # for a late entry: the later entries that would no longer pass their rules
     obstacles: tuple[str, ...] = ()  # for a migration: why the course would be stuck under the new version
     worded: bool = True  # False for a list of requirements, which shows no sentences: to word a refusal takes longer than to judge
+    foreseen: bool = False  # True for a gate to come: its remedies are those of its own time, not only what can be fired now
 
     @property
     def phase(self) -> PhaseSpec:
@@ -50,21 +51,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         severity: Severity | None = None,
         **parameters: Parameter,
     ) -> Refusal:
-        """The rule's refusal. `parameters` fill its sentence; `remedies` are triggers, by name or with data."""
-        return self._refusal(
-            message_id,
-            parameters,
-            current=current,
-            required=required,
-            remedies=tuple(each if isinstance(each, Remedy) else self.remedy(each) for each in remedies),
-            earliest=earliest,
-            severity=severity,
-        )
+        """The rule's refusal. `parameters` fill its sentence; `remedies` are triggers, by name or with data.
 
-    def needs_supervisor(self, message_id: str, *, current: Any, required: Any, **parameters: Parameter) -> Refusal:
-        """A refusal whose remedy is the same command as a proposal, which a supervisor cosigns."""
-        remedy = Remedy(trigger=self.trigger, roles=("supervisor",))
-        return self._refusal(message_id, parameters, current=current, required=required, remedies=(remedy,))
+        A remedy that the course's state excludes is left out.
+        """
+        return self._refusal(
+            message_id, parameters, current=current, required=required, remedies=remedies, earliest=earliest, severity=severity
+        )
 
     def _refusal(
         self,
@@ -73,7 +66,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         *,
         current: Any,
         required: Any,
-        remedies: tuple[Remedy, ...],
+        remedies: tuple[str | Remedy, ...],
         earliest: dt.datetime | None = None,
         severity: Severity | None = None,
     ) -> Refusal:
@@ -86,10 +79,21 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             parameters=parameters,
             current=current,
             required=required,
-            remedies=remedies,
+            remedies=self._possible(remedies),
             earliest=earliest,
             source=self.source,
         )
+
+    def needs_supervisor(self, message_id: str, *, current: Any, required: Any, **parameters: Parameter) -> Refusal:
+        """A refusal whose remedy is the same command as a proposal, or fired by a supervisor if the trigger is one of theirs."""
+        roles = self.remedy(self.trigger).roles
+        firing = ("supervisor",) if "supervisor" in roles and self.context.actor.role != "supervisor" else ()
+        proposing = tuple(role for role in roles if role in triggers.PROPOSERS and role not in firing)
+        remedies = (
+            Remedy(trigger=self.trigger, roles=proposing, via="proposal"),
+            *(Remedy(trigger=self.trigger, roles=(role,)) for role in firing),
+        )
+        return self._refusal(message_id, parameters, current=current, required=required, remedies=remedies)
 
     def remedy(self, name: str, **data: Any) -> Remedy:
         """A trigger that helps, perhaps with its data. The table says who may fire it.
@@ -100,6 +104,40 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         if later is not None and row is not None and row.amendable:
             return self.remedy("amend", supersedes=later, occurred_at=self.at.isoformat())
         return Remedy(trigger=name, roles=row.roles if row else (), data=data)
+
+    @property
+    def late(self) -> bool:
+        """Whether this is judged in an earlier place than the end of the course."""
+        return self.context.present is not None
+
+    def allows(self, name: str) -> bool:
+        """Whether the course's state allows a trigger. A change of state must be allowed now: it may have happened already."""
+        row = triggers.find(name, self.protocol)
+        if row is None:
+            return False
+        sources = triggers.states(self.protocol, row.sources, name)
+        here = self.context.present or self.course if row.changes_state else self.course
+        return (here.state if here else NEW) in sources
+
+    def _possible(self, remedies: tuple[str | Remedy, ...]) -> tuple[Remedy, ...]:
+        """The remedies that the course's state allows. Where a pause excludes one, the course is resumed first."""
+        possible: list[Remedy] = []
+        for each in remedies:
+            remedy = each if isinstance(each, Remedy) else self.remedy(each)
+            if not (self.foreseen or remedy.course or remedy.via == "together" or self.allows(remedy.trigger)):
+                if not self._after_resuming(remedy.trigger):
+                    continue
+                remedy = self.remedy("resume")
+            if remedy not in possible:
+                possible.append(remedy)
+        return tuple(possible)
+
+    def _after_resuming(self, name: str) -> bool:
+        """Whether a trigger is possible as soon as the pause is over."""
+        course, row = self.course, triggers.find(name, self.protocol)
+        if row is None or course is None or course.state != PAUSED or not self.allows("resume"):
+            return False
+        return course.phase in triggers.states(self.protocol, row.sources, name)
 
     def day(self, moment: dt.datetime) -> dt.date:
         """The day of a moment, in the organisation's time zone."""

@@ -3,6 +3,7 @@
 import datetime as dt
 
 from ipt_workflow.course import counters, outcome
+from ipt_workflow.course.rules.agreement import ways_to_a_contract
 from ipt_workflow.course.rules.case import Case, rule
 from ipt_workflow.course.rules.first_phase import OTHER_AIMS, measured
 from ipt_workflow.errors import Refusal
@@ -17,11 +18,12 @@ def final_remaining(case: Case) -> Refusal | None:
     if left == needed:
         return None
     if left is None:
+        in_time = case.allows("agree_contract")
         return case.refuses(
-            "final_remaining.no_contract",
+            "final_remaining.no_contract" if in_time else "final_remaining.too_late",
             current=None,
             required=needed,
-            remedies=("agree_contract",),
+            remedies=ways_to_a_contract(case),
             phase=last.id,
             needed=needed,
         )

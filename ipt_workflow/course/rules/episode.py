@@ -2,9 +2,12 @@
 
 import datetime as dt
 
+from msgspec.structs import replace
+
 from ipt_workflow.course.context import supervisor_of
 from ipt_workflow.course.rules.case import Case, rule
-from ipt_workflow.errors import Refusal
+from ipt_workflow.errors import Refusal, Remedy
+from ipt_workflow.values.types import RISK_LEVELS
 
 REOPEN_DAYS = 30
 
@@ -16,7 +19,8 @@ def one_active_course(case: Case) -> Refusal | None:
     ends_open = case.trigger != "relink_client" or case.course.open
     if not (protocol.acute and ends_open and case.context.other_open_course):
         return None
-    return case.refuses("one_active_course", current="1 open acute course", required="none", remedies=("complete", "end_early"))
+    closing = tuple(replace(case.remedy(name), course="other") for name in ("complete", "end_early", "decline"))
+    return case.refuses("one_active_course", current="1 open acute course", required="none", remedies=closing)
 
 
 @rule(source="domain 6.2")
@@ -41,6 +45,15 @@ def no_acute_risk(case: Case) -> Refusal | None:
     if case.course.risk.level != "acute":
         return None
     return case.refuses("no_acute_risk", current="acute", required="not acute", remedies=("review_risk",))
+
+
+@rule(source="design")
+def lower_risk_explained(case: Case) -> Refusal | None:
+    """A review that lowers the level of the risk gives a reason."""
+    present, level = case.course.risk.level, case.data["level"]
+    if RISK_LEVELS.index(level) >= RISK_LEVELS.index(present) or case.data.get("explained"):
+        return None
+    return case.refuses("lower_risk_explained", current=present, required="a reason, or a level that is not lower", level=present)
 
 
 @rule(source="machine.md, reopen")
@@ -83,6 +96,15 @@ def extension_allowed(case: Case) -> Refusal | None:
         required="a phase with an extended cap, not yet extended",
         phase=phase.id,
     )
+
+
+@rule(source="design")
+def declined_by_therapist(case: Case) -> Refusal | None:
+    """A supervisor declines a referral before treatment begins, such as a duplicate. Later the therapist declines the course."""
+    if case.context.actor.role == "therapist" or case.course.phase is None:
+        return None
+    remedy = Remedy(trigger="decline", roles=("therapist",))
+    return case.refuses("declined_by_therapist", current=case.course.phase, required="referred", remedies=(remedy,))
 
 
 @rule(source="design")

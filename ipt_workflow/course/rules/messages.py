@@ -14,7 +14,10 @@ MESSAGES = {
     # agreement
     "both_agree": "The contract lacks the agreement of: {who}. Record it once client and therapist both agree.",
     "contract_agreed.agree": "No contract has been agreed. Agree one with the client.",
-    "contract_agreed.too_late": "No contract has been agreed, and one can be agreed only in the first phase.",
+    "contract_agreed.too_late": (
+        "No contract has been agreed, and one can be agreed only in the first phase. If the course was taken over, amend the entry that"
+        " did, to add the contract."
+    ),
     "contract_fits_phases.exact": "The {phase} phase has begun, so the contract must have exactly {needed} sessions.",
     "contract_fits_phases.too_few": "The contract has too few sessions for the phases. Agree at least {needed} sessions.",
     "contract_in_range": (
@@ -32,25 +35,35 @@ MESSAGES = {
     "focus_count.repeated": "A problem area is named twice. Name each one once.",
     "focus_count.too_many": "There are too many problem areas. Name at most {most}.",
     "focus_encouraged": "{protocol} advises against {areas}. Choose another problem area.",
-    "focus_grounded.grief": (
-        "Grief needs a person who died. Record that person in the inventory and name them, or choose another problem area."
+    "focus_grounded.dead": (
+        "A role dispute is with a living person, and {people} died. Name the living person in dispute, or choose another problem area."
     ),
     "focus_grounded.interpersonal_deficits": (
-        "Interpersonal deficits come last. Confirm that the other problem areas do not fit, or choose one of them."
+        "Interpersonal deficits come last. Confirm with `others_do_not_fit` that the other problem areas do not fit, or choose one of"
+        " them."
+    ),
+    "focus_grounded.lacks": "The problem areas lack more than one thing: {lacks}. Give each of them in `data`.",
+    "focus_grounded.living": (
+        "Grief is for a person lost, and {people} did not die. Name the person lost, or record the death in the inventory."
+    ),
+    "focus_grounded.lost": (
+        "Grief names the person lost, who may never have been born. Name in `people` who is `deceased` in the inventory."
+    ),
+    "focus_grounded.other_party": (
+        "A role dispute is with somebody. Name in `people` the living person of the inventory with whom it is."
     ),
     "focus_grounded.role_dispute": "A role dispute needs its stage. Say at which stage it is.",
     "focus_grounded.role_transition": "A role transition needs an old and a new role. Name both.",
-    "focus_grounded.several": (
-        "These problem areas lack something: {areas}. Grief needs a person of the inventory who died. A role dispute needs its stage. A"
-        " role transition needs an old and a new role. For interpersonal deficits, confirm that the other areas do not fit."
-    ),
+    "focus_grounded.unknown": "The inventory does not have {people}. Record each of them there, or name others by their `id`.",
     "focus_selected.inventory_first": "No problem area has been selected. Record the interpersonal inventory, then select one.",
     "focus_selected.select": "No problem area has been selected. Select one with the client.",
     "formulation_renewed.accept": (
-        "The client has not accepted a new formulation since the problem area was chosen. Discuss the latest one and record the answer."
+        "The client has not accepted a newer formulation than the one on which the problem area rests. Discuss the latest one and record"
+        " the answer."
     ),
     "formulation_renewed.record": (
-        "The client has not accepted a new formulation since the problem area was chosen. Record one, and the client's answer to it."
+        "The client has not accepted a newer formulation than the one on which the problem area rests. Record one, and the client's"
+        " answer to it."
     ),
     # amending
     "amendment_agreed": "A supervisor must agree to this amendment ({reasons}). Post it as a proposal for a supervisor to cosign.",
@@ -58,6 +71,7 @@ MESSAGES = {
     "entry_amendable.fire_again": "An entry of `{trigger}` cannot be amended. Fire `{trigger}` again with what is right.",
     "entry_amendable.moved": "Entry {entry} was moved to another course. Amend it there.",
     "entry_amendable.opening": "The entry that opened the course cannot be voided. Amend its `data` or `occurred_at` instead.",
+    "entry_amendable.reopened": "This ending was taken back when the course was reopened. Leave it as it is.",
     "entry_amendable.superseded": "Entry {entry} has been superseded. Amend entry {latest} instead.",
     "entry_amendable.unknown": "Entry {entry} is not an entry of this course. Choose one from its history.",
     # moving entries
@@ -103,6 +117,10 @@ MESSAGES = {
     "final_remaining.too_few": (
         "The {phase} phase begins when {needed} contracted sessions remain, and fewer remain now. Amend the contract first."
     ),
+    "final_remaining.too_late": (
+        "The {phase} phase begins when {needed} contracted sessions remain. No contract was agreed in the first phase. If the course was"
+        " taken over, amend the entry that did, to add the contract."
+    ),
     "final_remaining.too_many": (
         "The {phase} phase begins when {needed} contracted sessions remain, and {left} remain now. Record the next sessions, or amend"
         " the contract."
@@ -122,6 +140,7 @@ MESSAGES = {
     "adopted_phase_exists": "The protocol has no phase {phases}. Choose from {allowed}.",
     "carries_over": "The course would be stuck under the new version. {obstacles} Choose a version that the course fits.",
     "client_differs": "The course already belongs to this client. Name another client.",
+    "declined_by_therapist": "The first phase has begun, so only the therapist declines the course. Ask its therapist to decline it.",
     "extension_allowed.already": (
         "The {phase} phase has already been extended, and only one extension is allowed. If a session beyond the cap took place, record"
         " it with kind `additional`."
@@ -129,6 +148,7 @@ MESSAGES = {
     "extension_allowed.never": (
         "The protocol does not extend the {phase} phase. If a session beyond the cap took place, record it with kind `additional`."
     ),
+    "lower_risk_explained": "The review lowers the risk, which is {level}. Say in `reason` why.",
     "no_acute_risk": "The client's risk is acute, so the course stays in its phase. Review the risk first.",
     "one_active_course": "This client already has an open acute course. Complete or end that one first.",
     "protocol_differs": "The course already runs under {protocol}. Choose another protocol or version.",
@@ -242,7 +262,10 @@ MESSAGES = {
     "session_signable.not_held": "The session of entry {entry} was not held, so it is not signed. Amend the entry if it was held.",
     "session_signable.signed": "The session of entry {entry} is already signed. Choose one that waits for a signature.",
     "session_signable.unknown": "Entry {entry} is not a session of this course. Choose one that waits for a signature.",
-    "within_planned_end": "The course was planned to end on {planned_end}. Agree more weeks first.",
+    "within_planned_end": (
+        "The course was planned to end on {planned_end}. Agree more weeks first. If the session took place anyway, record it with kind"
+        " `additional`."
+    ),
     # setting
     "engagement_met": "There was no engagement session. Hold one, and record it as a contact of kind `engagement`.",
     "medium_allowed": "The protocol is made for sessions by {allowed}. Correct the medium if it is wrong.",

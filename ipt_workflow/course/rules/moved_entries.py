@@ -99,13 +99,11 @@ def move_agreed(case: Case) -> Refusal | None:
         return None
     gone = {fact.seq for fact in departing(history, case.data["entries"])} | set(left_behind(history, case.data["entries"]))
     applies: set[str] = set()
-    by_seq, current = {fact.seq: fact for fact in history}, current_facts(history)
+    by_seq = {fact.seq: fact for fact in history}
     for seq in emptied(history, gone):
         root = amended_root(history, seq)
         assert root is not None  # it is an entry of this history
         applies |= {reason for reason, holds in needs_supervisor(case, by_seq[seq], root).items() if holds}
-        moving = current[root.seq]
-        applies |= {"risk_that_was_seen"} if moving and moving.data.get("risk") else set()
     reasons = tuple(reason for reason in REASONS if reason in applies)
     if not reasons:
         return None

@@ -40,7 +40,7 @@ def state_allows(case: Case) -> Refusal | None:
         )
     required = "one of " + ", ".join(sources)
     step = first_step(case.protocol, case.course.state, case.course.phase, frozenset(sources))
-    if step is None:
+    if step is None or not (step in case.context.later or case.allows(step)):  # in an earlier place, it may be taken since
         return case.refuses("state_allows.another", current=state, required=required, trigger=case.trigger, state=state)
     if step in case.context.later:
         return case.refuses(

@@ -1,5 +1,9 @@
 """Rules about sessions: how many, when, by whom, signed or not."""
 
+from typing import Any
+
+from msgspec.structs import replace
+
 from ipt_workflow.course import counters, visits
 from ipt_workflow.course.course import Session
 from ipt_workflow.course.effects.sessions import linked
@@ -65,7 +69,7 @@ def phase_session_cap(case: Case) -> Refusal | None:
             "phase_session_cap.later",
             current=count if full else left,
             required=f"fewer than {cap}" if full else f"more than {reserved} sessions remaining",
-            remedies=_ways_on(case),
+            remedies=_ways_on(case, longer=not full or phase.sessions_max is None),
             phase=phase.id,
             entry=begun,
         )
@@ -74,7 +78,7 @@ def phase_session_cap(case: Case) -> Refusal | None:
             "phase_session_cap.full",
             current=count,
             required=f"fewer than {cap}",
-            remedies=_ways_on(case),
+            remedies=_ways_on(case, longer=phase.sessions_max is None),
             phase=phase.id,
             most=cap,
         )
@@ -82,22 +86,38 @@ def phase_session_cap(case: Case) -> Refusal | None:
         "phase_session_cap.reserved",
         current=left,
         required=f"more than {reserved} sessions remaining",
-        remedies=_ways_on(case),
+        remedies=_ways_on(case, longer=True),
         phase=phase.id,
         reserved=reserved,
     )
 
 
-def _ways_on(case: Case) -> tuple[str, ...]:
-    """The triggers that help where a phase has no session left."""
+def _ways_on(case: Case, *, longer: bool) -> tuple[Remedy, ...]:
+    """What helps where no session is left: the next step, a session more, or to record the session as `additional`.
+
+    `longer`: a longer contract would leave the phase another session. The extension of a phase is for a session to come.
+    """
     phase, course = case.phase, case.course
     after = case.protocol.next_phase(phase.id)
-    remedies: tuple[str, ...] = (BEGIN_PREFIX + after.id,) if after else ()
-    if phase.sessions_max_extended and phase.id not in course.extended:
-        remedies += ("extend_phase",)
-    if phase.sessions_max is None and course.contract is None and phase is case.protocol.first:
-        remedies += ("agree_contract",)
-    return remedies
+    remedies = [_before(case, BEGIN_PREFIX + after.id) if after else case.remedy("complete")]
+    if phase.sessions_max_extended and phase.id not in course.extended and not case.late:
+        remedies.append(case.remedy("extend_phase"))
+    if longer and course.contract and (after or phase is case.protocol.first):  # a last phase that has begun is as long as it is
+        remedies.append(_before(case, "amend_contract", sessions=course.contract.sessions + 1))
+    if longer and course.contract is None and phase is case.protocol.first:
+        remedies.append(_before(case, "agree_contract"))
+    return (*remedies, *_additional(case))
+
+
+def _before(case: Case, name: str, **data: Any) -> Remedy:
+    """A trigger that helps a session if it comes before it: for a late session, together with it."""
+    remedy = case.remedy(name, **data)
+    return replace(remedy, via="together") if case.late and remedy.trigger == name else remedy
+
+
+def _additional(case: Case) -> tuple[Remedy, ...]:
+    """The record of a session beyond a cap."""
+    return (case.remedy("record_session", kind="additional"),) if case.trigger == "record_session" else ()
 
 
 @rule(source="domain I9", structural=True)
@@ -113,7 +133,7 @@ def contract_session_cap(case: Case) -> Refusal | None:
         "contract_session_cap",
         current=used,
         required=f"fewer than {contract.sessions}",
-        remedies=() if case.phase is case.protocol.last else ("amend_contract",),
+        remedies=_ways_on(case, longer=True),
         sessions=contract.sessions,
     )
 
@@ -184,7 +204,7 @@ def within_planned_end(case: Case) -> Refusal | None:
         "within_planned_end",
         current=f"{late} days after the planned end",
         required=f"at most {grace} days after it",
-        remedies=("amend_contract",),
+        remedies=(_before(case, "amend_contract"), *_additional(case)),
         planned_end=planned_end.isoformat(),
     )
 

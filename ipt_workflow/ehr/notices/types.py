@@ -17,7 +17,7 @@ from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, Protoco
 from ipt_workflow.protocols.checks import evidence_faults
 from ipt_workflow.protocols.instruments import Evidence, Instrument
 from ipt_workflow.values.faults import decode, schema_faults, time_faults, validator_of, value_faults
-from ipt_workflow.values.types import ClientRef, Code, ExternalRef, Moment, Person, Seq, Text
+from ipt_workflow.values.types import ClientRef, Code, ExternalRef, Medium, Moment, Person, Seq, Text
 
 FILE = "notices.toml"
 UNREADABLE = "unreadable"  # the type of a notice that cannot be read
@@ -71,7 +71,7 @@ class InstrumentCodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 class FhirCodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     codes: tuple[str, ...]
-    media: dict[str, Literal["face_to_face", "video", "telephone", "text"]]
+    media: dict[str, Medium]
     other_classes: tuple[str, ...]
     cancelled: dict[str, Literal["2", "4"]]
     measure_days_before: int

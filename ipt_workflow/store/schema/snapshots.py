@@ -1,13 +1,20 @@
-"""Rebuilds the snapshots of courses from their journals after a change of the shape of `Course`."""
+"""Makes again what is stored with every course: its snapshot after a change of the shape of `Course`, and since when it needs attention."""
 
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow import journal
+from ipt_workflow.course import Course
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.store.commits import rows
+from ipt_workflow.store.courses import course_decoder
 from ipt_workflow.store.schema import tables
 
 BATCH = 1000  # courses in one query
+Due = Callable[[Course], Mapping[str, dt.datetime]]
 
 
 def rebuild(connection: sa.Connection) -> None:
@@ -15,20 +22,41 @@ def rebuild(connection: sa.Connection) -> None:
 
     A course with an unreadable journal keeps its snapshot; `audit verify` reports it.
     """
+    for organisation, course_id, _ in _courses(connection):
+        snapshot = _snapshot(connection, organisation, course_id)
+        if snapshot is not None:
+            _update(connection, organisation, course_id, {"snapshot": snapshot})
+
+
+def note_attention(connection: sa.Connection, due: Due) -> None:
+    """Stores since when every course needs attention, by kind, as `due` says. A course with an unreadable snapshot is left out."""
+    for organisation, course_id, snapshot in _courses(connection):
+        try:
+            since = due(course_decoder.decode(snapshot))
+        except msgspec.DecodeError:
+            continue
+        _update(connection, organisation, course_id, {f"{kind}_from": since.get(kind) for kind in tables.ATTENTION})
+
+
+def _courses(connection: sa.Connection) -> Iterator[tuple[str, str, bytes]]:
+    """Every course: its organisation, its id and its snapshot."""
     course = tables.course
     key = sa.tuple_(course.c.organisation, course.c.id)
+    columns = sa.select(course.c.organisation, course.c.id, course.c.snapshot)
     after = ("", "")
     while True:
-        batch = sa.select(course.c.organisation, course.c.id).where(key > sa.tuple_(*map(sa.literal, after))).order_by(*key.clauses)
+        batch = columns.where(key > sa.tuple_(*map(sa.literal, after))).order_by(*key.clauses)
         found = connection.execute(batch.limit(BATCH)).all()
-        for organisation, course_id in found:
-            snapshot = _snapshot(connection, organisation, course_id)
-            if snapshot is not None:
-                where = (course.c.organisation == organisation, course.c.id == course_id)
-                connection.execute(sa.update(course).where(*where).values(snapshot=snapshot))
+        yield from ((row.organisation, row.id, row.snapshot) for row in found)
         if len(found) < BATCH:
             return
-        after = tuple(found[-1])
+        after = (found[-1].organisation, found[-1].id)
+
+
+def _update(connection: sa.Connection, organisation: str, course_id: str, values: dict[str, object]) -> None:
+    course = tables.course
+    where = (course.c.organisation == organisation, course.c.id == course_id)
+    connection.execute(sa.update(course).where(*where).values(**values))
 
 
 def _snapshot(connection: sa.Connection, organisation: str, course_id: str) -> bytes | None:

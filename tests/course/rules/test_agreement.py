@@ -6,7 +6,7 @@ from support.course_walk import S, T, Walk, covers, reach, refused_by
 from ipt_workflow.errors import CommandInvalid
 
 GRIEF = {"primary": "grief", "people": ["p2"]}
-DISPUTE = {"primary": "role_dispute", "stage": "renegotiation"}
+DISPUTE = {"primary": "role_dispute", "stage": "renegotiation", "people": ["p1"]}
 TRANSITION = {"primary": "role_transition", "old_role": "Employee", "new_role": "Retired"}
 
 
@@ -49,36 +49,106 @@ def test_there_is_one_primary_area_and_at_most_one_other():
     )
 
 
+LOST = {"grief": "people: the person lost, who is `deceased` in the inventory"}
+OTHER_PARTY = {"role_dispute": "people: the living person in dispute"}
+
+
 @covers("focus_grounded")
-def test_grief_points_at_a_person_of_the_inventory_who_died():
-    walk = reach("in_initial")
-    walk.fire("record_inventory", data={"people": [{"id": "p1"}]})
-    refused_by(walk, "focus_grounded", "select_focus", data={"primary": "grief"}, required={"grief": "a person of the inventory who died"},
-           remedies=("record_inventory",))  # fmt: skip
-    walk.fire("record_inventory", data={"people": [{"id": "p2", "deceased": True}]})
-    refused_by(walk, "focus_grounded", "select_focus", data={"primary": "grief", "people": ["p1"]})
+@pytest.mark.parametrize(
+    ("people", "why", "says"),
+    (
+        ([], "lost", {}),
+        (["p1"], "living", {"p1": "living"}),
+        (["p9"], "unknown", {"p9": "unknown"}),
+        (["p2", "p9"], "unknown", {"p2": "died", "p9": "unknown"}),
+    ),
+)
+def test_grief_names_the_person_lost(people, why, says):
+    walk = choosing()
+    refusal = refused_by(walk, "focus_grounded", "select_focus", data={"primary": "grief", "people": people},
+                         remedies=("record_inventory",))  # fmt: skip
+    assert (refusal.message_id, refusal.current["people"]) == (f"focus_grounded.{why}", says)
+    assert refusal.required == (LOST if why != "unknown" else {"people": "people: persons of the inventory"})
     assert walk.fire("select_focus", data=GRIEF).focus.primary == "grief"
 
 
+def test_somebody_who_was_never_born_is_lost():
+    walk = choosing()
+    walk.fire("record_inventory", data={"people": [{"id": "child", "deceased": True, "relationship": "Lost in the fifth month"}]})
+    assert walk.fire("select_focus", data={"primary": "grief", "people": ["child"]}).focus.primary == "grief"
+
+
 @pytest.mark.parametrize(
-    ("lacking", "enough", "need"),
-    (
-        ({"primary": "role_dispute"}, DISPUTE, "a stage"),
-        ({"primary": "role_transition", "old_role": "Employee"}, TRANSITION, "an old and a new role"),
-        ({**GRIEF, "secondary": "role_dispute"}, {**GRIEF, "secondary": "role_dispute", "stage": "impasse"}, "a stage"),
-    ),
+    ("people", "why"),
+    (([], "other_party"), (["p2"], "dead"), (["p9"], "unknown"), (["p1", "p9"], "unknown")),
 )
-def test_a_dispute_has_a_stage_and_a_transition_two_roles(lacking, enough, need):
+def test_a_dispute_is_with_a_living_person_of_the_inventory(people, why):
+    walk = choosing()
+    refusal = refused_by(walk, "focus_grounded", "select_focus", data={**DISPUTE, "people": people}, remedies=("record_inventory",))
+    assert refusal.message_id == f"focus_grounded.{why}"
+    assert refusal.required == (OTHER_PARTY if why != "unknown" else {"people": "people: persons of the inventory"})
+    assert walk.fire("select_focus", data={**DISPUTE, "people": ["p1", "p2"]}).focus.stage == "renegotiation"
+
+
+def test_the_people_of_a_transition_are_optional_and_known():
+    walk = choosing()
+    refused_by(walk, "focus_grounded", "select_focus", data={**TRANSITION, "people": ["p9"]}, remedies=("record_inventory",))
+    for people in ([], ["p1"], ["p2"]):
+        walk.fire("select_focus", data={**TRANSITION, "people": people})
+
+
+def test_a_person_who_has_died_since_is_mourned_and_no_party_of_a_dispute_any_more():
+    walk = in_dispute()
+    walk.fire("record_inventory", data={"people": [{"id": "p1", "deceased": True}]})
+    assert refused_by(walk, "focus_grounded", "select_focus", data=DISPUTE).message_id == "focus_grounded.dead"
+    assert walk.fire("select_focus", data={"primary": "grief", "people": ["p1"]}).focus.primary == "grief"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "enough", "required"),
+    (
+        ({"primary": "role_dispute", "people": ["p1"]}, DISPUTE, {"role_dispute": "stage"}),
+        ({"primary": "role_transition", "old_role": "Employee"}, TRANSITION, {"role_transition": "old_role and new_role"}),
+        (
+            {"primary": "grief", "people": ["p1", "p2"], "secondary": "role_dispute"},
+            {"primary": "grief", "people": ["p1", "p2"], "secondary": "role_dispute", "stage": "impasse"},
+            {"role_dispute": "stage"},
+        ),
+        ({"primary": "role_dispute"}, DISPUTE, {"role_dispute": "stage; people: the living person in dispute"}),
+        (
+            {"primary": "grief", "people": ["p1"], "secondary": "interpersonal_deficits"},
+            {**GRIEF, "secondary": "interpersonal_deficits", "others_do_not_fit": True},
+            {**LOST, "interpersonal_deficits": "others_do_not_fit: true"},
+        ),
+    ),
+    ids=str,
+)
+def test_a_problem_area_says_all_that_it_lacks(lacking, enough, required):
     walk = choosing()
     refusal = refused_by(walk, "focus_grounded", "select_focus", data=lacking)
-    assert list(refusal.required.values()) == [need]
+    assert refusal.required == required
+    assert refusal.current["given"] == sorted(lacking)
     walk.fire("select_focus", data=enough)
 
 
 def test_interpersonal_deficits_come_last_unless_a_reason_is_given():
     walk = choosing()
-    refused_by(walk, "focus_grounded", "select_focus", severity="soft", data={"primary": "interpersonal_deficits"})
+    refusal = refused_by(walk, "focus_grounded", "select_focus", severity="soft", data={"primary": "interpersonal_deficits"},
+                         required={"interpersonal_deficits": "others_do_not_fit: true"})  # fmt: skip
+    assert "`others_do_not_fit`" in refusal.message
     assert walk.fire("select_focus", data={"primary": "interpersonal_deficits", "others_do_not_fit": True}).focus
+
+
+def test_people_of_an_inventory_that_was_only_attested_are_taken_at_their_word():
+    walk = Walk()
+    walk.fire("adopt", S, artefacts=["inventory"])
+    for data in (DISPUTE, {"primary": "grief", "people": ["mother"]}):
+        walk.fire("select_focus", data=data)
+    refused_by(walk, "focus_grounded", "select_focus", data={"primary": "grief"})
+    walk.fire("record_inventory", data={"people": [{"id": "mother"}]})
+    assert refused_by(walk, "focus_grounded", "select_focus", data={"primary": "grief", "people": ["mother"]}).message_id.endswith(
+        "living"
+    )
 
 
 @covers("focus_selected")
@@ -103,9 +173,34 @@ def test_the_area_is_changed_on_the_ground_of_a_newer_accepted_formulation():
     walk.fire("accept_formulation", response="declines")
     refused_by(walk, "formulation_renewed", "change_focus", current=1)
     walk.do("accept_formulation")
+    assert walk.c.focus.formulation == 1, "a newer formulation is not yet what the area rests on"
     focus = walk.fire("change_focus").focus
     assert (focus.primary, focus.formulation, focus.changes) == ("role_dispute", 2, 1)
     refused_by(walk, "formulation_renewed", "change_focus", current=2)
+
+
+@pytest.mark.parametrize("order", (
+    ("record_formulation", "accept_formulation", "select_focus"),
+    ("select_focus", "record_formulation", "accept_formulation"),
+    ("record_formulation", "select_focus", "accept_formulation"),
+    ("record_formulation", "accept_formulation", "select_focus", "record_formulation", "accept_formulation"),
+), ids=str)  # fmt: skip
+def test_the_first_change_needs_a_newer_formulation_in_whatever_order_the_first_phase_was_written(order):
+    walk = reach("ready_for_middle", without=("select_focus", "record_formulation", "accept_formulation")).do(
+        *order, "begin_middle"
+    )
+    first = order.count("record_formulation")
+    assert walk.c.focus.formulation == first
+    refused_by(walk, "formulation_renewed", "change_focus", current=first, remedies=("record_formulation", "accept_formulation"))
+    walk.do("record_formulation", "accept_formulation", "change_focus")
+    assert walk.c.focus.formulation == first + 1
+
+
+def test_a_formulation_with_which_the_last_phase_began_is_no_newer_one():
+    walk = reach("ready_for_final").do("record_formulation", "accept_formulation", "begin_final")
+    refused_by(walk, "formulation_renewed", "change_focus", alone=False, current=2)
+    walk.do("record_formulation", "accept_formulation")
+    assert "formulation_renewed" not in walk.refused("change_focus")
 
 
 @covers("focus_change_in_time")
@@ -193,7 +288,7 @@ def test_a_contract_outside_the_protocols_range_needs_a_supervisor(terms):
         required={"sessions": "12 to 16", "weeks": "12 to 16"},
         remedies=("agree_contract",),
     )
-    assert refusal.remedies[0].roles == ("supervisor",)
+    assert [(each.roles, each.via) for each in refusal.remedies] == [(("therapist",), "proposal")]
     assert refusal.current == {"sessions": 12, "weeks": 12} | terms
     contract = walk.fire("agree_contract", T, S, **terms).contract
     assert {name: getattr(contract, name) for name in terms} == terms
@@ -239,3 +334,27 @@ def test_a_change_of_contract_without_a_reason_is_not_valid():
     del body["reason"]
     with pytest.raises(CommandInvalid, match="reason"):
         walk.preview(body)
+
+
+MORE_OFTEN = {"cadence_days": 14, "client_agrees": True, "therapist_agrees": True}
+
+
+def test_a_change_of_contract_is_judged_by_what_it_changes():
+    """A supervisor agreed to 20 sessions once. A therapist alone may still change how often they are."""
+    walk = reach("in_initial")
+    walk.fire("agree_contract", T, S, sessions=20)
+    assert walk.fire("amend_contract", data=MORE_OFTEN).contract.cadence_days == 14
+    assert walk.fire("amend_contract", data={**MORE_OFTEN, "sessions": 20, "weeks": 14}).contract.weeks == 14
+    refusal = refused_by(walk, "contract_in_range", "amend_contract", data={**MORE_OFTEN, "sessions": 20, "weeks": 17})
+    assert refusal.parameters["outside"] == ("weeks",)
+    refused_by(walk, "contract_in_range", "amend_contract", data={**MORE_OFTEN, "sessions": 19})
+
+
+def test_the_weeks_change_of_a_contract_whose_sessions_do_not_fit():
+    """Taken over in its last phase with fewer sessions left than that phase has."""
+    walk = Walk()
+    terms = {"sessions": 12, "weeks": 12}
+    walk.fire("adopt", S, phase="final", attended={"initial": 3, "middle": 7}, contract=terms)
+    refused_by(walk, "contract_fits_phases", "amend_contract", data={**MORE_OFTEN, "sessions": 14}, required="exactly 13: the final phase has begun")  # fmt: skip
+    assert walk.fire("amend_contract", data={**MORE_OFTEN, "weeks": 13}).contract.weeks == 13
+    assert walk.fire("amend_contract", data={**MORE_OFTEN, "sessions": 13}).contract.sessions == 13

@@ -116,8 +116,8 @@ def test_what_opened_the_course_can_be_amended_and_never_voided():
 def test_a_therapist_amends_neither_risk_nor_consent_without_a_supervisor(trigger, kind):
     walk = reach("in_middle").do("raise_risk", "review_risk")
     body = {"supersedes": walk.seq(trigger), "occurred_at": walk.fact(walk.seq(trigger)).occurred_at.isoformat()}
-    refusal = refused_by(walk, "amendment_agreed", "amend", T, data=body, current=[kind], remedies=("amend",))
-    assert refusal.remedies[0].roles == ("supervisor",)
+    refusal = refused_by(walk, "amendment_agreed", "amend", T, data=body, current=[kind], remedies=("amend", "amend"))
+    assert [(each.roles, each.via) for each in refusal.remedies] == [(("therapist",), "proposal"), (("supervisor",), None)]
     walk.copy().fire("amend", S, data=body)
     walk.copy().fire("amend", T, S, data=body)
 
@@ -127,7 +127,7 @@ def test_a_therapist_amends_neither_risk_nor_consent_without_a_supervisor(trigge
 def test_a_therapist_amends_a_change_of_state_only_with_a_supervisor_if_more_than_its_time_changes(trigger, change):
     walk = reach("in_middle")
     body = {"supersedes": walk.seq(trigger), **change}
-    refused_by(walk, "amendment_agreed", "amend", T, data=body, current=["a change of state"], remedies=("amend",))
+    refused_by(walk, "amendment_agreed", "amend", T, data=body, current=["a change of state"], remedies=("amend", "amend"))
 
 
 @pytest.mark.parametrize("trigger", ("start", "begin_middle"))

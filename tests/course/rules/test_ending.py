@@ -46,6 +46,17 @@ def test_the_last_phase_begins_when_three_sessions_remain():
     assert walk.fire("begin_final").state == "final"
 
 
+def test_a_course_that_was_taken_over_without_a_contract_gets_one_by_amending_that_entry():
+    walk = Walk()
+    walk.fire("adopt", S, phase="middle", attended={"initial": 3, "middle": 6})
+    walk.do("announce_ending")
+    refusal = refused_by(walk, "final_remaining", "begin_final", alone=False, current=None, required=3, remedies=("amend",))
+    assert refusal.message_id == "final_remaining.too_late"
+    terms = {"sessions": 12, "weeks": 12}
+    walk.fire("amend", S, data={"supersedes": 1, "data": {"contract": terms}})
+    assert "final_remaining" not in walk.refused("begin_final")
+
+
 def test_the_way_to_an_earlier_end_is_a_shorter_contract():
     walk = reach("with_remaining", remaining=5).do("announce_ending")
     walk.fire("amend_contract", T, S, sessions=10)

@@ -13,8 +13,14 @@ def test_a_client_with_an_open_acute_course_gets_no_second_one():
     walk = Walk()
     walk.other_open_course = "course-0"
     refusal = refused_by(
-        walk, "one_active_course", "refer", current="1 open acute course", required="none", remedies=("complete", "end_early")
+        walk,
+        "one_active_course",
+        "refer",
+        current="1 open acute course",
+        required="none",
+        remedies=("complete", "end_early", "decline"),
     )
+    assert {remedy.course for remedy in refusal.remedies} == {"other"}
     assert "course-0" not in str(refusal), "another course is not named"
     refused_by(walk, "one_active_course", "adopt", S)
     walk.other_open_course = None
@@ -43,6 +49,24 @@ def test_an_open_course_is_not_put_with_a_client_who_has_an_open_acute_one():
     ended = reach("ended_early")
     ended.other_open_course = "course-2"
     assert ended.fire("relink_client", S).client == "client-2"
+
+
+@covers("declined_by_therapist")
+def test_a_supervisor_closes_a_duplicate_referral_and_nothing_that_has_begun():
+    assert reach("referred").fire("decline", S, end_code="50").state == "not_suitable"
+    walk = reach("in_initial")
+    refusal = refused_by(walk, "declined_by_therapist", "decline", S, current="initial", required="referred", remedies=("decline",))
+    assert refusal.remedies[0].roles == ("therapist",)
+    assert walk.fire("decline", T).state == "not_suitable"
+
+
+def test_a_duplicate_referral_of_another_record_is_closed_and_then_put_with_its_client():
+    walk = reach("referred")
+    walk.other_open_course = "course-2"
+    refusal = refused_by(walk, "one_active_course", "relink_client", S, remedies=("complete", "end_early", "decline"))
+    assert {remedy.course for remedy in refusal.remedies} == {"other"}
+    walk.fire("decline", S)
+    assert walk.fire("relink_client", S, kind="merge").client == "client-2"
 
 
 @covers("consent_given")
@@ -112,13 +136,23 @@ def test_acute_risk_holds_the_phase_and_nothing_else(stage, leave):
     walk.fire(leave)
 
 
+@covers("lower_risk_explained")
+def test_a_review_that_lowers_the_risk_gives_a_reason():
+    walk = reach("in_initial")
+    walk.fire("raise_risk", level="elevated")
+    refused_by(walk, "lower_risk_explained", "review_risk", level="monitored", reason=None, current="elevated")
+    assert walk.copy().fire("review_risk", level="elevated", reason=None).risk.level == "elevated"
+    assert walk.fire("review_risk", level="monitored", reason="Her sister moved in.").risk.level == "monitored"
+
+
 @covers("reopen_window")
 def test_an_ending_is_taken_back_within_thirty_days_and_later_by_two_supervisors():
     walk = reach("ended_early")
     walk.now = walk.c.ending.recorded_at + 30 * DAY
     assert walk.refused("reopen", S) == {}
     walk.now += dt.timedelta(seconds=1)
-    refused_by(walk, "reopen_window", "reopen", S, current="30 days ago", remedies=("reopen",))
+    refusal = refused_by(walk, "reopen_window", "reopen", S, current="30 days ago", remedies=("reopen",))
+    assert [(each.roles, each.via) for each in refusal.remedies] == [(("supervisor",), "proposal")]
     assert walk.fire("reopen", S, S2).state == "middle"
 
 
@@ -145,8 +179,8 @@ def test_a_therapist_never_takes_an_ending_back():
 @covers("supervisor_agrees")
 def test_a_phase_is_extended_only_with_a_supervisor():
     walk = reach("in_initial")
-    refusal = refused_by(walk, "supervisor_agrees", "extend_phase", T, current="none", remedies=("extend_phase",))
-    assert refusal.remedies[0].roles == ("supervisor",)
+    refusal = refused_by(walk, "supervisor_agrees", "extend_phase", T, current="none", remedies=("extend_phase", "extend_phase"))
+    assert [(each.roles, each.via) for each in refusal.remedies] == [(("therapist",), "proposal"), (("supervisor",), None)]
     assert walk.copy().fire("extend_phase", S).extended == ("initial",)
     assert walk.fire("extend_phase", T, S).extended == ("initial",)
 

@@ -287,8 +287,10 @@ def test_a_client_who_declined_the_sick_role_may_take_it_after_all_but_has_none_
 @covers("waiver_agreed")
 def test_the_sick_role_is_waived_against_the_protocol_only_with_a_supervisor():
     walk = reach("in_initial")
-    refusal = refused_by(walk, "waiver_agreed", "waive_sick_role", T, current="full", remedies=("waive_sick_role",))
-    assert refusal.remedies[0].roles == ("supervisor",)
+    refusal = refused_by(
+        walk, "waiver_agreed", "waive_sick_role", T, current="full", remedies=("waive_sick_role", "waive_sick_role")
+    )
+    assert [(each.roles, each.via) for each in refusal.remedies] == [(("therapist",), "proposal"), (("supervisor",), None)]
     assert walk.copy().fire("waive_sick_role", S).sick_role.status == "waived"
     assert walk.copy().fire("waive_sick_role", T, S).sick_role.status == "waived"
 

@@ -213,7 +213,7 @@ def test_an_area_that_the_protocol_advises_against_takes_a_reason():
 
 def test_further_areas_are_named_where_the_protocol_allows_more_than_two():
     both = {"primary": "role_transition", "old_role": "a", "new_role": "b", "secondary": "role_dispute", "stage": "impasse"}
-    every = {**both, "further": ["grief"]}
+    every = {**both, "further": ["grief"], "people": ["p1", "p2"]}
     walk = Walk(variant("all-areas", focus=replaced(ipt().focus, max=4))).in_initial().do("record_inventory")
     walk.fire("select_focus", data=every)
     assert walk.c.focus.areas == ("role_transition", "role_dispute", "grief")

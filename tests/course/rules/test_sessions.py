@@ -1,7 +1,9 @@
 """Rules about sessions: how many, when, by whom, signed or not."""
 
+import datetime as dt
+
 import pytest
-from support.course_walk import DAY, OTHER_T, WEEK, E, S, T, Walk, covers, reach, refused_by, replaced, variant
+from support.course_walk import DAY, MINUTE, OTHER_T, WEEK, E, S, T, Walk, covers, reach, refused_by, replaced, variant
 
 from ipt_workflow.errors import CommandInvalid
 
@@ -30,34 +32,108 @@ def test_a_fourth_initial_session_is_refused_until_the_phase_is_extended():
     for _ in range(3):
         walk.session()
     walk.now += WEEK
-    refused_by(
-        walk, "phase_session_cap", "record_session", current=3, required="fewer than 3", remedies=("begin_middle", "extend_phase")
-    )
+    refused_by(walk, "phase_session_cap", "record_session", current=3, required="fewer than 3",
+               remedies=("begin_middle", "extend_phase", "record_session"))  # fmt: skip
     walk.fire("extend_phase", T, S)
     walk.session()
     walk.now += WEEK
-    refused_by(walk, "phase_session_cap", "record_session", current=4, required="fewer than 4", remedies=("begin_middle",))
+    refused_by(
+        walk, "phase_session_cap", "record_session", current=4, required="fewer than 4", remedies=("begin_middle", "record_session")
+    )
 
 
 def test_the_middle_phase_leaves_the_last_phase_its_sessions():
     walk = reach("with_remaining", remaining=3)
     walk.now += WEEK
-    refused_by(walk, "phase_session_cap", "record_session", current=8, required="fewer than 8", remedies=("begin_final",))
+    refusal = refused_by(walk, "phase_session_cap", "record_session", current=8, required="fewer than 8",
+                         remedies=("begin_final", "amend_contract", "record_session"))  # fmt: skip
+    assert [(each.data, each.via) for each in refusal.remedies] == [
+        ({}, None),
+        ({"sessions": 13}, None),
+        ({"kind": "additional"}, None),
+    ]
+    longer = walk.copy()
+    longer.fire("amend_contract", **refusal.remedies[1].data)
+    longer.session()
     walk.do("announce_ending", "begin_final")
     walk.session()
+
+
+SOON = MINUTE / 4  # so that something comes before the next entry
+
+
+def forgotten(walk: Walk, phase: str, **more) -> dict:
+    """A second session in the hour of a phase's last one, before anything else happened."""
+    last = max(session.at for session in walk.c.sessions if session.phase == phase)
+    return walk.body("record_session", at=last + 2 * SOON, reason="It took place.", override=("overlaps_session",), **more)
+
+
+def before(body: dict) -> str:
+    return (dt.datetime.fromisoformat(body["occurred_at"]) - SOON).isoformat()
+
+
+def test_a_late_session_beyond_the_cap_is_offered_what_helps_and_never_what_has_happened():
+    walk = reach("in_final")
+    body = forgotten(walk, "middle")
+    (refusal,) = walk.preview(body).refusals
+    assert refusal.rule == "phase_session_cap"
+    amending, *others = refusal.remedies
+    assert (amending.trigger, amending.data["supersedes"]) == ("amend", walk.seq("begin_final"))
+    assert [(each.trigger, each.data, each.via) for each in others] == [
+        ("amend_contract", {"sessions": 13}, "together"),
+        ("record_session", {"kind": "additional"}, None),
+    ]
+    terms = {**others[0].data, "client_agrees": True, "therapist_agrees": True}
+    longer = walk.copy()
+    longer.together({**walk.body("amend_contract", data=terms), "occurred_at": before(body)}, body)
+    assert (longer.counted.attended["middle"], longer.counted.remaining, longer.state) == (9, 3, "final")
+    walk.together(forgotten(walk, "middle", **others[1].data))
+    assert walk.counted.over["middle"] == 1
+
+
+def test_a_late_session_of_a_phase_that_has_not_ended_on_paper_is_offered_the_step_together():
+    walk = reach("ready_for_final")
+    walk.now += WEEK
+    body = walk.body("record_session", at=walk.now - DAY)
+    walk.do("note")
+    (refusal,) = walk.preview(body).refusals
+    assert [(each.trigger, each.via) for each in refusal.remedies] == [
+        ("begin_final", "together"),
+        ("amend_contract", "together"),
+        ("record_session", None),
+    ]
+    walk.together({**walk.body("begin_final"), "occurred_at": before(body)}, body)
+    assert walk.counted.attended["final"] == 1
+
+
+def test_a_late_session_of_a_completed_course_is_only_recorded_as_one_beyond_the_cap():
+    walk = reach("completed")
+    refusals = walk.preview(forgotten(walk, "final")).refusals
+    assert {each.rule for each in refusals} == {"phase_session_cap", "contract_session_cap"}
+    assert {each.trigger for refusal in refusals for each in refusal.remedies} == {"record_session"}
+    walk.together(forgotten(walk, "final", kind="additional"))
+    assert walk.counted.over["final"] == 1
+
+
+def test_in_a_pause_the_course_is_resumed_before_the_next_phase_begins():
+    walk = reach("with_remaining", remaining=3).do("pause")
+    walk.now += WEEK
+    refused_by(walk, "phase_session_cap", "record_session", remedies=("resume", "amend_contract", "record_session"))
 
 
 def test_a_fourth_final_session_is_refused():
     walk = reach("ready_to_complete")
     walk.now += DAY
-    refused_by(walk, "phase_session_cap", "record_session", alone=False, current=3, required="fewer than 3", remedies=())
+    refused_by(walk, "phase_session_cap", "record_session", alone=False, current=3, required="fewer than 3",
+               remedies=("complete", "record_session"))  # fmt: skip
 
 
 @covers("contract_session_cap")
 def test_no_more_sessions_are_held_than_the_contract_has():
     walk = reach("ready_to_complete")
     walk.now += DAY
-    refused_by(walk, "contract_session_cap", "record_session", alone=False, current=12, required="fewer than 12", remedies=())
+    refused_by(walk, "contract_session_cap", "record_session", alone=False, current=12, required="fewer than 12",
+               remedies=("complete", "record_session"))  # fmt: skip
     earlier = reach("in_final", sessions=3)
     assert "contract_session_cap" not in earlier.refused("record_session")
 
@@ -99,7 +175,7 @@ def test_a_session_is_held_by_the_planned_end_and_its_days_of_grace():
     assert walk.refused("record_session") == {}
     walk.now += DAY
     refused_by(walk, "within_planned_end", "record_session", current="15 days after the planned end", required="at most 14 days after it",
-           remedies=("amend_contract",))  # fmt: skip
+           remedies=("amend_contract", "record_session"))  # fmt: skip
     assert walk.refused("record_session", attendance="3") == {}
     walk.fire("amend_contract")
     walk.fire("record_session")

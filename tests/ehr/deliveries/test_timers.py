@@ -12,6 +12,7 @@ from ipt_workflow.ehr.deliveries import fan_out, timers
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.store import events
+from ipt_workflow.store.schema import tables
 
 BEGUN = ("record_consent", "start", "record_session", "sign_session", "record_evaluation", "record_history", "record_inventory",
          "record_timeline", "record_formulation", "accept_formulation", "agree_contract")  # fmt: skip
@@ -55,6 +56,21 @@ def test_a_course_without_a_session_for_too_long_is_reported_as_overdue_once(dat
         assert await reported(clinic) == ["overdue"]
 
     scene(database_url, test)
+
+
+def test_a_course_that_gets_worse_is_reported_when_it_does_and_once(database_url):
+    async def test(clinic, clock, course):
+        for total, new in ((10, 0), (20, 1), (21, 0)):
+            await service_walk.fire(clinic, course, Command("record_measure", {"instrument": "phq9", "total": total}))
+            assert await timers.scan(clinic) == new
+        assert await reported(clinic) == ["deteriorating"]
+
+    scene(database_url, test)
+
+
+def test_every_kind_can_be_reported_of_one_course():
+    kinds = (*tables.REPORTED, "sessions")
+    assert len(",".join(kinds)) <= tables.attention_told.c.kinds.type.length
 
 
 def test_attention_is_reported_again_only_after_it_has_ended(database_url):

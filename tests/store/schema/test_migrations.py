@@ -8,7 +8,9 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from support import databases, service_walk
 
+from ipt_workflow.course.triggers import Command
 from ipt_workflow.service.audit import verification
+from ipt_workflow.service.upgrade import upgrade
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate, revision, tables
 
@@ -69,6 +71,31 @@ def test_snapshots_of_todays_shape_are_left_alone(filled, server, tmp_path):
     on(at_head, lambda connection: connection.execute(tables.course.update().values(snapshot=b"{}")))
     on(at_head, migrate.upgrade)
     assert {each["snapshot"] for each in on(at_head, _everything)["course"]} == {b"{}"}
+
+
+def test_attention_of_new_kinds_is_noted_for_the_courses_of_before(server, tmp_path_factory, tmp_path):
+    async def fill(clinic):
+        course = await service_walk.open_course(clinic)
+        for total in (10, 20):
+            await service_walk.fire(clinic, course, Command("record_measure", {"instrument": "phq9", "total": total}))
+
+    kept = on(service_walk.database(tmp_path_factory.mktemp("worse"), fill, server), _everything)
+    old = databases.settings_of(databases.create(server) if server else f"sqlite:///{tmp_path / 'old.db'}")
+    on(old, lambda connection: command.upgrade(migrate._config(connection), "0015"))
+    on(old, lambda connection: _fill(connection, kept))
+    on(old, lambda connection: upgrade(connection, old))
+    (course,) = on(old, _everything)["course"]
+    assert course["deteriorating_from"] is not None
+    assert [course] == kept["course"]
+
+
+def test_a_course_that_cannot_be_read_stops_no_upgrade(filled, server, tmp_path):
+    old = databases.settings_of(databases.create(server) if server else f"sqlite:///{tmp_path / 'old.db'}")
+    on(old, lambda connection: command.upgrade(migrate._config(connection), "0015"))
+    kept = on(filled, _everything)
+    on(old, lambda connection: _fill(connection, kept))
+    on(old, lambda connection: connection.execute(tables.course.update().values(snapshot=b'{"shape": "of then"}')))
+    assert on(old, lambda connection: upgrade(connection, old)) == revision.HEAD
 
 
 def _everything(connection) -> dict[str, list[tuple]]:

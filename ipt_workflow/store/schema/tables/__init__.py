@@ -9,6 +9,7 @@ from ipt_workflow.store.schema.tables.audit import AUDIT_KINDS, AuditRow, AuditS
 from ipt_workflow.store.schema.tables.columns import METADATA, NAMING, ROLES, one_of
 from ipt_workflow.store.schema.tables.courses import (
     ATTENTION,
+    REPORTED,
     ClientRow,
     CourseRow,
     ProposalRow,
@@ -74,6 +75,7 @@ __all__ = [
     "NAMING",
     "NOTICE_STATUSES",
     "OTHER_VISITS",
+    "REPORTED",
     "ROLES",
     "SCOPES",
     "SUBSCRIPTION_STATUSES",

@@ -7,7 +7,25 @@ from sqlmodel import Field, SQLModel
 
 from ipt_workflow.store.schema.tables.columns import ROLES, one_of
 
-ATTENTION = ("overdue", "blocked", "ending", "risk", "unsigned", "deviation", "unassigned", "contradicted")
+ATTENTION = (
+    "overdue",
+    "blocked",
+    "ending",
+    "risk",
+    "unsigned",
+    "deviation",
+    "unassigned",
+    "contradicted",
+    "owed",
+    "consent",
+    "not_attending",
+    "deteriorating",
+    "not_improving",
+    "outcome_missing",
+    "transfer_open",
+)
+# The kinds that are also reported to subscribers, once each time they begin.
+REPORTED = ("overdue", "ending", "risk", *ATTENTION[ATTENTION.index("consent") :])
 
 
 def _attention_index(kind: str) -> sa.Index:
@@ -87,6 +105,13 @@ class CourseRow(SQLModel, table=True):
     deviation_from: dt.datetime | None = None
     unassigned_from: dt.datetime | None = None
     contradicted_from: dt.datetime | None = None
+    owed_from: dt.datetime | None = None
+    consent_from: dt.datetime | None = None
+    not_attending_from: dt.datetime | None = None
+    deteriorating_from: dt.datetime | None = None
+    not_improving_from: dt.datetime | None = None
+    outcome_missing_from: dt.datetime | None = None
+    transfer_open_from: dt.datetime | None = None
 
 
 class ProposalRow(SQLModel, table=True):

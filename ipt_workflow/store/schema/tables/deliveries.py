@@ -148,7 +148,7 @@ class AttentionToldRow(SQLModel, table=True):
     organisation: str = Field(primary_key=True, max_length=64)
     course_id: str = Field(primary_key=True, max_length=36)
     version: int
-    kinds: str = Field(max_length=64)
+    kinds: str = Field(max_length=255)
     next_at: dt.datetime | None = None
 
 

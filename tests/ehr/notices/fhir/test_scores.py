@@ -1,8 +1,13 @@
 """Scales by their answers: in every form and place that senders use. A risk item that is not surely low counts as risk."""
 
+import msgspec
 import pytest
+from support.course_walk import ipt
 from support.fhir_bodies import ANSWERS, LOINC, PHQ9, form
 from support.received import GAD7, RISK, coded, concept, item, observation, one, read
+
+from ipt_workflow.ehr.notices.fhir import scores
+from ipt_workflow.ehr.notices.types import InstrumentCodes
 
 HIGH, LOW = coded(ANSWERS[3]), coded(ANSWERS[0])
 ABSENT = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "asked-declined"}
@@ -249,3 +254,26 @@ def test_totals_that_differ_and_totals_that_are_text_are_faults():
     resource["item"].append(item("44261-6", {"valueInteger": 10}))
     assert one(resource).faults
     assert one(form([], item=[item("44261-6", {"valueString": "9"})])).faults
+
+
+EDEQ = InstrumentCodes(
+    instrument="edeq@2", panels=(f"{LOINC}|EDE-PANEL",), totals=(f"{LOINC}|EDE-TOTAL",), items=(f"{LOINC}|EDE-1",), answers={}
+)
+
+
+@pytest.mark.parametrize(("value", "total"), ((4.2, 4.2), (4, 4), (4.0, 4)))
+def test_a_mean_is_read_with_its_decimals_and_a_whole_number_as_it_is(value, total):
+    resource = {"resourceType": "Observation", **coded_total(value)}
+    (found,) = scores.scales(resource, (EDEQ,), ipt().instruments, "Observation")
+    assert (found.data, found.faults) == ({"instrument": "edeq@2", "total": total}, ())
+    assert type(found.data["total"]) is type(total)
+
+
+def test_a_total_with_decimals_of_a_scale_of_whole_points_is_not_read():
+    row = msgspec.structs.replace(EDEQ, instrument="iesr@1")
+    (found,) = scores.scales({"resourceType": "Observation", **coded_total(4.2)}, (row,), ipt().instruments, "Observation")
+    assert [fault.message for fault in found.faults][:1] == ["must be a whole number"]
+
+
+def coded_total(value) -> dict:
+    return {"code": {"coding": [{"system": LOINC, "code": "EDE-TOTAL"}]}, "valueQuantity": {"value": value}}
