@@ -183,6 +183,27 @@ def test_a_therapist_amends_their_own_entries_and_a_supervisor_any(by, refused):
     assert ("amendment_agreed" in walk.refused("amend", by, **more)) == refused
 
 
+def test_a_signature_dated_before_its_session_is_read_with_the_session():
+    walk = reach("in_initial")
+    before = walk.now
+    session = walk.session(sign=False)
+    walk.fire("sign_session", session=session, at=walk.c.opened_at - DAY)
+    assert walk.replay(as_of=before).sessions == ()
+    assert walk.replay(as_of=walk.c.session(session).at).session(session).signed
+
+
+@pytest.mark.parametrize("undo", (True, False))
+def test_an_amendment_corrects_what_is_in_force(undo):
+    walk = reach("in_initial")
+    session = walk.session(sign=False)
+    walk.fire("amend", data={"supersedes": session, "data": {"minutes": 33}})
+    if undo:
+        walk.fire("amend", data={"supersedes": walk.last, "void": True})
+    walk.fire("amend", data={"supersedes": walk.last, "data": {"attendance": "6"}})
+    amended = walk.c.session(session)
+    assert (amended.attendance, amended.minutes) == ("6", 50 if undo else 33)
+
+
 @pytest.mark.parametrize("stage", ("in_middle", "completed"))
 def test_the_course_is_read_as_it_was_and_as_it_was_known(stage):
     walk = reach(stage).copy()
