@@ -195,7 +195,22 @@ def fold(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> Course |
     course: Course | None = None
     for placed in timeline(facts, as_of=as_of):
         course = step(course, placed)
-    return with_journal_facts(course, facts) if course else None
+    if course is None:
+        return None
+    known = [fact for fact in facts if as_of is None or fact.occurred_at <= as_of]
+    return with_journal_facts(_taken_up(course, known), facts)
+
+
+def _taken_up(course: Course, facts: Iterable[Fact]) -> Course:
+    """A handed over course is taken up once its therapist records anything, whatever time that is dated to."""
+    if course.handed_over_at is None:
+        return course
+    theirs = taken_up = False
+    for fact in facts:
+        if fact.trigger == "transfer":
+            theirs = fact.data["therapist"] == course.therapist
+        taken_up = theirs and (taken_up or fact.actor.person == course.therapist)
+    return replace(course, handed_over_at=None) if taken_up else course
 
 
 def with_journal_facts(course: Course, facts: Sequence[Fact]) -> Course:

@@ -192,6 +192,21 @@ def test_a_signature_dated_before_its_session_is_read_with_the_session():
     assert walk.replay(as_of=walk.c.session(session).at).session(session).signed
 
 
+@pytest.mark.parametrize("act", ("sign_session", "note"))
+def test_a_course_that_was_handed_back_is_taken_up_by_what_is_recorded_whatever_its_date(act):
+    walk = reach("in_initial")
+    session = walk.session(sign=False)
+    held = walk.now
+    for giver, taker in ((T, OTHER_T), (OTHER_T, T), (T, OTHER_T), (OTHER_T, T)):
+        walk.fire("note", giver)
+        walk.now += DAY
+        walk.fire("transfer", giver, data={"therapist": taker.person, "handover": "All was told."})
+    assert walk.c.handed_over_at == walk.now
+    walk.now += DAY
+    walk.fire(act, at=held + MINUTE, **({"session": session} if act == "sign_session" else {}))
+    assert walk.c.handed_over_at is None
+
+
 @pytest.mark.parametrize("undo", (True, False))
 def test_an_amendment_corrects_what_is_in_force(undo):
     walk = reach("in_initial")
