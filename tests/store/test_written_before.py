@@ -52,8 +52,8 @@ SECRET = "NotASecret" * 4
 TOKEN = f"ipt_{1:016x}_{SECRET}001"
 LOST_TOKEN = f"ipt_{6:016x}_{SECRET}006"
 BEARER = "NotASecretEither" * 3
-MADE_AGAIN = {  # snapshots take the form of today, digests of messages are keyed, and a Patient's name is not kept
-    "course": {"snapshot"},
+MADE_AGAIN = {  # snapshots take the form of today, attention today's rules, digests of messages are keyed, a Patient's name is not kept
+    "course": {"snapshot", "ending_from"},
     "notice": {"key", "body_hash", "resource"},
 }
 SQLITE = sqlite.dialect()
