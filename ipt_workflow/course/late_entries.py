@@ -210,10 +210,14 @@ class _Walk:
         return folded
 
     def _answered(self) -> tuple[Draft, ...]:
-        first, *others = (self.drafts[seq] for seq in sorted(self.drafts))
-        contradicts = tuple(sorted(each.seq for each in self.breaks))
-        fact = msgspec.structs.replace(first.fact, contradicts=contradicts)
-        return (msgspec.structs.replace(first, fact=fact), *others)
+        """The drafts in order. What contradicts later entries is the change of state among them, never a fact about the record."""
+        if self.breaks:
+            rows = {seq: prepared.row for seq, prepared in self.new}
+            seq = min(self.drafts, key=lambda seq: (not rows[seq].changes_state, rows[seq].about_record, seq))
+            contradicts = tuple(sorted(each.seq for each in self.breaks))
+            fact = msgspec.structs.replace(self.drafts[seq].fact, contradicts=contradicts)
+            self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], fact=fact)
+        return tuple(self.drafts[seq] for seq in sorted(self.drafts))
 
     def _record(self, here: Course) -> RefusedAt | None:
         """Judges the new facts about the record, on the course with all else that is new."""

@@ -207,6 +207,19 @@ def test_a_course_that_was_handed_back_is_taken_up_by_what_is_recorded_whatever_
     assert walk.c.handed_over_at is None
 
 
+@pytest.mark.parametrize("first", ("sign_session", "note"))
+def test_what_is_told_beside_an_early_ending_does_not_contradict_in_its_place(first):
+    walk = reach("in_middle")
+    ended = walk.now + MINUTE
+    session = walk.session(sign=False)
+    walk.now += DAY
+    beside = walk.body(first, **({"session": session} if first == "sign_session" else {}))
+    walk.together(beside, walk.body("end_early", at=ended))
+    assert [fact.contradicts for fact in walk.history[-2:]] == [(), (session,)]
+    walk.fire("reopen", S)
+    assert (walk.state, walk.c.contradicted) == ("middle", ())
+
+
 @pytest.mark.parametrize("undo", (True, False))
 def test_an_amendment_corrects_what_is_in_force(undo):
     walk = reach("in_initial")
