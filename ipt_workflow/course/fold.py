@@ -103,14 +103,14 @@ def amend(original: Fact, current: Fact | None, amendment: Fact) -> Fact | None:
 
 def timeline(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> list[PlacedFact]:
     """The facts in force, in the order in which they occurred; up to `as_of` if it is given."""
-    current = current_facts(facts)
-    known = {seq: fact for seq, fact in current.items() if fact is not None and (as_of is None or fact.occurred_at <= as_of)}
+    known = {seq: fact for seq, fact in current_facts(facts).items() if fact is not None}
     times = {seq: fact.occurred_at for seq, fact in known.items()}
     placed = [PlacedFact(root=seq, fact=fact) for seq, fact in known.items()]
-    placed += [each for each in risk_once_seen(facts) if as_of is None or each.fact.occurred_at <= as_of]
+    placed += risk_once_seen(facts)
     placed.sort(key=lambda each: sort_key(each.root, each.fact.occurred_at, each.fact.data.get("session"), times))
     undone = _reopened_endings(placed)
-    acting = [each for each in placed if each.root not in undone]
+    placed = [replace(each, fact=_without_effect(each.fact)) if each.root in undone else each for each in placed]
+    acting = [each for each in placed if as_of is None or each.fact.occurred_at <= as_of]
     contradicted = {seq for each in acting for seq in each.fact.contradicts}
     return [replace(each, contradicted=True) if each.root in contradicted else each for each in acting]
 
@@ -144,18 +144,21 @@ def _risk_of(fact: Fact, at: dt.datetime) -> Fact:
     return replace(fact, trigger=NOTE, overridden=(), contradicts=(), data={"risk": True, "taken_at": at.isoformat()})
 
 
-def _reopened_endings(placed: Sequence[PlacedFact]) -> set[int]:
-    """Endings that contradicted earlier entries and were later reopened. Neither the ending nor the reopening is applied.
+def _without_effect(fact: Fact) -> Fact:
+    return replace(fact, trigger=NOTE, contradicts=(), data={})
 
-    An ending that contradicted nothing is applied, and reopened in its place, with the same result.
+
+def _reopened_endings(placed: Sequence[PlacedFact]) -> set[int]:
+    """Endings that were taken back, and what took them back. Neither has an effect: the course went on as if it had never ended.
+
+    A reopening takes back the last ending before it that was on record when it was recorded.
     """
     undone: set[int] = set()
-    ending: PlacedFact | None = None
-    for each in placed:
-        if each.fact.trigger in ENDINGS:
-            ending = each
-        elif each.fact.trigger == "reopen" and ending and ending.fact.contradicts:
-            undone |= {ending.root, each.root}
+    for place, each in enumerate(placed):
+        if each.fact.trigger == "reopen":
+            before = (earlier for earlier in reversed(placed[:place]) if earlier.fact.trigger in ENDINGS)
+            ending = next((earlier for earlier in before if earlier.root < each.root and earlier.root not in undone), None)
+            undone |= {ending.root, each.root} if ending else set()
     return undone
 
 
