@@ -103,7 +103,8 @@ def _contract(protocol: Protocol, course: Course | None, prepared: Prepared, con
     terms = {name: getattr(agreed, name) for name in TERMS} if agreed else {}
     terms |= {name: value for name in TERMS if (value := getattr(prepared.payload, name)) is not None}
     joined_late = context.held_before or (course and course.held_before)
-    if joined_late and terms["sessions"] < protocol.contract.sessions.min:
+    least = protocol.contract.sessions.min
+    if joined_late and terms.get("sessions", least) < least:  # an amendment may find no contract: a rule refuses it
         terms["from_joining"] = True
     return {"terms": terms, **_held_before(context)}
 

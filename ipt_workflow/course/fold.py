@@ -111,9 +111,10 @@ def timeline(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> list
         return sort_key(each.root, each.fact.occurred_at, each.fact.data.get("session"), times)
 
     placed = [*(PlacedFact(root=seq, fact=fact) for seq, fact in in_force.items()), *risk_once_seen(facts)]
-    placed = sorted((each for each in placed if as_of is None or place(each)[0] <= as_of), key=place)
+    placed.sort(key=place)
     undone = _reopened_endings(placed)
-    acting = [each for each in placed if each.root not in undone]
+    placed = [replace(each, fact=_without_effect(each.fact)) if each.root in undone else each for each in placed]
+    acting = [each for each in placed if as_of is None or place(each)[0] <= as_of]
     contradicted = {seq for each in acting for seq in each.fact.contradicts}
     return [replace(each, contradicted=True) if each.root in contradicted else each for each in acting]
 
@@ -156,18 +157,21 @@ def _raised(version: Fact, earlier: Sequence[Fact], in_force: Fact | None) -> di
     return {"level": level} if earlier and higher else {}
 
 
-def _reopened_endings(placed: Sequence[PlacedFact]) -> set[int]:
-    """Endings that contradicted earlier entries and were later reopened. Neither the ending nor the reopening is applied.
+def _without_effect(fact: Fact) -> Fact:
+    return replace(fact, trigger=NOTE, contradicts=(), data={})
 
-    An ending that contradicted nothing is applied, and reopened in its place, with the same result.
+
+def _reopened_endings(placed: Sequence[PlacedFact]) -> set[int]:
+    """Endings that were taken back, and what took them back. Neither has an effect: the course went on as if it had never ended.
+
+    A reopening takes back the last ending before it that was on record when it was recorded.
     """
     undone: set[int] = set()
-    ending: PlacedFact | None = None
-    for each in placed:
-        if each.fact.trigger in ENDINGS:
-            ending = each
-        elif each.fact.trigger == "reopen" and ending and ending.fact.contradicts:
-            undone |= {ending.root, each.root}
+    for place, each in enumerate(placed):
+        if each.fact.trigger == "reopen":
+            before = (earlier for earlier in reversed(placed[:place]) if earlier.fact.trigger in ENDINGS)
+            ending = next((earlier for earlier in before if earlier.root < each.root and earlier.root not in undone), None)
+            undone |= {ending.root, each.root} if ending else set()
     return undone
 
 

@@ -136,6 +136,48 @@ def test_the_history_of_risk_has_plans_people_and_what_a_scale_showed(api):
     api(test)
 
 
+def test_only_a_review_ends_the_plan_of_a_risk(api):
+    async def test(api):
+        course = (await api.open())["id"]
+        await fire(api, course, "raise_risk", {"level": "acute", "plan": "Safety plan.", "told": ["Partner"]})
+        await fire(api, course, "raise_risk", {"level": "none"})
+        shown = await details_of(api, course)
+        assert (shown["risk"]["level"], shown["risk_plan"]) == ("acute", "Safety plan.")
+
+    api(test)
+
+
+def test_evidence_of_risk_that_was_taken_back_is_shown_once_as_what_it_was(api):
+    async def test(api):
+        course = (await api.open())["id"]
+        seen = await fire(api, course, "record_measure", {**SYMPTOMS, "items": [2] * 8 + [1]})
+        for supersedes in (seen["seq"], seen["seq"] + 1):
+            void = {"supersedes": supersedes, "void": True}
+            answer = await api.fire(course, "amend", void, "supervisor", reason="Typed on the wrong line, or not.")
+            assert answer.status_code == 201, answer.text
+            shown = (await details_of(api, course))["risk_history"]
+            assert [(each["seq"], each["trigger"], each["instrument"]) for each in shown] == [
+                (seen["seq"], "record_measure", "phq9@1")
+            ]
+
+    api(test)
+
+
+def test_what_moved_to_the_right_client_is_shown_there_alone(api):
+    async def test(api):
+        wrong, right = [(await api.open(ref))["id"] for ref in ("EHR-1", "EHR-2")]
+        scale = await fire(api, wrong, "record_measure", SYMPTOMS)
+        call = await fire(api, wrong, "record_contact", {"kind": "crisis", "medium": "telephone", "risk": True})
+        moved = {"course": right, "entries": [scale["seq"], call["seq"]]}
+        answer = await api.fire(wrong, "move_entries", moved, "supervisor", reason="Another client.")
+        assert answer.status_code == 201, answer.text
+        here, there = [await details_of(api, course) for course in (wrong, right)]
+        assert (here["scores"], here["contacts"], here["risk_history"]) == ({}, {}, [])
+        assert ([*there["scores"]], [*there["contacts"]], len(there["risk_history"])) == (["phq9@1"], ["crisis"], 1)
+
+    api(test)
+
+
 def test_the_next_appointment_is_the_first_that_is_still_to_come(api):
     clock = VirtualClock(START)
 

@@ -138,6 +138,22 @@ def test_who_joins_in_the_third_week_of_eight_and_attends_the_rest_completes(gro
     group(test)
 
 
+def test_a_late_joiner_without_a_contract_is_told_to_agree_one(group):
+    async def test(group):
+        first = await group.member("EHR-1")
+        await group.session(first)
+        late = (await group.api.open("EHR-2", protocol="ipt-group"))["id"]
+        await group.api.walk(late, "record_consent", "start")
+        await group.join(late)
+        group.clock.set(group.meets_next)
+        await group.record((first, late), group.clock.now())
+        longer = {"weeks": 9, "client_agrees": True, "therapist_agrees": True}
+        answer = await group.api.fire(late, "amend_contract", longer, reason="The group meets less often.")
+        assert (answer.status_code, [each["rule"] for each in answer.json()["refusals"]]) == (409, ["contract_agreed"])
+
+    group(test)
+
+
 def test_two_weeks_written_up_late_are_signed_for_all_at_once(group):
     async def test(group):
         courses = (await group.member("EHR-1"), await group.member("EHR-2"))

@@ -4,6 +4,7 @@ import pytest
 from support.course_walk import DAY, WEEK, S, Walk, reach
 
 from ipt_workflow.course.course import Reading
+from ipt_workflow.course.fold import fold
 
 
 def phq9(walk: Walk, total: int | None, **more) -> Reading | None:
@@ -82,3 +83,44 @@ def test_sessions_stop_with_an_early_ending_at_the_last_that_was_used():
     walk.do("end_early")
     assert walk.counted.session == 2
     assert reach("completed").counted.session == 12
+
+
+def test_a_session_between_an_ending_and_its_reopening_is_recorded_when_it_took_place():
+    walk = reach("ended_early")
+    held_at = walk.now + DAY
+    before = walk.counted.attended
+    walk.now += WEEK
+    walk.fire("reopen", S)
+    walk.fire("record_session", data={"attendance": "5"}, at=held_at)
+    assert sum(walk.counted.attended.values()) == sum(before.values()) + 1
+
+
+def test_a_course_that_was_reopened_is_completed_again_at_its_true_date():
+    walk = reach("completed")
+    ended_at = walk.c.ending.at
+    outcome = walk.c.measures["phq9@1"].last
+    walk.now += 2 * WEEK
+    phq9(walk, 20)
+    walk.fire("reopen", S)
+    assert walk.c.measures["phq9@1"].last.total == 20
+    walk.fire("complete", at=ended_at)
+    assert (walk.c.state, walk.c.ending.at) == ("completed", ended_at)
+    assert (walk.c.measures["phq9@1"].last, walk.c.measures["phq9@1"].after.last.total) == (outcome, 20)
+
+
+def test_an_ending_in_a_pause_that_was_taken_back_leaves_the_pause_as_it_was():
+    walk = reach("paused")
+    paused = walk.c
+    walk.fire("end_early")
+    walk.now += WEEK
+    walk.fire("reopen", S)
+    assert (walk.state, walk.c.interruptions) == ("paused", paused.interruptions)
+
+
+def test_a_moment_between_an_ending_and_its_reopening_is_shown_as_it_was_known():
+    walk = reach("completed")
+    ended_at = walk.c.ending.at
+    walk.now += WEEK
+    walk.fire("reopen", S)
+    assert fold(walk.history[:-1], as_of=ended_at).state == "completed"
+    assert fold(walk.history, as_of=ended_at).state == walk.protocol.last.id

@@ -329,3 +329,10 @@ def test_a_course_is_written_up_in_any_order_within_its_phases(chance):
     assert walk.state == "completed"
     assert phases(walk) == ["initial"] * 3 + ["middle"] * 6 + ["final"] * 3
     assert walk.c.overrides == 0
+
+
+def test_the_earlier_of_two_notes_written_last_is_offered_the_step_that_lay_between_them():
+    walk = with_two_notes_due()
+    walk.fire("record_session", data={"attendance": "5"}, at=FOURTH)
+    refusal = refused_by(walk, "later_entries_hold", "record_session", data={"attendance": "5"}, at=THIRD)
+    assert (refusal.remedies[0].trigger, refusal.remedies[0].via) == ("begin_middle", "together")

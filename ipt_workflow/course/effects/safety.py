@@ -17,20 +17,21 @@ def see_risk(course: Course, fact: Fact) -> Course:
         return course
     level = fact.data.get("level", "none")
     seen = SeenRisk(at=at, recorded_at=fact.recorded_at, level=level)
-    return replace(course, risk=_risk(_higher(course.risk.level, level), (*course.risk.seen, seen)))
+    return replace(course, risk=_risk(_highest(course.risk.level, level), (*course.risk.seen, seen)))
 
 
 def review_risk(course: Course, fact: Fact) -> Course:
     waiting = tuple(each for each in course.risk.seen if each.recorded_at > fact.recorded_at)
-    return replace(course, risk=_risk(_higher(fact.data["level"], *(each.level for each in waiting)), waiting))
+    return replace(course, risk=_risk(_highest(fact.data["level"], *(each.level for each in waiting)), waiting))
 
 
 def _risk(level: str, seen: tuple[SeenRisk, ...]) -> Risk:
     return Risk(level=level, open_since=min((each.at for each in seen), default=None), seen=seen)
 
 
-def _higher(*levels: str) -> str:
-    return max(levels, key=RISK_LEVELS.index)
+def _highest(*levels: str) -> str:
+    """The highest level, as the code names it: a snapshot leaves out a default only where it is the very same object."""
+    return RISK_LEVELS[max(RISK_LEVELS.index(level) for level in levels)]
 
 
 def _who(fact: Fact) -> str:

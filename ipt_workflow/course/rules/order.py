@@ -1,13 +1,14 @@
 """Rules about when in a course something happened."""
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules.case import Case, rule
-from ipt_workflow.errors import Refusal
+from ipt_workflow.errors import Break, Refusal
 from ipt_workflow.protocols import definition
 from ipt_workflow.protocols.definition import Protocol
 
@@ -83,14 +84,19 @@ def later_entries_hold(case: Case) -> Refusal | None:
     entries = [each.seq for each in case.breaks]
     pauses = case.trigger == "pause"
     resume = msgspec.structs.replace(case.remedy("resume"), via="together")
+    helping = {each.trigger: each for refusal in _refusals(case.breaks) for each in refusal.remedies if each.via == "together"}
     refusal = case.refuses(
         "later_entries_hold.pause" if pauses else "later_entries_hold",
         current=entries,
         required="every later entry still passes the rules it passed",
-        remedies=(resume,) if pauses else ("amend",),
+        remedies=(resume,) if pauses else (*helping.values(), "amend"),
         entries=tuple(entries),
     )
     return msgspec.structs.replace(refusal, breaks=case.breaks)
+
+
+def _refusals(breaks: Iterable[Break]) -> Iterator[Refusal]:
+    return (refusal for each in breaks for refusal in each.refusals)
 
 
 def first_step(protocol: Protocol, state: str, phase: str | None, goals: frozenset[str]) -> str | None:

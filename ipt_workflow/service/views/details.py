@@ -14,7 +14,7 @@ from ipt_workflow import journal
 from ipt_workflow.course import Course
 from ipt_workflow.course.course import Booking
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import timeline
+from ipt_workflow.course.fold import NOTE, timeline
 from ipt_workflow.course.rules import Context
 from ipt_workflow.journal import Entry
 from ipt_workflow.protocols import instruments
@@ -25,7 +25,7 @@ CONTRACTS = ("agree_contract", "amend_contract")
 RISKS = ("raise_risk", "review_risk")
 SICK_ROLES = ("assign_sick_role", "update_sick_role")
 READ = (
-    *("record_contact", "record_measure", "record_formulation", "accept_formulation", "amend"),
+    *("record_contact", "record_measure", "record_formulation", "accept_formulation", "amend", "move_entries"),
     *(*CONTRACTS, *RISKS, *SICK_ROLES),
 )
 SCORES_MAX = 200  # of one instrument, the latest
@@ -131,7 +131,7 @@ def course_details(
         formulation=_formulation(course, read),
         exemptions=_exemptions(course, read, context),
         risk_plan=_risk_plan(read),
-        risk_history=_risks(read),
+        risk_history=_risks(read, {fact.seq: fact for fact in journal.facts(known)}),
     )
 
 
@@ -212,12 +212,19 @@ def _risk_plan(read: _Journal) -> str | None:
     """The plan that was written last. A review that finds no risk ends it."""
     plan: str | None = None
     for fact in read.of(*RISKS):
-        plan = read.words(fact).get("plan") or (None if fact.data["level"] == "none" else plan)
+        over = fact.trigger == "review_risk" and fact.data["level"] == "none"
+        plan = read.words(fact).get("plan") or (None if over else plan)
     return plan
 
 
-def _risks(read: _Journal) -> tuple[RiskEventView, ...]:
-    seen = [fact for fact in read.facts if fact.trigger in RISKS or fact.data.get("risk")]
+def _risks(read: _Journal, recorded: Mapping[int, Fact]) -> tuple[RiskEventView, ...]:
+    """Every event of risk once, also evidence that an amendment took back: the review of that is still owed."""
+    events: dict[int, Fact] = {}
+    for fact in read.facts:
+        if fact.trigger == NOTE and fact.data.get("risk"):
+            events.setdefault(fact.seq, recorded[fact.seq])
+        elif fact.trigger in RISKS or fact.data.get("risk"):
+            events[fact.seq] = fact
     return tuple(
         RiskEventView(
             seq=fact.seq,
@@ -228,5 +235,5 @@ def _risks(read: _Journal) -> tuple[RiskEventView, ...]:
             plan=read.words(fact).get("plan"),
             told=tuple(read.words(fact).get("told") or ()),
         )
-        for fact in seen[-RISKS_MAX:]
+        for fact in [*events.values()][-RISKS_MAX:]
     )

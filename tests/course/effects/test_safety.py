@@ -1,10 +1,14 @@
 """Evidence of risk stays until somebody reviews it, whatever becomes of the entry that gave it."""
 
+import msgspec
 import pytest
 from support.course_walk import DAY, HOUR, E, S, T, Walk, reach, refused_by
 
+from ipt_workflow.course.facts import Fact
+from ipt_workflow.course.fold import fold
 from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.machine import Refused
+from ipt_workflow.values.types import RISK_LEVELS
 
 SEEN = {"instrument": "phq9", "items": [2] * 8 + [3]}
 CALM = {"instrument": "phq9", "items": [2] * 8 + [0]}
@@ -164,3 +168,12 @@ def test_an_ehr_raises_an_acute_risk_without_a_plan_and_the_review_owes_it():
         walk.fire("review_risk", data={"level": "acute"})
     walk.fire("review_risk", data={"level": "acute", "plan": "Stays with her sister.", "told": ["General practitioner"]})
     assert (walk.c.risk.level, walk.c.risk.open_since) == ("acute", None)
+
+
+@pytest.mark.parametrize("level", RISK_LEVELS)
+@pytest.mark.parametrize("trigger", ("raise_risk", "review_risk"))
+def test_a_snapshot_has_the_same_bytes_whether_the_level_was_just_given_or_read_from_the_journal(trigger, level):
+    walk = reach("in_initial")
+    walk.fire(trigger, data={"level": level, "plan": "A plan.", "told": ["The partner"]}, reason="Spoke with her.")
+    read = tuple(msgspec.json.decode(msgspec.json.encode(walk.history), type=list[Fact]))
+    assert msgspec.json.encode(fold(read).risk) == msgspec.json.encode(walk.c.risk)
