@@ -1,6 +1,9 @@
 """Course: one client's run of a protocol, folded from its accepted triggers.
 
 Everything here is structural, without free text and clinical content. So the fold never needs data that may have been erased.
+
+A snapshot of equal courses must be equal bytes. `omit_defaults` compares by identity, and a string that was read is another object than
+an equal default. So a struct with such a default writes all its fields.
 """
 
 import datetime as dt
@@ -112,7 +115,7 @@ def _tallied(sessions: Iterable[Session]) -> dict[str | None, Tally]:
     return tallies
 
 
-class Booking(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Booking(msgspec.Struct, frozen=True, kw_only=True):
     scheduled_for: dt.datetime
     kind: str = "session"
     ref: str | None = None
@@ -180,7 +183,7 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     targets: tuple[RhythmAim, ...] = ()
 
 
-class SickRole(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SickRole(msgspec.Struct, frozen=True, kw_only=True):
     """`status`: pending, assigned_full, assigned_limited, declined, waived or relinquished."""
 
     status: str = "pending"
@@ -250,7 +253,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return max((each for each in taken if each), default=None)
 
 
-class SeenRisk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SeenRisk(msgspec.Struct, frozen=True, kw_only=True):
     """Evidence of risk: when the risk was seen, when that was recorded, and the level to which somebody raised it."""
 
     at: dt.datetime
@@ -258,7 +261,7 @@ class SeenRisk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     level: str = "none"
 
 
-class Risk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Risk(msgspec.Struct, frozen=True, kw_only=True):
     """`seen` is the evidence that nobody has reviewed yet, and `open_since` is when the oldest of it was seen."""
 
     level: str = "none"

@@ -22,7 +22,6 @@ from standardwebhooks import Webhook
 from support import databases, service_walk
 
 from ipt_workflow import groups, journal
-from ipt_workflow.course import Course
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events
@@ -206,10 +205,6 @@ def _canonical(shape: Any) -> Callable[[str], bytes]:
     return lambda text: canonical(msgspec.to_builtins(msgspec.json.decode(text, type=shape)))
 
 
-def _snapshot(text: str) -> bytes:
-    return rows.snapshot(msgspec.json.decode(text, type=Course))
-
-
 def _entry(text: str) -> bytes:
     """Moments have microseconds in an entry, whether there are any or not."""
     entry = msgspec.json.decode(text, type=Written)
@@ -223,7 +218,6 @@ def _event(text: str) -> bytes:
 
 
 FORMS: dict[str, tuple[Callable[[str], bytes], list[Any]]] = {
-    "course": (_snapshot, [row["snapshot"] for row in ROWS["course"]]),
     "entry": (_entry, [row["canonical"] for row in ROWS["entry"]]),
     "sealed document": (_canonical(Sealed), [row["sealed"] for row in ROWS["entry_data"] if "sealed" in row]),
     "refused command": (_json(replay.RefusedCommand), [row["command"] for row in ROWS["audit_event"] if "command" in row]),
