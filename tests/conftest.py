@@ -2,19 +2,26 @@
 
 import asyncio
 import os
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from litestar import Litestar
+from litestar.datastructures import State
 from support import databases
 from support.http_client import START, Api, running
 
+from ipt_workflow.api import app as api_app
+from ipt_workflow.ehr.notices import types as notice_types
+from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.protocols.checks import KnownRules
 from ipt_workflow.protocols.files import Catalogue
+from ipt_workflow.protocols.instruments import Instrument
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings
@@ -79,9 +86,42 @@ def _drop(*_: Any) -> Any:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _routes_are_made_once() -> Iterator[None]:
+    """Registering the routes takes most of what an application takes to be made. One that has stopped is started again for the next test."""
+    make = api_app.litestar_app
+    idle: defaultdict[tuple[Any, ...], list[Litestar]] = defaultdict(list)
+
+    def reused(settings: Settings, lifespan: Any = None, *, sandbox: bool = False) -> Litestar:
+        if lifespan is None:
+            return make(settings, sandbox=sandbox)
+        made_of = (settings.public_schema, settings.public_url, settings.body_bytes_max, settings.notice_bytes_max, sandbox)
+
+        @asynccontextmanager
+        async def from_its_state(app: Litestar) -> AsyncIterator[None]:
+            async with app.state.lifespan(app):
+                yield
+            idle[made_of].append(app)
+
+        app = idle[made_of].pop() if idle[made_of] else make(settings, from_its_state, sandbox=sandbox)
+        app.state = State({"settings": settings, "lifespan": lifespan})
+        return app
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api_app, "litestar_app", reused)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _same_files_are_checked_once() -> Iterator[None]:
     """Checking the protocols takes half of what opening takes. Folders of the same files make the same catalogue."""
     read, known = protocol_files.load_catalogue, {}
+    read_types, known_types = notice_types.load, {}
+
+    def load_types(path: Path, instruments: dict[str, Instrument]) -> NoticeTypes:
+        key = (path.read_bytes() if path.is_file() else path, tuple(instruments))
+        if key not in known_types:
+            known_types[key] = read_types(path, instruments)
+        return known_types[key]
 
     def load(protocols: Any, instruments: Path, rules: KnownRules) -> Catalogue:
         if not isinstance(protocols, Path):
@@ -95,6 +135,7 @@ def _same_files_are_checked_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(protocol_files, "load_catalogue", load)
+        patch.setattr(notice_types, "load", load_types)
         yield
 
 

@@ -106,7 +106,7 @@ def _sessions_running_out(protocol: Protocol, course: Course) -> dt.datetime | N
 def _ending_near(protocol: Protocol, course: Course, planned_end: dt.date | None, zone: ZoneInfo) -> dt.datetime | None:
     if not course.open or course.phase is None or course.contract is None:
         return None
-    if course.phase == protocol.last.id:
+    if course.phase == protocol.last.id != protocol.first.id:  # a course without phases is in its last one from the start
         return course.last_recorded_at
     if planned_end is None:
         return None

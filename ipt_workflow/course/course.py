@@ -1,9 +1,6 @@
 """Course: one client's run of a protocol, folded from its accepted triggers.
 
 Everything here is structural, without free text and clinical content. So the fold never needs data that may have been erased.
-
-A snapshot of equal courses must be equal bytes. `omit_defaults` compares by identity, and a string that was read is another object than
-an equal default. So a struct with such a default writes all its fields.
 """
 
 import datetime as dt
@@ -13,6 +10,15 @@ from functools import cached_property
 import msgspec
 
 from ipt_workflow.values.types import ATTENDED, CANCELLED, MISSED_BY_CLIENT, WAITED_FOR
+
+
+class DefaultText(msgspec.Struct, frozen=True, kw_only=True):
+    """A struct with a text among its defaults. `omit_defaults` leaves out the default object alone: it takes the place of an equal text."""
+
+    def __post_init__(self) -> None:
+        for name, default in zip(reversed(self.__struct_fields__), reversed(self.__struct_defaults__), strict=False):
+            if isinstance(default, str) and getattr(self, name) == default:
+                msgspec.structs.force_setattr(self, name, default)
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,7 +121,7 @@ def _tallied(sessions: Iterable[Session]) -> dict[str | None, Tally]:
     return tallies
 
 
-class Booking(msgspec.Struct, frozen=True, kw_only=True):
+class Booking(DefaultText, frozen=True, kw_only=True, omit_defaults=True):
     scheduled_for: dt.datetime
     kind: str = "session"
     ref: str | None = None
@@ -183,7 +189,7 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     targets: tuple[RhythmAim, ...] = ()
 
 
-class SickRole(msgspec.Struct, frozen=True, kw_only=True):
+class SickRole(DefaultText, frozen=True, kw_only=True, omit_defaults=True):
     """`status`: pending, assigned_full, assigned_limited, declined, waived or relinquished."""
 
     status: str = "pending"
@@ -253,7 +259,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return max((each for each in taken if each), default=None)
 
 
-class SeenRisk(msgspec.Struct, frozen=True, kw_only=True):
+class SeenRisk(DefaultText, frozen=True, kw_only=True, omit_defaults=True):
     """Evidence of risk: when the risk was seen, when that was recorded, and the level to which somebody raised it."""
 
     at: dt.datetime
@@ -261,7 +267,7 @@ class SeenRisk(msgspec.Struct, frozen=True, kw_only=True):
     level: str = "none"
 
 
-class Risk(msgspec.Struct, frozen=True, kw_only=True):
+class Risk(DefaultText, frozen=True, kw_only=True, omit_defaults=True):
     """`seen` is the evidence that nobody has reviewed yet, and `open_since` is when the oldest of it was seen."""
 
     level: str = "none"

@@ -204,8 +204,9 @@ class Protocol(ProtocolFile, frozen=True, kw_only=True):
 
     @property
     def outcome_scales(self) -> tuple[str, ...] | None:
-        """The symptom scales by which an outcome is judged, by `id@version`; None if no scale is."""
-        return tuple(key for key in self.instruments_for("symptoms") if self.instruments[key].judges_outcome) or None
+        """The symptom scales with which an outcome is compared, by `id@version`; None if there is none."""
+        scales = {key: self.instruments[key] for key in self.instruments_for("symptoms")}
+        return tuple(key for key, scale in scales.items() if scale.judges_outcome or scale.unwell_from is not None) or None
 
     def instruments_for(self, aim: Aim) -> tuple[str, ...]:
         return tuple(key for spec in self.measures if spec.aim == aim for key in spec.instruments)

@@ -86,6 +86,11 @@ class Instrument(InstrumentFile, frozen=True, kw_only=True):
         """Whether the scale defines both who is a case and which change is reliable."""
         return self.caseness is not None and self.reliable_change is not None
 
+    @property
+    def unwell_from(self) -> int | float | None:
+        """The total from which a client is not well: a case, or not in remission where the scale defines no case. None if it defines neither."""
+        return self.remission_below if self.caseness is None else self.caseness
+
 
 class Score(msgspec.Struct, frozen=True):
     """`total` is None if answers are missing. `risk`: the risk item is at its threshold or above."""

@@ -1,5 +1,6 @@
 """Settings: the defaults of `config/service.toml`, which the environment overrides. No default is anywhere else."""
 
+import functools
 import ipaddress
 import os
 import re
@@ -18,6 +19,7 @@ PREFIX = "IPT_"
 CONFIG_DIR = "IPT_CONFIG_DIR"  # read before any setting
 FOR_TESTS = "IPT_TEST_"
 PACKAGE = Path(__file__).parent.parent
+_zones = functools.cache(zoneinfo.available_timezones)  # it reads a directory tree
 _DATABASE_URL = re.compile(  # accepts what SQLAlchemy reads; urllib would refuse a password with "/" or "#"
     r"sqlite:///[^?]+(\?.*)?"
     r"|postgresql://([^:/]*(:[^@]*)?@)?(\[[^/?]+\]|[^/:?]+)?(:[0-9]*)?(/[^?]*)?(\?.*)?"
@@ -77,7 +79,7 @@ class Settings(pydantic.BaseModel):
     @pydantic.field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in zoneinfo.available_timezones():
+        if value not in _zones():
             raise ValueError("must be an IANA time zone such as Europe/Berlin")
         return value
 

@@ -121,7 +121,7 @@ def test_the_history_of_risk_has_plans_people_and_what_a_scale_showed(api):
         assert (await details_of(api, course))["risk_plan"] is None
         await fire(api, course, "record_measure", {**SYMPTOMS, "items": [2] * 8 + [1]})
         await fire(api, course, "raise_risk", {"level": "elevated", "plan": "Safety plan.", "told": ["Partner"]})
-        await fire(api, course, "review_risk", {"level": "monitored"})
+        await fire(api, course, "review_risk", {"level": "monitored"}, reason="The client is calmer.")
         shown = await details_of(api, course)
         assert [(each["trigger"], each["level"], each["instrument"]) for each in shown["risk_history"]] == [
             ("record_measure", None, "phq9@1"),
@@ -130,7 +130,7 @@ def test_the_history_of_risk_has_plans_people_and_what_a_scale_showed(api):
         ]
         assert (shown["risk_history"][1]["plan"], shown["risk_history"][1]["told"]) == ("Safety plan.", ["Partner"])
         assert shown["risk_plan"] == "Safety plan."
-        await fire(api, course, "review_risk", {"level": "none"})
+        await fire(api, course, "review_risk", {"level": "none"}, reason="The client is well again.")
         assert (await details_of(api, course))["risk_plan"] is None
 
     api(test)

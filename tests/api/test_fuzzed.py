@@ -49,7 +49,11 @@ EXAMPLES = {
 }
 PAST_THE_DOOR = {200, 201, 202, 204, 403, 404, 409, 412}
 SIGNED = "/v1/ehr/notices/{source}"  # made up, no message is signed
-NAMING = {"/v1/groups/{group_id}/members", "/v1/groups/{group_id}/sessions"}  # made up, a body names no course that there is
+NAMING = {  # made up, a body names no course that there is, or no trigger of a crisis
+    "/v1/groups/{group_id}/members",
+    "/v1/groups/{group_id}/sessions",
+    "/v1/courses/crisis-calls",
+}
 VISIT = {
     "resourceType": "Encounter",
     "id": "1",

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 FIELDS = {"type", "title", "status", "detail", "instance"}  # RFC 9457
 MORE = {
     "invalid": {"errors"},
-    "transition-refused": {"trigger", "state", "version", "refusals"},
+    "transition-refused": {"trigger", "state", "version", "refusals", "together"},
     "stale-version": {"version"},
     "trigger-not-permitted": {"trigger", "roles"},
 }

@@ -22,6 +22,7 @@ from standardwebhooks import Webhook
 from support import databases, service_walk
 
 from ipt_workflow import groups, journal
+from ipt_workflow.course import Course
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events
@@ -51,8 +52,8 @@ SECRET = "NotASecret" * 4
 TOKEN = f"ipt_{1:016x}_{SECRET}001"
 LOST_TOKEN = f"ipt_{6:016x}_{SECRET}006"
 BEARER = "NotASecretEither" * 3
-MADE_AGAIN = {  # snapshots take the form of today, digests of messages are keyed, and a Patient's name is not kept
-    "course": {"snapshot"},
+MADE_AGAIN = {  # snapshots take the form of today, attention today's rules, digests of messages are keyed, a Patient's name is not kept
+    "course": {"snapshot", "ending_from"},
     "notice": {"key", "body_hash", "resource"},
 }
 SQLITE = sqlite.dialect()
@@ -205,6 +206,10 @@ def _canonical(shape: Any) -> Callable[[str], bytes]:
     return lambda text: canonical(msgspec.to_builtins(msgspec.json.decode(text, type=shape)))
 
 
+def _snapshot(text: str) -> bytes:
+    return rows.snapshot(msgspec.json.decode(text, type=Course))
+
+
 def _entry(text: str) -> bytes:
     """Moments have microseconds in an entry, whether there are any or not."""
     entry = msgspec.json.decode(text, type=Written)
@@ -218,6 +223,7 @@ def _event(text: str) -> bytes:
 
 
 FORMS: dict[str, tuple[Callable[[str], bytes], list[Any]]] = {
+    "course": (_snapshot, [row["snapshot"] for row in ROWS["course"]]),
     "entry": (_entry, [row["canonical"] for row in ROWS["entry"]]),
     "sealed document": (_canonical(Sealed), [row["sealed"] for row in ROWS["entry_data"] if "sealed" in row]),
     "refused command": (_json(replay.RefusedCommand), [row["command"] for row in ROWS["audit_event"] if "command" in row]),

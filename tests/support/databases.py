@@ -97,7 +97,7 @@ def create(server: str, template: str = "template0") -> str:
 
     async def create() -> None:
         connection = await asyncpg.connect(server)
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")  # half the time of the default
         await connection.close()
 
     asyncio.run(create())

@@ -33,7 +33,7 @@ WANTED = [
     ("CarePlan?status=revoked", [2]),
     ("CarePlan?activity-code=middle", [0, 1, 2]),
     ("CarePlan?category=443730003", [0, 1, 2]),
-    ("CarePlan?instantiates-canonical=urn:ipt-workflow:PlanDefinition:ipt|1", [0, 1, 2]),
+    ("CarePlan?instantiates-canonical=urn:ipt-workflow:PlanDefinition:ipt|2", [0, 1, 2]),
     ("CarePlan?date=ge2020", [0, 1, 2]),
     ("Encounter", [1, 1]),
     ("Encounter?status=finished&class=AMB&type=443730003", [1, 1]),

@@ -194,7 +194,7 @@ def alternative_offered(case: Case) -> Refusal | None:
 @rule(source="F41, F46; domain Z7", soft=True, needs="outcome_scales")
 def outcome_fits_measures(case: Case) -> Refusal | None:
     """The outcome does not contradict the scales. It is no improvement where they show reliable deterioration, no deterioration where
-    they show reliable improvement, and no remission where the client is still a case.
+    they show reliable improvement, and no remission where the client is still a case, or not in remission by a scale without caseness.
     """
     given = case.data.get("outcome")
     shown = outcome.contradiction(case.protocol, case.course, given) if given else None

@@ -1,6 +1,7 @@
 """Rules about when in a course something happened."""
 
 from collections import deque
+from typing import Any
 
 import msgspec
 
@@ -107,11 +108,22 @@ def first_step(protocol: Protocol, state: str, phase: str | None, goals: frozens
 
 
 def _steps(protocol: Protocol, state: str, phase: str | None) -> list[tuple[str, str]]:
-    steps = []
-    for name in triggers.names(protocol):
-        row = triggers.find(name, protocol)
-        if row is None or row.to is None or row.detour or state not in triggers.states(protocol, row.sources, name):
-            continue
-        to = triggers.destination(protocol, row, name)
-        steps.append((name, (phase or definition.REFERRED) if to == "remembered" else to or state))
-    return steps
+    remembered = phase or definition.REFERRED
+    return [(name, remembered if to == "remembered" else to) for name, sources, to in _changes(protocol) if state in sources]
+
+
+_CHANGES: dict[tuple[Any, ...], tuple[tuple[str, tuple[str, ...], str], ...]] = {}
+
+
+def _changes(protocol: Protocol) -> tuple[tuple[str, tuple[str, ...], str], ...]:
+    """The triggers that change the state, with the states they leave and the one they lead to. They depend on the phases and the tables."""
+    names = triggers.names(protocol)
+    key = (tuple(phase.id for phase in protocol.phases), names)
+    if key not in _CHANGES:
+        rows = ((name, triggers.find(name, protocol)) for name in names)
+        _CHANGES[key] = tuple(
+            (name, triggers.states(protocol, row.sources, name), to)
+            for name, row in rows
+            if row is not None and not row.detour and (to := triggers.destination(protocol, row, name)) is not None
+        )
+    return _CHANGES[key]

@@ -218,6 +218,16 @@ def test_an_outcome_that_the_scales_allow_is_told_without_a_reason(last, told):
     assert walk.refused("complete", outcome=told) == {}
 
 
+@pytest.mark.parametrize(("scale", "first", "unwell", "well"), (("epds", 24, 13, 12), ("hrsd17", 25, 8, 7)))
+def test_a_scale_that_defines_no_reliable_change_still_tells_who_is_unwell(scale, first, unwell, well):
+    walk = reach("ready_to_complete").do("refer_on")
+    walk.measure(phq9(4), {"instrument": scale, "total": first}, {"instrument": scale, "total": unwell})
+    refused_by(walk, "outcome_fits_measures", "complete", severity="soft", outcome="remission", current="remission")
+    assert walk.refused("complete", outcome="response") == {}
+    walk.measure({"instrument": scale, "total": well})
+    assert walk.refused("complete", outcome="remission") == {}
+
+
 def test_without_a_scale_that_defines_who_is_a_case_the_outcome_is_not_compared():
     lsas = MeasureSpec(aim="symptoms", instruments=("lsas@1",))
     protocol = variant("by-lsas", measures=(lsas, *ipt().measures[1:]))

@@ -67,7 +67,7 @@ def test_a_supervisor_agrees_where_risk_moves(moved):
         walk.fire("review_risk" if moved == "review" else "raise_risk", data={"level": "elevated"})
     beside(walk)
     refusal = refused_by(walk, "move_agreed", "move_entries", data=entries(walk.last))
-    assert refusal.remedies[0].roles == ("supervisor",)
+    assert (refusal.remedies[0].roles, refusal.remedies[0].via) == (("therapist",), "proposal")
     assert walk.refused("move_entries", S, data=entries(walk.last)) == {}
     assert walk.refused("move_entries", T, S, data=entries(walk.last)) == {}
 

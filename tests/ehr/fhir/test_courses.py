@@ -293,7 +293,7 @@ def test_the_plan_names_its_protocol_which_can_be_found_by_that_name(clocked):
         url, _, version = canonical.partition("|")
         found = await fhir(api, f"PlanDefinition?url={url}&version={version}")
         (definition,) = [entry["resource"] for entry in found["entry"]]
-        assert definition == await fhir(api, "PlanDefinition/ipt.1")
+        assert definition == await fhir(api, "PlanDefinition/ipt.2")
         assert [action["id"] for action in definition["action"]] == ["initial", "middle", "final"]
         assert [each["actionId"] for each in definition["action"][2]["relatedAction"]] == ["middle"]
         required = {each["title"]: each["requiredBehavior"] for each in definition["action"][0]["action"]}

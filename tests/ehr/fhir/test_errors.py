@@ -23,7 +23,7 @@ def outcome(answer, status: int, code: str) -> dict:
 @pytest.mark.parametrize(
     "path",
     ["EpisodeOfCare/x", "Practitioner", "Patient/1", "EpisodeOfCare/x/y", "x/y/z/a/b", "x/_history", "Patient/1/Encounter", "Patient/1/PlanDefinition", "Patient/_history", "Patient/1/_history", "EpisodeOfCare/x/_history", "CarePlan/x/_history", "PlanDefinition/ipt.9",
-     "PlanDefinition/ipt.1/_history/2", "EpisodeOfCare/x/_history/1", "Encounter/x.1"],
+     "PlanDefinition/ipt.2/_history/1", "EpisodeOfCare/x/_history/1", "Encounter/x.1"],
 )  # fmt: skip
 def test_what_is_not_there_is_not_found(api, path):
     async def test(api):
@@ -235,7 +235,7 @@ def test_own_names_begin_as_the_settings_say(settings):
             episode = (await api.get(f"/fhir/R4/EpisodeOfCare/{course}")).json()
             assert episode["patient"]["identifier"]["system"] == "urn:oid:1.2.36.146.595.217.0.1"
             assert episode["careManager"]["identifier"]["system"] == "https://clinic.test/ipt/person"
-            plan = (await api.get("/fhir/R4/PlanDefinition/ipt.1")).json()
+            plan = (await api.get("/fhir/R4/PlanDefinition/ipt.2")).json()
             assert plan["url"] == "https://clinic.test/ipt/PlanDefinition/ipt"
             assert fhir_validators.faults([episode, plan]) == [[], []]
 

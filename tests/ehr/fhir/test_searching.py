@@ -213,7 +213,7 @@ def test_matches_are_counted(api):
         bundle = await found(api, "Encounter?_total=accurate&_count=1")
         assert (bundle["total"], len(matched(bundle))) == (2, 1)
         assert "total" not in await found(api, "Encounter?_count=1")
-        assert (await found(api, "PlanDefinition?_summary=count"))["total"] == 20
+        assert (await found(api, "PlanDefinition?_summary=count"))["total"] == 21
 
     api(test)
 

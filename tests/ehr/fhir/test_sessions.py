@@ -195,7 +195,9 @@ def test_an_amended_measure_tells_its_new_answers_and_a_voided_one_is_in_error(a
     async def test(api):
         course = await started(api)
         seq = await fired(api, course, "record_measure", {"instrument": "phq9", "items": ITEMS})
-        await fired(api, course, "amend", {"supersedes": seq, "data": {"items": [0] * 9}}, reason="Another client's form.")
+        await fired(
+            api, course, "amend", {"supersedes": seq, "data": {"items": [0] * 9}}, "supervisor", reason="Another client's form."
+        )
         total, response = await fhir(api, f"Observation/{course}.{seq}"), await fhir(api, f"QuestionnaireResponse/{course}.{seq}")
         assert (total["status"], total["valueQuantity"]["value"]) == ("amended", 0)
         assert {item["answer"][0]["valueCoding"]["code"] for item in response["item"]} == {"LA6568-5"}
@@ -203,7 +205,7 @@ def test_an_amended_measure_tells_its_new_answers_and_a_voided_one_is_in_error(a
         before = await fhir(api, f"Observation/{course}.{seq}/_history/{seq}")
         assert (before["status"], before["valueQuantity"]["value"]) == ("final", 9)
         wrong = await fired(api, course, "record_measure", {"instrument": "phq9", "items": ITEMS})
-        await fired(api, course, "amend", {"supersedes": wrong, "void": True}, reason="It was never taken.")
+        await fired(api, course, "amend", {"supersedes": wrong, "void": True}, "supervisor", reason="It was never taken.")
         voided = [await fhir(api, f"{kind}/{course}.{wrong}") for kind in ("Observation", "QuestionnaireResponse")]
         assert {each["status"] for each in voided} == {"entered-in-error"}
         assert fhir_validators.faults(voided) == [[], []]
