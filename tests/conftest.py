@@ -43,9 +43,10 @@ LONG = (
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of large matrices a sample is run, or the rest of it, or all. What takes long comes first, so that no worker is left alone with it."""
-    left_out = [item for item, sampled in _in_matrices(items) if ("sample", "rest")[sampled] == EXTENT]
+    in_matrices = dict(_in_matrices(items))
+    left_out = [item for item, sampled in in_matrices.items() if ("sample", "rest")[sampled] == EXTENT]
     if EXTENT == "rest":
-        left_out += [item for item in items if not (item.get_closest_marker("matrix") or item.get_closest_marker("rest"))]
+        left_out += [item for item in items if item not in in_matrices]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         unwanted = set(left_out)
@@ -56,7 +57,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _in_matrices(items: list[pytest.Item]) -> Iterator[tuple[pytest.Item, bool]]:
     """Every test that may be left out, and whether it belongs to the sample.
 
-    `@pytest.mark.matrix(n)` samples every n-th test of a function, `@pytest.mark.rest` none.
+    `@pytest.mark.matrix(n)` samples every n-th test of a function, `@pytest.mark.rest` none. Of the tests that run on both databases,
+    those outside `store` and `faults` are sampled on PostgreSQL: every third of a file.
     """
     counts: Counter[str] = Counter()
     for item in items:
@@ -67,6 +69,16 @@ def _in_matrices(items: list[pytest.Item]) -> Iterator[tuple[pytest.Item, bool]]
             counts[function] += 1
         elif item.get_closest_marker("rest"):
             yield item, False
+        elif _on_postgresql(item):
+            counts[str(item.path)] += 1
+            yield item, counts[str(item.path)] % 3 == 1
+
+
+def _on_postgresql(item: pytest.Item) -> bool:
+    """Whether the test is the second of one that runs on both databases, above the store."""
+    room = item.path.relative_to(Path(__file__).parent).parts[0]
+    chosen = item.callspec.params.get("server") if hasattr(item, "callspec") else None
+    return chosen == "postgresql" and room not in {"store", "faults"}
 
 
 def pytest_collection_finish() -> None:

@@ -31,9 +31,13 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def risk_seen_at(self) -> dt.datetime | None:
-        """When the client was seen to be at risk, if the fact says so: by a measure, by a contact, or by raising the risk."""
-        if self.trigger == "raise_risk":
-            return None if self.data["level"] == "none" else self.occurred_at
-        if not self.data.get("risk"):
-            return None
-        return msgspec.convert(self.data["taken_at"], dt.datetime) if "taken_at" in self.data else self.occurred_at
+        """When the client was seen to be at risk, if the fact says so: by a measure, by a contact, or by raising the risk.
+
+        A fact that was moved also says so if it did before an amendment in the course that it left.
+        """
+        if self.trigger == "raise_risk" and self.data["level"] != "none":
+            return self.occurred_at
+        if self.data.get("risk"):
+            return msgspec.convert(self.data["taken_at"], dt.datetime) if "taken_at" in self.data else self.occurred_at
+        before: str | None = self.data.get("moved_from", {}).get("risk_seen_at")
+        return msgspec.convert(before, dt.datetime | None)

@@ -13,6 +13,7 @@ from ipt_workflow.course.course import Course
 from ipt_workflow.course.effects.apply import apply
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.triggers import ENDINGS, MOVES
+from ipt_workflow.values.types import RISK_LEVELS
 
 replace = msgspec.structs.replace
 NOTE = "note"  # a contradicted change of protocol, and risk that an amendment took back, are applied as notes
@@ -103,12 +104,14 @@ def amend(original: Fact, current: Fact | None, amendment: Fact) -> Fact | None:
 
 def timeline(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> list[PlacedFact]:
     """The facts in force, in the order in which they occurred; up to `as_of` if it is given."""
-    current = current_facts(facts)
-    known = {seq: fact for seq, fact in current.items() if fact is not None and (as_of is None or fact.occurred_at <= as_of)}
-    times = {seq: fact.occurred_at for seq, fact in known.items()}
-    placed = [PlacedFact(root=seq, fact=fact) for seq, fact in known.items()]
-    placed += [each for each in risk_once_seen(facts) if as_of is None or each.fact.occurred_at <= as_of]
-    placed.sort(key=lambda each: sort_key(each.root, each.fact.occurred_at, each.fact.data.get("session"), times))
+    in_force = {seq: fact for seq, fact in current_facts(facts).items() if fact is not None}
+    times = {seq: fact.occurred_at for seq, fact in in_force.items()}
+
+    def place(each: PlacedFact) -> SortKey:
+        return sort_key(each.root, each.fact.occurred_at, each.fact.data.get("session"), times)
+
+    placed = [*(PlacedFact(root=seq, fact=fact) for seq, fact in in_force.items()), *risk_once_seen(facts)]
+    placed = sorted((each for each in placed if as_of is None or place(each)[0] <= as_of), key=place)
     undone = _reopened_endings(placed)
     acting = [each for each in placed if each.root not in undone]
     contradicted = {seq for each in acting for seq in each.fact.contradicts}
@@ -119,29 +122,38 @@ def risk_once_seen(facts: Sequence[Fact], amended_now: Collection[int] = ()) -> 
     """The evidence of risk in every version of the amended entries, as notes in its place: an amendment never takes back a review owed.
 
     A version counts as recorded when its amendment was. `amended_now` are entries that are about to be amended. An entry that moved took
-    its evidence with it, unless only an earlier version has it.
+    its evidence with it.
     """
     amended, gone = _amended_by(facts), moved_away(facts)
     if not amended and not amended_now:
         return []
-    by_seq = {fact.seq: fact for fact in facts}
+    by_seq, in_force = {fact.seq: fact for fact in facts}, current_facts(facts)
     seen: list[PlacedFact] = []
     for fact in facts:
-        if fact.trigger == "amend" or not (fact.seq in amended or fact.seq in amended_now):
+        if fact.trigger == "amend" or fact.seq in gone or not (fact.seq in amended or fact.seq in amended_now):
             continue
         versions = [fact]
         seq = fact.seq
         while (seq := amended.get(seq, 0)) in by_seq:
             later = amend(fact, versions[-1], by_seq[seq])
             versions += [replace(later, recorded_at=by_seq[seq].recorded_at)] if later else []
-        if fact.seq in gone and versions[-1].risk_seen_at:
-            continue
-        seen += [PlacedFact(root=fact.seq, fact=_risk_of(each, at)) for each in versions if (at := each.risk_seen_at)]
+        for number, each in enumerate(versions):
+            at = each.risk_seen_at
+            if at:
+                raised = _raised(each, versions[:number], in_force[fact.seq])
+                data = {"risk": True, "taken_at": at.isoformat(), **raised}
+                note = replace(each, trigger=NOTE, overridden=(), contradicts=(), data=data)
+                seen.append(PlacedFact(root=fact.seq, fact=note))
     return seen
 
 
-def _risk_of(fact: Fact, at: dt.datetime) -> Fact:
-    return replace(fact, trigger=NOTE, overridden=(), contradicts=(), data={"risk": True, "taken_at": at.isoformat()})
+def _raised(version: Fact, earlier: Sequence[Fact], in_force: Fact | None) -> dict[str, str]:
+    """The level to which an amendment in force raised the risk: no earlier review knew it."""
+    if version.trigger != "raise_risk" or in_force is None or version.data != in_force.data:
+        return {}
+    level: str = version.data["level"]
+    higher = all(RISK_LEVELS.index(each.data["level"]) < RISK_LEVELS.index(level) for each in earlier)
+    return {"level": level} if earlier and higher else {}
 
 
 def _reopened_endings(placed: Sequence[PlacedFact]) -> set[int]:
@@ -183,7 +195,22 @@ def fold(facts: Sequence[Fact], *, as_of: dt.datetime | None = None) -> Course |
     course: Course | None = None
     for placed in timeline(facts, as_of=as_of):
         course = step(course, placed)
-    return with_journal_facts(course, facts) if course else None
+    if course is None:
+        return None
+    known = [fact for fact in facts if as_of is None or fact.occurred_at <= as_of]
+    return with_journal_facts(_taken_up(course, known), facts)
+
+
+def _taken_up(course: Course, facts: Iterable[Fact]) -> Course:
+    """A handed over course is taken up once its therapist records anything, whatever time that is dated to."""
+    if course.handed_over_at is None:
+        return course
+    theirs = taken_up = False
+    for fact in facts:
+        if fact.trigger == "transfer":
+            theirs = fact.data["therapist"] == course.therapist
+        taken_up = theirs and (taken_up or fact.actor.person == course.therapist)
+    return replace(course, handed_over_at=None) if taken_up else course
 
 
 def with_journal_facts(course: Course, facts: Sequence[Fact]) -> Course:

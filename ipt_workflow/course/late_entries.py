@@ -20,7 +20,7 @@ from ipt_workflow.course.derived import derive
 from ipt_workflow.course.drafts import Draft, Judge, as_recorded, draft_of, fact_of
 from ipt_workflow.course.effects.apply import on_record
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import PlacedFact, current_facts, risk_once_seen, sort_key, step, superseded_by, timeline
+from ipt_workflow.course.fold import PlacedFact, current_facts, fold, risk_once_seen, sort_key, step, superseded_by, timeline
 from ipt_workflow.course.payloads import Amend
 from ipt_workflow.course.rules import Context, moved_entries
 from ipt_workflow.course.rules.amendments import amended_root
@@ -198,13 +198,26 @@ class _Walk:
         assert here is not None  # the first item opens the course
         if self.breaks and self.blockable:
             return self._broken()
-        return self._record(here) or self._known_now(here) or self._answered()
+        known = self._as_read(here)
+        return self._record(known) or self._known_now(known) or self._answered()
+
+    def _as_read(self, here: Course) -> Course:
+        """The course as its readers find it: with the evidence of risk in every version of what is amended now."""
+        if not self.amendments:
+            return here
+        folded = fold((*self.context.history, *(self.drafts[seq].fact for seq in sorted(self.drafts))))
+        assert folded is not None  # it was opened before it is amended
+        return folded
 
     def _answered(self) -> tuple[Draft, ...]:
-        first, *others = (self.drafts[seq] for seq in sorted(self.drafts))
-        contradicts = tuple(sorted(each.seq for each in self.breaks))
-        fact = msgspec.structs.replace(first.fact, contradicts=contradicts)
-        return (msgspec.structs.replace(first, fact=fact), *others)
+        """The drafts in order. What contradicts later entries is the change of state among them, never a fact about the record."""
+        if self.breaks:
+            rows = {seq: prepared.row for seq, prepared in self.new}
+            seq = min(self.drafts, key=lambda seq: (not rows[seq].changes_state, rows[seq].about_record, seq))
+            contradicts = tuple(sorted(each.seq for each in self.breaks))
+            fact = msgspec.structs.replace(self.drafts[seq].fact, contradicts=contradicts)
+            self.drafts[seq] = msgspec.structs.replace(self.drafts[seq], fact=fact)
+        return tuple(self.drafts[seq] for seq in sorted(self.drafts))
 
     def _record(self, here: Course) -> RefusedAt | None:
         """Judges the new facts about the record, on the course with all else that is new."""
@@ -239,10 +252,7 @@ class _Walk:
         history = self.context.history
         unchanged = [placed for placed in timeline(history) if placed.root not in self.amendments]
         corrected = {root for root, each in self.amendments.items() if each.prepared.name == "amend"}
-        carried = {root for root, each in self.amendments.items() if root not in corrected and each.current.risk_seen_at}
-        unchanged += [
-            placed for placed in risk_once_seen(history, corrected) if placed.root in self.amendments and placed.root not in carried
-        ]
+        unchanged += [placed for placed in risk_once_seen(history, corrected) if placed.root in corrected]
         items: list[tuple[int, dt.datetime, int | None, Item]] = [
             (placed.root, placed.fact.occurred_at, placed.fact.data.get("session"), placed) for placed in unchanged
         ]

@@ -10,7 +10,7 @@ from ipt_workflow.course.context import Actor, Context, OtherCourse
 from ipt_workflow.course.course import Course
 from ipt_workflow.course.drafts import Draft, Judge
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import fold, pinned_at
+from ipt_workflow.course.fold import fold, pinned_at, risk_once_seen
 from ipt_workflow.course.late_entries import RefusedAt, place_late
 from ipt_workflow.course.rules import Case
 from ipt_workflow.course.rules.moved_entries import departing, entries_movable
@@ -45,7 +45,8 @@ def arrive(judge: Judge, course: Course, prepared: Prepared, context: Context) -
     commands = []
     for fact in moving:
         protocol = _protocol_then(other, there, fact, context)
-        commands.append(_arrival(fact, numbers, course, context, prepared.override, protocol))
+        arrival = _arrival(fact, numbers, context, prepared.override, protocol)
+        commands.append(replace(arrival, kept={**arrival.kept, **_origin(fact, course, context)}))
     now = max(context.now, there.course.last_recorded_at)
     inside = replace(context, now=now, history=there.history, given=there.given, other_course=None)
     try:
@@ -65,9 +66,7 @@ def _protocol_then(other: Judge, there: OtherCourse, fact: Fact, context: Contex
     return other.machine_of(digest, context).protocol if digest else other.protocol
 
 
-def _arrival(
-    fact: Fact, numbers: dict[int, int], course: Course, context: Context, override: Override | None, protocol: Protocol
-) -> Prepared:
+def _arrival(fact: Fact, numbers: dict[int, int], context: Context, override: Override | None, protocol: Protocol) -> Prepared:
     """One entry as a command for the other course, with the numbers that the entries get there."""
     assert context.other_course is not None  # the context is that of a move
     row = triggers.row_of(fact.trigger)
@@ -89,8 +88,19 @@ def _arrival(
         at=fact.occurred_at,
         reason=reason,
         override=override,
-        kept={"moved_from": {"course": course.id, "seq": fact.seq}, **_giver(fact)},
+        kept=_giver(fact),
     )
+
+
+def _origin(fact: Fact, course: Course, context: Context) -> dict[str, Any]:
+    """Where an entry came from, and when risk was seen there if the entry says so no more: then the review is owed here."""
+    origin: dict[str, Any] = {"course": course.id, "seq": fact.seq}
+    told = replace(fact, data={**fact.data, "moved_from": origin})
+    versions = (fact, *(placed.fact for placed in risk_once_seen(context.history) if placed.root == fact.seq))
+    seen = [at for each in versions if (at := each.risk_seen_at)]
+    if seen and told.risk_seen_at is None:
+        origin["risk_seen_at"] = min(seen).isoformat()
+    return {"moved_from": origin}
 
 
 def _giver(fact: Fact) -> dict[str, Any]:

@@ -119,18 +119,24 @@ def facts(entries: Iterable[Entry]) -> tuple[Fact, ...]:
 
 
 def given(entries: Iterable[Entry]) -> dict[int, dict[str, Any]]:
-    """The sealed data of every entry, by seq. An amended entry has the data of its last amendment. Erased entries are missing."""
+    """The sealed data of every entry, by seq. An amended entry has the data of its last amendment in force. Erased entries are missing."""
     by_seq: dict[int, dict[str, Any]] = {}
     root: dict[int, int] = {}
+    superseded: dict[int, int] = {}
+    after: dict[int, dict[str, Any] | None] = {}  # the data of the entry that each amendment corrects, after it
     for entry in entries:
         seq, data = entry.written.seq, entry.written.data
         document = entry.document
         if entry.written.trigger == "amend":
-            root[seq] = root.get(data["supersedes"], data["supersedes"])
-            if document and "data" in document.data:
-                by_seq[root[seq]] = document.data["data"]
+            corrected = superseded[seq] = data["supersedes"]
+            root[seq] = root.get(corrected, corrected)
+            undone = data.get("void") and not data.get("whole")
+            before = after.get(superseded.get(corrected, corrected) if undone else corrected)
+            after[seq] = now = document.data["data"] if document and "data" in document.data else before
+            if now is not None:
+                by_seq[root[seq]] = now
         elif document:
-            by_seq[seq] = document.data
+            by_seq[seq] = after[seq] = document.data
     return by_seq
 
 

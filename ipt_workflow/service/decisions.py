@@ -327,6 +327,6 @@ def refused(answer: Refused) -> TransitionRefused:
 
 def _look_back(commands: tuple[Command, ...], course: Course, now: dt.datetime) -> bool:
     """Whether deciding needs the journal: for late entries, amendments, migrations, and what comes before a time that lies ahead."""
-    moments = [(each.trigger, each.occurred_at or now) for each in commands]
-    ahead = len(moments) > 1 and any(at > now for _, at in moments)
+    ahead = len(commands) > 1 and any(each.occurred_at and each.occurred_at > now for each in commands)
+    moments = [(each.trigger, min(each.occurred_at or now, now)) for each in commands]  # a time slightly ahead may count as now
     return ahead or commands[0].trigger == "migrate_protocol" or is_late(course, moments)

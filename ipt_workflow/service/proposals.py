@@ -24,7 +24,7 @@ from ipt_workflow.store import tokens
 from ipt_workflow.store.commits import single
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.proposals import EntrySince, LapseReason, StoredProposal
-from ipt_workflow.store.units import DecidedProposal
+from ipt_workflow.store.units import DecidedProposal, OtherCourseStale
 
 NOT_SEEN = "There is no such proposal, or none that you may see."
 ANY_SUPERVISOR = Actor("-", "supervisor")  # a proposal is judged as if a supervisor had cosigned it
@@ -92,7 +92,7 @@ class Proposals:
         async def write() -> Committed:
             if problem:
                 raise problem
-            overtaken = (StaleVersion,) if version is None else ()
+            overtaken = (StaleVersion,) if version is None else (OtherCourseStale,)
             return await retrying(attempt, *overtaken, unless=(ProposalDecided,))
 
         return await self._idempotency.run(key, replay, write)

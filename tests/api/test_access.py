@@ -263,7 +263,7 @@ def test_every_route_and_method_has_a_row():
     assert not tested & (OPEN | SIGNED)
 
 
-@pytest.mark.matrix(5)
+@pytest.mark.matrix(8)
 @pytest.mark.parametrize("key", TABLE, ids=" ".join)
 def test_each_role_is_answered_as_its_cell_says(api, key):
     row = TABLE[key]
@@ -295,7 +295,7 @@ def test_what_is_open_to_all_needs_no_token(api, key):
     api(test)
 
 
-@pytest.mark.matrix(5)
+@pytest.mark.matrix(8)
 @pytest.mark.parametrize("key", TABLE, ids=" ".join)
 def test_without_a_valid_token_everything_else_is_401(api, key):
     row, clock = TABLE[key], VirtualClock(START)

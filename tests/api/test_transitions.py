@@ -329,6 +329,21 @@ def test_what_lies_ahead_or_before_the_course_was_opened_is_invalid(api):
     api(test, VirtualClock(START))
 
 
+def test_a_clock_that_runs_ahead_records_before_what_lies_ahead(api):
+    async def test(api):
+        course = (await api.open())["id"]
+        ahead = {
+            "trigger": "book_session",
+            "data": {"scheduled_for": at(7)},
+            "occurred_at": (START + dt.timedelta(seconds=60)).isoformat(),
+        }
+        await fired(api, course, ahead)
+        entry = (await fired(api, course, {**NOTE, "occurred_at": (START + dt.timedelta(seconds=120)).isoformat()}))["entry"]
+        assert dt.datetime.fromisoformat(entry["occurred_at"]) == START
+
+    api(test, VirtualClock(START))
+
+
 def test_a_clock_that_is_put_back_never_makes_an_entry_older_than_the_one_before(api):
     clock = VirtualClock(START)
 

@@ -183,6 +183,55 @@ def test_a_therapist_amends_their_own_entries_and_a_supervisor_any(by, refused):
     assert ("amendment_agreed" in walk.refused("amend", by, **more)) == refused
 
 
+def test_a_signature_dated_before_its_session_is_read_with_the_session():
+    walk = reach("in_initial")
+    before = walk.now
+    session = walk.session(sign=False)
+    walk.fire("sign_session", session=session, at=walk.c.opened_at - DAY)
+    assert walk.replay(as_of=before).sessions == ()
+    assert walk.replay(as_of=walk.c.session(session).at).session(session).signed
+
+
+@pytest.mark.parametrize("act", ("sign_session", "note"))
+def test_a_course_that_was_handed_back_is_taken_up_by_what_is_recorded_whatever_its_date(act):
+    walk = reach("in_initial")
+    session = walk.session(sign=False)
+    held = walk.now
+    for giver, taker in ((T, OTHER_T), (OTHER_T, T), (T, OTHER_T), (OTHER_T, T)):
+        walk.fire("note", giver)
+        walk.now += DAY
+        walk.fire("transfer", giver, data={"therapist": taker.person, "handover": "All was told."})
+    assert walk.c.handed_over_at == walk.now
+    walk.now += DAY
+    walk.fire(act, at=held + MINUTE, **({"session": session} if act == "sign_session" else {}))
+    assert walk.c.handed_over_at is None
+
+
+@pytest.mark.parametrize("first", ("sign_session", "note"))
+def test_what_is_told_beside_an_early_ending_does_not_contradict_in_its_place(first):
+    walk = reach("in_middle")
+    ended = walk.now + MINUTE
+    session = walk.session(sign=False)
+    walk.now += DAY
+    beside = walk.body(first, **({"session": session} if first == "sign_session" else {}))
+    walk.together(beside, walk.body("end_early", at=ended))
+    assert [fact.contradicts for fact in walk.history[-2:]] == [(), (session,)]
+    walk.fire("reopen", S)
+    assert (walk.state, walk.c.contradicted) == ("middle", ())
+
+
+@pytest.mark.parametrize("undo", (True, False))
+def test_an_amendment_corrects_what_is_in_force(undo):
+    walk = reach("in_initial")
+    session = walk.session(sign=False)
+    walk.fire("amend", data={"supersedes": session, "data": {"minutes": 33}})
+    if undo:
+        walk.fire("amend", data={"supersedes": walk.last, "void": True})
+    walk.fire("amend", data={"supersedes": walk.last, "data": {"attendance": "6"}})
+    amended = walk.c.session(session)
+    assert (amended.attendance, amended.minutes) == ("6", 50 if undo else 33)
+
+
 @pytest.mark.parametrize("stage", ("in_middle", "completed"))
 def test_the_course_is_read_as_it_was_and_as_it_was_known(stage):
     walk = reach(stage).copy()

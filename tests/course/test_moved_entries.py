@@ -63,6 +63,36 @@ def test_evidence_of_risk_that_nobody_reviewed_is_owed_a_review_in_the_other_cou
     assert list(other.refused("sign_session", session=session)) == ["risk_reviewed"]
 
 
+@pytest.mark.parametrize("way", ("scale", "raised"))
+def test_evidence_that_an_amendment_took_back_moves_with_its_entry(way):
+    walk, other = reach("in_initial"), reach("in_initial")
+    walk.fire("record_measure" if way == "scale" else "raise_risk", data=UNWELL if way == "scale" else {"level": "elevated"})
+    entry, seen = walk.last, walk.c.risk.open_since
+    less = {"items": [1] * 8 + [0]} if way == "scale" else {"level": "none"}
+    walk.fire("amend", T, S, data={"supersedes": entry, "data": less})
+    with pytest.raises(TransitionRefused) as refused:
+        walk.move(other, entry)
+    assert [each.rule for each in refused.value.refusals] == ["move_agreed"]
+    walk.move(other, entry, cosigner=S)
+    assert (walk.c.risk.open_since, other.c.risk.open_since) == (None, seen)
+    other.fire("amend", S, data={"supersedes": other.last, "void": True})
+    assert other.c.risk.open_since == seen
+    walk, other = other, walk
+    walk.fire("amend", S, data={"supersedes": walk.last, "void": True})
+    walk.move(other, walk.last, by=S)
+    assert (walk.c.risk.open_since, other.c.risk.open_since) == (None, seen)
+
+
+def test_an_entry_moves_without_an_amendment_that_was_undone():
+    walk, other = reach("in_initial"), reach("in_initial")
+    walk.fire("record_measure", data={"instrument": "phq9", "total": 10})
+    scale = walk.last
+    walk.fire("amend", data={"supersedes": scale, "data": {"total": 12}})
+    walk.fire("amend", data={"supersedes": walk.last, "void": True})
+    walk.move(other, scale)
+    assert other.c.measures["phq9@1"].last.total == 10
+
+
 def test_the_session_counts_where_it_happened_and_is_signed_anew():
     walk, other = reach("in_initial"), reach("in_middle")
     began = other.fact(other.seq("begin_middle")).occurred_at

@@ -12,7 +12,7 @@ LEAVING_MIDDLE = over(small(), "begin_final")
 COMPLETING = over(small(), "complete")
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(5)
 @pytest.mark.parametrize(
     ("machine", "says", "last"),
     (
@@ -82,7 +82,7 @@ def test_phases_out_of_order_are_found(machine, says, last):
     assert found(machine, "phases_in_order", says).trace[-1].startswith(last)
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(5)
 @pytest.mark.parametrize(
     "machine",
     (
@@ -120,7 +120,7 @@ def test_a_sick_role_that_is_waived_without_a_supervisor_is_found():
     assert finding.trace == ("refer", "record_consent", "start", "waive_sick_role (alone)")
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(5)
 @pytest.mark.parametrize(
     ("machine", "says", "last"),
     (
@@ -172,7 +172,7 @@ def test_more_sessions_than_the_caps_are_found(machine, says, last):
     assert found(machine, "session_caps_hold", says).trace[-1] == last
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(5)
 @pytest.mark.parametrize(
     ("machine", "says", "last"),
     (
@@ -200,7 +200,7 @@ def test_more_weeks_than_the_caps_are_found(machine, says, last):
     assert found(machine, "week_cap_holds", says).trace[-1] == last
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(5)
 @pytest.mark.parametrize(
     ("trigger", "rule", "state"),
     (
@@ -223,7 +223,7 @@ def test_care_that_waits_is_found(trigger, rule, state):
     assert finding.trace[-1].startswith(trigger)
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(5)
 @pytest.mark.parametrize(
     "rule", ("baseline_of_every_aim", "no_acute_risk", "focus_worked", "final_attended", "alternative_offered")
 )

@@ -213,6 +213,28 @@ def test_a_write_to_the_other_course_in_between_is_decided_again(clinic):
     clinic(test)
 
 
+def test_a_cosigned_move_with_a_version_is_decided_again_if_the_other_course_changes_meanwhile(clinic):
+    async def test(clinic, wrong, right):
+        proposals, others = Proposals(clinic), []
+        decide = proposals.decisions.arrival
+        proposal = await proposals.propose(
+            THERAPIST, wrong, Write(decode=lambda: (move(right, SESSION, SCALE, REVIEW),), version=SIGNATURE)
+        )
+
+        async def overtaken(arrived):
+            change = await decide(arrived)
+            if not others:
+                others.append(await told(clinic, right, "note", {"text": "Called."}))
+            return change
+
+        proposals.decisions.arrival = overtaken
+        done = await proposals.cosign(SUPERVISOR, proposal.id, version=SIGNATURE)
+        numbers = [each["to"] for each in done.entries[-1].structural["moved"]]
+        assert numbers == [others[0] + 1, others[0] + 2, others[0] + 3]
+
+    clinic(test)
+
+
 def test_moves_in_both_directions_at_once_both_succeed(clinic):
     async def test(clinic, wrong, right):
         note = await told(clinic, right, "note", {"text": "Prefers evenings."})

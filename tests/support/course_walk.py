@@ -259,7 +259,7 @@ class Walk:
             assert not self.history or draft.fact.recorded_at >= self.history[-1].recorded_at
             self.history = (*self.history, draft.fact)
             self.drafts = (*self.drafts, draft)
-            self._keep_given(draft)
+        self._keep_given(accepted.drafts)
         self.course = accepted.course
         assert fold(self.history) == self.course
         if self.target and self.c.protocol_digest == self.target.digest:
@@ -267,14 +267,11 @@ class Walk:
             self.protocol, self.target = self.target, None
         return self.c
 
-    def _keep_given(self, draft: Draft) -> None:
-        if draft.fact.trigger != "amend":
-            self.given = {**self.given, draft.fact.seq: draft.given}
-        elif "data" in draft.given:
-            root = draft.given["supersedes"]
-            while self.fact(root).trigger == "amend":
-                root = self.fact(root).data["supersedes"]
-            self.given = {**self.given, root: draft.given["data"]}
+    def _keep_given(self, drafts: tuple[Draft, ...]) -> None:
+        if any(draft.fact.trigger == "amend" for draft in drafts):
+            self.given = journal.given(self.entries())
+        else:
+            self.given = {**self.given, **{draft.fact.seq: draft.given for draft in drafts}}
 
     def entries(self) -> list[journal.Entry]:
         """The journal, sealed."""

@@ -15,7 +15,7 @@ def see_risk(course: Course, fact: Fact) -> Course:
     at = fact.risk_seen_at
     if at is None:
         return course
-    level = fact.data["level"] if fact.trigger == "raise_risk" else "none"
+    level = fact.data.get("level", "none")
     seen = SeenRisk(at=at, recorded_at=fact.recorded_at, level=level)
     return replace(course, risk=_risk(_higher(course.risk.level, level), (*course.risk.seen, seen)))
 

@@ -8,7 +8,7 @@ import msgspec
 from ipt_workflow.course import triggers
 from ipt_workflow.course.context import supervisor_of
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import current_facts, sort_key
+from ipt_workflow.course.fold import current_facts, risk_once_seen, sort_key
 from ipt_workflow.course.rules.amendments import REASONS, amended_root, needs_supervisor
 from ipt_workflow.course.rules.case import Case, rule
 from ipt_workflow.errors import Refusal
@@ -104,6 +104,8 @@ def move_agreed(case: Case) -> Refusal | None:
         root = amended_root(history, seq)
         assert root is not None  # it is an entry of this history
         applies |= {reason for reason, holds in needs_supervisor(case, by_seq[seq], root).items() if holds}
+    if any(placed.root in gone for placed in risk_once_seen(history)):
+        applies.add("risk_that_was_seen")
     reasons = tuple(reason for reason in REASONS if reason in applies)
     if not reasons:
         return None

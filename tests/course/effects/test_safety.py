@@ -4,6 +4,7 @@ import pytest
 from support.course_walk import DAY, HOUR, E, S, T, Walk, reach, refused_by
 
 from ipt_workflow.errors import CommandInvalid
+from ipt_workflow.machine import Refused
 
 SEEN = {"instrument": "phq9", "items": [2] * 8 + [3]}
 CALM = {"instrument": "phq9", "items": [2] * 8 + [0]}
@@ -85,6 +86,35 @@ def test_an_amendment_that_brings_a_risk_to_light_is_reviewed_after_it():
     walk.fire("amend", S, data={"supersedes": walk.last, "void": True})
     assert walk.c.risk.open_since is not None
     assert walk.do("review_risk").c.risk.open_since is None
+
+
+def test_an_amendment_that_brings_a_risk_to_light_holds_a_signature_of_the_same_request():
+    walk = reach("in_initial")
+    walk.fire("record_measure", data={"instrument": "phq9", "items": [1] * 8 + [0]})
+    scale = walk.last
+    walk.fire("review_risk", data={"level": "none"})
+    session = walk.session(sign=False)
+    walk.now += HOUR
+    amended = walk.body("amend", data={"supersedes": scale, "data": {"items": [1] * 8 + [3]}})
+    signed = walk.body("sign_session", session=session)
+    refused = walk.preview(amended, signed)
+    assert isinstance(refused, Refused)
+    assert [each.rule for each in refused.refusals] == ["risk_reviewed"]
+    walk.together(amended, walk.body("review_risk", data={"level": "monitored"}), signed)
+    assert (walk.c.risk.open_since, walk.c.unsigned) == (None, ())
+
+
+def test_a_level_that_an_amendment_raised_after_a_review_is_not_lowered_by_it():
+    walk = reach("in_initial")
+    walk.fire("raise_risk", data={"level": "elevated"})
+    raised = walk.last
+    walk.fire("review_risk", data={"level": "monitored"}, reason="She is safe.")
+    walk.fire("amend", S, data={"supersedes": raised, "data": {"plan": "Stays with her sister."}})
+    assert walk.c.risk.level == "monitored"
+    walk.fire("amend", S, data={"supersedes": walk.last, "data": {"level": "acute", "told": ["General practitioner"]}})
+    assert (walk.c.risk.level, walk.c.risk.open_since is None) == ("acute", False)
+    walk.fire("amend", S, data={"supersedes": walk.last, "void": True})
+    assert (walk.c.risk.level, walk.c.risk.open_since is None) == ("monitored", False)
 
 
 def test_a_review_covers_what_was_on_record_when_it_was_recorded():
