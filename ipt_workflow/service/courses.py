@@ -80,8 +80,26 @@ class Courses:
     ) -> Committed:
         """Records a client's call in a crisis on their course, whoever its therapist is. The answer shows nothing of the course."""
         await self.clinic.require(principal, "take a crisis call")
+
+        async def take() -> Committed:
+            call = decode()
+            return await self._take(principal, lambda: self._course_of(principal, call.client_ref), call.together, key)
+
+        return await self._idempotency.run(key, self.replay_for(principal, entries_only=True), take)
+
+    async def import_crisis_call(
+        self, principal: Principal, course_id: str, commands: tuple[Command, ...], key: IdempotencyKey
+    ) -> Committed:
+        """Records a crisis call as an import tells it: it names the course, which may have ended since."""
+        await self.clinic.require(principal, "take a crisis call", [course_id])
+
+        async def named() -> StoredCourse:
+            stored = await self.clinic.courses.get(course_id)
+            assert stored  # the import has opened it
+            return stored
+
         replay = self.replay_for(principal, entries_only=True)
-        return await self._idempotency.run(key, replay, lambda: self._take(principal, decode(), key))
+        return await self._idempotency.run(key, replay, lambda: self._take(principal, named, commands, key))
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """Shows what firing would do. Records the read and nothing else."""
@@ -160,11 +178,18 @@ class Courses:
         overtaken = (ActiveCourseExists, ClientTaken, OtherCourseStale, *(() if write.version is not None else (StaleVersion,)))
         return await retrying(attempt, *overtaken)
 
-    async def _take(self, principal: Principal, call: CrisisCall, key: IdempotencyKey | None) -> Committed:
-        commands = checked_call(call)
+    async def _take(
+        self,
+        principal: Principal,
+        find: Callable[[], Awaitable[StoredCourse]],
+        commands: tuple[Command, ...],
+        key: IdempotencyKey | None,
+    ) -> Committed:
+        if faults := crisis_call_faults(commands):
+            raise CommandInvalid(faults[:FAULTS_MAX])
 
         async def attempt() -> Committed:
-            stored = await self._course_of(principal, call.client_ref)
+            stored = await find()
             context = await self.decisions.context(principal, stored, commands)
             answer = self.decisions.decide(stored, commands, context)
             accepted = await self.decisions.accepted(principal, stored, answer, commands, context)
@@ -250,9 +275,8 @@ def followup(accepted: Accepted, context: Context) -> Accepted:
     return machine_for(context.target).fire(None, Command("refer", data, opened.occurred_at), opening)
 
 
-def checked_call(call: CrisisCall) -> tuple[Command, ...]:
-    """The commands of a crisis call. Raises CommandInvalid."""
-    commands = call.together
+def crisis_call_faults(commands: tuple[Command, ...]) -> list[Fault]:
+    """What is wrong with commands as a crisis call."""
     faults = [
         Fault(f"together[{index}].trigger", f"must be one of {', '.join(IN_A_CRISIS)}")
         for index, each in enumerate(commands)
@@ -262,9 +286,7 @@ def checked_call(call: CrisisCall) -> tuple[Command, ...]:
         faults.append(Fault("together", f"must hold from 1 to {TOGETHER_MAX} commands"))
     elif not any(each.trigger == "record_contact" and each.data.get("kind") == "crisis" for each in commands):
         faults.append(Fault("together", "must hold a record_contact of the kind crisis"))
-    if faults:
-        raise CommandInvalid(faults[:FAULTS_MAX])
-    return commands
+    return faults
 
 
 def checked_commands(write: Write, course: Course) -> tuple[Command, ...]:
