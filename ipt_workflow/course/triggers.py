@@ -236,7 +236,7 @@ TABLE: tuple[Trigger, ...] = (
     _t("relink_client", "Moves the course to another client record.", ANY, SUPERVISOR,
        payload=payloads.RelinkClient, reason_required=True,
        rules=("client_differs", "one_active_course"), amendable=False, fired_alone=True, concerns_client=True),
-    _t("open_followup", "Opens a linked course after this one.", (COMPLETED,), THERAPIST, payload=payloads.OpenFollowup,
+    _t("open_followup", "Opens a linked course after this one.", (COMPLETED, ENDED_EARLY), THERAPIST, payload=payloads.OpenFollowup,
        rules=("continuation_decided", "one_active_course"), amendable=False, fired_alone=True, names_protocol=True),
     _t("amend", "Corrects an entry, or makes it void.", ANY, CLINICIANS_OR_EHR, payload=payloads.Amend, reason_required=True,
        rules=("entry_amendable", "amendment_agreed", "overlaps_session", "later_entries_hold"), corrects=True, supersedes=True,

@@ -193,12 +193,16 @@ class Proposals:
         return proposal
 
     async def _visible(self, principal: Principal, proposal_id: str) -> tuple[StoredProposal, StoredCourse]:
-        """A proposal on a course that the principal may see, with the course. Raises NotFound."""
-        proposal = await self._find(proposal_id)
+        """A proposal on a course that the principal may see, with the course. Raises NotFound.
+
+        The proposal is read again after the course: where the course shows what became of it, the proposal does too.
+        """
+        course_id = (await self._find(proposal_id)).course_id
         try:
-            return proposal, await self.clinic.visible_course(principal, proposal.course_id)
+            stored = await self.clinic.visible_course(principal, course_id)
         except NotFound:
             raise NotFound(NOT_SEEN) from None
+        return await self._find(proposal_id), stored
 
     async def _to_decide(self, principal: Principal, proposal_id: str) -> tuple[StoredProposal, StoredCourse]:
         """A proposal that the principal may decide, with its course."""

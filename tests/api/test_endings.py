@@ -168,5 +168,7 @@ def test_an_ending_agreed_in_session_10_of_12_is_ended_by_agreement_and_not_comp
         assert (ending["end_code"], ending["outcome"], ending["left"], ending["owed"]) == ("46", "remission", "final", [])
         assert ended["outcome"]["recovery"]
         assert "owed" not in ended["attention"]
+        followed = await course.told("open_followup", {"protocol": "ipt-maintenance"})
+        assert (followed["state"], followed["followed_by"] is not None) == ("ended_early", True)
 
     therapy(told)
