@@ -20,7 +20,7 @@ from ipt_workflow.protocols.definition import PAUSED, REFERRED, PhaseSpec, Proto
 THERAPIST = Actor("therapist", "therapist")
 SUPERVISOR = Actor("supervisor", "supervisor")
 EHR = Actor("ehr:source", "ehr", "ehr")
-SPARE_WEEKS = range(-6, 13)  # beyond these, a course is late or has time in any case
+SPARE_WEEKS = range(-6, 13)  # beyond these, a course lacks time or has time in any case
 
 
 class Path(msgspec.Struct, frozen=True):
@@ -129,12 +129,13 @@ def _before_a_contract(protocol: Protocol, spot: Spot) -> tuple[int, ...]:
     return counters.used_total(protocol, course), min(gone // 7, spec.weeks.max + 1), paused // 7
 
 
-def _spare_weeks(protocol: Protocol, spot: Spot, contract: Contract) -> int:
-    """The weeks left to the planned end, less the weeks that the remaining sessions take."""
+def _spare_weeks(protocol: Protocol, spot: Spot, contract: Contract) -> int | tuple[int, int]:
+    """The weeks left to the planned end, less the weeks that the remaining sessions take; far too few, then with the weeks left."""
     course, clock = spot.course, counters.clock(spot.course, spot.now)
     gone = (spot.now.date() - clock.started_on).days - clock.paused_days if clock else 0
     needed = (counters.remaining(protocol, course) or 0) * protocol.contract.cadence_days
-    return max(SPARE_WEEKS[0], min((contract.weeks * 7 - gone - needed) // 7, SPARE_WEEKS[-1]))
+    left, spare = (contract.weeks * 7 - gone) // 7, (contract.weeks * 7 - gone - needed) // 7
+    return min(spare, SPARE_WEEKS[-1]) if spare >= SPARE_WEEKS[0] else (SPARE_WEEKS[0], max(left, SPARE_WEEKS[0]))
 
 
 def leaving(machine: CourseMachine, course: Course) -> str | None:

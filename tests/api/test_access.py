@@ -185,7 +185,7 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         "course_id": course,
         "seq": "1",
         "protocol_id": "ipt",
-        "version": "1",
+        "version": "2",
         "proposal_id": NOBODY,
         "notice_id": NOBODY,
     }

@@ -170,10 +170,11 @@ class Walk:
     def _check_remedies(self, commands: tuple[Command, ...], refusals: tuple[Refusal, ...]) -> None:
         """Each remedy can be followed: somebody who may fires it, or proposes it, and the course's state does not exclude it.
 
-        What is late, or comes after other commands, may be helped by what happened before it: only a change of state must be possible now.
+        What is late may be helped by what happened before it: only a change of state must be possible now. Of several commands each is
+        judged in the state to which those before it lead.
         """
         last = self.course.last_occurred_at if self.course else START
-        earlier = len(commands) > 1 or any(each.trigger == "amend" or (each.occurred_at or last) < last for each in commands)
+        earlier = any(each.trigger == "amend" or (each.occurred_at or last) < last for each in commands)
         for refusal in refusals:
             for remedy in refusal.remedies:
                 row = triggers.find(remedy.trigger, self.protocol)
@@ -181,7 +182,7 @@ class Walk:
                 assert remedy.roles, f"{refusal.rule} says of nobody that they may fire {remedy.trigger}"
                 may = row.roles if remedy.via != "proposal" else set(row.roles) & set(triggers.PROPOSERS)
                 assert set(remedy.roles) <= set(may), f"{refusal.rule} offers {remedy.trigger} to {remedy.roles}"
-                if remedy.course is None and remedy.via != "together" and (row.changes_state or not earlier):
+                if remedy.course is None and remedy.via != "together" and len(commands) == 1 and (row.changes_state or not earlier):
                     sources = triggers.states(self.protocol, row.sources, remedy.trigger)
                     assert self.state in sources, f"{refusal.rule} offers {remedy.trigger} to a course that is {self.state}"
             self._check_remedies(commands, tuple(each for late in refusal.breaks or () for each in late.refusals))

@@ -20,12 +20,13 @@ def bookings_in_contract(case: Case) -> Refusal | None:
     left = _left(case.protocol, case.course)
     if len(_ahead(after, case.at)) <= left:
         return None
-    most = max(0, left - len(others))
+    most, contract = max(0, left - len(others)), case.course.contract
+    ending = case.course.phase == case.protocol.last.id and len(case.protocol.phases) > 1  # then the number of sessions is settled
     return case.refuses(
         "bookings_in_contract",
         current=len(new),
         required=f"at most {most}",
-        remedies=("amend_contract",) if case.course.contract else (),
+        remedies=(case.remedy("amend_contract", sessions=contract.sessions + len(new) - most),) if contract and not ending else (),
         left=left,
         booked=len(others),
         most=most,

@@ -91,9 +91,7 @@ MESSAGES = {
     # calendar
     "absence_over.lasts": "The absence lasts until {until}. Pause the course instead, and resume it when the client is back.",
     "absence_over.order": "The absence ends before it begins. Correct its days: `until` is the day of the return.",
-    "bookings_in_contract": (
-        "The contract leaves {left} sessions, and {booked} others are booked. Book at most {most}, or agree a longer contract first."
-    ),
+    "bookings_in_contract": ("The contract leaves {left} sessions, and {booked} others are booked. Book at most {most}."),
     # ending
     "alternative_offered": (
         "The client did not improve, and nothing else has been offered. Decide for an alternative or a referral, or refer the client on."
