@@ -1,25 +1,18 @@
 """A course of twelve sessions in few calls: the evening after a session, one request tells all of it."""
 
 import datetime as dt
-from typing import Any
+from typing import Any, get_args
 
 from support.course_walk import FUNCTIONING, SUPPORT, SYMPTOMS
 from support.http_client import START, Api
 
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.values.types import HistoryPart
 
 CALLS_MAX = 25
 WEEK, HOUR = dt.timedelta(weeks=1), dt.timedelta(hours=1)
 TEXT = "What the client tells."
-HISTORY = (
-    "onset",
-    "previous_episodes",
-    "past_treatment",
-    "family_history",
-    "medical_and_substance",
-    "medication",
-    "suicide_history",
-)
+HISTORY = get_args(HistoryPart)
 INVENTORY = ("current_relationships", "capacity_for_intimacy", "social_patterns", "changes_in_relationships")
 VULNERABILITIES = ("attachment_style", "genetic_vulnerability", "personality", "temperament")
 
