@@ -77,7 +77,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/fhir/R4/{kind}/_search"): Row("200 200 200 200 200 403"),
     ("GET", "/fhir/R4/{kind}/{resource_id}"): Row(FHIR_READ),
     ("GET", "/fhir/R4/{kind}/{resource_id}/_history"): Row(FHIR_READ),
-    ("GET", "/fhir/R4/{kind}/{resource_id}/_history/{version}"): Row(FHIR_READ),
+    ("GET", "/fhir/R4/{kind}/{resource_id}/_history/{version}"): Row(FHIR_READ, needs="first phase"),
     ("GET", "/metrics"): Row("403 403 403 200 403 200"),
     ("GET", "/v1/audit"): Row("403 403 200 200 403 403"),
     ("POST", "/v1/audit/search"): Row("403 403 200 200 403 403", {}),
