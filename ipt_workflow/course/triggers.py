@@ -4,7 +4,7 @@ The API schema, forms, documentation, diagram and options all read this table. S
 since each protocol names its own phases. `states` turns them into one protocol's states.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -267,6 +267,7 @@ CONCERNING_CLIENT = _named(lambda row: row.concerns_client)
 NAMING_PROTOCOL = _named(lambda row: row.names_protocol)
 MOVES = _named(lambda row: row.changes_protocol)
 PAPERWORK = _named(lambda row: row.paperwork and not row.changes_state)
+NEEDED = sorted({row.needs for row in TABLE if row.needs})  # tables of a protocol
 
 
 def row_of(name: str) -> Trigger | None:
@@ -286,21 +287,25 @@ def leaves_phase(name: str) -> bool:
 
 def find(name: str, protocol: Protocol) -> Trigger | None:
     """The table's row for a trigger's name under this protocol; `begin_<phase>` for every phase but the first."""
-    if name.startswith(BEGIN_PREFIX):
-        return PATTERN if name[len(BEGIN_PREFIX) :] in {phase.id for phase in protocol.phases[1:]} else None
-    row = BY_NAME.get(name)
-    return row if row is not None and _has(protocol, row) else None
-
-
-def _has(protocol: Protocol, row: Trigger) -> bool:
-    """Whether the protocol has this trigger: a state to start from, and the table that the trigger needs."""
-    return (row.needs is None or getattr(protocol, row.needs) is not None) and (row.sources != LATER or len(protocol.phases) > 1)
+    return _rows_of(protocol).get(name)
 
 
 def names(protocol: Protocol) -> tuple[str, ...]:
     """Every trigger's name under this protocol, in the table's order."""
-    begins = tuple(BEGIN_PREFIX + phase.id for phase in protocol.phases[1:])
-    return tuple(name for row in TABLE if _has(protocol, row) for name in (begins if row is PATTERN else (row.name,)))
+    return tuple(_rows_of(protocol))
+
+
+def _rows_of(protocol: Protocol) -> Mapping[str, Trigger]:
+    tables = tuple([name for name in NEEDED if getattr(protocol, name) is not None])
+    return _rows(tuple([phase.id for phase in protocol.phases]), tables)
+
+
+@lru_cache(maxsize=1024)
+def _rows(phases: tuple[str, ...], tables: tuple[str, ...]) -> Mapping[str, Trigger]:
+    """The rows of the triggers that have a state to start from, and the table that they need."""
+    begins = [BEGIN_PREFIX + phase for phase in phases[1:]]
+    there = [row for row in TABLE if row.needs in {None, *tables} and (row.sources != LATER or begins)]
+    return {name: row for row in there for name in (begins if row is PATTERN else [row.name])}
 
 
 def states(protocol: Protocol, parts: tuple[str, ...], name: str = "") -> tuple[str, ...]:
