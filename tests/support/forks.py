@@ -37,7 +37,7 @@ class Fork:
     def __init__(
         self,
         *arguments: Any,
-        env: Mapping[str, str],
+        env: Mapping[str, str] = os.environ,
         program: Callable[..., None] = command_line,
         stdout: IO[Any] | None = None,
         stderr: IO[Any] | None = None,
@@ -88,9 +88,12 @@ class Fork:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         if self.stdout:
             self.stdout.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
         self.wait()
 
 
