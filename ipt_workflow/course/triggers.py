@@ -4,7 +4,7 @@ The API schema, forms, documentation, diagram and options all read this table. S
 since each protocol names its own phases. `states` turns them into one protocol's states.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -287,25 +287,31 @@ def leaves_phase(name: str) -> bool:
 
 def find(name: str, protocol: Protocol) -> Trigger | None:
     """The table's row for a trigger's name under this protocol; `begin_<phase>` for every phase but the first."""
-    return _rows_of(protocol).get(name)
+    if name.startswith(BEGIN_PREFIX):
+        return PATTERN if name[len(BEGIN_PREFIX) :] in {phase.id for phase in protocol.phases[1:]} else None
+    row = BY_NAME.get(name)
+    return row if row is not None and _is_there(row, len(protocol.phases), _tables(protocol) if row.needs else ()) else None
 
 
 def names(protocol: Protocol) -> tuple[str, ...]:
     """Every trigger's name under this protocol, in the table's order."""
-    return tuple(_rows_of(protocol))
-
-
-def _rows_of(protocol: Protocol) -> Mapping[str, Trigger]:
-    tables = tuple([name for name in NEEDED if getattr(protocol, name) is not None])
-    return _rows(tuple([phase.id for phase in protocol.phases]), tables)
+    return _names(tuple([phase.id for phase in protocol.phases]), _tables(protocol))
 
 
 @lru_cache(maxsize=1024)
-def _rows(phases: tuple[str, ...], tables: tuple[str, ...]) -> Mapping[str, Trigger]:
-    """The rows of the triggers that have a state to start from, and the table that they need."""
+def _names(phases: tuple[str, ...], tables: tuple[str, ...]) -> tuple[str, ...]:
     begins = [BEGIN_PREFIX + phase for phase in phases[1:]]
-    there = [row for row in TABLE if row.needs in {None, *tables} and (row.sources != LATER or begins)]
-    return {name: row for row in there for name in (begins if row is PATTERN else [row.name])}
+    there = [row for row in TABLE if _is_there(row, len(phases), tables)]
+    return tuple(name for row in there for name in (begins if row is PATTERN else [row.name]))
+
+
+def _is_there(row: Trigger, phases: int, tables: tuple[str, ...]) -> bool:
+    """Whether a protocol of so many phases, and of these tables, has a state to start from, and the table that the trigger needs."""
+    return (row.needs is None or row.needs in tables) and (row.sources != LATER or phases > 1)
+
+
+def _tables(protocol: Protocol) -> tuple[str, ...]:
+    return tuple([name for name in NEEDED if getattr(protocol, name) is not None])
 
 
 def states(protocol: Protocol, parts: tuple[str, ...], name: str = "") -> tuple[str, ...]:
