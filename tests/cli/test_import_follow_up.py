@@ -138,5 +138,5 @@ def test_a_corrected_file_goes_on_with_the_course_that_was_opened(imported, told
 def test_only_a_line_that_opens_a_course_names_it(imported, told):
     wrong = [told[0], {**told[1], "opens": "paper-3"}, {**told[2], "course": "paper-3"}]
     refused = [(each["line"], each["why"]) for each in imported(wrong, code=1)["refused"]]
-    assert refused[0] == (2, "opens names the course that open_followup opens: remove it from this line")
+    assert refused[0] == (2, "opens: names the course that open_followup opens: remove it from this line")
     assert refused[1][0] == 3

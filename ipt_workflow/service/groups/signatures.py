@@ -13,17 +13,19 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.course import Session
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import CommandInvalid, Fault, NotFound, StaleVersion
+from ipt_workflow.errors import CommandInvalid, Fault, GroupSessionRefused, NotFound, StaleVersion
 from ipt_workflow.groups import Group, GroupSession
 from ipt_workflow.groups.bodies import Signing, SigningSeveral
 from ipt_workflow.groups.views import MemberAccepted, Signed, SignedSessions
 from ipt_workflow.machine import Accepted, Refused
+from ipt_workflow.service import seal
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.decisions import Decisions, retrying
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import BUSY, NO_SESSION, QUESTION, member_refused
+from ipt_workflow.service.writes import IdempotencyKey
 from ipt_workflow.store.courses import StoredCourse
-from ipt_workflow.store.units import LoggedEvent, Unit
+from ipt_workflow.store.units import KeptAnswer, LoggedEvent, Unit
 
 
 class CourseSignatures(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,13 +59,41 @@ class GroupSignatures:
 
     async def sign(self, principal: Principal, group_id: str, session_id: str, decode: Callable[[], Signing]) -> Signed:
         """Signs a session on every member's course where the caller gave it and has not signed it yet."""
+        chosen = await self._chosen(principal, group_id, session_id, decode)
+        return (await self._sign(principal, [chosen]))[session_id]
+
+    async def _chosen(
+        self, principal: Principal, group_id: str, session_id: str, decode: Callable[[], Signing]
+    ) -> tuple[GroupSession, Signing]:
         group = await self._group(principal, group_id)
         session = group.session(session_id)
         if session is None:
             raise NotFound(NO_SESSION)
         body = decode()
         _check([*_strangers(session, body)])
-        return (await self._sign(principal, [(session, body)]))[session_id]
+        return session, body
+
+    async def import_signature(
+        self, principal: Principal, group_id: str, session_id: str, decode: Callable[[], Signing], key: IdempotencyKey
+    ) -> None:
+        """Signs a session as `sign` does, on every such course or on none.
+
+        Raises GroupSessionRefused if a course refuses, CommandInvalid if there is nothing to sign.
+        """
+        chosen = await self._chosen(principal, group_id, session_id, decode)
+
+        async def attempt() -> None:
+            decided = await self._decided(principal, [chosen])
+            if not decided:
+                raise CommandInvalid([Fault("session", f"has nothing that {principal.person} gave and has not signed")])
+            refused = _signed(session_id, decided).refused
+            if refused:
+                await self._commit(principal, [each for each in decided if each.refused])
+                raise GroupSessionRefused(refused, "sign_session")
+            seq = chosen[0].seq
+            await self._commit(principal, decided, seal.kept_answer(self.clinic, key, group_id, seq, seq, self.clinic.clock.now()))
+
+        await retrying(attempt, StaleVersion, busy=BUSY)
 
     async def sign_several(self, principal: Principal, group_id: str, decode: Callable[[], SigningSeveral]) -> SignedSessions:
         """Signs several sessions at once, as `sign` does each of them."""
@@ -84,17 +114,21 @@ class GroupSignatures:
 
     async def _sign(self, principal: Principal, chosen: list[tuple[GroupSession, Signing]]) -> dict[str, Signed]:
         chosen.sort(key=lambda each: each[0].occurred_at)
-        members = sorted({course for session, _ in chosen for course in session.told})  # always in this order: see `GroupSessions`
 
         async def attempt() -> list[CourseSignatures]:
-            stored = await self.groups.courses(members)
-            answered = [await self._decide(principal, stored[course], chosen) for course in members]
-            decided = [each for each in answered if each]
+            decided = await self._decided(principal, chosen)
             await self._commit(principal, decided)
             return decided
 
         decided = await retrying(attempt, StaleVersion, busy=BUSY)
         return {session.id: _signed(session.id, decided) for session, _ in chosen}
+
+    async def _decided(self, principal: Principal, chosen: list[tuple[GroupSession, Signing]]) -> list[CourseSignatures]:
+        """How every course answers on which the caller has something to sign."""
+        members = sorted({course for session, _ in chosen for course in session.told})  # always in this order: see `GroupSessions`
+        stored = await self.groups.courses(members)
+        answered = [await self._decide(principal, stored[course], chosen) for course in members]
+        return [each for each in answered if each]
 
     async def _decide(
         self, principal: Principal, stored: StoredCourse, chosen: list[tuple[GroupSession, Signing]]
@@ -117,21 +151,22 @@ class GroupSignatures:
         assert not isinstance(together, Refused), "signatures that pass alone pass together"
         return CourseSignatures(stored=stored, context=context, answers=answers, accepted=together)
 
-    async def _commit(self, principal: Principal, decided: list[CourseSignatures]) -> None:
+    async def _commit(self, principal: Principal, decided: list[CourseSignatures], answer: KeptAnswer | None = None) -> None:
         refusals = [
             self.decisions.refusal(principal, each.stored, answer, (command,), each.context)
             for each in decided
             for command, answer in each.refused.values()
         ]
-        await self._write([each for each in decided if each.accepted], refusals)
+        await self._write([each for each in decided if each.accepted], refusals, answer)
         for each in decided:
-            for _, answer in each.refused.values():
-                self.decisions.count_refused(each.stored.course.protocol, answer)
+            for _, refusal in each.refused.values():
+                self.decisions.count_refused(each.stored.course.protocol, refusal)
 
-    async def _write(self, signed: list[CourseSignatures], refusals: list[LoggedEvent]) -> None:
+    async def _write(self, signed: list[CourseSignatures], refusals: list[LoggedEvent], answer: KeptAnswer | None) -> None:
         changes = tuple(self.decisions.change(each.stored, each.accepted) for each in signed if each.accepted)
         if changes:
-            await self.decisions.commit(Unit(organisation=self.clinic.organisation, changes=changes, events=tuple(refusals)))
+            unit = Unit(organisation=self.clinic.organisation, changes=changes, answer=answer, events=tuple(refusals))
+            await self.decisions.commit(unit)
             return
         for refusal in refusals:
             await self.clinic.committer.commit(refusal)
