@@ -28,6 +28,14 @@ from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.units import KeptAnswer, LoggedEvent, Unit
 
 
+class ChosenSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session to sign, with what the caller sent for it, and `where` in the body."""
+
+    session: GroupSession
+    signing: Signing
+    where: str = ""
+
+
 class CourseSignatures(msgspec.Struct, frozen=True, kw_only=True):
     """How one course answers its signatures: each session's by the session's id in the group, and those accepted as one."""
 
@@ -62,16 +70,14 @@ class GroupSignatures:
         chosen = await self._chosen(principal, group_id, session_id, decode)
         return (await self._sign(principal, [chosen]))[session_id]
 
-    async def _chosen(
-        self, principal: Principal, group_id: str, session_id: str, decode: Callable[[], Signing]
-    ) -> tuple[GroupSession, Signing]:
+    async def _chosen(self, principal: Principal, group_id: str, session_id: str, decode: Callable[[], Signing]) -> ChosenSession:
         group = await self._group(principal, group_id)
         session = group.session(session_id)
         if session is None:
             raise NotFound(NO_SESSION)
         body = decode()
         _check([*_strangers(session, body)])
-        return session, body
+        return ChosenSession(session=session, signing=body)
 
     async def import_signature(
         self, principal: Principal, group_id: str, session_id: str, decode: Callable[[], Signing], key: IdempotencyKey
@@ -90,7 +96,7 @@ class GroupSignatures:
             if refused:
                 await self._commit(principal, [each for each in decided if each.refused])
                 raise GroupSessionRefused(refused, "sign_session")
-            seq = chosen[0].seq
+            seq = chosen.session.seq
             await self._commit(principal, decided, seal.kept_answer(self.clinic, key, group_id, seq, seq, self.clinic.clock.now()))
 
         await retrying(attempt, StaleVersion, busy=BUSY)
@@ -104,7 +110,10 @@ class GroupSignatures:
         for each, signing in body.sessions.items():
             faults += [*_strangers(known[each], signing, f"sessions.{each}.")] if each in known else []
         _check(faults)
-        chosen = [(known[each], signing) for each, signing in body.sessions.items()]
+        chosen = [
+            ChosenSession(session=known[each], signing=signing, where=f"sessions.{each}.")
+            for each, signing in body.sessions.items()
+        ]
         return SignedSessions(sessions=await self._sign(principal, chosen))
 
     async def _group(self, principal: Principal, group_id: str) -> Group:
@@ -112,8 +121,8 @@ class GroupSignatures:
         await self.clinic.require(principal, QUESTION, group.courses)
         return group
 
-    async def _sign(self, principal: Principal, chosen: list[tuple[GroupSession, Signing]]) -> dict[str, Signed]:
-        chosen.sort(key=lambda each: each[0].occurred_at)
+    async def _sign(self, principal: Principal, chosen: list[ChosenSession]) -> dict[str, Signed]:
+        chosen.sort(key=lambda each: each.session.occurred_at)
 
         async def attempt() -> list[CourseSignatures]:
             decided = await self._decided(principal, chosen)
@@ -121,35 +130,42 @@ class GroupSignatures:
             return decided
 
         decided = await retrying(attempt, StaleVersion, busy=BUSY)
-        return {session.id: _signed(session.id, decided) for session, _ in chosen}
+        return {each.session.id: _signed(each.session.id, decided) for each in chosen}
 
-    async def _decided(self, principal: Principal, chosen: list[tuple[GroupSession, Signing]]) -> list[CourseSignatures]:
+    async def _decided(self, principal: Principal, chosen: list[ChosenSession]) -> list[CourseSignatures]:
         """How every course answers on which the caller has something to sign."""
-        members = sorted({course for session, _ in chosen for course in session.told})  # always in this order: see `GroupSessions`
+        members = sorted({course for each in chosen for course in each.session.told})  # always in this order: see `GroupSessions`
         stored = await self.groups.courses(members)
         answered = [await self._decide(principal, stored[course], chosen) for course in members]
         return [each for each in answered if each]
 
-    async def _decide(
-        self, principal: Principal, stored: StoredCourse, chosen: list[tuple[GroupSession, Signing]]
-    ) -> CourseSignatures | None:
+    async def _decide(self, principal: Principal, stored: StoredCourse, chosen: list[ChosenSession]) -> CourseSignatures | None:
         """Judges each signature by itself; None if the caller has nothing to sign on the course.
 
         Signatures do not depend on each other, so those that are accepted alone are accepted together.
         """
         commands: dict[str, Command] = {}
-        for session, signing in chosen:
-            own = _unsigned(stored, session.id, principal.person)
+        for each in chosen:
+            own = _unsigned(stored, each.session.id, principal.person)
             if own:
-                commands[session.id] = groups.signature(signing, stored.course.id, own.seq)
+                commands[each.session.id] = groups.signature(each.signing, stored.course.id, own.seq)
         if not commands:
             return None
         context = await self.decisions.context(principal, stored, tuple(commands.values()))
-        answers = {session: (command, self.decisions.decide(stored, (command,), context)) for session, command in commands.items()}
+        where = {each.session.id: each.where for each in chosen}
+        answers = {
+            session: (command, self._judge(stored, command, context, where[session])) for session, command in commands.items()
+        }
         passed = tuple(command for command, answer in answers.values() if isinstance(answer, Accepted))
         together = self.decisions.decide(stored, passed, context) if passed else None
         assert not isinstance(together, Refused), "signatures that pass alone pass together"
         return CourseSignatures(stored=stored, context=context, answers=answers, accepted=together)
+
+    def _judge(self, stored: StoredCourse, command: Command, context: Context, where: str) -> Accepted | Refused:
+        try:
+            return self.decisions.decide(stored, (command,), context)
+        except CommandInvalid as error:
+            raise CommandInvalid([Fault(f"{where}{fault.where}", fault.message) for fault in error.faults]) from None
 
     async def _commit(self, principal: Principal, decided: list[CourseSignatures], answer: KeptAnswer | None = None) -> None:
         refusals = [

@@ -26,11 +26,15 @@ class CourseImport:
 
     async def take(self, line: LineOfCourse, key: IdempotencyKey, kept: KeptAnswer | None) -> LineResult:
         """Imports a line, unless an earlier run has kept its answer."""
-        if kept is None:
-            return await self._fire(line, key) if line.trigger not in OPENINGS else await self._open(line, key)
         if line.trigger in OPENINGS:
+            if kept is None:
+                return await self._open(line, key)
             self.ids[line.course] = kept.course_id
-        elif line.opens:
+            return "known"
+        course_id = self._named(line.course)
+        if kept is None:
+            return await self._fire(line, course_id, key)
+        if line.opens:
             await self._opened(line.opens, kept)
         return "known"
 
@@ -65,8 +69,9 @@ class CourseImport:
         self.ids[line.course] = done.course_id
         return "accepted"
 
-    async def _fire(self, line: LineOfCourse, key: IdempotencyKey) -> LineResult:
-        stored = await self._stored(line.course)
+    async def _fire(self, line: LineOfCourse, course_id: str, key: IdempotencyKey) -> LineResult:
+        stored = await self.clinic.courses.get(course_id)
+        assert stored is not None  # courses are never removed
         principal = Principal(person=line.person or stored.course.therapist or self.person, role=line.role, via="cli")
         link = self._link(line, stored)
         if link and link.command.data.get("ref") in {None, *link.session.refs}:  # the session lacks nothing that the line says
@@ -76,24 +81,22 @@ class CourseImport:
         write = Write(decode=lambda: commands, triggers=names, version_required=False, key=key, entries_only=True)
         if line.cosigned_by:
             cosigner = Principal(person=line.cosigned_by.person, role=line.cosigned_by.role, via="cli")
-            await self.proposals.import_cosigned(principal, cosigner, stored.course.id, write)
+            await self.proposals.import_cosigned(principal, cosigner, course_id, write)
         elif principal.role == "therapist" and principal.person != stored.course.therapist and not crisis_call_faults(commands):
-            await self.courses.import_crisis_call(principal, stored.course.id, commands, key)
+            await self.courses.import_crisis_call(principal, course_id, commands, key)
         else:
-            await self.courses.fire(principal, stored.course.id, write)
+            await self.courses.fire(principal, course_id, write)
         kept = await self.clinic.kept_answer(key.scope) if line.opens else None
         if line.opens and kept:
             await self._opened(line.opens, kept)
         return "linked" if link else "accepted"
 
-    async def _stored(self, name: str) -> StoredCourse:
+    def _named(self, name: str) -> str:
         if name not in self.ids:
             raise CommandMalformed(
                 f"course {name!r} is not opened by an earlier line of this file: add a line with refer or adopt before it"
             )
-        stored = await self.clinic.courses.get(self.ids[name])
-        assert stored is not None  # courses are never removed
-        return stored
+        return self.ids[name]
 
     def _link(self, line: LineOfCourse, stored: StoredCourse) -> visits.Link | None:
         """The link that a line comes to, if its visit is recorded already. A line that overrides the overlap is another visit."""

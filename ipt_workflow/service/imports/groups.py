@@ -48,6 +48,8 @@ class GroupImport:
 
     async def take(self, line: LineOfGroup, key: IdempotencyKey, kept: KeptAnswer | None) -> LineResult:
         """Imports a line, unless an earlier run has kept its answer."""
+        if line.action != "create":
+            self._named(line.group)
         if kept is not None:
             await self._known(line, kept)
             return "known"
@@ -62,8 +64,7 @@ class GroupImport:
         if line.action == "create":
             self.ids[line.group] = kept.course_id
         elif line.action == "record":
-            group = await self.clinic.read(stored_groups.find, kept.course_id)
-            assert group is not None  # groups are never removed
+            group = await self._group(kept.course_id)
             self.session_ids[line.group, line.session] = next(each.id for each in group.sessions if each.seq == kept.last_seq)
 
     async def _do(self, line: LineOfGroup, key: IdempotencyKey) -> None:
@@ -72,7 +73,7 @@ class GroupImport:
             done = await self.groups.create(_principal(line, body.facilitators), lambda: body, key)
             self.ids[line.group] = done.group.id
             return
-        group = await self._group(line.group)
+        group = await self._group(self._named(line.group))
         principal = _principal(line, group.facilitators)
         if line.action == "record":
             await self._record(line, principal, group, key)
@@ -94,10 +95,13 @@ class GroupImport:
         done = await self.sessions.record(principal, group.id, _write(body, key))
         self.session_ids[line.group, line.session] = done.recorded.session.id
 
-    async def _group(self, name: str) -> Group:
+    def _named(self, name: str) -> str:
         if name not in self.ids:
             raise CommandMalformed(f"group {name!r} is not made by an earlier line of this file: add a line with create before it")
-        group = await self.clinic.read(stored_groups.find, self.ids[name])
+        return self.ids[name]
+
+    async def _group(self, group_id: str) -> Group:
+        group = await self.clinic.read(stored_groups.find, group_id)
         assert group is not None  # groups are never removed
         return group
 
