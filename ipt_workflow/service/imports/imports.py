@@ -10,7 +10,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.imports.courses import CourseImport
 from ipt_workflow.service.imports.groups import GroupImport
 from ipt_workflow.service.imports.lines import Line, LineOfCourse, line_of
-from ipt_workflow.service.imports.rehearsal import Rehearsal
+from ipt_workflow.service.imports.rehearsal import RehearsedClinic
 from ipt_workflow.service.imports.report import ImportReport, LineResult, RefusedLine, why
 from ipt_workflow.service.writes import FOR_EVER, IdempotencyKey
 from ipt_workflow.store.units import KeptAnswer
@@ -28,7 +28,7 @@ async def run(
 
     With `dry_run` every line is judged, and nothing is written.
     """
-    task = _Import(Rehearsal(clinic) if dry_run else clinic, person)
+    task = _Import(RehearsedClinic(clinic) if dry_run else clinic, person)
     for number, raw in enumerate(lines, start=1):
         if raw.strip():
             await task.take(number, raw)

@@ -25,7 +25,7 @@ from ipt_workflow.store.loader import Loader, PendingLookup
 from ipt_workflow.store.units import CourseChange, GroupLine, KeptAnswer, LoggedEvent, MemberMove, NamedFacilitators, Unit
 
 
-class Rehearsal(Clinic):
+class RehearsedClinic(Clinic):
     """A clinic whose writes the database never sees. Its reads find what was written here, else what the database holds.
 
     Queries that are not answered here read what no line of a file changes.
@@ -40,7 +40,6 @@ class Rehearsal(Clinic):
         self._clients: dict[str, str] = {}
         self._answers: dict[str, KeptAnswer] = {}
         self._entries: dict[str, list[Entry]] = defaultdict(list)
-        self._emptied: set[tuple[str, int]] = set()
         self._groups: dict[str, Group] = {}
         self._moves: dict[str, MemberEvent] = {}
         self._queries: dict[Callable[..., Any], Callable[..., Awaitable[Any]]] = {
@@ -82,13 +81,8 @@ class Rehearsal(Clinic):
         new = self._entries[course_id]
         first = new[0].written.seq if new else None
         known = [] if first == 1 else await super().read(stored_courses.load_entries, course_id, limit=first and first - 1)
-        found = [self._as_kept(each) for each in (*known, *new) if each.written.seq > after]
+        found = (each for each in (*known, *new) if each.written.seq > after)
         return [each for each in found if not triggers or each.written.trigger in triggers][:limit]
-
-    def _as_kept(self, entry: Entry) -> Entry:
-        written = entry.written
-        gone = (written.course, written.seq) in self._emptied
-        return msgspec.structs.replace(entry, salt=None, sealed=None) if gone else entry
 
     async def _group(self, group_id: str, version: int | None = None) -> Group | None:
         """Nothing in a file asks for an earlier version of a group than the present one."""
@@ -100,15 +94,13 @@ class Rehearsal(Clinic):
     # Writing
 
     async def _keep(self, unit: Unit) -> None:
-        """Keeps what reads may ask for: of notices and proposals, nothing that a line asks for changes here."""
+        """Keeps what a later line may read. No line reads notices, proposals, or the texts of entries that were moved away."""
         if unit.client:
             self._clients[unit.client.ref] = unit.client.id
         if unit.answer:
             self._answers[unit.answer.scope] = unit.answer
         for change in unit.changes:
             await self._keep_course(change)
-        if unit.moved:
-            self._emptied.update((unit.moved.source, seq) for seq in unit.moved.emptied)
         if unit.line:
             await self._keep_line(unit.line)
 
