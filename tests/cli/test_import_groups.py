@@ -147,7 +147,7 @@ def test_each_facilitator_signs_the_courses_that_are_theirs(imported):
     told = [(each["line"], each["why"]) for each in report["refused"]]
     assert told == [
         (unnamed, "person: is required, unless the group's only facilitator did it"),
-        (unnamed + 3, "session: has nothing that therapist-2 gave and has not signed"),
+        (unnamed + 3, "session: has nothing left to sign for therapist-2: name who gave it, or remove the line"),
     ]
     assert signatures(imported) == {"First": [], "Second": [("therapist-2", FIRST + 2 * HOUR)]}
 

@@ -91,7 +91,9 @@ class GroupSignatures:
         async def attempt() -> None:
             decided = await self._decided(principal, [chosen])
             if not decided:
-                raise CommandInvalid([Fault("session", f"has nothing that {principal.person} gave and has not signed")])
+                raise CommandInvalid(
+                    [Fault("session", f"has nothing left to sign for {principal.person}: name who gave it, or remove the line")]
+                )
             refused = _signed(session_id, decided).refused
             if refused:
                 await self._commit(principal, [each for each in decided if each.refused])
