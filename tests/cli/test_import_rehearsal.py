@@ -1,17 +1,20 @@
 """A dry run decides on what its own lines have changed, over what the database holds. `Imported` compares it with the run each time."""
 
+import copy
 import datetime as dt
+from random import Random
 
-from support.published import WEEK, Story, Telling
+import pytest
+from support.published import WEEK, Line, Story, Telling
 
 FIRST = dt.datetime(2024, 1, 8, 10, 0, tzinfo=dt.UTC)
 MOVE = "They were about the other client."
 
 
-def begun(story: Story, name: str) -> Telling:
-    client = story.course(name, "ipt", FIRST - WEEK, indication="depression")
+def begun(story: Story, name: str, protocol: str = "ipt") -> Telling:
+    client = story.course(name, protocol, FIRST - WEEK, indication="depression")
     client.at(FIRST).tell("record_consent", scope="treatment")
-    client.tell("start")
+    client.tell("start", supervisor="supervisor-1")
     return client
 
 
@@ -47,3 +50,53 @@ def test_entries_that_an_earlier_line_moved_are_gone_from_the_course_and_there_o
     assert [each["line"] for each in imported(story)["refused"]] == [gone, nowhere]
     shown = imported.courses()
     assert (shown["Wrong"]["measures"], shown["Right"]["measures"]["phq9@1"]["last"]["total"]) == ({}, 15)
+
+
+JUNK = (
+    None,
+    "",
+    0,
+    [],
+    {},
+    "x",
+    "First",
+    "5",
+    "2199-01-01T00:00:00Z",
+    "1800-01-01T00:00:00Z",
+    True,
+    {"First": "5"},
+    {"person": "a"},
+)
+MORE = ("all", "session", "course", "group", "person", "role", "cosigned_by", "details", "opens", "together")
+
+
+def spoilt(lines: list[Line], random: Random) -> list[Line]:
+    """The lines with some left out, repeated, moved, or changed in one place."""
+    spoilt = copy.deepcopy(lines)
+    for _ in range(random.randint(1, 5)):
+        line = spoilt.pop(random.randrange(len(spoilt)))
+        what = random.choice(("left out", "repeated", "moved", "changed", "changed", "added to"))
+        where = line["data"] if random.random() < 0.6 and isinstance(line.get("data"), dict) and line["data"] else line
+        if what in {"changed", "added to"}:
+            where[random.choice(tuple(where) if what == "changed" else MORE)] = random.choice(JUNK)
+        for _ in range({"left out": 0, "repeated": 2}.get(what, 1)):
+            spoilt.insert(random.randint(0, len(spoilt)), copy.deepcopy(line))
+    return spoilt
+
+
+@pytest.mark.matrix(6)
+@pytest.mark.parametrize("seed", range(12))
+def test_a_spoilt_file_is_rehearsed_as_it_is_run_and_so_is_the_right_one_after_it(imported, seed):
+    story = Story()
+    members = [begun(story, name, "ipt-group") for name in ("First", "Second")]
+    group = story.group("Tuesday", "ipt-group", *members)
+    for week in (1, 2):
+        group.session(FIRST + week * WEEK, 90, (), {})
+    group.leaves("Second", "moved")
+    begun(story, "Third").tell("extend_phase", reason="One more session is needed.")
+    story.lines[-1]["cosigned_by"] = {"person": "supervisor-1"}
+    wrong = spoilt(story.lines, Random(seed))
+    for lines in (wrong, story.lines):
+        report = imported(lines)
+        assert report["accepted"] + report["known"] + report["linked"] + len(report["refused"]) == len(lines)
+    imported.courses()  # whose journals are whole

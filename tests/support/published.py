@@ -169,7 +169,7 @@ class TellingOfGroup:
         attendance = {name: "5" if name in attended else "3" for name in self.members}
         named, at_ = {"session": f"session {self.sessions}"}, at.isoformat()
         self.tell("record", attendance=attendance, occurred_at=at_, minutes=minutes).update(named)
-        self.tell("sign", occurred_at=at_, focus={name: focus[name] for name in attended}).update(named)
+        self.tell("sign", occurred_at=at_, focus={name: focus[name] for name in attended if name in focus}).update(named)
         for name, member in self.members.items():
             member.at(at).seq += 2 if name in attended else 1
 
