@@ -308,7 +308,7 @@ class CourseMachine:
         dest = event.transition.dest if event.transition else None
         if case.trigger == "adopt":
             return bool(dest == case.data["phase"]) or (
-                case.data["phase"] not in {phase.id for phase in self.protocol.phases} and dest == self.protocol.first.id
+                case.data["phase"] not in self.protocol.phase_ids and dest == self.protocol.first.id
             )
         left = case.course.ending.left if case.course.ending else case.course.phase
         return bool(dest == left)
