@@ -156,10 +156,10 @@ def _deteriorating(changes: ScaleChanges) -> dt.datetime | None:
 def _not_improving(course: Course, changes: ScaleChanges, check_session: int) -> dt.datetime | None:
     """When the check session was held, if the scales measured twice show no improvement. Without such a scale nothing is known."""
     before = sum(course.adopted.attended.values()) if course.adopted else 0
-    held = sorted(session.at for session in course.sessions if session.counts)
+    held = [session.at for session in course.sessions if session.counts]
     if before + len(held) < check_session or not changes or any(_improved(change) for _, change in changes):
         return None
-    checked = held[check_session - before - 1] if check_session > before else course.opened_at
+    checked = sorted(held)[check_session - before - 1] if check_session > before else course.opened_at
     return max(checked, *(track.last.at for track, _ in changes if track.last))
 
 
