@@ -287,7 +287,7 @@ def leaves_phase(name: str) -> bool:
 def find(name: str, protocol: Protocol) -> Trigger | None:
     """The table's row for a trigger's name under this protocol; `begin_<phase>` for every phase but the first."""
     if name.startswith(BEGIN_PREFIX):
-        return PATTERN if name[len(BEGIN_PREFIX) :] in {phase.id for phase in protocol.phases[1:]} else None
+        return PATTERN if name[len(BEGIN_PREFIX) :] in protocol.phase_ids[1:] else None
     row = BY_NAME.get(name)
     return row if row is not None and _has(protocol, row) else None
 
@@ -299,13 +299,13 @@ def _has(protocol: Protocol, row: Trigger) -> bool:
 
 def names(protocol: Protocol) -> tuple[str, ...]:
     """Every trigger's name under this protocol, in the table's order."""
-    begins = tuple(BEGIN_PREFIX + phase.id for phase in protocol.phases[1:])
+    begins = tuple(BEGIN_PREFIX + phase_id for phase_id in protocol.phase_ids[1:])
     return tuple(name for row in TABLE if _has(protocol, row) for name in (begins if row is PATTERN else (row.name,)))
 
 
 def states(protocol: Protocol, parts: tuple[str, ...], name: str = "") -> tuple[str, ...]:
     """The states that play these parts under this protocol. `name` is the trigger, which gives the phase after `previous`."""
-    return _states(tuple(phase.id for phase in protocol.phases), parts, name if "previous" in parts else "")
+    return _states(protocol.phase_ids, parts, name if "previous" in parts else "")
 
 
 @lru_cache(maxsize=1024)
