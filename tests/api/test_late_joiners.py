@@ -186,12 +186,10 @@ def test_a_signature_has_its_own_time_which_lies_neither_ahead_nor_before_the_se
         group.clock.advance(2 * WEEK)
         held = group.clock.now() - WEEK
         session = (await group.record((course,), held)).json()["session"]["id"]
-        ahead = {"sessions": {session: {"occurred_at": (group.clock.now() + WEEK).isoformat()}}}
-        answer = await group.api.post(f"{group.path}/sign", ahead)
-        assert (answer.status_code, [each["where"] for each in answer.json()["errors"]]) == (
-            422,
-            [f"sessions.{session}.occurred_at"],
-        )
+        for wrong in ((group.clock.now() + WEEK).isoformat(), "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00"):
+            answer = await group.api.post(f"{group.path}/sign", {"sessions": {session: {"occurred_at": wrong}}})
+            faults = [each["where"] for each in answer.json()["errors"]]
+            assert (answer.status_code, faults) == (422, [f"sessions.{session}.occurred_at"]), wrong
         signing = {"occurred_at": (held + dt.timedelta(hours=1)).isoformat()}
         answer = await group.api.post(f"{group.path}/sessions/{session}/sign", signing)
         (signed,) = answer.json()["signed"]
