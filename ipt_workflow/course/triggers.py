@@ -288,14 +288,14 @@ def leaves_phase(name: str) -> bool:
 def find(name: str, protocol: Protocol) -> Trigger | None:
     """The table's row for a trigger's name under this protocol; `begin_<phase>` for every phase but the first."""
     if name.startswith(BEGIN_PREFIX):
-        return PATTERN if name[len(BEGIN_PREFIX) :] in {phase.id for phase in protocol.phases[1:]} else None
+        return PATTERN if name[len(BEGIN_PREFIX) :] in protocol.phase_ids[1:] else None
     row = BY_NAME.get(name)
     return row if row is not None and _is_there(row, len(protocol.phases), _tables(protocol) if row.needs else ()) else None
 
 
 def names(protocol: Protocol) -> tuple[str, ...]:
     """Every trigger's name under this protocol, in the table's order."""
-    return _names(tuple([phase.id for phase in protocol.phases]), _tables(protocol))
+    return _names(protocol.phase_ids, _tables(protocol))
 
 
 @lru_cache(maxsize=1024)
@@ -316,7 +316,7 @@ def _tables(protocol: Protocol) -> tuple[str, ...]:
 
 def states(protocol: Protocol, parts: tuple[str, ...], name: str = "") -> tuple[str, ...]:
     """The states that play these parts under this protocol. `name` is the trigger, which gives the phase after `previous`."""
-    return _states(tuple(phase.id for phase in protocol.phases), parts, name if "previous" in parts else "")
+    return _states(protocol.phase_ids, parts, name if "previous" in parts else "")
 
 
 @lru_cache(maxsize=1024)
