@@ -42,7 +42,7 @@ async def a_busy_day(settings) -> None:
         assert cosigned.status_code in {201, 409}, cosigned.text
         assert (await ehr.fhir(encounter())).status_code < 300
         rotated = await api.post(f"/v1/subscriptions/{made.json()['subscription']['id']}/rotate", {}, "admin")
-        assert rotated.status_code == 200, rotated.text
+        assert rotated.status_code == 201, rotated.text
         assert (await api.post("/v1/sources/north/rotate", {"kind": "bearer"}, "admin")).status_code < 300
         relay = Relay(api.clinic)
         await relay.drain()
