@@ -34,6 +34,7 @@ from ipt_workflow.protocols import definition
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.runtime import logs, settings
 from ipt_workflow.runtime.metrics import Metrics
+from ipt_workflow.store.databases import meanings
 from ipt_workflow.store.schema import tables
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -553,6 +554,16 @@ def log_keys() -> str:
     return code(sorted(logs.ALLOWED)) + "\n"
 
 
+def database_failures() -> str:
+    """What each failure of a database means, with the codes of both databases: a row for each sentence."""
+    codes: dict[meanings.Meaning, tuple[list[str], list[str]]] = {}
+    for place, known in enumerate((meanings.POSTGRESQL, meanings.SQLITE)):
+        for each, meaning in known.items():
+            codes.setdefault(meaning, ([], []))[place].append(f"`{each}`")
+    rows = [(each.sentence, f"`{each.error.__name__}`", *map(", ".join, found)) for each, found in codes.items()]
+    return table(("what the answer says", "error", "SQLSTATE, or its class", "SQLite's code"), rows)
+
+
 def fhir_table() -> str:
     rows = []
     for served in KINDS.values():
@@ -609,6 +620,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "notices": notice_table,
     "fhir-scales": fhir_in_table,
     "log-keys": log_keys,
+    "database-failures": database_failures,
     "events": event_table,
 }
 
