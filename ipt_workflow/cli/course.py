@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, print_table, run, shaped, usage
+from ipt_workflow.cli.output import FAILED, bar, err, out, person_of, print_json, print_table, run, usage
 from ipt_workflow.cli.token import operator
 from ipt_workflow.course.triggers import Command, Role, Together
 from ipt_workflow.service import imports
@@ -19,6 +19,7 @@ from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import Committed, CourseView, Options, Preview, ProposalView
 from ipt_workflow.service.writes import Write
 from ipt_workflow.store.courses import Filters
+from ipt_workflow.values.faults import shaped
 
 app = typer.Typer(help="Courses.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -34,7 +35,7 @@ def caller(person: str, role: str) -> Principal:
     if role not in ("therapist", "supervisor", "ehr", "admin"):
         usage("--role must be therapist, supervisor, ehr or admin.")
     chosen: Role = role  # type: ignore[assignment]
-    return Principal(person=person, role=chosen, via="cli")
+    return Principal(person=person_of("--as", person), role=chosen, via="cli")
 
 
 def operator_as_auditor() -> Principal:
@@ -203,13 +204,13 @@ def import_file(
 ) -> None:
     """Import courses. The machine checks every line. A second run of the same file adds nothing twice."""
 
+    importer = operator().person if person is None else person_of("--as", person)
+
     async def work(clinic: Clinic) -> imports.ImportReport:
         lines = file.read_bytes().splitlines()
         with bar() as progress:
             task = progress.add_task("lines", total=len(lines))
-            return await imports.run(
-                clinic, lines, person=person or operator().person, dry_run=dry_run, progress=lambda: progress.advance(task)
-            )
+            return await imports.run(clinic, lines, person=importer, dry_run=dry_run, progress=lambda: progress.advance(task))
 
     report = run(work)
     if as_json:

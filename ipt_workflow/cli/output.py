@@ -16,7 +16,8 @@ from ipt_workflow.runtime.clock import SandboxClock
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings, load
 from ipt_workflow.service.clinic import Clinic, open_clinic
-from ipt_workflow.values.faults import schema_faults
+from ipt_workflow.values.faults import shaped
+from ipt_workflow.values.identities import LENGTH_MAX, identity_fault, is_identity
 
 Result = TypeVar("Result")
 Shape = TypeVar("Shape", bound=msgspec.Struct)
@@ -94,12 +95,19 @@ def _how(remedy: Remedy) -> str:
     return data + course + {None: "", "proposal": " as a proposal", "together": " together with this command"}[remedy.via]
 
 
-def shaped(struct: type[Shape], fields: Any) -> Shape:
-    """The fields as a Struct. Raises CommandInvalid with every fault."""
+def of_options(struct: type[Shape], options: dict[str, Any]) -> Shape:
+    """The options as a Struct. If they are not valid, prints their faults and exits 2."""
     try:
-        return msgspec.convert(fields, struct)
-    except msgspec.ValidationError as error:
-        raise CommandInvalid(schema_faults(struct, fields, "", str(error))) from None
+        return shaped(struct, options)
+    except CommandInvalid as error:
+        fail(error, code=USAGE)
+
+
+def person_of(option: str, text: str) -> str:
+    """A person that an option names. If it is no identity, says why and exits 2."""
+    if not is_identity(text):
+        usage(f"{option} {identity_fault(text) or f'must have 1 to {LENGTH_MAX} characters'}.")
+    return text
 
 
 def usage(message: str) -> NoReturn:

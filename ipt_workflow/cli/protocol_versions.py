@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import FAILED, bar, fail, out, print_json, print_table, run, usage
+from ipt_workflow.cli.output import FAILED, bar, fail, out, person_of, print_json, print_table, run, usage
 from ipt_workflow.cli.token import operator
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.errors import IptError
@@ -59,7 +59,7 @@ def migrate(
         usage(
             "--file works with --plan only. To apply a version, put its file into the folder of protocols and restart the service."
         )
-    principal = Principal(person=person, role="supervisor", via="cli")
+    principal = Principal(person=person_of("--as", person), role="supervisor", via="cli")
     became = run(lambda clinic: _apply(_mover(clinic, old, new), principal, courses, reason, as_json))
     if NOT_MOVED.intersection(became):
         raise typer.Exit(FAILED)

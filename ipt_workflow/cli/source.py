@@ -1,12 +1,11 @@
 """`source`: registers the EHR systems that may send notices. A new secret is shown once."""
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-import msgspec
 import typer
 
-from ipt_workflow.cli.output import fail, out, print_json, print_table, run, usage
+from ipt_workflow.cli.output import fail, of_options, out, print_json, print_table, run, usage
 from ipt_workflow.cli.token import operator
 from ipt_workflow.ehr.notices.sources import (
     OVERLAP_HOURS,
@@ -20,8 +19,6 @@ from ipt_workflow.ehr.notices.sources import (
 )
 from ipt_workflow.errors import CommandInvalid, Fault
 
-FORMS = "A name has 1 to 32 lower-case letters, digits, _ and -. A secret has 24 to 300 visible ASCII characters."
-Shape = TypeVar("Shape", bound=msgspec.Struct)
 app = typer.Typer(help="EHR systems that may send notices.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Kind = Annotated[
@@ -59,7 +56,7 @@ def add(
         "other_visits": other_visits,
         "client_prefix": client_prefix,
     }
-    new = _shaped(NewSource, values, FORMS)
+    new = of_options(NewSource, values)
     _show_key(run(lambda clinic: Sources(clinic).add(operator(), lambda: new)), as_json=as_json)
 
 
@@ -100,7 +97,7 @@ def change(
     given = {name: value for name, value in options.items() if value is not None}
     if not given:
         usage("Name a setting to change: --names-persons, --all-visits or --other-visits.")
-    body = _shaped(SourceChange, given, "--other-visits must be wait or ignore.")
+    body = of_options(SourceChange, given)
     changed = run(lambda clinic: Sources(clinic).change(operator(), name, lambda: body))
     if as_json:
         print_json(changed)
@@ -120,7 +117,7 @@ def rotate(
     if not 0 <= overlap_hours <= OVERLAP_HOURS_MAX:
         usage(f"--overlap-hours must be from 0 to {OVERLAP_HOURS_MAX}.")
     values = {"kind": kind, "secret": _secret(secret_file), "overlap_hours": overlap_hours}
-    body = _shaped(SourceRotation, values, FORMS)
+    body = of_options(SourceRotation, values)
     _show_key(run(lambda clinic: Sources(clinic).rotate(operator(), name, lambda: body)), as_json=as_json)
 
 
@@ -134,13 +131,6 @@ def disable(name: SourceId, as_json: AsJson = False) -> None:
 def enable(name: SourceId, as_json: AsJson = False) -> None:
     """Accept notices from a disabled source again."""
     _show_switched(run(lambda clinic: Sources(clinic).enable(operator(), name)), "enabled", as_json=as_json)
-
-
-def _shaped(shape: type[Shape], values: dict[str, Any], help_text: str) -> Shape:
-    try:
-        return msgspec.convert(values, shape)
-    except msgspec.ValidationError as error:
-        usage(f"{error}. {help_text}")
 
 
 def _settings(source: SourceView) -> str:

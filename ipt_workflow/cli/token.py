@@ -3,11 +3,10 @@
 import getpass
 from typing import Annotated
 
-import msgspec
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import out, print_json, print_table, run, usage
+from ipt_workflow.cli.output import of_options, out, print_json, print_table, run
 from ipt_workflow.service.access.tokens import NewToken, Tokens
 
 app = typer.Typer(help="Bearer tokens.", no_args_is_help=True)
@@ -31,10 +30,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a token, and print it. It cannot be shown again."""
-    try:
-        new = msgspec.convert({"role": role, "name": name, "subject": subject, "days": days, "source": source}, NewToken)
-    except msgspec.ValidationError as error:
-        usage(f"{error}. --role must be therapist, supervisor, auditor, ehr or admin.")
+    new = of_options(NewToken, {"role": role, "name": name, "subject": subject, "days": days, "source": source})
     created = run(lambda clinic: Tokens(clinic).create(operator(), new))
     if as_json:
         print_json(created)

@@ -25,8 +25,8 @@ from ipt_workflow.service.writes import FOR_EVER, IdempotencyKey, Opening, Write
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.units import KeptAnswer
-from ipt_workflow.values.faults import schema_faults
-from ipt_workflow.values.types import ClientRef, Code, Moment, Person, Seq, Text
+from ipt_workflow.values.faults import shaped
+from ipt_workflow.values.types import ClientRef, Code, FileKey, Moment, Person, Seq, Text
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +35,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `opens` is the file's key of the course that an `open_followup` opens.
     """
 
-    course: ClientRef
+    course: FileKey
     trigger: str | None = None
     together: tuple[Command, ...] = ()
     data: dict[str, Any] = {}
@@ -48,7 +48,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     protocol: Code = "ipt"
     protocol_version: Seq | None = None
     therapist: Person | None = None
-    opens: ClientRef | None = None
+    opens: FileKey | None = None
 
 
 LineResult = Literal["accepted", "known", "linked"]
@@ -287,10 +287,7 @@ def _line(raw: bytes) -> Line:
         raise CommandMalformed(f"is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise CommandMalformed("must be a JSON object")
-    try:
-        line = msgspec.convert(value, Line)
-    except msgspec.ValidationError as error:
-        raise CommandInvalid(schema_faults(Line, value, "", str(error))) from None
+    line = shaped(Line, value)
     of_one = set(Command.__struct_fields__).intersection(value)
     if line.together and of_one:
         raise CommandInvalid([Fault(name, "belongs to each command of `together`") for name in sorted(of_one)])

@@ -16,6 +16,7 @@ from ipt_workflow.ehr.notices.content import About, NoticeContent, Version
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, ProtocolInvalid
 from ipt_workflow.protocols.checks import evidence_faults
 from ipt_workflow.protocols.instruments import Evidence, Instrument
+from ipt_workflow.values import identities
 from ipt_workflow.values.faults import decode, schema_faults, time_faults, validator_of, value_faults
 from ipt_workflow.values.types import ClientRef, Code, ExternalRef, Medium, Moment, Person, Seq, Text
 
@@ -107,9 +108,11 @@ class NoticeTypes:
         if row is None:
             raise CommandInvalid([Fault("type", f"must be one of {', '.join(self.by_name)}")])
         try:
-            msgspec.convert(value, self.shapes[row.type])  # accepts what the schema accepts, in a tenth of the time
+            found = msgspec.convert(value, self.shapes[row.type])  # accepts what the schema accepts, in a tenth of the time
         except msgspec.ValidationError:
-            raise CommandInvalid(value_faults(self._validators[row.type], value, "")) from None
+            found = None
+        if found is None or not identities.sound(found):
+            raise CommandInvalid(value_faults(self._validators[row.type], value, ""))
         return _content(row, value["data"], msgspec.convert(value["timestamp"], Moment))
 
 
