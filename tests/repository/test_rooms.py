@@ -63,3 +63,16 @@ def test_modules_are_nouns():
 def test_told_is_left_to_the_rows_that_are_stored_under_it():
     found = {file: len(re.findall(r"\b[Tt]old\b", file.read_text(encoding="utf-8"))) for file in FILES}
     assert sum(found.values()) <= 40, {str(file.relative_to(PACKAGE)): times for file, times in found.items() if times}
+
+
+def test_what_goes_out_goes_through_the_one_table_of_addresses():
+    """`posts` connects and asks `Reach` about every address; `sender` looks names up for it. The store reaches its database."""
+    clients = {"aiohttp", "httpx", "requests", "urllib3", "urllib.request", "http.client", "socket", "smtplib", "ftplib"}
+    found = set()
+    for file, tree in TREES.items():
+        named = {each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names}
+        named |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+        called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        if named & clients or called & {"open_connection", "create_connection", "urlopen"}:
+            found.add(str(file.relative_to(PACKAGE)))
+    assert found == {"ehr/deliveries/posts.py", "ehr/deliveries/sender.py"}
