@@ -22,6 +22,7 @@ from ipt_workflow.course import references, triggers
 from ipt_workflow.course.triggers import Command, Together
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.protocols.definition import PHASE_ID
+from ipt_workflow.runtime.documents import json_value
 from ipt_workflow.service.writes import IdempotencyKey, Write
 from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults, shaped
 from ipt_workflow.values.types import Moment, whole
@@ -88,9 +89,9 @@ class Body:
     def _object(self) -> dict[str, Any]:
         if self._value is None:
             try:
-                self._value = msgspec.json.decode(self.raw)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise CommandMalformed(f"The body is not valid JSON: {error}.") from None
+                self._value = json_value(self.raw)
+            except CommandMalformed as error:
+                raise CommandMalformed(f"The body {error}.") from None
         if not isinstance(self._value, dict):
             raise CommandMalformed("The body must be a JSON object.")
         return self._value

@@ -4,13 +4,15 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import FAILED, bar, err, out, person_of, print_json, print_table, run, usage
+from ipt_workflow.cli.output import bar, err, out, person_of, print_json, print_table, run, usage
+from ipt_workflow.cli.process import FAILED
 from ipt_workflow.cli.token import operator
 from ipt_workflow.course.triggers import Command, Role, Together
+from ipt_workflow.errors import CommandMalformed
+from ipt_workflow.runtime.documents import json_value
 from ipt_workflow.service import imports
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
@@ -188,9 +190,15 @@ def _write(
 def json_of(text: str, option: str) -> Any:
     """The JSON in an option, or from standard input for `-`."""
     try:
-        return msgspec.json.decode(sys.stdin.read() if text == "-" else text)
-    except msgspec.DecodeError as error:
-        usage(f"{option} is not valid JSON: {error}.")
+        return json_value(_standard_input(option) if text == "-" else text.encode())
+    except CommandMalformed as error:
+        usage(f"{option} {error}.")
+
+
+def _standard_input(option: str) -> bytes:
+    if sys.stdin is None:
+        usage(f"{option} is to be read from standard input, which is closed.")
+    return sys.stdin.buffer.read()
 
 
 def import_file(

@@ -5,7 +5,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from ipt_workflow.cli.output import FAILED, bar, complete, err, out, print_json, run, settings_or_exit
+from ipt_workflow.cli.output import bar, complete, err, out, print_json, run, settings_or_exit
+from ipt_workflow.cli.process import FAILED
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import check as database_check
 from ipt_workflow.service import demo as demonstration

@@ -19,6 +19,7 @@ from ipt_workflow.ehr.notices.sources import (
 )
 from ipt_workflow.errors import CommandInvalid, Fault
 
+SECRET_BYTES_MAX = 1024
 app = typer.Typer(help="EHR systems that may send notices.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Kind = Annotated[
@@ -143,7 +144,8 @@ def _secret(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        return path.read_text(encoding="ascii").strip()
+        with path.open("rb") as file:
+            return file.read(SECRET_BYTES_MAX).decode("ascii").strip()
     except (OSError, UnicodeDecodeError):
         fail(CommandInvalid([Fault("--secret-file", "must name a readable ASCII file that holds one secret")]))
 

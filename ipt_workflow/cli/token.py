@@ -1,12 +1,13 @@
 """`token`: bearer tokens. The commands need the database only, so they can create the first administrator's token."""
 
 import getpass
+import os
 from typing import Annotated
 
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import of_options, out, print_json, print_table, run
+from ipt_workflow.cli.output import of_options, out, person_of, print_json, print_table, run
 from ipt_workflow.service.access.tokens import NewToken, Tokens
 
 app = typer.Typer(help="Bearer tokens.", no_args_is_help=True)
@@ -15,7 +16,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def operator() -> Principal:
     """The person at this machine, who may administer its database."""
-    return Principal(person=f"operator:{getpass.getuser()}", role="admin", via="cli")
+    return Principal(person=person_of("The name of this machine's user", f"operator:{_user()}"), role="admin", via="cli")
+
+
+def _user() -> str:
+    """The user's name, or their number where no name is known, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
 
 
 @app.command()

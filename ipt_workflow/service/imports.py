@@ -19,6 +19,7 @@ from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import OPENINGS, Command, Override, Role
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, Faulty, IptError, NotFound, TransitionRefused
 from ipt_workflow.machine import Accepted, machine_for
+from ipt_workflow.runtime.documents import json_value
 from ipt_workflow.service.clinic import NOT_SEEN, Clinic, new_id
 from ipt_workflow.service.courses import Courses, checked_commands, crisis_call_faults, followup
 from ipt_workflow.service.writes import FOR_EVER, IdempotencyKey, Opening, Write
@@ -27,6 +28,8 @@ from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.units import KeptAnswer
 from ipt_workflow.values.faults import shaped
 from ipt_workflow.values.types import ClientRef, Code, FileKey, Moment, Person, Seq, Text
+
+LINE_BYTES_MAX = 1_048_576
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -281,10 +284,9 @@ class _Import:
 
 
 def _line(raw: bytes) -> Line:
-    try:
-        value = msgspec.json.decode(raw)
-    except msgspec.DecodeError as error:
-        raise CommandMalformed(f"is not JSON: {error}") from None
+    if len(raw) > LINE_BYTES_MAX:
+        raise CommandMalformed(f"has more than {LINE_BYTES_MAX} bytes")
+    value = json_value(raw)
     if not isinstance(value, dict):
         raise CommandMalformed("must be a JSON object")
     line = shaped(Line, value)

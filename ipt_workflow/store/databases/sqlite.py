@@ -147,6 +147,10 @@ def _meaning(message: str) -> IptError | None:
         return DatabaseNotReady("The database cannot be opened. Check that the service may read and write its file and folder.")
     if "disk is full" in message or "disk I/O error" in message:
         return DatabaseNotReady("The database cannot be written: the disk is full or failing. Free some space or check the disk.")
+    if "readonly" in message:
+        return DatabaseNotReady("The database file can only be read. Let the service write to its file and folder.")
+    if "malformed" in message:
+        return DatabaseNotReady("The database file is damaged. Stop the service and restore a backup.")
     if "not a database" in message:
         return DatabaseNotReady("The database cannot be opened: the file is not a SQLite database. Check IPT_DATABASE_URL.")
     return None
