@@ -76,3 +76,22 @@ def test_what_goes_out_goes_through_the_one_table_of_addresses():
         if named & clients or called & {"open_connection", "create_connection", "urlopen"}:
             found.add(str(file.relative_to(PACKAGE)))
     assert found == {"ehr/deliveries/posts.py", "ehr/deliveries/sender.py"}
+
+
+def test_nothing_runs_a_program_or_evaluates_a_text():
+    """No shell, no code from data, no format that can make objects, and no XML."""
+    modules = {"subprocess", "pickle", "shelve", "marshal", "yaml", "xml", "lxml", "ctypes", "pty", "code", "runpy"}
+    calls = {"eval", "exec", "compile", "system", "popen", "spawnv", "execv", "execvp"}
+    found = []
+    for file, tree in TREES.items():
+        for node in ast.walk(tree):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            called = node.func if isinstance(node, ast.Call) else None
+            owner = called.value if isinstance(called, ast.Attribute) else None
+            name = (
+                called.attr if isinstance(called, ast.Attribute) and getattr(owner, "id", "") == "os" else getattr(called, "id", "")
+            )
+            if modules & {each.partition(".")[0] for each in names} or name in calls:
+                found.append(f"{file.relative_to(PACKAGE)}:{node.lineno}")
+    assert found == []
