@@ -9,7 +9,7 @@ import msgspec
 from ipt_workflow.errors import CommandMalformed
 
 TOML_BYTES_MAX = 262_144
-DEPTH_MAX = 64
+DEPTH_MAX = 256
 TOO_DEEP = f"nested more than {DEPTH_MAX} deep"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

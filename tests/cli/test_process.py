@@ -89,7 +89,7 @@ def test_a_closed_descriptor_is_never_the_databases_file(file):
         ((b"course", b"show", b"\xff"), b"", {}, 2, b"Argument 3 is not text"),
         ((b"token", b"create", b"--role", b"auditor", b"--name", b"Zo\xeb"), b"", {"LC_ALL": "C"}, 2, b"Argument 6 is not text"),
         (("course", "together", "x", "-", "--as", "a"), b'"\xff"', {"LC_ALL": "C"}, 2, b"not UTF-8"),
-        (("course", "together", "x", "-", "--as", "a"), b"[" * 99_999, {}, 2, b"nested more than 64 deep"),
+        (("course", "together", "x", "-", "--as", "a"), b"[" * 99_999, {}, 2, b"nested more than 256 deep"),
         (("token", "list"), b"", {"IPT_LOG_LEVEL": b"\xff"}, 2, b"IPT_LOG_LEVEL"),
         (("token", "list"), b"", {"LOGNAME": "a\n"}, 2, b"this machine's user must not have a control character"),
         (("course", "fire", "x", "refer", "--as", "other-1\n"), b"", {}, 2, b"--as must not have a control character"),
