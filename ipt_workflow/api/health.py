@@ -21,7 +21,7 @@ async def live() -> Health:
 
 @get("/health/ready", summary="Whether requests can be served", tags=["health"])
 async def ready(request: ApiRequest) -> Health:
-    """Checks that the database answers and has this version's migrations. Answers 503 otherwise."""
+    """Checks that the database has this version's migrations, and that a write succeeds. Answers 503 otherwise."""
     await request.app.state.clinic.installation.ready()
     return Health("ok")
 

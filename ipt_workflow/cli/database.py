@@ -1,11 +1,12 @@
 """`db` and `demo`: the database, and a demonstration caseload for it."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
 
-from ipt_workflow.cli.output import bar, complete, err, out, print_json, run, settings_or_exit
+from ipt_workflow.cli.output import bar, complete, err, out, print_json, run, settings_or_exit, usage
 from ipt_workflow.cli.process import FAILED
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import check as database_check
@@ -14,6 +15,7 @@ from ipt_workflow.service import upgrade as database_upgrade
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.factory import open_database
+from ipt_workflow.store.schema import grants as tables_grants
 
 Result = TypeVar("Result")
 app = typer.Typer(help="The database.", no_args_is_help=True)
@@ -50,6 +52,23 @@ def check(as_json: AsJson = False) -> None:
         err.print(fault, markup=False)
     if faults:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def grants(
+    role: Annotated[str, typer.Argument(help="The PostgreSQL role: lower-case letters, digits and _.")],
+    read: Annotated[bool, typer.Option("--read", help="Only for `audit verify`, `audit export` and `db check`.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the SQL that lets a role serve a database whose tables it does not own. The owner runs it after each `db upgrade`."""
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
+        usage("ROLE must be lower-case letters, digits and _, and begin with a letter.")
+    statements = list(tables_grants.of_reader(role) if read else tables_grants.of_service(role))
+    if as_json:
+        print_json({"statements": statements})
+        return
+    for statement in statements:
+        out.print(statement, markup=False)
 
 
 def _on_database(work: Callable[[Database, Settings], Awaitable[Result]]) -> Result:

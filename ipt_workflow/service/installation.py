@@ -10,12 +10,14 @@ from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import Clock, SystemClock
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.probe import WriteProbe
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import revision
 
 READY_SECONDS = 5.0
+UNANSWERED = "The database does not answer. Check that it runs and that IPT_DATABASE_URL is right."
 
 
 class Installation:
@@ -33,6 +35,7 @@ class Installation:
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
+        self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
 
     async def close(self) -> None:
@@ -41,12 +44,21 @@ class Installation:
         await self.database.close()
 
     async def ready(self) -> None:
+        """Raises DatabaseNotReady or Busy unless the database has the right revision, and a write succeeds."""
+        await self.require_revision()
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._probe.passed()
+        except TimeoutError:
+            raise Unreachable(UNANSWERED) from None
+
+    async def require_revision(self) -> None:
         """Raises DatabaseNotReady unless the database answers and has the revision that this version needs."""
         try:
             async with asyncio.timeout(READY_SECONDS):
                 found = await self.database.read(revision.current)
         except TimeoutError:
-            raise Unreachable("The database does not answer. Check that it runs and that IPT_DATABASE_URL is right.") from None
+            raise Unreachable(UNANSWERED) from None
         if found != revision.HEAD:
             raise DatabaseNotReady(
                 f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: run `ipt-workflow db upgrade`."

@@ -42,7 +42,14 @@ ARGUMENTS = {  # of commands that take more than their name
     "serve": ["--port", "0"],
     "relay": ["--once"],
 }
-WITHOUT_A_DATABASE = {("protocol", "list"), ("protocol", "lint"), ("protocol", "show"), ("protocol", "diagram"), ("receive",)}
+WITHOUT_A_DATABASE = {
+    ("protocol", "list"),
+    ("protocol", "lint"),
+    ("protocol", "show"),
+    ("protocol", "diagram"),
+    ("receive",),
+    ("db", "grants"),
+}
 OF_ITS_OWN = {("sandbox",)}  # it names its database by another setting
 
 

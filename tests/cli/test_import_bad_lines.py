@@ -7,7 +7,7 @@ from support import databases
 from typer.testing import CliRunner
 
 from ipt_workflow.cli.main import app
-from ipt_workflow.service.imports import LINE_BYTES_MAX
+from ipt_workflow.service.imports.lines import LINE_BYTES_MAX
 
 SOURCE = {"source": "General practitioner", "indication": "depression"}
 BOMBS = {
