@@ -36,6 +36,8 @@ from ipt_workflow.runtime import logs, settings
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.store.databases import meanings
 from ipt_workflow.store.schema import tables
+from ipt_workflow.values.identities import FORMAT
+from ipt_workflow.values.types import NO_NEWLINE
 
 DOCS = Path(__file__).parent.parent / "docs"
 MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -81,11 +83,9 @@ TO_WORDS = {
     "adopted": "the named phase",
 }
 PATTERN_WORDS = {
-    r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}$": "code",
-    r"^[^\s\x00-\x1f](?:[^\x00-\x1f]*[^\s\x00-\x1f])?$": "person",
-    r"^[\x21-\x7e]+$": "reference of the EHR",
-    r"^[^\x00-\x1f\x7f]+$": "client reference",
-    r"^[A-Za-z0-9_+-]{1,16}$": "code, at most 16 characters",
+    r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}": "code",
+    r"[\x21-\x7e]+": "reference of the EHR",
+    r"[A-Za-z0-9_+-]{1,16}": "code, at most 16 characters",
 }
 
 
@@ -192,6 +192,8 @@ def _type(info: Any) -> tuple[str, str, Any]:
             extra = info.extra or {}
             place = f", or the place of a `{extra['names']}` in `together`" if extra.get("names") else place
             kept = "sealed" if extra.get("sealed") else "never with the entry" if extra.get("reference") else kept
+            if extra.get(FORMAT):
+                return "client reference" if extra.get("reference") else "person", kept, None
         info = _inside(info)
     if isinstance(info, shapes.StructType):
         return "table", kept, info
@@ -211,7 +213,10 @@ def _inside(info: Any) -> Any:
 
 def _plain(info: Any) -> str:
     if isinstance(info, shapes.StrType):
-        return PATTERN_WORDS.get(info.pattern or "", f"text, at most {info.max_length} characters" if info.max_length else "text")
+        return PATTERN_WORDS.get(
+            (info.pattern or "").removeprefix("^").removesuffix(f"${NO_NEWLINE}"),
+            f"text, at most {info.max_length} characters" if info.max_length else "text",
+        )
     if isinstance(info, shapes.IntType):
         bounds = f", {info.ge} to {info.le}" if info.ge is not None and info.le is not None else ""
         return f"whole number{bounds}"

@@ -1,13 +1,13 @@
 """`audit`: verifies the journal and exports the audit log."""
 
-import sys
 from typing import Annotated
 
 import msgspec
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, run
+from ipt_workflow.cli.output import bar, err, out, print_json, run, write_json
+from ipt_workflow.cli.process import FAILED
 from ipt_workflow.cli.token import operator
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
@@ -74,6 +74,6 @@ def export(
     async def work(clinic: Clinic) -> None:
         encoder = msgspec.json.Encoder()
         async for chunk in await AuditLog(clinic).export(_auditor(), AuditFilters(course=course), _say_unrecorded):
-            sys.stdout.write(encoder.encode_lines(chunk).decode())
+            write_json(encoder.encode_lines(chunk))
 
     run(work, reads_only=True)

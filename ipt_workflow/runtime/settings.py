@@ -4,7 +4,6 @@ import functools
 import ipaddress
 import os
 import re
-import tomllib
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ import pydantic
 from pydantic import Field
 
 from ipt_workflow.errors import Fault, SettingsInvalid
-from ipt_workflow.runtime import database_urls
+from ipt_workflow.runtime import database_urls, documents
 
 PREFIX = "IPT_"
 CONFIG_DIR = "IPT_CONFIG_DIR"  # read before any setting
@@ -189,12 +188,12 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 
 def _file(path: Path) -> tuple[dict[str, Any], list[Fault]]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), []
+        return documents.toml_table(path), []
     except OSError:
         return {}, [
             Fault(CONFIG_DIR, f"has no readable {path.name}: it must name a folder like the config/ that comes with this software")
         ]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         return {}, [Fault(path.name, f"is not TOML: {error}")]
 
 
