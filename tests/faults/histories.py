@@ -63,10 +63,11 @@ class Sent(msgspec.Struct, kw_only=True):
 class Load:
     """Clients of services that share a database. Each client sends one request at a time."""
 
-    def __init__(self, urls: Sequence[str], token: str, seed: int, *, name: str = "load") -> None:
+    def __init__(self, urls: Sequence[str], token: str, seed: int, *, name: str = "load", hurried: float = HURRIED) -> None:
         self.urls = list(urls)
         self.seed = seed
         self.name = f"{name}-{seed}"
+        self.hurried = hurried
         self.sent: list[Sent] = []
         self.strange: list[str] = []  # answers that no fault explains
         self.versions: dict[str, int] = {}
@@ -74,7 +75,7 @@ class Load:
             headers={"Authorization": f"Bearer {token}"},
             timeout=REQUEST_SECONDS,
             limits=httpx.Limits(max_connections=64),
-            verify=False,  # there is no TLS, and preparing for it takes time
+            verify=False,  # mostly there is no TLS, and preparing for it takes time
         )
         self._numbers = itertools.count(1)
         self._stopped = asyncio.Event()
@@ -127,7 +128,7 @@ class Load:
         while going():
             what = chance.choices(list(MIX), list(MIX.values()))[0]
             sent = self._new(what, chance.choice(courses))
-            hurry = what != "read" and chance.random() < HURRIED
+            hurry = what != "read" and chance.random() < self.hurried
             seconds = chance.uniform(0.001, 0.01) if hurry else REQUEST_SECONDS
             for attempt in range(1, TRIES + 1):
                 if await self._send(sent, seconds) or not going():
