@@ -623,6 +623,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "unit": partial(deployed, "ipt-workflow@.service", "ini"),
     "containerfile": partial(deployed, "Containerfile", "dockerfile"),
     "rolling-restart": partial(deployed, "rolling-restart", "bash"),
+    "archiving": partial(deployed, "archiving.conf", "ini"),
+    "recover": partial(deployed, "recover", "bash"),
 }
 
 
