@@ -63,11 +63,14 @@ class Sent(msgspec.Struct, kw_only=True):
 class Load:
     """Clients of services that share a database. Each client sends one request at a time."""
 
-    def __init__(self, urls: Sequence[str], token: str, seed: int, *, name: str = "load", hurried: float = HURRIED) -> None:
+    def __init__(
+        self, urls: Sequence[str], token: str, seed: int, *, name: str = "load", hurried: float = HURRIED, pause: float = 0
+    ) -> None:
         self.urls = list(urls)
         self.seed = seed
         self.name = f"{name}-{seed}"
         self.hurried = hurried
+        self.pause = pause
         self.sent: list[Sent] = []
         self.strange: list[str] = []  # answers that no fault explains
         self.versions: dict[str, int] = {}
@@ -135,6 +138,8 @@ class Load:
                     break
                 seconds = REQUEST_SECONDS
                 await asyncio.sleep(PAUSE_SECONDS * attempt * chance.random())
+            if self.pause:
+                await asyncio.sleep(self.pause * chance.random())
 
     def _new(self, what: str, course: str) -> Sent:
         number, version = next(self._numbers), self.versions[course]
