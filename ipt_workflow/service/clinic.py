@@ -223,7 +223,7 @@ async def open_clinic(settings: Settings, clock: Clock | None = None) -> Clinic:
     """
     installation = install(settings, clock)
     try:
-        await installation.ready()
+        await installation.require_revision()
         move = await installation.database.read(sandbox.find)
         if clock is None and move is not None:
             installation.clock = SandboxClock(move.ahead, move.reached)

@@ -1,6 +1,7 @@
 """The parts that a process has once, for all organisations: database, committer, settings, protocol files, clock and metrics."""
 
 import asyncio
+from collections.abc import Callable
 
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
@@ -41,16 +42,27 @@ class Installation:
         await self.database.close()
 
     async def ready(self) -> None:
-        """Raises DatabaseNotReady unless the database answers and has the revision that this version needs."""
+        """Raises DatabaseNotReady unless the database answers and has the revision that this version needs, or a later one.
+
+        A later one is that of the next version, which is about to replace this process (decision 28).
+        """
+        await self._require(lambda found: found >= revision.HEAD)
+
+    async def require_revision(self) -> None:
+        """Raises DatabaseNotReady unless the database answers and has just the revision that this version needs."""
+        await self._require(lambda found: found == revision.HEAD)
+
+    async def _require(self, fits: Callable[[str], bool]) -> None:
         try:
             async with asyncio.timeout(READY_SECONDS):
                 found = await self.database.read(revision.current)
         except TimeoutError:
             raise Unreachable("The database does not answer. Check that it runs and that IPT_DATABASE_URL is right.") from None
-        if found != revision.HEAD:
-            raise DatabaseNotReady(
-                f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: run `ipt-workflow db upgrade`."
-            )
+        if found is not None and fits(found):
+            return
+        wants = f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: "
+        newer = found is not None and found > revision.HEAD
+        raise DatabaseNotReady(wants + ("install a newer version." if newer else "run `ipt-workflow db upgrade`."))
 
 
 def install(settings: Settings, clock: Clock | None = None) -> Installation:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from faults import after
-from faults.histories import Load, Sent
+from faults.histories import Load
 from faults.service import Service, free_port
 from fhirpy import SyncFHIRClient
 from support import databases, fhir_bodies, service_walk
@@ -221,12 +221,7 @@ async def restarted(site: Site, folder: Path) -> None:
     assert await process.wait() == 0
 
 
-def unexpected(load: Load) -> list[Sent]:
-    """Requests that were not answered as a service without any fault answers them."""
-    expected = ("200", "201", "409 transition-refused", "412 stale-version")
-    return [each for each in load.sent if not all(seen.startswith(expected) for seen in each.seen)]
-
-
+@pytest.mark.rest
 @pytest.mark.parametrize("behind", ["haproxy"], indirect=True)
 def test_a_rolling_restart_under_load_fails_no_request(behind, tmp_path):
     """Each process says that it is not ready before it stops listening, and HAProxy has sent its requests elsewhere by then."""
@@ -240,7 +235,7 @@ def test_a_rolling_restart_under_load_fails_no_request(behind, tmp_path):
             await restarted(site, tmp_path)
             load.stop()
             await working
-            assert unexpected(load) == []
+            assert load.unexpected == []
             assert len(load.acknowledged) > 100
             for course in load.versions:
                 after.in_order([each for each in load.sent if each.course == course])

@@ -103,6 +103,7 @@ async def restored(database: str, folder: Path, load: Load, token: str) -> set[s
     return found
 
 
+@pytest.mark.rest
 def test_a_backup_of_sqlite_holds_what_was_acknowledged(tmp_path):
     program("sqlite3")
     (tmp_path / "backup").mkdir()
@@ -115,6 +116,7 @@ def test_a_backup_of_sqlite_holds_what_was_acknowledged(tmp_path):
     assert before <= found <= {text for each in load.sent for text in each.texts}
 
 
+@pytest.mark.rest
 def test_a_dump_of_postgresql_holds_what_was_acknowledged(server, tmp_path):
     (tmp_path / "backup").mkdir()
     database, empty = (asyncio.run(server.new_database()) for _ in range(2))
@@ -178,6 +180,7 @@ class Archive:
             self.execute("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
 
 
+@pytest.mark.rest
 def test_a_server_is_recovered_as_it_was_at_a_moment_and_clients_restore_the_rest(server, tmp_path):
     archive = Archive(server)
     database = asyncio.run(server.new_database(name="at_a_moment"))

@@ -25,6 +25,7 @@ PAUSE_SECONDS = 0.05  # between attempts; at most, times their number
 SETTLE_SECONDS = 20.0
 # Weights of requests: a note on the known version, on an old one, on none; two notes together; a refused trigger; a read.
 MIX = {"note": 50, "stale": 8, "blind": 10, "together": 10, "refused": 6, "read": 16}
+EXPECTED = ("200", "201", "409 transition-refused", "412 stale-version")  # answers of a service without any fault
 HURRIED = 0.05  # share of writes that are given up after a few milliseconds and sent again
 
 
@@ -125,6 +126,11 @@ class Load:
     @property
     def acknowledged(self) -> list[Sent]:
         return [each for each in self.sent if each.outcome == "ok" and each.what != "read"]
+
+    @property
+    def unexpected(self) -> list[Sent]:
+        """Requests that were not answered at once as a service without any fault answers them."""
+        return [each for each in self.sent if not all(seen.startswith(EXPECTED) for seen in each.seen)]
 
     async def _client(self, chance: random.Random, going: Callable[[], bool]) -> None:
         courses = list(self.versions)

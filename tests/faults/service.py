@@ -41,11 +41,15 @@ def free_port() -> int:
 
 
 class Service:
-    """One `ipt-workflow serve`. At the end of a `with` block it is stopped; if the test failed, it is killed and its errors are printed."""
+    """One `ipt-workflow serve`. At the end of a `with` block it is stopped; if the test failed, it is killed and its errors are printed.
 
-    def __init__(self, database: str, log: Path, **settings: str) -> None:
+    `package` is a folder with another version of the package.
+    """
+
+    def __init__(self, database: str, log: Path, *, package: Path | None = None, **settings: str) -> None:
         self.database = database
         self.log = log
+        self.package = package
         self.settings = settings
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -66,6 +70,7 @@ class Service:
             return subprocess.Popen(
                 [*program, "serve", "--port", str(self.port)],
                 env=environment(self.database, **settings),
+                cwd=self.package,
                 stdout=stream,
                 stderr=stream,
                 stdin=subprocess.DEVNULL,
@@ -145,9 +150,11 @@ class Service:
         sys.stdout.write(f"{self.log.name}:\n{self.errors()}\n")
 
 
-def command(database: str, *args: str) -> subprocess.CompletedProcess[str]:
-    """Runs `ipt-workflow` once."""
-    return subprocess.run([*PLAIN, *args], env=environment(database), capture_output=True, text=True, timeout=COMMAND_SECONDS)
+def command(database: str, *args: str, package: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs `ipt-workflow` once, or that of another package."""
+    return subprocess.run(
+        [*PLAIN, *args], env=environment(database), cwd=package, capture_output=True, text=True, timeout=COMMAND_SECONDS
+    )
 
 
 def filled(database: str) -> dict[str, str]:
