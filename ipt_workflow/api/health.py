@@ -22,7 +22,7 @@ async def live() -> Health:
 
 @get("/health/ready", summary="Whether requests can be served", tags=["health"])
 async def ready(request: ApiRequest) -> Health:
-    """Checks that the database answers and has this version's migrations. Answers 503 otherwise, and when the process is about to stop."""
+    """Checks that the database has this version's migrations, and that a write succeeds. Answers 503 otherwise, and while the process drains."""
     if request.app.state.draining:
         raise Busy("This process is about to stop. Send requests to another one.")
     await request.app.state.clinic.installation.ready()

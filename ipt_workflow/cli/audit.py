@@ -23,6 +23,10 @@ def _auditor() -> Principal:
     return Principal(person=operator().person, role="auditor", via="cli")
 
 
+def _say_unrecorded(reason: str) -> None:
+    err.print(f"The audit log has no record of this command. {reason}", markup=False)
+
+
 @app.command()
 def verify(
     course: Annotated[str | None, typer.Option(help="One course; default: all.")] = None,
@@ -42,11 +46,12 @@ def verify(
                 _auditor(),
                 course,
                 lambda done: progress.advance(task, done),
+                _say_unrecorded,
                 processes=1 if course else processes,
                 chains_only=chains,
             )
 
-    found = run(work)
+    found = run(work, reads_only=True)
     if as_json:
         print_json(found)
     elif found.ok:
@@ -68,7 +73,7 @@ def export(
 
     async def work(clinic: Clinic) -> None:
         encoder = msgspec.json.Encoder()
-        async for chunk in await AuditLog(clinic).export(_auditor(), AuditFilters(course=course)):
+        async for chunk in await AuditLog(clinic).export(_auditor(), AuditFilters(course=course), _say_unrecorded):
             sys.stdout.write(encoder.encode_lines(chunk).decode())
 
-    run(work)
+    run(work, reads_only=True)

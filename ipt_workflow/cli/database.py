@@ -1,17 +1,19 @@
 """`db` and `demo`: the database, and a demonstration caseload for it."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
 
-from ipt_workflow.cli.output import FAILED, bar, complete, err, out, print_json, run, settings_or_exit
+from ipt_workflow.cli.output import FAILED, bar, complete, err, out, print_json, run, settings_or_exit, usage
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import demo as demonstration
 from ipt_workflow.service import upgrade as database_upgrade
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.factory import open_database
+from ipt_workflow.store.schema import grants as tables_grants
 from ipt_workflow.store.schema import revision
 
 Result = TypeVar("Result")
@@ -55,6 +57,18 @@ def check(as_json: AsJson = False) -> None:
         err.print(fault, markup=False)
     if faults:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def grants(
+    role: Annotated[str, typer.Argument(help="The PostgreSQL role: lower-case letters, digits and _.")],
+    read: Annotated[bool, typer.Option("--read", help="Only for `audit verify`, `audit export` and `db check`.")] = False,
+) -> None:
+    """Print the SQL that lets a role serve a database whose tables it does not own. The owner runs it after each `db upgrade`."""
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
+        usage("ROLE must be lower-case letters, digits and _, and begin with a letter.")
+    for statement in tables_grants.of_reader(role) if read else tables_grants.of_service(role):
+        out.print(statement, markup=False)
 
 
 def _on_database(work: Callable[[Database, Settings], Awaitable[Result]]) -> Result:

@@ -35,12 +35,12 @@ def settings_or_exit(*, sandbox: bool = False) -> Settings:
     return settings
 
 
-def run(work: Callable[[Clinic], Awaitable[Result]]) -> Result:
-    """Opens the service, runs the work and closes the service."""
+def run(work: Callable[[Clinic], Awaitable[Result]], *, reads_only: bool = False) -> Result:
+    """Opens the service, runs the work and closes the service. Work that `reads_only` runs on a database that can only be read too."""
     settings = settings_or_exit()
 
     async def opened() -> Result:
-        clinic = await open_clinic(settings)
+        clinic = await open_clinic(settings, reads_only=reads_only)
         collect_seldom()
         if isinstance(clinic.clock, SandboxClock):
             err.print(f"This database is a sandbox. Its clock shows {clinic.clock.now():%Y-%m-%dT%H:%M:%SZ}.", markup=False)

@@ -14,16 +14,13 @@ import pydantic
 from pydantic import Field
 
 from ipt_workflow.errors import Fault, SettingsInvalid
+from ipt_workflow.runtime import database_urls
 
 PREFIX = "IPT_"
 CONFIG_DIR = "IPT_CONFIG_DIR"  # read before any setting
 FOR_TESTS = "IPT_TEST_"
 PACKAGE = Path(__file__).parent.parent
 _zones = functools.cache(zoneinfo.available_timezones)  # it reads a directory tree
-_DATABASE_URL = re.compile(  # accepts what SQLAlchemy reads; urllib would refuse a password with "/" or "#"
-    r"sqlite:///[^?]+(\?.*)?"
-    r"|postgresql://([^:/]*(:[^@]*)?@)?(\[[^/?]+\]|[^/:?]+)?(:[0-9]*)?(/[^?]*)?(\?.*)?"
-)
 _PUBLIC_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%-]+)*")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 _OPENING = re.compile(r"^(Input|String) should")  # how pydantic's messages begin
@@ -97,8 +94,7 @@ class Settings(pydantic.BaseModel):
     @pydantic.field_validator("database_url", "sandbox_database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        if not _DATABASE_URL.fullmatch(value):
-            raise ValueError("must be sqlite:///path or postgresql://user@host/name, without a driver")
+        database_urls.parse(value)
         return value
 
     @pydantic.field_validator("public_url")

@@ -11,12 +11,14 @@ from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import Clock, SystemClock
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.probe import WriteProbe
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import revision
 
 READY_SECONDS = 5.0
+UNANSWERED = "The database does not answer. Check that it runs and that IPT_DATABASE_URL is right."
 
 
 class Installation:
@@ -34,6 +36,7 @@ class Installation:
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
+        self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
 
     async def close(self) -> None:
@@ -42,11 +45,16 @@ class Installation:
         await self.database.close()
 
     async def ready(self) -> None:
-        """Raises DatabaseNotReady unless the database answers and has the revision that this version needs, or a later one.
+        """Raises DatabaseNotReady or Busy unless a write succeeds, on a database of this version's revision or a later one.
 
         A later one is that of the next version, which is about to replace this process (decision 28).
         """
         await self._require(lambda found: found >= revision.HEAD)
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._probe.passed()
+        except TimeoutError:
+            raise Unreachable(UNANSWERED) from None
 
     async def require_revision(self) -> None:
         """Raises DatabaseNotReady unless the database answers and has just the revision that this version needs."""
@@ -57,12 +65,12 @@ class Installation:
             async with asyncio.timeout(READY_SECONDS):
                 found = await self.database.read(revision.current)
         except TimeoutError:
-            raise Unreachable("The database does not answer. Check that it runs and that IPT_DATABASE_URL is right.") from None
+            raise Unreachable(UNANSWERED) from None
         if found is not None and fits(found):
             return
-        wants = f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: "
+        needs = f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: "
         newer = found is not None and found > revision.HEAD
-        raise DatabaseNotReady(wants + ("install a newer version." if newer else "run `ipt-workflow db upgrade`."))
+        raise DatabaseNotReady(needs + ("install a newer version." if newer else "run `ipt-workflow db upgrade`."))
 
 
 def install(settings: Settings, clock: Clock | None = None) -> Installation:

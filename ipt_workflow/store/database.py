@@ -20,6 +20,7 @@ class Database:
     """One database, open until `close`."""
 
     dialect: str
+    records_apart: bool  # whether events are put at the same time as units: a unit may wait for a row, and a record never does
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
         """Runs `function(connection, *args)` on one snapshot of the database."""
@@ -42,6 +43,10 @@ class Database:
 
         If one of them cannot be written, writes nothing and raises what the driver raises.
         """
+        raise NotImplementedError
+
+    async def probe(self, organisation: str) -> None:
+        """Writes something small, durably. Raises what any write would raise now."""
         raise NotImplementedError
 
     async def listen(self, channel: str, heard: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ from alembic.migration import MigrationContext
 
 from ipt_workflow.store.schema import guards, revision, snapshots, tables
 
+ONE_AT_A_TIME = 0x1B7_DB  # the advisory lock of a migration, until it is committed
 HERE = Path(__file__).parent / "migrations"
 
 
@@ -21,7 +22,12 @@ def _config(connection: sa.Connection | None = None) -> Config:
 
 
 def upgrade(connection: sa.Connection) -> str:
-    """Runs the migrations that are missing, then rebuilds snapshots of an older shape. Returns the new revision."""
+    """Runs the migrations that are missing, then rebuilds snapshots of an older shape. Returns the new revision.
+
+    Another process that migrates the database at the same time waits, and then finds nothing to do.
+    """
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ONE_AT_A_TIME)))
     before = revision.current(connection)
     command.upgrade(_config(connection), "head")
     if before is not None and before < revision.SNAPSHOTS:
