@@ -17,6 +17,7 @@ from ipt_workflow.errors import Busy, DatabaseNotReady, Unreachable
 from ipt_workflow.runtime.database_urls import DatabaseUrl
 from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
+from ipt_workflow.store.databases import pooler
 from ipt_workflow.store.databases.connections import Connections
 from ipt_workflow.store.databases.meanings import AWAY, Meaning, of_sqlstate
 from ipt_workflow.store.databases.postgres_address import PostgresAddress
@@ -89,6 +90,10 @@ class PostgresDatabase(Database):
 
     async def put(self, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
         return await batches.write_postgres(self._fetch, units, events)
+
+    async def require_sessions(self) -> None:
+        async with self._our_errors():
+            await pooler.require_sessions(self._address.connect_plainly)
 
     async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
         """Keeps a connection of its own, and opens another when it is lost."""
