@@ -60,7 +60,6 @@ class SlowClients:
     async def _slow_body(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(self._writing())
         await self._dribble(reader, writer, BODY[:-1])  # never whole, so never a note
-        await self._answer(reader)
 
     async def _no_reader(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Asks for much, reads a little of it, and waits."""
