@@ -63,11 +63,16 @@ def check(as_json: AsJson = False) -> None:
 def grants(
     role: Annotated[str, typer.Argument(help="The PostgreSQL role: lower-case letters, digits and _.")],
     read: Annotated[bool, typer.Option("--read", help="Only for `audit verify`, `audit export` and `db check`.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the SQL that lets a role serve a database whose tables it does not own. The owner runs it after each `db upgrade`."""
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
         usage("ROLE must be lower-case letters, digits and _, and begin with a letter.")
-    for statement in tables_grants.of_reader(role) if read else tables_grants.of_service(role):
+    statements = list(tables_grants.of_reader(role) if read else tables_grants.of_service(role))
+    if as_json:
+        print_json({"statements": statements})
+        return
+    for statement in statements:
         out.print(statement, markup=False)
 
 

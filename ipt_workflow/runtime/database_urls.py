@@ -95,7 +95,7 @@ def _options(text: str | None, honoured: Mapping[str, tuple[str, ...] | None]) -
         if not equals or name not in honoured:
             _refuse(name, honoured)
         values = honoured[name]
-        if values is not None and value not in values:
+        if value and values is not None and value not in values:
             if value == "require" and name in {"channel_binding", "gssencmode"}:
                 raise ValueError(f"has {name}=require, which {_FOR_SAFETY}")
             raise ValueError(f"has {name} with a value that is not honoured; use {' or '.join(values)}")

@@ -10,8 +10,10 @@ import asyncpg
 
 from ipt_workflow.errors import DatabaseNotReady
 from ipt_workflow.runtime.database_urls import FILES, SYSTEM_ROOTS, TLS, DatabaseUrl
+from ipt_workflow.store.databases.meanings import of_sqlstate
 
 CONNECT_SECONDS = 5.0  # for each host
+REFUSED = "The database server refuses the session's settings. Check options in IPT_DATABASE_URL."
 NAME = "ipt_workflow"  # the application's name in pg_stat_activity
 # A host that fails in one of these ways may be followed by another one. A wrong password is wrong everywhere.
 NEXT_HOST = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
@@ -77,6 +79,10 @@ class PostgresAddress:
                     )
                 except NEXT_HOST as error:
                     failed = error
+                except asyncpg.PostgresError as error:
+                    if of_sqlstate(error.sqlstate):
+                        raise
+                    raise DatabaseNotReady(REFUSED) from error
                 else:
                     return await _in_unicode(connection)
         assert failed is not None  # there is at least one host

@@ -43,7 +43,7 @@ async def opened(url: str):
 async def raised(call) -> type[Exception]:
     try:
         await call
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - which it is, is asked
         return type(error)
     raise AssertionError("nothing was raised")
 
