@@ -1,7 +1,5 @@
 """Programs of the operating system that the examples under `deploy/` are for, run with those examples on ports of the test's own."""
 
-import datetime as dt
-import ipaddress
 import os
 import shutil
 import ssl
@@ -13,12 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from support.tls import Authority
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 START_SECONDS = 30
@@ -42,35 +36,19 @@ def example(name: str, replaced: Mapping[str, str]) -> str:
     return text
 
 
-class Certificate(msgspec.Struct, frozen=True):
-    """A certificate of this machine that signs itself, and its key. HAProxy wants both in one file."""
+class Certificate:
+    """A certificate of this machine, its key, and the authority's. HAProxy wants certificate and key in one file."""
 
-    certificate: Path
-    key: Path
-    both: Path
+    def __init__(self, folder: Path) -> None:
+        authority = Authority(folder)
+        self.root = authority.root
+        self.certificate, self.key = authority.issue("clinic", "clinic.example", "127.0.0.1")
+        self.both = folder / "both.pem"
+        self.both.write_bytes(self.certificate.read_bytes() + self.key.read_bytes())
 
     @property
     def trusted(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=str(self.certificate))
-
-
-def certificate(folder: Path) -> Certificate:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "clinic.example")])
-    names = [x509.DNSName("clinic.example"), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    now = dt.datetime.now(dt.UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + dt.timedelta(days=2))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = signed.public_bytes(serialization.Encoding.PEM)
-    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    made = Certificate(folder / "certificate.pem", folder / "key.pem", folder / "both.pem")
-    for path, content in ((made.certificate, pem), (made.key, secret), (made.both, pem + secret)):
-        path.write_bytes(content)
-    return made
+        return ssl.create_default_context(cafile=str(self.root))
 
 
 @contextmanager

@@ -23,13 +23,6 @@ NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def database(server) -> tuple[str, dict[str, str]]:
     url = asyncio.run(server.new_database(name="pooled"))
     return url, filled(url)

@@ -19,7 +19,7 @@ from fhirpy import SyncFHIRClient
 from support import databases, fhir_bodies, service_walk
 from support.http_client import OPERATOR
 
-from deploy.programs import DEPLOY, Certificate, answers, certificate, example, program, running
+from deploy.programs import DEPLOY, Certificate, answers, example, program, running
 from ipt_workflow.runtime.clock import SystemClock
 from ipt_workflow.service.access.tokens import NewToken, Tokens
 from ipt_workflow.service.clinic import Clinic
@@ -45,7 +45,7 @@ class Site:
         self.refs = (f"EHR-{number}" for number in itertools.count(1))
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}/ipt"
-        self.certificate: Certificate = certificate(folder)
+        self.certificate = Certificate(folder)
         settings = {"public_url": self.url, "drain_seconds": "3", "log_level": "info"}
         self.services = [Service(database, folder / f"service-{number}.log", **settings) for number in (1, 2)]
 
@@ -149,7 +149,7 @@ def test_every_address_leads_back_through_the_proxy(behind):
 
 def test_a_fhir_client_pages_through_the_proxy(behind, monkeypatch):
     site, _ = behind
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(site.certificate.certificate))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(site.certificate.root))
     with site.client() as client:
         known = {site.open(client).json()["course"]["id"] for _ in range(3)}
         fhir = SyncFHIRClient(f"{site.url}/fhir/R4", authorization=f"Bearer {site.tokens['therapist']}")

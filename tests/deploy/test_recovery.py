@@ -37,13 +37,6 @@ def run(text: str, folder: Path, path: str = "", **variables: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.close()
-
-
 def texts(load: Load) -> set[str]:
     """The notes that were acknowledged."""
     return {text for each in load.acknowledged for text in each.texts}

@@ -6,7 +6,6 @@ The next version is made here: this one, with a migration more.
 import asyncio
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,7 +13,6 @@ import pytest
 from faults import after
 from faults.conftest import Place
 from faults.histories import Load
-from faults.postgres import Server
 from faults.service import Service, command, filled
 
 import ipt_workflow
@@ -49,13 +47,6 @@ def newer(tmp_path) -> Path:
     assert f'HEAD = "{revision.HEAD}"' in text
     declared.write_text(text.replace(f'HEAD = "{revision.HEAD}"', f'HEAD = "{NEXT}"'))
     return folder
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.close()
 
 
 async def state(service: Service) -> tuple[int, str]:
