@@ -62,6 +62,7 @@ POSTGRESQL: Mapping[str, Meaning] = {
     "40003": CONTENDED,  # whether the statement was completed is not known
     "40P01": CONTENDED,  # deadlock
     "57014": CONTENDED,  # query cancelled, by a person or by statement_timeout
+    "55000": AWAY,  # the database takes no connections now
     "55006": CONTENDED,  # object in use
     "55P03": LOCKED,  # lock_timeout
     "25006": READ_ONLY,  # read-only transaction

@@ -48,12 +48,15 @@ class SqliteDatabase(Database):
         self._putting: sqlite3.Connection | None = None
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._read_lanes, _run, self._reader, function, args)
+        lanes = self._read_lanes
+        found: Result = await asyncio.get_running_loop().run_in_executor(lanes, _run, self._reader, function, args)
+        self._file.check_read()
+        return found
 
     async def write(self, function: Callable[..., Result], *args: Any) -> Result:
         async with self._writing:
             written: Result = await self._in_write_lane(_run, self._writer, function, args)
-            self._file.check()
+        self._file.check()
         return written
 
     async def find(self, lookup: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
@@ -61,6 +64,7 @@ class SqliteDatabase(Database):
             self._finding = self._finding or _connect(self._file, FIND_SECONDS, writes=False)
             parameters = (organisation, msgspec.json.encode(ids).decode())
             rows = self._finding.execute(lookup.sql["sqlite"], parameters).fetchall()
+        self._file.check_read()
         return lookup.found("sqlite", rows)
 
     async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[DriverRow]:
@@ -76,7 +80,7 @@ class SqliteDatabase(Database):
                     await self._in_write_lane(self._putting.commit)
                 finally:
                     self._putting.rollback()  # no effect if it was committed
-                self._file.check()  # what was written to a file that is gone was not written
+        self._file.check_commit()
         return won
 
     async def probe(self, organisation: str) -> None:

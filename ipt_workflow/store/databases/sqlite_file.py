@@ -22,11 +22,12 @@ class DatabaseFile:
 
     def __init__(self, path: str, mode: str) -> None:
         self._path = path
-        self._uri = f"file:{quote(path)}?mode={mode}"
+        self._uri = f"file:{quote(path)}?mode={mode.removesuffix('c')}"  # SQLite never makes the file: `_make` does
         self._creates = mode == "rwc"
         self._path_of_wal = f"{path}-wal"
         self._opened: tuple[int, int] | None = None
         self._wal: tuple[int, int] | None = None
+        self._gone = False
         self._opening = threading.Lock()
         if self._creates:
             try:
@@ -45,6 +46,7 @@ class DatabaseFile:
         connection = sqlite3.connect(self._uri, uri=True, timeout=patience, check_same_thread=False)
         if self._opened is not None and _present(self._path) != self._opened:
             connection.close()
+            self._gone = True
             raise REPLACED.raised()
         return connection
 
@@ -59,11 +61,22 @@ class DatabaseFile:
         except OSError:
             raise NOT_OPENED.raised() from None
 
+    def check_commit(self) -> None:
+        """Raises DatabaseNotReady if what was committed just now is in a file that is gone. It asks about the WAL only after a fault."""
+        if self._gone or _present(self._path) != self._opened:
+            self.check()
+
+    def check_read(self) -> None:
+        """The same for what was read, once a fault was found: a read of a kept answer acknowledges its write."""
+        if self._gone:
+            self.check()
+
     def check(self) -> None:
-        """Raises DatabaseNotReady if what was committed just now is in files that are gone."""
+        """Raises DatabaseNotReady if the database or its WAL is gone."""
         wal = _present(self._path_of_wal)
         self._wal = self._wal or wal
-        if wal != self._wal or _present(self._path) != self._opened:
+        self._gone = wal != self._wal or _present(self._path) != self._opened
+        if self._gone:
             raise REPLACED.raised()
 
 
