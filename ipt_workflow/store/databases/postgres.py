@@ -157,10 +157,13 @@ class PostgresDatabase(Database):
 
 @asynccontextmanager
 async def _invalidated(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Discards the connection after a timeout: a late answer could be taken for that of the next statement."""
+    """Discards the connection after a timeout: a late answer could be taken for that of the next statement.
+
+    So it does if the driver has lost count of what it sent, as when the server ends a connection in the middle of something.
+    """
     try:
         yield
-    except TimeoutError:
+    except (TimeoutError, sa.exc.InternalError):
         await connection.invalidate()
         raise
 
@@ -189,7 +192,8 @@ def _meaning(error: Exception) -> Meaning | None:
         return NO_CONNECTION
     if isinstance(error, sa.exc.DBAPIError):
         known = of_sqlstate(getattr(error.orig, "sqlstate", None))
-        return known or (AWAY if error.connection_invalidated else None)
+        lost = error.connection_invalidated or isinstance(error.driver_exception, asyncpg.InternalClientError)
+        return known or (AWAY if lost else None)
     if isinstance(error, asyncpg.PostgresError):
         return of_sqlstate(error.sqlstate)
     if isinstance(error, asyncpg.DataError | sa.exc.SQLAlchemyError):
