@@ -247,13 +247,12 @@ class MemberRefused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupSessionRefused(IptError):
-    """A session for all members or nobody was refused. `members` lists the courses that refused it."""
+    """A session, or its signature, for all members or nobody was refused. `members` lists the courses that refused it."""
 
-    def __init__(self, members: Sequence[MemberRefused]) -> None:
+    def __init__(self, members: Sequence[MemberRefused], trigger: str = "record_session") -> None:
         self.members = tuple(members)
-        super().__init__(
-            f"record_session: {len(self.members)} of the members' courses refuse{'s' if len(self.members) == 1 else ''} it"
-        )
+        self.trigger = trigger
+        super().__init__(f"{trigger}: {len(self.members)} of the members' courses refuse{'s' if len(self.members) == 1 else ''} it")
 
 
 class KeyReused(IptError):

@@ -195,13 +195,17 @@ def json_of(text: str, option: str) -> Any:
 def import_file(
     file: Annotated[
         Path,
-        typer.Argument(help="NDJSON with one trigger on each line; docs/import.md has the format.", exists=True, dir_okay=False),
+        typer.Argument(
+            help="NDJSON with a trigger of a course, or an action of a group, on each line; docs/import.md has the format.",
+            exists=True,
+            dir_okay=False,
+        ),
     ],
     person: Annotated[str | None, typer.Option("--as", help="The person who imports: the actor of lines without one.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every line, and write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import courses. The machine checks every line. A second run of the same file adds nothing twice."""
+    """Import courses and groups. The machine checks every line. A second run of the same file adds nothing twice."""
 
     async def work(clinic: Clinic) -> imports.ImportReport:
         lines = file.read_bytes().splitlines()

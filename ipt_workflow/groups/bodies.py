@@ -69,8 +69,12 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The signature of the facilitator who gave a session. `focus` is the problem area worked on, by course."""
+    """The signature of the facilitator who gave a session: at `occurred_at`, or now without one.
 
+    `focus` is the problem area worked on, by course.
+    """
+
+    occurred_at: Moment | None = None
     techniques: Codes = ()
     summary: Text | None = None
     focus: Annotated[dict[CourseId, Code], Meta(max_length=MEMBERS_MAX)] = {}

@@ -4,6 +4,7 @@ A protocol is data. Files name rules and give them numbers. They hold no express
 """
 
 import re
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -168,7 +169,7 @@ class ProtocolFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     followup: FollowupSpec | None = None
 
 
-class Protocol(ProtocolFile, frozen=True, kw_only=True):
+class Protocol(ProtocolFile, frozen=True, kw_only=True, dict=True):
     """A loaded protocol. `digest` is the SHA-256 (hex) of the JCS form of the TOML as written, without defaults."""
 
     digest: str
@@ -179,6 +180,11 @@ class Protocol(ProtocolFile, frozen=True, kw_only=True):
     def key(self) -> str:
         """`ipt@1`."""
         return f"{self.id}@{self.version}"
+
+    @cached_property
+    def phase_ids(self) -> tuple[str, ...]:
+        """The ids of its phases, in order. They are asked for by every trigger."""
+        return tuple(phase.id for phase in self.phases)
 
     @property
     def first(self) -> PhaseSpec:

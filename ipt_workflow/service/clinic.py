@@ -99,7 +99,7 @@ class Clinic:
 
     def _know(self, stored: Sequence[StoredProtocol]) -> None:
         protocol_files.check_unchanged(self.catalogue, [(row.id, row.version, row.digest) for row in stored])
-        for row in stored:
+        for row in (each for each in stored if each.digest not in self._by_digest):
             definition = protocol_files.read_definition(msgspec.json.decode(row.definition), self.catalogue.instruments)
             self._by_digest.setdefault(definition.digest, definition)
 

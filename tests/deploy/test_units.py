@@ -9,12 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from faults.service import PLAIN, environment, filled, free_port
+from faults.service import environment, filled, free_port
 
 from deploy.programs import DEPLOY, example, program, running
 from ipt_workflow.cli import server
 from ipt_workflow.runtime import settings
 
+PROGRAM = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
 UNIT = "ipt-workflow@.service"
 EXPOSURE_MOST = 2.0  # of 10, as `systemd-analyze security` counts
 FINISH_SECONDS = 10  # what `cli/server.py` gives the requests under way
@@ -158,7 +159,7 @@ def test_the_service_needs_no_rights_and_writes_only_to_its_folder(tmp_path):
             return False
 
     log = tmp_path / "log"
-    with running([*confined, *PLAIN, "serve", "--port", str(port)], is_up, log, env=environment(database)) as process:
+    with running([*confined, *PROGRAM, "serve", "--port", str(port)], is_up, log, env=environment(database)) as process:
         assert "CapEff:\t0000000000000000" in Path(f"/proc/{process.pid}/status").read_text()
         body = {"client_ref": "EHR-1", "protocol": "ipt", "data": {"source": "General practitioner", "indication": "depression"}}
         assert httpx.post(f"{url}/v1/courses", json=body, headers=therapist).status_code == 201

@@ -6,6 +6,8 @@ The next version is made here: this one, with a migration more.
 import asyncio
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -13,12 +15,13 @@ import pytest
 from faults import after
 from faults.conftest import Place
 from faults.histories import Load
-from faults.service import Service, command, filled
+from faults.service import Service, command, environment, filled
 
 import ipt_workflow
 from deploy.programs import DEPLOY
 from ipt_workflow.store.schema import revision
 
+NEXT_PROGRAM = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]  # of the package in the folder where it is run
 NEXT = f"{int(revision.HEAD) + 1:04}"
 MIGRATION = f'''
 import sqlalchemy as sa
@@ -49,6 +52,22 @@ def newer(tmp_path) -> Path:
     return folder
 
 
+class Newer(Service):
+    """A service of the next version."""
+
+    package: Path
+
+    def _started(self, settings: dict[str, str]) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as stream:
+            command = [*NEXT_PROGRAM, "serve", "--port", str(self.port)]
+            variables = environment(self.database, **settings)
+            return subprocess.Popen(command, cwd=self.package, env=variables, stdout=stream, stderr=stream)
+
+
+def next_command(package: Path, database: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*NEXT_PROGRAM, *words], cwd=package, env=environment(database), capture_output=True, text=True)
+
+
 async def state(service: Service) -> tuple[int, str]:
     """What a service says of its readiness."""
     async with httpx.AsyncClient() as http:
@@ -66,13 +85,14 @@ def test_a_database_is_upgraded_beside_processes_of_the_version_before(server, n
     async def play():
         async with (
             Service(database, tmp_path / "older.log", drain_seconds="1") as older,
-            Service(database, tmp_path / "newer.log", package=newer) as successor,
+            Newer(database, tmp_path / "newer.log") as successor,
             Load([older.url], tokens["therapist"], 1, name="upgrade", hurried=0) as load,
         ):
+            successor.package = newer
             await older.start()
             await load.open()
             working = asyncio.create_task(load.run(most=100_000, seconds=60))
-            upgraded = await asyncio.to_thread(command, database, "db", "upgrade", package=newer)
+            upgraded = await asyncio.to_thread(next_command, newer, database, "db", "upgrade")
             assert upgraded.returncode == 0, upgraded.stderr
             assert NEXT in upgraded.stdout
             assert await state(older) == (200, "")
@@ -92,5 +112,5 @@ def test_a_database_is_upgraded_beside_processes_of_the_version_before(server, n
     assert refused.returncode == 1
     assert NEXT in refused.stderr
     assert "newer" in refused.stderr
-    verified = command(database, "audit", "verify", package=newer)
+    verified = next_command(newer, database, "audit", "verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
