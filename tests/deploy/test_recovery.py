@@ -76,7 +76,10 @@ async def working(load: Load, meanwhile: Callable[[], None]) -> set[str]:
 async def backed_up(database: str, folder: Path, backup: Callable[[], None]) -> tuple[Load, set[str], str]:
     """Makes a backup beside a service with clients. Returns their load, what was acknowledged before, and a token."""
     token = filled(database)["therapist"]
-    async with Service(database, folder / "before.log") as service, Load([service.url], token, 1, name="backup") as load:
+    async with (
+        Service(database, folder / "before.log") as service,
+        Load([service.url], token, 1, name="backup", pause=0.02) as load,
+    ):
         await service.start()
         await load.open()
         return load, await working(load, backup), token
