@@ -9,6 +9,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -595,6 +596,11 @@ def event_table() -> str:
     return table(("type", "when it is sent, and its content", "`data`"), rows)
 
 
+def deployed(name: str, language: str) -> str:
+    """An example under `deploy/`."""
+    return f"```{language}\n{(DOCS.parent / 'deploy' / name).read_text(encoding='utf-8')}```"
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "triggers": trigger_table,
     "trigger-data": trigger_data,
@@ -627,6 +633,15 @@ GENERATED: dict[str, Callable[[], str]] = {
     "log-keys": log_keys,
     "database-failures": database_failures,
     "events": event_table,
+    "nginx": partial(deployed, "nginx.conf", "nginx"),
+    "haproxy": partial(deployed, "haproxy.cfg", "haproxy"),
+    "pgbouncer": partial(deployed, "pgbouncer.ini", "ini"),
+    "environment": partial(deployed, "environment", "ini"),
+    "unit": partial(deployed, "ipt-workflow@.service", "ini"),
+    "containerfile": partial(deployed, "Containerfile", "dockerfile"),
+    "rolling-restart": partial(deployed, "rolling-restart", "bash"),
+    "archiving": partial(deployed, "archiving.conf", "ini"),
+    "recover": partial(deployed, "recover", "bash"),
 }
 
 

@@ -32,6 +32,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process that a tes
 
 EXTENT = os.environ.get("IPT_TEST_EXTENT", "sample")  # of large matrices: `sample`, `rest` or `whole`
 LONG = (
+    "deploy/",
     "faults/",
     "gate/",
     "machine/test_stateful.py",
