@@ -74,7 +74,7 @@ def test_what_goes_out_goes_through_the_one_table_of_addresses():
     """`posts` connects and asks `Reach` about every address; `sender` looks names up for it. The store reaches its database."""
     clients = {"aiohttp", "httpx", "requests", "urllib3", "urllib.request", "http.client", "socket", "smtplib", "ftplib"}
     found = set()
-    for file, tree in TREES.items():
+    for file, tree in trees().items():
         named = {each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names}
         named |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
         called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
@@ -88,7 +88,7 @@ def test_nothing_runs_a_program_or_evaluates_a_text():
     modules = {"subprocess", "pickle", "shelve", "marshal", "yaml", "xml", "lxml", "ctypes", "pty", "code", "runpy"}
     calls = {"eval", "exec", "compile", "system", "popen", "spawnv", "execv", "execvp"}
     found = []
-    for file, tree in TREES.items():
+    for file, tree in trees().items():
         for node in ast.walk(tree):
             names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -8,7 +8,7 @@ import pytest
 from support import databases, service_walk
 
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import Busy, Locked
+from ipt_workflow.errors import Busy
 from ipt_workflow.service.audit import verification
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.lookups import VERSIONS
