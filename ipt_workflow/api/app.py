@@ -95,7 +95,7 @@ class Application:
         self._opened = None  # a second start must open a new clinic: this one is closed below
         install(app, clinic)
         await unsettled.recover(app.state.notices)
-        self._edge = Edge(FastRoute(app, self.settings.body_bytes_max), clinic.metrics)
+        self._edge = Edge(FastRoute(app, self.settings), clinic.metrics)
         try:
             relaying = app.state.rehearsal.relaying() if self.sandbox else _relay_running(clinic)
             async with relaying, _early_handled(app.state.notices):
@@ -186,14 +186,11 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         route_handlers=[
             Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
             Router("/", route_handlers=open_to_all, middleware=[NoNul()]),
-            Router(
-                "/", route_handlers=notices.FHIR_HANDLERS, middleware=[NoNul()], request_max_body_size=settings.notice_bytes_max
-            ),
+            Router("/", route_handlers=notices.FHIR_HANDLERS, middleware=[NoNul()]),
         ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],
         state=State({"settings": settings}),
-        request_max_body_size=settings.body_bytes_max,
         openapi_config=OpenAPIConfig(
             title="ipt_workflow",
             version=ipt_workflow.__version__,

@@ -1,6 +1,7 @@
 """The first and last step of every request, even if no route matches.
 
-It sets the request id and the security headers, answers HEAD, writes the access log and measures the time.
+It sets the request id and the security headers, answers HEAD, writes the access log and measures the time. The application gets a scope
+of its own: the server goes on reading the one it made, and must find there what the client sent.
 """
 
 import re
@@ -10,6 +11,8 @@ from typing import Any
 import structlog
 from litestar.types import ASGIApp, Message, Receive, Send
 
+from ipt_workflow.api.connections import close_if_unread, cut
+from ipt_workflow.errors import IptError
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.service.clinic import new_id
@@ -40,25 +43,30 @@ class Edge:
         started = time.perf_counter()
         request_id = _request_id(scope)
         method: str = scope["method"]
-        scope["ipt_request_id"] = request_id
+        own: Any = {**scope, "ipt_request_id": request_id}
         if method == "HEAD":
-            scope["method"] = "GET"
-        status = 500
+            own["method"] = "GET"
+            own["ipt_head"] = True
+            send = _without_body(send)
+        status = 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = _headers(message["headers"], request_id)
-            if method == "HEAD" and message["type"] == "http.response.body":
-                message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
+                close_if_unread(scope)
             await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id)  # the context belongs to this request's task alone
         try:
-            await self.app(scope, receive, send_with_headers)
+            await self.app(own, receive, send_with_headers)
+        except Exception as error:
+            if not (status and cut(scope)):
+                raise
+            _log_cut(self._log, error)
         finally:
-            self._record(scope, method, status, time.perf_counter() - started)
+            self._record(own, method, status or 500, time.perf_counter() - started)
 
     def _record(self, scope: Any, method: str, status: int, seconds: float) -> None:
         route = str(scope.get("path_template") or "unmatched")
@@ -69,6 +77,27 @@ class Edge:
             who = {"actor": principal.person, "role": principal.role} if principal else {}
             fields = {**scope.get("ipt_log", {}), **who}
             self._log.info("request", method=method, route=route, status=status, duration_ms=round(seconds * 1000, 1), **fields)
+
+
+def _without_body(send: Send) -> Send:
+    """Sends the head of an answer, and at once its end. A length of 0 may be that of a body that was not made."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [line for line in message["headers"] if line != (b"content-length", b"0")]
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return sent
+
+
+def _log_cut(log: structlog.typing.FilteringBoundLogger, error: Exception) -> None:
+    """An answer that had begun was cut: as a service does that refuses to go on, or by an error."""
+    cause: BaseException = error
+    while (inner := cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__) is not None:
+        cause = inner
+    write = log.warning if isinstance(cause, IptError) else log.error
+    write("answer cut", exc_info=cause)
 
 
 def _request_id(scope: Any) -> str:

@@ -18,6 +18,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Meta
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.api.request_reader import incoming_of
 from ipt_workflow.course import references, triggers
 from ipt_workflow.course.triggers import Command, Together
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
@@ -53,12 +54,8 @@ class UnsupportedMediaType(HTTPException):
     status_code = 415
 
 
-class TooLarge(HTTPException):
-    status_code = 413
-
-
 class RequestParts(Protocol):
-    """The parts of a request that a write needs. The router's request has them, and so has that of the fast path."""
+    """The parts of a request that a write needs. The router's request has them, and so has `Incoming`."""
 
     @property
     def headers(self) -> Mapping[str, str]: ...
@@ -68,7 +65,6 @@ class RequestParts(Protocol):
     def scope(self) -> Any: ...
     @property
     def path_params(self) -> Mapping[str, Any]: ...
-    async def body(self) -> bytes: ...
 
 
 class Body:
@@ -144,11 +140,15 @@ def _data_faults_of(command: dict[str, Any]) -> list[Fault]:
     return decode(row.payload, references.numbered(row.name, data))[1] if row and isinstance(data, dict) else []
 
 
+def media_type(request: RequestParts) -> str:
+    """The type of the body, without parameters, in lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def read_body(request: RequestParts) -> Body:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    problem: HTTPException | None = None if kind == "application/json" else UnsupportedMediaType()
+    problem: HTTPException | None = None if media_type(request) == "application/json" else UnsupportedMediaType()
     try:
-        raw = await request.body()
+        raw = await incoming_of(request).body()
     except HTTPException as error:
         return Body(b"", error)
     return Body(raw, problem)

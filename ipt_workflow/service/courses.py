@@ -104,7 +104,7 @@ class Courses:
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """Shows what firing would do. Records the read and nothing else."""
         stored = await self.clinic.visible_course(principal, course_id)
-        policy.require(principal, "change a course")
+        policy.require(principal, "change a course")  # a preview records no refusal
         for forbidden in self.decisions.forbidden(principal, write.triggers):
             raise forbidden
         commands = checked_commands(write, stored.course)

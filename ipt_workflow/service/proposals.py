@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.rules import Actor, Context
 from ipt_workflow.course.triggers import Command
@@ -158,7 +157,7 @@ class Proposals:
 
     async def page(self, principal: Principal, status: str | None, after: str, limit: int) -> list[ProposalView]:
         """Proposals in the order they were made. A therapist sees those on their own courses."""
-        policy.require(principal, "read proposals")
+        await self.clinic.require(principal, "read proposals")
         own = principal.person if principal.role == "therapist" else None
         found = await self.clinic.read(stored_proposals.page, status=status, therapist=own, after=after, limit=limit)
         await self.clinic.log(principal, "read", "proposals", [proposal.course_id for proposal in found])
@@ -167,7 +166,7 @@ class Proposals:
     async def one(self, principal: Principal, proposal_id: str) -> ProposalReview:
         """A proposal, with what has been recorded since, and why it would be refused if a supervisor cosigned it now."""
         proposal, stored = await self._visible(principal, proposal_id)
-        policy.require(principal, "read proposals")
+        await self.clinic.require(principal, "read proposals", [proposal.course_id])
         await self.clinic.log(principal, "read", f"proposal {proposal.id}", [proposal.course_id])
         refusals: tuple[Refusal, ...] = ()
         if proposal.body is not None:
