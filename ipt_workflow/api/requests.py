@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 import datetime as dt
 import hashlib
 import re
@@ -20,11 +21,12 @@ from msgspec import Meta
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.api.request_reader import incoming_of
 from ipt_workflow.course import references, triggers
+from ipt_workflow.course.commands import envelope_faults
 from ipt_workflow.course.triggers import Command, Together
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.protocols.definition import PHASE_ID
-from ipt_workflow.service.writes import IdempotencyKey, Write
-from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults
+from ipt_workflow.service.writes import CrisisCall, IdempotencyKey, Opening, Write
+from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults, time_faults
 from ipt_workflow.values.types import Moment
 
 ApiRequest = Request[Any, Any, State]
@@ -36,6 +38,7 @@ _BEGIN = re.compile(triggers.BEGIN_PREFIX + PHASE_ID.pattern)
 
 FilterText = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f]*$")]  # a filter's value
 _ID = re.compile("[0-9a-f-]{36}")
+WITH_COMMANDS = (Opening, CrisisCall)  # bodies that hold commands, or are one
 Id = Annotated[str, Meta(pattern=rf"^{_ID.pattern}$")]
 
 
@@ -97,7 +100,8 @@ class Body:
         try:
             return msgspec.convert(value, struct)
         except msgspec.ValidationError as error:
-            raise CommandInvalid(schema_faults(struct, value, "", str(error))) from None
+            inner = _command_faults(value) if struct in WITH_COMMANDS else []
+            raise CommandInvalid(_all(schema_faults(struct, value, "", str(error)), inner)) from None
 
     def commands(self) -> tuple[Command, ...]:
         """One command, or several together. Raises CommandInvalid with every fault, including those of the data."""
@@ -106,7 +110,7 @@ class Body:
         try:
             found = msgspec.convert(value, shape)
         except msgspec.ValidationError as error:
-            raise CommandInvalid([*schema_faults(shape, value, "", str(error)), *_data_faults(value)]) from None
+            raise CommandInvalid(_all(schema_faults(shape, value, "", str(error)), _command_faults(value))) from None
         return found.together if isinstance(found, Together) else (found,)
 
     def triggers(self) -> list[str]:
@@ -121,23 +125,40 @@ class Body:
         return [name if name in triggers.BY_NAME or _BEGIN.fullmatch(name) else "" for name in names]
 
 
-def _data_faults(value: dict[str, Any]) -> list[Fault]:
-    """The faults in the data of every command whose trigger is known."""
+def _all(of_shape: list[Fault], of_commands: list[Fault]) -> list[Fault]:
+    """The faults of a body's shape, and those of its commands in other places: of what cannot be read, nothing is also missing."""
+    places = tuple({fault.where for fault in of_shape})
+    inside = tuple(f"{place}." for place in places)
+    return [*of_shape, *(each for each in of_commands if each.where not in places and not each.where.startswith(inside))]
+
+
+def _command_faults(value: dict[str, Any]) -> list[Fault]:
+    """The faults of every command whose trigger is known, beside those of the body's shape."""
     together = value.get("together")
     if not isinstance(together, list):
-        return _data_faults_of(value)
+        return _faults_of(value)
     return [
         msgspec.structs.replace(fault, where=f"together[{index}].{fault.where}")
         for index, each in enumerate(together)
         if isinstance(each, dict)
-        for fault in _data_faults_of(each)
+        for fault in _faults_of(each)
     ]
 
 
-def _data_faults_of(command: dict[str, Any]) -> list[Fault]:
-    row = triggers.BY_NAME.get(str(command.get("trigger")))
-    data = command.get("data", {})
-    return decode(row.payload, references.numbered(row.name, data))[1] if row and isinstance(data, dict) else []
+def _faults_of(sent: dict[str, Any]) -> list[Fault]:
+    """The faults of a command as it was sent: in its data, its reason, its time and the rules that it overrides."""
+    name = str(sent.get("trigger", "refer" if "client_ref" in sent else None))
+    row = triggers.BY_NAME.get(name)
+    if row is None:
+        return []
+    data, override = sent.get("data", {}), sent.get("override")
+    rules = override.get("rules") if isinstance(override, dict) else None
+    known = data if isinstance(data, dict) else {}
+    faults = decode(row.payload, references.numbered(row.name, known))[1] if isinstance(data, dict) else []
+    faults += envelope_faults(row, name, known, sent.get("reason"), rules if isinstance(rules, list) else ())
+    with contextlib.suppress(msgspec.ValidationError):  # that is a fault of the shape
+        faults += time_faults(msgspec.convert(sent.get("occurred_at"), Moment | None), "occurred_at")
+    return faults
 
 
 def media_type(request: RequestParts) -> str:

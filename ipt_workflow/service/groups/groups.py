@@ -53,7 +53,12 @@ class Groups:
     ) -> GroupCommitted:
         """Makes a group under a protocol for groups. A therapist who makes one must be among its facilitators."""
         await self.clinic.require(principal, "manage groups")
-        return await self._idempotency.run(key, self._replay, lambda: self._create(principal, decode(), key))
+
+        async def replay(kept: KeptAnswer) -> GroupCommitted:
+            await self.visible_group(principal, kept.course_id)
+            return await self._replay(kept)
+
+        return await self._idempotency.run(key, replay, lambda: self._create(principal, decode(), key))
 
     async def _create(self, principal: Principal, body: NewGroup, key: IdempotencyKey | None) -> GroupCommitted:
         protocol = self.clinic.protocol(body.protocol, body.protocol_version)
