@@ -52,6 +52,7 @@ from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.messages import Messages
 from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.failures import AuthenticationFailures
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic, open_clinic
@@ -95,10 +96,11 @@ class Application:
         self._opened = None  # a second start must open a new clinic: this one is closed below
         install(app, clinic)
         await unsettled.recover(app.state.notices)
-        self._edge = Edge(FastRoute(app, self.settings), clinic.metrics)
+        failures = AuthenticationFailures(clinic.installation)
+        self._edge = Edge(FastRoute(app, self.settings), clinic.metrics, self.settings, failures)
         try:
             relaying = app.state.rehearsal.relaying() if self.sandbox else _relay_running(clinic)
-            async with relaying, _early_handled(app.state.notices):
+            async with relaying, _early_handled(app.state.notices), _failures_kept(failures):
                 yield
         finally:
             await clinic.installation.close()
@@ -131,6 +133,18 @@ async def _early_handled(notices: Notices) -> AsyncIterator[None]:
     """Handles notices again when the course that they await is opened."""
     stop = asyncio.Event()
     task = asyncio.create_task(EarlyNotices(notices).run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def _failures_kept(failures: AuthenticationFailures) -> AsyncIterator[None]:
+    """Keeps failed authentications while the server runs."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(failures.run(stop))
     try:
         yield
     finally:

@@ -11,10 +11,13 @@ from typing import Any
 import structlog
 from litestar.types import ASGIApp, Message, Receive, Send
 
+from ipt_workflow.api.callers import Callers
 from ipt_workflow.api.connections import close_if_unread, cut
 from ipt_workflow.errors import IptError
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.metrics import Metrics
+from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.failures import AuthenticationFailures
 from ipt_workflow.service.clinic import new_id
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -29,11 +32,14 @@ NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'no
 
 
 class Edge:
-    """The outermost ASGI application. It wraps `app`."""
+    """The outermost ASGI application. It wraps `app`, and counts in `failures` who is answered with 401."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, settings: Settings, failures: AuthenticationFailures) -> None:
         self.app = app
         self.metrics = metrics
+        self.failures = failures
+        self._callers = Callers(settings.proxy_networks)
+        self._names_addresses = settings.log_addresses
         self._log = logs.logger().bind()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -69,13 +75,16 @@ class Edge:
             self._record(own, method, status or 500, time.perf_counter() - started)
 
     def _record(self, scope: Any, method: str, status: int, seconds: float) -> None:
+        if status == 401:
+            self.failures.count(self._callers.address(scope))
         route = str(scope.get("path_template") or "unmatched")
         method = method if method in METHODS else "other"  # a made-up method would add a label to the metrics
         self.metrics.request(method, route, status).observe(seconds)
         if route not in {"/health/live", "/health/ready", "/metrics"}:
             principal = scope.get("ipt_principal")
             who = {"actor": principal.person, "role": principal.role} if principal else {}
-            fields = {**scope.get("ipt_log", {}), **who}
+            where = {"address": self._callers.address(scope)} if self._names_addresses else {}
+            fields = {**scope.get("ipt_log", {}), **who, **where}
             self._log.info("request", method=method, route=route, status=status, duration_ms=round(seconds * 1000, 1), **fields)
 
 

@@ -163,6 +163,7 @@ class Courses:
                 changes=(change,),
                 client=decided.client.new,
                 answer=self.decisions.kept_answer(key, change),
+                request_id=principal.request_id,
             )
             return await self._commit(unit, context, opening.client_ref, {}, entries_only=entries_only)
 
@@ -186,7 +187,9 @@ class Courses:
             if isinstance(answer, Refused) and write.key and await self._idempotency.kept(write.key):
                 raise KeyTaken("This request was accepted earlier under the same key; the refusal is ignored.")
             accepted = await self.decisions.accepted(principal, decided_on, answer, commands, context)
-            return await self.commit(decided_on, accepted, context, write.key, client=client, entries_only=write.entries_only)
+            return await self.commit(
+                principal, decided_on, accepted, context, write.key, client=client, entries_only=write.entries_only
+            )
 
         overtaken = (ActiveCourseExists, ClientTaken, OtherCourseStale, *(() if write.version is not None else (StaleVersion,)))
         return await retrying(attempt, *overtaken)
@@ -206,7 +209,7 @@ class Courses:
             context = await self.decisions.context(principal, stored, commands)
             answer = self.decisions.decide(stored, commands, context)
             accepted = await self.decisions.accepted(principal, stored, answer, commands, context)
-            return await self.commit(stored, accepted, context, key, entries_only=True)
+            return await self.commit(principal, stored, accepted, context, key, entries_only=True)
 
         return await retrying(attempt, StaleVersion)
 
@@ -221,6 +224,7 @@ class Courses:
 
     async def commit(
         self,
+        principal: Principal,
         stored: StoredCourse,
         accepted: Accepted,
         context: Context,
@@ -246,6 +250,7 @@ class Courses:
             answer=self.decisions.kept_answer(key, change),
             proposal=decided,
             moved=moved,
+            request_id=principal.request_id,
         )
         ref = client.ref if client else stored.client_ref
         return await self._commit(unit, context, ref, stored.notices, entries_only=entries_only)

@@ -112,7 +112,7 @@ class Proposals:
         decided = DecidedProposal(
             id=proposal.id, by=principal.person, at=context.now, status="cosigned", entry_seq=accepted.course.version
         )
-        return await self.courses.commit(stored, accepted, context, key, decided=decided, entries_only=entries_only)
+        return await self.courses.commit(principal, stored, accepted, context, key, decided=decided, entries_only=entries_only)
 
     async def _check_lapse(self, principal: Principal, proposal: StoredProposal, stored: StoredCourse) -> None:
         """If the proposal can never pass any more, it lapses: also where that came about without an entry of the course.

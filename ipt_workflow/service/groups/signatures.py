@@ -123,15 +123,18 @@ class GroupSignatures:
             for each in decided
             for command, answer in each.refused.values()
         ]
-        await self._write([each for each in decided if each.accepted], refusals)
+        await self._write(principal, [each for each in decided if each.accepted], refusals)
         for each in decided:
             for _, answer in each.refused.values():
                 self.decisions.count_refused(each.stored.course.protocol, answer)
 
-    async def _write(self, signed: list[CourseSignatures], refusals: list[LoggedEvent]) -> None:
+    async def _write(self, principal: Principal, signed: list[CourseSignatures], refusals: list[LoggedEvent]) -> None:
         changes = tuple(self.decisions.change(each.stored, each.accepted) for each in signed if each.accepted)
         if changes:
-            await self.decisions.commit(Unit(organisation=self.clinic.organisation, changes=changes, events=tuple(refusals)))
+            unit = Unit(
+                organisation=self.clinic.organisation, changes=changes, events=tuple(refusals), request_id=principal.request_id
+            )
+            await self.decisions.commit(unit)
             return
         for refusal in refusals:
             await self.clinic.committer.commit(refusal)
