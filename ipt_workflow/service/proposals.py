@@ -208,6 +208,7 @@ class Proposals:
         proposal, stored = await self._visible(principal, proposal_id)
         await self.clinic.require(principal, "decide proposals", [proposal.course_id])
         if proposal.proposed_by == principal.person:
+            await self.clinic.log(principal, "refusal", "decide own proposal", [proposal.course_id], ["role"])
             raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
         return proposal, stored
 
