@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 
 import httptools
 import msgspec
+from litestar.types import Receive
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from ipt_workflow.api.problems import PROBLEM_JSON, PROBLEMS
@@ -70,13 +71,14 @@ class Connection(HttpToolsProtocol):
             self._answer("busy", "Too many connections are open.", (b"retry-after: %d\r\n" % RETRY_SECONDS,))
 
     def data_received(self, data: bytes) -> None:
-        for first in range(0, len(data), PIECE_BYTES):
-            if self._answered:
-                self._discard(len(data) - first)
-                return
-            piece = data[first : first + PIECE_BYTES] if len(data) > PIECE_BYTES else data
-            self._unfinished += len(piece)
-            super().data_received(piece)
+        if len(data) > PIECE_BYTES:
+            for first in range(0, len(data), PIECE_BYTES):
+                self.data_received(data[first : first + PIECE_BYTES])
+        elif self._answered:
+            self._discard(len(data))
+        else:
+            self._unfinished += len(data)
+            super().data_received(data)
             if self._unfinished > HEAD_BYTES_MAX and not self._answered:
                 self._refuse_head()
 
@@ -92,8 +94,12 @@ class Connection(HttpToolsProtocol):
         self._waited = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._awaited == "head":  # a trailer is no header: whoever checked the headers has not seen it
-            super().on_header(name, value)
+        if self._awaited != "head":
+            return  # a trailer is no header: whoever checked the headers has not seen it
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if len(self.headers) > HEADERS_MAX or (self._unfinished > HEAD_BYTES_MAX and self._head_bytes() > HEAD_BYTES_MAX):
@@ -103,7 +109,6 @@ class Connection(HttpToolsProtocol):
         self._waited = 0
         self._awaited = "body"
         super().on_headers_complete()
-        cast(dict[str, Any], self.scope)["ipt_cycle"] = self.cycle
 
     def on_chunk_header(self) -> None:
         self._unfinished = 0
@@ -196,18 +201,16 @@ def _too_large() -> str:
     return f"The head of a request, and its trailers, may have {HEAD_BYTES_MAX} bytes and {HEADERS_MAX} headers at most."
 
 
-def close_if_unread(scope: Any) -> None:
-    """Called when an answer begins: if the request has not arrived whole by now, the connection ends with the answer."""
-    cycle: RequestResponseCycle | None = scope.get("ipt_cycle")
-    if cycle is not None and cycle.more_body:
-        cycle.keep_alive = False
+def exchange_of(receive: Receive) -> RequestResponseCycle | None:
+    """The server's side of a request and its answer, by the function that the server gave for reading it; None without a connection.
+
+    The scope does not hold it, since it holds the scope: no request should leave a cycle of references.
+    """
+    found = getattr(receive, "__self__", None)
+    return found if isinstance(found, RequestResponseCycle) else None
 
 
-def cut(scope: Any) -> bool:
-    """Ends an answer that cannot be continued, so that its reader does not take it for whole. Returns False if there is no connection."""
-    cycle: RequestResponseCycle | None = scope.get("ipt_cycle")
-    if cycle is None:
-        return False
-    cycle.disconnected = True
-    cycle.transport.abort()
-    return True
+def cut(exchange: RequestResponseCycle) -> None:
+    """Ends an answer that cannot be continued, so that its reader does not take it for whole."""
+    exchange.disconnected = True
+    exchange.transport.abort()

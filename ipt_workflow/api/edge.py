@@ -12,7 +12,7 @@ import structlog
 from litestar.types import ASGIApp, Message, Receive, Send
 
 from ipt_workflow.api.callers import Callers
-from ipt_workflow.api.connections import close_if_unread, cut
+from ipt_workflow.api.connections import cut, exchange_of
 from ipt_workflow.errors import IptError
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.metrics import Metrics
@@ -55,21 +55,24 @@ class Edge:
             own["ipt_head"] = True
             send = _without_body(send)
         status = 0
+        exchange = exchange_of(receive)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = _headers(message["headers"], request_id)
-                close_if_unread(scope)
+                if exchange is not None and exchange.more_body:
+                    exchange.keep_alive = False  # the request has not arrived whole, so its connection ends with the answer
             await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id)  # the context belongs to this request's task alone
         try:
             await self.app(own, receive, send_with_headers)
         except Exception as error:
-            if not (status and cut(scope)):
+            if not status or exchange is None:
                 raise
+            cut(exchange)
             _log_cut(self._log, error)
         finally:
             self._record(own, method, status or 500, time.perf_counter() - started)

@@ -87,33 +87,33 @@ class Incoming:
         return self._body
 
     async def _read(self) -> bytes:
-        piece, more = await self._next()
-        if not more:
-            return piece
-        raw = bytearray(piece)  # it grows in place: joining bytes anew for every piece would take quadratic time
-        while more:
-            piece, more = await self._next(len(raw))
-            raw += piece
-        return bytes(raw)
+        raw: bytes | bytearray = b""
+        while True:
+            event: Any = await self._receive()
+            if event["type"] == "http.disconnect":
+                raise Disconnected("The client disconnected before the whole body arrived.")
+            piece, more = event.get("body", b""), event.get("more_body", False)
+            self._check(len(raw) + len(piece))
+            if not (raw or more):
+                return bytes(piece)
+            raw = raw or bytearray()
+            raw += piece  # in place: joining bytes anew for every piece would take quadratic time
+            if not more:
+                return bytes(raw)
 
-    async def _next(self, before: int = 0) -> tuple[bytes, bool]:
-        """The next piece of the body after `before` bytes, and whether more will come."""
-        event: Any = await self._receive()
-        if event["type"] == "http.disconnect":
-            raise Disconnected("The client disconnected before the whole body arrived.")
-        piece: bytes = event.get("body", b"")
-        size = before + len(piece)
+    def _check(self, size: int) -> None:
+        """Raises TooLarge, or Busy, for a body that has grown to this size."""
         if size > self._limit:
             raise TooLarge
         if size > SMALL:
             self._memory.take(size - SMALL - self._held)
             self._held = size - SMALL
-        return piece, bool(event.get("more_body"))
 
     def close(self) -> None:
-        """Gives back the memory of its body."""
+        """Gives back the memory of its body, and leaves no cycle of references behind."""
         self._memory.give_back(self._held)
         self._held = 0
+        self.scope.pop("ipt_incoming", None)
 
 
 def _single(lines: HeaderLines) -> HeaderLines:
