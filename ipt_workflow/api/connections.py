@@ -144,11 +144,12 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Called once when the server stops: the connection ends with its answer, or after LEAVE_SECONDS."""
-        if self._awaited == "body" or (self.cycle is not None and not self.cycle.response_complete):
-            self._leaving = 0
+        self._leaving = 0
+        if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
         else:
-            self.transport.abort()
+            self._awaited = None  # what has not arrived by now is not waited for
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the server's words, in the place of which a problem is sent
         details = {"malformed": "This is not HTTP.", "head-too-large": _too_large()}
