@@ -23,11 +23,13 @@ IptError
 ├── NoticeReused               the notice's id was used before with another body
 ├── KeyInFlight                a request with the same idempotency key is still running
 ├── Busy                       the service cannot take the request now; the caller may try again
-│   └── LongRequestsFull           as many exports and verifications run as may run at once
+│   ├── LongRequestsFull           as many exports and verifications run as may run at once
+│   └── Locked                     another transaction holds a row that the write needs
 ├── SecretUnreadable           a stored secret was sealed under a key that the operator did not give
 ├── JournalBroken              a stored entry is not the one that was written
 └── DatabaseNotReady           the database is missing, or its migrations are not those of this version
-    └── Unreachable                the database does not answer now; the caller may try again
+    ├── Unreachable                the database does not answer now; the caller may try again
+    └── ReadOnly                   the database can be read, and not written: a standby, a read-only file, a role without rights
 """
 
 import datetime as dt
@@ -246,13 +248,12 @@ class MemberRefused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupSessionRefused(IptError):
-    """A session for all members or nobody was refused. `members` lists the courses that refused it."""
+    """A session, or its signature, for all members or nobody was refused. `members` lists the courses that refused it."""
 
-    def __init__(self, members: Sequence[MemberRefused]) -> None:
+    def __init__(self, members: Sequence[MemberRefused], trigger: str = "record_session") -> None:
         self.members = tuple(members)
-        super().__init__(
-            f"record_session: {len(self.members)} of the members' courses refuse{'s' if len(self.members) == 1 else ''} it"
-        )
+        self.trigger = trigger
+        super().__init__(f"{trigger}: {len(self.members)} of the members' courses refuse{'s' if len(self.members) == 1 else ''} it")
 
 
 class KeyReused(IptError):
@@ -293,6 +294,10 @@ class LongRequestsFull(Busy):
         super().__init__("Other exports or verifications are running. Try again when they have ended.")
 
 
+class Locked(Busy):
+    """Another transaction holds a row that the write needs. Other writes may succeed."""
+
+
 class SecretUnreadable(IptError):
     """A stored secret was sealed under a key that the operator did not give."""
 
@@ -307,3 +312,7 @@ class DatabaseNotReady(IptError):
 
 class Unreachable(DatabaseNotReady):
     """The database does not answer now. The caller may try again."""
+
+
+class ReadOnly(DatabaseNotReady):
+    """The database can be read, and not written: a standby, a read-only server or file, or a role without the rights."""

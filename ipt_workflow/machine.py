@@ -308,7 +308,7 @@ class CourseMachine:
         dest = event.transition.dest if event.transition else None
         if case.trigger == "adopt":
             return bool(dest == case.data["phase"]) or (
-                case.data["phase"] not in {phase.id for phase in self.protocol.phases} and dest == self.protocol.first.id
+                case.data["phase"] not in self.protocol.phase_ids and dest == self.protocol.first.id
             )
         left = case.course.ending.left if case.course.ending else case.course.phase
         return bool(dest == left)
@@ -346,7 +346,8 @@ class CourseMachine:
             unsafe = self.unsafe(now, each.name, each.data, context.now, context)
             if unsafe:
                 return refused(course, each.name, unsafe, _place_of(seq, commands))
-        return Accepted(course=now, drafts=tuple(_in_states(course, [drafts[seq] for seq, _ in commands])))
+        made = [drafts[seq] for seq, _ in commands]
+        return Accepted(course=now, drafts=tuple(_in_states(course, made) if len(made) > 1 else made))
 
     def _place(self, course: Course, prepared: tuple[Prepared, ...], context: Context) -> Accepted | Refused:
         """Places late entries and amendments where they happened, and folds the whole course again."""

@@ -65,7 +65,9 @@ class Connection(HttpToolsProtocol):
         held = Held(transport, self._linger)
         super().connection_made(cast(asyncio.Transport, held))
         above = len(self.connections) - self.limits.connections
-        if above > SPARE_CONNECTIONS:
+        if above > 0 and (idle := next(filter(_is_idle, self.connections), None)):
+            idle.transport.close()  # it makes room
+        elif above > SPARE_CONNECTIONS:
             transport.abort()
         elif above > 0:
             self._answer("busy", "Too many connections are open.", (b"retry-after: %d\r\n" % RETRY_SECONDS,))
@@ -85,6 +87,10 @@ class Connection(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self._stalled = 0
         super().resume_writing()
+
+    @property
+    def idle(self) -> bool:
+        return self._awaited is None and self.cycle.response_complete and not self.transport.is_closing()
 
     # From the parser
 
@@ -196,6 +202,11 @@ class Connection(HttpToolsProtocol):
         self._discarded += size
         if self._discarded > LINGER_BYTES:
             self.transport.abort()
+
+
+def _is_idle(connection: Any) -> bool:
+    """Whether a connection is only kept for its next request."""
+    return isinstance(connection, Connection) and connection.idle
 
 
 def _too_large() -> str:

@@ -95,7 +95,7 @@ async def protocols(request: ApiRequest) -> ProtocolList:
                 version=each.version,
                 title=each.title,
                 digest=each.digest,
-                phases=tuple(phase.id for phase in each.phases),
+                phases=each.phase_ids,
             )
             for _, each in sorted(known.items())
         ]

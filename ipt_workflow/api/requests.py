@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
@@ -25,9 +25,10 @@ from ipt_workflow.course.commands import envelope_faults
 from ipt_workflow.course.triggers import Command, Together
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.protocols.definition import PHASE_ID
+from ipt_workflow.runtime.documents import json_value
 from ipt_workflow.service.writes import CrisisCall, IdempotencyKey, Opening, Write
-from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults, time_faults
-from ipt_workflow.values.types import Moment
+from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults, shaped, time_faults
+from ipt_workflow.values.types import Moment, whole
 
 ApiRequest = Request[Any, Any, State]
 Shape = TypeVar("Shape", bound=msgspec.Struct)
@@ -36,10 +37,10 @@ _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _BEGIN = re.compile(triggers.BEGIN_PREFIX + PHASE_ID.pattern)
 
-FilterText = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f]*$")]  # a filter's value
+FilterText = Annotated[str, Meta(max_length=128, pattern=whole(r"[^\x00-\x1f]*"))]  # a filter's value
 _ID = re.compile("[0-9a-f-]{36}")
 WITH_COMMANDS = (Opening, CrisisCall)  # bodies that hold commands, or are one
-Id = Annotated[str, Meta(pattern=rf"^{_ID.pattern}$")]
+Id = Annotated[str, Meta(pattern=whole(_ID.pattern))]
 
 
 class NoNul(ASGIMiddleware):
@@ -87,9 +88,9 @@ class Body:
     def _object(self) -> dict[str, Any]:
         if self._value is None:
             try:
-                self._value = msgspec.json.decode(self.raw)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise CommandMalformed(f"The body is not valid JSON: {error}.") from None
+                self._value = json_value(self.raw)
+            except CommandMalformed as error:
+                raise CommandMalformed(f"The body {error}.") from None
         if not isinstance(self._value, dict):
             raise CommandMalformed("The body must be a JSON object.")
         return self._value
@@ -98,10 +99,10 @@ class Body:
         """The body as a Struct. Raises CommandInvalid with every fault."""
         value = self.value()
         try:
-            return msgspec.convert(value, struct)
-        except msgspec.ValidationError as error:
+            return shaped(struct, value)
+        except CommandInvalid as error:
             inner = _command_faults(value) if struct in WITH_COMMANDS else []
-            raise CommandInvalid(_all(schema_faults(struct, value, "", str(error)), inner)) from None
+            raise CommandInvalid(_all(error.faults, inner)) from None
 
     def commands(self) -> tuple[Command, ...]:
         """One command, or several together. Raises CommandInvalid with every fault, including those of the data."""
@@ -125,7 +126,7 @@ class Body:
         return [name if name in triggers.BY_NAME or _BEGIN.fullmatch(name) else "" for name in names]
 
 
-def _all(of_shape: list[Fault], of_commands: list[Fault]) -> list[Fault]:
+def _all(of_shape: Sequence[Fault], of_commands: list[Fault]) -> list[Fault]:
     """The faults of a body's shape, and those of its commands in other places: of what cannot be read, nothing is also missing."""
     places = tuple({fault.where for fault in of_shape})
     inside = tuple(f"{place}." for place in places)

@@ -1,8 +1,9 @@
 """The HTTP server: uvicorn's, on connections with bounds, which it watches once a second."""
 
 import asyncio
-import socket
 import sys
+import time
+from typing import Any
 
 import uvicorn
 
@@ -13,18 +14,40 @@ from ipt_workflow.runtime.settings import Settings
 OWN_FILES = 24  # files that a process has open beside its connections: the database's, the loop's, its own
 FEWEST_CONNECTIONS = 4
 TICK_SECONDS = 1.0
+# A proxy must be the one that closes an idle connection: a request sent while this side closes it would fail. Proxies wait 60 s or less.
+IDLE_SECONDS = 75
+CLOSE = (b"connection", b"close")
 
 
 class HttpServer(uvicorn.Server):
-    """Serves connections, and ends those of clients that take too long."""
+    """Serves connections, ends those of clients that take too long, and goes on for some seconds after it was told to stop.
 
-    _watch: asyncio.Task[None] | None = None
+    Meanwhile the application says that it is not ready, and every answer closes its connection, so that none is left in the end. A second
+    Ctrl-C stops it at once.
+    """
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+    def __init__(self, config: uvicorn.Config, application: Application, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._application = application
+        self._drain_seconds = drain_seconds
+        self._until: float | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)
         self._watch = asyncio.create_task(self._watching())
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    async def on_tick(self, counter: int) -> bool:
+        if not await super().on_tick(counter):
+            return False
+        if self._until is None:
+            self._until = time.monotonic() + self._drain_seconds
+            self._application.drain()
+            self.config.encoded_headers.append(CLOSE)
+            self.server_state.default_headers.append(CLOSE)  # until the next second makes them anew
+        return self.force_exit or time.monotonic() >= self._until
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
         await super().shutdown(sockets)
         if self._watch:
             self._watch.cancel()
@@ -60,9 +83,10 @@ def server(
         headers=headers or [],
         http=Connection.within(limits),  # type: ignore[arg-type]  # it is called as the class would be
         ws="none",
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=10,
     )
-    return HttpServer(config)
+    return HttpServer(config, application, settings.drain_seconds)
 
 
 def connections_max(settings: Settings, files: int | None) -> int:

@@ -4,7 +4,7 @@ Each kind has a moment, in the past or to come. A list filters by `moment <= now
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from zoneinfo import ZoneInfo
 
 from ipt_workflow.course import counters, outcome, visits
@@ -33,6 +33,9 @@ KINDS = {
     "outcome_missing": "An appointment is past, and nobody has recorded whether it took place.",
     "transfer_open": "The therapist to whom the course was transferred has recorded nothing in it yet.",
 }
+
+ScaleChange = tuple[Track, instruments.Change]  # since the baseline
+ScaleChanges = Sequence[ScaleChange]
 
 
 def attention(protocol: Protocol, bound: Mapping[str, tuple[Bound, ...]], course: Course, zone: ZoneInfo) -> dict[str, dt.datetime]:
@@ -118,11 +121,12 @@ def _signals(protocol: Protocol, course: Course, zone: ZoneInfo) -> dict[str, dt
     if not course.open:
         return {}
     asks = protocol.attention or AttentionSpec()
+    changes = list(_changes(protocol, course))
     return {
         "consent": course.last_recorded_at if "treatment" in course.withdrawn else None,
         "not_attending": _not_attending(course, asks.misses) if asks.misses else None,
-        "deteriorating": _deteriorating(protocol, course),
-        "not_improving": _not_improving(protocol, course, asks.check_session) if asks.check_session else None,
+        "deteriorating": _deteriorating(changes),
+        "not_improving": _not_improving(course, changes, asks.check_session) if asks.check_session else None,
         "outcome_missing": None if asks.outcome_days is None else _outcome_missing(course, asks.outcome_days, zone),
         "transfer_open": _after(course.handed_over_at, asks.transfer_days),
     }
@@ -145,23 +149,21 @@ def _not_attending(course: Course, misses: int) -> dt.datetime | None:
     return missed[misses - 1].at if len(missed) >= misses else None
 
 
-def _deteriorating(protocol: Protocol, course: Course) -> dt.datetime | None:
-    worse = [track.last.at for track, change in _changes(protocol, course) if track.last and change.reliable_deterioration]
-    return min(worse, default=None)
+def _deteriorating(changes: ScaleChanges) -> dt.datetime | None:
+    return min((track.last.at for track, change in changes if track.last and change.reliable_deterioration), default=None)
 
 
-def _not_improving(protocol: Protocol, course: Course, check_session: int) -> dt.datetime | None:
+def _not_improving(course: Course, changes: ScaleChanges, check_session: int) -> dt.datetime | None:
     """When the check session was held, if the scales measured twice show no improvement. Without such a scale nothing is known."""
     before = sum(course.adopted.attended.values()) if course.adopted else 0
-    held = sorted(session.at for session in course.sessions if session.counts)
-    changes = list(_changes(protocol, course))
+    held = [session.at for session in course.sessions if session.counts]
     if before + len(held) < check_session or not changes or any(_improved(change) for _, change in changes):
         return None
-    checked = held[check_session - before - 1] if check_session > before else course.opened_at
+    checked = sorted(held)[check_session - before - 1] if check_session > before else course.opened_at
     return max(checked, *(track.last.at for track, _ in changes if track.last))
 
 
-def _changes(protocol: Protocol, course: Course) -> Iterator[tuple[Track, instruments.Change]]:
+def _changes(protocol: Protocol, course: Course) -> Iterator[ScaleChange]:
     """The change of every scale of symptoms that was measured twice."""
     for key, track in course.measures.items():
         scale: Instrument | None = protocol.instruments.get(key)
@@ -180,7 +182,7 @@ def _improved(change: instruments.Change) -> bool:
 
 def _outcome_missing(course: Course, days: int, zone: ZoneInfo) -> dt.datetime | None:
     """When the oldest appointment without an outcome has had none for so many days. A session of its day is its outcome."""
-    waiting = [booking.scheduled_for for booking in course.bookings if not _has_outcome(course, booking, zone)]
+    waiting = (booking.scheduled_for for booking in course.bookings if not _has_outcome(course, booking, zone))
     return _after(min(waiting, default=None), days)
 
 

@@ -149,7 +149,7 @@ def _phases(course: Course, old: Protocol, first_of: Protocol | None) -> dict[st
         return {}
     if first_of:
         return {course.phase: first_of.first.id}
-    return {phase.id: phase.id for phase in old.phases[: old.position(course.phase) + 1]}
+    return {phase_id: phase_id for phase_id in old.phase_ids[: old.position(course.phase) + 1]}
 
 
 def _invalid(course: Course, old: Protocol, new: Protocol) -> Iterator[str]:
@@ -209,7 +209,7 @@ def contract_room(new: Protocol, moved: Course) -> Bounds:
 
 def gates(protocol: Protocol) -> tuple[tuple[str | None, str], ...]:
     """The triggers that lead from phase to phase, each with the phase it leaves: `start` first, `complete` last."""
-    ids = [phase.id for phase in protocol.phases]
+    ids = protocol.phase_ids
     leaving = [*(triggers.BEGIN_PREFIX + later for later in ids[1:]), "complete"]
     return ((None, START_GATE), *zip(ids, leaving, strict=True))
 

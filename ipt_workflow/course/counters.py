@@ -199,11 +199,12 @@ def clock(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> WeekClock | 
     at = min(at, course.ending.at) if course.ending else at
     paused = _stopped_days(course, started_on, at, zone)
     elapsed = max(0, (at.astimezone(zone).date() - started_on).days - paused)
+    before = weeks_before(course, started_on, zone)
     return WeekClock(
         started_on=started_on,
-        week=elapsed // 7 + 1 + weeks_before(course, started_on, zone),
+        week=elapsed // 7 + 1 + before,
         weeks=contract.weeks if contract else None,
-        planned_end=planned_end(course, at, zone),
+        planned_end=_end(contract, started_on, before, paused) if contract else None,
         paused_days=paused,
     )
 
@@ -213,8 +214,12 @@ def planned_end(course: Course, at: dt.datetime, zone: ZoneInfo = UTC) -> dt.dat
     contract, started_on = course.contract, first_session_on(course, zone)
     if contract is None or started_on is None:
         return None
-    weeks = contract.weeks - weeks_before(course, started_on, zone)
-    return started_on + dt.timedelta(weeks=weeks, days=_stopped_days(course, started_on, at, zone))
+    return _end(contract, started_on, weeks_before(course, started_on, zone), _stopped_days(course, started_on, at, zone))
+
+
+def _end(contract: Contract, started_on: dt.date, before: int, paused: int) -> dt.date:
+    """The day on which the contracted weeks end, of which the group had met for so many before, with so many days paused."""
+    return started_on + dt.timedelta(weeks=contract.weeks - before, days=paused)
 
 
 def weeks_before(course: Course, started_on: dt.date, zone: ZoneInfo = UTC) -> int:

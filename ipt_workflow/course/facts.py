@@ -39,5 +39,5 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
             return self.occurred_at
         if self.data.get("risk"):
             return msgspec.convert(self.data["taken_at"], dt.datetime) if "taken_at" in self.data else self.occurred_at
-        before: str | None = self.data.get("moved_from", {}).get("risk_seen_at")
-        return msgspec.convert(before, dt.datetime | None)
+        before: str | None = self.data["moved_from"].get("risk_seen_at") if "moved_from" in self.data else None
+        return msgspec.convert(before, dt.datetime) if before else None

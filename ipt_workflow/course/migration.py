@@ -44,8 +44,8 @@ def _phases(course: Course, old: Protocol, new: Protocol) -> Iterator[Finding]:
     """Obstacles if the course has not gone through the new version's phases, from its first to the present one."""
     if course.phase is None:
         return
-    been = [phase.id for phase in old.phases[: old.position(course.phase) + 1]]
-    known = [phase.id for phase in new.phases]
+    been = old.phase_ids[: old.position(course.phase) + 1]
+    known = new.phase_ids
     gone = [phase for phase in been if phase not in known]
     if gone:
         yield Finding(name="state_allows", says=f"{new.key} has no phase {', '.join(gone)}, but the course has been in it.")
@@ -111,7 +111,7 @@ def _closed(course: Course, moved: Course, old: Protocol, new: Protocol, context
 def _may_come(new: Protocol, here: Course, trigger: str) -> bool:
     """Whether a trigger has a source in the course's phase or a later one."""
     row = triggers.find(trigger, new)
-    to_come = {phase.id for phase in new.phases[new.position(here.phase or new.first.id) :]}
+    to_come = {*new.phase_ids[new.position(here.phase or new.first.id) :]}
     return row is not None and bool(to_come.intersection(triggers.states(new, row.sources, trigger)))
 
 

@@ -26,9 +26,8 @@ ANY_NUMBER = 1
 def resolve(commands: Sequence[Command], index: int, course: Course | None, context: Context) -> tuple[Command, list[Fault]]:
     """One of the commands with numbers in place of its references, and the faults of those that name nothing."""
     command = commands[index]
-    references = {
-        name: trigger for name, trigger in naming_fields(command.trigger).items() if isinstance(command.data.get(name), dict)
-    }
+    naming = naming_fields(command.trigger)
+    references = {name: trigger for name, trigger in naming.items() if isinstance(command.data.get(name), dict)} if naming else {}
     if not references:
         return command, []
     numbers: dict[str, int] = {}

@@ -1,6 +1,6 @@
 """The trigger table of one protocol as rows for `transitions`, and the diagram that `transitions` draws from them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from transitions.extensions import GraphMachine
@@ -24,7 +24,7 @@ class TransitionRow(NamedTuple):
 
 def states(protocol: Protocol) -> list[str]:
     """Every state, in the order a course may see them."""
-    return [NEW, definition.REFERRED, *(phase.id for phase in protocol.phases), definition.PAUSED, *definition.ENDED]
+    return [NEW, definition.REFERRED, *protocol.phase_ids, definition.PAUSED, *definition.ENDED]
 
 
 def rows(protocol: Protocol) -> Iterator[TransitionRow]:
@@ -39,15 +39,15 @@ def rows(protocol: Protocol) -> Iterator[TransitionRow]:
                 yield TransitionRow(name, source, triggers.destination(protocol, row, name))
 
 
-def _destinations(protocol: Protocol, row: triggers.Trigger, source: str) -> list[str]:
-    phases = [phase.id for phase in protocol.phases]
+def _destinations(protocol: Protocol, row: triggers.Trigger, source: str) -> Sequence[str]:
+    phases = protocol.phase_ids
     if row.to == "adopted" or source == definition.PAUSED:
         return phases
     if source == definition.COMPLETED:
         return phases[-1:]
     if source == definition.NOT_SUITABLE:
-        return [definition.REFERRED, phases[0]]
-    return [definition.REFERRED, *phases, definition.PAUSED]
+        return (definition.REFERRED, phases[0])
+    return (definition.REFERRED, *phases, definition.PAUSED)
 
 
 def diagram(protocol: Protocol) -> str:

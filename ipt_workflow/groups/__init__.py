@@ -9,6 +9,7 @@ from ipt_workflow.groups.group import (
     MemberEvent,
     check_facilitators,
     members,
+    moved,
 )
 from ipt_workflow.groups.held_records import HELD_RECORD_TYPE, SOURCE, HeldRecord, command_of, held_record
 from ipt_workflow.groups.rules import MESSAGES, RULES, join_refusals, leave_refusals, session_refusals
@@ -50,6 +51,7 @@ __all__ = [
     "link",
     "members",
     "moment",
+    "moved",
     "participants",
     "session_refusals",
     "signature",

@@ -7,6 +7,7 @@ Nothing here does I/O.
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from functools import reduce
 
 import msgspec
 
@@ -102,16 +103,19 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 def members(events: Iterable[MemberEvent]) -> tuple[Member, ...]:
     """Every stay, by its beginning, from the lines of one group in their order."""
-    stays: list[Member] = []
-    current: dict[str, int] = {}
-    for event in events:
-        if event.joined:
-            current[event.course] = len(stays)
-            stays.append(Member(course=event.course, joined_at=event.at))
-        else:
-            index = current.pop(event.course)
-            stays[index] = msgspec.structs.replace(stays[index], left_at=event.at, reason=event.reason)
-    return tuple(stays)
+    return reduce(moved, events, ())
+
+
+def moved(stays: tuple[Member, ...], event: MemberEvent) -> tuple[Member, ...]:
+    """The stays after another line: one more, or the open one of its course ended."""
+    if event.joined:
+        return (*stays, Member(course=event.course, joined_at=event.at))
+    return tuple(
+        msgspec.structs.replace(stay, left_at=event.at, reason=event.reason)
+        if stay.course == event.course and stay.left_at is None
+        else stay
+        for stay in stays
+    )
 
 
 def check_facilitators(facilitators: Sequence[str]) -> None:

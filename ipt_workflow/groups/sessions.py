@@ -79,7 +79,7 @@ def link(
 def signature(signing: Signing, course: str, seq: int) -> Command:
     """The `sign_session` that one member's course gets, where the session is entry `seq`."""
     data = {"session": seq, "focus": signing.focus.get(course), "techniques": list(signing.techniques), "summary": signing.summary}
-    return Command("sign_session", {name: value for name, value in data.items() if value is not None})
+    return Command("sign_session", {name: value for name, value in data.items() if value is not None}, signing.occurred_at)
 
 
 def participants(attendance: str, *, held: bool) -> list[str]:

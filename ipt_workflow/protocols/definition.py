@@ -4,12 +4,13 @@ A protocol is data. Files name rules and give them numbers. They hold no express
 """
 
 import re
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from ipt_workflow.protocols.instruments import Aim, Evidence, Instrument
-from ipt_workflow.values.types import Consenting, Format, Medium, Participant, Provider, RhythmForm
+from ipt_workflow.values.types import Consenting, Format, Medium, Participant, Provider, RhythmForm, whole
 
 SickRoleMode = Literal["full", "limited", "optional", "not_used"]
 
@@ -143,7 +144,7 @@ class ReviewSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class ProtocolFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole of one file."""
 
-    id: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{0,31}$")]
+    id: Annotated[str, msgspec.Meta(pattern=whole("[a-z][a-z0-9-]{0,31}"))]
     version: Annotated[int, msgspec.Meta(ge=1)]
     title: str
     evidence: tuple[Evidence, ...]
@@ -168,7 +169,7 @@ class ProtocolFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     followup: FollowupSpec | None = None
 
 
-class Protocol(ProtocolFile, frozen=True, kw_only=True):
+class Protocol(ProtocolFile, frozen=True, kw_only=True, dict=True):
     """A loaded protocol. `digest` is the SHA-256 (hex) of the JCS form of the TOML as written, without defaults."""
 
     digest: str
@@ -179,6 +180,11 @@ class Protocol(ProtocolFile, frozen=True, kw_only=True):
     def key(self) -> str:
         """`ipt@1`."""
         return f"{self.id}@{self.version}"
+
+    @cached_property
+    def phase_ids(self) -> tuple[str, ...]:
+        """The ids of its phases, in order. They are asked for by every trigger."""
+        return tuple(phase.id for phase in self.phases)
 
     @property
     def first(self) -> PhaseSpec:

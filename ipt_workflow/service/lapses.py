@@ -43,5 +43,5 @@ def _reachable(protocol: Protocol, row: triggers.Trigger, course: Course, name: 
     if not course.open:
         return course.state in sources
     passed = protocol.position(course.phase) if course.phase else 0
-    ahead = {phase.id for phase in protocol.phases[passed:]} | {course.state, PAUSED, *ENDED}
+    ahead = {*protocol.phase_ids[passed:]} | {course.state, PAUSED, *ENDED}
     return not ahead.isdisjoint(sources)

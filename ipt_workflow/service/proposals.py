@@ -43,21 +43,16 @@ class Proposals:
         stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "propose", [course_id])
         await self.decisions.permit(principal, write.triggers, [course_id])
-        commands = checked_commands(write, stored.course)
-        if len(commands) != 1:
-            raise CommandInvalid([Fault("together", "cannot be proposed; propose one command at a time")])
-        context = await self.decisions.context(principal, stored, commands)
-        if isinstance(self.decisions.decide(stored, commands, context), Accepted):
-            raise CommandInvalid([Fault("trigger", f"{commands[0].trigger} needs no co-signature here; fire it instead")])
+        command, context = await self._to_propose(principal, stored, write)
         cosigned = msgspec.structs.replace(context, cosigner=ANY_SUPERVISOR)
-        answer = self.decisions.decide(stored, commands, cosigned)
-        await self.decisions.accepted(principal, stored, answer, commands, cosigned)
+        answer = self.decisions.decide(stored, (command,), cosigned)
+        await self.decisions.accepted(principal, stored, answer, (command,), cosigned)
         proposal = StoredProposal(
             id=new_id(),
             course_id=course_id,
             version=stored.course.version,
-            trigger=commands[0].trigger,
-            body=msgspec.json.encode(commands[0]),
+            trigger=command.trigger,
+            body=msgspec.json.encode(command),
             proposed_by=principal.person,
             proposed_role=principal.role,
             proposed_at=context.now,
@@ -66,6 +61,34 @@ class Proposals:
         await self.clinic.write(stored_proposals.insert, proposal)
         await self.clinic.log(principal, "proposal", "proposed", [course_id])
         return _view(await self._find(proposal.id))
+
+    async def _to_propose(self, principal: Principal, stored: StoredCourse, write: Write) -> tuple[Command, Context]:
+        """The one command that needs a co-signature, with its context. Raises CommandInvalid if it needs none."""
+        commands = checked_commands(write, stored.course)
+        if len(commands) != 1:
+            raise CommandInvalid([Fault("together", "cannot be proposed; propose one command at a time")])
+        context = await self.decisions.context(principal, stored, commands)
+        if isinstance(self.decisions.decide(stored, commands, context), Accepted):
+            raise CommandInvalid([Fault("trigger", f"{commands[0].trigger} needs no co-signature here; fire it instead")])
+        return commands[0], context
+
+    async def import_cosigned(self, principal: Principal, cosigner: Principal, course_id: str, write: Write) -> Committed:
+        """Fires a command that a supervisor agreed to elsewhere, as if it were proposed and cosigned at once."""
+        await self.clinic.visible_course(principal, course_id)
+        await self.clinic.require(principal, "propose", [course_id])
+        await self.decisions.permit(principal, write.triggers, [course_id])
+        await self._may_decide(cosigner, course_id, proposed_by=principal.person)
+
+        async def attempt() -> Committed:
+            stored = await self.clinic.visible_course(principal, course_id)
+            command, alone = await self._to_propose(principal, stored, write)
+            context = msgspec.structs.replace(alone, cosigner=cosigner.actor)
+            answer = self.decisions.decide(stored, (command,), context)
+            accepted = await self.decisions.accepted(principal, stored, answer, (command,), context)
+            return await self.courses.commit(principal, stored, accepted, context, write.key, entries_only=True)
+
+        replay = self.courses.replay_for(principal, entries_only=True)
+        return await self._idempotency.run(write.key, replay, lambda: retrying(attempt, StaleVersion))
 
     async def cosign(
         self,
@@ -206,11 +229,15 @@ class Proposals:
     async def _to_decide(self, principal: Principal, proposal_id: str) -> tuple[StoredProposal, StoredCourse]:
         """A proposal that the principal may decide, with its course."""
         proposal, stored = await self._visible(principal, proposal_id)
-        await self.clinic.require(principal, "decide proposals", [proposal.course_id])
-        if proposal.proposed_by == principal.person:
-            await self.clinic.log(principal, "refusal", "decide own proposal", [proposal.course_id], ["role"])
-            raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
+        await self._may_decide(principal, proposal.course_id, proposed_by=proposal.proposed_by)
         return proposal, stored
+
+    async def _may_decide(self, principal: Principal, course_id: str, *, proposed_by: str) -> None:
+        """Raises Forbidden unless the principal may decide what this person proposes."""
+        await self.clinic.require(principal, "decide proposals", [course_id])
+        if proposed_by == principal.person:
+            await self.clinic.log(principal, "refusal", "decide own proposal", [course_id], ["role"])
+            raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
 
 
 def _view(proposal: StoredProposal, entries: Sequence[EntrySince] = ()) -> ProposalView:

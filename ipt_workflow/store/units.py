@@ -8,6 +8,7 @@ import msgspec
 from ipt_workflow.course import Course
 from ipt_workflow.errors import IptError, StaleVersion
 from ipt_workflow.groups import GroupSession
+from ipt_workflow.groups.bodies import LeaveReason
 from ipt_workflow.journal import Entry
 from ipt_workflow.store.notices import NewNotice, SettledNotice
 from ipt_workflow.store.proposals import LapseReason
@@ -94,7 +95,7 @@ class MemberMove(msgspec.Struct, frozen=True, kw_only=True):
     nth: int
     joined: bool
     at: dt.datetime
-    reason: str | None = None
+    reason: LeaveReason | None = None
     recorded_by: str
     recorded_at: dt.datetime
 

@@ -180,6 +180,25 @@ def test_two_weeks_written_up_late_are_signed_for_all_at_once(group):
     group(test)
 
 
+def test_a_signature_has_its_own_time_which_lies_neither_ahead_nor_before_the_session(group):
+    async def test(group):
+        course = await group.member("EHR-1")
+        group.clock.advance(2 * WEEK)
+        held = group.clock.now() - WEEK
+        session = (await group.record((course,), held)).json()["session"]["id"]
+        for wrong in ((group.clock.now() + WEEK).isoformat(), "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00"):
+            answer = await group.api.post(f"{group.path}/sign", {"sessions": {session: {"occurred_at": wrong}}})
+            faults = [each["where"] for each in answer.json()["errors"]]
+            assert (answer.status_code, faults) == (422, [f"sessions.{session}.occurred_at"]), wrong
+        signing = {"occurred_at": (held + dt.timedelta(hours=1)).isoformat()}
+        answer = await group.api.post(f"{group.path}/sessions/{session}/sign", signing)
+        (signed,) = answer.json()["signed"]
+        entry = (await group.api.get(f"/v1/courses/{course}/transitions/{signed['seq']}")).json()
+        assert dt.datetime.fromisoformat(entry["occurred_at"]) == held + dt.timedelta(hours=1)
+
+    group(test)
+
+
 def test_what_refuses_one_of_several_signatures_holds_only_that_one(group):
     async def test(group):
         courses = (await group.member("EHR-1"), await group.member("EHR-2"))

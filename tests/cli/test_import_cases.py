@@ -1,74 +1,22 @@
-"""Courses as a therapist tells them (`clinical.md`), imported from a file years after they took place.
-
-Cases 10 and 12 are played over HTTP alone: a file tells no proposals, and not what a group held before a client joined it.
-"""
+"""Courses as a therapist tells them (`clinical.md`), imported from a file years after they took place."""
 
 import datetime as dt
-import json
-import os
 from typing import Any
 
 import msgspec
 import pytest
-from support import databases, service_walk
-from support.published import THERAPIST, WEEK, Story, Telling
-from typer.testing import CliRunner
+from support import service_walk
+from support.published import THERAPIST, WEEK, Story, Telling, TellingOfGroup
 
-from ipt_workflow.cli.main import app
 from ipt_workflow.errors import NotFound
-from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.service.audit import verification
 from ipt_workflow.service.clinic import NOT_SEEN
 from ipt_workflow.service.reads import CourseReads
-from ipt_workflow.store.courses import Filters
 
 FIRST = dt.datetime(2024, 1, 8, 10, 0, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
 COLLEAGUE = msgspec.structs.replace(service_walk.THERAPIST, person="therapist-2")
 SUPERVISOR = {"person": "supervisor-1", "role": "supervisor"}
 PHQ9_AT_RISK = {"instrument": "phq9", "items": [1, 1, 1, 1, 1, 1, 1, 1, 3]}
-
-
-class Imported:
-    """A database into which files are imported, and what the service shows of its courses afterwards."""
-
-    def __init__(self, settings, folder) -> None:
-        self.settings = settings
-        self.file = folder / "courses.ndjson"
-
-    def __call__(self, story: Story) -> dict[str, Any]:
-        """Imports a story, after a rehearsal that must report the same. Returns the report."""
-        self.file.write_text("".join(json.dumps(line) + "\n" for line in story.lines), encoding="utf-8")
-        results = [CliRunner().invoke(app, ["import", str(self.file), "--json", *more]) for more in (("--dry-run",), ())]
-        rehearsed, report = (json.loads(result.stdout) for result in results)
-        assert rehearsed == report
-        assert [result.exit_code for result in results] == [1 if report["refused"] else 0] * 2
-        return report
-
-    def read(self, work) -> Any:
-        async def read(clinic):
-            assert (await verification.verify(clinic)).ok
-            return await work(CourseReads(clinic))
-
-        return service_walk.with_clinic(self.settings, read, VirtualClock(dt.datetime.now(dt.UTC)))
-
-    def shown(self) -> dict[str, Any]:
-        """The only course, as its therapist sees it today."""
-
-        async def see(reads: CourseReads):
-            (listed,) = await reads.caseload(service_walk.THERAPIST, Filters(), "", 50)
-            return msgspec.to_builtins(await reads.course(service_walk.THERAPIST, listed.id))
-
-        return self.read(see)
-
-
-@pytest.fixture
-def imported(tmp_path, monkeypatch) -> Imported:
-    for name in [name for name in os.environ if name.startswith("IPT_")]:
-        monkeypatch.delenv(name)
-    settings = databases.empty(tmp_path)
-    monkeypatch.setenv("IPT_DATABASE_URL", settings.database_url)
-    return Imported(settings, tmp_path)
 
 
 def refused(report: dict[str, Any], *told: tuple[int, str, str]) -> None:
@@ -233,13 +181,35 @@ def test_case_9_a_colleague_on_duty_raises_the_risk_in_one_line_and_the_therapis
     shown = imported.shown()
     assert (shown["therapist"], shown["risk"]["level"], "risk" in shown["attention"]) == (THERAPIST, "acute", True)
 
-    async def seen_by_colleague(reads: CourseReads):
+    async def seen_by_colleague(clinic):
+        reads = CourseReads(clinic)
         with pytest.raises(NotFound):
             await reads.course(COLLEAGUE, shown["id"])
         return [each.actor.person for each in await reads.history(service_walk.THERAPIST, shown["id"], 0, 50)]
 
     assert imported.read(seen_by_colleague)[-2:] == [COLLEAGUE.person] * 2
     assert imported(story)["known"] == told - 2
+
+
+def test_case_10_a_contract_lengthened_with_a_supervisors_agreement_counts_after_a_reading_that_came_overnight(imported):
+    story = Story()
+    client = in_middle(story, 8, phq9=16, ifr=8, mspss=40)
+    client.at(client.now + DAY / 2).scores(phq9=14)
+    story.lines[-1] |= {"person": "hospital", "role": "ehr"}
+    longer = {"sessions": 18, "weeks": 18, "client_agrees": True, "therapist_agrees": True}
+    why = "The dispute has come back."
+    client.at(client.now + DAY / 2)
+    alone = refuse(client, "amend_contract", "contract_in_range", reason=why, **longer)
+    client.tell("amend_contract", reason=why, **longer)
+    story.lines[-1]["cosigned_by"] = {"person": "supervisor-1"}
+    refused(imported(story), alone)
+    assert imported.shown()["contract"]["sessions"] == 18
+
+    course = imported.shown()["id"]
+    reading, entry = imported.read(lambda clinic: CourseReads(clinic).history(service_walk.THERAPIST, course, client.seq - 2, 2))
+    assert (reading.trigger, reading.actor.role) == ("record_measure", "ehr")
+    assert (entry.trigger, entry.actor.person, entry.actor.role) == ("amend_contract", THERAPIST, "therapist")
+    assert (entry.cosigned_by, entry.occurred_at) == ("supervisor-1", client.now)
 
 
 def test_case_11_a_clinic_that_measures_with_the_bdi_alone_leads_a_course_from_start_to_completion(imported):
@@ -258,3 +228,62 @@ def test_case_11_a_clinic_that_measures_with_the_bdi_alone_leads_a_course_from_s
     assert (shown["state"], list(shown["measures"])) == ("completed", ["bdi2@1"])
     scale = shown["measures"]["bdi2@1"]
     assert (scale["baseline"]["total"], scale["last"]["total"], scale["change"]["improvement"]) == (31, 9, 22)
+
+
+def invited(story: Story, name: str, joins: dt.datetime) -> Telling:
+    """A client after the individual meeting, with all that the first phase needs but a session."""
+    client = story.course(name, "ipt-group", joins - WEEK, indication="depression")
+    client.tell("record_consent", scope="treatment")
+    client.tell("start", format="group", provider="non_specialist", supervisor="supervisor-1")
+    client.tell("record_contact", kind="pre_group", minutes=60)
+    client.tell("record_evaluation", diagnosis="Told.")
+    client.inventoried({"id": "partner"})
+    client.ill()
+    client.at(joins).scores(phq9=16, ifr=8, mspss=40)
+    client.tell("select_focus", primary="role_dispute", stage="renegotiation", people=["partner"])
+    return client
+
+
+def meets(group: TellingOfGroup, week: int) -> None:
+    """The session of a week, which all attend, and the step into the next phase that is due at its end."""
+    at = FIRST + (week - 1) * WEEK
+    group.session(at, 90, (), dict.fromkeys(group.members, "role_dispute"))
+    for client in group.members.values():
+        client.at(at + dt.timedelta(hours=2))
+        if week == 6:
+            client.tell("announce_ending")
+        if (week, client.name) in {(1, "First"), (3, "Late")}:
+            client.tell("begin_middle")
+        if week == 7:
+            client.tell("begin_final")
+
+
+def test_case_12_who_joins_a_group_of_eight_sessions_in_the_third_week_and_attends_the_rest_completes(imported):
+    story = Story()
+    first = invited(story, "First", FIRST - DAY)
+    group = story.group("Tuesday", "ipt-group", first)
+    first.agreed(8, 8)
+    for week in (1, 2):
+        meets(group, week)
+    late = invited(story, "Late", FIRST + 2 * WEEK - DAY)
+    group.joins(late)
+    late.agreed(8, 8)
+    for week in range(3, 9):
+        meets(group, week)
+    for client in (first, late):
+        client.reviewed_gains()
+        client.tell("decide_continuation", decision="none")
+        client.scores(phq9=4, ifr=5, mspss=50)
+        client.tell("complete", outcome="remission")
+        group.leaves(client.name, "completed")
+    refused(imported(story))
+    assert imported(story)["known"] == len(story.lines)
+
+    shown = imported.courses()
+    late = shown["Late"]
+    assert [(each["state"], each["overrides"], each["counters"]["remaining"]) for each in shown.values()] == [
+        ("completed", 0, 0)
+    ] * 2
+    assert (sum(late["counters"]["attended"].values()), late["held_before"]["sessions"]) == (6, 2)
+    assert late["progress"] == "session 8 of 8, week 8 of 8"
+    assert len({session["group_session"] for each in shown.values() for session in each["sessions"]}) == 8

@@ -135,8 +135,20 @@ def test_a_corrected_file_goes_on_with_the_course_that_was_opened(imported, told
     assert imported(told)["accepted"] == len(told) - cut
 
 
+def test_a_changed_line_opens_no_second_follow_up_course_under_the_same_name(imported, told):
+    cut = next(index for index, line in enumerate(told) if line["course"] == "paper-2")
+    first, opening, later = told[: cut - 1], told[cut - 1], told[cut]
+    assert imported([*first, opening])["refused"] == []
+    changed = {**opening, "reason": "For the months after the birth."}
+    refused = [(each["line"], each["why"].partition(":")[0]) for each in imported([*first, changed, later], code=1)["refused"]]
+    assert refused == [
+        (cut, "another line was imported that gave the name 'paper-2' to a course"),
+        (cut + 1, "course 'paper-2' is not opened by an earlier line of this file"),
+    ]
+
+
 def test_only_a_line_that_opens_a_course_names_it(imported, told):
     wrong = [told[0], {**told[1], "opens": "paper-3"}, {**told[2], "course": "paper-3"}]
     refused = [(each["line"], each["why"]) for each in imported(wrong, code=1)["refused"]]
-    assert refused[0] == (2, "opens names the course that open_followup opens: remove it from this line")
+    assert refused[0] == (2, "opens: names the course that open_followup opens: remove it from this line")
     assert refused[1][0] == 3

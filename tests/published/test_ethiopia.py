@@ -37,7 +37,7 @@ AREAS = dict.fromkeys(BEFORE, TRANSITION) | {
 def story() -> Story:
     story = Story()
     members = {name: _met_before(story, name) for name in BEFORE}
-    group = story.group("ipt-group", *members.values())
+    group = story.group("Group", "ipt-group", *members.values())
     for session in range(1, 9):
         group.session(
             FIRST + (session - 1) * WEEK, MINUTES, MISSED.get(session, ()), {name: area["primary"] for name, area in AREAS.items()}

@@ -293,8 +293,9 @@ def test_the_commands_shown_are_commands_the_service_would_read():
         msgspec.convert(command["data"], row.payload)
 
 
-def test_the_import_example_is_imported_and_known_the_second_time(settings):
-    lines = blocks("import.md", "json")[0].encode().splitlines()
+@pytest.mark.parametrize("chapters", (slice(None), slice(2, 3)), ids=("whole", "the_group_alone"))
+def test_the_import_examples_are_imported_and_known_the_second_time(settings, chapters):
+    lines = "".join(blocks("import.md", "json")[chapters]).encode().splitlines()
 
     async def twice():
         clinic = await open_clinic(settings)

@@ -32,8 +32,8 @@ THERAPIST = "therapist-1"
 WEEK = dt.timedelta(days=7)
 TOGETHER_MAX = 20
 VULNERABILITIES = ("attachment_style", "genetic_vulnerability", "personality", "temperament")
-OF_ITS_PLACE = {  # differs between two systems that hold the same course, or between a group's session and one recorded alone
-    "client", "course", "recorded_at", "last_recorded_at", "linked_from", "followed_by", "group_session", "group_held",
+OF_ITS_PLACE = {  # differs between two systems that hold the same course
+    "client", "course", "recorded_at", "last_recorded_at", "linked_from", "followed_by", "group_session",
 }  # fmt: skip
 
 
@@ -42,10 +42,9 @@ Line = dict[str, Any]
 
 @dataclass
 class Story:
-    """What is told of one or several courses. A line is one of an import's; a group's session is told once for all its members."""
+    """What is told of one or several courses and groups, in the lines of an import."""
 
     lines: list[Line] = field(default_factory=list)
-    groups: list["TellingOfGroup"] = field(default_factory=list)
 
     def course(self, name: str, protocol: str, at: dt.datetime, **data: Any) -> "Telling":
         """A client who is referred."""
@@ -55,9 +54,12 @@ class Story:
         self.lines[-1] |= opening
         return telling
 
-    def group(self, protocol: str, *members: "Telling") -> "TellingOfGroup":
-        self.groups.append(TellingOfGroup(self, protocol, members))
-        return self.groups[-1]
+    def group(self, name: str, protocol: str, *members: "Telling") -> "TellingOfGroup":
+        """A group that these courses join."""
+        telling = TellingOfGroup(self, name, protocol)
+        for member in members:
+            telling.joins(member)
+        return telling
 
     @property
     def begins(self) -> dt.datetime:
@@ -142,28 +144,37 @@ class Telling:
 
 
 class TellingOfGroup:
-    """A group of a story, with the members who join as it is made, by name."""
+    """A group of a story, with its members by name."""
 
-    def __init__(self, story: Story, protocol: str, members: tuple[Telling, ...]) -> None:
+    def __init__(self, story: Story, name: str, protocol: str) -> None:
         self.story = story
-        self.protocol = protocol
-        self.members = {member.name: member for member in members}
-        self.joined = tuple(self.members)
+        self.name = name
+        self.members: dict[str, Telling] = {}
+        self.sessions = 0
+        self.tell("create", protocol=protocol, label="published", facilitators=[THERAPIST])
+
+    def tell(self, action: str, **data: Any) -> Line:
+        """Tells one action."""
+        self.story.lines.append({"group": self.name, "action": action, "data": data})
+        return self.story.lines[-1]
+
+    def joins(self, member: Telling) -> None:
+        self.members[member.name] = member
+        self.tell("join", course=member.name, joined_at=member.now.isoformat())
 
     def session(self, at: dt.datetime, minutes: int, absent: tuple[str, ...], focus: dict[str, str]) -> None:
-        """A session of all members. The facilitator signs for each who attended."""
+        """A session of all members, and its signature for each who attended."""
+        self.sessions += 1
+        attended = [name for name in self.members if name not in absent]
+        attendance = {name: "5" if name in attended else "3" for name in self.members}
+        named, at_ = {"session": f"session {self.sessions}"}, at.isoformat()
+        self.tell("record", attendance=attendance, occurred_at=at_, minutes=minutes).update(named)
+        self.tell("sign", occurred_at=at_, focus={name: focus[name] for name in attended if name in focus}).update(named)
         for name, member in self.members.items():
-            there = ("3", ["group"]) if name in absent else ("5", ["client", "group"])
-            here = dict(zip(("attendance", "participants"), there, strict=True))
-            member.at(at).tell("record_session", minutes=minutes, medium="face_to_face", **here)
-            self.story.lines[-1]["group"] = at.isoformat()
-        for name, member in self.members.items():
-            if name not in absent:
-                member.sign(member.seq, focus[name])
+            member.at(at).seq += 2 if name in attended else 1
 
     def leaves(self, name: str, reason: str) -> None:
-        member = self.members.pop(name)
-        self.story.lines.append({"course": name, "leaves": reason, "occurred_at": member.now.isoformat()})
+        self.tell("leave", course=name, reason=reason, left_at=self.members.pop(name).now.isoformat())
 
 
 Key = tuple[str, str]  # client and protocol
@@ -193,7 +204,7 @@ def over_http(story: Story, folder: Path) -> Played:
 
     async def play() -> Played:
         async with running(settings, clock) as api:
-            player = _Player(api, clock, story)
+            player = _Player(api, clock)
             for lines in _sent_together(story.lines):
                 await player.send(lines)
             shown = [(await api.get(f"/v1/courses/{course}", "supervisor")).json() for course in player.ids.values()]
@@ -205,37 +216,32 @@ def over_http(story: Story, folder: Path) -> Played:
 
 
 def _sent_together(lines: list[Line]) -> Iterator[list[Line]]:
-    """The lines as requests: those of one course at one time, and those of one session of a group."""
+    """The lines as requests: those of one course at one time."""
 
     def key(line: Line) -> tuple[Any, ...]:
-        if "group" in line:
-            return ("group", line["group"])
         alone = line.get("trigger") in {None, "refer", "open_followup"}
-        return (line["course"], line["occurred_at"], id(line) if alone else None)
+        return (line.get("course"), line.get("occurred_at"), id(line) if alone else None)
 
     for _, same in itertools.groupby(lines, key):
         batch = list(same)
-        size = len(batch) if "group" in batch[0] else TOGETHER_MAX
-        yield from (batch[first : first + size] for first in range(0, len(batch), size))
+        yield from (batch[first : first + TOGETHER_MAX] for first in range(0, len(batch), TOGETHER_MAX))
 
 
 class _Player:
-    def __init__(self, api: Api, clock: VirtualClock, story: Story) -> None:
+    def __init__(self, api: Api, clock: VirtualClock) -> None:
         self.api = api
         self.clock = clock
-        self.story = story
         self.ids: dict[str, str] = {}
-        self.paths: dict[str, str] = {}
+        self.paths: dict[tuple[str, ...], str] = {}  # of groups and of their sessions, by their names
         self.asked: dict[Key, dict[dt.date, set[str]]] = {}
 
     async def send(self, lines: list[Line]) -> None:
         first = lines[0]
+        if "group" in first:
+            await self._act(first)
+            return
         self.clock.set(dt.datetime.fromisoformat(first["occurred_at"]))
-        if "leaves" in first:
-            await self._leave(first)
-        elif "group" in first:
-            await self._meet(lines)
-        elif first["trigger"] == "refer":
+        if first["trigger"] == "refer":
             await self._open(first)
         else:
             await self._fire(lines)
@@ -251,41 +257,45 @@ class _Player:
         version = await self.api.version(course)
         body = {"together": commands} if len(commands) > 1 else commands[0]
         answer = await self.api.post(f"/v1/courses/{course}/transitions", body, If_Match=f'"{version}"')
-        shown = _accepted(answer, lines)["course"]
-        self.asked.setdefault((shown["client_ref"], shown["protocol"]), {})[self.clock.now().date()] = set(shown["attention"])
+        self._ask(_accepted(answer, lines)["course"])
         if "opens" in lines[0]:
             parent = (await self.api.get(f"/v1/courses/{course}")).json()
             self.ids[lines[0]["opens"]] = parent["followed_by"][-1]
 
-    async def _meet(self, lines: list[Line]) -> None:
-        path, version = await self._group(lines[0]["course"])
-        body = {
-            "attendance": {self.ids[line["course"]]: line["data"]["attendance"] for line in lines},
-            "minutes": lines[0]["data"]["minutes"],
-            "all": True,
-        }
-        _accepted(await self.api.post(f"{path}/sessions", body, If_Match=version), lines)
+    def _ask(self, shown: Any) -> None:
+        self.asked.setdefault((shown["client_ref"], shown["protocol"]), {})[self.clock.now().date()] = set(shown["attention"])
 
-    async def _leave(self, line: Line) -> None:
-        path, version = await self._group(line["course"])
-        body = {"reason": line["leaves"]}
-        _accepted(await self.api.post(f"{path}/members/{self.ids[line['course']]}/leave", body, If_Match=version), line)
-
-    async def _group(self, member: str) -> tuple[str, str]:
-        """The path and the version of a member's group. It is made when it is first asked for."""
-        if member not in self.paths:
-            await self._make(next(group for group in self.story.groups if member in group.joined))
-        path = self.paths[member]
-        return path, (await self.api.get(path)).headers["etag"]
-
-    async def _make(self, group: TellingOfGroup) -> None:
-        made = await self.api.post("/v1/groups", {"protocol": group.protocol, "label": "published"})
-        _accepted(made, [])
-        for name in group.joined:
-            path = made.headers["location"]
+    async def _act(self, line: Line) -> None:
+        """An action of a group, at its time."""
+        group, data, action = (line["group"],), self._with_ids(line["data"]), line["action"]
+        for at in (data.get(name) for name in ("joined_at", "left_at", "occurred_at")):
+            self.clock.set(dt.datetime.fromisoformat(at) if at else self.clock.now())
+        if action == "create":
+            made = await self.api.post("/v1/groups", data)
+            _accepted(made, line)
+            self.paths[group] = made.headers["location"]
+        elif action == "sign":
+            signed = await self.api.post(f"{self.paths[*group, line['session']]}/sign", data)
+            assert (signed.status_code, signed.json()["refused"]) == (200, []), (line, signed.text)
+            for course in line["data"]["focus"]:
+                self._ask((await self.api.get(f"/v1/courses/{self.ids[course]}")).json())
+        else:
+            path = self.paths[group]
+            below = {"join": "members", "record": "sessions"}.get(action) or f"members/{data.pop('course')}/leave"
+            body = data | ({"all": True} if action == "record" else {})
             version = (await self.api.get(path)).headers["etag"]
-            _accepted(await self.api.post(f"{path}/members", {"course": self.ids[name]}, If_Match=version), [])
-            self.paths[name] = path
+            answer = _accepted(await self.api.post(f"{path}/{below}", body, If_Match=version), line)
+            if action == "record":
+                self.paths[*group, line["session"]] = f"{path}/sessions/{answer['session']['id']}"
+
+    def _with_ids(self, data: Line) -> Line:
+        """A body of a group, with the courses' ids for their names."""
+        by_course = {
+            field: {self.ids[name]: each for name, each in data[field].items()}
+            for field in ("attendance", "focus")
+            if field in data
+        }
+        return data | by_course | ({"course": self.ids[data["course"]]} if "course" in data else {})
 
 
 def _accepted(answer: Any, told: Any) -> Any:
@@ -299,7 +309,7 @@ def _accepted(answer: Any, told: Any) -> Any:
 def by_import(story: Story, folder: Path) -> Played:
     """Imports a story from a file, years after it took place."""
     settings = databases.empty(folder)
-    lines = [{name: value for name, value in line.items() if name != "group"} for line in story.lines if "trigger" in line]
+    lines = story.lines
     file = folder / "courses.ndjson"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     unset = {name: None for name in os.environ if name.startswith("IPT_")}

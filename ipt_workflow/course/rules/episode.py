@@ -26,7 +26,7 @@ def one_active_course(case: Case) -> Refusal | None:
 @rule(source="domain 6.2")
 def adopted_phase_exists(case: Case) -> Refusal | None:
     """A course begun elsewhere is taken over at a phase of its protocol, with counts for its phases only."""
-    phases = tuple(phase.id for phase in case.protocol.phases)
+    phases = case.protocol.phase_ids
     wrong = sorted({case.data["phase"], *case.data["attended"]} - set(phases))
     if not wrong:
         return None

@@ -124,7 +124,7 @@ _CHANGES: dict[tuple[Any, ...], tuple[tuple[str, tuple[str, ...], str], ...]] = 
 def _changes(protocol: Protocol) -> tuple[tuple[str, tuple[str, ...], str], ...]:
     """The triggers that change the state, with the states they leave and the one they lead to. They depend on the phases and the tables."""
     names = triggers.names(protocol)
-    key = (tuple(phase.id for phase in protocol.phases), names)
+    key = (protocol.phase_ids, names)
     if key not in _CHANGES:
         rows = ((name, triggers.find(name, protocol)) for name in names)
         _CHANGES[key] = tuple(

@@ -1,10 +1,11 @@
 """The verbs of auditors: read the audit log, export it, verify the journal. The log records each of them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.errors import ReadOnly
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit import verification
@@ -13,6 +14,8 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store import audit
 from ipt_workflow.store.audit import AuditFilters, Position
+
+Unrecorded = Callable[[str], None]  # hears why what is done could not be recorded
 
 
 class AuditLog:
@@ -33,21 +36,25 @@ class AuditLog:
         """Raises Forbidden unless the principal may export the log."""
         await self.clinic.require(principal, "export the audit log")
 
-    async def export(self, principal: Principal, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
+    async def export(
+        self, principal: Principal, filters: AuditFilters, unrecorded: Unrecorded | None = None
+    ) -> AsyncIterator[list[AuditRecord]]:
         """The whole log up to now, a chunk at a time. The export is recorded before the first chunk.
 
-        Raises LongRequestsFull. The chunks raise Unauthenticated once the principal's token is revoked.
+        With `unrecorded` it goes on where the database can only be read; without, it raises ReadOnly then. Raises LongRequestsFull. The chunks raise Unauthenticated once the principal's token is revoked.
         """
         await self.require_export(principal)
         until = self.clinic.clock.now()
-        chunks = self._chunks(principal, msgspec.structs.replace(filters, to=min(filters.to or until, until)))
+        chunks = self._chunks(principal, msgspec.structs.replace(filters, to=min(filters.to or until, until)), unrecorded)
         await anext(chunks)  # a generator that has begun also ends, whatever becomes of its reader
         return chunks
 
-    async def _chunks(self, principal: Principal, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
+    async def _chunks(
+        self, principal: Principal, filters: AuditFilters, unrecorded: Unrecorded | None
+    ) -> AsyncIterator[list[AuditRecord]]:
         """First an empty chunk, when the export is recorded."""
         with self.clinic.installation.long_requests.one():
-            await self.clinic.log(principal, "export", "audit", [filters.course] if filters.course else [])
+            await self._record(principal, "export", "audit", filters.course, unrecorded)
             yield []
             after, size = Position(), self.clinic.settings.export_chunk
             while True:
@@ -68,14 +75,28 @@ class AuditLog:
         principal: Principal,
         course_id: str | None = None,
         progress: Progress | None = None,
+        unrecorded: Unrecorded | None = None,
         *,
         processes: int = 1,
         chains_only: bool = False,
     ) -> Verification:
-        """Verifies one course or all, and records that. The arguments are those of `verification.verify`. Raises LongRequestsFull."""
+        """Verifies one course or all, and records that. The arguments are those of `verification.verify`.
+
+        `unrecorded` is as in `export`. Raises LongRequestsFull.
+        """
         await self.require_verification(principal)
         if course_id is not None:
             await self.clinic.visible_course(principal, course_id)
         with self.clinic.installation.long_requests.one():
-            await self.clinic.log(principal, "read", "verify", [course_id] if course_id else [])
+            await self._record(principal, "read", "verify", course_id, unrecorded)
             return await verification.verify(self.clinic, course_id, progress, processes=processes, chains_only=chains_only)
+
+    async def _record(
+        self, principal: Principal, kind: str, action: str, course: str | None, unrecorded: Unrecorded | None
+    ) -> None:
+        try:
+            await self.clinic.log(principal, kind, action, [course] if course else [])
+        except ReadOnly as error:
+            if unrecorded is None:
+                raise
+            unrecorded(str(error))

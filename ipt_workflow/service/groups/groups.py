@@ -16,7 +16,7 @@ from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import CommandInvalid, Fault, GroupRefused, GroupStale, NotFound, Refusal, VersionRequired
 from ipt_workflow.groups import Group, views
-from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup
+from ipt_workflow.groups.bodies import Facilitating, Joining, LeaveReason, Leaving, NewGroup
 from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, MemberFacts
 from ipt_workflow.protocols.definition import GroupSpec, Protocol
 from ipt_workflow.service import seal
@@ -217,7 +217,7 @@ class Groups:
             raise CommandInvalid([Fault("course", "is no course that you may see")]) from None
 
     def _move(
-        self, principal: Principal, course: str, nth: int, *, joined: bool, at: dt.datetime, reason: str | None = None
+        self, principal: Principal, course: str, nth: int, *, joined: bool, at: dt.datetime, reason: LeaveReason | None = None
     ) -> MemberMove:
         recorded_at = self.clinic.clock.now()
         return MemberMove(

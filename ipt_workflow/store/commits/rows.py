@@ -13,6 +13,7 @@ from ipt_workflow.store.schema.tables import ATTENTION
 from ipt_workflow.store.units import CourseChange, KeptAnswer, LoggedEvent, Unit
 
 Row = dict[str, Any]
+SINCE = tuple((kind, f"{kind}_from") for kind in ATTENTION)  # each kind of attention with its column
 RULES_MAX = 2000  # characters that the column holds
 
 
@@ -33,7 +34,7 @@ def course_columns(organisation: str, change: CourseChange) -> Row:
         "head": change.entries[-1].hash,
         "last_recorded_at": course.last_recorded_at,
         "snapshot": snapshot(course),
-        **{f"{kind}_from": change.attention.get(kind) for kind in ATTENTION},
+        **{column: change.attention.get(kind) for kind, column in SINCE},
     }
 
 

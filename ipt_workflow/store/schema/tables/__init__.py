@@ -64,6 +64,7 @@ from ipt_workflow.store.schema.tables.notices import (
     source,
     source_key,
 )
+from ipt_workflow.store.schema.tables.probe import ProbeRow, probe
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
 
 __all__ = [
@@ -98,6 +99,7 @@ __all__ = [
     "IdempotencyRow",
     "NoticeRow",
     "OutboxRow",
+    "ProbeRow",
     "ProposalRow",
     "ProtocolRow",
     "RelayTaskRow",
@@ -125,6 +127,7 @@ __all__ = [
     "notice",
     "one_of",
     "outbox",
+    "probe",
     "proposal",
     "protocol",
     "relay_task",
