@@ -138,21 +138,39 @@ def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(tmp_path, 
 def test_connections_above_the_most_are_told_so_and_those_within_go_on(tmp_path):
     settings = databases.empty(tmp_path).model_copy(update={"connections_max": 4})
     with served(settings) as url:
-        within = [RawClient(url) for _ in range(4)]
-        for client in within:
-            assert client.send(LIVE).answer().status == 200
+        within = [RawClient(url).send(LIVE[:10]) for _ in range(4)]
         above = [RawClient(url) for _ in range(SPARE_CONNECTIONS)]
         for client in above:
             answer = client.answer()
             assert (answer.status, answer.problem) == (503, "busy")
             assert int(answer.headers["retry-after"]) >= 1
-        with RawClient(url) as dropped:
-            assert dropped.ends()
         for client in within:
-            assert client.send(LIVE).answer().status == 200
+            assert client.send(LIVE[10:]).answer().status == 200
         for client in (*within, *above):
             client.socket.close()
         assert served_again(url)
+
+
+def test_connections_far_above_the_most_are_dropped_without_a_word(tmp_path):
+    with served(databases.empty(tmp_path).model_copy(update={"connections_max": 4})) as url:
+        clients = [RawClient(url).send(LIVE[:10]) for _ in range(100)]
+        with RawClient(url) as dropped:
+            assert dropped.answers() in ([], [503])
+        for client in clients:
+            client.socket.close()
+        assert served_again(url)
+
+
+def test_a_connection_that_only_waits_for_its_next_request_makes_room(tmp_path):
+    with served(databases.empty(tmp_path).model_copy(update={"connections_max": 4})) as url:
+        idle = [RawClient(url) for _ in range(4)]
+        for client in idle:
+            assert client.send(LIVE).answer().status == 200
+        new = [RawClient(url) for _ in range(2)]
+        for client in new:
+            assert client.send(LIVE).answer().status == 200
+        for client in (*idle, *new):
+            client.socket.close()
 
 
 def served_again(url: str) -> bool:
