@@ -9,6 +9,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from ipt_workflow.protocols import definition
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.runtime import logs, settings
 from ipt_workflow.runtime.metrics import Metrics
+from ipt_workflow.store.databases import meanings
 from ipt_workflow.store.schema import tables
 from ipt_workflow.values.identities import FORMAT
 from ipt_workflow.values.types import NO_NEWLINE
@@ -558,6 +560,16 @@ def log_keys() -> str:
     return code(sorted(logs.ALLOWED)) + "\n"
 
 
+def database_failures() -> str:
+    """What each failure of a database means, with the codes of both databases: a row for each sentence."""
+    codes: dict[meanings.Meaning, tuple[list[str], list[str]]] = {}
+    for place, known in enumerate((meanings.POSTGRESQL, meanings.SQLITE)):
+        for each, meaning in known.items():
+            codes.setdefault(meaning, ([], []))[place].append(f"`{each}`")
+    rows = [(each.sentence, f"`{each.error.__name__}`", *map(", ".join, found)) for each, found in codes.items()]
+    return table(("what the answer says", "error", "SQLSTATE, or its class", "SQLite's code"), rows)
+
+
 def fhir_table() -> str:
     rows = []
     for served in KINDS.values():
@@ -582,6 +594,11 @@ def event_table() -> str:
             )
         )
     return table(("type", "when it is sent, and its content", "`data`"), rows)
+
+
+def deployed(name: str, language: str) -> str:
+    """An example under `deploy/`."""
+    return f"```{language}\n{(DOCS.parent / 'deploy' / name).read_text(encoding='utf-8')}```"
 
 
 GENERATED: dict[str, Callable[[], str]] = {
@@ -614,7 +631,17 @@ GENERATED: dict[str, Callable[[], str]] = {
     "notices": notice_table,
     "fhir-scales": fhir_in_table,
     "log-keys": log_keys,
+    "database-failures": database_failures,
     "events": event_table,
+    "nginx": partial(deployed, "nginx.conf", "nginx"),
+    "haproxy": partial(deployed, "haproxy.cfg", "haproxy"),
+    "pgbouncer": partial(deployed, "pgbouncer.ini", "ini"),
+    "environment": partial(deployed, "environment", "ini"),
+    "unit": partial(deployed, "ipt-workflow@.service", "ini"),
+    "containerfile": partial(deployed, "Containerfile", "dockerfile"),
+    "rolling-restart": partial(deployed, "rolling-restart", "bash"),
+    "archiving": partial(deployed, "archiving.conf", "ini"),
+    "recover": partial(deployed, "recover", "bash"),
 }
 
 

@@ -37,6 +37,7 @@ class Settings(pydantic.BaseModel):
     organisation: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
+    drain_seconds: Annotated[float, Field(ge=0, le=300)]
     public_url: str
     time_zone: str
     log_format: Literal["auto", "json", "console"]

@@ -226,6 +226,7 @@ async def open_clinic(settings: Settings, clock: Clock | None = None, *, reads_o
     """
     installation = install(settings, clock)
     try:
+        await installation.database.require_sessions()
         await installation.require_revision()
         move = await installation.database.read(sandbox.find)
         if clock is None and move is not None:

@@ -1,6 +1,7 @@
 """The parts that a process has once, for all organisations: database, committer, settings, protocol files, clock and metrics."""
 
 import asyncio
+from collections.abc import Callable
 
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
@@ -44,8 +45,11 @@ class Installation:
         await self.database.close()
 
     async def ready(self) -> None:
-        """Raises DatabaseNotReady or Busy unless the database has the right revision, and a write succeeds."""
-        await self.require_revision()
+        """Raises DatabaseNotReady or Busy unless a write succeeds, on a database of this version's revision or a later one.
+
+        A later one is that of the next version, which is about to replace this process (decision 28).
+        """
+        await self._require(lambda found: found >= revision.HEAD)
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self._probe.passed()
@@ -53,16 +57,20 @@ class Installation:
             raise Unreachable(UNANSWERED) from None
 
     async def require_revision(self) -> None:
-        """Raises DatabaseNotReady unless the database answers and has the revision that this version needs."""
+        """Raises DatabaseNotReady unless the database answers and has just the revision that this version needs."""
+        await self._require(lambda found: found == revision.HEAD)
+
+    async def _require(self, fits: Callable[[str], bool]) -> None:
         try:
             async with asyncio.timeout(READY_SECONDS):
                 found = await self.database.read(revision.current)
         except TimeoutError:
             raise Unreachable(UNANSWERED) from None
-        if found != revision.HEAD:
-            raise DatabaseNotReady(
-                f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: run `ipt-workflow db upgrade`."
-            )
+        if found is not None and fits(found):
+            return
+        needs = f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: "
+        newer = found is not None and found > revision.HEAD
+        raise DatabaseNotReady(needs + ("install a newer version." if newer else "run `ipt-workflow db upgrade`."))
 
 
 def install(settings: Settings, clock: Clock | None = None) -> Installation:
