@@ -101,6 +101,7 @@ def test_who_waits_for_a_locked_row_is_answered_in_time(run):
         async with locked(clinic, courses[0]):
             with pytest.raises(Locked):
                 await writing(clinic, courses[0])
+        clinic.committer._patience = PATIENCE
         await writing(clinic, courses[0])
         assert await version(clinic, courses[0]) == 2
 
