@@ -10,7 +10,6 @@ from alembic.migration import MigrationContext
 
 from ipt_workflow.store.schema import guards, revision, snapshots, tables
 
-ONE_AT_A_TIME = 0x1B7_DB  # the advisory lock of a migration, until it is committed
 HERE = Path(__file__).parent / "migrations"
 
 
@@ -26,8 +25,7 @@ def upgrade(connection: sa.Connection) -> str:
 
     Another process that migrates the database at the same time waits, and then finds nothing to do.
     """
-    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ONE_AT_A_TIME)))
+    revision.take_turns(connection)
     before = revision.current(connection)
     command.upgrade(_config(connection), "head")
     if before is not None and before < revision.SNAPSHOTS:

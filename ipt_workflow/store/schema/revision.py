@@ -9,9 +9,17 @@ HEAD = "0020"  # the newest of migrations/versions
 ATTENTION = "0017"  # the first whose courses note all kinds of attention of today
 SNAPSHOTS = "0015"  # the first whose snapshots have the shape of today's `Course`; a new shape needs a new revision
 
+TABLES = 0x1B7_DB  # the advisory lock of who makes or changes the tables
+
 
 def current(connection: sa.Connection) -> str | None:
     """The revision of a database; None if it has none of our tables."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
+
+
+def take_turns(connection: sa.Connection) -> None:
+    """Waits until no other process makes or changes the tables. Until the end of the transaction, no other will."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TABLES)))
