@@ -32,6 +32,7 @@ from ipt_workflow.values.faults import decode
 from ipt_workflow.values.merge_patch import merge_patch
 
 replace = msgspec.structs.replace
+NOTHING: Mapping[str, int] = {}
 
 
 class RefusedAt(msgspec.Struct, frozen=True):
@@ -187,7 +188,7 @@ class _Walk:
         here: Course | None = None
         for place, (seq, item) in enumerate(self.items):
             if isinstance(item, PlacedFact):
-                judged: PlacedFact | RefusedAt | None = self._existing(here, item, failing_before)
+                judged: PlacedFact | RefusedAt | None = self._existing(here, item, place, failing_before)
             elif isinstance(item, Amendment):
                 judged = self._amended(here, item, seq, failing_before)
             else:
@@ -303,26 +304,32 @@ class _Walk:
             here = step(here, placed)
         return failing
 
-    def _structural(self, here: Course, fact: Fact, others: tuple[Session, ...] = ()) -> tuple[Refusal, ...]:
+    def _structural(
+        self, here: Course, fact: Fact, others: tuple[Session, ...] = (), later: Mapping[str, int] = NOTHING
+    ) -> tuple[Refusal, ...]:
         """Refusals of a fact by structural rules, with its own recorded time, actor, overrides and protocol.
 
         `others` are sessions before and after its place that it must not repeat.
         """
-        context = msgspec.structs.replace(as_recorded(fact, self.context), other_sessions=others)
+        context = msgspec.structs.replace(as_recorded(fact, self.context), other_sessions=others, later=later)
         return self._judge(here).structural(here, fact, context)
 
     def _judge(self, here: Course | None) -> Judge:
         return self.judge.machine_of(here.protocol_digest, self.context) if here else self.judge
 
-    def _existing(self, here: Course | None, placed: PlacedFact, failing_before: set[tuple[int, str]]) -> PlacedFact:
-        """An entry from the journal: unchanged, or contradicted by a trigger that is never blocked."""
+    def _existing(self, here: Course | None, placed: PlacedFact, place: int, failing_before: set[tuple[int, str]]) -> PlacedFact:
+        """An entry from the journal: unchanged, or contradicted by a trigger that is never blocked.
+
+        Its refusals know what is on record for later, so that they do not offer what has happened already.
+        """
         if here is None or placed.contradicted or placed.fact.trigger in ABOUT_RECORD:
             return placed
         refusals = self._structural(here, placed.fact)
-        newly = tuple(each for each in refusals if (placed.fact.seq, each.rule) not in failing_before)
+        newly = {each.rule for each in refusals if (placed.fact.seq, each.rule) not in failing_before}
         if not newly:
             return placed
-        self.breaks.append(Break(placed.fact.seq, placed.fact.trigger, newly))
+        told = self._structural(here, placed.fact, later=self._later(place))
+        self.breaks.append(Break(placed.fact.seq, placed.fact.trigger, tuple(each for each in told if each.rule in newly)))
         return msgspec.structs.replace(placed, contradicted=not self.blockable)
 
     def _new(self, here: Course | None, prepared: Prepared, seq: int, later: Mapping[str, int]) -> PlacedFact | RefusedAt:
