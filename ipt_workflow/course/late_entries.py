@@ -20,7 +20,17 @@ from ipt_workflow.course.derived import derive
 from ipt_workflow.course.drafts import Draft, Judge, as_recorded, draft_of, fact_of
 from ipt_workflow.course.effects.apply import on_record
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import PlacedFact, current_facts, fold, risk_once_seen, sort_key, step, superseded_by, timeline
+from ipt_workflow.course.fold import (
+    PlacedFact,
+    current_facts,
+    fold,
+    risk_once_seen,
+    sort_key,
+    step,
+    superseded_by,
+    timeline,
+    to_amend,
+)
 from ipt_workflow.course.payloads import Amend
 from ipt_workflow.course.rules import Context, moved_entries
 from ipt_workflow.course.rules.amendments import amended_root
@@ -288,10 +298,7 @@ class _Walk:
         later: dict[str, int] = {}
         for _, item in self.items[place + 1 :]:
             if isinstance(item, PlacedFact) and item.fact.trigger not in later and _changes_state(item):
-                latest = item.root
-                while latest in amended:
-                    latest = amended[latest]
-                later[item.fact.trigger] = latest
+                later[item.fact.trigger] = to_amend(amended, item.root)
         return later
 
     def _failing_before(self) -> set[tuple[int, str]]:

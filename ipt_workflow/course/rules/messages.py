@@ -197,6 +197,7 @@ MESSAGES = {
     "later_entries_hold.pause": (
         "These later entries would not pass their rules in a pause: {entries}. Send the pause together with the `resume` that ended it."
     ),
+    "later_entries_hold.recorded": "`{trigger}` is recorded already, as entry {entry}. If its time is wrong, correct it.",
     "state_allows.another": "`{trigger}` cannot happen in the state `{state}`. Choose another trigger.",
     "state_allows.begun": "`{trigger}` comes too late: that phase has begun already. If its beginning has a wrong time, amend that entry.",
     "state_allows.ended": "`{trigger}` comes too late: the course ended by entry {entry}. If that was an error, reopen the course first.",

@@ -7,10 +7,14 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.course import triggers
+from ipt_workflow.course.fold import superseded_by, to_amend
 from ipt_workflow.course.rules.case import Case, rule
 from ipt_workflow.errors import Refusal, Remedy
 from ipt_workflow.protocols import definition
 from ipt_workflow.protocols.definition import Protocol
+
+# A later entry of the same trigger that would break one of these tells the same: it cannot happen a second time.
+ONCE = frozenset({"state_allows", "sick_role_assigned"})
 
 
 @rule(source="seed S2", structural=True)
@@ -100,17 +104,27 @@ def later_entries_hold(case: Case) -> Refusal | None:
     """Every later entry still passes the rules it passed when a late entry or an amendment is placed where it happened."""
     if not case.breaks:
         return None
-    entries = [each.seq for each in case.breaks]
-    pauses = case.trigger == "pause"
-    resume = msgspec.structs.replace(case.remedy("resume"), via="together")
-    refusal = case.refuses(
-        "later_entries_hold.pause" if pauses else "later_entries_hold",
-        current=entries,
-        required="every later entry still passes the rules it passed",
-        remedies=(resume,) if pauses else (*_helping(case), "amend"),
-        entries=tuple(entries),
-    )
-    return msgspec.structs.replace(refusal, breaks=case.breaks)
+    return msgspec.structs.replace(_of_breaks(case, tuple(each.seq for each in case.breaks)), breaks=case.breaks)
+
+
+def _of_breaks(case: Case, entries: tuple[int, ...]) -> Refusal:
+    first, current, required = case.breaks[0], list(entries), "every later entry still passes the rules it passed"
+    if case.trigger == "pause":
+        resume = msgspec.structs.replace(case.remedy("resume"), via="together")
+        return case.refuses("later_entries_hold.pause", current=current, required=required, remedies=(resume,), entries=entries)
+    if first.trigger == case.trigger and all(refusal.rule in ONCE for refusal in first.refusals):
+        entry = to_amend(superseded_by(case.context.history), first.seq)
+        time = case.remedy("amend", supersedes=entry, occurred_at=case.at.isoformat())
+        return case.refuses(
+            "later_entries_hold.recorded",
+            current=current,
+            required=required,
+            remedies=(time,),
+            trigger=case.trigger,
+            entry=entry,
+        )
+    remedies: tuple[str | Remedy, ...] = (*_helping(case), "amend")
+    return case.refuses("later_entries_hold", current=current, required=required, remedies=remedies, entries=entries)
 
 
 def _helping(case: Case) -> Iterable[Remedy]:
