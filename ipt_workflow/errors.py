@@ -23,10 +23,12 @@ IptError
 ├── NoticeReused               the notice's id was used before with another body
 ├── KeyInFlight                a request with the same idempotency key is still running
 ├── Busy                       the store cannot take the write now; the caller may try again
+│   └── Locked                     another transaction holds a row that the write needs
 ├── SecretUnreadable           a stored secret was sealed under a key that the operator did not give
 ├── JournalBroken              a stored entry is not the one that was written
 └── DatabaseNotReady           the database is missing, or its migrations are not those of this version
-    └── Unreachable                the database does not answer now; the caller may try again
+    ├── Unreachable                the database does not answer now; the caller may try again
+    └── ReadOnly                   the database can be read, and not written: a standby, a read-only file, a role without rights
 """
 
 import datetime as dt
@@ -284,6 +286,10 @@ class Busy(IptError):
     """The store cannot take the write now. The caller may try again."""
 
 
+class Locked(Busy):
+    """Another transaction holds a row that the write needs. Other writes may succeed."""
+
+
 class SecretUnreadable(IptError):
     """A stored secret was sealed under a key that the operator did not give."""
 
@@ -298,3 +304,7 @@ class DatabaseNotReady(IptError):
 
 class Unreachable(DatabaseNotReady):
     """The database does not answer now. The caller may try again."""
+
+
+class ReadOnly(DatabaseNotReady):
+    """The database can be read, and not written: a standby, a read-only server or file, or a role without the rights."""

@@ -9,6 +9,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,10 @@ from ipt_workflow.protocols import definition
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.runtime import logs, settings
 from ipt_workflow.runtime.metrics import Metrics
+from ipt_workflow.store.databases import meanings
 from ipt_workflow.store.schema import tables
+from ipt_workflow.values.identities import FORMAT
+from ipt_workflow.values.types import NO_NEWLINE
 
 DOCS = Path(__file__).parent.parent / "docs"
 MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -80,11 +84,9 @@ TO_WORDS = {
     "adopted": "the named phase",
 }
 PATTERN_WORDS = {
-    r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}$": "code",
-    r"^[^\s\x00-\x1f](?:[^\x00-\x1f]*[^\s\x00-\x1f])?$": "person",
-    r"^[\x21-\x7e]+$": "reference of the EHR",
-    r"^[^\x00-\x1f\x7f]+$": "client reference",
-    r"^[A-Za-z0-9_+-]{1,16}$": "code, at most 16 characters",
+    r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}": "code",
+    r"[\x21-\x7e]+": "reference of the EHR",
+    r"[A-Za-z0-9_+-]{1,16}": "code, at most 16 characters",
 }
 
 
@@ -191,6 +193,8 @@ def _type(info: Any) -> tuple[str, str, Any]:
             extra = info.extra or {}
             place = f", or the place of a `{extra['names']}` in `together`" if extra.get("names") else place
             kept = "sealed" if extra.get("sealed") else "never with the entry" if extra.get("reference") else kept
+            if extra.get(FORMAT):
+                return "client reference" if extra.get("reference") else "person", kept, None
         info = _inside(info)
     if isinstance(info, shapes.StructType):
         return "table", kept, info
@@ -210,7 +214,10 @@ def _inside(info: Any) -> Any:
 
 def _plain(info: Any) -> str:
     if isinstance(info, shapes.StrType):
-        return PATTERN_WORDS.get(info.pattern or "", f"text, at most {info.max_length} characters" if info.max_length else "text")
+        return PATTERN_WORDS.get(
+            (info.pattern or "").removeprefix("^").removesuffix(f"${NO_NEWLINE}"),
+            f"text, at most {info.max_length} characters" if info.max_length else "text",
+        )
     if isinstance(info, shapes.IntType):
         bounds = f", {info.ge} to {info.le}" if info.ge is not None and info.le is not None else ""
         return f"whole number{bounds}"
@@ -553,6 +560,16 @@ def log_keys() -> str:
     return code(sorted(logs.ALLOWED)) + "\n"
 
 
+def database_failures() -> str:
+    """What each failure of a database means, with the codes of both databases: a row for each sentence."""
+    codes: dict[meanings.Meaning, tuple[list[str], list[str]]] = {}
+    for place, known in enumerate((meanings.POSTGRESQL, meanings.SQLITE)):
+        for each, meaning in known.items():
+            codes.setdefault(meaning, ([], []))[place].append(f"`{each}`")
+    rows = [(each.sentence, f"`{each.error.__name__}`", *map(", ".join, found)) for each, found in codes.items()]
+    return table(("what the answer says", "error", "SQLSTATE, or its class", "SQLite's code"), rows)
+
+
 def fhir_table() -> str:
     rows = []
     for served in KINDS.values():
@@ -577,6 +594,11 @@ def event_table() -> str:
             )
         )
     return table(("type", "when it is sent, and its content", "`data`"), rows)
+
+
+def deployed(name: str, language: str) -> str:
+    """An example under `deploy/`."""
+    return f"```{language}\n{(DOCS.parent / 'deploy' / name).read_text(encoding='utf-8')}```"
 
 
 GENERATED: dict[str, Callable[[], str]] = {
@@ -609,7 +631,17 @@ GENERATED: dict[str, Callable[[], str]] = {
     "notices": notice_table,
     "fhir-scales": fhir_in_table,
     "log-keys": log_keys,
+    "database-failures": database_failures,
     "events": event_table,
+    "nginx": partial(deployed, "nginx.conf", "nginx"),
+    "haproxy": partial(deployed, "haproxy.cfg", "haproxy"),
+    "pgbouncer": partial(deployed, "pgbouncer.ini", "ini"),
+    "environment": partial(deployed, "environment", "ini"),
+    "unit": partial(deployed, "ipt-workflow@.service", "ini"),
+    "containerfile": partial(deployed, "Containerfile", "dockerfile"),
+    "rolling-restart": partial(deployed, "rolling-restart", "bash"),
+    "archiving": partial(deployed, "archiving.conf", "ini"),
+    "recover": partial(deployed, "recover", "bash"),
 }
 
 

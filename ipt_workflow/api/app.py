@@ -79,6 +79,10 @@ class Application:
         """Opens the service before the server starts it, on the server's own loop. Raises IptError if the service cannot open."""
         self._opened = await self._open_clinic()
 
+    def drain(self) -> None:
+        """From now on, `/health/ready` answers 503. Everything else is served as before."""
+        self.litestar.state.draining = True
+
     async def _open_clinic(self) -> Clinic:
         """Opens the clinic. Raises IptError, also for a sandbox, or where one is to be served, for any other database."""
         clinic = await open_clinic(self.settings, self.clock)
@@ -140,6 +144,7 @@ async def _early_handled(notices: Notices) -> AsyncIterator[None]:
 
 def install(app: Litestar, clinic: Clinic) -> None:
     app.state.clinic = clinic
+    app.state.draining = False
     app.state.courses = Courses(clinic)
     app.state.proposals = Proposals(clinic)
     app.state.reads = CourseReads(clinic)

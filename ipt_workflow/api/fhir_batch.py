@@ -13,6 +13,7 @@ from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.resources import Bundle, BundleEntry, OperationOutcome, Response
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
+from ipt_workflow.runtime.documents import json_value
 from ipt_workflow.values.faults import schema_faults
 
 ENTRIES_MAX = 100
@@ -61,9 +62,9 @@ async def _read(request: ApiRequest) -> SentBundle:
         raise UnsupportedMediaType
     raw = await request.body()
     try:
-        document = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CommandMalformed(f"The body is not valid JSON: {error}.") from None
+        document = json_value(raw)
+    except CommandMalformed as error:
+        raise CommandMalformed(f"The body {error}.") from None
     try:
         sent = msgspec.convert(document, SentBundle)
     except msgspec.ValidationError as error:

@@ -22,9 +22,10 @@ from ipt_workflow.course import references, triggers
 from ipt_workflow.course.triggers import Command, Together
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.protocols.definition import PHASE_ID
+from ipt_workflow.runtime.documents import json_value
 from ipt_workflow.service.writes import IdempotencyKey, Write
-from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults
-from ipt_workflow.values.types import Moment
+from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults, shaped
+from ipt_workflow.values.types import Moment, whole
 
 ApiRequest = Request[Any, Any, State]
 Shape = TypeVar("Shape", bound=msgspec.Struct)
@@ -33,9 +34,9 @@ _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _BEGIN = re.compile(triggers.BEGIN_PREFIX + PHASE_ID.pattern)
 
-FilterText = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f]*$")]  # a filter's value
+FilterText = Annotated[str, Meta(max_length=128, pattern=whole(r"[^\x00-\x1f]*"))]  # a filter's value
 _ID = re.compile("[0-9a-f-]{36}")
-Id = Annotated[str, Meta(pattern=rf"^{_ID.pattern}$")]
+Id = Annotated[str, Meta(pattern=whole(_ID.pattern))]
 
 
 class NoNul(ASGIMiddleware):
@@ -88,20 +89,16 @@ class Body:
     def _object(self) -> dict[str, Any]:
         if self._value is None:
             try:
-                self._value = msgspec.json.decode(self.raw)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise CommandMalformed(f"The body is not valid JSON: {error}.") from None
+                self._value = json_value(self.raw)
+            except CommandMalformed as error:
+                raise CommandMalformed(f"The body {error}.") from None
         if not isinstance(self._value, dict):
             raise CommandMalformed("The body must be a JSON object.")
         return self._value
 
     def shape(self, struct: type[Shape]) -> Shape:
         """The body as a Struct. Raises CommandInvalid with every fault."""
-        value = self.value()
-        try:
-            return msgspec.convert(value, struct)
-        except msgspec.ValidationError as error:
-            raise CommandInvalid(schema_faults(struct, value, "", str(error))) from None
+        return shaped(struct, self.value())
 
     def commands(self) -> tuple[Command, ...]:
         """One command, or several together. Raises CommandInvalid with every fault, including those of the data."""

@@ -1,13 +1,13 @@
 """`audit`: verifies the journal and exports the audit log."""
 
-import sys
 from typing import Annotated
 
 import msgspec
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, run
+from ipt_workflow.cli.output import bar, err, out, print_json, run, write_json
+from ipt_workflow.cli.process import FAILED
 from ipt_workflow.cli.token import operator
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
@@ -21,6 +21,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def _auditor() -> Principal:
     return Principal(person=operator().person, role="auditor", via="cli")
+
+
+def _say_unrecorded(reason: str) -> None:
+    err.print(f"The audit log has no record of this command. {reason}", markup=False)
 
 
 @app.command()
@@ -42,11 +46,12 @@ def verify(
                 _auditor(),
                 course,
                 lambda done: progress.advance(task, done),
+                _say_unrecorded,
                 processes=1 if course else processes,
                 chains_only=chains,
             )
 
-    found = run(work)
+    found = run(work, reads_only=True)
     if as_json:
         print_json(found)
     elif found.ok:
@@ -68,7 +73,7 @@ def export(
 
     async def work(clinic: Clinic) -> None:
         encoder = msgspec.json.Encoder()
-        async for chunk in await AuditLog(clinic).export(_auditor(), AuditFilters(course=course)):
-            sys.stdout.write(encoder.encode_lines(chunk).decode())
+        async for chunk in await AuditLog(clinic).export(_auditor(), AuditFilters(course=course), _say_unrecorded):
+            write_json(encoder.encode_lines(chunk))
 
-    run(work)
+    run(work, reads_only=True)

@@ -1,18 +1,21 @@
 """`db` and `demo`: the database, and a demonstration caseload for it."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
 
-from ipt_workflow.cli.output import FAILED, bar, complete, err, out, print_json, run, settings_or_exit
+from ipt_workflow.cli.output import bar, complete, err, out, print_json, run, settings_or_exit, usage
+from ipt_workflow.cli.process import FAILED
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service import check as database_check
 from ipt_workflow.service import demo as demonstration
 from ipt_workflow.service import upgrade as database_upgrade
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.factory import open_database
-from ipt_workflow.store.schema import revision
+from ipt_workflow.store.schema import grants as tables_grants
 
 Result = TypeVar("Result")
 app = typer.Typer(help="The database.", no_args_is_help=True)
@@ -35,26 +38,37 @@ def upgrade(as_json: AsJson = False) -> None:
 
 @app.command()
 def check(as_json: AsJson = False) -> None:
-    """Check that the database has this version's tables and guard triggers. Exit 1 if not."""
-
-    from ipt_workflow.store.schema import migrate  # noqa: PLC0415 - Alembic takes long to load, and only `db` needs it
+    """Check the database's pages, tables and guard triggers, and the identities in it. Exit 1 if one is not right."""
 
     async def work(database: Database, _settings: Settings) -> list[str]:
-        found = await database.read(revision.current)
-        if found != revision.HEAD:
-            return [f"revision: it is {found or 'none'}, and must be {revision.HEAD}: run ipt-workflow db upgrade"]
-        guards = [f"guard {name}: it is missing" for name in await database.read(migrate.missing_guards)]
-        return [*guards, *(f"table: {each}" for each in await database.read(migrate.differences))]
+        return await database.read(database_check.faults)
 
     faults = _on_database(work)
     if as_json:
         print_json({"ok": not faults, "faults": faults})
     elif not faults:
-        out.print("The database has this version's tables and guards.")
+        out.print("The database has this version's tables and guards, and its pages and identities are sound.")
     for fault in () if as_json else faults:
         err.print(fault, markup=False)
     if faults:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def grants(
+    role: Annotated[str, typer.Argument(help="The PostgreSQL role: lower-case letters, digits and _.")],
+    read: Annotated[bool, typer.Option("--read", help="Only for `audit verify`, `audit export` and `db check`.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the SQL that lets a role serve a database whose tables it does not own. The owner runs it after each `db upgrade`."""
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
+        usage("ROLE must be lower-case letters, digits and _, and begin with a letter.")
+    statements = list(tables_grants.of_reader(role) if read else tables_grants.of_service(role))
+    if as_json:
+        print_json({"statements": statements})
+        return
+    for statement in statements:
+        out.print(statement, markup=False)
 
 
 def _on_database(work: Callable[[Database, Settings], Awaitable[Result]]) -> Result:

@@ -267,6 +267,7 @@ CONCERNING_CLIENT = _named(lambda row: row.concerns_client)
 NAMING_PROTOCOL = _named(lambda row: row.names_protocol)
 MOVES = _named(lambda row: row.changes_protocol)
 PAPERWORK = _named(lambda row: row.paperwork and not row.changes_state)
+NEEDED = sorted({row.needs for row in TABLE if row.needs})  # tables of a protocol
 
 
 def row_of(name: str) -> Trigger | None:
@@ -289,18 +290,28 @@ def find(name: str, protocol: Protocol) -> Trigger | None:
     if name.startswith(BEGIN_PREFIX):
         return PATTERN if name[len(BEGIN_PREFIX) :] in protocol.phase_ids[1:] else None
     row = BY_NAME.get(name)
-    return row if row is not None and _has(protocol, row) else None
-
-
-def _has(protocol: Protocol, row: Trigger) -> bool:
-    """Whether the protocol has this trigger: a state to start from, and the table that the trigger needs."""
-    return (row.needs is None or getattr(protocol, row.needs) is not None) and (row.sources != LATER or len(protocol.phases) > 1)
+    return row if row is not None and _is_there(row, len(protocol.phases), _tables(protocol) if row.needs else ()) else None
 
 
 def names(protocol: Protocol) -> tuple[str, ...]:
     """Every trigger's name under this protocol, in the table's order."""
-    begins = tuple(BEGIN_PREFIX + phase_id for phase_id in protocol.phase_ids[1:])
-    return tuple(name for row in TABLE if _has(protocol, row) for name in (begins if row is PATTERN else (row.name,)))
+    return _names(protocol.phase_ids, _tables(protocol))
+
+
+@lru_cache(maxsize=1024)
+def _names(phases: tuple[str, ...], tables: tuple[str, ...]) -> tuple[str, ...]:
+    begins = [BEGIN_PREFIX + phase for phase in phases[1:]]
+    there = [row for row in TABLE if _is_there(row, len(phases), tables)]
+    return tuple(name for row in there for name in (begins if row is PATTERN else [row.name]))
+
+
+def _is_there(row: Trigger, phases: int, tables: tuple[str, ...]) -> bool:
+    """Whether a protocol of so many phases, and of these tables, has a state to start from, and the table that the trigger needs."""
+    return (row.needs is None or row.needs in tables) and (row.sources != LATER or phases > 1)
+
+
+def _tables(protocol: Protocol) -> tuple[str, ...]:
+    return tuple([name for name in NEEDED if getattr(protocol, name) is not None])
 
 
 def states(protocol: Protocol, parts: tuple[str, ...], name: str = "") -> tuple[str, ...]:

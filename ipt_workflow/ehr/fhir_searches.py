@@ -22,6 +22,7 @@ from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import Position
+from ipt_workflow.values.types import whole
 
 PAGE_RESOURCES = 2000  # a page ends with the course that brings it to this number, included resources among them
 SORTED_COURSES = 1000  # an order other than the courses' own needs every match, so it reads at most so many courses
@@ -33,7 +34,7 @@ class SearchPosition(msgspec.Struct, frozen=True):
     In the audit log: after the record with the id `after` and the time `at`. With `_sort`: after the place `last`.
     """
 
-    after: Annotated[str, Meta(pattern=r"^([0-9a-f-]{36})?$")] = ""
+    after: Annotated[str, Meta(pattern=whole(r"([0-9a-f-]{36})?"))] = ""
     skip: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     at: Annotated[dt.datetime, Meta(tz=True)] | None = None
     last: Ranked | None = None

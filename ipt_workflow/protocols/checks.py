@@ -20,7 +20,7 @@ from ipt_workflow.protocols.definition import (
     SickRoleSpec,
 )
 from ipt_workflow.protocols.instruments import Evidence, InstrumentFile, faults_of
-from ipt_workflow.values.faults import path_of, unknown_name
+from ipt_workflow.values.faults import unknown_name
 
 Spec = TypeVar("Spec", bound=msgspec.Struct)
 INTEGER_MAX = 2**53 - 1  # RFC 8785 writes no larger number exactly
@@ -63,10 +63,10 @@ def walk(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
     yield where, value
     if isinstance(value, dict):
         for name, item in value.items():
-            yield from walk(item, path_of([name], where))
+            yield from walk(item, f"{where}.{name}" if where else name)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from walk(item, path_of([index], where))
+            yield from walk(item, f"{where}[{index}]")
 
 
 # Checks of every file

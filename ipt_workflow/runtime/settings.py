@@ -4,7 +4,6 @@ import functools
 import ipaddress
 import os
 import re
-import tomllib
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,16 +13,13 @@ import pydantic
 from pydantic import Field
 
 from ipt_workflow.errors import Fault, SettingsInvalid
+from ipt_workflow.runtime import database_urls, documents
 
 PREFIX = "IPT_"
 CONFIG_DIR = "IPT_CONFIG_DIR"  # read before any setting
 FOR_TESTS = "IPT_TEST_"
 PACKAGE = Path(__file__).parent.parent
 _zones = functools.cache(zoneinfo.available_timezones)  # it reads a directory tree
-_DATABASE_URL = re.compile(  # accepts what SQLAlchemy reads; urllib would refuse a password with "/" or "#"
-    r"sqlite:///[^?]+(\?.*)?"
-    r"|postgresql://([^:/]*(:[^@]*)?@)?(\[[^/?]+\]|[^/:?]+)?(:[0-9]*)?(/[^?]*)?(\?.*)?"
-)
 _PUBLIC_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%-]+)*")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 _OPENING = re.compile(r"^(Input|String) should")  # how pydantic's messages begin
@@ -41,6 +37,7 @@ class Settings(pydantic.BaseModel):
     organisation: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
+    drain_seconds: Annotated[float, Field(ge=0, le=300)]
     public_url: str
     time_zone: str
     log_format: Literal["auto", "json", "console"]
@@ -96,8 +93,7 @@ class Settings(pydantic.BaseModel):
     @pydantic.field_validator("database_url", "sandbox_database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        if not _DATABASE_URL.fullmatch(value):
-            raise ValueError("must be sqlite:///path or postgresql://user@host/name, without a driver")
+        database_urls.parse(value)
         return value
 
     @pydantic.field_validator("public_url")
@@ -193,12 +189,12 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 
 def _file(path: Path) -> tuple[dict[str, Any], list[Fault]]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), []
+        return documents.toml_table(path), []
     except OSError:
         return {}, [
             Fault(CONFIG_DIR, f"has no readable {path.name}: it must name a folder like the config/ that comes with this software")
         ]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         return {}, [Fault(path.name, f"is not TOML: {error}")]
 
 

@@ -84,21 +84,24 @@ class Clinic:
         """Runs a query for this organisation and commits it."""
         return await self.database.write(lambda connection: query(connection, self.organisation, *args, **named))
 
-    async def load_protocols(self) -> None:
-        """Stores every definition, and reads those whose file is gone.
+    async def load_protocols(self, *, reads_only: bool) -> None:
+        """Stores every definition, unless it `reads_only`, and reads those whose file is gone.
 
         Raises ProtocolInvalid if a file has changed and its version has not.
         """
         stored = await self.read(stored_protocols.every)
-        protocol_files.check_unchanged(self.catalogue, [(row.id, row.version, row.digest) for row in stored])
-        for row in stored:
-            definition = protocol_files.read_definition(msgspec.json.decode(row.definition), self.catalogue.instruments)
-            self._by_digest.setdefault(definition.digest, definition)
+        self._know(stored)
         kept = {(row.id, row.version) for row in stored}
         now = self.clock.now()
         new = [_definition(protocol, now) for key, protocol in self.catalogue.protocols.items() if key not in kept]
-        if new:
-            await self.write(stored_protocols.keep, new)
+        if new and not reads_only:
+            self._know(await self.write(stored_protocols.keep, new))
+
+    def _know(self, stored: Sequence[StoredProtocol]) -> None:
+        protocol_files.check_unchanged(self.catalogue, [(row.id, row.version, row.digest) for row in stored])
+        for row in (each for each in stored if each.digest not in self._by_digest):
+            definition = protocol_files.read_definition(msgspec.json.decode(row.definition), self.catalogue.instruments)
+            self._by_digest.setdefault(definition.digest, definition)
 
     def machine_of(self, course: Course) -> CourseMachine:
         """The machine of the protocol to which the course is pinned."""
@@ -216,19 +219,20 @@ def _definition(protocol: Protocol, now: dt.datetime) -> StoredProtocol:
     )
 
 
-async def open_clinic(settings: Settings, clock: Clock | None = None) -> Clinic:
-    """Opens the clinic of the organisation in the settings. Close its installation when done.
+async def open_clinic(settings: Settings, clock: Clock | None = None, *, reads_only: bool = False) -> Clinic:
+    """Opens the clinic of the organisation in the settings. Close its installation when done. With `reads_only` it writes nothing.
 
     A sandbox has its own clock, unless `clock` is given. Raises ProtocolInvalid or DatabaseNotReady.
     """
     installation = install(settings, clock)
     try:
-        await installation.ready()
+        await installation.database.require_sessions()
+        await installation.require_revision()
         move = await installation.database.read(sandbox.find)
         if clock is None and move is not None:
             installation.clock = SandboxClock(move.ahead, move.reached)
         clinic = Clinic(installation, settings.organisation)
-        await clinic.load_protocols()
+        await clinic.load_protocols(reads_only=reads_only)
     except BaseException:
         await installation.close()
         raise

@@ -46,7 +46,7 @@ from ipt_workflow.store.units import (
     Unit,
 )
 from ipt_workflow.values.faults import decode
-from ipt_workflow.values.types import ClientRef
+from ipt_workflow.values.identities import is_identity
 
 Result = TypeVar("Result")
 
@@ -132,9 +132,8 @@ class Decisions:
         """The client whom `relink_client` names; None for any other command."""
         if commands[0].trigger != "relink_client":
             return None
-        try:
-            ref = msgspec.convert(commands[0].data.get("client_ref"), ClientRef)
-        except msgspec.ValidationError:
+        ref = commands[0].data.get("client_ref")
+        if not is_identity(ref):
             return None  # decoding the command will raise the fault
         client = await self.client(ref)
         return msgspec.structs.replace(client, open_course=None) if client.open_course == course.id else client

@@ -1,6 +1,7 @@
 """The parts that a process has once, for all organisations: database, committer, settings, protocol files, clock and metrics."""
 
 import asyncio
+from collections.abc import Callable
 
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
@@ -10,12 +11,14 @@ from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import Clock, SystemClock
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.probe import WriteProbe
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import revision
 
 READY_SECONDS = 5.0
+UNANSWERED = "The database does not answer. Check that it runs and that IPT_DATABASE_URL is right."
 
 
 class Installation:
@@ -33,6 +36,7 @@ class Installation:
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
+        self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
 
     async def close(self) -> None:
@@ -41,16 +45,32 @@ class Installation:
         await self.database.close()
 
     async def ready(self) -> None:
-        """Raises DatabaseNotReady unless the database answers and has the revision that this version needs."""
+        """Raises DatabaseNotReady or Busy unless a write succeeds, on a database of this version's revision or a later one.
+
+        A later one is that of the next version, which is about to replace this process (decision 28).
+        """
+        await self._require(lambda found: found >= revision.HEAD)
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._probe.passed()
+        except TimeoutError:
+            raise Unreachable(UNANSWERED) from None
+
+    async def require_revision(self) -> None:
+        """Raises DatabaseNotReady unless the database answers and has just the revision that this version needs."""
+        await self._require(lambda found: found == revision.HEAD)
+
+    async def _require(self, fits: Callable[[str], bool]) -> None:
         try:
             async with asyncio.timeout(READY_SECONDS):
                 found = await self.database.read(revision.current)
         except TimeoutError:
-            raise Unreachable("The database does not answer. Check that it runs and that IPT_DATABASE_URL is right.") from None
-        if found != revision.HEAD:
-            raise DatabaseNotReady(
-                f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: run `ipt-workflow db upgrade`."
-            )
+            raise Unreachable(UNANSWERED) from None
+        if found is not None and fits(found):
+            return
+        needs = f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: "
+        newer = found is not None and found > revision.HEAD
+        raise DatabaseNotReady(needs + ("install a newer version." if newer else "run `ipt-workflow db upgrade`."))
 
 
 def install(settings: Settings, clock: Clock | None = None) -> Installation:

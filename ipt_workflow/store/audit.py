@@ -18,6 +18,7 @@ from ipt_workflow.store.lookups import DIALECTS, NamedStatement, from_driver
 from ipt_workflow.store.schema.tables import audit_event as event
 from ipt_workflow.store.schema.tables import audit_subject as subject
 from ipt_workflow.store.schema.tables import entry
+from ipt_workflow.values.types import whole
 
 ID = 1  # position of the record's id in a row
 COURSE = 9  # position of a transition's course in a row; an event has none there
@@ -43,7 +44,7 @@ class Position(msgspec.Struct, frozen=True):
     """A place in the audit log: after this moment (in UTC) and id."""
 
     at: Annotated[dt.datetime, msgspec.Meta(tz=True)] = dt.datetime.min.replace(tzinfo=dt.UTC)
-    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f-]{36}$")] = ""
+    id: Annotated[str, msgspec.Meta(pattern=whole(r"[0-9a-f-]{36}"))] = ""
 
     def __post_init__(self) -> None:
         if self.at.utcoffset():

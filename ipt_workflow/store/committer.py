@@ -6,6 +6,10 @@ newer version or its idempotency key was used; losing costs no further transacti
 alone. A unit that violates a constraint, or holds a value the database rejects, fails its whole batch. The lane then commits the units of
 that batch one by one.
 
+A row that another transaction holds makes the batch wait a moment, and then fail. Its units are tried one by one. The unit that waits for
+the row goes on waiting beside the lane, and later units of its course wait behind it. Records of the audit log have a lane of their own
+where the database can write both at once, since they wait for no row.
+
 If the connection is lost, or the database gives up on a deadlock, the lane tries the batch again for a while. This is safe: a unit
 compares and swaps its course's version, so it cannot be written twice; and a unit that is found in the database has won.
 
@@ -17,15 +21,18 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ipt_workflow.errors import Busy, DatabaseNotReady, IptError, StaleVersion, Unreachable
+from ipt_workflow.errors import Busy, DatabaseNotReady, IptError, Locked, StaleVersion, Unreachable
 from ipt_workflow.store.commits import single
 from ipt_workflow.store.database import Database
+from ipt_workflow.store.held import HeldJobs
 from ipt_workflow.store.lookups import VERSIONS
 from ipt_workflow.store.units import KeyTaken, LoggedEvent, Unit
 
 FIRST_PAUSE = 0.02  # seconds before the second attempt; doubled after each further one
 LONGEST_PAUSE = 1.0  # seconds
 DATABASE_AWAY = (Busy, DatabaseNotReady)  # no unit caused this, so committing one by one would not help
+WAITED_TOO_LONG = "The write waited too long and was not made. Try again."
+HELD_AT_ONCE = 2  # held units that are tried at once; each needs a connection
 
 
 class CommitJob:
@@ -55,7 +62,14 @@ class Committer:
     A job may wait `patience` seconds in the queue, and is then tried for `patience` seconds at most.
     """
 
-    def __init__(self, database: Database, *, queue_max: int, batch_max: int, patience: float) -> None:
+    def __init__(self, database: Database, *, queue_max: int, batch_max: int, patience: float, records: bool = False) -> None:
+        """With `records`, this is the lane of a committer's records."""
+        apart = not records and database.records_apart
+        self._records = (
+            Committer(database, queue_max=queue_max, batch_max=batch_max, patience=patience, records=True) if apart else None
+        )
+        self._held: HeldJobs[CommitJob] = HeldJobs(self._commit_held)
+        self._held_tries = asyncio.Semaphore(HELD_AT_ONCE)
         self._database = database
         self._queue_max = queue_max
         self._batch_max = batch_max
@@ -64,7 +78,10 @@ class Committer:
         self._lane: asyncio.Task[None] | None = None
         self._writing = False
         self._closed = False
-        self.listeners: set[Callable[[], None]] = set()  # called when there may be events to deliver
+        # called when there may be events to deliver
+        self.listeners: set[Callable[[], None]] = set()
+        if self._records:
+            self._records.listeners = self.listeners
 
     def signal(self) -> None:
         """Calls the listeners. For writes that do not go through the committer."""
@@ -76,7 +93,9 @@ class Committer:
 
         Raises StaleVersion, ActiveCourseExists, KeyTaken, ClientTaken, or Busy.
         """
-        if self._closed or len(self._waiting) >= self._queue_max:
+        if self._records and isinstance(work, LoggedEvent):
+            return await self._records.commit(work, meanwhile)
+        if self._closed or len(self._waiting) + self._held.count >= self._queue_max:
             raise Busy("Too many writes are waiting. Try again.")
         loop = asyncio.get_running_loop()
         job = CommitJob(work, loop.create_future(), loop.time() + self._patience)
@@ -96,10 +115,14 @@ class Committer:
         self._closed = True
         if self._lane:
             await self._lane
+        await self._held.wait()
+        if self._records:
+            await self._records.close()
 
     async def _drain(self) -> None:
         while self._waiting:
             self._give_up_expired()
+            self._queue_behind_held()
             jobs = self._next_batch()
             self._writing = True
             try:
@@ -116,7 +139,13 @@ class Committer:
         """Ends jobs whose deadline has passed with Busy. Nothing of them was written."""
         now = asyncio.get_running_loop().time()
         while self._waiting and self._waiting[0].deadline < now:
-            self._waiting.popleft().end(Busy("The write waited too long and was not made. Try again."))
+            self._waiting.popleft().end(Busy(WAITED_TOO_LONG))
+
+    def _queue_behind_held(self) -> None:
+        """Moves jobs of courses that are held out of the queue, behind those."""
+        if self._held.count:
+            waiting, self._waiting = self._waiting, deque()
+            self._waiting.extend(job for job in waiting if not self._held.take(job, _courses(job)))
 
     def _next_batch(self) -> list[CommitJob]:
         """The next job if it must go alone; else as many as may share a transaction. Later units of the same course stay in the queue."""
@@ -127,7 +156,7 @@ class Committer:
         courses: set[str] = set()
         while self._waiting and len(taken) < self._batch_max:
             job = self._waiting.popleft()
-            touched = job.work.courses if isinstance(job.work, Unit) else ()
+            touched = _courses(job)
             if not _may_share(job) or not courses.isdisjoint(touched):
                 left.append(job)
             else:
@@ -136,8 +165,8 @@ class Committer:
         self._waiting.extendleft(reversed(left))
         return taken
 
-    async def _commit_batch(self, jobs: list[CommitJob]) -> None:
-        """Commits what `_next_batch` took."""
+    async def _commit_batch(self, jobs: list[CommitJob], made: int = 0) -> None:
+        """Commits what `_next_batch` took. `made` attempts were made in a larger batch before."""
         if not jobs:
             return
         if not _may_share(jobs[0]):
@@ -145,9 +174,12 @@ class Committer:
             return
         units = [job.work for job in jobs if isinstance(job.work, Unit)]
         events = [job.work for job in jobs if isinstance(job.work, LoggedEvent)]
-        attempts = Attempts(self._patience)
+        attempts = Attempts(self._patience, made)
         try:
-            won = iter(await attempts.run(self._database.put, units, events))
+            won = iter(await attempts.run(self._database.put, units, events, until=Locked if units else None))
+        except Locked:
+            await self._commit_unlocked(jobs, attempts.made)
+            return
         except DATABASE_AWAY:
             raise
         except Exception:  # noqa: BLE001 - one of the jobs cannot be written, whatever is wrong with it; the others must be
@@ -161,6 +193,29 @@ class Committer:
             else:
                 lost.append(job)
         await self._report_lost(lost, attempts.made)
+
+    async def _commit_unlocked(self, jobs: list[CommitJob], made: int) -> None:
+        """Commits one by one the jobs of a batch that waited too long for a row. Holds the one that waits for it."""
+        if len(jobs) == 1:
+            self._held.hold(jobs[0], _courses(jobs[0]))
+            return
+        for job in jobs:
+            await self._commit_batch([job], made)
+
+    async def _commit_held(self, job: CommitJob) -> None:
+        """Tries a held job until it is written, or its time is over."""
+        if job.deadline < asyncio.get_running_loop().time():
+            job.end(Busy(WAITED_TOO_LONG))
+            return
+        try:
+            await self._commit_alone(job, 1, self._write_held)
+        except Exception as error:  # noqa: BLE001 - the caller must get the error, whatever it is, and those behind it their turn
+            job.end(error)
+        self.signal()
+
+    async def _write_held(self, *args: Any) -> Any:
+        async with self._held_tries:
+            return await self._database.write(*args)
 
     async def _report_lost(self, jobs: list[CommitJob], attempts: int) -> None:
         """Reports StaleVersion or KeyTaken to losers of a batch. After a retry, first checks whether the earlier attempt committed."""
@@ -176,14 +231,19 @@ class Committer:
             for job in jobs:
                 job.end(error)
 
-    async def _commit_alone(self, job: CommitJob, made: int = 0) -> None:
-        """Commits one job in a transaction of its own. `made` attempts were made in a batch before."""
+    async def _commit_alone(self, job: CommitJob, made: int = 0, held: Callable[..., Awaitable[Any]] | None = None) -> None:
+        """Commits one job in a transaction of its own. `made` attempts were made before. `held` writes a job that waits for a row."""
         attempts = Attempts(self._patience, made)
         try:
             if isinstance(job.work, LoggedEvent):
                 await attempts.run(self._database.put, [], [job.work])
             else:
-                await attempts.run(self._database.write, single.commit, job.work)
+                await attempts.run(held or self._database.write, single.commit, job.work, until=None if held else Locked)
+        except Locked as error:
+            if held:
+                job.end(await self._outcome(job.work, error))
+            else:
+                self._held.hold(job, _courses(job))
         except Exception as error:  # noqa: BLE001 - the job's caller must get the error, whatever it is
             job.end(await self._outcome(job.work, error) if attempts.made > 1 else error)
         else:
@@ -204,15 +264,16 @@ class Attempts:
         self._patience = patience
         self.made = made
 
-    async def run(self, call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    async def run(self, call: Callable[..., Awaitable[Any]], *args: Any, until: type[Busy] | None = None) -> Any:
+        """The call's result. An error of the kind `until` ends the attempts."""
         clock, pause = asyncio.get_running_loop().time, FIRST_PAUSE
         give_up = clock() + self._patience
         while True:
             self.made += 1
             try:
                 return await call(*args)
-            except (Unreachable, Busy):
-                if clock() + pause > give_up:
+            except (Unreachable, Busy) as error:
+                if clock() + pause > give_up or (until and isinstance(error, until)):
                     raise
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -228,3 +289,8 @@ def _why_lost(unit: Unit, version: int) -> IptError:
 def _may_share(job: CommitJob) -> bool:
     """Whether the job may share a transaction with others."""
     return isinstance(job.work, LoggedEvent) or job.work.plain
+
+
+def _courses(job: CommitJob) -> tuple[str, ...]:
+    """The courses that the job writes; none for an event."""
+    return job.work.courses if isinstance(job.work, Unit) else ()

@@ -20,6 +20,7 @@ class Database:
     """One database, open until `close`."""
 
     dialect: str
+    records_apart: bool  # whether events are put at the same time as units: a unit may wait for a row, and a record never does
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
         """Runs `function(connection, *args)` on one snapshot of the database."""
@@ -43,6 +44,13 @@ class Database:
         If one of them cannot be written, writes nothing and raises what the driver raises.
         """
         raise NotImplementedError
+
+    async def probe(self, organisation: str) -> None:
+        """Writes something small, durably. Raises what any write would raise now."""
+        raise NotImplementedError
+
+    async def require_sessions(self) -> None:
+        """Raises DatabaseNotReady if a pooler stands before this database and runs each transaction in another session."""
 
     async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
         """Calls `heard` with what is sent to a channel, until it is cancelled. Returns at once if this database cannot tell."""

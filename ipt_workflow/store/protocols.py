@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.store import structs
 from ipt_workflow.store.schema.tables import protocol as table
@@ -30,9 +31,9 @@ def definitions(connection: sa.Connection) -> list[bytes]:
     return list(connection.execute(sa.select(table.c.definition).distinct()).scalars())
 
 
-def keep(connection: sa.Connection, organisation: str, definitions: Iterable[StoredProtocol]) -> None:
-    """Stores the definitions that are not stored yet."""
+def keep(connection: sa.Connection, organisation: str, definitions: Iterable[StoredProtocol]) -> list[StoredProtocol]:
+    """Stores the definitions that are not stored yet, and returns every one that is: another process may store the same ones."""
+    insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table).on_conflict_do_nothing()
     for definition in definitions:
-        key = (table.c.organisation == organisation, table.c.id == definition.id, table.c.version == definition.version)
-        if not connection.execute(sa.select(table.c.digest).where(*key)).first():
-            connection.execute(sa.insert(table), structs.row_of(organisation, definition))
+        connection.execute(insert, structs.row_of(organisation, definition))
+    return every(connection, organisation)

@@ -8,8 +8,6 @@ import base64
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
 from contextlib import closing
 from typing import Any
@@ -26,6 +24,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 from support import group_walk, service_walk
+from support.forks import Fork
 from typer.testing import CliRunner
 
 from ipt_workflow.api import openapi
@@ -36,7 +35,6 @@ from ipt_workflow.cli.main import app
 from ipt_workflow.course import triggers
 from ipt_workflow.runtime import settings as configuration
 
-PROGRAM = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
 ROLES = ("therapist", "supervisor", "auditor", "admin")
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = {
@@ -196,7 +194,7 @@ def server(tmp_path_factory):
     log = folder / "log"
     with (
         log.open("wb") as stream,
-        subprocess.Popen([*PROGRAM, "serve", "--port", str(port)], env=environment, stdout=stream, stderr=stream) as process,
+        Fork("serve", "--port", str(port), env=environment, stdout=stream, stderr=stream) as process,
     ):
         try:
             wait_for(f"http://127.0.0.1:{port}/health/ready", process)
@@ -218,7 +216,7 @@ def token(environment: dict[str, str], role: str) -> str:
     return json.loads(made.stdout)["token"]
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_for(url: str, process: Fork) -> None:
     for _ in range(200):
         assert process.poll() is None
         try:

@@ -1,4 +1,4 @@
-"""Runs `ipt-workflow` with a fault built in: `python launcher.py serve --port 8000`.
+"""`ipt-workflow` with a fault built in, as the program of a fork.
 
 IPT_TEST_KILL=after_commit:7 kills the process, as `kill -9` does, when it reaches that point for the seventh time after SIGUSR1.
 IPT_TEST_CLOCK=3 makes the service's clock jump back and forth, with the seed 3.
@@ -12,6 +12,8 @@ import os
 import random
 import signal
 from typing import Any
+
+from support.forks import command_line
 
 # The functions of each point, and on which side of the call it lies. `commit` writes a unit alone, within a database's `write`.
 # `write_sqlite` writes a batch within a transaction; PostgreSQL's `put` writes a batch as one statement, a transaction of its own.
@@ -126,17 +128,11 @@ def step_clock(seed: int) -> None:
     SystemClock.now = now  # type: ignore[method-assign]
 
 
-def main() -> None:
+def main(*arguments: str) -> None:
     point, _, calls = os.environ.get("IPT_TEST_KILL", "").partition(":")
     if point:
         kill_at(point, int(calls))
     if seed := os.environ.get("IPT_TEST_CLOCK"):
         step_clock(int(seed))
 
-    from ipt_workflow.cli import main as command_line
-
-    command_line()
-
-
-if __name__ == "__main__":
-    main()
+    command_line(*arguments)

@@ -26,8 +26,12 @@ class Server:
         self._server._lock = fasteners.InterProcessLock(
             self.folder / "lock"
         )  # the default lock is shared by all users of the machine
+        self.prepare(self.folder / "pg")
         self._server.start()
         self.made = 0
+
+    def prepare(self, data: Path) -> None:
+        """Fills the folder of its data before the first start. An empty one is filled by the start itself."""
 
     @property
     def sockets(self) -> Path:

@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Self
 
 import httpx
+from support import forks
+from support.forks import Fork
 
 import ipt_workflow
+from faults import launcher
 
-LAUNCHER = Path(__file__).with_name("launcher.py")
-PLAIN = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
 ROOMS = [folder for folder in Path(ipt_workflow.__file__).parent.rglob("*") if folder.is_dir()]
 OURS = ("ipt_workflow/", *(f"{folder.name}/" for folder in ROOMS))  # how frames of the service begin in its logs
-SEVERAL = "import json, sys; from ipt_workflow.cli.main import app; [app(args, standalone_mode=False) for args in json.loads(sys.argv[1])]"
 ROLES = ("therapist", "auditor")
 START_SECONDS = 20
 STOP_SECONDS = 20
-COMMAND_SECONDS = 60
 
 
 def environment(url: str, **more: str) -> dict[str, str]:
@@ -49,7 +48,7 @@ class Service:
         self.settings = settings
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Fork | None = None
 
     async def start(self, **more: str) -> None:
         """Starts the service and waits until it is ready. `more` are settings of this start, such as `test_kill="after_commit:7"`."""
@@ -60,16 +59,10 @@ class Service:
                 assert self.running, f"the service did not start: {self.errors()}"
                 await asyncio.sleep(0.05)
 
-    def _started(self, settings: dict[str, str]) -> subprocess.Popen[bytes]:
-        program = [sys.executable, str(LAUNCHER)] if any(name.startswith("test_") for name in settings) else PLAIN
+    def _started(self, settings: dict[str, str]) -> Fork:
+        arguments = ("serve", "--port", str(self.port))
         with self.log.open("ab") as stream:
-            return subprocess.Popen(
-                [*program, "serve", "--port", str(self.port)],
-                env=environment(self.database, **settings),
-                stdout=stream,
-                stderr=stream,
-                stdin=subprocess.DEVNULL,
-            )
+            return Fork(*arguments, program=launcher.main, env=environment(self.database, **settings), stdout=stream, stderr=stream)
 
     async def _is_ready(self, client: httpx.AsyncClient) -> bool:
         try:
@@ -147,20 +140,16 @@ class Service:
 
 def command(database: str, *args: str) -> subprocess.CompletedProcess[str]:
     """Runs `ipt-workflow` once."""
-    return subprocess.run([*PLAIN, *args], env=environment(database), capture_output=True, text=True, timeout=COMMAND_SECONDS)
+    return forks.run(*args, env=environment(database))
 
 
 def filled(database: str) -> dict[str, str]:
-    """Creates the tables, and a token for each of ROLES. One process does it all, because most of the time goes into starting."""
-    tokens = [["token", "create", "--role", role, "--name", f"{role}-1", "--json"] for role in ROLES]
-    commands = json.dumps([["db", "upgrade", "--json"], *tokens])
-    made = subprocess.run(
-        [sys.executable, "-c", SEVERAL, commands],
-        env=environment(database),
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-    )
+    """Creates the tables, and a token for each of ROLES."""
+    _done(command(database, "db", "upgrade"))
+    made = {role: _done(command(database, "token", "create", "--role", role, "--name", f"{role}-1", "--json")) for role in ROLES}
+    return {role: json.loads(text)["token"] for role, text in made.items()}
+
+
+def _done(made: subprocess.CompletedProcess[str]) -> str:
     assert made.returncode == 0, made.stderr
-    shown = made.stdout.replace("}\n{", "}\0{").split("\0")
-    return {each["role"]: each["token"] for each in map(json.loads, shown) if "token" in each}
+    return made.stdout

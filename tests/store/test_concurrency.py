@@ -2,15 +2,12 @@
 
 import asyncio
 import collections
-import json
-import subprocess
-import sys
-import textwrap
 import threading
 
 import pytest
-from support import databases, service_walk
+from support import databases, service_walk, writers
 from support.databases import select
+from support.writers import PROCESSES, in_processes
 
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import KeyInFlight, StaleVersion, TransitionRefused
@@ -21,52 +18,6 @@ from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import integrity
 
 NOTE = Command("note", {"text": "She called."})
-PROCESSES = 3
-WORKER = textwrap.dedent(
-    """
-    import asyncio, json, sys
-    from support import databases, service_walk
-    from ipt_workflow.errors import IptError, StaleVersion
-    from ipt_workflow.service.courses import Courses
-    from ipt_workflow.service.writes import IdempotencyKey, Write
-    from ipt_workflow.runtime.clock import SystemClock
-    from ipt_workflow.course.triggers import Command
-
-    async def notes(clinic, course, rounds):
-        '''Writes `rounds` times on the version it reads. Returns the versions it won and lost.'''
-        won, lost, service = [], [], Courses(clinic)
-        for _ in range(rounds):
-            version = (await clinic.visible_course(service_walk.THERAPIST, course)).course.version
-            write = Write(decode=lambda: (Command("note", {"text": "She called."}),), version=version)
-            try:
-                await service.fire(service_walk.THERAPIST, course, write)
-                won.append(version)
-            except StaleVersion:
-                lost.append(version)
-        return {"won": won, "lost": lost}
-
-    async def opening(clinic, ref, key):
-        kept = IdempotencyKey(key, "body") if key else None
-        try:
-            done = await Courses(clinic).open_course(service_walk.THERAPIST, lambda: service_walk.opening(ref), kept)
-        except IptError as error:
-            return {"error": type(error).__name__}
-        return {"course": done.course.id, "replayed": done.replayed}
-
-    async def once(clinic, course, key):
-        write = Write(decode=lambda: (Command("note", {"text": "Once."}),), version_required=False, key=IdempotencyKey(key, "body"))
-        done = await Courses(clinic).fire(service_walk.THERAPIST, course, write)
-        return {"seq": done.entries[-1].seq, "replayed": done.replayed}
-
-    async def main(url, go, work, *args):
-        async with service_walk.opened(databases.settings_of(url), SystemClock()) as clinic:
-            print("ready", flush=True)
-            sys.stdin.readline()
-            print(json.dumps(await {"notes": notes, "opening": opening, "once": once}[work](clinic, *json.loads(go))))
-
-    asyncio.run(main(*sys.argv[1:]))
-    """
-)
 
 
 @pytest.fixture(scope="module")
@@ -84,29 +35,6 @@ def settings(walked_course, tmp_path):
 
 def course_of(settings) -> str:
     return service_walk.with_clinic(settings, lambda clinic: clinic.database.read(stored_courses.course_ids, "default", "", 2))[0]
-
-
-def in_processes(settings, work, *args, processes=PROCESSES) -> list[dict]:
-    """The answers of a function of WORKER in several processes, all started at one signal."""
-    command = [sys.executable, "-c", WORKER, settings.database_url, json.dumps(args), work]
-    started = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=str(_tests()))
-        for _ in range(processes)
-    ]
-    for process in started:
-        assert process.stdout.readline() == "ready\n"
-    for process in started:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    answers = [process.communicate(timeout=60)[0] for process in started]
-    assert [process.returncode for process in started] == [0] * processes
-    return [json.loads(text) for text in answers]
-
-
-def _tests():
-    from pathlib import Path
-
-    return Path(service_walk.__file__).parents[1]
 
 
 def seqs(settings) -> list[int]:
@@ -179,7 +107,7 @@ def test_threads_with_a_service_each_win_every_version_once(settings):
 
 def test_several_processes_win_every_version_once_and_losers_get_stale_version(settings):
     course = course_of(settings)
-    answers = in_processes(settings, "notes", course, 15)
+    answers = in_processes(settings.database_url, writers.notes, course, 15)
     won = collections.Counter(version for each in answers for version in each["won"])
     lost = [version for each in answers for version in each["lost"]]
     assert sum(won.values()) + len(lost) == PROCESSES * 15
@@ -191,7 +119,7 @@ def test_several_processes_win_every_version_once_and_losers_get_stale_version(s
 
 
 def test_several_processes_that_open_a_course_of_one_client_make_one(settings):
-    answers = in_processes(settings, "opening", "EHR-2", None)
+    answers = in_processes(settings.database_url, writers.opening, "EHR-2", None)
     assert collections.Counter(each.get("error") for each in answers) == {None: 1, "TransitionRefused": PROCESSES - 1}
     assert select(settings, "SELECT count(*) FROM client WHERE ref = 'EHR-2'") == [(1,)]
     assert select(settings, "SELECT count(*) FROM course") == [(2,)]
@@ -215,7 +143,7 @@ def test_of_many_tasks_that_open_a_course_of_one_client_exactly_one_does(setting
 
 def test_one_key_from_several_processes_has_one_effect_and_all_get_its_answer(settings):
     course = course_of(settings)
-    answers = in_processes(settings, "once", course, "key")
+    answers = in_processes(settings.database_url, writers.once, course, "key")
     assert {each["seq"] for each in answers} == {2}
     assert [each["replayed"] for each in answers].count(False) == 1
     assert seqs(settings) == [1, 2]
@@ -223,7 +151,7 @@ def test_one_key_from_several_processes_has_one_effect_and_all_get_its_answer(se
 
 
 def test_one_key_from_several_processes_opens_one_course(settings):
-    answers = in_processes(settings, "opening", "EHR-3", "key")
+    answers = in_processes(settings.database_url, writers.opening, "EHR-3", "key")
     assert len({each["course"] for each in answers if "course" in each}) == 1
     assert sum(not each.get("replayed", True) for each in answers) == 1
     assert select(settings, "SELECT count(*) FROM course") == [(2,)]

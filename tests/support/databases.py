@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -120,3 +120,17 @@ def select(settings: Settings, statement: str) -> list[tuple]:
             await database.close()
 
     return asyncio.run(run())
+
+
+def as_role(settings: Settings, statements: Callable[[str], Iterable[str]]) -> Settings:
+    """The same PostgreSQL database for a new role that owns nothing, after the owner has run these statements for it."""
+    role = f"ipt_{uuid.uuid4().hex[:12]}"
+
+    async def grant() -> None:
+        connection = await asyncpg.connect(settings.database_url)
+        await connection.execute("\n".join((f"CREATE ROLE {role} LOGIN;", *statements(role))))
+        await connection.close()
+
+    asyncio.run(grant())
+    url = sa.make_url(settings.database_url).set(username=role).render_as_string(hide_password=False)
+    return settings.model_copy(update={"database_url": url})

@@ -65,7 +65,13 @@ MANDATORY = {
 def found(universe: Universe, kind: str, parameters: list[tuple[str, str]]) -> list[dict[str, Any]]:
     """The matches of a search, in the order that `_sort` wants. Parameters that shape the answer are left aside."""
     filters = [(name, value) for name, value in parameters if not name.startswith("_") or name.startswith(("_id", "_has", "_last"))]
-    matches = [each for each in universe[kind] if all(_fits(universe, each, name, value) for name, value in filters)]
+    matches = universe[kind]
+    for name, value in filters:
+        if name.startswith("_has:"):
+            had = _had(universe, name, value)
+            matches = [each for each in matches if local(each) in had]
+        else:
+            matches = [each for each in matches if _fits(universe, each, name, value)]
     if kind == "AuditEvent":  # the log in its order, or backwards
         return matches[::-1] if dict(parameters).get("_sort") == "-date" else matches
     for part in reversed(dict(parameters).get("_sort", "").split(",")):
@@ -74,12 +80,13 @@ def found(universe: Universe, kind: str, parameters: list[tuple[str, str]]) -> l
     return matches
 
 
+def _had(universe: Universe, name: str, value: str) -> set[str]:
+    """The resources, as `Type/id`, to which those refer that fit what follows `_has`."""
+    _, kind, reference, inner = name.split(":", 3)
+    return {led for each in universe[kind] if _fits(universe, each, inner, value) for led in led_to(universe, each, reference)}
+
+
 def _fits(universe: Universe, resource: dict[str, Any], name: str, value: str) -> bool:
-    if name.startswith("_has:"):
-        _, kind, reference, inner = name.split(":", 3)
-        return any(
-            local(resource) in led_to(universe, each, reference) and _fits(universe, each, inner, value) for each in universe[kind]
-        )
     bare, _, modifier = name.partition(":")
     if (resource["resourceType"], bare) == ("Provenance", "patient"):
         episode = next(each for each in universe["EpisodeOfCare"] if each["id"] == resource["id"].split(".")[0])

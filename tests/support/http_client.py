@@ -1,5 +1,6 @@
 """A client of the running application, in the process of the test."""
 
+import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from ipt_workflow.api.app import Application
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.tokens import NewToken, Tokens
+from support import service_walk
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 OPERATOR = Principal(person="operator", role="admin", via="cli")
@@ -68,8 +70,10 @@ class Api:
         return await self.post(f"/v1/courses/{course}/transitions", body, role, If_Match=f'"{await self.version(course)}"')
 
     async def walk(self, course: str, *triggers: str) -> None:
+        """Fires the examples that options offers."""
         for trigger in triggers:
-            answer = await self.example(course, trigger)
+            version, body = await service_walk.offered(self.clinic, course, trigger)
+            answer = await self.post(f"/v1/courses/{course}/transitions", body, If_Match=f'"{version}"')
             assert answer.status_code == 201, (trigger, answer.text)
 
 
@@ -78,9 +82,9 @@ async def running(settings: Settings, clock: VirtualClock | None = None) -> Asyn
     application = Application(settings, clock)
     async with application.litestar.lifespan():
         service: Tokens = application.litestar.state.tokens
-        tokens = {
-            role: (await service.create(OPERATOR, NewToken(role=role, name=role, subject=f"{role}-1"))).token for role in ROLES
-        }  # type: ignore[arg-type]
+        wanted = [NewToken(role=role, name=role, subject=f"{role}-1") for role in ROLES]  # type: ignore[arg-type]
+        made = await asyncio.gather(*(service.create(OPERATOR, each) for each in wanted))
+        tokens = {each.role: token.token for each, token in zip(wanted, made, strict=True)}
         transport = httpx.ASGITransport(app=application, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://ipt") as client:
             yield Api(client, tokens, application)

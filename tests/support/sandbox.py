@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any, Self
 
 import httpx
 
-PROGRAM = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
+from support import forks
+from support.forks import Fork
+
 SECONDS = 60
 
 
@@ -24,7 +25,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
-    return subprocess.run([*PROGRAM, *arguments], env=environment(**settings), capture_output=True, text=True, timeout=SECONDS)
+    return forks.run(*arguments, env=environment(**settings))
 
 
 class Sandbox:
@@ -85,18 +86,12 @@ def running(database: str, folder: Path, **settings: str) -> Iterator[Sandbox]:
         port = probe.getsockname()[1]
     log = folder / "sandbox.log"
     with log.open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(
-            [*PROGRAM, "sandbox", "--port", str(port), "--json"],
-            env=environment(sandbox_database_url=database, development="true", **settings),
-            stdout=subprocess.PIPE,
-            stderr=stream,
-            text=True,
-        )
+        made_for = environment(sandbox_database_url=database, development="true", **settings)
+        process = Fork("sandbox", "--port", str(port), "--json", env=made_for, stderr=stream)
     try:
-        assert process.stdout
         text = ""
         while not text.rstrip().endswith("}\n}"):
-            line = process.stdout.readline()
+            line = process.stdout.readline() if process.stdout else ""
             assert line, log.read_text(encoding="utf-8")
             text += line
         made = json.loads(text)
@@ -106,4 +101,5 @@ def running(database: str, folder: Path, **settings: str) -> Iterator[Sandbox]:
             yield sandbox
     finally:
         process.terminate()
-        process.communicate(timeout=SECONDS)
+        process.wait(SECONDS)
+        process.close()

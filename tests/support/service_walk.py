@@ -71,6 +71,17 @@ async def example(clinic: Clinic, course_id: str, trigger: str, principal: Princ
     return msgspec.convert(examples.example(clinic.machine_of(stored.course).protocol, stored.course, trigger, context), Command)
 
 
+async def offered(clinic: Clinic, course_id: str, trigger: str) -> tuple[int, dict[str, Any]]:
+    """The version, and the body that `options` offers for one trigger; it overrides soft rules. `options` itself tries every trigger."""
+    course = (await clinic.visible_course(THERAPIST, course_id)).course
+    now = max(clinic.clock.now(), course.last_recorded_at)
+    context = clinic.with_history(clinic.context(THERAPIST, now), (await clinic.entries(course_id))[: course.version])
+    machine = clinic.machine_of(course)
+    command = msgspec.convert(examples.example(machine.protocol, course, trigger, context), Command)
+    option, _ = machine.option(course, (command,), context)
+    return course.version, option.example
+
+
 async def fire(clinic: Clinic, course_id: str, command: Command, principal: Principal = THERAPIST, **more: Any) -> Committed:
     write = Write(decode=lambda: (command,), version_required=False, **more)
     return await Courses(clinic).fire(principal, course_id, write)

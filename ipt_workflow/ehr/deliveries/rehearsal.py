@@ -25,7 +25,7 @@ from ipt_workflow.values.types import Moment
 PATIENCE_SECONDS = 30.0  # for deliveries under way; those that last longer go on after the answer
 LOOK_SECONDS = 0.02
 DURATION = re.compile(
-    r"P(?!$)(?:(?P<weeks>[0-9]{1,5})W)?(?:(?P<days>[0-9]{1,6})D)?"
+    r"P(?!\Z)(?:(?P<weeks>[0-9]{1,5})W)?(?:(?P<days>[0-9]{1,6})D)?"
     r"(?:T(?=[0-9])(?:(?P<hours>[0-9]{1,7})H)?(?:(?P<minutes>[0-9]{1,9})M)?(?:(?P<seconds>[0-9]{1,9})S)?)?"
 )
 TYPES = {"attention": events.ATTENTION, "disabled": events.DISABLED}

@@ -30,6 +30,7 @@ from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import sources as stored
 from ipt_workflow.store.sources import SourceUpdate, StoredSource, StoredSourceKey
+from ipt_workflow.values.types import AN_IDENTITY, whole
 
 KeyKind = Literal["standard-webhooks", "x-signature", "bearer"]
 OtherVisits = Literal["wait", "ignore"]
@@ -46,8 +47,8 @@ SECRET_MIN = 24
 OPENED_MAX = 1000  # keys that are kept open
 _DUMMY = signatures.SharedKey(secrets.token_bytes(32))
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
-Given = Annotated[str, Meta(min_length=SECRET_MIN, max_length=300, pattern=r"^[\x21-\x7e]+$")]
+Name = Annotated[str, Meta(pattern=whole(r"[a-z0-9][a-z0-9_-]{0,31}"))]
+Given = Annotated[str, Meta(min_length=SECRET_MIN, max_length=300, pattern=whole(r"[\x21-\x7e]+"))]
 
 
 class NewSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +60,7 @@ class NewSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     names_persons: bool = False
     all_visits: bool = False
     other_visits: OtherVisits = "wait"
-    client_prefix: Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    client_prefix: Annotated[str, AN_IDENTITY, Meta(max_length=64)] = ""
 
 
 class SourceChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,11 +1,12 @@
 """The verbs of auditors: read the audit log, export it, verify the journal. The log records each of them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.errors import ReadOnly
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.audit.verification import Progress
@@ -13,6 +14,8 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store import audit
 from ipt_workflow.store.audit import AuditFilters, Position
+
+Unrecorded = Callable[[str], None]  # hears why what is done could not be recorded
 
 
 class AuditLog:
@@ -28,12 +31,17 @@ class AuditLog:
         await self.clinic.log(principal, "read", "audit", [course for each in records for course in each.courses])
         return records
 
-    async def export(self, principal: Principal, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
-        """The whole log up to now, a chunk at a time. The export is recorded before the first chunk."""
+    async def export(
+        self, principal: Principal, filters: AuditFilters, unrecorded: Unrecorded | None = None
+    ) -> AsyncIterator[list[AuditRecord]]:
+        """The whole log up to now, a chunk at a time. The export is recorded before the first chunk.
+
+        With `unrecorded` it goes on where the database can only be read; without, it raises ReadOnly then.
+        """
         policy.require(principal, "export the audit log")
         until = self.clinic.clock.now()
         bounded = msgspec.structs.replace(filters, to=min(filters.to or until, until))
-        await self.clinic.log(principal, "export", "audit", [filters.course] if filters.course else [])
+        await self._record(principal, "export", "audit", filters.course, unrecorded)
         return self._chunks(bounded)
 
     async def _chunks(self, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
@@ -51,13 +59,27 @@ class AuditLog:
         principal: Principal,
         course_id: str | None = None,
         progress: Progress | None = None,
+        unrecorded: Unrecorded | None = None,
         *,
         processes: int = 1,
         chains_only: bool = False,
     ) -> Verification:
-        """Verifies one course or all, and records that. The arguments are those of `verification.verify`."""
+        """Verifies one course or all, and records that. The arguments are those of `verification.verify`.
+
+        `unrecorded` is as in `export`.
+        """
         policy.require(principal, "verify the journal")
         if course_id is not None:
             await self.clinic.visible_course(principal, course_id)
-        await self.clinic.log(principal, "read", "verify", [course_id] if course_id else [])
+        await self._record(principal, "read", "verify", course_id, unrecorded)
         return await verification.verify(self.clinic, course_id, progress, processes=processes, chains_only=chains_only)
+
+    async def _record(
+        self, principal: Principal, kind: str, action: str, course: str | None, unrecorded: Unrecorded | None
+    ) -> None:
+        try:
+            await self.clinic.log(principal, kind, action, [course] if course else [])
+        except ReadOnly as error:
+            if unrecorded is None:
+                raise
+            unrecorded(str(error))

@@ -127,7 +127,7 @@ def _work(settings: Settings, part: Part, chains_only: bool) -> VerificationTall
     if not _WORKER:
         collect_seldom()
         runner = event_loop.runner()
-        _WORKER.append((runner, runner.run(open_clinic(settings))))
+        _WORKER.append((runner, runner.run(open_clinic(settings, reads_only=True))))
     runner, clinic = _WORKER[0]
     return runner.run(_sum(_in_process(clinic, _single(part), chains_only, read_ahead=False)))
 

@@ -1,7 +1,7 @@
 """Opening a database by its URL."""
 
-import sqlalchemy as sa
-
+from ipt_workflow.errors import Fault, SettingsInvalid
+from ipt_workflow.runtime import database_urls
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.sqlite import SqliteDatabase
 
@@ -10,10 +10,14 @@ def open_database(url: str, *, statement_seconds: float | None = None, connectio
     """Opens `sqlite:///path` or `postgresql://…`.
 
     On PostgreSQL a statement may take `statement_seconds`, and each of the two pools holds as many connections as `connections`.
+    Raises SettingsInvalid if the URL is not valid, DatabaseNotReady if a file that it names cannot be read.
     """
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return SqliteDatabase(parsed)
+    try:
+        parsed = database_urls.parse(url)
+    except ValueError as error:
+        raise SettingsInvalid([Fault("IPT_DATABASE_URL", str(error))]) from None
+    if parsed.system == "sqlite":
+        return SqliteDatabase(parsed.path, parsed.options.get("mode", "rwc"))
     from ipt_workflow.store.databases.postgres import PostgresDatabase  # noqa: PLC0415 - its driver is loaded only if it is used
 
     return PostgresDatabase(parsed, statement_seconds, connections)

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
@@ -12,16 +13,27 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from ipt_workflow.errors import Busy, DatabaseNotReady, IptError, Unreachable
+from ipt_workflow.errors import Busy, DatabaseNotReady, Unreachable
+from ipt_workflow.runtime.database_urls import DatabaseUrl
 from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
+from ipt_workflow.store.databases import pooler
 from ipt_workflow.store.databases.connections import Connections
+from ipt_workflow.store.databases.meanings import AWAY, Meaning, of_sqlstate
+from ipt_workflow.store.databases.postgres_address import PostgresAddress
 from ipt_workflow.store.lookups import DriverRow, Lookup
+from ipt_workflow.store.probe import PROBE
 from ipt_workflow.store.units import LoggedEvent, Unit
 
-CONNECT_SECONDS = 5.0
+POOL_SECONDS = 5.0  # to wait for a free connection
 LISTEN_AGAIN_SECONDS = 1.0  # after a lost connection
 GRACE_SECONDS = 0.5  # after its time limit, for the server to cancel a statement and report that
+# How long to wait for a row that another transaction holds. A batch waits less, because every course waits with it.
+LOCK_SECONDS = 1.0
+BATCH_LOCK_SECONDS = 0.25
+IDLE_SECONDS = (
+    60.0  # in the middle of a transaction: then the server ends it, since a process that hangs would hold its rows for ever
+)
 # For the bare driver, whose statements find rows by key. The server keeps a plan; one made while a table was small would scan it whole.
 BY_KEY = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off"}
 FAILURES = (
@@ -32,40 +44,32 @@ FAILURES = (
     sa.exc.TimeoutError,
     sa.exc.DBAPIError,
 )
-# Error codes of PostgreSQL
-NOT_LET_IN = frozenset({"3D000", "28000", "28P01"})  # no such database, no such user, wrong password
-GONE = frozenset({"57P01", "57P02", "57P03", "53300"})  # shut down, crashed, starting up, too many connections
-CONTENDED = frozenset(
-    {"40001", "40P01", "55P03", "57014"}
-)  # serialization failure, deadlock, lock not available, statement timeout
 
 
 class PostgresDatabase(Database):
     dialect = "postgresql"
+    records_apart = True
 
-    def __init__(self, url: sa.URL, statement_seconds: float | None, connections: int) -> None:
-        server_settings = {"application_name": "ipt_workflow"}
+    def __init__(self, url: DatabaseUrl, statement_seconds: float | None, connections: int) -> None:
+        limits, for_batches = {}, {}
         if statement_seconds:
-            server_settings["statement_timeout"] = str(int(statement_seconds * 1000))
-        options = {
-            "timeout": CONNECT_SECONDS,
-            "command_timeout": statement_seconds and statement_seconds + GRACE_SECONDS,
-            "server_settings": server_settings,
-        }
-        asyncpg_url = url.set(drivername="postgresql+asyncpg")
+            limits = {
+                "statement_timeout": _milliseconds(statement_seconds),
+                "lock_timeout": _milliseconds(LOCK_SECONDS),
+                "idle_in_transaction_session_timeout": _milliseconds(IDLE_SECONDS),
+            }
+            for_batches = {"lock_timeout": _milliseconds(BATCH_LOCK_SECONDS)}
+        self._address = PostgresAddress(url, statement_seconds and statement_seconds + GRACE_SECONDS, limits)
         self._engine = create_async_engine(
-            asyncpg_url,
+            "postgresql+asyncpg://",
+            async_creator=self._address.connect,
             pool_size=connections,
             max_overflow=0,
-            pool_timeout=CONNECT_SECONDS,
+            pool_timeout=POOL_SECONDS,
             pool_pre_ping=True,
-            connect_args=options,
         )
         self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        address = self._engine.dialect.create_connect_args(asyncpg_url)[1]
-        by_key = {**address, **options, "server_settings": server_settings | BY_KEY}
-        self._bare = Connections(lambda: asyncpg.connect(**by_key), connections)
-        self._to_listen = {**address, **options}
+        self._bare = Connections(lambda: self._address.connect(**BY_KEY, **for_batches), connections)
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
         async with self._our_errors(), self._snapshot.connect() as connection, _invalidated(connection):
@@ -87,6 +91,10 @@ class PostgresDatabase(Database):
     async def put(self, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
         return await batches.write_postgres(self._fetch, units, events)
 
+    async def require_sessions(self) -> None:
+        async with self._our_errors():
+            await pooler.require_sessions(self._address.connect_plainly)
+
     async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
         """Keeps a connection of its own, and opens another when it is lost."""
         while True:
@@ -95,7 +103,7 @@ class PostgresDatabase(Database):
             await asyncio.sleep(LISTEN_AGAIN_SECONDS)
 
     async def _listen(self, channel: str, heard: Callable[[str], None]) -> None:
-        connection = await asyncpg.connect(**self._to_listen)
+        connection = await self._address.connect()
         lost = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _connection: lost.set())
@@ -125,15 +133,22 @@ class PostgresDatabase(Database):
     async def _fail(self, error: Exception) -> NoReturn:
         """Raises Unreachable, DatabaseNotReady or Busy for a driver's error; the error itself if it is none of these.
 
-        After a timeout the other connections are probably dead too, so all are replaced at once.
+        After a timeout the other connections are probably dead too, so all are replaced at once. So they are if another server may do
+        what this one does not.
         """
+        meant = _meaning(error)
         if isinstance(error, TimeoutError):
             await self._engine.dispose(close=False)
             self._bare.drop()
-        meant = _meaning(error)
+        elif meant and meant.elsewhere:
+            await self._engine.dispose()
+            self._bare.drop()
         if meant is None:
             raise error
-        raise meant from error
+        raise meant.raised() from error
+
+    async def probe(self, organisation: str) -> None:
+        await self._fetch(PROBE["postgresql"], organisation)
 
     async def close(self) -> None:
         await self._bare.close()
@@ -142,36 +157,55 @@ class PostgresDatabase(Database):
 
 @asynccontextmanager
 async def _invalidated(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Discards the connection after a timeout: a late answer could be taken for that of the next statement."""
+    """Discards the connection after a timeout: a late answer could be taken for that of the next statement.
+
+    So it does if the driver has lost count of what it sent, as when the server ends a connection in the middle of something.
+    """
     try:
         yield
-    except TimeoutError:
+    except (TimeoutError, sa.exc.InternalError):
         await connection.invalidate()
         raise
 
 
-def _meaning(error: Exception) -> IptError | None:
-    """Unreachable if the server does not answer, DatabaseNotReady if it rejects the connection, Busy if it gave up; else None."""
-    if isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError):
-        return Unreachable("The database server cannot be reached. Check that it runs, or try again later.")
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))
+
+
+UNREACHABLE = Meaning(Unreachable, "The database server cannot be reached. Check that it runs, or try again later.")
+UNTRUSTED = Meaning(
+    DatabaseNotReady,
+    "The database server's certificate is not trusted. Check sslrootcert in IPT_DATABASE_URL, and that the host is the certificate's.",
+)
+NO_TLS = Meaning(
+    DatabaseNotReady, "The database server does not offer TLS, and sslmode asks for it. Turn TLS on there, or check the host."
+)
+OTHER_SESSION = Meaning(
+    Unreachable, "No database server in IPT_DATABASE_URL is what target_session_attrs asks for. Try again.", elsewhere=True
+)
+NO_CONNECTION = Meaning(Busy, "All connections to the database are in use. Try again.")
+
+
+def _meaning(error: Exception) -> Meaning | None:
+    """What a driver's error means for the caller; None if it is an error of the statement or its values."""
     if isinstance(error, sa.exc.TimeoutError):
-        return Busy("All connections to the database are in use. Try again.")
-    if isinstance(error, asyncpg.PostgresError):
-        return _meaning_of(error.sqlstate)
+        return NO_CONNECTION
     if isinstance(error, sa.exc.DBAPIError):
-        gone = Unreachable("The database server is not available now. Try again.") if error.connection_invalidated else None
-        return _meaning_of(getattr(error.orig, "sqlstate", None)) or gone
-    return None
+        known = of_sqlstate(getattr(error.orig, "sqlstate", None))
+        lost = error.connection_invalidated or isinstance(error.driver_exception, asyncpg.InternalClientError)
+        return known or (AWAY if lost else None)
+    if isinstance(error, asyncpg.PostgresError):
+        return of_sqlstate(error.sqlstate)
+    if isinstance(error, asyncpg.DataError | sa.exc.SQLAlchemyError):
+        return None
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return OTHER_SESSION
+    return _of_connecting(error)
 
 
-def _meaning_of(code: str | None) -> IptError | None:
-    """The same by PostgreSQL's error code."""
-    if code in NOT_LET_IN:
-        return DatabaseNotReady(
-            "The database server rejected the connection: unknown database, unknown user or wrong password. Check IPT_DATABASE_URL."
-        )
-    if code in GONE or (code or "").startswith("08"):
-        return Unreachable("The database server is not available now. Try again.")
-    if code in CONTENDED:
-        return Busy("The database is busy. Try again.")
-    return None
+def _of_connecting(error: Exception) -> Meaning:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return UNTRUSTED
+    if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
+        return NO_TLS
+    return UNREACHABLE

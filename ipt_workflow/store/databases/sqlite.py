@@ -11,20 +11,23 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.errors import Busy, DatabaseNotReady, IptError
+from ipt_workflow.errors import IptError
 from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
+from ipt_workflow.store.databases.meanings import of_sqlite
+from ipt_workflow.store.databases.sqlite_file import DatabaseFile
 from ipt_workflow.store.lookups import DriverRow, Lookup
+from ipt_workflow.store.probe import PROBE
 from ipt_workflow.store.units import LoggedEvent, Unit
 
 # The WAL may grow to 10 000 pages (40 MB). Copying it back after 1000 pages, the default, cost a fifth of the throughput.
 PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "wal_autocheckpoint = 10000")
+FOR_READERS = ("query_only = ON",)  # of a file that can only be read, the journal's mode cannot be set
 READERS = 4
 BUSY_SECONDS = 10.0
 FIND_SECONDS = 0.25  # readers only ever wait while the file is being recovered
@@ -32,17 +35,12 @@ FIND_SECONDS = 0.25  # readers only ever wait while the file is being recovered
 
 class SqliteDatabase(Database):
     dialect = "sqlite"
+    records_apart = False  # all writers take turns
 
-    def __init__(self, url: sa.URL) -> None:
-        self._file = url.database or ""
-        try:
-            Path(self._file).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DatabaseNotReady(
-                f"The folder of the database cannot be created: {error.strerror}. Check IPT_DATABASE_URL."
-            ) from error
-        self._writer = _engine(url, writes=True)
-        self._reader = _engine(url, writes=False)
+    def __init__(self, path: str, mode: str) -> None:
+        self._file = DatabaseFile(path, mode)
+        self._writer = _engine(self._file, writes=True)
+        self._reader = _engine(self._file, writes=False)
         self._write_lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ipt-write")
         self._read_lanes = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="ipt-read")
         self._writing = asyncio.Lock()
@@ -50,17 +48,23 @@ class SqliteDatabase(Database):
         self._putting: sqlite3.Connection | None = None
 
     async def read(self, function: Callable[..., Result], *args: Any) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._read_lanes, _run, self._reader, function, args)
+        lanes = self._read_lanes
+        found: Result = await asyncio.get_running_loop().run_in_executor(lanes, _run, self._reader, function, args)
+        self._file.check_read()
+        return found
 
     async def write(self, function: Callable[..., Result], *args: Any) -> Result:
         async with self._writing:
-            return await self._in_write_lane(_run, self._writer, function, args)
+            written: Result = await self._in_write_lane(_run, self._writer, function, args)
+        self._file.check()
+        return written
 
     async def find(self, lookup: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
         with _our_errors():
             self._finding = self._finding or _connect(self._file, FIND_SECONDS, writes=False)
             parameters = (organisation, msgspec.json.encode(ids).decode())
             rows = self._finding.execute(lookup.sql["sqlite"], parameters).fetchall()
+        self._file.check_read()
         return lookup.found("sqlite", rows)
 
     async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[DriverRow]:
@@ -76,7 +80,11 @@ class SqliteDatabase(Database):
                     await self._in_write_lane(self._putting.commit)
                 finally:
                     self._putting.rollback()  # no effect if it was committed
+        self._file.check_commit()
         return won
+
+    async def probe(self, organisation: str) -> None:
+        await self.write(_probe, organisation)
 
     async def _begin(self, connection: sqlite3.Connection) -> None:
         """Takes the write lock. If another process holds it, waits for it in the writer's thread."""
@@ -128,46 +136,47 @@ def _fetch(connection: sa.Connection, sql: str, args: tuple[Any, ...]) -> Sequen
     return rows
 
 
+def _probe(connection: sa.Connection, organisation: str) -> None:
+    connection.exec_driver_sql(PROBE["sqlite"], (organisation,))
+
+
 @contextmanager
 def _our_errors() -> Iterator[None]:
-    """Raises Busy if another process writes for too long, DatabaseNotReady if the file cannot be read or written."""
+    """Raises the driver's errors as ours: Busy, DatabaseNotReady or ReadOnly."""
     try:
         yield
     except sqlite3.Error as error:
-        raise _meaning(str(error)) or error from error
+        raise _ours(error) or error from error
     except sa.exc.DatabaseError as error:
-        raise _meaning(str(error.orig)) or error from error
+        raise _ours(error.orig) or error from error
 
 
-def _meaning(message: str) -> IptError | None:
-    """Our error for a message of SQLite; None if we have none for it."""
-    if "database is locked" in message:
-        return Busy("Another process is writing to the database. Try again.")
-    if "unable to open" in message:
-        return DatabaseNotReady("The database cannot be opened. Check that the service may read and write its file and folder.")
-    if "disk is full" in message or "disk I/O error" in message:
-        return DatabaseNotReady("The database cannot be written: the disk is full or failing. Free some space or check the disk.")
-    if "not a database" in message:
-        return DatabaseNotReady("The database cannot be opened: the file is not a SQLite database. Check IPT_DATABASE_URL.")
-    return None
+def _ours(error: BaseException | None) -> IptError | None:
+    """Our error for one of SQLite; None if we have none for it."""
+    meant = of_sqlite(getattr(error, "sqlite_errorcode", None), str(error))
+    return meant.raised() if meant else None
 
 
-def _connect(file: str, patience: float, *, writes: bool) -> sqlite3.Connection:
+def _connect(file: DatabaseFile, patience: float, *, writes: bool) -> sqlite3.Connection:
     """A connection of the bare driver, used by one thread at a time."""
-    connection = sqlite3.connect(file, timeout=patience, check_same_thread=False)
-    _set_up(connection, writes=writes)
+    connection = file.connect(patience)
+    try:
+        _set_up(connection, writes=writes)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 def _set_up(connection: sqlite3.Connection, *, writes: bool) -> None:
     connection.isolation_level = None  # the driver begins no transaction on its own
     connection.text_factory = _text
-    for pragma in (*PRAGMAS, f"query_only = {'OFF' if writes else 'ON'}"):
+    for pragma in PRAGMAS if writes else FOR_READERS:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _engine(url: sa.URL, *, writes: bool) -> sa.Engine:
-    engine = sa.create_engine(url, pool_size=READERS, connect_args={"timeout": BUSY_SECONDS})
+def _engine(file: DatabaseFile, *, writes: bool) -> sa.Engine:
+    engine = sa.create_engine("sqlite://", creator=lambda: file.connect(BUSY_SECONDS), poolclass=sa.QueuePool, pool_size=READERS)
 
     @sa.event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:

@@ -5,8 +5,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -14,7 +12,8 @@ from contextlib import contextmanager
 import httpx
 import msgspec
 import pytest
-from support import service_walk
+from support import forks, service_walk
+from support.forks import Fork
 from support.receivers import other_side
 
 from ipt_workflow.access.principal import Principal
@@ -27,7 +26,6 @@ from ipt_workflow.runtime.clock import SystemClock
 
 ADMIN = Principal(person="admin-1", role="admin", via="cli")
 NOTE = Command("note", {"text": "She called."})
-COMMAND = (sys.executable, "-c", "from ipt_workflow.cli import main; main()")
 QUICK = {
     "IPT_DEVELOPMENT": "true",
     "IPT_DELIVERY_TIMEOUT_SECONDS": "0.5",
@@ -44,12 +42,11 @@ def environment(url: str, **more: str) -> dict[str, str]:
 
 @contextmanager
 def command(url: str, *arguments: str, **more: str):
-    process = subprocess.Popen([*COMMAND, *arguments], env=environment(url, **more), stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    with Fork(*arguments, env=environment(url, **more)) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def free_port() -> int:
@@ -86,7 +83,7 @@ def test_a_relay_that_is_killed_again_and_again_loses_nothing_and_repeats_only_u
 async def killing(url, other, kills, when, done) -> None:
     """Runs relays one after another; each is killed by a delivery whose number is in `kills`, before or after it is answered."""
     loop, finished, killed = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
-    process: subprocess.Popen
+    process: Fork
 
     def report(receipt: DeliveryReceipt) -> None:
         other.receipts.append(receipt)
@@ -153,9 +150,9 @@ def test_a_course_walked_over_http_arrives_whole_though_the_receiver_fails_and_t
 
 
 def output_of(url: str, *arguments: str) -> str:
-    return subprocess.run(
-        [*COMMAND, *arguments], env=environment(url), capture_output=True, text=True, check=True, timeout=60
-    ).stdout
+    done = forks.run(*arguments, env=environment(url))
+    done.check_returncode()
+    return done.stdout
 
 
 def up(port: int) -> str:
@@ -180,7 +177,7 @@ def fire(base: str, token: str, course: str, version: int) -> None:
     post(base, token, f"/v1/courses/{course}/transitions", body, **{"If-Match": f'"{version}"'})
 
 
-def until(process: subprocess.Popen, done) -> list[DeliveryReceipt]:
+def until(process: Fork, done) -> list[DeliveryReceipt]:
     """What a receiver prints, up to what is waited for."""
     found: list[DeliveryReceipt] = []
     for line in process.stdout:

@@ -3,12 +3,11 @@
 import asyncio
 import datetime as dt
 import json
-import subprocess
-import sys
 
 import msgspec
 import pytest
 from faults.service import environment
+from support import forks
 from support.ehr_sender import Ehr, course, inbox, journal, settled, started, status
 from support.fhir_bodies import IPT, START, appointment, at, encounter, form
 from support.http_client import running
@@ -104,9 +103,8 @@ def test_they_are_applied_when_another_process_imports_the_course(with_ehr, data
 
     async def test(api, ehr):
         await send_early(ehr)
-        command = [sys.executable, "-c", "from ipt_workflow.cli import main; main()", "import", str(tmp_path / "courses.ndjson")]
-        done = await asyncio.to_thread(subprocess.run, command, env=environment(database_url), capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr.decode()
+        done = await asyncio.to_thread(forks.run, "import", str(tmp_path / "courses.ndjson"), env=environment(database_url))
+        assert done.returncode == 0, done.stderr
         while not (found := (await api.get("/v1/courses", "supervisor")).json()["items"]):
             await asyncio.sleep(0.05)
         await check(api, found[0]["id"])

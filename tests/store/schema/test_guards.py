@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic import command
 from support import databases, service_walk
 
+from ipt_workflow.errors import ReadOnly
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import guards, migrate, revision, tables
@@ -204,5 +205,5 @@ def test_a_reader_cannot_write(filled):
         finally:
             await database.close()
 
-    with pytest.raises(sa.exc.OperationalError, match="readonly"):
+    with pytest.raises(ReadOnly):
         asyncio.run(attempt())

@@ -63,6 +63,7 @@ from ipt_workflow.store.schema.tables.notices import (
     source,
     source_key,
 )
+from ipt_workflow.store.schema.tables.probe import ProbeRow, probe
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "IdempotencyRow",
     "NoticeRow",
     "OutboxRow",
+    "ProbeRow",
     "ProposalRow",
     "ProtocolRow",
     "RelayTaskRow",
@@ -122,6 +124,7 @@ __all__ = [
     "notice",
     "one_of",
     "outbox",
+    "probe",
     "proposal",
     "protocol",
     "relay_task",
