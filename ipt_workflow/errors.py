@@ -146,10 +146,14 @@ class TransitionRefused(IptError):
         super().__init__(self.summary)
 
     @property
+    def command(self) -> str:
+        """The refused command: `begin_middle`, or with its place among several `together[1] begin_middle`."""
+        return self.trigger if self.together is None else f"together[{self.together}] {self.trigger}"
+
+    @property
     def summary(self) -> str:
         """`begin_middle: 2 rules are not met`, or `together[1] begin_middle: …`: safe to show and to log."""
-        place = "" if self.together is None else f"together[{self.together}] "
-        return f"{place}{self.trigger}: {_rules_not_met(self.refusals)}"
+        return f"{self.command}: {_rules_not_met(self.refusals)}"
 
 
 def _rules_not_met(refusals: Sequence[Refusal]) -> str:
