@@ -10,7 +10,7 @@ CLIENTS := tests/api/clients/node
 GENERATORS := $(VENV)/generators
 
 .DEFAULT_GOAL := help
-.PHONY: help install validators generators serve serve-postgres sandbox test test-rest test-all faults bench bench-compare lint lock wheel clean
+.PHONY: help install validators generators serve serve-postgres sandbox test test-rest test-all faults soak bench bench-compare lint lock wheel clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,10 +60,13 @@ test-rest: install validators generators ## Run the part of the large matrices t
 	IPT_TEST_EXTENT=rest $(BIN)/python -m pytest
 
 test-all: test test-rest ## Run every test, with whole matrices and ten seeds for the faults
-	IPT_TEST_EXTENT=whole IPT_FAULT_FIRST=2 IPT_FAULT_SEEDS=9 $(BIN)/python -m pytest tests/faults
+	IPT_TEST_EXTENT=whole IPT_FAULT_FIRST=2 IPT_FAULT_SEEDS=9 $(BIN)/python -m pytest tests/faults --deselect tests/faults/test_soak.py
 
 faults: install ## Run the fault tests (kills, lost connections, races) with twenty seeds (FAULT_SEEDS=N)
 	IPT_TEST_EXTENT=whole IPT_FAULT_SEEDS=$(or $(FAULT_SEEDS),20) $(BIN)/python -m pytest tests/faults
+
+soak: install ## Run two services for ten minutes among slow clients, kills, locks and a read-only minute (SOAK_SECONDS=N)
+	IPT_TEST_EXTENT=whole IPT_SOAK_SECONDS=$(or $(SOAK_SECONDS),600) $(BIN)/python -m pytest -n 0 tests/faults/test_soak.py
 
 bench: install ## Compare the service with its limits and peers: a quarter of an hour (QUICK=1: five minutes)
 	$(BIN)/python -m bench $(if $(QUICK),--quick)

@@ -9,6 +9,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,15 @@ from ipt_workflow.runtime import logs, settings
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.store.databases import meanings
 from ipt_workflow.store.schema import tables
+from ipt_workflow.values.identities import FORMAT
+from ipt_workflow.values.types import NO_NEWLINE
 
 DOCS = Path(__file__).parent.parent / "docs"
 MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 AUDIT_MEANS = {
     "transition": "A trigger was accepted: one entry of a course's journal.",
-    "refusal": "Rules refused a trigger (`rules` names them), or a caller tried something that their role may not do (`rules` is `role`).",
+    "refusal": "Rules refused a trigger (`rules` names them), or a caller tried to read or do what their role may not (`rules` is `role`), or asked for what exists, but not for them (`rules` is `hidden`; they were answered 404). A preview that is not permitted leaves no record.",
     "read": "A course, a caseload, a history, options, a preview, proposals, notices, a source's own messages, groups, events, deliveries or this log were read. The record names every course that was shown.",
     "export": "The audit log was exported.",
     "sign_in": "Reserved for signing in at the pages. Nothing writes it yet.",
@@ -81,11 +84,9 @@ TO_WORDS = {
     "adopted": "the named phase",
 }
 PATTERN_WORDS = {
-    r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}$": "code",
-    r"^[^\s\x00-\x1f](?:[^\x00-\x1f]*[^\s\x00-\x1f])?$": "person",
-    r"^[\x21-\x7e]+$": "reference of the EHR",
-    r"^[^\x00-\x1f\x7f]+$": "client reference",
-    r"^[A-Za-z0-9_+-]{1,16}$": "code, at most 16 characters",
+    r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}": "code",
+    r"[\x21-\x7e]+": "reference of the EHR",
+    r"[A-Za-z0-9_+-]{1,16}": "code, at most 16 characters",
 }
 
 
@@ -192,6 +193,8 @@ def _type(info: Any) -> tuple[str, str, Any]:
             extra = info.extra or {}
             place = f", or the place of a `{extra['names']}` in `together`" if extra.get("names") else place
             kept = "sealed" if extra.get("sealed") else "never with the entry" if extra.get("reference") else kept
+            if extra.get(FORMAT):
+                return "client reference" if extra.get("reference") else "person", kept, None
         info = _inside(info)
     if isinstance(info, shapes.StructType):
         return "table", kept, info
@@ -211,7 +214,10 @@ def _inside(info: Any) -> Any:
 
 def _plain(info: Any) -> str:
     if isinstance(info, shapes.StrType):
-        return PATTERN_WORDS.get(info.pattern or "", f"text, at most {info.max_length} characters" if info.max_length else "text")
+        return PATTERN_WORDS.get(
+            (info.pattern or "").removeprefix("^").removesuffix(f"${NO_NEWLINE}"),
+            f"text, at most {info.max_length} characters" if info.max_length else "text",
+        )
     if isinstance(info, shapes.IntType):
         bounds = f", {info.ge} to {info.le}" if info.ge is not None and info.le is not None else ""
         return f"whole number{bounds}"
@@ -590,6 +596,11 @@ def event_table() -> str:
     return table(("type", "when it is sent, and its content", "`data`"), rows)
 
 
+def deployed(name: str, language: str) -> str:
+    """An example under `deploy/`."""
+    return f"```{language}\n{(DOCS.parent / 'deploy' / name).read_text(encoding='utf-8')}```"
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "triggers": trigger_table,
     "trigger-data": trigger_data,
@@ -622,6 +633,15 @@ GENERATED: dict[str, Callable[[], str]] = {
     "log-keys": log_keys,
     "database-failures": database_failures,
     "events": event_table,
+    "nginx": partial(deployed, "nginx.conf", "nginx"),
+    "haproxy": partial(deployed, "haproxy.cfg", "haproxy"),
+    "pgbouncer": partial(deployed, "pgbouncer.ini", "ini"),
+    "environment": partial(deployed, "environment", "ini"),
+    "unit": partial(deployed, "ipt-workflow@.service", "ini"),
+    "containerfile": partial(deployed, "Containerfile", "dockerfile"),
+    "rolling-restart": partial(deployed, "rolling-restart", "bash"),
+    "archiving": partial(deployed, "archiving.conf", "ini"),
+    "recover": partial(deployed, "recover", "bash"),
 }
 
 

@@ -5,6 +5,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process that a tes
 
 EXTENT = os.environ.get("IPT_TEST_EXTENT", "sample")  # of large matrices: `sample`, `rest` or `whole`
 LONG = (
+    "deploy/",
     "faults/",
     "gate/",
     "machine/test_stateful.py",
@@ -123,6 +125,18 @@ def _routes_are_made_once() -> Iterator[None]:
         yield
 
 
+def _contents(folder: Path) -> list[tuple[str, bytes]]:
+    """The names and contents of the files in a folder. A file is read again when its size or time has changed."""
+    with os.scandir(folder) as found:
+        files = sorted((each.name, each.path, each.stat()) for each in found if each.name.endswith(".toml"))
+    return [(name, _content(path, stat.st_size, stat.st_mtime_ns)) for name, path, stat in files]
+
+
+@cache
+def _content(path: str, *_: int) -> bytes:
+    return Path(path).read_bytes()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _same_files_are_checked_once() -> Iterator[None]:
     """Checking the protocols takes half of what opening takes. Folders of the same files make the same catalogue."""
@@ -138,9 +152,7 @@ def _same_files_are_checked_once() -> Iterator[None]:
     def load(protocols: Any, instruments: Path, rules: KnownRules) -> Catalogue:
         if not isinstance(protocols, Path):
             return read(protocols, instruments, rules)
-        files = tuple(
-            (file.name, file.read_bytes()) for folder in (protocols, instruments) for file in sorted(folder.glob("*.toml"))
-        )
+        files = tuple(each for folder in (protocols, instruments) for each in _contents(folder))
         if files not in known:
             known[files] = read(protocols, instruments, rules)
         return known[files]

@@ -9,10 +9,12 @@ from litestar.datastructures import Headers
 
 from ipt_workflow.api import fhir_outcomes as outcomes
 from ipt_workflow.api.fhir_queries import BASE
-from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType
+from ipt_workflow.api.request_reader import incoming_of
+from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, media_type
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.resources import Bundle, BundleEntry, OperationOutcome, Response
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
+from ipt_workflow.runtime.documents import json_value
 from ipt_workflow.values.faults import schema_faults
 
 ENTRIES_MAX = 100
@@ -57,13 +59,13 @@ async def answers(request: ApiRequest, site: Site) -> Bundle:
 
 
 async def _read(request: ApiRequest) -> SentBundle:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in JSON:
+    if media_type(request) not in JSON:
         raise UnsupportedMediaType
-    raw = await request.body()
+    raw = await incoming_of(request).body()
     try:
-        document = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CommandMalformed(f"The body is not valid JSON: {error}.") from None
+        document = json_value(raw)
+    except CommandMalformed as error:
+        raise CommandMalformed(f"The body {error}.") from None
     try:
         sent = msgspec.convert(document, SentBundle)
     except msgspec.ValidationError as error:

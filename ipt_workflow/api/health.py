@@ -3,9 +3,9 @@
 import msgspec
 from litestar import Response, get
 
-from ipt_workflow.access import policy
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest
+from ipt_workflow.errors import Busy
 from ipt_workflow.store import deliveries
 
 
@@ -21,7 +21,9 @@ async def live() -> Health:
 
 @get("/health/ready", summary="Whether requests can be served", tags=["health"])
 async def ready(request: ApiRequest) -> Health:
-    """Checks that the database has this version's migrations, and that a write succeeds. Answers 503 otherwise."""
+    """Checks that the database has this version's migrations, and that a write succeeds. Answers 503 otherwise, and while the process drains."""
+    if request.app.state.draining:
+        raise Busy("This process is about to stop. Send requests to another one.")
     await request.app.state.clinic.installation.ready()
     return Health("ok")
 
@@ -32,7 +34,7 @@ async def metrics(request: ApiRequest) -> Response[bytes]:
 
     The metrics hold no data about clients.
     """
-    policy.require(principal_of(request), "read metrics")
+    await request.app.state.clinic.require(principal_of(request), "read metrics")
     clinic = request.app.state.clinic
     clinic.metrics.set_courses(await request.app.state.reads.count_courses())
     clinic.metrics.set_deliveries(await clinic.read(deliveries.counts))

@@ -34,6 +34,7 @@ from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing, SigningSeveral
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.service.writes import CrisisCall, Opening
+from ipt_workflow.values.types import NO_NEWLINE
 
 FHIR_ERRORS = ("400", "401", "403", "404", "405", "406", "413", "415", "500", "503")
 WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
@@ -154,11 +155,13 @@ def operation_id(handler: HTTPRouteHandler, _method: Any, _path: Any) -> str:
 
 
 def plain(node: Any) -> Any:
-    """In the form that generators understand: no choice between one thing; enums and open objects say so."""
+    """In the form that generators understand: no choice between one thing, no look-ahead; enums and open objects say so."""
     if isinstance(node, list):
         return [plain(each) for each in node]
     if not isinstance(node, dict):
         return node
+    if isinstance(node.get("pattern"), str):
+        node = {**node, "pattern": node["pattern"].removesuffix(NO_NEWLINE)}  # in JSON schemas `$` is the very end
     if len(node.get("oneOf", ())) == 1:
         return plain({**{name: value for name, value in node.items() if name != "oneOf"}, **node["oneOf"][0]})
     if node.get("type") == "object" and not node.keys() & {"properties", "additionalProperties"}:

@@ -13,12 +13,13 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, page, read_body
 from ipt_workflow.ehr.notices.sources import NewSource, ShownKey, SourceChange, SourceRotation, Sources, SourceView
+from ipt_workflow.values.types import whole
 
 
 class AfterName(msgspec.Struct, frozen=True):
     """The cursor of a list of sources."""
 
-    id: Annotated[str, Meta(max_length=32, pattern=r"^[a-z0-9_-]*$")] = ""
+    id: Annotated[str, Meta(max_length=32, pattern=whole(r"[a-z0-9_-]*"))] = ""
 
 
 class SourceList(msgspec.Struct, frozen=True):

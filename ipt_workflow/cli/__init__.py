@@ -8,6 +8,7 @@ from ipt_workflow.runtime.garbage import collect_seldom
 def main() -> None:
     """The console script."""
     collect_seldom()
-    from ipt_workflow.cli.main import app  # noqa: PLC0415 - loading all this is quicker after collect_seldom
+    from ipt_workflow.cli import process  # noqa: PLC0415 - loading all this is quicker after collect_seldom
+    from ipt_workflow.cli.main import app  # noqa: PLC0415
 
-    app(prog_name="ipt-workflow", args=sys.argv[1:])
+    process.run(app, sys.argv[1:])

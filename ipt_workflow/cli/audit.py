@@ -1,14 +1,15 @@
 """`audit`: verifies the journal and exports the audit log."""
 
-import sys
 from typing import Annotated
 
 import msgspec
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, run
+from ipt_workflow.cli.output import bar, err, out, print_json, print_table, run, write_json
+from ipt_workflow.cli.process import FAILED
 from ipt_workflow.cli.token import operator
+from ipt_workflow.service.access.failures import AuthenticationFailures
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.reads import CourseReads
@@ -65,6 +66,21 @@ def verify(
 
 
 @app.command()
+def failures(
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The most rows to show.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Show failed authentications by minute and address, the newest first. They belong to the installation, not to an organisation."""
+    found = run(lambda clinic: AuthenticationFailures(clinic.installation).newest(limit))
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("minute", "address", "count"), [(f"{each.minute:%Y-%m-%d %H:%M}", each.address, str(each.count)) for each in found]
+    )
+
+
+@app.command()
 def export(
     course: Annotated[str | None, typer.Option(help="One course; default: all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Changes nothing: the export is JSON with or without it.")] = False,  # noqa: ARG001 - scripts pass it to every command
@@ -74,6 +90,6 @@ def export(
     async def work(clinic: Clinic) -> None:
         encoder = msgspec.json.Encoder()
         async for chunk in await AuditLog(clinic).export(_auditor(), AuditFilters(course=course), _say_unrecorded):
-            sys.stdout.write(encoder.encode_lines(chunk).decode())
+            write_json(encoder.encode_lines(chunk))
 
     run(work, reads_only=True)

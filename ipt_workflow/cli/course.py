@@ -4,13 +4,15 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import FAILED, bar, err, out, print_json, print_table, run, shaped, usage
+from ipt_workflow.cli.output import bar, err, out, person_of, print_json, print_table, run, usage
+from ipt_workflow.cli.process import FAILED
 from ipt_workflow.cli.token import operator
 from ipt_workflow.course.triggers import Command, Role, Together
+from ipt_workflow.errors import CommandMalformed
+from ipt_workflow.runtime.documents import json_value
 from ipt_workflow.service import imports
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
@@ -19,6 +21,7 @@ from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import Committed, CourseView, Options, Preview, ProposalView
 from ipt_workflow.service.writes import Write
 from ipt_workflow.store.courses import Filters
+from ipt_workflow.values.faults import shaped
 
 app = typer.Typer(help="Courses.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -34,7 +37,7 @@ def caller(person: str, role: str) -> Principal:
     if role not in ("therapist", "supervisor", "ehr", "admin"):
         usage("--role must be therapist, supervisor, ehr or admin.")
     chosen: Role = role  # type: ignore[assignment]
-    return Principal(person=person, role=chosen, via="cli")
+    return Principal(person=person_of("--as", person), role=chosen, via="cli")
 
 
 def operator_as_auditor() -> Principal:
@@ -187,9 +190,15 @@ def _write(
 def json_of(text: str, option: str) -> Any:
     """The JSON in an option, or from standard input for `-`."""
     try:
-        return msgspec.json.decode(sys.stdin.read() if text == "-" else text)
-    except msgspec.DecodeError as error:
-        usage(f"{option} is not valid JSON: {error}.")
+        return json_value(_standard_input(option) if text == "-" else text.encode())
+    except CommandMalformed as error:
+        usage(f"{option} {error}.")
+
+
+def _standard_input(option: str) -> bytes:
+    if sys.stdin is None:
+        usage(f"{option} is to be read from standard input, which is closed.")
+    return sys.stdin.buffer.read()
 
 
 def import_file(
@@ -207,13 +216,13 @@ def import_file(
 ) -> None:
     """Import courses and groups. The machine checks every line. A second run of the same file adds nothing twice."""
 
+    importer = operator().person if person is None else person_of("--as", person)
+
     async def work(clinic: Clinic) -> imports.ImportReport:
         lines = file.read_bytes().splitlines()
         with bar() as progress:
             task = progress.add_task("lines", total=len(lines))
-            return await imports.run(
-                clinic, lines, person=person or operator().person, dry_run=dry_run, progress=lambda: progress.advance(task)
-            )
+            return await imports.run(clinic, lines, person=importer, dry_run=dry_run, progress=lambda: progress.advance(task))
 
     report = run(work)
     if as_json:

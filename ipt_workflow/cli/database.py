@@ -6,15 +6,16 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from ipt_workflow.cli.output import FAILED, bar, complete, err, out, print_json, run, settings_or_exit, usage
+from ipt_workflow.cli.output import bar, complete, err, out, print_json, run, settings_or_exit, usage
+from ipt_workflow.cli.process import FAILED
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service import check as database_check
 from ipt_workflow.service import demo as demonstration
 from ipt_workflow.service import upgrade as database_upgrade
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import grants as tables_grants
-from ipt_workflow.store.schema import revision
 
 Result = TypeVar("Result")
 app = typer.Typer(help="The database.", no_args_is_help=True)
@@ -37,22 +38,16 @@ def upgrade(as_json: AsJson = False) -> None:
 
 @app.command()
 def check(as_json: AsJson = False) -> None:
-    """Check that the database has this version's tables and guard triggers. Exit 1 if not."""
-
-    from ipt_workflow.store.schema import migrate  # noqa: PLC0415 - Alembic takes long to load, and only `db` needs it
+    """Check the database's pages, tables and guard triggers, and the identities in it. Exit 1 if one is not right."""
 
     async def work(database: Database, _settings: Settings) -> list[str]:
-        found = await database.read(revision.current)
-        if found != revision.HEAD:
-            return [f"revision: it is {found or 'none'}, and must be {revision.HEAD}: run ipt-workflow db upgrade"]
-        guards = [f"guard {name}: it is missing" for name in await database.read(migrate.missing_guards)]
-        return [*guards, *(f"table: {each}" for each in await database.read(migrate.differences))]
+        return await database.read(database_check.faults)
 
     faults = _on_database(work)
     if as_json:
         print_json({"ok": not faults, "faults": faults})
     elif not faults:
-        out.print("The database has this version's tables and guards.")
+        out.print("The database has this version's tables and guards, and its pages and identities are sound.")
     for fault in () if as_json else faults:
         err.print(fault, markup=False)
     if faults:

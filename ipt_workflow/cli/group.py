@@ -6,13 +6,14 @@ import msgspec
 import typer
 
 from ipt_workflow.cli.course import As, AsJson, ForRole, caller, json_of, operator_as_auditor
-from ipt_workflow.cli.output import err, out, print_json, print_refusals, print_table, run, shaped, usage
+from ipt_workflow.cli.output import err, out, print_json, print_refusals, print_table, run, usage
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, SigningSeveral
 from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, SessionCommitted, SignedSessions
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
 from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.writes import GroupWrite
+from ipt_workflow.values.faults import shaped
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 app = typer.Typer(help="Groups of courses.", no_args_is_help=True)

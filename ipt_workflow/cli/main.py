@@ -7,10 +7,9 @@ import typer
 from ipt_workflow.cli import audit, course, database, group, proposal, protocol, source, token
 from ipt_workflow.cli.course import import_file
 from ipt_workflow.cli.database import demo
-from ipt_workflow.cli.output import fail, settings_or_exit
+from ipt_workflow.cli.output import listening, settings_or_exit
 from ipt_workflow.cli.relay import receive, relay
 from ipt_workflow.cli.sandbox import sandbox
-from ipt_workflow.errors import IptError
 
 app = typer.Typer(
     name="ipt-workflow",
@@ -37,13 +36,12 @@ app.command("receive")(receive)
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on; default: IPT_HOST.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port to listen on; default: IPT_PORT.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="The port to listen on; default: IPT_PORT.")] = None,
 ) -> None:
     """Serve the HTTP API, and deliver webhooks unless IPT_RELAY is false."""
     settings = settings_or_exit()
     from ipt_workflow.cli import server  # noqa: PLC0415 - no other command needs the web framework, which takes as long to load as all the rest
 
-    try:
-        server.serve(settings, host or settings.host, settings.port if port is None else port)
-    except IptError as error:
-        fail(error)
+    address, number = host or settings.host, settings.port if port is None else port
+    with listening(address, number):
+        server.serve(settings, address, number)

@@ -1,7 +1,8 @@
 """Printing (JSON for programs, tables for people, errors on standard error), and opening the service for one command."""
 
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -10,17 +11,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ipt_workflow.cli.process import FAILED, USAGE
 from ipt_workflow.errors import CommandInvalid, GroupRefused, GroupSessionRefused, IptError, Refusal, Remedy, TransitionRefused
 from ipt_workflow.runtime import event_loop, logs
 from ipt_workflow.runtime.clock import SandboxClock
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings, load
 from ipt_workflow.service.clinic import Clinic, open_clinic
-from ipt_workflow.values.faults import schema_faults
+from ipt_workflow.values.faults import shaped
+from ipt_workflow.values.identities import LENGTH_MAX, identity_fault, is_identity
 
 Result = TypeVar("Result")
 Shape = TypeVar("Shape", bound=msgspec.Struct)
-FAILED, USAGE = 1, 2
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -83,6 +85,9 @@ def print_refusals(refusals: Iterable[Refusal]) -> None:
     for refusal in refusals:
         err.print(f"  {refusal.rule} ({refusal.severity}): {refusal.message}", markup=False)
         err.print(f"    is: {words(refusal.current)}; must be: {words(refusal.required)}", markup=False)
+        for late in refusal.breaks or ():
+            for broken in late.refusals:
+                err.print(f"    {late.seq} {late.trigger}: {broken.rule}: {broken.message}", markup=False)
         for remedy in refusal.remedies:
             err.print(f"    try: {remedy.trigger} ({' or '.join(remedy.roles)}){_how(remedy)}", markup=False)
 
@@ -94,12 +99,33 @@ def _how(remedy: Remedy) -> str:
     return data + course + {None: "", "proposal": " as a proposal", "together": " together with this command"}[remedy.via]
 
 
-def shaped(struct: type[Shape], fields: Any) -> Shape:
-    """The fields as a Struct. Raises CommandInvalid with every fault."""
+def of_options(struct: type[Shape], options: dict[str, Any]) -> Shape:
+    """The options as a Struct. If they are not valid, prints their faults and exits 2."""
     try:
-        return msgspec.convert(fields, struct)
-    except msgspec.ValidationError as error:
-        raise CommandInvalid(schema_faults(struct, fields, "", str(error))) from None
+        return shaped(struct, options)
+    except CommandInvalid as error:
+        fail(error, code=USAGE)
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[None]:
+    """Around a server that listens: if it cannot open the service or the address, prints why and exits 1."""
+    try:
+        yield
+    except IptError as error:
+        fail(error)
+    except (SystemExit, UnicodeError) as error:  # uvicorn ends the process if it cannot listen
+        if isinstance(error, SystemExit) and not error.code:
+            raise
+        err.print(f"Cannot listen on {host}:{port}: it is in use, or no address of this machine.", markup=False)
+        raise typer.Exit(FAILED) from None
+
+
+def person_of(option: str, text: str) -> str:
+    """A person that an option names. If it is no identity, says why and exits 2."""
+    if not is_identity(text):
+        usage(f"{option} {identity_fault(text) or f'must have 1 to {LENGTH_MAX} characters'}.")
+    return text
 
 
 def usage(message: str) -> NoReturn:
@@ -114,7 +140,13 @@ def words(value: Any) -> str:
 
 
 def print_json(value: Any) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    write_json(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def write_json(text: bytes) -> None:
+    """Writes JSON to standard output. It is UTF-8, whatever the terminal's encoding is."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text)
 
 
 def print_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

@@ -8,7 +8,8 @@ import typer
 
 from ipt_workflow import gate
 from ipt_workflow.cli import protocol_versions
-from ipt_workflow.cli.output import FAILED, bar, fail, out, print_json, settings_or_exit, usage
+from ipt_workflow.cli.output import bar, fail, out, print_json, settings_or_exit, usage
+from ipt_workflow.cli.process import FAILED
 from ipt_workflow.course import transitions_table
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.errors import IptError, ProtocolInvalid

@@ -1,6 +1,5 @@
 """`protocol migrate` and `protocol replay`: plan what another version means for running courses, and move chosen courses to it."""
 
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,8 @@ import msgspec
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import FAILED, bar, fail, out, print_json, print_table, run, usage
+from ipt_workflow.cli.output import bar, fail, out, person_of, print_json, print_table, run, usage, write_json
+from ipt_workflow.cli.process import FAILED
 from ipt_workflow.cli.token import operator
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.errors import IptError
@@ -59,7 +59,7 @@ def migrate(
         usage(
             "--file works with --plan only. To apply a version, put its file into the folder of protocols and restart the service."
         )
-    principal = Principal(person=person, role="supervisor", via="cli")
+    principal = Principal(person=person_of("--as", person), role="supervisor", via="cli")
     became = run(lambda clinic: _apply(_mover(clinic, old, new), principal, courses, reason, as_json))
     if NOT_MOVED.intersection(became):
         raise typer.Exit(FAILED)
@@ -149,17 +149,17 @@ async def _listed(
     """Prints results as they arrive: lines, or one JSON document with a summary at its end."""
     first = True
     if as_json:
-        sys.stdout.write(f'{{"from": "{mover.old.key}", "to": "{mover.new.key}", "courses": [')
+        write_json(f'{{"from": "{mover.old.key}", "to": "{mover.new.key}", "courses": ['.encode())
     async for batch in batches:
         for each, cells in sorted(((each, row(each)) for each in batch), key=lambda both: both[1][0]):
             if as_json:
-                sys.stdout.write(("" if first else ",") + "\n  " + msgspec.json.encode(each).decode())
+                write_json((b"" if first else b",") + b"\n  " + msgspec.json.encode(each))
             else:
                 out.print("  ".join(cells).rstrip(), markup=False)
             first = False
         advance(len(batch))
     if as_json:
-        sys.stdout.write(f'\n], "summary": {msgspec.json.encode(dict(summary)).decode()}}}\n')
+        write_json(b'\n], "summary": ' + msgspec.json.encode(dict(summary)) + b"}\n")
 
 
 def _words(name: str) -> str:
@@ -176,7 +176,7 @@ def _chosen(courses: str) -> Iterator[Iterator[str] | None]:
     if courses == ALL_CLEAN:
         yield None
     elif Path(courses).is_file():
-        with Path(courses).open(encoding="utf-8") as lines:
+        with Path(courses).open(encoding="utf-8-sig", errors="replace") as lines:
             yield course_ids(lines)
     else:
         yield course_ids([courses])

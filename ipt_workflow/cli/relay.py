@@ -9,7 +9,7 @@ import msgspec
 import typer
 import uvicorn
 
-from ipt_workflow.cli.output import out, print_json, run, usage
+from ipt_workflow.cli.output import listening, out, print_json, run, usage, write_json
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.receiver import DeliveryReceipt, Receiver, Trouble
 from ipt_workflow.ehr.deliveries.relay import Relay
@@ -71,12 +71,15 @@ def receive(
     )
 
     def report(receipt: DeliveryReceipt) -> None:
-        line = msgspec.json.encode(receipt).decode() if as_json else words(receipt)
-        sys.stdout.write(line + "\n")
+        if as_json:
+            write_json(msgspec.json.encode(receipt) + b"\n")
+        else:
+            out.print(words(receipt), markup=False)
         sys.stdout.flush()
 
     out.print(f"Listening on http://{host}:{port}/", markup=False)
-    uvicorn.run(Receiver(keys, report, trouble), host=host, port=port, log_config=None, timeout_graceful_shutdown=1)
+    with listening(host, port):
+        uvicorn.run(Receiver(keys, report, trouble), host=host, port=port, log_config=None, timeout_graceful_shutdown=1)
 
 
 def words(receipt: DeliveryReceipt) -> str:

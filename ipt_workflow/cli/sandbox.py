@@ -7,9 +7,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from ipt_workflow.cli.output import bar, complete, fail, out, print_json, settings_or_exit
+from ipt_workflow.cli.output import bar, complete, listening, out, print_json, settings_or_exit
 from ipt_workflow.course.triggers import Role
-from ipt_workflow.errors import IptError
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import demo as demonstration
 from ipt_workflow.service import sandbox as sandboxes
@@ -20,7 +19,7 @@ TOKEN_DAYS = 3650  # of the sandbox's time, which a rehearsal moves by months
 
 def sandbox(
     host: Annotated[str | None, typer.Option(help="The address to listen on; default: IPT_HOST.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port to listen on; default: IPT_PORT.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="The port to listen on; default: IPT_PORT.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Serve a rehearsal: a demonstration caseload on a database of its own, and a clock that you move. Print tokens."""
@@ -34,10 +33,8 @@ def sandbox(
     sys.stdout.flush()  # before the server starts, which only ends when it is told to
     from ipt_workflow.cli import server  # noqa: PLC0415 - as in `serve`
 
-    try:
+    with listening(address, number):
         server.serve(settings, address, number, sandbox=True)
-    except IptError as error:
-        fail(error)
 
 
 class SandboxStart(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,11 +2,9 @@
 
 import sys
 
-import uvicorn
-
 from ipt_workflow.api import sandbox as sandbox_routes
 from ipt_workflow.api.app import Application
-from ipt_workflow.api.whole_answers import WholeAnswers
+from ipt_workflow.api.server import server
 from ipt_workflow.runtime import event_loop
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings
@@ -18,23 +16,9 @@ TURN_SECONDS = 0.0005
 def serve(settings: Settings, host: str, port: int, *, sandbox: bool = False) -> None:
     """Opens the service and serves it. Raises IptError if the service cannot open."""
     application = Application(settings, sandbox=sandbox)
-    config = uvicorn.Config(
-        application,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        lifespan="on",
-        server_header=False,
-        proxy_headers=False,  # addresses come from the setting `public_url`, never from a request
-        date_header=True,
-        headers=[sandbox_routes.HEADER] if sandbox else [],  # the server adds them even where it answers a broken request itself
-        http=WholeAnswers,
-        ws="none",
-        timeout_graceful_shutdown=10,
-    )
+    http = server(application, settings, host, port, [sandbox_routes.HEADER] if sandbox else [])
     with event_loop.runner() as runner:
         runner.run(application.open())
         collect_seldom()
         sys.setswitchinterval(TURN_SECONDS)
-        runner.run(uvicorn.Server(config).serve())
+        runner.run(http.serve())

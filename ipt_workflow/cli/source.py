@@ -1,12 +1,11 @@
 """`source`: registers the EHR systems that may send notices. A new secret is shown once."""
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-import msgspec
 import typer
 
-from ipt_workflow.cli.output import fail, out, print_json, print_table, run, usage
+from ipt_workflow.cli.output import fail, of_options, out, print_json, print_table, run, usage
 from ipt_workflow.cli.token import operator
 from ipt_workflow.ehr.notices.sources import (
     OVERLAP_HOURS,
@@ -20,8 +19,7 @@ from ipt_workflow.ehr.notices.sources import (
 )
 from ipt_workflow.errors import CommandInvalid, Fault
 
-FORMS = "A name has 1 to 32 lower-case letters, digits, _ and -. A secret has 24 to 300 visible ASCII characters."
-Shape = TypeVar("Shape", bound=msgspec.Struct)
+SECRET_BYTES_MAX = 1024
 app = typer.Typer(help="EHR systems that may send notices.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Kind = Annotated[
@@ -59,7 +57,7 @@ def add(
         "other_visits": other_visits,
         "client_prefix": client_prefix,
     }
-    new = _shaped(NewSource, values, FORMS)
+    new = of_options(NewSource, values)
     _show_key(run(lambda clinic: Sources(clinic).add(operator(), lambda: new)), as_json=as_json)
 
 
@@ -100,7 +98,7 @@ def change(
     given = {name: value for name, value in options.items() if value is not None}
     if not given:
         usage("Name a setting to change: --names-persons, --all-visits or --other-visits.")
-    body = _shaped(SourceChange, given, "--other-visits must be wait or ignore.")
+    body = of_options(SourceChange, given)
     changed = run(lambda clinic: Sources(clinic).change(operator(), name, lambda: body))
     if as_json:
         print_json(changed)
@@ -120,7 +118,7 @@ def rotate(
     if not 0 <= overlap_hours <= OVERLAP_HOURS_MAX:
         usage(f"--overlap-hours must be from 0 to {OVERLAP_HOURS_MAX}.")
     values = {"kind": kind, "secret": _secret(secret_file), "overlap_hours": overlap_hours}
-    body = _shaped(SourceRotation, values, FORMS)
+    body = of_options(SourceRotation, values)
     _show_key(run(lambda clinic: Sources(clinic).rotate(operator(), name, lambda: body)), as_json=as_json)
 
 
@@ -136,13 +134,6 @@ def enable(name: SourceId, as_json: AsJson = False) -> None:
     _show_switched(run(lambda clinic: Sources(clinic).enable(operator(), name)), "enabled", as_json=as_json)
 
 
-def _shaped(shape: type[Shape], values: dict[str, Any], help_text: str) -> Shape:
-    try:
-        return msgspec.convert(values, shape)
-    except msgspec.ValidationError as error:
-        usage(f"{error}. {help_text}")
-
-
 def _settings(source: SourceView) -> str:
     """The settings in the words of their options."""
     flags = {"names-persons": source.names_persons, "all-visits": source.all_visits}
@@ -153,7 +144,8 @@ def _secret(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        return path.read_text(encoding="ascii").strip()
+        with path.open("rb") as file:
+            return file.read(SECRET_BYTES_MAX).decode("ascii").strip()
     except (OSError, UnicodeDecodeError):
         fail(CommandInvalid([Fault("--secret-file", "must name a readable ASCII file that holds one secret")]))
 

@@ -1,13 +1,13 @@
 """`token`: bearer tokens. The commands need the database only, so they can create the first administrator's token."""
 
 import getpass
+import os
 from typing import Annotated
 
-import msgspec
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import out, print_json, print_table, run, usage
+from ipt_workflow.cli.output import of_options, out, person_of, print_json, print_table, run
 from ipt_workflow.service.access.tokens import NewToken, Tokens
 
 app = typer.Typer(help="Bearer tokens.", no_args_is_help=True)
@@ -16,7 +16,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def operator() -> Principal:
     """The person at this machine, who may administer its database."""
-    return Principal(person=f"operator:{getpass.getuser()}", role="admin", via="cli")
+    return Principal(person=person_of("The name of this machine's user", f"operator:{_user()}"), role="admin", via="cli")
+
+
+def _user() -> str:
+    """The user's name, or their number where no name is known, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
 
 
 @app.command()
@@ -31,10 +39,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a token, and print it. It cannot be shown again."""
-    try:
-        new = msgspec.convert({"role": role, "name": name, "subject": subject, "days": days, "source": source}, NewToken)
-    except msgspec.ValidationError as error:
-        usage(f"{error}. --role must be therapist, supervisor, auditor, ehr or admin.")
+    new = of_options(NewToken, {"role": role, "name": name, "subject": subject, "days": days, "source": source})
     created = run(lambda clinic: Tokens(clinic).create(operator(), new))
     if as_json:
         print_json(created)

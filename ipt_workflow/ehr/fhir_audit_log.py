@@ -16,7 +16,7 @@ from ipt_workflow.store import audit
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import NEWEST, AuditFilters, Position
 
-_COURSE = re.compile(r"EpisodeOfCare/([^/]+)(/_history/[^/]+)?$")
+_COURSE = re.compile(r".*EpisodeOfCare/([^/]+)(/_history/[^/]+)?")
 CHUNKS_MAX = 10  # one page of a search reads at most this many chunks of the log
 
 
@@ -80,7 +80,7 @@ def _filters(terms: Iterable[Term], filters: AuditFilters, site: Site) -> AuditF
             filters = _bounded(filters, value.prefix, value.span.start, value.span.end)
         elif term.param.name == "_id":
             filters = msgspec.structs.replace(filters, id=value.text)
-        elif term.param.name == "entity" and (course := _COURSE.search(value.text)):
+        elif term.param.name == "entity" and (course := _COURSE.fullmatch(value.text)):
             filters = msgspec.structs.replace(filters, course=course[1])
         elif term.param.name == "agent" and value.text and value.system == site.own("person"):
             filters = msgspec.structs.replace(filters, actor=value.text)

@@ -7,7 +7,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr import fhir_audit_log
 from ipt_workflow.ehr.fhir.charts import Chart, Has, Include, included
@@ -22,6 +21,7 @@ from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import Position
+from ipt_workflow.values.types import whole
 
 PAGE_RESOURCES = 2000  # a page ends with the course that brings it to this number, included resources among them
 SORTED_COURSES = 1000  # an order other than the courses' own needs every match, so it reads at most so many courses
@@ -33,7 +33,7 @@ class SearchPosition(msgspec.Struct, frozen=True):
     In the audit log: after the record with the id `after` and the time `at`. With `_sort`: after the place `last`.
     """
 
-    after: Annotated[str, Meta(pattern=r"^([0-9a-f-]{36})?$")] = ""
+    after: Annotated[str, Meta(pattern=whole(r"([0-9a-f-]{36})?"))] = ""
     skip: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     at: Annotated[dt.datetime, Meta(tz=True)] | None = None
     last: Ranked | None = None
@@ -81,7 +81,7 @@ class FhirSearches:
 
     async def search(self, principal: Principal, site: Site, kind: str, query: Query, after: SearchPosition, limit: int) -> Found:
         """One page of matches. It may hold fewer than the limit and not be the last: a page reads `page_limit_max` courses at most."""
-        policy.require(principal, served_as(kind).question)
+        await self.clinic.require(principal, served_as(kind).question)
         if kind == "AuditEvent":
             return await self._audit_events(principal, site, query, after, limit)
         if kind == "PlanDefinition":
@@ -108,7 +108,7 @@ class FhirSearches:
 
     async def count(self, principal: Principal, site: Site, kind: str, query: Query) -> int:
         """The number of matches. The count is recorded with the courses that it covers."""
-        policy.require(principal, served_as(kind).question)
+        await self.clinic.require(principal, served_as(kind).question)
         if kind == "AuditEvent":
             return await self._count_audit_events(principal, site, query)
         if kind == "PlanDefinition":

@@ -6,13 +6,13 @@ import msgspec
 from msgspec import Meta
 
 from ipt_workflow.protocols.checks import MEMBERS_MAX
-from ipt_workflow.values.types import AttendanceCode, Code, Codes, ExternalRef, Medium, Moment, Person, Seq, Text
+from ipt_workflow.values.types import AttendanceCode, Code, Codes, ExternalRef, Medium, Moment, Person, Seq, Text, whole
 
 FACILITATORS_MAX = 5
 SIGNED_AT_ONCE_MAX = 20  # sessions; each is one command on a course, and as many are fired together
 
 LeaveReason = Literal["completed", "own_wish", "not_reached", "moved", "referred_on", "not_suitable", "other"]
-CourseId = Annotated[str, Meta(pattern="^[0-9a-f-]{36}$")]
+CourseId = Annotated[str, Meta(pattern=whole("[0-9a-f-]{36}"))]
 Facilitators = Annotated[tuple[Person, ...], Meta(max_length=FACILITATORS_MAX)]
 
 

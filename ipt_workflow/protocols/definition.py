@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ipt_workflow.protocols.instruments import Aim, Evidence, Instrument
-from ipt_workflow.values.types import Consenting, Format, Medium, Participant, Provider, RhythmForm
+from ipt_workflow.values.types import Consenting, Format, Medium, Participant, Provider, RhythmForm, whole
 
 SickRoleMode = Literal["full", "limited", "optional", "not_used"]
 
@@ -144,7 +144,7 @@ class ReviewSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class ProtocolFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole of one file."""
 
-    id: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{0,31}$")]
+    id: Annotated[str, msgspec.Meta(pattern=whole("[a-z][a-z0-9-]{0,31}"))]
     version: Annotated[int, msgspec.Meta(ge=1)]
     title: str
     evidence: tuple[Evidence, ...]

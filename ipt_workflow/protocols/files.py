@@ -6,7 +6,6 @@ so that each fault listed is one to mend.
 
 import copy
 import hashlib
-import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from ipt_workflow.protocols.checks import (
 )
 from ipt_workflow.protocols.definition import Protocol, ProtocolFile
 from ipt_workflow.protocols.instruments import Instrument, InstrumentFile
+from ipt_workflow.runtime.documents import toml_table
 from ipt_workflow.values.canonical import canonical
 from ipt_workflow.values.faults import FILE, error_faults, properties, schema_errors
 
@@ -131,8 +131,8 @@ def _read_files(source: Path | Sequence[Path], struct: type[Spec], check: Check,
     files: list[_File] = []
     for path in paths:
         try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            document = toml_table(path)
+        except (ValueError, OSError) as error:
             faults.append(Fault(path.name, f"cannot be read as TOML: {error}"))
             continue
         file, found = _read(path.stem, document, struct, check)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from ipt_workflow.errors import Fault
+from ipt_workflow.values.types import whole
 
 Aim = Literal["symptoms", "interpersonal_functioning", "social_support"]
 Confidence = Literal["seed", "found", "memory_high", "memory_medium", "memory_low", "design"]
@@ -39,7 +40,7 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class InstrumentFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One file of `config/instruments/`. `item_texts` is empty if its licence does not allow shipping them."""
 
-    id: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{0,31}$")]
+    id: Annotated[str, msgspec.Meta(pattern=whole("[a-z][a-z0-9-]{0,31}"))]
     version: AtLeastOne
     title: str
     aim: Aim

@@ -4,7 +4,6 @@ import functools
 import ipaddress
 import os
 import re
-import tomllib
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ import pydantic
 from pydantic import Field
 
 from ipt_workflow.errors import Fault, SettingsInvalid
-from ipt_workflow.runtime import database_urls
+from ipt_workflow.runtime import database_urls, documents
 
 PREFIX = "IPT_"
 CONFIG_DIR = "IPT_CONFIG_DIR"  # read before any setting
@@ -38,6 +37,7 @@ class Settings(pydantic.BaseModel):
     organisation: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
+    drain_seconds: Annotated[float, Field(ge=0, le=300)]
     public_url: str
     time_zone: str
     log_format: Literal["auto", "json", "console"]
@@ -45,6 +45,15 @@ class Settings(pydantic.BaseModel):
     page_limit_default: Annotated[int, Field(ge=1, le=1000)]
     page_limit_max: Annotated[int, Field(ge=1, le=1000)]
     body_bytes_max: Annotated[int, Field(ge=1024, le=10_485_760)]
+    bodies_bytes_max: Annotated[int, Field(ge=1_048_576, le=1_073_741_824)]
+    connections_max: Annotated[int, Field(ge=4, le=100_000)]
+    head_seconds: Annotated[int, Field(ge=1, le=300)]
+    body_seconds: Annotated[int, Field(ge=1, le=3600)]
+    answer_seconds: Annotated[int, Field(ge=1, le=3600)]
+    long_requests_max: Annotated[int, Field(ge=1, le=100)]
+    proxy_networks: str
+    log_addresses: bool
+    failure_days: Annotated[int, Field(ge=1, le=3650)]
     idempotency_hours: Annotated[int, Field(ge=1, le=720)]
     token_days: Annotated[int, Field(ge=1, le=3650)]
     clock_ahead_seconds: Annotated[int, Field(ge=0, le=3600)]
@@ -120,7 +129,7 @@ class Settings(pydantic.BaseModel):
             raise ValueError("must be ports, separated by commas, such as 443,8443")
         return value
 
-    @pydantic.field_validator("delivery_networks")
+    @pydantic.field_validator("delivery_networks", "proxy_networks")
     @classmethod
     def _known_networks(cls, value: str) -> str:
         for each in listed(value):
@@ -189,12 +198,12 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 
 def _file(path: Path) -> tuple[dict[str, Any], list[Fault]]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), []
+        return documents.toml_table(path), []
     except OSError:
         return {}, [
             Fault(CONFIG_DIR, f"has no readable {path.name}: it must name a folder like the config/ that comes with this software")
         ]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         return {}, [Fault(path.name, f"is not TOML: {error}")]
 
 

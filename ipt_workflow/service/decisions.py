@@ -14,6 +14,7 @@ from ipt_workflow import groups, journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, triggers
+from ipt_workflow.course.commands import command_faults
 from ipt_workflow.course.course import HeldBefore
 from ipt_workflow.course.drafts import Draft
 from ipt_workflow.course.fold import moved_away
@@ -23,7 +24,7 @@ from ipt_workflow.course.payloads import MoveEntries
 from ipt_workflow.course.rules import Context, OtherCourse
 from ipt_workflow.course.rules.moved_entries import emptied
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import Busy, TransitionRefused, TriggerNotPermitted
+from ipt_workflow.errors import Busy, CommandInvalid, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.gate.replay import refused_command
 from ipt_workflow.journal import GENESIS
 from ipt_workflow.machine import Accepted, Refused, machine_for
@@ -46,7 +47,7 @@ from ipt_workflow.store.units import (
     Unit,
 )
 from ipt_workflow.values.faults import decode
-from ipt_workflow.values.types import ClientRef
+from ipt_workflow.values.identities import is_identity
 
 Result = TypeVar("Result")
 
@@ -132,9 +133,8 @@ class Decisions:
         """The client whom `relink_client` names; None for any other command."""
         if commands[0].trigger != "relink_client":
             return None
-        try:
-            ref = msgspec.convert(commands[0].data.get("client_ref"), ClientRef)
-        except msgspec.ValidationError:
+        ref = commands[0].data.get("client_ref")
+        if not is_identity(ref):
             return None  # decoding the command will raise the fault
         client = await self.client(ref)
         return msgspec.structs.replace(client, open_course=None) if client.open_course == course.id else client
@@ -191,8 +191,8 @@ class Decisions:
 
     async def opening(self, principal: Principal, opening: Opening) -> DecidedOpening:
         """Decides the opening of a course, and records nothing. Raises CommandInvalid."""
-        protocol = self.clinic.protocol(opening.protocol, opening.protocol_version)
         command = Command(opening.trigger, opening.data, opening.occurred_at, opening.reason, opening.override)
+        protocol = self._opened_under(opening, command)
         client = await self.client(opening.client_ref)
         context = self.clinic.context(
             principal,
@@ -204,6 +204,13 @@ class Decisions:
         )
         answer = machine_for(protocol).preview(None, (command,), context)
         return DecidedOpening(client=client, command=command, context=context, answer=answer)
+
+    def _opened_under(self, opening: Opening, command: Command) -> Protocol:
+        """The protocol that an opening names. Raises CommandInvalid with every fault of the command, not only that one."""
+        try:
+            return self.clinic.protocol(opening.protocol, opening.protocol_version)
+        except CommandInvalid as error:
+            raise CommandInvalid([*error.faults, *command_faults(command)]) from None
 
     def opened(self, accepted: Accepted) -> CourseChange:
         """The new course with its first entry, sealed as the first of its chain."""

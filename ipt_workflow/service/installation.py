@@ -1,10 +1,12 @@
 """The parts that a process has once, for all organisations: database, committer, settings, protocol files, clock and metrics."""
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
-from ipt_workflow.errors import DatabaseNotReady, Unreachable
+from ipt_workflow.errors import DatabaseNotReady, LongRequestsFull, Unreachable
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import Clock, SystemClock
@@ -18,6 +20,25 @@ from ipt_workflow.store.schema import revision
 
 READY_SECONDS = 5.0
 UNANSWERED = "The database does not answer. Check that it runs and that IPT_DATABASE_URL is right."
+
+
+class LongRequests:
+    """The exports and verifications of a process: at most `most` run at once."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.running = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Counts one while it runs. Raises LongRequestsFull."""
+        if self.running >= self.most:
+            raise LongRequestsFull
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
 
 
 class Installation:
@@ -35,6 +56,7 @@ class Installation:
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
+        self.long_requests = LongRequests(settings.long_requests_max)
         self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
 
@@ -44,8 +66,11 @@ class Installation:
         await self.database.close()
 
     async def ready(self) -> None:
-        """Raises DatabaseNotReady or Busy unless the database has the right revision, and a write succeeds."""
-        await self.require_revision()
+        """Raises DatabaseNotReady or Busy unless a write succeeds, on a database of this version's revision or a later one.
+
+        A later one is that of the next version, which is about to replace this process (decision 28).
+        """
+        await self._require(lambda found: found >= revision.HEAD)
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await self._probe.passed()
@@ -53,16 +78,20 @@ class Installation:
             raise Unreachable(UNANSWERED) from None
 
     async def require_revision(self) -> None:
-        """Raises DatabaseNotReady unless the database answers and has the revision that this version needs."""
+        """Raises DatabaseNotReady unless the database answers and has just the revision that this version needs."""
+        await self._require(lambda found: found == revision.HEAD)
+
+    async def _require(self, fits: Callable[[str], bool]) -> None:
         try:
             async with asyncio.timeout(READY_SECONDS):
                 found = await self.database.read(revision.current)
         except TimeoutError:
             raise Unreachable(UNANSWERED) from None
-        if found != revision.HEAD:
-            raise DatabaseNotReady(
-                f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: run `ipt-workflow db upgrade`."
-            )
+        if found is not None and fits(found):
+            return
+        needs = f"The database is at revision {found or 'none'}, this version needs {revision.HEAD}: "
+        newer = found is not None and found > revision.HEAD
+        raise DatabaseNotReady(needs + ("install a newer version." if newer else "run `ipt-workflow db upgrade`."))
 
 
 def install(settings: Settings, clock: Clock | None = None) -> Installation:

@@ -49,6 +49,9 @@ class Database:
         """Writes something small, durably. Raises what any write would raise now."""
         raise NotImplementedError
 
+    async def require_sessions(self) -> None:
+        """Raises DatabaseNotReady if a pooler stands before this database and runs each transaction in another session."""
+
     async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
         """Calls `heard` with what is sent to a channel, until it is cancelled. Returns at once if this database cannot tell."""
 

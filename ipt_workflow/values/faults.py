@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 import jsonschema
 import msgspec
 
-from ipt_workflow.errors import Fault
-from ipt_workflow.values.types import Moment
+from ipt_workflow.errors import CommandInvalid, Fault
+from ipt_workflow.values import identities
+from ipt_workflow.values.identities import identity_fault
+from ipt_workflow.values.types import NO_NEWLINE, Moment
 
 FAULTS_MAX = 50
 ID = re.compile("[0-9a-f-]{36}")
@@ -48,7 +50,20 @@ def decode(struct: type[Decoded], data: dict[str, Any]) -> tuple[Decoded | None,
     except msgspec.ValidationError as error:
         return None, schema_faults(struct, data, "data", str(error))
     faults = list(time_faults(decoded, "data"))
+    if not identities.sound(decoded):
+        faults += schema_faults(struct, data, "data", "")
     return (None if faults else decoded), faults
+
+
+def shaped(struct: type[Decoded], value: Any, where: str = "") -> Decoded:
+    """The value as a Struct. Raises CommandInvalid with every fault."""
+    try:
+        decoded = msgspec.convert(value, struct)
+    except msgspec.ValidationError as error:
+        raise CommandInvalid(schema_faults(struct, value, where, str(error))) from None
+    if not identities.sound(decoded):
+        raise CommandInvalid(schema_faults(struct, value, where, ""))
+    return decoded
 
 
 def time_faults(value: Any, where: str) -> Iterator[Fault]:
@@ -74,7 +89,7 @@ def schema_faults(struct: type[msgspec.Struct], value: Any, where: str, first: s
 def value_faults(validator: jsonschema.Draft202012Validator, value: Any, where: str) -> list[Fault]:
     """Every fault of a body, by a JSON schema."""
     errors = sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
-    return [fault for error in errors for fault in error_faults(error, where, BODY)]
+    return list(dict.fromkeys(fault for error in errors for fault in error_faults(error, where, BODY)))
 
 
 def schema_errors(struct: type[msgspec.Struct], value: Any) -> list[jsonschema.ValidationError]:
@@ -110,6 +125,7 @@ def _holds(kind: Any) -> Callable[[object], bool]:
     return holds
 
 
+_formats.checks(identities.FORMAT)(lambda value: not isinstance(value, str) or identity_fault(value) is None)
 _formats.checks("date", raises=msgspec.ValidationError)(_holds(dt.date))
 _formats.checks("date-time", raises=msgspec.ValidationError)(_holds(Moment))
 
@@ -130,7 +146,14 @@ def error_faults(error: Any, where: str, wording: Wording) -> list[Fault]:
         if inner:
             return [fault for each in inner for fault in error_faults(each, where, wording)]
         return [Fault(path, "must be " + " or ".join(wording.type(each.validator_value) for each in branches))]
-    return [Fault(path, _requirement(error.validator, error.validator_value, wording))]
+    return [Fault(path, _identity_words(error) or _requirement(error.validator, error.validator_value, wording))]
+
+
+def _identity_words(error: Any) -> str | None:
+    """What keeps a text from being an identity: more than its pattern and its format say."""
+    if error.validator in {"pattern", "format"} and error.schema.get("format") == identities.FORMAT:
+        return identity_fault(error.instance)
+    return None
 
 
 def properties(error: Any) -> Mapping[str, Any]:
@@ -175,7 +198,7 @@ def _requirement(validator: str, value: Any, wording: Wording) -> str:
         "type": f"must be {wording.type(str(value))}",
         "enum": f"must be one of {', '.join(map(str, value)) if isinstance(value, list) else value}",
         "const": f"must be {value}",
-        "pattern": f"must match {value}",
+        "pattern": f"must match {str(value).removesuffix(NO_NEWLINE)}",
         "minLength": "must not be empty" if value == 1 else f"must have at least {value} characters",
         "maxLength": f"must have at most {value} characters",
         "minItems": f"must have at least {value} item{'s' * (value != 1)}",

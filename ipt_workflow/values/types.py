@@ -5,17 +5,35 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
 
+from ipt_workflow.values import identities
+
+NO_NEWLINE = r"(?!\n)"
+
+
+def whole(pattern: str) -> str:
+    """A pattern for all of a text. After Python's `$` alone a newline may follow; this end means the same to every reader."""
+    return f"^{pattern}${NO_NEWLINE}"
+
+
 SEALED = {"sealed": True}
 TEXT_MAX = 4000
 LIST_MAX = 50
 
 Text = Annotated[str, Meta(min_length=1, max_length=TEXT_MAX, extra=SEALED)]
 Texts = Annotated[tuple[Text, ...], Meta(min_length=1, max_length=LIST_MAX)]
-Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}$")]
+Code = Annotated[str, Meta(pattern=whole(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}"))]
 Codes = Annotated[tuple[Code, ...], Meta(max_length=LIST_MAX)]
-Person = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\s\x00-\x1f](?:[^\x00-\x1f]*[^\s\x00-\x1f])?$")]
-ExternalRef = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
-ClientRef = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$", extra={"reference": True})]
+# The pattern says nearly all that `identities` checks, for readers of the schemas. The empty text is for `Identity` to refuse.
+AN_IDENTITY = Meta(
+    pattern=whole(r"([^\s\x00-\x1f\x7f-\xa0]([^\x00-\x1f\x7f-\xa0]*[^\s\x00-\x1f\x7f-\xa0])?)?"),
+    extra=identities.MARK,
+    extra_json_schema={"format": identities.FORMAT},
+)
+Identity = Annotated[str, AN_IDENTITY, Meta(min_length=1, max_length=identities.LENGTH_MAX)]
+Person = Identity
+FileKey = Identity
+ClientRef = Annotated[Identity, Meta(extra={"reference": True})]
+ExternalRef = Annotated[str, Meta(min_length=1, max_length=128, pattern=whole(r"[\x21-\x7e]+"))]
 Seq = Annotated[int, Meta(ge=1, le=1_000_000)]
 # `names` is the trigger whose entry a field names. In `together`, the place of that command may stand for it (`course.references`).
 BY_PLACE = 'In `together`, the place of an earlier command may stand for it, such as {"together": 0}.'
@@ -51,7 +69,7 @@ Consenting = Literal["client", "partner", "parent", "guardian", "family", "carer
 Format = Literal["individual", "group", "couple", "telephone"]
 Provider = Literal["mental_health_clinician", "non_specialist"]
 RhythmForm = Literal["srm5", "srm17"]
-ClockTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+ClockTime = Annotated[str, Meta(pattern=whole(r"([01][0-9]|2[0-3]):[0-5][0-9]"))]
 HistoryPart = Literal[
     "onset",
     "previous_episodes",

@@ -25,6 +25,7 @@ PAUSE_SECONDS = 0.05  # between attempts; at most, times their number
 SETTLE_SECONDS = 20.0
 # Weights of requests: a note on the known version, on an old one, on none; two notes together; a refused trigger; a read.
 MIX = {"note": 50, "stale": 8, "blind": 10, "together": 10, "refused": 6, "read": 16}
+EXPECTED = ("200", "201", "409 transition-refused", "412 stale-version")  # answers of a service without any fault
 HURRIED = 0.05  # share of writes that are given up after a few milliseconds and sent again
 
 
@@ -63,10 +64,14 @@ class Sent(msgspec.Struct, kw_only=True):
 class Load:
     """Clients of services that share a database. Each client sends one request at a time."""
 
-    def __init__(self, urls: Sequence[str], token: str, seed: int, *, name: str = "load") -> None:
+    def __init__(
+        self, urls: Sequence[str], token: str, seed: int, *, name: str = "load", hurried: float = HURRIED, pause: float = 0
+    ) -> None:
         self.urls = list(urls)
         self.seed = seed
         self.name = f"{name}-{seed}"
+        self.hurried = hurried
+        self.pause = pause
         self.sent: list[Sent] = []
         self.strange: list[str] = []  # answers that no fault explains
         self.versions: dict[str, int] = {}
@@ -74,7 +79,7 @@ class Load:
             headers={"Authorization": f"Bearer {token}"},
             timeout=REQUEST_SECONDS,
             limits=httpx.Limits(max_connections=64),
-            verify=False,  # there is no TLS, and preparing for it takes time
+            verify=False,  # mostly there is no TLS, and preparing for it takes time
         )
         self._numbers = itertools.count(1)
         self._stopped = asyncio.Event()
@@ -122,18 +127,25 @@ class Load:
     def acknowledged(self) -> list[Sent]:
         return [each for each in self.sent if each.outcome == "ok" and each.what != "read"]
 
+    @property
+    def unexpected(self) -> list[Sent]:
+        """Requests that were not answered at once as a service without any fault answers them."""
+        return [each for each in self.sent if not all(seen.startswith(EXPECTED) for seen in each.seen)]
+
     async def _client(self, chance: random.Random, going: Callable[[], bool]) -> None:
         courses = list(self.versions)
         while going():
             what = chance.choices(list(MIX), list(MIX.values()))[0]
             sent = self._new(what, chance.choice(courses))
-            hurry = what != "read" and chance.random() < HURRIED
+            hurry = what != "read" and chance.random() < self.hurried
             seconds = chance.uniform(0.001, 0.01) if hurry else REQUEST_SECONDS
             for attempt in range(1, TRIES + 1):
                 if await self._send(sent, seconds) or not going():
                     break
                 seconds = REQUEST_SECONDS
                 await asyncio.sleep(PAUSE_SECONDS * attempt * chance.random())
+            if self.pause:
+                await asyncio.sleep(self.pause * chance.random())
 
     def _new(self, what: str, course: str) -> Sent:
         number, version = next(self._numbers), self.versions[course]

@@ -1,5 +1,6 @@
 """What is shipped: locks, wheel, import contracts, and that no file tells of the machine it was written on."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -88,12 +91,18 @@ def test_imports_keep_to_the_contracts() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_the_wheel_made_from_the_sdist_carries_config_and_finds_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is made from the sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
+    (found,) = folder.glob("*.whl")
+    return found
 
-    (wheel,) = tmp_path.glob("*.whl")
+
+def test_the_wheel_made_from_the_sdist_carries_config_and_finds_it(wheel: Path, tmp_path: Path) -> None:
     installed = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(installed)
     carried = {
@@ -110,3 +119,45 @@ def test_the_wheel_made_from_the_sdist_carries_config_and_finds_it(tmp_path: Pat
         [sys.executable, "-I", "-c", asked, str(installed)], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert Path(told.stdout.strip()) == installed / "ipt_workflow/_config"
+
+
+@pytest.fixture(scope="module")
+def sbom(wheel: Path) -> str:
+    """The bill of materials in the wheel, where PEP 770 puts it."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [each for each in archive.namelist() if ".dist-info/sboms/" in each]
+        assert name.endswith("/ipt-workflow.cdx.json")
+        return archive.read(name).decode()
+
+
+def test_the_wheel_carries_a_bill_of_materials_that_the_schema_of_cyclonedx_accepts(sbom: str) -> None:
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(sbom) is None
+    assert validator.validate_str(sbom.replace('"bomFormat"', '"format"')) is not None, "the schema is not applied"
+
+
+def test_the_bill_of_materials_names_what_is_locked_and_what_needs_it(sbom: str) -> None:
+    bill = json.loads(sbom)
+    listed = {each["name"]: each["version"] for each in bill["components"]}
+    assert listed == locked(RUNTIME)
+    assert (bill["metadata"]["component"]["name"], bill["metadata"]["component"]["version"]) == (
+        "ipt-workflow",
+        ipt_workflow.__version__,
+    )
+    needs = {each["ref"].partition("@")[0]: each["dependsOn"] for each in bill["dependencies"]}
+    reached, ahead = set(), ["pkg:pypi/ipt-workflow"]
+    while ahead:
+        each = ahead.pop()
+        if each not in reached:
+            reached.add(each)
+            ahead += [other.partition("@")[0] for other in needs[each]]
+    elsewhere = {each["name"] for each in bill["components"] if "properties" in each}  # on other platforms
+    assert {each.removeprefix("pkg:pypi/") for each in reached} == {"ipt-workflow", *listed} - (
+        elsewhere - {"uvloop", "cffi", "pycparser"}
+    )
+    assert [each["name"] for each in bill["components"] if "licenses" not in each and each["name"] not in elsewhere] == []
+
+
+def test_nothing_is_locked_that_nothing_uses(sbom: str) -> None:
+    """The server's extras bring a reloader, WebSockets and files of variables, which this service has no use for."""
+    assert locked(RUNTIME).keys().isdisjoint({"watchfiles", "websockets", "python-dotenv"})

@@ -4,15 +4,20 @@ import ast
 import re
 import tomllib
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import ipt_workflow
 
 PACKAGE = Path(ipt_workflow.__file__).parent
 FILES = [file for file in sorted(PACKAGE.rglob("*.py")) if "migrations" not in file.parts]
-TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
 NOUNS_OF_THE_FIELD = {"opening", "ending", "setting"}  # of a course, of therapy, of care
 ENTRY = "Entry"  # of a journal, and of a bundle's report, where it is a public name of the OpenAPI document
+
+
+@cache
+def trees() -> dict[Path, ast.Module]:
+    return {file: ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
 
 
 def rooms() -> list[str]:
@@ -44,14 +49,14 @@ def test_there_are_at_most_seventeen_rooms():
 
 def test_files_and_functions_can_be_seen_whole():
     long = [str(file.relative_to(PACKAGE)) for file in FILES if len(file.read_text(encoding="utf-8").splitlines()) > 450]
-    for file, tree in TREES.items():
+    for file, tree in trees().items():
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
         long += [f"{file.relative_to(PACKAGE)}: {each.name}" for each in functions if each.end_lineno - each.lineno >= 70]
     assert long == []
 
 
 def test_no_class_name_stands_for_two_things():
-    names = Counter(node.name for tree in TREES.values() for node in tree.body if isinstance(node, ast.ClassDef))
+    names = Counter(node.name for tree in trees().values() for node in tree.body if isinstance(node, ast.ClassDef))
     assert [name for name, times in names.items() if times > 1] == [ENTRY]
 
 
@@ -63,3 +68,35 @@ def test_modules_are_nouns():
 def test_told_is_left_to_the_rows_that_are_stored_under_it():
     found = {file: len(re.findall(r"\b[Tt]old\b", file.read_text(encoding="utf-8"))) for file in FILES}
     assert sum(found.values()) <= 40, {str(file.relative_to(PACKAGE)): times for file, times in found.items() if times}
+
+
+def test_what_goes_out_goes_through_the_one_table_of_addresses():
+    """`posts` connects and asks `Reach` about every address; `sender` looks names up for it. The store reaches its database."""
+    clients = {"aiohttp", "httpx", "requests", "urllib3", "urllib.request", "http.client", "socket", "smtplib", "ftplib"}
+    found = set()
+    for file, tree in trees().items():
+        named = {each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names}
+        named |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+        called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        if named & clients or called & {"open_connection", "create_connection", "urlopen"}:
+            found.add(str(file.relative_to(PACKAGE)))
+    assert found == {"ehr/deliveries/posts.py", "ehr/deliveries/sender.py"}
+
+
+def test_nothing_runs_a_program_or_evaluates_a_text():
+    """No shell, no code from data, no format that can make objects, and no XML."""
+    modules = {"subprocess", "pickle", "shelve", "marshal", "yaml", "xml", "lxml", "ctypes", "pty", "code", "runpy"}
+    calls = {"eval", "exec", "compile", "system", "popen", "spawnv", "execv", "execvp"}
+    found = []
+    for file, tree in trees().items():
+        for node in ast.walk(tree):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            called = node.func if isinstance(node, ast.Call) else None
+            owner = called.value if isinstance(called, ast.Attribute) else None
+            name = (
+                called.attr if isinstance(called, ast.Attribute) and getattr(owner, "id", "") == "os" else getattr(called, "id", "")
+            )
+            if modules & {each.partition(".")[0] for each in names} or name in calls:
+                found.append(f"{file.relative_to(PACKAGE)}:{node.lineno}")
+    assert found == []

@@ -17,13 +17,14 @@ from ipt_workflow.values.types import (
     Person,
     Provider,
     Text,
+    whole,
 )
 
 
 class Refer(Payload, frozen=True, kw_only=True):
     source: Annotated[str, Meta(min_length=1, max_length=200, extra=SEALED)]
     indication: Code | None = None
-    age_band: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+-]{1,16}$")] | None = None
+    age_band: Annotated[str, Meta(pattern=whole(r"[A-Za-z0-9_+-]{1,16}"))] | None = None
 
 
 class AdoptedContract(Payload, frozen=True, kw_only=True):
@@ -56,7 +57,7 @@ class Adopt(Payload, frozen=True, kw_only=True):
     paused_days: Annotated[int, Meta(ge=0, le=1820)] = 0
     consent: tuple[ConsentScope, ...] = ()
     indication: Code | None = None
-    age_band: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+-]{1,16}$")] | None = None
+    age_band: Annotated[str, Meta(pattern=whole(r"[A-Za-z0-9_+-]{1,16}"))] | None = None
 
 
 class Start(Payload, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """The addresses, ports and URLs that deliveries may go to.
 
 The sender checks an address when it connects, not when a URL is registered, because a name can change its address in between. The
-table lists every range that is not the public internet. IPv4 inside IPv6 is checked as IPv4. An operator may allow private networks,
+table lists every range that is not the public internet; what Python does not call global is denied too. This is the one place for all
+that the service connects to, except its database. IPv4 inside IPv6 is checked as IPv4. An operator may allow private networks,
 such as a hospital's.
 """
 
@@ -25,13 +26,13 @@ DENIED_V6 = (
     "::/96",  # the unspecified address, loopback, and the deprecated form of IPv4 in IPv6
     "::ffff:0:0:0/96",  # IPv4 that a translator reads out of IPv6
     "2001::/23",  # protocols of the IETF: Teredo, ORCHID, benchmarks
-    "fe80::/10", "fec0::/10", "fc00::/7", "ff00::/8", "2001:db8::/32", "3fff::/20", "100::/64", "2002::/16", "64:ff9b::/96",
+    "fe80::/10", "fec0::/10", "fc00::/7", "ff00::/8", "2001:db8::/32", "3fff::/20", "100::/64", "100:0:0:1::/64", "2002::/16", "64:ff9b::/96",
     "64:ff9b:1::/48", "5f00::/16",
 )  # fmt: skip
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 URL_MAX = 2000
 _HOST = re.compile(
-    r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?", re.IGNORECASE
+    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?", re.IGNORECASE
 )
 _NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)  # some resolvers read these as IPv4 addresses
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
@@ -53,7 +54,7 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if any(address in network for network in self.networks):
             return True
-        return not any(address in network for network in _denied)
+        return address.is_global and not any(address in network for network in _denied)
 
     def check(self, url: str, where: str = "url") -> None:
         """Checks a URL without looking up its name. Raises CommandInvalid."""

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.deliveries import events, timers
 from ipt_workflow.ehr.deliveries.relay import Relay
@@ -25,7 +24,7 @@ from ipt_workflow.values.types import Moment
 PATIENCE_SECONDS = 30.0  # for deliveries under way; those that last longer go on after the answer
 LOOK_SECONDS = 0.02
 DURATION = re.compile(
-    r"P(?!$)(?:(?P<weeks>[0-9]{1,5})W)?(?:(?P<days>[0-9]{1,6})D)?"
+    r"P(?!\Z)(?:(?P<weeks>[0-9]{1,5})W)?(?:(?P<days>[0-9]{1,6})D)?"
     r"(?:T(?=[0-9])(?:(?P<hours>[0-9]{1,7})H)?(?:(?P<minutes>[0-9]{1,9})M)?(?:(?P<seconds>[0-9]{1,9})S)?)?"
 )
 TYPES = {"attention": events.ATTENTION, "disabled": events.DISABLED}
@@ -96,8 +95,8 @@ class Rehearsal:
         self._stop.set()
         await self._relay
 
-    def time(self, principal: Principal) -> SandboxTime:
-        policy.require(principal, "read the sandbox clock")
+    async def time(self, principal: Principal) -> SandboxTime:
+        await self.clinic.require(principal, "read the sandbox clock")
         return SandboxTime(now=self._clock.now(), ahead=self._clock.ahead)
 
     async def move(self, principal: Principal, decode: Callable[[], MoveClock]) -> MovedTime:

@@ -14,7 +14,7 @@ from ipt_workflow.ehr.notices.fhir.reader import ResourceReader
 from ipt_workflow.ehr.notices.fhir.resources import ReceivedReference
 from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.service.clinic import Clinic
-from ipt_workflow.values.types import ClientRef
+from ipt_workflow.values.identities import is_identity
 
 PATIENT = "Patient/"
 
@@ -47,10 +47,7 @@ async def from_own_type(clinic: Clinic, content: NoticeContent, body: bytes) -> 
 
 async def _about(clinic: Clinic, content: NoticeContent, ref: object) -> NoticeContent:
     """The content with its client, if they have a course here: a faulty message makes nobody known."""
-    try:
-        client = await clinic.clients.get(msgspec.convert(ref, ClientRef))
-    except msgspec.ValidationError:
-        return content
+    client = await clinic.clients.get(ref) if is_identity(ref) else None
     return msgspec.structs.replace(content, client_ref=client.ref) if client and client.courses else content
 
 

@@ -1,7 +1,6 @@
 """The table of notice types, `config/notices.toml`: loads it strictly, makes its schemas, and reads notices by it."""
 
 import datetime as dt
-import tomllib
 from functools import cache
 from pathlib import Path
 from types import UnionType
@@ -16,6 +15,8 @@ from ipt_workflow.ehr.notices.content import About, NoticeContent, Version
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, ProtocolInvalid
 from ipt_workflow.protocols.checks import evidence_faults
 from ipt_workflow.protocols.instruments import Evidence, Instrument
+from ipt_workflow.runtime.documents import toml_table
+from ipt_workflow.values import identities
 from ipt_workflow.values.faults import decode, schema_faults, time_faults, validator_of, value_faults
 from ipt_workflow.values.types import ClientRef, Code, ExternalRef, Medium, Moment, Person, Seq, Text
 
@@ -107,9 +108,11 @@ class NoticeTypes:
         if row is None:
             raise CommandInvalid([Fault("type", f"must be one of {', '.join(self.by_name)}")])
         try:
-            msgspec.convert(value, self.shapes[row.type])  # accepts what the schema accepts, in a tenth of the time
+            found = msgspec.convert(value, self.shapes[row.type])  # accepts what the schema accepts, in a tenth of the time
         except msgspec.ValidationError:
-            raise CommandInvalid(value_faults(self._validators[row.type], value, "")) from None
+            found = None
+        if found is None or not identities.sound(found):
+            raise CommandInvalid(value_faults(self._validators[row.type], value, ""))
         return _content(row, value["data"], msgspec.convert(value["timestamp"], Moment))
 
 
@@ -246,8 +249,8 @@ def _property(field: Field, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def load(path: Path, instruments: dict[str, Instrument]) -> NoticeTypes:
     """Loads the table. `instruments` are those of the service, by `id@version`. Raises ProtocolInvalid with every fault."""
     try:
-        source = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        source = toml_table(path)
+    except (ValueError, OSError) as error:
         raise ProtocolInvalid([Fault(FILE, f"cannot be read as TOML: {error}")]) from None
     try:
         file = msgspec.convert(source, NoticesFile)

@@ -6,10 +6,12 @@ import msgspec
 
 from ipt_workflow.course.triggers import OPENINGS, Command, Override, Role
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
-from ipt_workflow.values.faults import schema_faults
-from ipt_workflow.values.types import ClientRef, Code, Moment, Person, Seq, Text
+from ipt_workflow.runtime.documents import json_value
+from ipt_workflow.values.faults import shaped
+from ipt_workflow.values.types import ClientRef, Code, FileKey, Moment, Person, Seq, Text
 
 ActionOfGroup = Literal["create", "join", "leave", "facilitators", "record", "sign"]
+LINE_BYTES_MAX = 1_048_576
 OF_A_SESSION = frozenset({"record", "sign"})
 
 
@@ -26,7 +28,7 @@ class LineOfCourse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     `cosigned_by` agreed to it. `opens` is the file's name of the course that an `open_followup` opens.
     """
 
-    course: ClientRef
+    course: FileKey
     trigger: str | None = None
     together: tuple[Command, ...] = ()
     data: dict[str, Any] = {}
@@ -40,7 +42,7 @@ class LineOfCourse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     protocol: Code = "ipt"
     protocol_version: Seq | None = None
     therapist: Person | None = None
-    opens: ClientRef | None = None
+    opens: FileKey | None = None
 
     @property
     def about(self) -> str:
@@ -64,9 +66,9 @@ class LineOfGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `person` and `role` name who did it, by default the group's facilitator.
     """
 
-    group: ClientRef
+    group: FileKey
     action: ActionOfGroup
-    session: ClientRef | None = None
+    session: FileKey | None = None
     data: dict[str, Any] = {}
     person: Person | None = None
     role: Role = "therapist"
@@ -88,17 +90,13 @@ Line = LineOfCourse | LineOfGroup
 
 def line_of(raw: bytes) -> Line:
     """The line in these bytes. Raises CommandMalformed or CommandInvalid."""
-    try:
-        value = msgspec.json.decode(raw)
-    except msgspec.DecodeError as error:
-        raise CommandMalformed(f"is not JSON: {error}") from None
+    if len(raw) > LINE_BYTES_MAX:
+        raise CommandMalformed(f"has more than {LINE_BYTES_MAX} bytes")
+    value = json_value(raw)
     if not isinstance(value, dict):
         raise CommandMalformed("must be a JSON object")
     shape: type[Line] = LineOfGroup if "group" in value else LineOfCourse
-    try:
-        line = msgspec.convert(value, shape)
-    except msgspec.ValidationError as error:
-        raise CommandInvalid(schema_faults(shape, value, "", str(error))) from None
+    line = shaped(shape, value)
     faults = _faults_of_course(line, value) if isinstance(line, LineOfCourse) else _faults_of_group(line)
     if faults:
         raise CommandInvalid(faults)

@@ -17,6 +17,7 @@ from ipt_workflow.errors import Busy, DatabaseNotReady, Unreachable
 from ipt_workflow.runtime.database_urls import DatabaseUrl
 from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
+from ipt_workflow.store.databases import pooler
 from ipt_workflow.store.databases.connections import Connections
 from ipt_workflow.store.databases.meanings import AWAY, Meaning, of_sqlstate
 from ipt_workflow.store.databases.postgres_address import PostgresAddress
@@ -90,6 +91,10 @@ class PostgresDatabase(Database):
     async def put(self, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
         return await batches.write_postgres(self._fetch, units, events)
 
+    async def require_sessions(self) -> None:
+        async with self._our_errors():
+            await pooler.require_sessions(self._address.connect_plainly)
+
     async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
         """Keeps a connection of its own, and opens another when it is lost."""
         while True:
@@ -152,10 +157,13 @@ class PostgresDatabase(Database):
 
 @asynccontextmanager
 async def _invalidated(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Discards the connection after a timeout: a late answer could be taken for that of the next statement."""
+    """Discards the connection after a timeout: a late answer could be taken for that of the next statement.
+
+    So it does if the driver has lost count of what it sent, as when the server ends a connection in the middle of something.
+    """
     try:
         yield
-    except TimeoutError:
+    except (TimeoutError, sa.exc.InternalError):
         await connection.invalidate()
         raise
 
@@ -184,7 +192,8 @@ def _meaning(error: Exception) -> Meaning | None:
         return NO_CONNECTION
     if isinstance(error, sa.exc.DBAPIError):
         known = of_sqlstate(getattr(error.orig, "sqlstate", None))
-        return known or (AWAY if error.connection_invalidated else None)
+        lost = error.connection_invalidated or isinstance(error.driver_exception, asyncpg.InternalClientError)
+        return known or (AWAY if lost else None)
     if isinstance(error, asyncpg.PostgresError):
         return of_sqlstate(error.sqlstate)
     if isinstance(error, asyncpg.DataError | sa.exc.SQLAlchemyError):

@@ -34,7 +34,8 @@ class PostgresAddress:
             _check_readable(name, tls.get(name))
         self._ssl = _context(tls) if tls.get("sslrootcert") == SYSTEM_ROOTS else None
         self._dsn = None if self._ssl else f"postgresql:///?{urlencode(tls)}"
-        session: dict[str, str] = {name: options[name] for name in ("application_name", "options") if name in options}
+        given: dict[str, str] = {name: options[name] for name in ("application_name", "options") if name in options}
+        self._at_the_start: dict[str, str] = {"application_name": NAME, **given}
         self._arguments: dict[str, Any] = {
             "user": url.user,
             "password": url.password,
@@ -43,10 +44,25 @@ class PostgresAddress:
             "timeout": float(options.get("connect_timeout", CONNECT_SECONDS)),
             "command_timeout": command_seconds,
         }
-        self._settings: dict[str, str] = {"application_name": NAME, **session, **settings}
+        self._settings = settings
 
     async def connect(self, **more: str) -> asyncpg.Connection:
-        """A connection to the first host that can be used, with `more` settings of the session. Raises what the driver raises."""
+        """A connection with the settings of every session and `more` of them. Raises what the driver raises.
+
+        They are set by statements: a pooler refuses what it does not know if it is named when the connection is made.
+        """
+        connection = await self.connect_plainly()
+        settings = {**self._settings, **more}
+        try:
+            if settings:
+                await connection.execute("; ".join(f"SET {name} = '{value}'" for name, value in settings.items()))
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def connect_plainly(self) -> asyncpg.Connection:
+        """A connection to the first host that can be used, without settings. Raises what the driver raises."""
         passes = ("standby", "any") if self._wanted == "prefer-standby" else (self._wanted,)
         failed: Exception | None = None
         for wanted in passes:
@@ -58,7 +74,7 @@ class PostgresAddress:
                         port=port,
                         ssl=self._ssl,
                         target_session_attrs=wanted,
-                        server_settings={**self._settings, **more},
+                        server_settings=self._at_the_start,
                         **self._arguments,
                     )
                 except NEXT_HOST as error:

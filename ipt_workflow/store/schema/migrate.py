@@ -1,5 +1,6 @@
 """Brings a database to this version's tables, and checks that they are as declared."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -7,9 +8,17 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
+from ipt_workflow.errors import DatabaseNotReady
 from ipt_workflow.store.schema import guards, revision, snapshots, tables
 
+# By PostgreSQL's error code
+CANNOT_UPGRADE: Mapping[str | None, str] = {
+    "42501": "The database role may not create or change tables here. Run `db upgrade` as the role that owns the tables and the schema.",
+    "3F000": "The database has no schema to create tables in. Create the schema that the role's search_path names, then try again.",
+    "25006": "The database can only be read: it is a standby, or is set to read-only. Run `db upgrade` on the primary server.",
+}
 HERE = Path(__file__).parent / "migrations"
 
 
@@ -24,13 +33,43 @@ def upgrade(connection: sa.Connection) -> str:
     """Runs the migrations that are missing, then rebuilds snapshots of an older shape. Returns the new revision.
 
     Another process that migrates the database at the same time waits, and then finds nothing to do.
+    Raises DatabaseNotReady if the database is not ours, is newer than this version, or may not be changed.
     """
     revision.take_turns(connection)
     before = revision.current(connection)
-    command.upgrade(_config(connection), "head")
+    _check_ours(connection, before)
+    try:
+        command.upgrade(_config(connection), "head")
+    except sa.exc.DBAPIError as error:
+        sentence = CANNOT_UPGRADE.get(getattr(error.orig, "sqlstate", ""))
+        if sentence is None:
+            raise
+        raise DatabaseNotReady(sentence) from error
     if before is not None and before < revision.SNAPSHOTS:
         snapshots.rebuild(connection)
     return revision.HEAD
+
+
+def _check_ours(connection: sa.Connection, found: str | None) -> None:
+    """Raises DatabaseNotReady unless the database is empty, or at a revision that this version knows."""
+    if found is None:
+        inspector = sa.inspect(connection)
+        taken = sorted(set(tables.METADATA.tables) & {*inspector.get_table_names(), *inspector.get_view_names()})
+        if taken:
+            raise DatabaseNotReady(
+                f"The database has tables that this software did not make: {', '.join(taken)}. "
+                "Set IPT_DATABASE_URL to an empty database, or give this software a schema of its own."
+            )
+    elif found not in {each.revision for each in ScriptDirectory.from_config(_config()).walk_revisions()}:
+        newer = len(found) == len(revision.HEAD) and found.isdigit() and found > revision.HEAD
+        raise DatabaseNotReady(
+            f"The database is at revision {found}, and this version knows up to {revision.HEAD}. "
+            + (
+                "Run the newer version of this software."
+                if newer
+                else "Another program made it: set IPT_DATABASE_URL to another database."
+            )
+        )
 
 
 def missing_guards(connection: sa.Connection) -> list[str]:

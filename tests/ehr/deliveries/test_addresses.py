@@ -1,6 +1,9 @@
 """Where deliveries may go: the table, from both sides, and the URLs that are accepted."""
 
+import csv
 import ipaddress
+import random
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +14,7 @@ DENIED = """
 0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.127.255.255 127.0.0.1 127.255.255.254 169.254.169.254 172.16.0.1 172.31.255.255
 192.0.0.1 192.0.2.1 192.88.99.1 192.168.0.1 198.18.0.1 198.19.255.255 198.51.100.1 203.0.113.1 224.0.0.1 239.255.255.255 240.0.0.1
 255.255.255.255 :: ::1 ::127.0.0.1 fe80::1 fe80::1%eth0 febf::1 fec0::1 fc00::1 fdff::1 ff02::1 2001:db8::1 3fff::1 3fff:fff::1 100::1
-2002::1 2002:7f00:1:: 64:ff9b::7f00:1 64:ff9b:1::1 5f00::1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 ::ffff:7f00:1
+2002::1 2002:7f00:1:: 64:ff9b::7f00:1 64:ff9b:1::1 5f00::1 2001::1 2001:2::1 2001:20::1 2001:1ff:ffff::1 ::ffff:0:8.8.8.8 100:0:0:1::1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 ::ffff:7f00:1
 """
 ALLOWED = """
 1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 169.253.255.255 169.255.0.0 172.15.255.255
@@ -19,6 +22,9 @@ ALLOWED = """
 203.0.112.255 203.0.114.0 223.255.255.255 2001:4860:4860::8888 ::ffff:8.8.8.8 2606:4700:4700::1111 2001:db7:ffff::1 2001:db9:: 64:ff9c::1
 """
 PUBLIC = Reach()
+REGISTRY = Path(__file__).with_name("special_purpose.csv")
+JUDGED_INSIDE = "::ffff:0:0/96"  # IPv4 in IPv6 is judged as IPv4
+REACHED = {"192.31.196.0/24", "192.52.193.0/24", "192.175.48.0/24", "2620:4f:8000::/48"}  # services on the public internet
 
 
 @pytest.mark.parametrize("address", DENIED.split())
@@ -29,6 +35,29 @@ def test_an_address_that_is_not_of_the_public_internet_is_denied(address):
 @pytest.mark.parametrize("address", ALLOWED.split())
 def test_an_address_of_the_public_internet_is_allowed(address):
     assert PUBLIC.allows(address)
+
+
+def special_purpose() -> list[dict[str, str]]:
+    with REGISTRY.open(encoding="utf-8", newline="") as lines:
+        rows = csv.DictReader(line for line in lines if not line.startswith("#"))
+        return [row for row in rows if row["block"] != JUDGED_INSIDE]
+
+
+@pytest.mark.parametrize("row", special_purpose(), ids=lambda row: row["block"])
+def test_every_block_of_the_special_purpose_registries_is_denied_but_services_of_the_public_internet(row):
+    block = ipaddress.ip_network(row["block"])
+    if row["block"] in REACHED:
+        assert row["reachable"] == "True"
+    places = {0, block.num_addresses - 1, *(random.Random(row["block"]).randrange(block.num_addresses) for _ in range(5))}
+    assert {PUBLIC.allows(str(block[place])) for place in places} == {row["block"] in REACHED}
+
+
+def test_what_python_does_not_call_global_is_denied():
+    dice = random.Random(21)
+    addresses = [ipaddress.IPv4Address(dice.getrandbits(32)) for _ in range(3000)]
+    addresses += [ipaddress.IPv6Address(dice.getrandbits(128)) for _ in range(3000)]
+    assert any(not each.is_global for each in addresses)
+    assert [each for each in addresses if PUBLIC.allows(str(each)) and not each.is_global] == []
 
 
 @pytest.mark.parametrize("text", ("", "localhost", "127.1", "0x7f000001", "1.1.1.1.1", "[::1]"))

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from support import databases
@@ -136,5 +137,29 @@ def test_a_server_that_is_set_to_read_only_is_not_ready_until_it_writes_again(on
             api.clinic.installation._probe._began = float("-inf")  # a second later
             assert (await api.get("/health/ready")).status_code == 200
             assert (await api.get(f"/v1/courses/{course}")).status_code == 200
+
+    asyncio.run(test())
+
+
+def test_a_connection_that_is_lost_in_the_middle_of_something_means_the_same_on_both_ways(postgres, monkeypatch):
+    """The server ends it while the driver sets it up or uses it: the driver then reports a fault of its own."""
+
+    async def lost(*_args, **_named):
+        raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+
+    def other(connection):
+        return connection.exec_driver_sql("SELECT 2").scalar()  # which is not prepared yet
+
+    async def test():
+        async with opened(postgres) as database:
+            for spot in ("connect", "Connection.prepare", "Connection.fetch"):
+                with monkeypatch.context() as patch:
+                    patch.setattr(f"asyncpg.{spot}", lost)
+                    if spot != "Connection.fetch":
+                        assert await raised(database.read(other)) is Unreachable
+                    if spot != "Connection.prepare":
+                        assert await raised(database.fetch({"postgresql": "SELECT 1"})) is Unreachable
+                assert await database.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar()) == 1
+                assert len(await database.fetch({"postgresql": "SELECT 1"})) == 1
 
     asyncio.run(test())

@@ -1,6 +1,7 @@
 """Databases of every earlier revision are upgraded to this version's tables and lose no data."""
 
 import asyncio
+import re
 
 import pytest
 import sqlalchemy as sa
@@ -121,3 +122,27 @@ def _fill(connection, kept) -> None:
 def test_every_revision_follows_the_one_before():
     assert sorted(REVISIONS) == REVISIONS
     assert REVISIONS[-1] == revision.HEAD
+
+
+BEFORE_THE_RULE = "0017"  # later migrations leave the version before working, whose processes may still run (decision 28)
+TAKES_AWAY = re.compile(r"drop_table|drop_column|rename_table|new_column_name|(?<!existing_)nullable=False(?!.*server_default)")
+
+
+def taken_away(migration: str) -> list[str]:
+    """What a migration removes or renames, and what it demands that the version before does not write."""
+    upgrading = migration.partition("def upgrade")[2].partition("def downgrade")[0]
+    return TAKES_AWAY.findall(re.sub(r"op\.create_table\(.*?\n    \)", "", upgrading, flags=re.DOTALL))
+
+
+def test_a_migration_leaves_the_version_before_working():
+    files = sorted((migrate.HERE / "versions").glob("[0-9]*.py"))
+    assert {path.name: found for path in files if path.name[:4] > BEFORE_THE_RULE and (found := taken_away(path.read_text()))} == {}
+
+
+def test_what_a_migration_takes_away_is_found():
+    shown = {path.name[:4]: taken_away(path.read_text()) for path in (migrate.HERE / "versions").glob("[0-9]*.py")}
+    assert {"rename_table", "drop_table"} <= set(shown["0003"])
+    assert "drop_column" in shown["0004"]
+    assert shown["0017"] == []
+    assert taken_away('def upgrade(): op.add_column("course", sa.Column("x", sa.Text, nullable=False))') == ["nullable=False"]
+    assert taken_away('def upgrade(): op.add_column("course", sa.Column("x", sa.Text, nullable=False, server_default=""))') == []

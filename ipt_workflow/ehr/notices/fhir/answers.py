@@ -21,7 +21,7 @@ NUMBERS = {"valueInteger", "valueDecimal", "valueUnsignedInt", "valuePositiveInt
 ABSENT = "dataAbsentReason"
 _OIDS = {"urn:oid:2.16.840.1.113883.6.1": "http://loinc.org", "urn:oid:2.16.840.1.113883.6.96": "http://snomed.info/sct"}
 _VALUE = re.compile(r"_?value[A-Z]\w*")
-_LOINC = re.compile(r"(?<!\d)\d{1,7}-\d$")
+_LOINC = re.compile(r"(?<!\d)\d{1,7}-\d\Z")
 _WORD = re.compile(r"[A-Za-z0-9-]+")
 
 

@@ -11,11 +11,13 @@ from ipt_workflow.ehr.notices.content import Ignored, NoticeContent
 from ipt_workflow.ehr.notices.fhir.references import References, Target
 from ipt_workflow.ehr.notices.fhir.resources import ReceivedReference, moment
 from ipt_workflow.errors import Fault
-from ipt_workflow.values.types import ClientRef
+from ipt_workflow.values.identities import is_identity
 
 ERROR = "entered-in-error"
 NO_CLIENT = Fault("subject", "must refer to a Patient, or give an identifier")
-LONG_CLIENT = Fault("subject", "must refer to a Patient by at most 128 visible characters")
+LONG_CLIENT = Fault(
+    "subject", "must refer to a Patient by at most 128 visible characters in normal form C, without a space at either end"
+)
 
 
 class Findings:
@@ -45,10 +47,9 @@ class Findings:
         ref = self.prefix + target.id if known and target.id else next(iter(target.identifiers), None) if known else None
         if ref is None:
             return None, (NO_CLIENT,)
-        try:
-            return msgspec.convert(ref, ClientRef), ()
-        except msgspec.ValidationError:
+        if not is_identity(ref):
             return None, (LONG_CLIENT,)
+        return ref, ()
 
     def with_client(self, content: NoticeContent, reference: ReceivedReference | None) -> NoticeContent:
         ref, faults = self.client(self.references.target(reference or ReceivedReference()))

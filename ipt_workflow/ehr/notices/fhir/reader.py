@@ -30,7 +30,7 @@ from ipt_workflow.ehr.notices.fhir.scores import Scored
 from ipt_workflow.ehr.notices.types import FhirCodes
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.protocols.instruments import Instrument
-from ipt_workflow.values.faults import schema_faults
+from ipt_workflow.values.faults import shaped
 from ipt_workflow.values.types import AttendanceCode, ClientRef, Code
 
 TYPE_PREFIX = "fhir."
@@ -207,10 +207,7 @@ def _digest(value: Any) -> str:
 
 def _correction(kept: dict[str, Any]) -> Correction:
     values = {name: kept[name] for name in Correction.__struct_fields__ if name in kept}
-    try:
-        return msgspec.convert(values, Correction)
-    except msgspec.ValidationError as error:
-        raise CommandInvalid(schema_faults(Correction, values, "data", str(error))) from None
+    return shaped(Correction, values, "data")
 
 
 def _corrected(content: NoticeContent, correction: Correction) -> NoticeContent:

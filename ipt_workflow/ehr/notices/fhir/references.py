@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.ehr.notices.fhir.resources import ReceivedReference
-from ipt_workflow.values.types import Person
+from ipt_workflow.values.identities import is_identity
 
 _URN = re.compile(r"urn:uuid:(?P<id>[0-9a-fA-F-]{36})")
 _CONDITIONAL = re.compile(r"(?:.*/)?(?P<type>[A-Z][A-Za-z]{1,39})\?identifier=(?:[^|&]*\|)?(?P<value>[^|&]+)")
@@ -82,7 +82,7 @@ class References:
                 own = lenient(target.contained.get("practitioner"))
                 target = self.target(own) if own else None
             if target and target.kind == "Practitioner":
-                found |= dict.fromkeys(each for each in (target.id, *target.identifiers) if each and _is_person(each))
+                found |= dict.fromkeys(each for each in (target.id, *target.identifiers) if each and is_identity(each))
         return tuple(found)
 
 
@@ -146,11 +146,3 @@ def _identifiers(resource: Mapping[str, Any]) -> tuple[str, ...]:
         for each in (found if isinstance(found, list) else (found,))
         if isinstance(each, dict) and isinstance(each.get("value"), str) and each["value"] and each.get("use") != "old"
     )
-
-
-def _is_person(text: str) -> bool:
-    try:
-        msgspec.convert(text, Person)
-    except msgspec.ValidationError:
-        return False
-    return True

@@ -1,0 +1,1 @@
+"""The examples under `deploy/`, and what `docs/operating.md` says to do, done: real proxies, poolers, backups and units."""
