@@ -22,7 +22,8 @@ IptError
 ├── KeyReused                  the idempotency key was used before with another body
 ├── NoticeReused               the notice's id was used before with another body
 ├── KeyInFlight                a request with the same idempotency key is still running
-├── Busy                       the store cannot take the write now; the caller may try again
+├── Busy                       the service cannot take the request now; the caller may try again
+│   ├── LongRequestsFull           as many exports and verifications run as may run at once
 │   └── Locked                     another transaction holds a row that the write needs
 ├── SecretUnreadable           a stored secret was sealed under a key that the operator did not give
 ├── JournalBroken              a stored entry is not the one that was written
@@ -145,10 +146,14 @@ class TransitionRefused(IptError):
         super().__init__(self.summary)
 
     @property
+    def command(self) -> str:
+        """The refused command: `begin_middle`, or with its place among several `together[1] begin_middle`."""
+        return self.trigger if self.together is None else f"together[{self.together}] {self.trigger}"
+
+    @property
     def summary(self) -> str:
         """`begin_middle: 2 rules are not met`, or `together[1] begin_middle: …`: safe to show and to log."""
-        place = "" if self.together is None else f"together[{self.together}] "
-        return f"{place}{self.trigger}: {_rules_not_met(self.refusals)}"
+        return f"{self.command}: {_rules_not_met(self.refusals)}"
 
 
 def _rules_not_met(refusals: Sequence[Refusal]) -> str:
@@ -279,7 +284,18 @@ class KeyInFlight(IptError):
 
 
 class Busy(IptError):
-    """The store cannot take the write now. The caller may try again."""
+    """The service cannot take the request now. The caller may try again after `retry_seconds`."""
+
+    retry_seconds = 1
+
+
+class LongRequestsFull(Busy):
+    """As many exports and verifications run as the process may run at once."""
+
+    retry_seconds = 10
+
+    def __init__(self) -> None:
+        super().__init__("Other exports or verifications are running. Try again when they have ended.")
 
 
 class Locked(Busy):

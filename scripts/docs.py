@@ -45,7 +45,7 @@ MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)
 
 AUDIT_MEANS = {
     "transition": "A trigger was accepted: one entry of a course's journal.",
-    "refusal": "Rules refused a trigger (`rules` names them), or a caller tried something that their role may not do (`rules` is `role`).",
+    "refusal": "Rules refused a trigger (`rules` names them), or a caller tried to read or do what their role may not (`rules` is `role`), or asked for what exists, but not for them (`rules` is `hidden`; they were answered 404). A preview that is not permitted leaves no record.",
     "read": "A course, a caseload, a history, options, a preview, proposals, notices, a source's own messages, groups, events, deliveries or this log were read. The record names every course that was shown.",
     "export": "The audit log was exported.",
     "sign_in": "Reserved for signing in at the pages. Nothing writes it yet.",

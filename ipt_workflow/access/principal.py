@@ -10,13 +10,15 @@ from ipt_workflow.course.triggers import Role
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """A caller who was verified by a token, or who uses the command line. `person` is never reused.
 
-    `source` is the EHR whose messages the caller may read, if their token is bound to one.
+    `token` is the id of the token, if there was one. `source` is the EHR whose messages the caller may read, if their token is bound to
+    one.
     """
 
     person: str
     role: Role
     via: Via = "api"
     request_id: str | None = None
+    token: str | None = None
     source: str | None = None
 
     @property

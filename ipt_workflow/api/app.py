@@ -52,6 +52,7 @@ from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.messages import Messages
 from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.failures import AuthenticationFailures
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic, open_clinic
@@ -99,10 +100,11 @@ class Application:
         self._opened = None  # a second start must open a new clinic: this one is closed below
         install(app, clinic)
         await unsettled.recover(app.state.notices)
-        self._edge = Edge(FastRoute(app, self.settings.body_bytes_max), clinic.metrics)
+        failures = AuthenticationFailures(clinic.installation)
+        self._edge = Edge(FastRoute(app, self.settings), clinic.metrics, self.settings, failures)
         try:
             relaying = app.state.rehearsal.relaying() if self.sandbox else _relay_running(clinic)
-            async with relaying, _early_handled(app.state.notices):
+            async with relaying, _early_handled(app.state.notices), _failures_kept(failures):
                 yield
         finally:
             await clinic.installation.close()
@@ -135,6 +137,18 @@ async def _early_handled(notices: Notices) -> AsyncIterator[None]:
     """Handles notices again when the course that they await is opened."""
     stop = asyncio.Event()
     task = asyncio.create_task(EarlyNotices(notices).run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def _failures_kept(failures: AuthenticationFailures) -> AsyncIterator[None]:
+    """Keeps failed authentications while the server runs."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(failures.run(stop))
     try:
         yield
     finally:
@@ -191,14 +205,11 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         route_handlers=[
             Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
             Router("/", route_handlers=open_to_all, middleware=[NoNul()]),
-            Router(
-                "/", route_handlers=notices.FHIR_HANDLERS, middleware=[NoNul()], request_max_body_size=settings.notice_bytes_max
-            ),
+            Router("/", route_handlers=notices.FHIR_HANDLERS, middleware=[NoNul()]),
         ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],
         state=State({"settings": settings}),
-        request_max_body_size=settings.body_bytes_max,
         openapi_config=OpenAPIConfig(
             title="ipt_workflow",
             version=ipt_workflow.__version__,

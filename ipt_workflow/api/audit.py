@@ -14,9 +14,11 @@ from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import listed
 from ipt_workflow.api.fhir_queries import site_of
+from ipt_workflow.api.request_reader import is_head
 from ipt_workflow.api.requests import ApiRequest, FilterText, limit_of, moment, one_of, page, read_body
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.journal.audit import AuditRecord
+from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.schema.tables import AUDIT_KINDS
@@ -109,12 +111,25 @@ async def audit_export(request: ApiRequest, filters: NamedDependency[AuditSearch
     export_format = request.query_params.get("format", "ndjson")
     if export_format not in FORMATS:
         raise CommandInvalid([Fault("format", f"must be one of {', '.join(FORMATS)}")])
-    chunks = await request.app.state.audit_log.export(principal_of(request), _checked(filters))
+    audit: AuditLog = request.app.state.audit_log
+    checked, principal = _checked(filters), principal_of(request)
+    if is_head(request):
+        await audit.require_export(principal)
+        chunks = _nothing()
+    else:
+        chunks = await audit.export(principal, checked)
     if export_format == "csv":
         return Stream(_csv(chunks), media_type="text/csv", headers={"Content-Disposition": 'attachment; filename="audit.csv"'})
     if export_format == "fhir":
         return Stream(_fhir(request, chunks), media_type="application/fhir+ndjson")
     return Stream(_ndjson(chunks), media_type="application/x-ndjson")
+
+
+async def _nothing() -> AsyncIterator[list[AuditRecord]]:
+    """What a HEAD of an export streams: it runs nothing."""
+    none: tuple[list[AuditRecord], ...] = ()
+    for each in none:
+        yield each
 
 
 async def _ndjson(chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:
@@ -154,10 +169,14 @@ def _cell(value: object) -> str:
 
 
 @get("/v1/audit/verify", summary="Verify the journal", tags=["audit"])
-async def audit_verify(request: ApiRequest, course: FromQuery[str | None] = None) -> Verification:
+async def audit_verify(request: ApiRequest, course: FromQuery[str | None] = None) -> Response[Verification | None]:
     """Checks the chains, columns, sealed documents and snapshots of one course, or of all."""
-    found: Verification = await request.app.state.audit_log.verify(principal_of(request), course)
-    return found
+    audit: AuditLog = request.app.state.audit_log
+    principal = principal_of(request)
+    if is_head(request):
+        await audit.require_verification(principal)
+        return Response(None)
+    return Response(await audit.verify(principal, course))
 
 
 HANDLERS = (audit_log, audit_search, audit_export, audit_verify)

@@ -20,7 +20,8 @@ from ipt_workflow.ehr.fhir.kinds import KINDS
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.resources import Bundle, BundleLink
 from ipt_workflow.ehr.fhir.types import Resource
-from ipt_workflow.ehr.fhir_histories import NOT_THERE, HistoryPosition, Versions
+from ipt_workflow.ehr.fhir_charts import NOT_THERE
+from ipt_workflow.ehr.fhir_histories import HistoryPosition, Versions
 from ipt_workflow.ehr.fhir_searches import Found
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 
@@ -89,14 +90,14 @@ async def compartment(
     if kind != "Patient" or member not in KINDS or not KINDS[member].patient:
         raise NotFound("Only a Patient has a compartment, and only resources of a client are in it. See /fhir/R4/metadata.")
     site, principal, fhir = negotiated(request), principal_of(request), request.app.state.fhir
-    fhir.require(principal, member)
+    await fhir.require(principal, member)
     await fhir.require_client(principal, site, resource_id)
     return await _search(request, member, client=resource_id)
 
 
 async def _search(request: ApiRequest, kind: str, client: str | None = None) -> Response[bytes]:
     site, principal = negotiated(request), principal_of(request)
-    request.app.state.fhir.require(principal, kind)
+    await request.app.state.fhir.require(principal, kind)
     searches, search = request.app.state.fhir_searches, await query_of(request, site, kind, client)
     path = f"{site.base}/Patient/{client}/{kind}" if client else f"{site.base}/{kind}"
     found = (
@@ -121,7 +122,7 @@ async def history(request: ApiRequest, kind: FromPath[str], resource_id: FromPat
 
 async def _history(request: ApiRequest, kind: str, resource_id: str | None) -> Response[bytes]:
     site, principal, histories = negotiated(request), principal_of(request), request.app.state.fhir_histories
-    request.app.state.fhir.require(principal, kind)
+    await request.app.state.fhir.require(principal, kind)
     query = dict((await parameters(request))[0])
     unknown = sorted(query.keys() - OF_HISTORY)
     if unknown and strict(request):

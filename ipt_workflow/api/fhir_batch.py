@@ -9,7 +9,8 @@ from litestar.datastructures import Headers
 
 from ipt_workflow.api import fhir_outcomes as outcomes
 from ipt_workflow.api.fhir_queries import BASE
-from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType
+from ipt_workflow.api.request_reader import incoming_of
+from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, media_type
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.resources import Bundle, BundleEntry, OperationOutcome, Response
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
@@ -58,9 +59,9 @@ async def answers(request: ApiRequest, site: Site) -> Bundle:
 
 
 async def _read(request: ApiRequest) -> SentBundle:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in JSON:
+    if media_type(request) not in JSON:
         raise UnsupportedMediaType
-    raw = await request.body()
+    raw = await incoming_of(request).body()
     try:
         document = json_value(raw)
     except CommandMalformed as error:

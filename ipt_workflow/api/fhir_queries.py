@@ -13,7 +13,8 @@ from ipt_workflow.api.addresses import absolute
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.fhir_formats import require_format, require_named
 from ipt_workflow.api.fhir_parameters import Parameters, bare
-from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, cursor, cursor_text
+from ipt_workflow.api.request_reader import incoming_of
+from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, cursor, cursor_text, media_type
 from ipt_workflow.ehr.fhir.kinds import KINDS
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.subsets import SUMMARIES, Subset
@@ -62,9 +63,8 @@ async def parameters(request: ApiRequest) -> tuple[Pairs, Pairs]:
     url = _pairs(request.scope["query_string"])
     if request.method != "POST":
         return url, []
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = await request.body()
-    if body and kind != FORM:
+    body = await incoming_of(request).body()
+    if body and media_type(request) != FORM:
         raise UnsupportedMediaType
     return url, _pairs(body)
 

@@ -3,7 +3,6 @@
 import msgspec
 from litestar import Response, get
 
-from ipt_workflow.access import policy
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest
 from ipt_workflow.errors import Busy
@@ -35,7 +34,7 @@ async def metrics(request: ApiRequest) -> Response[bytes]:
 
     The metrics hold no data about clients.
     """
-    policy.require(principal_of(request), "read metrics")
+    await request.app.state.clinic.require(principal_of(request), "read metrics")
     clinic = request.app.state.clinic
     clinic.metrics.set_courses(await request.app.state.reads.count_courses())
     clinic.metrics.set_deliveries(await clinic.read(deliveries.counts))

@@ -10,12 +10,22 @@ from litestar.params import FromPath, FromQuery
 from ipt_workflow.api import hook_answers, requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
-from ipt_workflow.api.requests import ApiRequest, RequestParts, UnsupportedMediaType, limit_of, one_of, page, read_body
+from ipt_workflow.api.request_reader import incoming_of
+from ipt_workflow.api.requests import (
+    ApiRequest,
+    RequestParts,
+    UnsupportedMediaType,
+    limit_of,
+    media_type,
+    one_of,
+    page,
+    read_body,
+)
 from ipt_workflow.ehr.notices import types as notice_types
 from ipt_workflow.ehr.notices.fhir_hooks import INTERACTION, Hook, Report
 from ipt_workflow.ehr.notices.inbox import NoticeView, Resolution
 from ipt_workflow.ehr.notices.receipts import Receipt
-from ipt_workflow.ehr.notices.sources import NOT_AUTHENTIC, STANDARD_WEBHOOKS, VerifiedSender
+from ipt_workflow.ehr.notices.sources import NOT_AUTHENTIC, STANDARD_WEBHOOKS, Sources, VerifiedSender
 from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, SignatureInvalid
 from ipt_workflow.store.notices import NoticeFilters
@@ -34,7 +44,7 @@ PROBLEMS = tuple(kind for kind, _ in REASONS)
 
 
 class NoticeRequest(RequestParts, Protocol):
-    """The parts of a request that a message needs. The router's request has them, and so has that of the fast path."""
+    """The parts of a request that a message needs. The router's request has them, and so has `Incoming`."""
 
     @property
     def app(self) -> Any: ...
@@ -90,7 +100,7 @@ async def receive(request: ApiRequest, source: FromPath[str]) -> Receipt:
 async def received(request: NoticeRequest, source: str) -> Receipt:
     """Takes a notice, for the router and for the fast path."""
     notices = request.app.state.notices
-    body, sender = await _authentic(request, source)
+    sender, body = await _authentic(request, source)
     if sender.kind != STANDARD_WEBHOOKS:
         raise _counted(request, "unknown", SignatureInvalid(NOT_AUTHENTIC))
     try:
@@ -142,12 +152,12 @@ async def fhir_delete(
 
 
 async def _hook(request: ApiRequest, source: str, name: str | None) -> Response[Receipt | Report]:
-    body, sender = await _authentic(request, source)
+    sender, body = await _authentic(request, source)
     has_body = request.method != "DELETE" and bool(body.strip())
     hook = Hook(
         method=request.method,
         name=name,
-        headers=_headers(request),
+        headers=incoming_of(request).headers,
         body=body,
         problem=_media_problem(request, FHIR_JSON) if has_body else None,
         request_id=_request_id(request),
@@ -161,23 +171,21 @@ async def _hook(request: ApiRequest, source: str, name: str | None) -> Response[
     return hook_answers.answer(request, receipt, body if holds_resource else b"")
 
 
-async def _authentic(request: NoticeRequest, source: str) -> tuple[bytes, VerifiedSender]:
-    """The body and its sender. Raises SignatureInvalid, or HTTPException for a body that is too large."""
+async def _authentic(request: NoticeRequest, source: str) -> tuple[VerifiedSender, bytes]:
+    """The sender and the body, which is read only if the headers may prove it.
+
+    Raises SignatureInvalid, HTTPException for a body that is too large, or Busy.
+    """
+    incoming = incoming_of(request)
+    sources: Sources = request.app.state.notices.sources
     try:
-        body = await request.body()
-        sender: VerifiedSender = await request.app.state.notices.sources.verify(source, _headers(request), body)
+        return await sources.verify(source, incoming.headers, incoming.body)
     except (HTTPException, SignatureInvalid) as error:
         raise _counted(request, "unknown", error) from None
-    return body, sender
-
-
-def _headers(request: NoticeRequest) -> dict[str, str]:
-    return {name.lower(): value for name, value in request.headers.items()}
 
 
 def _media_problem(request: NoticeRequest, known: frozenset[str]) -> Exception | None:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return None if kind in known else UnsupportedMediaType()
+    return None if media_type(request) in known else UnsupportedMediaType()
 
 
 def _counted(request: NoticeRequest, source: str, error: Exception) -> Exception:

@@ -26,6 +26,7 @@ MEMBERS: dict[str, dict[str, Any]] = {  # what a kind has beside the members of 
     "internal": {"request_id": str | None},
 }
 OF_EVERY_PROBLEM = {"title": {"type": "string"}, "detail": {"type": "string"}, "instance": {"type": "string"}}
+OF_CONNECTIONS = frozenset({"timeout", "uri-too-long", "head-too-large"})  # answered before there is a route
 ONLY_FHIR = frozenset({"not-acceptable"})
 ONLY_WRITES = frozenset({409, 412, 413, 415, 428})
 AREAS = {  # the kinds that only some paths answer with
@@ -67,7 +68,7 @@ def responses(path: str, method: str, reference: str) -> dict[str, Any]:
 
 def _possible(problem: Problem, path: str, method: str) -> bool:
     writes = method in {"post", "put", "patch", "delete"}
-    if problem.slug in ONLY_FHIR or (not writes and (problem.status in ONLY_WRITES or problem.slug in AREAS)):
+    if problem.slug in OF_CONNECTIONS | ONLY_FHIR or (not writes and (problem.status in ONLY_WRITES or problem.slug in AREAS)):
         return False
     return path.startswith(AREAS.get(problem.slug, ""))
 

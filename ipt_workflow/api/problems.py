@@ -17,7 +17,6 @@ from ipt_workflow.errors import Fault, IptError
 from ipt_workflow.runtime import logs
 
 PROBLEM_JSON = "application/problem+json"
-RETRY_SECONDS = "1"
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -30,7 +29,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 _ROWS = (
-    Problem("malformed", 400, "Malformed request", "The body is not valid JSON, or a header or cursor is malformed. Correct it and send the request again."),
+    Problem("malformed", 400, "Malformed request", "The body is not valid JSON, a header or cursor is malformed, or a header comes twice. Correct it and send the request again."),
     Problem("unauthenticated", 401, "Authentication needed", "The token is missing, unknown, expired or revoked; or a notice has no valid signature. Send a valid token; sign a notice with the secret or key of its source."),
     Problem("forbidden", 403, "Not permitted", "The caller's role does not allow this. Ask somebody whose role does. At `/v1/ehr/messages` also: the token is bound to no source, or to a disabled one."),
     Problem("trigger-not-permitted", 403, "Trigger not permitted", "The caller's role may never fire this trigger; `roles` lists those that may. The attempt is recorded."),
@@ -43,12 +42,15 @@ _ROWS = (
     Problem("notice-reused", 409, "Notice id reused", "This notice id was used before with another body. Send a changed notice under a new id. The attempt is recorded."),
     Problem("subscription-exists", 409, "Subscription exists", "A subscription of the organisation has the same URL, types, courses and scope; `subscription` is its id. Use, change, resume or delete that one. For a new secret, rotate its keys."),
     Problem("key-in-flight", 409, "Request still running", "A request with the same Idempotency-Key is still running. Send it again a little later."),
+    Problem("timeout", 408, "Too slow", "The head or the body of the request did not arrive in time. The connection is closed. Send it again, faster."),
     Problem("stale-version", 412, "Version is stale", "The course or group has changed since the version in If-Match, or the proposal no longer waits. Read it again; `version` is the present one."),
     Problem("too-large", 413, "Body too large", "The body is larger than the setting `body_bytes_max`. Send less."),
+    Problem("uri-too-long", 414, "URL too long", "The URL is longer than the 64 KiB that the head of a request may have. The connection is closed. Use the search with a body."),
     Problem("unsupported-media-type", 415, "Unsupported media type", "The body must have the content type application/json; at /v1/ehr/fhir also application/fhir+json."),
     Problem("invalid", 422, "Not valid", "The request is well-formed, but some fields are not valid. `errors` lists every one: where it is and what would be valid."),
     Problem("key-reused", 422, "Idempotency key reused", "The Idempotency-Key was used before with another body. Use a new key for a new request."),
     Problem("version-required", 428, "Version required", "A write to a course or group needs If-Match with the version that the caller saw."),
+    Problem("head-too-large", 431, "Head too large", "The head of the request or its trailers have more than 64 KiB, or more than 100 headers. The connection is closed. Send less."),
     Problem("internal", 500, "Internal error", "An error occurred in the service. Report the request id; it finds the error in the logs."),
     Problem("busy", 503, "Busy", "The service cannot take the request now. Try again after the seconds in `Retry-After`."),
 )  # fmt: skip
@@ -134,7 +136,11 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
     if isinstance(error, errors.TriggerNotPermitted):
         return response(request, slug, str(error), trigger=error.trigger, roles=error.allowed)
     headers = {"WWW-Authenticate": 'Bearer realm="ipt"'} if slug == "unauthenticated" else {}
-    headers |= {"Retry-After": RETRY_SECONDS} if slug == "busy" else {}
+    headers |= (
+        {"Retry-After": str(error.retry_seconds if isinstance(error, errors.Busy) else errors.Busy.retry_seconds)}
+        if slug == "busy"
+        else {}
+    )
     return response(request, slug, str(error), headers)
 
 

@@ -7,7 +7,6 @@ from litestar import get
 from litestar.enums import MediaType
 from litestar.params import FromPath
 
-from ipt_workflow.access import policy
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest
 from ipt_workflow.course import examples, triggers
@@ -61,7 +60,7 @@ class ProtocolView(msgspec.Struct, frozen=True, kw_only=True):
 @get("/v1/triggers", summary="The trigger table", tags=["protocols"])
 async def trigger_table(request: ApiRequest) -> TriggerList:
     """Every trigger of the default protocol: from, to, roles, rules, and the schema of its data with a complete example."""
-    policy.require(principal_of(request), "read protocols")
+    await request.app.state.clinic.require(principal_of(request), "read protocols")
     protocol = request.app.state.clinic.catalogue.get("ipt")
     return TriggerList([_trigger(request, protocol, name) for name in triggers.names(protocol)])
 
@@ -87,7 +86,7 @@ def _trigger(request: ApiRequest, protocol: Protocol, name: str) -> TriggerView:
 @get("/v1/protocols", summary="Protocols", tags=["protocols"])
 async def protocols(request: ApiRequest) -> ProtocolList:
     """Every protocol version that new courses may use."""
-    policy.require(principal_of(request), "read protocols")
+    await request.app.state.clinic.require(principal_of(request), "read protocols")
     known = request.app.state.clinic.catalogue.protocols
     return ProtocolList(
         [
@@ -106,7 +105,7 @@ async def protocols(request: ApiRequest) -> ProtocolList:
 @get("/v1/protocols/{protocol_id:str}", summary="The latest version of a protocol", tags=["protocols"])
 async def protocol_latest(request: ApiRequest, protocol_id: FromPath[str]) -> ProtocolView:
     """The definition from the protocol's file."""
-    return _view(_find(request, protocol_id, None))
+    return _view(await _find(request, protocol_id, None))
 
 
 @get(
@@ -114,13 +113,13 @@ async def protocol_latest(request: ApiRequest, protocol_id: FromPath[str]) -> Pr
 )
 async def diagram_latest(request: ApiRequest, protocol_id: FromPath[str]) -> str:
     """The diagram as Mermaid text, drawn from the machine."""
-    return diagram(_find(request, protocol_id, None))
+    return diagram(await _find(request, protocol_id, None))
 
 
 @get("/v1/protocols/{protocol_id:str}/{version:int}", summary="One version of a protocol", tags=["protocols"])
 async def protocol_version(request: ApiRequest, protocol_id: FromPath[str], version: FromPath[int]) -> ProtocolView:
     """The definition from the protocol's file."""
-    return _view(_find(request, protocol_id, version))
+    return _view(await _find(request, protocol_id, version))
 
 
 @get(
@@ -131,11 +130,11 @@ async def protocol_version(request: ApiRequest, protocol_id: FromPath[str], vers
 )
 async def diagram_version(request: ApiRequest, protocol_id: FromPath[str], version: FromPath[int]) -> str:
     """The diagram as Mermaid text, drawn from the machine."""
-    return diagram(_find(request, protocol_id, version))
+    return diagram(await _find(request, protocol_id, version))
 
 
-def _find(request: ApiRequest, protocol_id: str, version: int | None) -> Protocol:
-    policy.require(principal_of(request), "read protocols")
+async def _find(request: ApiRequest, protocol_id: str, version: int | None) -> Protocol:
+    await request.app.state.clinic.require(principal_of(request), "read protocols")
     try:
         protocol: Protocol = request.app.state.clinic.catalogue.get(protocol_id, version)
     except KeyError:

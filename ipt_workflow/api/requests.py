@@ -2,10 +2,11 @@
 
 import base64
 import binascii
+import contextlib
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
@@ -18,13 +19,15 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Meta
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.api.request_reader import incoming_of
 from ipt_workflow.course import references, triggers
+from ipt_workflow.course.commands import envelope_faults
 from ipt_workflow.course.triggers import Command, Together
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.protocols.definition import PHASE_ID
 from ipt_workflow.runtime.documents import json_value
-from ipt_workflow.service.writes import IdempotencyKey, Write
-from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults, shaped
+from ipt_workflow.service.writes import CrisisCall, IdempotencyKey, Opening, Write
+from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults, shaped, time_faults
 from ipt_workflow.values.types import Moment, whole
 
 ApiRequest = Request[Any, Any, State]
@@ -36,6 +39,7 @@ _BEGIN = re.compile(triggers.BEGIN_PREFIX + PHASE_ID.pattern)
 
 FilterText = Annotated[str, Meta(max_length=128, pattern=whole(r"[^\x00-\x1f]*"))]  # a filter's value
 _ID = re.compile("[0-9a-f-]{36}")
+WITH_COMMANDS = (Opening, CrisisCall)  # bodies that hold commands, or are one
 Id = Annotated[str, Meta(pattern=whole(_ID.pattern))]
 
 
@@ -54,12 +58,8 @@ class UnsupportedMediaType(HTTPException):
     status_code = 415
 
 
-class TooLarge(HTTPException):
-    status_code = 413
-
-
 class RequestParts(Protocol):
-    """The parts of a request that a write needs. The router's request has them, and so has that of the fast path."""
+    """The parts of a request that a write needs. The router's request has them, and so has `Incoming`."""
 
     @property
     def headers(self) -> Mapping[str, str]: ...
@@ -69,7 +69,6 @@ class RequestParts(Protocol):
     def scope(self) -> Any: ...
     @property
     def path_params(self) -> Mapping[str, Any]: ...
-    async def body(self) -> bytes: ...
 
 
 class Body:
@@ -98,7 +97,12 @@ class Body:
 
     def shape(self, struct: type[Shape]) -> Shape:
         """The body as a Struct. Raises CommandInvalid with every fault."""
-        return shaped(struct, self.value())
+        value = self.value()
+        try:
+            return shaped(struct, value)
+        except CommandInvalid as error:
+            inner = _command_faults(value) if struct in WITH_COMMANDS else []
+            raise CommandInvalid(_all(error.faults, inner)) from None
 
     def commands(self) -> tuple[Command, ...]:
         """One command, or several together. Raises CommandInvalid with every fault, including those of the data."""
@@ -107,7 +111,7 @@ class Body:
         try:
             found = msgspec.convert(value, shape)
         except msgspec.ValidationError as error:
-            raise CommandInvalid([*schema_faults(shape, value, "", str(error)), *_data_faults(value)]) from None
+            raise CommandInvalid(_all(schema_faults(shape, value, "", str(error)), _command_faults(value))) from None
         return found.together if isinstance(found, Together) else (found,)
 
     def triggers(self) -> list[str]:
@@ -122,30 +126,51 @@ class Body:
         return [name if name in triggers.BY_NAME or _BEGIN.fullmatch(name) else "" for name in names]
 
 
-def _data_faults(value: dict[str, Any]) -> list[Fault]:
-    """The faults in the data of every command whose trigger is known."""
+def _all(of_shape: Sequence[Fault], of_commands: list[Fault]) -> list[Fault]:
+    """The faults of a body's shape, and those of its commands in other places: of what cannot be read, nothing is also missing."""
+    places = tuple({fault.where for fault in of_shape})
+    inside = tuple(f"{place}." for place in places)
+    return [*of_shape, *(each for each in of_commands if each.where not in places and not each.where.startswith(inside))]
+
+
+def _command_faults(value: dict[str, Any]) -> list[Fault]:
+    """The faults of every command whose trigger is known, beside those of the body's shape."""
     together = value.get("together")
     if not isinstance(together, list):
-        return _data_faults_of(value)
+        return _faults_of(value)
     return [
         msgspec.structs.replace(fault, where=f"together[{index}].{fault.where}")
         for index, each in enumerate(together)
         if isinstance(each, dict)
-        for fault in _data_faults_of(each)
+        for fault in _faults_of(each)
     ]
 
 
-def _data_faults_of(command: dict[str, Any]) -> list[Fault]:
-    row = triggers.BY_NAME.get(str(command.get("trigger")))
-    data = command.get("data", {})
-    return decode(row.payload, references.numbered(row.name, data))[1] if row and isinstance(data, dict) else []
+def _faults_of(sent: dict[str, Any]) -> list[Fault]:
+    """The faults of a command as it was sent: in its data, its reason, its time and the rules that it overrides."""
+    name = str(sent.get("trigger", "refer" if "client_ref" in sent else None))
+    row = triggers.BY_NAME.get(name)
+    if row is None:
+        return []
+    data, override = sent.get("data", {}), sent.get("override")
+    rules = override.get("rules") if isinstance(override, dict) else None
+    known = data if isinstance(data, dict) else {}
+    faults = decode(row.payload, references.numbered(row.name, known))[1] if isinstance(data, dict) else []
+    faults += envelope_faults(row, name, known, sent.get("reason"), rules if isinstance(rules, list) else ())
+    with contextlib.suppress(msgspec.ValidationError):  # that is a fault of the shape
+        faults += time_faults(msgspec.convert(sent.get("occurred_at"), Moment | None), "occurred_at")
+    return faults
+
+
+def media_type(request: RequestParts) -> str:
+    """The type of the body, without parameters, in lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_body(request: RequestParts) -> Body:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    problem: HTTPException | None = None if kind == "application/json" else UnsupportedMediaType()
+    problem: HTTPException | None = None if media_type(request) == "application/json" else UnsupportedMediaType()
     try:
-        raw = await request.body()
+        raw = await incoming_of(request).body()
     except HTTPException as error:
         return Body(b"", error)
     return Body(raw, problem)

@@ -17,7 +17,7 @@ def _rehearsal(request: ApiRequest) -> Rehearsal:
 @get("/sandbox/clock", summary="The sandbox's clock", tags=["sandbox"])
 async def sandbox_clock(request: ApiRequest) -> SandboxTime:
     """The present moment of the sandbox."""
-    return _rehearsal(request).time(principal_of(request))
+    return await _rehearsal(request).time(principal_of(request))
 
 
 @post("/sandbox/clock", summary="Move the sandbox's clock", tags=["sandbox"], status_code=200)

@@ -6,9 +6,10 @@ import msgspec
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import bar, err, out, print_json, run, write_json
+from ipt_workflow.cli.output import bar, err, out, print_json, print_table, run, write_json
 from ipt_workflow.cli.process import FAILED
 from ipt_workflow.cli.token import operator
+from ipt_workflow.service.access.failures import AuthenticationFailures
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.reads import CourseReads
@@ -62,6 +63,21 @@ def verify(
         err.print(f"Course {bad['course']}, entry {bad['seq']}: {bad['fault']}", markup=False)
     if not found.ok:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def failures(
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The most rows to show.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Show failed authentications by minute and address, the newest first. They belong to the installation, not to an organisation."""
+    found = run(lambda clinic: AuthenticationFailures(clinic.installation).newest(limit))
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("minute", "address", "count"), [(f"{each.minute:%Y-%m-%d %H:%M}", each.address, str(each.count)) for each in found]
+    )
 
 
 @app.command()

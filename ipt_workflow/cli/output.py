@@ -85,6 +85,9 @@ def print_refusals(refusals: Iterable[Refusal]) -> None:
     for refusal in refusals:
         err.print(f"  {refusal.rule} ({refusal.severity}): {refusal.message}", markup=False)
         err.print(f"    is: {words(refusal.current)}; must be: {words(refusal.required)}", markup=False)
+        for late in refusal.breaks or ():
+            for broken in late.refusals:
+                err.print(f"    {late.seq} {late.trigger}: {broken.rule}: {broken.message}", markup=False)
         for remedy in refusal.remedies:
             err.print(f"    try: {remedy.trigger} ({' or '.join(remedy.roles)}){_how(remedy)}", markup=False)
 

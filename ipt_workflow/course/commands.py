@@ -1,6 +1,7 @@
 """Prepares a command for the rules: decodes it, checks it, and determines when it happened. It reports every fault at once."""
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -33,6 +34,9 @@ from ipt_workflow.values.faults import (
 )
 from ipt_workflow.values.types import AGREED, DECEASED
 
+FOR_ADDITIONAL = "is required for an additional session"
+FOR_NOT_OBTAINED = "is required for a measure that could not be obtained"
+
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A command that the rules can judge. `given` is the data that the entry seals, `data` its structural form.
@@ -63,7 +67,8 @@ def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
     if context.actor.role not in row.roles:
         raise TriggerNotPermitted(command.trigger, context.actor.role, row.roles)
     payload, faults = decode(row.payload, command.data)
-    faults += _envelope_faults(row, command)
+    rules = command.override.rules if command.override else ()
+    faults += envelope_faults(row, command.trigger, command.data if payload is None else {}, command.reason, rules)
     at, late_faults = _moment(command, payload, context)
     faults += late_faults
     if payload is not None:
@@ -84,19 +89,36 @@ def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
     )
 
 
-def _envelope_faults(row: Trigger, command: Command) -> list[Fault]:
+def command_faults(command: Command) -> list[Fault]:
+    """The faults of a command that no protocol is needed to see."""
+    row = triggers.BY_NAME.get(command.trigger)
+    if row is None:
+        return []
+    _, faults = decode(row.payload, command.data)
+    rules = command.override.rules if command.override else ()
+    faults += envelope_faults(row, command.trigger, command.data, command.reason, rules)
+    if command.occurred_at is not None and command.occurred_at.year not in YEARS:
+        faults.append(Fault("occurred_at", IN_YEARS))
+    return faults
+
+
+def envelope_faults(row: Trigger, name: str, data: Mapping[str, Any], reason: object, rules: Sequence[object]) -> list[Fault]:
+    """Faults beside the data of a command. `data` is given as it was sent if it cannot be decoded: else `payload_faults` looks at it."""
     faults = []
-    if row.reason_required and command.reason is None:
-        faults.append(Fault("reason", f"is required for {command.trigger}"))
-    named = command.override.rules if command.override else ()
-    unknown = [index for index, name in enumerate(named) if name not in REGISTRY]
+    if row.reason_required and reason is None:
+        faults.append(Fault("reason", f"is required for {name}"))
+    elif reason is None and row.payload is RecordSession and data.get("kind") == "additional":
+        faults.append(Fault("reason", FOR_ADDITIONAL))
+    elif reason is None and row.payload is RecordMeasure and data.get("not_obtained"):
+        faults.append(Fault("reason", FOR_NOT_OBTAINED))
+    unknown = [index for index, name in enumerate(rules) if not isinstance(name, str) or name not in REGISTRY]
     return [*faults, *(Fault(f"override.rules[{index}]", "is not a rule; docs/rules.md lists all rules") for index in unknown)]
 
 
 def payload_faults(protocol: Protocol, payload: Payload, reason: str | None, context: Context) -> list[Fault]:
     """Faults that the schema of a single field cannot express."""
     if isinstance(payload, RecordSession) and payload.kind == "additional" and reason is None:
-        return [Fault("reason", "is required for an additional session")]
+        return [Fault("reason", FOR_ADDITIONAL)]
     if isinstance(payload, AssessRisk):
         return _risk_faults(payload, context)
     if isinstance(payload, EndEarly):
@@ -143,7 +165,7 @@ def _measure_faults(protocol: Protocol, payload: RecordMeasure, reason: str | No
     if [payload.items is not None, payload.total is not None, payload.not_obtained].count(True) != 1:
         faults.append(Fault("data", "must have exactly one of items, total and not_obtained"))
     if payload.not_obtained and reason is None:
-        faults.append(Fault("reason", "is required for a measure that could not be obtained"))
+        faults.append(Fault("reason", FOR_NOT_OBTAINED))
     key = instrument_key(protocol, payload.instrument)
     if key is None:
         faults.append(Fault("data.instrument", f"is unknown; use one of {', '.join(sorted(protocol.instruments))}"))
@@ -203,13 +225,20 @@ def _moment(command: Command, payload: Payload | None, context: Context) -> tupl
     if command.occurred_at.year not in YEARS:
         return context.now, [Fault("occurred_at", IN_YEARS)]
     at = command.occurred_at.astimezone(dt.UTC)
-    if at <= context.now or (payload is not None and triggers.may_lie_ahead(command.trigger, structural(payload))):
+    if at <= context.now or _may_lie_ahead(command, payload):
         return at, []
     if at - context.now <= dt.timedelta(seconds=context.ahead_seconds):
         return context.now, []
     return at, [
         Fault("occurred_at", f"must not be more than {context.ahead_seconds} s ahead, except for bookings and cancellations")
     ]
+
+
+def _may_lie_ahead(command: Command, payload: Payload | None) -> bool:
+    """By the data as it was sent if they cannot be decoded: a time is wrong only if it would be wrong with right data."""
+    if payload is not None:
+        return triggers.may_lie_ahead(command.trigger, structural(payload))
+    return triggers.may_lie_ahead(command.trigger, {"attendance": None, **command.data})
 
 
 def _given(payload: Payload) -> dict[str, Any]:

@@ -97,4 +97,5 @@ def as_recorded(fact: Fact, context: Context) -> Context:
         cosigner=Actor(fact.cosigned_by, "supervisor") if fact.cosigned_by else None,
         zone=context.zone,
         present=context.present,
+        again=True,
     )

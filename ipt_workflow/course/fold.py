@@ -46,11 +46,15 @@ def superseded_by(facts: Iterable[Fact]) -> dict[int, int]:
     known = tuple(facts)
     latest = _amended_by(known)
     for seq, move in moved_away(known).items():
-        last = seq
-        while last in latest:
-            last = latest[last]
-        latest[last] = move
+        latest[to_amend(latest, seq)] = move
     return latest
+
+
+def to_amend(amended: Mapping[int, int], seq: int) -> int:
+    """The entry that an amendment of this one names: itself, or the last of its amendments. `amended` is that of `superseded_by`."""
+    while seq in amended:
+        seq = amended[seq]
+    return seq
 
 
 def _amended_by(facts: Iterable[Fact]) -> dict[int, int]:

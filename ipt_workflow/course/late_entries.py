@@ -20,7 +20,17 @@ from ipt_workflow.course.derived import derive
 from ipt_workflow.course.drafts import Draft, Judge, as_recorded, draft_of, fact_of
 from ipt_workflow.course.effects.apply import on_record
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.course.fold import PlacedFact, current_facts, fold, risk_once_seen, sort_key, step, superseded_by, timeline
+from ipt_workflow.course.fold import (
+    PlacedFact,
+    current_facts,
+    fold,
+    risk_once_seen,
+    sort_key,
+    step,
+    superseded_by,
+    timeline,
+    to_amend,
+)
 from ipt_workflow.course.payloads import Amend
 from ipt_workflow.course.rules import Context, moved_entries
 from ipt_workflow.course.rules.amendments import amended_root
@@ -32,6 +42,7 @@ from ipt_workflow.values.faults import decode
 from ipt_workflow.values.merge_patch import merge_patch
 
 replace = msgspec.structs.replace
+NOTHING: Mapping[str, int] = {}
 
 
 class RefusedAt(msgspec.Struct, frozen=True):
@@ -187,7 +198,7 @@ class _Walk:
         here: Course | None = None
         for place, (seq, item) in enumerate(self.items):
             if isinstance(item, PlacedFact):
-                judged: PlacedFact | RefusedAt | None = self._existing(here, item, failing_before)
+                judged: PlacedFact | RefusedAt | None = self._existing(here, item, place, failing_before)
             elif isinstance(item, Amendment):
                 judged = self._amended(here, item, seq, failing_before)
             else:
@@ -287,10 +298,7 @@ class _Walk:
         later: dict[str, int] = {}
         for _, item in self.items[place + 1 :]:
             if isinstance(item, PlacedFact) and item.fact.trigger not in later and _changes_state(item):
-                latest = item.root
-                while latest in amended:
-                    latest = amended[latest]
-                later[item.fact.trigger] = latest
+                later[item.fact.trigger] = to_amend(amended, item.root)
         return later
 
     def _failing_before(self) -> set[tuple[int, str]]:
@@ -303,26 +311,32 @@ class _Walk:
             here = step(here, placed)
         return failing
 
-    def _structural(self, here: Course, fact: Fact, others: tuple[Session, ...] = ()) -> tuple[Refusal, ...]:
+    def _structural(
+        self, here: Course, fact: Fact, others: tuple[Session, ...] = (), later: Mapping[str, int] = NOTHING
+    ) -> tuple[Refusal, ...]:
         """Refusals of a fact by structural rules, with its own recorded time, actor, overrides and protocol.
 
         `others` are sessions before and after its place that it must not repeat.
         """
-        context = msgspec.structs.replace(as_recorded(fact, self.context), other_sessions=others)
+        context = msgspec.structs.replace(as_recorded(fact, self.context), other_sessions=others, later=later)
         return self._judge(here).structural(here, fact, context)
 
     def _judge(self, here: Course | None) -> Judge:
         return self.judge.machine_of(here.protocol_digest, self.context) if here else self.judge
 
-    def _existing(self, here: Course | None, placed: PlacedFact, failing_before: set[tuple[int, str]]) -> PlacedFact:
-        """An entry from the journal: unchanged, or contradicted by a trigger that is never blocked."""
+    def _existing(self, here: Course | None, placed: PlacedFact, place: int, failing_before: set[tuple[int, str]]) -> PlacedFact:
+        """An entry from the journal: unchanged, or contradicted by a trigger that is never blocked.
+
+        Its refusals know what is on record for later, so that they do not offer what has happened already.
+        """
         if here is None or placed.contradicted or placed.fact.trigger in ABOUT_RECORD:
             return placed
         refusals = self._structural(here, placed.fact)
-        newly = tuple(each for each in refusals if (placed.fact.seq, each.rule) not in failing_before)
+        newly = {each.rule for each in refusals if (placed.fact.seq, each.rule) not in failing_before}
         if not newly:
             return placed
-        self.breaks.append(Break(placed.fact.seq, placed.fact.trigger, newly))
+        told = self._structural(here, placed.fact, later=self._later(place))
+        self.breaks.append(Break(placed.fact.seq, placed.fact.trigger, tuple(each for each in told if each.rule in newly)))
         return msgspec.structs.replace(placed, contradicted=not self.blockable)
 
     def _new(self, here: Course | None, prepared: Prepared, seq: int, later: Mapping[str, int]) -> PlacedFact | RefusedAt:

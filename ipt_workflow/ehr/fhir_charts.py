@@ -11,12 +11,14 @@ from ipt_workflow.ehr.fhir.course_resources import plan_definition
 from ipt_workflow.ehr.fhir.patients import patient
 from ipt_workflow.ehr.fhir.record import Record, Site
 from ipt_workflow.ehr.fhir.resources import Patient, PlanDefinition
+from ipt_workflow.errors import NotFound
 from ipt_workflow.journal import Entry
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import Filters, StoredCourse
 
 CHUNK = 50  # courses whose journals are in memory at the same time
+NOT_THERE = "There is no such resource or version, or you may not see it. Check the id."
 
 
 class CourseChart(msgspec.Struct, frozen=True):
@@ -96,6 +98,15 @@ class ChartReader:
         )
         courses = [each.course.id for each in stored]
         return patient(site, client, stored[0].client_ref, courses) if stored else None
+
+    async def visible_patient(self, principal: Principal, site: Site, client: str) -> Patient:
+        """A client as `patient` finds them. Raises NotFound, and records the attempt if others may see the client."""
+        found = await self.patient(principal, site, client)
+        if found:
+            return found
+        if hidden := await self.clinic.read(stored_courses.courses_of_clients, [client], None):
+            raise await self.clinic.hidden(principal, "see a client", [each.course_id for each in hidden], NOT_THERE)
+        raise NotFound(NOT_THERE)
 
     async def _client_courses(self, principal: Principal, page: Sequence[StoredCourse]) -> dict[str, list[str]]:
         clients = sorted({stored.course.client for stored in page})

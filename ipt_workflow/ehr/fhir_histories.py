@@ -15,7 +15,7 @@ from ipt_workflow.ehr import fhir_audit_log
 from ipt_workflow.ehr.fhir.kinds import Served, served_as
 from ipt_workflow.ehr.fhir.record import Record, Site, about
 from ipt_workflow.ehr.fhir.types import Resource
-from ipt_workflow.ehr.fhir_charts import CHUNK, ChartReader, therapist_of
+from ipt_workflow.ehr.fhir_charts import CHUNK, NOT_THERE, ChartReader, therapist_of
 from ipt_workflow.ehr.fhir_searches import courses_in
 from ipt_workflow.errors import NotFound
 from ipt_workflow.journal import Entry
@@ -25,7 +25,6 @@ from ipt_workflow.store.audit import NEWEST, Position
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.recorded import PlaceInTime, newest_entries
 
-NOT_THERE = "There is no such resource or version, or you may not see it. Check the id."
 NO_VERSIONS = "A Patient has no versions. Read the Patient itself."
 
 
@@ -64,7 +63,7 @@ class FhirHistories:
     ) -> Versions:
         """Versions of one resource below `before`. Raises NotFound."""
         served = _versioned(kind)
-        policy.require(principal, served.question)
+        await self.clinic.require(principal, served.question)
         if served.make is None:
             return await self._only_version(principal, site, kind, resource_id, since, limit)
         course_id, _, number = resource_id.partition(".")
@@ -90,7 +89,7 @@ class FhirHistories:
     ) -> Versions:
         """Versions of all resources of a kind that the caller may see. A page reads at most `page_limit_max` entries."""
         served = _versioned(kind)
-        policy.require(principal, served.question)
+        await self.clinic.require(principal, served.question)
         if kind == "AuditEvent":
             page = await fhir_audit_log.search(self.clinic, site, (), None, before.entry, limit, newest_first=True, since=since)
             await self.clinic.log(

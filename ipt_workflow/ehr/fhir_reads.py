@@ -4,15 +4,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr import fhir_audit_log
 from ipt_workflow.ehr.fhir.kinds import served_as
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.resources import AuditEvent
 from ipt_workflow.ehr.fhir.types import Resource
-from ipt_workflow.ehr.fhir_charts import ChartReader
-from ipt_workflow.ehr.fhir_histories import NOT_THERE
+from ipt_workflow.ehr.fhir_charts import NOT_THERE, ChartReader
 from ipt_workflow.ehr.fhir_searches import courses_in
 from ipt_workflow.errors import NotFound
 from ipt_workflow.journal.audit import AuditRecord
@@ -44,13 +42,13 @@ class FhirReader:
         """Records of the audit log as AuditEvents. The caller has read the records already."""
         return await fhir_audit_log.events(self.clinic, site, records)
 
-    def require(self, principal: Principal, kind: str) -> None:
+    async def require(self, principal: Principal, kind: str) -> None:
         """Raises NotFound for an unknown kind, Forbidden if the caller may not read that kind."""
-        policy.require(principal, served_as(kind).question)
+        await self.clinic.require(principal, served_as(kind).question)
 
     async def client(self, principal: Principal, site: Site, system: str | None, value: str) -> str:
         """Our id of the client that the EHR's identifier names; NOBODY if there is none, or none that the caller may see."""
-        policy.require(principal, "search courses by client")
+        await self.clinic.require(principal, "search courses by client")
         if system not in {None, site.patient_system}:
             return NOBODY
         found = await self.clinic.read(stored_courses.client_id, value)
@@ -58,14 +56,13 @@ class FhirReader:
 
     async def require_client(self, principal: Principal, site: Site, client: str) -> None:
         """Raises NotFound unless the caller may see a course of this client."""
-        policy.require(principal, "search courses by client")
-        if await self.charts.patient(principal, site, client) is None:
-            raise NotFound(NOT_THERE)
+        await self.clinic.require(principal, "search courses by client")
+        await self.charts.visible_patient(principal, site, client)
 
     async def read(self, principal: Principal, site: Site, kind: str, resource_id: str, version: int | None = None) -> Resource:
         """A resource now or at one of its versions. Raises NotFound."""
         served = served_as(kind)
-        policy.require(principal, served.question)
+        await self.clinic.require(principal, served.question)
         found = await self._found(principal, site, kind, resource_id, version)
         if version is not None and (found.meta is None or found.meta.version_id != str(version)):
             raise NotFound(NOT_THERE)
@@ -85,8 +82,7 @@ class FhirReader:
 
     async def _without_course(self, principal: Principal, site: Site, kind: str, resource_id: str) -> Resource:
         if kind == "Patient":
-            known = await self.charts.patient(principal, site, resource_id)
-            return _only([known] if known else (), resource_id)
+            return await self.charts.visible_patient(principal, site, resource_id)
         if kind == "AuditEvent":
             event = await fhir_audit_log.one(self.clinic, site, resource_id)
             return _only([event] if event else (), resource_id)

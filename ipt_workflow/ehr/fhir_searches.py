@@ -7,7 +7,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr import fhir_audit_log
 from ipt_workflow.ehr.fhir.charts import Chart, Has, Include, included
@@ -82,7 +81,7 @@ class FhirSearches:
 
     async def search(self, principal: Principal, site: Site, kind: str, query: Query, after: SearchPosition, limit: int) -> Found:
         """One page of matches. It may hold fewer than the limit and not be the last: a page reads `page_limit_max` courses at most."""
-        policy.require(principal, served_as(kind).question)
+        await self.clinic.require(principal, served_as(kind).question)
         if kind == "AuditEvent":
             return await self._audit_events(principal, site, query, after, limit)
         if kind == "PlanDefinition":
@@ -109,7 +108,7 @@ class FhirSearches:
 
     async def count(self, principal: Principal, site: Site, kind: str, query: Query) -> int:
         """The number of matches. The count is recorded with the courses that it covers."""
-        policy.require(principal, served_as(kind).question)
+        await self.clinic.require(principal, served_as(kind).question)
         if kind == "AuditEvent":
             return await self._count_audit_events(principal, site, query)
         if kind == "PlanDefinition":

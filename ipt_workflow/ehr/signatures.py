@@ -37,6 +37,14 @@ class SignedHeaders(msgspec.Struct, frozen=True):
     timestamp: int
 
 
+class SignatureClaim(msgspec.Struct, frozen=True):
+    """What the headers of a message say. Only its body can prove it. Each signature has its version."""
+
+    id: str
+    timestamp: str
+    signatures: list[tuple[str, bytes]]
+
+
 class SigningKey(Protocol):
     """A key. Every key verifies; a `SharedKey` and a `PrivateKey` sign as well."""
 
@@ -163,6 +171,21 @@ def verify(headers: Mapping[str, str], body: bytes, keys: Sequence[SigningKey], 
     cannot read, as the reference libraries do. It tries every other signature with every key of its version, so that the duration
     discloses nothing.
     """
+    claimed = claim(headers, now)
+    content = _content(claimed.id, claimed.timestamp, body)
+    matched = [key.matches(content, value) for key in keys for version, value in claimed.signatures if version == key.version]
+    if not any(matched):
+        raise SignatureInvalid(
+            f"{SIGNATURE} holds no signature of a key that is known here. Sign with the current key, over the exact bytes of the body."
+        )
+    return SignedHeaders(claimed.id, int(claimed.timestamp))
+
+
+def claim(headers: Mapping[str, str], now: dt.datetime) -> SignatureClaim:
+    """What the headers of a message claim before its body is read. Header names may be in either case.
+
+    Raises SignatureInvalid for headers that are not well-formed, or not of this time.
+    """
     values = {name.lower(): value for name, value in headers.items()}
     message_id, timestamp = values.get(ID, ""), values.get(TIMESTAMP, "")
     if not _ID.fullmatch(message_id):
@@ -172,13 +195,7 @@ def verify(headers: Mapping[str, str], body: bytes, keys: Sequence[SigningKey], 
     signatures = _signatures(values.get(SIGNATURE, ""))
     if abs(int(timestamp) - now.timestamp()) > TOLERANCE_SECONDS:
         raise SignatureInvalid(f"{TIMESTAMP} must be within {TOLERANCE_SECONDS} seconds of now. Check the sender's clock.")
-    content = _content(message_id, timestamp, body)
-    matched = [key.matches(content, value) for key in keys for version, value in signatures if version == key.version]
-    if not any(matched):
-        raise SignatureInvalid(
-            f"{SIGNATURE} holds no signature of a key that is known here. Sign with the current key, over the exact bytes of the body."
-        )
-    return SignedHeaders(message_id, int(timestamp))
+    return SignatureClaim(message_id, timestamp, signatures)
 
 
 def _signatures(text: str) -> list[tuple[str, bytes]]:

@@ -12,7 +12,7 @@ from ipt_workflow.course.facts import EntryActor
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """One record of the audit log. `action` is the trigger, or the name of the read. `courses` are all courses that it touched.
 
-    Transitions with the same `group_session` belong to one session of a group.
+    `rules` are those that refused, or that the actor of a transition overrode. Transitions with the same `group_session` belong to one session of a group.
     """
 
     id: str
@@ -30,6 +30,15 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     rules: tuple[str, ...]
     request_id: str | None
     group_session: str | None = None
+
+
+OVERRIDING = b'"overridden":["'  # in the canonical bytes of an entry that overrode rules
+
+
+class OverriddenRules(msgspec.Struct, frozen=True):
+    """The part of an entry's canonical bytes that the audit log shows."""
+
+    overridden: tuple[str, ...]
 
 
 def audit_record(row: Sequence[Any], touched: Mapping[str, tuple[str, ...]]) -> AuditRecord:
@@ -51,6 +60,7 @@ def audit_record(row: Sequence[Any], touched: Mapping[str, tuple[str, ...]]) -> 
         rules,
         request_id,
         group_session,
+        canonical,
     ) = row
     is_trigger = kind == "transition" or (kind == "refusal" and " " not in action)  # a refused read has a name of several words
     return AuditRecord(
@@ -66,7 +76,12 @@ def audit_record(row: Sequence[Any], touched: Mapping[str, tuple[str, ...]]) -> 
         courses=(course_id,) if course_id else touched.get(record_id, ()),
         seq=seq,
         hash=digest,
-        rules=tuple(rules.split(",")) if rules else (),
+        rules=tuple(rules.split(",")) if rules else _overridden(canonical),
         request_id=request_id,
         group_session=group_session,
     )
+
+
+def _overridden(canonical: bytes | None) -> tuple[str, ...]:
+    """The rules that an entry overrode. `canonical` is given if there may be some."""
+    return msgspec.json.decode(canonical, type=OverriddenRules).overridden if canonical else ()

@@ -20,7 +20,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 ALLOWED = frozenset(
     {
-        "event", "level", "timestamp", "logger", "request_id", "course_id", "actor", "role", "via", "trigger", "version", "duration_ms",
+        "address", "event", "level", "timestamp", "logger", "request_id", "course_id", "actor", "role", "via", "trigger", "version", "duration_ms",
         "method", "route", "status", "rules", "protocol", "kind", "count", "entries", "error_type", "errno", "frames", "command", "host", "port",
         "database", "organisation", "outcome", "dropped", "first_bad", "subscription", "attempt", "sandbox",
     }

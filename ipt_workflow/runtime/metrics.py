@@ -29,6 +29,9 @@ class Metrics:
         self.notices_refused = Counter(
             "ipt_notices_refused", "Messages that were answered with a problem.", ["source", "reason"], registry=self.registry
         )
+        self.authentication_failures = Counter(
+            "ipt_authentication_failures", "Requests that were answered with 401.", registry=self.registry
+        )
         self.notices_waiting = Gauge(
             "ipt_notices_waiting",
             "Notices that wait for a person, those with risk apart.",

@@ -45,6 +45,15 @@ class Settings(pydantic.BaseModel):
     page_limit_default: Annotated[int, Field(ge=1, le=1000)]
     page_limit_max: Annotated[int, Field(ge=1, le=1000)]
     body_bytes_max: Annotated[int, Field(ge=1024, le=10_485_760)]
+    bodies_bytes_max: Annotated[int, Field(ge=1_048_576, le=1_073_741_824)]
+    connections_max: Annotated[int, Field(ge=4, le=100_000)]
+    head_seconds: Annotated[int, Field(ge=1, le=300)]
+    body_seconds: Annotated[int, Field(ge=1, le=3600)]
+    answer_seconds: Annotated[int, Field(ge=1, le=3600)]
+    long_requests_max: Annotated[int, Field(ge=1, le=100)]
+    proxy_networks: str
+    log_addresses: bool
+    failure_days: Annotated[int, Field(ge=1, le=3650)]
     idempotency_hours: Annotated[int, Field(ge=1, le=720)]
     token_days: Annotated[int, Field(ge=1, le=3650)]
     clock_ahead_seconds: Annotated[int, Field(ge=0, le=3600)]
@@ -120,7 +129,7 @@ class Settings(pydantic.BaseModel):
             raise ValueError("must be ports, separated by commas, such as 443,8443")
         return value
 
-    @pydantic.field_validator("delivery_networks")
+    @pydantic.field_validator("delivery_networks", "proxy_networks")
     @classmethod
     def _known_networks(cls, value: str) -> str:
         for each in listed(value):

@@ -33,6 +33,7 @@ from ipt_workflow.store.units import KeptAnswer, LoggedEvent
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
+HIDDEN = "hidden"  # the rule in the record of an attempt to see what exists for others
 NOT_SEEN = "There is no such course, or none that you may see."
 
 
@@ -120,8 +121,10 @@ class Clinic:
     ) -> StoredCourse:
         """A course that the principal may see. `pending` is its lookup, if the caller has started it. Raises NotFound."""
         stored = await (pending or self.courses.start(course_id))
-        if stored is None or not policy.may_see(principal, stored.course):
+        if stored is None:
             raise NotFound(NOT_SEEN)
+        if not policy.may_see(principal, stored.course):
+            raise await self.hidden(principal, "see a course", [course_id])
         return stored
 
     async def kept_answer(self, scope: str) -> KeptAnswer | None:
@@ -166,10 +169,15 @@ class Clinic:
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
 
     async def require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:
-        """Checks the policy before a write. If the principal may not write, records the attempt and raises Forbidden."""
+        """Checks the policy before a read or a write. If the principal may not, records the attempt and raises Forbidden."""
         if not policy.may(principal, question):
             await self.log(principal, "refusal", question, courses, ["role"])
         policy.require(principal, question)
+
+    async def hidden(self, principal: Principal, action: str, courses: Sequence[str] = (), message: str = NOT_SEEN) -> NotFound:
+        """The error for what exists, but not for this principal. The attempt is recorded, although the answer does not tell."""
+        await self.log(principal, "refusal", action, courses, [HIDDEN])
+        return NotFound(message)
 
     async def log(
         self, principal: Principal, kind: str, action: str, courses: Iterable[str] = (), rules: Iterable[str] = ()

@@ -11,7 +11,8 @@ import msgspec
 from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.course import Course, triggers
+from ipt_workflow.course import Course, references, triggers
+from ipt_workflow.course.commands import command_faults
 from ipt_workflow.course.follow_up import carried_over
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command
@@ -39,6 +40,7 @@ from ipt_workflow.store.units import (
 )
 from ipt_workflow.values.faults import FAULTS_MAX
 
+REPLAY_NOT_SEEN = "The request with this key was accepted before. You may not see its course."
 IN_A_CRISIS = ("record_contact", "raise_risk", "refer_on", "note")  # what a crisis call may record
 
 
@@ -85,7 +87,7 @@ class Courses:
             call = decode()
             return await self._take(principal, lambda: self._course_of(principal, call.client_ref), call.together, key)
 
-        return await self._idempotency.run(key, self.replay_for(principal, entries_only=True), take)
+        return await self._idempotency.run(key, self._receipt, take)
 
     async def import_crisis_call(
         self, principal: Principal, course_id: str, commands: tuple[Command, ...], key: IdempotencyKey
@@ -98,13 +100,12 @@ class Courses:
             assert stored  # the import has opened it
             return stored
 
-        replay = self.replay_for(principal, entries_only=True)
-        return await self._idempotency.run(key, replay, lambda: self._take(principal, named, commands, key))
+        return await self._idempotency.run(key, self._receipt, lambda: self._take(principal, named, commands, key))
 
     async def preview(self, principal: Principal, course_id: str, write: Write) -> Preview:
         """Shows what firing would do. Records the read and nothing else."""
         stored = await self.clinic.visible_course(principal, course_id)
-        policy.require(principal, "change a course")
+        policy.require(principal, "change a course")  # a preview records no refusal
         for forbidden in self.decisions.forbidden(principal, write.triggers):
             raise forbidden
         commands = checked_commands(write, stored.course)
@@ -118,22 +119,34 @@ class Courses:
         )
 
     def replay_for(self, principal: Principal, *, entries_only: bool = False) -> Callable[[KeptAnswer], Awaitable[Committed]]:
-        """Makes the function that answers a used key from the journal, as the first request was or could have been answered."""
+        """Makes the function that answers a used key from the journal, as the first request was or could have been answered.
+
+        A replay asks what a read asks: who may not see the course (any more) gets NotFound, also for their own opening.
+        """
 
         async def replay(kept: KeptAnswer) -> Committed:
+            stored = await self.clinic.courses.get(kept.course_id)
+            assert stored is not None  # courses are never removed
+            if not policy.may_see(principal, stored.course):
+                raise await self.clinic.hidden(principal, "see a course", [kept.course_id], REPLAY_NOT_SEEN)
             known = [entry for entry in await self.clinic.entries(kept.course_id) if entry.written.seq <= kept.last_seq]
             written = [entry for entry in known if entry.written.seq >= kept.first_seq]
-            seen = None if entries_only else await self._as_after(principal, kept.course_id, known)
+            seen = None if entries_only else self._as_after(principal, stored, known)
             return Committed(course_id=kept.course_id, course=seen, entries=views.entry_views(written, written), replayed=True)
 
         return replay
 
-    async def _as_after(self, principal: Principal, course_id: str, known: Sequence[Entry]) -> CourseView:
-        """The course as it was after these entries of it."""
+    async def _receipt(self, kept: KeptAnswer) -> Committed:
+        """Answers the used key of a crisis call. It shows nothing of the course, so the caller need not see it."""
+        written = [
+            each for each in await self.clinic.entries(kept.course_id) if kept.first_seq <= each.written.seq <= kept.last_seq
+        ]
+        return Committed(course_id=kept.course_id, course=None, entries=views.entry_views(written, written), replayed=True)
+
+    def _as_after(self, principal: Principal, stored: StoredCourse, known: Sequence[Entry]) -> CourseView:
+        """The course as it was after these entries of it, with its client's reference of now."""
         course = journal.replay(known)
-        stored = await self.clinic.courses.get(course_id)
         assert course is not None  # the key was committed with these entries
-        assert stored is not None
         context = self.clinic.context(principal, known[-1].written.recorded_at)
         return self.clinic.course_view(course, context, known[-1].hash, stored.client_ref, notices=stored.notices)
 
@@ -150,6 +163,7 @@ class Courses:
                 changes=(change,),
                 client=decided.client.new,
                 answer=self.decisions.kept_answer(key, change),
+                request_id=principal.request_id,
             )
             return await self._commit(unit, context, opening.client_ref, {}, entries_only=entries_only)
 
@@ -173,7 +187,9 @@ class Courses:
             if isinstance(answer, Refused) and write.key and await self._idempotency.kept(write.key):
                 raise KeyTaken("This request was accepted earlier under the same key; the refusal is ignored.")
             accepted = await self.decisions.accepted(principal, decided_on, answer, commands, context)
-            return await self.commit(decided_on, accepted, context, write.key, client=client, entries_only=write.entries_only)
+            return await self.commit(
+                principal, decided_on, accepted, context, write.key, client=client, entries_only=write.entries_only
+            )
 
         overtaken = (ActiveCourseExists, ClientTaken, OtherCourseStale, *(() if write.version is not None else (StaleVersion,)))
         return await retrying(attempt, *overtaken)
@@ -186,14 +202,14 @@ class Courses:
         key: IdempotencyKey | None,
     ) -> Committed:
         if faults := crisis_call_faults(commands):
-            raise CommandInvalid(faults[:FAULTS_MAX])
+            raise CommandInvalid([*faults, *faults_together(commands)][:FAULTS_MAX])
 
         async def attempt() -> Committed:
             stored = await find()
             context = await self.decisions.context(principal, stored, commands)
             answer = self.decisions.decide(stored, commands, context)
             accepted = await self.decisions.accepted(principal, stored, answer, commands, context)
-            return await self.commit(stored, accepted, context, key, entries_only=True)
+            return await self.commit(principal, stored, accepted, context, key, entries_only=True)
 
         return await retrying(attempt, StaleVersion)
 
@@ -208,6 +224,7 @@ class Courses:
 
     async def commit(
         self,
+        principal: Principal,
         stored: StoredCourse,
         accepted: Accepted,
         context: Context,
@@ -233,6 +250,7 @@ class Courses:
             answer=self.decisions.kept_answer(key, change),
             proposal=decided,
             moved=moved,
+            request_id=principal.request_id,
         )
         ref = client.ref if client else stored.client_ref
         return await self._commit(unit, context, ref, stored.notices, entries_only=entries_only)
@@ -307,5 +325,15 @@ def checked_commands(write: Write, course: Course) -> tuple[Command, ...]:
             if each.trigger in triggers.FIRED_ALONE
         ]
         if alone:
-            raise CommandInvalid(alone)
+            raise CommandInvalid([*alone, *faults_together(commands)][:FAULTS_MAX])
     return commands
+
+
+def faults_together(commands: Sequence[Command]) -> list[Fault]:
+    """The faults of several commands that no protocol is needed to see. Their references count as numbers."""
+    numbered = [msgspec.structs.replace(each, data=references.numbered(each.trigger, each.data)) for each in commands]
+    return [
+        msgspec.structs.replace(fault, where=f"together[{index}].{fault.where}")
+        for index, each in enumerate(numbered)
+        for fault in command_faults(each)
+    ]

@@ -14,6 +14,7 @@ from ipt_workflow import groups, journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, triggers
+from ipt_workflow.course.commands import command_faults
 from ipt_workflow.course.course import HeldBefore
 from ipt_workflow.course.drafts import Draft
 from ipt_workflow.course.fold import moved_away
@@ -23,7 +24,7 @@ from ipt_workflow.course.payloads import MoveEntries
 from ipt_workflow.course.rules import Context, OtherCourse
 from ipt_workflow.course.rules.moved_entries import emptied
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import Busy, TransitionRefused, TriggerNotPermitted
+from ipt_workflow.errors import Busy, CommandInvalid, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.gate.replay import refused_command
 from ipt_workflow.journal import GENESIS
 from ipt_workflow.machine import Accepted, Refused, machine_for
@@ -190,8 +191,8 @@ class Decisions:
 
     async def opening(self, principal: Principal, opening: Opening) -> DecidedOpening:
         """Decides the opening of a course, and records nothing. Raises CommandInvalid."""
-        protocol = self.clinic.protocol(opening.protocol, opening.protocol_version)
         command = Command(opening.trigger, opening.data, opening.occurred_at, opening.reason, opening.override)
+        protocol = self._opened_under(opening, command)
         client = await self.client(opening.client_ref)
         context = self.clinic.context(
             principal,
@@ -203,6 +204,13 @@ class Decisions:
         )
         answer = machine_for(protocol).preview(None, (command,), context)
         return DecidedOpening(client=client, command=command, context=context, answer=answer)
+
+    def _opened_under(self, opening: Opening, command: Command) -> Protocol:
+        """The protocol that an opening names. Raises CommandInvalid with every fault of the command, not only that one."""
+        try:
+            return self.clinic.protocol(opening.protocol, opening.protocol_version)
+        except CommandInvalid as error:
+            raise CommandInvalid([*error.faults, *command_faults(command)]) from None
 
     def opened(self, accepted: Accepted) -> CourseChange:
         """The new course with its first entry, sealed as the first of its chain."""

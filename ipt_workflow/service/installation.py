@@ -1,11 +1,12 @@
 """The parts that a process has once, for all organisations: database, committer, settings, protocol files, clock and metrics."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
-from ipt_workflow.errors import DatabaseNotReady, Unreachable
+from ipt_workflow.errors import DatabaseNotReady, LongRequestsFull, Unreachable
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import Clock, SystemClock
@@ -19,6 +20,25 @@ from ipt_workflow.store.schema import revision
 
 READY_SECONDS = 5.0
 UNANSWERED = "The database does not answer. Check that it runs and that IPT_DATABASE_URL is right."
+
+
+class LongRequests:
+    """The exports and verifications of a process: at most `most` run at once."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.running = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Counts one while it runs. Raises LongRequestsFull."""
+        if self.running >= self.most:
+            raise LongRequestsFull
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
 
 
 class Installation:
@@ -36,6 +56,7 @@ class Installation:
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
+        self.long_requests = LongRequests(settings.long_requests_max)
         self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
 

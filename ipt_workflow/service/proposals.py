@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.rules import Actor, Context
 from ipt_workflow.course.triggers import Command
@@ -86,7 +85,7 @@ class Proposals:
             context = msgspec.structs.replace(alone, cosigner=cosigner.actor)
             answer = self.decisions.decide(stored, (command,), context)
             accepted = await self.decisions.accepted(principal, stored, answer, (command,), context)
-            return await self.courses.commit(stored, accepted, context, write.key, entries_only=True)
+            return await self.courses.commit(principal, stored, accepted, context, write.key, entries_only=True)
 
         replay = self.courses.replay_for(principal, entries_only=True)
         return await self._idempotency.run(write.key, replay, lambda: retrying(attempt, StaleVersion))
@@ -136,7 +135,7 @@ class Proposals:
         decided = DecidedProposal(
             id=proposal.id, by=principal.person, at=context.now, status="cosigned", entry_seq=accepted.course.version
         )
-        return await self.courses.commit(stored, accepted, context, key, decided=decided, entries_only=entries_only)
+        return await self.courses.commit(principal, stored, accepted, context, key, decided=decided, entries_only=entries_only)
 
     async def _check_lapse(self, principal: Principal, proposal: StoredProposal, stored: StoredCourse) -> None:
         """If the proposal can never pass any more, it lapses: also where that came about without an entry of the course.
@@ -181,7 +180,7 @@ class Proposals:
 
     async def page(self, principal: Principal, status: str | None, after: str, limit: int) -> list[ProposalView]:
         """Proposals in the order they were made. A therapist sees those on their own courses."""
-        policy.require(principal, "read proposals")
+        await self.clinic.require(principal, "read proposals")
         own = principal.person if principal.role == "therapist" else None
         found = await self.clinic.read(stored_proposals.page, status=status, therapist=own, after=after, limit=limit)
         await self.clinic.log(principal, "read", "proposals", [proposal.course_id for proposal in found])
@@ -190,7 +189,7 @@ class Proposals:
     async def one(self, principal: Principal, proposal_id: str) -> ProposalReview:
         """A proposal, with what has been recorded since, and why it would be refused if a supervisor cosigned it now."""
         proposal, stored = await self._visible(principal, proposal_id)
-        policy.require(principal, "read proposals")
+        await self.clinic.require(principal, "read proposals", [proposal.course_id])
         await self.clinic.log(principal, "read", f"proposal {proposal.id}", [proposal.course_id])
         refusals: tuple[Refusal, ...] = ()
         if proposal.body is not None:
@@ -237,6 +236,7 @@ class Proposals:
         """Raises Forbidden unless the principal may decide what this person proposes."""
         await self.clinic.require(principal, "decide proposals", [course_id])
         if proposed_by == principal.person:
+            await self.clinic.log(principal, "refusal", "decide own proposal", [course_id], ["role"])
             raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import msgspec
 
 from ipt_workflow import journal
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
 from ipt_workflow.course.rules import Context
@@ -31,7 +30,7 @@ class CourseReads:
     ) -> CourseDetails:
         """A course now, or as it was at `as_of`, by the entries that had been recorded at `known_at`. With words from its journal."""
         stored = await self.clinic.visible_course(principal, course_id)
-        policy.require(principal, "read courses")
+        await self.clinic.require(principal, "read courses", [course_id])
         await self.clinic.log(principal, "read", "course", [course_id])
         context = self.clinic.context(principal, as_of or known_at or self.clinic.clock.now())
         if as_of is None and known_at is None:
@@ -55,7 +54,7 @@ class CourseReads:
     async def options(self, principal: Principal, course_id: str, at: dt.datetime | None = None) -> Options:
         """The triggers that the caller may fire: for each, whether it would be accepted, and an example body."""
         stored = await self.clinic.visible_course(principal, course_id)
-        policy.require(principal, "read courses")
+        await self.clinic.require(principal, "read courses", [course_id])
         course = stored.course
         if at is not None and at < course.opened_at:
             raise CommandInvalid(
@@ -90,7 +89,7 @@ class CourseReads:
 
     async def caseload(self, principal: Principal, filters: Filters, after: str, limit: int) -> list[CourseView]:
         """Courses that the caller may see, in the order they were opened."""
-        policy.require(principal, "read courses")
+        await self.clinic.require(principal, "read courses")
         if principal.role == "therapist":
             if filters.therapist not in {None, principal.person}:
                 return []
@@ -101,7 +100,7 @@ class CourseReads:
         self, principal: Principal, client_ref: str | None, filters: Filters, after: str, limit: int
     ) -> list[CourseView]:
         """Courses of one client. HTTP takes the reference in a body, since URLs are logged."""
-        policy.require(principal, "search courses by client")
+        await self.clinic.require(principal, "search courses by client")
         if client_ref is not None:
             client = await self.clinic.read(stored_courses.client_id, client_ref)
             filters = msgspec.structs.replace(filters, client=client or "-")
@@ -120,7 +119,7 @@ class CourseReads:
     async def history(self, principal: Principal, course_id: str, after: int, limit: int) -> list[EntryView]:
         """A course's journal, oldest first."""
         await self.clinic.visible_course(principal, course_id)
-        policy.require(principal, "read courses")
+        await self.clinic.require(principal, "read courses", [course_id])
         await self.clinic.log(principal, "read", "history", [course_id])
         known = await self.clinic.entries(course_id)
         return list(views.entry_views([entry for entry in known if entry.written.seq > after][:limit], known))

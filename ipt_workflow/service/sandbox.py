@@ -46,6 +46,7 @@ def _is_made(connection: Connection) -> bool:
 
 
 def _make(connection: Connection, settings: Settings, now: dt.datetime) -> None:
+    revision.take_turns(connection)
     new = sandbox.is_empty(connection)
     if not new and not sandbox.is_marked(connection):
         raise DatabaseNotReady(NOT_MADE_AS_ONE)

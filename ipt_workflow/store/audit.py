@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.journal.audit import AuditRecord, audit_record
+from ipt_workflow.journal.audit import OVERRIDING, AuditRecord, audit_record
 from ipt_workflow.store.courses import one_of
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.lookups import DIALECTS, NamedStatement, from_driver
@@ -20,8 +20,19 @@ from ipt_workflow.store.schema.tables import audit_subject as subject
 from ipt_workflow.store.schema.tables import entry
 from ipt_workflow.values.types import whole
 
+BY_NO_RULE = ("role", "hidden")  # in the place of rules: the caller's role may not, or the course exists for others alone
 ID = 1  # position of the record's id in a row
 COURSE = 9  # position of a transition's course in a row; an event has none there
+# The bytes of an entry that overrode rules, else null: only these need be read. Any other bytes that look so do no harm.
+_OVERRIDING: dict[str, sa.ColumnElement[Any]] = {
+    "sqlite": sa.case((sa.func.instr(entry.c.canonical, sa.literal_column(f"X'{OVERRIDING.hex()}'")) > 0, entry.c.canonical)),
+    "postgresql": sa.case(
+        (
+            sa.func.pg_catalog.position(entry.c.canonical, sa.literal_column(f"'\\x{OVERRIDING.hex()}'::bytea")) > 0,
+            entry.c.canonical,
+        )
+    ),
+}
 # Converts the time that comes first in a row. PostgreSQL's driver returns a datetime already.
 _READ_TIME = {"sqlite": from_driver(entry.c.recorded_at, DIALECTS["sqlite"]), "postgresql": None}
 
@@ -113,8 +124,9 @@ def _transitions(dialect: str, filters: frozenset[str]) -> sa.Select[Any]:
         entry.c.cosigned_by,
         entry.c.hash,
         sa.null().label("rules"),
-        sa.null().label("request_id"),
+        entry.c.request_id,
         entry.c.group_session,
+        _OVERRIDING[dialect].label("canonical"),
     ]
     statement = _narrowed(sa.select(*columns), entry, filters)
     for name, column in (("course", entry.c.course_id), ("group_session", entry.c.group_session), ("trigger", entry.c.trigger)):
@@ -139,7 +151,8 @@ def _events(dialect: str, filters: frozenset[str]) -> sa.Select[Any]:
         *transitions_only,
     ]
     group_session = sa.cast(sa.null(), sa.String).label("group_session")
-    statement = _narrowed(sa.select(*columns, event.c.rules, event.c.request_id, group_session), event, filters)
+    canonical = sa.cast(sa.null(), sa.LargeBinary).label("canonical")
+    statement = _narrowed(sa.select(*columns, event.c.rules, event.c.request_id, group_session, canonical), event, filters)
     if "kind" in filters:
         statement = statement.where(event.c.kind == sa.bindparam("kind"))
     if "trigger" in filters:
@@ -198,7 +211,7 @@ class RefusalRow(msgspec.Struct, frozen=True):
 
 
 def refused_commands(connection: sa.Connection, organisation: str, courses: Sequence[str]) -> list[RefusalRow]:
-    """Refusals by rules of commands on these courses, oldest first. A refusal of a role is left out: no rule made it."""
+    """Refusals by rules of commands on these courses, oldest first. Those that no rule of a protocol made are left out."""
     statement = (
         sa.select(subject.c.course_id, event.c.rules, event.c.command)
         .select_from(subject.join(event, sa.and_(event.c.organisation == subject.c.organisation, event.c.id == subject.c.event_id)))
@@ -206,7 +219,7 @@ def refused_commands(connection: sa.Connection, organisation: str, courses: Sequ
             subject.c.organisation == organisation,
             subject.c.course_id.in_(courses),
             event.c.kind == "refusal",
-            event.c.rules != "role",
+            event.c.rules.not_in(BY_NO_RULE),
         )
         .order_by(event.c.recorded_at, event.c.id)
     )

@@ -200,7 +200,10 @@ class Committer:
             self._held.hold(jobs[0], _courses(jobs[0]))
             return
         for job in jobs:
-            await self._commit_batch([job], made)
+            if job.deadline < asyncio.get_running_loop().time():
+                job.end(Busy(WAITED_TOO_LONG))
+            else:
+                await self._commit_batch([job], made)
 
     async def _commit_held(self, job: CommitJob) -> None:
         """Tries a held job until it is written, or its time is over."""
@@ -214,8 +217,15 @@ class Committer:
         self.signal()
 
     async def _write_held(self, *args: Any) -> Any:
-        async with self._held_tries:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._held_tries.acquire()
+        except TimeoutError:
+            raise Busy(WAITED_TOO_LONG) from None
+        try:
             return await self._database.write(*args)
+        finally:
+            self._held_tries.release()
 
     async def _report_lost(self, jobs: list[CommitJob], attempts: int) -> None:
         """Reports StaleVersion or KeyTaken to losers of a batch. After a retry, first checks whether the earlier attempt committed."""

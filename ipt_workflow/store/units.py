@@ -147,7 +147,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     """Entries of one or more courses, with all that belongs to them. It is written whole or not at all.
 
     A unit has a change, a line of a group's log, or a notice. `proposal` is the one that is cosigned, and `lapsed` are those that can
-    never pass after it. `settled` says what became of notices that are stored already.
+    never pass after it. `settled` says what became of notices that are stored already. `request_id` is that of the request behind it.
     """
 
     organisation: str
@@ -161,6 +161,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[NewNotice, ...] = ()
     settled: tuple[SettledNotice, ...] = ()
     events: tuple[LoggedEvent, ...] = ()
+    request_id: str | None = None
 
     @property
     def courses(self) -> tuple[str, ...]:

@@ -283,8 +283,24 @@ def test_each_role_is_answered_as_its_cell_says(api, key):
             elif answer.status_code == 403:
                 assert answer.headers["content-type"] == PROBLEM_JSON
                 assert answer.json()["type"] in {"/problems/forbidden", "/problems/trigger-not-permitted"}
+            assert bool(await refused_to(api, column)) == is_recorded(answer, key, row), (column, answer.text)
 
     api(test)
+
+
+async def refused_to(api: Api, column: str) -> list[dict[str, Any]]:
+    return [
+        each
+        for each in await refusals(api, actor="therapist-2" if column == "foreign" else f"{column}-1")
+        if each["rules"] in (["role"], ["hidden"])
+    ]
+
+
+def is_recorded(answer: httpx.Response, key: tuple[str, str], row: Row) -> bool:
+    """Whether the caller asked for what exists and is not for them. A preview that their role may not see records nothing."""
+    exists = status(row, "supervisor") != 404
+    forbidden = answer.status_code == 403 and "dry_run" not in key[1] and "bound to no source" not in answer.text
+    return forbidden or (answer.status_code == 404 and exists)
 
 
 @pytest.mark.parametrize("key", sorted(OPEN), ids=" ".join)

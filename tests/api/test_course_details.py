@@ -209,6 +209,8 @@ def test_exemptions_end_on_their_day_or_with_the_sick_role(api):
         clock.advance(8 * DAY)
         shown = (await details_of(api, course))["exemptions"]
         assert [(each["until"], each["over"]) for each in shown] == [(until[0], True), (until[1], False)]
+        await fire(api, course, "update_sick_role", {"exemptions": []})
+        assert (await details_of(api, course))["exemptions"] == []
 
     api(test, clock)
 

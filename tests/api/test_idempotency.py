@@ -413,3 +413,63 @@ def test_a_key_is_up_to_255_visible_characters(api, key):
         replays(await fire(api, course, key=key), first)
 
     api(test)
+
+
+TRANSFER = {"therapist": "therapist-2", "handover": "Talked through."}
+
+
+async def hidden_in_log(api: Api, course: str) -> list[tuple[str, str]]:
+    found = (await api.get(f"/v1/audit?kind=refusal&course={course}", "auditor")).json()["items"]
+    return [(each["actor"]["person"], each["action"]) for each in found if each["rules"] == ["hidden"]]
+
+
+def test_an_opening_is_not_repeated_to_somebody_who_may_not_see_the_course_any_more(api):
+    async def test(api):
+        first = fresh(await api.post("/v1/courses", REFERRAL, Idempotency_Key="k"))
+        course = first["course"]["id"]
+        assert (await api.fire(course, "transfer", TRANSFER, reason="Moved.")).status_code == 201
+        relinked = await api.fire(
+            course, "relink_client", {"kind": "wrong_client", "client_ref": "EHR-8"}, "supervisor", reason="The wrong record."
+        )
+        assert relinked.status_code == 201, relinked.text
+        answer = await api.post("/v1/courses", REFERRAL, Idempotency_Key="k")
+        problem(answer, 404, "not-found")
+        assert "EHR-8" not in answer.text
+        assert course not in answer.text
+        assert await hidden_in_log(api, course) == [("therapist-1", "see a course")]
+        assert await triggers_of(api, course) == ["refer", "transfer", "relink_client"]
+
+    api(test)
+
+
+def test_who_may_read_gets_the_entry_and_the_version_of_then_with_the_reference_of_now(api):
+    async def test(api):
+        first = await api.post("/v1/courses", REFERRAL, "supervisor", Idempotency_Key="k")
+        course = fresh(first)["course"]["id"]
+        relinked = await api.fire(
+            course, "relink_client", {"kind": "wrong_client", "client_ref": "EHR-8"}, "supervisor", reason="The wrong record."
+        )
+        assert relinked.status_code == 201, relinked.text
+        again = await api.post("/v1/courses", REFERRAL, "supervisor", Idempotency_Key="k")
+        assert (again.status_code, again.headers["etag"]) == (201, '"1"')
+        assert again.json()["entry"] == first.json()["entry"]
+        assert (again.json()["course"]["version"], again.json()["course"]["client_ref"]) == (1, "EHR-8")
+
+    api(test)
+
+
+@pytest.mark.parametrize(
+    ("role", "body"),
+    (("admin", REFERRAL), ("therapist", REFERRAL | {"therapist": "therapist-2"})),
+    ids=("by-an-administrator", "for-another-therapist"),
+)
+def test_an_opening_is_repeated_to_nobody_who_could_never_see_the_course(api, role, body):
+    async def test(api):
+        course = fresh(await api.post("/v1/courses", body, role, Idempotency_Key="k"))["course"]["id"]
+        answer = await api.post("/v1/courses", body, role, Idempotency_Key="k")
+        problem(answer, 404, "not-found")
+        assert "accepted before" in answer.json()["detail"]
+        assert await triggers_of(api, course) == ["refer"]
+        problem(await api.post("/v1/courses", body | {"client_ref": "EHR-8"}, role, Idempotency_Key="k"), 422, "key-reused")
+
+    api(test)

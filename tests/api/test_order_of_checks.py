@@ -280,11 +280,35 @@ EVERY_FIELD = (
     ),
     (
         {"together": [{"trigger": "pause", "data": {}, "bogus": 1}, {"trigger": "note", "data": {"text": ""}}]},
-        {"together[0].bogus", "together[0].data.planned_return", "together[1].data.text"},
+        {"together[0].bogus", "together[0].data.planned_return", "together[0].reason", "together[1].data.text"},
     ),
     (
         {"together": [{"trigger": "pause", "data": {}}, {"trigger": "bogus"}, {"trigger": "note", "data": {}}]},
         {"together[0].data.planned_return", "together[0].reason", "together[1].trigger", "together[2].data.text"},
+    ),
+    (
+        {"trigger": "pause", "occurred_at": "1066-10-14T09:00:00Z", "data": {}, "override": {"rules": ["bogus"], "reason": ""}},
+        {"occurred_at", "reason", "data.planned_return", "override.rules[0]", "override.reason"},
+    ),
+    (
+        {"trigger": "record_session", "data": {"kind": "additional", "minutes": "x"}},
+        {"reason", "data.attendance", "data.minutes"},
+    ),
+    (
+        {"trigger": "record_measure", "data": {"instrument": "phq9", "not_obtained": True, "bogus": 3}, "bogus": 1},
+        {"bogus", "reason", "data.bogus"},
+    ),
+    (
+        {"trigger": "book_session", "occurred_at": "2031-01-05T09:00:00Z", "data": {"bogus": 1}},
+        {"data.bogus", "data.scheduled_for"},
+    ),
+    (
+        {"trigger": "record_session", "occurred_at": "2031-01-05T09:00:00Z", "data": {"attendance": "5", "bogus": 1}},
+        {"occurred_at", "data.bogus"},
+    ),
+    (
+        {"together": [{"trigger": "open_followup", "data": {"bogus": 1}}, {"trigger": "pause", "data": {}}]},
+        {"together[0].trigger", "together[0].data.bogus", "together[0].data.protocol", "together[1].reason", "together[1].data.planned_return"},
     ),
     (
         {"trigger": "record_inventory", "data": {"people": [{"id": "p1"}, {"id": "?", "name": ""}, {}]}},
@@ -301,6 +325,46 @@ def test_every_wrong_field_is_told_at_once(api, body, expected):
     async def test(api):
         draft = Draft(api, f"/v1/courses/{await begun(api)}/transitions").by("therapist").having(If_Match='"3"')
         assert wheres(await draft.body(body).meets("invalid")) == expected
+
+    api(test)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    (
+        ({"client_ref": "", "protocol": "ipt", "therapist": 5, "data": {"bogus": 1}}, {"client_ref", "therapist", "data.bogus"}),
+        ({"client_ref": "EHR-9", "protocol": "bogus", "data": {"bogus": 1}}, {"protocol", "data.bogus"}),
+        (
+            {
+                "client_ref": "EHR-9",
+                "protocol": "bogus",
+                "trigger": "adopt",
+                "occurred_at": "1066-10-14T09:00:00Z",
+                "data": {"bogus": 1},
+            },
+            {"protocol", "reason", "occurred_at", "data.bogus"},
+        ),
+        ({"client_ref": "EHR-9", "trigger": "adopt", "data": {"bogus": 1}}, {"protocol", "reason", "data.bogus"}),
+    ),
+)
+def test_every_wrong_field_of_an_opening_is_told_at_once(api, body, expected):
+    async def test(api):
+        found = wheres(await Draft(api, "/v1/courses").by("supervisor").body(body).meets("invalid"))
+        assert expected <= found
+        assert all(each.startswith("data.") for each in found - expected)  # what adopting needs
+
+    api(test)
+
+
+def test_every_wrong_field_of_a_crisis_call_is_told_at_once(api):
+    async def test(api):
+        await begun(api)
+        draft = Draft(api, "/v1/courses/crisis-calls").by("therapist")
+        call = {"client_ref": "EHR-1", "together": [{"trigger": "record_contact", "data": {"kind": "bogus"}}, {"trigger": "pause"}]}
+        expected = {"together[0].data.kind", "together[1].trigger", "together[1].reason", "together[1].data.planned_return"}
+        assert wheres(await draft.body(call).meets("invalid")) == {*expected, "together"}
+        of_shape = {*expected, "client_ref"} - {"together[1].trigger"}
+        assert wheres(await draft.body({**call, "client_ref": ""}).meets("invalid")) == of_shape
 
     api(test)
 

@@ -254,6 +254,15 @@ def test_a_refused_trigger_exits_1_and_explains_itself(cli):
     assert cli.sql("SELECT action FROM audit_event WHERE kind = 'refusal'") == [("begin_middle",)]
 
 
+def test_a_command_that_would_break_later_entries_says_of_each_why(cli):
+    void = '{"supersedes": 3, "void": true}'
+    fire = ("course", "fire", cli.course, "amend", "--as", "supervisor-1", "--role", "supervisor", "--reason", "x")
+    refusal = cli(*fire, "--data", void, code=1).stderr
+    assert "4 record_session: attendance_fits_state: A session cannot be held before the course has started." in " ".join(
+        refusal.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("args", "code"),
     (

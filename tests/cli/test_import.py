@@ -232,7 +232,7 @@ def test_a_line_of_several_triggers_is_imported_whole_or_not_at_all(imported, li
     evening = {"course": "A", "together": [note, {"trigger": "begin_middle"}]}
     for options in (("--dry-run",), ()):
         found = imported([lines[0], evening], *options, code=1)
-        assert (found["accepted"], found["refused"][0]["why"].partition(":")[0]) == (1, "begin_middle refused")
+        assert (found["accepted"], found["refused"][0]["why"].partition(":")[0]) == (1, "together[1] begin_middle refused")
     assert imported.count("entry") == 1
 
 

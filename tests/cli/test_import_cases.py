@@ -230,6 +230,21 @@ def test_case_11_a_clinic_that_measures_with_the_bdi_alone_leads_a_course_from_s
     assert (scale["baseline"]["total"], scale["last"]["total"], scale["change"]["improvement"]) == (31, 9, 22)
 
 
+def test_a_forgotten_session_that_leaves_no_room_says_of_each_later_entry_why(imported):
+    story = Story()
+    client = in_middle(story, 8, phq9=16, ifr=8, mspss=40)
+    client.at(client.now + DAY).tell("begin_final")
+    fifth = client.now - 3 * WEEK
+    client.at(fifth)
+    forgotten = refuse(client, "record_session", "later_entries_hold", attendance="5")
+    report = imported(story)
+    refused(report, forgotten)
+    (line,) = report["refused"]
+    told = [each.partition(":")[0].partition(" ")[2] for each in line["why"].split("[")[1:]]
+    assert told == ["record_session", "begin_final"]
+    assert "The middle phase had had all its sessions by then." in line["why"]
+
+
 def invited(story: Story, name: str, joins: dt.datetime) -> Telling:
     """A client after the individual meeting, with all that the first phase needs but a session."""
     client = story.course(name, "ipt-group", joins - WEEK, indication="depression")

@@ -34,7 +34,7 @@ def cli(filled, server, tmp_path, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("more", ((), ("--chains",)))
+@pytest.mark.parametrize("more", ((), ("--chains",), pytest.param(("--processes", "2"), marks=pytest.mark.rest)))
 def test_verify_runs_and_says_that_nothing_was_recorded(cli, more):
     done = cli("audit", "verify", *more)
     assert (done.exit_code, done.stdout) == (0, "3 entries of 1 courses are as they were written.\n"), done.output

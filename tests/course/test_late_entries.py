@@ -1,5 +1,7 @@
 """Late entries and amendments: placed where they happened, judged once, never lost."""
 
+import datetime as dt
+
 import msgspec
 import pytest
 from support.course_walk import DAY, HOUR, MINUTE, OTHER_T, WEEK, S, T, Walk, reach
@@ -43,6 +45,20 @@ def test_a_forgotten_session_that_would_leave_later_ones_beyond_the_cap_says_whi
     refusal = walk.refused("record_session", at=max(times(walk)) - DAY)["later_entries_hold"]
     assert {each.trigger for each in refusal.breaks} == {"record_session"}
     assert {rule.rule for each in refusal.breaks for rule in each.refusals} == {"phase_session_cap"}
+
+
+@pytest.mark.parametrize(("stage", "begun"), (("in_middle", "begin_middle"), ("in_final", "begin_final")))
+def test_a_forgotten_session_of_a_full_phase_is_not_offered_the_step_that_is_on_record_but_what_helps(stage, begun):
+    walk = reach(stage, sessions=3).copy()
+    late = walk.c.sessions[-1].at - DAY
+    refusal = walk.refused("record_session", at=late)["later_entries_hold"]
+    offered = (*refusal.remedies, *(remedy for each in refusal.breaks for rule in each.refusals for remedy in rule.remedies))
+    assert begun not in {each.trigger for each in offered}
+    (time, *_) = (each for each in refusal.remedies if each.trigger == "amend" and each.data)
+    assert time.data["supersedes"] == walk.seq(begun)
+    assert dt.datetime.fromisoformat(time.data["occurred_at"]) < walk.c.sessions[-1].at
+    (additional,) = (each for each in refusal.remedies if each.trigger == "record_session")
+    walk.fire("record_session", at=late, reason="It was held all the same.", **additional.data)
 
 
 def test_a_forgotten_pause_is_put_right_by_recording_both_its_ends_together():

@@ -248,6 +248,20 @@ def test_a_late_pause_that_later_entries_do_not_allow_is_sent_together_with_its_
     assert walk.state == "middle"
 
 
+@pytest.mark.parametrize(("stage", "trigger"), (("ready_to_complete", "relinquish_sick_role"), ("paused", "resume")))
+def test_what_happens_once_and_is_told_again_for_an_earlier_time_is_recorded_already(stage, trigger):
+    walk = reach(stage)
+    if trigger == "resume":
+        walk.now += WEEK
+        walk.fire("resume")
+    seq, earlier = walk.seq(trigger), walk.history[walk.seq(trigger) - 1].occurred_at - MINUTE / 2
+    walk.now += DAY
+    refusal = refused_by(walk, "later_entries_hold", trigger, at=earlier, current=[seq], remedies=("amend",))
+    assert refusal.message_id == "later_entries_hold.recorded"
+    assert refusal.remedies[0].data == {"supersedes": seq, "occurred_at": earlier.isoformat()}
+    walk.fire("amend", T, data=refusal.remedies[0].data)
+
+
 def test_breaks_count_in_the_units_of_their_rule():
     walk = Walk().in_middle(missed_count=True)
     walk.session("3")

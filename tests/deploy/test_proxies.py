@@ -78,6 +78,7 @@ def nginx(site: Site, folder: Path) -> Iterator[None]:
             "/etc/ssl/certs/clinic.example.pem": str(site.certificate.certificate),
             "/etc/ssl/private/clinic.example.key": str(site.certificate.key),
             "/var/log/nginx/ipt.log": str(folder / "access.log"),
+            "/var/log/nginx/ipt-error.log": str(folder / "requests-error.log"),
         },
     )
     temporary = " ".join(f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -198,8 +199,10 @@ def test_neither_the_proxy_nor_the_service_logs_a_query(behind):
     with site.client() as client:
         assert client.get("/v1/courses?client_ref=EHR-of-somebody").status_code == 200
         assert client.get("/v1/courses/none?client_ref=EHR-of-somebody").status_code == 404
-    logs = [folder / "access.log", *(each.log for each in site.services)]
-    assert all("/v1/courses" in log.read_text() for log in logs[:1])
+        too_large = client.post("/v1/courses?client_ref=EHR-of-somebody", content=bytes(BUNDLE_BYTES + 1))
+        assert too_large.status_code == 413
+    assert "/v1/courses" in (folder / "access.log").read_text()
+    logs = [*folder.glob("*.log"), *(each.log for each in site.services)]
     assert [log.name for log in logs if "somebody" in log.read_text()] == []
 
 

@@ -12,7 +12,7 @@ import pytest
 from faults.service import environment, filled, free_port
 
 from deploy.programs import DEPLOY, example, program, running
-from ipt_workflow.cli import server
+from ipt_workflow.api import server
 from ipt_workflow.runtime import settings
 
 PROGRAM = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]

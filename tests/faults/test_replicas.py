@@ -30,7 +30,7 @@ def test_verify_export_and_check_run_on_a_standby_and_say_what_they_could_not_re
         async with standby_of(place.server) as standby:
             await standby.caught_up()
             url = standby.url(place.name)
-            verified = await run(url, "audit", "verify", "--processes", "2")
+            verified = await run(url, "audit", "verify")
             assert (verified.returncode, UNRECORDED in verified.stderr) == (0, True), verified.stderr
             assert verified.stdout == (await run(place.url, "audit", "verify")).stdout
             exported = await run(url, "audit", "export")

@@ -7,6 +7,7 @@ from support.http_client import OPERATOR, START
 
 from ipt_workflow.errors import ProtocolInvalid
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.service import sandbox
 from ipt_workflow.service.access.tokens import NewToken, Tokens
 from ipt_workflow.service.clinic import open_clinic
 
@@ -68,6 +69,17 @@ def test_several_tokens_are_created_at_once_on_a_new_database(database_url):
         return await asyncio.gather(*(create(number) for number in range(TWINS)))
 
     assert sorted(asyncio.run(test())) == sorted(row[0] for row in databases.select(settings, "SELECT id FROM token"))
+
+
+def test_a_sandbox_that_several_processes_make_at_once_is_made_once(server, tmp_path):
+    url = databases.create(server) if server else f"sqlite:///{tmp_path}/sandbox.db"
+    settings = databases.settings_of(url)
+
+    async def test():
+        await asyncio.gather(*(sandbox.make(settings) for _ in range(TWINS)))
+
+    asyncio.run(test())
+    assert databases.select(settings, "SELECT nth FROM sandbox_move") == [(1,)]
 
 
 def test_of_two_processes_with_different_files_under_one_version_one_is_refused(database_url, tmp_path):

@@ -101,6 +101,7 @@ def test_who_waits_for_a_locked_row_is_answered_in_time(run):
         async with locked(clinic, courses[0]):
             with pytest.raises(Busy):  # `Locked`, or on a slow machine that it waited too long
                 await writing(clinic, courses[0])
+        clinic.committer._patience = PATIENCE
         await writing(clinic, courses[0])
         assert await version(clinic, courses[0]) == 2
 
@@ -166,3 +167,21 @@ def test_closing_waits_for_what_is_held(run):
         assert (await task).entries[-1].seq == 2
 
     run(test)
+
+
+def test_everybody_is_answered_in_time_where_the_whole_table_is_locked(run):
+    """Each waits in the queue for the patience at most, and is then tried for as long. A minute is far more."""
+
+    async def test(clinic, courses):
+        connection = await asyncpg.connect(clinic.settings.database_url)
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("LOCK TABLE course IN EXCLUSIVE MODE")
+        async with asyncio.timeout(60):
+            answers = await asyncio.gather(*(writing(clinic, course) for course in courses), return_exceptions=True)
+            await clinic.log(service_walk.THERAPIST, "read", "course", courses)
+        assert {isinstance(each, Busy) for each in answers} == {True}
+        await transaction.rollback()
+        await connection.close()
+
+    run(test, patience=0.5)

@@ -7,26 +7,48 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import uvicorn
-
 from ipt_workflow.api.app import Application
+from ipt_workflow.api.server import server
+from ipt_workflow.runtime import event_loop
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.tokens import NewToken, Tokens
+from ipt_workflow.service.clinic import open_clinic
+from support.http_client import OPERATOR
 
 
 @contextmanager
 def served(settings: Settings, clock: Clock | None = None) -> Iterator[str]:
     """The URL of a service on a port of its own, in a thread of the test."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(Application(settings, clock), log_config=None, ws="none"))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
+    running = server(Application(settings, clock), settings, "127.0.0.1", 0)
+
+    def run() -> None:
+        with event_loop.runner() as runner:
+            runner.run(running.serve(sockets=[listening]))
+
+    thread = threading.Thread(target=run)
     thread.start()
     try:
-        while not server.started:
+        while not running.started:
             assert thread.is_alive()
             time.sleep(0.01)
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        running.should_exit = True
         thread.join()
         listening.close()
+
+
+def token(settings: Settings, role: str, person: str = "") -> str:
+    """A new token, made before the service starts."""
+
+    async def create() -> str:
+        clinic = await open_clinic(settings)
+        try:
+            made = await Tokens(clinic).create(OPERATOR, NewToken(role=role, name=role, subject=person or f"{role}-1"))  # type: ignore[arg-type]
+            return made.token
+        finally:
+            await clinic.installation.close()
+
+    return asyncio.run(create())

@@ -122,7 +122,7 @@ class AssignSickRole(Payload, frozen=True, kw_only=True):
 
 class UpdateSickRole(Payload, frozen=True, kw_only=True):
     mode: Literal["full", "limited"] | None = None
-    exemptions: Annotated[tuple[Exemption, ...], Meta(max_length=LIST_MAX)] = ()
+    exemptions: Annotated[tuple[Exemption, ...], Meta(max_length=LIST_MAX)] | None = None
     recovery_work: Texts | None = None
     response: Literal["accepts", "ambivalent", "declines"] | None = None
     told_others: Text | None = None

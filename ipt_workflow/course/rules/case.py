@@ -13,6 +13,8 @@ from ipt_workflow.course.rules.messages import MESSAGES, render
 from ipt_workflow.errors import Break, Parameter, Refusal, Remedy, Severity
 from ipt_workflow.protocols.definition import NEW, PAUSED, PhaseSpec, Protocol
 
+MOMENT = dt.timedelta(seconds=1)
+
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One rule's question: may `trigger` happen to this course, at this moment, by this actor?
@@ -98,11 +100,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     def remedy(self, name: str, **data: Any) -> Remedy:
         """A trigger that helps, perhaps with its data. The table says who may fire it.
 
-        A change of state that is on record with a later time helps only once its time is corrected: at the latest to this one.
+        A change of state that is on record with a later time helps only once its time is corrected: at the latest to this one, or to
+        a moment before an entry that is on record.
         """
         later, row = self.context.later.get(name), triggers.find(name, self.protocol)
         if later is not None and row is not None and row.amendable:
-            return self.remedy("amend", supersedes=later, occurred_at=self.at.isoformat())
+            latest = self.at - MOMENT if self.context.again else self.at
+            return self.remedy("amend", supersedes=later, occurred_at=latest.isoformat())
         return Remedy(trigger=name, roles=row.roles if row else (), data=data)
 
     @property

@@ -197,12 +197,15 @@ MESSAGES = {
     "later_entries_hold.pause": (
         "These later entries would not pass their rules in a pause: {entries}. Send the pause together with the `resume` that ended it."
     ),
+    "later_entries_hold.recorded": "`{trigger}` is recorded already, as entry {entry}. If its time is wrong, correct it.",
     "state_allows.another": "`{trigger}` cannot happen in the state `{state}`. Choose another trigger.",
+    "state_allows.begun": "`{trigger}` comes too late: that phase has begun already. If its beginning has a wrong time, amend that entry.",
     "state_allows.ended": "`{trigger}` comes too late: the course ended by entry {entry}. If that was an error, reopen the course first.",
     "state_allows.later": (
         "`{trigger}` cannot happen in the state `{state}`, in which the course was then. `{step}` is recorded for a later time, as entry"
         " {entry}. Correct the time that is wrong: that one or this one."
     ),
+    "state_allows.over": "`{trigger}` comes too late: the course has ended already. If that was an error, reopen the course first.",
     "state_allows.recorded": "`{trigger}` is recorded already, as entry {entry}. If its time is wrong, correct it.",
     "state_allows.step": "`{trigger}` cannot happen in the state `{state}`. First fire `{step}`.",
     "state_allows.unknown": "{protocol} has no trigger `{trigger}`. Choose another trigger.",

@@ -1,16 +1,20 @@
 """Rules about when in a course something happened."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from ipt_workflow.course import triggers
+from ipt_workflow.course.fold import superseded_by, to_amend
 from ipt_workflow.course.rules.case import Case, rule
-from ipt_workflow.errors import Break, Refusal
+from ipt_workflow.errors import Refusal, Remedy
 from ipt_workflow.protocols import definition
 from ipt_workflow.protocols.definition import Protocol
+
+# A later entry of the same trigger that would break one of these tells the same: it cannot happen a second time.
+ONCE = frozenset({"state_allows", "sick_role_assigned"})
 
 
 @rule(source="seed S2", structural=True)
@@ -41,6 +45,15 @@ def state_allows(case: Case) -> Refusal | None:
             trigger=case.trigger,
         )
     required = "one of " + ", ".join(sources)
+    if _happened(case):
+        ends = case.trigger in triggers.ENDINGS
+        return case.refuses(
+            "state_allows.over" if ends else "state_allows.begun",
+            current=state,
+            required=required,
+            remedies=("reopen",) if ends else (),
+            trigger=case.trigger,
+        )
     step = first_step(case.protocol, case.course.state, case.course.phase, frozenset(sources))
     if step is None or not (step in case.context.later or case.allows(step)):  # in an earlier place, it may be taken since
         return case.refuses("state_allows.another", current=state, required=required, trigger=case.trigger, state=state)
@@ -76,27 +89,52 @@ def recorded_already(case: Case) -> int | None:
     return min((later[name] for name in triggers.ENDINGS if name in later), default=None)
 
 
+def _happened(case: Case) -> bool:
+    """Whether the course has ended as the trigger would end it, or has begun the phase that it would begin."""
+    if case.trigger in triggers.ENDINGS:
+        return case.course.ending is not None
+    if not triggers.begins_phase(case.trigger) or case.course.phase is None:
+        return False
+    phase = case.protocol.first.id if case.trigger == "start" else case.trigger.removeprefix(triggers.BEGIN_PREFIX)
+    return case.protocol.position(phase) <= case.protocol.position(case.course.phase)
+
+
 @rule(source="machine.md, Time", structural=True)
 def later_entries_hold(case: Case) -> Refusal | None:
     """Every later entry still passes the rules it passed when a late entry or an amendment is placed where it happened."""
     if not case.breaks:
         return None
-    entries = [each.seq for each in case.breaks]
-    pauses = case.trigger == "pause"
-    resume = msgspec.structs.replace(case.remedy("resume"), via="together")
-    helping = {each.trigger: each for refusal in _refusals(case.breaks) for each in refusal.remedies if each.via == "together"}
-    refusal = case.refuses(
-        "later_entries_hold.pause" if pauses else "later_entries_hold",
-        current=entries,
-        required="every later entry still passes the rules it passed",
-        remedies=(resume,) if pauses else (*helping.values(), "amend"),
-        entries=tuple(entries),
-    )
-    return msgspec.structs.replace(refusal, breaks=case.breaks)
+    return msgspec.structs.replace(_of_breaks(case, tuple(each.seq for each in case.breaks)), breaks=case.breaks)
 
 
-def _refusals(breaks: Iterable[Break]) -> Iterator[Refusal]:
-    return (refusal for each in breaks for refusal in each.refusals)
+def _of_breaks(case: Case, entries: tuple[int, ...]) -> Refusal:
+    first, current, required = case.breaks[0], list(entries), "every later entry still passes the rules it passed"
+    if case.trigger == "pause":
+        resume = msgspec.structs.replace(case.remedy("resume"), via="together")
+        return case.refuses("later_entries_hold.pause", current=current, required=required, remedies=(resume,), entries=entries)
+    if first.trigger == case.trigger and all(refusal.rule in ONCE for refusal in first.refusals):
+        entry = to_amend(superseded_by(case.context.history), first.seq)
+        time = case.remedy("amend", supersedes=entry, occurred_at=case.at.isoformat())
+        return case.refuses(
+            "later_entries_hold.recorded",
+            current=current,
+            required=required,
+            remedies=(time,),
+            trigger=case.trigger,
+            entry=entry,
+        )
+    remedies: tuple[str | Remedy, ...] = (*_helping(case), "amend")
+    return case.refuses("later_entries_hold", current=current, required=required, remedies=remedies, entries=entries)
+
+
+def _helping(case: Case) -> Iterable[Remedy]:
+    """What helps the entries that would break: a command together with this one, this one with other data, or the time of another entry."""
+    offered = (remedy for late in case.breaks for refusal in late.refusals for remedy in refusal.remedies)
+    found: dict[tuple[str, int | None], Remedy] = {}
+    for each in offered:
+        if each.via == "together" or (each.data and each.trigger in {case.trigger, "amend"}):
+            found.setdefault((each.trigger, each.data.get("supersedes")), each)
+    return found.values()
 
 
 def first_step(protocol: Protocol, state: str, phase: str | None, goals: frozenset[str]) -> str | None:

@@ -60,7 +60,7 @@ def phase_session_cap(case: Case) -> Refusal | None:
     count, cap = counters.phase_count(course, phase), counters.most_in(case.protocol, course, phase)
     left, reserved = counters.remaining(case.protocol, course), counters.reserved_after(case.protocol, course, phase)
     full = count >= cap
-    if not full and (left is None or left > reserved):
+    if not full and (left is None or left > reserved or not reserved):  # `contract_session_cap` keeps the last session
         return None
     after = case.protocol.next_phase(phase.id)
     begun = case.context.later.get(BEGIN_PREFIX + after.id) if after else None

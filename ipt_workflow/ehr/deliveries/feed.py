@@ -2,7 +2,6 @@
 
 import msgspec
 
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.deliveries import events, fan_out
 from ipt_workflow.ehr.deliveries.events import FeedEvent
@@ -45,7 +44,7 @@ class Feed:
 
     async def page(self, principal: Principal, after: str | None, limit: int, subscription_id: str | None = None) -> FeedPage:
         """Events after `after`, in thin form. With a subscription: only its events, in the form it receives them."""
-        policy.require(principal, "read events")
+        await self.clinic.require(principal, "read events")
         subscription = await find_subscription(self.clinic, subscription_id) if subscription_id else None
         await fan_out.fan_out_all(self.clinic)
         found = await self.clinic.read(stored_events.after, await self._position(after), limit + 1)

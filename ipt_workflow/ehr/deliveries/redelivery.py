@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Callable
 
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.deliveries import events, fan_out
 from ipt_workflow.ehr.deliveries.bodies import DeliveryView, Replay, Replayed, delivery_view
@@ -31,7 +30,7 @@ class Deliveries:
         self, principal: Principal, subscription_id: str, *, status: str | None, after: int, limit: int
     ) -> list[DeliveryView]:
         """A subscription's deliveries after a position, in order."""
-        policy.require(principal, "read deliveries")
+        await self.clinic.require(principal, "read deliveries")
         await find_subscription(self.clinic, subscription_id)
         listed = await self.clinic.read(stored_deliveries.page, subscription_id, status=status, after=after, limit=limit)
         await self.clinic.log(principal, "read", "deliveries", [each.course for each in listed if each.course])

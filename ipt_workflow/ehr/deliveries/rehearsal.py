@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.deliveries import events, timers
 from ipt_workflow.ehr.deliveries.relay import Relay
@@ -96,8 +95,8 @@ class Rehearsal:
         self._stop.set()
         await self._relay
 
-    def time(self, principal: Principal) -> SandboxTime:
-        policy.require(principal, "read the sandbox clock")
+    async def time(self, principal: Principal) -> SandboxTime:
+        await self.clinic.require(principal, "read the sandbox clock")
         return SandboxTime(now=self._clock.now(), ahead=self._clock.ahead)
 
     async def move(self, principal: Principal, decode: Callable[[], MoveClock]) -> MovedTime:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import msgspec
 from msgspec import UNSET
 
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events, fan_out
@@ -66,12 +65,12 @@ class Subscriptions:
         return ShownSecret(subscription=await self._view(new.id), secret=secret)
 
     async def page(self, principal: Principal, after: str, limit: int) -> list[SubscriptionView]:
-        policy.require(principal, "manage subscriptions")
+        await self.clinic.require(principal, "manage subscriptions")
         found = await self.clinic.read(stored_subscriptions.find_all, after, limit)
         return [await self._with_keys(each) for each in found]
 
     async def one(self, principal: Principal, subscription_id: str) -> SubscriptionView:
-        policy.require(principal, "manage subscriptions")
+        await self.clinic.require(principal, "manage subscriptions")
         return await self._view(subscription_id)
 
     async def change(

@@ -31,6 +31,7 @@ APPLICATION_SERVER = Coding(
 URI = "5"  # network-type
 DONE, REFUSED = "0", "4"  # audit-event-outcome: success, minor failure
 # Actions of kind "read" that are queries, even if they show one course.
+LOOKED = ("see ", "read ", "search ", "export ", "verify ")  # how the actions of refused reads begin
 SEARCHES = frozenset({"caseload", "audit", "proposals", "groups", "events", "deliveries", "notices", "messages"})
 
 
@@ -54,6 +55,8 @@ def interaction(record: AuditRecord) -> Interaction:
     """The interaction that a record describes."""
     if record.kind == "transition":
         return CREATE if record.action in OPENINGS else UPDATE
+    if record.kind == "refusal" and record.action.startswith(LOOKED):
+        return READ if len(record.courses) == 1 else QUERY
     if record.kind == "refusal":
         return CREATE if record.action in OPENINGS or record.action == "open a course" else UPDATE
     if record.kind == "config":
@@ -164,7 +167,12 @@ def _subjects(record: AuditRecord, performed: Interaction, site: Site) -> list[A
             AuditEntity(type=_entity_type("2", "System Object"), role=_object_role("24", "Query"), query=query),
             *shown,
         ]
-    details = {"action": record.action, "cosigned_by": record.cosigned_by, "group_session": record.group_session}
+    details = {
+        "action": record.action,
+        "cosigned_by": record.cosigned_by,
+        "group_session": record.group_session,
+        "overridden": ", ".join(record.rules) if record.kind == "transition" else None,
+    }
     return [
         AuditEntity(
             what=_resource(record, site),

@@ -190,6 +190,7 @@ class NoticeDesk:
             client=decided.client,
             settled=(stored.SettledNotice(notice.id, notice.status, result),),
             events=(*decided.events, self.event(principal, notice.type, outcome)),
+            request_id=principal.request_id,
         )
         await self.decisions.commit(unit)
         self.count(notice.source_id, notice.type, outcome)

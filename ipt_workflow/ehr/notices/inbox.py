@@ -91,7 +91,7 @@ class Inbox:
 
     async def page(self, principal: Principal, filters: NoticeFilters, after: str, limit: int) -> list[NoticeView]:
         """Notices in the order they came. A therapist sees those about their own courses."""
-        policy.require(principal, "read notices")
+        await self.clinic.require(principal, "read notices")
         if principal.role == "therapist":
             filters = msgspec.structs.replace(filters, therapist=principal.person)
         found = await self.clinic.read(stored.page, filters, after, limit)
@@ -101,16 +101,14 @@ class Inbox:
 
     async def one(self, principal: Principal, notice_id: str) -> NoticeView:
         listed, source = await self._visible(principal, notice_id)
-        policy.require(principal, "read notices")
+        await self.clinic.require(principal, "read notices", _courses(listed))
         await self.clinic.log(principal, "read", "notice", _courses(listed))
         return self._view(listed, source)
 
     async def resolve(self, principal: Principal, notice_id: str, decode: Callable[[], Resolution]) -> NoticeView:
         """Raises CommandInvalid for a correction that cannot be used, StaleVersion if the notice no longer waits."""
         listed, source = await self._visible(principal, notice_id)
-        if not policy.may(principal, "resolve notices"):
-            await self.clinic.log(principal, "refusal", "resolve notices", _courses(listed), ["role"])
-        policy.require(principal, "resolve notices")
+        await self.clinic.require(principal, "resolve notices", _courses(listed))
         resolution = decode()
         _check(resolution)
         async with self.notices.lock(notice_id):
@@ -182,8 +180,10 @@ class Inbox:
         """A notice that the principal may see, with its source; no source for a group's record. Raises NotFound."""
         listed = await self.clinic.read(stored.one, notice_id) if "\x00" not in notice_id else None
         own = listed is not None and principal.role == "therapist" and listed.therapist == principal.person
-        if listed is None or not (own or principal.role in policy.SEES_ORGANISATION):
+        if listed is None:
             raise NotFound(NO_NOTICE)
+        if not (own or principal.role in policy.SEES_ORGANISATION):
+            raise await self.clinic.hidden(principal, "see a notice", _courses(listed), NO_NOTICE)
         source = await self.clinic.read(stored_sources.find, listed.notice.source_id)
         assert source is not None or listed.notice.source_id == groups.SOURCE  # sources are disabled, never removed
         return listed, source

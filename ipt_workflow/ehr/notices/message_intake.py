@@ -184,6 +184,7 @@ class MessageIntake:
             notices=(msgspec.structs.replace(row, client_id=client),),
             settled=closed,
             events=(*decided.events, self.desk.event(notice.principal, content.type, outcome)),
+            request_id=self.request_id,
         )
         await self.desk.decisions.commit(unit)
         self.is_new = True

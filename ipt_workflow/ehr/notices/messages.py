@@ -8,7 +8,6 @@ import re
 
 import msgspec
 
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.notices import digests, types
 from ipt_workflow.ehr.notices.fhir import reader
@@ -55,7 +54,7 @@ class Messages:
 
         Raises SourceUnbound if the token has no enabled source.
         """
-        policy.require(principal, "read own messages")
+        await self.clinic.require(principal, "read own messages")
         bound = await self.clinic.sources.get(principal.source) if principal.source else None
         if bound is None or bound.source.disabled_at is not None:
             raise SourceUnbound

@@ -12,15 +12,15 @@ expired. What never changes is kept: the key that a stored secret holds.
 import datetime as dt
 import hashlib
 import hmac
+import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ipt_workflow import groups
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.secrets import SecretBox
@@ -45,6 +45,7 @@ OVERLAP_HOURS_MAX = 8760
 DIGEST_KEY_BYTES = 32
 SECRET_MIN = 24
 OPENED_MAX = 1000  # keys that are kept open
+_HEX = re.compile("[0-9A-Fa-f]{64}")
 _DUMMY = signatures.SharedKey(secrets.token_bytes(32))
 
 Name = Annotated[str, Meta(pattern=whole(r"[a-z0-9][a-z0-9_-]{0,31}"))]
@@ -152,11 +153,11 @@ class Sources:
 
     async def page(self, principal: Principal, after: str = "", limit: int | None = None) -> list[SourceView]:
         """The sources after a name, in the order of their names."""
-        policy.require(principal, "manage sources")
+        await self.clinic.require(principal, "manage sources")
         return [await self._view_of(source) for source in await self.clinic.read(stored.every, after, limit)]
 
     async def one(self, principal: Principal, source_id: str) -> SourceView:
-        policy.require(principal, "manage sources")
+        await self.clinic.require(principal, "manage sources")
         return await self._view(source_id)
 
     async def change(self, principal: Principal, source_id: str, decode: Callable[[], SourceChange]) -> SourceView:
@@ -199,18 +200,25 @@ class Sources:
     async def _record(self, principal: Principal, source_id: str, verb: str) -> None:
         await self.clinic.log(principal, "config", f"source {source_id} {verb}")
 
-    async def verify(self, source_id: str, headers: Mapping[str, str], body: bytes) -> VerifiedSender:
-        """The sender of a message. Raises SignatureInvalid, which reveals nothing that the sender did not know.
+    async def verify(
+        self, source_id: str, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]]
+    ) -> tuple[VerifiedSender, bytes]:
+        """The sender of a message, and the body that `read` returns. Raises SignatureInvalid, which reveals nothing that the sender did
+        not know.
 
-        An unknown or disabled source is checked like one without keys, so that its answer takes as long.
+        The body is read only if the headers may prove it. An unknown or disabled source is checked like one without keys, so that its
+        answer takes as long.
         """
         found = await self.clinic.sources.get(source_id) if "\x00" not in source_id else None
         now = self.clinic.clock.now()
         known = found.keys if found is not None and found.source.disabled_at is None else ()
         valid = [key for key in known if not _expired(key, now)]
-        kind, message_id = self._proof(valid, headers, body, self.clinic.clock.real())  # the sender signs by its own clock
+        real = self.clinic.clock.real()  # the sender signs by its own clock
+        _check_headers(valid, headers, real)
+        body = await read()
+        kind, message_id = self._proof(valid, headers, body, real)
         assert found is not None  # without keys there is no proof
-        return VerifiedSender(found.source, kind, message_id)
+        return VerifiedSender(found.source, kind, message_id), body
 
     def _proof(
         self, keys: Sequence[StoredSourceKey], headers: Mapping[str, str], body: bytes, now: dt.datetime
@@ -230,9 +238,7 @@ class Sources:
             if _signed(headers[X_SIGNATURE_HEADER], body, known or [_DUMMY]):
                 return X_SIGNATURE, None
             raise unreadable or SignatureInvalid(NOT_AUTHENTIC)
-        if _bears(headers.get("authorization", ""), [key.secret for key in keys if key.kind == BEARER]):
-            return BEARER, None
-        raise SignatureInvalid(NOT_AUTHENTIC)
+        return BEARER, None
 
     def _open(self, keys: Sequence[StoredSourceKey], kind: KeyKind) -> tuple[list[SigningKey], SecretUnreadable | None]:
         """The keys of a kind that can be opened, and the error if one cannot."""
@@ -301,13 +307,20 @@ def _expired(key: StoredSourceKey, now: dt.datetime) -> bool:
     return key.expires_at is not None and key.expires_at <= now
 
 
+def _check_headers(keys: Sequence[StoredSourceKey], headers: Mapping[str, str], now: dt.datetime) -> None:
+    """Raises SignatureInvalid for headers that can prove no body. A bearer token proves itself."""
+    if signatures.SIGNATURE in headers:
+        signatures.claim(headers, now)
+    elif X_SIGNATURE_HEADER in headers:
+        if not _HEX.fullmatch(headers[X_SIGNATURE_HEADER]):
+            raise SignatureInvalid(NOT_AUTHENTIC)
+    elif not _bears(headers.get("authorization", ""), [key.secret for key in keys if key.kind == BEARER]):
+        raise SignatureInvalid(NOT_AUTHENTIC)
+
+
 def _signed(header: str, body: bytes, keys: Sequence[SigningKey]) -> bool:
-    """Whether the header `X-Signature` is the body's HMAC under one of the keys; in constant time."""
-    try:
-        given = bytes.fromhex(header)
-    except ValueError:
-        given = b""
-    matched = [key.matches(body, given) for key in keys]
+    """Whether the header `X-Signature`, in hex, is the body's HMAC under one of the keys; in constant time."""
+    matched = [key.matches(body, bytes.fromhex(header)) for key in keys]
     return any(matched)
 
 

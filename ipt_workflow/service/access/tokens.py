@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ipt_workflow.access import policy, tokens
+from ipt_workflow.access import tokens
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, Unauthenticated
@@ -14,6 +14,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.views import TokenView
 from ipt_workflow.store import sources as stored_sources
 from ipt_workflow.store import tokens as stored_tokens
+from ipt_workflow.store.lookups import StoredToken
 from ipt_workflow.store.tokens import TokenRecord
 from ipt_workflow.values.types import Person
 
@@ -55,18 +56,28 @@ class Tokens:
         row = await self.clinic.tokens.get(parsed[0]) if parsed else None
         if parsed is None or row is None or not tokens.matches(parsed[1], row.secret_hash):
             raise Unauthenticated("A valid token is needed. Send the header Authorization: Bearer ipt_…")
-        if row.revoked_at is not None or row.expires_at <= self.clinic.clock.now():
-            raise Unauthenticated("The token has been revoked or has expired. Ask an administrator for a new one.")
+        self._check_valid(row)
         return Principal(
             person=row.subject,
             role=row.role,  # type: ignore[arg-type]  # the column holds roles only
             via="api",
             request_id=request_id,
+            token=row.id,
             source=row.source,
         )
 
+    async def check(self, principal: Principal) -> None:
+        """Raises Unauthenticated if the principal's token has been revoked or has expired since."""
+        row = await self.clinic.tokens.get(principal.token) if principal.token else None
+        if row is not None:
+            self._check_valid(row)
+
+    def _check_valid(self, row: StoredToken) -> None:
+        if row.revoked_at is not None or row.expires_at <= self.clinic.clock.now():
+            raise Unauthenticated("The token has been revoked or has expired. Ask an administrator for a new one.")
+
     async def create(self, principal: Principal, new: NewToken) -> CreatedToken:
-        policy.require(principal, "manage tokens")
+        await self.clinic.require(principal, "manage tokens")
         await self._check(new)
         minted, now = tokens.mint(), self.clinic.clock.now()
         token = TokenRecord(
@@ -100,11 +111,11 @@ class Tokens:
             raise CommandInvalid([Fault("source", "names no source; `ipt-workflow source list` shows those that exist")])
 
     async def list(self, principal: Principal) -> list[TokenView]:
-        policy.require(principal, "manage tokens")
+        await self.clinic.require(principal, "manage tokens")
         return [TokenView(**msgspec.structs.asdict(token)) for token in await self.clinic.read(stored_tokens.every)]
 
     async def revoke(self, principal: Principal, token_id: str) -> None:
-        policy.require(principal, "manage tokens")
+        await self.clinic.require(principal, "manage tokens")
         now = self.clinic.clock.now()
         if not await self.clinic.write(stored_tokens.revoke, token_id, now):
             raise NotFound("There is no such token, or it has already been revoked.")

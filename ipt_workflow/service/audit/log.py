@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import ReadOnly
 from ipt_workflow.journal.audit import AuditRecord
+from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.audit.verification import Progress
 from ipt_workflow.service.clinic import Clinic
@@ -23,36 +23,52 @@ class AuditLog:
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
+        self._tokens = Tokens(clinic)
 
     async def page(self, principal: Principal, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
         """Records in the order they were written."""
-        policy.require(principal, "read the audit log")
+        await self.clinic.require(principal, "read the audit log")
         records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, limit)
         await self.clinic.log(principal, "read", "audit", [course for each in records for course in each.courses])
         return records
+
+    async def require_export(self, principal: Principal) -> None:
+        """Raises Forbidden unless the principal may export the log."""
+        await self.clinic.require(principal, "export the audit log")
 
     async def export(
         self, principal: Principal, filters: AuditFilters, unrecorded: Unrecorded | None = None
     ) -> AsyncIterator[list[AuditRecord]]:
         """The whole log up to now, a chunk at a time. The export is recorded before the first chunk.
 
-        With `unrecorded` it goes on where the database can only be read; without, it raises ReadOnly then.
+        With `unrecorded` it goes on where the database can only be read; without, it raises ReadOnly then. Raises LongRequestsFull. The chunks raise Unauthenticated once the principal's token is revoked.
         """
-        policy.require(principal, "export the audit log")
+        await self.require_export(principal)
         until = self.clinic.clock.now()
-        bounded = msgspec.structs.replace(filters, to=min(filters.to or until, until))
-        await self._record(principal, "export", "audit", filters.course, unrecorded)
-        return self._chunks(bounded)
+        chunks = self._chunks(principal, msgspec.structs.replace(filters, to=min(filters.to or until, until)), unrecorded)
+        await anext(chunks)  # a generator that has begun also ends, whatever becomes of its reader
+        return chunks
 
-    async def _chunks(self, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
-        after, size = Position(), self.clinic.settings.export_chunk
-        while True:
-            records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, size)
-            if records:
-                yield records
-                after = Position(records[-1].recorded_at, records[-1].id)
-            if len(records) < size:
-                return
+    async def _chunks(
+        self, principal: Principal, filters: AuditFilters, unrecorded: Unrecorded | None
+    ) -> AsyncIterator[list[AuditRecord]]:
+        """First an empty chunk, when the export is recorded."""
+        with self.clinic.installation.long_requests.one():
+            await self._record(principal, "export", "audit", filters.course, unrecorded)
+            yield []
+            after, size = Position(), self.clinic.settings.export_chunk
+            while True:
+                await self._tokens.check(principal)
+                records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, size)
+                if records:
+                    yield records
+                    after = Position(records[-1].recorded_at, records[-1].id)
+                if len(records) < size:
+                    return
+
+    async def require_verification(self, principal: Principal) -> None:
+        """Raises Forbidden unless the principal may verify the journal."""
+        await self.clinic.require(principal, "verify the journal")
 
     async def verify(
         self,
@@ -66,13 +82,14 @@ class AuditLog:
     ) -> Verification:
         """Verifies one course or all, and records that. The arguments are those of `verification.verify`.
 
-        `unrecorded` is as in `export`.
+        `unrecorded` is as in `export`. Raises LongRequestsFull.
         """
-        policy.require(principal, "verify the journal")
+        await self.require_verification(principal)
         if course_id is not None:
             await self.clinic.visible_course(principal, course_id)
-        await self._record(principal, "read", "verify", course_id, unrecorded)
-        return await verification.verify(self.clinic, course_id, progress, processes=processes, chains_only=chains_only)
+        with self.clinic.installation.long_requests.one():
+            await self._record(principal, "read", "verify", course_id, unrecorded)
+            return await verification.verify(self.clinic, course_id, progress, processes=processes, chains_only=chains_only)
 
     async def _record(
         self, principal: Principal, kind: str, action: str, course: str | None, unrecorded: Unrecorded | None

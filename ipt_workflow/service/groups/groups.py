@@ -53,7 +53,12 @@ class Groups:
     ) -> GroupCommitted:
         """Makes a group under a protocol for groups. A therapist who makes one must be among its facilitators."""
         await self.clinic.require(principal, "manage groups")
-        return await self._idempotency.run(key, self._replay, lambda: self._create(principal, decode(), key))
+
+        async def replay(kept: KeptAnswer) -> GroupCommitted:
+            await self.visible_group(principal, kept.course_id)
+            return await self._replay(kept)
+
+        return await self._idempotency.run(key, replay, lambda: self._create(principal, decode(), key))
 
     async def _create(self, principal: Principal, body: NewGroup, key: IdempotencyKey | None) -> GroupCommitted:
         protocol = self.clinic.protocol(body.protocol, body.protocol_version)
@@ -76,7 +81,7 @@ class Groups:
 
     async def page(self, principal: Principal, protocol: str | None, after: str, limit: int) -> list[GroupSummary]:
         """Groups in the order they were made. A therapist sees those that they facilitate."""
-        policy.require(principal, "read groups")
+        await self.clinic.require(principal, "read groups")
         person = principal.person if principal.role == "therapist" else None
         found = await self.clinic.read(stored.page, person=person, protocol=protocol, after=after, limit=limit)
         await self.clinic.log(principal, "read", "groups", dict.fromkeys(course for group in found for course in group.courses))
@@ -85,7 +90,7 @@ class Groups:
     async def one(self, principal: Principal, group_id: str) -> GroupView:
         """A group with its members, its sessions and who attended them."""
         group = await self.visible_group(principal, group_id)
-        policy.require(principal, "read groups")
+        await self.clinic.require(principal, "read groups", group.courses)
         await self.clinic.log(principal, "read", f"group {group.id}", group.courses)
         return await self.group_view(group)
 
@@ -152,8 +157,10 @@ class Groups:
     async def visible_group(self, principal: Principal, group_id: str) -> Group:
         """A group, if it exists for the principal. Raises NotFound."""
         group = await self.clinic.read(stored.find, group_id)
-        if group is None or not policy.may_see_group(principal, group.facilitators):
+        if group is None:
             raise NotFound(NO_GROUP)
+        if not policy.may_see_group(principal, group.facilitators):
+            raise await self.clinic.hidden(principal, "see a group", group.courses, NO_GROUP)
         return group
 
     def spec(self, group: Group) -> GroupSpec:

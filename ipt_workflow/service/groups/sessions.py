@@ -160,6 +160,7 @@ class GroupSessions:
             line=GroupLine(group=group.id, expected=group.version, content=session),
             notices=tuple(self._held_record(principal, group, each) for each in held_back),
             events=refusals,
+            request_id=principal.request_id,
         )
         await self.decisions.commit(unit)
         self._count_refused(held_back)  # after the commit, or a repeated attempt would count them again
@@ -270,7 +271,8 @@ class GroupSessions:
             decision = await self._judge(principal, group, stored, command, session)
             accepted = await self.decisions.accepted(principal, stored, decision.answer, (decision.fired,), decision.context)
             change = self.decisions.change(stored, accepted)
-            await self.decisions.commit(Unit(organisation=self.clinic.organisation, changes=(change,)))
+            unit = Unit(organisation=self.clinic.organisation, changes=(change,), request_id=principal.request_id)
+            await self.decisions.commit(unit)
             recorded = _recorded(change.course, record.session)
             assert recorded is not None  # the entry that was just written
             return recorded

@@ -175,15 +175,23 @@ class GroupSignatures:
             for each in decided
             for command, answer in each.refused.values()
         ]
-        await self._write([each for each in decided if each.accepted], refusals, answer)
+        await self._write(principal, [each for each in decided if each.accepted], refusals, answer)
         for each in decided:
             for _, refusal in each.refused.values():
                 self.decisions.count_refused(each.stored.course.protocol, refusal)
 
-    async def _write(self, signed: list[CourseSignatures], refusals: list[LoggedEvent], answer: KeptAnswer | None) -> None:
+    async def _write(
+        self, principal: Principal, signed: list[CourseSignatures], refusals: list[LoggedEvent], answer: KeptAnswer | None
+    ) -> None:
         changes = tuple(self.decisions.change(each.stored, each.accepted) for each in signed if each.accepted)
         if changes:
-            unit = Unit(organisation=self.clinic.organisation, changes=changes, answer=answer, events=tuple(refusals))
+            unit = Unit(
+                organisation=self.clinic.organisation,
+                changes=changes,
+                answer=answer,
+                events=tuple(refusals),
+                request_id=principal.request_id,
+            )
             await self.decisions.commit(unit)
             return
         for refusal in refusals:

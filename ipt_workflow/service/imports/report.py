@@ -34,7 +34,7 @@ class ImportReport(msgspec.Struct, kw_only=True):
 def why(error: IptError) -> str:
     """An error in one line of words."""
     if isinstance(error, TransitionRefused):
-        return f"{error.trigger} refused: {_rules(error.refusals)}"
+        return f"{error.command} refused: {_rules(error.refusals)}"
     if isinstance(error, GroupRefused):
         return f"refused: {_rules(error.refusals)}"
     if isinstance(error, GroupSessionRefused):
@@ -45,4 +45,10 @@ def why(error: IptError) -> str:
 
 
 def _rules(refusals: Iterable[Refusal]) -> str:
-    return "; ".join(f"{refusal.rule}: {refusal.message}" for refusal in refusals)
+    return "; ".join(f"{refusal.rule}: {refusal.message}{_breaks(refusal)}" for refusal in refusals)
+
+
+def _breaks(refusal: Refusal) -> str:
+    """The later entries that would break, each with what its own rules say."""
+    told = ((each, " ".join(broken.message for broken in each.refusals)) for each in refusal.breaks or ())
+    return "".join(f" [{each.seq} {each.trigger}: {words}]" for each, words in told)

@@ -11,7 +11,6 @@ from typing import Literal, TypeVar
 import msgspec
 
 from ipt_workflow import journal
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.carry_over import Move
 from ipt_workflow.course.triggers import Command
@@ -60,7 +59,7 @@ class Mover:
 
     async def plans(self, principal: Principal) -> AsyncIterator[list[PlannedMove]]:
         """Plans the move of every live course under the old version. The audit log records the read, with every course."""
-        policy.require(principal, "try a protocol")
+        await self.clinic.require(principal, "try a protocol")
         after = ""
         while True:
             found = await self.clinic.read(stored_courses.open_courses_under, self.old.id, self.old.version, after, BATCH)
@@ -71,13 +70,13 @@ class Mover:
 
     async def move_clean(self, principal: Principal, reason: str) -> AsyncIterator[list[MigrationResult]]:
         """Moves every course that carries over without gaps."""
-        policy.require(principal, "change a course")
+        await self.clinic.require(principal, "change a course")
         async for planned in self.plans(principal):
             yield await self._move(principal, [each for each in planned if each.move.kind == "carries_over"], reason)
 
     async def move(self, principal: Principal, courses: Iterable[str], reason: str) -> AsyncIterator[list[MigrationResult]]:
         """Moves the named courses, also with new gaps. Skips those under the new version already."""
-        policy.require(principal, "change a course")
+        await self.clinic.require(principal, "change a course")
         for ids in _batches(courses, BATCH):
             found = {each.course.id: each for each in await self.clinic.read(stored_courses.courses_by_id, ids)}
             skip_reasons = {course_id: self._skip_reason(found.get(course_id)) for course_id in ids}  # repeated ids count once

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from ipt_workflow import journal
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.gate.replay import RefusedCommand, Rejudge, Rejudged, joinings
 from ipt_workflow.groups import RULES
@@ -72,7 +71,7 @@ class Trial:
 
     async def run(self, principal: Principal, progress: Callable[[int], None] = lambda _done: None) -> TrialResult:
         """Judges every course and records the read. `progress` is called with the number of courses judged since the last call."""
-        policy.require(principal, "try a protocol")
+        await self.clinic.require(principal, "try a protocol")
         rejudge = Rejudge(machine_for(self.candidate), self.clinic.context(principal, self.clinic.clock.now()))
         after = ""
         while True:

@@ -193,13 +193,13 @@ def _formulation(course: Course, read: _Journal) -> FormulationView | None:
 
 
 def _exemptions(course: Course, read: _Journal, context: Context) -> tuple[ExemptionView, ...]:
-    """The exemptions that were agreed last, those that are over included."""
-    agreed = [fact for fact in read.of(*SICK_ROLES) if fact.data.get("exemptions")]
+    """The exemptions that were agreed last, those that are over included. An update without a list keeps them, an empty list ends them."""
+    agreed = [fact for fact in read.of(*SICK_ROLES) if fact.trigger == "assign_sick_role" or "exemptions" in fact.data]
     if not agreed:
         return ()
     words = read.words(agreed[-1]).get("exemptions", ())
     today, given_up = context.now.astimezone(context.zone).date(), course.sick_role.status == "relinquished"
-    ends = [dt.date.fromisoformat(each["until"]) for each in agreed[-1].data["exemptions"]]
+    ends = [dt.date.fromisoformat(each["until"]) for each in agreed[-1].data.get("exemptions", ())]
     return tuple(
         ExemptionView(
             obligation=words[index]["obligation"] if index < len(words) else None, until=until, over=given_up or until < today

@@ -70,7 +70,7 @@ def write_sqlite(connection: sqlite3.Connection, units: Sequence[Unit], events: 
     winners = list(compress(units, won))
     kept = [rows.kept_answer(unit.organisation, unit.answer) for unit in winners if unit.answer]
     _insert_sqlite(connection, tables.idempotency, kept)
-    written = [rows.journal(entry) for unit in winners for change in unit.changes for entry in change.entries]
+    written = [rows.journal(entry, unit.request_id) for unit in winners for change in unit.changes for entry in change.entries]
     for table in JOURNAL:
         _insert_sqlite(connection, table, written)
     _insert_sqlite(connection, tables.notice, [notices.row(unit.organisation, each) for unit in winners for each in unit.notices])
@@ -156,7 +156,7 @@ def _of_units(numbered: Sequence[tuple[int, Unit]]) -> tuple[str | list[bytes], 
         for change in unit.changes:
             conditions = {"n": number, "expected": change.expected, "scope": _scope(unit)}
             courses.append({**rows.course_columns(unit.organisation, change), **conditions})
-            entries += [{**rows.journal(entry), "n": number} for entry in change.entries]
+            entries += [{**rows.journal(entry, unit.request_id), "n": number} for entry in change.entries]
         if unit.answer:
             answers.append({**rows.kept_answer(unit.organisation, unit.answer), "n": number})
     return (

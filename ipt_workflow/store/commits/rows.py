@@ -43,17 +43,17 @@ def snapshot(course: Course) -> bytes:
     return msgspec.json.encode(course, order="deterministic")
 
 
-def journal(written: Entry) -> Row:
+def journal(written: Entry, request_id: str | None) -> Row:
     """An entry's rows in three tables as one. Columns with the same name hold the same value."""
-    return {**outbox(written), **entry_data(written), **entry(written)}
+    return {**outbox(written), **entry_data(written), **entry(written, request_id)}
 
 
-def entry(entry: Entry) -> Row:
-    return {**entry_columns(entry), "canonical": entry.canonical}
+def entry(entry: Entry, request_id: str | None) -> Row:
+    return {**entry_columns(entry), "canonical": entry.canonical, "request_id": request_id}
 
 
 def entry_columns(entry: Entry) -> Row:
-    """Every column but the canonical bytes, with the value in the bytes. `audit verify` compares the two."""
+    """Every column that repeats a value of the canonical bytes. `audit verify` compares the two."""
     written = entry.written
     return {
         "organisation": written.organisation,

@@ -58,7 +58,7 @@ def _inserts(unit: Unit) -> dict[sa.Table, list[rows.Row]]:
     of_events = rows.of_events(unit.events)
     of_events[tables.outbox] = [*(rows.outbox(entry) for entry in entries), *of_events[tables.outbox]]
     return {
-        tables.entry: [rows.entry(entry) for entry in entries],
+        tables.entry: [rows.entry(entry, unit.request_id) for entry in entries],
         tables.entry_data: [rows.entry_data(entry) for entry in entries],
         tables.notice: [notices.row(unit.organisation, each) for each in unit.notices],
         **of_events,

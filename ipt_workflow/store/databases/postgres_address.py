@@ -28,7 +28,7 @@ class PostgresAddress:
     def __init__(self, url: DatabaseUrl, command_seconds: float | None, settings: Mapping[str, str]) -> None:
         options = dict(url.options)
         self._hosts = url.hosts or (("", None),)
-        self._wanted = options.pop("target_session_attrs", "any")
+        self._wanted = options.pop("target_session_attrs", None)  # without it, the driver asks PGTARGETSESSIONATTRS
         tls = {name: options.pop(name) for name in TLS if name in options}
         for name in FILES:
             _check_readable(name, tls.get(name))

@@ -19,7 +19,6 @@ CANNOT_UPGRADE: Mapping[str | None, str] = {
     "3F000": "The database has no schema to create tables in. Create the schema that the role's search_path names, then try again.",
     "25006": "The database can only be read: it is a standby, or is set to read-only. Run `db upgrade` on the primary server.",
 }
-ONE_AT_A_TIME = 0x1B7_DB  # the advisory lock of a migration, until it is committed
 HERE = Path(__file__).parent / "migrations"
 
 
@@ -36,8 +35,7 @@ def upgrade(connection: sa.Connection) -> str:
     Another process that migrates the database at the same time waits, and then finds nothing to do.
     Raises DatabaseNotReady if the database is not ours, is newer than this version, or may not be changed.
     """
-    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ONE_AT_A_TIME)))
+    revision.take_turns(connection)
     before = revision.current(connection)
     _check_ours(connection, before)
     try:

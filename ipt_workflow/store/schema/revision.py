@@ -5,10 +5,12 @@ Every start and `/health/ready` compare them. Neither loads Alembic, which only 
 
 import sqlalchemy as sa
 
-HEAD = "0020"  # the newest of migrations/versions
+HEAD = "0019"  # the newest of migrations/versions
 ATTENTION = "0017"  # the first whose courses note all kinds of attention of today
 FOREIGN = "of another program"
 SNAPSHOTS = "0015"  # the first whose snapshots have the shape of today's `Course`; a new shape needs a new revision
+
+TABLES = 0x1B7_DB  # the advisory lock of who makes or changes the tables
 
 
 def current(connection: sa.Connection) -> str | None:
@@ -20,3 +22,9 @@ def current(connection: sa.Connection) -> str | None:
         return FOREIGN
     found = rows.scalars().all()
     return None if not found else str(found[0]) if len(found) == 1 else FOREIGN
+
+
+def take_turns(connection: sa.Connection) -> None:
+    """Waits until no other process makes or changes the tables. Until the end of the transaction, no other will."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TABLES)))

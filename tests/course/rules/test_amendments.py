@@ -15,6 +15,10 @@ from ipt_workflow.machine import Refused
         ("in_initial", "begin_final", "begin_middle"),
         ("in_middle", "begin_middle", None),
         ("in_middle", "start", None),
+        ("paused", "start", None),
+        ("completed", "complete", "reopen"),
+        ("ended_early", "end_early", "reopen"),
+        ("not_suitable", "decline", "reopen"),
         ("in_initial", "complete", "begin_middle"),
         ("paused", "begin_final", "resume"),
         ("completed", "record_session", "reopen"),
@@ -27,6 +31,23 @@ def test_phases_come_in_order_none_skipped_and_none_repeated(stage, trigger, ste
     refusal = refused_by(walk, "state_allows", trigger, current=walk.state)
     assert refusal.required == "one of " + ", ".join(triggers.states(walk.protocol, row.sources, trigger))
     assert [remedy.trigger for remedy in refusal.remedies] == ([step] if step else [])
+
+
+@pytest.mark.parametrize(
+    ("stage", "trigger", "says"),
+    (
+        ("in_middle", "begin_middle", "begun"),
+        ("in_final", "start", "begun"),
+        ("paused", "begin_middle", "begun"),
+        ("ended_early", "begin_middle", "begun"),
+        ("completed", "complete", "over"),
+        ("not_suitable", "end_early", "over"),
+        ("in_initial", "begin_final", "step"),
+        ("in_middle", "select_focus", "another"),
+    ),
+)
+def test_what_has_happened_already_is_said_to_have_happened(stage, trigger, says):
+    assert reach(stage).refused(trigger)["state_allows"].message_id == f"state_allows.{says}"
 
 
 def test_a_trigger_that_the_state_allows_meets_no_such_refusal():

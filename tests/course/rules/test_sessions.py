@@ -138,6 +138,14 @@ def test_no_more_sessions_are_held_than_the_contract_has():
     assert "contract_session_cap" not in earlier.refused("record_session")
 
 
+def test_in_the_last_phase_the_contract_alone_keeps_the_last_session():
+    walk = reach("in_final", missed_count=True)
+    for attendance in ("5", "3", "5"):
+        walk.session(attendance)
+    walk.now += WEEK
+    assert list(walk.refused("record_session")) == ["contract_session_cap"]
+
+
 @pytest.mark.parametrize("attendance", ("2", "3", "4", "7"))
 def test_a_missed_session_meets_no_cap(attendance):
     walk = reach("ready_to_complete")

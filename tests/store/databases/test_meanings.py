@@ -74,10 +74,15 @@ def test_an_error_of_a_statement_stays_the_drivers_own(postgres):
 
 
 @pytest.fixture
-def hurried(postgres, tmp_path):
-    """Settings of a database of the test's own whose committer gives up soon."""
-    made = databases.empty(tmp_path, postgres)
-    return made.model_copy(update={"commit_patience_seconds": 0.05})
+def on_postgres(postgres, tmp_path):
+    """Settings of a database of the test's own."""
+    return databases.empty(tmp_path, postgres)
+
+
+def hurry(committer) -> None:
+    """Makes a committer give up soon."""
+    for lane in (committer, committer._records):
+        lane._patience = 0.05
 
 
 async def failing_with(clinic, table: str, code: str) -> None:
@@ -92,12 +97,13 @@ async def failing_with(clinic, table: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("code", sorted(NAMED))
-def test_reads_and_writes_that_the_server_refuses_are_answered_with_503_and_when_to_retry(hurried, code):
+def test_reads_and_writes_that_the_server_refuses_are_answered_with_503_and_when_to_retry(on_postgres, code):
     async def test():
-        async with running(hurried) as api:
+        async with running(on_postgres) as api:
             course = (await api.open())["id"]
             for table in ("audit_event", "entry"):
                 await failing_with(api.clinic, table, code)
+            hurry(api.clinic.committer)
             read = await api.get(f"/v1/courses/{course}")
             write = await api.post(f"/v1/courses/{course}/transitions", {"trigger": "note", "data": {"text": "x"}}, If_Match='"1"')
             opening = await api.post("/v1/courses", {"client_ref": "EHR-2", "protocol": "ipt", "data": {"source": "x"}})
@@ -109,8 +115,8 @@ def test_reads_and_writes_that_the_server_refuses_are_answered_with_503_and_when
     asyncio.run(test())
 
 
-def test_a_server_that_is_set_to_read_only_is_not_ready_until_it_writes_again(hurried, postgres):
-    name = sa.make_url(hurried.database_url).database
+def test_a_server_that_is_set_to_read_only_is_not_ready_until_it_writes_again(on_postgres, postgres):
+    name = sa.make_url(on_postgres.database_url).database
 
     async def read_only(clinic, value: str) -> None:
         async with opened(postgres) as maintenance:
@@ -119,7 +125,7 @@ def test_a_server_that_is_set_to_read_only_is_not_ready_until_it_writes_again(hu
             await maintenance.fetch({"postgresql": ended}, name)
 
     async def test():
-        async with running(hurried) as api:
+        async with running(on_postgres) as api:
             course = (await api.open())["id"]
             await read_only(api.clinic, "on")
             for path in ("/health/ready", f"/v1/courses/{course}"):

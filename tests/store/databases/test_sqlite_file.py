@@ -17,12 +17,6 @@ from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate
 
 NOTE = Command("note", {"text": "She called."})
-ANSWERED_LATER = 0.05  # seconds for which a write is tried again
-
-
-@pytest.fixture
-def hurried(tmp_path):
-    return databases.empty(tmp_path).model_copy(update={"commit_patience_seconds": ANSWERED_LATER})
 
 
 def rights(file: Path) -> int:
@@ -84,21 +78,21 @@ def delete_the_wal(file: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", (delete, replace_by_a_copy, replace_by_nothing, delete_the_wal))
-def test_nothing_is_acknowledged_in_a_file_that_is_gone(hurried, harm):
+def test_nothing_is_acknowledged_in_a_file_that_is_gone(settings, harm):
     async def test():
-        async with running(hurried) as api:
+        async with running(settings) as api:
             course = (await api.open())["id"]
-            harm(Path(databases.path_of(hurried)))
+            harm(Path(databases.path_of(settings)))
             await is_refused(api, course)
 
     asyncio.run(test())
 
 
-def test_a_file_that_is_put_back_is_written_again(hurried):
-    file = Path(databases.path_of(hurried))
+def test_a_file_that_is_put_back_is_written_again(settings):
+    file = Path(databases.path_of(settings))
 
     async def test():
-        async with running(hurried) as api:
+        async with running(settings) as api:
             course = (await api.open())["id"]
             shutil.move(file, f"{file}.away")
             await is_refused(api, course)
@@ -114,8 +108,8 @@ def with_mode(settings, mode: str):
     return settings.model_copy(update={"database_url": f"{settings.database_url}?mode={mode}"})
 
 
-def test_a_file_that_is_opened_for_reading_is_read_and_never_written(hurried):
-    course = service_walk.with_clinic(hurried, service_walk.open_course)
+def test_a_file_that_is_opened_for_reading_is_read_and_never_written(settings):
+    course = service_walk.with_clinic(settings, service_walk.open_course)
 
     async def test(clinic):
         assert await clinic.visible_course(service_walk.THERAPIST, course)
@@ -125,8 +119,8 @@ def test_a_file_that_is_opened_for_reading_is_read_and_never_written(hurried):
         with pytest.raises(ReadOnly):
             await clinic.installation.ready()
 
-    service_walk.with_clinic(with_mode(hurried, "ro"), test)
-    assert databases.select(hurried, "SELECT version FROM course") == [(1,)]
+    service_walk.with_clinic(with_mode(settings, "ro"), test)
+    assert databases.select(settings, "SELECT version FROM course") == [(1,)]
 
 
 @pytest.mark.parametrize("mode", ("ro", "rw"))
@@ -143,17 +137,17 @@ def test_a_file_that_is_not_there_is_made_by_no_mode_but_rwc(tmp_path, mode):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_page_is_answered_with_503_and_says_what_to_do(hurried):
-    file = Path(databases.path_of(hurried))
-    course = service_walk.with_clinic(hurried, service_walk.open_course)
-    ((page,),) = databases.select(hurried, "SELECT rootpage FROM sqlite_master WHERE name = 'course'")
-    ((size,),) = databases.select(hurried, "PRAGMA page_size")
+def test_a_damaged_page_is_answered_with_503_and_says_what_to_do(settings):
+    file = Path(databases.path_of(settings))
+    course = service_walk.with_clinic(settings, service_walk.open_course)
+    ((page,),) = databases.select(settings, "SELECT rootpage FROM sqlite_master WHERE name = 'course'")
+    ((size,),) = databases.select(settings, "PRAGMA page_size")
     with file.open("r+b") as stream:
         stream.seek((page - 1) * size)
         stream.write(b"\xff" * size)
 
     async def test():
-        async with running(hurried) as api:
+        async with running(settings) as api:
             answer = await api.get(f"/v1/courses/{course}")
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
             assert "restore a backup" in answer.json()["detail"]
@@ -161,9 +155,9 @@ def test_a_damaged_page_is_answered_with_503_and_says_what_to_do(hurried):
     asyncio.run(test())
 
 
-def test_a_full_database_is_answered_with_503_until_there_is_room(hurried):
+def test_a_full_database_is_answered_with_503_until_there_is_room(settings):
     async def test():
-        async with running(hurried) as api:
+        async with running(settings) as api:
             course = (await api.open())["id"]
             await api.get(f"/v1/courses/{course}")
             writer = api.clinic.database._putting
@@ -176,9 +170,9 @@ def test_a_full_database_is_answered_with_503_until_there_is_room(hurried):
     asyncio.run(test())
 
 
-def test_tables_that_are_gone_are_answered_with_503(hurried):
+def test_tables_that_are_gone_are_answered_with_503(settings):
     async def test():
-        async with running(hurried) as api:
+        async with running(settings) as api:
             course = (await api.open())["id"]
             await api.clinic.database.write(lambda c: c.exec_driver_sql("DROP TABLE entry_data"))
             answer = await api.get(f"/v1/courses/{course}")

@@ -1,10 +1,11 @@
-"""The tables. Every key begins with the organisation, so that tables can be partitioned or sharded by it.
+"""The tables. Every key begins with the organisation, so that tables can be partitioned or sharded by it. Only failed authentications
+belong to no organisation.
 
 Constructors of table classes do not validate; the domain's types do. Statements are built from `__table__`, never through an
 ORM session. Times are aware and in UTC on both databases.
 """
 
-from ipt_workflow.store.schema.tables.access import TokenRow, token
+from ipt_workflow.store.schema.tables.access import AuthenticationFailureRow, TokenRow, authentication_failure, token
 from ipt_workflow.store.schema.tables.audit import AUDIT_KINDS, AuditRow, AuditSubjectRow, audit_event, audit_subject
 from ipt_workflow.store.schema.tables.columns import METADATA, NAMING, ROLES, one_of
 from ipt_workflow.store.schema.tables.courses import (
@@ -83,6 +84,7 @@ __all__ = [
     "AttentionToldRow",
     "AuditRow",
     "AuditSubjectRow",
+    "AuthenticationFailureRow",
     "ClientRow",
     "CourseRow",
     "DeliveryRow",
@@ -110,6 +112,7 @@ __all__ = [
     "attention_told",
     "audit_event",
     "audit_subject",
+    "authentication_failure",
     "client",
     "course",
     "delivery",

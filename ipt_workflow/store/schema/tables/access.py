@@ -1,4 +1,4 @@
-"""Tokens."""
+"""Tokens, and failed authentications."""
 
 import datetime as dt
 
@@ -24,4 +24,15 @@ class TokenRow(SQLModel, table=True):
     source: str | None = Field(default=None, max_length=32)
 
 
+class AuthenticationFailureRow(SQLModel, table=True):
+    """How often authentication failed from an address in a minute. Of the installation: who fails belongs to no organisation."""
+
+    __tablename__ = "authentication_failure"
+
+    minute: dt.datetime = Field(primary_key=True)
+    address: str = Field(primary_key=True, max_length=64)
+    count: int
+
+
+authentication_failure = AuthenticationFailureRow.__table__  # type: ignore[attr-defined]
 token = TokenRow.__table__  # type: ignore[attr-defined]

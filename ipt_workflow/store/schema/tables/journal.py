@@ -45,6 +45,7 @@ class EntryRow(SQLModel, table=True):
     hash: str = Field(max_length=64)
     group_session: str | None = Field(default=None, max_length=36)
     canonical: bytes
+    request_id: str | None = Field(default=None, max_length=64)  # of the request that wrote it; in no hash
 
 
 class EntryDataRow(SQLModel, table=True):
