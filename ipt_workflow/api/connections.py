@@ -25,7 +25,7 @@ LINGER_BYTES, LINGER_SECONDS = (
     2,
 )  # what is still read of a request that has its answer: so the client reads the answer first
 LEAVE_SECONDS = 8  # how long an answer may still take when the server stops; after ten the server cancels it, as an error
-SPARE_CONNECTIONS = 8  # connections above the most that are still told so; others are dropped without a word
+SPARE_CONNECTIONS = 8  # connections above the most that still get an answer; others are dropped without a word
 RETRY_SECONDS = 5
 Awaited = Literal["head", "body"]  # what the client owes next
 

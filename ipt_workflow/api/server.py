@@ -20,7 +20,7 @@ CLOSE = (b"connection", b"close")
 
 
 class HttpServer(uvicorn.Server):
-    """Serves connections, ends those of clients that take too long, and goes on for some seconds after it was told to stop.
+    """Serves connections, ends those of clients that take too long, and goes on for some seconds after it was asked to stop.
 
     Meanwhile the application says that it is not ready, and every answer closes its connection, so that none is left in the end. A second
     Ctrl-C stops it at once.

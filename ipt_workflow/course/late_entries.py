@@ -335,8 +335,8 @@ class _Walk:
         newly = {each.rule for each in refusals if (placed.fact.seq, each.rule) not in failing_before}
         if not newly:
             return placed
-        told = self._structural(here, placed.fact, later=self._later(place))
-        self.breaks.append(Break(placed.fact.seq, placed.fact.trigger, tuple(each for each in told if each.rule in newly)))
+        worded = self._structural(here, placed.fact, later=self._later(place))
+        self.breaks.append(Break(placed.fact.seq, placed.fact.trigger, tuple(each for each in worded if each.rule in newly)))
         return msgspec.structs.replace(placed, contradicted=not self.blockable)
 
     def _new(self, here: Course | None, prepared: Prepared, seq: int, later: Mapping[str, int]) -> PlacedFact | RefusedAt:

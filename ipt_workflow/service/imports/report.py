@@ -50,5 +50,5 @@ def _rules(refusals: Iterable[Refusal]) -> str:
 
 def _breaks(refusal: Refusal) -> str:
     """The later entries that would break, each with what its own rules say."""
-    told = ((each, " ".join(broken.message for broken in each.refusals)) for each in refusal.breaks or ())
-    return "".join(f" [{each.seq} {each.trigger}: {words}]" for each, words in told)
+    why_each = ((each, " ".join(broken.message for broken in each.refusals)) for each in refusal.breaks or ())
+    return "".join(f" [{each.seq} {each.trigger}: {words}]" for each, words in why_each)
