@@ -27,6 +27,8 @@ from ipt_workflow.service.clinic import Clinic
 REFERRAL = {"protocol": "ipt", "data": {"source": "General practitioner", "indication": "depression"}}
 ROLES = ("therapist", "admin", "auditor")
 SECRET = "s" * 32
+(NETWORKS,) = re.findall(r"^IPT_PROXY_NETWORKS=(.*)$", (DEPLOY / "environment").read_text(encoding="utf-8"), re.MULTILINE)
+PROXIED = {"proxy_networks": NETWORKS}
 BUNDLE_BYTES = 4 * 1024 * 1024
 
 
@@ -46,7 +48,7 @@ class Site:
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}/ipt"
         self.certificate = Certificate(folder)
-        settings = {"public_url": self.url, "drain_seconds": "3", "log_level": "info"}
+        settings = {"public_url": self.url, "drain_seconds": "3", "log_level": "info", "log_addresses": "true", **PROXIED}
         self.services = [Service(database, folder / f"service-{number}.log", **settings) for number in (1, 2)]
 
     @property
@@ -204,6 +206,16 @@ def test_neither_the_proxy_nor_the_service_logs_a_query(behind):
     assert "/v1/courses" in (folder / "access.log").read_text()
     logs = [*folder.glob("*.log"), *(each.log for each in site.services)]
     assert [log.name for log in logs if "somebody" in log.read_text()] == []
+
+
+def test_the_service_knows_who_called_the_proxy_and_not_what_a_caller_says_of_itself(behind):
+    site, _ = behind
+    caller = httpx.HTTPTransport(local_address="127.0.0.2", verify=site.certificate.trusted)
+    with httpx.Client(base_url=site.url, transport=caller) as client:
+        answer = client.get("/v1/courses", headers={"X-Forwarded-For": "203.0.113.7", "X-Request-Id": f"called-{site.port}"})
+    assert answer.status_code == 401
+    lines = [json.loads(line) for each in site.services for line in each.log.read_text().splitlines()]
+    assert {line["address"] for line in lines if line.get("request_id") == f"called-{site.port}"} == {"127.0.0.2"}
 
 
 async def restarted(site: Site, folder: Path) -> None:

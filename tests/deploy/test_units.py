@@ -18,7 +18,7 @@ from ipt_workflow.runtime import settings
 PROGRAM = [sys.executable, "-c", "from ipt_workflow.cli import main; main()"]
 UNIT = "ipt-workflow@.service"
 EXPOSURE_MOST = 2.0  # of 10, as `systemd-analyze security` counts
-FINISH_SECONDS = 10  # what `cli/server.py` gives the requests under way
+FINISH_SECONDS = 10  # what `api/server.py` gives the requests under way
 # Makes the whole file system read-only but for one folder, and drops every capability, for a command that may not get any back.
 CONFINED = """
 set -eu

@@ -21,7 +21,6 @@ class SlowClients:
         self.token = token
         self.each = each
         self.answered: collections.Counter[str] = collections.Counter()
-        self.came = 0
         self._chance = random.Random(course)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -39,7 +38,6 @@ class SlowClients:
         while True:
             with suppress(OSError):
                 reader, writer = await asyncio.open_connection("127.0.0.1", self._chance.choice(self.ports))
-                self.came += 1
                 try:
                     await behave(reader, writer)
                 finally:
