@@ -384,7 +384,7 @@ def test_an_error_of_the_database_is_logged_without_what_was_to_be_written(leaks
     async def test(marked):
         course = await marked.open()
         with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
-            connection.execute("ALTER TABLE entry_data RENAME TO gone")
+            connection.execute("CREATE TRIGGER broken BEFORE INSERT ON entry_data BEGIN SELECT unknown_function(NEW.sealed); END")
         note = marked.body({"trigger": "note", "data": {"text": MARK}})
         answer = await marked.api.post(f"/v1/courses/{course}/transitions", note)
         assert (answer.status_code, marked.problem()) == (500, "internal")
@@ -393,6 +393,6 @@ def test_an_error_of_the_database_is_logged_without_what_was_to_be_written(leaks
         assert [line["request_id"] for line in failed] == [answer.json()["request_id"]]
         assert failed[0]["frames"]
         with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
-            connection.execute("ALTER TABLE gone RENAME TO entry_data")
+            connection.execute("DROP TRIGGER broken")
 
     leaks_nothing(test)

@@ -241,7 +241,7 @@ def test_what_concerns_more_than_one_course_is_fired_alone(api, trigger):
         course = (await api.open())["id"]
         role = "supervisor" if trigger == "relink_client" else "therapist"
         answer = await post(api, course, {"together": [NOTE, {"trigger": trigger}]}, role)
-        assert invalid(answer) == {"together[1].trigger"}
+        assert "together[1].trigger" in invalid(answer)  # beside what its data lack
 
     api(test)
 

@@ -34,7 +34,7 @@ def amended_root(history: tuple[Fact, ...], seq: int) -> Fact | None:
 
 @rule(source="machine.md, Time")
 def entry_amendable(case: Case) -> Refusal | None:
-    """The entry belongs to this course and is not superseded yet. An ending is reopened instead, and `refer` cannot be voided."""
+    """The entry belongs to this course and is not superseded yet. Of an ending only the time is amended, and `refer` cannot be voided."""
     seq = case.data["supersedes"]
     fact, root = superseded(case), amended_root(case.context.history, seq)
     if fact is None or root is None:
@@ -46,13 +46,21 @@ def entry_amendable(case: Case) -> Refusal | None:
         current = f"superseded by {latest}"
         return case.refuses("entry_amendable.superseded", current=current, required=latest, entry=seq, latest=latest)
     if root.trigger in triggers.ENDINGS:
-        message_id = "entry_amendable.reopened" if case.course.open else "entry_amendable.ending"
-        return case.refuses(message_id, current=root.trigger, required="reopen", remedies=("reopen",))
+        return _of_ending(case, fact, root)
     if root.trigger in triggers.NOT_AMENDABLE:
         return case.refuses("entry_amendable.fire_again", current=root.trigger, required="another trigger", trigger=root.trigger)
     if root.trigger in triggers.OPENINGS and case.data.get("void"):
         return case.refuses("entry_amendable.opening", current=root.trigger, required="`data` or `occurred_at`")
     return None
+
+
+def _of_ending(case: Case, fact: Fact, root: Fact) -> Refusal | None:
+    """The refusal of an amendment of an ending, unless it corrects the mere time of the one that holds."""
+    if case.course.ending is None or case.course.ending.recorded_at != root.recorded_at:
+        return case.refuses("entry_amendable.reopened", current=root.trigger, required="an ending that holds")
+    if _of_time_alone(case, fact):
+        return None
+    return case.refuses("entry_amendable.ending", current=root.trigger, required="`occurred_at` alone", remedies=("reopen",))
 
 
 def _of_time_alone(case: Case, fact: Fact) -> bool:

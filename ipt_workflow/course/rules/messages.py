@@ -67,7 +67,7 @@ MESSAGES = {
     ),
     # amending
     "amendment_agreed": "A supervisor must agree to this amendment ({reasons}). Post it as a proposal for a supervisor to cosign.",
-    "entry_amendable.ending": "An ending cannot be amended. Reopen the course instead.",
+    "entry_amendable.ending": "Of an ending only the time can be amended. To change anything else, reopen the course.",
     "entry_amendable.fire_again": "An entry of `{trigger}` cannot be amended. Fire `{trigger}` again with what is right.",
     "entry_amendable.moved": "Entry {entry} was moved to another course. Amend it there.",
     "entry_amendable.opening": "The entry that opened the course cannot be voided. Amend its `data` or `occurred_at` instead.",

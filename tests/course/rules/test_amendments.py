@@ -1,7 +1,7 @@
 """Rules about correcting the record, and about when in a course something happened."""
 
 import pytest
-from support.course_walk import HOUR, MINUTE, OTHER_T, S, T, covers, reach, refused_by
+from support.course_walk import ANY, HOUR, MINUTE, OTHER_T, S, T, covers, reach, refused_by
 
 from ipt_workflow.course import triggers
 from ipt_workflow.machine import Refused
@@ -85,30 +85,46 @@ def test_only_an_entry_that_is_in_force_is_amended():
     walk.fire("amend", data={"supersedes": seq + 1, "void": True})
 
 
-def test_an_ending_is_not_amended_but_reopened():
-    for stage, ending in (("completed", "complete"), ("ended_early", "end_early"), ("not_suitable", "decline")):
-        walk = reach(stage)
-        for change in ({"void": True}, {"occurred_at": walk.now.isoformat()}):
-            refused_by(
-                walk,
-                "entry_amendable",
-                "amend",
-                S,
-                data={"supersedes": walk.seq(ending), **change},
-                current=ending,
-                required="reopen",
-                remedies=("reopen",),
-            )
-        walk.do("reopen", by=S)
+ENDINGS = (("completed", "complete"), ("ended_early", "end_early"), ("not_suitable", "decline"))
+
+
+@pytest.mark.parametrize(("stage", "ending"), ENDINGS)
+def test_of_an_ending_only_the_time_is_amended(stage, ending):
+    walk = reach(stage)
+    named = {"supersedes": walk.seq(ending)}
+    for change in ({"void": True}, {"data": {}, "occurred_at": walk.now.isoformat()}):
         refused_by(
             walk,
             "entry_amendable",
             "amend",
             S,
-            data={"supersedes": walk.last, "void": True},
-            current="reopen",
-            required="another trigger",
+            data={**named, **change},
+            current=ending,
+            required="`occurred_at` alone",
+            remedies=("reopen",),
         )
+    walk.do("reopen", by=S)
+    for seq, required in ((named["supersedes"], "an ending that holds"), (walk.last, "another trigger")):
+        data = {"supersedes": seq, "occurred_at": walk.now.isoformat()}
+        refused_by(walk, "entry_amendable", "amend", S, data=data, current=ANY, required=required)
+
+
+@pytest.mark.parametrize(("stage", "ending"), ENDINGS)
+def test_the_time_of_an_ending_is_corrected_by_the_therapist_who_recorded_it(stage, ending):
+    walk = reach(stage)
+    before = walk.course.ending
+    later, amended = before.at + MINUTE, {"supersedes": walk.seq(ending)}
+    walk.now += HOUR
+    course = walk.fire("amend", data={**amended, "occurred_at": later.isoformat()})
+    assert (course.state, course.ending.at, course.ending.recorded_at) == (stage, later, before.recorded_at)
+    assert walk.do("reopen", by=S).course.ending is None
+
+
+def test_an_ending_cannot_come_before_what_happened_in_the_course():
+    walk = reach("completed")
+    first = min(session.at for session in walk.course.sessions) - MINUTE
+    refusals = walk.refused("amend", data={"supersedes": walk.seq("complete"), "occurred_at": first.isoformat()})
+    assert refusals.keys() & {"later_entries_hold", "state_allows"}
 
 
 def test_what_opened_the_course_can_be_amended_and_never_voided():
