@@ -255,7 +255,7 @@ def test_a_rolling_restart_under_load_fails_no_request(behind, tmp_path):
     program("curl")
 
     async def play():
-        async with Load([site.url], site.tokens["therapist"], seed=1, name="rolling", hurried=0, pause=0.02) as load:
+        async with Load([site.url], site.tokens["therapist"], seed=1, name="rolling", hurried=0, pause=0.02, patience=30) as load:
             await load.open()
             working = asyncio.create_task(load.run(clients=4, most=100_000, seconds=120))
             await restarted(site, tmp_path)
