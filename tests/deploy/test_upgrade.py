@@ -42,7 +42,7 @@ def newer(tmp_path) -> Path:
     """The folder of the next version's package."""
     folder = tmp_path / "newer"
     package = folder / "ipt_workflow"
-    shutil.copytree(Path(ipt_workflow.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(ipt_workflow.__file__).parent, package)
     shutil.copytree(DEPLOY.parent / "config", folder / "config")
     (package / "store/schema/migrations/versions" / f"{NEXT}_next.py").write_text(MIGRATION)
     declared = package / "store/schema/revision.py"
@@ -86,7 +86,7 @@ def test_a_database_is_upgraded_beside_processes_of_the_version_before(server, n
         async with (
             Service(database, tmp_path / "older.log", drain_seconds="1") as older,
             Newer(database, tmp_path / "newer.log") as successor,
-            Load([older.url], tokens["therapist"], 1, name="upgrade", hurried=0) as load,
+            Load([older.url], tokens["therapist"], 1, name="upgrade", hurried=0, pause=0.02, patience=30) as load,
         ):
             successor.package = newer
             await older.start()

@@ -65,13 +65,22 @@ class Load:
     """Clients of services that share a database. Each client sends one request at a time."""
 
     def __init__(
-        self, urls: Sequence[str], token: str, seed: int, *, name: str = "load", hurried: float = HURRIED, pause: float = 0
+        self,
+        urls: Sequence[str],
+        token: str,
+        seed: int,
+        *,
+        name: str = "load",
+        hurried: float = HURRIED,
+        pause: float = 0,
+        patience: float = REQUEST_SECONDS,
     ) -> None:
         self.urls = list(urls)
         self.seed = seed
         self.name = f"{name}-{seed}"
         self.hurried = hurried
         self.pause = pause
+        self.patience = patience  # seconds for one request
         self.sent: list[Sent] = []
         self.strange: list[str] = []  # answers that no fault explains
         self.versions: dict[str, int] = {}
@@ -103,7 +112,7 @@ class Load:
         """Works until `most` requests were sent, `seconds` have passed, or `stop` is called."""
         began, until = len(self.sent), time.monotonic() + seconds
         going = lambda: not self._stopped.is_set() and len(self.sent) - began < most and time.monotonic() < until  # noqa: E731
-        async with asyncio.timeout(seconds + 4 * (TRIES + 1) * REQUEST_SECONDS):
+        async with asyncio.timeout(seconds + 4 * (TRIES + 1) * self.patience):
             await asyncio.gather(*(self._client(random.Random(f"{self.seed}/{n}"), going) for n in range(clients)))
 
     def stop(self) -> None:
@@ -138,11 +147,11 @@ class Load:
             what = chance.choices(list(MIX), list(MIX.values()))[0]
             sent = self._new(what, chance.choice(courses))
             hurry = what != "read" and chance.random() < self.hurried
-            seconds = chance.uniform(0.001, 0.01) if hurry else REQUEST_SECONDS
+            seconds = chance.uniform(0.001, 0.01) if hurry else self.patience
             for attempt in range(1, TRIES + 1):
                 if await self._send(sent, seconds) or not going():
                     break
-                seconds = REQUEST_SECONDS
+                seconds = self.patience
                 await asyncio.sleep(PAUSE_SECONDS * attempt * chance.random())
             if self.pause:
                 await asyncio.sleep(self.pause * chance.random())
