@@ -73,7 +73,7 @@ def _trigger(request: ApiRequest, protocol: Protocol, name: str) -> TriggerView:
     return TriggerView(
         trigger=name,
         does=row.does,
-        from_=triggers.states(protocol, row.sources, name),
+        from_=triggers.sources(protocol, name),
         to=triggers.destination(protocol, row, name),
         roles=row.roles,
         rules=("state_allows", *(bound.rule.name for bound in bound_to(protocol, name))),

@@ -5,7 +5,7 @@ Everything here is structural, without free text and clinical content. So the fo
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 
 import msgspec
 
@@ -16,9 +16,16 @@ class DefaultText(msgspec.Struct, frozen=True, kw_only=True):
     """A struct with a text among its defaults. `omit_defaults` leaves out the default object alone: it takes the place of an equal text."""
 
     def __post_init__(self) -> None:
-        for name, default in zip(reversed(self.__struct_fields__), reversed(self.__struct_defaults__), strict=False):
-            if isinstance(default, str) and getattr(self, name) == default:
+        for name, default in _default_texts(type(self)):
+            if getattr(self, name) == default:
                 msgspec.structs.force_setattr(self, name, default)
+
+
+@cache
+def _default_texts(kind: type[DefaultText]) -> tuple[tuple[str, str], ...]:
+    """The fields of a struct whose defaults are texts, each with its default."""
+    defaults = zip(reversed(kind.__struct_fields__), reversed(kind.__struct_defaults__), strict=False)
+    return tuple((name, default) for name, default in defaults if isinstance(default, str))
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

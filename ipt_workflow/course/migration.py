@@ -110,9 +110,8 @@ def _closed(course: Course, moved: Course, old: Protocol, new: Protocol, context
 
 def _may_come(new: Protocol, here: Course, trigger: str) -> bool:
     """Whether a trigger has a source in the course's phase or a later one."""
-    row = triggers.find(trigger, new)
     to_come = {*new.phase_ids[new.position(here.phase or new.first.id) :]}
-    return row is not None and bool(to_come.intersection(triggers.states(new, row.sources, trigger)))
+    return not to_come.isdisjoint(triggers.sources(new, trigger))
 
 
 def _unfit(new: Protocol, moved: Course) -> Iterator[Finding]:

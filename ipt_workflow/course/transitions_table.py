@@ -32,7 +32,7 @@ def rows(protocol: Protocol) -> Iterator[TransitionRow]:
     for name in triggers.names(protocol):
         row = triggers.find(name, protocol)
         assert row is not None  # it is one of this protocol's names
-        for source in triggers.states(protocol, row.sources, name):
+        for source in triggers.sources(protocol, name):
             if row.course_decides:
                 yield from (TransitionRow(name, source, dest, chosen=True) for dest in _destinations(protocol, row, source))
             else:

@@ -267,7 +267,6 @@ CONCERNING_CLIENT = _named(lambda row: row.concerns_client)
 NAMING_PROTOCOL = _named(lambda row: row.names_protocol)
 MOVES = _named(lambda row: row.changes_protocol)
 PAPERWORK = _named(lambda row: row.paperwork and not row.changes_state)
-NEEDED = sorted({row.needs for row in TABLE if row.needs})  # tables of a protocol
 
 
 def row_of(name: str) -> Trigger | None:
@@ -287,15 +286,20 @@ def leaves_phase(name: str) -> bool:
 
 def find(name: str, protocol: Protocol) -> Trigger | None:
     """The table's row for a trigger's name under this protocol; `begin_<phase>` for every phase but the first."""
+    return _find(name, protocol.phase_ids, protocol.tables)
+
+
+@lru_cache(maxsize=4096)
+def _find(name: str, phases: tuple[str, ...], tables: tuple[str, ...]) -> Trigger | None:
     if name.startswith(BEGIN_PREFIX):
-        return PATTERN if name[len(BEGIN_PREFIX) :] in protocol.phase_ids[1:] else None
+        return PATTERN if name[len(BEGIN_PREFIX) :] in phases[1:] else None
     row = BY_NAME.get(name)
-    return row if row is not None and _is_there(row, len(protocol.phases), _tables(protocol) if row.needs else ()) else None
+    return row if row is not None and _is_there(row, len(phases), tables) else None
 
 
 def names(protocol: Protocol) -> tuple[str, ...]:
     """Every trigger's name under this protocol, in the table's order."""
-    return _names(protocol.phase_ids, _tables(protocol))
+    return _names(protocol.phase_ids, protocol.tables)
 
 
 @lru_cache(maxsize=1024)
@@ -310,21 +314,20 @@ def _is_there(row: Trigger, phases: int, tables: tuple[str, ...]) -> bool:
     return (row.needs is None or row.needs in tables) and (row.sources != LATER or phases > 1)
 
 
-def _tables(protocol: Protocol) -> tuple[str, ...]:
-    return tuple([name for name in NEEDED if getattr(protocol, name) is not None])
+def sources(protocol: Protocol, name: str) -> tuple[str, ...]:
+    """The states in which a trigger may happen under this protocol; none if the protocol does not have it."""
+    return _sources(name, protocol.phase_ids, protocol.tables)
 
 
-def states(protocol: Protocol, parts: tuple[str, ...], name: str = "") -> tuple[str, ...]:
-    """The states that play these parts under this protocol. `name` is the trigger, which gives the phase after `previous`."""
-    return _states(protocol.phase_ids, parts, name if "previous" in parts else "")
-
-
-@lru_cache(maxsize=1024)
-def _states(phases: tuple[str, ...], parts: tuple[str, ...], name: str) -> tuple[str, ...]:
-    if "previous" in parts:
+@lru_cache(maxsize=4096)
+def _sources(name: str, phases: tuple[str, ...], tables: tuple[str, ...]) -> tuple[str, ...]:
+    row = _find(name, phases, tables)
+    if row is None:
+        return ()
+    if "previous" in row.sources:
         return (phases[phases.index(name[len(BEGIN_PREFIX) :]) - 1],)
     found: list[str] = []
-    for part in parts:
+    for part in row.sources:
         played = PARTS.get(part)
         found += [part] if played is None else phases[played]
     return tuple(found)

@@ -53,7 +53,7 @@ class Driver:
         self.tried = 0
         self.onwards = tuple(name for name in machine.triggers if triggers.leaves_phase(name) or triggers.begins_phase(name))
         self._never_blocked = {
-            name: frozenset(triggers.states(self.protocol, row.sources, name))
+            name: frozenset(triggers.sources(self.protocol, name))
             for name in machine.triggers
             if (row := triggers.find(name, self.protocol)) and row.never_blocked
         }

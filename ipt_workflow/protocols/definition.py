@@ -186,6 +186,11 @@ class Protocol(ProtocolFile, frozen=True, kw_only=True, dict=True):
         """The ids of its phases, in order. They are asked for by every trigger."""
         return tuple(phase.id for phase in self.phases)
 
+    @cached_property
+    def tables(self) -> tuple[str, ...]:
+        """The names of the tables that a protocol may leave out, and that this one has."""
+        return tuple(field.name for field in msgspec.structs.fields(self) if field.default is None and getattr(self, field.name))
+
     @property
     def first(self) -> PhaseSpec:
         return self.phases[0]

@@ -32,14 +32,14 @@ def lapse(protocol: Protocol, proposal: StoredProposal, course: Course, *, has_m
         return "proposer"
     row = triggers.find(proposal.trigger, protocol)
     meant_for_then = row is not None and (row.changes_state or row.name in OF_THE_PHASE)
-    if row is None or (has_moved and meant_for_then) or not _reachable(protocol, row, course, proposal.trigger):
+    if row is None or (has_moved and meant_for_then) or not _reachable(protocol, course, proposal.trigger):
         return "moved_on" if course.open else "course_ended"
     return None
 
 
-def _reachable(protocol: Protocol, row: triggers.Trigger, course: Course, name: str) -> bool:
+def _reachable(protocol: Protocol, course: Course, name: str) -> bool:
     """Whether the course is in a state in which the trigger may happen, or may come to one. Phases never run backwards."""
-    sources = triggers.states(protocol, row.sources, name)
+    sources = triggers.sources(protocol, name)
     if not course.open:
         return course.state in sources
     passed = protocol.position(course.phase) if course.phase else 0

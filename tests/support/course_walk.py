@@ -183,7 +183,7 @@ class Walk:
                 may = row.roles if remedy.via != "proposal" else set(row.roles) & set(triggers.PROPOSERS)
                 assert set(remedy.roles) <= set(may), f"{refusal.rule} offers {remedy.trigger} to {remedy.roles}"
                 if remedy.course is None and remedy.via != "together" and len(commands) == 1 and (row.changes_state or not earlier):
-                    sources = triggers.states(self.protocol, row.sources, remedy.trigger)
+                    sources = triggers.sources(self.protocol, remedy.trigger)
                     assert self.state in sources, f"{refusal.rule} offers {remedy.trigger} to a course that is {self.state}"
             self._check_remedies(commands, tuple(each for late in refusal.breaks or () for each in late.refusals))
 

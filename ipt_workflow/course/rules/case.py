@@ -116,12 +116,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     def allows(self, name: str) -> bool:
         """Whether the course's state allows a trigger. A change of state must be allowed now: it may have happened already."""
-        row = triggers.find(name, self.protocol)
-        if row is None:
-            return False
-        sources = triggers.states(self.protocol, row.sources, name)
-        here = self.context.present or self.course if row.changes_state else self.course
-        return (here.state if here else NEW) in sources
+        here, row = self.course, triggers.row_of(name)
+        if self.context.present is not None and row is not None and row.changes_state:
+            here = self.context.present
+        return (here.state if here else NEW) in triggers.sources(self.protocol, name)
 
     def _possible(self, remedies: tuple[str | Remedy, ...]) -> tuple[Remedy, ...]:
         """The remedies that the course's state allows. Where a pause excludes one, the course is resumed first."""
@@ -138,10 +136,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     def _after_resuming(self, name: str) -> bool:
         """Whether a trigger is possible as soon as the pause is over."""
-        course, row = self.course, triggers.find(name, self.protocol)
-        if row is None or course is None or course.state != PAUSED or not self.allows("resume"):
+        course = self.course
+        if course is None or course.state != PAUSED or not self.allows("resume"):
             return False
-        return course.phase in triggers.states(self.protocol, row.sources, name)
+        return course.phase in triggers.sources(self.protocol, name)
 
     def day(self, moment: dt.datetime) -> dt.date:
         """The day of a moment, in the organisation's time zone."""

@@ -20,9 +20,8 @@ ONCE = frozenset({"state_allows", "sick_role_assigned"})
 @rule(source="seed S2", structural=True)
 def state_allows(case: Case) -> Refusal | None:
     """The trigger may happen in the course's state. Phases come in order, none skipped and none repeated."""
-    row = triggers.find(case.trigger, case.protocol)
     state = case.course.state
-    sources = triggers.states(case.protocol, row.sources, case.trigger) if row else ()
+    sources = triggers.sources(case.protocol, case.trigger)
     recorded = recorded_already(case)
     if recorded is not None:
         ends = case.trigger in triggers.ENDINGS
@@ -166,7 +165,7 @@ def _changes(protocol: Protocol) -> tuple[tuple[str, tuple[str, ...], str], ...]
     if key not in _CHANGES:
         rows = ((name, triggers.find(name, protocol)) for name in names)
         _CHANGES[key] = tuple(
-            (name, triggers.states(protocol, row.sources, name), to)
+            (name, triggers.sources(protocol, name), to)
             for name, row in rows
             if row is not None and not row.detour and (to := triggers.destination(protocol, row, name)) is not None
         )
