@@ -40,7 +40,9 @@ def postgres_server() -> Iterator[str]:
     try:
         yield url
     finally:
-        os.kill(server.get_pid(), signal.SIGQUIT)  # an immediate stop: its data is deleted next
+        process = server.get_postmaster_info().process
+        process.send_signal(signal.SIGQUIT)  # an immediate stop: its data is deleted next
+        process.wait()
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 
