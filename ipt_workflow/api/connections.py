@@ -20,10 +20,10 @@ from ipt_workflow.api.whole_answers import Held
 HEAD_BYTES_MAX = 65_536  # of a request: its line, its headers and what ends them; of its trailers as much
 HEADERS_MAX = 100
 PIECE_BYTES = 16_384  # what the parser gets at once
-LINGER_BYTES, LINGER_SECONDS = (
-    1_048_576,
-    2,
-)  # what is still read of a request that has its answer: so the client reads the answer first
+# What is still read of a request that has its answer, so that the client reads the answer first: if the connection were closed before, the
+# answer could be lost on its way. It is more than the largest body that any setting allows.
+LINGER_BYTES = 67_108_864
+LINGER_SECONDS = 5
 LEAVE_SECONDS = 8  # how long an answer may still take when the server stops; after ten the server cancels it, as an error
 SPARE_CONNECTIONS = 8  # connections above the most that still get an answer; others are dropped without a word
 RETRY_SECONDS = 5

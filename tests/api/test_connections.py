@@ -204,6 +204,14 @@ def test_an_answer_before_the_body_has_come_ends_the_connection(url):
         assert client.ends()
 
 
+@pytest.mark.parametrize("mebibytes", (1, 5, 20))
+def test_who_sends_a_whole_body_that_is_not_wanted_reads_the_answer_to_it(url, mebibytes):
+    body = b" " * mebibytes * 1024 * KIB
+    with RawClient(url) as client:
+        client.socket.sendall(BEGUN + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        assert (client.answer().status, client.ends()) == (401, True)
+
+
 def test_a_body_that_has_come_whole_leaves_the_connection_open(url):
     with RawClient(url) as client:
         assert client.send(request("POST", "/v1/courses", body={})).answer().status == 401
