@@ -83,7 +83,16 @@ def document() -> dict[str, Any]:
     subscription["types"]["items"] = {"enum": ["course.changed", "course.attention"]}
     schemas["NewGroup"]["properties"] |= {"protocol": {"const": group_walk.PROTOCOL}, "protocol_version": {"const": 1}}
     del document["security"]
+    narrow_identities(schemas)
     return document
+
+
+def narrow_identities(schema: Any) -> None:
+    """What the format `identity` demands beside its pattern, all printable ASCII meets."""
+    for each in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        narrow_identities(each)
+    if isinstance(schema, dict) and schema.get("format") == "identity":
+        schema["pattern"] = "^[!-~]+$"
 
 
 def reference(payload: type) -> dict[str, str]:

@@ -89,9 +89,10 @@ def recorded_already(case: Case) -> int | None:
 
 
 def _happened(case: Case) -> bool:
-    """Whether the course has ended as the trigger would end it, or has begun the phase that it would begin."""
+    """Whether the course has ended where the trigger could have ended it, or has begun the phase that it would begin."""
     if case.trigger in triggers.ENDINGS:
-        return case.course.ending is not None
+        ending = case.course.ending
+        return ending is not None and ending.left in triggers.sources(case.protocol, case.trigger)
     if not triggers.begins_phase(case.trigger) or case.course.phase is None:
         return False
     phase = case.protocol.first.id if case.trigger == "start" else case.trigger.removeprefix(triggers.BEGIN_PREFIX)
