@@ -10,11 +10,12 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.store import consents
 from ipt_workflow.store.schema import tables
+from ipt_workflow.store.upserts import insert_or
 
 outbox, event, entry, audit_event = tables.outbox, tables.event, tables.entry, tables.audit_event
 task = tables.relay_task
@@ -79,8 +80,8 @@ def lock_task(connection: sa.Connection, organisation: str, name: str, *, wait: 
     statement = statement.with_for_update(skip_locked=not wait)
     found: int | None = connection.execute(statement).scalar()
     if found is None:  # locked, or not there yet
-        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        connection.execute(insert(task).on_conflict_do_nothing(), {"organisation": organisation, "name": name, "position": 0})
+        row = {"organisation": organisation, "name": name, "position": 0}
+        connection.execute(insert_or(connection, task).on_conflict_do_nothing(), row)
         found = connection.execute(statement).scalar()
     return found
 

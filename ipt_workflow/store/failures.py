@@ -2,16 +2,14 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.store.schema.tables import authentication_failure as table
+from ipt_workflow.store.upserts import insert_or
 
 ROWS_MAX = 100_000
-INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 Counts = Mapping[tuple[dt.datetime, str], int]  # by minute and address
 
 
@@ -25,7 +23,7 @@ class FailureCount(msgspec.Struct, frozen=True, kw_only=True):
 
 def add(connection: sa.Connection, counts: Counts, keep_from: dt.datetime) -> None:
     """Adds to the counts, then removes those before `keep_from`, and the oldest beyond ROWS_MAX."""
-    insert = INSERTS[connection.dialect.name](table)
+    insert = insert_or(connection, table)
     adding = insert.on_conflict_do_update(
         index_elements=[table.c.minute, table.c.address], set_={"count": table.c.count + insert.excluded.count}
     )

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.errors import Fault, IptError, Refusal
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.schema import tables
+from ipt_workflow.store.upserts import insert_or
 
 notice, client, course, feed = tables.notice, tables.client, tables.course, tables.feed
 RECOVERED_MAX = 1000
@@ -270,7 +270,7 @@ def last_event(connection: sa.Connection, organisation: str, source_id: str, sub
 def keep_last_event(
     connection: sa.Connection, organisation: str, source_id: str, subscription: str, event: int, now: dt.datetime
 ) -> None:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     key = {"organisation": organisation, "source_id": source_id, "subscription": subscription}
     seen = {"last_event": event, "seen_at": now}
-    connection.execute(insert(feed).values(**key, **seen).on_conflict_do_update(index_elements=list(key), set_=seen))
+    insert = insert_or(connection, feed).values(**key, **seen)
+    connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=seen))

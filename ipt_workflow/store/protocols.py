@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.store import structs
 from ipt_workflow.store.schema.tables import protocol as table
+from ipt_workflow.store.upserts import insert_or
 
 
 class StoredProtocol(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ def definitions(connection: sa.Connection) -> list[bytes]:
 
 def keep(connection: sa.Connection, organisation: str, definitions: Iterable[StoredProtocol]) -> list[StoredProtocol]:
     """Stores the definitions that are not stored yet, and returns every one that is: another process may store the same ones."""
-    insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table).on_conflict_do_nothing()
+    insert = insert_or(connection, table).on_conflict_do_nothing()
     for definition in definitions:
         connection.execute(insert, structs.row_of(organisation, definition))
     return every(connection, organisation)

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.store import structs
 from ipt_workflow.store.schema import tables
+from ipt_workflow.store.upserts import insert_or
 
 source, key = tables.source, tables.source_key
 
@@ -80,8 +80,8 @@ _select_key = sa.select(*_KEY_COLUMNS)
 
 def add(connection: sa.Connection, organisation: str, new: StoredSource, first: StoredSourceKey) -> bool:
     """Adds a source with its first key; False if the name is taken."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    if connection.execute(insert(source).values(structs.row_of(organisation, new)).on_conflict_do_nothing()).rowcount == 0:
+    adding = insert_or(connection, source).values(structs.row_of(organisation, new)).on_conflict_do_nothing()
+    if connection.execute(adding).rowcount == 0:
         return False
     connection.execute(sa.insert(key), structs.row_of(organisation, first))
     return True
