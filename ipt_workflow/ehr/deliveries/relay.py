@@ -20,8 +20,8 @@ from ipt_workflow.ehr.deliveries.lanes import CLAIM_SECONDS, ROUND_SECONDS, Lane
 from ipt_workflow.ehr.deliveries.retries import RetryPolicy
 from ipt_workflow.ehr.deliveries.rounds import DisabledSubscription, RoundOutcome, RoundPlan
 from ipt_workflow.ehr.deliveries.sender import DeliverySender
-from ipt_workflow.errors import Busy, DatabaseNotReady
 from ipt_workflow.runtime import logs
+from ipt_workflow.service.background import one_round
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import deliveries
 from ipt_workflow.store.attempts import EndedAttempt
@@ -118,13 +118,7 @@ class Relay:
         self._took = asyncio.get_running_loop().time() - began
 
     async def _guarded(self, work: Any) -> None:
-        """Awaits work, and logs its error: the relay must outlive it."""
-        try:
-            await work
-        except (Busy, DatabaseNotReady) as error:
-            logs.logger().warning("relay waits for the database", error_type=type(error).__name__)
-        except Exception as error:  # noqa: BLE001 - the relay must outlive an error in one round
-            logs.logger().error("relay round failed", exc_info=error)
+        await one_round(work, waits="relay waits for the database", fails="relay round failed")
 
     async def _prune(self) -> None:
         """Removes old deliveries, and the expired answers of idempotency keys."""

@@ -13,6 +13,7 @@ from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.message_intake import TAKEN_BACK
 from ipt_workflow.errors import Busy, CommandInvalid, CommandMalformed, DatabaseNotReady
 from ipt_workflow.runtime import logs
+from ipt_workflow.service.background import one_round
 from ipt_workflow.service.decisions import retrying
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
@@ -36,12 +37,7 @@ class EarlyNotices:
         stopping = asyncio.create_task(stop.wait())
         while not stop.is_set():
             self._opened.clear()
-            try:
-                await self.handle()
-            except (Busy, DatabaseNotReady) as error:
-                logs.logger().warning("awaiting notices wait for the database", error_type=type(error).__name__)
-            except Exception as error:  # noqa: BLE001 - the task must outlive an error in one round
-                logs.logger().error("awaiting notices failed", exc_info=error)
+            await one_round(self.handle(), waits="awaiting notices wait for the database", fails="awaiting notices failed")
             opened = asyncio.create_task(self._opened.wait())
             seconds = self.clinic.settings.attention_scan_seconds
             await asyncio.wait({stopping, opened}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

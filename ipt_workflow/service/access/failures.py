@@ -5,8 +5,8 @@ import contextlib
 import datetime as dt
 from collections import Counter
 
-from ipt_workflow.errors import Busy, DatabaseNotReady
 from ipt_workflow.runtime import logs
+from ipt_workflow.service.background import one_round
 from ipt_workflow.service.installation import Installation
 from ipt_workflow.store import failures as stored
 from ipt_workflow.store.failures import FailureCount
@@ -36,12 +36,9 @@ class AuthenticationFailures:
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), WRITE_SECONDS)
-            try:
-                await self.keep()
-            except (Busy, DatabaseNotReady) as error:
-                logs.logger().warning("failed authentications wait for the database", error_type=type(error).__name__)
-            except Exception as error:  # noqa: BLE001 - the task must outlive an error in one round
-                logs.logger().error("failed authentications were not kept", exc_info=error)
+            await one_round(
+                self.keep(), waits="failed authentications wait for the database", fails="failed authentications were not kept"
+            )
 
     async def keep(self) -> None:
         """Writes what was counted. If that fails, it goes on waiting."""

@@ -1,0 +1,16 @@
+"""Work beside the requests: a task that goes on for as long as the process must outlive an error in one of its rounds."""
+
+from collections.abc import Awaitable
+
+from ipt_workflow.errors import Busy, DatabaseNotReady
+from ipt_workflow.runtime import logs
+
+
+async def one_round(work: Awaitable[object], *, waits: str, fails: str) -> None:
+    """Awaits one round, and logs its error: `waits` if the database is away or busy, `fails` for any other."""
+    try:
+        await work
+    except (Busy, DatabaseNotReady) as error:
+        logs.logger().warning(waits, error_type=type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - the task must outlive it, whatever it is
+        logs.logger().error(fails, exc_info=error)
