@@ -55,6 +55,13 @@ class CommitJob:
             self.done.set_exception(error)
             self.done.exception()  # marks it as seen: the caller may have been cancelled
 
+    def expires(self) -> bool:
+        """Ends the job with Busy if its deadline has passed. Nothing of it was written."""
+        passed = self.deadline < asyncio.get_running_loop().time()
+        if passed:
+            self.end(Busy(WAITED_TOO_LONG))
+        return passed
+
 
 class Committer:
     """The queue and its lane. At most `queue_max` jobs wait, and at most `batch_max` share a transaction.
@@ -121,7 +128,8 @@ class Committer:
 
     async def _drain(self) -> None:
         while self._waiting:
-            self._give_up_expired()
+            while self._waiting and self._waiting[0].expires():
+                self._waiting.popleft()
             self._queue_behind_held()
             jobs = self._next_batch()
             self._writing = True
@@ -134,12 +142,6 @@ class Committer:
                 self._writing = False
             if any(isinstance(job.work, Unit) or job.work.published for job in jobs):
                 self.signal()
-
-    def _give_up_expired(self) -> None:
-        """Ends jobs whose deadline has passed with Busy. Nothing of them was written."""
-        now = asyncio.get_running_loop().time()
-        while self._waiting and self._waiting[0].deadline < now:
-            self._waiting.popleft().end(Busy(WAITED_TOO_LONG))
 
     def _queue_behind_held(self) -> None:
         """Moves jobs of courses that are held out of the queue, behind those."""
@@ -200,15 +202,12 @@ class Committer:
             self._held.hold(jobs[0], _courses(jobs[0]))
             return
         for job in jobs:
-            if job.deadline < asyncio.get_running_loop().time():
-                job.end(Busy(WAITED_TOO_LONG))
-            else:
+            if not job.expires():
                 await self._commit_batch([job], made)
 
     async def _commit_held(self, job: CommitJob) -> None:
         """Tries a held job until it is written, or its time is over."""
-        if job.deadline < asyncio.get_running_loop().time():
-            job.end(Busy(WAITED_TOO_LONG))
+        if job.expires():
             return
         try:
             await self._commit_alone(job, 1, self._write_held)

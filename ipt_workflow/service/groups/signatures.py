@@ -171,9 +171,9 @@ class GroupSignatures:
 
     async def _commit(self, principal: Principal, decided: list[CourseSignatures], answer: KeptAnswer | None = None) -> None:
         refusals = [
-            self.decisions.refusal(principal, each.stored, answer, (command,), each.context)
+            self.decisions.refusal(principal, each.stored, refused, (command,), each.context)
             for each in decided
-            for command, answer in each.refused.values()
+            for command, refused in each.refused.values()
         ]
         await self._write(principal, [each for each in decided if each.accepted], refusals, answer)
         for each in decided:
