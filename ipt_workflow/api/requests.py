@@ -21,13 +21,13 @@ from msgspec import Meta
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.api.request_reader import incoming_of
 from ipt_workflow.course import references, triggers
-from ipt_workflow.course.commands import envelope_faults
+from ipt_workflow.course.commands import faults_as_sent
 from ipt_workflow.course.triggers import Command, Together
 from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault
 from ipt_workflow.protocols.definition import PHASE_ID
 from ipt_workflow.runtime.documents import json_value
 from ipt_workflow.service.writes import CrisisCall, IdempotencyKey, Opening, Write
-from ipt_workflow.values.faults import IN_YEARS, YEARS, decode, schema_faults, shaped, time_faults
+from ipt_workflow.values.faults import IN_YEARS, YEARS, schema_faults, shaped
 from ipt_workflow.values.types import Moment, whole
 
 ApiRequest = Request[Any, Any, State]
@@ -149,17 +149,12 @@ def _command_faults(value: dict[str, Any]) -> list[Fault]:
 def _faults_of(sent: dict[str, Any]) -> list[Fault]:
     """The faults of a command as it was sent: in its data, its reason, its time and the rules that it overrides."""
     name = str(sent.get("trigger", "refer" if "client_ref" in sent else None))
-    row = triggers.BY_NAME.get(name)
-    if row is None:
-        return []
-    data, override = sent.get("data", {}), sent.get("override")
+    data, override, occurred_at = sent.get("data"), sent.get("override"), None
     rules = override.get("rules") if isinstance(override, dict) else None
-    known = data if isinstance(data, dict) else {}
-    faults = decode(row.payload, references.numbered(row.name, known))[1] if isinstance(data, dict) else []
-    faults += envelope_faults(row, name, known, sent.get("reason"), rules if isinstance(rules, list) else ())
     with contextlib.suppress(msgspec.ValidationError):  # that is a fault of the shape
-        faults += time_faults(msgspec.convert(sent.get("occurred_at"), Moment | None), "occurred_at")
-    return faults
+        occurred_at = msgspec.convert(sent.get("occurred_at"), Moment | None)
+    known = references.numbered(name, data if isinstance(data, dict) else {})
+    return faults_as_sent(name, known, sent.get("reason"), rules if isinstance(rules, list) else (), occurred_at)
 
 
 def media_type(request: RequestParts) -> str:

@@ -31,6 +31,7 @@ from ipt_workflow.values.faults import (
     IN_YEARS,
     YEARS,
     decode,
+    time_faults,
 )
 from ipt_workflow.values.types import AGREED, DECEASED
 
@@ -91,15 +92,20 @@ def prepare(protocol: Protocol, command: Command, context: Context) -> Prepared:
 
 def command_faults(command: Command) -> list[Fault]:
     """The faults of a command that no protocol is needed to see."""
-    row = triggers.BY_NAME.get(command.trigger)
+    rules = command.override.rules if command.override else ()
+    return faults_as_sent(command.trigger, command.data, command.reason, rules, command.occurred_at)
+
+
+def faults_as_sent(
+    name: str, data: dict[str, Any], reason: object, rules: Sequence[object], occurred_at: dt.datetime | None
+) -> list[Fault]:
+    """The same of a command whose parts were read one by one."""
+    row = triggers.BY_NAME.get(name)
     if row is None:
         return []
-    _, faults = decode(row.payload, command.data)
-    rules = command.override.rules if command.override else ()
-    faults += envelope_faults(row, command.trigger, command.data, command.reason, rules)
-    if command.occurred_at is not None and command.occurred_at.year not in YEARS:
-        faults.append(Fault("occurred_at", IN_YEARS))
-    return faults
+    _, faults = decode(row.payload, data)
+    faults += envelope_faults(row, name, data, reason, rules)
+    return [*faults, *time_faults(occurred_at, "occurred_at")]
 
 
 def envelope_faults(row: Trigger, name: str, data: Mapping[str, Any], reason: object, rules: Sequence[object]) -> list[Fault]:
