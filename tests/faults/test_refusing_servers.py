@@ -41,35 +41,27 @@ async def set_to(place, change: str, back: str):
         await place.server.end_backends(place.name)
 
 
-def test_the_database_may_be_read_only_for_a_while(on_postgres, seeds):
-    place = on_postgres
+def play_set_to(place, seeds, name: str, change: str, back: str) -> None:
+    """With the database changed for a while."""
 
     async def harm(chance):
-        setting = "default_transaction_read_only"
-        async with set_to(place, f"SET {setting} = on", f"RESET {setting}"):
+        async with set_to(place, change, back):
             await asyncio.sleep(chance.uniform(0.3, 0.8))
 
-    play(place, seeds, "read-only", harm)
+    play(place, seeds, name, harm)
+
+
+def test_the_database_may_be_read_only_for_a_while(on_postgres, seeds):
+    setting = "default_transaction_read_only"
+    play_set_to(on_postgres, seeds, "read-only", f"SET {setting} = on", f"RESET {setting}")
 
 
 def test_the_server_may_end_what_is_idle(on_postgres, seeds):
-    place = on_postgres
-
-    async def harm(chance):
-        async with set_to(place, "SET idle_session_timeout = '5ms'", "RESET idle_session_timeout"):
-            await asyncio.sleep(chance.uniform(0.3, 0.8))
-
-    play(place, seeds, "idle", harm)
+    play_set_to(on_postgres, seeds, "idle", "SET idle_session_timeout = '5ms'", "RESET idle_session_timeout")
 
 
 def test_the_database_may_take_no_connections_for_a_while(on_postgres, seeds):
-    place = on_postgres
-
-    async def harm(chance):
-        async with set_to(place, "ALLOW_CONNECTIONS false", "ALLOW_CONNECTIONS true"):
-            await asyncio.sleep(chance.uniform(0.3, 0.8))
-
-    play(place, seeds, "closed", harm)
+    play_set_to(on_postgres, seeds, "closed", "ALLOW_CONNECTIONS false", "ALLOW_CONNECTIONS true")
 
 
 def test_others_may_use_up_all_connections(on_postgres, seeds):
