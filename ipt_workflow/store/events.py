@@ -105,13 +105,13 @@ def waiting(connection: sa.Connection, organisation: str) -> bool:
     return connection.execute(sa.select(outbox.c.id).where(outbox.c.organisation == organisation).limit(1)).first() is not None
 
 
-def number_events(connection: sa.Connection, organisation: str, limit: int) -> int:
+def number_events(connection: sa.Connection, organisation: str, limit: int, *, wait: bool = False) -> int:
     """Moves the oldest outbox rows to the events and assigns their positions. Returns how many.
 
     A course's events follow the order of its journal. The database moves the rows; they are never loaded. An entry by which sharing ended
-    or began again is followed by an event that says so.
+    or began again is followed by an event that says so. While another process numbers, it moves none, or waits if asked to.
     """
-    last = lock_task(connection, organisation, NUMBERING)
+    last = lock_task(connection, organisation, NUMBERING, wait=wait)
     if last is None:
         return 0
     values = {"organisation": organisation, "last": last, "limit": limit}

@@ -19,21 +19,25 @@ DELIVERIES_MAX = 2000  # about the number of deliveries that one transaction cre
 async def fan_out_all(clinic: Clinic) -> int:
     """Empties the outbox. Returns the number of events.
 
-    Call it before reading events or delivering them. If another process is fanning out, it does nothing.
+    Call it before what must find every event that is published. If another process is fanning out, it waits for it.
     """
     total, numbered = 0, BATCH
     while numbered >= BATCH and await clinic.read(stored_events.waiting):
-        numbered, _ = await clinic.write(fan_out_batch, BATCH)
+        numbered, _ = await clinic.write(fan_out_batch, BATCH, True)
         total += numbered
     return total
 
 
-def fan_out_batch(connection: Connection, organisation: str, limit: int) -> tuple[int, list[StoredSubscription]]:
+def fan_out_batch(
+    connection: Connection, organisation: str, limit: int, wait: bool = False
+) -> tuple[int, list[StoredSubscription]]:
     """Numbers at most `limit` events and inserts their deliveries, in the caller's transaction.
+
+    While another process is fanning out, it numbers none; with `wait`, it waits for that process.
 
     Returns the number of events, and the subscriptions.
     """
-    numbered = stored_events.number_events(connection, organisation, limit)
+    numbered = stored_events.number_events(connection, organisation, limit, wait=wait)
     # Subscriptions are read after that: one that was created before an event that is visible here is then visible as well.
     known = subscriptions.find_all(connection, organisation)
     if numbered and known:

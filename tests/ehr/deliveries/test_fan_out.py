@@ -6,15 +6,20 @@ import datetime as dt
 import sqlalchemy as sa
 from support import databases, service_walk
 
+from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr.deliveries import fan_out
+from ipt_workflow.ehr.deliveries.bodies import NewSubscription
 from ipt_workflow.ehr.deliveries.feed import Feed
+from ipt_workflow.ehr.deliveries.redelivery import Deliveries
+from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.store import events
 from ipt_workflow.store.events import NewEvent
 from ipt_workflow.store.units import LoggedEvent
 
+ADMIN = Principal(person="admin-1", role="admin", via="api")
 NOTE = Command("note", {"text": "She called."})
 REFUSAL = "0197c8f3-2244-7d10-a0b1-6c2e8f9d0e77"
 
@@ -47,6 +52,27 @@ def test_what_began_earlier_and_commits_later_comes_after_what_was_read_meanwhil
             await begun.commit()
         page = await Feed(clinic).page(service_walk.SUPERVISOR, "evt_quick", 10)
         assert [each.id for each in page.items] == ["evt_slow"]
+
+    scene(databases.empty(tmp_path, postgres).database_url, test)
+
+
+def test_a_new_subscription_gets_nothing_published_before_it_though_another_process_is_fanning_out(postgres, tmp_path):
+    async def test(clinic):
+        course = await service_walk.open_course(clinic)
+        await fan_out.fan_out_all(clinic)
+        await service_walk.fire(clinic, course, NOTE)
+        async with clinic.database._engine.connect() as slow:
+            begun = await slow.begin()
+            await slow.run_sync(events.lock_task, "default", events.NUMBERING)
+            body = NewSubscription(url="https://ehr.example/in", types=["course.changed"])
+            creating = asyncio.create_task(Subscriptions(clinic).create(ADMIN, lambda: body))
+            waited, _ = await asyncio.wait([creating], timeout=0.3)
+            assert not waited
+            await slow.run_sync(fan_out.fan_out_batch, "default", 100)
+            await begun.commit()
+        shown = await creating
+        await fan_out.fan_out_all(clinic)
+        assert await Deliveries(clinic).page(ADMIN, shown.subscription.id, status=None, after=0, limit=10) == []
 
     scene(databases.empty(tmp_path, postgres).database_url, test)
 
