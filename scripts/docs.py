@@ -53,6 +53,7 @@ AUDIT_MEANS = {
     "proposal": "A command was proposed, or a proposal was declined or lapsed. A cosigned proposal is a transition.",
     "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld, or deliveries were replayed. The actor is the subscription.",
     "notice": "The outcome of an EHR's notice, or of a group's record that waited: `applied`, `waiting`, `ignored`, `dismissed`, or refused because its id came with another body. The actor is the source, or the person who resolved it.",
+    "access": "Access beyond one's own clients began, ended or was reviewed: cover, emergency access, a restricted course, unmasked text.",
 }
 ROLE_MEANS = {
     "therapist": "gives the therapy; sees and changes their own courses",

@@ -1,5 +1,7 @@
 """Principals: the caller, their role, and how they reached us."""
 
+import datetime as dt
+
 import msgspec
 
 from ipt_workflow.course.context import Via
@@ -10,8 +12,9 @@ from ipt_workflow.course.triggers import Role
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """A caller who was verified by a token, or who uses the command line. `person` is never reused.
 
-    `token` is the id of the token, if there was one. `source` is the EHR whose messages the caller may read, if their token is bound to
-    one.
+    `token` is the id of the token, if there was one, and `session` that of a person's session. `authenticated_at` is when the person
+    last proved who they are; a token never did. `scopes` limit a system to some resources. `source` is the EHR whose messages the caller
+    may read, if their token is bound to one.
     """
 
     person: str
@@ -20,6 +23,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     token: str | None = None
     source: str | None = None
+    session: str | None = None
+    authenticated_at: dt.datetime | None = None
+    scopes: tuple[str, ...] | None = None
 
     @property
     def actor(self) -> Actor:

@@ -126,6 +126,8 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     rules: tuple[str, ...] = ()
     request_id: str | None = None
+    basis: str | None = None
+    purpose: str | None = None
     command: bytes | None = None
     courses: tuple[str, ...] = ()
     published: bool = False

@@ -123,6 +123,8 @@ def audit_event(event: LoggedEvent) -> Row:
         "action": event.action,
         "rules": ",".join(event.rules)[:RULES_MAX] or None,
         "request_id": event.request_id,
+        "basis": event.basis,
+        "purpose": event.purpose,
         "command": event.command,
     }
 

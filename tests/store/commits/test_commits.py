@@ -338,7 +338,7 @@ def _some(column: sa.Column) -> object:
     return "x"
 
 
-OF_THE_INSTALLATION = {"authentication_failure"}  # who fails to authenticate belongs to no organisation
+OF_THE_INSTALLATION = {"authentication_failure", "organisation"}  # who fails to authenticate belongs to no organisation
 OF_SUBSCRIPTIONS = {"ix_delivery_waiting", "ix_delivery_in_lane"}  # see `claims.within`
 
 

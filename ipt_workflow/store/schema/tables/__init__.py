@@ -1,5 +1,5 @@
 """The tables. Every key begins with the organisation, so that tables can be partitioned or sharded by it. Only failed authentications
-belong to no organisation.
+belong to no organisation, and organisations to themselves.
 
 Constructors of table classes do not validate; the domain's types do. Statements are built from `__table__`, never through an
 ORM session. Times are aware and in UTC on both databases.
@@ -64,6 +64,18 @@ from ipt_workflow.store.schema.tables.notices import (
     source,
     source_key,
 )
+from ipt_workflow.store.schema.tables.people import (
+    ORGANISATION_STATUSES,
+    PERSON_STATUSES,
+    OrganisationRow,
+    PersonIdentityRow,
+    PersonRow,
+    PersonSupervisorRow,
+    organisation,
+    person,
+    person_identity,
+    person_supervisor,
+)
 from ipt_workflow.store.schema.tables.probe import ProbeRow, probe
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
 
@@ -76,7 +88,9 @@ __all__ = [
     "METADATA",
     "NAMING",
     "NOTICE_STATUSES",
+    "ORGANISATION_STATUSES",
     "OTHER_VISITS",
+    "PERSON_STATUSES",
     "REPORTED",
     "ROLES",
     "SCOPES",
@@ -98,7 +112,11 @@ __all__ = [
     "GroupSessionRow",
     "IdempotencyRow",
     "NoticeRow",
+    "OrganisationRow",
     "OutboxRow",
+    "PersonIdentityRow",
+    "PersonRow",
+    "PersonSupervisorRow",
     "ProbeRow",
     "ProposalRow",
     "ProtocolRow",
@@ -126,7 +144,11 @@ __all__ = [
     "idempotency",
     "notice",
     "one_of",
+    "organisation",
     "outbox",
+    "person",
+    "person_identity",
+    "person_supervisor",
     "probe",
     "proposal",
     "protocol",

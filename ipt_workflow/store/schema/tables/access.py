@@ -4,7 +4,7 @@ import datetime as dt
 
 from sqlmodel import Field, SQLModel
 
-from ipt_workflow.store.schema.tables.columns import ROLES, one_of
+from ipt_workflow.store.schema.tables.columns import WITH_OPERATOR, one_of
 
 
 class TokenRow(SQLModel, table=True):
@@ -15,7 +15,7 @@ class TokenRow(SQLModel, table=True):
     organisation: str = Field(primary_key=True, max_length=64)
     id: str = Field(primary_key=True, max_length=32)
     secret_hash: str = Field(max_length=64)
-    role: str = Field(sa_type=one_of("token_role", ROLES))
+    role: str = Field(sa_type=one_of("token_role", WITH_OPERATOR))
     name: str = Field(max_length=128)
     subject: str = Field(max_length=128)
     created_at: dt.datetime

@@ -5,9 +5,9 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from ipt_workflow.store.schema.tables.columns import ROLES, one_of
+from ipt_workflow.store.schema.tables.columns import WITH_OPERATOR, one_of
 
-AUDIT_KINDS = ("refusal", "read", "export", "sign_in", "config", "proposal", "delivery", "notice")
+AUDIT_KINDS = ("refusal", "read", "export", "sign_in", "config", "proposal", "delivery", "notice", "access")
 
 
 class AuditRow(SQLModel, table=True):
@@ -24,11 +24,13 @@ class AuditRow(SQLModel, table=True):
     kind: str = Field(sa_type=one_of("audit_kind", AUDIT_KINDS))
     recorded_at: dt.datetime
     person: str = Field(max_length=128)
-    role: str = Field(sa_type=one_of("audit_role", ROLES))
+    role: str = Field(sa_type=one_of("audit_role", WITH_OPERATOR))
     via: str = Field(max_length=16)
     action: str = Field(max_length=80)  # the trigger that was refused, or what was read
     rules: str | None = Field(default=None, max_length=2000)  # of a refusal: names of rules, separated by commas
     request_id: str | None = Field(default=None, max_length=64)
+    basis: str | None = Field(default=None, max_length=16)  # why the person might: the relation to the course
+    purpose: str | None = Field(default=None, max_length=16)  # of use, a code of HL7's v3-PurposeOfUse
     command: bytes | None = None  # of a refusal: the structural part of the command, as JSON (`gate.replay.RefusedCommand`)
 
 

@@ -16,6 +16,7 @@ METADATA = SQLModel.metadata
 METADATA.naming_convention = NAMING
 
 ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
+WITH_OPERATOR = (*ROLES, "operator")  # who belongs to the installation, and sees no course
 
 
 def one_of(name: str, values: tuple[str, ...]) -> Any:
