@@ -26,6 +26,7 @@ from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import lookups, sandbox
 from ipt_workflow.store import protocols as stored_protocols
 from ipt_workflow.store.courses import StoredCourse
+from ipt_workflow.store.clinic_database import ClinicDatabase
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.loader import Loader, PendingLookup
 from ipt_workflow.store.protocols import StoredProtocol
@@ -48,7 +49,7 @@ class Clinic:
     def __init__(self, installation: Installation, organisation: str) -> None:
         self.installation = installation
         self.organisation = organisation
-        self.database = installation.database
+        self.database = ClinicDatabase(installation.database, organisation)
         self.committer = installation.committer
         self.catalogue = installation.catalogue
         self.settings = installation.settings

@@ -15,7 +15,6 @@ from support.group_walk import GroupWalk
 from ipt_workflow.errors import GroupStale, StaleVersion, Unreachable
 from ipt_workflow.store import groups
 from ipt_workflow.store.commits import single
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate, tables
 from ipt_workflow.store.units import CourseGrouped, GroupLine, MemberMove, Unit
 
@@ -222,7 +221,7 @@ def test_contacts_and_consents_that_were_recorded_before_they_were_counted_by_ki
 
 def on(settings, function):
     async def inside():
-        database = open_database(settings.database_url)
+        database = databases.opened(settings.database_url)
         try:
             return await database.write(function)
         finally:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from ipt_workflow.store.schema.tables.columns import WITH_OPERATOR, one_of
@@ -11,6 +12,7 @@ class TokenRow(SQLModel, table=True):
     """A bearer token. Of its secret part, only the SHA-256 is stored. `source` is the EHR whose messages its bearer may read."""
 
     __tablename__ = "token"
+    __table_args__ = (sa.Index("ix_token_secret_hash", "secret_hash"),)
 
     organisation: str = Field(primary_key=True, max_length=64)
     id: str = Field(primary_key=True, max_length=32)
