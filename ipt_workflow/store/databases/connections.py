@@ -45,7 +45,7 @@ class Connections:
             return rows
 
     def _one_idle(self, organisations: Collection[str]) -> asyncpg.Connection | None:
-        """The last used of the connections that were told this set, else of all."""
+        """The last used of the connections that were told this set; else the one that was used longest ago, which is told anew."""
         since = asyncio.get_running_loop().time() - IDLE_SECONDS
         usable = []
         for connection, used in self._idle:
@@ -55,7 +55,7 @@ class Connections:
                 connection.terminate()
         self._idle = usable
         told = (index for index in reversed(range(len(usable))) if self._told.knows(usable[index][0], organisations))
-        return usable.pop(next(told, -1))[0] if usable else None
+        return usable.pop(next(told, 0))[0] if usable else None
 
     def _keep(self, connection: asyncpg.Connection) -> None:
         if not connection.is_closed():
