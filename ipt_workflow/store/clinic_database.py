@@ -26,7 +26,7 @@ class ClinicDatabase(Database):
     async def fetch(self, sql: Mapping[str, str], *args: Any, organisations: Collection[str] = ()) -> Sequence[DriverRow]:
         return await self._database.fetch(sql, *args, organisations=organisations or self._ours)
 
-    async def find(self, lookup: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
+    async def find(self, lookup: Lookup[Result], organisation: str | None, ids: Sequence[str]) -> dict[str, Result]:
         return await self._database.find(lookup, organisation, ids)
 
     async def put(self, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.store import courses, notices, sources, structs
 from ipt_workflow.store.courses import StoredCourse, one_of, to_driver
-from ipt_workflow.store.schema import tables
+from ipt_workflow.store.schema import row_security, tables
 from ipt_workflow.store.units import KeptAnswer
 
 Found = TypeVar("Found")
@@ -56,6 +56,34 @@ class Lookup(Generic[Found]):
             yield [read(value) if read else value for read, value in zip(readers, row, strict=True)]
 
 
+class CredentialLookup(Lookup[Found]):
+    """Finds credentials of any organisation by their digests, with their organisation's status and version.
+
+    Nobody can be told the organisation before. So on PostgreSQL a function finds them, which sees the credentials of all.
+    """
+
+    def __init__(self, table: sa.Table, digest: str, names: Sequence[str], make: Callable[..., Found]) -> None:
+        """`names` are the columns that `make` takes, the digest's first. It takes status and version after them."""
+        find = getattr(sa.func, row_security.function_of(table.name))
+        given = sa.bindparam("ids", type_=postgresql.ARRAY(sa.String))
+        by_function = find(given).table_valued(*(sa.column(each.name, each.type) for each in table.c), name=table.name)
+        listed = one_of(table.c[digest], "ids")["sqlite"]
+        columns = [*(table.c[name] for name in names), tables.organisation.c.status, tables.organisation.c.version]
+        self._make = make
+        self.sql = {
+            "sqlite": _text(_with_organisation(table, names).where(listed), "sqlite", "ids"),
+            "postgresql": _text(_with_organisation(by_function, names), "postgresql", "ids"),
+        }
+        self._read = {name: [from_driver(column, dialect) for column in columns] for name, dialect in DIALECTS.items()}
+
+
+def _with_organisation(rows: sa.FromClause, names: Sequence[str]) -> sa.Select[Any]:
+    """Columns of rows, then the status and the version of their organisation."""
+    theirs = tables.organisation.c
+    joined = rows.join(tables.organisation, theirs.id == rows.c.organisation)
+    return sa.select(*(rows.c[name] for name in names), theirs.status, theirs.version).select_from(joined)
+
+
 class ManyRowLookup(Lookup[Found]):
     """Finds an id's row with every row that is joined to it. `make` turns the list of their values into one result."""
 
@@ -67,9 +95,9 @@ class ManyRowLookup(Lookup[Found]):
 
 
 def _text(select: sa.Select[Any], dialect: str, *parameters: str) -> str:
-    """The SQL of a statement that takes the organisation and then these parameters, by position."""
+    """The SQL of a statement that takes these parameters by position, after the organisation if it is one's own."""
     compiled = select.compile(dialect=DIALECTS[dialect])
-    assert compiled.positiontup == ["organisation", *parameters]
+    assert compiled.positiontup in (["organisation", *parameters], [*parameters])
     return str(compiled)
 
 
@@ -94,20 +122,35 @@ def from_driver(column: sa.ColumnElement[Any], dialect: sa.Dialect) -> Callable[
     return read
 
 
+def of_organisation(organisation: str | None) -> tuple[str, ...]:
+    """The parameters before the ids."""
+    return () if organisation is None else (organisation,)
+
+
 def _version(_id: str, version: int) -> int:
     return version
 
 
 class StoredToken(msgspec.Struct, frozen=True):
-    """A token as requests are checked against it."""
+    """A token as requests are checked against it, with its organisation's status and version."""
 
-    id: str
     secret_hash: str
+    id: str
+    organisation: str
     role: str
     subject: str
     expires_at: dt.datetime
     revoked_at: dt.datetime | None
     source: str | None
+    organisation_status: str
+    organisation_version: int
+
+
+class TokenTerms(msgspec.Struct, frozen=True):
+    """For how long a token is valid."""
+
+    expires_at: dt.datetime
+    revoked_at: dt.datetime | None
 
 
 class KnownClient(msgspec.Struct, frozen=True):
@@ -116,6 +159,10 @@ class KnownClient(msgspec.Struct, frozen=True):
     id: str
     ref: str
     courses: tuple[StoredCourse, ...]
+
+
+def _terms(_id: str, *terms: Any) -> TokenTerms:
+    return TokenTerms(*terms)
 
 
 def _notice(_key: str, *found: Any) -> notices.StoredNotice:
@@ -171,7 +218,8 @@ MEASURES = ManyRowLookup(
     ),
 )  # the bare column would let the database search all measures of the organisation by their index
 COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_CLIENT)
-TOKENS = Lookup(structs.columns(tables.token, StoredToken), StoredToken)
+TOKENS = CredentialLookup(tables.token, "secret_hash", StoredToken.__struct_fields__[:-2], StoredToken)
+TOKEN_TERMS = Lookup((tables.token.c.id, *structs.columns(tables.token, TokenTerms)), _terms)
 SOURCES = ManyRowLookup(sources.WITH_KEYS_COLUMNS, sources.keyed_source, sources.WITH_KEYS)
 ANSWERS = Lookup(structs.columns(tables.idempotency, KeptAnswer), KeptAnswer)
 VERSIONS = Lookup((tables.course.c.id, tables.course.c.version), _version)

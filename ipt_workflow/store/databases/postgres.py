@@ -24,7 +24,7 @@ from ipt_workflow.store.databases.connections import Connections
 from ipt_workflow.store.databases.meanings import AWAY, Meaning, of_sqlstate
 from ipt_workflow.store.databases.postgres_address import PostgresAddress
 from ipt_workflow.store.databases.told import Told
-from ipt_workflow.store.lookups import DriverRow, Lookup
+from ipt_workflow.store.lookups import DriverRow, Lookup, of_organisation
 from ipt_workflow.store.probe import PROBE
 from ipt_workflow.store.units import LoggedEvent, Unit
 
@@ -94,8 +94,9 @@ class PostgresDatabase(Database):
             await connection.invalidate()
             raise
 
-    async def find(self, lookup: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
-        return lookup.found("postgresql", await self.fetch(lookup.sql, organisation, ids, organisations=(organisation,)))
+    async def find(self, lookup: Lookup[Result], organisation: str | None, ids: Sequence[str]) -> dict[str, Result]:
+        ours = of_organisation(organisation)
+        return lookup.found("postgresql", await self.fetch(lookup.sql, *ours, ids, organisations=ours))
 
     async def fetch(self, sql: Mapping[str, str], *args: Any, organisations: Collection[str] = ()) -> Sequence[DriverRow]:
         try:
@@ -205,6 +206,8 @@ def _meaning(error: Exception) -> Meaning | None:
     """What a driver's error means for the caller; None if it is an error of the statement or its values."""
     if isinstance(error, sa.exc.TimeoutError):
         return NO_CONNECTION
+    if "row-level security" in str(error):
+        return None  # a row of an organisation that the connection was not told: no grant would help
     if isinstance(error, sa.exc.DBAPIError):
         known = of_sqlstate(getattr(error.orig, "sqlstate", None))
         lost = error.connection_invalidated or isinstance(error.driver_exception, asyncpg.InternalClientError)

@@ -221,7 +221,7 @@ def test_a_client_of_another_organisation_does_not_stand_in_the_way(store):
         made = change(clinic)
         await clinic.database.write(single.commit, unit(made, client=NewClient("client-1", "EHR-1")))
         elsewhere = Unit(organisation="other", changes=(change(clinic, "course-2"),), client=NewClient("client-1", "EHR-1"))
-        await clinic.database.write(single.commit, elsewhere)
+        await clinic.database.write(single.commit, elsewhere, organisations=elsewhere.organisations)
 
     store(test)
 
@@ -306,7 +306,7 @@ def test_every_role_kind_and_status_is_checked_by_the_database(store):
     async def test(clinic):
         for column in enums():
             for value in (*column.type.enums, "impostor", "", column.type.enums[0].upper()):
-                assert await clinic.database.write(_takes, column, value) == (value in column.type.enums), (column, value)
+                assert await clinic.database.write(_takes, column, value, organisations=("x",)) == (value in column.type.enums), (column, value)
 
     store(test)
 
@@ -340,7 +340,7 @@ def _some(column: sa.Column) -> object:
 
 OF_THE_INSTALLATION = {"authentication_failure", "organisation"}  # who fails to authenticate belongs to no organisation
 OTHERWISE_FIRST = {"ix_delivery_waiting": "subscription_id", "ix_delivery_in_lane": "subscription_id"}  # see `claims.within`
-OTHERWISE_FIRST |= {"ix_token_secret_hash": "secret_hash"}  # a credential tells the organisation
+OTHERWISE_FIRST |= {"ix_token_id": "id", "ix_token_secret_hash": "secret_hash"}  # a credential tells the organisation
 
 
 def test_every_table_is_keyed_by_organisation_first():
@@ -383,8 +383,8 @@ def test_a_write_that_raises_leaves_the_database_open_for_the_next(store):
             raise RuntimeError("stop")
 
         with pytest.raises(RuntimeError):
-            await clinic.database.write(broken)
-        assert await clinic.database.read(stored_courses.client_id, "o", "r") is None
+            await clinic.database.write(broken, organisations=("o",))
+        assert await clinic.database.read(stored_courses.client_id, "o", "r", organisations=("o",)) is None
         await asyncio.gather(*(clinic.database.read(stored_tokens.every, ORGANISATION) for _ in range(20)))
         await clinic.database.write(single.commit, unit(change(clinic)))
 
