@@ -137,16 +137,17 @@ def test_a_session_whose_answer_was_lost_on_the_way_is_recorded_once(clinic):
         a, b = await clinic.started("EHR-1"), await clinic.started("EHR-2")
         group = await clinic.group(a, b)
         clinic.clock.advance(group_walk.WEEK)
-        write, broken = clinic.clinic.database.write, []
+        database, broken = clinic.clinic.installation.database, []
+        write = database.write
 
-        async def write_and_break(function, *args):
-            result = await write(function, *args)
+        async def write_and_break(function, *args, **named):
+            result = await write(function, *args, **named)
             if function is single.commit and not broken:
                 broken.append(function)
                 raise Unreachable("gone")
             return result
 
-        clinic.clinic.database.write = write_and_break
+        database.write = write_and_break
         recorded = (await clinic.record(group, {a: "5", b: "5"})).recorded
         assert (len(broken), len(recorded.accepted)) == (1, 2)
         assert len((await clinic.view(group)).sessions) == 1

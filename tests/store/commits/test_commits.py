@@ -48,14 +48,14 @@ def store(empty, tmp_path):
     return lambda test: service_walk.with_clinic(settings, test)
 
 
-def change(clinic, course_id="course-1", client="client-1", salt=b"0" * 16) -> CourseChange:
+def change(clinic, course_id="course-1", client="client-1", salt=b"0" * 16, organisation=ORGANISATION) -> CourseChange:
     """A referral as the machine accepts it, sealed."""
     protocol = clinic.protocol("ipt", None)
     context = clinic.context(
         service_walk.THERAPIST, clinic.clock.now(), course_id=course_id, client=client, therapist="therapist-1"
     )
     accepted = machine_for(protocol).fire(None, REFERRAL, context)
-    return CourseChange(course=accepted.course, expected=0, entries=_sealed(accepted, course_id, salt), attention={})
+    return CourseChange(course=accepted.course, expected=0, entries=_sealed(accepted, course_id, salt, organisation=organisation), attention={})
 
 
 def next_change(clinic, before: CourseChange, trigger="record_consent", expected=None) -> CourseChange:
@@ -68,11 +68,11 @@ def next_change(clinic, before: CourseChange, trigger="record_consent", expected
     return CourseChange(course=accepted.course, expected=at, entries=entries, attention={})
 
 
-def _sealed(accepted, course_id, salt, prev=journal.GENESIS):
+def _sealed(accepted, course_id, salt, prev=journal.GENESIS, organisation=ORGANISATION):
     return tuple(
         journal.seal(
             draft,
-            organisation=ORGANISATION,
+            organisation=organisation,
             entry_id=f"{course_id}-{draft.fact.seq}",
             prev_hash=prev,
             salt=salt,
@@ -220,7 +220,7 @@ def test_a_client_of_another_organisation_does_not_stand_in_the_way(store):
     async def test(clinic):
         made = change(clinic)
         await clinic.database.write(single.commit, unit(made, client=NewClient("client-1", "EHR-1")))
-        elsewhere = Unit(organisation="other", changes=(change(clinic, "course-2"),), client=NewClient("client-1", "EHR-1"))
+        elsewhere = Unit(organisation="other", changes=(change(clinic, "course-2", organisation="other"),), client=NewClient("client-1", "EHR-1"))
         await clinic.database.write(single.commit, elsewhere, organisations=elsewhere.organisations)
 
     store(test)
