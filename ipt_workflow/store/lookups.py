@@ -38,16 +38,24 @@ class Lookup(Generic[Found]):
     ) -> None:
         id_column = columns[0]
         assert isinstance(id_column, sa.Column)
-        table = id_column.table
-        ours = sa.select(*columns).where(table.c.organisation == sa.bindparam("organisation"), *only)
-        ours = ours.select_from(joined) if joined is not None else ours
+        found = sa.select(*columns).where(*only)
+        found = found.select_from(joined) if joined is not None else found
+        ours = found.where(id_column.table.c.organisation == sa.bindparam("organisation"))
         self._make = make
-        self.sql = {dialect: _text(ours.where(found), dialect, "ids") for dialect, found in one_of(id_column, "ids").items()}
+        self.sql = {dialect: _text(ours.where(named), dialect, "ids") for dialect, named in one_of(id_column, "ids").items()}
+        self.sql_of_pairs = _of_pairs(found, columns)
         self._read = {name: [from_driver(column, dialect) for column in columns] for name, dialect in DIALECTS.items()}
 
     def found(self, dialect: str, rows: Iterable[DriverRow]) -> dict[str, Found]:
         """The results that `make` returns for the driver's rows, by id."""
         return {values[0]: self._make(*values) for values in self._values(dialect, rows)}
+
+    def found_each(self, rows: Iterable[DriverRow]) -> dict[str | None, dict[str, Found]]:
+        """The results for the rows of `sql_of_pairs`, by organisation and id."""
+        by_organisation: dict[str | None, list[DriverRow]] = {}
+        for organisation, *values in rows:
+            by_organisation.setdefault(organisation, []).append(values)
+        return {organisation: self.found("postgresql", own) for organisation, own in by_organisation.items()}
 
     def _values(self, dialect: str, rows: Iterable[DriverRow]) -> Iterator[list[Any]]:
         """The rows' values, converted."""
@@ -99,6 +107,20 @@ def _text(select: sa.Select[Any], dialect: str, *parameters: str) -> str:
     compiled = select.compile(dialect=DIALECTS[dialect])
     assert compiled.positiontup in (["organisation", *parameters], [*parameters])
     return str(compiled)
+
+
+def _of_pairs(found: sa.Select[Any], columns: Sequence[sa.ColumnElement[Any]]) -> dict[str, str]:
+    """The SQL, for PostgreSQL, of a statement that takes a list of organisations and one of ids, of the same length.
+
+    It returns the organisation before the other columns.
+    """
+    lists = (sa.bindparam(name, type_=postgresql.ARRAY(sa.String)) for name in ("organisations", "ids"))
+    wanted = sa.func.unnest(*lists).table_valued("organisation", "id").render_derived("wanted")
+    id_column: Any = columns[0]
+    organisation = id_column.table.c.organisation
+    pairs = found.where(organisation == wanted.c.organisation, id_column == wanted.c.id)
+    own = pairs.with_only_columns(organisation, *columns, maintain_column_froms=True)
+    return {"postgresql": _text(own, "postgresql", "organisations", "ids")}
 
 
 class NamedStatement:

@@ -11,9 +11,6 @@ from ipt_workflow.store.identities import REPORTED_MAX
 from ipt_workflow.store.schema import tables
 
 AT = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
-ORGANISATION = sa.insert(tables.organisation).values(
-    {"id": "default", "title": "Default", "status": "active", "settings": b"{}", "version": 1, "created_at": AT}
-)
 
 
 def found_after(url: str, *statements: sa.Insert) -> list[str]:
@@ -22,7 +19,7 @@ def found_after(url: str, *statements: sa.Insert) -> list[str]:
     async def run() -> list[str]:
         database = databases.opened(url)
         try:
-            await database.write(lambda connection: [connection.execute(each) for each in (ORGANISATION, *statements)] and None)
+            await database.write(lambda connection: [connection.execute(each) for each in statements] and None)
             return await database.read(check.faults)
         finally:
             await database.close()

@@ -138,7 +138,9 @@ class Writer:
             column = tables.METADATA.tables[table].c.organisation
             names = await clinic.database.read(lambda c, column=column: set(c.execute(sa.select(column)).scalars()))
             assert names <= {clinic.organisation}, table
-        heads = sa.select(tables.course.c.id, tables.course.c.version, tables.course.c.head).where(tables.course.c.id.startswith(prefix))
+        heads = sa.select(tables.course.c.id, tables.course.c.version, tables.course.c.head).where(
+            tables.course.c.id.startswith(prefix)
+        )
         stored = await clinic.database.read(lambda c: {row.id: (row.version, row.head) for row in c.execute(heads)})
         assert stored == {course: (change.course.version, change.entries[-1].hash) for course, change in self.last.items()}
         everything = await audit.page(clinic.database, clinic.organisation, AuditFilters(kind="read"), Position(), 1000)
@@ -173,7 +175,11 @@ def test_two_organisations_with_equal_ids_see_nothing_of_each_other_whatever_the
 
         database._bare.fetch = watched
         writers = {name: Writer(Clinic(clinic.installation, name), counted["example"]) for name in NAMES}
-        ones = {course: [step for step in numbered if step[1][1] == course] for numbered in [list(enumerate(steps))] for course in COURSES}
+        ones = {
+            course: [step for step in numbered if step[1][1] == course]
+            for numbered in [list(enumerate(steps))]
+            for course in COURSES
+        }
 
         async def in_turn(course: str, name: str) -> None:
             for number, (organisation, _, kind) in ones[course]:

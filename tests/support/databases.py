@@ -20,10 +20,11 @@ import sqlalchemy as sa
 
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.upgrade import upgrade
 from ipt_workflow.store.clinic_database import ClinicDatabase
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.databases.factory import open_database
-from ipt_workflow.store.schema import migrate, row_security
+from ipt_workflow.store.schema import row_security
 
 SERVER_VARIABLE = "IPT_TEST_POSTGRES_URL"
 OWNER = "ipt_tests"  # owns the databases, and is bound by row-level security, which a superuser is not
@@ -82,7 +83,7 @@ def _migrated(server: str | None) -> str:
 
 async def _migrate(url: str) -> None:
     database = open_database(url)
-    await database.write(migrate.upgrade)
+    await database.write(upgrade, settings_of(url))
     await database.close()
 
 

@@ -98,6 +98,15 @@ class PostgresDatabase(Database):
         ours = of_organisation(organisation)
         return lookup.found("postgresql", await self.fetch(lookup.sql, *ours, ids, organisations=ours))
 
+    async def find_each(
+        self, lookup: Lookup[Result], wanted: Mapping[str | None, Sequence[str]]
+    ) -> dict[str | None, dict[str, Result]]:
+        pairs = [(organisation, row_id) for organisation, ids in wanted.items() for row_id in ids]
+        organisations, row_ids = zip(*pairs, strict=True)
+        rows = await self.fetch(lookup.sql_of_pairs, organisations, row_ids, organisations=set(organisations))
+        found = lookup.found_each(rows)
+        return {organisation: found.get(organisation, {}) for organisation in wanted}
+
     async def fetch(self, sql: Mapping[str, str], *args: Any, organisations: Collection[str] = ()) -> Sequence[DriverRow]:
         try:
             return await self._fetch(organisations, sql["postgresql"], *args)

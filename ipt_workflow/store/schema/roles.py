@@ -36,7 +36,9 @@ def establish(connection: sa.Connection, prefix: str) -> list[str]:
     Those are for roles that this connection's role may not create: only a superuser makes one that row-level security does not bind.
     """
     known = set(connection.exec_driver_sql("SELECT rolname FROM pg_roles").scalars())
-    may = connection.exec_driver_sql("SELECT rolsuper, rolcreaterole, rolbypassrls FROM pg_roles WHERE rolname = current_user").one()
+    may = connection.exec_driver_sql(
+        "SELECT rolsuper, rolcreaterole, rolbypassrls FROM pg_roles WHERE rolname = current_user"
+    ).one()
     left: list[str] = []
     for kind, role in ROLES.items():
         name = f"{prefix}_{kind}"

@@ -103,9 +103,12 @@ def _missing(connection: sa.Connection) -> Iterator[tuple[str, str]]:
         name, body = function_of(table), _BODY.format(rows=f"{schema}.{table}", digest=digest)
         known = functions.get(name)
         if known is None or (known.prosrc, known.prosecdef, known.proconfig) != (body, True, _PATH):
-            yield name, (
-                f"CREATE OR REPLACE FUNCTION {name}(digests text[]) RETURNS SETOF {table} LANGUAGE plpgsql STABLE SECURITY DEFINER"
-                f" SET search_path = pg_catalog, pg_temp ROWS 1 AS $${body}$$"
+            yield (
+                name,
+                (
+                    f"CREATE OR REPLACE FUNCTION {name}(digests text[]) RETURNS SETOF {table} LANGUAGE plpgsql STABLE SECURITY DEFINER"
+                    f" SET search_path = pg_catalog, pg_temp ROWS 1 AS $${body}$$"
+                ),
             )
             yield name, f"REVOKE ALL ON FUNCTION {name}(text[]) FROM PUBLIC"
 

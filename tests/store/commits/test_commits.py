@@ -55,7 +55,9 @@ def change(clinic, course_id="course-1", client="client-1", salt=b"0" * 16, orga
         service_walk.THERAPIST, clinic.clock.now(), course_id=course_id, client=client, therapist="therapist-1"
     )
     accepted = machine_for(protocol).fire(None, REFERRAL, context)
-    return CourseChange(course=accepted.course, expected=0, entries=_sealed(accepted, course_id, salt, organisation=organisation), attention={})
+    return CourseChange(
+        course=accepted.course, expected=0, entries=_sealed(accepted, course_id, salt, organisation=organisation), attention={}
+    )
 
 
 def next_change(clinic, before: CourseChange, trigger="record_consent", expected=None) -> CourseChange:
@@ -220,7 +222,9 @@ def test_a_client_of_another_organisation_does_not_stand_in_the_way(store):
     async def test(clinic):
         made = change(clinic)
         await clinic.database.write(single.commit, unit(made, client=NewClient("client-1", "EHR-1")))
-        elsewhere = Unit(organisation="other", changes=(change(clinic, "course-2", organisation="other"),), client=NewClient("client-1", "EHR-1"))
+        elsewhere = Unit(
+            organisation="other", changes=(change(clinic, "course-2", organisation="other"),), client=NewClient("client-1", "EHR-1")
+        )
         await clinic.database.write(single.commit, elsewhere, organisations=elsewhere.organisations)
 
     store(test)
@@ -306,7 +310,10 @@ def test_every_role_kind_and_status_is_checked_by_the_database(store):
     async def test(clinic):
         for column in enums():
             for value in (*column.type.enums, "impostor", "", column.type.enums[0].upper()):
-                assert await clinic.database.write(_takes, column, value, organisations=("x",)) == (value in column.type.enums), (column, value)
+                assert await clinic.database.write(_takes, column, value, organisations=("x",)) == (value in column.type.enums), (
+                    column,
+                    value,
+                )
 
     store(test)
 

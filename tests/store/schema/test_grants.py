@@ -61,7 +61,9 @@ def test_a_role_without_grants_is_refused_in_a_sentence(owned):
 def test_every_table_is_granted_and_no_append_only_one_for_changes():
     granted = list(grants.of_service("ipt"))
     statements = [each for each in granted if " ON FUNCTION " not in each]
-    assert [each for each in granted if each not in statements] == ['GRANT EXECUTE ON FUNCTION public.token_by_digest(text[]) TO "ipt";']
+    assert [each for each in granted if each not in statements] == [
+        'GRANT EXECUTE ON FUNCTION public.token_by_digest(text[]) TO "ipt";'
+    ]
     named = {match[1]: match[0] for each in statements if (match := re.search(r"public\.(\w+)", each))}
     assert set(named) == {*tables.METADATA.tables, "alembic_version"}
     assert all(statement.endswith('TO "ipt";') for statement in statements)

@@ -118,7 +118,9 @@ def test_every_table_is_protected_or_named_with_its_reason(filled):
 def test_every_policy_has_the_form_whose_value_the_planner_cannot_see(filled):
     """Any other form makes statements that were planned before the setting was told hundreds of times slower."""
     found = [tuple(row) for row in connected(filled, lambda connection: connection.fetch(POLICIES))]
-    told = [(table, "told", "PERMISSIVE", ["public"], "ALL", row_security.SHOWN, row_security.SHOWN) for table in row_security.PROTECTED]
+    told = [
+        (table, "told", "PERMISSIVE", ["public"], "ALL", row_security.SHOWN, row_security.SHOWN) for table in row_security.PROTECTED
+    ]
     resolved = ("token", "resolved", "PERMISSIVE", [databases.OWNER], "SELECT", row_security.SHOWN_RESOLVING, None)
     assert found == sorted([*told, resolved], key=lambda row: row[:2])
     for shown in (row_security.SHOWN, row_security.SHOWN_RESOLVING):
@@ -149,7 +151,9 @@ async def read_by_a_plan_from_before(connection, condition: str) -> tuple[int, s
         await connection.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
         await connection.execute(f"CREATE POLICY told ON {table} USING ({condition}) WITH CHECK ({condition})")
     await connection.execute("SET plan_cache_mode = force_generic_plan")
-    sql = COURSES.sql["postgresql"].replace("course ", "course_of_many AS course ").replace(" client ", " client_of_many AS client ")
+    sql = (
+        COURSES.sql["postgresql"].replace("course ", "course_of_many AS course ").replace(" client ", " client_of_many AS client ")
+    )
     await connection.execute(f"PREPARE looked_up AS {sql}")
     execute = "EXECUTE looked_up('a', ARRAY['1', '2', '3', '4', '5', '6', '7', '8'])"
     assert await connection.fetch(execute) == []
