@@ -22,6 +22,7 @@ from ipt_workflow.api import (
     messages,
     notices,
     openapi,
+    people,
     problems,
     proposals,
     protocols,
@@ -52,7 +53,9 @@ from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.messages import Messages
 from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.attestations import Attestations
 from ipt_workflow.service.access.failures import AuthenticationFailures
+from ipt_workflow.service.access.people import People
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic, open_clinic
@@ -167,6 +170,8 @@ def install(app: Litestar, clinic: Clinic) -> None:
     app.state.fhir_searches = FhirSearches(clinic)
     app.state.fhir_histories = FhirHistories(clinic)
     app.state.tokens = Tokens(clinic)
+    app.state.people = People(clinic)
+    app.state.attestations = Attestations(clinic)
     app.state.subscriptions = Subscriptions(clinic)
     app.state.deliveries = Deliveries(clinic)
     app.state.feed = Feed(clinic)
@@ -187,6 +192,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *courses.HANDLERS,
         *transitions.HANDLERS,
         *proposals.HANDLERS,
+        *people.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
         *subscriptions.HANDLERS,

@@ -34,7 +34,7 @@ class CourseReads:
         await self.clinic.log(principal, "read", "course", [course_id])
         context = self.clinic.context(principal, as_of or known_at or self.clinic.clock.now())
         if as_of is None and known_at is None:
-            view = self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
+            view = self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, asked=stored.asked)
             read = await self.clinic.entries(course_id, details.READ)  # perhaps later ones too, which this answer leaves out
             return self._details(view, stored.course, [each for each in read if each.written.seq <= view.version], context)
         entries = await self.clinic.entries(course_id)
@@ -112,8 +112,7 @@ class CourseReads:
         await self.clinic.log(principal, "read", action, [stored.course.id for stored in found])
         context = self.clinic.context(principal, now)
         return [
-            self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
-            for stored in found
+            self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, asked=stored.asked) for stored in found
         ]
 
     async def history(self, principal: Principal, course_id: str, after: int, limit: int) -> list[EntryView]:
