@@ -25,7 +25,7 @@ ENDS: dict[str, Callable[[Connection, str, str, Sequence[str], dt.datetime], int
 EVERY_ROLE = (*people.STAFF_ROLES, "ehr", "operator")
 NO_PERSON = "There is no such person. `ipt-workflow person list` shows those that exist."
 TAKEN = "is the id of a person already; ids are never given to another person"
-SHOWN_MAX = 60  # characters of a person's id in the audit log's action
+ACTION_MAX = 80  # characters of an action in the audit log
 
 Roles = Annotated[tuple[StaffRole, ...], Meta(min_length=1, max_length=len(people.STAFF_ROLES))]
 Supervisors = Annotated[tuple[Person, ...], Meta(max_length=20)]
@@ -132,9 +132,11 @@ class People:
             given["supervisors"] = tuple(sorted(set(given["supervisors"])))
         changed = await self.clinic.write(_change, person, PersonUpdate(**given), self.clinic.clock.now())
         different = [name for name, value in given.items() if value != getattr(changed.before, name)]
+        if "roles" in different:
+            different.remove("roles")
+            await self._record(principal, person, f"has roles {' '.join(given['roles'])}")
         if different:
-            roles = f" to {' '.join(given['roles'])}" if "roles" in different else ""
-            await self._record(principal, person, f"changed{roles}" if roles else f"changed: {', '.join(different)}")
+            await self._record(principal, person, f"changed: {', '.join(different)}")
         return _view(await self._find(person))
 
     async def leave(self, principal: Principal, person: str) -> Departure:
@@ -174,8 +176,9 @@ class People:
             raise CommandInvalid(faults)
 
     async def _record(self, principal: Principal, person: str, verb: str) -> None:
-        shown = person if len(person) <= SHOWN_MAX else f"{person[: SHOWN_MAX - 1]}…"
-        await self.clinic.log(principal, "config", f"person {shown} {verb}"[:80])
+        room = ACTION_MAX - len(f"person  {verb}")
+        shown = person if len(person) <= room else f"{person[: room - 1]}…"
+        await self.clinic.log(principal, "config", f"person {shown} {verb}")
 
 
 def _change(connection: Connection, organisation: str, person: str, update: PersonUpdate, now: dt.datetime) -> Changed:
