@@ -14,8 +14,9 @@ from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, one_of, page, read_body
-from ipt_workflow.service.access.attestations import Attestations, CourseToAttest
-from ipt_workflow.service.access.people import Departure, NewPerson, People, PersonChange, PersonView
+from ipt_workflow.api.services import services_of
+from ipt_workflow.service.access.attestations import CourseToAttest
+from ipt_workflow.service.access.people import Departure, NewPerson, PersonChange, PersonView
 from ipt_workflow.store.people import PersonFilters
 from ipt_workflow.store.schema.tables import PERSON_STATUSES
 from ipt_workflow.values.identities import LENGTH_MAX
@@ -37,16 +38,11 @@ class CourseToAttestList(msgspec.Struct, frozen=True):
     next: str | None
 
 
-def _people(request: ApiRequest) -> People:
-    found: People = request.app.state.people
-    return found
-
-
 @post("/v1/people", summary="Add a person", tags=["people"])
 async def add(request: ApiRequest) -> Response[PersonView]:
     """Adds a person to the staff, with their roles. An id is never given to another person."""
     body = await read_body(request)
-    person = await _people(request).add(principal_of(request), lambda: body.shape(NewPerson))
+    person = await services_of(request).people.add(principal_of(request), lambda: body.shape(NewPerson))
     return Response(person, status_code=201, headers={"Location": public(request, f"/v1/people/{quote(person.id)}")})
 
 
@@ -61,7 +57,7 @@ async def people(
     """The staff of the organisation in the order of their ids, with those who have left."""
     size, after = limit_of(request, limit), requests.cursor(cursor, AfterPerson, AfterPerson())
     filters = PersonFilters(status=one_of("status", status, PERSON_STATUSES), role=one_of("role", role, STAFF_ROLES))
-    found = await _people(request).page(principal_of(request), filters, after.id, size + 1)
+    found = await services_of(request).people.page(principal_of(request), filters, after.id, size + 1)
     items, after_text = page(found, size, lambda each: AfterPerson(each.id))
     return listed(request, PersonList(items, after_text))
 
@@ -69,26 +65,26 @@ async def people(
 @get("/v1/people/{person_id:str}", summary="One person", tags=["people"])
 async def person(request: ApiRequest, person_id: FromPath[str]) -> PersonView:
     """A person of the staff."""
-    return await _people(request).one(principal_of(request), person_id)
+    return await services_of(request).people.one(principal_of(request), person_id)
 
 
 @patch("/v1/people/{person_id:str}", summary="Change a person", tags=["people"])
 async def change(request: ApiRequest, person_id: FromPath[str]) -> PersonView:
     """Fields that are left out keep their values. Tokens for a role that is taken away end at once."""
     body = await read_body(request)
-    return await _people(request).change(principal_of(request), person_id, lambda: body.shape(PersonChange))
+    return await services_of(request).people.change(principal_of(request), person_id, lambda: body.shape(PersonChange))
 
 
 @post("/v1/people/{person_id:str}/leave", summary="A person leaves", tags=["people"], status_code=200)
 async def leave(request: ApiRequest, person_id: FromPath[str]) -> Departure:
     """Ends a person's access at once. Their open courses show the attention `unassigned`; supervisors attest their unsigned sessions."""
-    return await _people(request).leave(principal_of(request), person_id)
+    return await services_of(request).people.leave(principal_of(request), person_id)
 
 
 @post("/v1/people/{person_id:str}/return", summary="A person comes back", tags=["people"], status_code=200)
 async def come_back(request: ApiRequest, person_id: FromPath[str]) -> PersonView:
     """Makes a person who left known again, under their id. They get new tokens: what ended stays ended."""
-    return await _people(request).come_back(principal_of(request), person_id)
+    return await services_of(request).people.come_back(principal_of(request), person_id)
 
 
 @get("/v1/sessions-to-attest", summary="Sessions to attest", tags=["people"])
@@ -97,8 +93,7 @@ async def sessions_to_attest(
 ) -> Response[CourseToAttestList]:
     """Unsigned sessions of therapists who have left, or are not known here, by course. A supervisor fires `attest_session` for each."""
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
-    attestations: Attestations = request.app.state.attestations
-    found = await attestations.page(principal_of(request), after.id, size + 1)
+    found = await services_of(request).attestations.page(principal_of(request), after.id, size + 1)
     items, after_text = page(found, size, lambda each: After(each.course))
     return listed(request, CourseToAttestList(items, after_text))
 

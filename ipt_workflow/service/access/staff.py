@@ -9,6 +9,8 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.store import people as stored
+from ipt_workflow.store.people import PersonFilters
 
 
 class Staff:
@@ -28,6 +30,25 @@ class Staff:
         """Raises CommandInvalid if somebody is named who may not be."""
         if faults := await self.faults(principal, named):
             raise CommandInvalid(faults)
+
+    async def examples(self, course: Course, *, supervised: bool) -> dict[str, str | None]:
+        """People whom the examples of a course's commands may name, as fields of a Context."""
+        own = course.therapist if course.therapist and not await self.unassigned_since(course) else None
+        therapist = own or await self._first("therapist")
+        if not supervised:
+            return {"example_therapist": therapist}
+        known = await self.clinic.read(stored.find, therapist) if therapist else None
+        theirs = [each for each in known.supervisors if await self._acts_as(each, "supervisor")] if known else []
+        supervisor = theirs[0] if theirs else await self._first("supervisor", therapist)
+        return {"example_therapist": therapist, "example_supervisor": supervisor}
+
+    async def _first(self, role: str, but: str | None = None) -> str | None:
+        """The first person who is here and has the role, other than `but`."""
+        found = await self.clinic.read(stored.page, PersonFilters(status="active", role=role), "", 2)
+        return next((each.id for each in found if each.id != but), None)
+
+    async def _acts_as(self, person: str, role: str) -> bool:
+        return people.acts_as(await self.clinic.people.get(person), role)
 
     async def has_lost(self, person: str, role: str) -> bool:
         """Whether a person who is known has left, or has the role no longer."""

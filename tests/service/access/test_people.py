@@ -1,6 +1,7 @@
 """People as the verbs see them, on both databases: who may be named, what ends when somebody leaves, and what others then have to do."""
 
 import datetime as dt
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,9 +16,11 @@ from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound, ProposalDec
 from ipt_workflow.groups.bodies import NewGroup
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service.access.attestations import Attestations
+from ipt_workflow.service.access.credentials import Credentials
 from ipt_workflow.service.access.people import ACTION_MAX, TAKEN, NewPerson, People, PersonChange
 from ipt_workflow.service.access.tokens import NewToken, Tokens
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.proposals import Proposals
@@ -28,6 +31,7 @@ from ipt_workflow.store.courses import Filters
 from ipt_workflow.store.people import PersonFilters
 
 SECOND = Principal(person="therapist-2", role="therapist")
+SUPERVISOR_2 = Principal(person="supervisor-2", role="supervisor")
 AS_EHR = Principal(person="ehr-1", role="ehr")
 EXTEND = Command("extend_phase", reason="One more session is needed.")
 
@@ -73,6 +77,10 @@ async def asked(clinic: Clinic, course: str) -> set[str]:
 async def listed(clinic: Clinic, kind: str) -> list[str]:
     found = await CourseReads(clinic).caseload(SUPERVISOR, Filters(attention=kind), "", 100)
     return [each.id for each in found]
+
+
+async def bearer(clinic: Clinic, token: str) -> Principal:
+    return (await Credentials(Clinics(clinic)).identify(token))[1]
 
 
 def faults(raised: pytest.ExceptionInfo[CommandInvalid]) -> list[tuple[str, str]]:
@@ -127,6 +135,35 @@ def test_a_supervisor_who_is_named_is_one(clinic):
     clinic(test)
 
 
+def test_examples_name_people_who_may_be_named(clinic):
+    async def test(clinic, _course):
+        tokens = Tokens(clinic)
+        course = (await Courses(clinic).open_course(THERAPIST, lambda: service_walk.opening("EHR-4", protocol="ipc"))).course_id
+        await walk(clinic, course, "record_consent")
+        for each in ("supervisor", "supervisor-1"):
+            await People(clinic).leave(OPERATOR, each)
+        await People(clinic).change(OPERATOR, "therapist-2", lambda: PersonChange(roles=("supervisor",)))
+        assert (await example_of(clinic, THERAPIST, course, "start"))["data"]["supervisor"] == "supervisor-2"
+        await People(clinic).change(OPERATOR, "therapist-1", lambda: PersonChange(supervisors=("therapist-2",)))
+        assert (await example_of(clinic, THERAPIST, course, "start"))["data"]["supervisor"] == "therapist-2"
+        await tokens.create(OPERATOR, NewToken(role="therapist", name="a first one"))
+        assert (await example_of(clinic, THERAPIST, course, "transfer"))["data"]["therapist"] == "therapist-1"
+        await People(clinic).leave(OPERATOR, "therapist-1")
+        example = await example_of(clinic, SUPERVISOR_2, course, "transfer")
+        assert example["data"]["therapist"] == "a first one"
+        await fire(clinic, course, msgspec.convert(example, Command), SUPERVISOR_2)
+
+    clinic(test)
+
+
+async def example_of(clinic: Clinic, principal: Principal, course: str, trigger: str) -> dict[str, Any]:
+    """The example that options offers, which must be allowed."""
+    found = await CourseReads(clinic).options(principal, course)
+    (item,) = [each for each in found.items if each.trigger == trigger]
+    assert item.allowed
+    return item.example
+
+
 def test_facilitators_are_therapists_who_are_here(tmp_path, server):
     async def test(clinic):
         for named, why in (("nobody", UNKNOWN), ("supervisor-1", NOT_IN_ROLE.format("therapist"))):
@@ -170,8 +207,8 @@ def test_who_left_has_no_token_and_their_open_courses_need_a_therapist(clinic):
         assert departure.person.left_at == clinic.clock.now()
         for each in mine:
             with pytest.raises(Unauthenticated):
-                await tokens.authenticate(each.token)
-        assert (await tokens.authenticate(other.token)).person == "therapist-2"
+                await bearer(clinic, each.token)
+        assert (await bearer(clinic, other.token)).person == "therapist-2"
         assert "unassigned" in await asked(clinic, course)
         assert await listed(clinic, "unassigned") == [course]
         assert await asked(clinic, declined) == set()
@@ -281,9 +318,9 @@ def test_a_role_that_is_taken_away_ends_its_tokens_and_no_others(clinic):
         changed = await people.change(OPERATOR, "therapist-1", lambda: PersonChange(roles=("supervisor",)))
         assert changed.roles == ("supervisor",)
         with pytest.raises(Unauthenticated):
-            await tokens.authenticate(made["therapist"].token)
+            await bearer(clinic, made["therapist"].token)
         for role in ("supervisor", "ehr"):
-            assert (await tokens.authenticate(made[role].token)).role == role
+            assert (await bearer(clinic, made[role].token)).role == role
         assert await listed(clinic, "unassigned") == [course]
 
     clinic(test)
