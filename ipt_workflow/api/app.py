@@ -13,6 +13,7 @@ from litestar.types import Receive, Scope, Send
 
 import ipt_workflow
 from ipt_workflow.api import (
+    access,
     audit,
     courses,
     feed,
@@ -52,7 +53,9 @@ from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.messages import Messages
 from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.access.failures import AuthenticationFailures
+from ipt_workflow.service.access.restrictions import Restrictions
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic, open_clinic
@@ -161,6 +164,8 @@ def install(app: Litestar, clinic: Clinic) -> None:
     app.state.draining = False
     app.state.courses = Courses(clinic)
     app.state.proposals = Proposals(clinic)
+    app.state.covers = Covers(clinic)
+    app.state.restrictions = Restrictions(clinic)
     app.state.reads = CourseReads(clinic)
     app.state.audit_log = AuditLog(clinic)
     app.state.fhir = FhirReader(clinic)
@@ -187,6 +192,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *courses.HANDLERS,
         *transitions.HANDLERS,
         *proposals.HANDLERS,
+        *access.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
         *subscriptions.HANDLERS,
