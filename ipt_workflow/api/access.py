@@ -10,6 +10,7 @@ from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, page, read_body
+from ipt_workflow.api.services import services_of
 from ipt_workflow.service.access.cover import Covers, CoverView
 from ipt_workflow.service.access.restrictions import NewRestriction, Restrictions, RestrictionView
 
@@ -20,13 +21,11 @@ class CoverList(msgspec.Struct, frozen=True):
 
 
 def _covers(request: ApiRequest) -> Covers:
-    found: Covers = request.app.state.covers
-    return found
+    return services_of(request).covers
 
 
 def _restrictions(request: ApiRequest) -> Restrictions:
-    found: Restrictions = request.app.state.restrictions
-    return found
+    return services_of(request).restrictions
 
 
 @post("/v1/cover", summary="Arrange cover", tags=["access"])
