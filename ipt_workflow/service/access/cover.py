@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from ipt_workflow.access.cover import NewCover, Span, cover_faults, may_end
+from ipt_workflow.access.cover import NewCover, CoverTime, cover_faults, may_end
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, NotFound
 from ipt_workflow.service.clinic import ROLE, Clinic, new_id
@@ -66,14 +66,14 @@ class Covers:
         await self.clinic.log(principal, "access", f"cover {cover.id} arranged", new.courses or ())
         return self._view(cover, new.courses or ())
 
-    async def _span(self, principal: Principal, new: NewCover, now: dt.datetime) -> Span:
+    async def _span(self, principal: Principal, new: NewCover, now: dt.datetime) -> CoverTime:
         """From when until when the cover is. Raises CommandInvalid with every fault of the body."""
         if faults := [*time_faults(new.from_, "from"), *time_faults(new.until, "until")]:
             raise CommandInvalid(faults)
         start, end = (new.from_ or now).astimezone(dt.UTC), new.until.astimezone(dt.UTC)
         if now - start > dt.timedelta(seconds=self.clinic.settings.clock_ahead_seconds):
             faults.append(Fault("from", "lies in the past; leave it out to begin now"))
-        span = Span(max(start, now), end)
+        span = CoverTime(max(start, now), end)
         others = await self.clinic.read(stored_covers.spans, new.therapist, new.colleague)
         faults += cover_faults(principal, new, span, now, others)
         unknown = await self.clinic.read(stored_covers.not_theirs, new.therapist, new.courses or ())
