@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from ipt_workflow.access.cover import NewCover, CoverTime, cover_faults, may_end
+from ipt_workflow.access.cover import CoverTime, NewCover, cover_faults, may_end
 from ipt_workflow.access.principal import Principal
 
 NOW = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)

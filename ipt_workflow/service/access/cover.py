@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from ipt_workflow.access.cover import NewCover, CoverTime, cover_faults, may_end
+from ipt_workflow.access.cover import CoverTime, NewCover, cover_faults, may_end
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, NotFound
 from ipt_workflow.service.clinic import ROLE, Clinic, new_id
