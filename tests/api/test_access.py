@@ -237,11 +237,8 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         await Sources(api.clinic).add(OPERATOR, lambda: NewSource(id=names["source_id"]))
         if row.needs == "bound":
             api.tokens["ehr"] = (await token(api, "ehr", "ehr-1", source=names["source_id"])).token
-    elif row.needs == "cover":
-        names["cover_id"] = (await api.post("/v1/cover", COVER)).json()["id"]
-    elif row.needs == "restriction":
-        headers = api.headers("admin")
-        assert (await api.client.put(f"/v1/courses/{course}/restriction", json=RESTRICTION, headers=headers)).status_code == 200
+    elif row.needs in {"cover", "restriction"}:
+        names |= await beyond_their_own(api, course)
     elif row.needs != "course":
         await api.walk(course, "record_consent", "start")
     if row.needs == "client":
@@ -256,6 +253,13 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         assert answer.status_code == 201, answer.text
         names["proposal_id"] = answer.json()["id"]
     return names
+
+
+async def beyond_their_own(api: Api, course: str) -> dict[str, str]:
+    """Cover of therapist-1, and a restriction of the course."""
+    headers = api.headers("admin")
+    assert (await api.client.put(f"/v1/courses/{course}/restriction", json=RESTRICTION, headers=headers)).status_code == 200
+    return {"cover_id": (await api.post("/v1/cover", COVER)).json()["id"]}
 
 
 async def group(api: Api, course: str, ref: str) -> dict[str, str]:
