@@ -66,6 +66,7 @@ class Clinic:
         self.clock = installation.clock
         self.metrics = installation.metrics
         self.courses = installation.loader(organisation, lookups.COURSES)
+        self.people = installation.loader(organisation, lookups.PEOPLE)
         self.clients = installation.loader(organisation, lookups.CLIENTS)
         self.notices = installation.loader(organisation, lookups.NOTICES)
         self.measures = installation.loader(organisation, lookups.MEASURES)
@@ -205,15 +206,16 @@ class Clinic:
         head: str,
         client_ref: str | None,
         due: Mapping[str, dt.datetime] | None = None,
-        notices: Mapping[str, dt.datetime] | None = None,
+        asked: Mapping[str, dt.datetime] | None = None,
     ) -> views.CourseView:
         """A course as callers see it.
 
-        `due` says when each kind of attention begins; it is computed if not given. `notices` are the kinds of waiting notices.
+        `due` says when each kind of attention begins; it is computed if not given. `asked` are the kinds that the journal knows
+        nothing of.
         """
         machine = self.machine_of(course)
         due = attention.attention(machine.protocol, machine.bound, course, self.zone) if due is None else due
-        kinds = sorted({*(kind for kind, since in due.items() if since <= context.now), *(notices or ())})
+        kinds = sorted({*(kind for kind, since in due.items() if since <= context.now), *(asked or ())})
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
 
     async def require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:
