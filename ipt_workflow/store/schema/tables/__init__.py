@@ -78,6 +78,14 @@ from ipt_workflow.store.schema.tables.people import (
 )
 from ipt_workflow.store.schema.tables.probe import ProbeRow, probe
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
+from ipt_workflow.store.schema.tables.sign_in import (
+    METHODS,
+    ONE_TIME_KINDS,
+    OneTimeRow,
+    SignInSessionRow,
+    one_time,
+    sign_in_session,
+)
 
 __all__ = [
     "ATTENTION",
@@ -86,8 +94,10 @@ __all__ = [
     "EVENT_KINDS",
     "KEY_KINDS",
     "METADATA",
+    "METHODS",
     "NAMING",
     "NOTICE_STATUSES",
+    "ONE_TIME_KINDS",
     "ORGANISATION_STATUSES",
     "OTHER_VISITS",
     "PERSON_STATUSES",
@@ -112,6 +122,7 @@ __all__ = [
     "GroupSessionRow",
     "IdempotencyRow",
     "NoticeRow",
+    "OneTimeRow",
     "OrganisationRow",
     "OutboxRow",
     "PersonIdentityRow",
@@ -122,6 +133,7 @@ __all__ = [
     "ProtocolRow",
     "RelayTaskRow",
     "SandboxMoveRow",
+    "SignInSessionRow",
     "SourceKeyRow",
     "SourceRow",
     "SubscriptionKeyRow",
@@ -144,6 +156,7 @@ __all__ = [
     "idempotency",
     "notice",
     "one_of",
+    "one_time",
     "organisation",
     "outbox",
     "person",
@@ -154,6 +167,7 @@ __all__ = [
     "protocol",
     "relay_task",
     "sandbox_move",
+    "sign_in_session",
     "source",
     "source_key",
     "subscription",
