@@ -1,7 +1,7 @@
 """The application: routes, error handlers, and the service behind them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,7 +34,9 @@ from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.fast_path import FastRoute
 from ipt_workflow.api.requests import NoNul
+from ipt_workflow.ehr.calls import Calls
 from ipt_workflow.ehr.deliveries import wakes
+from ipt_workflow.ehr.deliveries.addresses import reach_of
 from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.rehearsal import Rehearsal
@@ -53,6 +55,7 @@ from ipt_workflow.ehr.notices.messages import Messages
 from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.failures import AuthenticationFailures
+from ipt_workflow.service.access.providers import Providers
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic, open_clinic
@@ -68,11 +71,13 @@ from ipt_workflow.service.sandbox import refuse_sandbox, require_sandbox
 class Application:
     """The ASGI application. It opens the service when the server starts it and closes it when the server stops."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, *, sandbox: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, *, sandbox: bool = False, pages: Sequence[Router] = ()
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.sandbox = sandbox
-        self.litestar = litestar_app(settings, self._lifespan, sandbox=sandbox)
+        self.litestar = litestar_app(settings, self._lifespan, sandbox=sandbox, pages=pages)
         self._opened: Clinic | None = None
         self._edge: Edge | None = None
 
@@ -99,6 +104,8 @@ class Application:
         clinic = self._opened or await self._open_clinic()
         self._opened = None  # a second start must open a new clinic: this one is closed below
         install(app, clinic)
+        calls = Calls(reach_of(self.settings))
+        app.state.providers = Providers(calls, clinic.clock)
         await unsettled.recover(app.state.notices)
         failures = AuthenticationFailures(clinic.installation)
         self._edge = Edge(FastRoute(app, self.settings), clinic.metrics, self.settings, failures)
@@ -107,6 +114,7 @@ class Application:
             async with relaying, _early_handled(app.state.notices), _failures_kept(failures):
                 yield
         finally:
+            await calls.close()
             await clinic.installation.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -181,8 +189,8 @@ def install(app: Litestar, clinic: Clinic) -> None:
     app.state.inbox = Inbox(app.state.notices, HeldRecords(app.state.group_sessions))
 
 
-def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = False) -> Litestar:
-    """The routes without the edge, and for a sandbox those of its clock. The OpenAPI document is made from them."""
+def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = False, pages: Sequence[Router] = ()) -> Litestar:
+    """The routes without the edge: those of the API, for a sandbox those of its clock, and `pages`. The OpenAPI document is made from them."""
     guarded = [
         *courses.HANDLERS,
         *transitions.HANDLERS,
@@ -206,6 +214,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
             Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
             Router("/", route_handlers=open_to_all, middleware=[NoNul()]),
             Router("/", route_handlers=notices.FHIR_HANDLERS, middleware=[NoNul()]),
+            *pages,
         ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],

@@ -23,7 +23,7 @@ from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import views
 from ipt_workflow.service.installation import Installation, install
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.store import lookups, sandbox
+from ipt_workflow.store import lookups, organisations, sandbox
 from ipt_workflow.store import protocols as stored_protocols
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.database import Connection
@@ -84,6 +84,11 @@ class Clinic:
     ) -> Result:
         """Runs a query for this organisation and commits it."""
         return await self.database.write(lambda connection: query(connection, self.organisation, *args, **named))
+
+    async def title(self) -> str:
+        """The organisation's name, as people read it."""
+        record = await self.database.read(organisations.find, self.organisation)
+        return record.title if record else self.organisation
 
     async def load_protocols(self, *, reads_only: bool) -> None:
         """Stores every definition, unless it `reads_only`, and reads those whose file is gone.

@@ -10,7 +10,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.sessions import SessionSecret
 from ipt_workflow.course.context import Via
 from ipt_workflow.course.triggers import Role
-from ipt_workflow.errors import NotFound, SignInRefused, Unauthenticated
+from ipt_workflow.errors import NotFound, SessionOver, SignInRefused
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.installation import Installation
 from ipt_workflow.store import access as stored
@@ -18,7 +18,6 @@ from ipt_workflow.store.access import StoredSession
 
 SEEN_EVERY = dt.timedelta(minutes=1)  # when a session was last used is written at most so often
 FORGET_AFTER = dt.timedelta(days=30)
-NOT_SIGNED_IN = "You are not signed in, or your session has ended. Sign in again."
 NO_SESSION = "There is no such session, or it has ended."
 
 
@@ -53,14 +52,14 @@ class SignedIn(msgspec.Struct, frozen=True):
 
 
 async def identify(installation: Installation, secret: SessionSecret | None, *, by_access_token: bool = False) -> StoredSession:
-    """The session of a cookie or an access token. Notes that it was used. Raises Unauthenticated."""
+    """The session of a cookie or an access token. Notes that it was used. Raises SessionOver."""
     session = await installation.database.read(stored.find, secret.id) if secret else None
     known = (session.access_hash if by_access_token else session.secret_hash) if session else None
     if secret is None or session is None or known is None or not sessions.same_hash(secret.hash, known):
-        raise Unauthenticated(NOT_SIGNED_IN)
+        raise SessionOver
     now = installation.clock.now()
     if sessions.is_over(session, now, installation.settings.session_idle):
-        raise Unauthenticated(NOT_SIGNED_IN)
+        raise SessionOver(session.organisation)
     if now - session.seen_at >= SEEN_EVERY:
         await installation.database.write(stored.change, session.organisation, session.id, {"seen_at": now})
     return session
@@ -140,21 +139,21 @@ class SignInSessions:
 
     async def _follow(self, old: StoredSession, new: StoredSession, why: str) -> None:
         if not await self.clinic.write(stored.replace, old.id, new, why):
-            raise Unauthenticated(NOT_SIGNED_IN)
+            raise SessionOver(self.clinic.organisation)
 
     async def open_access(self, session: StoredSession, request_id: str | None = None) -> SessionSecret:
         """A token by which a program acts in this session, and ends with it. A new one replaces the old."""
         secret = sessions.new_secret(session.id)
         if session.role is None or not await self.clinic.write(stored.change, session.id, {"access_hash": secret.hash}):
-            raise Unauthenticated(NOT_SIGNED_IN)
+            raise SessionOver(self.clinic.organisation)
         await self.clinic.log(acting(session, "pages", request_id), "sign_in", f"access token of session {session.id} made")
         return secret
 
     async def check(self, principal: Principal) -> None:
-        """Raises Unauthenticated if the principal's session was ended since. One that merely expires meanwhile is not over here."""
+        """Raises SessionOver if the principal's session was ended since. One that merely expires meanwhile is not over here."""
         session = await self.clinic.database.read(stored.find, principal.session) if principal.session else None
         if principal.session and (session is None or session.ended_at is not None):
-            raise Unauthenticated(NOT_SIGNED_IN)
+            raise SessionOver(self.clinic.organisation)
 
     async def list(self, principal: Principal, person: str | None = None) -> list[SessionView]:
         """The open sessions of a person: one's own, or for an administrator anybody's."""
