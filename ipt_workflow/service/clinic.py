@@ -13,7 +13,7 @@ from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, attention
 from ipt_workflow.course.rules import Context
-from ipt_workflow.errors import CommandInvalid, Fault, NotFound
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SettingsInvalid
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.protocols import files as protocol_files
@@ -28,6 +28,7 @@ from ipt_workflow.store import protocols as stored_protocols
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.loader import Loader, PendingLookup
+from ipt_workflow.store.organisations import StoredOrganisation
 from ipt_workflow.store.protocols import StoredProtocol
 from ipt_workflow.store.units import KeptAnswer, LoggedEvent
 
@@ -43,11 +44,15 @@ def new_id() -> str:
 
 
 class Clinic:
-    """One organisation's courses, tokens and protocols, on an installation that several clinics can share."""
+    """One organisation's courses, tokens and protocols, on an installation that several clinics can share.
 
-    def __init__(self, installation: Installation, organisation: str) -> None:
+    `zone` decides its days and weeks. Without one it is the setting's.
+    """
+
+    def __init__(self, installation: Installation, organisation: str, zone: ZoneInfo | None = None) -> None:
         self.installation = installation
         self.organisation = organisation
+        self.zone = zone or installation.settings.zone
         self.database = installation.database
         self.committer = installation.committer
         self.catalogue = installation.catalogue
@@ -55,7 +60,6 @@ class Clinic:
         self.clock = installation.clock
         self.metrics = installation.metrics
         self.courses = Loader(self.database, organisation, lookups.COURSES)
-        self.tokens = Loader(self.database, organisation, lookups.TOKENS)
         self.clients = Loader(self.database, organisation, lookups.CLIENTS)
         self.notices = Loader(self.database, organisation, lookups.NOTICES)
         self.measures = Loader(self.database, organisation, lookups.MEASURES)
@@ -63,10 +67,6 @@ class Clinic:
         self.openings: list[Callable[[], None]] = []  # called after a course was opened
         self.sources = Loader(self.database, organisation, lookups.SOURCES)
         self._by_digest = {protocol.digest: protocol for protocol in self.catalogue.protocols.values()}
-
-    @property
-    def zone(self) -> ZoneInfo:
-        return self.settings.zone
 
     @property
     def protocols(self) -> list[Protocol]:
@@ -235,7 +235,8 @@ def _definition(protocol: Protocol, now: dt.datetime) -> StoredProtocol:
 async def open_clinic(settings: Settings, clock: Clock | None = None, *, reads_only: bool = False) -> Clinic:
     """Opens the clinic of the organisation in the settings. Close its installation when done. With `reads_only` it writes nothing.
 
-    A sandbox has its own clock, unless `clock` is given. Raises ProtocolInvalid or DatabaseNotReady.
+    A sandbox has its own clock, unless `clock` is given. Raises ProtocolInvalid, DatabaseNotReady, or SettingsInvalid if there is no
+    such organisation.
     """
     installation = install(settings, clock)
     try:
@@ -244,9 +245,30 @@ async def open_clinic(settings: Settings, clock: Clock | None = None, *, reads_o
         move = await installation.database.read(sandbox.find)
         if clock is None and move is not None:
             installation.clock = SandboxClock(move.ahead, move.reached)
-        clinic = Clinic(installation, settings.organisation)
-        await clinic.load_protocols(reads_only=reads_only)
+        record = await installation.database.read(_of_settings, settings.organisation)
+        return await clinic_of(installation, record, reads_only=reads_only)
     except BaseException:
         await installation.close()
         raise
+
+
+def _of_settings(connection: Connection, organisation: str) -> StoredOrganisation:
+    """The organisation of the settings. Raises SettingsInvalid if the database does not know it."""
+    known = {each.id: each for each in organisations.every(connection)}
+    if organisation not in known:
+        use = f"use {' or '.join(known)}" if known else "run `ipt-workflow db upgrade`, which makes it"
+        raise SettingsInvalid([Fault("IPT_ORGANISATION", f"names no organisation of this database: {use}")])
+    return known[organisation]
+
+
+async def clinic_of(installation: Installation, record: StoredOrganisation, *, reads_only: bool = False) -> Clinic:
+    """The clinic of an organisation. Raises ProtocolInvalid if a file has changed and its version has not."""
+    clinic = Clinic(installation, record.id, ZoneInfo(record.zone) if record.zone else None)
+    await clinic.load_protocols(reads_only=reads_only)
     return clinic
+
+
+def new_organisation(organisation: str, now: dt.datetime, title: str = "", zone: str | None = None) -> StoredOrganisation:
+    return StoredOrganisation(
+        id=organisation, title=title or organisation, zone=zone, status="active", settings=b"{}", version=1, created_at=now
+    )

@@ -26,8 +26,8 @@ NO_STORE = {"Cache-Control": "no-store"}
 @get("/o/{organisation:str}/sign-in", include_in_schema=False)
 async def choice(request: PageRequest, organisation: FromPath[str]) -> Response[bytes]:
     """The ways of signing in to an organisation."""
-    clinic = clinic_of(request, organisation)
-    settings = await sign_in_of(request, organisation).settings()
+    clinic = await clinic_of(request, organisation)
+    settings = await (await sign_in_of(request, organisation)).settings()
     return page(request, "sign_in.html", organisation=organisation, title=await clinic.title(), oidc=settings.oidc)
 
 
@@ -42,7 +42,7 @@ async def begin(request: PageRequest, organisation: str, *, again: bool = False)
     known = browser_of(request)
     browser = known if _BROWSER.fullmatch(known) else secrets.token_urlsafe(32)
     session = await visitor(request) if again else None
-    url = await sign_in_of(request, organisation).begin(browser, session)
+    url = await (await sign_in_of(request, organisation)).begin(browser, session)
     return Response(
         None, status_code=303, headers={"Location": url}, cookies=[cookie(BROWSER_COOKIE, browser, max_age=BEGUN_SECONDS)]
     )
@@ -53,7 +53,7 @@ async def callback(request: PageRequest, organisation: FromPath[str]) -> Respons
     """The identity provider's answer, which the browser brings."""
     query = {name: request.query_params[name] for name in PARAMETERS if name in request.query_params}
     current = await visitor(request)
-    done = await sign_in_of(request, organisation).complete(query, browser_of(request), current, request_id(request.scope))
+    done = await (await sign_in_of(request, organisation)).complete(query, browser_of(request), current, request_id(request.scope))
     return signed_in(request, done)
 
 
@@ -69,7 +69,7 @@ async def link(request: PageRequest, organisation: FromPath[str]) -> Response[by
     """Asks before a one-time link is used: a program that looks at links must not use it up."""
     _require_this_machine(request)
     key = request.query_params.get("key", "")
-    person = await sign_in_of(request, organisation).linked_person(key)
+    person = await (await sign_in_of(request, organisation)).linked_person(key)
     return page(request, "link.html", organisation=organisation, key=key, person=person)
 
 
@@ -78,7 +78,7 @@ async def use_link(request: PageRequest, organisation: FromPath[str]) -> Respons
     """Signs a person in by a one-time link."""
     _require_this_machine(request)
     form = await request.form()
-    done = await sign_in_of(request, organisation).use_link(str(form.get("key", "")), request_id(request.scope))
+    done = await (await sign_in_of(request, organisation)).use_link(str(form.get("key", "")), request_id(request.scope))
     return signed_in(request, done)
 
 
@@ -95,14 +95,14 @@ def _require_this_machine(request: PageRequest) -> None:
 @get("/o/{organisation:str}/signed-out", include_in_schema=False)
 async def signed_out(request: PageRequest, organisation: FromPath[str]) -> Response[bytes]:
     """Says that nobody is signed in here any more."""
-    clinic_of(request, organisation)
+    await clinic_of(request, organisation)
     return page(request, "signed_out.html", organisation=organisation, provider=None)
 
 
 @get("/o/{organisation:str}/sign-in/keys", include_in_schema=False)
 async def keys(request: PageRequest, organisation: FromPath[str]) -> Response[bytes]:
     """The public keys with which an identity provider checks who asks it (`private_key_jwt`)."""
-    found = await sign_in_of(request, organisation).private_key()
+    found = await (await sign_in_of(request, organisation)).private_key()
     if found is None:
         raise NotFound(NO_SIGN_IN)
     return Response(msgspec.json.encode(public_keys(found)), media_type="application/jwk-set+json")
@@ -113,7 +113,7 @@ async def back_channel(request: PageRequest, organisation: FromPath[str]) -> Res
     """An identity provider says that somebody signed out there. It sends no cookie: its signed token says who it is."""
     form = await request.form()
     try:
-        await sign_in_of(request, organisation).back_channel(str(form.get("logout_token", "")), request_id(request.scope))
+        await (await sign_in_of(request, organisation)).back_channel(str(form.get("logout_token", "")), request_id(request.scope))
     except (SignInRefused, ProviderUnusable) as error:
         return Response({"error": "invalid_request", "error_description": str(error)}, status_code=400, headers=NO_STORE)
     except NotFound as error:

@@ -5,11 +5,12 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.params import FromPath
 
+from ipt_workflow.api.services import services_of
 from ipt_workflow.errors import SignInRefused
 from ipt_workflow.service.access.sessions import acting
 from ipt_workflow.web import sign_in
 from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirect
-from ipt_workflow.web.visitors import COOKIE, clinic_of, request_id, session_of, sessions_of, sign_in_of
+from ipt_workflow.web.visitors import COOKIE, request_id, session_of, sessions_of, sign_in_of
 
 BY_LINK = "A session by link cannot be confirmed. Use another link."
 
@@ -24,7 +25,7 @@ async def start(request: PageRequest) -> Response[bytes]:
 
 async def _start(request: PageRequest, **context: Any) -> Response[bytes]:
     session = session_of(request)
-    title = await clinic_of(request, session.organisation).title()
+    title = await services_of(request).clinic.title()
     known = {"access_token": None, "sessions": (), **context}
     return page(request, "start.html", session=session, roles=session.roles.split(), title=title, **known)
 
@@ -66,7 +67,7 @@ async def end(request: PageRequest, session_id: FromPath[str]) -> Response[None]
 async def sign_out(request: PageRequest) -> Response[bytes]:
     """Ends this session, and goes on to sign out at the identity provider."""
     session = session_of(request)
-    provider = await sign_in_of(request, session.organisation).sign_out(session, request_id(request.scope))
+    provider = await (await sign_in_of(request, session.organisation)).sign_out(session, request_id(request.scope))
     response = page(request, "signed_out.html", organisation=session.organisation, provider=provider)
     response.cookies.append(no_cookie(COOKIE))
     if provider:

@@ -12,7 +12,7 @@ from ipt_workflow.course.context import Via
 from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import NotFound, SessionOver, SignInRefused
 from ipt_workflow.service.clinic import Clinic
-from ipt_workflow.service.installation import Installation
+from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.store import access as stored
 from ipt_workflow.store.access import StoredSession
 
@@ -51,18 +51,23 @@ class SignedIn(msgspec.Struct, frozen=True):
     secret: SessionSecret
 
 
-async def identify(installation: Installation, secret: SessionSecret | None, *, by_access_token: bool = False) -> StoredSession:
-    """The session of a cookie or an access token. Notes that it was used. Raises SessionOver."""
-    session = await installation.database.read(stored.find, secret.id) if secret else None
-    known = (session.access_hash if by_access_token else session.secret_hash) if session else None
-    if secret is None or session is None or known is None or not sessions.same_hash(secret.hash, known):
+async def identify(
+    clinics: Clinics, secret: SessionSecret | None, *, by_access_token: bool = False
+) -> tuple[Clinic, StoredSession]:
+    """The clinic and the session of a cookie or an access token. Notes that it was used. Raises SessionOver."""
+    known = await clinics.installation.sessions.get(secret.id) if secret else None
+    hashed = (known.session.access_hash if by_access_token else known.session.secret_hash) if known else None
+    if secret is None or known is None or hashed is None or not sessions.same_hash(secret.hash, hashed):
         raise SessionOver
-    now = installation.clock.now()
-    if sessions.is_over(session, now, installation.settings.session_idle):
+    session, now = known.session, clinics.installation.clock.now()
+    if sessions.is_over(session, now, clinics.installation.settings.session_idle):
         raise SessionOver(session.organisation)
+    clinic = await clinics.of(session.organisation, known.organisation_version)
+    if clinic is None or known.organisation_status != "active":
+        raise SessionOver
     if now - session.seen_at >= SEEN_EVERY:
-        await installation.database.write(stored.change, session.organisation, session.id, {"seen_at": now})
-    return session
+        await clinic.write(stored.change, session.id, {"seen_at": now})
+    return clinic, session
 
 
 def acting(session: StoredSession, via: Via, request_id: str | None = None) -> Principal:
@@ -151,8 +156,8 @@ class SignInSessions:
 
     async def check(self, principal: Principal) -> None:
         """Raises SessionOver if the principal's session was ended since. One that merely expires meanwhile is not over here."""
-        session = await self.clinic.database.read(stored.find, principal.session) if principal.session else None
-        if principal.session and (session is None or session.ended_at is not None):
+        known = await self.clinic.installation.sessions.get(principal.session) if principal.session else None
+        if principal.session and (known is None or known.session.ended_at is not None):
             raise SessionOver(self.clinic.organisation)
 
     async def list(self, principal: Principal, person: str | None = None) -> list[SessionView]:
@@ -165,9 +170,8 @@ class SignInSessions:
 
     async def end(self, principal: Principal, session_id: str) -> None:
         """Ends a session: one's own, or for an administrator anybody's. Raises NotFound."""
-        session = await self.clinic.database.read(stored.find, session_id) if sessions.is_id(session_id) else None
-        ours = session is not None and session.organisation == self.clinic.organisation and session.ended_at is None
-        if session is None or not ours:
+        session = await self.clinic.read(stored.find, session_id) if sessions.is_id(session_id) else None
+        if session is None or session.ended_at is not None:
             raise NotFound(NO_SESSION)
         own = session.person == principal.person
         if not own and not policy.may(principal, "manage sessions"):
@@ -178,13 +182,6 @@ class SignInSessions:
             raise NotFound(NO_SESSION)
         action = "signed out" if why == "signed_out" else f"ended session {session.id} of {session.person}"
         await self.clinic.log(principal, "sign_in", action[:80])
-
-    async def end_of_person(self, principal: Principal, person: str, why: str) -> int:
-        """Ends every session of a person, such as one who leaves or loses a role. Returns how many."""
-        ended = await self.clinic.write(stored.end_of_person, person, self.clinic.clock.now(), why)
-        for each in ended:
-            await self.clinic.log(principal, "sign_in", f"ended session {each.id}: {why}")
-        return len(ended)
 
     async def end_of_provider(self, issuer: str, provider_session: str | None, subject: str | None, request_id: str | None) -> int:
         """Ends the sessions that an identity provider's back-channel logout names. Returns how many."""
