@@ -13,7 +13,9 @@ from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.inbox import Inbox
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.messages import Messages
+from ipt_workflow.service.access.attestations import Attestations
 from ipt_workflow.service.access.credentials import Credentials
+from ipt_workflow.service.access.people import People
 from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
@@ -43,6 +45,8 @@ class Services:
         self.fhir_histories = FhirHistories(clinic)
         self.tokens = Tokens(clinic)
         self.sessions = SignInSessions(clinic)
+        self.people = People(clinic)
+        self.attestations = Attestations(clinic)
         self.subscriptions = Subscriptions(clinic)
         self.deliveries = Deliveries(clinic)
         self.feed = Feed(clinic)

@@ -21,6 +21,7 @@ from ipt_workflow.ehr.notices.sources import NewSource, Sources
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.people import NewPerson, People
 from ipt_workflow.service.access.tokens import NewToken
 
 COLUMNS = (
@@ -122,6 +123,13 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/sources/{source_id}/rotate"): Row(ADMIN.format(201), {}, "source"),
     ("POST", "/v1/sources/{source_id}/disable"): Row(ADMIN.format(200), needs="source"),
     ("POST", "/v1/sources/{source_id}/enable"): Row(ADMIN.format(200), needs="source"),
+    ("GET", "/v1/people"): Row(ADMIN.format(200)),
+    ("POST", "/v1/people"): Row(ADMIN.format(201), {"id": "somebody", "name": "Some Body", "roles": ["therapist"]}),
+    ("GET", "/v1/people/{person_id}"): Row(ADMIN.format(200), needs="person"),
+    ("PATCH", "/v1/people/{person_id}"): Row(ADMIN.format(200), {"roles": ["auditor"]}, "person"),
+    ("POST", "/v1/people/{person_id}/leave"): Row(ADMIN.format(200), needs="person"),
+    ("POST", "/v1/people/{person_id}/return"): Row(ADMIN.format(200), needs="one who left"),
+    ("GET", "/v1/sessions-to-attest"): Row("403 403 200 403 403 403"),
     ("GET", "/v1/groups"): Row("200 200 200 200 403 403"),
     ("POST", "/v1/groups"): Row("201 201 201 403 403 403", GROUP),
     ("GET", "/v1/groups/{group_id}"): Row("200 404 200 200 403 404", needs="group"),
@@ -161,7 +169,7 @@ TABLE: dict[tuple[str, str], Row] = {
 }
 LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search"}  # they are posted, and write nothing
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
-OF_NO_COURSE = ("/v1/organisations", "/v1/subscriptions", "/v1/deliveries", "/v1/sources", "/v1/courses/crisis-calls")
+OF_NO_COURSE = ("/v1/organisations", "/v1/people", "/v1/subscriptions", "/v1/deliveries", "/v1/sources", "/v1/courses/crisis-calls")
 MAKES = ("/v1/courses", "/v1/groups")
 SERVED = {
     (method, route.path_format)
@@ -221,6 +229,8 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         await Sources(api.clinic).add(OPERATOR, lambda: NewSource(id=names["source_id"]))
         if row.needs == "bound":
             api.tokens["ehr"] = (await token(api, "ehr", "ehr-1", source=names["source_id"])).token
+    elif row.needs in {"person", "one who left"}:
+        names["person_id"] = await person(api, ref.lower(), has_left=row.needs == "one who left")
     elif row.needs != "course":
         await api.walk(course, "record_consent", "start")
     if row.needs == "client":
@@ -235,6 +245,15 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         assert answer.status_code == 201, answer.text
         names["proposal_id"] = answer.json()["id"]
     return names
+
+
+async def person(api: Api, name: str, *, has_left: bool) -> str:
+    """A person of the staff, who perhaps has left."""
+    people = People(api.clinic)
+    await people.add(OPERATOR, lambda: NewPerson(id=name, name=name, roles=("therapist",)))
+    if has_left:
+        await people.leave(OPERATOR, name)
+    return name
 
 
 async def group(api: Api, course: str, ref: str) -> dict[str, str]:
