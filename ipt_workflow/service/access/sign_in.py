@@ -11,7 +11,6 @@ from ipt_workflow.access.id_tokens import Claims
 from ipt_workflow.access.oidc import OidcSettings, Question
 from ipt_workflow.access.principal import NOBODY
 from ipt_workflow.access.secret_box import SecretBox
-from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import IptError, NotFound, ProviderUnusable, SignInRefused
 from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.access.providers import Providers
@@ -114,6 +113,8 @@ class SignIn:
         try:
             claims, token = await self._claims(settings, query, asked)
             known.append(f"{claims.subject} at {settings.issuer}")
+            id_tokens.check_age(claims, asked, now, self._max_age(asked))
+            id_tokens.check_strength(claims, settings)
             account = await self._account(settings, claims)
             known.append(account.person)
             before = _before(account.person, asked, current)
@@ -150,7 +151,6 @@ class SignIn:
         claims = await self._providers.read(
             settings.issuer, lambda keys: id_tokens.read_id_token(token, keys, settings, asked.nonce, now)
         )
-        id_tokens.check_age(claims, asked, now, self._max_age(asked))
         return claims, token
 
     async def _account(self, settings: OidcSettings, claims: Claims) -> Account:
@@ -254,7 +254,7 @@ def _before(person: str, asked: Question, current: StoredSession | None) -> Stor
     return current
 
 
-def _roles(settings: OidcSettings, claims: Claims, account: Account) -> tuple[Role, ...]:
+def _roles(settings: OidcSettings, claims: Claims, account: Account) -> tuple[str, ...]:
     """The roles in which somebody may act: those that both their groups and this service give them. Raises SignInRefused."""
     by_groups = oidc.roles_of(claims.values, settings)
     roles = tuple(each for each in people.in_order(account.roles) if not settings.groups or each in by_groups)
