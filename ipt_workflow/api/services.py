@@ -18,6 +18,7 @@ from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.access.credentials import Credentials
 from ipt_workflow.service.access.people import People
 from ipt_workflow.service.access.restrictions import Restrictions
+from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
@@ -47,6 +48,7 @@ class Services:
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)
         self.tokens = Tokens(clinic)
+        self.sessions = SignInSessions(clinic)
         self.people = People(clinic)
         self.attestations = Attestations(clinic)
         self.subscriptions = Subscriptions(clinic)

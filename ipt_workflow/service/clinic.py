@@ -94,6 +94,11 @@ class Clinic:
         """Runs a query for this organisation and commits it."""
         return await self.database.write(lambda connection: query(connection, self.organisation, *args, **named))
 
+    async def title(self) -> str:
+        """The organisation's name, as people read it."""
+        record = await self.database.read(organisations.find, self.organisation)
+        return record.title if record else self.organisation
+
     async def load_protocols(self, *, reads_only: bool) -> None:
         """Stores every definition, unless it `reads_only`, and reads those whose file is gone.
 

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.store import courses, notices, roles, sources, structs
+from ipt_workflow.store.access import StoredSession
 from ipt_workflow.store.courses import StoredCourse, one_of, to_driver
 from ipt_workflow.store.schema import row_security, tables
 from ipt_workflow.store.units import KeptAnswer
@@ -175,6 +176,18 @@ class TokenTerms(msgspec.Struct, frozen=True):
     revoked_at: dt.datetime | None
 
 
+class KnownSession(msgspec.Struct, frozen=True):
+    """A session as requests are checked against it, with its organisation's status and version."""
+
+    session: StoredSession
+    organisation_status: str
+    organisation_version: int
+
+
+def _session(*values: Any) -> KnownSession:
+    return KnownSession(StoredSession(**dict(zip(StoredSession.__struct_fields__, values, strict=False))), *values[-2:])
+
+
 class KnownClient(msgspec.Struct, frozen=True):
     """A client's record, with their courses in the order they were opened, without the attention of notices."""
 
@@ -248,6 +261,7 @@ COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_PEOPLE)
 PEOPLE = Lookup(roles.MEMBER_COLUMNS, roles.staff_member)
 TOKENS = CredentialLookup(tables.token, "secret_hash", StoredToken.__struct_fields__[:-2], StoredToken)
 TOKEN_TERMS = Lookup((tables.token.c.id, *structs.columns(tables.token, TokenTerms)), _terms)
+SESSIONS = CredentialLookup(tables.sign_in_session, "id", StoredSession.__struct_fields__, _session)
 SOURCES = ManyRowLookup(sources.WITH_KEYS_COLUMNS, sources.keyed_source, sources.WITH_KEYS)
 ANSWERS = Lookup(structs.columns(tables.idempotency, KeptAnswer), KeptAnswer)
 VERSIONS = Lookup((tables.course.c.id, tables.course.c.version), _version)

@@ -88,6 +88,14 @@ from ipt_workflow.store.schema.tables.relations import (
     restriction_person,
 )
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
+from ipt_workflow.store.schema.tables.sign_in import (
+    METHODS,
+    ONE_TIME_KINDS,
+    OneTimeRow,
+    SignInSessionRow,
+    one_time,
+    sign_in_session,
+)
 
 __all__ = [
     "ATTENTION",
@@ -96,8 +104,10 @@ __all__ = [
     "EVENT_KINDS",
     "KEY_KINDS",
     "METADATA",
+    "METHODS",
     "NAMING",
     "NOTICE_STATUSES",
+    "ONE_TIME_KINDS",
     "ORGANISATION_STATUSES",
     "OTHER_VISITS",
     "PERSON_STATUSES",
@@ -124,6 +134,7 @@ __all__ = [
     "GroupSessionRow",
     "IdempotencyRow",
     "NoticeRow",
+    "OneTimeRow",
     "OrganisationRow",
     "OutboxRow",
     "PersonIdentityRow",
@@ -136,6 +147,7 @@ __all__ = [
     "RestrictionPersonRow",
     "RestrictionRow",
     "SandboxMoveRow",
+    "SignInSessionRow",
     "SourceKeyRow",
     "SourceRow",
     "SubscriptionKeyRow",
@@ -160,6 +172,7 @@ __all__ = [
     "idempotency",
     "notice",
     "one_of",
+    "one_time",
     "organisation",
     "outbox",
     "person",
@@ -172,6 +185,7 @@ __all__ = [
     "restriction",
     "restriction_person",
     "sandbox_move",
+    "sign_in_session",
     "source",
     "source_key",
     "subscription",
