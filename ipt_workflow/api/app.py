@@ -21,12 +21,14 @@ from ipt_workflow.api import (
     health,
     messages,
     notices,
+    oauth,
     openapi,
     problems,
     proposals,
     protocols,
     sources,
     subscriptions,
+    systems,
     transitions,
 )
 from ipt_workflow.api import sandbox as sandbox_routes
@@ -35,7 +37,9 @@ from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.fast_path import FastRoute
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.ehr.deliveries import wakes
+from ipt_workflow.ehr.deliveries.addresses import reach_of
 from ipt_workflow.ehr.deliveries.feed import Feed
+from ipt_workflow.ehr.deliveries.inquiries import Inquiries
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.rehearsal import Rehearsal
 from ipt_workflow.ehr.deliveries.relay import Relay
@@ -50,9 +54,13 @@ from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.inbox import Inbox
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.messages import Messages
+from ipt_workflow.ehr.smart.access_tokens import AccessTokens
+from ipt_workflow.ehr.smart.published_keys import PublishedKeys
+from ipt_workflow.ehr.smart.systems import Systems
 from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.failures import AuthenticationFailures
+from ipt_workflow.service.access.token_uses import TokenUses
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic, open_clinic
@@ -98,15 +106,17 @@ class Application:
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         clinic = self._opened or await self._open_clinic()
         self._opened = None  # a second start must open a new clinic: this one is closed below
-        install(app, clinic)
+        inquiries = Inquiries(reach_of(self.settings))
+        install(app, clinic, inquiries)
         await unsettled.recover(app.state.notices)
         failures = AuthenticationFailures(clinic.installation)
         self._edge = Edge(FastRoute(app, self.settings), clinic.metrics, self.settings, failures)
         try:
             relaying = app.state.rehearsal.relaying() if self.sandbox else _relay_running(clinic)
-            async with relaying, _early_handled(app.state.notices), _failures_kept(failures):
+            async with relaying, _early_handled(app.state.notices), _kept(failures), _kept(clinic.installation.token_uses):
                 yield
         finally:
+            await inquiries.close()
             await clinic.installation.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,10 +155,10 @@ async def _early_handled(notices: Notices) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _failures_kept(failures: AuthenticationFailures) -> AsyncIterator[None]:
-    """Keeps failed authentications while the server runs."""
+async def _kept(counted: AuthenticationFailures | TokenUses) -> AsyncIterator[None]:
+    """Keeps what is counted in memory while the server runs, and at its end."""
     stop = asyncio.Event()
-    task = asyncio.create_task(failures.run(stop))
+    task = asyncio.create_task(counted.run(stop))
     try:
         yield
     finally:
@@ -156,7 +166,8 @@ async def _failures_kept(failures: AuthenticationFailures) -> AsyncIterator[None
         await task
 
 
-def install(app: Litestar, clinic: Clinic) -> None:
+def install(app: Litestar, clinic: Clinic, inquiries: Inquiries) -> None:
+    """Puts the services over a clinic into the application. `inquiries` asks other services."""
     app.state.clinic = clinic
     app.state.draining = False
     app.state.courses = Courses(clinic)
@@ -167,6 +178,8 @@ def install(app: Litestar, clinic: Clinic) -> None:
     app.state.fhir_searches = FhirSearches(clinic)
     app.state.fhir_histories = FhirHistories(clinic)
     app.state.tokens = Tokens(clinic)
+    app.state.systems = Systems(clinic)
+    app.state.access_tokens = AccessTokens(clinic, PublishedKeys(inquiries))
     app.state.subscriptions = Subscriptions(clinic)
     app.state.deliveries = Deliveries(clinic)
     app.state.feed = Feed(clinic)
@@ -192,6 +205,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *subscriptions.HANDLERS,
         *feed.HANDLERS,
         *sources.HANDLERS,
+        *systems.HANDLERS,
         *messages.HANDLERS,
         *notices.HANDLERS,
         *groups.HANDLERS,
@@ -199,7 +213,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *fhir.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
-    open_to_all = [*health.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *notices.SIGNED_HANDLERS]
+    open_to_all = [*health.OPEN_HANDLERS, *oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *notices.SIGNED_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[

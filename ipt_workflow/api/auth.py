@@ -6,11 +6,12 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.api.requests import RequestParts
+from ipt_workflow.api.scopes import require_route
 from ipt_workflow.service.access.tokens import Tokens
 
 
 class Bearer(ASGIMiddleware):
-    """Puts the principal into the scope. Raises Unauthenticated."""
+    """Puts the principal into the scope. Raises Unauthenticated or ScopeMissing."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -20,13 +21,14 @@ class Bearer(ASGIMiddleware):
 
 
 async def authenticate(scope: Scope) -> None:
-    """Puts the principal into the scope. Raises Unauthenticated."""
+    """Puts the principal into the scope. Raises Unauthenticated, or ScopeMissing if their scopes do not cover the route."""
     header = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"), "")
     scheme, _, token = header.partition(" ")
     tokens: Tokens = scope["litestar_app"].state.tokens
     request_id = str(scope.get("ipt_request_id") or "") or None
     principal = await tokens.authenticate(token.strip() if scheme.lower() == "bearer" else None, request_id)
     scope["ipt_principal"] = principal  # type: ignore[typeddict-unknown-key]
+    await require_route(tokens.clinic, principal, scope)
 
 
 def principal_of(request: RequestParts) -> Principal:

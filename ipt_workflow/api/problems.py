@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from ipt_workflow import errors
 from ipt_workflow.api import fhir_outcomes as outcomes
-from ipt_workflow.api import hook_answers
+from ipt_workflow.api import hook_answers, oauth_errors
 from ipt_workflow.api.addresses import public
 from ipt_workflow.errors import Fault, IptError
 from ipt_workflow.runtime import logs
@@ -33,6 +33,7 @@ _ROWS = (
     Problem("unauthenticated", 401, "Authentication needed", "The token is missing, unknown, expired or revoked; or a notice has no valid signature. Send a valid token; sign a notice with the secret or key of its source."),
     Problem("forbidden", 403, "Not permitted", "The caller's role does not allow this. Ask somebody whose role does. At `/v1/ehr/messages` also: the token is bound to no source, or to a disabled one."),
     Problem("trigger-not-permitted", 403, "Trigger not permitted", "The caller's role may never fire this trigger; `roles` lists those that may. The attempt is recorded."),
+    Problem("scope-missing", 403, "Scope missing", "The scopes of the caller's token do not cover this; `scope` would. Ask an administrator for it. The attempt is recorded."),
     Problem("not-found", 404, "Not found", "There is no such path or resource, or the caller may not see it. Check the URL."),
     Problem("method-not-allowed", 405, "Method not allowed", "The path does not support this method; `Allow` lists those that it supports."),
     Problem("not-acceptable", 406, "Not acceptable", "FHIR resources are served as JSON only. Ask for application/fhir+json in `Accept` or `_format`."),
@@ -61,6 +62,7 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.Unauthenticated: "unauthenticated",
     errors.TriggerNotPermitted: "trigger-not-permitted",
     errors.Forbidden: "forbidden",
+    errors.ScopeMissing: "scope-missing",
     errors.SourceUnbound: "forbidden",
     errors.NotFound: "not-found",
     errors.TransitionRefused: "transition-refused",
@@ -92,6 +94,8 @@ def response(
     request: Request[Any, Any, Any], slug: str, detail: str, headers: dict[str, str] | None = None, **extra: Any
 ) -> Response[bytes]:
     problem, path = PROBLEMS[slug], request.scope["path"]
+    if path == oauth_errors.PATH:
+        return oauth_errors.of_problem(problem.status, slug, detail, headers)
     if outcomes.is_fhir(path):
         status = 400 if slug == "invalid" else problem.status  # FHIR wants 400 for a parameter that is not valid
         return outcomes.response(status, slug, problem.title, detail, headers, extra)
@@ -135,6 +139,9 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
         return response(request, slug, str(error), subscription=error.existing)
     if isinstance(error, errors.TriggerNotPermitted):
         return response(request, slug, str(error), trigger=error.trigger, roles=error.allowed)
+    if isinstance(error, errors.ScopeMissing):
+        wanted = f'Bearer realm="ipt", error="insufficient_scope", scope="{error.scope}"'
+        return response(request, slug, str(error), {"WWW-Authenticate": wanted}, scope=error.scope)
     headers = {"WWW-Authenticate": 'Bearer realm="ipt"'} if slug == "unauthenticated" else {}
     headers |= (
         {"Retry-After": str(error.retry_seconds if isinstance(error, errors.Busy) else errors.Busy.retry_seconds)}

@@ -12,6 +12,7 @@ from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import Clock, SystemClock
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.token_uses import TokenUses
 from ipt_workflow.service.probe import WriteProbe
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database
@@ -56,6 +57,7 @@ class Installation:
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
+        self.token_uses = TokenUses(database)
         self.long_requests = LongRequests(settings.long_requests_max)
         self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))

@@ -108,6 +108,7 @@ class StoredToken(msgspec.Struct, frozen=True):
     expires_at: dt.datetime
     revoked_at: dt.datetime | None
     source: str | None
+    scopes: str | None
 
 
 class KnownClient(msgspec.Struct, frozen=True):

@@ -13,11 +13,13 @@ import msgspec
 import pytest
 from support import group_walk
 from support.http_client import OPERATOR, START, Api
+from support.smart import JWKS
 
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.fhir_outcomes import CODES
 from ipt_workflow.api.problems import PROBLEM_JSON
 from ipt_workflow.ehr.notices.sources import NewSource, Sources
+from ipt_workflow.ehr.smart.systems import NewSystem, Systems
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
@@ -31,8 +33,11 @@ OPEN = {
     ("GET", "/schema/openapi.json"),
     ("GET", "/fhir/R4/metadata"),
     ("GET", "/v1/notices/types"),
+    ("GET", "/.well-known/smart-configuration"),
+    ("GET", "/fhir/R4/.well-known/smart-configuration"),
 }
-SIGNED = {  # by their source's key, and by no token (tests/ehr/test_authentic.py)
+SIGNED = {  # by their source's key, and by no token (tests/ehr/test_authentic.py, tests/ehr/smart/test_access_tokens.py)
+    ("POST", "/oauth/token"),
     ("POST", "/v1/ehr/notices/{source}"),
     ("POST", "/v1/ehr/fhir/{source}"),
     ("POST", "/v1/ehr/fhir/{source}/{kind}"),
@@ -110,6 +115,11 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/sources/{source_id}/rotate"): Row(ADMIN.format(201), {}, "source"),
     ("POST", "/v1/sources/{source_id}/disable"): Row(ADMIN.format(200), needs="source"),
     ("POST", "/v1/sources/{source_id}/enable"): Row(ADMIN.format(200), needs="source"),
+    ("GET", "/v1/systems"): Row(ADMIN.format(200)),
+    ("POST", "/v1/systems"): Row(ADMIN.format(201), {"id": "south", "scopes": ["system/*.rs"], "jwks": JWKS}),
+    ("GET", "/v1/systems/{system_id}"): Row(ADMIN.format(200), needs="system"),
+    ("PATCH", "/v1/systems/{system_id}"): Row(ADMIN.format(200), {"name": "The EHR of the south"}, "system"),
+    ("POST", "/v1/systems/{system_id}/revoke"): Row(ADMIN.format(200), needs="system"),
     ("GET", "/v1/groups"): Row("200 200 200 200 403 403"),
     ("POST", "/v1/groups"): Row("201 201 201 403 403 403", GROUP),
     ("GET", "/v1/groups/{group_id}"): Row("200 404 200 200 403 404", needs="group"),
@@ -145,7 +155,7 @@ TABLE: dict[tuple[str, str], Row] = {
 }
 LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search"}  # they are posted, and write nothing
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
-OF_NO_COURSE = ("/v1/subscriptions", "/v1/deliveries", "/v1/sources", "/v1/courses/crisis-calls")
+OF_NO_COURSE = ("/v1/subscriptions", "/v1/deliveries", "/v1/sources", "/v1/systems", "/v1/courses/crisis-calls")
 MAKES = ("/v1/courses", "/v1/groups")
 SERVED = {
     (method, route.path_format)
@@ -201,6 +211,9 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         await Sources(api.clinic).add(OPERATOR, lambda: NewSource(id=names["source_id"]))
         if row.needs == "bound":
             api.tokens["ehr"] = (await token(api, "ehr", "ehr-1", source=names["source_id"])).token
+    elif row.needs == "system":
+        names["system_id"] = ref.lower()
+        await Systems(api.clinic).add(OPERATOR, lambda: NewSystem(id=names["system_id"], scopes=("system/*.rs",), jwks=JWKS))
     elif row.needs != "course":
         await api.walk(course, "record_consent", "start")
     if row.needs == "client":

@@ -1,8 +1,9 @@
-"""POST requests to checked addresses, on connections that are kept alive. Only this module knows the HTTP library."""
+"""Requests to checked addresses, on connections that are kept alive. Only this module knows the HTTP library."""
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import aiohttp
 import yarl
@@ -43,14 +44,23 @@ class Posts:
         Raises AddressDenied, NameUnknown, AnswerUnreadable, or OSError if there is no connection.
         """
         target = yarl.URL(url, encoded=True)  # as it was registered
-        try:
+        with _our_errors():
             async with self._session.post(target, data=body, headers=headers, allow_redirects=False) as response:
                 await _drain(response)
                 return response.status, response.headers.get("Retry-After", "")
-        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
-            raise AnswerUnreadable from error
-        except aiohttp.ClientError as error:
-            raise OSError from error
+
+    async def ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """A whole response: status, headers by their names in lower case, and body. Raises what `post` does, also for a long body."""
+        target = yarl.URL(url, encoded=True)
+        with _our_errors():
+            async with self._session.request(method, target, data=body, headers=headers, allow_redirects=False) as response:
+                raw = await response.content.read(RESPONSE_BYTES_MAX)
+                if not response.content.at_eof():
+                    response.close()
+                    raise AnswerUnreadable
+                return response.status, {name.lower(): value for name, value in response.headers.items()}, raw
 
     def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         """A socket to an address, whichever way it came: the library does not look up an address that stands in a URL."""
@@ -61,6 +71,16 @@ class Posts:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
+        raise AnswerUnreadable from error
+    except aiohttp.ClientError as error:
+        raise OSError from error
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ipt_workflow.access import tokens
+from ipt_workflow.access import scopes, tokens
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, Unauthenticated
@@ -22,7 +22,8 @@ from ipt_workflow.values.types import Person
 class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body that creates a token. `subject` defaults to the name. The token expires after `days`.
 
-    `source` binds a token of the role `ehr` to a source: its bearer may read what became of that source's messages.
+    `source` binds a token of the role `ehr` to a source: its bearer may read what became of that source's messages. `scopes` narrow what
+    the role allows.
     """
 
     role: Role
@@ -30,6 +31,7 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     subject: Person | None = None
     days: Annotated[int, Meta(ge=1, le=3650)] | None = None
     source: Annotated[str, Meta(max_length=32)] | None = None
+    scopes: tuple[str, ...] | None = None
 
 
 class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +44,7 @@ class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     expires_at: dt.datetime
     source: str | None
+    scopes: tuple[str, ...] | None
 
 
 class Tokens:
@@ -57,6 +60,7 @@ class Tokens:
         if parsed is None or row is None or not tokens.matches(parsed[1], row.secret_hash):
             raise Unauthenticated("A valid token is needed. Send the header Authorization: Bearer ipt_…")
         self._check_valid(row)
+        self.clinic.installation.token_uses.note(self.clinic.organisation, row.id, self.clinic.clock.now())
         return Principal(
             person=row.subject,
             role=row.role,  # type: ignore[arg-type]  # the column holds roles only
@@ -64,6 +68,7 @@ class Tokens:
             request_id=request_id,
             token=row.id,
             source=row.source,
+            scopes=split(row.scopes),
         )
 
     async def check(self, principal: Principal) -> None:
@@ -79,6 +84,7 @@ class Tokens:
     async def create(self, principal: Principal, new: NewToken) -> CreatedToken:
         await self.clinic.require(principal, "manage tokens")
         await self._check(new)
+        narrowed = scopes.normal(new.scopes) if new.scopes is not None else None
         minted, now = tokens.mint(), self.clinic.clock.now()
         token = TokenRecord(
             id=minted.id,
@@ -88,6 +94,7 @@ class Tokens:
             created_at=now,
             expires_at=now + dt.timedelta(days=new.days or self.clinic.settings.token_days),
             source=new.source,
+            scopes=" ".join(narrowed) if narrowed else None,
         )
         await self.clinic.write(stored_tokens.insert, token, minted.secret_hash)
         await self.clinic.log(principal, "config", f"token {token.id} created")
@@ -99,6 +106,7 @@ class Tokens:
             subject=token.subject,
             expires_at=token.expires_at,
             source=token.source,
+            scopes=narrowed,
         )
 
     async def _check(self, new: NewToken) -> None:
@@ -112,7 +120,7 @@ class Tokens:
 
     async def list(self, principal: Principal) -> list[TokenView]:
         await self.clinic.require(principal, "manage tokens")
-        return [TokenView(**msgspec.structs.asdict(token)) for token in await self.clinic.read(stored_tokens.every)]
+        return [_view(token) for token in await self.clinic.read(stored_tokens.every)]
 
     async def revoke(self, principal: Principal, token_id: str) -> None:
         await self.clinic.require(principal, "manage tokens")
@@ -120,3 +128,13 @@ class Tokens:
         if not await self.clinic.write(stored_tokens.revoke, token_id, now):
             raise NotFound("There is no such token, or it has already been revoked.")
         await self.clinic.log(principal, "config", f"token {token_id} revoked")
+
+
+def _view(token: TokenRecord) -> TokenView:
+    fields = {name: value for name, value in msgspec.structs.asdict(token).items() if name != "system"}
+    return TokenView(**{**fields, "scopes": split(token.scopes)})
+
+
+def split(stored: str | None) -> tuple[str, ...] | None:
+    """Scopes as they are stored, one by one. None for a credential whose role alone decides."""
+    return None if stored is None else tuple(stored.split())
