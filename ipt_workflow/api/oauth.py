@@ -11,8 +11,9 @@ from ipt_workflow.api.addresses import absolute
 from ipt_workflow.api.fhir_queries import BASE, FORM
 from ipt_workflow.api.request_reader import incoming_of
 from ipt_workflow.api.requests import ApiRequest, media_type
+from ipt_workflow.api.services import front_desk
 from ipt_workflow.ehr.fhir.kinds import KINDS
-from ipt_workflow.ehr.smart.access_tokens import AccessTokens, IssuedToken
+from ipt_workflow.ehr.smart.access_tokens import IssuedToken
 from ipt_workflow.errors import TokenRefused
 
 WELL_KNOWN = "/.well-known/smart-configuration"
@@ -38,7 +39,7 @@ async def token(request: ApiRequest) -> Response[IssuedToken]:
     """SMART Backend Services: a form with `grant_type=client_credentials`, `scope`, `client_assertion_type` and `client_assertion`."""
     try:
         fields = await _fields(request)
-        service: AccessTokens = request.app.state.access_tokens
+        service = front_desk(request.scope).access_tokens
         request_id = str(request.scope.get("ipt_request_id") or "") or None
         issued = await service.issue(fields["client_assertion"], fields["scope"], absolute(request, oauth_errors.PATH), request_id)
     except TokenRefused as error:

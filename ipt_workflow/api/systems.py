@@ -12,6 +12,7 @@ from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, page, read_body
+from ipt_workflow.api.services import services_of
 from ipt_workflow.ehr.smart.systems import NewSystem, SystemChange, Systems, SystemView
 from ipt_workflow.values.types import whole
 
@@ -28,8 +29,7 @@ class SystemList(msgspec.Struct, frozen=True):
 
 
 def _systems(request: ApiRequest) -> Systems:
-    found: Systems = request.app.state.systems
-    return found
+    return services_of(request).systems
 
 
 @post("/v1/systems", summary="Register a system", tags=["systems"])

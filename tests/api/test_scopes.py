@@ -23,9 +23,7 @@ NAMES = {"kind": "Encounter", "member": "Encounter", "resource_id": "x", "versio
 
 async def with_scopes(api, role: str, *scopes: str) -> None:
     """The token of the role `scoped`."""
-    made = await api.application.litestar.state.tokens.create(
-        OPERATOR, NewToken(role=role, name=f"{role}-1", scopes=scopes or None)
-    )
+    made = await api.services.tokens.create(OPERATOR, NewToken(role=role, name=f"{role}-1", scopes=scopes or None))
     api.tokens["scoped"] = made.token
 
 

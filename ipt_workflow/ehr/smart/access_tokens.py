@@ -15,6 +15,7 @@ from ipt_workflow.ehr.deliveries.inquiries import InquiryFailed
 from ipt_workflow.ehr.smart.published_keys import Keys, PublishedKeys
 from ipt_workflow.errors import TokenRefused
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.store import systems as stored
 from ipt_workflow.store.systems import StoredSystem, Used
 from ipt_workflow.store.tokens import TokenRecord
@@ -33,35 +34,30 @@ class IssuedToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccessTokens:
-    """Issues the access tokens of a clinic's systems. `published` fetches their keys."""
+    """Issues the access tokens of the systems of all organisations. `published` fetches their keys."""
 
-    def __init__(self, clinic: Clinic, published: PublishedKeys) -> None:
-        self.clinic = clinic
+    def __init__(self, clinics: Clinics, published: PublishedKeys) -> None:
+        self.clinics = clinics
         self._published = published
 
     async def issue(self, assertion: str, scope: str, audience: str, request_id: str | None) -> IssuedToken:
         """A token for whoever signed the assertion. `audience` is the URL of the token endpoint. Raises TokenRefused."""
         said = assertions.announced(assertion)
-        system = await self._system(said)
+        clinic = await self.clinics.of(said.organisation)
+        if clinic is None or not self.clinics.is_active(said.organisation):
+            raise assertions.refused(UNKNOWN)
+        system = await _system(clinic, said)
         key = key_sets.key_of(await self._keys(system, said), said.kid, said.algorithm)
         if key is None:
             raise assertions.refused("its kid names no key of the system, or none for its alg")
-        claims = assertions.verified(assertion, key, said.algorithm, audience, self.clinic.clock.now())
+        claims = assertions.verified(assertion, key, said.algorithm, audience, clinic.clock.now())
         given = scopes.granted(scope, system.scopes.split())
         if not given:
             raise TokenRefused("invalid_scope", f"None of these scopes is registered for this system. It has {system.scopes}.")
         used = Used(
             hashlib.sha256(claims.jti.encode()).hexdigest(), dt.datetime.fromtimestamp(claims.exp, dt.UTC) + assertions.LEEWAY
         )
-        return await self._issued(system, used, given, request_id)
-
-    async def _system(self, said: Announced) -> StoredSystem:
-        system = await self.clinic.read(stored.find, said.system) if said.organisation == self.clinic.organisation else None
-        if system is None or system.revoked_at is not None:
-            raise assertions.refused(UNKNOWN)
-        if said.jku is not None and said.jku != system.jwks_url:
-            raise assertions.refused("its jku must be the registered jwks_url")
-        return system
+        return await _issued(clinic, system, used, given, request_id)
 
     async def _keys(self, system: StoredSystem, said: Announced) -> Keys:
         if system.jwks_url is None:
@@ -71,25 +67,35 @@ class AccessTokens:
         except InquiryFailed as error:
             raise assertions.refused(f"the keys at the registered jwks_url could not be read: {error}") from None
 
-    async def _issued(self, system: StoredSystem, used: Used, given: tuple[str, ...], request_id: str | None) -> IssuedToken:
-        minted, now = tokens.mint(), self.clinic.clock.now()
-        token = TokenRecord(
-            id=minted.id,
-            role=system.role,
-            name=system.id,
-            subject=person_of(system),
-            created_at=now,
-            expires_at=now + LIFE,
-            source=system.source,
-            scopes=" ".join(given),
-            system=system.id,
-        )
-        problem = await self.clinic.write(stored.issue, system.id, used, token, minted.secret_hash)
-        if problem is not None:
-            raise assertions.refused("its jti was used before" if problem == "used" else UNKNOWN)
-        who = Principal(person=token.subject, role=system.role, request_id=request_id, token=token.id)  # type: ignore[arg-type]
-        await self.clinic.log(who, "sign_in", f"token issued to system {system.id}")
-        return IssuedToken(access_token=minted.text, scope=token.scopes or "")
+
+async def _system(clinic: Clinic, said: Announced) -> StoredSystem:
+    system = await clinic.read(stored.find, said.system)
+    if system is None or system.revoked_at is not None:
+        raise assertions.refused(UNKNOWN)
+    if said.jku is not None and said.jku != system.jwks_url:
+        raise assertions.refused("its jku must be the registered jwks_url")
+    return system
+
+
+async def _issued(clinic: Clinic, system: StoredSystem, used: Used, given: tuple[str, ...], request_id: str | None) -> IssuedToken:
+    minted, now = tokens.mint(), clinic.clock.now()
+    token = TokenRecord(
+        id=minted.id,
+        role=system.role,
+        name=system.id,
+        subject=person_of(system),
+        created_at=now,
+        expires_at=now + LIFE,
+        source=system.source,
+        scopes=" ".join(given),
+        system=system.id,
+    )
+    problem = await clinic.write(stored.issue, system.id, used, token, minted.secret_hash)
+    if problem is not None:
+        raise assertions.refused("its jti was used before" if problem == "used" else UNKNOWN)
+    who = Principal(person=token.subject, role=system.role, request_id=request_id, token=token.id)  # type: ignore[arg-type]
+    await clinic.log(who, "sign_in", f"token issued to system {system.id}")
+    return IssuedToken(access_token=minted.text, scope=token.scopes or "")
 
 
 def person_of(system: StoredSystem) -> str:

@@ -14,7 +14,7 @@ from ipt_workflow.store import tokens
 
 
 async def last_uses(api) -> dict[str, dt.datetime | None]:
-    found = await api.application.litestar.state.tokens.list(OPERATOR)
+    found = await api.services.tokens.list(OPERATOR)
     return {each.name: each.last_used_at for each in found}
 
 

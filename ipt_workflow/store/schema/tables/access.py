@@ -11,13 +11,13 @@ SYSTEM_ROLES = ("ehr", "auditor")
 
 
 class TokenRow(SQLModel, table=True):
-    """A bearer token. Of its secret part, only the SHA-256 is stored. `source` is the EHR whose messages its bearer may read.
+    """A bearer token. Of its secret part, only the SHA-256 is stored. Its id alone tells its organisation.
 
-    `scopes` are separated by spaces. `system` got it as an access token.
+    `source` is the EHR whose messages its bearer may read. `scopes` are separated by spaces. `system` got it as an access token.
     """
 
     __tablename__ = "token"
-    __table_args__ = (sa.Index("ix_token_system", "organisation", "system"),)
+    __table_args__ = (sa.Index("ix_token_id", "id", unique=True), sa.Index("ix_token_system", "organisation", "system"))
 
     organisation: str = Field(primary_key=True, max_length=64)
     id: str = Field(primary_key=True, max_length=32)
