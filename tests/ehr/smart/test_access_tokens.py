@@ -164,6 +164,28 @@ def test_an_assertion_that_is_not_the_systems_is_refused_with_the_reason(api, as
     api(test)
 
 
+def test_equal_systems_of_two_organisations_each_reach_their_own(api):
+    async def test(api):
+        made = await api.post("/v1/organisations", {"id": "south", "title": "South Clinic"}, "operator")
+        assert made.status_code == 201, made.text
+        await registered(api)
+        is_oauth(await asked(api, assertion(iss="south.north", sub="south.north")), 401, "invalid_client")
+        services = api.front_desk.of(await api.front_desk.clinics.of("south"))
+        await services.systems.add(OPERATOR, lambda: NewSystem(id="north", scopes=("system/*.rs",), jwks=JWKS))
+        ours = (await api.open())["id"]
+        for organisation, seen in (("default", [ours]), ("south", [])):
+            name = f"{organisation}.north"
+            answer = await asked(api, assertion(iss=name, sub=name, jti="1"))
+            api.tokens["system"] = answer.json()["access_token"]
+            assert [each["id"] for each in (await api.get("/v1/courses", "system")).json()["items"]] == seen
+        suspended = await api.client.patch("/v1/organisations/south", json={"status": "suspended"}, headers=api.headers("operator"))
+        assert suspended.status_code == 200, suspended.text
+        assert (await api.get("/v1/courses", "system")).status_code == 401
+        is_oauth(await asked(api, assertion(iss="south.north", sub="south.north")), 401, "invalid_client")
+
+    api(test)
+
+
 def test_the_audience_is_the_public_url(settings):
     async def test():
         async with running(settings.model_copy(update={"public_url": "https://clinic.example/ipt"}), VirtualClock(START)) as api:
