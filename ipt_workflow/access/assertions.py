@@ -31,7 +31,7 @@ class Announced(msgspec.Struct, frozen=True, kw_only=True):
     jku: str | None
 
 
-class Claims(msgspec.Struct, frozen=True, kw_only=True):
+class AssertionClaims(msgspec.Struct, frozen=True, kw_only=True):
     """The claims of an assertion. Times are seconds since 1970."""
 
     iss: _Text
@@ -64,7 +64,7 @@ def announced(text: str) -> Announced:
     return Announced(organisation=named[1], system=named[2], kid=kid, algorithm=header["alg"], jku=jku)
 
 
-def verified(text: str, key: Key, algorithm: str, audience: str, now: dt.datetime) -> Claims:
+def verified(text: str, key: Key, algorithm: str, audience: str, now: dt.datetime) -> AssertionClaims:
     """The claims of an assertion that is signed with this key, for this audience, at this time. Raises TokenRefused."""
     try:
         jws.deserialize_compact(text, key, algorithms=[algorithm])
@@ -85,12 +85,12 @@ def refused(why: str) -> TokenRefused:
     return TokenRefused("invalid_client", f"The client_assertion is not accepted: {why}.")
 
 
-def _read(text: str) -> tuple[Mapping[str, Any], Claims]:
+def _read(text: str) -> tuple[Mapping[str, Any], AssertionClaims]:
     if len(text) > BYTES_MAX:
         raise refused(f"it must have at most {BYTES_MAX} bytes")
     try:
         signed = jws.extract_compact(text.encode())
-        return signed.headers(), msgspec.json.decode(signed.payload, type=Claims)
+        return signed.headers(), msgspec.json.decode(signed.payload, type=AssertionClaims)
     except msgspec.DecodeError:
         raise refused("iss, sub, aud, exp and jti are needed, each in its form") from None
     except (JoseError, ValueError, TypeError, RecursionError):

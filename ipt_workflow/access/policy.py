@@ -32,6 +32,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "verify the journal": ("auditor", "supervisor"),
     "manage tokens": ("admin",),
     "manage systems": ("admin",),
+    "manage sessions": ("admin",),
     "manage subscriptions": ("admin",),
     "read deliveries": ("admin", "auditor"),
     "read events": ("supervisor", "auditor", "ehr"),

@@ -8,6 +8,8 @@ from ipt_workflow.course.context import Via
 from ipt_workflow.course.rules import Actor
 from ipt_workflow.course.triggers import Role
 
+NOBODY = "nobody"  # in the audit log, the role of those who were not let in
+
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """A caller who was verified by a token, or who uses the command line. `person` is never reused.

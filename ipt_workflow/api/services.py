@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from ipt_workflow.ehr.calls import Calls
 from ipt_workflow.ehr.deliveries.feed import Feed
-from ipt_workflow.ehr.deliveries.inquiries import Inquiries
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.ehr.fhir_histories import FhirHistories
@@ -18,6 +18,7 @@ from ipt_workflow.ehr.smart.access_tokens import AccessTokens
 from ipt_workflow.ehr.smart.published_keys import PublishedKeys
 from ipt_workflow.ehr.smart.systems import Systems
 from ipt_workflow.service.access.credentials import Credentials
+from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
@@ -46,6 +47,7 @@ class Services:
         self.fhir_histories = FhirHistories(clinic)
         self.tokens = Tokens(clinic)
         self.systems = Systems(clinic)
+        self.sessions = SignInSessions(clinic)
         self.subscriptions = Subscriptions(clinic)
         self.deliveries = Deliveries(clinic)
         self.feed = Feed(clinic)
@@ -64,9 +66,9 @@ class FrontDesk:
     `access_tokens` are for systems, whose assertions tell the organisation.
     """
 
-    def __init__(self, clinics: Clinics, inquiries: Inquiries) -> None:
+    def __init__(self, clinics: Clinics, calls: Calls) -> None:
         self.clinics = clinics
-        self.access_tokens = AccessTokens(clinics, PublishedKeys(inquiries))
+        self.access_tokens = AccessTokens(clinics, PublishedKeys(calls))
         self.credentials = Credentials(clinics)
         self._services: dict[str, Services] = {}
 

@@ -61,6 +61,7 @@ class Installation:
         self.metrics = Metrics()
         self.token_uses = TokenUses(database)
         self.tokens = Loader(database, None, lookups.TOKENS)
+        self.sessions = Loader(database, None, lookups.SESSIONS)
         self.long_requests = LongRequests(settings.long_requests_max)
         self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))

@@ -23,7 +23,7 @@ def assertion(system: str = "north", **more) -> str:
     return smart.assertion(system, now=START, **more)
 
 
-def read(text: str, now: dt.datetime = START) -> assertions.Claims:
+def read(text: str, now: dt.datetime = START) -> assertions.AssertionClaims:
     said = assertions.announced(text)
     return assertions.verified(text, EC if said.algorithm == "ES384" else RSA, said.algorithm, TOKEN_URL, now)
 

@@ -13,6 +13,7 @@ from ipt_workflow.ehr.deliveries.addresses import Reach
 from ipt_workflow.ehr.deliveries.sender import AddressDenied, AnswerUnreadable, NameUnknown, Resolve
 
 RESPONSE_BYTES_MAX = 65_536
+CONTENT_BYTES_MAX = 262_144  # of a response that is read: keys and descriptions of identity providers
 CONNECTIONS_MAX = 100
 IDLE_SECONDS = 4.0  # less than servers commonly wait, so that they do not close a connection just as it is used again
 
@@ -49,18 +50,21 @@ class Posts:
                 await _drain(response)
                 return response.status, response.headers.get("Retry-After", "")
 
-    async def ask(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """A whole response: status, headers by their names in lower case, and body. Raises what `post` does, also for a long body."""
+    async def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        """The response's status, headers by their names in lower case, and content. Follows no redirect.
+
+        Raises the same as `post`, and AnswerUnreadable for a long response.
+        """
         target = yarl.URL(url, encoded=True)
         with _our_errors():
             async with self._session.request(method, target, data=body, headers=headers, allow_redirects=False) as response:
-                raw = await response.content.read(RESPONSE_BYTES_MAX)
-                if not response.content.at_eof():
+                content = await response.content.read(CONTENT_BYTES_MAX + 1)
+                while len(content) <= CONTENT_BYTES_MAX and (more := await response.content.readany()):
+                    content += more
+                if len(content) > CONTENT_BYTES_MAX:
                     response.close()
                     raise AnswerUnreadable
-                return response.status, {name.lower(): value for name, value in response.headers.items()}, raw
+                return response.status, {name.lower(): value for name, value in response.headers.items()}, content
 
     def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         """A socket to an address, whichever way it came: the library does not look up an address that stands in a URL."""

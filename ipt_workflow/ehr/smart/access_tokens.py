@@ -11,9 +11,8 @@ import msgspec
 from ipt_workflow.access import assertions, key_sets, scopes, tokens
 from ipt_workflow.access.assertions import Announced
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.ehr.deliveries.inquiries import InquiryFailed
 from ipt_workflow.ehr.smart.published_keys import Keys, PublishedKeys
-from ipt_workflow.errors import TokenRefused
+from ipt_workflow.errors import ProviderUnusable, TokenRefused
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.store import systems as stored
@@ -64,8 +63,8 @@ class AccessTokens:
             return key_sets.read(system.jwks or b"")
         try:
             return await self._published.of(system.jwks_url, said.kid)
-        except InquiryFailed as error:
-            raise assertions.refused(f"the keys at the registered jwks_url could not be read: {error}") from None
+        except ProviderUnusable as error:
+            raise TokenRefused("invalid_client", f"The keys at the registered jwks_url could not be read. {error}") from None
 
 
 async def _system(clinic: Clinic, said: Announced) -> StoredSystem:

@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.access import key_sets
-from ipt_workflow.ehr.deliveries.inquiries import Inquiries, InquiryFailed
-from ipt_workflow.errors import CommandInvalid
+from ipt_workflow.ehr.calls import Calls
+from ipt_workflow.errors import CommandInvalid, ProviderUnusable
 
 FLOOR, USUAL, MOST = 10.0, 300.0, 3600.0  # seconds that keys are kept: at least, without a Cache-Control, at most
 URLS_MAX = 1000
+SYSTEM = "The system"
+ACCEPT = {"accept": "application/json"}
 _MAX_AGE = re.compile(r'max-age="?([0-9]{1,9})')
 Keys = list[dict[str, Any]]
 
@@ -34,14 +36,14 @@ class KeptKeys(msgspec.Struct, frozen=True):
 class PublishedKeys:
     """Keys by their URL. `seconds` is a clock that only goes forward."""
 
-    def __init__(self, inquiries: Inquiries, seconds: Callable[[], float] = time.monotonic) -> None:
-        self._inquiries = inquiries
+    def __init__(self, calls: Calls, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._calls = calls
         self._seconds = seconds
         self._kept: dict[str, KeptKeys] = {}
         self._fetching: dict[str, asyncio.Lock] = {}
 
     async def of(self, url: str, kid: str) -> Keys:
-        """The keys at a URL; fetched anew if `kid` is not among those that are kept. Raises InquiryFailed."""
+        """The keys at a URL; fetched anew if `kid` is not among those that are kept. Raises ProviderUnusable."""
         kept = self._kept.get(url)
         if kept is None or not self._serves(kept, kid):
             lock = self._fetching.setdefault(url, asyncio.Lock())
@@ -52,7 +54,7 @@ class PublishedKeys:
             if not lock.locked():
                 self._fetching.pop(url, None)
         if kept.failure is not None:
-            raise InquiryFailed(kept.failure)
+            raise ProviderUnusable(kept.failure)
         return kept.keys
 
     def _serves(self, kept: KeptKeys, kid: str) -> bool:
@@ -65,12 +67,15 @@ class PublishedKeys:
         keys: Keys = []
         failure, lasts = None, FLOOR
         try:
-            answer = await self._inquiries.get(url)
-            keys, lasts = key_sets.read(answer.body), _lasts(answer.headers.get("cache-control", ""))
-        except InquiryFailed as error:
+            answer = await self._calls.ask(SYSTEM, "GET", url, ACCEPT)
+            if answer.status == 200:
+                keys, lasts = key_sets.read(answer.body), _lasts(answer.headers.get("cache-control", ""))
+            else:
+                failure = f"{SYSTEM} answered {answer.status} where its keys should be."
+        except ProviderUnusable as error:
             failure = str(error)
         except CommandInvalid:
-            failure = "the answer is no JSON Web Key Set"
+            failure = f"{SYSTEM} gave an answer that is no JSON Web Key Set."
         now = self._seconds()
         if len(self._kept) >= URLS_MAX:
             self._kept.clear()

@@ -13,7 +13,9 @@ NEVER_CHANGED = {*guards.APPEND_ONLY, "protocol"}
 EMPTIED = {
     "delivery",
     "idempotency",
+    "one_time",
     "outbox",
+    "sign_in_session",
     "source_key",
     "subscription_key",
     "system_assertion",

@@ -10,10 +10,11 @@ from joserfc.jwk import ECKey
 from support.http_client import running
 from support.smart import JWKS, asked, assertion, registered
 
+from ipt_workflow.ehr.calls import Calls
 from ipt_workflow.ehr.deliveries.addresses import LOOPBACK, Reach
-from ipt_workflow.ehr.deliveries.inquiries import Inquiries, InquiryFailed
-from ipt_workflow.ehr.deliveries.posts import RESPONSE_BYTES_MAX
+from ipt_workflow.ehr.deliveries.posts import CONTENT_BYTES_MAX
 from ipt_workflow.ehr.smart.published_keys import FLOOR, MOST, USUAL, PublishedKeys
+from ipt_workflow.errors import ProviderUnusable
 
 NEAR = Reach(networks=tuple(ipaddress.ip_network(each) for each in LOOPBACK), ports=None, plain_http=True)
 NEW = ECKey.generate_key("P-384", {"kid": "new"}, private=True)
@@ -61,11 +62,11 @@ async def publishing():
 @asynccontextmanager
 async def keeping(reach: Reach = NEAR, within: float = 5.0):
     """What keeps keys, and its clock as a list of one number."""
-    inquiries, clock = Inquiries(reach, within), [0.0]
+    calls, clock = Calls(reach, within), [0.0]
     try:
-        yield PublishedKeys(inquiries, lambda: clock[0]), clock
+        yield PublishedKeys(calls, lambda: clock[0]), clock
     finally:
-        await inquiries.close()
+        await calls.close()
 
 
 @pytest.mark.parametrize(
@@ -118,11 +119,11 @@ def test_many_that_ask_at_once_cause_one_fetch():
 
 
 BAD = {
-    "missing": ("404 Not Found", b"", "status 404"),
-    "redirect": ("302 Found", b"", "status 302"),
+    "missing": ("404 Not Found", b"", "answered 404"),
+    "redirect": ("302 Found", b"", "answered 302"),
     "no keys": ("200 OK", b"{}", "no JSON Web Key Set"),
     "no JSON": ("200 OK", b"<html>", "no JSON Web Key Set"),
-    "too long": ("200 OK", b" " * (RESPONSE_BYTES_MAX + 1), "no answer that can be read"),
+    "too long": ("200 OK", b" " * (CONTENT_BYTES_MAX + 1), "cannot be read"),
 }
 
 
@@ -132,7 +133,7 @@ def test_an_answer_without_keys_is_said_and_asked_for_again_later(status, raw, w
         async with publishing() as publisher, keeping() as (keys, clock):
             publisher.status, publisher.raw = status, raw
             for _ in range(3):
-                with pytest.raises(InquiryFailed, match=why):
+                with pytest.raises(ProviderUnusable, match=why):
                     await keys.of(publisher.url, "ec")
             assert len(publisher.requests) == 1
             publisher.status, publisher.raw, clock[0] = "200 OK", b"", FLOOR
@@ -145,7 +146,7 @@ def test_a_server_that_does_not_answer_is_given_up():
     async def scene():
         async with publishing() as publisher, keeping(within=0.05) as (keys, _):
             publisher.held.clear()
-            with pytest.raises(InquiryFailed, match="no answer came in time"):
+            with pytest.raises(ProviderUnusable, match="did not answer in time"):
                 await keys.of(publisher.url, "ec")
             publisher.held.set()
 
@@ -159,14 +160,14 @@ def test_no_request_goes_to_an_address_that_the_table_denies():
     async def scene():
         async with publishing() as publisher:
             far = Reach(ports=None, plain_http=True)
-            inquiries = Inquiries(far, resolve=resolve)
+            calls = Calls(far, resolve=resolve)
             port = publisher.url.rpartition(":")[2]
             try:
                 for url in (publisher.url, f"http://rebound.example:{port}", f"http://[::ffff:127.0.0.1]:{port}"):
-                    with pytest.raises(InquiryFailed, match="address that is not allowed"):
-                        await inquiries.get(url)
+                    with pytest.raises(ProviderUnusable, match="address that this service may not call"):
+                        await calls.ask("It", "GET", url, {})
             finally:
-                await inquiries.close()
+                await calls.close()
             assert publisher.requests == []
 
     asyncio.run(scene())
@@ -185,6 +186,6 @@ def test_a_system_is_known_by_the_keys_at_its_url(settings):
             publisher.status = "500 Internal Server Error"
             refused = await asked(api, assertion("south"))
             assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
-            assert "could not be read: the answer has the status 500" in refused.json()["error_description"]
+            assert "could not be read. The system answered 500" in refused.json()["error_description"]
 
     asyncio.run(scene())

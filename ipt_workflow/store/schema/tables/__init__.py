@@ -88,6 +88,14 @@ from ipt_workflow.store.schema.tables.people import (
 )
 from ipt_workflow.store.schema.tables.probe import ProbeRow, probe
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
+from ipt_workflow.store.schema.tables.sign_in import (
+    METHODS,
+    ONE_TIME_KINDS,
+    OneTimeRow,
+    SignInSessionRow,
+    one_time,
+    sign_in_session,
+)
 
 __all__ = [
     "ATTENTION",
@@ -96,8 +104,10 @@ __all__ = [
     "EVENT_KINDS",
     "KEY_KINDS",
     "METADATA",
+    "METHODS",
     "NAMING",
     "NOTICE_STATUSES",
+    "ONE_TIME_KINDS",
     "ORGANISATION_STATUSES",
     "OTHER_VISITS",
     "PERSON_STATUSES",
@@ -123,6 +133,7 @@ __all__ = [
     "GroupSessionRow",
     "IdempotencyRow",
     "NoticeRow",
+    "OneTimeRow",
     "OrganisationRow",
     "OutboxRow",
     "PersonIdentityRow",
@@ -133,6 +144,7 @@ __all__ = [
     "ProtocolRow",
     "RelayTaskRow",
     "SandboxMoveRow",
+    "SignInSessionRow",
     "SourceKeyRow",
     "SourceRow",
     "SubscriptionKeyRow",
@@ -157,6 +169,7 @@ __all__ = [
     "idempotency",
     "notice",
     "one_of",
+    "one_time",
     "organisation",
     "outbox",
     "person",
@@ -167,6 +180,7 @@ __all__ = [
     "protocol",
     "relay_task",
     "sandbox_move",
+    "sign_in_session",
     "source",
     "source_key",
     "subscription",
