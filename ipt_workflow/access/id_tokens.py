@@ -77,7 +77,6 @@ def read_id_token(text: str, keys: jwk.KeySet, settings: OidcSettings, nonce: st
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= 255:
         raise SignInRefused("subject", UNLIKE_OURS)
-    _check_strength(claims, settings)
     session = claims.get("sid")
     return Claims(
         subject=subject,
@@ -152,11 +151,11 @@ def _check_common(claims: Mapping[str, Any], settings: OidcSettings, now: dt.dat
             raise SignInRefused("time", UNLIKE_OURS)
 
 
-def _check_strength(claims: Mapping[str, Any], settings: OidcSettings) -> None:
+def check_strength(claims: Claims, settings: OidcSettings) -> None:
     """That the person proved who they are as the organisation demands. Raises SignInRefused."""
-    methods = claims.get("amr")
+    methods = claims.values.get("amr")
     known = {str(each) for each in methods} if isinstance(methods, list) else set()
-    if (settings.acr and claims.get("acr") not in settings.acr) or (settings.amr and not known & set(settings.amr)):
+    if (settings.acr and claims.values.get("acr") not in settings.acr) or (settings.amr and not known & set(settings.amr)):
         message = "Your organisation demands a stronger sign-in, such as a second factor. Set it up at your identity provider."
         raise SignInRefused("strength", message, forbidden=True)
 

@@ -15,11 +15,11 @@ import msgspec
 from joserfc import jwk, jwt
 from msgspec import Meta
 
+from ipt_workflow.access.people import StaffRole
 from ipt_workflow.errors import ProviderUnusable, SignInRefused
 
 UNLIKE_OURS = "The identity provider's answer is not one to our question. Start the sign-in again."
 
-StaffRole = Literal["therapist", "supervisor", "auditor", "admin"]
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 
 

@@ -1,7 +1,7 @@
 """The policy: every question that is checked before a read or a write, and the roles that may.
 
 A therapist sees their own courses. Supervisors, auditors and EHR systems see the organisation's. For a caller who may not see a course,
-it does not exist. Auditors never write. An administrator manages tokens and may refer clients, and sees no course. The operator
+it does not exist. Auditors never write. An administrator manages people and tokens and may refer clients, and sees no course. The operator
 belongs to the installation: they manage organisations and read metrics, and see no course.
 
 A therapist sees the groups that they facilitate. A facilitator records and signs the group's sessions on the courses of all its members.
@@ -33,6 +33,8 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "manage tokens": ("admin",),
     "manage systems": ("admin",),
     "manage sessions": ("admin",),
+    "manage people": ("admin",),
+    "read sessions to attest": ("supervisor",),
     "manage subscriptions": ("admin",),
     "read deliveries": ("admin", "auditor"),
     "read events": ("supervisor", "auditor", "ehr"),

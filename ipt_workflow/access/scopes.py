@@ -25,7 +25,7 @@ SERVED = (
     "QuestionnaireResponse",
 )
 KINDS = (
-    *SERVED, "AuditEvent", "Communication", "Device", "Endpoint", "Group", "Organization", "Subscription", "Task",
+    *SERVED, "AuditEvent", "Communication", "Device", "Endpoint", "Group", "Organization", "Practitioner", "Subscription", "Task",
 )  # fmt: skip
 SCOPES_MAX = 30
 OLD_FORMS = {"read": "rs", "write": "cud", "*": LETTERS}

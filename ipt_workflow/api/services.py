@@ -17,7 +17,9 @@ from ipt_workflow.ehr.notices.messages import Messages
 from ipt_workflow.ehr.smart.access_tokens import AccessTokens
 from ipt_workflow.ehr.smart.published_keys import PublishedKeys
 from ipt_workflow.ehr.smart.systems import Systems
+from ipt_workflow.service.access.attestations import Attestations
 from ipt_workflow.service.access.credentials import Credentials
+from ipt_workflow.service.access.people import People
 from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
@@ -48,6 +50,8 @@ class Services:
         self.tokens = Tokens(clinic)
         self.systems = Systems(clinic)
         self.sessions = SignInSessions(clinic)
+        self.people = People(clinic)
+        self.attestations = Attestations(clinic)
         self.subscriptions = Subscriptions(clinic)
         self.deliveries = Deliveries(clinic)
         self.feed = Feed(clinic)

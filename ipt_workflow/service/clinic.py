@@ -60,6 +60,7 @@ class Clinic:
         self.clock = installation.clock
         self.metrics = installation.metrics
         self.courses = Loader(self.database, organisation, lookups.COURSES)
+        self.people = Loader(self.database, organisation, lookups.PEOPLE)
         self.clients = Loader(self.database, organisation, lookups.CLIENTS)
         self.notices = Loader(self.database, organisation, lookups.NOTICES)
         self.measures = Loader(self.database, organisation, lookups.MEASURES)
@@ -162,15 +163,16 @@ class Clinic:
         head: str,
         client_ref: str | None,
         due: Mapping[str, dt.datetime] | None = None,
-        notices: Mapping[str, dt.datetime] | None = None,
+        asked: Mapping[str, dt.datetime] | None = None,
     ) -> views.CourseView:
         """A course as callers see it.
 
-        `due` says when each kind of attention begins; it is computed if not given. `notices` are the kinds of waiting notices.
+        `due` says when each kind of attention begins; it is computed if not given. `asked` are the kinds that the journal knows
+        nothing of.
         """
         machine = self.machine_of(course)
         due = attention.attention(machine.protocol, machine.bound, course, self.zone) if due is None else due
-        kinds = sorted({*(kind for kind, since in due.items() if since <= context.now), *(notices or ())})
+        kinds = sorted({*(kind for kind, since in due.items() if since <= context.now), *(asked or ())})
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
 
     async def require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:

@@ -65,6 +65,7 @@ class Proposals:
     async def _to_propose(self, principal: Principal, stored: StoredCourse, write: Write) -> tuple[Command, Context]:
         """The one command that needs a co-signature, with its context. Raises CommandInvalid if it needs none."""
         commands = checked_commands(write, stored.course)
+        await self.decisions.check_named(principal, commands)
         if len(commands) != 1:
             raise CommandInvalid([Fault("together", "cannot be proposed; propose one command at a time")])
         context = await self.decisions.context(principal, stored, commands)
@@ -129,6 +130,7 @@ class Proposals:
             raise StaleVersion(stored.course.version)
         await self._check_lapse(principal, proposal, stored)
         command = msgspec.json.decode(proposal.body, type=Command)
+        await self.decisions.check_named(principal, (command,))
         context = await self._context(proposal, stored, command, principal)
         answer = self.decisions.decide(stored, (command,), context)
         accepted = await self.decisions.accepted(principal, stored, answer, (command,), context)
@@ -151,7 +153,8 @@ class Proposals:
         raise ProposalDecided(stored.course.version, "lapsed", reason)
 
     async def _lapse(self, proposal: StoredProposal, stored: StoredCourse) -> LapseReason | None:
-        if await self.clinic.read(tokens.stripped, proposal.proposed_by, proposal.proposed_role):
+        stripped = await self.clinic.read(tokens.stripped, proposal.proposed_by, proposal.proposed_role)
+        if stripped or await self.decisions.staff.has_lost(proposal.proposed_by, proposal.proposed_role):
             return "proposer"
         entries = await self.clinic.read(stored_courses.load_entries, proposal.course_id, proposal.version)
         protocol = self.clinic.machine_of(stored.course).protocol

@@ -8,10 +8,12 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from ipt_workflow.access import people
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.protocols.definition import ENDED
-from ipt_workflow.store.schema.tables import client, course, entry, entry_data, notice
+from ipt_workflow.store import roles
+from ipt_workflow.store.schema.tables import client, course, entry, entry_data, notice, person
 
 course_decoder = msgspec.json.Decoder(Course)  # of snapshots
 
@@ -19,13 +21,14 @@ course_decoder = msgspec.json.Decoder(Course)  # of snapshots
 class StoredCourse(msgspec.Struct, frozen=True):
     """A course as its row holds it. `client_ref` is None if the client was erased.
 
-    `notices` is the attention that waiting notices ask for: since when, by kind.
+    `asked` is the attention that its journal knows nothing of, since when by kind: that of waiting notices, and `unassigned` where the
+    therapist is no person who may give therapy here.
     """
 
     course: Course
     head: str
     client_ref: str | None
-    notices: Mapping[str, dt.datetime] = {}
+    asked: Mapping[str, dt.datetime] = {}
 
 
 def one_of(column: sa.ColumnElement[Any], ids: str, values: Sequence[str] | None = None) -> dict[str, sa.ColumnElement[bool]]:
@@ -51,6 +54,9 @@ def _execute(
 
 
 WITH_CLIENT = course.outerjoin(client, sa.and_(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id))
+WITH_PEOPLE = WITH_CLIENT.outerjoin(
+    person, sa.and_(person.c.organisation == course.c.organisation, person.c.id == course.c.therapist)
+)
 # A literal, worded as in the partial indexes: with a parameter the databases would not use them.
 WAITING: sa.ColumnElement[str] = sa.literal_column("'waiting'")
 
@@ -69,14 +75,27 @@ def _waiting(*more: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
 
 
 _attention_of_notices = (_waiting().label("waits_since"), _waiting(notice.c.risk).label("risk_since"))
-COLUMNS = (course.c.id, course.c.snapshot, course.c.head, client.c.ref, *_attention_of_notices)  # of a stored course
-_select_course = sa.select(*COLUMNS).select_from(WITH_CLIENT)
+COLUMNS = (
+    *(course.c.id, course.c.snapshot, course.c.head, client.c.ref),
+    *(*_attention_of_notices, person.c.roles, person.c.status, person.c.left_at),
+)  # of a stored course
+_select_course = sa.select(*COLUMNS).select_from(WITH_PEOPLE)
 
 
-def stored_course(_id: str, snapshot: bytes, head: str, ref: str | None, *waiting_since: dt.datetime | None) -> StoredCourse:
-    """A course from the values of COLUMNS."""
-    since = {kind: at for kind, at in zip(("notices", "risk"), waiting_since, strict=True) if at is not None}
-    return StoredCourse(course_decoder.decode(snapshot), head, ref, since)
+def stored_course(
+    _id: str,
+    snapshot: bytes,
+    head: str,
+    ref: str | None,
+    waits_since: dt.datetime | None,
+    risk_since: dt.datetime | None,
+    *therapist: Any,
+) -> StoredCourse:
+    """A course from the values of COLUMNS. `therapist` are those of the person's row, if they have one."""
+    found = course_decoder.decode(snapshot)
+    known = roles.staff_member(found.therapist or "", *therapist) if therapist[0] is not None else None
+    asked = {"notices": waits_since, "risk": risk_since, "unassigned": people.unassigned_since(found, known)}
+    return StoredCourse(found, head, ref, {kind: since for kind, since in asked.items() if since is not None})
 
 
 WITH_DATA = entry.outerjoin(
@@ -318,16 +337,19 @@ def _few(connection: sa.Connection, *selects: sa.Select[Any]) -> list[set[str]]:
 def _needing_ids(organisation: str, kind: str, now: dt.datetime) -> list[sa.Select[Any]]:
     itself = course.alias()
     own = sa.select(itself.c.id).where(itself.c.organisation == organisation)
-    return [*_by_notices(organisation, kind), *([] if kind == "notices" else [own.where(itself.c[f"{kind}_from"] <= now)])]
+    return [*_not_by_itself(organisation, kind), *([] if kind == "notices" else [own.where(itself.c[f"{kind}_from"] <= now)])]
 
 
 def _needing(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:
-    """The condition that a course needs attention: by itself, or because a notice waits."""
+    """The condition that a course needs attention: by itself, because a notice waits, or because its therapist has left."""
     by_itself = [] if kind == "notices" else [course.c[f"{kind}_from"] <= now]
-    return sa.or_(*by_itself, *(course.c.id.in_(select) for select in _by_notices(organisation, kind)))
+    return sa.or_(*by_itself, *(course.c.id.in_(select) for select in _not_by_itself(organisation, kind)))
 
 
-def _by_notices(organisation: str, kind: str) -> tuple[sa.Select[Any], ...]:
+def _not_by_itself(organisation: str, kind: str) -> tuple[sa.Select[Any], ...]:
+    """The courses that need attention of a kind for something that their own rows do not hold."""
+    if kind == "unassigned":
+        return (_without_therapist(organisation),)
     if kind == "notices":
         return _with_notices(organisation)
     return _with_notices(organisation, notice.c.risk) if kind == "risk" else ()
@@ -403,3 +425,15 @@ def courses_by_state(connection: sa.Connection, organisation: str) -> list[tuple
         .group_by(course.c.protocol, course.c.state)
     )
     return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
+
+
+def _without_therapist(organisation: str) -> sa.Select[Any]:
+    """The open courses whose therapist is no person who may give therapy here, as `access.people.unassigned_since` says it."""
+    theirs = course.alias()
+    known = (
+        sa.exists()
+        .where(person.c.organisation == theirs.c.organisation, person.c.id == theirs.c.therapist, roles.acts_as("therapist"))
+        .correlate(theirs)
+    )
+    named = (theirs.c.organisation == organisation, theirs.c.state.not_in(ENDED), theirs.c.therapist.is_not(None))
+    return sa.select(theirs.c.id).where(*named, ~known)

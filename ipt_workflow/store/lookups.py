@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.journal import Entry, read
-from ipt_workflow.store import courses, notices, sources, structs
+from ipt_workflow.store import courses, notices, roles, sources, structs
 from ipt_workflow.store.access import StoredSession
 from ipt_workflow.store.courses import StoredCourse, one_of, to_driver
 from ipt_workflow.store.schema import tables
@@ -203,7 +203,8 @@ MEASURES = ManyRowLookup(
         [sa.literal_column(f"'{name}'") for name in ("record_measure", "amend", "move_entries")]
     ),
 )  # the bare column would let the database search all measures of the organisation by their index
-COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_CLIENT)
+COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_PEOPLE)
+PEOPLE = Lookup(roles.MEMBER_COLUMNS, roles.staff_member)
 TOKENS = CredentialLookup(
     (
         *(tables.token.c[name] for name in StoredToken.__struct_fields__[:-2]),

@@ -105,5 +105,5 @@ def issue(
         return "used"
     past = (token.c.organisation == organisation, token.c.system == system_id, token.c.expires_at < new.created_at - KEPT)
     connection.execute(sa.delete(token).where(*past))
-    tokens.insert(connection, organisation, new, secret_hash)
+    tokens.put(connection, organisation, new, secret_hash)
     return None

@@ -21,7 +21,7 @@ from ipt_workflow.runtime.settings import Settings
 
 HERE = Path(__file__).parent
 POLICY = "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'; object-src 'none'"
-TYPES = {"style.css": "text/css; charset=utf-8"}
+TYPES = {"style.css": "text/css"}
 A_YEAR = 31_536_000
 PageRequest = Request[Any, Any, State]
 
@@ -51,9 +51,7 @@ def page(request: PageRequest, template: str, status: int = 200, **context: Any)
         csrf_token=token if isinstance(token, str) else "",
         **context,
     )
-    return Response(
-        text.encode(), status_code=status, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": POLICY}
-    )
+    return Response(text.encode(), status_code=status, media_type="text/html", headers={"Content-Security-Policy": POLICY})
 
 
 def redirect(request: PageRequest, path: str) -> Response[None]:

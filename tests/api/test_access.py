@@ -23,6 +23,7 @@ from ipt_workflow.ehr.smart.systems import NewSystem, Systems
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.people import NewPerson, People
 from ipt_workflow.service.access.tokens import NewToken
 
 COLUMNS = (
@@ -132,6 +133,13 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/systems/{system_id}"): Row(ADMIN.format(200), needs="system"),
     ("PATCH", "/v1/systems/{system_id}"): Row(ADMIN.format(200), {"name": "The EHR of the south"}, "system"),
     ("POST", "/v1/systems/{system_id}/revoke"): Row(ADMIN.format(200), needs="system"),
+    ("GET", "/v1/people"): Row(ADMIN.format(200)),
+    ("POST", "/v1/people"): Row(ADMIN.format(201), {"id": "somebody", "name": "Some Body", "roles": ["therapist"]}),
+    ("GET", "/v1/people/{person_id}"): Row(ADMIN.format(200), needs="person"),
+    ("PATCH", "/v1/people/{person_id}"): Row(ADMIN.format(200), {"roles": ["auditor"]}, "person"),
+    ("POST", "/v1/people/{person_id}/leave"): Row(ADMIN.format(200), needs="person"),
+    ("POST", "/v1/people/{person_id}/return"): Row(ADMIN.format(200), needs="one who left"),
+    ("GET", "/v1/sessions-to-attest"): Row("403 403 200 403 403 403"),
     ("GET", "/v1/groups"): Row("200 200 200 200 403 403"),
     ("POST", "/v1/groups"): Row("201 201 201 403 403 403", GROUP),
     ("GET", "/v1/groups/{group_id}"): Row("200 404 200 200 403 404", needs="group"),
@@ -173,6 +181,7 @@ LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
 OF_NO_COURSE = (
     "/v1/organisations",
+    "/v1/people",
     "/v1/subscriptions",
     "/v1/deliveries",
     "/v1/sources",
@@ -233,14 +242,11 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         await api.get("/v1/events", "auditor")
         listed = await api.get(f"/v1/subscriptions/{names['subscription_id']}/deliveries", "auditor")
         names["delivery_id"] = listed.json()["items"][0]["id"]
-    elif row.needs in {"source", "bound"}:
-        names["source_id"] = ref.lower()
-        await Sources(api.clinic).add(OPERATOR, lambda: NewSource(id=names["source_id"]))
-        if row.needs == "bound":
-            api.tokens["ehr"] = (await token(api, "ehr", "ehr-1", source=names["source_id"])).token
-    elif row.needs == "system":
-        names["system_id"] = ref.lower()
-        await Systems(api.clinic).add(OPERATOR, lambda: NewSystem(id=names["system_id"], scopes=("system/*.rs",), jwks=JWKS))
+    elif row.needs in {"source", "bound", "system"}:
+        names["source_id"] = names["system_id"] = ref.lower()
+        await ehr_or_system(api, row.needs, ref.lower())
+    elif row.needs in {"person", "one who left"}:
+        names["person_id"] = await person(api, ref.lower(), has_left=row.needs == "one who left")
     elif row.needs != "course":
         await api.walk(course, "record_consent", "start")
     if row.needs == "client":
@@ -255,6 +261,25 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         assert answer.status_code == 201, answer.text
         names["proposal_id"] = answer.json()["id"]
     return names
+
+
+async def ehr_or_system(api: Api, needs: str, name: str) -> None:
+    """A source, perhaps with a token bound to it, or a system."""
+    if needs == "system":
+        await Systems(api.clinic).add(OPERATOR, lambda: NewSystem(id=name, scopes=("system/*.rs",), jwks=JWKS))
+        return
+    await Sources(api.clinic).add(OPERATOR, lambda: NewSource(id=name))
+    if needs == "bound":
+        api.tokens["ehr"] = (await token(api, "ehr", "ehr-1", source=name)).token
+
+
+async def person(api: Api, name: str, *, has_left: bool) -> str:
+    """A person of the staff, who perhaps has left."""
+    people = People(api.clinic)
+    await people.add(OPERATOR, lambda: NewPerson(id=name, name=name, roles=("therapist",)))
+    if has_left:
+        await people.leave(OPERATOR, name)
+    return name
 
 
 async def group(api: Api, course: str, ref: str) -> dict[str, str]:

@@ -60,7 +60,7 @@ def provider(port: int, sign_in: str, people: dict[str, Any], client_keys: dict[
     reader.start()
     found = IdentityProvider(f"http://127.0.0.1:{port}")
     try:
-        while "up" not in (line := lines.get(timeout=START_SECONDS)):
+        while (line := lines.get(timeout=START_SECONDS)).strip() != "up":
             assert process.poll() is None, line
         yield found
     finally:

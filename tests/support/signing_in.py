@@ -15,10 +15,9 @@ from ipt_workflow.access.oidc import OidcSettings
 from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.sign_in import OrganisationSettings, SignInSettings
-from ipt_workflow.store import organisations, person_identities
+from ipt_workflow.store import organisations, people, person_identities
 from ipt_workflow.store.databases.factory import open_database
-from ipt_workflow.store.organisations import StoredOrganisation
-from ipt_workflow.store.schema import tables
+from ipt_workflow.store.people import PersonUpdate, StoredPerson
 from ipt_workflow.web.app import application
 from support import databases, http_server
 from support.identity_provider import SECRET, Browser, IdentityProvider, free_port, provider
@@ -99,31 +98,22 @@ def configure(settings: Settings, issuer: str, *, organisation: str = "default",
 
     def write(connection: sa.Connection) -> None:
         row = organisations.find(connection, organisation)
-        if row is None:
-            now = dt.datetime.now(dt.UTC)
-            organisations.insert(
-                connection,
-                StoredOrganisation(
-                    id=organisation, title="North Clinic", zone=None, status="active", settings=content, version=1, created_at=now
-                ),
-            )
-        else:
-            assert organisations.change(
-                connection, msgspec.structs.replace(row, settings=content, version=row.version + 1, title="North Clinic")
-            )
+        assert row is not None
+        changed = msgspec.structs.replace(row, settings=content, version=row.version + 1, title="North Clinic")
+        assert organisations.change(connection, changed)
 
     on_database(settings, write)
 
 
-def employ(settings: Settings, staff: dict[str, str] = STAFF, organisation: str = "default") -> None:
-    """Makes people."""
+def employ(settings: Settings, staff: dict[str, str] = STAFF) -> None:
+    """Gives people their roles; whose id begins with `gone` has left."""
     now = dt.datetime.now(dt.UTC)
 
     def write(connection: sa.Connection) -> None:
         for person, roles in staff.items():
+            people.insert(connection, "default", StoredPerson(id=person, name=person, roles=(), created_at=now))
             status = "left" if person.startswith("gone") else "active"
-            row = {"organisation": organisation, "id": person, "name": person, "roles": roles, "status": status, "created_at": now}
-            connection.execute(sa.insert(tables.person), row)
+            people.change(connection, "default", person, PersonUpdate(roles=tuple(roles.split()), status=status))
 
     on_database(settings, write)
 

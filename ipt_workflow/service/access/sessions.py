@@ -9,7 +9,6 @@ from ipt_workflow.access import policy, sessions
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.sessions import SessionSecret
 from ipt_workflow.course.context import Via
-from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import NotFound, SessionOver, SignInRefused
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
@@ -91,7 +90,7 @@ class SignInSessions:
     async def begin(
         self,
         person: str,
-        roles: Sequence[Role],
+        roles: Sequence[str],
         method: str,
         *,
         authenticated_at: dt.datetime | None,
@@ -116,7 +115,7 @@ class SignInSessions:
             created_at=now,
             authenticated_at=authenticated_at,
             seen_at=now,
-            expires_at=now + self.clinic.settings.session_length,
+            expires_at=before.expires_at if before else now + self.clinic.settings.session_length,
             issuer=provider.issuer if provider else None,
             subject=provider.subject if provider else None,
             provider_session=provider.session if provider else None,

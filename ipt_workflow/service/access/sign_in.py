@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ipt_workflow.access import id_tokens, oidc
+from ipt_workflow.access import id_tokens, oidc, people
 from ipt_workflow.access.id_tokens import Claims
-from ipt_workflow.access.oidc import OidcSettings, Question, StaffRole
+from ipt_workflow.access.oidc import OidcSettings, Question
 from ipt_workflow.access.principal import NOBODY
 from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.errors import IptError, NotFound, ProviderUnusable, SignInRefused
@@ -113,6 +113,8 @@ class SignIn:
         try:
             claims, token = await self._claims(settings, query, asked)
             known.append(f"{claims.subject} at {settings.issuer}")
+            id_tokens.check_age(claims, asked, now, self._max_age(asked))
+            id_tokens.check_strength(claims, settings)
             account = await self._account(settings, claims)
             known.append(account.person)
             before = _before(account.person, asked, current)
@@ -149,7 +151,6 @@ class SignIn:
         claims = await self._providers.read(
             settings.issuer, lambda keys: id_tokens.read_id_token(token, keys, settings, asked.nonce, now)
         )
-        id_tokens.check_age(claims, asked, now, self._max_age(asked))
         return claims, token
 
     async def _account(self, settings: OidcSettings, claims: Claims) -> Account:
@@ -231,7 +232,7 @@ class SignIn:
         account = await self.clinic.read(person_identities.of_person, person)
         if account is None or account.status != "active":
             raise SignInRefused("unmapped", NO_LINK, forbidden=True)
-        roles = _staff_roles(account)
+        roles = people.in_order(account.roles)
         return await self.sessions.begin(person, roles, "link", authenticated_at=now, request_id=request_id)
 
     def _require_development(self) -> None:
@@ -253,14 +254,10 @@ def _before(person: str, asked: Question, current: StoredSession | None) -> Stor
     return current
 
 
-def _roles(settings: OidcSettings, claims: Claims, account: Account) -> tuple[StaffRole, ...]:
+def _roles(settings: OidcSettings, claims: Claims, account: Account) -> tuple[str, ...]:
     """The roles in which somebody may act: those that both their groups and this service give them. Raises SignInRefused."""
     by_groups = oidc.roles_of(claims.values, settings)
-    roles = tuple(each for each in _staff_roles(account) if not settings.groups or each in by_groups)
+    roles = tuple(each for each in people.in_order(account.roles) if not settings.groups or each in by_groups)
     if not roles:
         raise SignInRefused("no_role", NO_ROLE, forbidden=True)
     return roles
-
-
-def _staff_roles(account: Account) -> tuple[StaffRole, ...]:
-    return tuple(each for each in ("therapist", "supervisor", "auditor", "admin") if each in account.roles)
