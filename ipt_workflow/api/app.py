@@ -47,6 +47,7 @@ from ipt_workflow.ehr.deliveries.rehearsal import Rehearsal
 from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.notices import unsettled
 from ipt_workflow.ehr.notices.early import EarlyNotices
+from ipt_workflow.ehr.smart.launch import SmartServers
 from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.failures import AuthenticationFailures
@@ -148,6 +149,7 @@ async def _beside(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> 
 def install(app: Litestar, clinics: Clinics, calls: Calls) -> None:
     """Puts what handlers need into the application. `calls` asks other services."""
     app.state.providers = Providers(calls, clinics.installation.clock)
+    app.state.smart_servers = SmartServers(calls, clinics.installation.clock)
     app.state.draining = False
     app.state.front_desk = FrontDesk(clinics, calls)
     if isinstance(clinics.first.clock, SandboxClock):

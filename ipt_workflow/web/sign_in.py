@@ -39,10 +39,18 @@ async def start(request: PageRequest, organisation: FromPath[str]) -> Response[N
 
 async def begin(request: PageRequest, organisation: str, *, again: bool = False) -> Response[None]:
     """Sends the browser to the identity provider. `again`: so that the person of its session proves once more who they are."""
+    browser, session = new_browser(request), await visitor(request) if again else None
+    return sent_away(await (await sign_in_of(request, organisation)).begin(browser, session), browser)
+
+
+def new_browser(request: PageRequest) -> str:
+    """The secret by which an answer must come back with this browser: the one it has, or a new one."""
     known = browser_of(request)
-    browser = known if _BROWSER.fullmatch(known) else secrets.token_urlsafe(32)
-    session = await visitor(request) if again else None
-    url = await (await sign_in_of(request, organisation)).begin(browser, session)
+    return known if _BROWSER.fullmatch(known) else secrets.token_urlsafe(32)
+
+
+def sent_away(url: str, browser: str) -> Response[None]:
+    """Sends the browser to others, with its secret."""
     return Response(
         None, status_code=303, headers={"Location": url}, cookies=[cookie(BROWSER_COOKIE, browser, max_age=BEGUN_SECONDS)]
     )
@@ -57,9 +65,9 @@ async def callback(request: PageRequest, organisation: FromPath[str]) -> Respons
     return signed_in(request, done)
 
 
-def signed_in(request: PageRequest, done: SignedIn) -> Response[None]:
+def signed_in(request: PageRequest, done: SignedIn, path: str = "/") -> Response[None]:
     """Gives the browser its new session. What it knew before somebody signed in is forgotten."""
-    response = redirect(request, "/")
+    response = redirect(request, path)
     response.cookies.extend([cookie(COOKIE, done.secret.cookie), no_cookie(BROWSER_COOKIE), no_cookie(forgery.COOKIE)])
     return response
 
