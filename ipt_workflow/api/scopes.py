@@ -55,6 +55,8 @@ NEEDS: dict[tuple[str, str], str] = {  # `{kind}` and `{member}` are those of th
     ("PATCH", "/v1/people/{person_id}"): "Practitioner.u",
     ("POST", "/v1/people/{person_id}/leave"): "Practitioner.u",
     ("POST", "/v1/people/{person_id}/return"): "Practitioner.u",
+    ("GET", "/v1/sessions"): "Practitioner.s",
+    ("DELETE", "/v1/sessions/{session_id}"): "Practitioner.u",
     ("GET", "/v1/sessions-to-attest"): "*.s",
     ("GET", "/v1/proposals"): "Task.s",
     ("GET", "/v1/proposals/{proposal_id}"): "Task.r",

@@ -34,7 +34,7 @@ def _systems(request: ApiRequest) -> Systems:
 
 @post("/v1/systems", summary="Register a system", tags=["systems"])
 async def register(request: ApiRequest) -> Response[SystemView]:
-    """Registers a program by its public keys. It asks for tokens at `/oauth/token` as `client_id`."""
+    """Registers a program by its public keys. It asks for tokens at `/oauth/token` as `client_id`. A person does this, and no fixed token."""
     body = await read_body(request)
     made = await _systems(request).add(principal_of(request), lambda: body.shape(NewSystem))
     return Response(made, status_code=201, headers={"Location": public(request, f"/v1/systems/{made.id}")})
@@ -59,7 +59,7 @@ async def system(request: ApiRequest, system_id: FromPath[str]) -> SystemView:
 
 @patch("/v1/systems/{system_id:str}", summary="Change a system", tags=["systems"])
 async def change(request: ApiRequest, system_id: FromPath[str]) -> SystemView:
-    """Fields that are left out keep their values. The system's access tokens end, so that it asks for a new one."""
+    """Fields that are left out keep their values. The system's access tokens end, so that it asks for a new one. A person does this, and no fixed token."""
     body = await read_body(request)
     return await _systems(request).change(principal_of(request), system_id, lambda: body.shape(SystemChange))
 

@@ -56,9 +56,18 @@ def form(asserted: str, scope: str = "system/*.rs", **more: Any) -> dict[str, st
 
 async def registered(api: Api, system: str = "north", scopes: tuple[str, ...] = ("system/*.rs",), **more: Any) -> dict[str, Any]:
     keys = {} if "jwks_url" in more else {"jwks": JWKS}
-    answer = await api.post("/v1/systems", {"id": system, "scopes": scopes, **keys, **more}, "admin")
+    answer = await api.post("/v1/systems", {"id": system, "scopes": scopes, **keys, **more}, await administrator(api))
     assert answer.status_code == 201, answer.text
     return answer.json()
+
+
+async def administrator(api: Api) -> str:
+    """A role whose token is that of an administrator's session: a person has just signed in."""
+    if "administrator" not in api.tokens:
+        sessions = api.services.sessions
+        begun = await sessions.begin("admin-1", ("admin",), "oidc", authenticated_at=api.clinic.clock.now())
+        api.tokens["administrator"] = (await sessions.open_access(begun.session)).access
+    return "administrator"
 
 
 async def asked(api: Api, asserted: str, scope: str = "system/*.rs", **more: Any) -> httpx.Response:

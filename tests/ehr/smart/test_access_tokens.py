@@ -5,7 +5,7 @@ import datetime as dt
 
 import pytest
 from support.http_client import OPERATOR, START, running
-from support.smart import EC, JWKS, asked, assertion, form, registered, signed_in
+from support.smart import EC, JWKS, administrator, asked, assertion, form, registered, signed_in
 
 from ipt_workflow.ehr.smart.systems import NewSystem, Systems
 from ipt_workflow.runtime.clock import VirtualClock
@@ -80,8 +80,10 @@ def test_revoking_a_system_ends_its_access_at_once(api):
         assert (await api.get("/fhir/R4/EpisodeOfCare", "system")).status_code == 401
         assert "no registered system" in is_oauth(await asked(api, assertion()), 401, "invalid_client")
         assert (await api.post("/v1/systems/north/revoke", None, "admin")).status_code == 404
-        assert (await api.client.patch("/v1/systems/north", json={"name": "N"}, headers=api.headers("admin"))).status_code == 404
-        again = await api.post("/v1/systems", {"id": "north", "scopes": ["system/*.rs"], "jwks": JWKS}, "admin")
+        assert (
+            await api.client.patch("/v1/systems/north", json={"name": "N"}, headers=api.headers("administrator"))
+        ).status_code == 404
+        again = await api.post("/v1/systems", {"id": "north", "scopes": ["system/*.rs"], "jwks": JWKS}, await administrator(api))
         assert (again.status_code, again.json()["errors"][0]["where"]) == (422, "id")
 
     api(test)
@@ -91,12 +93,14 @@ def test_a_change_of_a_system_ends_its_access_tokens(api):
     async def test(api):
         await registered(api)
         await signed_in(api)
-        narrowed = await api.client.patch("/v1/systems/north", json={"scopes": ["system/Task.r"]}, headers=api.headers("admin"))
+        narrowed = await api.client.patch(
+            "/v1/systems/north", json={"scopes": ["system/Task.r"]}, headers=api.headers("administrator")
+        )
         assert narrowed.json()["scopes"] == ["system/Task.r"]
         assert (await api.get("/fhir/R4/EpisodeOfCare", "system")).status_code == 401
         is_oauth(await asked(api, assertion(), "system/EpisodeOfCare.rs"), 400, "invalid_scope")
         only_rsa = {"keys": JWKS["keys"][1:]} if JWKS["keys"][0]["kid"] == "ec" else {"keys": JWKS["keys"][:1]}
-        changed = await api.client.patch("/v1/systems/north", json={"jwks": only_rsa}, headers=api.headers("admin"))
+        changed = await api.client.patch("/v1/systems/north", json={"jwks": only_rsa}, headers=api.headers("administrator"))
         assert changed.json()["keys"] == ["rsa"]
         assert "kid names no key" in is_oauth(await asked(api, assertion(), "system/Task.r"), 401, "invalid_client")
         assert (await asked(api, assertion(algorithm="RS384"), "system/Task.r")).status_code == 200
@@ -264,10 +268,29 @@ def test_old_assertions_and_tokens_are_removed(settings):
 def test_what_is_wrong_with_a_registration_is_said_where_it_is(api, more, where):
     async def test(api):
         body = {"id": "north", "scopes": ["system/*.rs"], "jwks": JWKS, **more}
-        answer = await api.post("/v1/systems", {name: value for name, value in body.items() if value is not None}, "admin")
+        answer = await api.post(
+            "/v1/systems", {name: value for name, value in body.items() if value is not None}, await administrator(api)
+        )
         assert (answer.status_code, [each["where"] for each in answer.json()["errors"]]) == (422, [where]), answer.text
 
     api(test)
+
+
+def test_only_a_person_who_has_just_signed_in_registers_or_changes_a_system(settings):
+    async def test():
+        clock = VirtualClock(START)
+        async with running(settings, clock) as api:
+            await registered(api)
+            body = {"id": "south", "scopes": ["system/*.rs"], "jwks": JWKS}
+            clock.advance(dt.timedelta(minutes=6))
+            for role, status, slug in (("admin", 403, "person-needed"), ("administrator", 401, "reauthentication-needed")):
+                made = await api.post("/v1/systems", body, role)
+                changed = await api.client.patch("/v1/systems/north", json={"name": "N"}, headers=api.headers(role))
+                for answer in (made, changed):
+                    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}"), answer.text
+            assert (await api.post("/v1/systems/north/revoke", None, "admin")).status_code == 200
+
+    asyncio.run(test())
 
 
 def test_systems_are_listed_page_by_page(api):
