@@ -34,7 +34,7 @@ NO_ROLE = "You have an account here, but no role that lets you in. Ask your admi
 NO_LINK = "This link was used already, or has expired."
 
 
-class SignInSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SignInSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How an organisation's people sign in."""
 
     oidc: OidcSettings | None = None
