@@ -11,6 +11,8 @@ IptError
 │   ├── SignatureInvalid           a message is not signed with a known key, or not at this time
 │   ├── SessionOver                nobody is signed in, or their session has ended
 │   └── ReauthenticationNeeded     the person must prove again who they are, since they did so too long ago
+├── TokenRefused               a system asks for an access token, and does not get one
+├── ScopeMissing               the scopes of the caller's token do not cover this
 ├── Forbidden                  the caller's role does not allow this
 │   └── TriggerNotPermitted        the caller's role may never fire this trigger
 ├── PersonNeeded               only a person who signed in may do this, and no fixed token
@@ -171,6 +173,22 @@ class Unauthenticated(IptError):
 
 class SignatureInvalid(Unauthenticated):
     """A message is not signed, not signed with a known key, or not signed at this time."""
+
+
+class TokenRefused(IptError):
+    """A system asks for an access token, and does not get one. `code` is one of RFC 6749, 5.2."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        self.code = code
+        super().__init__(sentence)
+
+
+class ScopeMissing(IptError):
+    """The scopes of the caller's token do not cover this. `scope` is the one that would."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__(f"The token's scopes do not cover this: it needs {scope}. Ask an administrator for it.")
 
 
 class SessionOver(Unauthenticated):

@@ -27,6 +27,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "export the audit log": ("auditor",),
     "verify the journal": ("auditor", "supervisor"),
     "manage tokens": ("admin",),
+    "manage systems": ("admin",),
     "manage sessions": ("admin",),
     "manage people": ("admin",),
     "read sessions to attest": ("supervisor",),

@@ -23,6 +23,7 @@ from ipt_workflow.api import (
     health,
     messages,
     notices,
+    oauth,
     openapi,
     organisations,
     people,
@@ -32,6 +33,7 @@ from ipt_workflow.api import (
     sessions,
     sources,
     subscriptions,
+    systems,
     transitions,
 )
 from ipt_workflow.api import sandbox as sandbox_routes
@@ -46,6 +48,7 @@ from ipt_workflow.ehr.deliveries.addresses import reach_of
 from ipt_workflow.ehr.deliveries.rehearsal import Rehearsal
 from ipt_workflow.ehr.notices import unsettled
 from ipt_workflow.ehr.notices.early import EarlyNotices
+from ipt_workflow.ehr.smart.launch import SmartServers
 from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.failures import AuthenticationFailures
@@ -91,17 +94,16 @@ class Application:
         clinic = self._opened or await self._open_clinic()
         self._opened = None  # a second start must open a new clinic: this one is closed below
         clinics = Clinics(clinic)
-        install(app, clinics)
         calls = Calls(reach_of(self.settings))
-        app.state.providers = Providers(calls, clinic.clock)
-        failures = AuthenticationFailures(clinic.installation)
+        install(app, clinics, calls)
+        failures, token_uses = AuthenticationFailures(clinic.installation), clinic.installation.token_uses
         self._edge = Edge(FastRoute(app, self.settings), clinic.metrics, self.settings, failures)
         try:
             await _begin(clinics, app.state.front_desk)
             deliver = relays.run if self.settings.relay else relays.wake_others
             relaying = app.state.rehearsal.relaying() if self.sandbox else _beside(partial(deliver, clinics))
             early = partial(clinics.run_each, partial(_handle_early, app.state.front_desk))
-            async with relaying, _beside(early), _beside(clinics.watch), _beside(failures.run):
+            async with relaying, _beside(early), _beside(clinics.watch), _beside(failures.run), _beside(token_uses.run):
                 yield
         finally:
             await calls.close()
@@ -134,9 +136,12 @@ async def _beside(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> 
         await task
 
 
-def install(app: Litestar, clinics: Clinics) -> None:
+def install(app: Litestar, clinics: Clinics, calls: Calls) -> None:
+    """Puts what handlers need into the application. `calls` asks other services."""
+    app.state.providers = Providers(calls, clinics.installation.clock)
+    app.state.smart_servers = SmartServers(calls, clinics.installation.clock)
     app.state.draining = False
-    app.state.front_desk = FrontDesk(clinics)
+    app.state.front_desk = FrontDesk(clinics, calls)
     if isinstance(clinics.first.clock, SandboxClock):
         app.state.rehearsal = Rehearsal(clinics.first, clinics.first.clock)
 
@@ -155,6 +160,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *subscriptions.HANDLERS,
         *feed.HANDLERS,
         *sources.HANDLERS,
+        *systems.HANDLERS,
         *messages.HANDLERS,
         *notices.HANDLERS,
         *groups.HANDLERS,
@@ -163,7 +169,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *fhir.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
-    open_to_all = [*health.OPEN_HANDLERS, *notices.OPEN_HANDLERS]
+    open_to_all = [*health.OPEN_HANDLERS, *oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[

@@ -8,6 +8,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.api.requests import RequestParts
+from ipt_workflow.api.scopes import require_route
 from ipt_workflow.api.services import FrontDesk, front_desk
 from ipt_workflow.ehr.notices.sources import NOT_AUTHENTIC
 from ipt_workflow.errors import SignatureInvalid
@@ -15,7 +16,7 @@ from ipt_workflow.service.clinic import Clinic
 
 
 class Bearer(ASGIMiddleware):
-    """Puts the principal and their clinic's services into the scope. Raises Unauthenticated."""
+    """Puts the principal and their clinic's services into the scope. Raises Unauthenticated or ScopeMissing."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -45,11 +46,15 @@ class Addressed(ASGIMiddleware):
 
 
 async def authenticate(scope: Any) -> Clinic:
-    """Puts the principal and their clinic's services into the scope. Raises Unauthenticated."""
+    """Puts the principal and their clinic's services into the scope.
+
+    Raises Unauthenticated, or ScopeMissing if the principal's scopes do not cover the route.
+    """
     desk = front_desk(scope)
     request_id = str(scope.get("ipt_request_id") or "") or None
     clinic, scope["ipt_principal"] = await desk.credentials.identify(_token(scope), request_id)
     scope["ipt_services"] = desk.of(clinic)
+    await require_route(clinic, scope["ipt_principal"], scope)
     return clinic
 
 

@@ -21,6 +21,7 @@ MEMBERS: dict[str, dict[str, Any]] = {  # what a kind has beside the members of 
     },
     "group-refused": {"refusals": tuple[Refusal, ...]},
     "group-session-refused": {"members": tuple[MemberRefused, ...]},
+    "scope-missing": {"scope": str},
     "stale-version": {"version": int},
     "invalid": {"errors": tuple[Fault, ...]},
     "internal": {"request_id": str | None},

@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from ipt_workflow import errors
 from ipt_workflow.api import fhir_outcomes as outcomes
-from ipt_workflow.api import hook_answers
+from ipt_workflow.api import hook_answers, oauth_errors
 from ipt_workflow.api.addresses import public
 from ipt_workflow.errors import Fault, IptError
 from ipt_workflow.runtime import logs
@@ -36,6 +36,7 @@ _ROWS = (
     Problem("sign-in-refused", 403, "Sign-in refused", "An identity provider's answer, a link or a choice of role does not let somebody in. Start the sign-in again."),
     Problem("forbidden", 403, "Not permitted", "The caller's role does not allow this. Ask somebody whose role does. At `/v1/ehr/messages` also: the token is bound to no source, or to a disabled one."),
     Problem("trigger-not-permitted", 403, "Trigger not permitted", "The caller's role may never fire this trigger; `roles` lists those that may. The attempt is recorded."),
+    Problem("scope-missing", 403, "Scope missing", "The scopes of the caller's token do not cover this; `scope` would. Ask an administrator for it. The attempt is recorded."),
     Problem("not-found", 404, "Not found", "There is no such path or resource, or the caller may not see it. Check the URL."),
     Problem("method-not-allowed", 405, "Method not allowed", "The path does not support this method; `Allow` lists those that it supports."),
     Problem("not-acceptable", 406, "Not acceptable", "FHIR resources are served as JSON only. Ask for application/fhir+json in `Accept` or `_format`."),
@@ -69,6 +70,7 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.ProviderUnusable: "provider-unusable",
     errors.TriggerNotPermitted: "trigger-not-permitted",
     errors.Forbidden: "forbidden",
+    errors.ScopeMissing: "scope-missing",
     errors.SourceUnbound: "forbidden",
     errors.NotFound: "not-found",
     errors.TransitionRefused: "transition-refused",
@@ -100,6 +102,8 @@ def response(
     request: Request[Any, Any, Any], slug: str, detail: str, headers: dict[str, str] | None = None, **extra: Any
 ) -> Response[bytes]:
     problem, path = PROBLEMS[slug], request.scope["path"]
+    if path == oauth_errors.PATH:
+        return oauth_errors.of_problem(problem.status, slug, detail, headers)
     if outcomes.is_fhir(path):
         status = 400 if slug == "invalid" else problem.status  # FHIR wants 400 for a parameter that is not valid
         return outcomes.response(status, slug, problem.title, detail, headers, extra)
@@ -148,16 +152,23 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
         return response(request, slug, str(error), subscription=error.existing)
     if isinstance(error, errors.TriggerNotPermitted):
         return response(request, slug, str(error), trigger=error.trigger, roles=error.allowed)
-    headers = {"WWW-Authenticate": 'Bearer realm="ipt"'} if slug == "unauthenticated" else {}
+    if isinstance(error, errors.ScopeMissing):
+        return response(request, slug, str(error), _headers(error, slug), scope=error.scope)
+    return response(request, slug, str(error), _headers(error, slug))
+
+
+def _headers(error: IptError, slug: str) -> dict[str, str]:
+    """What the answer to an error says in its head: how to authenticate, or when to try again."""
+    wanted = ""
+    if isinstance(error, errors.ScopeMissing):  # RFC 6750
+        wanted = f', error="insufficient_scope", scope="{error.scope}"'
     if isinstance(error, errors.ReauthenticationNeeded):  # RFC 9470
-        seconds = int(error.within.total_seconds())
-        headers = {"WWW-Authenticate": f'Bearer realm="ipt", error="insufficient_user_authentication", max_age="{seconds}"'}
-    headers |= (
-        {"Retry-After": str(error.retry_seconds if isinstance(error, errors.Busy) else errors.Busy.retry_seconds)}
-        if slug == "busy"
-        else {}
-    )
-    return response(request, slug, str(error), headers)
+        wanted = f', error="insufficient_user_authentication", max_age="{int(error.within.total_seconds())}"'
+    if wanted or slug == "unauthenticated":
+        return {"WWW-Authenticate": f'Bearer realm="ipt"{wanted}'}
+    if slug == "busy":
+        return {"Retry-After": str(error.retry_seconds if isinstance(error, errors.Busy) else errors.Busy.retry_seconds)}
+    return {}
 
 
 def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

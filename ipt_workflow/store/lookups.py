@@ -165,6 +165,7 @@ class StoredToken(msgspec.Struct, frozen=True):
     expires_at: dt.datetime
     revoked_at: dt.datetime | None
     source: str | None
+    scopes: str | None
     organisation_status: str
     organisation_version: int
 

@@ -5,7 +5,17 @@ Constructors of table classes do not validate; the domain's types do. Statements
 ORM session. Times are aware and in UTC on both databases.
 """
 
-from ipt_workflow.store.schema.tables.access import AuthenticationFailureRow, TokenRow, authentication_failure, token
+from ipt_workflow.store.schema.tables.access import (
+    SYSTEM_ROLES,
+    AuthenticationFailureRow,
+    SystemAssertionRow,
+    SystemRow,
+    TokenRow,
+    authentication_failure,
+    system,
+    system_assertion,
+    token,
+)
 from ipt_workflow.store.schema.tables.audit import AUDIT_KINDS, AuditRow, AuditSubjectRow, audit_event, audit_subject
 from ipt_workflow.store.schema.tables.columns import METADATA, NAMING, ROLES, one_of
 from ipt_workflow.store.schema.tables.courses import (
@@ -115,6 +125,7 @@ __all__ = [
     "ROLES",
     "SCOPES",
     "SUBSCRIPTION_STATUSES",
+    "SYSTEM_ROLES",
     "AttentionToldRow",
     "AuditRow",
     "AuditSubjectRow",
@@ -152,6 +163,8 @@ __all__ = [
     "SourceRow",
     "SubscriptionKeyRow",
     "SubscriptionRow",
+    "SystemAssertionRow",
+    "SystemRow",
     "TokenRow",
     "attention_told",
     "audit_event",
@@ -190,6 +203,8 @@ __all__ = [
     "source_key",
     "subscription",
     "subscription_key",
+    "system",
+    "system_assertion",
     "therapy_group",
     "token",
 ]
