@@ -33,6 +33,7 @@ from ipt_workflow.api import sandbox as sandbox_routes
 from ipt_workflow.api.auth import Bearer
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.fast_path import FastRoute
+from ipt_workflow.api.rate_limits import OpenToAll, RateLimits
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.ehr.deliveries import wakes
 from ipt_workflow.ehr.deliveries.feed import Feed
@@ -159,6 +160,7 @@ async def _failures_kept(failures: AuthenticationFailures) -> AsyncIterator[None
 def install(app: Litestar, clinic: Clinic) -> None:
     app.state.clinic = clinic
     app.state.draining = False
+    app.state.rate_limits = RateLimits(clinic.settings, clinic.metrics)
     app.state.courses = Courses(clinic)
     app.state.proposals = Proposals(clinic)
     app.state.reads = CourseReads(clinic)
@@ -199,13 +201,15 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *fhir.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
-    open_to_all = [*health.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *notices.SIGNED_HANDLERS]
+    open_to_all = [*notices.OPEN_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[
             Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
-            Router("/", route_handlers=open_to_all, middleware=[NoNul()]),
-            Router("/", route_handlers=notices.FHIR_HANDLERS, middleware=[NoNul()]),
+            Router("/", route_handlers=open_to_all, middleware=[OpenToAll(), NoNul()]),
+            Router(
+                "/", route_handlers=[*health.OPEN_HANDLERS, *notices.SIGNED_HANDLERS, *notices.FHIR_HANDLERS], middleware=[NoNul()]
+            ),
         ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],

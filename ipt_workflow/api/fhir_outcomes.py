@@ -22,6 +22,7 @@ CODES = {
     "unsupported-media-type": "not-supported",
     "malformed": "structure",
     "invalid": "value",
+    "quota-exceeded": "throttled",
     "busy": "transient",
     "internal": "exception",
 }

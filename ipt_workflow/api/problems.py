@@ -50,6 +50,7 @@ _ROWS = (
     Problem("invalid", 422, "Not valid", "The request is well-formed, but some fields are not valid. `errors` lists every one: where it is and what would be valid."),
     Problem("key-reused", 422, "Idempotency key reused", "The Idempotency-Key was used before with another body. Use a new key for a new request."),
     Problem("version-required", 428, "Version required", "A write to a course or group needs If-Match with the version that the caller saw."),
+    Problem("quota-exceeded", 429, "Too many requests", "The credential, its organisation, or an address without a valid credential sent more requests than it may; `violated-policies` says which. Try again after the seconds in `Retry-After`, and send fewer at a time."),
     Problem("head-too-large", 431, "Head too large", "The head of the request or its trailers have more than 64 KiB, or more than 100 headers. The connection is closed. Send less."),
     Problem("internal", 500, "Internal error", "An error occurred in the service. Report the request id; it finds the error in the logs."),
     Problem("busy", 503, "Busy", "The service cannot take the request now. Try again after the seconds in `Retry-After`."),
@@ -73,6 +74,7 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.CommandInvalid: "invalid",
     errors.KeyReused: "key-reused",
     errors.VersionRequired: "version-required",
+    errors.QuotaExceeded: "quota-exceeded",
     errors.Busy: "busy",
     errors.DatabaseNotReady: "busy",
 }
@@ -135,6 +137,9 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
         return response(request, slug, str(error), subscription=error.existing)
     if isinstance(error, errors.TriggerNotPermitted):
         return response(request, slug, str(error), trigger=error.trigger, roles=error.allowed)
+    if isinstance(error, errors.QuotaExceeded):
+        policies = {"violated-policies": [error.policy]}
+        return response(request, slug, str(error), {"Retry-After": str(error.retry_seconds)}, **policies)
     headers = {"WWW-Authenticate": 'Bearer realm="ipt"'} if slug == "unauthenticated" else {}
     headers |= (
         {"Retry-After": str(error.retry_seconds if isinstance(error, errors.Busy) else errors.Busy.retry_seconds)}
