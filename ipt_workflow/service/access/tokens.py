@@ -66,12 +66,6 @@ class Tokens:
             source=row.source,
         )
 
-    async def check(self, principal: Principal) -> None:
-        """Raises Unauthenticated if the principal's token has been revoked or has expired since."""
-        row = await self.clinic.tokens.get(principal.token) if principal.token else None
-        if row is not None:
-            self._check_valid(row)
-
     def _check_valid(self, row: StoredToken) -> None:
         if row.revoked_at is not None or row.expires_at <= self.clinic.clock.now():
             raise Unauthenticated("The token has been revoked or has expired. Ask an administrator for a new one.")

@@ -1,0 +1,40 @@
+"""Whether an answer that takes long may go on: asked again before every chunk.
+
+Access that was taken away ends it. Access that merely ran out does not, for GRACE: a large export outlives a short token.
+"""
+
+import datetime as dt
+from collections.abc import Awaitable, Callable, Sequence
+
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.errors import Unauthenticated
+from ipt_workflow.service.clinic import Clinic
+
+GRACE = dt.timedelta(hours=1)
+ENDED = "The token has been revoked, or it expired an hour ago. Ask an administrator for a new one."
+
+
+class RunningStream:
+    """An answer that goes out in chunks. `courses` are those that it shows, if the reader has it for their sake."""
+
+    def __init__(self, clinic: Clinic, principal: Principal, courses: Sequence[str] = ()) -> None:
+        self.clinic = clinic
+        self.principal = principal
+        self.courses = tuple(courses)
+
+    async def check(self) -> None:
+        """Raises the IptError of the first thing that has ended."""
+        for each in ENDINGS:
+            await each(self)
+
+
+async def token_ended(stream: RunningStream) -> None:
+    """Raises Unauthenticated if the token was revoked, or expired long ago."""
+    if stream.principal.token is None:
+        return
+    row = await stream.clinic.tokens.get(stream.principal.token)
+    if row is None or row.revoked_at is not None or row.expires_at + GRACE <= stream.clinic.clock.now():
+        raise Unauthenticated(ENDED)
+
+
+ENDINGS: tuple[Callable[[RunningStream], Awaitable[None]], ...] = (token_ended,)  # what ends a stream; each raises an IptError
