@@ -1,7 +1,8 @@
 """The policy: every question that is checked before a read or a write, and the roles that may.
 
 A therapist sees their own courses. Supervisors, auditors and EHR systems see the organisation's. For a caller who may not see a course,
-it does not exist. Auditors never write. An administrator manages tokens and may refer clients, and sees no course.
+it does not exist. Auditors never write. An administrator manages tokens and may refer clients, and sees no course. The operator
+belongs to the installation: they manage organisations and read metrics, and see no course.
 
 A therapist sees the groups that they facilitate. A facilitator records and signs the group's sessions on the courses of all its members.
 This includes courses of other therapists, which the facilitator does not see otherwise.
@@ -41,7 +42,9 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "manage groups": ("therapist", "supervisor"),
     "record group sessions": ("therapist",),
     "read protocols": ("therapist", "supervisor", "auditor", "ehr", "admin"),
-    "read metrics": ("admin", "auditor"),
+    "read metrics": ("operator", "admin", "auditor"),
+    "read metrics of all organisations": ("operator",),
+    "manage organisations": ("operator",),
     "read the sandbox clock": ("therapist", "supervisor", "auditor", "ehr", "admin"),
     "move the sandbox clock": ("therapist", "supervisor", "ehr", "admin"),
 }

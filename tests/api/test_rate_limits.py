@@ -8,12 +8,10 @@ import httpx
 import pytest
 from support.ehr_sender import Ehr
 from support.http_client import OPERATOR, Api, running
+from support.two_clinics import other_clinic
 
 from ipt_workflow.api import rate_limits
 from ipt_workflow.api.callers import Callers
-from ipt_workflow.api.rate_limits import RateLimits
-from ipt_workflow.errors import QuotaExceeded
-from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.service.access.tokens import NewToken
 
 POLICY_ITEM = re.compile(r'"([a-z]+)";q=([0-9]+);w=([0-9]+)')  # of draft-ietf-httpapi-ratelimit-headers: strings with integers
@@ -82,7 +80,7 @@ def test_a_credential_sends_as_many_at_once_and_then_as_many_as_time_brings(limi
 def test_another_credential_of_the_same_person_and_address_goes_on(limited):
     async def test(api: Api) -> None:
         assert await statuses(api.get("/v1/courses") for _ in range(3)) == [200, 200, 429]
-        other = await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role="therapist", name="therapist-1"))
+        other = await api.services.tokens.create(OPERATOR, NewToken(role="therapist", name="therapist-1"))
         assert (await api.client.get("/v1/courses", headers={"Authorization": f"Bearer {other.token}"})).status_code == 200
 
     limited(test, credential=2)
@@ -114,14 +112,13 @@ def test_credentials_of_an_organisation_share_its_limit(limited):
     limited(test, organisation=3, credential=9)
 
 
-def test_one_organisation_cannot_starve_another(settings, time_stands):
-    limits = RateLimits(settings.model_copy(update={"rate_limit_organisation": 5, "rate_limit_seconds": 60}), Metrics())
-    for _ in range(5):
-        limits.admit({}, "first", "t-1")
-    with pytest.raises(QuotaExceeded):
-        limits.admit({}, "first", "t-2")
-    for _ in range(5):
-        limits.admit({}, "second", "t-1")
+def test_one_organisation_cannot_starve_another(limited):
+    async def test(api: Api) -> None:
+        other = await other_clinic(api)  # by a request of the first organisation's operator
+        assert await statuses(api.get("/v1/courses", role) for role in ("therapist", "supervisor")) == [200, 429]
+        assert await statuses(other.get("/v1/courses", role) for role in ("therapist", "supervisor", "auditor")) == [200, 200, 429]
+
+    limited(test, organisation=2)
 
 
 def test_refused_credentials_count_for_their_address_and_keep_no_neighbour_out(limited):
@@ -166,10 +163,10 @@ def test_a_source_is_a_credential_and_a_forged_signature_counts_for_its_address(
         assert await statuses(north.send(notice) for _ in range(3)) == [202, 202, 429]
         assert (await south.send(notice)).status_code == 202
         forged = {"webhook-id": "m", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"}
-        paths = ("/v1/ehr/notices/north", "/v1/ehr/notices/nobody", "/v1/ehr/fhir/north")
-        assert await statuses(api.client.post(path, content=b"{}", headers=forged) for path in paths) == [401, 401, 429]
+        paths = ("/v1/ehr/notices/north", "/v1/ehr/notices/nobody", "/v1/ehr/notices/nowhere/north", "/v1/ehr/fhir/north")
+        assert await statuses(api.client.post(path, content=b"{}", headers=forged) for path in paths) == [401, 401, 401, 429]
 
-    limited(test, credential=2, address=2)
+    limited(test, credential=2, address=3)
 
 
 def test_each_entry_of_a_batch_counts(limited):

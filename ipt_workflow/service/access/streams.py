@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import Unauthenticated
+from ipt_workflow.service.access.credentials import SUSPENDED
 from ipt_workflow.service.clinic import Clinic
 
 GRACE = dt.timedelta(hours=1)
@@ -29,12 +30,14 @@ class RunningStream:
 
 
 async def token_ended(stream: RunningStream) -> None:
-    """Raises Unauthenticated if the token was revoked, or expired long ago."""
+    """Raises Unauthenticated if the token was revoked, expired long ago, or its organisation was suspended."""
     if stream.principal.token is None:
         return
-    row = await stream.clinic.tokens.get(stream.principal.token)
+    row = await stream.clinic.installation.tokens.get(stream.principal.token)
     if row is None or row.revoked_at is not None or row.expires_at + GRACE <= stream.clinic.clock.now():
         raise Unauthenticated(ENDED)
+    if row.organisation_status != "active":
+        raise Unauthenticated(SUSPENDED)
 
 
 ENDINGS: tuple[Callable[[RunningStream], Awaitable[None]], ...] = (token_ended,)  # what ends a stream; each raises an IptError
