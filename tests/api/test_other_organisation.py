@@ -33,6 +33,7 @@ NEVER = {  # parameters that name what belongs to an organisation, and a name th
 }
 PUBLIC = {"kind", "member", "seq", "version", "protocol_id"}  # the same names in every organisation
 INSTALLATION = {"organisation"}  # named by the operator alone
+EVERYTHING = ("proposal", "notice", "source", "group", "subscription")  # what lists may show
 STAFF = tuple(role for role in ROLES if role != "operator")  # the operator belongs to no organisation
 
 
@@ -102,8 +103,9 @@ def test_no_other_answer_to_others_names_what_is_ours(api, key):
 
     async def test(api: Api) -> None:
         other, names = await both(api, row)
-        if row.needs != "bound":  # the names of sources are free in every organisation
-            await prepared(other, row)
+        for needs in EVERYTHING:
+            await prepared(api, Row("", needs=needs), f"EHR-{needs}")
+        await prepared(other, Row("", needs="proposal"), "EHR-proposal")
         before, ours = await kept_of(api), await ids_of(api, other)
         assert names["course_id"] in ours
         for role in STAFF:

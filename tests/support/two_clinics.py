@@ -33,28 +33,27 @@ async def other_clinic(api: Api) -> Api:
     return other
 
 
+def rows_of(connection: sa.Connection, organisation: str) -> Rows:
+    """Every row of an organisation, by table."""
+    return {
+        table.name: sorted(
+            (tuple(row) for row in connection.execute(sa.select(table).where(table.c.organisation == organisation))), key=repr
+        )
+        for table in METADATA.sorted_tables
+        if "organisation" in table.c
+    }
+
+
 async def kept_of(api: Api) -> Rows:
-    """Every row of the organisation, by table."""
-
-    def read(connection: sa.Connection) -> Rows:
-        return {
-            table.name: sorted(
-                (tuple(row) for row in connection.execute(sa.select(table).where(table.c.organisation == api.clinic.organisation))),
-                key=repr,
-            )
-            for table in METADATA.sorted_tables
-            if "organisation" in table.c
-        }
-
-    return await api.clinic.database.read(read)
+    return await api.clinic.database.read(rows_of, api.clinic.organisation)
 
 
 async def ids_of(api: Api, beside: Api) -> set[str]:
     """The ids and hashes that one organisation keeps and the other does not: protocols are the same in both."""
-    return _ids(await kept_of(api)) - _ids(await kept_of(beside))
+    return ids_in(await kept_of(api)) - ids_in(await kept_of(beside))
 
 
-def _ids(rows: Rows) -> set[str]:
+def ids_in(rows: Rows) -> set[str]:
     return {value for held in rows.values() for row in held for value in row if isinstance(value, str) and ID.fullmatch(value)}
 
 
