@@ -32,7 +32,7 @@ from ipt_workflow.api import (
     transitions,
 )
 from ipt_workflow.api import sandbox as sandbox_routes
-from ipt_workflow.api.auth import Anybody, Bearer, Signed
+from ipt_workflow.api.auth import Addressed, Anybody, Bearer
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.fast_path import FastRoute
 from ipt_workflow.api.rate_limits import OpenToAll, RateLimits
@@ -170,7 +170,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
             Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
             Router("/", route_handlers=health.OPEN_HANDLERS, middleware=[Anybody(), NoNul()]),
             Router("/", route_handlers=open_to_all, middleware=[OpenToAll(), Anybody(), NoNul()]),
-            Router("/", route_handlers=[*notices.SIGNED_HANDLERS, *notices.FHIR_HANDLERS], middleware=[NoNul(), Signed()]),
+            Router("/", route_handlers=[*notices.SIGNED_HANDLERS, *notices.FHIR_HANDLERS], middleware=[NoNul(), Addressed()]),
         ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],

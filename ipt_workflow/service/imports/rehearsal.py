@@ -32,7 +32,7 @@ class RehearsedClinic(Clinic):
     """
 
     def __init__(self, clinic: Clinic) -> None:
-        super().__init__(clinic.installation, clinic.organisation)
+        super().__init__(clinic.installation, clinic.organisation, clinic.zone)
         self._by_digest = {protocol.digest: protocol for protocol in clinic.protocols}
         self.metrics = Metrics()
         self.courses: RehearsedCourses = RehearsedCourses(clinic)
