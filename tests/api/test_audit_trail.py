@@ -15,7 +15,7 @@ from support.http_server import served, token
 from support.raw_http import RawClient, exchange, request
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.errors import LongRequestsFull, Unauthenticated
+from ipt_workflow.errors import LongRequestsFull, NotFound, Unauthenticated
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service.access import streams
 from ipt_workflow.service.access.streams import RunningStream
@@ -185,6 +185,19 @@ def test_an_export_ends_when_its_organisation_is_suspended(settings):
                 await anext(chunks)
 
     asyncio.run(test())
+
+
+def test_a_stream_about_a_course_ends_when_its_reader_sees_the_course_no_more(api):
+    async def test(api):
+        course = (await api.open())["id"]
+        principal = Principal(person="therapist-1", role="therapist")
+        stream = RunningStream(api.clinic, principal, [course])
+        await stream.check()
+        await api.fire(course, "transfer", {"therapist": "therapist-2", "handover": "Talked through."}, reason="Moved.")
+        with pytest.raises(NotFound):
+            await stream.check()
+
+    api(test)
 
 
 def test_an_export_at_the_command_line_has_no_token_that_could_end(settings):

@@ -30,6 +30,10 @@ NEVER = {  # parameters that name what belongs to an organisation, and a name th
     "delivery_id": NOBODY,
     "resource_id": NOBODY,
     "source_id": "nobody",
+    "cover_id": NOBODY,
+    "access_id": NOBODY,
+    "person_id": "nobody",
+    "system_id": "nobody",
 }
 PUBLIC = {"kind", "member", "seq", "version", "protocol_id"}  # the same names in every organisation
 INSTALLATION = {"organisation"}  # named by the operator alone

@@ -16,7 +16,7 @@ ENDED = "The token has been revoked, or it expired an hour ago. Ask an administr
 
 
 class RunningStream:
-    """An answer that goes out in chunks. `courses` are those that it shows, if the reader has it for their sake."""
+    """An answer that goes out in chunks. `courses` are those that it is about, if the reader must be related to them."""
 
     def __init__(self, clinic: Clinic, principal: Principal, courses: Sequence[str] = ()) -> None:
         self.clinic = clinic
@@ -40,4 +40,10 @@ async def token_ended(stream: RunningStream) -> None:
         raise Unauthenticated(SUSPENDED)
 
 
-ENDINGS: tuple[Callable[[RunningStream], Awaitable[None]], ...] = (token_ended,)  # what ends a stream; each raises an IptError
+async def relation_ended(stream: RunningStream) -> None:
+    """Raises NotFound if a course does not exist for the reader any more: cover or emergency access ended, or it was transferred."""
+    for each in stream.courses:
+        await stream.clinic.visible_course(stream.principal, each)
+
+
+ENDINGS: tuple[Callable[[RunningStream], Awaitable[None]], ...] = (token_ended, relation_ended)  # each raises an IptError
