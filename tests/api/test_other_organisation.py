@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from api.test_access import NOBODY, NOTE, REFERRAL, TABLE, Row, prepared, token
+from api.test_access import NOBODY, NOTE, REFERRAL, TABLE, URL, Row, prepared, token
 from support import group_walk
 from support.ehr_sender import Ehr
 from support.http_client import OPERATOR, ROLES, Api
@@ -196,6 +196,27 @@ def test_a_place_in_our_feed_shows_others_only_their_own_events(api):
             answer = await other.get(f"/v1/events?after={after}", "supervisor")
             assert answer.status_code in {200, 404, 422}, answer.text
             assert [each for each in ours if each in answer.text and each != after] == []
+
+    api(test)
+
+
+def test_nothing_of_ours_is_delivered_to_a_subscription_of_others(api):
+    async def test(api: Api) -> None:
+        other = await other_clinic(api)
+        subscriptions = []
+        for clinic in (api, other):
+            made = await clinic.post("/v1/subscriptions", {"url": URL}, "admin")
+            assert made.status_code == 201, made.text
+            subscriptions.append(f"/v1/subscriptions/{made.json()['subscription']['id']}/deliveries")
+        course = (await api.open())["id"]
+        await api.walk(course, "record_consent")
+        events = [(await clinic.get("/v1/events", "supervisor")).json()["items"] for clinic in (api, other)]  # and fans them out
+        deliveries = [
+            (await clinic.get(path, "admin")).json()["items"] for clinic, path in zip((api, other), subscriptions, strict=True)
+        ]
+        assert len(events[0]) == len(deliveries[0]) > 0
+        assert events[1] == deliveries[1] == []
+        assert (await other.get(subscriptions[0], "admin")).status_code == 404
 
     api(test)
 
