@@ -54,7 +54,7 @@ async def authenticate(scope: Any) -> Clinic:
     except Unauthenticated as error:
         raise limits.refused(scope, error) from None
     scope["ipt_principal"] = principal
-    limits.admit(scope, clinic.organisation, str(principal.token))
+    limits.admit(scope, clinic.organisation, str(principal.token or principal.session))
     scope["ipt_services"] = desk.of(clinic)
     return clinic
 
