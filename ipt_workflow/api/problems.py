@@ -78,6 +78,12 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.Busy: "busy",
     errors.DatabaseNotReady: "busy",
 }
+_MEMBER: dict[type[IptError], tuple[str, str]] = {  # errors with one more member: its name, and the attribute that holds it
+    errors.GroupRefused: ("refusals", "refusals"),
+    errors.GroupSessionRefused: ("members", "members"),
+    errors.StaleVersion: ("version", "current"),
+    errors.SubscriptionExists: ("subscription", "existing"),
+}
 _BY_STATUS = {
     400: "malformed",
     401: "unauthenticated",
@@ -124,17 +130,11 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
             "refusals": error.refusals,
         }
         return response(request, slug, error.summary, **fields)
-    if isinstance(error, errors.GroupRefused):
-        return response(request, slug, str(error), refusals=error.refusals)
-    if isinstance(error, errors.GroupSessionRefused):
-        return response(request, slug, str(error), members=error.members)
+    if named := next((_MEMBER[kind] for kind in type(error).__mro__ if kind in _MEMBER), None):
+        return response(request, slug, str(error), **{named[0]: getattr(error, named[1])})
     if isinstance(error, errors.CommandInvalid):
         detail = f"{len(error.faults)} field{' is' if len(error.faults) == 1 else 's are'} not valid"
         return response(request, slug, detail, errors=error.faults)
-    if isinstance(error, errors.StaleVersion):
-        return response(request, slug, str(error), version=error.current)
-    if isinstance(error, errors.SubscriptionExists):
-        return response(request, slug, str(error), subscription=error.existing)
     if isinstance(error, errors.TriggerNotPermitted):
         return response(request, slug, str(error), trigger=error.trigger, roles=error.allowed)
     if isinstance(error, errors.QuotaExceeded):
