@@ -25,6 +25,7 @@ from ipt_workflow.service.installation import Installation, install
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import lookups, organisations, sandbox
 from ipt_workflow.store import protocols as stored_protocols
+from ipt_workflow.store.clinic_database import ClinicDatabase
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.loader import PendingLookup
@@ -53,13 +54,14 @@ class Clinic:
         self.installation = installation
         self.organisation = organisation
         self.zone = zone or installation.settings.zone
-        self.database = installation.database
+        self.database = ClinicDatabase(installation.database, organisation)
         self.committer = installation.committer
         self.catalogue = installation.catalogue
         self.settings = installation.settings
         self.clock = installation.clock
         self.metrics = installation.metrics
         self.courses = installation.loader(organisation, lookups.COURSES)
+        self.tokens = installation.loader(organisation, lookups.TOKEN_TERMS)
         self.clients = installation.loader(organisation, lookups.CLIENTS)
         self.notices = installation.loader(organisation, lookups.NOTICES)
         self.measures = installation.loader(organisation, lookups.MEASURES)

@@ -11,7 +11,6 @@ from support import databases, service_walk
 from ipt_workflow.service import demo
 from ipt_workflow.store import courses
 from ipt_workflow.store.courses import Filters
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema.tables import course
 
 SOON = dt.timedelta(days=40)  # so that some attention is due
@@ -33,7 +32,7 @@ def stored(server, tmp_path_factory):
     statement = sa.select(*(course.c[name] for name in names)).order_by(course.c.id)
 
     async def read():
-        database = open_database(settings.database_url)
+        database = databases.opened(settings.database_url)
         rows = await database.read(lambda connection: [dict(row) for row in connection.execute(statement).mappings()])
         await database.close()
         return rows
@@ -45,7 +44,7 @@ def pages(settings: databases.Settings, filters: Filters, limit: int, now: dt.da
     """The ids on all pages."""
 
     async def read():
-        database = open_database(settings.database_url)
+        database = databases.opened(settings.database_url)
         found, after = [], ""
         while True:
             page = await database.read(courses.caseload, "default", filters, after, limit, now)
@@ -105,7 +104,7 @@ def test_the_clients_of_a_page_have_all_their_courses(stored):
     twice = rows[-1]["client_id"]
 
     async def read(therapist):
-        database = open_database(settings.database_url)
+        database = databases.opened(settings.database_url)
         found = await database.read(courses.courses_of_clients, "default", [twice, rows[0]["client_id"]], therapist)
         await database.close()
         return [(each.client_id, each.course_id) for each in found]

@@ -28,8 +28,8 @@ class Credentials:
     async def identify(self, text: str, request_id: str | None = None) -> tuple[Clinic, Principal]:
         """The clinic and the bearer of a token. Raises Unauthenticated."""
         parsed = tokens.parse(text)
-        row = await self.clinics.installation.tokens.get(parsed[0]) if parsed else None
-        if parsed is None or row is None or not tokens.matches(parsed[1], row.secret_hash):
+        row = await self.clinics.installation.tokens.get(tokens.digest(parsed[1])) if parsed else None
+        if parsed is None or row is None or row.id != parsed[0]:
             raise Unauthenticated(NEEDED)
         check_valid(row, self.clinics.installation.clock.now())
         if row.organisation_status != "active":

@@ -10,6 +10,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import Unauthenticated
 from ipt_workflow.service.access.credentials import SUSPENDED
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.store import organisations
 
 GRACE = dt.timedelta(hours=1)
 ENDED = "The token has been revoked, or it expired an hour ago. Ask an administrator for a new one."
@@ -30,14 +31,21 @@ class RunningStream:
 
 
 async def token_ended(stream: RunningStream) -> None:
-    """Raises Unauthenticated if the token was revoked, expired long ago, or its organisation was suspended."""
+    """Raises Unauthenticated if the token was revoked, or expired long ago."""
     if stream.principal.token is None:
         return
-    row = await stream.clinic.installation.tokens.get(stream.principal.token)
+    row = await stream.clinic.tokens.get(stream.principal.token)
     if row is None or row.revoked_at is not None or row.expires_at + GRACE <= stream.clinic.clock.now():
         raise Unauthenticated(ENDED)
-    if row.organisation_status != "active":
-        raise Unauthenticated(SUSPENDED)
+
+
+async def organisation_suspended(stream: RunningStream) -> None:
+    """Raises Unauthenticated if the organisation was suspended. At the command line its data can be exported all the same."""
+    if stream.principal.token or stream.principal.session:
+        clinic = stream.clinic
+        record = await clinic.installation.database.read(organisations.find, clinic.organisation)
+        if record is None or record.status != "active":
+            raise Unauthenticated(SUSPENDED)
 
 
 async def relation_ended(stream: RunningStream) -> None:
@@ -46,4 +54,8 @@ async def relation_ended(stream: RunningStream) -> None:
         await stream.clinic.visible_course(stream.principal, each)
 
 
-ENDINGS: tuple[Callable[[RunningStream], Awaitable[None]], ...] = (token_ended, relation_ended)  # each raises an IptError
+ENDINGS: tuple[Callable[[RunningStream], Awaitable[None]], ...] = (
+    token_ended,
+    organisation_suspended,
+    relation_ended,
+)  # each raises an IptError

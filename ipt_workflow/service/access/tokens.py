@@ -14,7 +14,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.views import TokenView
 from ipt_workflow.store import sources as stored_sources
 from ipt_workflow.store import tokens as stored_tokens
-from ipt_workflow.store.lookups import StoredToken
+from ipt_workflow.store.lookups import StoredToken, TokenTerms
 from ipt_workflow.store.tokens import TokenRecord
 from ipt_workflow.values.types import Person
 
@@ -44,7 +44,7 @@ class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None
 
 
-def check_valid(row: StoredToken, now: dt.datetime) -> None:
+def check_valid(row: StoredToken | TokenTerms, now: dt.datetime) -> None:
     """Raises Unauthenticated if a token was revoked or has expired."""
     if row.revoked_at is not None or row.expires_at <= now:
         raise Unauthenticated("The token has been revoked or has expired. Ask an administrator for a new one.")
