@@ -14,6 +14,7 @@ from litestar.types import Receive, Scope, Send
 
 import ipt_workflow
 from ipt_workflow.api import (
+    access,
     audit,
     courses,
     feed,
@@ -24,6 +25,7 @@ from ipt_workflow.api import (
     notices,
     openapi,
     organisations,
+    people,
     problems,
     proposals,
     protocols,
@@ -138,6 +140,8 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *courses.HANDLERS,
         *transitions.HANDLERS,
         *proposals.HANDLERS,
+        *access.HANDLERS,
+        *people.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
         *subscriptions.HANDLERS,

@@ -77,6 +77,16 @@ from ipt_workflow.store.schema.tables.people import (
     person_supervisor,
 )
 from ipt_workflow.store.schema.tables.probe import ProbeRow, probe
+from ipt_workflow.store.schema.tables.relations import (
+    CoverCourseRow,
+    CoverRow,
+    RestrictionPersonRow,
+    RestrictionRow,
+    cover,
+    cover_course,
+    restriction,
+    restriction_person,
+)
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
 
 __all__ = [
@@ -101,6 +111,8 @@ __all__ = [
     "AuthenticationFailureRow",
     "ClientRow",
     "CourseRow",
+    "CoverCourseRow",
+    "CoverRow",
     "DeliveryRow",
     "EntryDataRow",
     "EntryRow",
@@ -121,6 +133,8 @@ __all__ = [
     "ProposalRow",
     "ProtocolRow",
     "RelayTaskRow",
+    "RestrictionPersonRow",
+    "RestrictionRow",
     "SandboxMoveRow",
     "SourceKeyRow",
     "SourceRow",
@@ -133,6 +147,8 @@ __all__ = [
     "authentication_failure",
     "client",
     "course",
+    "cover",
+    "cover_course",
     "delivery",
     "entry",
     "entry_data",
@@ -153,6 +169,8 @@ __all__ = [
     "proposal",
     "protocol",
     "relay_task",
+    "restriction",
+    "restriction_person",
     "sandbox_move",
     "source",
     "source_key",
