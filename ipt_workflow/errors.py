@@ -32,6 +32,7 @@ IptError
 ├── Busy                       the service cannot take the request now; the caller may try again
 │   ├── LongRequestsFull           as many exports and verifications run as may run at once
 │   └── Locked                     another transaction holds a row that the write needs
+├── QuotaExceeded              a credential, an organisation or an address sent more requests than it may
 ├── SecretUnreadable           a stored secret was sealed under a key that the operator did not give
 ├── JournalBroken              a stored entry is not the one that was written
 └── DatabaseNotReady           the database is missing, or its migrations are not those of this version
@@ -363,6 +364,23 @@ class LongRequestsFull(Busy):
 
 class Locked(Busy):
     """Another transaction holds a row that the write needs. Other writes may succeed."""
+
+
+class QuotaExceeded(IptError):
+    """More requests came than may come. `policy` says whose: credential, organisation or address. Try again after `retry_seconds`."""
+
+    WHOSE: ClassVar = {
+        "credential": "this credential",
+        "organisation": "this organisation",
+        "address": "this address without a credential",
+    }
+
+    def __init__(self, policy: str, retry_seconds: int) -> None:
+        self.policy = policy
+        self.retry_seconds = retry_seconds
+        super().__init__(
+            f"Too many requests of {self.WHOSE[policy]}. Try again after the seconds in Retry-After, and send fewer at a time."
+        )
 
 
 class SecretUnreadable(IptError):

@@ -54,6 +54,7 @@ _ROWS = (
     Problem("invalid", 422, "Not valid", "The request is well-formed, but some fields are not valid. `errors` lists every one: where it is and what would be valid."),
     Problem("key-reused", 422, "Idempotency key reused", "The Idempotency-Key was used before with another body. Use a new key for a new request."),
     Problem("version-required", 428, "Version required", "A write to a course or group needs If-Match with the version that the caller saw."),
+    Problem("quota-exceeded", 429, "Too many requests", "The credential, its organisation, or an address without a valid credential sent more requests than it may; `violated-policies` says which. Try again after the seconds in `Retry-After`, and send fewer at a time."),
     Problem("head-too-large", 431, "Head too large", "The head of the request or its trailers have more than 64 KiB, or more than 100 headers. The connection is closed. Send less."),
     Problem("internal", 500, "Internal error", "An error occurred in the service. Report the request id; it finds the error in the logs."),
     Problem("provider-unusable", 502, "Identity provider unusable", "An identity provider cannot be reached, or says of itself what it must not. Try again; if it stays, ask the operator."),
@@ -83,8 +84,15 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.CommandInvalid: "invalid",
     errors.KeyReused: "key-reused",
     errors.VersionRequired: "version-required",
+    errors.QuotaExceeded: "quota-exceeded",
     errors.Busy: "busy",
     errors.DatabaseNotReady: "busy",
+}
+_MEMBER: dict[type[IptError], tuple[str, str]] = {  # errors with one more member: its name, and the attribute that holds it
+    errors.GroupRefused: ("refusals", "refusals"),
+    errors.GroupSessionRefused: ("members", "members"),
+    errors.StaleVersion: ("version", "current"),
+    errors.SubscriptionExists: ("subscription", "existing"),
 }
 _BY_STATUS = {
     400: "malformed",
@@ -139,19 +147,15 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
             "refusals": error.refusals,
         }
         return response(request, slug, error.summary, **fields)
-    if isinstance(error, errors.GroupRefused):
-        return response(request, slug, str(error), refusals=error.refusals)
-    if isinstance(error, errors.GroupSessionRefused):
-        return response(request, slug, str(error), members=error.members)
+    if named := next((_MEMBER[kind] for kind in type(error).__mro__ if kind in _MEMBER), None):
+        return response(request, slug, str(error), **{named[0]: getattr(error, named[1])})
     if isinstance(error, errors.CommandInvalid):
         detail = f"{len(error.faults)} field{' is' if len(error.faults) == 1 else 's are'} not valid"
         return response(request, slug, detail, errors=error.faults)
-    if isinstance(error, errors.StaleVersion):
-        return response(request, slug, str(error), version=error.current)
-    if isinstance(error, errors.SubscriptionExists):
-        return response(request, slug, str(error), subscription=error.existing)
     if isinstance(error, errors.TriggerNotPermitted):
         return response(request, slug, str(error), trigger=error.trigger, roles=error.allowed)
+    if isinstance(error, errors.QuotaExceeded):
+        return response(request, slug, str(error), _headers(error, slug), **{"violated-policies": [error.policy]})
     if isinstance(error, errors.ScopeMissing):
         return response(request, slug, str(error), _headers(error, slug), scope=error.scope)
     return response(request, slug, str(error), _headers(error, slug))
@@ -166,8 +170,10 @@ def _headers(error: IptError, slug: str) -> dict[str, str]:
         wanted = f', error="insufficient_user_authentication", max_age="{int(error.within.total_seconds())}"'
     if wanted or slug == "unauthenticated":
         return {"WWW-Authenticate": f'Bearer realm="ipt"{wanted}'}
+    if isinstance(error, errors.Busy | errors.QuotaExceeded):
+        return {"Retry-After": str(error.retry_seconds)}
     if slug == "busy":
-        return {"Retry-After": str(error.retry_seconds if isinstance(error, errors.Busy) else errors.Busy.retry_seconds)}
+        return {"Retry-After": str(errors.Busy.retry_seconds)}
     return {}
 
 
