@@ -30,7 +30,7 @@ def _config(connection: sa.Connection | None = None) -> Config:
 
 
 def upgrade(connection: sa.Connection) -> str:
-    """Runs the migrations that are missing, then rebuilds snapshots of an older shape. Returns the new revision.
+    """Runs the migrations that are missing, then rebuilds what is stored with every course. Returns the new revision.
 
     Another process that migrates the database at the same time waits, and then finds nothing to do.
     Raises DatabaseNotReady if the database is not ours, is newer than this version, or may not be changed.
@@ -47,6 +47,8 @@ def upgrade(connection: sa.Connection) -> str:
         raise DatabaseNotReady(sentence) from error
     if before is not None and before < revision.SNAPSHOTS:
         snapshots.rebuild(connection)
+    if before is not None and before < revision.SHARING:
+        snapshots.note_sharing(connection)
     return revision.HEAD
 
 
