@@ -8,9 +8,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from ipt_workflow.access.relations import Relation, Viewer
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.protocols.definition import ENDED
+from ipt_workflow.store import relations
 from ipt_workflow.store.schema.tables import client, course, entry, entry_data, notice
 
 course_decoder = msgspec.json.Decoder(Course)  # of snapshots
@@ -19,13 +21,16 @@ course_decoder = msgspec.json.Decoder(Course)  # of snapshots
 class StoredCourse(msgspec.Struct, frozen=True):
     """A course as its row holds it. `client_ref` is None if the client was erased.
 
-    `notices` is the attention that waiting notices ask for: since when, by kind.
+    `notices` is the attention that waiting notices ask for: since when, by kind. `relation` is that of the person who sees the course,
+    once it is known.
     """
 
     course: Course
     head: str
     client_ref: str | None
     notices: Mapping[str, dt.datetime] = {}
+    restricted: bool = False
+    relation: Relation | None = None
 
 
 def one_of(column: sa.ColumnElement[Any], ids: str, values: Sequence[str] | None = None) -> dict[str, sa.ColumnElement[bool]]:
@@ -69,14 +74,23 @@ def _waiting(*more: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
 
 
 _attention_of_notices = (_waiting().label("waits_since"), _waiting(notice.c.risk).label("risk_since"))
-COLUMNS = (course.c.id, course.c.snapshot, course.c.head, client.c.ref, *_attention_of_notices)  # of a stored course
+COLUMNS = (
+    course.c.id,
+    course.c.snapshot,
+    course.c.head,
+    client.c.ref,
+    course.c.restricted,
+    *_attention_of_notices,
+)  # of a stored course
 _select_course = sa.select(*COLUMNS).select_from(WITH_CLIENT)
 
 
-def stored_course(_id: str, snapshot: bytes, head: str, ref: str | None, *waiting_since: dt.datetime | None) -> StoredCourse:
+def stored_course(
+    _id: str, snapshot: bytes, head: str, ref: str | None, restricted: bool, *waiting_since: dt.datetime | None
+) -> StoredCourse:
     """A course from the values of COLUMNS."""
     since = {kind: at for kind, at in zip(("notices", "risk"), waiting_since, strict=True) if at is not None}
-    return StoredCourse(course_decoder.decode(snapshot), head, ref, since)
+    return StoredCourse(course_decoder.decode(snapshot), head, ref, since, restricted)
 
 
 WITH_DATA = entry.outerjoin(
@@ -204,8 +218,9 @@ def courses_of(connection: sa.Connection, organisation: str, client_id: str) -> 
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """A course is listed if it meets all that are set."""
+    """A course is listed if it meets all that are set. With a `viewer`: only what this person may see."""
 
+    viewer: Viewer | None = None
     state: str | None = None
     states: tuple[str, ...] | None = None  # any of these
     phase: str | None = None
@@ -221,7 +236,13 @@ def caseload(
     connection: sa.Connection, organisation: str, filters: Filters, after: str, limit: int, now: dt.datetime
 ) -> list[StoredCourse]:
     """A page of courses after an id, in the order they were opened (ids are UUIDv7)."""
+    sight = relations.sight(connection, organisation, filters.viewer, now) if filters.viewer else relations.Sight(None)
+    if sight.own_only and filters.viewer:  # as a filter, so that the index of therapists serves all the others beside it
+        if filters.therapist not in {None, filters.viewer.person}:
+            return []
+        filters, sight = msgspec.structs.replace(filters, therapist=filters.viewer.person), relations.Sight(None)
     named, due = _by_what_is_due(connection, organisation, filters, now)
+    due += [] if sight.condition is None else [sight.condition]
     named += [] if filters.ids is None else [set(filters.ids)]
     conditions = [course.c.organisation == organisation, *_conditions(filters), *due]
     if named:  # without a range of ids, in which a database would read every course
@@ -352,14 +373,15 @@ class ClientCourse(msgspec.Struct, frozen=True):
 
 
 def courses_of_clients(
-    connection: sa.Connection, organisation: str, client_ids: Sequence[str], therapist: str | None
+    connection: sa.Connection, organisation: str, client_ids: Sequence[str], who: Viewer, now: dt.datetime
 ) -> list[ClientCourse]:
-    """The courses of several clients, in the order they were opened. With `therapist`: only this therapist's."""
+    """The courses of several clients, in the order they were opened, as far as the viewer may see them at this moment."""
     statement = sa.select(course.c.client_id, course.c.id).where(
         course.c.organisation == organisation, course.c.client_id.in_(client_ids)
     )
-    if therapist is not None:
-        statement = statement.where(course.c.therapist == therapist)
+    condition = relations.sight(connection, organisation, who, now).condition
+    if condition is not None:
+        statement = statement.where(condition)
     return [ClientCourse(row.client_id, row.id) for row in connection.execute(statement.order_by(course.c.id))]
 
 

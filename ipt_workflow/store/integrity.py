@@ -89,9 +89,7 @@ def _column_fault(connection: sa.Connection, entry: Entry, row: sa.Row[Any]) -> 
 @cache
 def _forms(dialect: str) -> tuple[tuple[str, int, Callable[[Any], Any] | None], ...]:
     """Every column of an entry that repeats its bytes: name, position in a row, and conversion of its values for the driver."""
-    columns = [
-        (column, position) for position, column in enumerate(tables.entry.c) if column.name not in {"canonical", "request_id"}
-    ]
+    columns = [(column, position) for position, column in enumerate(tables.entry.c) if column.name not in rows.BESIDE_THE_BYTES]
     return tuple((column.name, position, stored_courses.to_driver(column, DIALECTS[dialect])) for column, position in columns)
 
 

@@ -135,7 +135,12 @@ def _client(rows: list[list[Any]]) -> KnownClient:
     ref, client_id = rows[0][:2]
     held = sorted(row[2:] for row in rows if row[2] is not None)
     return KnownClient(
-        client_id, ref, tuple(StoredCourse(courses.course_decoder.decode(snapshot), head, ref) for _, snapshot, head in held)
+        client_id,
+        ref,
+        tuple(
+            StoredCourse(courses.course_decoder.decode(snapshot), head, ref, restricted=restricted)
+            for _, snapshot, head, restricted in held
+        ),
     )
 
 
@@ -158,7 +163,7 @@ _of_client = sa.and_(_course.c.organisation == _client_row.c.organisation, _cour
 NOTICES = Lookup((_notice_row.c.key, *notices.COLUMNS), _notice)  # by the digest of the message
 VERSIONS_OF_RESOURCE = ManyRowLookup((_notice_row.c.resource_key, *notices.COLUMNS), _versions)
 CLIENTS = ManyRowLookup(
-    (_client_row.c.ref, _client_row.c.id, _course.c.id, _course.c.snapshot, _course.c.head),
+    (_client_row.c.ref, _client_row.c.id, _course.c.id, _course.c.snapshot, _course.c.head, _course.c.restricted),
     _client,
     _client_row.outerjoin(_course, _of_client),
 )

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from ipt_workflow import groups
-from ipt_workflow.access import policy
+from ipt_workflow.access import relations
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.relations import FACILITATOR, Relation
 from ipt_workflow.errors import CommandInvalid, Fault, GroupRefused, GroupStale, NotFound, Refusal, VersionRequired
 from ipt_workflow.groups import Group, views
 from ipt_workflow.groups.bodies import Facilitating, Joining, LeaveReason, Leaving, NewGroup
@@ -25,6 +26,7 @@ from ipt_workflow.service.decisions import retrying
 from ipt_workflow.service.idempotency import Idempotency
 from ipt_workflow.service.writes import GroupWrite, IdempotencyKey
 from ipt_workflow.store import groups as stored
+from ipt_workflow.store import relations as stored_relations
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.units import CourseGrouped, GroupLine, KeptAnswer, MemberMove, NamedFacilitators, NewTherapyGroup, Unit
 from ipt_workflow.values.faults import time_faults
@@ -82,8 +84,10 @@ class Groups:
     async def page(self, principal: Principal, protocol: str | None, after: str, limit: int) -> list[GroupSummary]:
         """Groups in the order they were made. A therapist sees those that they facilitate."""
         await self.clinic.require(principal, "read groups")
-        person = principal.person if principal.role == "therapist" else None
-        found = await self.clinic.read(stored.page, person=person, protocol=protocol, after=after, limit=limit)
+        people = (
+            None if self.clinic.viewer(principal).sees_organisation else {principal.person, *await self._supervisees(principal)}
+        )
+        found = await self.clinic.read(stored.page, people=people, protocol=protocol, after=after, limit=limit)
         await self.clinic.log(principal, "read", "groups", dict.fromkeys(course for group in found for course in group.courses))
         return [views.summary(group) for group in found]
 
@@ -159,9 +163,16 @@ class Groups:
         group = await self.clinic.read(stored.find, group_id)
         if group is None:
             raise NotFound(NO_GROUP)
-        if not policy.may_see_group(principal, group.facilitators):
+        supervisees = await self._supervisees(principal)
+        if not relations.may_see_group(self.clinic.viewer(principal), frozenset(group.facilitators), supervisees):
             raise await self.clinic.hidden(principal, "see a group", group.courses, NO_GROUP)
         return group
+
+    async def _supervisees(self, principal: Principal) -> frozenset[str]:
+        """The people whose groups a supervisor sees, if they see those alone."""
+        if not self.clinic.viewer(principal).sees_supervisees:
+            return frozenset()
+        return await self.clinic.read(stored_relations.supervisees_of, principal.person)
 
     def spec(self, group: Group) -> GroupSpec:
         """The group's part of its protocol."""
@@ -177,6 +188,12 @@ class Groups:
         course_ids = list(ids)
         found = await asyncio.gather(*(self.clinic.courses.get(each) for each in course_ids))
         return {course_id: course for course_id, course in zip(course_ids, found, strict=True) if course}
+
+    async def facilitated_courses(self, principal: Principal, ids: Iterable[str]) -> dict[str, StoredCourse]:
+        """The members' courses for who records the group's sessions on them, also where they see the course by nothing else."""
+        found = await self.courses(ids)
+        seen = await self.clinic.all_seen(principal, found.values())
+        return {each: seen.get(each) or msgspec.structs.replace(course, relation=FACILITATOR) for each, course in found.items()}
 
     async def group_view(self, group: Group) -> GroupView:
         return views.view(group, self.spec(group), await self.known(group))
@@ -233,9 +250,13 @@ class Groups:
             changes=(),
             answer=seal.kept_answer(self.clinic, key, line.group, seq, seq, now) if key else None,
             line=line,
-            events=(self.clinic.event(principal, "config", f"group {line.group} {action}", courses),),
+            events=(self.clinic.event(principal, "config", f"group {line.group} {action}", courses, why=self._why(principal)),),
         )
         await self.clinic.committer.commit(unit)
+
+    def _why(self, principal: Principal) -> Relation | None:
+        """The relation of who changes a group, if it is one to the group."""
+        return FACILITATOR if principal.role == "therapist" else None
 
     async def _committed(self, group_id: str, version: int, *, replayed: bool = False) -> GroupCommitted:
         """The group as it was at a version."""

@@ -101,7 +101,7 @@ class GroupSessions:
         self, principal: Principal, group: Group, body: NewSession, session_id: str, at: dt.datetime
     ) -> list[MemberDecision]:
         """How every member's course answers. Raises CommandInvalid with every fault of the body."""
-        courses = await self.groups.courses(dict.fromkeys([*group.there(at), *body.attendance]))
+        courses = await self.groups.facilitated_courses(principal, dict.fromkeys([*group.there(at), *body.attendance]))
         closed = [course for course, each in courses.items() if not each.course.open]
         faults = groups.attendance_faults(group, at, body, closed)
         if faults:
@@ -262,7 +262,7 @@ class GroupSessions:
         command, session = groups.command_of(record)
 
         async def attempt() -> int:
-            stored = await self._member(course_id)
+            stored = (await self.groups.facilitated_courses(principal, [course_id]))[course_id]
             recorded = _recorded(stored.course, record.session)
             if recorded is not None:
                 return recorded
@@ -278,11 +278,6 @@ class GroupSessions:
             return recorded
 
         return await retrying(attempt, StaleVersion)
-
-    async def _member(self, course_id: str) -> StoredCourse:
-        stored = await self.clinic.courses.get(course_id)
-        assert stored is not None  # courses are never removed
-        return stored
 
 
 def _recorded(course: Course, session: str) -> int | None:

@@ -91,6 +91,16 @@ from ipt_workflow.store.schema.tables.people import (
     person_supervisor,
 )
 from ipt_workflow.store.schema.tables.probe import ProbeRow, probe
+from ipt_workflow.store.schema.tables.relations import (
+    CoverCourseRow,
+    CoverRow,
+    RestrictionPersonRow,
+    RestrictionRow,
+    cover,
+    cover_course,
+    restriction,
+    restriction_person,
+)
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
 
 __all__ = [
@@ -118,6 +128,8 @@ __all__ = [
     "AuthenticationFailureRow",
     "ClientRow",
     "CourseRow",
+    "CoverCourseRow",
+    "CoverRow",
     "DeliveryRow",
     "EmergencyAccessRow",
     "EmergencyEndRow",
@@ -141,6 +153,8 @@ __all__ = [
     "ProposalRow",
     "ProtocolRow",
     "RelayTaskRow",
+    "RestrictionPersonRow",
+    "RestrictionRow",
     "SandboxMoveRow",
     "SourceKeyRow",
     "SourceRow",
@@ -155,6 +169,8 @@ __all__ = [
     "authentication_failure",
     "client",
     "course",
+    "cover",
+    "cover_course",
     "delivery",
     "emergency_access",
     "emergency_end",
@@ -178,6 +194,8 @@ __all__ = [
     "proposal",
     "protocol",
     "relay_task",
+    "restriction",
+    "restriction_person",
     "sandbox_move",
     "source",
     "source_key",
