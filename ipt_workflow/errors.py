@@ -11,6 +11,7 @@ IptError
 │   └── SignatureInvalid           a message is not signed with a known key, or not at this time
 ├── Forbidden                  the caller's role does not allow this
 │   └── TriggerNotPermitted        the caller's role may never fire this trigger
+│       └── EmergencyWriteOnly         the caller sees the course by emergency access alone, which does not allow this trigger
 ├── SourceUnbound              the caller's token is bound to no source, or to a disabled one
 ├── NotFound                   the thing does not exist, or the caller may not see it
 ├── VersionRequired            a write does not name the version it was decided on
@@ -184,6 +185,14 @@ class TriggerNotPermitted(Forbidden):
     def __init__(self, trigger: str, role: str, allowed: Sequence[str]) -> None:
         self.trigger = trigger
         super().__init__(f"fire {trigger}", role, allowed)
+
+
+class EmergencyWriteOnly(TriggerNotPermitted):
+    """The caller sees the course by emergency access alone, which does not allow this trigger."""
+
+    def __init__(self, trigger: str, role: str, triggers: Sequence[str]) -> None:
+        super().__init__(trigger, role, ())
+        self.args = (f"Emergency access does not allow {trigger}; it allows {', '.join(triggers)}.",)
 
 
 class SourceUnbound(IptError):

@@ -10,7 +10,6 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 from msgspec import Meta
 
-from ipt_workflow.errors import TriggerNotPermitted
 from ipt_workflow.values.types import ClientRef, Text
 
 EmergencyCode = Literal["ETREAT", "safeguarding", "cover_failed", "other"]
@@ -75,20 +74,3 @@ def is_often(access: Span, starts: Iterable[dt.datetime]) -> bool:
     """Whether the access was one too many. `starts` are those of all accesses of the same person, in any order."""
     since = access.starts_at - OFTEN_WITHIN
     return sum(since < each <= access.starts_at for each in starts) > OFTEN
-
-
-def forbidden_write(names: Iterable[str], role: str) -> TriggerNotPermitted | None:
-    """The error for the first trigger that emergency access does not allow; None if it allows all."""
-    for name in names:
-        if name not in EMERGENCY_WRITES:
-            return EmergencyWriteOnly(name, role)
-    return None
-
-
-class EmergencyWriteOnly(TriggerNotPermitted):
-    """The caller sees the course by emergency access alone, which does not allow this trigger."""
-
-    def __init__(self, trigger: str, role: str) -> None:
-        super().__init__(trigger, role, ())
-        allowed = ", ".join(EMERGENCY_WRITES)
-        self.args = (f"Emergency access does not allow {trigger}: it allows {allowed}. The course's therapist may record the rest.",)

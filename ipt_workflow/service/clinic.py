@@ -14,7 +14,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import AccessRules, Relation, Viewer
 from ipt_workflow.course import Course, attention
 from ipt_workflow.course.rules import Context
-from ipt_workflow.errors import CommandInvalid, Fault, NotFound
+from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, NotFound
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.protocols import files as protocol_files
@@ -143,18 +143,19 @@ class Clinic:
 
         Asks the database only if the course's own row does not tell.
         """
-        found = relations.at_once(self.viewer(principal), stored.course.therapist, restricted=stored.restricted)
+        found = _at_once(self.viewer(principal), stored)
         if found is not None:
             return msgspec.structs.replace(stored, relation=found)
         return (await self.all_seen(principal, [stored])).get(stored.course.id)
 
+    def withheld(self, principal: Principal, course: Course) -> bool:
+        """Whether the principal may not see the course because consent to share it is withdrawn."""
+        return self.viewer(principal).bound_by_sharing and not course.shared
+
     async def all_seen(self, principal: Principal, courses: Iterable[StoredCourse]) -> dict[str, StoredCourse]:
         """Those courses that exist for the principal, by id, each with their relation to it."""
         who, known = self.viewer(principal), {each.course.id: each for each in courses}
-        found = {
-            course_id: relations.at_once(who, each.course.therapist, restricted=each.restricted)
-            for course_id, each in known.items()
-        }
+        found = {course_id: _at_once(who, each) for course_id, each in known.items()}
         found |= await self.relations_of(principal, [course_id for course_id, relation in found.items() if relation is None])
         return {
             course_id: msgspec.structs.replace(known[course_id], relation=relation)
@@ -216,6 +217,12 @@ class Clinic:
             await self.log(principal, "refusal", question, courses, [ROLE])
         policy.require(principal, question)
 
+    async def require_lasting(self, principal: Principal, question: str, stored: StoredCourse) -> None:
+        """Raises Forbidden if the principal sees the course by emergency access alone, and records the attempt."""
+        if stored.is_glimpse:
+            await self.log(principal, "refusal", question, [stored.course.id], [ROLE])
+            raise Forbidden(f"{question} with emergency access", principal.role, ("somebody with another relation to the course",))
+
     async def hidden(self, principal: Principal, action: str, courses: Sequence[str] = (), message: str = NOT_SEEN) -> NotFound:
         """The error for what exists, but not for this principal. The attempt is recorded, although the answer does not tell."""
         await self.log(principal, "refusal", action, courses, [HIDDEN])
@@ -275,6 +282,11 @@ class Clinic:
             courses=tuple(each.course.id if isinstance(each, StoredCourse) else each for each in touched),
             published=publish,
         )
+
+
+def _at_once(who: Viewer, stored: StoredCourse) -> Relation | None:
+    course = stored.course
+    return relations.at_once(who, course.therapist, restricted=stored.restricted, shared=course.shared)
 
 
 def _definition(protocol: Protocol, now: dt.datetime) -> StoredProtocol:

@@ -74,7 +74,7 @@ class Courses:
         """Fires one trigger, or several together. `pending` is the lookup of the course, if the caller has started it."""
         stored = await self.clinic.visible_course(principal, course_id, pending)
         await self.clinic.require(principal, "change a course", [course_id])
-        await self.decisions.permit(principal, write.triggers, [course_id])
+        await self.decisions.permit(principal, write.triggers, stored)
         replay = self.replay_for(principal, entries_only=write.entries_only)
         return await self._idempotency.run(write.key, replay, lambda: self._fire(principal, stored, write), check_key_first=False)
 
@@ -107,7 +107,7 @@ class Courses:
         """Shows what firing would do. Records the read and nothing else."""
         stored = await self.clinic.visible_course(principal, course_id)
         policy.require(principal, "change a course")  # a preview records no refusal
-        for forbidden in self.decisions.forbidden(principal, write.triggers):
+        for forbidden in self.decisions.forbidden(principal, write.triggers, stored):
             raise forbidden
         commands = checked_commands(write, stored.course)
         client = await self.decisions.new_client(stored.course, commands)
@@ -255,7 +255,8 @@ class Courses:
             request_id=principal.request_id,
         )
         ref = client.ref if client else stored.client_ref
-        return await self._commit(unit, context, ref, stored.notices, entries_only=entries_only)
+        unseen = self.clinic.withheld(principal, change.course)  # by this command
+        return await self._commit(unit, context, ref, stored.notices, entries_only=entries_only or unseen)
 
     async def _commit(
         self, unit: Unit, context: Context, client_ref: str | None, notices: Mapping[str, dt.datetime], *, entries_only: bool

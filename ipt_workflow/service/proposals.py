@@ -42,7 +42,7 @@ class Proposals:
         """Keeps a command until a supervisor decides. Refuses a command that needs no co-signature, or that none could help."""
         stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "propose", [course_id])
-        await self.decisions.permit(principal, write.triggers, [course_id])
+        await self.decisions.permit(principal, write.triggers, stored)
         command, context = await self._to_propose(principal, stored, write)
         cosigned = msgspec.structs.replace(context, cosigner=ANY_SUPERVISOR)
         answer = self.decisions.decide(stored, (command,), cosigned)
@@ -75,9 +75,9 @@ class Proposals:
 
     async def import_cosigned(self, principal: Principal, cosigner: Principal, course_id: str, write: Write) -> Committed:
         """Fires a command that a supervisor agreed to elsewhere, as if it were proposed and cosigned at once."""
-        await self.clinic.visible_course(principal, course_id)
+        stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "propose", [course_id])
-        await self.decisions.permit(principal, write.triggers, [course_id])
+        await self.decisions.permit(principal, write.triggers, stored)
         await self._may_decide(cosigner, course_id, proposed_by=principal.person)
 
         async def attempt() -> Committed:
@@ -227,6 +227,7 @@ class Proposals:
     async def _to_decide(self, principal: Principal, proposal_id: str) -> tuple[StoredProposal, StoredCourse]:
         """A proposal that the principal may decide, with its course."""
         proposal, stored = await self._visible(principal, proposal_id)
+        await self.clinic.require_lasting(principal, "decide proposals", stored)
         await self._may_decide(principal, proposal.course_id, proposed_by=proposal.proposed_by)
         return proposal, stored
 

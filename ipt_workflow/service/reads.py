@@ -70,6 +70,8 @@ class CourseReads:
         )
         machine = self.clinic.machine_of(course)
         items = machine.options(course, lambda name: self._context_of(stored, name, context), at)
+        if stored.relation and (allowed := stored.relation.writes) is not None:
+            items = tuple(each for each in items if each.trigger in allowed)
         await self.clinic.log(principal, "read", "options", [stored])
         return Options(version=course.version, items=items)
 

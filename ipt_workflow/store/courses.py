@@ -32,6 +32,11 @@ class StoredCourse(msgspec.Struct, frozen=True):
     restricted: bool = False
     relation: Relation | None = None
 
+    @property
+    def is_glimpse(self) -> bool:
+        """Whether the person sees the course by emergency access alone, which allows to read and to record a little."""
+        return self.relation is not None and self.relation.writes is not None
+
 
 def one_of(column: sa.ColumnElement[Any], ids: str, values: Sequence[str] | None = None) -> dict[str, sa.ColumnElement[bool]]:
     """The condition that a column holds one of the ids in the parameter `ids`, by dialect. Its text does not depend on their number.

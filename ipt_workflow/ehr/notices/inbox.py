@@ -108,6 +108,8 @@ class Inbox:
         """Raises CommandInvalid for a correction that cannot be used, StaleVersion if the notice no longer waits."""
         listed, source = await self._visible(principal, notice_id)
         await self.clinic.require(principal, "resolve notices", _courses(listed))
+        if seen := await self._seen(principal, listed):
+            await self.clinic.require_lasting(principal, "resolve notices", seen)
         resolution = decode()
         _check(resolution)
         async with self.notices.lock(notice_id):
