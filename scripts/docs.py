@@ -61,6 +61,7 @@ ROLE_MEANS = {
     "ehr": "a system, not a person: sends the referrals, sessions, measures and consents that it holds",
     "admin": "manages tokens, subscriptions and sources, and may refer clients; sees no course",
     "auditor": "reads everything, exports and verifies; never writes",
+    "operator": "runs the installation: manages organisations, reads metrics; sees no course",
 }
 PART_WORDS = {
     "new": "–",

@@ -1,8 +1,9 @@
 """The application: routes, error handlers, and the service behind them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from litestar import Litestar, Router
@@ -22,6 +23,7 @@ from ipt_workflow.api import (
     messages,
     notices,
     openapi,
+    organisations,
     problems,
     proposals,
     protocols,
@@ -30,38 +32,21 @@ from ipt_workflow.api import (
     transitions,
 )
 from ipt_workflow.api import sandbox as sandbox_routes
-from ipt_workflow.api.auth import Bearer
+from ipt_workflow.api.auth import Anybody, Bearer, Signed
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.fast_path import FastRoute
 from ipt_workflow.api.requests import NoNul
+from ipt_workflow.api.services import FrontDesk
 from ipt_workflow.ehr.deliveries import wakes
-from ipt_workflow.ehr.deliveries.feed import Feed
-from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.rehearsal import Rehearsal
 from ipt_workflow.ehr.deliveries.relay import Relay
-from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
-from ipt_workflow.ehr.fhir_histories import FhirHistories
-from ipt_workflow.ehr.fhir_reads import FhirReader
-from ipt_workflow.ehr.fhir_searches import FhirSearches
 from ipt_workflow.ehr.notices import unsettled
 from ipt_workflow.ehr.notices.early import EarlyNotices
-from ipt_workflow.ehr.notices.fhir_hooks import RestHooks
-from ipt_workflow.ehr.notices.group_records import HeldRecords
-from ipt_workflow.ehr.notices.inbox import Inbox
-from ipt_workflow.ehr.notices.intake import Notices
-from ipt_workflow.ehr.notices.messages import Messages
 from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.failures import AuthenticationFailures
-from ipt_workflow.service.access.tokens import Tokens
-from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic, open_clinic
-from ipt_workflow.service.courses import Courses
-from ipt_workflow.service.groups.groups import Groups
-from ipt_workflow.service.groups.sessions import GroupSessions
-from ipt_workflow.service.groups.signatures import GroupSignatures
-from ipt_workflow.service.proposals import Proposals
-from ipt_workflow.service.reads import CourseReads
+from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.sandbox import refuse_sandbox, require_sandbox
 
 
@@ -98,13 +83,15 @@ class Application:
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         clinic = self._opened or await self._open_clinic()
         self._opened = None  # a second start must open a new clinic: this one is closed below
-        install(app, clinic)
-        await unsettled.recover(app.state.notices)
+        clinics = Clinics(clinic)
+        install(app, clinics)
         failures = AuthenticationFailures(clinic.installation)
         self._edge = Edge(FastRoute(app, self.settings), clinic.metrics, self.settings, failures)
         try:
-            relaying = app.state.rehearsal.relaying() if self.sandbox else _relay_running(clinic)
-            async with relaying, _early_handled(app.state.notices), _failures_kept(failures):
+            await _begin(clinics, app.state.front_desk)
+            relaying = app.state.rehearsal.relaying() if self.sandbox else _beside(partial(clinics.run_each, _relay))
+            early = partial(clinics.run_each, partial(_handle_early, app.state.front_desk))
+            async with relaying, _beside(early), _beside(clinics.watch), _beside(failures.run):
                 yield
         finally:
             await clinic.installation.close()
@@ -113,42 +100,34 @@ class Application:
         await (self._edge or self.litestar)(scope, receive, send)
 
 
-@asynccontextmanager
-async def _relay_running(clinic: Clinic) -> AsyncIterator[None]:
-    """Runs the relay beside the server. If the setting `relay` is off, wakes the relays of other processes instead.
+async def _begin(clinics: Clinics, desk: FrontDesk) -> None:
+    """Opens the clinics of the active organisations, and handles what was left when the service was stopped."""
+    for clinic in await clinics.look():
+        await unsettled.recover(desk.of(clinic).notices)
+
+
+async def _relay(clinic: Clinic, stop: asyncio.Event) -> None:
+    """Runs a clinic's relay beside the server. If the setting `relay` is off, wakes the relays of other processes instead.
 
     At the end, deliveries under way are finished.
     """
-    if not clinic.settings.relay:
+    if clinic.settings.relay:
+        await Relay(clinic).run(stop)
+    else:
         async with wakes.notifying(clinic):
-            yield
-        return
-    stop = asyncio.Event()
-    task = asyncio.create_task(Relay(clinic).run(stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await task
+            await stop.wait()
 
 
-@asynccontextmanager
-async def _early_handled(notices: Notices) -> AsyncIterator[None]:
+async def _handle_early(desk: FrontDesk, clinic: Clinic, stop: asyncio.Event) -> None:
     """Handles notices again when the course that they await is opened."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(EarlyNotices(notices).run(stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await task
+    await EarlyNotices(desk.of(clinic).notices).run(stop)
 
 
 @asynccontextmanager
-async def _failures_kept(failures: AuthenticationFailures) -> AsyncIterator[None]:
-    """Keeps failed authentications while the server runs."""
+async def _beside(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Runs a task beside the server, and at the end lets it finish."""
     stop = asyncio.Event()
-    task = asyncio.create_task(failures.run(stop))
+    task = asyncio.create_task(run(stop))
     try:
         yield
     finally:
@@ -156,29 +135,11 @@ async def _failures_kept(failures: AuthenticationFailures) -> AsyncIterator[None
         await task
 
 
-def install(app: Litestar, clinic: Clinic) -> None:
-    app.state.clinic = clinic
+def install(app: Litestar, clinics: Clinics) -> None:
     app.state.draining = False
-    app.state.courses = Courses(clinic)
-    app.state.proposals = Proposals(clinic)
-    app.state.reads = CourseReads(clinic)
-    app.state.audit_log = AuditLog(clinic)
-    app.state.fhir = FhirReader(clinic)
-    app.state.fhir_searches = FhirSearches(clinic)
-    app.state.fhir_histories = FhirHistories(clinic)
-    app.state.tokens = Tokens(clinic)
-    app.state.subscriptions = Subscriptions(clinic)
-    app.state.deliveries = Deliveries(clinic)
-    app.state.feed = Feed(clinic)
-    app.state.notices = Notices(clinic)
-    app.state.messages = Messages(clinic)
-    app.state.rest_hooks = RestHooks(app.state.notices)
-    app.state.groups = Groups(clinic)
-    app.state.group_sessions = GroupSessions(clinic)
-    app.state.group_signatures = GroupSignatures(clinic)
-    if isinstance(clinic.clock, SandboxClock):
-        app.state.rehearsal = Rehearsal(clinic, clinic.clock)
-    app.state.inbox = Inbox(app.state.notices, HeldRecords(app.state.group_sessions))
+    app.state.front_desk = FrontDesk(clinics)
+    if isinstance(clinics.first.clock, SandboxClock):
+        app.state.rehearsal = Rehearsal(clinics.first, clinics.first.clock)
 
 
 def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = False) -> Litestar:
@@ -195,17 +156,18 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *messages.HANDLERS,
         *notices.HANDLERS,
         *groups.HANDLERS,
+        *organisations.HANDLERS,
         *health.HANDLERS,
         *fhir.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
-    open_to_all = [*health.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *notices.SIGNED_HANDLERS]
+    open_to_all = [*health.OPEN_HANDLERS, *notices.OPEN_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[
             Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
-            Router("/", route_handlers=open_to_all, middleware=[NoNul()]),
-            Router("/", route_handlers=notices.FHIR_HANDLERS, middleware=[NoNul()]),
+            Router("/", route_handlers=open_to_all, middleware=[Anybody(), NoNul()]),
+            Router("/", route_handlers=[*notices.SIGNED_HANDLERS, *notices.FHIR_HANDLERS], middleware=[NoNul(), Signed()]),
         ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],

@@ -16,6 +16,7 @@ from ipt_workflow.api.courses import listed
 from ipt_workflow.api.fhir_queries import site_of
 from ipt_workflow.api.request_reader import is_head
 from ipt_workflow.api.requests import ApiRequest, FilterText, limit_of, moment, one_of, page, read_body
+from ipt_workflow.api.services import services_of
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service.audit.log import AuditLog
@@ -87,7 +88,7 @@ async def audit_search(request: ApiRequest) -> Response[AuditList]:
 
 async def _list(request: ApiRequest, query: AuditSearch) -> Response[AuditList]:
     size, after = limit_of(request, query.limit), requests.cursor(query.cursor, Position, Position())
-    found = await request.app.state.audit_log.page(principal_of(request), _checked(query), after, size + 1)
+    found = await services_of(request).audit_log.page(principal_of(request), _checked(query), after, size + 1)
     items, after_text = page(found, size, lambda record: Position(record.recorded_at, record.id))
     return listed(request, AuditList(items, after_text))
 
@@ -111,7 +112,7 @@ async def audit_export(request: ApiRequest, filters: NamedDependency[AuditSearch
     export_format = request.query_params.get("format", "ndjson")
     if export_format not in FORMATS:
         raise CommandInvalid([Fault("format", f"must be one of {', '.join(FORMATS)}")])
-    audit: AuditLog = request.app.state.audit_log
+    audit: AuditLog = services_of(request).audit_log
     checked, principal = _checked(filters), principal_of(request)
     if is_head(request):
         await audit.require_export(principal)
@@ -142,7 +143,7 @@ async def _fhir(request: ApiRequest, chunks: AsyncIterator[list[AuditRecord]]) -
     site = site_of(request)
     encoder = msgspec.json.Encoder()
     async for chunk in chunks:
-        yield encoder.encode_lines(await request.app.state.fhir.audit_events(site, chunk))
+        yield encoder.encode_lines(await services_of(request).fhir.audit_events(site, chunk))
 
 
 async def _csv(chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:
@@ -171,7 +172,7 @@ def _cell(value: object) -> str:
 @get("/v1/audit/verify", summary="Verify the journal", tags=["audit"])
 async def audit_verify(request: ApiRequest, course: FromQuery[str | None] = None) -> Response[Verification | None]:
     """Checks the chains, columns, sealed documents and snapshots of one course, or of all."""
-    audit: AuditLog = request.app.state.audit_log
+    audit: AuditLog = services_of(request).audit_log
     principal = principal_of(request)
     if is_head(request):
         await audit.require_verification(principal)

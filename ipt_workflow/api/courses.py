@@ -23,6 +23,7 @@ from ipt_workflow.api.requests import (
     prefers_minimal,
     read_body,
 )
+from ipt_workflow.api.services import services_of
 from ipt_workflow.course.attention import KINDS
 from ipt_workflow.service.views import Committed, CourseDetails, CourseView, EntryView, Options
 from ipt_workflow.service.writes import CrisisCall, Opening
@@ -114,7 +115,7 @@ async def open_course(request: ApiRequest) -> Response[Opened]:
     """Opens a course with `refer` for a client, or with `adopt` for a course that began elsewhere."""
     principal = principal_of(request)
     key, body = keyed(request, await read_body(request), principal)
-    committed = await request.app.state.courses.open_course(
+    committed = await services_of(request).courses.open_course(
         principal, lambda: body.shape(Opening), key, body.triggers(), entries_only=prefers_minimal(request)
     )
     return answer(committed, location=public(request, f"/v1/courses/{committed.course_id}"))
@@ -125,7 +126,7 @@ async def take_crisis_call(request: ApiRequest) -> Response[CrisisReceipt]:
     """Records a client's call in a crisis on their course, whoever its therapist is. The caller learns nothing of the course."""
     principal = principal_of(request)
     key, body = keyed(request, await read_body(request), principal)
-    committed = await request.app.state.courses.take_crisis_call(principal, lambda: body.shape(CrisisCall), key)
+    committed = await services_of(request).courses.take_crisis_call(principal, lambda: body.shape(CrisisCall), key)
     entries = tuple(msgspec.convert(entry, CallEntry, from_attributes=True) for entry in committed.entries)
     headers = {"Idempotent-Replayed": "true"} if committed.replayed else {}
     return Response(CrisisReceipt(entries), status_code=201, headers=headers)
@@ -160,7 +161,7 @@ async def _list(request: ApiRequest, query: Search) -> Response[CourseList]:
     after = cursor(query.cursor, After, After())
     one_of("attention", query.attention, ATTENTION)
     filters = msgspec.convert(query, Filters, from_attributes=True)  # the fields have the same names
-    reader, principal = request.app.state.reads, principal_of(request)
+    reader, principal = services_of(request).reads, principal_of(request)
     if query.client_ref is None:
         found = await reader.caseload(principal, filters, after.id, limit + 1)
     else:
@@ -174,7 +175,7 @@ async def course(
     request: ApiRequest, course_id: FromPath[str], as_of: FromQuery[str | None] = None, known_at: FromQuery[str | None] = None
 ) -> Response[CourseDetails]:
     """The course as it is now, with words and scores from its journal. `as_of` shows an earlier moment; `known_at` leaves out what was recorded later."""
-    view = await request.app.state.reads.course(
+    view = await services_of(request).reads.course(
         principal_of(request), course_id, moment("as_of", as_of), moment("known_at", known_at)
     )
     return Response(view, headers={"ETag": f'"{view.version}"'})
@@ -183,7 +184,7 @@ async def course(
 @get("/v1/courses/{course_id:str}/options", summary="What may be fired", tags=["courses"])
 async def options(request: ApiRequest, course_id: FromPath[str], at: FromQuery[str | None] = None) -> Response[Options]:
     """Every trigger the caller's role may fire. Each says if it would be accepted now (or at `at`), with a body that fires it."""
-    found = await request.app.state.reads.options(principal_of(request), course_id, moment("at", at))
+    found = await services_of(request).reads.options(principal_of(request), course_id, moment("at", at))
     return Response(found, headers={"ETag": f'"{found.version}"'})
 
 

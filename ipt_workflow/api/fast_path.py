@@ -14,12 +14,14 @@ from litestar import Litestar, Request
 from litestar.types import Receive, Send
 
 from ipt_workflow.api import hook_answers, notices, problems, transitions
-from ipt_workflow.api.auth import authenticate
+from ipt_workflow.api.auth import address_clinic, authenticate, likely_clinic
 from ipt_workflow.api.request_reader import BodyMemory, Incoming
+from ipt_workflow.api.services import services_of
 from ipt_workflow.runtime.settings import Settings
 
 COURSE = re.compile(r"/v1/courses/([0-9a-f-]{36})/transitions")
 SOURCE = re.compile(r"/v1/ehr/notices/([a-z0-9_-]{1,32})")
+ADDRESSED = re.compile(r"(/v1/ehr/(?:notices|fhir))/([a-z0-9_-]{1,64})(/[a-z0-9_-]{1,32}(?:/[A-Z].*)?)")  # with an organisation
 OF_COURSE, OF_SOURCE = "/v1/courses/{course_id}/transitions", "/v1/ehr/notices/{source}"
 Answered = tuple[int, msgspec.Struct, Mapping[str, str]]  # status, content and headers
 
@@ -34,6 +36,9 @@ class FastRoute:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         scope["app"] = scope["litestar_app"] = self.app
+        addressed = ADDRESSED.fullmatch(scope["path"])
+        if addressed:  # to the router, the organisation is no part of an address
+            scope["path"], scope["ipt_organisation"] = addressed[1] + addressed[3], addressed[2]
         try:
             request = scope["ipt_incoming"] = Incoming(scope, receive, self._limit(scope["path"]), self._memory)
         except Exception as error:  # noqa: BLE001 - like the router, it answers every error with a problem document
@@ -68,17 +73,20 @@ class FastRoute:
 
     async def _fired(self, request: Incoming, course_id: str) -> Answered:
         request.scope["path_template"] = OF_COURSE
-        courses = self.app.state.courses
-        pending = courses.clinic.courses.start(course_id)  # the database looks up course and token at the same time
-        await authenticate(request.scope)
+        likely = likely_clinic(request.scope)
+        pending = likely.courses.start(course_id) if likely else None  # the database looks up course and token at the same time
+        clinic = await authenticate(request.scope)
+        if pending is None or clinic is not likely:
+            pending = clinic.courses.start(course_id)
         request.path_params = {"course_id": course_id}
-        content, headers = await transitions.fired(request, courses, course_id, pending)
+        content, headers = await transitions.fired(request, services_of(request).courses, course_id, pending)
         return 201, content, headers
 
     async def _received(self, request: Incoming, path: str) -> Answered:
         request.scope["path_template"] = OF_SOURCE
         source = path.rpartition("/")[2]
         request.path_params = {"source": source}
+        await address_clinic(request.scope)
         return 202, await notices.received(request, source), {}
 
 

@@ -8,6 +8,7 @@ from litestar.params import FromPath, FromQuery
 from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest, limit_of
+from ipt_workflow.api.services import services_of
 from ipt_workflow.ehr.deliveries.feed import FeedPage, Snapshot
 
 
@@ -23,7 +24,7 @@ async def events(
     With `subscription`: only its events, in the form it receives them.
     """
     size = limit_of(request, limit)
-    found: FeedPage = await request.app.state.feed.page(principal_of(request), after, size, subscription)
+    found: FeedPage = await services_of(request).feed.page(principal_of(request), after, size, subscription)
     if found.next is None:
         return Response(found)
     query = urlencode({**dict(request.query_params), "after": found.next})
@@ -33,7 +34,7 @@ async def events(
 @get("/v1/courses/{course_id:str}/snapshot", summary="A snapshot of a course", tags=["events"])
 async def snapshot(request: ApiRequest, course_id: FromPath[str]) -> Response[Snapshot]:
     """A course with its sequence, and the event to continue after."""
-    found: Snapshot = await request.app.state.feed.snapshot(principal_of(request), course_id)
+    found: Snapshot = await services_of(request).feed.snapshot(principal_of(request), course_id)
     return Response(found, headers={"ETag": f'"{found.sequence}"'})
 
 

@@ -15,6 +15,7 @@ from ipt_workflow.api.fhir_bundles import searchset, version_entry
 from ipt_workflow.api.fhir_outcomes import FHIR_JSON
 from ipt_workflow.api.fhir_queries import BASE, count_of, negotiated, parameters, query_of, strict, subset_of
 from ipt_workflow.api.requests import ApiRequest, cursor, cursor_text, has_current, moment
+from ipt_workflow.api.services import services_of
 from ipt_workflow.ehr.fhir.capability import capability_statement
 from ipt_workflow.ehr.fhir.kinds import KINDS
 from ipt_workflow.ehr.fhir.record import Site
@@ -58,7 +59,7 @@ async def batch(request: ApiRequest) -> Response[bytes]:
 @get(f"{BASE}/{{kind:str}}/{{resource_id:str}}", summary="Read a resource", tags=["fhir"])
 async def read(request: ApiRequest, kind: FromPath[str], resource_id: FromPath[str]) -> Response[bytes]:
     """The resource as it is now. With `If-None-Match`, the answer is 304 if nothing has changed."""
-    return versioned(request, await request.app.state.fhir.read(principal_of(request), negotiated(request), kind, resource_id))
+    return versioned(request, await services_of(request).fhir.read(principal_of(request), negotiated(request), kind, resource_id))
 
 
 @get(f"{BASE}/{{kind:str}}/{{resource_id:str}}/_history/{{version:str}}", summary="Read a version", tags=["fhir"])
@@ -67,7 +68,7 @@ async def vread(request: ApiRequest, kind: FromPath[str], resource_id: FromPath[
     if not re.fullmatch("[1-9][0-9]{0,8}", version):
         raise NotFound(NOT_THERE)
     principal, site = principal_of(request), negotiated(request)
-    return versioned(request, await request.app.state.fhir.read(principal, site, kind, resource_id, int(version)))
+    return versioned(request, await services_of(request).fhir.read(principal, site, kind, resource_id, int(version)))
 
 
 @get(f"{BASE}/{{kind:str}}", summary="Search", tags=["fhir"])
@@ -89,7 +90,7 @@ async def compartment(
     """Searches resources of one kind (`member`) among those of a Patient. `kind` is `Patient`."""
     if kind != "Patient" or member not in KINDS or not KINDS[member].patient:
         raise NotFound("Only a Patient has a compartment, and only resources of a client are in it. See /fhir/R4/metadata.")
-    site, principal, fhir = negotiated(request), principal_of(request), request.app.state.fhir
+    site, principal, fhir = negotiated(request), principal_of(request), services_of(request).fhir
     await fhir.require(principal, member)
     await fhir.require_client(principal, site, resource_id)
     return await _search(request, member, client=resource_id)
@@ -97,8 +98,8 @@ async def compartment(
 
 async def _search(request: ApiRequest, kind: str, client: str | None = None) -> Response[bytes]:
     site, principal = negotiated(request), principal_of(request)
-    await request.app.state.fhir.require(principal, kind)
-    searches, search = request.app.state.fhir_searches, await query_of(request, site, kind, client)
+    await services_of(request).fhir.require(principal, kind)
+    searches, search = services_of(request).fhir_searches, await query_of(request, site, kind, client)
     path = f"{site.base}/Patient/{client}/{kind}" if client else f"{site.base}/{kind}"
     found = (
         Found(()) if search.only_count else await searches.search(principal, site, kind, search.query, search.after, search.count)
@@ -121,8 +122,8 @@ async def history(request: ApiRequest, kind: FromPath[str], resource_id: FromPat
 
 
 async def _history(request: ApiRequest, kind: str, resource_id: str | None) -> Response[bytes]:
-    site, principal, histories = negotiated(request), principal_of(request), request.app.state.fhir_histories
-    await request.app.state.fhir.require(principal, kind)
+    site, principal, histories = negotiated(request), principal_of(request), services_of(request).fhir_histories
+    await services_of(request).fhir.require(principal, kind)
     query = dict((await parameters(request))[0])
     unknown = sorted(query.keys() - OF_HISTORY)
     if unknown and strict(request):

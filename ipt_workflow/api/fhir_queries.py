@@ -15,6 +15,7 @@ from ipt_workflow.api.fhir_formats import require_format, require_named
 from ipt_workflow.api.fhir_parameters import Parameters, bare
 from ipt_workflow.api.request_reader import incoming_of
 from ipt_workflow.api.requests import ApiRequest, UnsupportedMediaType, cursor, cursor_text, media_type
+from ipt_workflow.api.services import services_of
 from ipt_workflow.ehr.fhir.kinds import KINDS
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.subsets import SUMMARIES, Subset
@@ -48,7 +49,7 @@ class FhirQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 def site_of(request: ApiRequest) -> Site:
     """This service's names, with the base URL at which callers reach FHIR."""
-    site: Site = request.app.state.fhir.site(absolute(request, BASE))
+    site: Site = services_of(request).fhir.site(absolute(request, BASE))
     return site
 
 
@@ -85,7 +86,7 @@ def strict(request: ApiRequest) -> bool:
 
 def count_of(request: ApiRequest, text: str | None) -> int | Fault:
     """The size of a page: the setting's default, and never more than its maximum."""
-    settings = request.app.state.clinic.settings
+    settings = services_of(request).clinic.settings
     if text is None:
         return int(settings.page_limit_default)
     if not text.isascii() or not text.isdigit():
@@ -157,5 +158,5 @@ async def _identified(request: ApiRequest, site: Site, read: Parameters) -> str 
     if read.identifier is None:
         return None
     system, bar, value = read.identifier.rpartition("|")
-    found: str = await request.app.state.fhir.client(principal_of(request), site, system if bar else None, value)
+    found: str = await services_of(request).fhir.client(principal_of(request), site, system if bar else None, value)
     return found

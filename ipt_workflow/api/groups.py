@@ -12,6 +12,7 @@ from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, Body, if_match, keyed, limit_of, page, read_body
+from ipt_workflow.api.services import services_of
 from ipt_workflow.errors import CommandMalformed
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing, SigningSeveral
 from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, Recorded, SessionCommitted, Signed, SignedSessions
@@ -53,7 +54,7 @@ async def create(request: ApiRequest) -> Response[GroupAnswer]:
     """Makes a group under a group protocol, with the therapists who facilitate it. Its label must identify no person."""
     principal = principal_of(request)
     key, body = keyed(request, await read_body(request), principal)
-    committed = await request.app.state.groups.create(principal, lambda: body.shape(NewGroup), key)
+    committed = await services_of(request).groups.create(principal, lambda: body.shape(NewGroup), key)
     return _answer(committed, public(request, f"/v1/groups/{committed.group.id}"))
 
 
@@ -66,7 +67,7 @@ async def groups(
 ) -> Response[GroupList]:
     """Therapists see the groups that they facilitate. Supervisors and auditors see all."""
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
-    found = await request.app.state.groups.page(principal_of(request), protocol, after.id, size + 1)
+    found = await services_of(request).groups.page(principal_of(request), protocol, after.id, size + 1)
     items, after_text = page(found, size, lambda group: After(group.id))
     return listed(request, GroupList(items, after_text))
 
@@ -74,7 +75,7 @@ async def groups(
 @get("/v1/groups/{group_id:str}", summary="One group", tags=["groups"])
 async def group(request: ApiRequest, group_id: FromPath[str]) -> Response[GroupView]:
     """The group's members and sessions, with attendance."""
-    view = await request.app.state.groups.one(principal_of(request), group_id)
+    view = await services_of(request).groups.one(principal_of(request), group_id)
     return Response(view, headers={"ETag": f'"{view.version}"'})
 
 
@@ -83,7 +84,7 @@ async def join(request: ApiRequest, group_id: FromPath[str]) -> Response[GroupAn
     """Adds an open course that runs the group's protocol and that the caller may see. A course is in one group at a time."""
     principal = principal_of(request)
     write = _write(request, await read_body(request), principal, Joining)
-    return _answer(await request.app.state.groups.join(principal, group_id, write))
+    return _answer(await services_of(request).groups.join(principal, group_id, write))
 
 
 @post("/v1/groups/{group_id:str}/members/{course_id:str}/leave", summary="Take a course out of a group", tags=["groups"])
@@ -91,7 +92,7 @@ async def leave(request: ApiRequest, group_id: FromPath[str], course_id: FromPat
     """Records that a member left, with a coded reason. The course itself continues until a trigger ends it."""
     principal = principal_of(request)
     write = _write(request, await read_body(request), principal, Leaving)
-    return _answer(await request.app.state.groups.leave(principal, group_id, course_id, write))
+    return _answer(await services_of(request).groups.leave(principal, group_id, course_id, write))
 
 
 @post("/v1/groups/{group_id:str}/facilitators", summary="Name a group's facilitators", tags=["groups"])
@@ -99,7 +100,7 @@ async def facilitate(request: ApiRequest, group_id: FromPath[str]) -> Response[G
     """Sets who facilitates the group from now on."""
     principal = principal_of(request)
     write = _write(request, await read_body(request), principal, Facilitating)
-    return _answer(await request.app.state.groups.facilitate(principal, group_id, write))
+    return _answer(await services_of(request).groups.facilitate(principal, group_id, write))
 
 
 @post("/v1/groups/{group_id:str}/sessions", summary="Record a group's session", tags=["groups"])
@@ -110,7 +111,7 @@ async def record(request: ApiRequest, group_id: FromPath[str]) -> Response[Recor
     """
     principal = principal_of(request)
     write = _write(request, await read_body(request), principal, NewSession)
-    committed: SessionCommitted = await request.app.state.group_sessions.record(principal, group_id, write)
+    committed: SessionCommitted = await services_of(request).group_sessions.record(principal, group_id, write)
     headers = _headers(committed.recorded.version, replayed=committed.replayed)
     return Response(committed.recorded, status_code=201, headers=headers)
 
@@ -121,7 +122,7 @@ async def record(request: ApiRequest, group_id: FromPath[str]) -> Response[Recor
 async def sign(request: ApiRequest, group_id: FromPath[str], session_id: FromPath[str]) -> Signed:
     """Fires `sign_session` on every member's course where the caller gave the session and has not signed it. No version is needed."""
     principal, body = principal_of(request), await read_body(request)
-    signed: Signed = await request.app.state.group_signatures.sign(principal, group_id, session_id, lambda: body.shape(Signing))
+    signed: Signed = await services_of(request).group_signatures.sign(principal, group_id, session_id, lambda: body.shape(Signing))
     return signed
 
 
@@ -129,7 +130,7 @@ async def sign(request: ApiRequest, group_id: FromPath[str], session_id: FromPat
 async def sign_several(request: ApiRequest, group_id: FromPath[str]) -> SignedSessions:
     """Signs sessions that were written up together, each as the route of one session does, in one commit. No version is needed."""
     principal, body = principal_of(request), await read_body(request)
-    signed: SignedSessions = await request.app.state.group_signatures.sign_several(
+    signed: SignedSessions = await services_of(request).group_signatures.sign_several(
         principal, group_id, lambda: body.shape(SigningSeveral)
     )
     return signed

@@ -5,8 +5,8 @@ from litestar import Response, get
 
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest
+from ipt_workflow.api.services import front_desk, services_of
 from ipt_workflow.errors import Busy
-from ipt_workflow.store import deliveries
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -24,7 +24,7 @@ async def ready(request: ApiRequest) -> Health:
     """Checks that the database has this version's migrations, and that a write succeeds. Answers 503 otherwise, and while the process drains."""
     if request.app.state.draining:
         raise Busy("This process is about to stop. Send requests to another one.")
-    await request.app.state.clinic.installation.ready()
+    await front_desk(request.scope).clinics.installation.ready()
     return Health("ok")
 
 
@@ -32,14 +32,12 @@ async def ready(request: ApiRequest) -> Health:
 async def metrics(request: ApiRequest) -> Response[bytes]:
     """Transitions and refusals by protocol, trigger and rule; latencies; courses by state; deliveries by status; notices.
 
-    The metrics hold no data about clients.
+    The metrics are those of all organisations together, and hold no data about clients. Where there are several, the operator reads them.
     """
-    await request.app.state.clinic.require(principal_of(request), "read metrics")
-    clinic = request.app.state.clinic
-    clinic.metrics.set_courses(await request.app.state.reads.count_courses())
-    clinic.metrics.set_deliveries(await clinic.read(deliveries.counts))
-    clinic.metrics.set_waiting(await request.app.state.notices.count_waiting())
-    return Response(clinic.metrics.text())
+    clinics, services = front_desk(request.scope).clinics, services_of(request)
+    several = len(await clinics.look()) > 1
+    await services.clinic.require(principal_of(request), "read metrics of all organisations" if several else "read metrics")
+    return Response(await clinics.metrics())
 
 
 OPEN_HANDLERS = (live, ready)

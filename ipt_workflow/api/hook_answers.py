@@ -8,6 +8,7 @@ from litestar import Request, Response
 
 from ipt_workflow.api.fhir_outcomes import FHIR_JSON
 from ipt_workflow.api.requests import ApiRequest, preferred_return
+from ipt_workflow.api.services import services_of
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.notices import outcomes
 from ipt_workflow.ehr.notices.fhir_hooks import REFUSED, Report
@@ -88,7 +89,7 @@ def _responses(request: ApiRequest, report: Report, sent: bytes) -> Response[byt
 
 def _site(request: ApiRequest) -> Site:
     """This service's names. An outcome holds no URL."""
-    site: Site = request.app.state.fhir.site("")
+    site: Site = services_of(request).fhir.site("")
     return site
 
 

@@ -8,6 +8,7 @@ from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, moment, one_of, page
+from ipt_workflow.api.services import services_of
 from ipt_workflow.ehr.notices.messages import Messages, MessageView
 from ipt_workflow.store.messages import MessageFilters
 from ipt_workflow.store.schema.tables import NOTICE_STATUSES
@@ -33,7 +34,7 @@ async def messages(
     """
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
     filters = MessageFilters(status=one_of("status", status, NOTICE_STATUSES), since=moment("since", since))
-    reader: Messages = request.app.state.messages
+    reader: Messages = services_of(request).messages
     found = await reader.page(principal_of(request), message, filters, after.id, size + 1)
     items, after_text = page(found, size, lambda each: After(each.id))
     return listed(request, MessageList(items, after_text))

@@ -21,6 +21,7 @@ from ipt_workflow.api.requests import (
     page,
     read_body,
 )
+from ipt_workflow.api.services import services_of
 from ipt_workflow.ehr.notices import types as notice_types
 from ipt_workflow.ehr.notices.fhir_hooks import INTERACTION, Hook, Report
 from ipt_workflow.ehr.notices.inbox import NoticeView, Resolution
@@ -87,7 +88,7 @@ def type_views(types: NoticeTypes) -> list[TypeView]:
 @get("/v1/notices/types", summary="Types of notices", tags=["notices"])
 async def types(request: ApiRequest) -> TypeList:
     """Every type that `/v1/ehr/notices` accepts: the trigger that it fires, its schema, and an example."""
-    return TypeList(type_views(request.app.state.notices.types))
+    return TypeList(type_views(services_of(request).notices.types))
 
 
 @post("/v1/ehr/notices/{source:str}", summary="Send a notice", tags=["ehr"], status_code=202)
@@ -99,7 +100,7 @@ async def receive(request: ApiRequest, source: FromPath[str]) -> Receipt:
 
 async def received(request: NoticeRequest, source: str) -> Receipt:
     """Takes a notice, for the router and for the fast path."""
-    notices = request.app.state.notices
+    notices = services_of(request).notices
     sender, body = await _authentic(request, source)
     if sender.kind != STANDARD_WEBHOOKS:
         raise _counted(request, "unknown", SignatureInvalid(NOT_AUTHENTIC))
@@ -163,7 +164,7 @@ async def _hook(request: ApiRequest, source: str, name: str | None) -> Response[
         request_id=_request_id(request),
     )
     try:
-        receipt: Receipt | Report = await request.app.state.rest_hooks.receive(sender, hook)
+        receipt: Receipt | Report = await services_of(request).rest_hooks.receive(sender, hook)
     except PROBLEMS as error:
         raise _counted(request, source, error) from None
     _log(request, receipt.status)
@@ -177,7 +178,7 @@ async def _authentic(request: NoticeRequest, source: str) -> tuple[VerifiedSende
     Raises SignatureInvalid, HTTPException for a body that is too large, or Busy.
     """
     incoming = incoming_of(request)
-    sources: Sources = request.app.state.notices.sources
+    sources: Sources = services_of(request).notices.sources
     try:
         return await sources.verify(source, incoming.headers, incoming.body)
     except (HTTPException, SignatureInvalid) as error:
@@ -192,7 +193,7 @@ def _counted(request: NoticeRequest, source: str, error: Exception) -> Exception
     """Counts a request that is answered with a problem. `source` is `unknown` unless the sender is authentic."""
     reason = next((reason for kind, reason in REASONS if isinstance(error, kind)), None)
     if reason:
-        request.app.state.clinic.metrics.notices_refused.labels(source, reason).inc()
+        services_of(request).clinic.metrics.notices_refused.labels(source, reason).inc()
     return error
 
 
@@ -218,7 +219,7 @@ async def inbox(
     courses. Supervisors see all, also those about unknown clients."""
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
     filters = NoticeFilters(status=one_of("status", status, NOTICE_STATUSES), source=source, course=course, risk=risk)
-    found = await request.app.state.inbox.page(principal_of(request), filters, after.id, size + 1)
+    found = await services_of(request).inbox.page(principal_of(request), filters, after.id, size + 1)
     items, after_text = page(found, size, lambda notice: After(notice.id))
     return listed(request, NoticeList(items, after_text))
 
@@ -226,7 +227,7 @@ async def inbox(
 @get("/v1/notices/{notice_id:str}", summary="One notice", tags=["notices"])
 async def notice(request: ApiRequest, notice_id: FromPath[str]) -> NoticeView:
     """A notice. While it waits, with its content, why it waits, and the trigger that it would fire."""
-    found: NoticeView = await request.app.state.inbox.one(principal_of(request), notice_id)
+    found: NoticeView = await services_of(request).inbox.one(principal_of(request), notice_id)
     return found
 
 
@@ -234,7 +235,7 @@ async def notice(request: ApiRequest, notice_id: FromPath[str]) -> NoticeView:
 async def resolve(request: ApiRequest, notice_id: FromPath[str]) -> NoticeView:
     """Retries, corrects or dismisses a notice. A notice that is refused again goes on waiting and says why."""
     principal, body = principal_of(request), await read_body(request)
-    resolved: NoticeView = await request.app.state.inbox.resolve(principal, notice_id, lambda: body.shape(Resolution))
+    resolved: NoticeView = await services_of(request).inbox.resolve(principal, notice_id, lambda: body.shape(Resolution))
     return resolved
 
 

@@ -186,8 +186,8 @@ def _reference(name: str) -> dict[str, str]:
 
 def _types(app: Litestar) -> NoticeTypes:
     """The table of notice types: the running service's, or without one the table from the settings."""
-    if "notices" in app.state:
-        known: NoticeTypes = app.state.notices.types
+    if "front_desk" in app.state:
+        known: NoticeTypes = app.state.front_desk.first.notices.types
         return known
     settings = app.state.settings
     return notice_types.load(settings.notices, load_catalogue(settings.protocols, settings.instruments, KNOWN_RULES).instruments)

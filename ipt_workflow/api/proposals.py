@@ -8,6 +8,7 @@ from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, Opened, answer, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, one_of, page, read_body, write_of
+from ipt_workflow.api.services import services_of
 from ipt_workflow.errors import CommandMalformed
 from ipt_workflow.service.views import ProposalReview, ProposalView
 
@@ -24,7 +25,7 @@ async def propose(request: ApiRequest, course_id: FromPath[str]) -> Response[Pro
     """Takes the same body as a transition. It waits until a supervisor decides it, or until it can never pass any more."""
     principal, body = principal_of(request), await read_body(request)
     return Response(
-        await request.app.state.proposals.propose(principal, course_id, write_of(request, body, principal)), status_code=201
+        await services_of(request).proposals.propose(principal, course_id, write_of(request, body, principal)), status_code=201
     )
 
 
@@ -38,7 +39,7 @@ async def proposals(
     """Therapists see the proposals on their own courses. Supervisors and auditors see all."""
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
     checked = one_of("status", status, STATUSES)
-    found = await request.app.state.proposals.page(principal_of(request), checked, after.id, size + 1)
+    found = await services_of(request).proposals.page(principal_of(request), checked, after.id, size + 1)
     items, after_text = page(found, size, lambda proposal: After(proposal.id))
     return listed(request, ProposalList(items, after_text))
 
@@ -46,7 +47,7 @@ async def proposals(
 @get("/v1/proposals/{proposal_id:str}", summary="One proposal", tags=["proposals"])
 async def proposal(request: ApiRequest, proposal_id: FromPath[str]) -> ProposalReview:
     """A proposal with what has changed since, and why it would be refused now. A cosign may name `course_version` in If-Match."""
-    review: ProposalReview = await request.app.state.proposals.one(principal_of(request), proposal_id)
+    review: ProposalReview = await services_of(request).proposals.one(principal_of(request), proposal_id)
     return review
 
 
@@ -61,7 +62,7 @@ async def cosign(request: ApiRequest, proposal_id: FromPath[str]) -> Response[Op
     except CommandMalformed as error:
         problem = error
     minimal = requests.prefers_minimal(request)
-    committed = await request.app.state.proposals.cosign(
+    committed = await services_of(request).proposals.cosign(
         principal, proposal_id, key, problem, version=version, entries_only=minimal
     )
     return answer(committed)
@@ -70,7 +71,7 @@ async def cosign(request: ApiRequest, proposal_id: FromPath[str]) -> Response[Op
 @post("/v1/proposals/{proposal_id:str}/decline", summary="Decline a proposal", tags=["proposals"], status_code=200)
 async def decline(request: ApiRequest, proposal_id: FromPath[str]) -> ProposalView:
     """Ends the proposal without firing its command."""
-    declined: ProposalView = await request.app.state.proposals.decline(principal_of(request), proposal_id)
+    declined: ProposalView = await services_of(request).proposals.decline(principal_of(request), proposal_id)
     return declined
 
 

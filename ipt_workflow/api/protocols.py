@@ -9,6 +9,7 @@ from litestar.params import FromPath
 
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest
+from ipt_workflow.api.services import services_of
 from ipt_workflow.course import examples, triggers
 from ipt_workflow.course.rules import bound_to
 from ipt_workflow.course.transitions_table import diagram
@@ -60,15 +61,15 @@ class ProtocolView(msgspec.Struct, frozen=True, kw_only=True):
 @get("/v1/triggers", summary="The trigger table", tags=["protocols"])
 async def trigger_table(request: ApiRequest) -> TriggerList:
     """Every trigger of the default protocol: from, to, roles, rules, and the schema of its data with a complete example."""
-    await request.app.state.clinic.require(principal_of(request), "read protocols")
-    protocol = request.app.state.clinic.catalogue.get("ipt")
+    await services_of(request).clinic.require(principal_of(request), "read protocols")
+    protocol = services_of(request).clinic.catalogue.get("ipt")
     return TriggerList([_trigger(request, protocol, name) for name in triggers.names(protocol)])
 
 
 def _trigger(request: ApiRequest, protocol: Protocol, name: str) -> TriggerView:
     row = triggers.find(name, protocol)
     assert row is not None
-    course, context = examples.stranger(protocol, request.app.state.clinic.clock.now())
+    course, context = examples.stranger(protocol, services_of(request).clinic.clock.now())
     example = examples.example(protocol, course, name, context)["data"]
     return TriggerView(
         trigger=name,
@@ -86,8 +87,8 @@ def _trigger(request: ApiRequest, protocol: Protocol, name: str) -> TriggerView:
 @get("/v1/protocols", summary="Protocols", tags=["protocols"])
 async def protocols(request: ApiRequest) -> ProtocolList:
     """Every protocol version that new courses may use."""
-    await request.app.state.clinic.require(principal_of(request), "read protocols")
-    known = request.app.state.clinic.catalogue.protocols
+    await services_of(request).clinic.require(principal_of(request), "read protocols")
+    known = services_of(request).clinic.catalogue.protocols
     return ProtocolList(
         [
             ProtocolSummary(
@@ -134,9 +135,9 @@ async def diagram_version(request: ApiRequest, protocol_id: FromPath[str], versi
 
 
 async def _find(request: ApiRequest, protocol_id: str, version: int | None) -> Protocol:
-    await request.app.state.clinic.require(principal_of(request), "read protocols")
+    await services_of(request).clinic.require(principal_of(request), "read protocols")
     try:
-        protocol: Protocol = request.app.state.clinic.catalogue.get(protocol_id, version)
+        protocol: Protocol = services_of(request).clinic.catalogue.get(protocol_id, version)
     except KeyError:
         raise NotFound("There is no such protocol or version. GET /v1/protocols lists them.") from None
     return protocol

@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.api.request_reader import incoming_of
+from ipt_workflow.api.services import services_of
 from ipt_workflow.course import references, triggers
 from ipt_workflow.course.commands import faults_as_sent
 from ipt_workflow.course.triggers import Command, Together
@@ -262,7 +263,7 @@ def moment(name: str, text: str | None) -> dt.datetime | None:
 
 
 def limit_of(request: ApiRequest, requested: int | None) -> int:
-    settings = request.app.state.clinic.settings
+    settings = services_of(request).clinic.settings
     limit: int = settings.page_limit_default if requested is None else requested
     if not 1 <= limit <= settings.page_limit_max:
         raise CommandInvalid([Fault("limit", f"must be from 1 to {settings.page_limit_max}")])

@@ -12,6 +12,7 @@ from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, page, read_body
+from ipt_workflow.api.services import services_of
 from ipt_workflow.ehr.notices.sources import NewSource, ShownKey, SourceChange, SourceRotation, Sources, SourceView
 from ipt_workflow.values.types import whole
 
@@ -28,7 +29,7 @@ class SourceList(msgspec.Struct, frozen=True):
 
 
 def _sources(request: ApiRequest) -> Sources:
-    found: Sources = request.app.state.notices.sources
+    found: Sources = services_of(request).notices.sources
     return found
 
 

@@ -9,6 +9,7 @@ from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, one_of, page, read_body
+from ipt_workflow.api.services import services_of
 from ipt_workflow.ehr.deliveries.bodies import (
     DeliveryView,
     NewSubscription,
@@ -47,12 +48,12 @@ class Pinged(msgspec.Struct, frozen=True):
 
 
 def _subscriptions(request: ApiRequest) -> Subscriptions:
-    found: Subscriptions = request.app.state.subscriptions
+    found: Subscriptions = services_of(request).subscriptions
     return found
 
 
 def _deliveries(request: ApiRequest) -> Deliveries:
-    found: Deliveries = request.app.state.deliveries
+    found: Deliveries = services_of(request).deliveries
     return found
 
 

@@ -1,6 +1,6 @@
 """Transitions: firing, previewing, and a course's history."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get, post
@@ -12,6 +12,7 @@ from ipt_workflow.api import requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import Opened, OpenedTogether, created, listed
 from ipt_workflow.api.requests import ApiRequest, RequestParts, limit_of, page, read_body, write_of
+from ipt_workflow.api.services import services_of
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.views import EntryView, Preview
 from ipt_workflow.store import loader
@@ -36,10 +37,11 @@ async def fire(
     request: ApiRequest, course_id: FromPath[str], dry_run: FromQuery[bool] = False
 ) -> Response[Opened | OpenedTogether]:
     """Fires one command, or several `together`. With `dry_run=true` it makes the same checks and writes nothing."""
-    courses = request.app.state.courses
+    courses = services_of(request).courses
     if dry_run:
         principal, body = principal_of(request), await read_body(request)
-        return Response(await courses.preview(principal, course_id, write_of(request, body, principal)), status_code=200)
+        preview: Any = await courses.preview(principal, course_id, write_of(request, body, principal))
+        return Response(preview, status_code=200)
     content, headers = await fired(request, courses, course_id)
     return Response(content, status_code=201, headers=headers)
 
@@ -62,7 +64,7 @@ async def history(
 ) -> Response[EntryList]:
     """The journal's entries, oldest first."""
     size, after = limit_of(request, limit), requests.cursor(cursor, AfterSeq, AfterSeq())
-    found = await request.app.state.reads.history(principal_of(request), course_id, after.seq, size + 1)
+    found = await services_of(request).reads.history(principal_of(request), course_id, after.seq, size + 1)
     items, after_text = page(found, size, lambda entry: AfterSeq(entry.seq))
     return listed(request, EntryList(items, after_text))
 
@@ -70,7 +72,7 @@ async def history(
 @get("/v1/courses/{course_id:str}/transitions/{seq:int}", summary="One entry", tags=["transitions"])
 async def entry(request: ApiRequest, course_id: FromPath[str], seq: FromPath[int]) -> EntryView:
     """One entry of the journal, with the bytes that its hash covers."""
-    found: EntryView = await request.app.state.reads.entry(principal_of(request), course_id, seq)
+    found: EntryView = await services_of(request).reads.entry(principal_of(request), course_id, seq)
     return found
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ipt_workflow.cli import audit, course, database, group, proposal, protocol, source, token
+from ipt_workflow.cli import audit, course, database, group, organisation, proposal, protocol, source, token
 from ipt_workflow.cli.course import import_file
 from ipt_workflow.cli.database import demo
 from ipt_workflow.cli.output import listening, settings_or_exit
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(database.app, name="db")
+app.add_typer(organisation.app, name="organisation")
 app.add_typer(token.app, name="token")
 app.add_typer(source.app, name="source")
 app.add_typer(protocol.app, name="protocol")

@@ -16,7 +16,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def operator() -> Principal:
     """The person at this machine, who may administer its database."""
-    return Principal(person=person_of("The name of this machine's user", f"operator:{_user()}"), role="admin", via="cli")
+    return Principal(person=operator_name(), role="admin", via="cli")
+
+
+def operator_name() -> str:
+    return person_of("The name of this machine's user", f"operator:{_user()}")
 
 
 def _user() -> str:
@@ -29,7 +33,7 @@ def _user() -> str:
 
 @app.command()
 def create(
-    role: Annotated[str, typer.Option(help="therapist, supervisor, auditor, ehr or admin.")],
+    role: Annotated[str, typer.Option(help="therapist, supervisor, auditor, ehr, admin or operator.")],
     name: Annotated[str, typer.Option(help="The token's name.")],
     subject: Annotated[str | None, typer.Option(help="The person or system that the token identifies; default: its name.")] = None,
     days: Annotated[int | None, typer.Option(help="The days until it expires; default: IPT_TOKEN_DAYS.")] = None,

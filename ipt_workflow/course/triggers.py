@@ -23,7 +23,7 @@ from ipt_workflow.protocols.definition import (
 )
 from ipt_workflow.values import types
 
-Role = Literal["therapist", "supervisor", "ehr", "admin", "auditor"]
+Role = Literal["therapist", "supervisor", "ehr", "admin", "auditor", "operator"]
 
 THERAPIST: tuple[Role, ...] = ("therapist",)
 SUPERVISOR: tuple[Role, ...] = ("supervisor",)

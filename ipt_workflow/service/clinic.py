@@ -14,7 +14,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import AccessRules, Relation, Viewer
 from ipt_workflow.course import Course, attention
 from ipt_workflow.course.rules import Context
-from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, NotFound
+from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, NotFound, SettingsInvalid
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.protocols import files as protocol_files
@@ -24,12 +24,13 @@ from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import views
 from ipt_workflow.service.installation import Installation, install
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.store import lookups, sandbox
+from ipt_workflow.store import lookups, organisations, sandbox
 from ipt_workflow.store import protocols as stored_protocols
 from ipt_workflow.store import relations as stored_relations
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.loader import Loader, PendingLookup
+from ipt_workflow.store.organisations import StoredOrganisation
 from ipt_workflow.store.protocols import StoredProtocol
 from ipt_workflow.store.units import KeptAnswer, LoggedEvent
 
@@ -48,11 +49,15 @@ def new_id() -> str:
 
 
 class Clinic:
-    """One organisation's courses, tokens and protocols, on an installation that several clinics can share."""
+    """One organisation's courses, tokens and protocols, on an installation that several clinics can share.
 
-    def __init__(self, installation: Installation, organisation: str) -> None:
+    `zone` decides its days and weeks. Without one it is the setting's.
+    """
+
+    def __init__(self, installation: Installation, organisation: str, zone: ZoneInfo | None = None) -> None:
         self.installation = installation
         self.organisation = organisation
+        self.zone = zone or installation.settings.zone
         self.database = installation.database
         self.committer = installation.committer
         self.catalogue = installation.catalogue
@@ -61,7 +66,6 @@ class Clinic:
         self.clock = installation.clock
         self.metrics = installation.metrics
         self.courses = Loader(self.database, organisation, lookups.COURSES)
-        self.tokens = Loader(self.database, organisation, lookups.TOKENS)
         self.clients = Loader(self.database, organisation, lookups.CLIENTS)
         self.notices = Loader(self.database, organisation, lookups.NOTICES)
         self.measures = Loader(self.database, organisation, lookups.MEASURES)
@@ -69,10 +73,6 @@ class Clinic:
         self.openings: list[Callable[[], None]] = []  # called after a course was opened
         self.sources = Loader(self.database, organisation, lookups.SOURCES)
         self._by_digest = {protocol.digest: protocol for protocol in self.catalogue.protocols.values()}
-
-    @property
-    def zone(self) -> ZoneInfo:
-        return self.settings.zone
 
     @property
     def protocols(self) -> list[Protocol]:
@@ -302,6 +302,28 @@ def _definition(protocol: Protocol, now: dt.datetime) -> StoredProtocol:
 async def open_clinic(settings: Settings, clock: Clock | None = None, *, reads_only: bool = False) -> Clinic:
     """Opens the clinic of the organisation in the settings. Close its installation when done. With `reads_only` it writes nothing.
 
+    Raises SettingsInvalid if there is no such organisation, or what `open_installation` raises.
+    """
+    installation = await open_installation(settings, clock, reads_only=reads_only)
+    try:
+        record = await installation.database.read(_of_settings, settings.organisation)
+        return await clinic_of(installation, record, reads_only=reads_only)
+    except BaseException:
+        await installation.close()
+        raise
+
+
+def _of_settings(connection: Connection, organisation: str) -> StoredOrganisation | None:
+    """The organisation of the settings; None in a database that has none yet. Raises SettingsInvalid if it has only others."""
+    known = {each.id: each for each in organisations.every(connection)}
+    if known and organisation not in known:
+        raise SettingsInvalid([Fault("IPT_ORGANISATION", f"names no organisation of this database: use {' or '.join(known)}")])
+    return known.get(organisation)
+
+
+async def open_installation(settings: Settings, clock: Clock | None = None, *, reads_only: bool = False) -> Installation:
+    """Opens the parts that all clinics share. Close it when done. The first start on a new database makes the settings' organisation.
+
     A sandbox has its own clock, unless `clock` is given. Raises ProtocolInvalid or DatabaseNotReady.
     """
     installation = install(settings, clock)
@@ -311,9 +333,24 @@ async def open_clinic(settings: Settings, clock: Clock | None = None, *, reads_o
         move = await installation.database.read(sandbox.find)
         if clock is None and move is not None:
             installation.clock = SandboxClock(move.ahead, move.reached)
-        clinic = Clinic(installation, settings.organisation)
-        await clinic.load_protocols(reads_only=reads_only)
+        if not reads_only and not await installation.database.read(organisations.every):
+            first = new_organisation(settings.organisation, installation.clock.now())
+            await installation.database.write(organisations.insert, first)
     except BaseException:
         await installation.close()
         raise
+    return installation
+
+
+async def clinic_of(installation: Installation, record: StoredOrganisation | None, *, reads_only: bool = False) -> Clinic:
+    """The clinic of an organisation; without a record, of the settings' one. Raises ProtocolInvalid or DatabaseNotReady."""
+    organisation = record.id if record else installation.settings.organisation
+    clinic = Clinic(installation, organisation, ZoneInfo(record.zone) if record and record.zone else None)
+    await clinic.load_protocols(reads_only=reads_only)
     return clinic
+
+
+def new_organisation(organisation: str, now: dt.datetime, title: str = "", zone: str | None = None) -> StoredOrganisation:
+    return StoredOrganisation(
+        id=organisation, title=title or organisation, zone=zone, status="active", settings=b"{}", version=1, created_at=now
+    )

@@ -13,9 +13,11 @@ from ipt_workflow.runtime.clock import Clock, SystemClock
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.probe import WriteProbe
+from ipt_workflow.store import lookups
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.factory import open_database
+from ipt_workflow.store.loader import Loader
 from ipt_workflow.store.schema import revision
 
 READY_SECONDS = 5.0
@@ -56,6 +58,7 @@ class Installation:
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
+        self.tokens = Loader(database, None, lookups.TOKENS)
         self.long_requests = LongRequests(settings.long_requests_max)
         self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))

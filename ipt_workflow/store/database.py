@@ -30,8 +30,8 @@ class Database:
         """Runs `function(connection, *args)` and commits. Rolls back if the function raises, and raises the same."""
         raise NotImplementedError
 
-    async def find(self, lookup: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
-        """What is stored under these ids, by id."""
+    async def find(self, lookup: Lookup[Result], organisation: str | None, ids: Sequence[str]) -> dict[str, Result]:
+        """What is stored under these ids, by id. Without an organisation, the lookup is one whose ids tell it."""
         raise NotImplementedError
 
     async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[DriverRow]:

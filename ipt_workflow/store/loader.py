@@ -17,9 +17,9 @@ BATCH_MAX = 256  # ids in one statement
 
 
 class Loader(Generic[Found]):
-    """Lookups of one kind, for one organisation."""
+    """Lookups of one kind, for one organisation, or by ids that tell the organisation."""
 
-    def __init__(self, database: Database, organisation: str, lookup: Lookup[Found]) -> None:
+    def __init__(self, database: Database, organisation: str | None, lookup: Lookup[Found]) -> None:
         self._database = database
         self._organisation = organisation
         self._lookup = lookup

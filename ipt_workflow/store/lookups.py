@@ -38,12 +38,16 @@ class Lookup(Generic[Found]):
     ) -> None:
         id_column = columns[0]
         assert isinstance(id_column, sa.Column)
-        table = id_column.table
-        ours = sa.select(*columns).where(table.c.organisation == sa.bindparam("organisation"), *only)
-        ours = ours.select_from(joined) if joined is not None else ours
+        found = sa.select(*columns).where(*only)
+        found = found.select_from(joined) if joined is not None else found
+        ours = self._ours(found, id_column.table)
         self._make = make
-        self.sql = {dialect: _text(ours.where(found), dialect, "ids") for dialect, found in one_of(id_column, "ids").items()}
+        self.sql = {dialect: _text(ours.where(named), dialect, "ids") for dialect, named in one_of(id_column, "ids").items()}
         self._read = {name: [from_driver(column, dialect) for column in columns] for name, dialect in DIALECTS.items()}
+
+    def _ours(self, found: sa.Select[Any], table: Any) -> sa.Select[Any]:
+        """The rows of one organisation."""
+        return found.where(table.c.organisation == sa.bindparam("organisation"))
 
     def found(self, dialect: str, rows: Iterable[DriverRow]) -> dict[str, Found]:
         """The results that `make` returns for the driver's rows, by id."""
@@ -54,6 +58,13 @@ class Lookup(Generic[Found]):
         readers = self._read[dialect]
         for row in rows:
             yield [read(value) if read else value for read, value in zip(readers, row, strict=True)]
+
+
+class CredentialLookup(Lookup[Found]):
+    """Finds credentials, whose ids are unique in the installation. What is found tells the organisation."""
+
+    def _ours(self, found: sa.Select[Any], _table: Any) -> sa.Select[Any]:
+        return found
 
 
 class ManyRowLookup(Lookup[Found]):
@@ -67,9 +78,9 @@ class ManyRowLookup(Lookup[Found]):
 
 
 def _text(select: sa.Select[Any], dialect: str, *parameters: str) -> str:
-    """The SQL of a statement that takes the organisation and then these parameters, by position."""
+    """The SQL of a statement that takes these parameters by position, after the organisation if it is one's own."""
     compiled = select.compile(dialect=DIALECTS[dialect])
-    assert compiled.positiontup == ["organisation", *parameters]
+    assert compiled.positiontup in (["organisation", *parameters], [*parameters])
     return str(compiled)
 
 
@@ -94,20 +105,28 @@ def from_driver(column: sa.ColumnElement[Any], dialect: sa.Dialect) -> Callable[
     return read
 
 
+def of_organisation(organisation: str | None) -> tuple[str, ...]:
+    """The parameters before the ids."""
+    return () if organisation is None else (organisation,)
+
+
 def _version(_id: str, version: int) -> int:
     return version
 
 
 class StoredToken(msgspec.Struct, frozen=True):
-    """A token as requests are checked against it."""
+    """A token as requests are checked against it, with its organisation's status and version."""
 
     id: str
+    organisation: str
     secret_hash: str
     role: str
     subject: str
     expires_at: dt.datetime
     revoked_at: dt.datetime | None
     source: str | None
+    organisation_status: str
+    organisation_version: int
 
 
 class KnownClient(msgspec.Struct, frozen=True):
@@ -176,7 +195,15 @@ MEASURES = ManyRowLookup(
     ),
 )  # the bare column would let the database search all measures of the organisation by their index
 COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_CLIENT)
-TOKENS = Lookup(structs.columns(tables.token, StoredToken), StoredToken)
+TOKENS = CredentialLookup(
+    (
+        *(tables.token.c[name] for name in StoredToken.__struct_fields__[:-2]),
+        tables.organisation.c.status,
+        tables.organisation.c.version,
+    ),
+    StoredToken,
+    tables.token.join(tables.organisation, tables.organisation.c.id == tables.token.c.organisation),
+)
 SOURCES = ManyRowLookup(sources.WITH_KEYS_COLUMNS, sources.keyed_source, sources.WITH_KEYS)
 ANSWERS = Lookup(structs.columns(tables.idempotency, KeptAnswer), KeptAnswer)
 VERSIONS = Lookup((tables.course.c.id, tables.course.c.version), _version)

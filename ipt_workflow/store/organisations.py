@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from ipt_workflow.store import structs
 from ipt_workflow.store.schema.tables import organisation as table
+from ipt_workflow.store.upserts import insert_or
 
 
 class StoredOrganisation(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,8 +22,10 @@ class StoredOrganisation(msgspec.Struct, frozen=True, kw_only=True):
     created_at: dt.datetime
 
 
-def insert(connection: sa.Connection, new: StoredOrganisation) -> None:
-    connection.execute(sa.insert(table), msgspec.structs.asdict(new))
+def insert(connection: sa.Connection, new: StoredOrganisation) -> bool:
+    """Inserts an organisation. Returns False if there is one with its id."""
+    statement = insert_or(connection, table).on_conflict_do_nothing()
+    return connection.execute(statement, msgspec.structs.asdict(new)).rowcount == 1
 
 
 def find(connection: sa.Connection, organisation: str) -> StoredOrganisation | None:

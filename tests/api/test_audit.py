@@ -128,7 +128,7 @@ def test_reading_the_log_is_in_the_log_and_names_the_courses_that_it_told_of(api
 
 def test_a_token_that_is_made_or_revoked_is_in_the_log_without_its_secret(api):
     async def test(api):
-        tokens = api.application.litestar.state.tokens
+        tokens = api.services.tokens
         made = await tokens.create(OPERATOR, NewToken(role="auditor", name="inspector"))
         await tokens.revoke(OPERATOR, made.id)
         created, revoked = (await log(api, "kind=config"))[-2:]
@@ -339,7 +339,7 @@ def test_the_log_is_exported_as_a_table_with_a_heading(api):
 @pytest.mark.parametrize("person", ('=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)"))
 def test_no_cell_of_the_table_is_a_formula(api, person):
     async def test(api):
-        tokens = api.application.litestar.state.tokens
+        tokens = api.services.tokens
         api.tokens["odd"] = (await tokens.create(OPERATOR, NewToken(role="therapist", name="odd", subject=person))).token
         assert (await api.get("/v1/courses", "odd")).status_code == 200
         answer = await api.get("/v1/audit/export?format=csv&kind=read", "auditor")

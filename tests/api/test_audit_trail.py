@@ -121,8 +121,8 @@ def test_overridden_rules_are_in_the_log_and_in_every_export(api):
 
 async def auditor(api: Api) -> tuple[Principal, str]:
     """An auditor by a token, and the token's id."""
-    made = await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role="auditor", name="a-2"))
-    return await api.application.litestar.state.tokens.authenticate(made.token), made.id
+    made = await api.services.tokens.create(OPERATOR, NewToken(role="auditor", name="a-2"))
+    return (await api.front_desk.credentials.identify(made.token))[1], made.id
 
 
 def few(settings: Any, **more: Any) -> Any:
@@ -140,7 +140,7 @@ def test_an_export_ends_when_its_token_is_revoked(settings, end):
             if end == "not-revoked":
                 assert len([chunk async for chunk in chunks]) > 3
                 return
-            await api.application.litestar.state.tokens.revoke(OPERATOR, token_id)
+            await api.services.tokens.revoke(OPERATOR, token_id)
             with pytest.raises(Unauthenticated):
                 await anext(chunks)
             assert api.clinic.installation.long_requests.running == 0
@@ -207,9 +207,7 @@ def test_an_export_that_nobody_reads_any_more_leaves_its_place(settings):
 def test_a_course_of_somebody_else_is_not_found_and_that_they_asked_is_recorded(api):
     async def test(api):
         course = (await api.open())["id"]
-        api.tokens["foreign"] = (
-            await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role="therapist", name="t-2"))
-        ).token
+        api.tokens["foreign"] = (await api.services.tokens.create(OPERATOR, NewToken(role="therapist", name="t-2"))).token
         assert (await api.get(f"/v1/courses/{course}", "foreign")).status_code == 404
         assert (await api.get("/v1/courses/00000000-0000-7000-8000-000000000000", "foreign")).status_code == 404
         (found,) = await log(api, "kind=refusal")

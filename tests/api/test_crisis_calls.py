@@ -17,7 +17,7 @@ CALL = {"client_ref": "EHR-1", "together": [CONTACT, RAISED]}
 
 
 async def on_duty(api) -> None:
-    made = await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role="therapist", name="therapist-2"))
+    made = await api.services.tokens.create(OPERATOR, NewToken(role="therapist", name="therapist-2"))
     api.tokens["duty"] = made.token
 
 

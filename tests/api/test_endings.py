@@ -44,7 +44,7 @@ class Therapy:
     async def later(self, by: dt.timedelta) -> None:
         """Goes on after so long, with new tokens."""
         self.clock.advance(by)
-        service: Tokens = self.api.application.litestar.state.tokens
+        service: Tokens = self.api.services.tokens
         for role in ("therapist", "supervisor", "auditor"):
             new = NewToken(role=role, name=f"{role}-later", subject=f"{role}-1")
             self.api.tokens[role] = (await service.create(OPERATOR, new)).token

@@ -161,7 +161,7 @@ class Server:
             fhir = {"kind": "Patient", "resource_id": episode["patient"]["reference"].partition("/")[2], "member": "Encounter"}
         return {**fhir, "course_id": self.course, "proposal_id": self.proposal, "protocol_id": "ipt", "version": 2, "seq": 1,
                 "subscription_id": self.subscription, "delivery_id": self.delivery,
-                "notice_id": self.notice, "source": "north", "its_id": "1", "source_id": SOURCE}  # fmt: skip
+                "notice_id": self.notice, "source": "north", "its_id": "1", "source_id": SOURCE, "organisation": "default"}  # fmt: skip
 
     def headers(self, role: str, **more: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[role]}", **{name.replace("_", "-"): value for name, value in more.items()}}

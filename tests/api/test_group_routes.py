@@ -40,9 +40,7 @@ class Group:
 
     async def made(self) -> "Group":
         api = self.api
-        made = await api.application.litestar.state.tokens.create(
-            OPERATOR, NewToken(role="therapist", name="t2", subject="therapist-2")
-        )
+        made = await api.services.tokens.create(OPERATOR, NewToken(role="therapist", name="t2", subject="therapist-2"))
         api.tokens["cofacilitator"] = made.token
         for name in ("a", "b", "referred"):
             course = (await api.open(f"EHR-{name}", protocol=group_walk.PROTOCOL))["id"]
@@ -400,7 +398,7 @@ def test_what_was_told_again_and_not_settled_since_the_process_stopped_is_not_to
         at = (await group.record_session()).json()["session"]["occurred_at"]
         for trigger in ("record_consent", "start"):
             await group.api.fire(group.referred, trigger, (await example(group, trigger)), occurred_at=before(at))
-        notices, waits = group.api.application.litestar.state.notices, (await group.waiting())["id"]
+        notices, waits = group.api.services.notices, (await group.waiting())["id"]
         settle = notices.settle
 
         async def stop(*_: Any, **__: Any) -> None:

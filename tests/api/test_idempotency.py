@@ -49,7 +49,7 @@ async def triggers_of(api: Api, course: str) -> list[str]:
 
 async def person(api: Api, role: Any, name: str, token: str) -> None:
     """Somebody else's token, under a name among the tokens."""
-    made = await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role=role, name=name, subject=name))
+    made = await api.services.tokens.create(OPERATOR, NewToken(role=role, name=name, subject=name))
     api.tokens[token] = made.token
 
 
@@ -380,7 +380,7 @@ def test_of_two_processes_the_one_that_comes_second_to_the_commit_answers_what_t
 def test_a_request_is_never_refused_for_its_own_success_in_another_process(settings):
     async def test() -> None:
         async with running(settings) as one, running(settings) as two:
-            with held(one.application.litestar.state.courses, "_open") as (
+            with held(one.application.litestar.state.front_desk.first.courses, "_open") as (
                 reached,
                 go,
             ):  # it has looked for its key, and not decided

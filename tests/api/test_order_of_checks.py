@@ -80,7 +80,7 @@ def is_documented(answer: httpx.Response, instance: str) -> None:
 
 
 async def with_foreigner(api: Api) -> None:
-    made = await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role="therapist", name="therapist-2"))
+    made = await api.services.tokens.create(OPERATOR, NewToken(role="therapist", name="therapist-2"))
     api.tokens["foreign"] = made.token
 
 

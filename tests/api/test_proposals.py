@@ -52,7 +52,7 @@ async def decline(api, proposal: str, role: str = "supervisor") -> httpx.Respons
 
 async def another(api, role: str, person: str) -> str:
     """A second person in a role; their key among the tokens."""
-    tokens = api.application.litestar.state.tokens
+    tokens = api.services.tokens
     api.tokens[person] = (await tokens.create(OPERATOR, NewToken(role=role, name=person, subject=person))).token
     return person
 
@@ -299,7 +299,7 @@ def test_a_proposal_lapses_with_the_authority_of_who_made_it(api):
         handover = {"therapist": "therapist-9", "handover": "Handed over."}
         assert (await api.fire(handed_over, "transfer", handover, reason="Agreed.")).status_code == 201
         await lapsed(api, first, "proposer")
-        tokens = api.application.litestar.state.tokens
+        tokens = api.services.tokens
         (token,) = [each for each in await tokens.list(OPERATOR) if each.subject == "therapist-1"]
         await tokens.revoke(OPERATOR, token.id)
         assert await waiting(api) == [second]

@@ -213,7 +213,7 @@ def test_a_reference_names_the_entry_that_is_written_even_if_others_write_meanwh
         commands = tuple(msgspec.convert(each, Command) for each in (NOTE, HELD, {**SIGNED, "data": {"session": {"together": 1}}}))
         write = Write(decode=lambda: commands, triggers=tuple(each.trigger for each in commands), version_required=False)
         notes = [api.post(f"/v1/courses/{course}/transitions", NOTE) for _ in range(5)]
-        await asyncio.gather(*notes, api.application.litestar.state.courses.fire(THERAPIST, course, write))
+        await asyncio.gather(*notes, api.services.courses.fire(THERAPIST, course, write))
         recorded = {entry["trigger"]: entry for entry in await entries(api, course)}
         assert recorded["sign_session"]["data"] == {"session": recorded["record_session"]["seq"]}
 

@@ -10,6 +10,7 @@ import httpx
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.api.app import Application
+from ipt_workflow.api.services import FrontDesk
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.tokens import NewToken, Tokens
@@ -17,7 +18,7 @@ from support import service_walk
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 OPERATOR = Principal(person="operator", role="admin", via="cli")
-ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
+ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin", "operator")
 
 
 class Api:
@@ -27,7 +28,9 @@ class Api:
         self.client = client
         self.tokens = tokens
         self.application = application
-        self.clinic = application.litestar.state.clinic
+        self.front_desk: FrontDesk = application.litestar.state.front_desk
+        self.services = self.front_desk.first
+        self.clinic = self.services.clinic
 
     def headers(self, role: str, **more: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[role]}", **{name.replace("_", "-"): value for name, value in more.items()}}
@@ -81,7 +84,7 @@ class Api:
 async def running(settings: Settings, clock: VirtualClock | None = None) -> AsyncIterator[Api]:
     application = Application(settings, clock)
     async with application.litestar.lifespan():
-        service: Tokens = application.litestar.state.tokens
+        service: Tokens = application.litestar.state.front_desk.first.tokens
         wanted = [NewToken(role=role, name=role, subject=f"{role}-1") for role in ROLES]  # type: ignore[arg-type]
         made = await asyncio.gather(*(service.create(OPERATOR, each) for each in wanted))
         tokens = {each.role: token.token for each, token in zip(wanted, made, strict=True)}

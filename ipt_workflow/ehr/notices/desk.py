@@ -223,9 +223,6 @@ class NoticeDesk:
         person = content.person if content.person and source.names_persons else f"ehr:{source.id}"
         return Principal(person=person, role="ehr", via="ehr", request_id=request_id)
 
-    async def count_waiting(self) -> list[tuple[str, bool, int]]:
-        return await self.clinic.read(stored.waiting_by_source)
-
     @asynccontextmanager
     async def lock(self, key: str) -> AsyncIterator[None]:
         """Lets one at a time through in this process, of those with the same key."""

@@ -44,37 +44,23 @@ class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None
 
 
+def check_valid(row: StoredToken, now: dt.datetime) -> None:
+    """Raises Unauthenticated if a token was revoked or has expired."""
+    if row.revoked_at is not None or row.expires_at <= now:
+        raise Unauthenticated("The token has been revoked or has expired. Ask an administrator for a new one.")
+
+
 class Tokens:
     """Manages the tokens of a clinic."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
 
-    async def authenticate(self, text: str | None, request_id: str | None = None) -> Principal:
-        """Identifies the bearer of a token. Raises Unauthenticated."""
-        parsed = tokens.parse(text or "")
-        row = await self.clinic.tokens.get(parsed[0]) if parsed else None
-        if parsed is None or row is None or not tokens.matches(parsed[1], row.secret_hash):
-            raise Unauthenticated("A valid token is needed. Send the header Authorization: Bearer ipt_…")
-        self._check_valid(row)
-        return Principal(
-            person=row.subject,
-            role=row.role,  # type: ignore[arg-type]  # the column holds roles only
-            via="api",
-            request_id=request_id,
-            token=row.id,
-            source=row.source,
-        )
-
     async def check(self, principal: Principal) -> None:
         """Raises Unauthenticated if the principal's token has been revoked or has expired since."""
-        row = await self.clinic.tokens.get(principal.token) if principal.token else None
+        row = await self.clinic.installation.tokens.get(principal.token) if principal.token else None
         if row is not None:
-            self._check_valid(row)
-
-    def _check_valid(self, row: StoredToken) -> None:
-        if row.revoked_at is not None or row.expires_at <= self.clinic.clock.now():
-            raise Unauthenticated("The token has been revoked or has expired. Ask an administrator for a new one.")
+            check_valid(row, self.clinic.clock.now())
 
     async def create(self, principal: Principal, new: NewToken) -> CreatedToken:
         await self.clinic.require(principal, "manage tokens")

@@ -21,7 +21,7 @@ from ipt_workflow.store.databases import pooler
 from ipt_workflow.store.databases.connections import Connections
 from ipt_workflow.store.databases.meanings import AWAY, Meaning, of_sqlstate
 from ipt_workflow.store.databases.postgres_address import PostgresAddress
-from ipt_workflow.store.lookups import DriverRow, Lookup
+from ipt_workflow.store.lookups import DriverRow, Lookup, of_organisation
 from ipt_workflow.store.probe import PROBE
 from ipt_workflow.store.units import LoggedEvent, Unit
 
@@ -79,8 +79,8 @@ class PostgresDatabase(Database):
         async with self._our_errors(), self._engine.begin() as connection, _invalidated(connection):
             return await connection.run_sync(function, *args)
 
-    async def find(self, lookup: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
-        return lookup.found("postgresql", await self.fetch(lookup.sql, organisation, ids))
+    async def find(self, lookup: Lookup[Result], organisation: str | None, ids: Sequence[str]) -> dict[str, Result]:
+        return lookup.found("postgresql", await self.fetch(lookup.sql, *of_organisation(organisation), ids))
 
     async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[DriverRow]:
         try:

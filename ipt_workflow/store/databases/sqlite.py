@@ -21,7 +21,7 @@ from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
 from ipt_workflow.store.databases.meanings import of_sqlite
 from ipt_workflow.store.databases.sqlite_file import DatabaseFile
-from ipt_workflow.store.lookups import DriverRow, Lookup
+from ipt_workflow.store.lookups import DriverRow, Lookup, of_organisation
 from ipt_workflow.store.probe import PROBE
 from ipt_workflow.store.units import LoggedEvent, Unit
 
@@ -59,10 +59,10 @@ class SqliteDatabase(Database):
         self._file.check()
         return written
 
-    async def find(self, lookup: Lookup[Result], organisation: str, ids: Sequence[str]) -> dict[str, Result]:
+    async def find(self, lookup: Lookup[Result], organisation: str | None, ids: Sequence[str]) -> dict[str, Result]:
         with _our_errors():
             self._finding = self._finding or _connect(self._file, FIND_SECONDS, writes=False)
-            parameters = (organisation, msgspec.json.encode(ids).decode())
+            parameters = (*of_organisation(organisation), msgspec.json.encode(ids).decode())
             rows = self._finding.execute(lookup.sql["sqlite"], parameters).fetchall()
         self._file.check_read()
         return lookup.found("sqlite", rows)

@@ -243,7 +243,7 @@ async def open_as(api, person: str) -> dict[str, str]:
 
     from ipt_workflow.service.access.tokens import NewToken
 
-    created = await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role="therapist", name=person))
+    created = await api.services.tokens.create(OPERATOR, NewToken(role="therapist", name=person))
     return {"Authorization": f"Bearer {created.token}"}
 
 

@@ -153,7 +153,7 @@ def test_an_unexpected_error_tells_nothing_but_its_request(api, monkeypatch):
         async def broken(*_args, **_more):
             raise RuntimeError("EHR-4711")
 
-        monkeypatch.setattr(api.application.litestar.state.fhir, "read", broken)
+        monkeypatch.setattr(api.services.fhir, "read", broken)
         body = outcome(await api.get(f"/fhir/R4/EpisodeOfCare/{course}", X_Request_Id="req-7"), 500, "exception")
         assert "req-7" in body["issue"][0]["diagnostics"]
         assert "4711" not in str(body)

@@ -160,7 +160,7 @@ def test_a_known_version_is_not_sent_again(api, header, status):
 def test_metadata_is_the_same_for_everybody_at_any_time(api):
     async def test(api):
         first = (await api.client.get("/fhir/R4/metadata")).content
-        api.application.litestar.state.clinic.clock.advance(dt.timedelta(days=3))
+        api.services.clinic.clock.advance(dt.timedelta(days=3))
         assert (await api.client.get("/fhir/R4/metadata", headers={"Host": "elsewhere.example"})).content == first
         assert json.loads(first)["date"] == ipt_workflow.__released__
 

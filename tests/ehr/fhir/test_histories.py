@@ -114,9 +114,7 @@ def test_a_therapist_sees_the_versions_of_their_own_courses_alone(api):
     async def test(api):
         course = (await api.open())["id"]
         await api.walk(course, "record_consent")
-        made = await api.application.litestar.state.tokens.create(
-            http_client.OPERATOR, http_client.NewToken(role="therapist", name="therapist-2")
-        )
+        made = await api.services.tokens.create(http_client.OPERATOR, http_client.NewToken(role="therapist", name="therapist-2"))
         api.tokens["other"] = made.token
         assert await versions(api, "EpisodeOfCare/_history", "other") == []
         assert len(await versions(api, "EpisodeOfCare/_history", "therapist")) == 2

@@ -18,7 +18,7 @@ async def patient_of(api, course: str) -> str:
 
 
 async def other_therapist(api) -> dict[str, str]:
-    created = await api.application.litestar.state.tokens.create(OPERATOR, NewToken(role="therapist", name="therapist-2"))
+    created = await api.services.tokens.create(OPERATOR, NewToken(role="therapist", name="therapist-2"))
     return {"Authorization": f"Bearer {created.token}"}
 
 

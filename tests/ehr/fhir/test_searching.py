@@ -352,7 +352,7 @@ def test_the_id_that_stands_for_a_client_opens_nothing_that_the_caller_may_not_s
         bundle = (await posted(api, "EpisodeOfCare", **{"patient:identifier": "EHR-2"})).json()
         assert matched(bundle)
         link = linked(bundle, "self").partition("/fhir/R4/")[2]
-        other = await api.application.litestar.state.tokens.create(_operator(), _token("therapist-2"))
+        other = await api.services.tokens.create(_operator(), _token("therapist-2"))
         seen = await api.client.get(f"/fhir/R4/{link}", headers={"Authorization": f"Bearer {other.token}"})
         assert matched(seen.json()) == []
 

@@ -166,7 +166,7 @@ def test_a_visit_that_nothing_marks_of_a_client_without_a_course_is_not_kept_unl
 
 def test_an_error_in_one_holds_up_no_other(with_ehr, monkeypatch):
     async def test(api, ehr):
-        notices = api.application.litestar.state.notices
+        notices = api.services.notices
         content_of = notices.content_of
 
         def broken(source, notice, body):

@@ -459,7 +459,7 @@ def test_an_event_that_could_not_be_kept_is_not_taken_for_the_last_one(hooked, m
 
 def test_an_entry_of_a_transaction_that_the_store_cannot_take_refuses_it_whole_until_it_is_sent_again(hooked, monkeypatch):
     async def test(api, ehr):
-        notices = api.application.litestar.state.notices
+        notices = api.services.notices
         take, refusals = notices.take, [Busy("The database is busy. Try again.")]
 
         async def busy_once(sender, message, request_id):
@@ -479,7 +479,7 @@ def test_an_entry_of_a_transaction_that_the_store_cannot_take_refuses_it_whole_u
 
 def test_an_entry_that_the_service_fails_on_is_refused_and_the_others_are_taken(hooked, monkeypatch):
     async def test(api, ehr):
-        notices = api.application.litestar.state.notices
+        notices = api.services.notices
         take = notices.take
 
         async def broken(sender, message, request_id):

@@ -262,7 +262,7 @@ def test_a_notice_that_meets_an_error_of_the_service_waits(with_ehr, monkeypatch
 
         data = {"client_ref": "EHR-1", "ref": "A/1", "start": at(7)}
         with monkeypatch.context() as patched:
-            patched.setattr(api.application.litestar.state.notices.handler, "decide", fails)
+            patched.setattr(api.services.notices.handler, "decide", fails)
             assert status(await ehr.notify("appointment.fulfilled", data, key="msg_1")) == "waiting"
         (kept,) = await inbox(api)
         assert kept["why"].startswith("The service met an error")

@@ -30,7 +30,7 @@ def with_ehr(api):
 
 async def bind(api, source: str | None) -> None:
     new = NewToken(role="ehr", name="ehr-1", source=source)
-    api.tokens["ehr"] = (await api.application.litestar.state.tokens.create(OPERATOR, new)).token
+    api.tokens["ehr"] = (await api.services.tokens.create(OPERATOR, new)).token
 
 
 async def messages(api, query: str = "") -> list[dict]:
@@ -166,7 +166,7 @@ def test_a_token_of_no_source_and_that_of_a_disabled_source_read_nothing(with_eh
 
 def test_a_token_is_bound_only_in_the_role_ehr_and_to_a_source_that_exists(with_ehr):
     async def test(api, ehr, course):
-        tokens = api.application.litestar.state.tokens
+        tokens = api.services.tokens
         for new in (
             NewToken(role="therapist", name="t", source="north"),
             NewToken(role="ehr", name="e", source="south"),

@@ -39,7 +39,7 @@ def _unsettle(connection, _organisation: str, bodies: dict[str, bytes]) -> None:
 def run(api, test) -> None:
     async def inside(api):
         ehr = await Ehr.register(api, kind="bearer")
-        return await test(api, ehr, api.application.litestar.state.notices)
+        return await test(api, ehr, api.services.notices)
 
     api(inside, VirtualClock(START))
 

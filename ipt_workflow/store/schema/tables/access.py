@@ -2,15 +2,17 @@
 
 import datetime as dt
 
+import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from ipt_workflow.store.schema.tables.columns import WITH_OPERATOR, one_of
 
 
 class TokenRow(SQLModel, table=True):
-    """A bearer token. Of its secret part, only the SHA-256 is stored. `source` is the EHR whose messages its bearer may read."""
+    """A bearer token. Of its secret part, only the SHA-256 is stored. Its id alone tells its organisation. `source` is the EHR whose messages its bearer may read."""
 
     __tablename__ = "token"
+    __table_args__ = (sa.Index("ix_token_id", "id", unique=True),)
 
     organisation: str = Field(primary_key=True, max_length=64)
     id: str = Field(primary_key=True, max_length=32)

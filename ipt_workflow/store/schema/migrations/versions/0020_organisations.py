@@ -30,6 +30,7 @@ def upgrade() -> None:
         _allow(batch, "audit_event", "audit_kind", "kind", KINDS)
     with op.batch_alter_table("token") as batch:
         _allow(batch, "token", "token_role", "role", ROLES)
+    op.create_index("ix_token_id", "token", ["id"], unique=True)
     for statement in SQLITE_GUARDS if sqlite else ():
         op.execute(statement)
     known = " UNION ".join(f"SELECT organisation FROM {table}" for table in WITH_ROWS)  # noqa: S608 - names of our tables

@@ -1,0 +1,83 @@
+"""The verbs that handlers call: those of the clinic to which a request belongs."""
+
+from typing import Any
+
+from ipt_workflow.ehr.deliveries.feed import Feed
+from ipt_workflow.ehr.deliveries.redelivery import Deliveries
+from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
+from ipt_workflow.ehr.fhir_histories import FhirHistories
+from ipt_workflow.ehr.fhir_reads import FhirReader
+from ipt_workflow.ehr.fhir_searches import FhirSearches
+from ipt_workflow.ehr.notices.fhir_hooks import RestHooks
+from ipt_workflow.ehr.notices.group_records import HeldRecords
+from ipt_workflow.ehr.notices.inbox import Inbox
+from ipt_workflow.ehr.notices.intake import Notices
+from ipt_workflow.ehr.notices.messages import Messages
+from ipt_workflow.service.access.credentials import Credentials
+from ipt_workflow.service.access.tokens import Tokens
+from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.clinics import Clinics
+from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.groups.groups import Groups
+from ipt_workflow.service.groups.sessions import GroupSessions
+from ipt_workflow.service.groups.signatures import GroupSignatures
+from ipt_workflow.service.organisations import Organisations
+from ipt_workflow.service.proposals import Proposals
+from ipt_workflow.service.reads import CourseReads
+
+
+class Services:
+    """The verbs of one clinic."""
+
+    def __init__(self, clinic: Clinic, clinics: Clinics) -> None:
+        self.clinic = clinic
+        self.organisations = Organisations(clinic, clinics)
+        self.courses = Courses(clinic)
+        self.proposals = Proposals(clinic)
+        self.reads = CourseReads(clinic)
+        self.audit_log = AuditLog(clinic)
+        self.fhir = FhirReader(clinic)
+        self.fhir_searches = FhirSearches(clinic)
+        self.fhir_histories = FhirHistories(clinic)
+        self.tokens = Tokens(clinic)
+        self.subscriptions = Subscriptions(clinic)
+        self.deliveries = Deliveries(clinic)
+        self.feed = Feed(clinic)
+        self.notices = Notices(clinic)
+        self.messages = Messages(clinic)
+        self.rest_hooks = RestHooks(self.notices)
+        self.groups = Groups(clinic)
+        self.group_sessions = GroupSessions(clinic)
+        self.group_signatures = GroupSignatures(clinic)
+        self.inbox = Inbox(self.notices, HeldRecords(self.group_sessions))
+
+
+class FrontDesk:
+    """Finds the services to which a request belongs: by its credential, or for a signed message by its address."""
+
+    def __init__(self, clinics: Clinics) -> None:
+        self.clinics = clinics
+        self.credentials = Credentials(clinics)
+        self._services: dict[str, Services] = {}
+
+    @property
+    def first(self) -> Services:
+        """Those of the organisation in the settings."""
+        return self.of(self.clinics.first)
+
+    def of(self, clinic: Clinic) -> Services:
+        if clinic.organisation not in self._services:
+            self._services[clinic.organisation] = Services(clinic, self.clinics)
+        return self._services[clinic.organisation]
+
+
+def front_desk(scope: Any) -> FrontDesk:
+    desk: FrontDesk = scope["litestar_app"].state.front_desk
+    return desk
+
+
+def services_of(request: Any) -> Services:
+    """The services of a request, which the middleware before its handler has chosen."""
+    found: Services = request.scope["ipt_services"]
+    return found

@@ -1,0 +1,127 @@
+"""The verbs of the operator about organisations: create, list, show, change, suspend and resume them."""
+
+import datetime as dt
+import zoneinfo
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound
+from ipt_workflow.service.clinic import Clinic, new_organisation
+from ipt_workflow.service.clinics import Clinics
+from ipt_workflow.store import organisations as stored
+from ipt_workflow.store.organisations import StoredOrganisation
+from ipt_workflow.values.types import whole
+
+NONE_SUCH = "There is no such organisation. `ipt-workflow organisation list` shows those that exist."
+OrganisationStatus = Literal["active", "suspended"]
+Title = Annotated[str, Meta(min_length=1, max_length=128, pattern=whole(r"[^\x00-\x1f]*"))]
+
+
+class NewOrganisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body that creates an organisation. Without a `zone`, its days are those of the setting `time_zone`."""
+
+    id: Annotated[str, Meta(pattern=whole(r"[a-z0-9-]{1,40}"))]
+    title: Title
+    zone: str | None = None
+
+
+class OrganisationChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body that changes an organisation. A suspended one keeps its data, and nobody signs in or sends anything to it."""
+
+    title: Title | None = None
+    zone: str | None = None
+    status: OrganisationStatus | None = None
+
+
+class OrganisationView(msgspec.Struct, frozen=True, kw_only=True):
+    """An organisation, without what it sets. `zone` is null if its days are those of the setting `time_zone`."""
+
+    id: str
+    title: str
+    zone: str | None
+    status: str
+    version: int
+    created_at: dt.datetime
+
+
+class OrganisationList(msgspec.Struct, frozen=True):
+    items: list[OrganisationView]
+
+
+class Organisations:
+    """Manages the organisations of an installation, for a principal of one `clinic`.
+
+    What was done is recorded in the audit log of the organisation concerned.
+    """
+
+    def __init__(self, clinic: Clinic, clinics: Clinics) -> None:
+        self.clinic = clinic
+        self.clinics = clinics
+        self._database = clinics.installation.database
+
+    async def create(self, principal: Principal, decode: Callable[[], NewOrganisation]) -> OrganisationView:
+        """Raises Forbidden, or CommandInvalid if the zone is not known or the id is taken."""
+        await self.clinic.require(principal, "manage organisations")
+        new = decode()
+        _check_zone(new.zone)
+        record = new_organisation(new.id, self.clinics.installation.clock.now(), new.title, new.zone)
+        if not await self._database.write(stored.insert, record):
+            raise CommandInvalid([Fault("id", "is the id of an organisation that exists: choose another")])
+        await self._record(principal, record, "created")
+        return _view(record)
+
+    async def every(self, principal: Principal) -> OrganisationList:
+        await self.clinic.require(principal, "manage organisations")
+        return OrganisationList([_view(each) for each in await self._database.read(stored.every)])
+
+    async def one(self, principal: Principal, organisation: str) -> OrganisationView:
+        """Raises Forbidden or NotFound."""
+        await self.clinic.require(principal, "manage organisations")
+        return _view(await self._found(organisation))
+
+    async def change(self, principal: Principal, organisation: str, decode: Callable[[], OrganisationChange]) -> OrganisationView:
+        """Raises Forbidden, NotFound, or CommandInvalid if the zone is not known."""
+        await self.clinic.require(principal, "manage organisations")
+        await self._found(organisation)
+        change = decode()
+        _check_zone(change.zone)
+        changed = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not None}
+        while True:
+            before = await self._found(organisation)
+            after = msgspec.structs.replace(before, **changed, version=before.version + 1)
+            if await self._database.write(stored.change, after):
+                break
+        for name, value in changed.items():
+            await self._record(principal, after, f"{name} {value}" if name != "title" else "title changed")
+        return _view(after)
+
+    async def _found(self, organisation: str) -> StoredOrganisation:
+        found = None if "\x00" in organisation else await self._database.read(stored.find, organisation)
+        if found is None:
+            raise NotFound(NONE_SUCH)
+        return found
+
+    async def _record(self, principal: Principal, record: StoredOrganisation, done: str) -> None:
+        clinic: Clinic | None = await self.clinics.of(record.id, record.version)
+        if clinic is not None:
+            await clinic.log(principal, "config", f"organisation {done}")
+
+
+def _check_zone(zone: str | None) -> None:
+    if zone is not None and zone not in zoneinfo.available_timezones():
+        raise CommandInvalid([Fault("zone", "must be an IANA time zone such as Europe/Berlin")])
+
+
+def _view(record: StoredOrganisation) -> OrganisationView:
+    return OrganisationView(
+        id=record.id,
+        title=record.title,
+        zone=record.zone,
+        status=record.status,
+        version=record.version,
+        created_at=record.created_at,
+    )
