@@ -27,6 +27,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "export the audit log": ("auditor",),
     "verify the journal": ("auditor", "supervisor"),
     "manage tokens": ("admin",),
+    "manage sessions": ("admin",),
     "manage subscriptions": ("admin",),
     "read deliveries": ("admin", "auditor"),
     "read events": ("supervisor", "auditor", "ehr"),

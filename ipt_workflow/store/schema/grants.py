@@ -10,7 +10,15 @@ from ipt_workflow.store.schema import guards, tables
 SCHEMA = "public"
 REVISION = "alembic_version"
 NEVER_CHANGED = {*guards.APPEND_ONLY, "protocol"}
-EMPTIED = {"delivery", "idempotency", "outbox", "source_key", "subscription_key"}  # whose old rows the service removes
+EMPTIED = {
+    "delivery",
+    "idempotency",
+    "one_time",
+    "outbox",
+    "sign_in_session",
+    "source_key",
+    "subscription_key",
+}  # whose old rows the service removes
 
 
 def of_service(role: str) -> Iterator[str]:

@@ -102,6 +102,14 @@ from ipt_workflow.store.schema.tables.relations import (
     restriction_person,
 )
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
+from ipt_workflow.store.schema.tables.sign_in import (
+    METHODS,
+    ONE_TIME_KINDS,
+    OneTimeRow,
+    SignInSessionRow,
+    one_time,
+    sign_in_session,
+)
 
 __all__ = [
     "ATTENTION",
@@ -111,8 +119,10 @@ __all__ = [
     "EVENT_KINDS",
     "KEY_KINDS",
     "METADATA",
+    "METHODS",
     "NAMING",
     "NOTICE_STATUSES",
+    "ONE_TIME_KINDS",
     "ORGANISATION_STATUSES",
     "OTHER_VISITS",
     "PERSON_STATUSES",
@@ -144,6 +154,7 @@ __all__ = [
     "GroupSessionRow",
     "IdempotencyRow",
     "NoticeRow",
+    "OneTimeRow",
     "OrganisationRow",
     "OutboxRow",
     "PersonIdentityRow",
@@ -156,6 +167,7 @@ __all__ = [
     "RestrictionPersonRow",
     "RestrictionRow",
     "SandboxMoveRow",
+    "SignInSessionRow",
     "SourceKeyRow",
     "SourceRow",
     "SubscriptionKeyRow",
@@ -185,6 +197,7 @@ __all__ = [
     "idempotency",
     "notice",
     "one_of",
+    "one_time",
     "organisation",
     "outbox",
     "person",
@@ -197,6 +210,7 @@ __all__ = [
     "restriction",
     "restriction_person",
     "sandbox_move",
+    "sign_in_session",
     "source",
     "source_key",
     "subscription",
