@@ -22,6 +22,7 @@ IptError
 ├── StaleVersion               the course has moved on since that version
 │   ├── GroupStale                 the group has moved on since that version
 │   └── ProposalDecided            the proposal no longer waits: somebody decided it, or it lapsed
+├── EmergencyReviewed          a supervisor has reviewed the emergency access already
 ├── GroupRefused               rules of groups refuse the write; it lists all of them
 ├── GroupSessionRefused        a session for all members or nobody was refused; it lists the courses that refused
 ├── KeyReused                  the idempotency key was used before with another body
@@ -275,6 +276,13 @@ class ProposalDecided(StaleVersion):
         super().__init__(current)
         why = f"has lapsed: {self.SENTENCES[reason]}" if reason else f"is {status} already"
         self.args = (f"The proposal {why}. Propose the command again if it is still wanted.",)
+
+
+class EmergencyReviewed(IptError):
+    """A supervisor has reviewed the emergency access already, and their judgement stands."""
+
+    def __init__(self) -> None:
+        super().__init__("This emergency access has been reviewed already. Read it to see the review.")
 
 
 class GroupRefused(IptError):

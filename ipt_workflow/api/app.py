@@ -15,6 +15,7 @@ from litestar.types import Receive, Scope, Send
 import ipt_workflow
 from ipt_workflow.api import (
     audit,
+    break_glass,
     courses,
     feed,
     fhir,
@@ -150,6 +151,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *proposals.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
+        *break_glass.HANDLERS,
         *subscriptions.HANDLERS,
         *feed.HANDLERS,
         *sources.HANDLERS,

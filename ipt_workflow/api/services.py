@@ -13,6 +13,7 @@ from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.inbox import Inbox
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.messages import Messages
+from ipt_workflow.service.access.break_glass import EmergencyAccesses
 from ipt_workflow.service.access.credentials import Credentials
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
@@ -35,6 +36,7 @@ class Services:
         self.organisations = Organisations(clinic, clinics)
         self.courses = Courses(clinic)
         self.proposals = Proposals(clinic)
+        self.emergencies = EmergencyAccesses(clinic)
         self.reads = CourseReads(clinic)
         self.audit_log = AuditLog(clinic)
         self.fhir = FhirReader(clinic)

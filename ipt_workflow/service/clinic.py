@@ -204,11 +204,11 @@ class Clinic:
     ) -> views.CourseView:
         """A course as callers see it.
 
-        `due` says when each kind of attention begins; it is computed if not given. `notices` are the kinds of waiting notices.
+        `due` says when each kind of attention begins; it is computed if not given. `notices` says the same of what waits for somebody.
         """
         machine = self.machine_of(course)
         due = attention.attention(machine.protocol, machine.bound, course, self.zone) if due is None else due
-        kinds = sorted({*(kind for kind, since in due.items() if since <= context.now), *(notices or ())})
+        kinds = sorted({kind for kind, since in (*due.items(), *(notices or {}).items()) if since <= context.now})
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
 
     async def require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:

@@ -12,7 +12,7 @@ from ipt_workflow.access.relations import Relation, Viewer
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.protocols.definition import ENDED
-from ipt_workflow.store import relations
+from ipt_workflow.store import relations, unreviewed
 from ipt_workflow.store.schema.tables import client, course, entry, entry_data, notice
 
 course_decoder = msgspec.json.Decoder(Course)  # of snapshots
@@ -21,7 +21,7 @@ course_decoder = msgspec.json.Decoder(Course)  # of snapshots
 class StoredCourse(msgspec.Struct, frozen=True):
     """A course as its row holds it. `client_ref` is None if the client was erased.
 
-    `notices` is the attention that waiting notices ask for: since when, by kind. `relation` is that of the person who sees the course,
+    `notices` is the attention that waiting notices and unreviewed emergency accesses ask for: since when, by kind. `relation` is that of the person who sees the course,
     once it is known.
     """
 
@@ -85,16 +85,24 @@ COLUMNS = (
     course.c.head,
     client.c.ref,
     course.c.restricted,
+    unreviewed.SINCE.label("emergency_since"),
     *_attention_of_notices,
 )  # of a stored course
 _select_course = sa.select(*COLUMNS).select_from(WITH_CLIENT)
 
 
 def stored_course(
-    _id: str, snapshot: bytes, head: str, ref: str | None, restricted: bool, *waiting_since: dt.datetime | None
+    _id: str,
+    snapshot: bytes,
+    head: str,
+    ref: str | None,
+    restricted: bool,
+    emergency_since: dt.datetime | None,
+    *waiting_since: dt.datetime | None,
 ) -> StoredCourse:
     """A course from the values of COLUMNS."""
     since = {kind: at for kind, at in zip(("notices", "risk"), waiting_since, strict=True) if at is not None}
+    since |= unreviewed.kinds_since(emergency_since)
     return StoredCourse(course_decoder.decode(snapshot), head, ref, since, restricted)
 
 
@@ -312,6 +320,7 @@ def courses_by_id(connection: sa.Connection, organisation: str, ids: Sequence[st
     return [stored_course(*row) for row in connection.execute(statement)]
 
 
+BESIDE_THE_ROW = frozenset({"notices", unreviewed.EMERGENCY, unreviewed.OVERDUE})  # the kinds without a column of the course
 FEW = 2000  # so many ids are looked up one by one; if more courses fit, a walk in the order of ids soon fills a page
 
 
@@ -344,16 +353,19 @@ def _few(connection: sa.Connection, *selects: sa.Select[Any]) -> list[set[str]]:
 def _needing_ids(organisation: str, kind: str, now: dt.datetime) -> list[sa.Select[Any]]:
     itself = course.alias()
     own = sa.select(itself.c.id).where(itself.c.organisation == organisation)
-    return [*_by_notices(organisation, kind), *([] if kind == "notices" else [own.where(itself.c[f"{kind}_from"] <= now)])]
+    by_itself = [] if kind in BESIDE_THE_ROW else [own.where(itself.c[f"{kind}_from"] <= now)]
+    return [*_by_others(organisation, kind, now), *by_itself]
 
 
 def _needing(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:
-    """The condition that a course needs attention: by itself, or because a notice waits."""
-    by_itself = [] if kind == "notices" else [course.c[f"{kind}_from"] <= now]
-    return sa.or_(*by_itself, *(course.c.id.in_(select) for select in _by_notices(organisation, kind)))
+    """The condition that a course needs attention: by itself, or because a notice or a review of emergency access waits."""
+    by_itself = [] if kind in BESIDE_THE_ROW else [course.c[f"{kind}_from"] <= now]
+    return sa.or_(*by_itself, *(course.c.id.in_(select) for select in _by_others(organisation, kind, now)))
 
 
-def _by_notices(organisation: str, kind: str) -> tuple[sa.Select[Any], ...]:
+def _by_others(organisation: str, kind: str, now: dt.datetime) -> tuple[sa.Select[Any], ...]:
+    if kind in {unreviewed.EMERGENCY, unreviewed.OVERDUE}:
+        return (unreviewed.courses_asking(organisation, kind, now),)
     if kind == "notices":
         return _with_notices(organisation)
     return _with_notices(organisation, notice.c.risk) if kind == "risk" else ()

@@ -11,6 +11,7 @@ from ipt_workflow.store import attempts, events, structs
 from ipt_workflow.store.events import NewEvent
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import LoggedEvent
+from ipt_workflow.store.upserts import insert_or
 
 access, end, review = tables.emergency_access, tables.emergency_end, tables.emergency_review
 text, unmasking, client, course = tables.access_text, tables.unmasking, tables.client, tables.course
@@ -100,10 +101,18 @@ def _keep_text(connection: sa.Connection, organisation: str, of: str, kind: str,
 def finish(
     connection: sa.Connection, organisation: str, access_id: str, by: str, at: dt.datetime, record: LoggedEvent
 ) -> None:
-    """Ends an access. Raises IntegrityError if it was ended already."""
+    """Ends an access. One that was ended already stays as it is."""
     row = {"organisation": organisation, "access_id": access_id, "ended_at": at, "ended_by": by}
-    connection.execute(sa.insert(end), row)
-    attempts.log(connection, [record])
+    if _insert_once(connection, end, row):
+        attempts.log(connection, [record])
+
+
+def _insert_once(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> bool:
+    """Inserts the only row of an access. Returns False if it is there: SQLite's guard would not let it be inserted again."""
+    there = sa.select(table.c.access_id).where(table.c.organisation == row["organisation"], table.c.access_id == row["access_id"])
+    if connection.execute(there).first() is not None:
+        return False
+    return connection.execute(insert_or(connection, table).on_conflict_do_nothing(), row).rowcount == 1
 
 
 class StoredReview(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,13 +126,15 @@ class StoredReview(msgspec.Struct, frozen=True, kw_only=True):
 
 def judge(
     connection: sa.Connection, organisation: str, new: StoredReview, comment: SealedText | None, record: LoggedEvent
-) -> None:
-    """Records a review. Raises IntegrityError if the access was reviewed already."""
+) -> bool:
+    """Records a review. Returns False if the access was reviewed already."""
     row = {**structs.row_of(organisation, new), "text_digest": comment.digest if comment else None}
-    connection.execute(sa.insert(review), row)
+    if not _insert_once(connection, review, row):
+        return False
     if comment:
         _keep_text(connection, organisation, new.access_id, COMMENT, comment)
     attempts.log(connection, [record])
+    return True
 
 
 def find(connection: sa.Connection, organisation: str, access_id: str) -> StoredAccess | None:
