@@ -28,6 +28,7 @@ PURPOSES: dict[Role, Purpose] = {
     "auditor": "HOPERAT",
     "ehr": "TREAT",
     "admin": "SYSADMIN",
+    "operator": "SYSADMIN",
 }
 
 
@@ -52,6 +53,11 @@ class AccessRules(msgspec.Struct, frozen=True):
     """What an organisation decides: whether supervisors see its courses, or those of their supervisees."""
 
     supervision: Supervision = "organisation"
+
+
+def access_rules(settings: bytes) -> AccessRules:
+    """The rules in an organisation's settings."""
+    return msgspec.json.decode(settings, type=AccessRules)
 
 
 class Viewer(msgspec.Struct, frozen=True):

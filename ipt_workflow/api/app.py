@@ -14,6 +14,7 @@ from litestar.types import Receive, Scope, Send
 
 import ipt_workflow
 from ipt_workflow.api import (
+    access,
     audit,
     break_glass,
     courses,
@@ -149,6 +150,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *courses.HANDLERS,
         *transitions.HANDLERS,
         *proposals.HANDLERS,
+        *access.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
         *break_glass.HANDLERS,

@@ -14,7 +14,9 @@ from ipt_workflow.ehr.notices.inbox import Inbox
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.messages import Messages
 from ipt_workflow.service.access.break_glass import EmergencyAccesses
+from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.access.credentials import Credentials
+from ipt_workflow.service.access.restrictions import Restrictions
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
@@ -37,6 +39,8 @@ class Services:
         self.courses = Courses(clinic)
         self.proposals = Proposals(clinic)
         self.emergencies = EmergencyAccesses(clinic)
+        self.covers = Covers(clinic)
+        self.restrictions = Restrictions(clinic)
         self.reads = CourseReads(clinic)
         self.audit_log = AuditLog(clinic)
         self.fhir = FhirReader(clinic)

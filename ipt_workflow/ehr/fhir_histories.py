@@ -90,7 +90,9 @@ class FhirHistories:
         served = _versioned(kind)
         await self.clinic.require(principal, served.question)
         if kind == "AuditEvent":
-            page = await fhir_audit_log.search(self.clinic, site, (), None, before.entry, limit, newest_first=True, since=since)
+            page = await fhir_audit_log.search(
+                self.clinic, principal, site, (), None, before.entry, limit, newest_first=True, since=since
+            )
             await self.clinic.log(
                 principal, "read", "fhir history AuditEvent", [name for each in page.events for name in courses_in(each)]
             )
@@ -154,7 +156,7 @@ class FhirHistories:
         limit: int,
     ) -> Versions:
         """The one version of a resource that never changes."""
-        event = await fhir_audit_log.one(self.clinic, site, resource_id) if kind == "AuditEvent" else None
+        event = await fhir_audit_log.one(self.clinic, principal, site, resource_id) if kind == "AuditEvent" else None
         plans = self.charts.plans(site) if kind == "PlanDefinition" else []
         found: list[Resource] = [event] if event else [each for each in plans if each.id == resource_id]
         if not found:

@@ -170,6 +170,12 @@ class Clinic:
             return {}
         return await self.read(stored_relations.relations_of, who, ids, self.clock.now())
 
+    async def unseen(self, principal: Principal, ids: Sequence[str]) -> set[str]:
+        """Those of these courses that do not exist for the principal. Asked of readers of the organisation, who seldom lack any."""
+        if not ids or not await self.read(stored_relations.hides_any, self.viewer(principal)):
+            return set()
+        return set(ids) - (await self.relations_of(principal, ids)).keys()
+
     async def kept_answer(self, scope: str) -> KeptAnswer | None:
         """The answer kept under an idempotency key, unless it has expired."""
         kept = (await self.database.find(lookups.ANSWERS, self.organisation, [scope])).get(scope)
@@ -346,6 +352,7 @@ async def clinic_of(installation: Installation, record: StoredOrganisation | Non
     """The clinic of an organisation; without a record, of the settings' one. Raises ProtocolInvalid or DatabaseNotReady."""
     organisation = record.id if record else installation.settings.organisation
     clinic = Clinic(installation, organisation, ZoneInfo(record.zone) if record and record.zone else None)
+    clinic.access_rules = relations.access_rules(record.settings) if record else AccessRules()
     await clinic.load_protocols(reads_only=reads_only)
     return clinic
 

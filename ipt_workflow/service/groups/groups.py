@@ -58,7 +58,7 @@ class Groups:
 
         async def replay(kept: KeptAnswer) -> GroupCommitted:
             await self.visible_group(principal, kept.course_id)
-            return await self._replay(kept)
+            return await self._replay(principal, kept)
 
         return await self._idempotency.run(key, replay, lambda: self._create(principal, decode(), key))
 
@@ -79,7 +79,7 @@ class Groups:
         named = NamedFacilitators(people=facilitators, recorded_by=principal.person, recorded_at=now)
         line = GroupLine(group=new_id(), expected=0, content=named, new=new)
         await self._write(principal, line, "created", (), key)
-        return await self._committed(line.group, 1)
+        return await self._committed(principal, line.group, 1)
 
     async def page(self, principal: Principal, protocol: str | None, after: str, limit: int) -> list[GroupSummary]:
         """Groups in the order they were made. A therapist sees those that they facilitate."""
@@ -96,7 +96,7 @@ class Groups:
         group = await self.visible_group(principal, group_id)
         await self.clinic.require(principal, "read groups", group.courses)
         await self.clinic.log(principal, "read", f"group {group.id}", group.courses)
-        return await self.group_view(group)
+        return await self.group_view(principal, group)
 
     async def join(self, principal: Principal, group_id: str, write: GroupWrite) -> GroupCommitted:
         """Adds a course to the group, if the caller may see the course."""
@@ -128,11 +128,15 @@ class Groups:
             change = await decide(principal, group, decoded(write, group))
             line = GroupLine(group=group.id, expected=group.version, content=change.content)
             await self._write(principal, line, change.action, change.courses, write.key)
-            return await self._committed(group_id, line.expected + 1)
+            return await self._committed(principal, group_id, line.expected + 1)
 
         overtaken = (CourseGrouped, *(() if write.version is not None else (GroupStale,)))
         busy = "The group is being written by others. Try again."
-        return await self._idempotency.run(write.key, self._replay, lambda: retrying(attempt, *overtaken, busy=busy))
+
+        async def replay(kept: KeptAnswer) -> GroupCommitted:
+            return await self._replay(principal, kept)
+
+        return await self._idempotency.run(write.key, replay, lambda: retrying(attempt, *overtaken, busy=busy))
 
     async def _join(self, principal: Principal, group: Group, body: Joining) -> GroupChange:
         course = await self._course(principal, body.course)
@@ -195,17 +199,19 @@ class Groups:
         seen = await self.clinic.all_seen(principal, found.values())
         return {each: seen.get(each) or msgspec.structs.replace(course, relation=FACILITATOR) for each, course in found.items()}
 
-    async def group_view(self, group: Group) -> GroupView:
-        return views.view(group, self.spec(group), await self.known(group))
+    async def group_view(self, principal: Principal, group: Group) -> GroupView:
+        return views.view(group, self.spec(group), await self.known(principal, group))
 
-    async def known(self, group: Group) -> MemberFacts:
-        """The facts that a group's view needs beside the group's log."""
+    async def known(self, principal: Principal, group: Group) -> MemberFacts:
+        """The facts that a group's view needs beside the group's log. Whom a restriction shuts out is not told the client."""
         courses = await self.courses(group.courses)
+        restricted = [each for each in courses.values() if each.restricted]
+        unnamed = {each.course.id for each in restricted} - (await self.clinic.all_seen(principal, restricted)).keys()
         notice_ids = [each.notice for session in group.sessions for each in session.told.values() if each.notice]
         found = await self.clinic.read(stored.held_records, notice_ids)
         return MemberFacts(
             courses={course_id: each.course for course_id, each in courses.items()},
-            client_refs={course_id: each.client_ref for course_id, each in courses.items()},
+            client_refs={each: None if each in unnamed else course.client_ref for each, course in courses.items()},
             notices={notice_id: each.status for notice_id, each in found.items()},
         )
 
@@ -260,14 +266,14 @@ class Groups:
         """The relation of who changes a group, if it is one to the group."""
         return FACILITATOR if principal.role == "therapist" else None
 
-    async def _committed(self, group_id: str, version: int, *, replayed: bool = False) -> GroupCommitted:
+    async def _committed(self, principal: Principal, group_id: str, version: int, *, replayed: bool = False) -> GroupCommitted:
         """The group as it was at a version."""
         group = await self.clinic.read(stored.find, group_id, version)
         assert group is not None  # a commit has written this version
-        return GroupCommitted(group=await self.group_view(group), replayed=replayed)
+        return GroupCommitted(group=await self.group_view(principal, group), replayed=replayed)
 
-    async def _replay(self, kept: KeptAnswer) -> GroupCommitted:
-        return await self._committed(kept.course_id, kept.last_seq, replayed=True)
+    async def _replay(self, principal: Principal, kept: KeptAnswer) -> GroupCommitted:
+        return await self._committed(principal, kept.course_id, kept.last_seq, replayed=True)
 
 
 def decoded(write: GroupWrite, group: Group) -> Any:
