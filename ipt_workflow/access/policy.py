@@ -22,6 +22,8 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "take emergency access": ("therapist", "supervisor"),
     "read emergency access": ("therapist", "supervisor", "auditor"),
     "review emergency access": ("supervisor",),
+    "unmask sealed text": ("auditor",),
+    "read unmaskings": ("supervisor", "auditor"),
     "try a protocol": ("supervisor", "auditor", "admin"),
     "propose": PROPOSERS,
     "read proposals": ("therapist", "supervisor", "auditor"),

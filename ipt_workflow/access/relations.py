@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from ipt_workflow.access.break_glass import EMERGENCY_WRITES
+from ipt_workflow.access.break_glass import EMERGENCY_WRITES, AuditorText
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Role
 
@@ -50,9 +50,13 @@ CRISIS_CALL = Relation("emergency", "ETREAT")  # of who takes a call in a crisis
 
 
 class AccessRules(msgspec.Struct, frozen=True):
-    """What an organisation decides: whether supervisors see its courses, or those of their supervisees."""
+    """What an organisation decides: whether supervisors see its courses, or those of their supervisees.
+
+    `auditor_text`: whether auditors read sealed text at any time (`open`), after they unmasked it (`unmask`), or `never`.
+    """
 
     supervision: Supervision = "organisation"
+    auditor_text: AuditorText = "open"
 
 
 def access_rules(settings: bytes) -> AccessRules:

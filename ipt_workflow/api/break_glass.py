@@ -1,10 +1,10 @@
-"""Emergency access to the courses of a client, and its review."""
+"""Emergency access to the courses of a client, and its review; and an auditor's unmasking of sealed text."""
 
 import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
 
-from ipt_workflow.access.break_glass import NewEmergencyAccess, NewReview
+from ipt_workflow.access.break_glass import NewEmergencyAccess, NewReview, NewUnmasking
 from ipt_workflow.api import requests
 from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
@@ -12,12 +12,18 @@ from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, one_of, page, read_body
 from ipt_workflow.api.services import services_of
 from ipt_workflow.service.access.break_glass import EmergencyAccessView
+from ipt_workflow.service.access.unmasking import UnmaskingView
 
 REVIEWED = {"waiting": False, "reviewed": True}
 
 
 class EmergencyAccessList(msgspec.Struct, frozen=True):
     items: list[EmergencyAccessView]
+    next: str | None
+
+
+class UnmaskingList(msgspec.Struct, frozen=True):
+    items: list[UnmaskingView]
     next: str | None
 
 
@@ -70,10 +76,34 @@ async def review_emergency_access(request: ApiRequest, access_id: FromPath[str])
     return Response(reviewed, status_code=201)
 
 
+@post("/v1/unmasking", summary="Unmask sealed text", tags=["access"])
+async def unmask(request: ApiRequest) -> Response[UnmaskingView]:
+    """The auditor reads the sealed text of a course, for an hour unless `minutes` says otherwise. Until then they see its structure.
+
+    Only where the organisation's `auditor_text` is `unmask`.
+    """
+    body = await read_body(request)
+    made = await services_of(request).unmaskings.unmask(principal_of(request), lambda: body.shape(NewUnmasking))
+    return Response(made, status_code=201)
+
+
+@get("/v1/unmasking", summary="Unmaskings", tags=["access"])
+async def unmaskings(
+    request: ApiRequest, limit: FromQuery[int | None] = None, cursor: FromQuery[str | None] = None
+) -> Response[UnmaskingList]:
+    """Who unmasked the sealed text of which course, and why. Oldest first."""
+    size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
+    found = await services_of(request).unmaskings.page(principal_of(request), after.id, size + 1)
+    items, after_text = page(found, size, lambda each: After(each.id))
+    return listed(request, UnmaskingList(items, after_text))
+
+
 HANDLERS = (
     take_emergency_access,
     emergency_accesses,
     emergency_access,
     end_emergency_access,
     review_emergency_access,
+    unmask,
+    unmaskings,
 )

@@ -18,6 +18,7 @@ from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.access.credentials import Credentials
 from ipt_workflow.service.access.restrictions import Restrictions
 from ipt_workflow.service.access.tokens import Tokens
+from ipt_workflow.service.access.unmasking import Unmaskings
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
@@ -39,6 +40,7 @@ class Services:
         self.courses = Courses(clinic)
         self.proposals = Proposals(clinic)
         self.emergencies = EmergencyAccesses(clinic)
+        self.unmaskings = Unmaskings(clinic)
         self.covers = Covers(clinic)
         self.restrictions = Restrictions(clinic)
         self.reads = CourseReads(clinic)

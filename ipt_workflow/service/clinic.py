@@ -24,7 +24,7 @@ from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import views
 from ipt_workflow.service.installation import Installation, install
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.store import lookups, organisations, sandbox
+from ipt_workflow.store import lookups, organisations, sandbox, unmaskings
 from ipt_workflow.store import protocols as stored_protocols
 from ipt_workflow.store import relations as stored_relations
 from ipt_workflow.store.courses import StoredCourse
@@ -184,6 +184,25 @@ class Clinic:
     async def entries(self, course_id: str, triggers: Sequence[str] = ()) -> list[Entry]:
         """A course's journal; with `triggers`, only their entries."""
         return await self.read(stored_courses.load_entries, course_id, triggers=triggers)
+
+    async def entries_for(self, principal: Principal, course_id: str, triggers: Sequence[str] = ()) -> list[Entry]:
+        """A course's journal as the principal may read it: perhaps without its sealed text."""
+        found = await self.entries(course_id, triggers)
+        return journal.masked(found) if await self.masked(principal, [course_id]) else found
+
+    async def journals_for(self, principal: Principal, ids: Sequence[str]) -> dict[str, list[Entry]]:
+        """The journals of several courses as the principal may read them."""
+        masked = await self.masked(principal, ids)
+        found = await self.read(stored_courses.entries_of, ids)
+        return {each: journal.masked(entries) if each in masked else entries for each, entries in found.items()}
+
+    async def masked(self, principal: Principal, ids: Iterable[str]) -> set[str]:
+        """Those of these courses whose sealed text is hidden from the principal."""
+        if principal.role != "auditor" or self.access_rules.auditor_text == "open":
+            return set()
+        if self.access_rules.auditor_text == "never":
+            return set(ids)
+        return set(ids) - await self.read(unmaskings.in_force, principal.person, self.clock.now())
 
     def context(self, principal: Principal, now: dt.datetime, **more: Any) -> Context:
         return Context(

@@ -182,7 +182,7 @@ class Proposals:
         who, now = self.clinic.viewer(principal), self.clinic.clock.now()
         found = await self.clinic.read(stored_proposals.page, who, now, status=status, after=after, limit=limit)
         await self.clinic.log(principal, "read", "proposals", [proposal.course_id for proposal in found])
-        return await self._views(found)
+        return await self._views(principal, found)
 
     async def one(self, principal: Principal, proposal_id: str) -> ProposalReview:
         """A proposal, with what has been recorded since, and why it would be refused if a supervisor cosigned it now."""
@@ -195,10 +195,12 @@ class Proposals:
             context = await self._context(proposal, stored, command, principal)
             answer = self.decisions.decide(stored, (command,), context)
             refusals = answer.refusals if isinstance(answer, Refused) else ()
-        (view,) = await self._views([proposal])
+        (view,) = await self._views(principal, [proposal])
         return ProposalReview(proposal=view, course_version=stored.course.version, refusals=refusals)
 
-    async def _views(self, found: list[StoredProposal]) -> list[ProposalView]:
+    async def _views(self, principal: Principal, found: list[StoredProposal]) -> list[ProposalView]:
+        masked = await self.clinic.masked(principal, [each.course_id for each in found])
+        found = [msgspec.structs.replace(each, body=None) if each.course_id in masked else each for each in found]
         waiting = [proposal for proposal in found if proposal.status == "waiting"]
         oldest: dict[str, int] = {}
         for proposal in waiting:

@@ -35,9 +35,9 @@ class CourseReads:
         context = self.clinic.context(principal, as_of or known_at or self.clinic.clock.now())
         if as_of is None and known_at is None:
             view = self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
-            read = await self.clinic.entries(course_id, details.READ)  # perhaps later ones too, which this answer leaves out
+            read = await self.clinic.entries_for(principal, course_id, details.READ)  # perhaps later ones too, which this answer leaves out
             return self._details(view, stored.course, [each for each in read if each.written.seq <= view.version], context)
-        entries = await self.clinic.entries(course_id)
+        entries = await self.clinic.entries_for(principal, course_id)
         course = journal.replay(entries, as_of=as_of, known_at=known_at)
         if course is None:
             raise NotFound("The course had not been opened then. Choose a later time.")
@@ -121,7 +121,7 @@ class CourseReads:
         stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "read courses", [course_id])
         await self.clinic.log(principal, "read", "history", [stored])
-        known = await self.clinic.entries(course_id)
+        known = await self.clinic.entries_for(principal, course_id)
         return list(views.entry_views([entry for entry in known if entry.written.seq > after][:limit], known))
 
     async def entry(self, principal: Principal, course_id: str, seq: int) -> EntryView:

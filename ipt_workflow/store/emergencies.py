@@ -87,13 +87,13 @@ def start(
     """Starts an access, records it, and publishes its events."""
     row = {"organisation": organisation, **{name: getattr(new, name) for name in _OWN}, "text_digest": reason.digest}
     connection.execute(sa.insert(access), row)
-    _keep_text(connection, organisation, new.id, REASON, reason)
+    keep_text(connection, organisation, new.id, REASON, reason)
     attempts.log(connection, [record])
     for each in published:
         events.publish(connection, organisation, each)
 
 
-def _keep_text(connection: sa.Connection, organisation: str, of: str, kind: str, new: SealedText) -> None:
+def keep_text(connection: sa.Connection, organisation: str, of: str, kind: str, new: SealedText) -> None:
     row = {"organisation": organisation, "id": of, "kind": kind, "salt": new.salt, "sealed": new.sealed}
     connection.execute(sa.insert(text), row)
 
@@ -132,7 +132,7 @@ def judge(
     if not _insert_once(connection, review, row):
         return False
     if comment:
-        _keep_text(connection, organisation, new.access_id, COMMENT, comment)
+        keep_text(connection, organisation, new.access_id, COMMENT, comment)
     attempts.log(connection, [record])
     return True
 

@@ -8,6 +8,7 @@ from support.http_client import OPERATOR, START
 
 from ipt_workflow.access.break_glass import NewEmergencyAccess, NewReview
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.relations import AccessRules
 from ipt_workflow.errors import EmergencyReviewed, Forbidden, NotFound, PersonNeeded, ReauthenticationNeeded
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service.access.tokens import NewToken
@@ -317,6 +318,25 @@ def test_it_does_not_exist_for_a_colleague_whom_it_does_not_concern(api, clock):
         assert (await api.get(ACCESS, "duty")).json()["items"] == []
         for role in ("therapist", "supervisor", "auditor"):
             assert (await api.get(f"{ACCESS}/{access.id}", role)).status_code == 200
+
+    api(test, clock)
+
+
+def test_the_texts_are_hidden_from_an_auditor_who_must_unmask_them(api, clock):
+    async def test(api):
+        course = await on_duty(api)
+        access = await start(api)
+        await review(api, access.id, comment="Well done.")
+
+        async def texts() -> tuple:
+            shown = (await api.get(f"{ACCESS}/{access.id}", "auditor")).json()
+            return shown["reason"], shown["review"]["comment"]
+
+        assert await texts() == (WHY["reason"], "Well done.")
+        api.clinic.access_rules = AccessRules(auditor_text="unmask")
+        assert await texts() == (None, None)
+        await api.post("/v1/unmasking", {"course": course, "reason": "A complaint."}, "auditor")
+        assert await texts() == (WHY["reason"], "Well done.")
 
     api(test, clock)
 

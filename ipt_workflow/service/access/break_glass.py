@@ -165,8 +165,13 @@ class EmergencyAccesses:
     async def _views(self, principal: Principal, found: Sequence[StoredAccess]) -> list[EmergencyAccessView]:
         courses = await self.clinic.read(stored.courses_of_clients, list({each.client_id for each in found}))
         starts = await self.clinic.read(stored.starts_of, list({each.person for each in found}))
+        masked = await self.clinic.masked(principal, [each for ids in courses.values() for each in ids])
+        shown = [
+            msgspec.structs.replace(each, reason=None, comment=None) if masked & {*courses[each.client_id]} else each
+            for each in found
+        ]
         now = self.clinic.clock.now()
-        return [_view(each, courses[each.client_id], starts[each.person], now) for each in found]
+        return [_view(each, courses[each.client_id], starts[each.person], now) for each in shown]
 
 
 def sealed(text: str) -> SealedText:
@@ -175,7 +180,8 @@ def sealed(text: str) -> SealedText:
     return SealedText(salt.hex(), document, journal.data_digest(salt, document))
 
 
-def _text(document: bytes | None) -> str | None:
+def text_of(document: bytes | None) -> str | None:
+    """A sealed text; None if there is none, or it was erased."""
     return msgspec.json.decode(document)["text"] if document else None
 
 
@@ -183,7 +189,7 @@ def _view(access: StoredAccess, courses: Sequence[str], starts: Sequence[dt.date
     review = None
     if access.reviewer and access.reviewed_at and access.verdict:
         review = EmergencyReviewView(
-            verdict=access.verdict, reviewer=access.reviewer, reviewed_at=access.reviewed_at, comment=_text(access.comment)
+            verdict=access.verdict, reviewer=access.reviewer, reviewed_at=access.reviewed_at, comment=text_of(access.comment)
         )
     due = break_glass.overdue_at(access)
     return EmergencyAccessView(
@@ -194,7 +200,7 @@ def _view(access: StoredAccess, courses: Sequence[str], starts: Sequence[dt.date
         role=access.role,
         via=access.via,
         code=access.code,
-        reason=_text(access.reason),
+        reason=text_of(access.reason),
         started_at=access.starts_at,
         until=access.ends_at,
         ended_at=access.ended_at,
