@@ -38,7 +38,8 @@ Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 HIDDEN = "hidden"  # the rule in the record of an attempt to see what exists for others
 ROLE = "role"  # the rule where the person's role may not
-DENIED = {(HIDDEN,), (ROLE,)}
+SIGN_IN = "sign_in"  # the rule where the person must sign in, or sign in again
+DENIED = {(HIDDEN,), (ROLE,), (SIGN_IN,)}
 Touched = StoredCourse | str  # a course that an event names: as it was read for the principal, or its id
 NOT_SEEN = "There is no such course, or none that you may see."
 

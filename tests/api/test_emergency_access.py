@@ -36,7 +36,7 @@ def signed_in(api, person: str = "therapist-2", role: str = "therapist") -> Prin
 
 
 def emergencies(api):
-    return api.application.litestar.state.front_desk.first.emergencies
+    return api.services.emergencies
 
 
 async def start(api, principal: Principal | None = None, **given):
@@ -51,7 +51,7 @@ async def review(api, access: str, person: str = "supervisor-1", **given):
 
 async def on_duty(api) -> str:
     """A course of therapist-1, and a token of therapist-2."""
-    made = await api.application.litestar.state.front_desk.first.tokens.create(OPERATOR, NewToken(role="therapist", name="therapist-2"))
+    made = await api.services.tokens.create(OPERATOR, NewToken(role="therapist", name="therapist-2"))
     api.tokens["duty"] = made.token
     course = (await api.open())["id"]
     await api.walk(course, "record_consent", "start")

@@ -12,8 +12,8 @@ from ipt_workflow.access.break_glass import NewEmergencyAccess, NewReview
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import EMERGENCY
 from ipt_workflow.access.sessions import require_fresh
-from ipt_workflow.errors import EmergencyReviewed, Forbidden, NotFound
-from ipt_workflow.service.clinic import ROLE, Clinic, new_id
+from ipt_workflow.errors import EmergencyReviewed, Forbidden, NotFound, PersonNeeded, ReauthenticationNeeded
+from ipt_workflow.service.clinic import ROLE, SIGN_IN, Clinic, new_id
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import emergencies as stored
 from ipt_workflow.store.emergencies import AccessFilters, SealedText, StoredAccess, StoredReview
@@ -71,7 +71,7 @@ class EmergencyAccesses:
         """Opens the courses of the client with this reference. Raises PersonNeeded or ReauthenticationNeeded."""
         await self.clinic.require(principal, "take emergency access")
         now = self.clinic.clock.now()
-        require_fresh(principal, now, self.clinic.settings.reauthentication)
+        await self._require_fresh(principal, now)
         new = decode()
         client = await self.clinic.read(stored_courses.client_id, new.client_ref)
         courses = await self.clinic.read(stored_courses.of_client, client) if client else []
@@ -96,24 +96,33 @@ class EmergencyAccesses:
         self.clinic.committer.signal()
         return await self._view(principal, access.id)
 
+    async def _require_fresh(self, principal: Principal, now: dt.datetime) -> None:
+        """Raises PersonNeeded or ReauthenticationNeeded, and records the attempt."""
+        try:
+            require_fresh(principal, now, self.clinic.settings.reauthentication)
+        except (PersonNeeded, ReauthenticationNeeded):
+            await self.clinic.log(principal, "refusal", "take emergency access", (), [SIGN_IN])
+            raise
+
     async def end(self, principal: Principal, access_id: str) -> EmergencyAccessView:
         """Ends an access before its time: by whoever took it, or a supervisor. One that is over stays as it is."""
         access = await self._visible(principal, access_id)
-        await self.clinic.require(principal, "take emergency access")
+        courses = await self._courses(access)
+        await self.clinic.require(principal, "take emergency access", courses)
         if principal.role != "supervisor" and access.person != principal.person:
-            await self.clinic.log(principal, "refusal", "end emergency access", (), [ROLE])
+            await self.clinic.log(principal, "refusal", "end emergency access", courses, [ROLE])
             raise Forbidden("end the emergency access of somebody else", principal.role, ("supervisor",))
         now = self.clinic.clock.now()
         if break_glass.in_force(access, now):
-            record = self.clinic.event(principal, "access", ENDED, await self._courses(access), why=EMERGENCY)
+            record = self.clinic.event(principal, "access", ENDED, courses, why=EMERGENCY)
             await self.clinic.write(stored.finish, access_id, principal.person, now, record)
         return await self._view(principal, access_id)
 
     async def review(self, principal: Principal, access_id: str, decode: Callable[[], NewReview]) -> EmergencyAccessView:
         """A supervisor, who is not the person, judges an access. Raises Forbidden or EmergencyReviewed."""
         access = await self._visible(principal, access_id)
-        await self.clinic.require(principal, "review emergency access")
         courses = await self._courses(access)
+        await self.clinic.require(principal, "review emergency access", courses)
         if access.person == principal.person:
             await self.clinic.log(principal, "refusal", "review emergency access", courses, [ROLE])
             raise Forbidden("review their own emergency access", principal.role, ("another supervisor",))
@@ -138,8 +147,9 @@ class EmergencyAccesses:
 
     async def one(self, principal: Principal, access_id: str) -> EmergencyAccessView:
         access = await self._visible(principal, access_id)
-        await self.clinic.require(principal, "read emergency access")
-        await self.clinic.log(principal, "read", "emergency access", await self._courses(access))
+        courses = await self._courses(access)
+        await self.clinic.require(principal, "read emergency access", courses)
+        await self.clinic.log(principal, "read", "emergency access", courses)
         return (await self._views(principal, [access]))[0]
 
     async def _visible(self, principal: Principal, access_id: str) -> StoredAccess:
