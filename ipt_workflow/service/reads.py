@@ -35,7 +35,9 @@ class CourseReads:
         context = self.clinic.context(principal, as_of or known_at or self.clinic.clock.now())
         if as_of is None and known_at is None:
             view = self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
-            read = await self.clinic.entries_for(principal, course_id, details.READ)  # perhaps later ones too, which this answer leaves out
+            read = await self.clinic.entries_for(
+                principal, course_id, details.READ
+            )  # perhaps later ones too, which this answer leaves out
             return self._details(view, stored.course, [each for each in read if each.written.seq <= view.version], context)
         entries = await self.clinic.entries_for(principal, course_id)
         course = journal.replay(entries, as_of=as_of, known_at=known_at)

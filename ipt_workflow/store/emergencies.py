@@ -98,9 +98,7 @@ def keep_text(connection: sa.Connection, organisation: str, of: str, kind: str, 
     connection.execute(sa.insert(text), row)
 
 
-def finish(
-    connection: sa.Connection, organisation: str, access_id: str, by: str, at: dt.datetime, record: LoggedEvent
-) -> None:
+def finish(connection: sa.Connection, organisation: str, access_id: str, by: str, at: dt.datetime, record: LoggedEvent) -> None:
     """Ends an access. One that was ended already stays as it is."""
     row = {"organisation": organisation, "access_id": access_id, "ended_at": at, "ended_by": by}
     if _insert_once(connection, end, row):
@@ -124,9 +122,7 @@ class StoredReview(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
 
 
-def judge(
-    connection: sa.Connection, organisation: str, new: StoredReview, comment: SealedText | None, record: LoggedEvent
-) -> bool:
+def judge(connection: sa.Connection, organisation: str, new: StoredReview, comment: SealedText | None, record: LoggedEvent) -> bool:
     """Records a review. Returns False if the access was reviewed already."""
     row = {**structs.row_of(organisation, new), "text_digest": comment.digest if comment else None}
     if not _insert_once(connection, review, row):
@@ -138,7 +134,9 @@ def judge(
 
 
 def find(connection: sa.Connection, organisation: str, access_id: str) -> StoredAccess | None:
-    return structs.read_first(connection, _select.where(access.c.organisation == organisation, access.c.id == access_id), StoredAccess)
+    return structs.read_first(
+        connection, _select.where(access.c.organisation == organisation, access.c.id == access_id), StoredAccess
+    )
 
 
 class AccessFilters(msgspec.Struct, frozen=True, kw_only=True):

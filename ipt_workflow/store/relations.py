@@ -61,7 +61,9 @@ class _Tied:
         ended = sa.exists().where(
             emergency_end.c.organisation == emergency_access.c.organisation, emergency_end.c.access_id == emergency_access.c.id
         )
-        theirs = sa.and_(opened.c.organisation == emergency_access.c.organisation, opened.c.client_id == emergency_access.c.client_id)
+        theirs = sa.and_(
+            opened.c.organisation == emergency_access.c.organisation, opened.c.client_id == emergency_access.c.client_id
+        )
         return (
             sa.select(opened.c.id)
             .select_from(emergency_access.join(opened, theirs))

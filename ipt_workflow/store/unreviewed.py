@@ -16,9 +16,7 @@ _reviewed = sa.exists().where(
 # Since when the oldest of a course's client has waited.
 SINCE: sa.ScalarSelect[Any] = (
     sa.select(sa.func.min(emergency_access.c.starts_at))
-    .where(
-        emergency_access.c.organisation == course.c.organisation, emergency_access.c.client_id == course.c.client_id, ~_reviewed
-    )
+    .where(emergency_access.c.organisation == course.c.organisation, emergency_access.c.client_id == course.c.client_id, ~_reviewed)
     .correlate(course)
     .scalar_subquery()
 )

@@ -239,7 +239,9 @@ def test_a_supervisor_reviews_it_and_never_their_own(api, clock):
         assert [each["id"] for each in waiting] == [own.id, other.id]
         with pytest.raises(Forbidden, match="their own emergency access"):
             await review(api, own.id)
-        answer = await api.post(f"{ACCESS}/{other.id}/review", {"verdict": "not_justified", "comment": "A call was enough."}, "supervisor")
+        answer = await api.post(
+            f"{ACCESS}/{other.id}/review", {"verdict": "not_justified", "comment": "A call was enough."}, "supervisor"
+        )
         assert answer.status_code == 201, answer.text
         assert answer.json()["review"]["comment"] == "A call was enough."
         again = await api.post(f"{ACCESS}/{other.id}/review", {"verdict": "justified"}, "supervisor")

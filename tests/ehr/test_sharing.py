@@ -30,7 +30,11 @@ def test_a_course_whose_sharing_is_withdrawn_does_not_exist_for_an_ehr_until_it_
     async def test(api):
         withheld, shared = await opened(api)
         read = [f"/v1/courses/{withheld}{part}" for part in ("", "/options", "/transitions", "/transitions/1")]
-        read += [f"/v1/courses/{withheld}/snapshot", f"/fhir/R4/EpisodeOfCare/{withheld}", f"/fhir/R4/EpisodeOfCare/{withheld}/_history"]
+        read += [
+            f"/v1/courses/{withheld}/snapshot",
+            f"/fhir/R4/EpisodeOfCare/{withheld}",
+            f"/fhir/R4/EpisodeOfCare/{withheld}/_history",
+        ]
         read += [f"/fhir/R4/EpisodeOfCare/{withheld}/_history/2"]
         read = [path for path in read if (await api.get(path, "ehr")).status_code != 405]
         before = [(await api.get(path, "ehr")).status_code for path in read]
