@@ -34,14 +34,13 @@ from ipt_workflow.api import (
     transitions,
 )
 from ipt_workflow.api import sandbox as sandbox_routes
-from ipt_workflow.api.auth import Anybody, Bearer, Signed
+from ipt_workflow.api.auth import Addressed, Anybody, Bearer
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.fast_path import FastRoute
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.api.services import FrontDesk
-from ipt_workflow.ehr.deliveries import wakes
+from ipt_workflow.ehr.deliveries import relays
 from ipt_workflow.ehr.deliveries.rehearsal import Rehearsal
-from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.notices import unsettled
 from ipt_workflow.ehr.notices.early import EarlyNotices
 from ipt_workflow.runtime.clock import Clock, SandboxClock
@@ -91,7 +90,8 @@ class Application:
         self._edge = Edge(FastRoute(app, self.settings), clinic.metrics, self.settings, failures)
         try:
             await _begin(clinics, app.state.front_desk)
-            relaying = app.state.rehearsal.relaying() if self.sandbox else _beside(partial(clinics.run_each, _relay))
+            deliver = relays.run if self.settings.relay else relays.wake_others
+            relaying = app.state.rehearsal.relaying() if self.sandbox else _beside(partial(deliver, clinics))
             early = partial(clinics.run_each, partial(_handle_early, app.state.front_desk))
             async with relaying, _beside(early), _beside(clinics.watch), _beside(failures.run):
                 yield
@@ -106,18 +106,6 @@ async def _begin(clinics: Clinics, desk: FrontDesk) -> None:
     """Opens the clinics of the active organisations, and handles what was left when the service was stopped."""
     for clinic in await clinics.look():
         await unsettled.recover(desk.of(clinic).notices)
-
-
-async def _relay(clinic: Clinic, stop: asyncio.Event) -> None:
-    """Runs a clinic's relay beside the server. If the setting `relay` is off, wakes the relays of other processes instead.
-
-    At the end, deliveries under way are finished.
-    """
-    if clinic.settings.relay:
-        await Relay(clinic).run(stop)
-    else:
-        async with wakes.notifying(clinic):
-            await stop.wait()
 
 
 async def _handle_early(desk: FrontDesk, clinic: Clinic, stop: asyncio.Event) -> None:
@@ -171,7 +159,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         route_handlers=[
             Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
             Router("/", route_handlers=open_to_all, middleware=[Anybody(), NoNul()]),
-            Router("/", route_handlers=[*notices.SIGNED_HANDLERS, *notices.FHIR_HANDLERS], middleware=[NoNul(), Signed()]),
+            Router("/", route_handlers=[*notices.SIGNED_HANDLERS, *notices.FHIR_HANDLERS], middleware=[NoNul(), Addressed()]),
         ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],

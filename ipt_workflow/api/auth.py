@@ -34,7 +34,7 @@ class Anybody(ASGIMiddleware):
         await next_app(scope, receive, send)
 
 
-class Signed(ASGIMiddleware):
+class Addressed(ASGIMiddleware):
     """For signed messages: puts the services of the address's organisation into the scope. Raises SignatureInvalid."""
 
     scopes = (ScopeType.HTTP,)

@@ -11,9 +11,11 @@ import uvicorn
 
 from ipt_workflow.cli.output import listening, out, print_json, run, usage, write_json
 from ipt_workflow.ehr import signatures
+from ipt_workflow.ehr.deliveries import relays
 from ipt_workflow.ehr.deliveries.receiver import DeliveryReceipt, Receiver, Trouble
 from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.sandbox import refuse_sandbox
 
 
@@ -21,20 +23,18 @@ def relay(
     once: Annotated[bool, typer.Option("--once", help="Deliver everything that is due, then end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --once: print JSON.")] = False,
 ) -> None:
-    """Deliver webhooks until interrupted. Run `serve` with IPT_RELAY=false beside it."""
+    """Deliver the webhooks of all organisations until interrupted. Run `serve` with IPT_RELAY=false beside it."""
 
     async def work(clinic: Clinic) -> int:
         refuse_sandbox(clinic)
-        relay = Relay(clinic)
+        clinics = Clinics(clinic)
+        active = await clinics.look()
         if once:
-            try:
-                return await relay.drain()
-            finally:
-                await relay.close()
+            return sum([await _drained(each) for each in active])
         stop = asyncio.Event()
         for each in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(each, stop.set)
-        await relay.run(stop)
+        await asyncio.gather(clinics.watch(stop), relays.run(clinics, stop))
         return 0
 
     attempts = run(work)
@@ -42,6 +42,15 @@ def relay(
         print_json({"attempts": attempts})
     elif once:
         out.print(f"{attempts} attempts.")
+
+
+async def _drained(clinic: Clinic) -> int:
+    """Delivers what is due, and returns the number of attempts."""
+    relay = Relay(clinic)
+    try:
+        return await relay.drain()
+    finally:
+        await relay.close()
 
 
 def receive(

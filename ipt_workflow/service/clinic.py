@@ -29,7 +29,7 @@ from ipt_workflow.store import protocols as stored_protocols
 from ipt_workflow.store import relations as stored_relations
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.database import Connection
-from ipt_workflow.store.loader import Loader, PendingLookup
+from ipt_workflow.store.loader import PendingLookup
 from ipt_workflow.store.organisations import StoredOrganisation
 from ipt_workflow.store.protocols import StoredProtocol
 from ipt_workflow.store.units import KeptAnswer, LoggedEvent
@@ -66,13 +66,13 @@ class Clinic:
         self.access_rules = AccessRules()
         self.clock = installation.clock
         self.metrics = installation.metrics
-        self.courses = Loader(self.database, organisation, lookups.COURSES)
-        self.clients = Loader(self.database, organisation, lookups.CLIENTS)
-        self.notices = Loader(self.database, organisation, lookups.NOTICES)
-        self.measures = Loader(self.database, organisation, lookups.MEASURES)
-        self.versions = Loader(self.database, organisation, lookups.VERSIONS_OF_RESOURCE)
+        self.courses = installation.loader(organisation, lookups.COURSES)
+        self.clients = installation.loader(organisation, lookups.CLIENTS)
+        self.notices = installation.loader(organisation, lookups.NOTICES)
+        self.measures = installation.loader(organisation, lookups.MEASURES)
+        self.versions = installation.loader(organisation, lookups.VERSIONS_OF_RESOURCE)
         self.openings: list[Callable[[], None]] = []  # called after a course was opened
-        self.sources = Loader(self.database, organisation, lookups.SOURCES)
+        self.sources = installation.loader(organisation, lookups.SOURCES)
         self._by_digest = {protocol.digest: protocol for protocol in self.catalogue.protocols.values()}
 
     @property
@@ -328,29 +328,8 @@ def _definition(protocol: Protocol, now: dt.datetime) -> StoredProtocol:
 async def open_clinic(settings: Settings, clock: Clock | None = None, *, reads_only: bool = False) -> Clinic:
     """Opens the clinic of the organisation in the settings. Close its installation when done. With `reads_only` it writes nothing.
 
-    Raises SettingsInvalid if there is no such organisation, or what `open_installation` raises.
-    """
-    installation = await open_installation(settings, clock, reads_only=reads_only)
-    try:
-        record = await installation.database.read(_of_settings, settings.organisation)
-        return await clinic_of(installation, record, reads_only=reads_only)
-    except BaseException:
-        await installation.close()
-        raise
-
-
-def _of_settings(connection: Connection, organisation: str) -> StoredOrganisation | None:
-    """The organisation of the settings; None in a database that has none yet. Raises SettingsInvalid if it has only others."""
-    known = {each.id: each for each in organisations.every(connection)}
-    if known and organisation not in known:
-        raise SettingsInvalid([Fault("IPT_ORGANISATION", f"names no organisation of this database: use {' or '.join(known)}")])
-    return known.get(organisation)
-
-
-async def open_installation(settings: Settings, clock: Clock | None = None, *, reads_only: bool = False) -> Installation:
-    """Opens the parts that all clinics share. Close it when done. The first start on a new database makes the settings' organisation.
-
-    A sandbox has its own clock, unless `clock` is given. Raises ProtocolInvalid or DatabaseNotReady.
+    A sandbox has its own clock, unless `clock` is given. Raises ProtocolInvalid, DatabaseNotReady, or SettingsInvalid if there is no
+    such organisation.
     """
     installation = install(settings, clock)
     try:
@@ -359,20 +338,26 @@ async def open_installation(settings: Settings, clock: Clock | None = None, *, r
         move = await installation.database.read(sandbox.find)
         if clock is None and move is not None:
             installation.clock = SandboxClock(move.ahead, move.reached)
-        if not reads_only and not await installation.database.read(organisations.every):
-            first = new_organisation(settings.organisation, installation.clock.now())
-            await installation.database.write(organisations.insert, first)
+        record = await installation.database.read(_of_settings, settings.organisation)
+        return await clinic_of(installation, record, reads_only=reads_only)
     except BaseException:
         await installation.close()
         raise
-    return installation
 
 
-async def clinic_of(installation: Installation, record: StoredOrganisation | None, *, reads_only: bool = False) -> Clinic:
-    """The clinic of an organisation; without a record, of the settings' one. Raises ProtocolInvalid or DatabaseNotReady."""
-    organisation = record.id if record else installation.settings.organisation
-    clinic = Clinic(installation, organisation, ZoneInfo(record.zone) if record and record.zone else None)
-    clinic.access_rules = relations.access_rules(record.settings) if record else AccessRules()
+def _of_settings(connection: Connection, organisation: str) -> StoredOrganisation:
+    """The organisation of the settings. Raises SettingsInvalid if the database does not know it."""
+    known = {each.id: each for each in organisations.every(connection)}
+    if organisation not in known:
+        use = f"use {' or '.join(known)}" if known else "run `ipt-workflow db upgrade`, which makes it"
+        raise SettingsInvalid([Fault("IPT_ORGANISATION", f"names no organisation of this database: {use}")])
+    return known[organisation]
+
+
+async def clinic_of(installation: Installation, record: StoredOrganisation, *, reads_only: bool = False) -> Clinic:
+    """The clinic of an organisation. Raises ProtocolInvalid if a file has changed and its version has not."""
+    clinic = Clinic(installation, record.id, ZoneInfo(record.zone) if record.zone else None)
+    clinic.access_rules = relations.access_rules(record.settings)
     await clinic.load_protocols(reads_only=reads_only)
     return clinic
 

@@ -171,7 +171,9 @@ async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None, *, t
     courses = states = 0
     if await clinic.read(stored_courses.client_id, "DEMO-001") is None:
         clock = VirtualClock(clinic.clock.now())
-        rehearsal = Clinic(Installation(clinic.database, clinic.catalogue, clinic.settings, clock), clinic.organisation)
+        rehearsal = Clinic(
+            Installation(clinic.database, clinic.catalogue, clinic.settings, clock), clinic.organisation, clinic.zone
+        )
         each_course = [plan for plan in PLANS for _ in range(plan.count)]
         for number, plan in enumerate(each_course, start=1):
             await _course(rehearsal, clock, clinic.clock.now(), number, plan)

@@ -26,6 +26,7 @@ ARGUMENTS = {  # of commands that take more than their name
         "together": [COURSE, "[]", "--as", "a"],
     },
     "token": {"create": ["--role", "admin", "--name", "a"], "revoke": ["a"]},
+    "organisation": {"create": ["a"], "show": ["a"], "change": ["a"], "suspend": ["a"], "resume": ["a"]},
     "source": {"add": ["a"], "set": ["a", "--all-visits"], "rotate": ["a"], "disable": ["a"], "enable": ["a"]},
     "proposal": {"show": [COURSE], "cosign": [COURSE, "--as", "a"], "decline": [COURSE, "--as", "a"]},
     "group": {

@@ -7,8 +7,9 @@ import pytest
 from support import databases, service_walk
 
 from ipt_workflow.service import demo
-from ipt_workflow.service.access.tokens import Tokens
+from ipt_workflow.service.access.credentials import Credentials
 from ipt_workflow.service.audit import verification
+from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store.courses import Filters
 from ipt_workflow.store.schema import tables
@@ -118,7 +119,8 @@ def test_a_token_for_every_role_is_returned_and_works(made):
     assert set(tokens) == {"therapist", "supervisor", "auditor", "ehr", "admin"}
 
     async def each(clinic):
-        return {role: await Tokens(clinic).authenticate(text) for role, text in tokens.items()}
+        credentials = Credentials(Clinics(clinic))
+        return {role: (await credentials.identify(text))[1] for role, text in tokens.items()}
 
     for role, principal in service_walk.with_clinic(made["settings"], each).items():
         assert (principal.role, principal.person) == (role, demo.SUBJECTS[role])

@@ -9,7 +9,8 @@ from support import databases, service_walk
 from ipt_workflow.errors import DatabaseNotReady
 from ipt_workflow.runtime.clock import SandboxClock, VirtualClock
 from ipt_workflow.service import sandbox
-from ipt_workflow.service.clinic import open_clinic
+from ipt_workflow.service.clinic import new_organisation, open_clinic
+from ipt_workflow.store import organisations
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import revision
 
@@ -78,6 +79,11 @@ def test_neither_the_mark_nor_a_move_can_be_taken_back(empty, statement):
 
 def test_the_mark_holds_for_every_organisation_of_the_database(empty):
     asyncio.run(sandbox.make(empty))
+
+    async def create(clinic):
+        await clinic.database.write(organisations.insert, new_organisation("another", clinic.clock.now()))
+
+    service_walk.with_clinic(empty, create)
     assert isinstance(clock_of(empty.model_copy(update={"organisation": "another"})), SandboxClock)
 
 

@@ -20,8 +20,8 @@ import sqlalchemy as sa
 
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.upgrade import upgrade
 from ipt_workflow.store.databases.factory import open_database
-from ipt_workflow.store.schema import migrate
 
 SERVER_VARIABLE = "IPT_TEST_POSTGRES_URL"
 TEMPLATES = tempfile.TemporaryDirectory(prefix="ipt-")  # removed when the worker ends
@@ -79,7 +79,7 @@ def _migrated(server: str | None) -> str:
 
 async def _migrate(url: str) -> None:
     database = open_database(url)
-    await database.write(migrate.upgrade)
+    await database.write(upgrade, settings_of(url))
     await database.close()
 
 
