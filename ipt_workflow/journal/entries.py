@@ -23,7 +23,7 @@ GENESIS = "0" * 64
 SALT_BYTES = 16
 
 
-class Written(Fact, frozen=True, kw_only=True, rename={"from_": "from"}):
+class Written(Fact, frozen=True, kw_only=True, omit_defaults=True, rename={"from_": "from"}):
     """An entry's canonical bytes, decoded: a fact, and its place in the chain.
 
     `on_behalf_of` is the therapist for whom the actor covered. Bytes without cover do not have the key.

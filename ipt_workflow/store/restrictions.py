@@ -1,6 +1,7 @@
 """Restricted courses: set, replaced, lifted and read. What was in force before is kept."""
 
 import datetime as dt
+from collections.abc import Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -32,6 +33,12 @@ def find(connection: sa.Connection, organisation: str, course_id: str) -> Stored
     return StoredRestriction(
         id=row["id"], course_id=course_id, people=people, reason=row["reason"], set_by=row["set_by"], set_at=row["set_at"]
     )
+
+
+def in_force(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> set[str]:
+    """Those of these courses that are restricted."""
+    where = (table.c.organisation == organisation, table.c.course_id.in_(course_ids), table.c.ended_at.is_(None))
+    return set(connection.execute(sa.select(table.c.course_id).where(*where)).scalars())
 
 
 def restrict(connection: sa.Connection, organisation: str, new: StoredRestriction) -> None:
