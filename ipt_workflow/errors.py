@@ -9,6 +9,7 @@ IptError
 ├── TransitionRefused          rules refuse the trigger; it lists all of them
 ├── Unauthenticated            the token is missing, unknown, expired or revoked
 │   ├── SignatureInvalid           a message is not signed with a known key, or not at this time
+│   ├── SessionOver                nobody is signed in, or their session has ended
 │   └── ReauthenticationNeeded     the person must prove again who they are, since they did so too long ago
 ├── Forbidden                  the caller's role does not allow this
 │   └── TriggerNotPermitted        the caller's role may never fire this trigger
@@ -172,6 +173,14 @@ class Unauthenticated(IptError):
 
 class SignatureInvalid(Unauthenticated):
     """A message is not signed, not signed with a known key, or not signed at this time."""
+
+
+class SessionOver(Unauthenticated):
+    """Nobody is signed in, or their session has ended. `organisation` is where they were signed in, if that is known."""
+
+    def __init__(self, organisation: str | None = None) -> None:
+        self.organisation = organisation
+        super().__init__("You are not signed in, or your session has ended. Sign in again.")
 
 
 class ReauthenticationNeeded(Unauthenticated):

@@ -1,8 +1,8 @@
 """The policy: every question that is checked before a read or a write, and the roles that may.
 
-Which courses exist for somebody is not asked here, but in `relations`. Auditors never write. An administrator manages tokens and cover,
-may refer clients, and sees no course. The operator belongs to the installation: they manage organisations and read metrics, and see no
-course.
+Which courses exist for somebody is not asked here, but in `relations`. Auditors never write. An administrator manages people, tokens and
+cover, may refer clients, and sees no course. The operator belongs to the installation: they manage organisations and read metrics, and
+see no course.
 
 A facilitator records and signs the group's sessions on the courses of all who were members then, restricted courses among them.
 
@@ -33,6 +33,8 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "verify the journal": ("auditor", "supervisor"),
     "manage tokens": ("admin",),
     "manage sessions": ("admin",),
+    "manage people": ("admin",),
+    "read sessions to attest": ("supervisor",),
     "manage subscriptions": ("admin",),
     "read deliveries": ("admin", "auditor"),
     "read events": ("supervisor", "auditor", "ehr"),

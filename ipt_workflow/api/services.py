@@ -13,10 +13,13 @@ from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.inbox import Inbox
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.messages import Messages
+from ipt_workflow.service.access.attestations import Attestations
 from ipt_workflow.service.access.break_glass import EmergencyAccesses
 from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.access.credentials import Credentials
+from ipt_workflow.service.access.people import People
 from ipt_workflow.service.access.restrictions import Restrictions
+from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.access.unmasking import Unmaskings
 from ipt_workflow.service.audit.log import AuditLog
@@ -49,6 +52,9 @@ class Services:
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)
         self.tokens = Tokens(clinic)
+        self.sessions = SignInSessions(clinic)
+        self.people = People(clinic)
+        self.attestations = Attestations(clinic)
         self.subscriptions = Subscriptions(clinic)
         self.deliveries = Deliveries(clinic)
         self.feed = Feed(clinic)

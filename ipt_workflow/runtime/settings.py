@@ -89,7 +89,7 @@ class Settings(pydantic.BaseModel):
     @pydantic.field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in _zones():
+        if not is_zone(value):
             raise ValueError("must be an IANA time zone such as Europe/Berlin")
         return value
 
@@ -210,6 +210,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if faults:
         raise SettingsInvalid(faults)
     return made
+
+
+def is_zone(text: str) -> bool:
+    """Whether this is the name of an IANA time zone."""
+    return text in _zones()
 
 
 def _file(path: Path) -> tuple[dict[str, Any], list[Fault]]:

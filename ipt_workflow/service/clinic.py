@@ -67,6 +67,7 @@ class Clinic:
         self.clock = installation.clock
         self.metrics = installation.metrics
         self.courses = installation.loader(organisation, lookups.COURSES)
+        self.people = installation.loader(organisation, lookups.PEOPLE)
         self.clients = installation.loader(organisation, lookups.CLIENTS)
         self.notices = installation.loader(organisation, lookups.NOTICES)
         self.measures = installation.loader(organisation, lookups.MEASURES)
@@ -91,6 +92,11 @@ class Clinic:
     ) -> Result:
         """Runs a query for this organisation and commits it."""
         return await self.database.write(lambda connection: query(connection, self.organisation, *args, **named))
+
+    async def title(self) -> str:
+        """The organisation's name, as people read it."""
+        record = await self.database.read(organisations.find, self.organisation)
+        return record.title if record else self.organisation
 
     async def load_protocols(self, *, reads_only: bool) -> None:
         """Stores every definition, unless it `reads_only`, and reads those whose file is gone.
@@ -226,15 +232,16 @@ class Clinic:
         head: str,
         client_ref: str | None,
         due: Mapping[str, dt.datetime] | None = None,
-        notices: Mapping[str, dt.datetime] | None = None,
+        asked: Mapping[str, dt.datetime] | None = None,
     ) -> views.CourseView:
         """A course as callers see it.
 
-        `due` says when each kind of attention begins; it is computed if not given. `notices` says the same of what waits for somebody.
+        `due` says when each kind of attention begins; it is computed if not given. `asked` says the same of the kinds that the journal
+        knows nothing of.
         """
         machine = self.machine_of(course)
         due = attention.attention(machine.protocol, machine.bound, course, self.zone) if due is None else due
-        kinds = sorted({kind for kind, since in (*due.items(), *(notices or {}).items()) if since <= context.now})
+        kinds = sorted({kind for kind, since in (*due.items(), *(asked or {}).items()) if since <= context.now})
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
 
     async def require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from ipt_workflow import groups, journal
-from ipt_workflow.access import relations
+from ipt_workflow.access import people, relations
+from ipt_workflow.access.people import Named
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.course import Course, triggers
+from ipt_workflow.course import Course, references, triggers
 from ipt_workflow.course.commands import command_faults
 from ipt_workflow.course.course import HeldBefore
 from ipt_workflow.course.drafts import Draft
@@ -24,12 +25,13 @@ from ipt_workflow.course.payloads import MoveEntries
 from ipt_workflow.course.rules import Context, OtherCourse
 from ipt_workflow.course.rules.moved_entries import emptied
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import Busy, CommandInvalid, EmergencyWriteOnly, TransitionRefused, TriggerNotPermitted
+from ipt_workflow.errors import Busy, CommandInvalid, EmergencyWriteOnly, Fault, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.gate.replay import refused_command
 from ipt_workflow.journal import GENESIS
 from ipt_workflow.machine import Accepted, Refused, machine_for
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service import lapses, seal
+from ipt_workflow.service.access.staff import Staff
 from ipt_workflow.service.clinic import ROLE, Clinic, new_id
 from ipt_workflow.service.writes import IdempotencyKey, Opening
 from ipt_workflow.store import courses as stored_courses
@@ -46,7 +48,7 @@ from ipt_workflow.store.units import (
     OtherCourseStale,
     Unit,
 )
-from ipt_workflow.values.faults import decode
+from ipt_workflow.values.faults import FAULTS_MAX, decode
 from ipt_workflow.values.identities import is_identity
 
 Result = TypeVar("Result")
@@ -103,6 +105,7 @@ class Decisions:
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
+        self.staff = Staff(clinic)
 
     # Permission
 
@@ -124,6 +127,13 @@ class Decisions:
                 yield TriggerNotPermitted(known, principal.role, row.roles)
             elif row is not None and allowed is not None and name not in allowed:
                 yield EmergencyWriteOnly(row.name, principal.role, allowed)
+
+    async def check_named(self, principal: Principal, commands: tuple[Command, ...]) -> None:
+        """Raises CommandInvalid, with every fault of the commands, if they name somebody who may not be named so."""
+        faults = await self.staff.faults(principal, list(people.named_by(commands)))
+        if faults:
+            others = faults_together(commands) if len(commands) > 1 else command_faults(commands[0])
+            raise CommandInvalid([*faults, *others][:FAULTS_MAX])
 
     # What deciding needs from outside the course
 
@@ -201,13 +211,17 @@ class Decisions:
         """Decides the opening of a course, and records nothing. Raises CommandInvalid."""
         command = Command(opening.trigger, opening.data, opening.occurred_at, opening.reason, opening.override)
         protocol = self._opened_under(opening, command)
+        therapist = opening.therapist or (principal.person if principal.role == "therapist" else None)
+        named = [Named("therapist", therapist, "therapist")] if therapist else []
+        if faults := await self.staff.faults(principal, named):
+            raise CommandInvalid([*faults, *command_faults(command)])
         client = await self.client(opening.client_ref)
         context = self.clinic.context(
             principal,
             self.clinic.clock.now(),
             course_id=new_id(),
             client=client.id,
-            therapist=opening.therapist or (principal.person if principal.role == "therapist" else None),
+            therapist=therapist,
             other_open_course=client.open_course,
         )
         answer = machine_for(protocol).preview(None, (command,), context)
@@ -294,6 +308,14 @@ class Decisions:
             numbers={each["from"]: each["to"] for each in left.fact.data["moved"]},
         )
 
+    async def asked_after(self, before: StoredCourse | None, after: Course) -> Mapping[str, dt.datetime]:
+        """The attention that the journal knows nothing of, after a change of a course; a course just opened has none `before`."""
+        if before and (after.therapist, after.open) == (before.course.therapist, before.course.open):
+            return before.asked
+        asked = {kind: since for kind, since in (before.asked if before else {}).items() if kind != "unassigned"}
+        since = await self.staff.unassigned_since(after)
+        return {**asked, "unassigned": since} if since else asked
+
     def kept_answer(self, key: IdempotencyKey | None, change: CourseChange) -> KeptAnswer | None:
         """The answer that the store keeps under the key: which entries the change wrote."""
         if key is None:
@@ -354,3 +376,13 @@ def _look_back(commands: tuple[Command, ...], course: Course, now: dt.datetime) 
     ahead = len(commands) > 1 and any(each.occurred_at and each.occurred_at > now for each in commands)
     moments = [(each.trigger, min(each.occurred_at or now, now)) for each in commands]  # a time slightly ahead may count as now
     return ahead or commands[0].trigger == "migrate_protocol" or is_late(course, moments)
+
+
+def faults_together(commands: Sequence[Command]) -> list[Fault]:
+    """The faults of several commands that no protocol is needed to see. Their references count as numbers."""
+    numbered = [msgspec.structs.replace(each, data=references.numbered(each.trigger, each.data)) for each in commands]
+    return [
+        msgspec.structs.replace(fault, where=f"together[{index}].{fault.where}")
+        for index, each in enumerate(numbered)
+        for fault in command_faults(each)
+    ]

@@ -1,7 +1,6 @@
 """The verbs of the operator about organisations: create, list, show, change, suspend and resume them."""
 
 import datetime as dt
-import zoneinfo
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -12,6 +11,7 @@ from ipt_workflow.access.break_glass import AuditorText
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import AccessRules, Supervision, access_rules
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
+from ipt_workflow.runtime.settings import is_zone
 from ipt_workflow.service.clinic import Clinic, new_organisation
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.store import organisations as stored
@@ -123,7 +123,7 @@ class Organisations:
 
 
 def _check_zone(zone: str | None) -> None:
-    if zone is not None and zone not in zoneinfo.available_timezones():
+    if zone is not None and not is_zone(zone):
         raise CommandInvalid([Fault("zone", "must be an IANA time zone such as Europe/Berlin")])
 
 

@@ -66,6 +66,7 @@ class Proposals:
     async def _to_propose(self, principal: Principal, stored: StoredCourse, write: Write) -> tuple[Command, Context]:
         """The one command that needs a co-signature, with its context. Raises CommandInvalid if it needs none."""
         commands = checked_commands(write, stored.course)
+        await self.decisions.check_named(principal, commands)
         if len(commands) != 1:
             raise CommandInvalid([Fault("together", "cannot be proposed; propose one command at a time")])
         context = await self.decisions.context(principal, stored, commands)
@@ -130,6 +131,7 @@ class Proposals:
             raise StaleVersion(stored.course.version)
         await self._check_lapse(principal, proposal, stored)
         command = msgspec.json.decode(proposal.body, type=Command)
+        await self.decisions.check_named(principal, (command,))
         context = await self._context(proposal, stored, command, principal)
         answer = self.decisions.decide(stored, (command,), context)
         accepted = await self.decisions.accepted(principal, stored, answer, (command,), context)
@@ -154,7 +156,8 @@ class Proposals:
     async def _lapse(self, proposal: StoredProposal, stored: StoredCourse) -> LapseReason | None:
         proposer = _proposer(proposal)
         stripped = await self.clinic.read(tokens.stripped, proposal.proposed_by, proposal.proposed_role)
-        if stripped or not await self.clinic.seen(proposer, stored):
+        lost = stripped or await self.decisions.staff.has_lost(proposal.proposed_by, proposal.proposed_role)
+        if lost or not await self.clinic.seen(proposer, stored):
             return "proposer"
         entries = await self.clinic.read(stored_courses.load_entries, proposal.course_id, proposal.version)
         protocol = self.clinic.machine_of(stored.course).protocol

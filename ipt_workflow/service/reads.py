@@ -13,6 +13,7 @@ from ipt_workflow.course.triggers import MOVES
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.journal import Entry
 from ipt_workflow.service import views
+from ipt_workflow.service.access.staff import Staff
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.views import CourseDetails, CourseView, EntryView, Options, details
 from ipt_workflow.store import courses as stored_courses
@@ -24,6 +25,7 @@ class CourseReads:
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
+        self.staff = Staff(clinic)
 
     async def course(
         self, principal: Principal, course_id: str, as_of: dt.datetime | None = None, known_at: dt.datetime | None = None
@@ -34,10 +36,9 @@ class CourseReads:
         await self.clinic.log(principal, "read", "course", [stored])
         context = self.clinic.context(principal, as_of or known_at or self.clinic.clock.now())
         if as_of is None and known_at is None:
-            view = self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
-            read = await self.clinic.entries_for(
-                principal, course_id, details.READ
-            )  # perhaps later ones too, which this answer leaves out
+            view = self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, asked=stored.asked)
+            # perhaps later ones too, which this answer leaves out
+            read = await self.clinic.entries_for(principal, course_id, details.READ)
             return self._details(view, stored.course, [each for each in read if each.written.seq <= view.version], context)
         entries = await self.clinic.entries_for(principal, course_id)
         course = journal.replay(entries, as_of=as_of, known_at=known_at)
@@ -64,13 +65,13 @@ class CourseReads:
             )
         other = await self.clinic.read(stored_courses.other_open_course, course.client, course.id)
         now = max(self.clinic.clock.now(), course.last_recorded_at)
+        machine = self.clinic.machine_of(course)
+        named = await self.staff.examples(course, supervised=machine.protocol.supervision is not None)
+        outside = {"other_open_course": other, "client": new_id(), "course_id": new_id(), **named}
         context = self.clinic.with_history(
-            self.clinic.context(
-                principal, max(now, at) if at else now, other_open_course=other, client=new_id(), course_id=new_id()
-            ),
+            self.clinic.context(principal, max(now, at) if at else now, **outside),
             (await self.clinic.entries(course_id))[: course.version],
         )
-        machine = self.clinic.machine_of(course)
         items = machine.options(course, lambda name: self._context_of(stored, name, context), at)
         if stored.relation and (allowed := stored.relation.writes) is not None:
             items = tuple(each for each in items if each.trigger in allowed)
@@ -114,8 +115,7 @@ class CourseReads:
         await self.clinic.log(principal, "read", action, found)
         context = self.clinic.context(principal, now)
         return [
-            self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
-            for stored in found
+            self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, asked=stored.asked) for stored in found
         ]
 
     async def history(self, principal: Principal, course_id: str, after: int, limit: int) -> list[EntryView]:

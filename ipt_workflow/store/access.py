@@ -54,9 +54,10 @@ def insert(connection: sa.Connection, organisation: str, session: StoredSession,
     connection.execute(sa.insert(_session), structs.row_of(organisation, session))
 
 
-def find(connection: sa.Connection, session_id: str) -> StoredSession | None:
-    """A session by its id, which tells the organisation."""
-    return structs.read_first(connection, _all().where(_session.c.id == session_id), StoredSession)
+def find(connection: sa.Connection, organisation: str, session_id: str) -> StoredSession | None:
+    """A session of the organisation. Requests find theirs by `lookups.SESSIONS`."""
+    where = (_session.c.organisation == organisation, _session.c.id == session_id)
+    return structs.read_first(connection, _all().where(*where), StoredSession)
 
 
 def of_person(connection: sa.Connection, organisation: str, person: str, now: dt.datetime) -> list[StoredSession]:
@@ -80,9 +81,13 @@ def replace(connection: sa.Connection, organisation: str, old: str, new: StoredS
     return True
 
 
-def end_of_person(connection: sa.Connection, organisation: str, person: str, at: dt.datetime, why: str) -> list[StoredSession]:
-    """Ends every session of a person, and returns those that it ended."""
-    return _end(connection, _open(organisation, at, _session.c.person == person), at, why)
+def end_roles(connection: sa.Connection, organisation: str, person: str, roles: Collection[str], at: dt.datetime) -> int:
+    """Ends the sessions in which a person could act in one of these roles. Returns how many."""
+    ours = structs.read_all(connection, _all().where(*_open(organisation, at, _session.c.person == person)), StoredSession)
+    ended = [each.id for each in ours if set(each.roles.split()) & set(roles)]
+    for each in ended:
+        change(connection, organisation, each, {"ended_at": at, "ended_why": "role lost"})
+    return len(ended)
 
 
 def end_of_provider(

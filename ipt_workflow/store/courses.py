@@ -8,12 +8,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from ipt_workflow.access import people
 from ipt_workflow.access.relations import Relation, Viewer
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.protocols.definition import ENDED
-from ipt_workflow.store import relations, unreviewed
-from ipt_workflow.store.schema.tables import client, course, entry, entry_data, notice
+from ipt_workflow.store import attention, relations, roles
+from ipt_workflow.store.schema.tables import client, course, entry, entry_data, person
 
 course_decoder = msgspec.json.Decoder(Course)  # of snapshots
 
@@ -21,14 +22,15 @@ course_decoder = msgspec.json.Decoder(Course)  # of snapshots
 class StoredCourse(msgspec.Struct, frozen=True):
     """A course as its row holds it. `client_ref` is None if the client was erased.
 
-    `notices` is the attention that waiting notices and unreviewed emergency accesses ask for: since when, by kind. `relation` is that of the person who sees the course,
-    once it is known.
+    `asked` is the attention that its journal knows nothing of, since when by kind: that of waiting notices and unreviewed emergency
+    accesses, and `unassigned` where the therapist is no person who may give therapy here. `relation` is that of the person who sees the
+    course, once it is known.
     """
 
     course: Course
     head: str
     client_ref: str | None
-    notices: Mapping[str, dt.datetime] = {}
+    asked: Mapping[str, dt.datetime] = {}
     restricted: bool = False
     relation: Relation | None = None
 
@@ -61,34 +63,15 @@ def _execute(
 
 
 WITH_CLIENT = course.outerjoin(client, sa.and_(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id))
-# A literal, worded as in the partial indexes: with a parameter the databases would not use them.
-WAITING: sa.ColumnElement[str] = sa.literal_column("'waiting'")
-
-
-def _waiting(*more: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
-    """Since when notices wait about a course, or about its client alone. Two queries, since each uses an index of its own."""
-
-    def received(*about: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        ours = (notice.c.organisation == course.c.organisation, notice.c.status == WAITING, *more)
-        return sa.select(notice.c.received_at.label("at")).where(*ours, *about).correlate(course)
-
-    either = received(notice.c.course_id == course.c.id).union_all(
-        received(notice.c.course_id.is_(None), notice.c.client_id == course.c.client_id)
-    )
-    return sa.select(sa.func.min(either.subquery("waiting").c.at)).scalar_subquery()
-
-
-_attention_of_notices = (_waiting().label("waits_since"), _waiting(notice.c.risk).label("risk_since"))
+WITH_PEOPLE = WITH_CLIENT.outerjoin(
+    person, sa.and_(person.c.organisation == course.c.organisation, person.c.id == course.c.therapist)
+)
 COLUMNS = (
-    course.c.id,
-    course.c.snapshot,
-    course.c.head,
-    client.c.ref,
-    course.c.restricted,
-    unreviewed.SINCE.label("emergency_since"),
-    *_attention_of_notices,
+    *(course.c.id, course.c.snapshot, course.c.head, client.c.ref, course.c.restricted),
+    attention.UNREVIEWED_SINCE.label("emergency_since"),
+    *(*attention.ATTENTION_OF_NOTICES, person.c.roles, person.c.status, person.c.left_at),
 )  # of a stored course
-_select_course = sa.select(*COLUMNS).select_from(WITH_CLIENT)
+_select_course = sa.select(*COLUMNS).select_from(WITH_PEOPLE)
 
 
 def stored_course(
@@ -98,12 +81,16 @@ def stored_course(
     ref: str | None,
     restricted: bool,
     emergency_since: dt.datetime | None,
-    *waiting_since: dt.datetime | None,
+    waits_since: dt.datetime | None,
+    risk_since: dt.datetime | None,
+    *therapist: Any,
 ) -> StoredCourse:
-    """A course from the values of COLUMNS."""
-    since = {kind: at for kind, at in zip(("notices", "risk"), waiting_since, strict=True) if at is not None}
-    since |= unreviewed.kinds_since(emergency_since)
-    return StoredCourse(course_decoder.decode(snapshot), head, ref, since, restricted)
+    """A course from the values of COLUMNS. `therapist` are those of the person's row, if they have one."""
+    found = course_decoder.decode(snapshot)
+    known = roles.staff_member(found.therapist or "", *therapist) if therapist[0] is not None else None
+    asked = {"notices": waits_since, "risk": risk_since, "unassigned": people.unassigned_since(found, known)}
+    since = {kind: at for kind, at in asked.items() if at is not None}
+    return StoredCourse(found, head, ref, since | attention.kinds_since(emergency_since), restricted)
 
 
 WITH_DATA = entry.outerjoin(
@@ -320,7 +307,6 @@ def courses_by_id(connection: sa.Connection, organisation: str, ids: Sequence[st
     return [stored_course(*row) for row in connection.execute(statement)]
 
 
-BESIDE_THE_ROW = frozenset({"notices", unreviewed.EMERGENCY, unreviewed.OVERDUE})  # the kinds without a column of the course
 FEW = 2000  # so many ids are looked up one by one; if more courses fit, a walk in the order of ids soon fills a page
 
 
@@ -333,10 +319,10 @@ def _by_what_is_due(
     """
     named, conditions = [], []
     if filters.attention:
-        selects = [] if filters.therapist else _needing_ids(organisation, filters.attention, now)
+        selects = [] if filters.therapist else attention.needing_ids(organisation, filters.attention, now)
         few = _few(connection, *selects)
         named += few
-        conditions += [] if few else [_needing(organisation, filters.attention, now)]
+        conditions += [] if few else [attention.needing(organisation, filters.attention, now)]
     if filters.changed_since:
         entries = sa.select(entry.c.course_id).where(entry.c.organisation == organisation)
         named += _few(connection, entries.where(entry.c.recorded_at >= filters.changed_since))
@@ -348,38 +334,6 @@ def _few(connection: sa.Connection, *selects: sa.Select[Any]) -> list[set[str]]:
     """The ids that any of the statements finds, if they are few."""
     rows = [list(connection.execute(select.limit(FEW + 1)).scalars()) for select in selects]
     return [set().union(*rows)] if rows and all(len(each) <= FEW for each in rows) else []
-
-
-def _needing_ids(organisation: str, kind: str, now: dt.datetime) -> list[sa.Select[Any]]:
-    itself = course.alias()
-    own = sa.select(itself.c.id).where(itself.c.organisation == organisation)
-    by_itself = [] if kind in BESIDE_THE_ROW else [own.where(itself.c[f"{kind}_from"] <= now)]
-    return [*_by_others(organisation, kind, now), *by_itself]
-
-
-def _needing(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:
-    """The condition that a course needs attention: by itself, or because a notice or a review of emergency access waits."""
-    by_itself = [] if kind in BESIDE_THE_ROW else [course.c[f"{kind}_from"] <= now]
-    return sa.or_(*by_itself, *(course.c.id.in_(select) for select in _by_others(organisation, kind, now)))
-
-
-def _by_others(organisation: str, kind: str, now: dt.datetime) -> tuple[sa.Select[Any], ...]:
-    if kind in {unreviewed.EMERGENCY, unreviewed.OVERDUE}:
-        return (unreviewed.courses_asking(organisation, kind, now),)
-    if kind == "notices":
-        return _with_notices(organisation)
-    return _with_notices(organisation, notice.c.risk) if kind == "risk" else ()
-
-
-def _with_notices(organisation: str, *more: sa.ColumnElement[bool]) -> tuple[sa.Select[Any], sa.Select[Any]]:
-    """The courses that waiting notices name, and the courses of clients that waiting notices name without a course."""
-    waiting = (notice.c.organisation == organisation, notice.c.status == WAITING, *more)
-    theirs = course.alias()
-    clients = sa.select(notice.c.client_id).where(notice.c.course_id.is_(None), *waiting)
-    return (
-        sa.select(notice.c.course_id.label("id")).where(notice.c.course_id.is_not(None), *waiting),
-        sa.select(theirs.c.id).where(theirs.c.organisation == organisation, theirs.c.client_id.in_(clients)),
-    )
 
 
 class ClientCourse(msgspec.Struct, frozen=True):

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.journal import Entry, read
-from ipt_workflow.store import courses, notices, sources, structs
+from ipt_workflow.store import courses, notices, roles, sources, structs
+from ipt_workflow.store.access import StoredSession
 from ipt_workflow.store.courses import StoredCourse, one_of, to_driver
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import KeptAnswer
@@ -151,6 +152,18 @@ class StoredToken(msgspec.Struct, frozen=True):
     organisation_version: int
 
 
+class KnownSession(msgspec.Struct, frozen=True):
+    """A session as requests are checked against it, with its organisation's status and version."""
+
+    session: StoredSession
+    organisation_status: str
+    organisation_version: int
+
+
+def _session(*values: Any) -> KnownSession:
+    return KnownSession(StoredSession(**dict(zip(StoredSession.__struct_fields__, values, strict=False))), *values[-2:])
+
+
 class KnownClient(msgspec.Struct, frozen=True):
     """A client's record, with their courses in the order they were opened, without the attention of notices."""
 
@@ -216,7 +229,8 @@ MEASURES = ManyRowLookup(
         [sa.literal_column(f"'{name}'") for name in ("record_measure", "amend", "move_entries")]
     ),
 )  # the bare column would let the database search all measures of the organisation by their index
-COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_CLIENT)
+COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_PEOPLE)
+PEOPLE = Lookup(roles.MEMBER_COLUMNS, roles.staff_member)
 TOKENS = CredentialLookup(
     (
         *(tables.token.c[name] for name in StoredToken.__struct_fields__[:-2]),
@@ -225,6 +239,11 @@ TOKENS = CredentialLookup(
     ),
     StoredToken,
     tables.token.join(tables.organisation, tables.organisation.c.id == tables.token.c.organisation),
+)
+SESSIONS = CredentialLookup(
+    (*structs.columns(tables.sign_in_session, StoredSession), tables.organisation.c.status, tables.organisation.c.version),
+    _session,
+    tables.sign_in_session.join(tables.organisation, tables.organisation.c.id == tables.sign_in_session.c.organisation),
 )
 SOURCES = ManyRowLookup(sources.WITH_KEYS_COLUMNS, sources.keyed_source, sources.WITH_KEYS)
 ANSWERS = Lookup(structs.columns(tables.idempotency, KeptAnswer), KeptAnswer)

@@ -24,6 +24,7 @@ from ipt_workflow.ehr.notices.sources import NewSource, Sources
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.people import NewPerson, People
 from ipt_workflow.service.access.tokens import NewToken
 
 COLUMNS = (
@@ -133,6 +134,13 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/sources/{source_id}/rotate"): Row(ADMIN.format(201), {}, "source"),
     ("POST", "/v1/sources/{source_id}/disable"): Row(ADMIN.format(200), needs="source"),
     ("POST", "/v1/sources/{source_id}/enable"): Row(ADMIN.format(200), needs="source"),
+    ("GET", "/v1/people"): Row(ADMIN.format(200)),
+    ("POST", "/v1/people"): Row(ADMIN.format(201), {"id": "somebody", "name": "Some Body", "roles": ["therapist"]}),
+    ("GET", "/v1/people/{person_id}"): Row(ADMIN.format(200), needs="person"),
+    ("PATCH", "/v1/people/{person_id}"): Row(ADMIN.format(200), {"roles": ["auditor"]}, "person"),
+    ("POST", "/v1/people/{person_id}/leave"): Row(ADMIN.format(200), needs="person"),
+    ("POST", "/v1/people/{person_id}/return"): Row(ADMIN.format(200), needs="one who left"),
+    ("GET", "/v1/sessions-to-attest"): Row("403 403 200 403 403 403"),
     ("GET", "/v1/groups"): Row("200 200 200 200 403 403"),
     ("POST", "/v1/groups"): Row("201 201 201 403 403 403", GROUP),
     ("GET", "/v1/groups/{group_id}"): Row("200 404 200 200 403 404", needs="group"),
@@ -172,7 +180,7 @@ TABLE: dict[tuple[str, str], Row] = {
 }
 LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search"}  # they are posted, and write nothing
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING and key[1] != "/v1/unmasking"]
-OF_NO_COURSE = ("/v1/organisations", "/v1/subscriptions", "/v1/deliveries", "/v1/sources", "/v1/courses/crisis-calls")
+OF_NO_COURSE = ("/v1/organisations", "/v1/people", "/v1/subscriptions", "/v1/deliveries", "/v1/sources", "/v1/courses/crisis-calls")
 MAKES = ("/v1/courses", "/v1/groups", "/v1/emergency-access")
 SERVED = {
     (method, route.path_format)
@@ -232,6 +240,8 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         await Sources(api.clinic).add(OPERATOR, lambda: NewSource(id=names["source_id"]))
         if row.needs == "bound":
             api.tokens["ehr"] = (await token(api, "ehr", "ehr-1", source=names["source_id"])).token
+    elif row.needs in {"person", "one who left"}:
+        names["person_id"] = await person(api, ref.lower(), has_left=row.needs == "one who left")
     elif row.needs != "course":
         await api.walk(course, "record_consent", "start")
     if row.needs == "client":
@@ -239,19 +249,35 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         names |= {"kind": "Patient", "resource_id": episode["patient"]["reference"].partition("/")[2], "member": "Encounter"}
     if row.needs == "group":
         names |= await group(api, course, ref)
-    if row.needs == "emergency":
-        new = msgspec.convert({**EMERGENCY, "client_ref": ref}, NewEmergencyAccess)
-        taken = await api.services.emergencies.start(Principal(person="therapist-3", role="therapist", via="cli"), lambda: new)
-        names["access_id"] = taken.id
-    if row.needs == "masked":
-        api.clinic.access_rules = AccessRules(auditor_text="unmask")
-    if row.needs == "notice":
-        names["notice_id"] = await waiting(api, ref)
+    if row.needs in MADE:
+        names |= await MADE[row.needs](api, ref)
     if row.needs == "proposal":
         answer = await api.post(f"/v1/courses/{course}/proposals", WAIVER, If_Match='"3"')
         assert answer.status_code == 201, answer.text
         names["proposal_id"] = answer.json()["id"]
     return names
+
+
+async def person(api: Api, name: str, *, has_left: bool) -> str:
+    """A person of the staff, who perhaps has left."""
+    people = People(api.clinic)
+    await people.add(OPERATOR, lambda: NewPerson(id=name, name=name, roles=("therapist",)))
+    if has_left:
+        await people.leave(OPERATOR, name)
+    return name
+
+
+async def emergency(api: Api, ref: str) -> dict[str, str]:
+    """An emergency access of somebody else to the client's course."""
+    new = msgspec.convert({**EMERGENCY, "client_ref": ref}, NewEmergencyAccess)
+    taken = await api.services.emergencies.start(Principal(person="therapist-3", role="therapist", via="cli"), lambda: new)
+    return {"access_id": taken.id}
+
+
+async def masked(api: Api, _ref: str) -> dict[str, str]:
+    """An organisation whose auditors must unmask sealed text."""
+    api.clinic.access_rules = AccessRules(auditor_text="unmask")
+    return {}
 
 
 async def group(api: Api, course: str, ref: str) -> dict[str, str]:
@@ -265,7 +291,7 @@ async def group(api: Api, course: str, ref: str) -> dict[str, str]:
     return {"group_id": made.json()["group"]["id"], "session_id": recorded.json()["session"]["id"], "other_id": other["id"]}
 
 
-async def waiting(api: Api, ref: str) -> str:
+async def waiting(api: Api, ref: str) -> dict[str, str]:
     """A notice about a client's course, which waits: nobody says who cancelled."""
     name = ref.lower()
     made = await Sources(api.clinic).add(OPERATOR, lambda: NewSource(id=name, kind="bearer"))
@@ -273,7 +299,10 @@ async def waiting(api: Api, ref: str) -> str:
     headers = {"accept": "application/json", "Authorization": f"Bearer {made.secret}"}
     answer = await api.client.post(f"/v1/ehr/fhir/{name}", json=visit, headers=headers)
     assert answer.json()["status"] == "waiting", answer.text
-    return answer.json()["id"]
+    return {"notice_id": answer.json()["id"]}
+
+
+MADE = {"emergency": emergency, "masked": masked, "notice": waiting}
 
 
 async def call(api: Api, key: tuple[str, str], row: Row, names: dict[str, str], **headers: str) -> httpx.Response:

@@ -7,30 +7,33 @@ import msgspec
 import pytest
 from support.http_client import START
 
-from ipt_workflow.store import access
+from ipt_workflow.service.clinic import new_organisation
+from ipt_workflow.store import access, lookups, organisations
 from ipt_workflow.store.access import OneTime, StoredSession
 from ipt_workflow.store.databases.factory import open_database
+from ipt_workflow.store.loader import Loader
+from ipt_workflow.store.lookups import KnownSession
 
 HOUR = dt.timedelta(hours=1)
 
 
 def session(**changed):
-    known = dict(
-        id="0" * 16,
-        organisation="default",
-        secret_hash="s" * 64,
-        person="therapist-1",
-        role="therapist",
-        roles="therapist supervisor",
-        method="oidc",
-        created_at=START,
-        authenticated_at=START,
-        seen_at=START,
-        expires_at=START + 10 * HOUR,
-        issuer="https://idp.example",
-        subject="alice",
-        provider_session="p-1",
-    )
+    known = {
+        "id": "0" * 16,
+        "organisation": "default",
+        "secret_hash": "s" * 64,
+        "person": "therapist-1",
+        "role": "therapist",
+        "roles": "therapist supervisor",
+        "method": "oidc",
+        "created_at": START,
+        "authenticated_at": START,
+        "seen_at": START,
+        "expires_at": START + 10 * HOUR,
+        "issuer": "https://idp.example",
+        "subject": "alice",
+        "provider_session": "p-1",
+    }
     return StoredSession(**{**known, **changed})
 
 
@@ -51,12 +54,32 @@ def run(database_url):
     return run
 
 
-def test_a_session_is_found_by_its_id_alone_and_tells_its_organisation(run):
+def test_a_session_is_found_by_its_id_alone_and_tells_its_organisation(run, database_url):
     async def test(write):
+        database = open_database(database_url)
+        loader = Loader(database, None, lookups.SESSIONS)
+        for name in ("default", "north"):
+            await write(organisations.insert, new_organisation(name, START))
         for organisation, each in (("default", session()), ("north", session(id="1" * 16, organisation="north"))):
             await write(access.insert, organisation, each, START)
-            assert await write(access.find, each.id) == each
-        assert await write(access.find, "2" * 16) is None
+            assert await write(access.find, organisation, each.id) == each
+            assert await loader.get(each.id) == KnownSession(each, "active", 1)
+        assert await write(access.find, "default", "1" * 16) is None
+        assert await loader.get("2" * 16) is None
+        await database.close()
+
+    run(test)
+
+
+def test_the_sessions_in_which_a_lost_role_could_be_taken_end(run):
+    async def test(write):
+        await write(access.insert, "default", session(), START)
+        await write(access.insert, "default", session(id="1" * 16, roles="supervisor", role="supervisor"), START)
+        await write(access.insert, "default", session(id="2" * 16, person="therapist-2"), START)
+        assert await write(access.end_roles, "default", "therapist-1", ("auditor",), START) == 0
+        assert await write(access.end_roles, "default", "therapist-1", ("therapist",), START) == 1
+        assert await write(access.end_roles, "default", "therapist-1", ("therapist", "supervisor"), START) == 1
+        assert len(await write(access.of_person, "default", "therapist-2", START)) == 1
 
     run(test)
 
@@ -79,8 +102,8 @@ def test_a_session_is_followed_by_one_other_or_by_none(run):
         await write(access.insert, "default", session(), START)
         assert await write(access.replace, "default", "0" * 16, session(id="1" * 16), "role")
         assert not await write(access.replace, "default", "0" * 16, session(id="2" * 16), "role")
-        assert (await write(access.find, "0" * 16)).ended_why == "role"
-        assert await write(access.find, "2" * 16) is None
+        assert (await write(access.find, "default", "0" * 16)).ended_why == "role"
+        assert await write(access.find, "default", "2" * 16) is None
 
     run(test)
 
@@ -105,9 +128,9 @@ def test_sessions_that_were_over_long_ago_are_removed_when_another_begins(run):
     async def test(write):
         await write(access.insert, "default", session(), START)
         await write(access.insert, "default", session(id="1" * 16), START + 10 * HOUR)
-        assert await write(access.find, "0" * 16) is not None
+        assert await write(access.find, "default", "0" * 16) is not None
         await write(access.insert, "default", session(id="2" * 16), START + 11 * HOUR)
-        assert await write(access.find, "0" * 16) is None
+        assert await write(access.find, "default", "0" * 16) is None
 
     run(test)
 

@@ -22,6 +22,7 @@ from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.upgrade import upgrade
 from ipt_workflow.store.databases.factory import open_database
+from support import staff
 
 SERVER_VARIABLE = "IPT_TEST_POSTGRES_URL"
 TEMPLATES = tempfile.TemporaryDirectory(prefix="ipt-")  # removed when the worker ends
@@ -71,7 +72,7 @@ def empty(folder: Path, server: str | None = None) -> Settings:
 
 @cache
 def _migrated(server: str | None) -> str:
-    """The URL of a migrated database that is the template of all others."""
+    """The URL of a migrated database with its staff, which is the template of all others."""
     url = create(server) if server else f"sqlite:///{Path(TEMPLATES.name) / 'ipt.db'}"
     asyncio.run(_migrate(url))
     return url
@@ -80,6 +81,7 @@ def _migrated(server: str | None) -> str:
 async def _migrate(url: str) -> None:
     database = open_database(url)
     await database.write(upgrade, settings_of(url))
+    await database.write(staff.add)
     await database.close()
 
 

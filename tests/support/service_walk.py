@@ -28,6 +28,11 @@ A_DOZEN = ("record_consent", "start", "record_session", "sign_session", "record_
            "record_inventory", "record_timeline", "record_formulation", "accept_formulation", "record_measure")  # fmt: skip
 
 
+def importing(therapist: str) -> Principal:
+    """An import that repeats what this therapist did, who may be nobody here."""
+    return Principal(person=therapist, role="therapist", via="cli", importing=True)
+
+
 @asynccontextmanager
 async def opened(settings: Settings, clock: VirtualClock | None = None) -> AsyncIterator[Clinic]:
     clinic = await open_clinic(settings, clock or VirtualClock(START))

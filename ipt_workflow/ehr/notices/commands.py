@@ -84,6 +84,7 @@ class NoticeCommands:
         if forbidden:
             return self._forbidden(principal, forbidden, command.trigger, stored, about)
         try:
+            await self.decisions.check_named(principal, (command,))
             context = await self.decisions.context(principal, stored, (command,), client)
             answer = self.decisions.decide(stored, (command,), context)
         except CommandInvalid as error:

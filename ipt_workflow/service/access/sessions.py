@@ -9,16 +9,14 @@ from ipt_workflow.access import policy, sessions
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.sessions import SessionSecret
 from ipt_workflow.course.context import Via
-from ipt_workflow.course.triggers import Role
-from ipt_workflow.errors import NotFound, SignInRefused, Unauthenticated
+from ipt_workflow.errors import NotFound, SessionOver, SignInRefused
 from ipt_workflow.service.clinic import Clinic
-from ipt_workflow.service.installation import Installation
+from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.store import access as stored
 from ipt_workflow.store.access import StoredSession
 
 SEEN_EVERY = dt.timedelta(minutes=1)  # when a session was last used is written at most so often
 FORGET_AFTER = dt.timedelta(days=30)
-NOT_SIGNED_IN = "You are not signed in, or your session has ended. Sign in again."
 NO_SESSION = "There is no such session, or it has ended."
 
 
@@ -52,18 +50,23 @@ class SignedIn(msgspec.Struct, frozen=True):
     secret: SessionSecret
 
 
-async def identify(installation: Installation, secret: SessionSecret | None, *, by_access_token: bool = False) -> StoredSession:
-    """The session of a cookie or an access token. Notes that it was used. Raises Unauthenticated."""
-    session = await installation.database.read(stored.find, secret.id) if secret else None
-    known = (session.access_hash if by_access_token else session.secret_hash) if session else None
-    if secret is None or session is None or known is None or not sessions.same_hash(secret.hash, known):
-        raise Unauthenticated(NOT_SIGNED_IN)
-    now = installation.clock.now()
-    if sessions.is_over(session, now, installation.settings.session_idle):
-        raise Unauthenticated(NOT_SIGNED_IN)
+async def identify(
+    clinics: Clinics, secret: SessionSecret | None, *, by_access_token: bool = False
+) -> tuple[Clinic, StoredSession]:
+    """The clinic and the session of a cookie or an access token. Notes that it was used. Raises SessionOver."""
+    known = await clinics.installation.sessions.get(secret.id) if secret else None
+    hashed = (known.session.access_hash if by_access_token else known.session.secret_hash) if known else None
+    if secret is None or known is None or hashed is None or not sessions.same_hash(secret.hash, hashed):
+        raise SessionOver
+    session, now = known.session, clinics.installation.clock.now()
+    if sessions.is_over(session, now, clinics.installation.settings.session_idle):
+        raise SessionOver(session.organisation)
+    clinic = await clinics.of(session.organisation, known.organisation_version)
+    if clinic is None or known.organisation_status != "active":
+        raise SessionOver
     if now - session.seen_at >= SEEN_EVERY:
-        await installation.database.write(stored.change, session.organisation, session.id, {"seen_at": now})
-    return session
+        await clinic.write(stored.change, session.id, {"seen_at": now})
+    return clinic, session
 
 
 def acting(session: StoredSession, via: Via, request_id: str | None = None) -> Principal:
@@ -87,7 +90,7 @@ class SignInSessions:
     async def begin(
         self,
         person: str,
-        roles: Sequence[Role],
+        roles: Sequence[str],
         method: str,
         *,
         authenticated_at: dt.datetime | None,
@@ -112,7 +115,7 @@ class SignInSessions:
             created_at=now,
             authenticated_at=authenticated_at,
             seen_at=now,
-            expires_at=now + self.clinic.settings.session_length,
+            expires_at=before.expires_at if before else now + self.clinic.settings.session_length,
             issuer=provider.issuer if provider else None,
             subject=provider.subject if provider else None,
             provider_session=provider.session if provider else None,
@@ -140,21 +143,21 @@ class SignInSessions:
 
     async def _follow(self, old: StoredSession, new: StoredSession, why: str) -> None:
         if not await self.clinic.write(stored.replace, old.id, new, why):
-            raise Unauthenticated(NOT_SIGNED_IN)
+            raise SessionOver(self.clinic.organisation)
 
     async def open_access(self, session: StoredSession, request_id: str | None = None) -> SessionSecret:
         """A token by which a program acts in this session, and ends with it. A new one replaces the old."""
         secret = sessions.new_secret(session.id)
         if session.role is None or not await self.clinic.write(stored.change, session.id, {"access_hash": secret.hash}):
-            raise Unauthenticated(NOT_SIGNED_IN)
+            raise SessionOver(self.clinic.organisation)
         await self.clinic.log(acting(session, "pages", request_id), "sign_in", f"access token of session {session.id} made")
         return secret
 
     async def check(self, principal: Principal) -> None:
-        """Raises Unauthenticated if the principal's session was ended since. One that merely expires meanwhile is not over here."""
-        session = await self.clinic.database.read(stored.find, principal.session) if principal.session else None
-        if principal.session and (session is None or session.ended_at is not None):
-            raise Unauthenticated(NOT_SIGNED_IN)
+        """Raises SessionOver if the principal's session was ended since. One that merely expires meanwhile is not over here."""
+        known = await self.clinic.installation.sessions.get(principal.session) if principal.session else None
+        if principal.session and (known is None or known.session.ended_at is not None):
+            raise SessionOver(self.clinic.organisation)
 
     async def list(self, principal: Principal, person: str | None = None) -> list[SessionView]:
         """The open sessions of a person: one's own, or for an administrator anybody's."""
@@ -166,9 +169,8 @@ class SignInSessions:
 
     async def end(self, principal: Principal, session_id: str) -> None:
         """Ends a session: one's own, or for an administrator anybody's. Raises NotFound."""
-        session = await self.clinic.database.read(stored.find, session_id) if sessions.is_id(session_id) else None
-        ours = session is not None and session.organisation == self.clinic.organisation and session.ended_at is None
-        if session is None or not ours:
+        session = await self.clinic.read(stored.find, session_id) if sessions.is_id(session_id) else None
+        if session is None or session.ended_at is not None:
             raise NotFound(NO_SESSION)
         own = session.person == principal.person
         if not own and not policy.may(principal, "manage sessions"):
@@ -179,13 +181,6 @@ class SignInSessions:
             raise NotFound(NO_SESSION)
         action = "signed out" if why == "signed_out" else f"ended session {session.id} of {session.person}"
         await self.clinic.log(principal, "sign_in", action[:80])
-
-    async def end_of_person(self, principal: Principal, person: str, why: str) -> int:
-        """Ends every session of a person, such as one who leaves or loses a role. Returns how many."""
-        ended = await self.clinic.write(stored.end_of_person, person, self.clinic.clock.now(), why)
-        for each in ended:
-            await self.clinic.log(principal, "sign_in", f"ended session {each.id}: {why}")
-        return len(ended)
 
     async def end_of_provider(self, issuer: str, provider_session: str | None, subject: str | None, request_id: str | None) -> int:
         """Ends the sessions that an identity provider's back-channel logout names. Returns how many."""

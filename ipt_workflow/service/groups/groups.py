@@ -13,6 +13,7 @@ import msgspec
 
 from ipt_workflow import groups
 from ipt_workflow.access import relations
+from ipt_workflow.access.people import Named
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import FACILITATOR, Relation
 from ipt_workflow.errors import CommandInvalid, Fault, GroupRefused, GroupStale, NotFound, Refusal, VersionRequired
@@ -21,6 +22,7 @@ from ipt_workflow.groups.bodies import Facilitating, Joining, LeaveReason, Leavi
 from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, MemberFacts
 from ipt_workflow.protocols.definition import GroupSpec, Protocol
 from ipt_workflow.service import seal
+from ipt_workflow.service.access.staff import Staff
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.decisions import retrying
 from ipt_workflow.service.idempotency import Idempotency
@@ -48,6 +50,7 @@ class Groups:
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
+        self.staff = Staff(clinic)
         self._idempotency: Idempotency[GroupCommitted] = Idempotency(clinic)
 
     async def create(
@@ -67,7 +70,7 @@ class Groups:
         if protocol.group is None:
             raise CommandInvalid([Fault("protocol", f"{protocol.key} is not for groups: its file has no [group]")])
         facilitators = body.facilitators or ((principal.person,) if principal.role == "therapist" else ())
-        _check_facilitators(principal, facilitators)
+        await self._check_facilitators(principal, facilitators)
         now = self.clinic.clock.now()
         new = NewTherapyGroup(
             label=body.label,
@@ -156,7 +159,7 @@ class Groups:
         return GroupChange(content=move, action="member left", courses=(course,))
 
     async def _facilitate(self, principal: Principal, group: Group, body: Facilitating) -> GroupChange:
-        _check_facilitators(principal, body.facilitators)
+        await self._check_facilitators(principal, body.facilitators)
         named = NamedFacilitators(people=body.facilitators, recorded_by=principal.person, recorded_at=self.clinic.clock.now())
         return GroupChange(content=named, action="facilitators named", courses=group.courses)
 
@@ -220,6 +223,14 @@ class Groups:
         if refusals:
             await self.clinic.log(principal, "refusal", action, courses, [refusal.rule for refusal in refusals])
             raise GroupRefused(refusals)
+
+    async def _check_facilitators(self, principal: Principal, people: tuple[str, ...]) -> None:
+        """Raises CommandInvalid unless these may facilitate a group together, and the principal may name them."""
+        groups.check_facilitators(people)
+        if principal.role == "therapist" and principal.person not in people:
+            raise CommandInvalid([Fault("facilitators", "must name you; only a supervisor can leave themselves out")])
+        named = [Named(f"facilitators[{index}]", each, "facilitator") for index, each in enumerate(people)]
+        await self.staff.check(principal, named)
 
     def _moment(self, name: str, given: dt.datetime | None) -> dt.datetime:
         """The moment of joining or leaving: now by default, never in the future. Raises CommandInvalid."""
@@ -285,9 +296,3 @@ def decoded(write: GroupWrite, group: Group) -> Any:
     if write.version is not None and write.version != group.version:
         raise GroupStale(group.version)
     return write.decode()
-
-
-def _check_facilitators(principal: Principal, people: tuple[str, ...]) -> None:
-    groups.check_facilitators(people)
-    if principal.role == "therapist" and principal.person not in people:
-        raise CommandInvalid([Fault("facilitators", "must name you; only a supervisor can leave themselves out")])

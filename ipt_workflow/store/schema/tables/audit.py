@@ -5,7 +5,8 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from ipt_workflow.store.schema.tables.columns import NOBODY, WITH_OPERATOR, one_of
+from ipt_workflow.access.principal import NOBODY
+from ipt_workflow.store.schema.tables.columns import WITH_OPERATOR, one_of
 
 AUDIT_KINDS = ("refusal", "read", "export", "sign_in", "config", "proposal", "delivery", "notice", "access")
 

@@ -16,7 +16,6 @@ METADATA = SQLModel.metadata
 METADATA.naming_convention = NAMING
 
 ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
-NOBODY = "nobody"  # in the audit log: the role of those who were not let in
 WITH_OPERATOR = (*ROLES, "operator")  # who belongs to the installation, and sees no course
 
 
