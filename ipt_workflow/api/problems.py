@@ -71,7 +71,6 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.TriggerNotPermitted: "trigger-not-permitted",
     errors.Forbidden: "forbidden",
     errors.SourceUnbound: "forbidden",
-    errors.PersonNeeded: "forbidden",
     errors.NotFound: "not-found",
     errors.TransitionRefused: "transition-refused",
     errors.GroupRefused: "group-refused",

@@ -348,7 +348,11 @@ def test_each_role_is_answered_as_its_cell_says(api, key):
                 is_problem(answer, "forbidden")
             elif answer.status_code == 403:
                 assert answer.headers["content-type"] == PROBLEM_JSON
-                assert answer.json()["type"] in {"/problems/forbidden", "/problems/trigger-not-permitted"}
+                assert answer.json()["type"] in {
+                    "/problems/forbidden",
+                    "/problems/person-needed",
+                    "/problems/trigger-not-permitted",
+                }
             assert bool(await refused_to(api, column)) == is_recorded(answer, key, row), (column, answer.text)
 
     api(test)

@@ -81,6 +81,27 @@ def test_a_duty_colleague_records_a_crisis_call_in_two_steps_and_the_therapist_s
     api(test, clock)
 
 
+def test_over_http_it_is_taken_with_the_access_token_of_a_session_that_is_fresh(api, clock):
+    async def test(api):
+        course = await on_duty(api)
+        sessions = api.services.sessions
+        begun = await sessions.begin("therapist-2", ["therapist"], "oidc", authenticated_at=clock.now())
+        api.tokens["session"] = (await sessions.open_access(begun.session)).access
+        taken = await api.post(ACCESS, WHY, "session")
+        assert taken.status_code == 201, taken.text
+        assert taken.headers["location"].endswith(f"{ACCESS}/{taken.json()['id']}")
+        assert (taken.json()["person"], taken.json()["in_force"], taken.json()["courses"]) == ("therapist-2", True, [course])
+        answer = await api.post(f"/v1/courses/{course}/transitions", CALL, "session", If_Match=f'"{await api.version(course)}"')
+        assert answer.status_code == 201, answer.text
+        ended = await api.post(f"{ACCESS}/{taken.json()['id']}/end", None, "session")
+        assert (ended.status_code, ended.json()["in_force"]) == (200, False)
+        clock.advance(dt.timedelta(minutes=6))
+        stale = await api.post(ACCESS, WHY, "session")
+        assert (stale.status_code, "Sign in again" in stale.json()["detail"]) == (401, True)
+
+    api(test, clock)
+
+
 def test_it_opens_the_courses_for_an_hour_and_then_they_do_not_exist_any_more(api, clock):
     async def test(api):
         course = await on_duty(api)
