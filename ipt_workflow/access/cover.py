@@ -34,14 +34,14 @@ class NewCover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reason: Text
 
 
-class Span(msgspec.Struct, frozen=True):
+class CoverTime(msgspec.Struct, frozen=True):
     """From when until when one person covers for another."""
 
     start: dt.datetime
     end: dt.datetime
 
 
-def cover_faults(by: Principal, new: NewCover, span: Span, now: dt.datetime, others: Iterable[Span]) -> Iterator[Fault]:
+def cover_faults(by: Principal, new: NewCover, span: CoverTime, now: dt.datetime, others: Iterable[CoverTime]) -> Iterator[Fault]:
     """What is wrong with cover that somebody arranges. `others` are the same colleague's covers for the same therapist."""
     if new.therapist == new.colleague:
         yield Fault("colleague", "must be another person than the therapist")
@@ -62,10 +62,10 @@ def may_end(by: Principal, therapist: str, colleague: str) -> bool:
     return by.role in FOR_OTHERS or by.person in {therapist, colleague}
 
 
-def _unbroken(span: Span, others: Iterable[Span]) -> dt.timedelta:
+def _unbroken(span: CoverTime, others: Iterable[CoverTime]) -> dt.timedelta:
     """How long the cover lasts, with what it continues and what continues it."""
     start, end = span.start, span.end
-    known: Sequence[Span] = sorted(others, key=lambda each: each.start)
+    known: Sequence[CoverTime] = sorted(others, key=lambda each: each.start)
     for each in reversed(known):
         if each.start < start <= each.end + JOINED:
             start = each.start

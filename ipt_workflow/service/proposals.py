@@ -154,10 +154,10 @@ class Proposals:
         raise ProposalDecided(stored.course.version, "lapsed", reason)
 
     async def _lapse(self, proposal: StoredProposal, stored: StoredCourse) -> LapseReason | None:
-        proposer = _proposer(proposal)
-        stripped = await self.clinic.read(tokens.stripped, proposal.proposed_by, proposal.proposed_role)
-        lost = stripped or await self.decisions.staff.has_lost(proposal.proposed_by, proposal.proposed_role)
-        if lost or not await self.clinic.seen(proposer, stored):
+        by, role = proposal.proposed_by, proposal.proposed_role
+        if await self.clinic.read(tokens.stripped, by, role) or await self.decisions.staff.has_lost(by, role):
+            return "proposer"
+        if not await self.clinic.seen(_proposer(proposal), stored):
             return "proposer"
         entries = await self.clinic.read(stored_courses.load_entries, proposal.course_id, proposal.version)
         protocol = self.clinic.machine_of(stored.course).protocol

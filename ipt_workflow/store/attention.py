@@ -97,12 +97,13 @@ def _with_notices(organisation: str, *more: sa.ColumnElement[bool]) -> tuple[sa.
 
 
 def _without_therapist(organisation: str) -> sa.Select[Any]:
-    """The open courses whose therapist is no person who may give therapy here, as `access.people.unassigned_since` says it."""
-    theirs = course.alias()
-    known = (
-        sa.exists()
-        .where(person.c.organisation == theirs.c.organisation, person.c.id == theirs.c.therapist, roles.acts_as("therapist"))
-        .correlate(theirs)
-    )
-    named = (theirs.c.organisation == organisation, theirs.c.state.not_in(ENDED), theirs.c.therapist.is_not(None))
-    return sa.select(theirs.c.id).where(*named, ~known)
+    """The open courses whose therapist is no person who may give therapy here, as `access.people.unassigned_since` says it.
+
+    Therapists are few and courses many, so each therapist is looked up once.
+    """
+    theirs, named = course.alias(), course.alias()
+    therapist = sa.select(named.c.therapist).where(named.c.organisation == organisation).distinct().subquery()
+    here = sa.select(person.c.id).where(person.c.organisation == organisation, roles.acts_as("therapist")).correlate(None)
+    strangers = sa.select(therapist.c.therapist).where(therapist.c.therapist.is_not(None), therapist.c.therapist.not_in(here))
+    its = (theirs.c.organisation == organisation, theirs.c.state.not_in(ENDED), theirs.c.therapist.in_(strangers))
+    return sa.select(theirs.c.id).where(*its)

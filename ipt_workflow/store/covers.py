@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.access.cover import Span
+from ipt_workflow.access.cover import CoverTime
 from ipt_workflow.store import structs
 from ipt_workflow.store.schema.tables import course, cover_course
 from ipt_workflow.store.schema.tables import cover as table
@@ -67,11 +67,11 @@ def courses_of(connection: sa.Connection, organisation: str, cover_ids: Sequence
     return named
 
 
-def spans(connection: sa.Connection, organisation: str, therapist: str, colleague: str) -> list[Span]:
+def spans(connection: sa.Connection, organisation: str, therapist: str, colleague: str) -> list[CoverTime]:
     """From when until when a colleague covers or has covered for a therapist. What was ended early counts until then."""
     where = (table.c.organisation == organisation, table.c.therapist == therapist, table.c.colleague == colleague)
     statement = sa.select(table.c.starts_at, sa.func.coalesce(table.c.ended_at, table.c.ends_at).label("ends_at")).where(*where)
-    return [Span(row.starts_at, row.ends_at) for row in connection.execute(statement)]
+    return [CoverTime(row.starts_at, row.ends_at) for row in connection.execute(statement)]
 
 
 def not_theirs(connection: sa.Connection, organisation: str, therapist: str, courses: Sequence[str]) -> set[str]:

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from ipt_workflow.access.cover import NewCover, Span, cover_faults, may_end
+from ipt_workflow.access.cover import CoverTime, NewCover, cover_faults, may_end
 from ipt_workflow.access.principal import Principal
 
 NOW = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
@@ -18,9 +18,9 @@ def faults(
     by: Principal, start: float, end: float, *others: tuple[float, float], therapist="ann", colleague="ben"
 ) -> dict[str, str]:
     """The faults of cover from one day until another, by their place."""
-    span = Span(NOW + start * DAY, NOW + end * DAY)
+    span = CoverTime(NOW + start * DAY, NOW + end * DAY)
     new = NewCover(therapist=therapist, colleague=colleague, from_=span.start, until=span.end, client_told=True, reason="Leave")
-    held = [Span(NOW + first * DAY, NOW + last * DAY) for first, last in others]
+    held = [CoverTime(NOW + first * DAY, NOW + last * DAY) for first, last in others]
     return {each.where: each.message for each in cover_faults(by, new, span, NOW, held)}
 
 

@@ -6,9 +6,11 @@ from typing import Literal
 
 import msgspec
 
-from ipt_workflow.access.cover import NewCover, Span, cover_faults, may_end
+from ipt_workflow.access.cover import CoverTime, NewCover, cover_faults, may_end
+from ipt_workflow.access.people import Named
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, NotFound
+from ipt_workflow.service.access.staff import Staff
 from ipt_workflow.service.clinic import ROLE, Clinic, new_id
 from ipt_workflow.store import covers as stored_covers
 from ipt_workflow.store import relations as stored_relations
@@ -43,6 +45,7 @@ class Covers:
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
+        self.staff = Staff(clinic)
 
     async def arrange(self, principal: Principal, decode: Callable[[], NewCover]) -> CoverView:
         """Arranges cover. A therapist does it for their own courses; more than 21 days without a break take a supervisor."""
@@ -66,14 +69,16 @@ class Covers:
         await self.clinic.log(principal, "access", f"cover {cover.id} arranged", new.courses or ())
         return self._view(cover, new.courses or ())
 
-    async def _span(self, principal: Principal, new: NewCover, now: dt.datetime) -> Span:
+    async def _span(self, principal: Principal, new: NewCover, now: dt.datetime) -> CoverTime:
         """From when until when the cover is. Raises CommandInvalid with every fault of the body."""
         if faults := [*time_faults(new.from_, "from"), *time_faults(new.until, "until")]:
             raise CommandInvalid(faults)
         start, end = (new.from_ or now).astimezone(dt.UTC), new.until.astimezone(dt.UTC)
         if now - start > dt.timedelta(seconds=self.clinic.settings.clock_ahead_seconds):
             faults.append(Fault("from", "lies in the past; leave it out to begin now"))
-        span = Span(max(start, now), end)
+        span = CoverTime(max(start, now), end)
+        named = [Named("therapist", new.therapist, "therapist"), Named("colleague", new.colleague, "cover")]
+        faults += await self.staff.faults(principal, named)
         others = await self.clinic.read(stored_covers.spans, new.therapist, new.colleague)
         faults += cover_faults(principal, new, span, now, others)
         unknown = await self.clinic.read(stored_covers.not_theirs, new.therapist, new.courses or ())

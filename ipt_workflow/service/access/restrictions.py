@@ -7,8 +7,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from ipt_workflow.access import people
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.errors import NotFound
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.service.clinic import NOT_SEEN, Clinic, Touched, new_id
 from ipt_workflow.store import restrictions as stored_restrictions
 from ipt_workflow.store.restrictions import StoredRestriction
@@ -52,6 +53,7 @@ class Restrictions:
         course = await self._course(principal, course_id)
         await self.clinic.require(principal, "restrict a course", [course_id])
         new = decode()
+        await self._check(new)
         restriction = StoredRestriction(
             id=new_id(),
             course_id=course_id,
@@ -70,6 +72,16 @@ class Restrictions:
         if not await self.clinic.write(stored_restrictions.end, course_id, principal.person, self.clinic.clock.now()):
             raise NotFound(NOT_RESTRICTED)
         await self.clinic.log(principal, "access", "restriction lifted", [course])
+
+    async def _check(self, new: NewRestriction) -> None:
+        """Raises CommandInvalid if somebody is named who may see no course anyway."""
+        faults = []
+        for index, person in enumerate(new.people):
+            member = await self.clinic.people.get(person)
+            why = [people.why_not(member, each) for each in ("therapist", "supervisor")]
+            faults += [Fault(f"people[{index}]", why[0])] if why[0] and why[1] else []
+        if faults:
+            raise CommandInvalid(faults)
 
     async def _course(self, principal: Principal, course_id: str) -> Touched:
         """A course that the principal may see. An administrator restricts courses without seeing them. Raises NotFound."""
