@@ -15,6 +15,7 @@ IptError
 ├── ScopeMissing               the scopes of the caller's token do not cover this
 ├── Forbidden                  the caller's role does not allow this
 │   └── TriggerNotPermitted        the caller's role may never fire this trigger
+│       └── EmergencyWriteOnly         the caller sees the course by emergency access alone, which does not allow this trigger
 ├── PersonNeeded               only a person who signed in may do this, and no fixed token
 ├── SignInRefused              an identity provider's answer, a link or a choice of role does not let somebody in
 ├── ProviderUnusable           an identity provider cannot be reached, or its description is not what it must be
@@ -24,6 +25,7 @@ IptError
 ├── StaleVersion               the course has moved on since that version
 │   ├── GroupStale                 the group has moved on since that version
 │   └── ProposalDecided            the proposal no longer waits: somebody decided it, or it lapsed
+├── EmergencyReviewed          a supervisor has reviewed the emergency access already
 ├── GroupRefused               rules of groups refuse the write; it lists all of them
 ├── GroupSessionRefused        a session for all members or nobody was refused; it lists the courses that refused
 ├── KeyReused                  the idempotency key was used before with another body
@@ -250,6 +252,14 @@ class TriggerNotPermitted(Forbidden):
         super().__init__(f"fire {trigger}", role, allowed)
 
 
+class EmergencyWriteOnly(TriggerNotPermitted):
+    """The caller sees the course by emergency access alone, which does not allow this trigger."""
+
+    def __init__(self, trigger: str, role: str, triggers: Sequence[str]) -> None:
+        super().__init__(trigger, role, ())
+        self.args = (f"Emergency access does not allow {trigger}; it allows {', '.join(triggers)}.",)
+
+
 class SourceUnbound(IptError):
     """The caller's token is bound to no source, or to a disabled one."""
 
@@ -294,6 +304,13 @@ class ProposalDecided(StaleVersion):
         super().__init__(current)
         why = f"has lapsed: {self.SENTENCES[reason]}" if reason else f"is {status} already"
         self.args = (f"The proposal {why}. Propose the command again if it is still wanted.",)
+
+
+class EmergencyReviewed(IptError):
+    """A supervisor has reviewed the emergency access already, and their judgement stands."""
+
+    def __init__(self) -> None:
+        super().__init__("This emergency access has been reviewed already. Read it to see the review.")
 
 
 class GroupRefused(IptError):

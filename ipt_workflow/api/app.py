@@ -16,6 +16,7 @@ import ipt_workflow
 from ipt_workflow.api import (
     access,
     audit,
+    break_glass,
     courses,
     feed,
     fhir,
@@ -159,6 +160,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *sessions.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
+        *break_glass.HANDLERS,
         *subscriptions.HANDLERS,
         *feed.HANDLERS,
         *sources.HANDLERS,

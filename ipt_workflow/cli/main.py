@@ -9,6 +9,7 @@ from ipt_workflow.cli import (
     audit,
     course,
     database,
+    emergency,
     group,
     launch,
     organisation,
@@ -45,6 +46,7 @@ app.add_typer(proposal.app, name="proposal")
 app.add_typer(group.app, name="group")
 app.add_typer(access.cover, name="cover")
 app.add_typer(access.restriction, name="restriction")
+app.add_typer(emergency.app, name="emergency")
 app.add_typer(audit.app, name="audit")
 app.command("import")(import_file)
 app.command("demo")(demo)
