@@ -90,7 +90,7 @@ class NewPasskey(msgspec.Struct, frozen=True, kw_only=True):
     synced: bool
 
 
-class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
+class KnownPasskey(msgspec.Struct, frozen=True, kw_only=True):
     """What verifying needs of a stored passkey."""
 
     credential: bytes
@@ -147,7 +147,7 @@ class RelyingParty:
                 synced=data.is_backed_up(),
             )
 
-    def verified(self, challenge: bytes, known: StoredKey, answer: PasskeyAnswer) -> tuple[int, bool]:
+    def verified(self, challenge: bytes, known: KnownPasskey, answer: PasskeyAnswer) -> tuple[int, bool]:
         """The passkey's sign counter now, and whether it is synced. Raises PasskeyRefused unless the passkey's holder answered."""
         with _refused():
             given = AuthenticationResponse.from_dict(_as_fido2(answer))
@@ -191,6 +191,18 @@ def id_of(answer: PasskeyAnswer) -> str:
     """The id under which the passkey of an answer is stored. Raises PasskeyRefused."""
     with _refused():
         return _digest(websafe_decode(answer.id))
+
+
+def read(text: str | bytes) -> PasskeyAnswer:
+    """The answer that a page's script posts. Raises PasskeyRefused."""
+    with _refused():
+        return msgspec.json.decode(text, type=PasskeyAnswer)
+
+
+def challenge_of(answer: PasskeyAnswer) -> bytes:
+    """The challenge that an answer says it answers. Raises PasskeyRefused."""
+    with _refused():
+        return CollectedClientData(websafe_decode(answer.response.client_data_json)).challenge
 
 
 def new_challenge() -> bytes:

@@ -32,6 +32,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "verify the journal": ("auditor", "supervisor"),
     "manage tokens": ("admin",),
     "manage sessions": ("admin",),
+    "manage sign-in": ("admin",),
     "manage people": ("admin",),
     "read sessions to attest": ("supervisor",),
     "manage subscriptions": ("admin",),

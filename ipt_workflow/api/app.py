@@ -16,6 +16,7 @@ import ipt_workflow
 from ipt_workflow.api import (
     audit,
     courses,
+    credentials,
     feed,
     fhir,
     groups,
@@ -166,6 +167,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *messages.HANDLERS,
         *notices.HANDLERS,
         *groups.HANDLERS,
+        *credentials.HANDLERS,
         *organisations.HANDLERS,
         *health.HANDLERS,
         *fhir.HANDLERS,

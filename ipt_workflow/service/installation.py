@@ -12,6 +12,7 @@ from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import Clock, SystemClock
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.sign_in_limits import SignInLimits
 from ipt_workflow.service.probe import WriteProbe
 from ipt_workflow.store import lookups
 from ipt_workflow.store.committer import Committer
@@ -60,6 +61,7 @@ class Installation:
         self.metrics = Metrics()
         self.tokens = Loader(database, None, lookups.TOKENS)
         self.sessions = Loader(database, None, lookups.SESSIONS)
+        self.sign_in_limits = SignInLimits()
         self.long_requests = LongRequests(settings.long_requests_max)
         self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))

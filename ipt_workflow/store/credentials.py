@@ -1,15 +1,18 @@
 """What people sign in with where no identity provider does it: passkeys, recovery codes, passwords with a second factor."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store import structs
+from ipt_workflow.access.people import STAFF_ROLES
+from ipt_workflow.errors import IptError
+from ipt_workflow.store import access, structs
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.upserts import insert_or
 
+_one_time = tables.one_time
 _passkey, _code, _password = tables.passkey, tables.recovery_code, tables.password
 
 
@@ -36,6 +39,42 @@ class StoredPassword(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: dt.datetime
 
 
+class PasskeyTaken(IptError):
+    """The passkey is kept already, for the person or for somebody else; or another one of the person was added at the same time."""
+
+
+def keep_link(connection: sa.Connection, organisation: str, link: access.OneTime, most: int) -> bool:
+    """Keeps a link with which a person enrols, in the place of those before. Returns False if the organisation has `most` of them."""
+    before = (_one_time.c.organisation == organisation, _one_time.c.kind == link.kind, _one_time.c.data == link.data)
+    connection.execute(sa.delete(_one_time).where(*before))
+    return access.keep(connection, organisation, link, most)
+
+
+def enrol(
+    connection: sa.Connection,
+    organisation: str,
+    link: str,
+    person: str,
+    codes: Sequence[str],
+    at: dt.datetime,
+    *,
+    passkey: StoredPasskey | None = None,
+    password: StoredPassword | None = None,
+) -> bool:
+    """Uses a link: keeps a passkey or a password, and new recovery codes. Returns False if the link is used or has expired.
+
+    Raises PasskeyTaken, and then the link can still be used.
+    """
+    if access.use(connection, organisation, "enrolment", link, at) is None:
+        return False
+    if passkey:
+        add_passkey(connection, organisation, passkey)
+    if password:
+        set_password(connection, organisation, password)
+    replace_codes(connection, organisation, person, codes, at)
+    return True
+
+
 def find_passkey(connection: sa.Connection, organisation: str, passkey_id: str) -> StoredPasskey | None:
     where = (_passkey.c.organisation == organisation, _passkey.c.id == passkey_id)
     return structs.read_first(connection, sa.select(*structs.columns(_passkey, StoredPasskey)).where(*where), StoredPasskey)
@@ -48,12 +87,13 @@ def passkeys_of(connection: sa.Connection, organisation: str, person: str) -> li
     return structs.read_all(connection, statement.order_by(_passkey.c.created_at, _passkey.c.id), StoredPasskey)
 
 
-def add_passkey(connection: sa.Connection, organisation: str, new: StoredPasskey) -> bool:
-    """Keeps a passkey. Returns False if it is known already, or if the person's others have another user handle meanwhile."""
+def add_passkey(connection: sa.Connection, organisation: str, new: StoredPasskey) -> None:
+    """Raises PasskeyTaken."""
     if any(each.user_handle != new.user_handle for each in passkeys_of(connection, organisation, new.person)):
-        return False
+        raise PasskeyTaken
     kept = insert_or(connection, _passkey).values(structs.row_of(organisation, new)).on_conflict_do_nothing()
-    return bool(connection.execute(kept).rowcount == 1)
+    if connection.execute(kept).rowcount != 1:
+        raise PasskeyTaken
 
 
 def note_passkey(
@@ -65,9 +105,11 @@ def note_passkey(
     return connection.execute(sa.update(_passkey).where(*where).values(values)).rowcount == 1
 
 
-def remove_passkey(connection: sa.Connection, organisation: str, person: str, passkey_id: str) -> bool:
-    where = (_passkey.c.organisation == organisation, _passkey.c.person == person, _passkey.c.id == passkey_id)
-    return connection.execute(sa.delete(_passkey).where(*where)).rowcount == 1
+def remove_passkey_but_last(connection: sa.Connection, organisation: str, person: str, passkey_id: str) -> bool:
+    """Removes a passkey of a person who has another. Returns False if it is the last, or gone."""
+    theirs = (_passkey.c.organisation == organisation, _passkey.c.person == person)
+    known = connection.execute(sa.select(_passkey.c.id).where(*theirs).with_for_update()).all()
+    return len(known) > 1 and connection.execute(sa.delete(_passkey).where(*theirs, _passkey.c.id == passkey_id)).rowcount == 1
 
 
 def replace_codes(connection: sa.Connection, organisation: str, person: str, hashes: Sequence[str], at: dt.datetime) -> None:
@@ -107,9 +149,23 @@ def use_step(connection: sa.Connection, organisation: str, person: str, step: in
     return connection.execute(sa.update(_password).where(*where, _password.c.used_step < step).values(used_step=step)).rowcount == 1
 
 
-def remove_all(connection: sa.Connection, organisation: str, person: str) -> int:
-    """Removes everything with which a person can sign in here. Returns how many passkeys that were."""
-    for each in (_code, _password):
-        connection.execute(sa.delete(each).where(each.c.organisation == organisation, each.c.person == person))
+def remove_all(connection: sa.Connection, organisation: str, person: str, link: bytes, at: dt.datetime) -> None:
+    """Removes everything with which a person can sign in here, and their `link` by its data. Ends their sessions."""
+    unused = (_one_time.c.organisation == organisation, _one_time.c.kind == "enrolment", _one_time.c.data == link)
+    connection.execute(sa.delete(_one_time).where(*unused))
+    _remove(connection, organisation, person)
+    for session in access.of_person(connection, organisation, person, at):
+        access.change(connection, organisation, session.id, {"ended_at": at, "ended_why": "administrator"})
+
+
+def end_roles(connection: sa.Connection, organisation: str, person: str, roles: Collection[str], _at: dt.datetime) -> int:
+    """Removes the passkeys, codes and password of a person who loses every role of the staff. Returns how many passkeys."""
+    return _remove(connection, organisation, person) if set(STAFF_ROLES) <= set(roles) else 0
+
+
+def _remove(connection: sa.Connection, organisation: str, person: str) -> int:
+    """Returns how many passkeys that were."""
+    for table in (_code, _password):
+        connection.execute(sa.delete(table).where(table.c.organisation == organisation, table.c.person == person))
     where = (_passkey.c.organisation == organisation, _passkey.c.person == person)
     return connection.execute(sa.delete(_passkey).where(*where)).rowcount

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.authenticator import FLAG, SoftwareAuthenticator
 
 from ipt_workflow.access import passkeys
-from ipt_workflow.access.passkeys import PasskeyAnswer, PasskeyRefused, StoredKey
+from ipt_workflow.access.passkeys import KnownPasskey, PasskeyAnswer, PasskeyRefused
 
 ADDRESS = "http://localhost:8000"
 PARTY = passkeys.relying_party(ADDRESS)
@@ -26,9 +26,9 @@ def options() -> dict:
     return PARTY.creation(CHALLENGE, HANDLE, "anna", "Anna Berg", [])
 
 
-def enrolled(authenticator: SoftwareAuthenticator) -> StoredKey:
+def enrolled(authenticator: SoftwareAuthenticator) -> KnownPasskey:
     made = PARTY.made(CHALLENGE, answer(authenticator.make(options())))
-    return StoredKey(credential=made.credential, sign_count=made.sign_count, user_handle=HANDLE)
+    return KnownPasskey(credential=made.credential, sign_count=made.sign_count, user_handle=HANDLE)
 
 
 def refused(work) -> str:

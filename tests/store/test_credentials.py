@@ -8,7 +8,8 @@ import pytest
 from support.http_client import START
 
 from ipt_workflow.store import credentials
-from ipt_workflow.store.credentials import StoredPasskey, StoredPassword
+from ipt_workflow.store.access import OneTime
+from ipt_workflow.store.credentials import PasskeyTaken, StoredPasskey, StoredPassword
 from ipt_workflow.store.databases.factory import open_database
 
 HANDLE = b"\x07" * 32
@@ -56,7 +57,7 @@ def run(database_url):
 
 def test_a_passkey_is_found_in_its_organisation_alone(run):
     async def test(write):
-        assert await write(credentials.add_passkey, passkey())
+        await write(credentials.add_passkey, passkey())
         assert await write(credentials.find_passkey, passkey().id) == passkey()
         assert await write(credentials.find_passkey, passkey().id, organisation="north") is None
         assert await write(credentials.passkeys_of, "anna", organisation="north") == []
@@ -66,10 +67,11 @@ def test_a_passkey_is_found_in_its_organisation_alone(run):
 
 def test_a_passkey_is_added_once_and_all_of_a_person_have_one_user_handle(run):
     async def test(write):
-        assert await write(credentials.add_passkey, passkey(2))
-        assert not await write(credentials.add_passkey, passkey(2, person="ben"))
-        assert await write(credentials.add_passkey, passkey(1))
-        assert not await write(credentials.add_passkey, passkey(3, user_handle=b"\x08" * 32))
+        await write(credentials.add_passkey, passkey(2))
+        await write(credentials.add_passkey, passkey(1))
+        for taken in (passkey(2, person="ben"), passkey(3, user_handle=b"\x08" * 32)):
+            with pytest.raises(PasskeyTaken):
+                await write(credentials.add_passkey, taken)
         assert [each.id for each in await write(credentials.passkeys_of, "anna")] == [passkey(1).id, passkey(2).id]
         assert await write(credentials.passkeys_of, "ben") == []
 
@@ -88,12 +90,56 @@ def test_of_two_sign_ins_with_one_counter_one_is_noted(run):
     run(test)
 
 
-def test_only_the_person_of_a_passkey_loses_it(run):
+def test_only_the_person_of_a_passkey_loses_it_and_keeps_the_last(run):
     async def test(write):
-        await write(credentials.add_passkey, passkey())
-        assert not await write(credentials.remove_passkey, "ben", passkey().id)
-        assert await write(credentials.remove_passkey, "anna", passkey().id)
-        assert not await write(credentials.remove_passkey, "anna", passkey().id)
+        for each in (passkey(1), passkey(2), passkey(3, person="ben"), passkey(4, person="ben")):
+            await write(credentials.add_passkey, each)
+        assert not await write(credentials.remove_passkey_but_last, "ben", passkey(1).id)
+        assert await write(credentials.remove_passkey_but_last, "anna", passkey(1).id)
+        assert not await write(credentials.remove_passkey_but_last, "anna", passkey(1).id)
+        assert not await write(credentials.remove_passkey_but_last, "anna", passkey(2).id)
+
+    run(test)
+
+
+def link(secret="l", hours=24, person=b"anna") -> OneTime:
+    return OneTime(kind="enrolment", hash=secret * 64, data=person, created_at=START, expires_at=START + dt.timedelta(hours=hours))
+
+
+def test_a_link_enrols_once_and_until_it_expires(run):
+    async def test(write):
+        for secret, at, done in (("l", START, True), ("l", START, False), ("m", START + dt.timedelta(hours=24), False)):
+            if secret == "m":
+                await write(credentials.keep_link, link("m"), 10)
+            elif done:
+                await write(credentials.keep_link, link(), 10)
+            new = passkey(1 if done else 2)
+            assert await write(credentials.enrol, secret * 64, "anna", ["a" * 64], at, passkey=new) is done
+        assert [each.id for each in await write(credentials.passkeys_of, "anna")] == [passkey(1).id]
+
+    run(test)
+
+
+def test_a_link_that_could_not_enrol_can_be_used_again(run):
+    async def test(write):
+        await write(credentials.add_passkey, passkey(person="ben"))
+        await write(credentials.keep_link, link(), 10)
+        with pytest.raises(PasskeyTaken):
+            await write(credentials.enrol, "l" * 64, "anna", ["a" * 64], START, passkey=passkey())
+        assert await write(credentials.codes_left, "anna") == 0
+        assert await write(credentials.enrol, "l" * 64, "anna", ["a" * 64], START, password=password())
+        assert await write(credentials.find_password, "anna") == password()
+
+    run(test)
+
+
+def test_a_new_link_of_a_person_takes_the_place_of_the_one_before(run):
+    async def test(write):
+        for secret, person in (("l", b"anna"), ("m", b"ben"), ("n", b"anna")):
+            assert await write(credentials.keep_link, link(secret, person=person), 2)
+        assert not await write(credentials.keep_link, link("o", person=b"cleo"), 2)
+        assert not await write(credentials.enrol, "l" * 64, "anna", ["a" * 64], START, passkey=passkey())
+        assert await write(credentials.enrol, "n" * 64, "anna", ["a" * 64], START, passkey=passkey())
 
     run(test)
 
@@ -155,11 +201,23 @@ def test_everything_of_a_person_is_removed_and_nothing_of_others(run):
         await write(credentials.replace_codes, "anna", ["a" * 64], START)
         await write(credentials.set_password, password())
         await write(credentials.set_password, msgspec.structs.replace(password(), person="ben"))
-        assert await write(credentials.remove_all, "anna") == 1
+        await write(credentials.keep_link, link(), 10)
+        await write(credentials.remove_all, "anna", b"anna", START)
+        assert not await write(credentials.enrol, "l" * 64, "anna", ["a" * 64], START)
         assert await write(credentials.passkeys_of, "anna") == []
         assert await write(credentials.codes_left, "anna") == 0
         assert await write(credentials.find_password, "anna") is None
         assert await write(credentials.find_passkey, passkey(2).id)
         assert await write(credentials.find_password, "ben")
+
+    run(test)
+
+
+def test_who_loses_every_role_loses_their_passkeys_and_who_loses_one_keeps_them(run):
+    async def test(write):
+        await write(credentials.add_passkey, passkey(1))
+        assert await write(credentials.end_roles, "anna", ["therapist"], START) == 0
+        assert await write(credentials.end_roles, "anna", ["therapist", "supervisor", "auditor", "admin", "ehr"], START) == 1
+        assert await write(credentials.passkeys_of, "anna") == []
 
     run(test)

@@ -35,15 +35,22 @@ NO_LINK = "This link was used already, or has expired."
 
 
 class SignInSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How an organisation's people sign in."""
+    """How an organisation's people sign in. With `passwords` they may also by a password and a second factor."""
 
     oidc: OidcSettings | None = None
+    passwords: bool = False
 
 
 class OrganisationSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The part of an organisation's settings that is about signing in."""
 
     sign_in: SignInSettings = SignInSettings()
+
+
+async def settings_of(clinic: Clinic) -> SignInSettings:
+    """How the people of a clinic sign in."""
+    row = await clinic.database.read(organisations.find, clinic.organisation)
+    return msgspec.json.decode(row.settings, type=OrganisationSettings).sign_in if row else SignInSettings()
 
 
 class LinkTo(msgspec.Struct, frozen=True):
@@ -68,8 +75,7 @@ class SignIn:
         return f"{self._address}/sign-in/callback"
 
     async def settings(self) -> SignInSettings:
-        row = await self.clinic.database.read(organisations.find, self.clinic.organisation)
-        return msgspec.json.decode(row.settings, type=OrganisationSettings).sign_in if row else SignInSettings()
+        return await settings_of(self.clinic)
 
     async def _oidc(self) -> OidcSettings:
         found = (await self.settings()).oidc
