@@ -40,10 +40,9 @@ from ipt_workflow.api.fast_path import FastRoute
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.api.services import FrontDesk
 from ipt_workflow.ehr.calls import Calls
-from ipt_workflow.ehr.deliveries import wakes
+from ipt_workflow.ehr.deliveries import relays
 from ipt_workflow.ehr.deliveries.addresses import reach_of
 from ipt_workflow.ehr.deliveries.rehearsal import Rehearsal
-from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.notices import unsettled
 from ipt_workflow.ehr.notices.early import EarlyNotices
 from ipt_workflow.runtime.clock import Clock, SandboxClock
@@ -98,7 +97,8 @@ class Application:
         self._edge = Edge(FastRoute(app, self.settings), clinic.metrics, self.settings, failures)
         try:
             await _begin(clinics, app.state.front_desk)
-            relaying = app.state.rehearsal.relaying() if self.sandbox else _beside(partial(clinics.run_each, _relay))
+            deliver = relays.run if self.settings.relay else relays.wake_others
+            relaying = app.state.rehearsal.relaying() if self.sandbox else _beside(partial(deliver, clinics))
             early = partial(clinics.run_each, partial(_handle_early, app.state.front_desk))
             async with relaying, _beside(early), _beside(clinics.watch), _beside(failures.run):
                 yield
@@ -114,18 +114,6 @@ async def _begin(clinics: Clinics, desk: FrontDesk) -> None:
     """Opens the clinics of the active organisations, and handles what was left when the service was stopped."""
     for clinic in await clinics.look():
         await unsettled.recover(desk.of(clinic).notices)
-
-
-async def _relay(clinic: Clinic, stop: asyncio.Event) -> None:
-    """Runs a clinic's relay beside the server. If the setting `relay` is off, wakes the relays of other processes instead.
-
-    At the end, deliveries under way are finished.
-    """
-    if clinic.settings.relay:
-        await Relay(clinic).run(stop)
-    else:
-        async with wakes.notifying(clinic):
-            await stop.wait()
 
 
 async def _handle_early(desk: FrontDesk, clinic: Clinic, stop: asyncio.Event) -> None:

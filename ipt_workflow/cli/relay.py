@@ -11,6 +11,7 @@ import uvicorn
 
 from ipt_workflow.cli.output import listening, out, print_json, run, usage, write_json
 from ipt_workflow.ehr import signatures
+from ipt_workflow.ehr.deliveries import relays
 from ipt_workflow.ehr.deliveries.receiver import DeliveryReceipt, Receiver, Trouble
 from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.service.clinic import Clinic
@@ -33,7 +34,7 @@ def relay(
         stop = asyncio.Event()
         for each in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(each, stop.set)
-        await asyncio.gather(clinics.watch(stop), clinics.run_each(lambda each, ends: Relay(each).run(ends), stop))
+        await asyncio.gather(clinics.watch(stop), relays.run(clinics, stop))
         return 0
 
     attempts = run(work)

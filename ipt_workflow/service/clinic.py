@@ -27,7 +27,7 @@ from ipt_workflow.store import lookups, organisations, sandbox
 from ipt_workflow.store import protocols as stored_protocols
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.database import Connection
-from ipt_workflow.store.loader import Loader, PendingLookup
+from ipt_workflow.store.loader import PendingLookup
 from ipt_workflow.store.organisations import StoredOrganisation
 from ipt_workflow.store.protocols import StoredProtocol
 from ipt_workflow.store.units import KeptAnswer, LoggedEvent
@@ -59,14 +59,14 @@ class Clinic:
         self.settings = installation.settings
         self.clock = installation.clock
         self.metrics = installation.metrics
-        self.courses = Loader(self.database, organisation, lookups.COURSES)
-        self.people = Loader(self.database, organisation, lookups.PEOPLE)
-        self.clients = Loader(self.database, organisation, lookups.CLIENTS)
-        self.notices = Loader(self.database, organisation, lookups.NOTICES)
-        self.measures = Loader(self.database, organisation, lookups.MEASURES)
-        self.versions = Loader(self.database, organisation, lookups.VERSIONS_OF_RESOURCE)
+        self.courses = installation.loader(organisation, lookups.COURSES)
+        self.clients = installation.loader(organisation, lookups.CLIENTS)
+        self.notices = installation.loader(organisation, lookups.NOTICES)
+        self.measures = installation.loader(organisation, lookups.MEASURES)
+        self.versions = installation.loader(organisation, lookups.VERSIONS_OF_RESOURCE)
+        self.people = installation.loader(organisation, lookups.PEOPLE)
         self.openings: list[Callable[[], None]] = []  # called after a course was opened
-        self.sources = Loader(self.database, organisation, lookups.SOURCES)
+        self.sources = installation.loader(organisation, lookups.SOURCES)
         self._by_digest = {protocol.digest: protocol for protocol in self.catalogue.protocols.values()}
 
     @property

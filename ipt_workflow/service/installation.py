@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
@@ -18,7 +19,8 @@ from ipt_workflow.store import lookups
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.factory import open_database
-from ipt_workflow.store.loader import Loader
+from ipt_workflow.store.loader import Found, Loader, SharedLoader
+from ipt_workflow.store.lookups import Lookup
 from ipt_workflow.store.schema import revision
 
 READY_SECONDS = 5.0
@@ -62,9 +64,18 @@ class Installation:
         self.tokens = Loader(database, None, lookups.TOKENS)
         self.sessions = Loader(database, None, lookups.SESSIONS)
         self.sign_in_limits = SignInLimits()
+        self._loaders: dict[Lookup[Any], SharedLoader[Any]] = {}
+        self.tokens = self.loader(None, lookups.TOKENS)
+        self.sessions = self.loader(None, lookups.SESSIONS)
         self.long_requests = LongRequests(settings.long_requests_max)
         self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
+
+    def loader(self, organisation: str | None, lookup: Lookup[Found]) -> Loader[Found]:
+        """Lookups of an organisation, which share their statements with those of the others."""
+        if lookup not in self._loaders:
+            self._loaders[lookup] = SharedLoader(self.database, lookup)
+        return Loader(self._loaders[lookup], organisation)
 
     async def close(self) -> None:
         """Commits the waiting writes, then closes the database."""

@@ -17,7 +17,7 @@ A cancelled caller leaves its unit in the queue. The unit may still be committed
 """
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -85,15 +85,16 @@ class Committer:
         self._lane: asyncio.Task[None] | None = None
         self._writing = False
         self._closed = False
-        # called when there may be events to deliver
-        self.listeners: set[Callable[[], None]] = set()
+        # called when an organisation may have events to deliver
+        self.listeners: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
         if self._records:
             self._records.listeners = self.listeners
 
-    def signal(self) -> None:
-        """Calls the listeners. For writes that do not go through the committer."""
-        for heard in self.listeners:
-            heard()
+    def signal(self, *organisations: str) -> None:
+        """Calls the listeners of these organisations. For writes that do not go through the committer."""
+        for organisation in organisations:
+            for heard in self.listeners[organisation]:
+                heard()
 
     async def commit(self, work: Unit | LoggedEvent, meanwhile: Callable[[], Any] | None = None) -> Any:
         """Writes a unit or an event durably. Calls `meanwhile` while the database writes, and returns its result.
@@ -140,8 +141,7 @@ class Committer:
                     job.end(error)
             finally:
                 self._writing = False
-            if any(isinstance(job.work, Unit) or job.work.published for job in jobs):
-                self.signal()
+            self.signal(*{job.work.organisation for job in jobs if isinstance(job.work, Unit) or job.work.published})
 
     def _queue_behind_held(self) -> None:
         """Moves jobs of courses that are held out of the queue, behind those."""
@@ -213,7 +213,7 @@ class Committer:
             await self._commit_alone(job, 1, self._write_held)
         except Exception as error:  # noqa: BLE001 - the caller must get the error, whatever it is, and those behind it their turn
             job.end(error)
-        self.signal()
+        self.signal(job.work.organisation)
 
     async def _write_held(self, *args: Any) -> Any:
         try:

@@ -34,6 +34,12 @@ class Database:
         """What is stored under these ids, by id. Without an organisation, the lookup is one whose ids tell it."""
         raise NotImplementedError
 
+    async def find_each(
+        self, lookup: Lookup[Result], wanted: Mapping[str | None, Sequence[str]]
+    ) -> dict[str | None, dict[str, Result]]:
+        """What is stored under ids of several organisations, by organisation and id."""
+        return {organisation: await self.find(lookup, organisation, ids) for organisation, ids in wanted.items()}
+
     async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[DriverRow]:
         """The rows of a statement that only reads. `sql` holds its text by dialect."""
         raise NotImplementedError

@@ -44,6 +44,7 @@ class Lookup(Generic[Found]):
         ours = self._ours(found, id_column.table)
         self._make = make
         self.sql = {dialect: _text(ours.where(named), dialect, "ids") for dialect, named in one_of(id_column, "ids").items()}
+        self.sql_of_pairs = _of_pairs(found, columns)
         self._read = {name: [from_driver(column, dialect) for column in columns] for name, dialect in DIALECTS.items()}
 
     def _ours(self, found: sa.Select[Any], table: Any) -> sa.Select[Any]:
@@ -53,6 +54,13 @@ class Lookup(Generic[Found]):
     def found(self, dialect: str, rows: Iterable[DriverRow]) -> dict[str, Found]:
         """The results that `make` returns for the driver's rows, by id."""
         return {values[0]: self._make(*values) for values in self._values(dialect, rows)}
+
+    def found_each(self, rows: Iterable[DriverRow]) -> dict[str | None, dict[str, Found]]:
+        """The results for the rows of `sql_of_pairs`, by organisation and id."""
+        by_organisation: dict[str | None, list[DriverRow]] = {}
+        for organisation, *values in rows:
+            by_organisation.setdefault(organisation, []).append(values)
+        return {organisation: self.found("postgresql", own) for organisation, own in by_organisation.items()}
 
     def _values(self, dialect: str, rows: Iterable[DriverRow]) -> Iterator[list[Any]]:
         """The rows' values, converted."""
@@ -83,6 +91,20 @@ def _text(select: sa.Select[Any], dialect: str, *parameters: str) -> str:
     compiled = select.compile(dialect=DIALECTS[dialect])
     assert compiled.positiontup in (["organisation", *parameters], [*parameters])
     return str(compiled)
+
+
+def _of_pairs(found: sa.Select[Any], columns: Sequence[sa.ColumnElement[Any]]) -> dict[str, str]:
+    """The SQL, for PostgreSQL, of a statement that takes a list of organisations and one of ids, of the same length.
+
+    It returns the organisation before the other columns.
+    """
+    lists = (sa.bindparam(name, type_=postgresql.ARRAY(sa.String)) for name in ("organisations", "ids"))
+    wanted = sa.func.unnest(*lists).table_valued("organisation", "id").render_derived("wanted")
+    id_column: Any = columns[0]
+    organisation = id_column.table.c.organisation
+    pairs = found.where(organisation == wanted.c.organisation, id_column == wanted.c.id)
+    own = pairs.with_only_columns(organisation, *columns, maintain_column_froms=True)
+    return {"postgresql": _text(own, "postgresql", "organisations", "ids")}
 
 
 class NamedStatement:

@@ -145,23 +145,26 @@ class Browser:
             assert prompt, answer.text
             assert action, answer.text
             fields = {"prompt": prompt[1], "login": who, "password": "x"}
-            answer = self.send("POST", urllib.parse.urljoin(str(answer.url), action[1]), fields)
-            while answer.status_code in {302, 303}:
-                target = urllib.parse.urljoin(str(answer.url), answer.headers["location"])
-                if target.startswith(self.address):
-                    return answer
-                answer = self.send("GET", target)
+            answer = self._to_the_end(self.send("POST", urllib.parse.urljoin(str(answer.url), action[1]), fields))
+            if "Submitting Callback" in answer.text:  # somebody else was signed in there; a script would send this form
+                action = re.search(r'action="([^"]+)"', answer.text)
+                assert action
+                hidden = dict(re.findall(r'name="(\w+)" value="([^"]*)"', answer.text))
+                answer = self._to_the_end(self.send("POST", action[1], hidden))
+        return answer
+
+    def _to_the_end(self, answer: httpx.Response) -> httpx.Response:
+        """Follows redirects of the provider, up to one that comes back here."""
+        while answer.status_code in {302, 303}:
+            target = urllib.parse.urljoin(str(answer.url), answer.headers["location"])
+            if target.startswith(self.address):
+                break
+            answer = self.send("GET", target)
         return answer
 
     def answer_for(self, who: str, start: str) -> str:
         """The URL with which the provider's answer comes back, not yet visited."""
-        answer = self.send("GET", start)
-        while answer.status_code in {302, 303}:
-            target = urllib.parse.urljoin(str(answer.url), answer.headers["location"])
-            if target.startswith(self.address):
-                return target
-            answer = self.send("GET", target)
-        answer = self.at_provider(answer, who)
+        answer = self.at_provider(self._to_the_end(self.send("GET", start)), who)
         return urllib.parse.urljoin(str(answer.url), answer.headers["location"])
 
     def sign_in(self, who: str, start: str) -> httpx.Response:

@@ -26,7 +26,6 @@ from ipt_workflow.store import lookups, subscriptions
 from ipt_workflow.store.attempts import AttemptResult, EndedAttempt
 from ipt_workflow.store.claims import ClaimedDelivery, course_of
 from ipt_workflow.store.events import StoredEvent
-from ipt_workflow.store.loader import Loader
 from ipt_workflow.store.subscriptions import StoredKey, StoredSubscription
 from ipt_workflow.store.units import LoggedEvent
 
@@ -75,8 +74,8 @@ class Lanes:
         self._retries = retries
         self._secrets = SecretBox(listed(clinic.settings.secret_keys))
         self._signers: dict[tuple[StoredKey, ...], Signer] = {}
-        self._versions = Loader(clinic.database, clinic.organisation, lookups.VERSIONS)
-        self._terms = Loader(clinic.database, clinic.organisation, subscriptions.TERMS)
+        self._versions = clinic.installation.loader(clinic.organisation, lookups.VERSIONS)
+        self._terms = clinic.installation.loader(clinic.organisation, subscriptions.TERMS)
         self._all = asyncio.Semaphore(clinic.settings.delivery_concurrency)
         self._each: dict[str, asyncio.Semaphore] = {}
         self._held: dict[str, float] = {}  # when a subscription asked for a pause, or was to be disabled: earlier claims end

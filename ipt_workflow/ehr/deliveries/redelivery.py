@@ -44,7 +44,7 @@ class Deliveries:
             raise NotFound("There is no such delivery.")
         now = self.clinic.clock.now()
         count = await self.clinic.write(stored_deliveries.requeue, delivery.subscription, [delivery.position], now)
-        self.clinic.committer.signal()
+        self.clinic.committer.signal(self.clinic.organisation)
         courses = [course] if (course := course_of(delivery.lane)) else []
         await self.clinic.log(principal, "delivery", f"delivery {delivery_id} replayed", courses)
         return Replayed(deliveries=count, next=None)
@@ -64,7 +64,7 @@ class Deliveries:
                 break
             reached = page[-1].position
             count += await self.clinic.write(self._requeue, subscription, page, missed)
-        self.clinic.committer.signal()
+        self.clinic.committer.signal(self.clinic.organisation)
         following = await self.clinic.read(stored_events.after, reached, 1) if reached < last else []
         await self.clinic.log(principal, "delivery", f"subscription {subscription_id} replayed")
         more = following and following[0].position <= last

@@ -54,7 +54,7 @@ class Relay:
         """Runs until `stop` is set. Then it finishes the attempts that it has begun."""
         stopping = asyncio.create_task(stop.wait())
         try:
-            async with wakes.listening(self.clinic, self._hear):
+            with wakes.listening(self.clinic, self._hear):
                 while not stop.is_set():
                     await self._turn()
                     await self._pause(stopping)

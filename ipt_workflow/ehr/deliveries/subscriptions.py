@@ -107,7 +107,7 @@ class Subscriptions:
         await find_subscription(self.clinic, subscription_id)
         event = NewEvent(id=new_id(), kind="ping", subscription=subscription_id, created_at=self.clinic.clock.now())
         await self.clinic.write(stored_events.publish, event)
-        self.clinic.committer.signal()
+        self.clinic.committer.signal(self.clinic.organisation)
         await self._record(principal, subscription_id, "pinged")
         return events.webhook_id(event.id)
 
@@ -126,7 +126,7 @@ class Subscriptions:
         await self.clinic.require(principal, "manage subscriptions")
         await find_subscription(self.clinic, subscription_id)
         await self.clinic.write(stored_subscriptions.resume, subscription_id)
-        self.clinic.committer.signal()
+        self.clinic.committer.signal(self.clinic.organisation)
         await self._record(principal, subscription_id, "resumed")
         return await self._view(subscription_id)
 

@@ -4,26 +4,33 @@ A relay that is not woken finds the same at its next look. So a lost signal cost
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from ipt_workflow.errors import Busy, DatabaseNotReady
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.installation import Installation
 
 CHANNEL = "ipt_relay"
 NOTIFY_SECONDS = 0.01  # the least time between two notifications of a process
 
 
+@contextmanager
+def listening(clinic: Clinic, committed: Callable[[], None]) -> Iterator[None]:
+    """Calls `committed` after the clinic's commits in this process, and in others if the process is `hearing`."""
+    listeners = clinic.committer.listeners[clinic.organisation]
+    listeners.add(committed)
+    try:
+        yield
+    finally:
+        listeners.discard(committed)
+
+
 @asynccontextmanager
-async def listening(clinic: Clinic, wake: Callable[[], None]) -> AsyncIterator[None]:
-    """Calls `wake` after commits of this process, and of others if the database can tell."""
-
-    def hear(organisation: str) -> None:
-        if organisation == clinic.organisation:
-            wake()
-
-    async with _beside(clinic, wake, clinic.database.listen(CHANNEL, hear)):
+async def hearing(installation: Installation) -> AsyncIterator[None]:
+    """Hears the commits of other processes, of all organisations, if the database can tell."""
+    async with _beside(installation.database.listen(CHANNEL, installation.committer.signal)):
         yield
 
 
@@ -43,19 +50,18 @@ async def notifying(clinic: Clinic) -> AsyncIterator[None]:
                 await clinic.database.notify(CHANNEL, clinic.organisation)
             await asyncio.sleep(NOTIFY_SECONDS)
 
-    async with _beside(clinic, committed.set, notify()):
-        yield
+    with listening(clinic, committed.set):
+        async with _beside(notify()):
+            yield
 
 
 @asynccontextmanager
-async def _beside(clinic: Clinic, committed: Callable[[], None], work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Calls `committed` after commits, and runs `work`, for the duration of the block."""
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs `work` for the duration of the block."""
     running = asyncio.create_task(work)
-    clinic.committer.listeners.add(committed)
     try:
         yield
     finally:
-        clinic.committer.listeners.discard(committed)
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running

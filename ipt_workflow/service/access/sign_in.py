@@ -3,6 +3,7 @@
 import datetime as dt
 import secrets
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -51,6 +52,22 @@ async def settings_of(clinic: Clinic) -> SignInSettings:
     """How the people of a clinic sign in."""
     row = await clinic.database.read(organisations.find, clinic.organisation)
     return msgspec.json.decode(row.settings, type=OrganisationSettings).sign_in if row else SignInSettings()
+
+
+async def change_settings(clinic: Clinic, **changed: Any) -> bool:
+    """Changes how the people of a clinic sign in, and nothing else of its settings. Returns False if that is how they do already."""
+    while True:
+        row = await clinic.database.read(organisations.find, clinic.organisation)
+        if row is None:
+            raise NotFound(NO_SIGN_IN)
+        known = msgspec.json.decode(row.settings, type=OrganisationSettings).sign_in
+        new = msgspec.structs.replace(known, **changed)
+        if new == known:
+            return False
+        settings = {**msgspec.json.decode(row.settings), "sign_in": new}
+        after = msgspec.structs.replace(row, settings=msgspec.json.encode(settings), version=row.version + 1)
+        if await clinic.database.write(organisations.change, after):
+            return True
 
 
 class LinkTo(msgspec.Struct, frozen=True):

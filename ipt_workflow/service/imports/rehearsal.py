@@ -21,7 +21,7 @@ from ipt_workflow.store import lookups
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.database import Connection
-from ipt_workflow.store.loader import Loader, PendingLookup
+from ipt_workflow.store.loader import Loader, PendingLookup, SharedLoader
 from ipt_workflow.store.units import CourseChange, GroupLine, KeptAnswer, LoggedEvent, MemberMove, NamedFacilitators, Unit
 
 
@@ -136,7 +136,7 @@ class RehearsedCourses(Loader[StoredCourse]):
     """The courses that were rehearsed, by id, over those of the database."""
 
     def __init__(self, clinic: Clinic) -> None:
-        super().__init__(clinic.database, clinic.organisation, lookups.COURSES)
+        super().__init__(SharedLoader(clinic.database, lookups.COURSES), clinic.organisation)
         self.rehearsed: dict[str, StoredCourse] = {}
 
     def start(self, row_id: str) -> PendingLookup[StoredCourse]:

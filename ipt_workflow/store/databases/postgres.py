@@ -82,6 +82,14 @@ class PostgresDatabase(Database):
     async def find(self, lookup: Lookup[Result], organisation: str | None, ids: Sequence[str]) -> dict[str, Result]:
         return lookup.found("postgresql", await self.fetch(lookup.sql, *of_organisation(organisation), ids))
 
+    async def find_each(
+        self, lookup: Lookup[Result], wanted: Mapping[str | None, Sequence[str]]
+    ) -> dict[str | None, dict[str, Result]]:
+        pairs = [(organisation, row_id) for organisation, ids in wanted.items() for row_id in ids]
+        organisations, row_ids = zip(*pairs, strict=True)
+        found = lookup.found_each(await self.fetch(lookup.sql_of_pairs, organisations, row_ids))
+        return {organisation: found.get(organisation, {}) for organisation in wanted}
+
     async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[DriverRow]:
         try:
             return await self._fetch(sql["postgresql"], *args)

@@ -15,7 +15,9 @@ from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import SystemClock
-from ipt_workflow.service.clinic import open_clinic
+from ipt_workflow.service.clinic import new_organisation, open_clinic
+from ipt_workflow.service.clinics import Clinics
+from ipt_workflow.store import organisations
 
 ADMIN = Principal(person="admin-1", role="admin", via="api")
 NOTE = Command("note", {"text": "She called."})
@@ -74,7 +76,7 @@ def test_a_commit_of_another_process_wakes_the_relay_through_postgresql(tmp_path
     async def scene():
         here, there = [await open_clinic(settings, SystemClock()) for _ in range(2)]
         try:
-            async with other_side() as other, relaying(here), wakes.notifying(there):
+            async with other_side() as other, wakes.hearing(here.installation), relaying(here), wakes.notifying(there):
                 await subscribed(there, other)
                 course = await service_walk.open_course(there)
                 await listening(there, lost=lost)
@@ -103,3 +105,16 @@ async def listening(clinic, *, lost: bool) -> None:
             await clinic.database.read(lambda c: c.exec_driver_sql("SELECT pg_terminate_backend($1)", (found[0],)).all())
             while not set(await pids()) - set(found):
                 await asyncio.sleep(0.05)
+
+
+def test_a_commit_wakes_the_relay_of_its_own_organisation_alone(database_url):
+    async def scene():
+        async with service_walk.opened(settings_of(database_url), SystemClock()) as clinic:
+            await clinic.database.write(organisations.insert, new_organisation("south", clinic.clock.now()))
+            south = await Clinics(clinic).of("south")
+            heard = []
+            with wakes.listening(clinic, lambda: heard.append("first")), wakes.listening(south, lambda: heard.append("south")):
+                await service_walk.open_course(south)
+        assert set(heard) == {"south"}
+
+    asyncio.run(scene())
