@@ -182,9 +182,9 @@ def relying_party(public_url: str) -> RelyingParty | None:
     own = host == "localhost" or host.endswith(".localhost")
     if address.scheme != "https" and not (address.scheme == "http" and own):
         return None
-    usual = {"https": 443, "http": 80}[address.scheme]
-    port = "" if address.port in {None, usual} else f":{address.port}"
-    return RelyingParty(host, f"{address.scheme}://{host}{port}")
+    port = address.netloc.rpartition(":")[2] if ":" in address.netloc else ""
+    usual = {"https": "443", "http": "80"}[address.scheme]
+    return RelyingParty(host, f"{address.scheme}://{host}" + (f":{port}" if port not in {"", usual} else ""))
 
 
 def id_of(answer: PasskeyAnswer) -> str:

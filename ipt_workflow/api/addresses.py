@@ -32,8 +32,8 @@ def absolute(request: ServedRequest, path: str) -> str:
 def of_pages(request: ServedRequest) -> str:
     """The address of the pages, as browsers reach them. Without the setting `public_url`, this machine by its name."""
     settings = request.app.state.settings
-    _, port = request.scope.get("server") or (None, settings.port)
-    return settings.public_url or f"http://localhost:{port}"
+    _, port = request.scope.get("server") or (None, None)
+    return settings.public_url or f"http://localhost:{port or settings.port}"
 
 
 def _listening(request: ServedRequest) -> str:

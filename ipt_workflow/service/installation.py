@@ -61,8 +61,6 @@ class Installation:
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
-        self.tokens = Loader(database, None, lookups.TOKENS)
-        self.sessions = Loader(database, None, lookups.SESSIONS)
         self.sign_in_limits = SignInLimits()
         self._loaders: dict[Lookup[Any], SharedLoader[Any]] = {}
         self.tokens = self.loader(None, lookups.TOKENS)
