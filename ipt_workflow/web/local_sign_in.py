@@ -44,6 +44,21 @@ async def typed(request: PageRequest, name: str) -> str:
     return str((await request.form()).get(name, ""))
 
 
+async def typed_password(request: PageRequest) -> TypedPassword:
+    names = ("password", "secret", "code")
+    return TypedPassword(**{name: await typed(request, name) for name in names})
+
+
+def sentences(invalid: CommandInvalid) -> tuple[str, ...]:
+    return tuple(f"The {each.where} {each.message}." for each in invalid.faults)
+
+
+def with_new_secret(person: str, *, wanted: bool) -> dict[str, str]:
+    """A secret for somebody's app, where the organisation has passwords."""
+    secret = passwords.new_secret() if wanted else ""
+    return {"secret": secret, "secret_address": passwords.address(secret, person) if secret else ""}
+
+
 @get("/o/{organisation:str}/sign-in/passkey", include_in_schema=False)
 async def passkey(request: PageRequest, organisation: FromPath[str]) -> Response[bytes]:
     """Signs somebody in by a passkey."""
@@ -113,7 +128,6 @@ async def _enrol(
 ) -> Response[bytes]:
     service = await _enrolment_of(request, organisation)
     person = await service.linked_person(key)
-    secret = passwords.new_secret() if await service.has_passwords() else ""
     return page(
         request,
         "enrol.html",
@@ -122,10 +136,9 @@ async def _enrol(
         key=key,
         person=person,
         passkeys=service.has_passkeys,
-        secret=secret,
-        secret_address=passwords.address(secret, person) if secret else "",
         messages=messages,
         script=script(),
+        **with_new_secret(person, wanted=await service.has_passwords()),
     )
 
 
@@ -150,14 +163,10 @@ async def enrol_passkey(request: PageRequest, organisation: FromPath[str]) -> Re
 async def enrol_password(request: PageRequest, organisation: FromPath[str]) -> Response[bytes]:
     """A new password, and a code of the app that keeps its second factor."""
     service, key = await _enrolment_of(request, organisation), await typed(request, "key")
-    given = TypedPassword(
-        password=await typed(request, "password"), secret=await typed(request, "secret"), code=await typed(request, "code")
-    )
     try:
-        done = await service.password_by_link(key, given, await from_where(request))
+        done = await service.password_by_link(key, await typed_password(request), await from_where(request))
     except CommandInvalid as invalid:
-        messages = tuple(f"The {each.where} {each.message}." for each in invalid.faults)
-        return await _enrol(request, organisation, key, 422, messages)
+        return await _enrol(request, organisation, key, 422, sentences(invalid))
     return _codes(request, done, passkeys=service.has_passkeys)
 
 

@@ -5,9 +5,10 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from ipt_workflow.api.services import services_of
+from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.service.access.enrolment import Enrolment
 from ipt_workflow.service.access.sessions import acting
-from ipt_workflow.web.local_sign_in import JSON, enrolment_in, script, typed
+from ipt_workflow.web.local_sign_in import JSON, enrolment_in, script, sentences, typed, typed_password, with_new_secret
 from ipt_workflow.web.pages import PageRequest, page, redirect
 from ipt_workflow.web.visitors import request_id, session_of
 
@@ -19,9 +20,17 @@ def _enrolment(request: PageRequest) -> Enrolment:
 @get("/passkeys", include_in_schema=False)
 async def passkeys(request: PageRequest) -> Response[bytes]:
     """With what somebody signs in."""
-    service = _enrolment(request)
-    known = await service.mine(session_of(request).person)
-    return page(request, "passkeys.html", known=known, passkeys=service.has_passkeys, script=script())
+    return await _passkeys(request)
+
+
+async def _passkeys(request: PageRequest, status: int = 200, messages: tuple[str, ...] = ()) -> Response[bytes]:
+    service, person = _enrolment(request), session_of(request).person
+    known = await service.mine(person)
+    wanted = known.password_changed_at is not None and await service.has_passwords()
+    secret = with_new_secret(person, wanted=wanted)
+    return page(
+        request, "passkeys.html", status, known=known, passkeys=service.has_passkeys, script=script(), messages=messages, **secret
+    )
 
 
 @post("/passkeys/options", include_in_schema=False, status_code=200)
@@ -46,6 +55,17 @@ async def remove(request: PageRequest, passkey_id: FromPath[str]) -> Response[No
     return redirect(request, "/passkeys")
 
 
+@post("/password", include_in_schema=False, status_code=303)
+async def password(request: PageRequest) -> Response[None] | Response[bytes]:
+    """Another password, and another key for the app."""
+    principal = acting(session_of(request), "pages", request_id(request.scope))
+    try:
+        await _enrolment(request).change_password(principal, await typed_password(request))
+    except CommandInvalid as invalid:
+        return await _passkeys(request, 422, sentences(invalid))
+    return redirect(request, "/passkeys")
+
+
 @post("/recovery-codes", include_in_schema=False, status_code=200)
 async def recovery_codes(request: PageRequest) -> Response[bytes]:
     """Ten new recovery codes. The old ones no longer work."""
@@ -53,4 +73,4 @@ async def recovery_codes(request: PageRequest) -> Response[bytes]:
     return page(request, "codes.html", codes=codes, passkeys=False)
 
 
-HANDLERS = (passkeys, options, add, remove, recovery_codes)
+HANDLERS = (passkeys, options, add, remove, password, recovery_codes)

@@ -157,7 +157,8 @@ def test_a_password_is_set_by_a_link_and_signs_in_with_a_code(visit):
     async def test(visit):
         page = await visit.get(await visit.link("anna"))
         secret = re.search(r'name="secret" value="([A-Z2-7]{32})"', page.text)[1]
-        assert secret[:4] in page.text.split("Type this key")[1]
+        assert f"<code>{secret[:4]} {secret[4:8]} " in page.text
+        assert 'type="password" autocomplete="new-password"' in page.text
         weak = await visit.submit(page, f"{ENROL}/password", password="short", code="000000")
         assert weak.status_code == 422
         assert "The password must have 15 to 128 characters" in weak.text
@@ -172,6 +173,30 @@ def test_a_password_is_set_by_a_link_and_signs_in_with_a_code(visit):
         assert (wrong.status_code, NOT_ACCEPTED in wrong.text, PASSWORD in wrong.text) == (400, True, False)
         given = {"person": "anna", "password": PASSWORD, "code": visit.local.code(secret)}
         assert (await visit.submit(form, f"{SIGN_IN}/password", **given)).status_code == 303
+
+    visit(test)
+
+
+def test_a_password_is_changed_on_ones_own_page(visit):
+    async def test(visit):
+        await visit.local.set_password("anna", "A" * 32)
+        visit.local.clinic.clock.advance(dt.timedelta(seconds=30))
+        form = await visit.get(f"{SIGN_IN}/password")
+        given = {"person": "anna", "password": PASSWORD, "code": visit.local.code("A" * 32)}
+        assert (await visit.submit(form, f"{SIGN_IN}/password", **given)).status_code == 303
+        page = await visit.get("/passkeys")
+        weak = await visit.submit(page, "/password", password="anna is short of words", code="000000")
+        assert (weak.status_code, "must not hold your name" in weak.text) == (422, True)
+        secret = re.search(r'name="secret" value="([A-Z2-7]{32})"', page.text)[1]
+        new = {"password": "another long sentence", "code": visit.local.code(secret)}
+        assert (await visit.submit(page, "/password", **new)).status_code == 303
+        visit.local.clinic.clock.advance(dt.timedelta(seconds=30))
+        visit.cookies.clear()
+        form = await visit.get(f"{SIGN_IN}/password")
+        old = await visit.submit(form, f"{SIGN_IN}/password", **{**given, "code": visit.local.code(secret)})
+        assert old.status_code == 400
+        new = {**given, "password": "another long sentence", "code": visit.local.code(secret)}
+        assert (await visit.submit(form, f"{SIGN_IN}/password", **new)).status_code == 303
 
     visit(test)
 

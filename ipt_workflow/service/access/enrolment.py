@@ -254,6 +254,12 @@ class Enrolment:
             raise CommandInvalid([Fault("passkey", "is your last one, or gone already: add another one first")])
         await self.clinic.log(principal, "sign_in", "passkey removed")
 
+    async def change_password(self, principal: Principal, typed: TypedPassword) -> None:
+        """Sets another password for somebody who has just signed in. Raises NotFound, SignInRefused or CommandInvalid."""
+        await self._require_enrolled(principal)
+        await self.clinic.write(credentials.set_password, await self._password(principal.person, typed))
+        await self.clinic.log(principal, "sign_in", "password changed")
+
     async def new_codes(self, principal: Principal) -> tuple[str, ...]:
         """New recovery codes for somebody who has just signed in. The old ones no longer work."""
         await self._require_enrolled(principal)
