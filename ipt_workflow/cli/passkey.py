@@ -60,16 +60,3 @@ def revoke(person: PersonId, as_json: AsJson = False) -> None:
         print_json({"person": person, "revoked": True})
     else:
         out.print(f"{person} can sign in again with a new link.", markup=False)
-
-
-@app.command()
-def passwords(
-    on: Annotated[bool, typer.Option("--on/--off", help="Whether people may sign in by a password and an app.")],
-    as_json: AsJson = False,
-) -> None:
-    """Turn passwords with a second factor on or off for this organisation. They are off unless somebody turns them on."""
-    run(lambda clinic: _enrolment(clinic).turn_passwords(operator(), on=on))
-    if as_json:
-        print_json({"passwords": on})
-    else:
-        out.print(f"Passwords are {'on' if on else 'off'}.", markup=False)

@@ -59,14 +59,6 @@ def test_what_a_person_has_is_shown_and_taken_away(run, settings):
     assert json.loads(run("show", "therapist-1", "--json").stdout)["passkeys"] == []
 
 
-def test_passwords_are_turned_on_and_off_and_that_is_recorded_once_each(run, settings):
-    assert run("passwords", "--on").stdout == "Passwords are on.\n"
-    run("passwords", "--on")
-    assert json.loads(run("passwords", "--off", "--json").stdout) == {"passwords": False}
-    logged = databases.select(settings, "SELECT action FROM audit_event WHERE kind = 'config' ORDER BY id")
-    assert [each for (each,) in logged] == ["passwords turned on", "passwords turned off"]
-
-
 def test_a_link_and_a_revocation_are_recorded(run, settings):
     run("link", "therapist-1")
     run("revoke", "therapist-1")

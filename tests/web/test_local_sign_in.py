@@ -12,8 +12,12 @@ from support.authenticator import SoftwareAuthenticator
 from support.local_sign_in import OPERATOR, ORIGIN, PASSWORD, Local
 from support.page_client import Pages
 
+from ipt_workflow.access.principal import Principal
 from ipt_workflow.service.access.attempts import NOT_ACCEPTED
+from ipt_workflow.service.access.sign_in_setup import SignInSetup
+from ipt_workflow.service.clinics import Clinics
 
+OF_INSTALLATION = Principal(person="operator", role="operator", via="cli")
 ENROL, SIGN_IN = "/o/default/enrol", "/o/default/sign-in"
 FROM_HERE = {"Sec-Fetch-Site": "same-origin"}
 
@@ -207,7 +211,7 @@ def test_ways_that_an_organisation_or_an_address_has_not_are_not_offered(visit):
         assert ("with a passkey" in choice, "with a password" in choice, "with a recovery code" in choice) == (False, True, True)
         page = await visit.get(await visit.link("anna"))
         assert "Make a passkey" not in page.text
-        await visit.local.enrolment.turn_passwords(OPERATOR, on=False)
+        await SignInSetup(visit.local.clinic, Clinics(visit.local.clinic)).set(OF_INSTALLATION, "default", {}, None)
         assert "No way of signing in is set up" in (await visit.get(SIGN_IN)).text
         assert (await visit.get(f"{SIGN_IN}/password")).status_code == 404
 

@@ -21,7 +21,7 @@ from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.access.attempts import Attempts, SignInRequest
 from ipt_workflow.service.access.local_sign_in import Asked, Challenges
 from ipt_workflow.service.access.sessions import SignedIn, SignInSessions
-from ipt_workflow.service.access.sign_in import NO_SIGN_IN, change_settings, settings_of
+from ipt_workflow.service.access.sign_in import NO_SIGN_IN, settings_of
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import access as stored_access
 from ipt_workflow.store import credentials, person_identities
@@ -108,13 +108,6 @@ class Enrolment:
 
     async def has_passwords(self) -> bool:
         return (await settings_of(self.clinic)).passwords
-
-    async def turn_passwords(self, principal: Principal, *, on: bool) -> None:
-        """Lets the organisation's people sign in by a password and a second factor, or no longer. Passwords that are set stay set."""
-        await self.clinic.require(principal, "manage sign-in")
-        sessions.require_fresh(principal, self.clinic.clock.now(), self.clinic.settings.reauthentication)
-        if await change_settings(self.clinic, passwords=on):
-            await self.clinic.log(principal, "config", f"passwords turned {'on' if on else 'off'}")
 
     async def make_link(self, principal: Principal, person: str) -> EnrolmentLink:
         """A link for a person, in the place of one that they did not use. Raises Forbidden, NotFound or SignInRefused.

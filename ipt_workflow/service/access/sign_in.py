@@ -3,7 +3,6 @@
 import datetime as dt
 import secrets
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -35,7 +34,7 @@ NO_ROLE = "You have an account here, but no role that lets you in. Ask your admi
 NO_LINK = "This link was used already, or has expired."
 
 
-class SignInSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SignInSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How an organisation's people sign in. With `passwords` they may also by a password and a second factor."""
 
     oidc: OidcSettings | None = None
@@ -52,22 +51,6 @@ async def settings_of(clinic: Clinic) -> SignInSettings:
     """How the people of a clinic sign in."""
     row = await clinic.database.read(organisations.find, clinic.organisation)
     return msgspec.json.decode(row.settings, type=OrganisationSettings).sign_in if row else SignInSettings()
-
-
-async def change_settings(clinic: Clinic, **changed: Any) -> bool:
-    """Changes how the people of a clinic sign in, and nothing else of its settings. Returns False if that is how they do already."""
-    while True:
-        row = await clinic.database.read(organisations.find, clinic.organisation)
-        if row is None:
-            raise NotFound(NO_SIGN_IN)
-        known = msgspec.json.decode(row.settings, type=OrganisationSettings).sign_in
-        new = msgspec.structs.replace(known, **changed)
-        if new == known:
-            return False
-        settings = {**msgspec.json.decode(row.settings), "sign_in": new}
-        after = msgspec.structs.replace(row, settings=msgspec.json.encode(settings), version=row.version + 1)
-        if await clinic.database.write(organisations.change, after):
-            return True
 
 
 class LinkTo(msgspec.Struct, frozen=True):
