@@ -19,6 +19,7 @@ IptError
 ├── PersonNeeded               only a person who signed in may do this, and no fixed token
 ├── SignInRefused              an identity provider's answer, a link or a choice of role does not let somebody in
 ├── ProviderUnusable           an identity provider cannot be reached, or its description is not what it must be
+├── SignInThrottled            somebody tried to sign in too often, at one account or from one address
 ├── SourceUnbound              the caller's token is bound to no source, or to a disabled one
 ├── NotFound                   the thing does not exist, or the caller may not see it
 ├── VersionRequired            a write does not name the version it was decided on
@@ -43,6 +44,7 @@ IptError
 """
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -228,6 +230,15 @@ class SignInRefused(IptError):
         self.why = why
         self.forbidden = forbidden
         super().__init__(message)
+
+
+class SignInThrottled(IptError):
+    """Somebody tried to sign in too often, at one account or from one address. Try again after `wait`."""
+
+    def __init__(self, wait: dt.timedelta) -> None:
+        self.retry_seconds = max(1, math.ceil(wait.total_seconds()))
+        minutes = math.ceil(self.retry_seconds / 60)
+        super().__init__(f"Somebody tried to sign in too often. Try again in {minutes} minute{'' if minutes == 1 else 's'}.")
 
 
 class ProviderUnusable(IptError):

@@ -34,6 +34,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "manage tokens": ("admin",),
     "manage systems": ("admin",),
     "manage sessions": ("admin",),
+    "manage sign-in": ("admin",),
     "manage people": ("admin",),
     "read sessions to attest": ("supervisor",),
     "manage subscriptions": ("admin",),

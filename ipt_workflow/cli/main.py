@@ -13,6 +13,7 @@ from ipt_workflow.cli import (
     group,
     launch,
     organisation,
+    passkey,
     person,
     proposal,
     protocol,
@@ -37,6 +38,7 @@ app.add_typer(database.app, name="db")
 app.add_typer(organisation.app, name="organisation")
 app.add_typer(token.app, name="token")
 app.add_typer(person.app, name="person")
+app.add_typer(passkey.app, name="passkey")
 app.add_typer(source.app, name="source")
 app.add_typer(system.app, name="system")
 app.add_typer(launch.app, name="launch")

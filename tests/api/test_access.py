@@ -169,6 +169,10 @@ TABLE: dict[tuple[str, str], Row] = {
     ("PATCH", "/v1/people/{person_id}"): Row(ADMIN.format(200), {"roles": ["auditor"]}, "person"),
     ("POST", "/v1/people/{person_id}/leave"): Row(ADMIN.format(200), needs="person"),
     ("POST", "/v1/people/{person_id}/return"): Row(ADMIN.format(200), needs="one who left"),
+    # What gives or takes a way in needs an administrator who has just signed in (tests/service/access/test_enrolment.py).
+    ("POST", "/v1/people/{person_id}/enrolment-link"): Row(ADMIN.format(403), needs="person"),
+    ("GET", "/v1/people/{person_id}/credentials"): Row(ADMIN.format(200), needs="person"),
+    ("DELETE", "/v1/people/{person_id}/credentials"): Row(ADMIN.format(403), needs="person"),
     ("GET", "/v1/sessions-to-attest"): Row("403 403 200 403 403 403"),
     ("GET", "/v1/groups"): Row("200 200 200 200 403 403"),
     ("POST", "/v1/groups"): Row("201 201 201 403 403 403", GROUP),
