@@ -8,9 +8,14 @@ IptError
 ├── CommandMalformed           the body is not JSON, or the line is not a record
 ├── TransitionRefused          rules refuse the trigger; it lists all of them
 ├── Unauthenticated            the token is missing, unknown, expired or revoked
-│   └── SignatureInvalid           a message is not signed with a known key, or not at this time
+│   ├── SignatureInvalid           a message is not signed with a known key, or not at this time
+│   ├── SessionOver                nobody is signed in, or their session has ended
+│   └── ReauthenticationNeeded     the person must prove again who they are, since they did so too long ago
 ├── Forbidden                  the caller's role does not allow this
 │   └── TriggerNotPermitted        the caller's role may never fire this trigger
+├── PersonNeeded               only a person who signed in may do this, and no fixed token
+├── SignInRefused              an identity provider's answer, a link or a choice of role does not let somebody in
+├── ProviderUnusable           an identity provider cannot be reached, or its description is not what it must be
 ├── SourceUnbound              the caller's token is bound to no source, or to a disabled one
 ├── NotFound                   the thing does not exist, or the caller may not see it
 ├── VersionRequired            a write does not name the version it was decided on
@@ -166,6 +171,46 @@ class Unauthenticated(IptError):
 
 class SignatureInvalid(Unauthenticated):
     """A message is not signed, not signed with a known key, or not signed at this time."""
+
+
+class SessionOver(Unauthenticated):
+    """Nobody is signed in, or their session has ended. `organisation` is where they were signed in, if that is known."""
+
+    def __init__(self, organisation: str | None = None) -> None:
+        self.organisation = organisation
+        super().__init__("You are not signed in, or your session has ended. Sign in again.")
+
+
+class ReauthenticationNeeded(Unauthenticated):
+    """The person must prove again who they are: they did so longer ago than `within`."""
+
+    def __init__(self, within: dt.timedelta) -> None:
+        self.within = within
+        minutes = int(within.total_seconds() // 60)
+        super().__init__(f"Sign in again: this needs a sign-in within the last {minutes} minutes.")
+
+
+class PersonNeeded(IptError):
+    """Only a person who signed in may do this, and no fixed token."""
+
+    def __init__(self) -> None:
+        super().__init__("A token cannot do this. Sign in as a person, and use the access token of that session.")
+
+
+class SignInRefused(IptError):
+    """An identity provider's answer, a link or a choice of role does not let somebody in. `why` names the check that failed.
+
+    `forbidden` says that the person is known to their provider, and may not come in.
+    """
+
+    def __init__(self, why: str, message: str, *, forbidden: bool = False) -> None:
+        self.why = why
+        self.forbidden = forbidden
+        super().__init__(message)
+
+
+class ProviderUnusable(IptError):
+    """An identity provider cannot be reached, or its description is not what it must be."""
 
 
 class Forbidden(IptError):

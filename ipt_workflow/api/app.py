@@ -1,7 +1,7 @@
 """The application: routes, error handlers, and the service behind them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from litestar.types import Receive, Scope, Send
 
 import ipt_workflow
 from ipt_workflow.api import (
+    access,
     audit,
     courses,
     feed,
@@ -24,9 +25,11 @@ from ipt_workflow.api import (
     notices,
     openapi,
     organisations,
+    people,
     problems,
     proposals,
     protocols,
+    sessions,
     sources,
     subscriptions,
     transitions,
@@ -37,13 +40,16 @@ from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.fast_path import FastRoute
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.api.services import FrontDesk
+from ipt_workflow.ehr.calls import Calls
 from ipt_workflow.ehr.deliveries import relays
+from ipt_workflow.ehr.deliveries.addresses import reach_of
 from ipt_workflow.ehr.deliveries.rehearsal import Rehearsal
 from ipt_workflow.ehr.notices import unsettled
 from ipt_workflow.ehr.notices.early import EarlyNotices
 from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.failures import AuthenticationFailures
+from ipt_workflow.service.access.providers import Providers
 from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.sandbox import refuse_sandbox, require_sandbox
@@ -52,11 +58,13 @@ from ipt_workflow.service.sandbox import refuse_sandbox, require_sandbox
 class Application:
     """The ASGI application. It opens the service when the server starts it and closes it when the server stops."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, *, sandbox: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, *, sandbox: bool = False, pages: Sequence[Router] = ()
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.sandbox = sandbox
-        self.litestar = litestar_app(settings, self._lifespan, sandbox=sandbox)
+        self.litestar = litestar_app(settings, self._lifespan, sandbox=sandbox, pages=pages)
         self._opened: Clinic | None = None
         self._edge: Edge | None = None
 
@@ -84,6 +92,8 @@ class Application:
         self._opened = None  # a second start must open a new clinic: this one is closed below
         clinics = Clinics(clinic)
         install(app, clinics)
+        calls = Calls(reach_of(self.settings))
+        app.state.providers = Providers(calls, clinic.clock)
         failures = AuthenticationFailures(clinic.installation)
         self._edge = Edge(FastRoute(app, self.settings), clinic.metrics, self.settings, failures)
         try:
@@ -94,6 +104,7 @@ class Application:
             async with relaying, _beside(early), _beside(clinics.watch), _beside(failures.run):
                 yield
         finally:
+            await calls.close()
             await clinic.installation.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,12 +141,15 @@ def install(app: Litestar, clinics: Clinics) -> None:
         app.state.rehearsal = Rehearsal(clinics.first, clinics.first.clock)
 
 
-def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = False) -> Litestar:
-    """The routes without the edge, and for a sandbox those of its clock. The OpenAPI document is made from them."""
+def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = False, pages: Sequence[Router] = ()) -> Litestar:
+    """The routes without the edge: those of the API, for a sandbox those of its clock, and `pages`. The OpenAPI document is made from them."""
     guarded = [
         *courses.HANDLERS,
         *transitions.HANDLERS,
         *proposals.HANDLERS,
+        *access.HANDLERS,
+        *people.HANDLERS,
+        *sessions.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
         *subscriptions.HANDLERS,
@@ -156,6 +170,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
             Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
             Router("/", route_handlers=open_to_all, middleware=[Anybody(), NoNul()]),
             Router("/", route_handlers=[*notices.SIGNED_HANDLERS, *notices.FHIR_HANDLERS], middleware=[NoNul(), Addressed()]),
+            *pages,
         ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],

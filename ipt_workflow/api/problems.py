@@ -31,6 +31,9 @@ class Problem(msgspec.Struct, frozen=True):
 _ROWS = (
     Problem("malformed", 400, "Malformed request", "The body is not valid JSON, a header or cursor is malformed, or a header comes twice. Correct it and send the request again."),
     Problem("unauthenticated", 401, "Authentication needed", "The token is missing, unknown, expired or revoked; or a notice has no valid signature. Send a valid token; sign a notice with the secret or key of its source."),
+    Problem("reauthentication-needed", 401, "Sign in again", "The person signed in too long ago for this. They sign in again, and then send the request with the new session."),
+    Problem("person-needed", 403, "A person is needed", "A fixed token cannot do this. A person signs in and uses the access token of their session."),
+    Problem("sign-in-refused", 403, "Sign-in refused", "An identity provider's answer, a link or a choice of role does not let somebody in. Start the sign-in again."),
     Problem("forbidden", 403, "Not permitted", "The caller's role does not allow this. Ask somebody whose role does. At `/v1/ehr/messages` also: the token is bound to no source, or to a disabled one."),
     Problem("trigger-not-permitted", 403, "Trigger not permitted", "The caller's role may never fire this trigger; `roles` lists those that may. The attempt is recorded."),
     Problem("not-found", 404, "Not found", "There is no such path or resource, or the caller may not see it. Check the URL."),
@@ -52,6 +55,7 @@ _ROWS = (
     Problem("version-required", 428, "Version required", "A write to a course or group needs If-Match with the version that the caller saw."),
     Problem("head-too-large", 431, "Head too large", "The head of the request or its trailers have more than 64 KiB, or more than 100 headers. The connection is closed. Send less."),
     Problem("internal", 500, "Internal error", "An error occurred in the service. Report the request id; it finds the error in the logs."),
+    Problem("provider-unusable", 502, "Identity provider unusable", "An identity provider cannot be reached, or says of itself what it must not. Try again; if it stays, ask the operator."),
     Problem("busy", 503, "Busy", "The service cannot take the request now. Try again after the seconds in `Retry-After`."),
 )  # fmt: skip
 PROBLEMS = {problem.slug: problem for problem in _ROWS}
@@ -59,6 +63,10 @@ PROBLEMS = {problem.slug: problem for problem in _ROWS}
 _BY_ERROR: dict[type[IptError], str] = {
     errors.CommandMalformed: "malformed",
     errors.Unauthenticated: "unauthenticated",
+    errors.ReauthenticationNeeded: "reauthentication-needed",
+    errors.PersonNeeded: "person-needed",
+    errors.SignInRefused: "sign-in-refused",
+    errors.ProviderUnusable: "provider-unusable",
     errors.TriggerNotPermitted: "trigger-not-permitted",
     errors.Forbidden: "forbidden",
     errors.SourceUnbound: "forbidden",
@@ -108,9 +116,14 @@ def response(
     return Response(msgspec.json.encode(body), status_code=problem.status, media_type=PROBLEM_JSON, headers=headers or {})
 
 
+def slug_of(error: IptError) -> str:
+    """The kind of problem that an error is; `internal` if no kind is meant for it."""
+    return next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), "internal")
+
+
 def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[bytes]:
     """An IptError as a problem document."""
-    slug = next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), "internal")
+    slug = slug_of(error)
     if slug == "internal":
         return from_unexpected(request, error)
     if isinstance(error, errors.TransitionRefused):
@@ -136,6 +149,9 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
     if isinstance(error, errors.TriggerNotPermitted):
         return response(request, slug, str(error), trigger=error.trigger, roles=error.allowed)
     headers = {"WWW-Authenticate": 'Bearer realm="ipt"'} if slug == "unauthenticated" else {}
+    if isinstance(error, errors.ReauthenticationNeeded):  # RFC 9470
+        seconds = int(error.within.total_seconds())
+        headers = {"WWW-Authenticate": f'Bearer realm="ipt", error="insufficient_user_authentication", max_age="{seconds}"'}
     headers |= (
         {"Retry-After": str(error.retry_seconds if isinstance(error, errors.Busy) else errors.Busy.retry_seconds)}
         if slug == "busy"
@@ -166,13 +182,17 @@ def _with_head(methods: str) -> str:
 
 def from_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Any other error: logged once, without its message, and answered with a request id alone."""
-    logs.logger().error("request failed", exc_info=error)
+    log_unexpected(error)
     return response(
         request,
         "internal",
         "An unexpected error occurred. Report the request id to the service's administrator.",
         request_id=request.scope.get("ipt_request_id"),
     )
+
+
+def log_unexpected(error: Exception) -> None:
+    logs.logger().error("request failed", exc_info=error)
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

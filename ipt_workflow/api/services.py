@@ -13,7 +13,12 @@ from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.inbox import Inbox
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.messages import Messages
+from ipt_workflow.service.access.attestations import Attestations
+from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.access.credentials import Credentials
+from ipt_workflow.service.access.people import People
+from ipt_workflow.service.access.restrictions import Restrictions
+from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
@@ -35,12 +40,17 @@ class Services:
         self.organisations = Organisations(clinic, clinics)
         self.courses = Courses(clinic)
         self.proposals = Proposals(clinic)
+        self.covers = Covers(clinic)
+        self.restrictions = Restrictions(clinic)
         self.reads = CourseReads(clinic)
         self.audit_log = AuditLog(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)
         self.tokens = Tokens(clinic)
+        self.sessions = SignInSessions(clinic)
+        self.people = People(clinic)
+        self.attestations = Attestations(clinic)
         self.subscriptions = Subscriptions(clinic)
         self.deliveries = Deliveries(clinic)
         self.feed = Feed(clinic)

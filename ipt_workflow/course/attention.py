@@ -23,7 +23,7 @@ KINDS = {
     "unsigned": "A session that was held is not signed.",
     "deviation": "A session was held beyond a cap, and no supervisor has acknowledged it.",
     "notices": "A notice from an EHR, or a group's session that the course refused, waits for a person.",
-    "unassigned": "The course has no therapist.",
+    "unassigned": "The course has no therapist, or one who has left or is not known here.",
     "owed": "An early ending that was agreed lacks its outcome, gains or end measures, or its outcome contradicts the scales.",
     "contradicted": "An entry that was recorded later contradicts an entry.",
     "consent": "Consent to treatment is withdrawn, and the course goes on.",

@@ -67,6 +67,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     `other_sessions` are the sessions that a late entry or an amendment leaves as they are, before its place and after it.
     `present` is the course as it is now, where something is judged in an earlier place.
     `later` are the changes of state on record that come after a late entry's place: for each trigger the entry to amend.
+    `example_therapist` and `example_supervisor` are people whom examples may name; without a therapist, the course's.
     `again` marks an entry on record that is judged again. What happens at its own moment comes after it.
     """
 
@@ -91,6 +92,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     other_sessions: tuple[Session, ...] = ()
     present: Course | None = None
     later: Mapping[str, int] = {}
+    example_therapist: str | None = None
+    example_supervisor: str | None = "supervisor"
     again: bool = False
 
 

@@ -62,9 +62,10 @@ def _day(context: Context, days: int = 0) -> str:
     return (context.now.astimezone(context.zone).date() + dt.timedelta(days=days)).isoformat()
 
 
-def _start(protocol: Protocol, _course: Course, _context: Context) -> dict[str, Any]:
+def _start(protocol: Protocol, _course: Course, context: Context) -> dict[str, Any]:
     data = {"suitability": "suitable", "exclusions_checked": ["psychosis", "bipolar"]}
-    return {**data, "supervisor": "supervisor"} if protocol.supervision else data
+    named = protocol.supervision and context.example_supervisor
+    return {**data, "supervisor": context.example_supervisor} if named else data
 
 
 def _record_consent(protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
@@ -267,7 +268,8 @@ def _lacks_reading(course: Course, protocol: Protocol, keys: tuple[str, ...]) ->
 
 
 def _transfer(_protocol: Protocol, course: Course, context: Context) -> dict[str, Any]:
-    return {"therapist": course.therapist or context.actor.person, "handover": "Formulation and contract were talked through."}
+    therapist = context.example_therapist or course.therapist or context.actor.person
+    return {"therapist": therapist, "handover": "Formulation and contract were talked through."}
 
 
 def _move(protocol: Protocol, _course: Course, context: Context) -> dict[str, Any]:
@@ -275,8 +277,9 @@ def _move(protocol: Protocol, _course: Course, context: Context) -> dict[str, An
     return {"protocol": target.id, "protocol_version": target.version}
 
 
-def _open_followup(protocol: Protocol, course: Course, _context: Context) -> dict[str, Any]:
-    return {"protocol": protocol.id, **({"therapist": course.therapist} if course.therapist else {})}
+def _open_followup(protocol: Protocol, course: Course, context: Context) -> dict[str, Any]:
+    therapist = context.example_therapist or course.therapist
+    return {"protocol": protocol.id, **({"therapist": therapist} if therapist else {})}
 
 
 def _amend(protocol: Protocol, course: Course, context: Context) -> dict[str, Any]:

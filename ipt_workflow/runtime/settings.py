@@ -1,5 +1,6 @@
 """Settings: the defaults of `config/service.toml`, which the environment overrides. No default is anywhere else."""
 
+import datetime as dt
 import functools
 import ipaddress
 import os
@@ -56,6 +57,9 @@ class Settings(pydantic.BaseModel):
     failure_days: Annotated[int, Field(ge=1, le=3650)]
     idempotency_hours: Annotated[int, Field(ge=1, le=720)]
     token_days: Annotated[int, Field(ge=1, le=3650)]
+    session_idle_minutes: Annotated[int, Field(ge=1, le=720)]
+    session_hours: Annotated[int, Field(ge=1, le=24)]
+    reauthentication_minutes: Annotated[int, Field(ge=1, le=60)]
     clock_ahead_seconds: Annotated[int, Field(ge=0, le=3600)]
     export_chunk: Annotated[int, Field(ge=1, le=10_000)]
     public_schema: bool
@@ -85,7 +89,7 @@ class Settings(pydantic.BaseModel):
     @pydantic.field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in _zones():
+        if not is_zone(value):
             raise ValueError("must be an IANA time zone such as Europe/Berlin")
         return value
 
@@ -151,6 +155,18 @@ class Settings(pydantic.BaseModel):
         return zoneinfo.ZoneInfo(self.time_zone)
 
     @property
+    def session_idle(self) -> dt.timedelta:
+        return dt.timedelta(minutes=self.session_idle_minutes)
+
+    @property
+    def session_length(self) -> dt.timedelta:
+        return dt.timedelta(hours=self.session_hours)
+
+    @property
+    def reauthentication(self) -> dt.timedelta:
+        return dt.timedelta(minutes=self.reauthentication_minutes)
+
+    @property
     def protocols(self) -> Path:
         return self.config_dir / "protocols"
 
@@ -194,6 +210,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if faults:
         raise SettingsInvalid(faults)
     return made
+
+
+def is_zone(text: str) -> bool:
+    """Whether this is the name of an IANA time zone."""
+    return text in _zones()
 
 
 def _file(path: Path) -> tuple[dict[str, Any], list[Fault]]:

@@ -11,8 +11,8 @@ import msgspec
 from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.course import Course, references, triggers
-from ipt_workflow.course.commands import command_faults
+from ipt_workflow.access.relations import CRISIS_CALL
+from ipt_workflow.course import Course, triggers
 from ipt_workflow.course.follow_up import carried_over
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import Command
@@ -21,7 +21,7 @@ from ipt_workflow.journal import Entry
 from ipt_workflow.machine import TOGETHER_MAX, Accepted, Refused, machine_for
 from ipt_workflow.service import views
 from ipt_workflow.service.clinic import Clinic
-from ipt_workflow.service.decisions import Client, Decisions, retrying
+from ipt_workflow.service.decisions import Client, Decisions, faults_together, retrying
 from ipt_workflow.service.idempotency import Idempotency
 from ipt_workflow.service.views import Committed, CourseView, Preview
 from ipt_workflow.service.writes import CrisisCall, IdempotencyKey, Opening, Write
@@ -109,13 +109,14 @@ class Courses:
         for forbidden in self.decisions.forbidden(principal, write.triggers):
             raise forbidden
         commands = checked_commands(write, stored.course)
+        await self.decisions.check_named(principal, commands)
         client = await self.decisions.new_client(stored.course, commands)
         context = await self.decisions.context(principal, stored, commands, client)
         option, answer = self.clinic.machine_of(stored.course).option(stored.course, commands, context)
-        await self.clinic.log(principal, "read", "preview", [course_id])
+        await self.clinic.log(principal, "read", "preview", [stored])
         course = answer.course if isinstance(answer, Accepted) else stored.course
         return Preview(
-            option=option, course=self.clinic.course_view(course, context, stored.head, stored.client_ref, notices=stored.notices)
+            option=option, course=self.clinic.course_view(course, context, stored.head, stored.client_ref, asked=stored.asked)
         )
 
     def replay_for(self, principal: Principal, *, entries_only: bool = False) -> Callable[[KeptAnswer], Awaitable[Committed]]:
@@ -127,7 +128,7 @@ class Courses:
         async def replay(kept: KeptAnswer) -> Committed:
             stored = await self.clinic.courses.get(kept.course_id)
             assert stored is not None  # courses are never removed
-            if not policy.may_see(principal, stored.course):
+            if await self.clinic.seen(principal, stored) is None:
                 raise await self.clinic.hidden(principal, "see a course", [kept.course_id], REPLAY_NOT_SEEN)
             known = [entry for entry in await self.clinic.entries(kept.course_id) if entry.written.seq <= kept.last_seq]
             written = [entry for entry in known if entry.written.seq >= kept.first_seq]
@@ -148,7 +149,7 @@ class Courses:
         course = journal.replay(known)
         assert course is not None  # the key was committed with these entries
         context = self.clinic.context(principal, known[-1].written.recorded_at)
-        return self.clinic.course_view(course, context, known[-1].hash, stored.client_ref, notices=stored.notices)
+        return self.clinic.course_view(course, context, known[-1].hash, stored.client_ref, asked=stored.asked)
 
     async def _open(self, principal: Principal, opening: Opening, key: IdempotencyKey | None, *, entries_only: bool) -> Committed:
         await self.decisions.permit(principal, [opening.trigger])
@@ -157,7 +158,7 @@ class Courses:
             decided = await self.decisions.opening(principal, opening)
             commands, context = (decided.command,), decided.context
             accepted = await self.decisions.accepted(principal, None, decided.answer, commands, context, opening.protocol)
-            change = self.decisions.opened(accepted)
+            change = self.decisions.opened(principal, accepted)
             unit = Unit(
                 organisation=self.clinic.organisation,
                 changes=(change,),
@@ -165,7 +166,8 @@ class Courses:
                 answer=self.decisions.kept_answer(key, change),
                 request_id=principal.request_id,
             )
-            return await self._commit(unit, context, opening.client_ref, {}, entries_only=entries_only)
+            asked = await self.decisions.asked_after(None, change.course)
+            return await self._commit(unit, context, opening.client_ref, asked, entries_only=entries_only)
 
         return await retrying(
             attempt, ActiveCourseExists, ClientTaken, busy="The client's record is being written by others. Try again."
@@ -181,6 +183,7 @@ class Courses:
             current = None  # the next attempt reads the course again
             if write.version not in {None, decided_on.course.version}:
                 raise StaleVersion(decided_on.course.version)
+            await self.decisions.check_named(principal, commands)
             client = await self.decisions.new_client(decided_on.course, commands)
             context = await self.decisions.context(principal, decided_on, commands, client)
             answer = self.decisions.decide(decided_on, commands, context)
@@ -205,7 +208,8 @@ class Courses:
             raise CommandInvalid([*faults, *faults_together(commands)][:FAULTS_MAX])
 
         async def attempt() -> Committed:
-            stored = await find()
+            called = await find()
+            stored = await self.clinic.seen(principal, called) or msgspec.structs.replace(called, relation=CRISIS_CALL)
             context = await self.decisions.context(principal, stored, commands)
             answer = self.decisions.decide(stored, commands, context)
             accepted = await self.decisions.accepted(principal, stored, answer, commands, context)
@@ -238,10 +242,10 @@ class Courses:
         change = self.decisions.change(stored, accepted)
         changes = [change]
         if accepted.drafts[-1].fact.trigger == "open_followup":
-            changes.append(self.decisions.opened(followup(accepted, context)))
+            changes.append(self.decisions.opened(principal, followup(accepted, context), after=stored))
         moved = None
         if accepted.elsewhere:
-            changes.append(await self.decisions.arrival(accepted.elsewhere))
+            changes.append(await self.decisions.arrival(principal, accepted.elsewhere))
             moved = self.decisions.moved(accepted.drafts[-1], accepted.elsewhere, context)
         unit = Unit(
             organisation=self.clinic.organisation,
@@ -253,27 +257,28 @@ class Courses:
             request_id=principal.request_id,
         )
         ref = client.ref if client else stored.client_ref
-        return await self._commit(unit, context, ref, stored.notices, entries_only=entries_only)
+        asked = await self.decisions.asked_after(stored, change.course)
+        return await self._commit(unit, context, ref, asked, entries_only=entries_only)
 
     async def _commit(
-        self, unit: Unit, context: Context, client_ref: str | None, notices: Mapping[str, dt.datetime], *, entries_only: bool
+        self, unit: Unit, context: Context, client_ref: str | None, asked: Mapping[str, dt.datetime], *, entries_only: bool
     ) -> Committed:
         change = unit.changes[0]
 
         def answer() -> Committed:
-            seen = None if entries_only else self._after(change, context, client_ref, notices)
+            seen = None if entries_only else self._after(change, context, client_ref, asked)
             return Committed(course_id=change.course.id, course=seen, entries=views.entry_views(change.entries, change.entries))
 
         committed: Committed = await self.decisions.commit(unit, answer)
         return committed
 
     def _after(
-        self, change: CourseChange, context: Context, client_ref: str | None, notices: Mapping[str, dt.datetime]
+        self, change: CourseChange, context: Context, client_ref: str | None, asked: Mapping[str, dt.datetime]
     ) -> CourseView:
         """The course as the change leaves it, at the moment of recording."""
         last = change.entries[-1]
         seen_at = msgspec.structs.replace(context, now=last.written.recorded_at)
-        return self.clinic.course_view(change.course, seen_at, last.hash, client_ref, change.attention, notices)
+        return self.clinic.course_view(change.course, seen_at, last.hash, client_ref, change.attention, asked)
 
 
 def followup(accepted: Accepted, context: Context) -> Accepted:
@@ -327,13 +332,3 @@ def checked_commands(write: Write, course: Course) -> tuple[Command, ...]:
         if alone:
             raise CommandInvalid([*alone, *faults_together(commands)][:FAULTS_MAX])
     return commands
-
-
-def faults_together(commands: Sequence[Command]) -> list[Fault]:
-    """The faults of several commands that no protocol is needed to see. Their references count as numbers."""
-    numbered = [msgspec.structs.replace(each, data=references.numbered(each.trigger, each.data)) for each in commands]
-    return [
-        msgspec.structs.replace(fault, where=f"together[{index}].{fault.where}")
-        for index, each in enumerate(numbered)
-        for fault in command_faults(each)
-    ]

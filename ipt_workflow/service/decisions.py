@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from ipt_workflow import groups, journal
-from ipt_workflow.access import policy
+from ipt_workflow.access import people, relations
+from ipt_workflow.access.people import Named
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.course import Course, triggers
+from ipt_workflow.course import Course, references, triggers
 from ipt_workflow.course.commands import command_faults
 from ipt_workflow.course.course import HeldBefore
 from ipt_workflow.course.drafts import Draft
@@ -24,12 +25,13 @@ from ipt_workflow.course.payloads import MoveEntries
 from ipt_workflow.course.rules import Context, OtherCourse
 from ipt_workflow.course.rules.moved_entries import emptied
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import Busy, CommandInvalid, TransitionRefused, TriggerNotPermitted
+from ipt_workflow.errors import Busy, CommandInvalid, Fault, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.gate.replay import refused_command
 from ipt_workflow.journal import GENESIS
 from ipt_workflow.machine import Accepted, Refused, machine_for
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service import lapses, seal
+from ipt_workflow.service.access.staff import Staff
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.writes import IdempotencyKey, Opening
 from ipt_workflow.store import courses as stored_courses
@@ -46,7 +48,7 @@ from ipt_workflow.store.units import (
     OtherCourseStale,
     Unit,
 )
-from ipt_workflow.values.faults import decode
+from ipt_workflow.values.faults import FAULTS_MAX, decode
 from ipt_workflow.values.identities import is_identity
 
 Result = TypeVar("Result")
@@ -103,6 +105,7 @@ class Decisions:
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
+        self.staff = Staff(clinic)
 
     # Permission
 
@@ -119,6 +122,13 @@ class Decisions:
             if row is not None and principal.role not in row.roles:
                 known = name if name in self.clinic.installation.trigger_names else row.name  # else it is free text of the caller
                 yield TriggerNotPermitted(known, principal.role, row.roles)
+
+    async def check_named(self, principal: Principal, commands: tuple[Command, ...]) -> None:
+        """Raises CommandInvalid, with every fault of the commands, if they name somebody who may not be named so."""
+        faults = await self.staff.faults(principal, list(people.named_by(commands)))
+        if faults:
+            others = faults_together(commands) if len(commands) > 1 else command_faults(commands[0])
+            raise CommandInvalid([*faults, *others][:FAULTS_MAX])
 
     # What deciding needs from outside the course
 
@@ -170,7 +180,7 @@ class Decisions:
         """The course to which entries move; None if it is not another one that the principal may see."""
         payload, _ = decode(MoveEntries, command.data)
         stored = await self.clinic.courses.get(payload.course) if payload else None
-        if payload is None or stored is None or stored.course.id == course.id or not policy.may_see(principal, stored.course):
+        if payload is None or stored is None or stored.course.id == course.id or not await self.clinic.seen(principal, stored):
             return None
         entries = (await self.clinic.entries(payload.course))[: stored.course.version]
         return OtherCourse(course=stored.course, history=journal.facts(entries), given=journal.given(entries), reasons=reasons)
@@ -193,13 +203,17 @@ class Decisions:
         """Decides the opening of a course, and records nothing. Raises CommandInvalid."""
         command = Command(opening.trigger, opening.data, opening.occurred_at, opening.reason, opening.override)
         protocol = self._opened_under(opening, command)
+        therapist = opening.therapist or (principal.person if principal.role == "therapist" else None)
+        named = [Named("therapist", therapist, "therapist")] if therapist else []
+        if faults := await self.staff.faults(principal, named):
+            raise CommandInvalid([*faults, *command_faults(command)])
         client = await self.client(opening.client_ref)
         context = self.clinic.context(
             principal,
             self.clinic.clock.now(),
             course_id=new_id(),
             client=client.id,
-            therapist=opening.therapist or (principal.person if principal.role == "therapist" else None),
+            therapist=therapist,
             other_open_course=client.open_course,
         )
         answer = machine_for(protocol).preview(None, (command,), context)
@@ -212,9 +226,14 @@ class Decisions:
         except CommandInvalid as error:
             raise CommandInvalid([*error.faults, *command_faults(command)]) from None
 
-    def opened(self, accepted: Accepted) -> CourseChange:
-        """The new course with its first entry, sealed as the first of its chain."""
-        return seal.change(self.clinic, accepted.course, accepted.drafts, GENESIS, 0)
+    def opened(self, principal: Principal, accepted: Accepted, after: StoredCourse | None = None) -> CourseChange:
+        """The new course with its first entry, sealed as the first of its chain.
+
+        A course `after` another one is restricted as that one is, and opened by the same relation.
+        """
+        why = after.relation if after else relations.standing(self.clinic.viewer(principal))
+        change = seal.change(self.clinic, accepted.course, accepted.drafts, GENESIS, 0, why)
+        return msgspec.structs.replace(change, restricted_as=after.course.id) if after and after.restricted else change
 
     # Deciding and committing
 
@@ -253,19 +272,23 @@ class Decisions:
         if len(commands) == 1:
             kept = msgspec.json.encode(refused_command(self.clinic.machine_of(course), course, commands[0], context))
         rules = [each.rule for each in answer.refusals]
-        return self.clinic.event(principal, "refusal", answer.trigger, [course.id], rules, publish=True, command=kept)
+        return self.clinic.event(principal, "refusal", answer.trigger, [stored], rules, publish=True, command=kept)
 
     def change(self, stored: StoredCourse, accepted: Accepted) -> CourseChange:
         """The course with its new entries, sealed onto its chain."""
-        return seal.change(self.clinic, accepted.course, accepted.drafts, stored.head, stored.course.version)
+        return seal.change(
+            self.clinic, accepted.course, accepted.drafts, stored.head, stored.course.version, relation=stored.relation
+        )
 
-    async def arrival(self, arrived: Arrived) -> CourseChange:
+    async def arrival(self, principal: Principal, arrived: Arrived) -> CourseChange:
         """The other course with the entries that were moved to it. Raises OtherCourseStale if it has changed since it was read."""
         stored = await self.clinic.courses.get(arrived.course.id)
         assert stored is not None  # courses are never removed
+        seen = await self.clinic.seen(principal, stored)
         if stored.course.version != arrived.course.version - len(arrived.drafts):
             raise OtherCourseStale(stored.course.version)
-        return seal.change(self.clinic, arrived.course, arrived.drafts, stored.head, stored.course.version)
+        why = seen.relation if seen else None
+        return seal.change(self.clinic, arrived.course, arrived.drafts, stored.head, stored.course.version, why)
 
     def moved(self, left: Draft, arrived: Arrived, context: Context) -> MovedEntries:
         """What a move changes beside the two courses: the text that it empties, and the notices that follow."""
@@ -276,6 +299,14 @@ class Decisions:
             emptied=emptied(context.history, gone),
             numbers={each["from"]: each["to"] for each in left.fact.data["moved"]},
         )
+
+    async def asked_after(self, before: StoredCourse | None, after: Course) -> Mapping[str, dt.datetime]:
+        """The attention that the journal knows nothing of, after a change of a course; a course just opened has none `before`."""
+        if before and (after.therapist, after.open) == (before.course.therapist, before.course.open):
+            return before.asked
+        asked = {kind: since for kind, since in (before.asked if before else {}).items() if kind != "unassigned"}
+        since = await self.staff.unassigned_since(after)
+        return {**asked, "unassigned": since} if since else asked
 
     def kept_answer(self, key: IdempotencyKey | None, change: CourseChange) -> KeptAnswer | None:
         """The answer that the store keeps under the key: which entries the change wrote."""
@@ -318,7 +349,7 @@ class Decisions:
                 actor = written[-1].actor
                 by = Principal(person=actor.person, role=actor.role, via=actor.via)  # type: ignore[arg-type]  # as recorded
                 lapsed.append(DecidedProposal(id=proposal.id, by=None, at=unit.recorded_at, status="lapsed", reason=reason))
-                events.append(self.clinic.event(by, "proposal", "lapsed", [proposal.course_id]))
+                events.append(self.clinic.event(by, "proposal", "lapsed", [proposal.course_id], why=change.relation))
         return msgspec.structs.replace(unit, lapsed=tuple(lapsed), events=tuple(events))
 
     def count_refused(self, protocol: str, answer: Refused) -> None:
@@ -337,3 +368,13 @@ def _look_back(commands: tuple[Command, ...], course: Course, now: dt.datetime) 
     ahead = len(commands) > 1 and any(each.occurred_at and each.occurred_at > now for each in commands)
     moments = [(each.trigger, min(each.occurred_at or now, now)) for each in commands]  # a time slightly ahead may count as now
     return ahead or commands[0].trigger == "migrate_protocol" or is_late(course, moments)
+
+
+def faults_together(commands: Sequence[Command]) -> list[Fault]:
+    """The faults of several commands that no protocol is needed to see. Their references count as numbers."""
+    numbered = [msgspec.structs.replace(each, data=references.numbered(each.trigger, each.data)) for each in commands]
+    return [
+        msgspec.structs.replace(fault, where=f"together[{index}].{fault.where}")
+        for index, each in enumerate(numbered)
+        for fault in command_faults(each)
+    ]

@@ -24,8 +24,19 @@ from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.installation import Installation
 from ipt_workflow.service.writes import GroupWrite, Opening, Write
 from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import people as stored_people
+from ipt_workflow.store.database import Connection
+from ipt_workflow.store.people import StoredPerson
 
-THERAPISTS = ("therapist-1", "therapist-2", "therapist-3")
+NAMES = {
+    "supervisor-1": ("Miriam Adler", "supervisor"),
+    "therapist-1": ("Jonas Brandt", "therapist"),
+    "therapist-2": ("Leyla Demir", "therapist"),
+    "therapist-3": ("Nora Lindqvist", "therapist"),
+    "auditor-1": ("Paul Okafor", "auditor"),
+    "admin-1": ("Ines Moreau", "admin"),
+}
+THERAPISTS = tuple(person for person, (_, role) in NAMES.items() if role == "therapist")
 SUBJECTS: dict[Role, str] = {
     "therapist": THERAPISTS[0],
     "supervisor": "supervisor-1",
@@ -168,6 +179,7 @@ class DemoResult(msgspec.Struct, frozen=True):
 
 async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None, *, token_days: int = 1) -> DemoResult:
     """Makes the courses, unless a former run made them, and a new token for every role. Calls `progress` after each course."""
+    await clinic.write(_staff, clinic.clock.now())
     courses = states = 0
     if await clinic.read(stored_courses.client_id, "DEMO-001") is None:
         clock = VirtualClock(clinic.clock.now())
@@ -189,6 +201,17 @@ async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None, *, t
             await manager.create(operator, NewToken(role=role, name=f"demo {role}", subject=subject, days=token_days))
         ).token
     return DemoResult(courses, states, tokens)
+
+
+def _staff(connection: Connection, organisation: str, now: dt.datetime) -> None:
+    """Adds the people of the demonstration, unless they are known already."""
+    for person, (name, role) in NAMES.items():
+        supervisors = ("supervisor-1",) if role == "therapist" else ()
+        stored_people.insert(
+            connection,
+            organisation,
+            StoredPerson(id=person, name=name, roles=(role,), created_at=now, supervisors=supervisors),
+        )
 
 
 async def _course(clinic: Clinic, clock: VirtualClock, end: dt.datetime, number: int, plan: Plan) -> None:
@@ -251,7 +274,7 @@ async def _fire(clinic: Clinic, courses: Courses, principal: Principal, course_i
     """
     name, fields = step
     stored = await clinic.visible_course(principal, course_id)
-    context = clinic.context(principal, clinic.clock.now())
+    context = clinic.context(principal, clinic.clock.now(), example_supervisor=SUBJECTS["supervisor"])
     if name == "amend":
         body: dict[str, Any] = {"trigger": name, **fields, "data": {"supersedes": stored.course.sessions[-1].seq, **fields["data"]}}
     else:

@@ -13,6 +13,7 @@ from ipt_workflow.course.triggers import MOVES
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.journal import Entry
 from ipt_workflow.service import views
+from ipt_workflow.service.access.staff import Staff
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.views import CourseDetails, CourseView, EntryView, Options, details
 from ipt_workflow.store import courses as stored_courses
@@ -24,6 +25,7 @@ class CourseReads:
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
+        self.staff = Staff(clinic)
 
     async def course(
         self, principal: Principal, course_id: str, as_of: dt.datetime | None = None, known_at: dt.datetime | None = None
@@ -31,10 +33,10 @@ class CourseReads:
         """A course now, or as it was at `as_of`, by the entries that had been recorded at `known_at`. With words from its journal."""
         stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "read courses", [course_id])
-        await self.clinic.log(principal, "read", "course", [course_id])
+        await self.clinic.log(principal, "read", "course", [stored])
         context = self.clinic.context(principal, as_of or known_at or self.clinic.clock.now())
         if as_of is None and known_at is None:
-            view = self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
+            view = self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, asked=stored.asked)
             read = await self.clinic.entries(course_id, details.READ)  # perhaps later ones too, which this answer leaves out
             return self._details(view, stored.course, [each for each in read if each.written.seq <= view.version], context)
         entries = await self.clinic.entries(course_id)
@@ -62,15 +64,15 @@ class CourseReads:
             )
         other = await self.clinic.read(stored_courses.other_open_course, course.client, course.id)
         now = max(self.clinic.clock.now(), course.last_recorded_at)
+        machine = self.clinic.machine_of(course)
+        named = await self.staff.examples(course, supervised=machine.protocol.supervision is not None)
+        outside = {"other_open_course": other, "client": new_id(), "course_id": new_id(), **named}
         context = self.clinic.with_history(
-            self.clinic.context(
-                principal, max(now, at) if at else now, other_open_course=other, client=new_id(), course_id=new_id()
-            ),
+            self.clinic.context(principal, max(now, at) if at else now, **outside),
             (await self.clinic.entries(course_id))[: course.version],
         )
-        machine = self.clinic.machine_of(course)
         items = machine.options(course, lambda name: self._context_of(stored, name, context), at)
-        await self.clinic.log(principal, "read", "options", [course_id])
+        await self.clinic.log(principal, "read", "options", [stored])
         return Options(version=course.version, items=items)
 
     def _context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
@@ -90,10 +92,7 @@ class CourseReads:
     async def caseload(self, principal: Principal, filters: Filters, after: str, limit: int) -> list[CourseView]:
         """Courses that the caller may see, in the order they were opened."""
         await self.clinic.require(principal, "read courses")
-        if principal.role == "therapist":
-            if filters.therapist not in {None, principal.person}:
-                return []
-            filters = msgspec.structs.replace(filters, therapist=principal.person)
+        filters = msgspec.structs.replace(filters, viewer=self.clinic.viewer(principal))
         return await self._courses(principal, "caseload", filters, after, limit)
 
     async def search(
@@ -108,19 +107,19 @@ class CourseReads:
 
     async def _courses(self, principal: Principal, action: str, filters: Filters, after: str, limit: int) -> list[CourseView]:
         now = self.clinic.clock.now()
-        found = await self.clinic.read(stored_courses.caseload, filters, after, limit, now)
-        await self.clinic.log(principal, "read", action, [stored.course.id for stored in found])
+        read = await self.clinic.read(stored_courses.caseload, filters, after, limit, now)
+        found = list((await self.clinic.all_seen(principal, read)).values())
+        await self.clinic.log(principal, "read", action, found)
         context = self.clinic.context(principal, now)
         return [
-            self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, notices=stored.notices)
-            for stored in found
+            self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, asked=stored.asked) for stored in found
         ]
 
     async def history(self, principal: Principal, course_id: str, after: int, limit: int) -> list[EntryView]:
         """A course's journal, oldest first."""
-        await self.clinic.visible_course(principal, course_id)
+        stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "read courses", [course_id])
-        await self.clinic.log(principal, "read", "history", [course_id])
+        await self.clinic.log(principal, "read", "history", [stored])
         known = await self.clinic.entries(course_id)
         return list(views.entry_views([entry for entry in known if entry.written.seq > after][:limit], known))
 

@@ -126,6 +126,9 @@ def _transitions(dialect: str, filters: frozenset[str]) -> sa.Select[Any]:
         sa.null().label("rules"),
         entry.c.request_id,
         entry.c.group_session,
+        entry.c.basis,
+        entry.c.purpose,
+        entry.c.on_behalf_of,
         _OVERRIDING[dialect].label("canonical"),
     ]
     statement = _narrowed(sa.select(*columns), entry, filters)
@@ -151,8 +154,10 @@ def _events(dialect: str, filters: frozenset[str]) -> sa.Select[Any]:
         *transitions_only,
     ]
     group_session = sa.cast(sa.null(), sa.String).label("group_session")
+    on_behalf_of = sa.cast(sa.null(), sa.String).label("on_behalf_of")
     canonical = sa.cast(sa.null(), sa.LargeBinary).label("canonical")
-    statement = _narrowed(sa.select(*columns, event.c.rules, event.c.request_id, group_session, canonical), event, filters)
+    columns += [event.c.rules, event.c.request_id, group_session, event.c.basis, event.c.purpose, on_behalf_of, canonical]
+    statement = _narrowed(sa.select(*columns), event, filters)
     if "kind" in filters:
         statement = statement.where(event.c.kind == sa.bindparam("kind"))
     if "trigger" in filters:

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.journal import Entry, read
-from ipt_workflow.store import courses, notices, sources, structs
+from ipt_workflow.store import courses, notices, roles, sources, structs
+from ipt_workflow.store.access import StoredSession
 from ipt_workflow.store.courses import StoredCourse, one_of, to_driver
 from ipt_workflow.store.schema import row_security, tables
 from ipt_workflow.store.units import KeptAnswer
@@ -175,6 +176,18 @@ class TokenTerms(msgspec.Struct, frozen=True):
     revoked_at: dt.datetime | None
 
 
+class KnownSession(msgspec.Struct, frozen=True):
+    """A session as requests are checked against it, with its organisation's status and version."""
+
+    session: StoredSession
+    organisation_status: str
+    organisation_version: int
+
+
+def _session(*values: Any) -> KnownSession:
+    return KnownSession(StoredSession(**dict(zip(StoredSession.__struct_fields__, values, strict=False))), *values[-2:])
+
+
 class KnownClient(msgspec.Struct, frozen=True):
     """A client's record, with their courses in the order they were opened, without the attention of notices."""
 
@@ -204,7 +217,12 @@ def _client(rows: list[list[Any]]) -> KnownClient:
     ref, client_id = rows[0][:2]
     held = sorted(row[2:] for row in rows if row[2] is not None)
     return KnownClient(
-        client_id, ref, tuple(StoredCourse(courses.course_decoder.decode(snapshot), head, ref) for _, snapshot, head in held)
+        client_id,
+        ref,
+        tuple(
+            StoredCourse(courses.course_decoder.decode(snapshot), head, ref, restricted=restricted)
+            for _, snapshot, head, restricted in held
+        ),
     )
 
 
@@ -227,7 +245,7 @@ _of_client = sa.and_(_course.c.organisation == _client_row.c.organisation, _cour
 NOTICES = Lookup((_notice_row.c.key, *notices.COLUMNS), _notice)  # by the digest of the message
 VERSIONS_OF_RESOURCE = ManyRowLookup((_notice_row.c.resource_key, *notices.COLUMNS), _versions)
 CLIENTS = ManyRowLookup(
-    (_client_row.c.ref, _client_row.c.id, _course.c.id, _course.c.snapshot, _course.c.head),
+    (_client_row.c.ref, _client_row.c.id, _course.c.id, _course.c.snapshot, _course.c.head, _course.c.restricted),
     _client,
     _client_row.outerjoin(_course, _of_client),
 )
@@ -239,9 +257,11 @@ MEASURES = ManyRowLookup(
         [sa.literal_column(f"'{name}'") for name in ("record_measure", "amend", "move_entries")]
     ),
 )  # the bare column would let the database search all measures of the organisation by their index
-COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_CLIENT)
+COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_PEOPLE)
+PEOPLE = Lookup(roles.MEMBER_COLUMNS, roles.staff_member)
 TOKENS = CredentialLookup(tables.token, "secret_hash", StoredToken.__struct_fields__[:-2], StoredToken)
 TOKEN_TERMS = Lookup((tables.token.c.id, *structs.columns(tables.token, TokenTerms)), _terms)
+SESSIONS = CredentialLookup(tables.sign_in_session, "id", StoredSession.__struct_fields__, _session)
 SOURCES = ManyRowLookup(sources.WITH_KEYS_COLUMNS, sources.keyed_source, sources.WITH_KEYS)
 ANSWERS = Lookup(structs.columns(tables.idempotency, KeptAnswer), KeptAnswer)
 VERSIONS = Lookup((tables.course.c.id, tables.course.c.version), _version)

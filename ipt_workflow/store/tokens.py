@@ -1,11 +1,13 @@
 """Tokens: created, listed and revoked. Requests look one up by `lookups.TOKENS`."""
 
 import datetime as dt
+from collections.abc import Collection
 
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store import structs
+from ipt_workflow.access.people import STAFF_ROLES
+from ipt_workflow.store import people, structs
 from ipt_workflow.store.schema.tables import token as table
 
 
@@ -23,6 +25,11 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def insert(connection: sa.Connection, organisation: str, token: TokenRecord, secret_hash: str) -> None:
+    """Inserts a token. The subject of a person's role becomes a known person who has it. Raises PersonLeft if the subject has left."""
+    if token.role in STAFF_ROLES:
+        people.make_known(connection, organisation, token.subject, token.role, token.created_at)
+    else:
+        people.require_not_left(connection, organisation, token.subject)
     connection.execute(sa.insert(table), {**structs.row_of(organisation, token), "secret_hash": secret_hash})
 
 
@@ -40,5 +47,14 @@ def stripped(connection: sa.Connection, organisation: str, subject: str, role: s
 
 def revoke(connection: sa.Connection, organisation: str, token_id: str, at: dt.datetime) -> bool:
     """Revokes a token. Returns False if there is none or it is already revoked."""
-    where = (table.c.organisation == organisation, table.c.id == token_id, table.c.revoked_at.is_(None))
-    return connection.execute(sa.update(table).where(*where).values(revoked_at=at)).rowcount == 1
+    return _revoke(connection, organisation, at, table.c.id == token_id) == 1
+
+
+def revoke_roles(connection: sa.Connection, organisation: str, subject: str, roles: Collection[str], at: dt.datetime) -> int:
+    """Revokes the tokens that a person has for these roles. Returns how many."""
+    return _revoke(connection, organisation, at, table.c.subject == subject, table.c.role.in_(roles))
+
+
+def _revoke(connection: sa.Connection, organisation: str, at: dt.datetime, *conditions: sa.ColumnElement[bool]) -> int:
+    where = (table.c.organisation == organisation, table.c.revoked_at.is_(None), *conditions)
+    return connection.execute(sa.update(table).where(*where).values(revoked_at=at)).rowcount

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from support import databases, service_walk
 
+from ipt_workflow.access.relations import Viewer
 from ipt_workflow.service import demo
 from ipt_workflow.store import courses
 from ipt_workflow.store.courses import Filters
@@ -103,13 +104,13 @@ def test_the_clients_of_a_page_have_all_their_courses(stored):
     settings, rows = stored
     twice = rows[-1]["client_id"]
 
-    async def read(therapist):
-        database = databases.opened(settings.database_url)
-        found = await database.read(courses.courses_of_clients, "default", [twice, rows[0]["client_id"]], therapist)
+    async def read(who):
+        database, now = databases.opened(settings.database_url), dt.datetime.now(dt.UTC)
+        found = await database.read(courses.courses_of_clients, "default", [twice, rows[0]["client_id"]], who, now)
         await database.close()
         return [(each.client_id, each.course_id) for each in found]
 
     theirs = [(row["client_id"], row["id"]) for row in rows if row["client_id"] in {twice, rows[0]["client_id"]}]
-    assert asyncio.run(read(None)) == theirs
+    assert asyncio.run(read(Viewer("auditor-1", "auditor"))) == theirs
     assert len(theirs) == 3
-    assert asyncio.run(read("nobody")) == []
+    assert asyncio.run(read(Viewer("nobody", "therapist"))) == []

@@ -25,6 +25,7 @@ from ipt_workflow.store.clinic_database import ClinicDatabase
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import row_security
+from support import staff
 
 SERVER_VARIABLE = "IPT_TEST_POSTGRES_URL"
 OWNER = "ipt_tests"  # owns the databases, and is bound by row-level security, which a superuser is not
@@ -75,7 +76,7 @@ def empty(folder: Path, server: str | None = None) -> Settings:
 
 @cache
 def _migrated(server: str | None) -> str:
-    """The URL of a migrated database that is the template of all others."""
+    """The URL of a migrated database with its staff, which is the template of all others."""
     url = create(server) if server else f"sqlite:///{Path(TEMPLATES.name) / 'ipt.db'}"
     asyncio.run(_migrate(url))
     return url
@@ -84,6 +85,7 @@ def _migrated(server: str | None) -> str:
 async def _migrate(url: str) -> None:
     database = open_database(url)
     await database.write(upgrade, settings_of(url))
+    await database.write(staff.add)
     await database.close()
 
 

@@ -90,7 +90,7 @@ class DeliverySender:
         """Loads the HTTP library and the certificates for the first delivery: every start would pay for them."""
         async with self._opening:
             if self._posts is None:
-                kind, context = await asyncio.to_thread(_load, self._ssl_context)
+                kind, context = await asyncio.to_thread(load_posts, self._ssl_context)
                 self._posts = kind(self._reach, self._resolve, context)
         return self._posts
 
@@ -99,8 +99,9 @@ class DeliverySender:
             await self._posts.close()
 
 
-def _load(context: ssl.SSLContext | None) -> tuple[type["Posts"], ssl.SSLContext]:
-    from ipt_workflow.ehr.deliveries.posts import Posts  # noqa: PLC0415 - loaded only if something is delivered
+def load_posts(context: ssl.SSLContext | None) -> tuple[type["Posts"], ssl.SSLContext]:
+    """The HTTP library and the certificates that it trusts, unless a `context` is given."""
+    from ipt_workflow.ehr.deliveries.posts import Posts  # noqa: PLC0415 - loaded only if something is sent
 
     return Posts, context or ssl.create_default_context()
 

@@ -2,7 +2,9 @@
 
 from ipt_workflow.access import tokens
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.sessions import of_access_token
 from ipt_workflow.errors import Unauthenticated
+from ipt_workflow.service.access import sessions
 from ipt_workflow.service.access.tokens import check_valid
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
@@ -26,7 +28,11 @@ class Credentials:
         return self._organisations.get(parsed[0]) if parsed else None
 
     async def identify(self, text: str, request_id: str | None = None) -> tuple[Clinic, Principal]:
-        """The clinic and the bearer of a token. Raises Unauthenticated."""
+        """The clinic and the bearer of a token, or the person in whose session a program acts. Raises Unauthenticated."""
+        in_session = of_access_token(text)
+        if in_session:
+            of_session, session = await sessions.identify(self.clinics, in_session, by_access_token=True)
+            return of_session, sessions.acting(session, "api", request_id)
         parsed = tokens.parse(text)
         row = await self.clinics.installation.tokens.get(tokens.digest(parsed[1])) if parsed else None
         if parsed is None or row is None or row.id != parsed[0]:

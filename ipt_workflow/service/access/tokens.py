@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from ipt_workflow.access import tokens
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.sessions import require_fresh
 from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, Unauthenticated
 from ipt_workflow.service.clinic import Clinic
@@ -15,12 +16,19 @@ from ipt_workflow.service.views import TokenView
 from ipt_workflow.store import sources as stored_sources
 from ipt_workflow.store import tokens as stored_tokens
 from ipt_workflow.store.lookups import StoredToken, TokenTerms
+from ipt_workflow.store.people import PersonLeft
 from ipt_workflow.store.tokens import TokenRecord
 from ipt_workflow.values.types import Person
+
+SUBJECT_LEFT = (
+    "names a person who has left; record that they came back, or name somebody else: ids are never given to another person"
+)
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body that creates a token. `subject` defaults to the name. The token expires after `days`.
+
+    The subject of a person's role, any but `ehr`, becomes a known person with that role.
 
     `source` binds a token of the role `ehr` to a source: its bearer may read what became of that source's messages.
     """
@@ -64,6 +72,7 @@ class Tokens:
 
     async def create(self, principal: Principal, new: NewToken) -> CreatedToken:
         await self.clinic.require(principal, "manage tokens")
+        require_fresh(principal, self.clinic.clock.now(), self.clinic.settings.reauthentication)
         await self._check(new)
         minted, now = tokens.mint(), self.clinic.clock.now()
         token = TokenRecord(
@@ -75,7 +84,10 @@ class Tokens:
             expires_at=now + dt.timedelta(days=new.days or self.clinic.settings.token_days),
             source=new.source,
         )
-        await self.clinic.write(stored_tokens.insert, token, minted.secret_hash)
+        try:
+            await self.clinic.write(stored_tokens.insert, token, minted.secret_hash)
+        except PersonLeft:
+            raise CommandInvalid([Fault("subject", SUBJECT_LEFT)]) from None
         await self.clinic.log(principal, "config", f"token {token.id} created")
         return CreatedToken(
             id=token.id,

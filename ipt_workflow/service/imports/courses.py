@@ -64,7 +64,7 @@ class CourseImport:
             override=line.override,
             data=line.data,
         )
-        principal = Principal(person=line.person or therapist or self.person, role=line.role, via="cli")
+        principal = Principal(person=line.person or therapist or self.person, role=line.role, via="cli", importing=True)
         done = await self.courses.open_course(principal, lambda: opening, key, entries_only=True)
         self.ids[line.course] = done.course_id
         return "accepted"
@@ -72,7 +72,9 @@ class CourseImport:
     async def _fire(self, line: LineOfCourse, course_id: str, key: IdempotencyKey) -> LineResult:
         stored = await self.clinic.courses.get(course_id)
         assert stored is not None  # courses are never removed
-        principal = Principal(person=line.person or stored.course.therapist or self.person, role=line.role, via="cli")
+        principal = Principal(
+            person=line.person or stored.course.therapist or self.person, role=line.role, via="cli", importing=True
+        )
         link = self._link(line, stored)
         if link and link.command.data.get("ref") in {None, *link.session.refs}:  # the session lacks nothing that the line says
             return "linked"
@@ -80,7 +82,7 @@ class CourseImport:
         names = tuple(each.trigger for each in commands)
         write = Write(decode=lambda: commands, triggers=names, version_required=False, key=key, entries_only=True)
         if line.cosigned_by:
-            cosigner = Principal(person=line.cosigned_by.person, role=line.cosigned_by.role, via="cli")
+            cosigner = Principal(person=line.cosigned_by.person, role=line.cosigned_by.role, via="cli", importing=True)
             await self.proposals.import_cosigned(principal, cosigner, course_id, write)
         elif principal.role == "therapist" and principal.person != stored.course.therapist and not crisis_call_faults(commands):
             await self.courses.import_crisis_call(principal, course_id, commands, key)

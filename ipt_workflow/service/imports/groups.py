@@ -136,7 +136,7 @@ def _principal(line: LineOfGroup, facilitators: Sequence[str]) -> Principal:
     """Who did what the line says: the person it names, or else the group's only facilitator. Raises CommandInvalid."""
     if line.person is None and (len(facilitators) != 1 or line.role != "therapist"):
         raise CommandInvalid([Fault("person", "is required, unless the group's only facilitator did it")])
-    return Principal(person=line.person or facilitators[0], role=line.role, via="cli")
+    return Principal(person=line.person or facilitators[0], role=line.role, via="cli", importing=True)
 
 
 def _of_line(fault: Fault) -> Fault:

@@ -107,8 +107,8 @@ class RehearsedClinic(Clinic):
     async def _keep_course(self, change: CourseChange) -> None:
         course = change.course
         before = await self.courses.get(course.id)
-        ref, notices = (before.client_ref, before.notices) if before else (None, {})
-        self.courses.rehearsed[course.id] = StoredCourse(course, change.entries[-1].hash, ref, notices)
+        ref, asked = (before.client_ref, before.asked) if before else (None, {})
+        self.courses.rehearsed[course.id] = StoredCourse(course, change.entries[-1].hash, ref, asked)
         self._entries[course.id] += change.entries
 
     async def _keep_line(self, line: GroupLine) -> None:

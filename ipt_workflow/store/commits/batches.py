@@ -33,7 +33,7 @@ class Columns:
     """The columns of one or several tables. Columns with the same name hold the same value, so several rows are passed as one."""
 
     def __init__(self, tables_of_row: Sequence[sa.Table], dialect: sa.Dialect) -> None:
-        unique = {column.name: column for table in tables_of_row for column in table.c}.values()
+        unique = {column.name: column for table in tables_of_row for column in table.c if column not in rows.NOT_COMMITTED}.values()
         self.names = tuple(dialect.identifier_preparer.quote(column.name) for column in unique)
         self.types = tuple(column.type.dialect_impl(dialect).compile(dialect).partition("(")[0] for column in unique)
         self.of_bytes = tuple(column.name for column in unique if isinstance(column.type, sa.LargeBinary))
@@ -70,7 +70,7 @@ def write_sqlite(connection: sqlite3.Connection, units: Sequence[Unit], events: 
     winners = list(compress(units, won))
     kept = [rows.kept_answer(unit.organisation, unit.answer) for unit in winners if unit.answer]
     _insert_sqlite(connection, tables.idempotency, kept)
-    written = [rows.journal(entry, unit.request_id) for unit in winners for change in unit.changes for entry in change.entries]
+    written = [row for unit in winners for change in unit.changes for row in rows.journal(unit, change)]
     for table in JOURNAL:
         _insert_sqlite(connection, table, written)
     _insert_sqlite(connection, tables.notice, [notices.row(unit.organisation, each) for unit in winners for each in unit.notices])
@@ -159,7 +159,7 @@ def _of_units(numbered: Sequence[tuple[int, Unit]]) -> tuple[str | list[bytes], 
         for change in unit.changes:
             conditions = {"n": number, "expected": change.expected, "scope": _scope(unit)}
             courses.append({**rows.course_columns(unit.organisation, change), **conditions})
-            entries += [{**rows.journal(entry, unit.request_id), "n": number} for entry in change.entries]
+            entries += [{**row, "n": number} for row in rows.journal(unit, change)]
         if unit.answer:
             answers.append({**rows.kept_answer(unit.organisation, unit.answer), "n": number})
     return (

@@ -10,7 +10,15 @@ from ipt_workflow.store.schema import guards, row_security, tables
 SCHEMA = "public"
 REVISION = "alembic_version"
 NEVER_CHANGED = {*guards.APPEND_ONLY, "protocol"}
-EMPTIED = {"delivery", "idempotency", "outbox", "source_key", "subscription_key"}  # whose old rows the service removes
+EMPTIED = {
+    "delivery",
+    "idempotency",
+    "one_time",
+    "outbox",
+    "sign_in_session",
+    "source_key",
+    "subscription_key",
+}  # whose old rows the service removes
 # Of a relay in a process of its own. It has no use for who the clients are, nor for what is sealed.
 RELAYED: Mapping[str, tuple[str, ...]] = {
     "attention_told": ("SELECT", "INSERT", "UPDATE"),

@@ -34,7 +34,8 @@ OPEN: Mapping[str, str] = {
     "sandbox_move": "the mark and the clock of a whole database, read at the start",
 }
 PROTECTED = tuple(sorted(name for name, table in tables.METADATA.tables.items() if "organisation" in table.c and name not in OPEN))
-CREDENTIALS: Mapping[str, str] = {"token": "secret_hash"}  # tables of credentials, each with the column of the digest
+# Tables of credentials, each with the column by which one is found: a digest, or a random id.
+CREDENTIALS: Mapping[str, str] = {"token": "secret_hash", "sign_in_session": "id"}
 
 _POLICIES = (
     "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, p.policyname, p.qual, p.with_check, p.cmd, p.permissive, p.roles::text"

@@ -126,7 +126,7 @@ def test_refused_records_wait_and_the_others_are_written(clinic):
         assert [refusal.rule for refusal in refused.refusals] == ["attendance_fits_state"]
         assert await triggers(clinic, referred) == ["refer"]
         stored = await clinic.clinic.courses.get(referred)
-        assert set(stored.notices) == {"notices"}
+        assert set(stored.asked) == {"notices"}
         attendance = (await clinic.view(group)).sessions[0].attendance[referred]
         assert (attendance.told, attendance.became, attendance.notice, attendance.seq) == ("5", "waiting", refused.notice, None)
         asking = await clinic.clinic.database.read(
@@ -212,7 +212,7 @@ def test_with_all_either_every_course_accepts_or_nothing_is_written(clinic):
         assert [(each.course, each.notice) for each in caught.value.members] == [(referred, None)]
         assert {course: await triggers(clinic, course) for course in (a, b, referred)} == before
         assert (await clinic.view(group)).version == version
-        assert (await clinic.clinic.courses.get(referred)).notices == {}
+        assert (await clinic.clinic.courses.get(referred)).asked == {}
         for trigger in ("record_consent", "start"):
             await clinic.fire(referred, trigger)
         assert len((await clinic.session(group, {a: "5", b: "5", referred: "3"}, all=True)).accepted) == 3

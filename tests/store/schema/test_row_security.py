@@ -134,9 +134,11 @@ MANY = (
     "CREATE TABLE course_of_many (LIKE course INCLUDING ALL)",
     "CREATE TABLE client_of_many (LIKE client INCLUDING ALL)",
     "INSERT INTO client_of_many SELECT o, n::text, o || n, now() FROM generate_series(1, 4000) n, (VALUES ('a'), ('b')) AS os (o)",
-    "INSERT INTO course_of_many (organisation, id, client_id, protocol, protocol_version, protocol_digest, state, active_acute, version,"
-    " head, last_recorded_at, snapshot) SELECT o, n::text, n::text, 'ipt', 2, 'd', 'initial', true, 1, 'h', now(), '\\x00'"
-    " FROM generate_series(1, 4000) n, (VALUES ('a'), ('b')) AS os (o)",
+    (
+        "INSERT INTO course_of_many (organisation, id, client_id, protocol, protocol_version, protocol_digest, state, active_acute, version,"
+        " head, last_recorded_at, snapshot) SELECT o, n::text, n::text, 'ipt', 2, 'd', 'initial', true, 1, 'h', now(), '\\x00'"
+        " FROM generate_series(1, 4000) n, (VALUES ('a'), ('b')) AS os (o)"
+    ),
     "ANALYZE course_of_many",
     "ANALYZE client_of_many",
 )

@@ -1,0 +1,98 @@
+"""The people of a clinic's staff: the roles that they can have, who may be named for what, and where commands name somebody."""
+
+import datetime as dt
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.course import Course
+from ipt_workflow.course.triggers import Command, Role
+from ipt_workflow.values.identities import is_identity
+
+StaffRole = Literal["therapist", "supervisor", "auditor", "admin"]
+STAFF_ROLES: tuple[Role, ...] = get_args(StaffRole)  # every role of a person; `ehr` is a system's, `operator` the installation's
+NamedAs = Literal["therapist", "facilitator", "cover", "supervisor"]
+ROLE_OF: dict[NamedAs, Role] = {
+    "therapist": "therapist",
+    "facilitator": "therapist",
+    "cover": "therapist",  # who covers gives and signs sessions
+    "supervisor": "supervisor",
+}
+NAMED_IN: dict[str, NamedAs] = {
+    "start": "supervisor",
+    "transfer": "therapist",
+    "open_followup": "therapist",
+}  # the field has this name
+AMENDED: tuple[NamedAs, ...] = tuple(dict.fromkeys(NAMED_IN.values()))  # an amendment's patch is on the data of any of them
+UNKNOWN = "names nobody who is known here; an administrator adds people, or name somebody else"
+LEFT = "names a person who has left; name somebody else"
+NOT_IN_ROLE = "names a person who is no {}; an administrator gives people their roles, or name somebody else"
+
+
+class StaffMember(msgspec.Struct, frozen=True):
+    """What is known of a person when they are named."""
+
+    id: str
+    roles: tuple[str, ...]
+    status: str
+    left_at: dt.datetime | None = None
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A person whom a request names at a place, and for what."""
+
+    where: str
+    person: str
+    named_as: NamedAs
+
+
+def in_order(roles: Collection[str]) -> tuple[str, ...]:
+    """Roles in the order in which they are shown, each once."""
+    return tuple(role for role in STAFF_ROLES if role in roles)
+
+
+def acts_as(member: StaffMember | None, role: str) -> bool:
+    """Whether this is a person who is here and has the role."""
+    return member is not None and member.status == "active" and role in member.roles
+
+
+def why_not(member: StaffMember | None, named_as: NamedAs) -> str | None:
+    """Why a person may not be named so, as the message of a fault. None if they may."""
+    role = ROLE_OF[named_as]
+    if member is None:
+        return UNKNOWN
+    if member.status != "active":
+        return LEFT
+    return None if acts_as(member, role) else NOT_IN_ROLE.format(role)
+
+
+def unassigned_since(course: Course, therapist: StaffMember | None) -> dt.datetime | None:
+    """Since when an open course has had a therapist who is no person that may give therapy here. None if it has none, or a known one."""
+    if not course.open or course.therapist is None or acts_as(therapist, "therapist"):
+        return None
+    return (therapist and therapist.left_at) or course.opened_at
+
+
+def names_anybody(principal: Principal) -> bool:
+    """Whether the names of strangers are kept: an EHR and an import tell what is so elsewhere. Their courses then need a therapist."""
+    return principal.role == "ehr" or principal.via == "ehr" or principal.importing
+
+
+def named_by(commands: Sequence[Command]) -> Iterator[Named]:
+    """Everybody whom commands name. What is no identity is left for decoding to refuse."""
+    for index, command in enumerate(commands):
+        place = f"together[{index}].data" if len(commands) > 1 else "data"
+        if command.trigger == "amend":
+            patch = command.data.get("data")
+            for field in AMENDED:
+                yield from _named(f"{place}.data", patch if isinstance(patch, dict) else {}, field)
+        elif command.trigger in NAMED_IN:
+            yield from _named(place, command.data, NAMED_IN[command.trigger])
+
+
+def _named(place: str, data: Mapping[str, Any], field: NamedAs) -> Iterator[Named]:
+    person = data.get(field)
+    if is_identity(person):
+        yield Named(f"{place}.{field}", person, field)

@@ -1,0 +1,69 @@
+"""`ipt-workflow person`: the staff, from the command line."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from ipt_workflow.cli.main import app
+
+
+@pytest.fixture
+def run(settings):
+    def invoke(*arguments: str, code: int = 0):
+        made = CliRunner().invoke(app, arguments, env={"IPT_DATABASE_URL": settings.database_url})
+        assert made.exit_code == code, made.output
+        return made
+
+    return invoke
+
+
+def test_a_person_is_added_changed_leaves_and_comes_back(run):
+    run(
+        "person",
+        "add",
+        "new/1",
+        "--name",
+        "Zoë Brandt",
+        "--role",
+        "therapist",
+        "--supervisor",
+        "supervisor-1",
+        "--zone",
+        "Europe/Vienna",
+    )
+    assert run("person", "show", "new/1").stdout == "new/1: Zoë Brandt, therapist, supervised by supervisor-1\n"
+    token = run("token", "create", "--role", "supervisor", "--name", "new/1").stdout.splitlines()[0]
+    assert run("person", "set", "new/1", "--no-supervisor", "--name", "Zoë").stdout == "new/1: Zoë, therapist and supervisor\n"
+    assert run("person", "leave", "new/1").stdout == "new/1 has left. Ended: 1 tokens.\n"
+    assert token not in run("token", "list").stdout
+    shown = run("person", "list", "--status", "left").stdout
+    assert "new/1" in shown
+    assert "therapist-1" not in shown
+    assert "has left" in run("token", "create", "--role", "therapist", "--name", "new/1", code=1).stderr
+    back = json.loads(run("person", "return", "new/1", "--json").stdout)
+    assert (back["status"], back["roles"], back["zone"]) == ("active", ["therapist", "supervisor"], "Europe/Vienna")
+    assert json.loads(run("person", "list", "--role", "supervisor", "--json").stdout)[0]["id"] == "new/1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    (
+        (("add", "a", "--name", "A"), 2, "roles"),
+        (("add", "a", "--name", "A", "--role", "ehr"), 2, "roles"),
+        (("add", "a ", "--name", "A", "--role", "admin"), 2, "id"),
+        (("add", "therapist-1", "--name", "A", "--role", "admin"), 1, "ids are never given to another person"),
+        (("add", "a", "--name", "A", "--role", "admin", "--supervisor", "x"), 1, "names nobody who is known here"),
+        (("set", "therapist-1"), 2, "Name what to change"),
+        (("set", "therapist-1", "--supervisor", "supervisor-1", "--no-supervisor"), 2, "not both"),
+        (("set", "x", "--name", "A"), 1, "There is no such person"),
+        (("show", "x"), 1, "There is no such person"),
+        (("leave", "x"), 1, "There is no such person"),
+        (("return", "therapist-1"), 1, "has not left"),
+        (("list", "--role", "ehr"), 2, "--role must be one of"),
+        (("list", "--status", "gone"), 2, "--status must be"),
+    ),
+    ids=lambda value: " ".join(value[:3]) if isinstance(value, tuple) else "",
+)
+def test_what_is_wrong_is_said_in_a_sentence(run, arguments, code, says):
+    assert says in run("person", *arguments, code=code).stderr
