@@ -75,6 +75,14 @@ WAIVER = {"trigger": "waive_sick_role", "reason": "Not wanted."}  # a therapist 
 REFERRAL = {"client_ref": "EHR-new", "protocol": "ipt", "data": {"source": "General practitioner", "indication": "depression"}}
 CRISIS_CALL = {"client_ref": "EHR-1", "together": [{"trigger": "record_contact", "data": {"kind": "crisis"}}]}
 GROUP = {"protocol": group_walk.PROTOCOL, "label": "G-1", "facilitators": ["therapist-1", "therapist-2"]}
+COVER = {
+    "therapist": "therapist-1",
+    "colleague": "therapist-3",
+    "until": "2026-01-12T09:00:00Z",
+    "client_told": True,
+    "reason": "Annual leave",
+}
+RESTRICTION = {"people": ["supervisor-1"], "reason": "The client works here."}
 GROUP_WRITE = "201 404 201 403 403 404"
 ALL_READ = "200 200 200 200 200 200"
 ADMIN = "403 403 403 403 403 {}"
@@ -108,6 +116,14 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/courses/{course_id}/transitions?dry_run=true"): Row("200 404 200 403 403 404", NOTE),
     # A supervisor may propose, but needs no other supervisor for this.
     ("POST", "/v1/courses/{course_id}/proposals"): Row("201 404 422 403 403 404", WAIVER, "first phase"),
+    ("GET", "/v1/courses/{course_id}/restriction"): Row("403 404 200 200 403 200 404", needs="restriction"),
+    ("PUT", "/v1/courses/{course_id}/restriction"): Row("403 404 200 403 403 200 404", RESTRICTION),
+    ("DELETE", "/v1/courses/{course_id}/restriction"): Row("403 404 204 403 403 204 404", needs="restriction"),
+    # A therapist arranges cover for their own courses: the other one is told so.
+    ("POST", "/v1/cover"): Row("201 422 201 403 403 201", COVER),
+    ("GET", "/v1/cover"): Row("200 200 200 200 403 200"),
+    ("GET", "/v1/cover/{cover_id}"): Row("200 404 200 200 403 200", needs="cover"),
+    ("POST", "/v1/cover/{cover_id}/end"): Row("200 404 200 403 403 200", needs="cover"),
     ("GET", "/v1/proposals"): Row("200 200 200 200 403 403"),
     ("GET", "/v1/proposals/{proposal_id}"): Row("200 404 200 200 403 404", needs="proposal"),
     ("POST", "/v1/proposals/{proposal_id}/cosign"): Row("403 404 201 403 403 404", needs="proposal"),
@@ -172,7 +188,15 @@ TABLE: dict[tuple[str, str], Row] = {
 # They are posted and write nothing; and everybody ends their own sessions.
 LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search", "/v1/sessions/{session_id}"}
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
-OF_NO_COURSE = ("/v1/organisations", "/v1/people", "/v1/subscriptions", "/v1/deliveries", "/v1/sources", "/v1/courses/crisis-calls")
+OF_NO_COURSE = (
+    "/v1/organisations",
+    "/v1/cover",
+    "/v1/people",
+    "/v1/subscriptions",
+    "/v1/deliveries",
+    "/v1/sources",
+    "/v1/courses/crisis-calls",
+)
 MAKES = ("/v1/courses", "/v1/groups")
 SERVED = {
     (method, route.path_format)
@@ -233,8 +257,8 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         await Sources(api.clinic).add(OPERATOR, lambda: NewSource(id=names["source_id"]))
         if row.needs == "bound":
             api.tokens["ehr"] = (await token(api, "ehr", "ehr-1", source=names["source_id"])).token
-    elif row.needs in {"person", "one who left"}:
-        names["person_id"] = await person(api, ref.lower(), has_left=row.needs == "one who left")
+    elif row.needs in {"cover", "restriction", "person", "one who left"}:
+        names |= await of_staff(api, course, row.needs, ref.lower())
     elif row.needs != "course":
         await api.walk(course, "record_consent", "start")
     if row.needs == "client":
@@ -249,6 +273,15 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         assert answer.status_code == 201, answer.text
         names["proposal_id"] = answer.json()["id"]
     return names
+
+
+async def of_staff(api: Api, course: str, needs: str, name: str) -> dict[str, str]:
+    """A person; or cover of therapist-1, and a restriction of the course."""
+    if needs in {"person", "one who left"}:
+        return {"person_id": await person(api, name, has_left=needs == "one who left")}
+    headers = api.headers("admin")
+    assert (await api.client.put(f"/v1/courses/{course}/restriction", json=RESTRICTION, headers=headers)).status_code == 200
+    return {"cover_id": (await api.post("/v1/cover", COVER)).json()["id"]}
 
 
 async def person(api: Api, name: str, *, has_left: bool) -> str:

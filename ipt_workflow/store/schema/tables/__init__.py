@@ -77,6 +77,16 @@ from ipt_workflow.store.schema.tables.people import (
     person_supervisor,
 )
 from ipt_workflow.store.schema.tables.probe import ProbeRow, probe
+from ipt_workflow.store.schema.tables.relations import (
+    CoverCourseRow,
+    CoverRow,
+    RestrictionPersonRow,
+    RestrictionRow,
+    cover,
+    cover_course,
+    restriction,
+    restriction_person,
+)
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
 from ipt_workflow.store.schema.tables.sign_in import (
     METHODS,
@@ -111,6 +121,8 @@ __all__ = [
     "AuthenticationFailureRow",
     "ClientRow",
     "CourseRow",
+    "CoverCourseRow",
+    "CoverRow",
     "DeliveryRow",
     "EntryDataRow",
     "EntryRow",
@@ -132,6 +144,8 @@ __all__ = [
     "ProposalRow",
     "ProtocolRow",
     "RelayTaskRow",
+    "RestrictionPersonRow",
+    "RestrictionRow",
     "SandboxMoveRow",
     "SignInSessionRow",
     "SourceKeyRow",
@@ -145,6 +159,8 @@ __all__ = [
     "authentication_failure",
     "client",
     "course",
+    "cover",
+    "cover_course",
     "delivery",
     "entry",
     "entry_data",
@@ -166,6 +182,8 @@ __all__ = [
     "proposal",
     "protocol",
     "relay_task",
+    "restriction",
+    "restriction_person",
     "sandbox_move",
     "sign_in_session",
     "source",

@@ -12,7 +12,7 @@ class TokenRow(SQLModel, table=True):
     """A bearer token. Of its secret part, only the SHA-256 is stored. Its id alone tells its organisation. `source` is the EHR whose messages its bearer may read."""
 
     __tablename__ = "token"
-    __table_args__ = (sa.Index("ix_token_id", "id", unique=True),)
+    __table_args__ = (sa.Index("ix_token_id", "id", unique=True), sa.Index("ix_token_secret_hash", "secret_hash"))
 
     organisation: str = Field(primary_key=True, max_length=64)
     id: str = Field(primary_key=True, max_length=32)
