@@ -15,9 +15,15 @@ EMPTIED = {
     "idempotency",
     "one_time",
     "outbox",
+    "passkey",
+    "password",
+    "person_identity",
+    "recovery_code",
     "sign_in_session",
     "source_key",
     "subscription_key",
+    "system_assertion",
+    "token",
 }  # whose old rows the service removes
 # Of a relay in a process of its own. It has no use for who the clients are, nor for what is sealed.
 RELAYED: Mapping[str, tuple[str, ...]] = {

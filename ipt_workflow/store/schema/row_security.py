@@ -34,10 +34,8 @@ OPEN: Mapping[str, str] = {
     "sandbox_move": "the mark and the clock of a whole database, read at the start",
 }
 PROTECTED = tuple(sorted(name for name, table in tables.METADATA.tables.items() if "organisation" in table.c and name not in OPEN))
-CREDENTIALS: Mapping[str, tuple[str, ...]] = {  # tables of credentials, each with the columns of digests
-    "sign_in_session": ("secret_hash", "access_hash"),
-    "token": ("secret_hash",),
-}
+# Tables of credentials, each with the column by which one is found: a digest, or a random id.
+CREDENTIALS: Mapping[str, str] = {"token": "secret_hash", "sign_in_session": "id"}
 
 _POLICIES = (
     "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, p.policyname, p.qual, p.with_check, p.cmd, p.permissive, p.roles::text"
@@ -48,7 +46,7 @@ _FUNCTIONS = "SELECT proname, prosrc, prosecdef, proconfig FROM pg_proc WHERE pr
 _PATH = ["search_path=pg_catalog, pg_temp"]
 _BODY = (
     "BEGIN PERFORM set_config('ipt.resolving', 'on', true);"
-    " RETURN QUERY SELECT * FROM {rows} WHERE {named};"
+    " RETURN QUERY SELECT * FROM {rows} WHERE {digest} = ANY (digests);"
     " PERFORM set_config('ipt.resolving', 'off', true); END"
 )
 
@@ -100,11 +98,10 @@ def _missing(connection: sa.Connection) -> Iterator[tuple[str, str]]:
             yield from _policy(table, TOLD, f"USING ({CONDITION}) WITH CHECK ({CONDITION})", policies)
     functions = {row.proname: row for row in connection.exec_driver_sql(_FUNCTIONS)}
     schema = connection.exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
-    for table, digests in CREDENTIALS.items():
-        named = " OR ".join(f"{digest} = ANY (digests)" for digest in digests)
+    for table, digest in CREDENTIALS.items():
         if policies.get((table, RESOLVED), ())[:4] != (SHOWN_RESOLVING, None, "SELECT", "PERMISSIVE"):
             yield from _policy(table, RESOLVED, f"FOR SELECT TO CURRENT_USER USING ({RESOLVING})", policies)
-        name, body = function_of(table), _BODY.format(rows=f"{schema}.{table}", named=named)
+        name, body = function_of(table), _BODY.format(rows=f"{schema}.{table}", digest=digest)
         known = functions.get(name)
         if known is None or (known.prosrc, known.prosecdef, known.proconfig) != (body, True, _PATH):
             yield (

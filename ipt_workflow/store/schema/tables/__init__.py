@@ -5,7 +5,17 @@ Constructors of table classes do not validate; the domain's types do. Statements
 ORM session. Times are aware and in UTC on both databases.
 """
 
-from ipt_workflow.store.schema.tables.access import AuthenticationFailureRow, TokenRow, authentication_failure, token
+from ipt_workflow.store.schema.tables.access import (
+    SYSTEM_ROLES,
+    AuthenticationFailureRow,
+    SystemAssertionRow,
+    SystemRow,
+    TokenRow,
+    authentication_failure,
+    system,
+    system_assertion,
+    token,
+)
 from ipt_workflow.store.schema.tables.audit import AUDIT_KINDS, AuditRow, AuditSubjectRow, audit_event, audit_subject
 from ipt_workflow.store.schema.tables.columns import METADATA, NAMING, ROLES, one_of
 from ipt_workflow.store.schema.tables.courses import (
@@ -20,6 +30,7 @@ from ipt_workflow.store.schema.tables.courses import (
     proposal,
     protocol,
 )
+from ipt_workflow.store.schema.tables.credentials import PasskeyRow, PasswordRow, RecoveryCodeRow, passkey, password, recovery_code
 from ipt_workflow.store.schema.tables.deliveries import (
     DELIVERY_STATUSES,
     EVENT_KINDS,
@@ -39,6 +50,20 @@ from ipt_workflow.store.schema.tables.deliveries import (
     relay_task,
     subscription,
     subscription_key,
+)
+from ipt_workflow.store.schema.tables.emergencies import (
+    EMERGENCY_CODES,
+    VERDICTS,
+    AccessTextRow,
+    EmergencyAccessRow,
+    EmergencyEndRow,
+    EmergencyReviewRow,
+    UnmaskingRow,
+    access_text,
+    emergency_access,
+    emergency_end,
+    emergency_review,
+    unmasking,
 )
 from ipt_workflow.store.schema.tables.groups import (
     GroupFacilitatorRow,
@@ -101,6 +126,7 @@ __all__ = [
     "ATTENTION",
     "AUDIT_KINDS",
     "DELIVERY_STATUSES",
+    "EMERGENCY_CODES",
     "EVENT_KINDS",
     "KEY_KINDS",
     "METADATA",
@@ -115,6 +141,9 @@ __all__ = [
     "ROLES",
     "SCOPES",
     "SUBSCRIPTION_STATUSES",
+    "SYSTEM_ROLES",
+    "VERDICTS",
+    "AccessTextRow",
     "AttentionToldRow",
     "AuditRow",
     "AuditSubjectRow",
@@ -124,6 +153,9 @@ __all__ = [
     "CoverCourseRow",
     "CoverRow",
     "DeliveryRow",
+    "EmergencyAccessRow",
+    "EmergencyEndRow",
+    "EmergencyReviewRow",
     "EntryDataRow",
     "EntryRow",
     "EventRow",
@@ -137,12 +169,15 @@ __all__ = [
     "OneTimeRow",
     "OrganisationRow",
     "OutboxRow",
+    "PasskeyRow",
+    "PasswordRow",
     "PersonIdentityRow",
     "PersonRow",
     "PersonSupervisorRow",
     "ProbeRow",
     "ProposalRow",
     "ProtocolRow",
+    "RecoveryCodeRow",
     "RelayTaskRow",
     "RestrictionPersonRow",
     "RestrictionRow",
@@ -152,7 +187,11 @@ __all__ = [
     "SourceRow",
     "SubscriptionKeyRow",
     "SubscriptionRow",
+    "SystemAssertionRow",
+    "SystemRow",
     "TokenRow",
+    "UnmaskingRow",
+    "access_text",
     "attention_told",
     "audit_event",
     "audit_subject",
@@ -162,6 +201,9 @@ __all__ = [
     "cover",
     "cover_course",
     "delivery",
+    "emergency_access",
+    "emergency_end",
+    "emergency_review",
     "entry",
     "entry_data",
     "event",
@@ -175,12 +217,15 @@ __all__ = [
     "one_time",
     "organisation",
     "outbox",
+    "passkey",
+    "password",
     "person",
     "person_identity",
     "person_supervisor",
     "probe",
     "proposal",
     "protocol",
+    "recovery_code",
     "relay_task",
     "restriction",
     "restriction_person",
@@ -190,6 +235,9 @@ __all__ = [
     "source_key",
     "subscription",
     "subscription_key",
+    "system",
+    "system_assertion",
     "therapy_group",
     "token",
+    "unmasking",
 ]
