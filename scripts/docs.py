@@ -48,7 +48,7 @@ AUDIT_MEANS = {
     "refusal": "Rules refused a trigger (`rules` names them), or a caller tried to read or do what their role may not (`rules` is `role`), or asked for what exists, but not for them (`rules` is `hidden`; they were answered 404). A preview that is not permitted leaves no record.",
     "read": "A course, a caseload, a history, options, a preview, proposals, notices, sessions to attest, a source's own messages, groups, events, deliveries or this log were read. The record names every course that was shown.",
     "export": "The audit log was exported.",
-    "sign_in": "Reserved for signing in at the pages. Nothing writes it yet.",
+    "sign_in": "Somebody signed in or out, took another role, got an access token, or changed their own passkeys, codes or password. Or they were not let in: then the role is `nobody`, and `rules` says why ([sign-in](sign-in.md#attempts)).",
     "config": "A token was created or revoked. A person was added or changed (with the new roles), left or came back. A subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted. A source was added, changed (with each new value), rotated, disabled or enabled. A group was made, a course joined or left it, or its facilitators were named. A sandbox's clock was moved.",
     "proposal": "A command was proposed, or a proposal was declined or lapsed. A cosigned proposal is a transition.",
     "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld, or deliveries were replayed. The actor is the subscription.",
