@@ -5,7 +5,7 @@ Buckets are kept in memory, each process its own. The present moment is a parame
 """
 
 KEYS_MAX = 10_000
-ROUNDING = 1e-6  # seconds: who waits as long as told is not refused for an error of floats
+ROUNDING = 1e-6  # seconds: who waits long enough is not refused for an error of floats
 
 
 class Buckets:

@@ -76,7 +76,7 @@ class FhirReader:
             return await self._without_course(principal, site, kind, resource_id)
         course_id = resource_id.partition(".")[0]
         stored = await self.clinic.visible_course(principal, course_id)
-        entries = await self.clinic.entries(course_id)
+        entries = await self.clinic.entries_for(principal, course_id)
         record = self.charts.record(site, stored, entries, None if served.versions == "one" else version)
         return _only(served.make(record) if record else (), resource_id)
 
@@ -84,7 +84,7 @@ class FhirReader:
         if kind == "Patient":
             return await self.charts.visible_patient(principal, site, resource_id)
         if kind == "AuditEvent":
-            event = await fhir_audit_log.one(self.clinic, site, resource_id)
+            event = await fhir_audit_log.one(self.clinic, principal, site, resource_id)
             return _only([event] if event else (), resource_id)
         return _only(self.charts.plans(site), resource_id)
 

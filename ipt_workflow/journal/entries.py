@@ -23,8 +23,11 @@ GENESIS = "0" * 64
 SALT_BYTES = 16
 
 
-class Written(Fact, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """An entry's canonical bytes, decoded: a fact, and its place in the chain."""
+class Written(Fact, frozen=True, kw_only=True, omit_defaults=True, rename={"from_": "from"}):
+    """An entry's canonical bytes, decoded: a fact, and its place in the chain.
+
+    `on_behalf_of` is the therapist for whom the actor covered. Bytes without cover do not have the key.
+    """
 
     organisation: str
     id: str
@@ -32,6 +35,7 @@ class Written(Fact, frozen=True, kw_only=True, rename={"from_": "from"}):
     to: str
     data_digest: str
     prev_hash: str
+    on_behalf_of: str | None = None
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -43,13 +47,14 @@ class Sealed(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a course's journal. `salt` (hex) and `sealed` are None if the entry was erased."""
+    """One entry of a course's journal. `salt` (hex) and `sealed` are None if the entry was erased, or `masked` for its reader."""
 
     written: Written
     canonical: bytes
     hash: str
     salt: str | None
     sealed: bytes | None
+    masked: bool = False
 
     @property
     def fact(self) -> Fact:
@@ -60,7 +65,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(self.sealed, type=Sealed) if self.sealed is not None else None
 
 
-def seal(draft: Draft, *, organisation: str, entry_id: str, prev_hash: str, salt: bytes) -> Entry:
+def seal(draft: Draft, *, organisation: str, entry_id: str, prev_hash: str, salt: bytes, on_behalf_of: str | None = None) -> Entry:
     """Turns an accepted draft into an entry: seals its document, and hashes the rest."""
     sealed = canonical(
         {"data": draft.given, "reason": draft.reason, "override": msgspec.to_builtins(draft.override) if draft.override else None}
@@ -85,6 +90,7 @@ def seal(draft: Draft, *, organisation: str, entry_id: str, prev_hash: str, salt
             "data": fact.data,
             "data_digest": data_digest(salt, sealed),
             "prev_hash": prev_hash,
+            **({"on_behalf_of": on_behalf_of} if on_behalf_of else {}),
         }
     )
     return read(written, salt=salt.hex(), sealed=sealed)
@@ -112,6 +118,11 @@ def read(canonical: bytes, *, salt: str | None, sealed: bytes | None) -> Entry:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise JournalBroken("The canonical bytes are not those of an entry.") from error
     return Entry(written=written, canonical=canonical, hash=entry_hash(canonical), salt=salt, sealed=sealed)
+
+
+def masked(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries without their sealed text. Without the salt too: with it, a text that somebody guesses could be proved."""
+    return [msgspec.structs.replace(each, salt=None, sealed=None, masked=each.sealed is not None) for each in entries]
 
 
 def facts(entries: Iterable[Entry]) -> tuple[Fact, ...]:

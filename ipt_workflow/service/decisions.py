@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ipt_workflow import groups, journal
-from ipt_workflow.access import people, policy
+from ipt_workflow.access import people, relations
 from ipt_workflow.access.people import Named
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, references, triggers
@@ -25,14 +25,14 @@ from ipt_workflow.course.payloads import MoveEntries
 from ipt_workflow.course.rules import Context, OtherCourse
 from ipt_workflow.course.rules.moved_entries import emptied
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import Busy, CommandInvalid, Fault, TransitionRefused, TriggerNotPermitted
+from ipt_workflow.errors import Busy, CommandInvalid, EmergencyWriteOnly, Fault, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.gate.replay import refused_command
 from ipt_workflow.journal import GENESIS
 from ipt_workflow.machine import Accepted, Refused, machine_for
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service import lapses, seal
 from ipt_workflow.service.access.staff import Staff
-from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.clinic import ROLE, Clinic, new_id
 from ipt_workflow.service.writes import IdempotencyKey, Opening
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import groups as stored_groups
@@ -109,19 +109,24 @@ class Decisions:
 
     # Permission
 
-    async def permit(self, principal: Principal, names: Sequence[str], courses: Sequence[str] = ()) -> None:
-        """Raises TriggerNotPermitted if the principal's role may never fire one of these triggers, and records the attempt."""
-        for forbidden in self.forbidden(principal, names):
-            await self.clinic.log(principal, "refusal", forbidden.trigger, courses, ["role"])
+    async def permit(self, principal: Principal, names: Sequence[str], stored: StoredCourse | None = None) -> None:
+        """Raises TriggerNotPermitted as `forbidden` finds it, and records the attempt."""
+        for forbidden in self.forbidden(principal, names, stored):
+            await self.clinic.log(principal, "refusal", forbidden.trigger, [stored.course.id] if stored else (), [ROLE])
             raise forbidden
 
-    def forbidden(self, principal: Principal, names: Sequence[str]) -> Iterator[TriggerNotPermitted]:
-        """The triggers among these that the principal's role may never fire."""
+    def forbidden(
+        self, principal: Principal, names: Sequence[str], stored: StoredCourse | None = None
+    ) -> Iterator[TriggerNotPermitted]:
+        """The triggers among these that the principal's role may never fire, or their relation to the course does not allow."""
+        allowed = stored.relation.writes if stored and stored.relation else None
         for name in names:
             row = triggers.row_of(name)
             if row is not None and principal.role not in row.roles:
                 known = name if name in self.clinic.installation.trigger_names else row.name  # else it is free text of the caller
                 yield TriggerNotPermitted(known, principal.role, row.roles)
+            elif row is not None and allowed is not None and name not in allowed:
+                yield EmergencyWriteOnly(row.name, principal.role, allowed)
 
     async def check_named(self, principal: Principal, commands: tuple[Command, ...]) -> None:
         """Raises CommandInvalid, with every fault of the commands, if they name somebody who may not be named so."""
@@ -177,10 +182,13 @@ class Decisions:
     async def _other_course(
         self, principal: Principal, course: Course, command: Command, reasons: Mapping[int, str]
     ) -> OtherCourse | None:
-        """The course to which entries move; None if it is not another one that the principal may see."""
+        """The course to which entries move; None if it is not another one that the principal may see and write."""
         payload, _ = decode(MoveEntries, command.data)
         stored = await self.clinic.courses.get(payload.course) if payload else None
-        if payload is None or stored is None or stored.course.id == course.id or not policy.may_see(principal, stored.course):
+        if payload is None or stored is None or stored.course.id == course.id:
+            return None
+        seen = await self.clinic.seen(principal, stored)
+        if seen is None or seen.is_glimpse:
             return None
         entries = (await self.clinic.entries(payload.course))[: stored.course.version]
         return OtherCourse(course=stored.course, history=journal.facts(entries), given=journal.given(entries), reasons=reasons)
@@ -226,9 +234,14 @@ class Decisions:
         except CommandInvalid as error:
             raise CommandInvalid([*error.faults, *command_faults(command)]) from None
 
-    def opened(self, accepted: Accepted) -> CourseChange:
-        """The new course with its first entry, sealed as the first of its chain."""
-        return seal.change(self.clinic, accepted.course, accepted.drafts, GENESIS, 0)
+    def opened(self, principal: Principal, accepted: Accepted, after: StoredCourse | None = None) -> CourseChange:
+        """The new course with its first entry, sealed as the first of its chain.
+
+        A course `after` another one is restricted as that one is, and opened by the same relation.
+        """
+        why = after.relation if after else relations.standing(self.clinic.viewer(principal))
+        change = seal.change(self.clinic, accepted.course, accepted.drafts, GENESIS, 0, why)
+        return msgspec.structs.replace(change, restricted_as=after.course.id) if after and after.restricted else change
 
     # Deciding and committing
 
@@ -267,19 +280,23 @@ class Decisions:
         if len(commands) == 1:
             kept = msgspec.json.encode(refused_command(self.clinic.machine_of(course), course, commands[0], context))
         rules = [each.rule for each in answer.refusals]
-        return self.clinic.event(principal, "refusal", answer.trigger, [course.id], rules, publish=True, command=kept)
+        return self.clinic.event(principal, "refusal", answer.trigger, [stored], rules, publish=True, command=kept)
 
     def change(self, stored: StoredCourse, accepted: Accepted) -> CourseChange:
         """The course with its new entries, sealed onto its chain."""
-        return seal.change(self.clinic, accepted.course, accepted.drafts, stored.head, stored.course.version)
+        return seal.change(
+            self.clinic, accepted.course, accepted.drafts, stored.head, stored.course.version, relation=stored.relation
+        )
 
-    async def arrival(self, arrived: Arrived) -> CourseChange:
+    async def arrival(self, principal: Principal, arrived: Arrived) -> CourseChange:
         """The other course with the entries that were moved to it. Raises OtherCourseStale if it has changed since it was read."""
         stored = await self.clinic.courses.get(arrived.course.id)
         assert stored is not None  # courses are never removed
+        seen = await self.clinic.seen(principal, stored)
         if stored.course.version != arrived.course.version - len(arrived.drafts):
             raise OtherCourseStale(stored.course.version)
-        return seal.change(self.clinic, arrived.course, arrived.drafts, stored.head, stored.course.version)
+        why = seen.relation if seen else None
+        return seal.change(self.clinic, arrived.course, arrived.drafts, stored.head, stored.course.version, why)
 
     def moved(self, left: Draft, arrived: Arrived, context: Context) -> MovedEntries:
         """What a move changes beside the two courses: the text that it empties, and the notices that follow."""
@@ -340,7 +357,7 @@ class Decisions:
                 actor = written[-1].actor
                 by = Principal(person=actor.person, role=actor.role, via=actor.via)  # type: ignore[arg-type]  # as recorded
                 lapsed.append(DecidedProposal(id=proposal.id, by=None, at=unit.recorded_at, status="lapsed", reason=reason))
-                events.append(self.clinic.event(by, "proposal", "lapsed", [proposal.course_id]))
+                events.append(self.clinic.event(by, "proposal", "lapsed", [proposal.course_id], why=change.relation))
         return msgspec.structs.replace(unit, lapsed=tuple(lapsed), events=tuple(events))
 
     def count_refused(self, protocol: str, answer: Refused) -> None:

@@ -42,7 +42,7 @@ class Proposals:
         """Keeps a command until a supervisor decides. Refuses a command that needs no co-signature, or that none could help."""
         stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "propose", [course_id])
-        await self.decisions.permit(principal, write.triggers, [course_id])
+        await self.decisions.permit(principal, write.triggers, stored)
         command, context = await self._to_propose(principal, stored, write)
         cosigned = msgspec.structs.replace(context, cosigner=ANY_SUPERVISOR)
         answer = self.decisions.decide(stored, (command,), cosigned)
@@ -57,9 +57,10 @@ class Proposals:
             proposed_role=principal.role,
             proposed_at=context.now,
             status="waiting",
+            therapist=stored.course.therapist,
         )
         await self.clinic.write(stored_proposals.insert, proposal)
-        await self.clinic.log(principal, "proposal", "proposed", [course_id])
+        await self.clinic.log(principal, "proposal", "proposed", [stored])
         return _view(await self._find(proposal.id))
 
     async def _to_propose(self, principal: Principal, stored: StoredCourse, write: Write) -> tuple[Command, Context]:
@@ -75,9 +76,9 @@ class Proposals:
 
     async def import_cosigned(self, principal: Principal, cosigner: Principal, course_id: str, write: Write) -> Committed:
         """Fires a command that a supervisor agreed to elsewhere, as if it were proposed and cosigned at once."""
-        await self.clinic.visible_course(principal, course_id)
+        stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "propose", [course_id])
-        await self.decisions.permit(principal, write.triggers, [course_id])
+        await self.decisions.permit(principal, write.triggers, stored)
         await self._may_decide(cosigner, course_id, proposed_by=principal.person)
 
         async def attempt() -> Committed:
@@ -149,12 +150,14 @@ class Proposals:
             return
         lapsed = DecidedProposal(id=proposal.id, by=None, at=self.clinic.clock.now(), status="lapsed", reason=reason)
         if await self.clinic.write(single.decide_proposal, lapsed):
-            await self.clinic.log(principal, "proposal", "lapsed", [proposal.course_id])
+            await self.clinic.log(principal, "proposal", "lapsed", [stored])
         raise ProposalDecided(stored.course.version, "lapsed", reason)
 
     async def _lapse(self, proposal: StoredProposal, stored: StoredCourse) -> LapseReason | None:
-        stripped = await self.clinic.read(tokens.stripped, proposal.proposed_by, proposal.proposed_role)
-        if stripped or await self.decisions.staff.has_lost(proposal.proposed_by, proposal.proposed_role):
+        by, role = proposal.proposed_by, proposal.proposed_role
+        if await self.clinic.read(tokens.stripped, by, role) or await self.decisions.staff.has_lost(by, role):
+            return "proposer"
+        if not await self.clinic.seen(_proposer(proposal), stored):
             return "proposer"
         entries = await self.clinic.read(stored_courses.load_entries, proposal.course_id, proposal.version)
         protocol = self.clinic.machine_of(stored.course).protocol
@@ -162,12 +165,7 @@ class Proposals:
 
     async def _context(self, proposal: StoredProposal, stored: StoredCourse, command: Command, cosigner: Principal) -> Context:
         """The context of the proposed command: the proposer fires it, and it is cosigned now."""
-        proposer = Principal(
-            person=proposal.proposed_by,
-            role=proposal.proposed_role,  # type: ignore[arg-type]  # the column holds roles only
-            via=cosigner.via,
-            request_id=cosigner.request_id,
-        )
+        proposer = msgspec.structs.replace(_proposer(proposal), via=cosigner.via, request_id=cosigner.request_id)
         context = await self.decisions.context(proposer, stored, (command,))
         return msgspec.structs.replace(context, cosigner=cosigner.actor if cosigner.role == "supervisor" else ANY_SUPERVISOR)
 
@@ -178,32 +176,34 @@ class Proposals:
         if proposal.status != "waiting" or not await self.clinic.write(single.decide_proposal, decided):
             found = await self._find(proposal_id)
             raise ProposalDecided(stored.course.version, found.status, found.reason)
-        await self.clinic.log(principal, "proposal", "declined", [proposal.course_id])
+        await self.clinic.log(principal, "proposal", "declined", [stored])
         return _view(await self._find(proposal_id))
 
     async def page(self, principal: Principal, status: str | None, after: str, limit: int) -> list[ProposalView]:
-        """Proposals in the order they were made. A therapist sees those on their own courses."""
+        """Proposals in the order they were made, on courses that the caller may see."""
         await self.clinic.require(principal, "read proposals")
-        own = principal.person if principal.role == "therapist" else None
-        found = await self.clinic.read(stored_proposals.page, status=status, therapist=own, after=after, limit=limit)
+        who, now = self.clinic.viewer(principal), self.clinic.clock.now()
+        found = await self.clinic.read(stored_proposals.page, who, now, status=status, after=after, limit=limit)
         await self.clinic.log(principal, "read", "proposals", [proposal.course_id for proposal in found])
-        return await self._views(found)
+        return await self._views(principal, found)
 
     async def one(self, principal: Principal, proposal_id: str) -> ProposalReview:
         """A proposal, with what has been recorded since, and why it would be refused if a supervisor cosigned it now."""
         proposal, stored = await self._visible(principal, proposal_id)
         await self.clinic.require(principal, "read proposals", [proposal.course_id])
-        await self.clinic.log(principal, "read", f"proposal {proposal.id}", [proposal.course_id])
+        await self.clinic.log(principal, "read", f"proposal {proposal.id}", [stored])
         refusals: tuple[Refusal, ...] = ()
         if proposal.body is not None:
             command = msgspec.json.decode(proposal.body, type=Command)
             context = await self._context(proposal, stored, command, principal)
             answer = self.decisions.decide(stored, (command,), context)
             refusals = answer.refusals if isinstance(answer, Refused) else ()
-        (view,) = await self._views([proposal])
+        (view,) = await self._views(principal, [proposal])
         return ProposalReview(proposal=view, course_version=stored.course.version, refusals=refusals)
 
-    async def _views(self, found: list[StoredProposal]) -> list[ProposalView]:
+    async def _views(self, principal: Principal, found: list[StoredProposal]) -> list[ProposalView]:
+        masked = await self.clinic.masked(principal, [each.course_id for each in found])
+        found = [msgspec.structs.replace(each, body=None) if each.course_id in masked else each for each in found]
         waiting = [proposal for proposal in found if proposal.status == "waiting"]
         oldest: dict[str, int] = {}
         for proposal in waiting:
@@ -232,6 +232,7 @@ class Proposals:
     async def _to_decide(self, principal: Principal, proposal_id: str) -> tuple[StoredProposal, StoredCourse]:
         """A proposal that the principal may decide, with its course."""
         proposal, stored = await self._visible(principal, proposal_id)
+        await self.clinic.require_lasting(principal, "decide proposals", stored)
         await self._may_decide(principal, proposal.course_id, proposed_by=proposal.proposed_by)
         return proposal, stored
 
@@ -241,6 +242,10 @@ class Proposals:
         if proposed_by == principal.person:
             await self.clinic.log(principal, "refusal", "decide own proposal", [course_id], ["role"])
             raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
+
+
+def _proposer(proposal: StoredProposal) -> Principal:
+    return Principal(person=proposal.proposed_by, role=proposal.proposed_role)  # type: ignore[arg-type]  # the column holds roles only
 
 
 def _view(proposal: StoredProposal, entries: Sequence[EntrySince] = ()) -> ProposalView:

@@ -33,13 +33,14 @@ class CourseReads:
         """A course now, or as it was at `as_of`, by the entries that had been recorded at `known_at`. With words from its journal."""
         stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "read courses", [course_id])
-        await self.clinic.log(principal, "read", "course", [course_id])
+        await self.clinic.log(principal, "read", "course", [stored])
         context = self.clinic.context(principal, as_of or known_at or self.clinic.clock.now())
         if as_of is None and known_at is None:
             view = self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, asked=stored.asked)
-            read = await self.clinic.entries(course_id, details.READ)  # perhaps later ones too, which this answer leaves out
+            # perhaps later ones too, which this answer leaves out
+            read = await self.clinic.entries_for(principal, course_id, details.READ)
             return self._details(view, stored.course, [each for each in read if each.written.seq <= view.version], context)
-        entries = await self.clinic.entries(course_id)
+        entries = await self.clinic.entries_for(principal, course_id)
         course = journal.replay(entries, as_of=as_of, known_at=known_at)
         if course is None:
             raise NotFound("The course had not been opened then. Choose a later time.")
@@ -47,6 +48,19 @@ class CourseReads:
         view = self.clinic.course_view(course, context, head, stored.client_ref)
         known = [entry for entry in entries if known_at is None or entry.written.recorded_at <= known_at]
         return self._details(view, course, known, context, as_of)
+
+    async def of_client(self, principal: Principal, client_id: str) -> list[str]:
+        """The courses of a client that the caller may see: an open one first, then the newest."""
+        ids = await self.clinic.read(stored_courses.courses_of, client_id)
+        found = [await self._seen(principal, each) for each in ids]
+        seen = sorted((each for each in found if each), key=lambda each: (each.course.open, each.course.id), reverse=True)
+        return [each.course.id for each in seen]
+
+    async def _seen(self, principal: Principal, course_id: str) -> StoredCourse | None:
+        try:
+            return await self.clinic.visible_course(principal, course_id)
+        except NotFound:
+            return None
 
     def _details(
         self, view: CourseView, course: Course, entries: Sequence[Entry], context: Context, as_of: dt.datetime | None = None
@@ -72,7 +86,9 @@ class CourseReads:
             (await self.clinic.entries(course_id))[: course.version],
         )
         items = machine.options(course, lambda name: self._context_of(stored, name, context), at)
-        await self.clinic.log(principal, "read", "options", [course_id])
+        if stored.relation and (allowed := stored.relation.writes) is not None:
+            items = tuple(each for each in items if each.trigger in allowed)
+        await self.clinic.log(principal, "read", "options", [stored])
         return Options(version=course.version, items=items)
 
     def _context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
@@ -92,10 +108,7 @@ class CourseReads:
     async def caseload(self, principal: Principal, filters: Filters, after: str, limit: int) -> list[CourseView]:
         """Courses that the caller may see, in the order they were opened."""
         await self.clinic.require(principal, "read courses")
-        if principal.role == "therapist":
-            if filters.therapist not in {None, principal.person}:
-                return []
-            filters = msgspec.structs.replace(filters, therapist=principal.person)
+        filters = msgspec.structs.replace(filters, viewer=self.clinic.viewer(principal))
         return await self._courses(principal, "caseload", filters, after, limit)
 
     async def search(
@@ -110,8 +123,9 @@ class CourseReads:
 
     async def _courses(self, principal: Principal, action: str, filters: Filters, after: str, limit: int) -> list[CourseView]:
         now = self.clinic.clock.now()
-        found = await self.clinic.read(stored_courses.caseload, filters, after, limit, now)
-        await self.clinic.log(principal, "read", action, [stored.course.id for stored in found])
+        read = await self.clinic.read(stored_courses.caseload, filters, after, limit, now)
+        found = list((await self.clinic.all_seen(principal, read)).values())
+        await self.clinic.log(principal, "read", action, found)
         context = self.clinic.context(principal, now)
         return [
             self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, asked=stored.asked) for stored in found
@@ -119,10 +133,10 @@ class CourseReads:
 
     async def history(self, principal: Principal, course_id: str, after: int, limit: int) -> list[EntryView]:
         """A course's journal, oldest first."""
-        await self.clinic.visible_course(principal, course_id)
+        stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "read courses", [course_id])
-        await self.clinic.log(principal, "read", "history", [course_id])
-        known = await self.clinic.entries(course_id)
+        await self.clinic.log(principal, "read", "history", [stored])
+        known = await self.clinic.entries_for(principal, course_id)
         return list(views.entry_views([entry for entry in known if entry.written.seq > after][:limit], known))
 
     async def entry(self, principal: Principal, course_id: str, seq: int) -> EntryView:

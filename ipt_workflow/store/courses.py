@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from ipt_workflow.access import people
+from ipt_workflow.access.relations import Relation, Viewer
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.protocols.definition import ENDED
-from ipt_workflow.store import roles
-from ipt_workflow.store.schema.tables import client, course, entry, entry_data, notice, person
+from ipt_workflow.store import attention, relations, roles
+from ipt_workflow.store.schema.tables import client, course, entry, entry_data, person
 
 course_decoder = msgspec.json.Decoder(Course)  # of snapshots
 
@@ -21,14 +22,22 @@ course_decoder = msgspec.json.Decoder(Course)  # of snapshots
 class StoredCourse(msgspec.Struct, frozen=True):
     """A course as its row holds it. `client_ref` is None if the client was erased.
 
-    `asked` is the attention that its journal knows nothing of, since when by kind: that of waiting notices, and `unassigned` where the
-    therapist is no person who may give therapy here.
+    `asked` is the attention that its journal knows nothing of, since when by kind: that of waiting notices and unreviewed emergency
+    accesses, and `unassigned` where the therapist is no person who may give therapy here. `relation` is that of the person who sees the
+    course, once it is known.
     """
 
     course: Course
     head: str
     client_ref: str | None
     asked: Mapping[str, dt.datetime] = {}
+    restricted: bool = False
+    relation: Relation | None = None
+
+    @property
+    def is_glimpse(self) -> bool:
+        """Whether the person sees the course by emergency access alone, which allows to read and to record a little."""
+        return self.relation is not None and self.relation.writes is not None
 
 
 def one_of(column: sa.ColumnElement[Any], ids: str, values: Sequence[str] | None = None) -> dict[str, sa.ColumnElement[bool]]:
@@ -57,27 +66,10 @@ WITH_CLIENT = course.outerjoin(client, sa.and_(client.c.organisation == course.c
 WITH_PEOPLE = WITH_CLIENT.outerjoin(
     person, sa.and_(person.c.organisation == course.c.organisation, person.c.id == course.c.therapist)
 )
-# A literal, worded as in the partial indexes: with a parameter the databases would not use them.
-WAITING: sa.ColumnElement[str] = sa.literal_column("'waiting'")
-
-
-def _waiting(*more: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
-    """Since when notices wait about a course, or about its client alone. Two queries, since each uses an index of its own."""
-
-    def received(*about: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        ours = (notice.c.organisation == course.c.organisation, notice.c.status == WAITING, *more)
-        return sa.select(notice.c.received_at.label("at")).where(*ours, *about).correlate(course)
-
-    either = received(notice.c.course_id == course.c.id).union_all(
-        received(notice.c.course_id.is_(None), notice.c.client_id == course.c.client_id)
-    )
-    return sa.select(sa.func.min(either.subquery("waiting").c.at)).scalar_subquery()
-
-
-_attention_of_notices = (_waiting().label("waits_since"), _waiting(notice.c.risk).label("risk_since"))
 COLUMNS = (
-    *(course.c.id, course.c.snapshot, course.c.head, client.c.ref),
-    *(*_attention_of_notices, person.c.roles, person.c.status, person.c.left_at),
+    *(course.c.id, course.c.snapshot, course.c.head, client.c.ref, course.c.restricted),
+    attention.UNREVIEWED_SINCE.label("emergency_since"),
+    *(*attention.ATTENTION_OF_NOTICES, person.c.roles, person.c.status, person.c.left_at),
 )  # of a stored course
 _select_course = sa.select(*COLUMNS).select_from(WITH_PEOPLE)
 
@@ -87,6 +79,8 @@ def stored_course(
     snapshot: bytes,
     head: str,
     ref: str | None,
+    restricted: bool,
+    emergency_since: dt.datetime | None,
     waits_since: dt.datetime | None,
     risk_since: dt.datetime | None,
     *therapist: Any,
@@ -95,7 +89,8 @@ def stored_course(
     found = course_decoder.decode(snapshot)
     known = roles.staff_member(found.therapist or "", *therapist) if therapist[0] is not None else None
     asked = {"notices": waits_since, "risk": risk_since, "unassigned": people.unassigned_since(found, known)}
-    return StoredCourse(found, head, ref, {kind: since for kind, since in asked.items() if since is not None})
+    since = {kind: at for kind, at in asked.items() if at is not None}
+    return StoredCourse(found, head, ref, since | attention.kinds_since(emergency_since), restricted)
 
 
 WITH_DATA = entry.outerjoin(
@@ -223,8 +218,9 @@ def courses_of(connection: sa.Connection, organisation: str, client_id: str) -> 
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """A course is listed if it meets all that are set."""
+    """A course is listed if it meets all that are set. With a `viewer`: only what this person may see."""
 
+    viewer: Viewer | None = None
     state: str | None = None
     states: tuple[str, ...] | None = None  # any of these
     phase: str | None = None
@@ -240,7 +236,13 @@ def caseload(
     connection: sa.Connection, organisation: str, filters: Filters, after: str, limit: int, now: dt.datetime
 ) -> list[StoredCourse]:
     """A page of courses after an id, in the order they were opened (ids are UUIDv7)."""
+    sight = relations.sight(connection, organisation, filters.viewer, now) if filters.viewer else relations.Sight(None)
+    if sight.own_only and filters.viewer:  # as a filter, so that the index of therapists serves all the others beside it
+        if filters.therapist not in {None, filters.viewer.person}:
+            return []
+        filters, sight = msgspec.structs.replace(filters, therapist=filters.viewer.person), relations.Sight(None)
     named, due = _by_what_is_due(connection, organisation, filters, now)
+    due += [] if sight.condition is None else [sight.condition]
     named += [] if filters.ids is None else [set(filters.ids)]
     conditions = [course.c.organisation == organisation, *_conditions(filters), *due]
     if named:  # without a range of ids, in which a database would read every course
@@ -317,10 +319,10 @@ def _by_what_is_due(
     """
     named, conditions = [], []
     if filters.attention:
-        selects = [] if filters.therapist else _needing_ids(organisation, filters.attention, now)
+        selects = [] if filters.therapist else attention.needing_ids(organisation, filters.attention, now)
         few = _few(connection, *selects)
         named += few
-        conditions += [] if few else [_needing(organisation, filters.attention, now)]
+        conditions += [] if few else [attention.needing(organisation, filters.attention, now)]
     if filters.changed_since:
         entries = sa.select(entry.c.course_id).where(entry.c.organisation == organisation)
         named += _few(connection, entries.where(entry.c.recorded_at >= filters.changed_since))
@@ -334,38 +336,6 @@ def _few(connection: sa.Connection, *selects: sa.Select[Any]) -> list[set[str]]:
     return [set().union(*rows)] if rows and all(len(each) <= FEW for each in rows) else []
 
 
-def _needing_ids(organisation: str, kind: str, now: dt.datetime) -> list[sa.Select[Any]]:
-    itself = course.alias()
-    own = sa.select(itself.c.id).where(itself.c.organisation == organisation)
-    return [*_not_by_itself(organisation, kind), *([] if kind == "notices" else [own.where(itself.c[f"{kind}_from"] <= now)])]
-
-
-def _needing(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:
-    """The condition that a course needs attention: by itself, because a notice waits, or because its therapist has left."""
-    by_itself = [] if kind == "notices" else [course.c[f"{kind}_from"] <= now]
-    return sa.or_(*by_itself, *(course.c.id.in_(select) for select in _not_by_itself(organisation, kind)))
-
-
-def _not_by_itself(organisation: str, kind: str) -> tuple[sa.Select[Any], ...]:
-    """The courses that need attention of a kind for something that their own rows do not hold."""
-    if kind == "unassigned":
-        return (_without_therapist(organisation),)
-    if kind == "notices":
-        return _with_notices(organisation)
-    return _with_notices(organisation, notice.c.risk) if kind == "risk" else ()
-
-
-def _with_notices(organisation: str, *more: sa.ColumnElement[bool]) -> tuple[sa.Select[Any], sa.Select[Any]]:
-    """The courses that waiting notices name, and the courses of clients that waiting notices name without a course."""
-    waiting = (notice.c.organisation == organisation, notice.c.status == WAITING, *more)
-    theirs = course.alias()
-    clients = sa.select(notice.c.client_id).where(notice.c.course_id.is_(None), *waiting)
-    return (
-        sa.select(notice.c.course_id.label("id")).where(notice.c.course_id.is_not(None), *waiting),
-        sa.select(theirs.c.id).where(theirs.c.organisation == organisation, theirs.c.client_id.in_(clients)),
-    )
-
-
 class ClientCourse(msgspec.Struct, frozen=True):
     """A client's course by their ids."""
 
@@ -374,14 +344,15 @@ class ClientCourse(msgspec.Struct, frozen=True):
 
 
 def courses_of_clients(
-    connection: sa.Connection, organisation: str, client_ids: Sequence[str], therapist: str | None
+    connection: sa.Connection, organisation: str, client_ids: Sequence[str], who: Viewer, now: dt.datetime
 ) -> list[ClientCourse]:
-    """The courses of several clients, in the order they were opened. With `therapist`: only this therapist's."""
+    """The courses of several clients, in the order they were opened, as far as the viewer may see them at this moment."""
     statement = sa.select(course.c.client_id, course.c.id).where(
         course.c.organisation == organisation, course.c.client_id.in_(client_ids)
     )
-    if therapist is not None:
-        statement = statement.where(course.c.therapist == therapist)
+    condition = relations.sight(connection, organisation, who, now).condition
+    if condition is not None:
+        statement = statement.where(condition)
     return [ClientCourse(row.client_id, row.id) for row in connection.execute(statement.order_by(course.c.id))]
 
 
@@ -425,15 +396,3 @@ def courses_by_state(connection: sa.Connection, organisation: str) -> list[tuple
         .group_by(course.c.protocol, course.c.state)
     )
     return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
-
-
-def _without_therapist(organisation: str) -> sa.Select[Any]:
-    """The open courses whose therapist is no person who may give therapy here, as `access.people.unassigned_since` says it."""
-    theirs = course.alias()
-    known = (
-        sa.exists()
-        .where(person.c.organisation == theirs.c.organisation, person.c.id == theirs.c.therapist, roles.acts_as("therapist"))
-        .correlate(theirs)
-    )
-    named = (theirs.c.organisation == organisation, theirs.c.state.not_in(ENDED), theirs.c.therapist.is_not(None))
-    return sa.select(theirs.c.id).where(*named, ~known)

@@ -1,6 +1,5 @@
 """The pages before somebody is signed in. Their paths name the organisation, since no credential does yet."""
 
-import ipaddress
 import re
 import secrets
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from ipt_workflow.access.passkeys import relying_party
 from ipt_workflow.errors import NotFound, ProviderUnusable, SignInRefused
 from ipt_workflow.service.access.sessions import SignedIn
 from ipt_workflow.service.access.sign_in import NO_SIGN_IN
+from ipt_workflow.service.access.sign_in_links import SignInLinks, is_this_machine
 from ipt_workflow.web import forgery
 from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirect
 from ipt_workflow.web.visitors import BROWSER_COOKIE, COOKIE, address, browser_of, clinic_of, request_id, sign_in_of, visitor
@@ -46,10 +46,18 @@ async def start(request: PageRequest, organisation: FromPath[str]) -> Response[N
 
 async def begin(request: PageRequest, organisation: str, *, again: bool = False) -> Response[None]:
     """Sends the browser to the identity provider. `again`: so that the person of its session proves once more who they are."""
+    browser, session = new_browser(request), await visitor(request) if again else None
+    return sent_away(await (await sign_in_of(request, organisation)).begin(browser, session), browser)
+
+
+def new_browser(request: PageRequest) -> str:
+    """The secret by which an answer must come back with this browser: the one it has, or a new one."""
     known = browser_of(request)
-    browser = known if _BROWSER.fullmatch(known) else secrets.token_urlsafe(32)
-    session = await visitor(request) if again else None
-    url = await (await sign_in_of(request, organisation)).begin(browser, session)
+    return known if _BROWSER.fullmatch(known) else secrets.token_urlsafe(32)
+
+
+def sent_away(url: str, browser: str) -> Response[None]:
+    """Sends the browser to others, with its secret."""
     return Response(
         None, status_code=303, headers={"Location": url}, cookies=[cookie(BROWSER_COOKIE, browser, max_age=BEGUN_SECONDS)]
     )
@@ -64,9 +72,9 @@ async def callback(request: PageRequest, organisation: FromPath[str]) -> Respons
     return signed_in(request, done)
 
 
-def signed_in(request: PageRequest, done: SignedIn) -> Response[None]:
+def signed_in(request: PageRequest, done: SignedIn, path: str = "/") -> Response[None]:
     """Gives the browser its new session. What it knew before somebody signed in is forgotten."""
-    return with_session(redirect(request, "/"), done)
+    return with_session(redirect(request, path), done)
 
 
 def with_session(response: Response[Content], done: SignedIn) -> Response[Content]:
@@ -80,7 +88,7 @@ async def link(request: PageRequest, organisation: FromPath[str]) -> Response[by
     """Asks before a one-time link is used: a program that looks at links must not use it up."""
     _require_this_machine(request)
     key = request.query_params.get("key", "")
-    person = await (await sign_in_of(request, organisation)).linked_person(key)
+    person = await SignInLinks(await clinic_of(request, organisation)).person(key)
     return page(request, "link.html", organisation=organisation, key=key, person=person)
 
 
@@ -89,17 +97,14 @@ async def use_link(request: PageRequest, organisation: FromPath[str]) -> Respons
     """Signs a person in by a one-time link."""
     _require_this_machine(request)
     form = await request.form()
-    done = await (await sign_in_of(request, organisation)).use_link(str(form.get("key", "")), request_id(request.scope))
+    links = SignInLinks(await clinic_of(request, organisation))
+    done = await links.use(str(form.get("key", "")), request_id(request.scope))
     return signed_in(request, done)
 
 
 def _require_this_machine(request: PageRequest) -> None:
-    """Links are for rehearsals: they work only from the machine that the service runs on. Raises NotFound."""
-    try:
-        local = ipaddress.ip_address((request.scope.get("client") or ("",))[0]).is_loopback
-    except ValueError:
-        local = False
-    if not local:
+    """Links work only from the machine that the service runs on. Raises NotFound."""
+    if not is_this_machine(str((request.scope.get("client") or ("",))[0])):
         raise NotFound(NO_SIGN_IN)
 
 

@@ -49,9 +49,10 @@ def _headers(cookies: dict[str, str], headers: dict[str, str]) -> dict[str, str]
 
 
 @asynccontextmanager
-async def running(settings: Settings, clock: VirtualClock) -> AsyncIterator[Pages]:
+async def running(settings: Settings, clock: VirtualClock, caller: str = "127.0.0.1") -> AsyncIterator[Pages]:
+    """A service with pages, which somebody at an address calls."""
     made = application(settings, clock)
     async with made.litestar.lifespan():
-        transport = httpx.ASGITransport(app=made, raise_app_exceptions=False, client=("127.0.0.1", 5000))
+        transport = httpx.ASGITransport(app=made, raise_app_exceptions=False, client=(caller, 5000))
         async with httpx.AsyncClient(transport=transport, base_url="https://ipt.example") as client:
             yield Pages(client, made.litestar.state.front_desk)

@@ -1,4 +1,4 @@
-"""The verbs of signing in: at an organisation's identity provider, by a one-time link, and out again."""
+"""The verbs of signing in at an organisation's identity provider, and out again."""
 
 import datetime as dt
 import secrets
@@ -8,6 +8,7 @@ import msgspec
 
 from ipt_workflow.access import id_tokens, oidc, people
 from ipt_workflow.access.id_tokens import Claims
+from ipt_workflow.access.launches import EhrSettings
 from ipt_workflow.access.oidc import OidcSettings, Question
 from ipt_workflow.access.principal import NOBODY
 from ipt_workflow.access.secret_box import SecretBox
@@ -25,13 +26,10 @@ from ipt_workflow.values.identities import is_identity
 
 WAIT = dt.timedelta(minutes=10)  # for somebody to sign in at their provider
 WAITING_MAX = 10_000  # sign-ins of an organisation that have begun
-LINK_LIFE = dt.timedelta(hours=1)
-LINKS_MAX = 1000
 NO_SIGN_IN = "This organisation has no such sign-in. Ask your administrator for its address."
 EXPIRED = "This sign-in was not begun in this browser, was used already, or took too long. Start it again."
 NOT_KNOWN = "You are signed in at your identity provider, but have no account here. Ask your administrator for one."
 NO_ROLE = "You have an account here, but no role that lets you in. Ask your administrator for one."
-NO_LINK = "This link was used already, or has expired."
 
 
 class SignInSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -42,21 +40,15 @@ class SignInSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class OrganisationSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The part of an organisation's settings that is about signing in."""
+    """The part of an organisation's settings that is about signing in. `launch` lists the EHRs that may open courses."""
 
     sign_in: SignInSettings = SignInSettings()
+    launch: tuple[EhrSettings, ...] = ()
 
 
 async def settings_of(clinic: Clinic) -> SignInSettings:
     """How the people of a clinic sign in."""
-    row = await clinic.database.read(organisations.find, clinic.organisation)
-    return msgspec.json.decode(row.settings, type=OrganisationSettings).sign_in if row else SignInSettings()
-
-
-class LinkTo(msgspec.Struct, frozen=True):
-    """Whom a one-time link signs in."""
-
-    person: str
+    return (await organisation_settings(clinic)).sign_in
 
 
 class SignIn:
@@ -96,7 +88,9 @@ class SignIn:
         settings = await self._oidc()
         found = await self._providers.description(settings.issuer)
         asked, state = oidc.question(browser, again.id if again else None), secrets.token_urlsafe(32)
-        if not await self._keep("oidc", state, asked, WAIT, WAITING_MAX):
+        now = self.clinic.clock.now()
+        kept = OneTime(kind="oidc", hash=oidc.digest(state), data=msgspec.json.encode(asked), created_at=now, expires_at=now + WAIT)
+        if not await self.clinic.write(stored.keep, kept, WAITING_MAX):
             raise SignInRefused("waiting", "Too many sign-ins have begun. Try again in some minutes.")
         return oidc.authorization_url(settings, found, asked, state, self.callback, self._max_age(asked))
 
@@ -126,7 +120,7 @@ class SignIn:
             before = _before(account.person, asked, current)
             roles = _roles(settings, claims, account)
         except IptError as error:
-            await self._refused(error, known[-1] if known else "unknown", request_id)
+            await record_refusal(self.clinic, error, known[-1] if known else "unknown", request_id)
             raise
         identity = ProviderIdentity(
             issuer=settings.issuer,
@@ -170,24 +164,6 @@ class SignIn:
             raise SignInRefused("unmapped", NOT_KNOWN, forbidden=True)
         return account
 
-    async def _refused(self, error: IptError, person: str, request_id: str | None) -> None:
-        """Records that somebody was not let in, and which check said so."""
-        why = error.why if isinstance(error, SignInRefused) else "provider" if isinstance(error, ProviderUnusable) else "settings"
-        await self.clinic.committer.commit(
-            LoggedEvent(
-                organisation=self.clinic.organisation,
-                id=new_id(),
-                kind="sign_in",
-                recorded_at=self.clinic.clock.now(),
-                person=person[:128],
-                role=NOBODY,
-                via="pages",
-                action="sign-in refused",
-                rules=(why,),
-                request_id=request_id,
-            )
-        )
-
     async def sign_out(self, session: StoredSession, request_id: str | None = None) -> str | None:
         """Ends a session. Returns where the browser signs out at the provider too, if it can."""
         await self.sessions.end(acting(session, "pages", request_id), session.id)
@@ -209,47 +185,6 @@ class SignIn:
             raise SignInRefused("replayed", "This logout token was used before.")
         return await self.sessions.end_of_provider(settings.issuer, found.session, found.subject, request_id)
 
-    async def make_link(self, person: str) -> str:
-        """A link that signs a person in once, for rehearsals on one machine. Raises NotFound or SignInRefused."""
-        self._require_development()
-        if await self.clinic.read(person_identities.of_person, person) is None:
-            raise NotFound("There is no such person.")
-        secret = secrets.token_urlsafe(32)
-        if not await self._keep("link", secret, LinkTo(person), LINK_LIFE, LINKS_MAX):
-            raise SignInRefused("waiting", "Too many links wait to be used. Try again in an hour.")
-        return f"{self._address}/sign-in/link?key={secret}"
-
-    async def linked_person(self, secret: str) -> str:
-        """Whom a link signs in, without using it. Raises SignInRefused."""
-        self._require_development()
-        kept = await self.clinic.read(stored.look, ("link",), oidc.digest(secret), self.clinic.clock.now())
-        if kept is None:
-            raise SignInRefused("link", NO_LINK)
-        return msgspec.json.decode(kept.data, type=LinkTo).person
-
-    async def use_link(self, secret: str, request_id: str | None = None) -> SignedIn:
-        """Begins a session by a link. Raises SignInRefused."""
-        self._require_development()
-        now = self.clinic.clock.now()
-        kept = await self.clinic.write(stored.use, "link", oidc.digest(secret), now)
-        if kept is None:
-            raise SignInRefused("link", NO_LINK)
-        person = msgspec.json.decode(kept.data, type=LinkTo).person
-        account = await self.clinic.read(person_identities.of_person, person)
-        if account is None or account.status != "active":
-            raise SignInRefused("unmapped", NO_LINK, forbidden=True)
-        roles = people.in_order(account.roles)
-        return await self.sessions.begin(person, roles, "link", authenticated_at=now, request_id=request_id)
-
-    def _require_development(self) -> None:
-        if not self.clinic.settings.development:
-            raise NotFound(NO_SIGN_IN)
-
-    async def _keep(self, kind: str, secret: str, data: msgspec.Struct, life: dt.timedelta, most: int) -> bool:
-        now = self.clinic.clock.now()
-        kept = OneTime(kind=kind, hash=oidc.digest(secret), data=msgspec.json.encode(data), created_at=now, expires_at=now + life)
-        return await self.clinic.write(stored.keep, kept, most)
-
 
 def _before(person: str, asked: Question, current: StoredSession | None) -> StoredSession | None:
     """The session of somebody who proved again who they are. Raises SignInRefused for somebody else."""
@@ -267,3 +202,27 @@ def _roles(settings: OidcSettings, claims: Claims, account: Account) -> tuple[st
     if not roles:
         raise SignInRefused("no_role", NO_ROLE, forbidden=True)
     return roles
+
+
+async def organisation_settings(clinic: Clinic) -> OrganisationSettings:
+    row = await clinic.database.read(organisations.find, clinic.organisation)
+    return msgspec.json.decode(row.settings, type=OrganisationSettings) if row else OrganisationSettings()
+
+
+async def record_refusal(clinic: Clinic, error: IptError, person: str, request_id: str | None) -> None:
+    """Records that somebody was not let in, and which check said so."""
+    why = error.why if isinstance(error, SignInRefused) else "provider" if isinstance(error, ProviderUnusable) else "settings"
+    await clinic.committer.commit(
+        LoggedEvent(
+            organisation=clinic.organisation,
+            id=new_id(),
+            kind="sign_in",
+            recorded_at=clinic.clock.now(),
+            person=person[:128],
+            role=NOBODY,
+            via="pages",
+            action="sign-in refused",
+            rules=(why,),
+            request_id=request_id,
+        )
+    )

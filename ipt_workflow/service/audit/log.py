@@ -7,8 +7,9 @@ import msgspec
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import ReadOnly
 from ipt_workflow.journal.audit import AuditRecord
-from ipt_workflow.service.access.tokens import Tokens
+from ipt_workflow.service.access.streams import RunningStream
 from ipt_workflow.service.audit import verification
+from ipt_workflow.service.audit.shown import shown
 from ipt_workflow.service.audit.verification import Progress
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.views import Verification
@@ -23,12 +24,17 @@ class AuditLog:
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
-        self._tokens = Tokens(clinic)
 
     async def page(self, principal: Principal, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
-        """Records in the order they were written."""
+        """Records in the order they were written, as far as they are about courses that the caller may see."""
         await self.clinic.require(principal, "read the audit log")
-        records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, limit)
+        records: list[AuditRecord] = []
+        while len(records) < limit:
+            read = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, limit)
+            records += (await shown(self.clinic, principal, read))[: limit - len(records)]
+            if len(read) < limit:
+                break
+            after = Position(read[-1].recorded_at, read[-1].id)
         await self.clinic.log(principal, "read", "audit", [course for each in records for course in each.courses])
         return records
 
@@ -41,7 +47,8 @@ class AuditLog:
     ) -> AsyncIterator[list[AuditRecord]]:
         """The whole log up to now, a chunk at a time. The export is recorded before the first chunk.
 
-        With `unrecorded` it goes on where the database can only be read; without, it raises ReadOnly then. Raises LongRequestsFull. The chunks raise Unauthenticated once the principal's token is revoked.
+        With `unrecorded` it goes on where the database can only be read; without, it raises ReadOnly then. Raises LongRequestsFull. The chunks raise an
+        IptError once the principal's access has ended.
         """
         await self.require_export(principal)
         until = self.clinic.clock.now()
@@ -57,8 +64,9 @@ class AuditLog:
             await self._record(principal, "export", "audit", filters.course, unrecorded)
             yield []
             after, size = Position(), self.clinic.settings.export_chunk
+            stream = RunningStream(self.clinic, principal)
             while True:
-                await self._tokens.check(principal)
+                await stream.check()
                 records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, size)
                 if records:
                     yield records

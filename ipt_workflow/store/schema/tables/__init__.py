@@ -5,7 +5,17 @@ Constructors of table classes do not validate; the domain's types do. Statements
 ORM session. Times are aware and in UTC on both databases.
 """
 
-from ipt_workflow.store.schema.tables.access import AuthenticationFailureRow, TokenRow, authentication_failure, token
+from ipt_workflow.store.schema.tables.access import (
+    SYSTEM_ROLES,
+    AuthenticationFailureRow,
+    SystemAssertionRow,
+    SystemRow,
+    TokenRow,
+    authentication_failure,
+    system,
+    system_assertion,
+    token,
+)
 from ipt_workflow.store.schema.tables.audit import AUDIT_KINDS, AuditRow, AuditSubjectRow, audit_event, audit_subject
 from ipt_workflow.store.schema.tables.columns import METADATA, NAMING, ROLES, one_of
 from ipt_workflow.store.schema.tables.courses import (
@@ -40,6 +50,20 @@ from ipt_workflow.store.schema.tables.deliveries import (
     relay_task,
     subscription,
     subscription_key,
+)
+from ipt_workflow.store.schema.tables.emergencies import (
+    EMERGENCY_CODES,
+    VERDICTS,
+    AccessTextRow,
+    EmergencyAccessRow,
+    EmergencyEndRow,
+    EmergencyReviewRow,
+    UnmaskingRow,
+    access_text,
+    emergency_access,
+    emergency_end,
+    emergency_review,
+    unmasking,
 )
 from ipt_workflow.store.schema.tables.groups import (
     GroupFacilitatorRow,
@@ -78,6 +102,16 @@ from ipt_workflow.store.schema.tables.people import (
     person_supervisor,
 )
 from ipt_workflow.store.schema.tables.probe import ProbeRow, probe
+from ipt_workflow.store.schema.tables.relations import (
+    CoverCourseRow,
+    CoverRow,
+    RestrictionPersonRow,
+    RestrictionRow,
+    cover,
+    cover_course,
+    restriction,
+    restriction_person,
+)
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
 from ipt_workflow.store.schema.tables.sign_in import (
     METHODS,
@@ -92,6 +126,7 @@ __all__ = [
     "ATTENTION",
     "AUDIT_KINDS",
     "DELIVERY_STATUSES",
+    "EMERGENCY_CODES",
     "EVENT_KINDS",
     "KEY_KINDS",
     "METADATA",
@@ -106,13 +141,21 @@ __all__ = [
     "ROLES",
     "SCOPES",
     "SUBSCRIPTION_STATUSES",
+    "SYSTEM_ROLES",
+    "VERDICTS",
+    "AccessTextRow",
     "AttentionToldRow",
     "AuditRow",
     "AuditSubjectRow",
     "AuthenticationFailureRow",
     "ClientRow",
     "CourseRow",
+    "CoverCourseRow",
+    "CoverRow",
     "DeliveryRow",
+    "EmergencyAccessRow",
+    "EmergencyEndRow",
+    "EmergencyReviewRow",
     "EntryDataRow",
     "EntryRow",
     "EventRow",
@@ -136,20 +179,31 @@ __all__ = [
     "ProtocolRow",
     "RecoveryCodeRow",
     "RelayTaskRow",
+    "RestrictionPersonRow",
+    "RestrictionRow",
     "SandboxMoveRow",
     "SignInSessionRow",
     "SourceKeyRow",
     "SourceRow",
     "SubscriptionKeyRow",
     "SubscriptionRow",
+    "SystemAssertionRow",
+    "SystemRow",
     "TokenRow",
+    "UnmaskingRow",
+    "access_text",
     "attention_told",
     "audit_event",
     "audit_subject",
     "authentication_failure",
     "client",
     "course",
+    "cover",
+    "cover_course",
     "delivery",
+    "emergency_access",
+    "emergency_end",
+    "emergency_review",
     "entry",
     "entry_data",
     "event",
@@ -173,12 +227,17 @@ __all__ = [
     "protocol",
     "recovery_code",
     "relay_task",
+    "restriction",
+    "restriction_person",
     "sandbox_move",
     "sign_in_session",
     "source",
     "source_key",
     "subscription",
     "subscription_key",
+    "system",
+    "system_assertion",
     "therapy_group",
     "token",
+    "unmasking",
 ]
