@@ -53,12 +53,12 @@ sandbox: install ## Serve a rehearsal on var/sandbox.db, with a clock that is mo
 serve: install ## Migrate and fill var/demo.db, print tokens, and serve it
 	@mkdir -p var
 	@IPT_DATABASE_URL=sqlite:///var/demo.db $(BIN)/ipt-workflow db upgrade
-	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/ipt-workflow demo
+	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow demo
 	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow serve
 
 serve-postgres: install ## Do the same on its own PostgreSQL server, in var/postgres
 	@mkdir -p var
-	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/python scripts/serve_postgres.py var/postgres
+	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/python scripts/serve_postgres.py var/postgres
 
 test: install validators generators provider ## Run every kind of test, and a sample of the large matrices
 	$(BIN)/python -m pytest

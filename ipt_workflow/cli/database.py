@@ -86,7 +86,7 @@ def _on_database(work: Callable[[Database, Settings], Awaitable[Result]]) -> Res
 
 
 def demo(as_json: AsJson = False) -> None:
-    """Fill an empty database with a demonstration caseload. Print a token for every role."""
+    """Fill an empty database with a demonstration caseload. Print a token for every role, and for a rehearsal links to sign in."""
     settings = settings_or_exit()
 
     async def work(clinic: Clinic) -> demonstration.DemoResult:
@@ -106,6 +106,10 @@ def demo(as_json: AsJson = False) -> None:
     out.print("Tokens, valid for a day:")
     for role, text in made.tokens.items():
         out.print(f"  {role:<11}{text}", markup=False)
+    if made.links:
+        out.print("Links that sign in a person of each role, once and within an hour, when `ipt-workflow serve` runs:")
+    for role, path in made.links.items():
+        out.print(f"  {role:<11}http://localhost:{settings.port}{path}", markup=False)
     base = f"http://{settings.host}:{settings.port}"
     therapist, auditor = made.tokens["therapist"], made.tokens["auditor"]
     out.print("Three commands to try when `ipt-workflow serve` runs:")

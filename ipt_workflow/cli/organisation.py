@@ -5,12 +5,14 @@ from typing import Annotated
 import typer
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.cli import sign_in
 from ipt_workflow.cli.output import of_options, out, print_json, print_table, run
 from ipt_workflow.cli.token import operator_name
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.organisations import NewOrganisation, OrganisationChange, Organisations, OrganisationView
 
 app = typer.Typer(help="Organisations: the clinics of this installation.", no_args_is_help=True)
+app.add_typer(sign_in.app, name="sign-in")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="The organisation's id.")]
 Zone = Annotated[str | None, typer.Option(help="The IANA time zone of its days and weeks, such as Europe/Berlin.")]

@@ -1,6 +1,5 @@
 """The pages before somebody is signed in. Their paths name the organisation, since no credential does yet."""
 
-import ipaddress
 import re
 import secrets
 from typing import Any
@@ -13,6 +12,7 @@ from ipt_workflow.access.oidc import public_keys
 from ipt_workflow.errors import NotFound, ProviderUnusable, SignInRefused
 from ipt_workflow.service.access.sessions import SignedIn
 from ipt_workflow.service.access.sign_in import NO_SIGN_IN
+from ipt_workflow.service.access.sign_in_links import SignInLinks, is_this_machine
 from ipt_workflow.web import forgery
 from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirect
 from ipt_workflow.web.visitors import BROWSER_COOKIE, COOKIE, browser_of, clinic_of, request_id, sign_in_of, visitor
@@ -69,7 +69,7 @@ async def link(request: PageRequest, organisation: FromPath[str]) -> Response[by
     """Asks before a one-time link is used: a program that looks at links must not use it up."""
     _require_this_machine(request)
     key = request.query_params.get("key", "")
-    person = await (await sign_in_of(request, organisation)).linked_person(key)
+    person = await SignInLinks(await clinic_of(request, organisation)).person(key)
     return page(request, "link.html", organisation=organisation, key=key, person=person)
 
 
@@ -78,17 +78,14 @@ async def use_link(request: PageRequest, organisation: FromPath[str]) -> Respons
     """Signs a person in by a one-time link."""
     _require_this_machine(request)
     form = await request.form()
-    done = await (await sign_in_of(request, organisation)).use_link(str(form.get("key", "")), request_id(request.scope))
+    links = SignInLinks(await clinic_of(request, organisation))
+    done = await links.use(str(form.get("key", "")), request_id(request.scope))
     return signed_in(request, done)
 
 
 def _require_this_machine(request: PageRequest) -> None:
-    """Links are for rehearsals: they work only from the machine that the service runs on. Raises NotFound."""
-    try:
-        local = ipaddress.ip_address((request.scope.get("client") or ("",))[0]).is_loopback
-    except ValueError:
-        local = False
-    if not local:
+    """Links work only from the machine that the service runs on. Raises NotFound."""
+    if not is_this_machine(str((request.scope.get("client") or ("",))[0])):
         raise NotFound(NO_SIGN_IN)
 
 

@@ -143,6 +143,8 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/notices/{notice_id}"): Row("200 404 200 200 403 404", needs="notice"),
     ("POST", "/v1/notices/{notice_id}/resolve"): Row("200 404 200 403 403 404", {"action": "retry"}, "notice"),
     ("GET", "/v1/ehr/messages"): Row("403 403 403 403 200 403", needs="bound"),
+    ("GET", "/v1/sessions"): Row(f"{ALL_READ} 200"),  # one's own
+    ("DELETE", "/v1/sessions/{session_id}"): Row("404 404 404 404 404 404"),
     ("GET", "/v1/sources"): Row(ADMIN.format(200)),
     ("POST", "/v1/sources"): Row(ADMIN.format(201), {"id": "south"}),
     ("GET", "/v1/sources/{source_id}"): Row(ADMIN.format(200), needs="source"),
@@ -194,8 +196,12 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/subscriptions/{subscription_id}/deliveries"): Row("403 403 403 200 403 200", needs="subscription"),
     ("POST", "/v1/deliveries/{delivery_id}/replay"): Row(ADMIN.format(202), needs="subscription"),
 }
-LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search"}  # they are posted, and write nothing
-WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING and key[1] != "/v1/unmasking"]
+# They are posted and write nothing of a course; and everybody ends their own sessions.
+LOOKING = {
+    *("/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search"),
+    *("/v1/sessions/{session_id}", "/v1/unmasking"),
+}
+WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
 OF_NO_COURSE = (
     "/v1/organisations",
     "/v1/cover",
@@ -250,6 +256,7 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         "version": "2",
         "proposal_id": NOBODY,
         "notice_id": NOBODY,
+        "session_id": "0" * 16,
         "organisation": "default",
     }
     if row.needs == "subscription":

@@ -11,7 +11,7 @@ from ipt_workflow.service.clinic import new_organisation
 from ipt_workflow.store import access, lookups, organisations
 from ipt_workflow.store.access import OneTime, StoredSession
 from ipt_workflow.store.databases.factory import open_database
-from ipt_workflow.store.loader import Loader
+from ipt_workflow.store.loader import SharedLoader
 from ipt_workflow.store.lookups import KnownSession
 
 HOUR = dt.timedelta(hours=1)
@@ -57,15 +57,15 @@ def run(database_url):
 def test_a_session_is_found_by_its_id_alone_and_tells_its_organisation(run, database_url):
     async def test(write):
         database = open_database(database_url)
-        loader = Loader(database, None, lookups.SESSIONS)
+        loader = SharedLoader(database, lookups.SESSIONS)
         for name in ("default", "north"):
             await write(organisations.insert, new_organisation(name, START))
         for organisation, each in (("default", session()), ("north", session(id="1" * 16, organisation="north"))):
             await write(access.insert, organisation, each, START)
             assert await write(access.find, organisation, each.id) == each
-            assert await loader.get(each.id) == KnownSession(each, "active", 1)
+            assert await loader.start(None, each.id) == KnownSession(each, "active", 1)
         assert await write(access.find, "default", "1" * 16) is None
-        assert await loader.get("2" * 16) is None
+        assert await loader.start(None, "2" * 16) is None
         await database.close()
 
     run(test)

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 import httpx
 
+from ipt_workflow.api.services import FrontDesk
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.sessions import SignedIn, SignInSessions
 from ipt_workflow.service.access.tokens import NewToken, Tokens
-from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.web.app import application
 from support.http_client import OPERATOR
 
@@ -17,10 +17,11 @@ from support.http_client import OPERATOR
 class Pages:
     """The service with its pages. Browsers and programs are told apart by their headers alone."""
 
-    def __init__(self, client: httpx.AsyncClient, clinic: Clinic) -> None:
+    def __init__(self, client: httpx.AsyncClient, desk: FrontDesk) -> None:
         self.client = client
-        self.clinic = clinic
-        self.sessions = SignInSessions(clinic)
+        self.clinic = desk.clinics.first
+        self.credentials = desk.credentials
+        self.sessions = SignInSessions(self.clinic)
 
     async def signed_in(self, person: str = "therapist-1", roles: Sequence[str] = ("therapist",)) -> SignedIn:
         return await self.sessions.begin(person, roles, "link", authenticated_at=self.clinic.clock.now())
@@ -48,9 +49,10 @@ def _headers(cookies: dict[str, str], headers: dict[str, str]) -> dict[str, str]
 
 
 @asynccontextmanager
-async def running(settings: Settings, clock: VirtualClock) -> AsyncIterator[Pages]:
+async def running(settings: Settings, clock: VirtualClock, caller: str = "127.0.0.1") -> AsyncIterator[Pages]:
+    """A service with pages, which somebody at an address calls."""
     made = application(settings, clock)
     async with made.litestar.lifespan():
-        transport = httpx.ASGITransport(app=made, raise_app_exceptions=False, client=("127.0.0.1", 5000))
+        transport = httpx.ASGITransport(app=made, raise_app_exceptions=False, client=(caller, 5000))
         async with httpx.AsyncClient(transport=transport, base_url="https://ipt.example") as client:
-            yield Pages(client, made.litestar.state.front_desk.clinics.first)
+            yield Pages(client, made.litestar.state.front_desk)

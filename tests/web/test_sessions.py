@@ -8,7 +8,7 @@ from support import page_client
 
 from ipt_workflow.errors import NotFound
 from ipt_workflow.service.access.sessions import acting
-from ipt_workflow.service.access.sign_in import SignIn
+from ipt_workflow.service.access.sign_in_links import SignInLinks
 from ipt_workflow.web.app import routers
 
 SIGN_IN = "/o/default/sign-in"
@@ -247,8 +247,8 @@ def test_a_large_form_is_refused(pages):
 
 def test_a_link_signs_in_once_after_it_was_confirmed_and_only_where_rehearsals_are(pages, settings):
     async def test(pages, clock):
-        sign_in = sign_in_of(pages)
-        link = (await sign_in.make_link("therapist-1")).removeprefix("https://ipt.example")
+        links = SignInLinks(pages.clinic)
+        link = await links.make("therapist-1")
         page = await pages.get(link)
         assert "Sign in as therapist-1" in page.text
         assert (await pages.get(link)).status_code == 200  # looking at it does not use it up
@@ -265,23 +265,28 @@ def test_a_link_signs_in_once_after_it_was_confirmed_and_only_where_rehearsals_a
             await pages.client.post(f"{SIGN_IN}/link", data={"_csrf_token": token, "key": key}, headers=headers)
         ).status_code == 400
         assert (await pages.get(link)).status_code == 400
-        late = (await sign_in.make_link("therapist-1")).removeprefix("https://ipt.example")
+        late = await links.make("therapist-1")
         clock.advance(dt.timedelta(hours=1))
         assert (await pages.get(late)).status_code == 400
 
     pages(test)
 
 
-def sign_in_of(pages):
-    return SignIn(pages.clinic, None, "https://ipt.example/o/default")
-
-
-def test_outside_a_rehearsal_no_link_is_made_and_none_signs_in(settings, clock):
+@pytest.mark.parametrize("changed", ({"development": False}, {"development": True, "host": "0.0.0.0"}), ids=("real", "reachable"))
+def test_where_no_rehearsal_is_or_others_reach_it_no_link_is_made_and_none_signs_in(settings, clock, changed):
     async def inside():
-        async with page_client.running(settings, clock) as pages:
+        async with page_client.running(settings.model_copy(update=changed), clock) as pages:
             with pytest.raises(NotFound):
-                await sign_in_of(pages).make_link("therapist-1")
+                SignInLinks(pages.clinic)
             assert (await pages.get(f"{SIGN_IN}/link?key=x")).status_code == 404
+
+    asyncio.run(inside())
+
+
+def test_a_link_is_not_taken_from_another_machine(settings, clock):
+    async def inside():
+        async with page_client.running(settings.model_copy(update={"development": True}), clock, "192.0.2.7") as pages:
+            assert (await pages.get(await SignInLinks(pages.clinic).make("therapist-1"))).status_code == 404
 
     asyncio.run(inside())
 

@@ -1,4 +1,4 @@
-"""The verbs of signing in: at an organisation's identity provider, by a one-time link, and out again."""
+"""The verbs of signing in at an organisation's identity provider, and out again."""
 
 import datetime as dt
 import secrets
@@ -8,7 +8,7 @@ import msgspec
 
 from ipt_workflow.access import id_tokens, oidc, people
 from ipt_workflow.access.id_tokens import Claims
-from ipt_workflow.access.oidc import OidcSettings, Question
+from ipt_workflow.access.oidc import OidcSettings, SignInQuestion
 from ipt_workflow.access.principal import NOBODY
 from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.errors import IptError, NotFound, ProviderUnusable, SignInRefused
@@ -25,16 +25,13 @@ from ipt_workflow.values.identities import is_identity
 
 WAIT = dt.timedelta(minutes=10)  # for somebody to sign in at their provider
 WAITING_MAX = 10_000  # sign-ins of an organisation that have begun
-LINK_LIFE = dt.timedelta(hours=1)
-LINKS_MAX = 1000
 NO_SIGN_IN = "This organisation has no such sign-in. Ask your administrator for its address."
 EXPIRED = "This sign-in was not begun in this browser, was used already, or took too long. Start it again."
 NOT_KNOWN = "You are signed in at your identity provider, but have no account here. Ask your administrator for one."
 NO_ROLE = "You have an account here, but no role that lets you in. Ask your administrator for one."
-NO_LINK = "This link was used already, or has expired."
 
 
-class SignInSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SignInSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How an organisation's people sign in."""
 
     oidc: OidcSettings | None = None
@@ -44,12 +41,6 @@ class OrganisationSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defau
     """The part of an organisation's settings that is about signing in."""
 
     sign_in: SignInSettings = SignInSettings()
-
-
-class LinkTo(msgspec.Struct, frozen=True):
-    """Whom a one-time link signs in."""
-
-    person: str
 
 
 class SignIn:
@@ -90,11 +81,13 @@ class SignIn:
         settings = await self._oidc()
         found = await self._providers.description(settings.issuer)
         asked, state = oidc.question(browser, again.id if again else None), secrets.token_urlsafe(32)
-        if not await self._keep("oidc", state, asked, WAIT, WAITING_MAX):
+        now = self.clinic.clock.now()
+        kept = OneTime(kind="oidc", hash=oidc.digest(state), data=msgspec.json.encode(asked), created_at=now, expires_at=now + WAIT)
+        if not await self.clinic.write(stored.keep, kept, WAITING_MAX):
             raise SignInRefused("waiting", "Too many sign-ins have begun. Try again in some minutes.")
         return oidc.authorization_url(settings, found, asked, state, self.callback, self._max_age(asked))
 
-    def _max_age(self, asked: Question) -> dt.timedelta:
+    def _max_age(self, asked: SignInQuestion) -> dt.timedelta:
         return self.clinic.settings.reauthentication if asked.again else self.clinic.settings.session_length
 
     async def complete(
@@ -106,7 +99,7 @@ class SignIn:
         """
         settings, now = await self._oidc(), self.clinic.clock.now()
         kept = await self.clinic.write(stored.use, "oidc", oidc.digest(query.get("state", "")), now)
-        asked = msgspec.json.decode(kept.data, type=Question) if kept else None
+        asked = msgspec.json.decode(kept.data, type=SignInQuestion) if kept else None
         if asked is None or not secrets.compare_digest(asked.browser, oidc.digest(browser)):
             raise SignInRefused("state", EXPIRED)
         known: list[str] = []  # who it is, as far as that is known
@@ -138,7 +131,7 @@ class SignIn:
             request_id=request_id,
         )
 
-    async def _claims(self, settings: OidcSettings, query: Mapping[str, str], asked: Question) -> tuple[Claims, str]:
+    async def _claims(self, settings: OidcSettings, query: Mapping[str, str], asked: SignInQuestion) -> tuple[Claims, str]:
         """Who signed in, and the ID token that says so."""
         found, now = await self._providers.description(settings.issuer), self.clinic.clock.now()
         code = oidc.code_of(query, found)
@@ -203,49 +196,8 @@ class SignIn:
             raise SignInRefused("replayed", "This logout token was used before.")
         return await self.sessions.end_of_provider(settings.issuer, found.session, found.subject, request_id)
 
-    async def make_link(self, person: str) -> str:
-        """A link that signs a person in once, for rehearsals on one machine. Raises NotFound or SignInRefused."""
-        self._require_development()
-        if await self.clinic.read(person_identities.of_person, person) is None:
-            raise NotFound("There is no such person.")
-        secret = secrets.token_urlsafe(32)
-        if not await self._keep("link", secret, LinkTo(person), LINK_LIFE, LINKS_MAX):
-            raise SignInRefused("waiting", "Too many links wait to be used. Try again in an hour.")
-        return f"{self._address}/sign-in/link?key={secret}"
 
-    async def linked_person(self, secret: str) -> str:
-        """Whom a link signs in, without using it. Raises SignInRefused."""
-        self._require_development()
-        kept = await self.clinic.read(stored.look, ("link",), oidc.digest(secret), self.clinic.clock.now())
-        if kept is None:
-            raise SignInRefused("link", NO_LINK)
-        return msgspec.json.decode(kept.data, type=LinkTo).person
-
-    async def use_link(self, secret: str, request_id: str | None = None) -> SignedIn:
-        """Begins a session by a link. Raises SignInRefused."""
-        self._require_development()
-        now = self.clinic.clock.now()
-        kept = await self.clinic.write(stored.use, "link", oidc.digest(secret), now)
-        if kept is None:
-            raise SignInRefused("link", NO_LINK)
-        person = msgspec.json.decode(kept.data, type=LinkTo).person
-        account = await self.clinic.read(person_identities.of_person, person)
-        if account is None or account.status != "active":
-            raise SignInRefused("unmapped", NO_LINK, forbidden=True)
-        roles = people.in_order(account.roles)
-        return await self.sessions.begin(person, roles, "link", authenticated_at=now, request_id=request_id)
-
-    def _require_development(self) -> None:
-        if not self.clinic.settings.development:
-            raise NotFound(NO_SIGN_IN)
-
-    async def _keep(self, kind: str, secret: str, data: msgspec.Struct, life: dt.timedelta, most: int) -> bool:
-        now = self.clinic.clock.now()
-        kept = OneTime(kind=kind, hash=oidc.digest(secret), data=msgspec.json.encode(data), created_at=now, expires_at=now + life)
-        return await self.clinic.write(stored.keep, kept, most)
-
-
-def _before(person: str, asked: Question, current: StoredSession | None) -> StoredSession | None:
+def _before(person: str, asked: SignInQuestion, current: StoredSession | None) -> StoredSession | None:
     """The session of somebody who proved again who they are. Raises SignInRefused for somebody else."""
     if asked.again is None:
         return None

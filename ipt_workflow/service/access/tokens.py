@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from ipt_workflow.access import tokens
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.sessions import require_fresh
 from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, Unauthenticated
 from ipt_workflow.service.clinic import Clinic
@@ -71,6 +72,7 @@ class Tokens:
 
     async def create(self, principal: Principal, new: NewToken) -> CreatedToken:
         await self.clinic.require(principal, "manage tokens")
+        require_fresh(principal, self.clinic.clock.now(), self.clinic.settings.reauthentication)
         await self._check(new)
         minted, now = tokens.mint(), self.clinic.clock.now()
         token = TokenRecord(
