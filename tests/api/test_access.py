@@ -472,7 +472,7 @@ def test_an_auditor_never_writes_and_that_they_tried_is_recorded(api, key):
         assert recorded[0]["actor"] == {"person": "auditor-1", "role": "auditor", "via": "api"}
         assert recorded[0]["courses"] == ([] if key[1] in MAKES or key[1].startswith(OF_NO_COURSE) else [names["course_id"]])
 
-    api(test)
+    api(test, VirtualClock(START))
 
 
 def test_an_auditor_may_not_write_even_what_no_paperwork_blocks(api):
