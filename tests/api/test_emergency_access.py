@@ -202,6 +202,17 @@ def test_who_took_it_or_a_supervisor_ends_it_before_its_time(api, clock):
     api(test, clock)
 
 
+def test_it_ends_with_the_role_of_whoever_took_it(api, clock):
+    async def test(api):
+        await on_duty(api)
+        access = await start(api)
+        answer = await api.post("/v1/people/therapist-2/leave", None, "admin")
+        assert answer.json()["ended"]["emergency accesses"] == 1, answer.text
+        assert not (await api.get(f"{ACCESS}/{access.id}", "supervisor")).json()["in_force"]
+
+    api(test, clock)
+
+
 def test_a_fixed_token_cannot_take_it_nor_somebody_who_signed_in_too_long_ago(api, clock):
     async def test(api):
         await on_duty(api)
