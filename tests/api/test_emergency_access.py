@@ -330,6 +330,42 @@ def test_more_than_three_of_one_person_in_thirty_days_are_flagged(api, clock):
     api(test, clock)
 
 
+def test_a_restricted_course_is_opened_and_the_access_is_flagged(api, clock):
+    async def test(api):
+        course = await on_duty(api)
+        assert not (await start(api)).restricted
+        clock.advance(HOUR)
+        restriction = {"people": ["supervisor-1"], "reason": "The client works here."}
+        await api.client.put(f"/v1/courses/{course}/restriction", json=restriction, headers=api.headers("admin"))
+        assert (await api.get(f"/v1/courses/{course}", "duty")).status_code == 404
+        assert (await start(api)).restricted
+        assert (await api.get(f"/v1/courses/{course}", "duty")).status_code == 200
+        assert [each["id"] for each in (await api.get("/v1/courses", "duty")).json()["items"]] == [course]
+        flagged = [each["restricted"] for each in (await api.get(ACCESS, "supervisor")).json()["items"]]
+        assert flagged == [False, True]
+
+    api(test, clock)
+
+
+def test_it_does_not_let_a_supervisor_decide_proposals(api, clock):
+    async def test(api):
+        course = await on_duty(api)
+        waiver = {"trigger": "waive_sick_role", "reason": "Not wanted."}
+        proposed = await api.post(f"/v1/courses/{course}/proposals", waiver, If_Match=f'"{await api.version(course)}"')
+        api.clinic.access_rules = AccessRules(supervision="supervisees")
+        supervisor = signed_in(api, "supervisor-1", "supervisor")
+        path = f"/v1/proposals/{proposed.json()['id']}"
+        assert (await api.get(path, "supervisor")).status_code == 404
+        await start(api, supervisor)
+        assert (await api.get(path, "supervisor")).status_code == 200
+        for verb in ("cosign", "decline"):
+            answer = await api.post(f"{path}/{verb}", None, "supervisor")
+            assert (answer.status_code, "with emergency access" in answer.json()["detail"]) == (403, True)
+        assert (await api.get(path)).json()["proposal"]["status"] == "waiting"
+
+    api(test, clock)
+
+
 def test_subscribers_and_the_feed_are_told_at_once_and_thinly(api, clock):
     async def test(api):
         course = await on_duty(api)
