@@ -11,12 +11,15 @@ IptError
 │   ├── SignatureInvalid           a message is not signed with a known key, or not at this time
 │   ├── SessionOver                nobody is signed in, or their session has ended
 │   └── ReauthenticationNeeded     the person must prove again who they are, since they did so too long ago
+├── TokenRefused               a system asks for an access token, and does not get one
+├── ScopeMissing               the scopes of the caller's token do not cover this
 ├── Forbidden                  the caller's role does not allow this
 │   └── TriggerNotPermitted        the caller's role may never fire this trigger
 │       └── EmergencyWriteOnly         the caller sees the course by emergency access alone, which does not allow this trigger
 ├── PersonNeeded               only a person who signed in may do this, and no fixed token
 ├── SignInRefused              an identity provider's answer, a link or a choice of role does not let somebody in
 ├── ProviderUnusable           an identity provider cannot be reached, or its description is not what it must be
+├── SignInThrottled            somebody tried to sign in too often, at one account or from one address
 ├── SourceUnbound              the caller's token is bound to no source, or to a disabled one
 ├── NotFound                   the thing does not exist, or the caller may not see it
 ├── VersionRequired            a write does not name the version it was decided on
@@ -32,6 +35,7 @@ IptError
 ├── Busy                       the service cannot take the request now; the caller may try again
 │   ├── LongRequestsFull           as many exports and verifications run as may run at once
 │   └── Locked                     another transaction holds a row that the write needs
+├── QuotaExceeded              a credential, an organisation or an address sent more requests than it may
 ├── SecretUnreadable           a stored secret was sealed under a key that the operator did not give
 ├── JournalBroken              a stored entry is not the one that was written
 └── DatabaseNotReady           the database is missing, or its migrations are not those of this version
@@ -40,6 +44,7 @@ IptError
 """
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -175,6 +180,22 @@ class SignatureInvalid(Unauthenticated):
     """A message is not signed, not signed with a known key, or not signed at this time."""
 
 
+class TokenRefused(IptError):
+    """A system asks for an access token, and does not get one. `code` is one of RFC 6749, 5.2."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        self.code = code
+        super().__init__(sentence)
+
+
+class ScopeMissing(IptError):
+    """The scopes of the caller's token do not cover this. `scope` is the one that would."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__(f"The token's scopes do not cover this: it needs {scope}. Ask an administrator for it.")
+
+
 class SessionOver(Unauthenticated):
     """Nobody is signed in, or their session has ended. `organisation` is where they were signed in, if that is known."""
 
@@ -209,6 +230,15 @@ class SignInRefused(IptError):
         self.why = why
         self.forbidden = forbidden
         super().__init__(message)
+
+
+class SignInThrottled(IptError):
+    """Somebody tried to sign in too often, at one account or from one address. Try again after `wait`."""
+
+    def __init__(self, wait: dt.timedelta) -> None:
+        self.retry_seconds = max(1, math.ceil(wait.total_seconds()))
+        minutes = math.ceil(self.retry_seconds / 60)
+        super().__init__(f"Somebody tried to sign in too often. Try again in {minutes} minute{'' if minutes == 1 else 's'}.")
 
 
 class ProviderUnusable(IptError):
@@ -362,6 +392,23 @@ class LongRequestsFull(Busy):
 
 class Locked(Busy):
     """Another transaction holds a row that the write needs. Other writes may succeed."""
+
+
+class QuotaExceeded(IptError):
+    """More requests came than may come. `policy` says whose: credential, organisation or address. Try again after `retry_seconds`."""
+
+    WHOSE: ClassVar = {
+        "credential": "this credential",
+        "organisation": "this organisation",
+        "address": "this address without a credential",
+    }
+
+    def __init__(self, policy: str, retry_seconds: int) -> None:
+        self.policy = policy
+        self.retry_seconds = retry_seconds
+        super().__init__(
+            f"Too many requests of {self.WHOSE[policy]}. Try again after the seconds in Retry-After, and send fewer at a time."
+        )
 
 
 class SecretUnreadable(IptError):

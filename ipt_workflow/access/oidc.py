@@ -18,6 +18,7 @@ from msgspec import Meta
 from ipt_workflow.access.people import StaffRole
 from ipt_workflow.errors import ProviderUnusable, SignInRefused
 
+ALGORITHMS = {"P-256": "ES256", "P-384": "ES384"}  # of our own keys, by their curve
 UNLIKE_OURS = "The identity provider's answer is not one to our question. Start the sign-in again."
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -88,6 +89,11 @@ def question(browser: str, again: str | None = None) -> SignInQuestion:
     return SignInQuestion(nonce=secrets.token_urlsafe(32), verifier=secrets.token_urlsafe(48), browser=digest(browser), again=again)
 
 
+def challenge(verifier: str) -> str:
+    """What PKCE shows of a verifier (RFC 7636, S256)."""
+    return _base64(hashlib.sha256(verifier.encode()).digest())
+
+
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -103,7 +109,7 @@ def authorization_url(
         "scope": " ".join(("openid", *settings.scopes)),
         "state": state,
         "nonce": asked.nonce,
-        "code_challenge": _base64(hashlib.sha256(asked.verifier.encode()).digest()),
+        "code_challenge": challenge(asked.verifier),
         "code_challenge_method": "S256",
         "max_age": str(int(max_age.total_seconds())),
         **({"prompt": "login"} if asked.again else {}),
@@ -154,12 +160,13 @@ def _assertion(client_id: str, private_key: str, audience: str, now: dt.datetime
         "exp": seconds + 60,
         "jti": secrets.token_urlsafe(16),
     }
-    return jwt.encode({"alg": "ES256", "kid": key.kid}, claims, key)
+    algorithm = ALGORITHMS[key.curve_name]
+    return jwt.encode({"alg": algorithm, "kid": key.kid}, claims, key, algorithms=[algorithm])
 
 
-def new_private_key() -> str:
-    """A new private key for `private_key_jwt`, as a JWK."""
-    key = jwk.ECKey.generate_key("P-256", {"use": "sig", "alg": "ES256"}, auto_kid=True)
+def new_private_key(curve: Literal["P-256", "P-384"] = "P-256") -> str:
+    """A new private key for `private_key_jwt`, as a JWK. SMART wants P-384."""
+    key = jwk.ECKey.generate_key(curve, {"use": "sig", "alg": ALGORITHMS[curve]}, auto_kid=True)
     return msgspec.json.encode(key.as_dict(private=True)).decode()
 
 

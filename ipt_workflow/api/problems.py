@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from ipt_workflow import errors
 from ipt_workflow.api import fhir_outcomes as outcomes
-from ipt_workflow.api import hook_answers
+from ipt_workflow.api import hook_answers, oauth_errors
 from ipt_workflow.api.addresses import public
 from ipt_workflow.errors import Fault, IptError
 from ipt_workflow.runtime import logs
@@ -36,6 +36,7 @@ _ROWS = (
     Problem("sign-in-refused", 403, "Sign-in refused", "An identity provider's answer, a link or a choice of role does not let somebody in. Start the sign-in again."),
     Problem("forbidden", 403, "Not permitted", "The caller's role does not allow this. Ask somebody whose role does. At `/v1/ehr/messages` also: the token is bound to no source, or to a disabled one."),
     Problem("trigger-not-permitted", 403, "Trigger not permitted", "The caller's role may never fire this trigger; `roles` lists those that may. The attempt is recorded."),
+    Problem("scope-missing", 403, "Scope missing", "The scopes of the caller's token do not cover this; `scope` would. Ask an administrator for it. The attempt is recorded."),
     Problem("not-found", 404, "Not found", "There is no such path or resource, or the caller may not see it. Check the URL."),
     Problem("method-not-allowed", 405, "Method not allowed", "The path does not support this method; `Allow` lists those that it supports."),
     Problem("not-acceptable", 406, "Not acceptable", "FHIR resources are served as JSON only. Ask for application/fhir+json in `Accept` or `_format`."),
@@ -54,6 +55,7 @@ _ROWS = (
     Problem("invalid", 422, "Not valid", "The request is well-formed, but some fields are not valid. `errors` lists every one: where it is and what would be valid."),
     Problem("key-reused", 422, "Idempotency key reused", "The Idempotency-Key was used before with another body. Use a new key for a new request."),
     Problem("version-required", 428, "Version required", "A write to a course or group needs If-Match with the version that the caller saw."),
+    Problem("quota-exceeded", 429, "Too many requests", "The credential, its organisation, or an address without a valid credential sent more requests than it may; `violated-policies` says which. Try again after the seconds in `Retry-After`, and send fewer at a time."),
     Problem("head-too-large", 431, "Head too large", "The head of the request or its trailers have more than 64 KiB, or more than 100 headers. The connection is closed. Send less."),
     Problem("internal", 500, "Internal error", "An error occurred in the service. Report the request id; it finds the error in the logs."),
     Problem("provider-unusable", 502, "Identity provider unusable", "An identity provider cannot be reached, or says of itself what it must not. Try again; if it stays, ask the operator."),
@@ -70,6 +72,7 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.ProviderUnusable: "provider-unusable",
     errors.TriggerNotPermitted: "trigger-not-permitted",
     errors.Forbidden: "forbidden",
+    errors.ScopeMissing: "scope-missing",
     errors.SourceUnbound: "forbidden",
     errors.NotFound: "not-found",
     errors.TransitionRefused: "transition-refused",
@@ -83,8 +86,15 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.CommandInvalid: "invalid",
     errors.KeyReused: "key-reused",
     errors.VersionRequired: "version-required",
+    errors.QuotaExceeded: "quota-exceeded",
     errors.Busy: "busy",
     errors.DatabaseNotReady: "busy",
+}
+_MEMBER: dict[type[IptError], tuple[str, str]] = {  # errors with one more member: its name, and the attribute that holds it
+    errors.GroupRefused: ("refusals", "refusals"),
+    errors.GroupSessionRefused: ("members", "members"),
+    errors.StaleVersion: ("version", "current"),
+    errors.SubscriptionExists: ("subscription", "existing"),
 }
 _BY_STATUS = {
     400: "malformed",
@@ -102,6 +112,8 @@ def response(
     request: Request[Any, Any, Any], slug: str, detail: str, headers: dict[str, str] | None = None, **extra: Any
 ) -> Response[bytes]:
     problem, path = PROBLEMS[slug], request.scope["path"]
+    if path == oauth_errors.PATH:
+        return oauth_errors.of_problem(problem.status, slug, detail, headers)
     if outcomes.is_fhir(path):
         status = 400 if slug == "invalid" else problem.status  # FHIR wants 400 for a parameter that is not valid
         return outcomes.response(status, slug, problem.title, detail, headers, extra)
@@ -137,29 +149,34 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
             "refusals": error.refusals,
         }
         return response(request, slug, error.summary, **fields)
-    if isinstance(error, errors.GroupRefused):
-        return response(request, slug, str(error), refusals=error.refusals)
-    if isinstance(error, errors.GroupSessionRefused):
-        return response(request, slug, str(error), members=error.members)
+    if named := next((_MEMBER[kind] for kind in type(error).__mro__ if kind in _MEMBER), None):
+        return response(request, slug, str(error), **{named[0]: getattr(error, named[1])})
     if isinstance(error, errors.CommandInvalid):
         detail = f"{len(error.faults)} field{' is' if len(error.faults) == 1 else 's are'} not valid"
         return response(request, slug, detail, errors=error.faults)
-    if isinstance(error, errors.StaleVersion):
-        return response(request, slug, str(error), version=error.current)
-    if isinstance(error, errors.SubscriptionExists):
-        return response(request, slug, str(error), subscription=error.existing)
     if isinstance(error, errors.TriggerNotPermitted):
         return response(request, slug, str(error), trigger=error.trigger, roles=error.allowed)
-    headers = {"WWW-Authenticate": 'Bearer realm="ipt"'} if slug == "unauthenticated" else {}
+    if isinstance(error, errors.QuotaExceeded):
+        return response(request, slug, str(error), _headers(error, slug), **{"violated-policies": [error.policy]})
+    if isinstance(error, errors.ScopeMissing):
+        return response(request, slug, str(error), _headers(error, slug), scope=error.scope)
+    return response(request, slug, str(error), _headers(error, slug))
+
+
+def _headers(error: IptError, slug: str) -> dict[str, str]:
+    """What the answer to an error says in its head: how to authenticate, or when to try again."""
+    wanted = ""
+    if isinstance(error, errors.ScopeMissing):  # RFC 6750
+        wanted = f', error="insufficient_scope", scope="{error.scope}"'
     if isinstance(error, errors.ReauthenticationNeeded):  # RFC 9470
-        seconds = int(error.within.total_seconds())
-        headers = {"WWW-Authenticate": f'Bearer realm="ipt", error="insufficient_user_authentication", max_age="{seconds}"'}
-    headers |= (
-        {"Retry-After": str(error.retry_seconds if isinstance(error, errors.Busy) else errors.Busy.retry_seconds)}
-        if slug == "busy"
-        else {}
-    )
-    return response(request, slug, str(error), headers)
+        wanted = f', error="insufficient_user_authentication", max_age="{int(error.within.total_seconds())}"'
+    if wanted or slug == "unauthenticated":
+        return {"WWW-Authenticate": f'Bearer realm="ipt"{wanted}'}
+    if isinstance(error, errors.Busy | errors.QuotaExceeded):
+        return {"Retry-After": str(error.retry_seconds)}
+    if slug == "busy":
+        return {"Retry-After": str(errors.Busy.retry_seconds)}
+    return {}
 
 
 def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ipt_workflow.ehr.calls import Calls
 from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
@@ -13,6 +14,9 @@ from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.inbox import Inbox
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.messages import Messages
+from ipt_workflow.ehr.smart.access_tokens import AccessTokens
+from ipt_workflow.ehr.smart.published_keys import PublishedKeys
+from ipt_workflow.ehr.smart.systems import Systems
 from ipt_workflow.service.access.attestations import Attestations
 from ipt_workflow.service.access.break_glass import EmergencyAccesses
 from ipt_workflow.service.access.cover import Covers
@@ -52,6 +56,7 @@ class Services:
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)
         self.tokens = Tokens(clinic)
+        self.systems = Systems(clinic)
         self.sessions = SignInSessions(clinic)
         self.people = People(clinic)
         self.attestations = Attestations(clinic)
@@ -68,10 +73,14 @@ class Services:
 
 
 class FrontDesk:
-    """Finds the services to which a request belongs: by its credential, or for a signed message by its address."""
+    """Finds the services to which a request belongs: by its credential, or for a signed message by its address.
 
-    def __init__(self, clinics: Clinics) -> None:
+    `access_tokens` are for systems, whose assertions tell the organisation.
+    """
+
+    def __init__(self, clinics: Clinics, calls: Calls) -> None:
         self.clinics = clinics
+        self.access_tokens = AccessTokens(clinics, PublishedKeys(calls))
         self.credentials = Credentials(clinics)
         self._services: dict[str, Services] = {}
 

@@ -11,11 +11,14 @@ from ipt_workflow.cli import (
     database,
     emergency,
     group,
+    launch,
     organisation,
+    passkey,
     person,
     proposal,
     protocol,
     source,
+    system,
     token,
 )
 from ipt_workflow.cli.course import import_file
@@ -35,7 +38,10 @@ app.add_typer(database.app, name="db")
 app.add_typer(organisation.app, name="organisation")
 app.add_typer(token.app, name="token")
 app.add_typer(person.app, name="person")
+app.add_typer(passkey.app, name="passkey")
 app.add_typer(source.app, name="source")
+app.add_typer(system.app, name="system")
+app.add_typer(launch.app, name="launch")
 app.add_typer(protocol.app, name="protocol")
 app.add_typer(course.app, name="course")
 app.add_typer(proposal.app, name="proposal")

@@ -27,6 +27,7 @@ from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import lookups, organisations, sandbox, unmaskings
 from ipt_workflow.store import protocols as stored_protocols
 from ipt_workflow.store import relations as stored_relations
+from ipt_workflow.store.clinic_database import ClinicDatabase
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.loader import PendingLookup
@@ -59,7 +60,7 @@ class Clinic:
         self.installation = installation
         self.organisation = organisation
         self.zone = zone or installation.settings.zone
-        self.database = installation.database
+        self.database = ClinicDatabase(installation.database, organisation)
         self.committer = installation.committer
         self.catalogue = installation.catalogue
         self.settings = installation.settings
@@ -67,6 +68,7 @@ class Clinic:
         self.clock = installation.clock
         self.metrics = installation.metrics
         self.courses = installation.loader(organisation, lookups.COURSES)
+        self.tokens = installation.loader(organisation, lookups.TOKEN_TERMS)
         self.people = installation.loader(organisation, lookups.PEOPLE)
         self.clients = installation.loader(organisation, lookups.CLIENTS)
         self.notices = installation.loader(organisation, lookups.NOTICES)

@@ -49,6 +49,19 @@ class CourseReads:
         known = [entry for entry in entries if known_at is None or entry.written.recorded_at <= known_at]
         return self._details(view, course, known, context, as_of)
 
+    async def of_client(self, principal: Principal, client_id: str) -> list[str]:
+        """The courses of a client that the caller may see: an open one first, then the newest."""
+        ids = await self.clinic.read(stored_courses.courses_of, client_id)
+        found = [await self._seen(principal, each) for each in ids]
+        seen = sorted((each for each in found if each), key=lambda each: (each.course.open, each.course.id), reverse=True)
+        return [each.course.id for each in seen]
+
+    async def _seen(self, principal: Principal, course_id: str) -> StoredCourse | None:
+        try:
+            return await self.clinic.visible_course(principal, course_id)
+        except NotFound:
+            return None
+
     def _details(
         self, view: CourseView, course: Course, entries: Sequence[Entry], context: Context, as_of: dt.datetime | None = None
     ) -> CourseDetails:

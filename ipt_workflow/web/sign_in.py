@@ -2,23 +2,25 @@
 
 import re
 import secrets
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 
 from ipt_workflow.access.oidc import public_keys
+from ipt_workflow.access.passkeys import relying_party
 from ipt_workflow.errors import NotFound, ProviderUnusable, SignInRefused
 from ipt_workflow.service.access.sessions import SignedIn
 from ipt_workflow.service.access.sign_in import NO_SIGN_IN
 from ipt_workflow.service.access.sign_in_links import SignInLinks, is_this_machine
 from ipt_workflow.web import forgery
 from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirect
-from ipt_workflow.web.visitors import BROWSER_COOKIE, COOKIE, browser_of, clinic_of, request_id, sign_in_of, visitor
+from ipt_workflow.web.visitors import BROWSER_COOKIE, COOKIE, address, browser_of, clinic_of, request_id, sign_in_of, visitor
 
 BEGUN_SECONDS = 600
 PARAMETERS = ("state", "code", "iss", "error")
+Content = TypeVar("Content")
 _BROWSER = re.compile(r"[A-Za-z0-9_-]{43}")
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -28,7 +30,12 @@ async def choice(request: PageRequest, organisation: FromPath[str]) -> Response[
     """The ways of signing in to an organisation."""
     clinic = await clinic_of(request, organisation)
     settings = await (await sign_in_of(request, organisation)).settings()
-    return page(request, "sign_in.html", organisation=organisation, title=await clinic.title(), oidc=settings.oidc)
+    known: dict[str, Any] = {
+        "oidc": settings.oidc,
+        "passkeys": relying_party(address(request)) is not None,
+        "passwords": settings.passwords,
+    }
+    return page(request, "sign_in.html", organisation=organisation, title=await clinic.title(), **known)
 
 
 @get("/o/{organisation:str}/sign-in/start", include_in_schema=False)
@@ -39,10 +46,18 @@ async def start(request: PageRequest, organisation: FromPath[str]) -> Response[N
 
 async def begin(request: PageRequest, organisation: str, *, again: bool = False) -> Response[None]:
     """Sends the browser to the identity provider. `again`: so that the person of its session proves once more who they are."""
+    browser, session = new_browser(request), await visitor(request) if again else None
+    return sent_away(await (await sign_in_of(request, organisation)).begin(browser, session), browser)
+
+
+def new_browser(request: PageRequest) -> str:
+    """The secret by which an answer must come back with this browser: the one it has, or a new one."""
     known = browser_of(request)
-    browser = known if _BROWSER.fullmatch(known) else secrets.token_urlsafe(32)
-    session = await visitor(request) if again else None
-    url = await (await sign_in_of(request, organisation)).begin(browser, session)
+    return known if _BROWSER.fullmatch(known) else secrets.token_urlsafe(32)
+
+
+def sent_away(url: str, browser: str) -> Response[None]:
+    """Sends the browser to others, with its secret."""
     return Response(
         None, status_code=303, headers={"Location": url}, cookies=[cookie(BROWSER_COOKIE, browser, max_age=BEGUN_SECONDS)]
     )
@@ -57,9 +72,13 @@ async def callback(request: PageRequest, organisation: FromPath[str]) -> Respons
     return signed_in(request, done)
 
 
-def signed_in(request: PageRequest, done: SignedIn) -> Response[None]:
+def signed_in(request: PageRequest, done: SignedIn, path: str = "/") -> Response[None]:
     """Gives the browser its new session. What it knew before somebody signed in is forgotten."""
-    response = redirect(request, "/")
+    return with_session(redirect(request, path), done)
+
+
+def with_session(response: Response[Content], done: SignedIn) -> Response[Content]:
+    """An answer that gives the browser its new session."""
     response.cookies.extend([cookie(COOKIE, done.secret.cookie), no_cookie(BROWSER_COOKIE), no_cookie(forgery.COOKIE)])
     return response
 

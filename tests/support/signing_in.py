@@ -36,16 +36,19 @@ AT_PROVIDER = {  # who they are there
         "staff": "therapist-1",
         "name": "Alice A",
         "realm_access": {"roles": ["ipt-therapists"]},
+        "fhirUser": "Practitioner/therapist-1",
     },
+    "frank": {"groups": [], "fhirUser": "https://ehr.example/fhir/Practitioner/P-77"},
     "bob": {"groups": ["ipt-supervisors", "ipt-therapists"], "staff": "supervisor-1", "name": "Bob B"},
     "ada": {"groups": ["ipt-admins"], "staff": "admin-1"},
-    "eve": {"groups": ["nobody"], "staff": "therapist-9"},
-    "gone": {"groups": ["ipt-therapists"], "staff": "gone-1"},
+    "eve": {"groups": ["nobody"], "staff": "therapist-9", "fhirUser": "Practitioner/therapist-9"},
+    "gone": {"groups": ["ipt-therapists"], "staff": "gone-1", "fhirUser": "Practitioner/gone-1"},
     "stranger": {"groups": ["ipt-therapists"]},
     "impostor": {"groups": ["ipt-therapists"], "staff": "therapist-1"},
 }
 START = "/o/default/sign-in/start"
 PRIVATE_KEY = oidc.new_private_key()
+EHR_KEY = oidc.new_private_key("P-384")  # by which an EHR knows this service
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -127,7 +130,12 @@ def site(folder: Path, server: str | None = None) -> Iterator[Site]:
     configure(settings, f"http://127.0.0.1:{port}")
     with http_server.served(settings, application=application) as address:
         url = address.replace("127.0.0.1", "localhost")
-        with provider(port, f"{url}/o/default/sign-in", AT_PROVIDER, oidc.public_keys(PRIVATE_KEY)) as running:
+        with provider(
+            port,
+            f"{url}/o/default/sign-in",
+            AT_PROVIDER,
+            {"keys": [*oidc.public_keys(PRIVATE_KEY)["keys"], *oidc.public_keys(EHR_KEY)["keys"]]},
+        ) as running:
             yield Site(url, settings, running)
 
 

@@ -2,7 +2,8 @@
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import aiohttp
 import yarl
@@ -44,19 +45,18 @@ class Posts:
         Raises AddressDenied, NameUnknown, AnswerUnreadable, or OSError if there is no connection.
         """
         target = yarl.URL(url, encoded=True)  # as it was registered
-        try:
+        with _our_errors():
             async with self._session.post(target, data=body, headers=headers, allow_redirects=False) as response:
                 await _drain(response)
                 return response.status, response.headers.get("Retry-After", "")
-        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
-            raise AnswerUnreadable from error
-        except aiohttp.ClientError as error:
-            raise OSError from error
 
-    async def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-        """The response's status and content. Follows no redirect. Raises the same as `post`, and AnswerUnreadable for a long response."""
+    async def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        """The response's status, headers by their names in lower case, and content. Follows no redirect.
+
+        Raises the same as `post`, and AnswerUnreadable for a long response.
+        """
         target = yarl.URL(url, encoded=True)
-        try:
+        with _our_errors():
             async with self._session.request(method, target, data=body, headers=headers, allow_redirects=False) as response:
                 content = await response.content.read(CONTENT_BYTES_MAX + 1)
                 while len(content) <= CONTENT_BYTES_MAX and (more := await response.content.readany()):
@@ -64,11 +64,7 @@ class Posts:
                 if len(content) > CONTENT_BYTES_MAX:
                     response.close()
                     raise AnswerUnreadable
-                return response.status, content
-        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
-            raise AnswerUnreadable from error
-        except aiohttp.ClientError as error:
-            raise OSError from error
+                return response.status, {name.lower(): value for name, value in response.headers.items()}, content
 
     def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         """A socket to an address, whichever way it came: the library does not look up an address that stands in a URL."""
@@ -79,6 +75,16 @@ class Posts:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
+        raise AnswerUnreadable from error
+    except aiohttp.ClientError as error:
+        raise OSError from error
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:

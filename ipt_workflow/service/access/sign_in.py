@@ -8,6 +8,7 @@ import msgspec
 
 from ipt_workflow.access import id_tokens, oidc, people
 from ipt_workflow.access.id_tokens import Claims
+from ipt_workflow.access.launches import EhrSettings
 from ipt_workflow.access.oidc import OidcSettings, SignInQuestion
 from ipt_workflow.access.principal import NOBODY
 from ipt_workflow.access.secret_box import SecretBox
@@ -32,15 +33,22 @@ NO_ROLE = "You have an account here, but no role that lets you in. Ask your admi
 
 
 class SignInSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How an organisation's people sign in."""
+    """How an organisation's people sign in. With `passwords` they may also by a password and a second factor."""
 
     oidc: OidcSettings | None = None
+    passwords: bool = False
 
 
 class OrganisationSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The part of an organisation's settings that is about signing in."""
+    """The part of an organisation's settings that is about signing in. `launch` lists the EHRs that may open courses."""
 
     sign_in: SignInSettings = SignInSettings()
+    launch: tuple[EhrSettings, ...] = ()
+
+
+async def settings_of(clinic: Clinic) -> SignInSettings:
+    """How the people of a clinic sign in."""
+    return (await organisation_settings(clinic)).sign_in
 
 
 class SignIn:
@@ -59,8 +67,7 @@ class SignIn:
         return f"{self._address}/sign-in/callback"
 
     async def settings(self) -> SignInSettings:
-        row = await self.clinic.database.read(organisations.find, self.clinic.organisation)
-        return msgspec.json.decode(row.settings, type=OrganisationSettings).sign_in if row else SignInSettings()
+        return await settings_of(self.clinic)
 
     async def _oidc(self) -> OidcSettings:
         found = (await self.settings()).oidc
@@ -113,7 +120,7 @@ class SignIn:
             before = _before(account.person, asked, current)
             roles = _roles(settings, claims, account)
         except IptError as error:
-            await self._refused(error, known[-1] if known else "unknown", request_id)
+            await record_refusal(self.clinic, error, known[-1] if known else "unknown", request_id)
             raise
         identity = ProviderIdentity(
             issuer=settings.issuer,
@@ -157,24 +164,6 @@ class SignIn:
             raise SignInRefused("unmapped", NOT_KNOWN, forbidden=True)
         return account
 
-    async def _refused(self, error: IptError, person: str, request_id: str | None) -> None:
-        """Records that somebody was not let in, and which check said so."""
-        why = error.why if isinstance(error, SignInRefused) else "provider" if isinstance(error, ProviderUnusable) else "settings"
-        await self.clinic.committer.commit(
-            LoggedEvent(
-                organisation=self.clinic.organisation,
-                id=new_id(),
-                kind="sign_in",
-                recorded_at=self.clinic.clock.now(),
-                person=person[:128],
-                role=NOBODY,
-                via="pages",
-                action="sign-in refused",
-                rules=(why,),
-                request_id=request_id,
-            )
-        )
-
     async def sign_out(self, session: StoredSession, request_id: str | None = None) -> str | None:
         """Ends a session. Returns where the browser signs out at the provider too, if it can."""
         await self.sessions.end(acting(session, "pages", request_id), session.id)
@@ -213,3 +202,27 @@ def _roles(settings: OidcSettings, claims: Claims, account: Account) -> tuple[st
     if not roles:
         raise SignInRefused("no_role", NO_ROLE, forbidden=True)
     return roles
+
+
+async def organisation_settings(clinic: Clinic) -> OrganisationSettings:
+    row = await clinic.database.read(organisations.find, clinic.organisation)
+    return msgspec.json.decode(row.settings, type=OrganisationSettings) if row else OrganisationSettings()
+
+
+async def record_refusal(clinic: Clinic, error: IptError, person: str, request_id: str | None) -> None:
+    """Records that somebody was not let in, and which check said so."""
+    why = error.why if isinstance(error, SignInRefused) else "provider" if isinstance(error, ProviderUnusable) else "settings"
+    await clinic.committer.commit(
+        LoggedEvent(
+            organisation=clinic.organisation,
+            id=new_id(),
+            kind="sign_in",
+            recorded_at=clinic.clock.now(),
+            person=person[:128],
+            role=NOBODY,
+            via="pages",
+            action="sign-in refused",
+            rules=(why,),
+            request_id=request_id,
+        )
+    )

@@ -18,13 +18,18 @@ const client = (id, more) => ({
 const op = new Provider(issuer, {
   clients: [
     client('ipt'),
+    client('ehr', { redirect_uris: [`${app.replace('/sign-in', '')}/launch/callback`], scope: 'openid fhirUser launch', token_endpoint_auth_method: 'private_key_jwt', token_endpoint_auth_signing_alg: 'ES384', jwks: clientKeys, client_secret: undefined }),
+    client('ehr-basic', { redirect_uris: [`${app.replace('/sign-in', '')}/launch/callback`], scope: 'openid fhirUser launch' }),
     client('ipt-rs256', { id_token_signed_response_alg: 'RS256' }),
     client('ipt-jwt', { token_endpoint_auth_method: 'private_key_jwt', token_endpoint_auth_signing_alg: 'ES256', jwks: clientKeys, client_secret: undefined }),
   ],
   jwks: { keys: [keys.ec, keys.rsa] },
   fetch: (url, { dispatcher, ...rest }) => globalThis.fetch(url, rest), // it refuses loopback otherwise
   cookies: { keys: ['x'] },
-  claims: { openid: ['sub', 'sid', 'groups', 'staff', 'realm_access'], profile: ['name'] },
+  scopes: ['openid', 'offline_access', 'fhirUser', 'launch'],
+  extraParams: ['launch', 'aud'],
+  enabledJWA: { clientAuthSigningAlgValues: ['ES256', 'ES384', 'HS256'] },
+  claims: { openid: ['fhirUser', 'sub', 'sid', 'groups', 'staff', 'realm_access'], profile: ['name'] },
   conformIdTokenClaims: false,
   acrValues: ['urn:strong'],
   features: { backchannelLogout: { enabled: true }, rpInitiatedLogout: { enabled: true } },
@@ -46,6 +51,7 @@ op.use(async (ctx, next) => {
     for (const each of said.token.without ?? []) delete claims[each];
     ctx.body = { ...ctx.body, id_token: await sign({ claims, header: { ...decodeProtectedHeader(ctx.body.id_token), kid: keys[said.token.key ?? 'ec'].kid, ...said.token.header }, key: said.token.key }) };
   }
+  if (route === 'token' && ctx.body?.id_token && ctx.oidc.client.clientId.startsWith('ehr')) ctx.body = { ...ctx.body, patient: 'P-1', encounter: 'E-1', need_patient_banner: false, ...said.context };
   if (route === 'token' && said.body) ctx.body = said.body;
 });
 const calls = {};
@@ -53,6 +59,10 @@ createServer((request, response) => {
   const path = request.url.split('?')[0];
   if (!path.startsWith('/control')) {
     calls[path] = (calls[path] ?? 0) + 1;
+    if (path.endsWith('/.well-known/smart-configuration')) { // as an EHR, whose sign-in this provider is
+      response.writeHead(said.status ?? 200).end(JSON.stringify({ issuer, jwks_uri: `${issuer}/jwks`, authorization_endpoint: `${issuer}/auth`, token_endpoint: `${issuer}/token`, code_challenge_methods_supported: ['S256'], capabilities: ['launch-ehr', 'sso-openid-connect', 'context-ehr-patient'], ...said.smart }));
+      return;
+    }
     op.callback()(request, response);
     return;
   }

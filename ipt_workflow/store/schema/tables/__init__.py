@@ -5,7 +5,17 @@ Constructors of table classes do not validate; the domain's types do. Statements
 ORM session. Times are aware and in UTC on both databases.
 """
 
-from ipt_workflow.store.schema.tables.access import AuthenticationFailureRow, TokenRow, authentication_failure, token
+from ipt_workflow.store.schema.tables.access import (
+    SYSTEM_ROLES,
+    AuthenticationFailureRow,
+    SystemAssertionRow,
+    SystemRow,
+    TokenRow,
+    authentication_failure,
+    system,
+    system_assertion,
+    token,
+)
 from ipt_workflow.store.schema.tables.audit import AUDIT_KINDS, AuditRow, AuditSubjectRow, audit_event, audit_subject
 from ipt_workflow.store.schema.tables.columns import METADATA, NAMING, ROLES, one_of
 from ipt_workflow.store.schema.tables.courses import (
@@ -20,6 +30,7 @@ from ipt_workflow.store.schema.tables.courses import (
     proposal,
     protocol,
 )
+from ipt_workflow.store.schema.tables.credentials import PasskeyRow, PasswordRow, RecoveryCodeRow, passkey, password, recovery_code
 from ipt_workflow.store.schema.tables.deliveries import (
     DELIVERY_STATUSES,
     EVENT_KINDS,
@@ -130,6 +141,7 @@ __all__ = [
     "ROLES",
     "SCOPES",
     "SUBSCRIPTION_STATUSES",
+    "SYSTEM_ROLES",
     "VERDICTS",
     "AccessTextRow",
     "AttentionToldRow",
@@ -157,12 +169,15 @@ __all__ = [
     "OneTimeRow",
     "OrganisationRow",
     "OutboxRow",
+    "PasskeyRow",
+    "PasswordRow",
     "PersonIdentityRow",
     "PersonRow",
     "PersonSupervisorRow",
     "ProbeRow",
     "ProposalRow",
     "ProtocolRow",
+    "RecoveryCodeRow",
     "RelayTaskRow",
     "RestrictionPersonRow",
     "RestrictionRow",
@@ -172,6 +187,8 @@ __all__ = [
     "SourceRow",
     "SubscriptionKeyRow",
     "SubscriptionRow",
+    "SystemAssertionRow",
+    "SystemRow",
     "TokenRow",
     "UnmaskingRow",
     "access_text",
@@ -200,12 +217,15 @@ __all__ = [
     "one_time",
     "organisation",
     "outbox",
+    "passkey",
+    "password",
     "person",
     "person_identity",
     "person_supervisor",
     "probe",
     "proposal",
     "protocol",
+    "recovery_code",
     "relay_task",
     "restriction",
     "restriction_person",
@@ -215,6 +235,8 @@ __all__ = [
     "source_key",
     "subscription",
     "subscription_key",
+    "system",
+    "system_assertion",
     "therapy_group",
     "token",
     "unmasking",

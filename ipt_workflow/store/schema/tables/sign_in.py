@@ -7,7 +7,7 @@ from sqlmodel import Field, SQLModel
 
 from ipt_workflow.store.schema.tables.columns import ROLES, one_of
 
-METHODS = ("oidc", "passkey", "password", "link", "smart")
+METHODS = ("oidc", "passkey", "password", "recovery", "link", "smart")
 ONE_TIME_KINDS = ("oidc", "smart", "link", "enrolment", "passkey", "logout", "assertion")
 
 

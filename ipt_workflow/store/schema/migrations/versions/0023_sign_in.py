@@ -10,7 +10,7 @@ branch_labels = None
 depends_on = None
 
 ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
-METHODS = ("oidc", "passkey", "password", "link", "smart")
+METHODS = ("oidc", "passkey", "password", "recovery", "link", "smart")
 KINDS = ("oidc", "smart", "link", "enrolment", "passkey", "logout", "assertion")
 SQLITE_GUARDS = (
     "CREATE TRIGGER guard_audit_event_update BEFORE UPDATE ON audit_event WHEN 1 BEGIN SELECT RAISE(ABORT, 'audit_event is append-only'); END",
