@@ -172,7 +172,8 @@ def test_reading_as_fhir_is_itself_an_audit_event(api):
         await api.get(f"/fhir/R4/EpisodeOfCare/{course}")
         found = (await api.get(f"/fhir/R4/AuditEvent?entity=EpisodeOfCare/{course}&action=R", "auditor")).json()
         (read,) = [entry["resource"] for entry in found["entry"]]
-        assert read["entity"][0]["detail"] == [{"type": "action", "valueString": "fhir read EpisodeOfCare"}]
+        details = {each["type"]: each["valueString"] for each in read["entity"][0]["detail"]}
+        assert details == {"action": "fhir read EpisodeOfCare", "basis": "own"}
         assert read["agent"][2]["who"]["identifier"]["value"] == "therapist-1"
         one = (await api.get(f"/fhir/R4/AuditEvent/{read['id']}", "auditor")).json()
         assert one == read
