@@ -7,10 +7,11 @@ PORT ?= 8000
 STAMP := $(VENV)/.installed
 VALIDATORS := tests/ehr/fhir/node
 CLIENTS := tests/api/clients/node
+PROVIDER := tests/web/node
 GENERATORS := $(VENV)/generators
 
 .DEFAULT_GOAL := help
-.PHONY: help install validators generators serve serve-postgres sandbox test test-rest test-all faults soak bench bench-compare lint lock wheel clean
+.PHONY: help install validators generators provider serve serve-postgres sandbox test test-rest test-all faults soak bench bench-compare lint lock wheel clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,23 +41,29 @@ $(GENERATORS)/.installed: $(STAMP) requirements/generators.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(GENERATORS) -r requirements/generators.txt
 	touch $@
 
+provider: $(PROVIDER)/node_modules/.installed ## Install the identity provider that the tests sign in at
+
+$(PROVIDER)/node_modules/.installed: $(STAMP) $(PROVIDER)/package-lock.json
+	cd $(PROVIDER) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
+	touch $@
+
 sandbox: install ## Serve a rehearsal on var/sandbox.db, with a clock that is moved over HTTP, and print tokens
 	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow sandbox
 
 serve: install ## Migrate and fill var/demo.db, print tokens, and serve it
 	@mkdir -p var
 	@IPT_DATABASE_URL=sqlite:///var/demo.db $(BIN)/ipt-workflow db upgrade
-	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/ipt-workflow demo
+	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow demo
 	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow serve
 
 serve-postgres: install ## Do the same on its own PostgreSQL server, in var/postgres
 	@mkdir -p var
-	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) $(BIN)/python scripts/serve_postgres.py var/postgres
+	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/python scripts/serve_postgres.py var/postgres
 
-test: install validators generators ## Run every kind of test, and a sample of the large matrices
+test: install validators generators provider ## Run every kind of test, and a sample of the large matrices
 	$(BIN)/python -m pytest
 
-test-rest: install validators generators ## Run the part of the large matrices that `make test` leaves out
+test-rest: install validators generators provider ## Run the part of the large matrices that `make test` leaves out
 	IPT_TEST_EXTENT=rest $(BIN)/python -m pytest
 
 test-all: test test-rest ## Run every test, with whole matrices and ten seeds for the faults
@@ -89,4 +96,4 @@ wheel: install ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean: ## Remove all generated files, and the demo's database, but no other database
-	rm -rf $(VENV) $(VALIDATORS)/node_modules $(CLIENTS)/node_modules dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage var/demo.db*
+	rm -rf $(VENV) $(VALIDATORS)/node_modules $(CLIENTS)/node_modules $(PROVIDER)/node_modules dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage var/demo.db*

@@ -16,6 +16,7 @@ store        tables, statements, the committer. The only room that knows SQL; de
 service      the verbs by subject; `decisions` is the one way in. Knows no HTTP and no SQL
 ehr          how an EHR meets us: notices in, deliveries out, the FHIR facade
 api          HTTP and nothing else
+web          pages for people, without scripts
 cli          the command line
 
 Pure rooms do no I/O, read no clock and draw no random numbers. pyproject.toml has the contract that checks this.

@@ -19,7 +19,7 @@ from msgspec import inspect as shapes
 
 from ipt_workflow import gate, groups
 from ipt_workflow.access import policy
-from ipt_workflow.api import openapi, webhooks
+from ipt_workflow.api import openapi, scopes, webhooks
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.cli.main import app as command_line
@@ -45,11 +45,11 @@ MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)
 
 AUDIT_MEANS = {
     "transition": "A trigger was accepted: one entry of a course's journal.",
-    "refusal": "Rules refused a trigger (`rules` names them), or a caller tried to read or do what their role may not (`rules` is `role`), or asked for what exists, but not for them (`rules` is `hidden`; they were answered 404). A preview that is not permitted leaves no record.",
+    "refusal": "Rules refused a trigger (`rules` names them), or a caller tried to read or do what their role may not (`rules` is `role`), or what the scopes of their token do not cover (`rules` is `scope`), or asked for what exists, but not for them (`rules` is `hidden`; they were answered 404). A preview that is not permitted leaves no record.",
     "read": "A course, a caseload, a history, options, a preview, proposals, notices, sessions to attest, a source's own messages, groups, events, deliveries or this log were read. The record names every course that was shown.",
     "export": "The audit log was exported.",
-    "sign_in": "Reserved for signing in at the pages. Nothing writes it yet.",
-    "config": "A token was created or revoked. A person was added or changed (with the new roles), left or came back. A subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted. A source was added, changed (with each new value), rotated, disabled or enabled. A group was made, a course joined or left it, or its facilitators were named. A sandbox's clock was moved.",
+    "sign_in": "A person signed in or out, took another role, was not let in (`rules` says why), or a session was ended. A system got an access token.",
+    "config": "A token was created or revoked. A person was added or changed (with the new roles), left or came back. A subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted. A source was added, changed (with each new value), rotated, disabled or enabled. A system was added, changed (with the names of what changed) or revoked. A group was made, a course joined or left it, or its facilitators were named. A sandbox's clock was moved.",
     "proposal": "A command was proposed, or a proposal was declined or lapsed. A cosigned proposal is a transition.",
     "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld, or deliveries were replayed. The actor is the subscription.",
     "notice": "The outcome of an EHR's notice, or of a group's record that waited: `applied`, `waiting`, `ignored`, `dismissed`, or refused because its id came with another body. The actor is the source, or the person who resolved it.",
@@ -59,7 +59,7 @@ ROLE_MEANS = {
     "therapist": "gives the therapy; sees and changes their own courses",
     "supervisor": "sees the organisation's courses, agrees to exceptions, attests, reopens, corrects the entries of others",
     "ehr": "a system, not a person: sends the referrals, sessions, measures and consents that it holds",
-    "admin": "manages people, tokens, subscriptions and sources, and may refer clients; sees no course",
+    "admin": "manages people, tokens, systems, subscriptions and sources, and may refer clients; sees no course",
     "auditor": "reads everything, exports and verifies; never writes",
     "operator": "runs the installation: manages organisations, reads metrics; sees no course",
 }
@@ -503,6 +503,14 @@ def route_table() -> str:
     return table(("route", "does", ""), rows)
 
 
+def scope_table() -> str:
+    by_scope: dict[str, list[str]] = {}
+    for (method, path), row in sorted(scopes.NEEDS.items(), key=lambda each: each[0][1]):
+        if not path.startswith(("/fhir", "/sandbox")):
+            by_scope.setdefault(f"system/{row}", []).append(f"{method} {path}")
+    return table(("scope", "routes"), [(f"`{scope}`", code(routes)) for scope, routes in sorted(by_scope.items())])
+
+
 def instrument_table() -> str:
     rows = []
     for key, each in sorted(IPT.instruments.items()):
@@ -625,6 +633,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "audit-kinds": audit_table,
     "commands": command_list,
     "routes": route_table,
+    "scopes": scope_table,
     "fhir-parameters": fhir_table,
     "instruments": instrument_table,
     "evidence": evidence_table,

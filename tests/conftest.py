@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.datastructures import State
 from support import databases
 from support.http_client import START, Api, running
@@ -105,9 +105,9 @@ def _routes_are_made_once() -> Iterator[None]:
     make = api_app.litestar_app
     idle: defaultdict[tuple[Any, ...], list[Litestar]] = defaultdict(list)
 
-    def reused(settings: Settings, lifespan: Any = None, *, sandbox: bool = False) -> Litestar:
-        if lifespan is None:
-            return make(settings, sandbox=sandbox)
+    def reused(settings: Settings, lifespan: Any = None, *, sandbox: bool = False, pages: Sequence[Router] = ()) -> Litestar:
+        if lifespan is None or pages:
+            return make(settings, lifespan, sandbox=sandbox, pages=pages)
         made_of = (settings.public_schema, settings.public_url, settings.body_bytes_max, settings.notice_bytes_max, sandbox)
 
         @asynccontextmanager

@@ -1,7 +1,7 @@
 """The application: routes, error handlers, and the service behind them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -16,36 +16,46 @@ import ipt_workflow
 from ipt_workflow.api import (
     access,
     audit,
+    break_glass,
     courses,
+    credentials,
     feed,
     fhir,
     groups,
     health,
     messages,
     notices,
+    oauth,
     openapi,
     organisations,
     people,
     problems,
     proposals,
     protocols,
+    sessions,
     sources,
     subscriptions,
+    systems,
     transitions,
 )
 from ipt_workflow.api import sandbox as sandbox_routes
 from ipt_workflow.api.auth import Addressed, Anybody, Bearer
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.fast_path import FastRoute
+from ipt_workflow.api.rate_limits import OpenToAll, RateLimits
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.api.services import FrontDesk
+from ipt_workflow.ehr.calls import Calls
 from ipt_workflow.ehr.deliveries import relays
+from ipt_workflow.ehr.deliveries.addresses import reach_of
 from ipt_workflow.ehr.deliveries.rehearsal import Rehearsal
 from ipt_workflow.ehr.notices import unsettled
 from ipt_workflow.ehr.notices.early import EarlyNotices
+from ipt_workflow.ehr.smart.launch import SmartServers
 from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.failures import AuthenticationFailures
+from ipt_workflow.service.access.providers import Providers
 from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.sandbox import refuse_sandbox, require_sandbox
@@ -54,11 +64,13 @@ from ipt_workflow.service.sandbox import refuse_sandbox, require_sandbox
 class Application:
     """The ASGI application. It opens the service when the server starts it and closes it when the server stops."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, *, sandbox: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, *, sandbox: bool = False, pages: Sequence[Router] = ()
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.sandbox = sandbox
-        self.litestar = litestar_app(settings, self._lifespan, sandbox=sandbox)
+        self.litestar = litestar_app(settings, self._lifespan, sandbox=sandbox, pages=pages)
         self._opened: Clinic | None = None
         self._edge: Edge | None = None
 
@@ -85,17 +97,19 @@ class Application:
         clinic = self._opened or await self._open_clinic()
         self._opened = None  # a second start must open a new clinic: this one is closed below
         clinics = Clinics(clinic)
-        install(app, clinics)
-        failures = AuthenticationFailures(clinic.installation)
+        calls = Calls(reach_of(self.settings))
+        install(app, clinics, calls)
+        failures, token_uses = AuthenticationFailures(clinic.installation), clinic.installation.token_uses
         self._edge = Edge(FastRoute(app, self.settings), clinic.metrics, self.settings, failures)
         try:
             await _begin(clinics, app.state.front_desk)
             deliver = relays.run if self.settings.relay else relays.wake_others
             relaying = app.state.rehearsal.relaying() if self.sandbox else _beside(partial(deliver, clinics))
             early = partial(clinics.run_each, partial(_handle_early, app.state.front_desk))
-            async with relaying, _beside(early), _beside(clinics.watch), _beside(failures.run):
+            async with relaying, _beside(early), _beside(clinics.watch), _beside(failures.run), _beside(token_uses.run):
                 yield
         finally:
+            await calls.close()
             await clinic.installation.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,41 +139,51 @@ async def _beside(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> 
         await task
 
 
-def install(app: Litestar, clinics: Clinics) -> None:
+def install(app: Litestar, clinics: Clinics, calls: Calls) -> None:
+    """Puts what handlers need into the application. `calls` asks other services."""
+    app.state.providers = Providers(calls, clinics.installation.clock)
+    app.state.smart_servers = SmartServers(calls, clinics.installation.clock)
     app.state.draining = False
-    app.state.front_desk = FrontDesk(clinics)
+    app.state.rate_limits = RateLimits(clinics.first.settings, clinics.first.metrics)
+    app.state.front_desk = FrontDesk(clinics, calls)
     if isinstance(clinics.first.clock, SandboxClock):
         app.state.rehearsal = Rehearsal(clinics.first, clinics.first.clock)
 
 
-def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = False) -> Litestar:
-    """The routes without the edge, and for a sandbox those of its clock. The OpenAPI document is made from them."""
+def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = False, pages: Sequence[Router] = ()) -> Litestar:
+    """The routes without the edge: those of the API, for a sandbox those of its clock, and `pages`. The OpenAPI document is made from them."""
     guarded = [
         *courses.HANDLERS,
         *transitions.HANDLERS,
         *proposals.HANDLERS,
         *access.HANDLERS,
         *people.HANDLERS,
+        *sessions.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
+        *break_glass.HANDLERS,
         *subscriptions.HANDLERS,
         *feed.HANDLERS,
         *sources.HANDLERS,
+        *systems.HANDLERS,
         *messages.HANDLERS,
         *notices.HANDLERS,
         *groups.HANDLERS,
+        *credentials.HANDLERS,
         *organisations.HANDLERS,
         *health.HANDLERS,
         *fhir.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
-    open_to_all = [*health.OPEN_HANDLERS, *notices.OPEN_HANDLERS]
+    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[
             Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
-            Router("/", route_handlers=open_to_all, middleware=[Anybody(), NoNul()]),
+            Router("/", route_handlers=health.OPEN_HANDLERS, middleware=[Anybody(), NoNul()]),
+            Router("/", route_handlers=open_to_all, middleware=[OpenToAll(), Anybody(), NoNul()]),
             Router("/", route_handlers=[*notices.SIGNED_HANDLERS, *notices.FHIR_HANDLERS], middleware=[NoNul(), Addressed()]),
+            *pages,
         ],
         exception_handlers=problems.HANDLERS,
         lifespan=[lifespan] if lifespan else [],

@@ -9,12 +9,15 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 
+from ipt_workflow.api import oauth_errors
+from ipt_workflow.api.addresses import absolute
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.fhir_batch import answers
 from ipt_workflow.api.fhir_bundles import searchset, version_entry
 from ipt_workflow.api.fhir_outcomes import FHIR_JSON
 from ipt_workflow.api.fhir_queries import BASE, count_of, negotiated, parameters, query_of, strict, subset_of
 from ipt_workflow.api.requests import ApiRequest, cursor, cursor_text, has_current, moment
+from ipt_workflow.api.scopes import require_brought
 from ipt_workflow.api.services import services_of
 from ipt_workflow.ehr.fhir.capability import capability_statement
 from ipt_workflow.ehr.fhir.kinds import KINDS
@@ -47,7 +50,7 @@ def versioned(request: ApiRequest, resource: Resource) -> Response[bytes]:
 @get(f"{BASE}/metadata", summary="The FHIR capabilities", tags=["fhir"])
 async def metadata(request: ApiRequest) -> Response[bytes]:
     """The CapabilityStatement: resources, interactions, search parameters."""
-    return answer(capability_statement(negotiated(request)))
+    return answer(capability_statement(negotiated(request), absolute(request, oauth_errors.PATH)))
 
 
 @post(BASE, summary="A batch of FHIR reads", tags=["fhir"], status_code=200)
@@ -100,6 +103,7 @@ async def _search(request: ApiRequest, kind: str, client: str | None = None) -> 
     site, principal = negotiated(request), principal_of(request)
     await services_of(request).fhir.require(principal, kind)
     searches, search = services_of(request).fhir_searches, await query_of(request, site, kind, client)
+    await require_brought(searches.clinic, principal, kind, search.query)
     path = f"{site.base}/Patient/{client}/{kind}" if client else f"{site.base}/{kind}"
     found = (
         Found(()) if search.only_count else await searches.search(principal, site, kind, search.query, search.after, search.count)

@@ -14,6 +14,7 @@ PREFIX = "/fhir"
 CODES = {
     "unauthenticated": "login",
     "forbidden": "forbidden",
+    "scope-missing": "forbidden",
     "not-found": "not-found",
     "method-not-allowed": "not-supported",
     "not-acceptable": "not-supported",
@@ -22,6 +23,7 @@ CODES = {
     "unsupported-media-type": "not-supported",
     "malformed": "structure",
     "invalid": "value",
+    "quota-exceeded": "throttled",
     "busy": "transient",
     "internal": "exception",
 }

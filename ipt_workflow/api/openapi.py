@@ -14,11 +14,13 @@ from litestar import Litestar, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 
 from ipt_workflow.access.cover import NewCover
-from ipt_workflow.api import problem_schemas
+from ipt_workflow.api import oauth_errors, problem_schemas
 from ipt_workflow.api.audit import AuditSearch
 from ipt_workflow.api.courses import Search
 from ipt_workflow.api.fhir_outcomes import CODES, FHIR_JSON, is_fhir
 from ipt_workflow.api.fhir_queries import BASE, FORM
+from ipt_workflow.api.oauth import ASSERTION_TYPE, GRANT, WELL_KNOWN
+from ipt_workflow.api.oauth_errors import OAuthError
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.api.requests import ApiRequest
 from ipt_workflow.api.webhooks import webhooks
@@ -32,6 +34,7 @@ from ipt_workflow.ehr.notices import types as notice_types
 from ipt_workflow.ehr.notices.inbox import Resolution
 from ipt_workflow.ehr.notices.sources import NewSource, SourceChange, SourceRotation
 from ipt_workflow.ehr.notices.types import NoticeTypes
+from ipt_workflow.ehr.smart.systems import NewSystem, SystemChange
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing, SigningSeveral
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.service.access.restrictions import NewRestriction
@@ -55,6 +58,8 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/sources", "post"): (NewSource,),
     ("/v1/sources/{source_id}", "patch"): (SourceChange,),
     ("/v1/sources/{source_id}/rotate", "post"): (SourceRotation,),
+    ("/v1/systems", "post"): (NewSystem,),
+    ("/v1/systems/{system_id}", "patch"): (SystemChange,),
     ("/v1/notices/{notice_id}/resolve", "post"): (Resolution,),
     ("/v1/groups", "post"): (NewGroup,),
     ("/v1/groups/{group_id}/members", "post"): (Joining,),
@@ -66,7 +71,27 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/sandbox/clock", "post"): (MoveClock,),
 }
 SIGNED, HOOKED = "/v1/ehr/notices/{source}", "/v1/ehr/fhir/"
-WITHOUT_TOKEN = ("/fhir/R4/metadata", "/health", SIGNED, HOOKED, "/v1/notices/types")
+WITHOUT_TOKEN = (
+    "/fhir/R4/metadata",
+    oauth_errors.PATH,
+    WELL_KNOWN,
+    f"{BASE}{WELL_KNOWN}",
+    "/health",
+    SIGNED,
+    HOOKED,
+    "/v1/notices/types",
+)
+OAUTH_ERRORS = ("400", "401", "405", "413", "500", "503")
+TOKEN_FORM = {
+    "type": "object",
+    "properties": {
+        "grant_type": {"const": GRANT},
+        "scope": {"type": "string", "minLength": 1},
+        "client_assertion_type": {"const": ASSERTION_TYPE},
+        "client_assertion": {"type": "string", "minLength": 1, "description": "A JWT that the system signs with its private key."},
+    },
+    "required": ["grant_type", "scope", "client_assertion_type", "client_assertion"],
+}
 REFERENCE = "#/components/schemas/{name}"
 OF_GROUPS = (
     "/v1/groups/{group_id}/members",
@@ -239,15 +264,18 @@ def _complete_hook(method: str, operation: dict[str, Any]) -> None:
 
 def _bodies(paths: Container[str]) -> list[type[msgspec.Struct]]:
     """Every Struct that a body of these paths may have."""
-    return list(dict.fromkeys(shape for (path, _), shapes in WRITES.items() if path in paths for shape in shapes))
+    written = (shape for (path, _), shapes in WRITES.items() if path in paths for shape in shapes)
+    return list(dict.fromkeys([*written, OAuthError]))
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
-    operation["responses"] |= _errors(path, method)
+    operation["responses"] |= _oauth_errors() if path == oauth_errors.PATH else _errors(path, method)
     if path in STREAMS:
         operation["responses"]["200"]["content"] = {kind: {"schema": {"type": "string"}} for kind in STREAMS[path]}
-    if is_fhir(path):
+    if is_fhir(path) and not path.endswith(WELL_KNOWN):
         _complete_fhir(path, method, operation)
+    if path == oauth_errors.PATH:
+        operation["requestBody"] = {"required": True, "content": {FORM: {"schema": TOKEN_FORM}}}
     if path.startswith(WITHOUT_TOKEN):
         operation["security"] = []
     parameters = operation.setdefault("parameters", [])
@@ -269,6 +297,11 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         references, _ = msgspec.json.schema_components(shapes, ref_template=REFERENCE)
         schema = references[0] if len(references) == 1 else {"oneOf": list(references)}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _oauth_errors() -> dict[str, Any]:
+    error = {"application/json": {"schema": _reference("OAuthError")}}
+    return {status: {"description": "An error of RFC 6749", "content": error} for status in OAUTH_ERRORS}
 
 
 def _errors(path: str, method: str) -> dict[str, Any]:

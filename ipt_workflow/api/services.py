@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ipt_workflow.ehr.calls import Calls
 from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
@@ -13,12 +14,18 @@ from ipt_workflow.ehr.notices.group_records import HeldRecords
 from ipt_workflow.ehr.notices.inbox import Inbox
 from ipt_workflow.ehr.notices.intake import Notices
 from ipt_workflow.ehr.notices.messages import Messages
+from ipt_workflow.ehr.smart.access_tokens import AccessTokens
+from ipt_workflow.ehr.smart.published_keys import PublishedKeys
+from ipt_workflow.ehr.smart.systems import Systems
 from ipt_workflow.service.access.attestations import Attestations
+from ipt_workflow.service.access.break_glass import EmergencyAccesses
 from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.access.credentials import Credentials
 from ipt_workflow.service.access.people import People
 from ipt_workflow.service.access.restrictions import Restrictions
+from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
+from ipt_workflow.service.access.unmasking import Unmaskings
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
@@ -39,6 +46,8 @@ class Services:
         self.organisations = Organisations(clinic, clinics)
         self.courses = Courses(clinic)
         self.proposals = Proposals(clinic)
+        self.emergencies = EmergencyAccesses(clinic)
+        self.unmaskings = Unmaskings(clinic)
         self.covers = Covers(clinic)
         self.restrictions = Restrictions(clinic)
         self.reads = CourseReads(clinic)
@@ -47,6 +56,8 @@ class Services:
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)
         self.tokens = Tokens(clinic)
+        self.systems = Systems(clinic)
+        self.sessions = SignInSessions(clinic)
         self.people = People(clinic)
         self.attestations = Attestations(clinic)
         self.subscriptions = Subscriptions(clinic)
@@ -62,10 +73,14 @@ class Services:
 
 
 class FrontDesk:
-    """Finds the services to which a request belongs: by its credential, or for a signed message by its address."""
+    """Finds the services to which a request belongs: by its credential, or for a signed message by its address.
 
-    def __init__(self, clinics: Clinics) -> None:
+    `access_tokens` are for systems, whose assertions tell the organisation.
+    """
+
+    def __init__(self, clinics: Clinics, calls: Calls) -> None:
         self.clinics = clinics
+        self.access_tokens = AccessTokens(clinics, PublishedKeys(calls))
         self.credentials = Credentials(clinics)
         self._services: dict[str, Services] = {}
 

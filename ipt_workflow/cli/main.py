@@ -4,7 +4,23 @@ from typing import Annotated
 
 import typer
 
-from ipt_workflow.cli import access, audit, course, database, group, organisation, person, proposal, protocol, source, token
+from ipt_workflow.cli import (
+    access,
+    audit,
+    course,
+    database,
+    emergency,
+    group,
+    launch,
+    organisation,
+    passkey,
+    person,
+    proposal,
+    protocol,
+    source,
+    system,
+    token,
+)
 from ipt_workflow.cli.course import import_file
 from ipt_workflow.cli.database import demo
 from ipt_workflow.cli.output import listening, settings_or_exit
@@ -22,13 +38,17 @@ app.add_typer(database.app, name="db")
 app.add_typer(organisation.app, name="organisation")
 app.add_typer(token.app, name="token")
 app.add_typer(person.app, name="person")
+app.add_typer(passkey.app, name="passkey")
 app.add_typer(source.app, name="source")
+app.add_typer(system.app, name="system")
+app.add_typer(launch.app, name="launch")
 app.add_typer(protocol.app, name="protocol")
 app.add_typer(course.app, name="course")
 app.add_typer(proposal.app, name="proposal")
 app.add_typer(group.app, name="group")
 app.add_typer(access.cover, name="cover")
 app.add_typer(access.restriction, name="restriction")
+app.add_typer(emergency.app, name="emergency")
 app.add_typer(audit.app, name="audit")
 app.command("import")(import_file)
 app.command("demo")(demo)

@@ -5,12 +5,14 @@ from typing import Annotated
 import typer
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.cli import sign_in
 from ipt_workflow.cli.output import of_options, out, print_json, print_table, run
 from ipt_workflow.cli.token import operator_name
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.organisations import NewOrganisation, OrganisationChange, Organisations, OrganisationView
 
 app = typer.Typer(help="Organisations: the clinics of this installation.", no_args_is_help=True)
+app.add_typer(sign_in.app, name="sign-in")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="The organisation's id.")]
 Zone = Annotated[str | None, typer.Option(help="The IANA time zone of its days and weeks, such as Europe/Berlin.")]
@@ -59,10 +61,14 @@ def change(
     supervision: Annotated[
         str | None, typer.Option(help="Which courses supervisors see: those of the `organisation`, or of their `supervisees`.")
     ] = None,
+    auditor_text: Annotated[
+        str | None,
+        typer.Option(help="When auditors read sealed text: at any time (`open`), after they unmasked it (`unmask`), or `never`."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change an organisation's title or time zone, or which courses its supervisors see."""
-    given = {"title": title, "zone": zone, "supervision": supervision}
+    """Change an organisation's title or time zone, which courses its supervisors see, or when its auditors read sealed text."""
+    given = {"title": title, "zone": zone, "supervision": supervision, "auditor_text": auditor_text}
     wanted = {name: value for name, value in given.items() if value is not None}
     changed = _change(organisation, of_options(OrganisationChange, wanted))
     _show(changed, f"{changed.id} is changed.", as_json)

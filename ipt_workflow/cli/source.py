@@ -51,7 +51,7 @@ def add(
     values = {
         "id": name,
         "kind": kind,
-        "secret": _secret(secret_file),
+        "secret": read_secret(secret_file),
         "names_persons": names_persons,
         "all_visits": all_visits,
         "other_visits": other_visits,
@@ -117,7 +117,7 @@ def rotate(
     """Give a source a new key."""
     if not 0 <= overlap_hours <= OVERLAP_HOURS_MAX:
         usage(f"--overlap-hours must be from 0 to {OVERLAP_HOURS_MAX}.")
-    values = {"kind": kind, "secret": _secret(secret_file), "overlap_hours": overlap_hours}
+    values = {"kind": kind, "secret": read_secret(secret_file), "overlap_hours": overlap_hours}
     body = of_options(SourceRotation, values)
     _show_key(run(lambda clinic: Sources(clinic).rotate(operator(), name, lambda: body)), as_json=as_json)
 
@@ -140,7 +140,8 @@ def _settings(source: SourceView) -> str:
     return ", ".join([*(name for name, on in flags.items() if on), f"other-visits {source.other_visits}"])
 
 
-def _secret(path: Path | None) -> str | None:
+def read_secret(path: Path | None) -> str | None:
+    """The secret in the file of `--secret-file`. Exits 1 if it cannot be read."""
     if path is None:
         return None
     try:

@@ -40,10 +40,15 @@ def create(
     source: Annotated[
         str | None, typer.Option(help="With the role ehr: the source whose messages its bearer may read at /v1/ehr/messages.")
     ] = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option("--scope", help="What it may do of what its role allows, such as system/*.rs. Repeat the option for more."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a token, and print it. It cannot be shown again."""
-    new = of_options(NewToken, {"role": role, "name": name, "subject": subject, "days": days, "source": source})
+    values = {"role": role, "name": name, "subject": subject, "days": days, "source": source}
+    new = of_options(NewToken, {**values, "scopes": scope or None})
     created = run(lambda clinic: Tokens(clinic).create(operator(), new))
     if as_json:
         print_json(created)
@@ -68,12 +73,14 @@ def list_tokens(as_json: AsJson = False) -> None:
             each.name,
             each.subject,
             each.source or "",
+            " ".join(each.scopes or ()),
             f"{each.expires_at:%Y-%m-%d}",
+            f"{each.last_used_at:%Y-%m-%d %H:%M}" if each.last_used_at else "",
             "revoked" if each.revoked_at else "",
         )
         for each in found
     ]
-    print_table(("id", "role", "name", "subject", "source", "expires", ""), rows)
+    print_table(("id", "role", "name", "subject", "source", "scopes", "expires", "last used", ""), rows)
 
 
 @app.command()

@@ -32,6 +32,9 @@ class Metrics:
         self.authentication_failures = Counter(
             "ipt_authentication_failures", "Requests that were answered with 401.", registry=self.registry
         )
+        self.rate_limited = Counter(
+            "ipt_rate_limited", "Requests that were answered with 429, by the policy.", ["policy"], registry=self.registry
+        )
         self.notices_waiting = Gauge(
             "ipt_notices_waiting",
             "Notices that wait for a person, those with risk apart.",

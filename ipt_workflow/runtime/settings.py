@@ -1,5 +1,6 @@
 """Settings: the defaults of `config/service.toml`, which the environment overrides. No default is anywhere else."""
 
+import datetime as dt
 import functools
 import ipaddress
 import os
@@ -51,11 +52,18 @@ class Settings(pydantic.BaseModel):
     body_seconds: Annotated[int, Field(ge=1, le=3600)]
     answer_seconds: Annotated[int, Field(ge=1, le=3600)]
     long_requests_max: Annotated[int, Field(ge=1, le=100)]
+    rate_limit_seconds: Annotated[int, Field(ge=1, le=3600)]
+    rate_limit_credential: Annotated[int, Field(ge=0, le=10_000_000)]
+    rate_limit_organisation: Annotated[int, Field(ge=0, le=10_000_000)]
+    rate_limit_address: Annotated[int, Field(ge=0, le=10_000_000)]
     proxy_networks: str
     log_addresses: bool
     failure_days: Annotated[int, Field(ge=1, le=3650)]
     idempotency_hours: Annotated[int, Field(ge=1, le=720)]
     token_days: Annotated[int, Field(ge=1, le=3650)]
+    session_idle_minutes: Annotated[int, Field(ge=1, le=720)]
+    session_hours: Annotated[int, Field(ge=1, le=24)]
+    reauthentication_minutes: Annotated[int, Field(ge=1, le=60)]
     clock_ahead_seconds: Annotated[int, Field(ge=0, le=3600)]
     export_chunk: Annotated[int, Field(ge=1, le=10_000)]
     public_schema: bool
@@ -149,6 +157,18 @@ class Settings(pydantic.BaseModel):
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
         return zoneinfo.ZoneInfo(self.time_zone)
+
+    @property
+    def session_idle(self) -> dt.timedelta:
+        return dt.timedelta(minutes=self.session_idle_minutes)
+
+    @property
+    def session_length(self) -> dt.timedelta:
+        return dt.timedelta(hours=self.session_hours)
+
+    @property
+    def reauthentication(self) -> dt.timedelta:
+        return dt.timedelta(minutes=self.reauthentication_minutes)
 
     @property
     def protocols(self) -> Path:

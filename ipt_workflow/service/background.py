@@ -1,9 +1,13 @@
 """Work beside the requests: a task that goes on for as long as the process must outlive an error in one of its rounds."""
 
-from collections.abc import Awaitable
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
 
 from ipt_workflow.errors import Busy, DatabaseNotReady
 from ipt_workflow.runtime import logs
+
+MINUTE = 60.0  # seconds
 
 
 async def one_round(work: Awaitable[object], *, waits: str, fails: str) -> None:
@@ -14,3 +18,11 @@ async def one_round(work: Awaitable[object], *, waits: str, fails: str) -> None:
         logs.logger().warning(waits, error_type=type(error).__name__)
     except Exception as error:  # noqa: BLE001 - the task must outlive it, whatever it is
         logs.logger().error(fails, exc_info=error)
+
+
+async def each_minute(work: Callable[[], Awaitable[object]], stop: asyncio.Event, *, waits: str, fails: str) -> None:
+    """Does the work once a minute, and a last time when `stop` is set. Errors are logged as `one_round` does."""
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), MINUTE)
+        await one_round(work(), waits=waits, fails=fails)

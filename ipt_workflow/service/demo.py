@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 
+from ipt_workflow.access import people
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import examples
 from ipt_workflow.course.triggers import Command, Role
 from ipt_workflow.errors import TransitionRefused
 from ipt_workflow.groups.bodies import Joining, NewGroup, NewSession, Signing
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.service.access import sign_in_links
 from ipt_workflow.service.access.tokens import NewToken, Tokens
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
@@ -170,11 +172,15 @@ COURSES = sum(plan.count for plan in PLANS) + MEMBERS
 
 
 class DemoResult(msgspec.Struct, frozen=True):
-    """How many courses were made, in how many states, and a token for each role."""
+    """How many courses were made, in how many states, and a token for each role.
+
+    `links` holds the paths of one-time links that sign a person of each role in, where the service is for this machine alone.
+    """
 
     courses: int
     states: int
     tokens: dict[Role, str]
+    links: dict[Role, str] = {}
 
 
 async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None, *, token_days: int = 1) -> DemoResult:
@@ -200,7 +206,15 @@ async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None, *, t
         tokens[role] = (
             await manager.create(operator, NewToken(role=role, name=f"demo {role}", subject=subject, days=token_days))
         ).token
-    return DemoResult(courses, states, tokens)
+    return DemoResult(courses, states, tokens, await _links(clinic))
+
+
+async def _links(clinic: Clinic) -> dict[Role, str]:
+    """A link for a person of each role that people have."""
+    if not sign_in_links.are_on(clinic.settings):
+        return {}
+    made = sign_in_links.SignInLinks(clinic)
+    return {role: await made.make(SUBJECTS[role]) for role in people.STAFF_ROLES}
 
 
 def _staff(connection: Connection, organisation: str, now: dt.datetime) -> None:

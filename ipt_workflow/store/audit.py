@@ -76,7 +76,7 @@ async def page(
     conditions = {name: value for name, value in msgspec.structs.asdict(filters).items() if value or value == ()}
     statement = _page(database.dialect, transitions, events, frozenset(conditions), newest_first)
     parameters = {**conditions, "organisation": organisation, "after": after.at, "after_id": after.id, "limit": limit}
-    rows = await database.fetch(statement.sql, *statement.values(parameters))
+    rows = await database.fetch(statement.sql, *statement.values(parameters), organisations=(organisation,))
     read = _READ_TIME[database.dialect]
     rows = [(read(row[0]), *row[1:]) for row in rows] if read else rows
     touched = await _subjects(database, organisation, [row[ID] for row in rows if row[COURSE] is None])
@@ -191,7 +191,7 @@ async def _subjects(database: Database, organisation: str, events: list[str]) ->
     statement = _SUBJECTS[database.dialect]
     touched: dict[str, list[str]] = {}
     parameters = {"organisation": organisation, "events": events}
-    for event_id, course_id in await database.fetch(statement.sql, *statement.values(parameters)):
+    for event_id, course_id in await database.fetch(statement.sql, *statement.values(parameters), organisations=(organisation,)):
         touched.setdefault(event_id, []).append(course_id)
     return {event_id: tuple(courses) for event_id, courses in touched.items()}
 

@@ -1,7 +1,7 @@
 """Tokens: created, listed and revoked. Requests look one up by `lookups.TOKENS`."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 import sqlalchemy as sa
@@ -12,7 +12,10 @@ from ipt_workflow.store.schema.tables import token as table
 
 
 class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A token without its secret. The database keeps only the secret's hash. `source` is the EHR whose messages its bearer may read."""
+    """A token without its secret. The database keeps only the secret's hash. `source` is the EHR whose messages its bearer may read.
+
+    `scopes` are separated by spaces; without them, the role alone decides. `system` is the system that got it as an access token.
+    """
 
     id: str
     role: str
@@ -22,6 +25,9 @@ class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: dt.datetime
     revoked_at: dt.datetime | None = None
     source: str | None = None
+    scopes: str | None = None
+    system: str | None = None
+    last_used_at: dt.datetime | None = None
 
 
 def insert(connection: sa.Connection, organisation: str, token: TokenRecord, secret_hash: str) -> None:
@@ -30,11 +36,19 @@ def insert(connection: sa.Connection, organisation: str, token: TokenRecord, sec
         people.make_known(connection, organisation, token.subject, token.role, token.created_at)
     else:
         people.require_not_left(connection, organisation, token.subject)
+    put(connection, organisation, token, secret_hash)
+
+
+def put(connection: sa.Connection, organisation: str, token: TokenRecord, secret_hash: str) -> None:
+    """Inserts a token of whoever it is. A system is no person."""
     connection.execute(sa.insert(table), {**structs.row_of(organisation, token), "secret_hash": secret_hash})
 
 
 def every(connection: sa.Connection, organisation: str) -> list[TokenRecord]:
-    statement = sa.select(*structs.columns(table, TokenRecord)).where(table.c.organisation == organisation)
+    """Tokens that somebody made. Access tokens of systems come and go."""
+    statement = sa.select(*structs.columns(table, TokenRecord)).where(
+        table.c.organisation == organisation, table.c.system.is_(None)
+    )
     return structs.read_all(connection, statement.order_by(table.c.created_at, table.c.id), TokenRecord)
 
 
@@ -58,3 +72,12 @@ def revoke_roles(connection: sa.Connection, organisation: str, subject: str, rol
 def _revoke(connection: sa.Connection, organisation: str, at: dt.datetime, *conditions: sa.ColumnElement[bool]) -> int:
     where = (table.c.organisation == organisation, table.c.revoked_at.is_(None), *conditions)
     return connection.execute(sa.update(table).where(*where).values(revoked_at=at)).rowcount
+
+
+def note_uses(connection: sa.Connection, organisation: str, uses: Mapping[str, dt.datetime]) -> None:
+    """Writes when tokens were last used, by their ids."""
+    at = sa.bindparam("at", type_=table.c.last_used_at.type)
+    where = (table.c.organisation == organisation, table.c.id == sa.bindparam("token", type_=sa.String))
+    older = sa.or_(table.c.last_used_at.is_(None), table.c.last_used_at < at)
+    rows = [{"token": each, "at": used} for each, used in sorted(uses.items())]
+    connection.execute(sa.update(table).where(*where, older).values(last_used_at=at), rows)

@@ -138,6 +138,11 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     courses: tuple[str, ...] = ()
     published: bool = False
 
+    @property
+    def organisations(self) -> frozenset[str]:
+        """Whose rows it writes."""
+        return frozenset({self.organisation})
+
 
 class MovedEntries(msgspec.Struct, frozen=True, kw_only=True):
     """Entries that a unit moves from one course to another. `numbers` are their seqs in the other course, by their seqs here.
@@ -170,6 +175,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     settled: tuple[SettledNotice, ...] = ()
     events: tuple[LoggedEvent, ...] = ()
     request_id: str | None = None
+
+    @property
+    def organisations(self) -> frozenset[str]:
+        """Whose rows it writes."""
+        return frozenset({self.organisation, *(event.organisation for event in self.events)})
 
     @property
     def courses(self) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ def scope(peer: str | None, *forwarded: str) -> dict[str, object]:
         ("10.0.0.1", ("EHR-4711",), "10.0.0.1"),
         ("10.0.0.1", ("EHR-4711, 10.0.0.2",), "10.0.0.2"),
         ("fd00::1", ("2001:db8::1",), "2001:db8::1"),
+        ("::ffff:10.0.0.1", ("198.51.100.9",), "198.51.100.9"),
+        ("::ffff:192.0.2.1", ("198.51.100.9",), "192.0.2.1"),
         (None, (), "unknown"),
     ),
 )
@@ -95,10 +97,10 @@ def test_counts_wait_while_the_database_cannot_take_them(api, monkeypatch):
         await fail(api)
         with monkeypatch.context() as patch:
 
-            async def fails(*_: object) -> None:
+            async def fails(*_: object, **__: object) -> None:
                 raise OSError("the disk is gone")
 
-            patch.setattr(api.clinic.database, "write", fails)
+            patch.setattr(api.clinic.installation.database, "write", fails)
             with pytest.raises(OSError, match="gone"):
                 await api.application._edge.failures.keep()
         await fail(api)

@@ -11,7 +11,7 @@ import pytest
 from schemathesis.specs.openapi import definitions
 from support.http_client import running
 
-from ipt_workflow.api import openapi, problem_schemas
+from ipt_workflow.api import oauth_errors, openapi, problem_schemas
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.problems import PROBLEMS
 from ipt_workflow.course import triggers
@@ -106,6 +106,8 @@ def test_no_parameter_could_carry_a_clients_reference(document):
 
 def test_every_refusal_is_told_of_as_a_problem_document(document):
     for key, operation in operations(document).items():
+        if key[1] == oauth_errors.PATH:
+            continue  # see the next test
         errors = {status: answer for status, answer in operation["responses"].items() if int(status) >= 400}
         fhir = key[1].startswith("/fhir")
         assert {"401", "403", "404", "405", "406" if fhir else "422", "500", "503"} <= set(errors), key
@@ -114,6 +116,15 @@ def test_every_refusal_is_told_of_as_a_problem_document(document):
             hook = {"application/fhir+json"} if key[1].startswith("/v1/ehr/fhir") else set()
             assert set(answer["content"]) == kinds | hook, key
             assert answer["description"], key
+
+
+def test_every_refusal_of_a_token_is_told_of_as_oauth_writes_it(document):
+    operation = operations(document)["post", oauth_errors.PATH]
+    errors = {status: answer for status, answer in operation["responses"].items() if int(status) >= 400}
+    assert {"400", "401", "405", "413", "500", "503"} == set(errors)
+    for answer in errors.values():
+        assert answer["content"] == {"application/json": {"schema": {"$ref": "#/components/schemas/OAuthError"}}}
+    assert set(operation["requestBody"]["content"]) == {"application/x-www-form-urlencoded"}
 
 
 def test_every_kind_of_problem_has_a_schema_that_only_it_fits(document):
@@ -129,7 +140,7 @@ def test_every_kind_of_problem_has_a_schema_that_only_it_fits(document):
 def test_an_error_refers_to_the_kinds_of_its_status_and_tells_several_apart_by_type(document):
     statuses = {problem_schemas.schema_name(slug): str(problem.status) for slug, problem in PROBLEMS.items()}
     for (method, path), operation in operations(document).items():
-        if path.startswith("/fhir"):
+        if path.startswith("/fhir") or path == oauth_errors.PATH:
             continue
         for status, answer in operation["responses"].items():
             if int(status) < 400:
@@ -156,7 +167,8 @@ def test_only_what_needs_no_token_says_so(document):
         "/v1/ehr/fhir/{source}/{kind}",
         "/v1/ehr/fhir/{source}/{kind}/{its_id}",
     }
-    assert free == {"/health/live", "/health/ready", "/fhir/R4/metadata", "/v1/notices/types", *signed}
+    smart = {"/oauth/token", "/.well-known/smart-configuration", "/fhir/R4/.well-known/smart-configuration"}
+    assert free == {"/health/live", "/health/ready", "/fhir/R4/metadata", "/v1/notices/types", *smart, *signed}
     assert document["security"] == [{"bearer": []}]
     assert document["components"]["securitySchemes"]["bearer"] == {"type": "http", "scheme": "bearer"}
 

@@ -114,7 +114,7 @@ def test_a_database_that_cannot_be_opened_is_told_in_a_sentence(bare, command, t
 
 def test_a_token_is_created_shown_once_listed_without_its_secret_and_revoked(cli):
     made = cli.json("token", "create", "--role", "admin", "--name", "Ada")
-    assert set(made) == {"id", "token", "role", "name", "subject", "expires_at", "source"}
+    assert set(made) == {"id", "token", "role", "name", "subject", "expires_at", "source", "scopes"}
     assert (made["role"], made["subject"]) == ("admin", "Ada")
     secret = made["token"].rpartition("_")[2]
     assert made["token"] == f"ipt_{made['id']}_{secret}"

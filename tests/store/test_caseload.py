@@ -12,7 +12,6 @@ from ipt_workflow.access.relations import Viewer
 from ipt_workflow.service import demo
 from ipt_workflow.store import courses
 from ipt_workflow.store.courses import Filters
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema.tables import course
 
 SOON = dt.timedelta(days=40)  # so that some attention is due
@@ -34,7 +33,7 @@ def stored(server, tmp_path_factory):
     statement = sa.select(*(course.c[name] for name in names)).order_by(course.c.id)
 
     async def read():
-        database = open_database(settings.database_url)
+        database = databases.opened(settings.database_url)
         rows = await database.read(lambda connection: [dict(row) for row in connection.execute(statement).mappings()])
         await database.close()
         return rows
@@ -46,7 +45,7 @@ def pages(settings: databases.Settings, filters: Filters, limit: int, now: dt.da
     """The ids on all pages."""
 
     async def read():
-        database = open_database(settings.database_url)
+        database = databases.opened(settings.database_url)
         found, after = [], ""
         while True:
             page = await database.read(courses.caseload, "default", filters, after, limit, now)
@@ -106,7 +105,7 @@ def test_the_clients_of_a_page_have_all_their_courses(stored):
     twice = rows[-1]["client_id"]
 
     async def read(who):
-        database, now = open_database(settings.database_url), dt.datetime.now(dt.UTC)
+        database, now = databases.opened(settings.database_url), dt.datetime.now(dt.UTC)
         found = await database.read(courses.courses_of_clients, "default", [twice, rows[0]["client_id"]], who, now)
         await database.close()
         return [(each.client_id, each.course_id) for each in found]

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ipt_workflow.api.app import Application
@@ -18,10 +18,10 @@ from support.http_client import OPERATOR
 
 
 @contextmanager
-def served(settings: Settings, clock: Clock | None = None) -> Iterator[str]:
+def served(settings: Settings, clock: Clock | None = None, application: Callable[..., Application] = Application) -> Iterator[str]:
     """The URL of a service on a port of its own, in a thread of the test."""
     listening = socket.create_server(("127.0.0.1", 0))
-    running = server(Application(settings, clock), settings, "127.0.0.1", 0)
+    running = server(application(settings, clock), settings, "127.0.0.1", 0)
 
     def run() -> None:
         with event_loop.runner() as runner:

@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.ehr.deliveries.retries import GONE, THROTTLED, RetryPolicy
 from ipt_workflow.ehr.deliveries.rounds import DisabledSubscription, RoundOutcome
 from ipt_workflow.ehr.deliveries.sender import DeliverySender
-from ipt_workflow.ehr.secrets import SecretBox
 from ipt_workflow.ehr.signatures import Signer
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.settings import listed

@@ -1,8 +1,9 @@
-"""POST requests to checked addresses, on connections that are kept alive. Only this module knows the HTTP library."""
+"""Requests to checked addresses, on connections that are kept alive. Only this module knows the HTTP library."""
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import aiohttp
 import yarl
@@ -12,6 +13,7 @@ from ipt_workflow.ehr.deliveries.addresses import Reach
 from ipt_workflow.ehr.deliveries.sender import AddressDenied, AnswerUnreadable, NameUnknown, Resolve
 
 RESPONSE_BYTES_MAX = 65_536
+CONTENT_BYTES_MAX = 262_144  # of a response that is read: keys and descriptions of identity providers
 CONNECTIONS_MAX = 100
 IDLE_SECONDS = 4.0  # less than servers commonly wait, so that they do not close a connection just as it is used again
 
@@ -43,14 +45,26 @@ class Posts:
         Raises AddressDenied, NameUnknown, AnswerUnreadable, or OSError if there is no connection.
         """
         target = yarl.URL(url, encoded=True)  # as it was registered
-        try:
+        with _our_errors():
             async with self._session.post(target, data=body, headers=headers, allow_redirects=False) as response:
                 await _drain(response)
                 return response.status, response.headers.get("Retry-After", "")
-        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
-            raise AnswerUnreadable from error
-        except aiohttp.ClientError as error:
-            raise OSError from error
+
+    async def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        """The response's status, headers by their names in lower case, and content. Follows no redirect.
+
+        Raises the same as `post`, and AnswerUnreadable for a long response.
+        """
+        target = yarl.URL(url, encoded=True)
+        with _our_errors():
+            async with self._session.request(method, target, data=body, headers=headers, allow_redirects=False) as response:
+                content = await response.content.read(CONTENT_BYTES_MAX + 1)
+                while len(content) <= CONTENT_BYTES_MAX and (more := await response.content.readany()):
+                    content += more
+                if len(content) > CONTENT_BYTES_MAX:
+                    response.close()
+                    raise AnswerUnreadable
+                return response.status, {name.lower(): value for name, value in response.headers.items()}, content
 
     def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         """A socket to an address, whichever way it came: the library does not look up an address that stands in a URL."""
@@ -61,6 +75,16 @@ class Posts:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
+        raise AnswerUnreadable from error
+    except aiohttp.ClientError as error:
+        raise OSError from error
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:

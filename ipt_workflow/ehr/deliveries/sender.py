@@ -59,17 +59,14 @@ class DeliverySender:
     ) -> None:
         self._reach = reach
         self._timeout = timeout
-        self._resolve = resolve or look_up
-        self._ssl_context = ssl_context
-        self._posts: Posts | None = None  # None until the first delivery
-        self._opening = asyncio.Lock()
+        self._connections = Connecting(reach, resolve, ssl_context)
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> SendResult:
         """Makes one attempt. `now` is subtracted from a `Retry-After` that is a date."""
         if not self._reach.may_try(url):
             return SendResult(problem="address")
         try:
-            posts = self._posts or await self._open()
+            posts = await self._connections.posts()
             async with asyncio.timeout(self._timeout):
                 status, wait = await posts.post(url, headers, body)
         except AddressDenied:
@@ -86,12 +83,27 @@ class DeliverySender:
             return SendResult(status=status)
         return SendResult(status=status, problem="status", retry_after=retry_after(wait, now))
 
-    async def _open(self) -> "Posts":
-        """Loads the HTTP library and the certificates for the first delivery: every start would pay for them."""
-        async with self._opening:
-            if self._posts is None:
-                kind, context = await asyncio.to_thread(_load, self._ssl_context)
-                self._posts = kind(self._reach, self._resolve, context)
+    async def close(self) -> None:
+        await self._connections.close()
+
+
+class Connecting:
+    """Opens connections when they are first needed. Call `close` at the end."""
+
+    def __init__(self, reach: Reach, resolve: Resolve | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._reach = reach
+        self._resolve = resolve or look_up
+        self._ssl_context = ssl_context
+        self._posts: Posts | None = None
+        self._opening = asyncio.Lock()
+
+    async def posts(self) -> "Posts":
+        """Loads the HTTP library and the certificates for the first request: every start would pay for them."""
+        if self._posts is None:
+            async with self._opening:
+                if self._posts is None:
+                    kind, context = await asyncio.to_thread(load_posts, self._ssl_context)
+                    self._posts = kind(self._reach, self._resolve, context)
         return self._posts
 
     async def close(self) -> None:
@@ -99,8 +111,9 @@ class DeliverySender:
             await self._posts.close()
 
 
-def _load(context: ssl.SSLContext | None) -> tuple[type["Posts"], ssl.SSLContext]:
-    from ipt_workflow.ehr.deliveries.posts import Posts  # noqa: PLC0415 - loaded only if something is delivered
+def load_posts(context: ssl.SSLContext | None) -> tuple[type["Posts"], ssl.SSLContext]:
+    """The HTTP library and the certificates that it trusts, unless a `context` is given."""
+    from ipt_workflow.ehr.deliveries.posts import Posts  # noqa: PLC0415 - loaded only if something is sent
 
     return Posts, context or ssl.create_default_context()
 

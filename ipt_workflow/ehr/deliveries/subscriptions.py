@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events, fan_out
 from ipt_workflow.ehr.deliveries.addresses import reach_of
@@ -21,7 +22,6 @@ from ipt_workflow.ehr.deliveries.bodies import (
     SubscriptionView,
     subscription_view,
 )
-from ipt_workflow.ehr.secrets import SecretBox
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SubscriptionExists
 from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.clinic import Clinic, new_id

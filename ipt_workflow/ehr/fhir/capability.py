@@ -15,11 +15,17 @@ from ipt_workflow.ehr.fhir.resources import (
     Security,
     Software,
 )
+from ipt_workflow.ehr.fhir.types import Coding, Extension, concept
 
 FHIR_VERSION = "4.0.1"
 
 
-def capability_statement(site: Site) -> CapabilityStatement:
+SERVICES = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+
+
+def capability_statement(site: Site, token_url: str) -> CapabilityStatement:
+    """`token_url` is where a system gets an access token."""
     return CapabilityStatement(
         name="IptWorkflow",
         title="Courses of Interpersonal Psychotherapy",
@@ -34,12 +40,21 @@ def capability_statement(site: Site) -> CapabilityStatement:
             Rest(
                 mode="server",
                 documentation="Read only. Triggers change a course, at /v1.",
-                security=Security(description="Authorization: Bearer with a token of this service."),
+                security=_security(token_url),
                 resource=tuple(_resource(served) for served in KINDS.values()),
                 interaction=(Code(code="batch"),),
                 compartment=("http://hl7.org/fhir/CompartmentDefinition/patient",),
             ),
         ),
+    )
+
+
+def _security(token_url: str) -> Security:
+    """SMART Backend Services, in the form of SMART 1 as well: newer clients read `.well-known/smart-configuration`."""
+    return Security(
+        extension=(Extension(url=OAUTH_URIS, extension=(Extension(url="token", value_uri=token_url),)),),
+        service=(concept(Coding(system=SERVICES, code="SMART-on-FHIR")),),
+        description="Authorization: Bearer with an access token (SMART Backend Services), or with a fixed token of this service.",
     )
 
 

@@ -316,6 +316,8 @@ class RestResource(
 
 
 class Security(Element, frozen=True, kw_only=True):
+    extension: tuple[Extension, ...] = ()
+    service: tuple[CodeableConcept, ...] = ()
     description: str
 
 

@@ -50,13 +50,15 @@ class Quantity(Element, frozen=True, kw_only=True):
 
 
 class Extension(Element, frozen=True, kw_only=True, rename="camel"):
-    """Exactly one value is set."""
+    """Exactly one value is set, or extensions are."""
 
     url: str
+    extension: "tuple[Extension, ...]" = ()
     value_coding: Coding | None = None
     value_decimal: int | None = None
     value_reference: Reference | None = None
     value_string: str | None = None
+    value_uri: str | None = None
 
 
 class Meta(Element, frozen=True, kw_only=True, rename="camel"):

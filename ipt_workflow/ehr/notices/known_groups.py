@@ -11,7 +11,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import groups as stored
 
 PREFIX = "Group/"
-WITH_GROUPS = frozenset({"Encounter", "Appointment"})
+WITH_GROUPS = ("Encounter", "Appointment")  # a tuple: what is sent may be a list, which no set can look for
 
 
 async def entries(clinic: Clinic, resource: dict[str, Any]) -> Mapping[str, dict[str, Any]]:

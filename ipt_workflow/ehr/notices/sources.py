@@ -22,8 +22,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ipt_workflow import groups
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.ehr import signatures
-from ipt_workflow.ehr.secrets import SecretBox
 from ipt_workflow.ehr.signatures import SigningKey
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SecretUnreadable, SignatureInvalid
 from ipt_workflow.runtime.settings import listed

@@ -2,8 +2,10 @@
 
 from ipt_workflow.access import tokens
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.sessions import of_access_token
 from ipt_workflow.errors import Unauthenticated
-from ipt_workflow.service.access.tokens import check_valid
+from ipt_workflow.service.access import sessions
+from ipt_workflow.service.access.tokens import check_valid, split
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.store.lookups import StoredToken
@@ -26,18 +28,24 @@ class Credentials:
         return self._organisations.get(parsed[0]) if parsed else None
 
     async def identify(self, text: str, request_id: str | None = None) -> tuple[Clinic, Principal]:
-        """The clinic and the bearer of a token. Raises Unauthenticated."""
+        """The clinic and the bearer of a token, or the person in whose session a program acts. Raises Unauthenticated."""
+        in_session = of_access_token(text)
+        if in_session:
+            of_session, session = await sessions.identify(self.clinics, in_session, by_access_token=True)
+            return of_session, sessions.acting(session, "api", request_id)
         parsed = tokens.parse(text)
-        row = await self.clinics.installation.tokens.get(parsed[0]) if parsed else None
-        if parsed is None or row is None or not tokens.matches(parsed[1], row.secret_hash):
+        row = await self.clinics.installation.tokens.get(tokens.digest(parsed[1])) if parsed else None
+        if parsed is None or row is None or row.id != parsed[0]:
             raise Unauthenticated(NEEDED)
-        check_valid(row, self.clinics.installation.clock.now())
+        now = self.clinics.installation.clock.now()
+        check_valid(row, now)
         if row.organisation_status != "active":
             raise Unauthenticated(SUSPENDED)
         clinic = await self.clinics.of(row.organisation, row.organisation_version)
         if clinic is None:
             raise Unauthenticated(NEEDED)
         self._remember(row.id, clinic)
+        self.clinics.installation.token_uses.note(row.organisation, row.id, now)
         return clinic, _bearer(row, request_id)
 
     def _remember(self, token_id: str, clinic: Clinic) -> None:
@@ -54,4 +62,5 @@ def _bearer(row: StoredToken, request_id: str | None) -> Principal:
         request_id=request_id,
         token=row.id,
         source=row.source,
+        scopes=split(row.scopes),
     )

@@ -1,17 +1,15 @@
 """Failed authentications: anybody can cause them, so they are counted in memory and written once a minute, never one by one."""
 
 import asyncio
-import contextlib
 import datetime as dt
 from collections import Counter
 
 from ipt_workflow.runtime import logs
-from ipt_workflow.service.background import one_round
+from ipt_workflow.service.background import each_minute
 from ipt_workflow.service.installation import Installation
 from ipt_workflow.store import failures as stored
 from ipt_workflow.store.failures import FailureCount
 
-WRITE_SECONDS = 60.0
 COUNTED_MAX = 1000  # addresses and minutes that wait to be written; further ones count under OTHERS
 OTHERS = "others"
 
@@ -33,12 +31,8 @@ class AuthenticationFailures:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Writes what was counted once a minute, and when `stop` is set."""
-        while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), WRITE_SECONDS)
-            await one_round(
-                self.keep(), waits="failed authentications wait for the database", fails="failed authentications were not kept"
-            )
+        waits, fails = "failed authentications wait for the database", "failed authentications were not kept"
+        await each_minute(self.keep, stop, waits=waits, fails=fails)
 
     async def keep(self) -> None:
         """Writes what was counted. If that fails, it goes on waiting."""

@@ -6,15 +6,16 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ipt_workflow.access import tokens
+from ipt_workflow.access import scopes, tokens
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.sessions import require_fresh
 from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, Unauthenticated
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.views import TokenView
 from ipt_workflow.store import sources as stored_sources
 from ipt_workflow.store import tokens as stored_tokens
-from ipt_workflow.store.lookups import StoredToken
+from ipt_workflow.store.lookups import StoredToken, TokenTerms
 from ipt_workflow.store.people import PersonLeft
 from ipt_workflow.store.tokens import TokenRecord
 from ipt_workflow.values.types import Person
@@ -29,7 +30,8 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     The subject of a person's role, any but `ehr`, becomes a known person with that role.
 
-    `source` binds a token of the role `ehr` to a source: its bearer may read what became of that source's messages.
+    `source` binds a token of the role `ehr` to a source: its bearer may read what became of that source's messages. `scopes` narrow what
+    the role allows.
     """
 
     role: Role
@@ -37,6 +39,7 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     subject: Person | None = None
     days: Annotated[int, Meta(ge=1, le=3650)] | None = None
     source: Annotated[str, Meta(max_length=32)] | None = None
+    scopes: tuple[str, ...] | None = None
 
 
 class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +52,10 @@ class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     expires_at: dt.datetime
     source: str | None
+    scopes: tuple[str, ...] | None
 
 
-def check_valid(row: StoredToken, now: dt.datetime) -> None:
+def check_valid(row: StoredToken | TokenTerms, now: dt.datetime) -> None:
     """Raises Unauthenticated if a token was revoked or has expired."""
     if row.revoked_at is not None or row.expires_at <= now:
         raise Unauthenticated("The token has been revoked or has expired. Ask an administrator for a new one.")
@@ -63,15 +67,11 @@ class Tokens:
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
 
-    async def check(self, principal: Principal) -> None:
-        """Raises Unauthenticated if the principal's token has been revoked or has expired since."""
-        row = await self.clinic.installation.tokens.get(principal.token) if principal.token else None
-        if row is not None:
-            check_valid(row, self.clinic.clock.now())
-
     async def create(self, principal: Principal, new: NewToken) -> CreatedToken:
         await self.clinic.require(principal, "manage tokens")
+        require_fresh(principal, self.clinic.clock.now(), self.clinic.settings.reauthentication)
         await self._check(new)
+        narrowed = scopes.normal(new.scopes) if new.scopes is not None else None
         minted, now = tokens.mint(), self.clinic.clock.now()
         token = TokenRecord(
             id=minted.id,
@@ -81,6 +81,7 @@ class Tokens:
             created_at=now,
             expires_at=now + dt.timedelta(days=new.days or self.clinic.settings.token_days),
             source=new.source,
+            scopes=" ".join(narrowed) if narrowed else None,
         )
         try:
             await self.clinic.write(stored_tokens.insert, token, minted.secret_hash)
@@ -95,6 +96,7 @@ class Tokens:
             subject=token.subject,
             expires_at=token.expires_at,
             source=token.source,
+            scopes=narrowed,
         )
 
     async def _check(self, new: NewToken) -> None:
@@ -108,7 +110,7 @@ class Tokens:
 
     async def list(self, principal: Principal) -> list[TokenView]:
         await self.clinic.require(principal, "manage tokens")
-        return [TokenView(**msgspec.structs.asdict(token)) for token in await self.clinic.read(stored_tokens.every)]
+        return [_view(token) for token in await self.clinic.read(stored_tokens.every)]
 
     async def revoke(self, principal: Principal, token_id: str) -> None:
         await self.clinic.require(principal, "manage tokens")
@@ -116,3 +118,13 @@ class Tokens:
         if not await self.clinic.write(stored_tokens.revoke, token_id, now):
             raise NotFound("There is no such token, or it has already been revoked.")
         await self.clinic.log(principal, "config", f"token {token_id} revoked")
+
+
+def _view(token: TokenRecord) -> TokenView:
+    fields = {name: value for name, value in msgspec.structs.asdict(token).items() if name != "system"}
+    return TokenView(**{**fields, "scopes": split(token.scopes)})
+
+
+def split(stored: str | None) -> tuple[str, ...] | None:
+    """Scopes as they are stored, one by one. None for a credential whose role alone decides."""
+    return None if stored is None else tuple(stored.split())

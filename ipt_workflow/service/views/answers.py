@@ -95,3 +95,5 @@ class TokenView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: dt.datetime
     revoked_at: dt.datetime | None
     source: str | None
+    scopes: tuple[str, ...] | None
+    last_used_at: dt.datetime | None

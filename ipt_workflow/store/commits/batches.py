@@ -133,20 +133,23 @@ Arguments = tuple[str] | tuple[str, list[bytes]]  # rows as JSON; their bytes, w
 
 
 async def write_postgres(fetch: Fetch, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
-    """Writes units and events. Returns for each unit whether it won. `fetch` runs a statement with its arguments; raises what it raises."""
+    """Writes units and events. Returns for each unit whether it won.
+
+    `fetch` runs a statement with its arguments for organisations; raises what it raises.
+    """
     won: set[int] = set()
     if units:
         numbered = sorted(
-            enumerate(units), key=lambda each: each[1].courses
+            enumerate(units), key=lambda each: (each[1].organisation, each[1].courses)
         )  # always in the same order: else two processes may deadlock
         recorded = any(unit.notices or unit.events for unit in units)
         arguments = (*_of_units(numbered), *(_of_records(numbered) if recorded else ()))
-        won = {row[0] for row in await fetch(_commit_sql(records=recorded), *arguments)}
+        organisations = frozenset().union(*(unit.organisations for unit in units))
+        won = {row[0] for row in await fetch(organisations, _commit_sql(records=recorded), *arguments)}
     if events:
         by_table = rows.of_events(events)
-        await fetch(
-            _events_sql(), *(each for table in by_table for each in _arguments(columns("postgresql", table), by_table[table]))
-        )
+        arguments = tuple(each for table in by_table for each in _arguments(columns("postgresql", table), by_table[table]))
+        await fetch({event.organisation for event in events}, _events_sql(), *arguments)
     return [number in won for number in range(len(units))]
 
 

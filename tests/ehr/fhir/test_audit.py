@@ -90,6 +90,9 @@ RECORDS = {
     "a feed of one course": (record(action="events", courses=(ONE,)), "PatientQuery"),
     "a subscription made": (record("config", "subscription 0197c8f2-9b1c-7f44-8a2d-0a4d6f1e2b33 created", ()), "Create"),
     "a restricted course": (record("access", "course restricted", (ONE,), basis="organisation", purpose="HQUALIMP"), None),
+    "emergency access": (record("access", "emergency access started", (ONE,), basis="emergency", purpose="ETREAT"), None),
+    "emergency access ended": (record("access", "emergency access ended", (ONE,), basis="emergency", purpose="ETREAT"), None),
+    "a review of emergency access": (record("access", "emergency access reviewed", (ONE, TWO)), None),
     "a sign-in": (record("sign_in", "signed in", ()), None),
     "a course whose client is not known": (record(action="course", courses=("0197c8f2-0000-7000-8000-000000000009",)), "Read"),
     "a kind that nobody has thought of": (record("something", "else", (ONE, TWO)), None),
@@ -110,6 +113,15 @@ def test_every_kind_of_record_is_valid_and_on_its_profile(events):
     assert {name: faults for name, faults in zip(events, found, strict=True) if faults} == {}
     claimed = {name: each["meta"].get("profile", [""])[0].rpartition(".")[2] or None for name, each in events.items()}
     assert claimed == {name: profile for name, (_, profile) in RECORDS.items()}
+
+
+def test_emergency_access_is_a_security_alert_and_says_that_the_glass_was_broken(events):
+    for name, code in (("emergency access", "110127"), ("emergency access ended", "110138")):
+        each = events[name]
+        assert (each["type"]["code"], [coding["code"] for coding in each["subtype"]]) == ("110113", [code])
+        assert [purpose["coding"][0]["code"] for purpose in each["purposeOfEvent"]] == ["ETREAT", "BTG"]
+        assert f"EpisodeOfCare/{ONE}" in {entity["what"].get("reference") for entity in each["entity"] if "what" in entity}
+    assert events["a review of emergency access"]["type"]["code"] == "rest"
 
 
 def test_a_refusal_has_the_shape_of_what_was_tried_but_for_its_outcome(events):

@@ -3,12 +3,14 @@
 import datetime as dt
 from collections import Counter
 
+import httpx
 import pytest
 from fhirpy import SyncFHIRClient
 from fhirpy.base.exceptions import ForbiddenError, OperationOutcome, ResourceNotFound
-from support import http_server, service_walk
+from support import http_server, service_walk, smart
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.ehr.smart.systems import NewSystem, Systems
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import demo
 from ipt_workflow.service.access.tokens import NewToken, Tokens
@@ -35,6 +37,8 @@ def served(tmp_path_factory):
             )
         operator = Principal(person="operator", role="admin", via="cli")
         created["token"] = (await Tokens(clinic).create(operator, NewToken(role="ehr", name="ehr-1", days=3650))).token
+        system = NewSystem(id="north", scopes=("system/*.rs",), jwks=smart.JWKS)
+        await Systems(clinic).add(operator, lambda: system)
 
     settings = service_walk.database(tmp_path_factory.mktemp("client"), fill)
     with http_server.served(settings) as url:
@@ -87,6 +91,22 @@ def test_every_version_of_the_course_has_its_provenance(served, episode):
 def test_it_counts(served):
     assert served.resources("EpisodeOfCare").count() == 2
     assert served.resources("EpisodeOfCare").search(status="finished").count() == 1
+
+
+def test_a_client_that_proves_itself_by_its_key_reads_what_its_scopes_cover(served):
+    base = served.url
+    configuration = httpx.get(f"{base}/.well-known/smart-configuration").json()
+    url = configuration["token_endpoint"]
+    asserted = smart.assertion(aud=url, algorithm="RS384")
+    issued = httpx.post(url, data=smart.form(asserted, "system/Encounter.rs system/EpisodeOfCare.rs")).json()
+    assert issued["scope"] == "system/Encounter.rs system/EpisodeOfCare.rs"
+    by_key = SyncFHIRClient(base, authorization=f"Bearer {issued['access_token']}")
+    assert by_key.resources("EpisodeOfCare").count() == 2
+    assert len(by_key.resources("Encounter").search(status="finished").fetch_all()) == 12
+    with pytest.raises(ForbiddenError, match=r"system/Observation\.s"):
+        by_key.resources("Observation").fetch()
+    again = httpx.post(url, data=smart.form(asserted))
+    assert (again.status_code, again.json()["error"]) == (401, "invalid_client")
 
 
 def test_what_is_not_there_and_what_it_may_not_see_it_understands(served):

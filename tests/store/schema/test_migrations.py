@@ -12,7 +12,6 @@ from support import databases, service_walk
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.upgrade import upgrade
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate, revision, tables
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(migrate._config()).walk_revisions()][::-1]
@@ -20,7 +19,7 @@ REVISIONS = [script.revision for script in ScriptDirectory.from_config(migrate._
 
 def on(settings, function):
     async def inside():
-        database = open_database(settings.database_url)
+        database = databases.opened(settings.database_url)
         try:
             return await database.write(function)
         finally:

@@ -12,11 +12,12 @@ import msgspec
 
 from ipt_workflow.ehr.notices.fhir.findings import ERROR
 
-MEASURES = {"QuestionnaireResponse", "Observation"}
-WEIGHTS = {
+# Tuples: what is sent may be a list, which no set can look for.
+MEASURES = ("QuestionnaireResponse", "Observation")
+WEIGHTS = (
     "http://hl7.org/fhir/StructureDefinition/ordinalValue",
     "http://hl7.org/fhir/StructureDefinition/itemWeight",  # its name in R5
-}
+)
 NUMBERS = {"valueInteger", "valueDecimal", "valueUnsignedInt", "valuePositiveInt"}
 ABSENT = "dataAbsentReason"
 _OIDS = {"urn:oid:2.16.840.1.113883.6.1": "http://loinc.org", "urn:oid:2.16.840.1.113883.6.96": "http://snomed.info/sct"}

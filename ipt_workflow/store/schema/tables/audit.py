@@ -5,6 +5,7 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
+from ipt_workflow.access.principal import NOBODY
 from ipt_workflow.store.schema.tables.columns import WITH_OPERATOR, one_of
 
 AUDIT_KINDS = ("refusal", "read", "export", "sign_in", "config", "proposal", "delivery", "notice", "access")
@@ -24,7 +25,7 @@ class AuditRow(SQLModel, table=True):
     kind: str = Field(sa_type=one_of("audit_kind", AUDIT_KINDS))
     recorded_at: dt.datetime
     person: str = Field(max_length=128)
-    role: str = Field(sa_type=one_of("audit_role", WITH_OPERATOR))
+    role: str = Field(sa_type=one_of("audit_role", (*WITH_OPERATOR, NOBODY)))
     via: str = Field(max_length=16)
     action: str = Field(max_length=80)  # the trigger that was refused, or what was read
     rules: str | None = Field(default=None, max_length=2000)  # of a refusal: names of rules, separated by commas

@@ -533,6 +533,8 @@ def test_a_patient_who_died_waits_once_and_others_are_not_ipts_concern(hooked):
     (
         ({"resourceType": "Encounter", "id": "E1", "status": 3}, "Encounter.status"),
         ({"id": "E1"}, "resourceType"),
+        ({"id": "E1", "resourceType": [["Encounter"]]}, "resourceType"),
+        ({"id": "E1", "resourceType": {}}, "resourceType"),
         ({"resourceType": "Encounter", "id": "E/1"}, "Encounter.id"),
         ({"resourceType": "Bundle", "entry": {}}, "Bundle.entry"),
     ),

@@ -3,7 +3,7 @@
 import pytest
 from cryptography.fernet import Fernet
 
-from ipt_workflow.ehr.secrets import SecretBox
+from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.errors import SecretUnreadable
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()

@@ -1,0 +1,80 @@
+"""The pages of somebody who is signed in: who they are, their role, and their sessions."""
+
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from ipt_workflow.api.services import services_of
+from ipt_workflow.errors import SignInRefused
+from ipt_workflow.service.access.sessions import acting
+from ipt_workflow.web import sign_in
+from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirect
+from ipt_workflow.web.visitors import COOKIE, request_id, session_of, sessions_of, sign_in_of
+
+BY_LINK = "A session by link cannot be confirmed. Use another link."
+
+
+@get("/", include_in_schema=False)
+async def start(request: PageRequest) -> Response[bytes]:
+    """Who is signed in, in which role, and where else."""
+    session = session_of(request)
+    sessions = await sessions_of(request).list(acting(session, "pages"))
+    return await _start(request, sessions=sessions)
+
+
+async def _start(request: PageRequest, **context: Any) -> Response[bytes]:
+    session = session_of(request)
+    title = await services_of(request).clinic.title()
+    known = {"access_token": None, "sessions": (), **context}
+    return page(request, "start.html", session=session, roles=session.roles.split(), title=title, **known)
+
+
+@post("/role", include_in_schema=False, status_code=303)
+async def role(request: PageRequest) -> Response[None]:
+    """Goes on in another of the person's roles."""
+    form = await request.form()
+    done = await sessions_of(request).take_role(session_of(request), str(form.get("role", "")), request_id(request.scope))
+    response = redirect(request, "/")
+    response.cookies.append(cookie(COOKIE, done.secret.cookie))
+    return response
+
+
+@post("/access-token", include_in_schema=False, status_code=200)
+async def access_token(request: PageRequest) -> Response[bytes]:
+    """Shows a token by which a program acts in this session, and ends with it."""
+    secret = await sessions_of(request).open_access(session_of(request), request_id(request.scope))
+    return await _start(request, access_token=secret.access)
+
+
+@get("/confirm", include_in_schema=False)
+async def confirm(request: PageRequest) -> Response[None]:
+    """Lets the person prove again who they are, for what needs that they did so lately."""
+    session = session_of(request)
+    if session.method in {"passkey", "password", "recovery"}:
+        return redirect(request, f"/o/{session.organisation}/sign-in")
+    if session.method != "oidc":
+        raise SignInRefused("link", BY_LINK, forbidden=True)
+    return await sign_in.begin(request, session.organisation, again=True)
+
+
+@post("/sessions/{session_id:str}/end", include_in_schema=False, status_code=303)
+async def end(request: PageRequest, session_id: FromPath[str]) -> Response[None]:
+    """Ends another session of the person."""
+    await sessions_of(request).end(acting(session_of(request), "pages", request_id(request.scope)), session_id)
+    return redirect(request, "/")
+
+
+@post("/sign-out", include_in_schema=False, status_code=200)
+async def sign_out(request: PageRequest) -> Response[bytes]:
+    """Ends this session, and goes on to sign out at the identity provider."""
+    session = session_of(request)
+    provider = await (await sign_in_of(request, session.organisation)).sign_out(session, request_id(request.scope))
+    response = page(request, "signed_out.html", organisation=session.organisation, provider=provider)
+    response.cookies.append(no_cookie(COOKIE))
+    if provider:
+        response.headers["Refresh"] = f"0; url={provider}"
+    return response
+
+
+HANDLERS = (start, role, access_token, confirm, end, sign_out)

@@ -1,0 +1,35 @@
+"""What is hidden from a reader hides nothing that comes in: withdrawn sharing, and text that is masked for auditors."""
+
+from support.ehr_sender import course, inbox, status
+
+from ipt_workflow.access.relations import AccessRules
+
+RISKY = {"client_ref": "EHR-1", "instrument": "phq9", "items": [1] * 8 + [2], "taken_at": "2026-01-12T09:00:00Z", "ref": "F/1"}
+SHARING = {"client_ref": "EHR-1", "scope": "sharing"}
+
+
+def test_what_an_ehr_sends_about_a_course_that_it_may_not_read_is_applied_all_the_same(with_ehr):
+    async def test(api, ehr, course_id):
+        assert status(await ehr.notify("consent.withdrawn", SHARING)) == "applied"
+        assert (await api.get(f"/v1/courses/{course_id}", "ehr")).status_code == 404
+        assert status(await ehr.notify("measure.completed", RISKY)) == "applied"
+        assert "risk" in (await course(api, course_id))["attention"]
+        assert status(await ehr.notify("consent.given", SHARING)) == "applied"
+        assert (await api.get(f"/v1/courses/{course_id}", "ehr")).status_code == 200
+
+    with_ehr(test, kind="standard-webhooks")
+
+
+def test_a_notice_shows_an_auditor_who_must_unmask_nothing_of_what_it_says(with_ehr):
+    async def test(api, ehr, course_id):
+        assert status(await ehr.notify("client.deceased", {"client_ref": "EHR-1", "died_on": "2026-01-18"})) == "waiting"
+        (known,) = await inbox(api)
+        api.clinic.access_rules = AccessRules(auditor_text="unmask")
+        for path in ("/v1/notices", f"/v1/notices/{known['id']}"):
+            shown = (await api.get(path, "auditor")).json()
+            shown = shown.get("items", [shown])[0]
+            assert (shown["id"], shown["status"], shown["course"]) == (known["id"], "waiting", course_id)
+            assert (shown["content"], shown["proposes"], shown["says"], shown["why"]) == (None, None, [], None)
+        assert known["content"]["data"]["died_on"] == "2026-01-18"
+
+    with_ehr(test, kind="standard-webhooks")
