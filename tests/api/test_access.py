@@ -87,7 +87,6 @@ GROUP = {"protocol": group_walk.PROTOCOL, "label": "G-1", "facilitators": ["ther
 COVER = {
     "therapist": "therapist-1",
     "colleague": "therapist-3",
-    "until": "2026-01-12T09:00:00Z",
     "client_told": True,
     "reason": "Annual leave",
 }
@@ -310,7 +309,13 @@ async def of_staff(api: Api, course: str, needs: str, name: str) -> dict[str, st
         return {"person_id": await person(api, name, has_left=needs == "one who left")}
     headers = api.headers("admin")
     assert (await api.client.put(f"/v1/courses/{course}/restriction", json=RESTRICTION, headers=headers)).status_code == 200
-    return {"cover_id": (await api.post("/v1/cover", COVER)).json()["id"]}
+    made = await api.post("/v1/cover", a_week_of(COVER, api))
+    assert made.status_code == 201, made.text
+    return {"cover_id": made.json()["id"]}
+
+
+def a_week_of(cover: dict[str, Any], api: Api) -> dict[str, Any]:
+    return {**cover, "until": (api.clinic.clock.now() + dt.timedelta(days=7)).isoformat()}
 
 
 async def ehr_or_system(api: Api, needs: str, name: str) -> None:
@@ -377,6 +382,8 @@ async def call(api: Api, key: tuple[str, str], row: Row, names: dict[str, str], 
         body = body.replace(f"{{{name}}}", value)
     if "{group_id}" in path:
         headers["If-Match"] = (await api.get(f"/v1/groups/{names['group_id']}", "supervisor")).headers["etag"]
+    elif path == "/v1/cover" and method == "POST":
+        body = json.dumps(a_week_of(json.loads(body), api))
     elif method == "POST" and "{course_id}" in path:
         headers["If-Match"] = f'"{await api.version(names["course_id"])}"'
     return await api.client.request(method, path.format(**names), json=json.loads(body), headers=headers)
