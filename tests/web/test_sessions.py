@@ -303,6 +303,16 @@ def test_a_link_is_not_taken_from_another_machine(settings, clock):
     asyncio.run(inside())
 
 
+def test_a_service_that_does_not_know_its_address_sends_nobody_to_a_provider(settings, clock):
+    async def inside():
+        async with page_client.running(settings, clock) as pages:
+            answer = await pages.get(f"{SIGN_IN}/start")
+            assert answer.status_code == 400
+            assert "IPT_PUBLIC_URL" in answer.text
+
+    asyncio.run(inside())
+
+
 def test_a_style_sheet_is_kept_by_its_digest_and_names_nothing_elsewhere(pages):
     async def test(pages, clock):
         page = await pages.get(SIGN_IN)
