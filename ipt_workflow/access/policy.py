@@ -1,19 +1,15 @@
 """The policy: every question that is checked before a read or a write, and the roles that may.
 
-A therapist sees their own courses. Supervisors, auditors and EHR systems see the organisation's. For a caller who may not see a course,
-it does not exist. Auditors never write. An administrator manages people and tokens and may refer clients, and sees no course. The operator
-belongs to the installation: they manage organisations and read metrics, and see no course.
+Which courses exist for somebody is not asked here, but in `relations`. Auditors never write. An administrator manages people, tokens and
+cover, may refer clients, and sees no course. The operator belongs to the installation: they manage organisations and read metrics, and see no
+course.
 
-A therapist sees the groups that they facilitate. A facilitator records and signs the group's sessions on the courses of all its members.
-This includes courses of other therapists, which the facilitator does not see otherwise.
+A facilitator records and signs the group's sessions on the courses of all who were members then, restricted courses among them.
 
 A therapist on duty records a client's call in a crisis on the course of another therapist, and sees nothing of it.
 """
 
-from collections.abc import Collection
-
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.course import Course
 from ipt_workflow.course.triggers import PROPOSERS, Role
 from ipt_workflow.errors import Forbidden
 
@@ -45,6 +41,10 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "read groups": ("therapist", "supervisor", "auditor"),
     "manage groups": ("therapist", "supervisor"),
     "record group sessions": ("therapist",),
+    "read cover": ("therapist", "supervisor", "auditor", "admin"),
+    "arrange cover": ("therapist", "supervisor", "admin"),
+    "read restrictions": ("supervisor", "auditor", "admin"),
+    "restrict a course": ("supervisor", "admin"),
     "read protocols": ("therapist", "supervisor", "auditor", "ehr", "admin"),
     "read metrics": ("operator", "admin", "auditor"),
     "read metrics of all organisations": ("operator",),
@@ -52,7 +52,6 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "read the sandbox clock": ("therapist", "supervisor", "auditor", "ehr", "admin"),
     "move the sandbox clock": ("therapist", "supervisor", "ehr", "admin"),
 }
-SEES_ORGANISATION: frozenset[Role] = frozenset({"supervisor", "auditor", "ehr"})
 
 
 def may(principal: Principal, question: str) -> bool:
@@ -63,17 +62,3 @@ def require(principal: Principal, question: str) -> None:
     """Raises Forbidden unless the principal's role may."""
     if not may(principal, question):
         raise Forbidden(question, principal.role, QUESTIONS[question])
-
-
-def may_see_group(principal: Principal, facilitators: Collection[str]) -> bool:
-    """Whether this group exists for the principal."""
-    if principal.role == "therapist":
-        return principal.person in facilitators
-    return principal.role in SEES_ORGANISATION
-
-
-def may_see(principal: Principal, course: Course) -> bool:
-    """Whether this course exists for the principal."""
-    if principal.role == "therapist":
-        return course.therapist == principal.person
-    return principal.role in SEES_ORGANISATION

@@ -1,7 +1,9 @@
-"""Bearer tokens: `ipt_<id>_<secret>`. The secret is shown once and only its SHA-256 is stored: 256 random bits need no slower hash."""
+"""Bearer tokens: `ipt_<id>_<secret>`. The secret is shown once and only its SHA-256 is stored: 256 random bits need no slower hash.
+
+A token is found by that digest; how long the search takes tells nothing about a secret.
+"""
 
 import hashlib
-import hmac
 import re
 import secrets
 
@@ -33,8 +35,3 @@ def parse(text: str) -> tuple[str, str] | None:
 
 def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def matches(secret: str, secret_hash: str) -> bool:
-    """Compares in constant time."""
-    return hmac.compare_digest(digest(secret), secret_hash)

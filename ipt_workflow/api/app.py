@@ -14,6 +14,7 @@ from litestar.types import Receive, Scope, Send
 
 import ipt_workflow
 from ipt_workflow.api import (
+    access,
     audit,
     courses,
     feed,
@@ -151,6 +152,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *courses.HANDLERS,
         *transitions.HANDLERS,
         *proposals.HANDLERS,
+        *access.HANDLERS,
         *people.HANDLERS,
         *sessions.HANDLERS,
         *protocols.HANDLERS,

@@ -28,7 +28,7 @@ KINDS = ("transition", *AUDIT_KINDS)
 FORMATS = ("ndjson", "csv", "fhir")
 COLUMNS = (
     "recorded_at", "kind", "action", "person", "role", "via", "cosigned_by", "from", "to", "courses", "seq", "hash", "rules", "request_id", "id",
-    "group_session",
+    "group_session", "basis", "purpose", "on_behalf_of",
 )  # fmt: skip
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins like this
 

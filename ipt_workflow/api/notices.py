@@ -215,8 +215,8 @@ async def inbox(
     limit: FromQuery[int | None] = None,
     cursor: FromQuery[str | None] = None,
 ) -> Response[NoticeList]:
-    """Notices in the order they came: those that wait, unless another status is requested. A therapist sees those about their own
-    courses. Supervisors see all, also those about unknown clients."""
+    """Notices in the order they came: those that wait, unless another status is requested. Who sees a course sees its notices.
+    Supervisors also see those about unknown clients."""
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
     filters = NoticeFilters(status=one_of("status", status, NOTICE_STATUSES), source=source, course=course, risk=risk)
     found = await services_of(request).inbox.page(principal_of(request), filters, after.id, size + 1)

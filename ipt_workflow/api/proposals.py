@@ -36,7 +36,7 @@ async def proposals(
     limit: FromQuery[int | None] = None,
     cursor: FromQuery[str | None] = None,
 ) -> Response[ProposalList]:
-    """Therapists see the proposals on their own courses. Supervisors and auditors see all."""
+    """The proposals on courses that the caller may see."""
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
     checked = one_of("status", status, STATUSES)
     found = await services_of(request).proposals.page(principal_of(request), checked, after.id, size + 1)

@@ -18,8 +18,10 @@ from ipt_workflow.ehr.smart.access_tokens import AccessTokens
 from ipt_workflow.ehr.smart.published_keys import PublishedKeys
 from ipt_workflow.ehr.smart.systems import Systems
 from ipt_workflow.service.access.attestations import Attestations
+from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.access.credentials import Credentials
 from ipt_workflow.service.access.people import People
+from ipt_workflow.service.access.restrictions import Restrictions
 from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.log import AuditLog
@@ -42,6 +44,8 @@ class Services:
         self.organisations = Organisations(clinic, clinics)
         self.courses = Courses(clinic)
         self.proposals = Proposals(clinic)
+        self.covers = Covers(clinic)
+        self.restrictions = Restrictions(clinic)
         self.reads = CourseReads(clinic)
         self.audit_log = AuditLog(clinic)
         self.fhir = FhirReader(clinic)

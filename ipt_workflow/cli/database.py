@@ -16,6 +16,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import grants as tables_grants
+from ipt_workflow.store.schema import roles as database_roles
 
 Result = TypeVar("Result")
 app = typer.Typer(help="The database.", no_args_is_help=True)
@@ -23,17 +24,32 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
-def upgrade(as_json: AsJson = False) -> None:
+def upgrade(
+    roles: Annotated[
+        str | None,
+        typer.Option(metavar="PREFIX", help="On PostgreSQL: also create the roles PREFIX_app, _relay, _verifier and _backup."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Migrate the database to this version's tables. Create it if there is none."""
+    if roles is not None and not re.fullmatch(r"[a-z_][a-z0-9_]{0,53}", roles):
+        usage("--roles must be lower-case letters, digits and _, at most 54, and begin with a letter.")
 
-    async def work(database: Database, settings: Settings) -> str:
-        return await database.write(database_upgrade.upgrade, settings)
+    async def work(database: Database, settings: Settings) -> tuple[str, list[str]]:
+        if roles is not None and database.dialect != "postgresql":
+            usage("--roles needs a PostgreSQL database.")
+        reached = await database.write(database_upgrade.upgrade, settings)
+        return reached, await database.write(database_roles.establish, roles) if roles is not None else []
 
-    reached = _on_database(work)
+    reached, left = _on_database(work)
     if as_json:
-        print_json({"revision": reached})
-    else:
-        out.print(f"The database is at revision {reached}.")
+        print_json({"revision": reached, "statements": left})
+        return
+    out.print(f"The database is at revision {reached}.")
+    if left:
+        err.print("This role may not create all roles. An administrator of the server runs these statements in this database:")
+    for statement in left:
+        out.print(statement, markup=False)
 
 
 @app.command()
@@ -57,13 +73,17 @@ def check(as_json: AsJson = False) -> None:
 @app.command()
 def grants(
     role: Annotated[str, typer.Argument(help="The PostgreSQL role: lower-case letters, digits and _.")],
-    read: Annotated[bool, typer.Option("--read", help="Only for `audit verify`, `audit export` and `db check`.")] = False,
+    read: Annotated[bool, typer.Option("--read", help="Only for `audit verify`, `audit export`, `db check` and backups.")] = False,
+    relay: Annotated[bool, typer.Option("--relay", help="Only for `relay`.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the SQL that lets a role serve a database whose tables it does not own. The owner runs it after each `db upgrade`."""
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
         usage("ROLE must be lower-case letters, digits and _, and begin with a letter.")
-    statements = list(tables_grants.of_reader(role) if read else tables_grants.of_service(role))
+    if read and relay:
+        usage("--read and --relay exclude each other.")
+    granted = tables_grants.of_reader if read else tables_grants.of_relay if relay else tables_grants.of_service
+    statements = list(granted(role))
     if as_json:
         print_json({"statements": statements})
         return
@@ -78,6 +98,7 @@ def _on_database(work: Callable[[Database, Settings], Awaitable[Result]]) -> Res
     async def opened() -> Result:
         database = open_database(settings.database_url)
         try:
+            await database.require_sessions()
             return await work(database, settings)
         finally:
             await database.close()

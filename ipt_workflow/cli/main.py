@@ -4,7 +4,21 @@ from typing import Annotated
 
 import typer
 
-from ipt_workflow.cli import audit, course, database, group, launch, organisation, person, proposal, protocol, source, system, token
+from ipt_workflow.cli import (
+    access,
+    audit,
+    course,
+    database,
+    group,
+    launch,
+    organisation,
+    person,
+    proposal,
+    protocol,
+    source,
+    system,
+    token,
+)
 from ipt_workflow.cli.course import import_file
 from ipt_workflow.cli.database import demo
 from ipt_workflow.cli.output import listening, settings_or_exit
@@ -29,6 +43,8 @@ app.add_typer(protocol.app, name="protocol")
 app.add_typer(course.app, name="course")
 app.add_typer(proposal.app, name="proposal")
 app.add_typer(group.app, name="group")
+app.add_typer(access.cover, name="cover")
+app.add_typer(access.restriction, name="restriction")
 app.add_typer(audit.app, name="audit")
 app.command("import")(import_file)
 app.command("demo")(demo)

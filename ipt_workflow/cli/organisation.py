@@ -58,10 +58,14 @@ def change(
     organisation: Name,
     title: Annotated[str | None, typer.Option(help="Its new title.")] = None,
     zone: Zone = None,
+    supervision: Annotated[
+        str | None, typer.Option(help="Which courses supervisors see: those of the `organisation`, or of their `supervisees`.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change an organisation's title or time zone."""
-    wanted = {name: value for name, value in {"title": title, "zone": zone}.items() if value is not None}
+    """Change an organisation's title or time zone, or which courses its supervisors see."""
+    given = {"title": title, "zone": zone, "supervision": supervision}
+    wanted = {name: value for name, value in given.items() if value is not None}
     changed = _change(organisation, of_options(OrganisationChange, wanted))
     _show(changed, f"{changed.id} is changed.", as_json)
 

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.fhir.audit_events import audit_event
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.resources import AuditEvent
 from ipt_workflow.ehr.fhir.search import Term
 from ipt_workflow.journal.audit import AuditRecord
+from ipt_workflow.service.audit.shown import shown
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import audit
 from ipt_workflow.store import courses as stored_courses
@@ -35,14 +37,15 @@ async def events(clinic: Clinic, site: Site, records: Sequence[AuditRecord]) -> 
     return [audit_event(record, clients, site) for record in records]
 
 
-async def one(clinic: Clinic, site: Site, event_id: str) -> AuditEvent | None:
+async def one(clinic: Clinic, principal: Principal, site: Site, event_id: str) -> AuditEvent | None:
     records = await audit.page(clinic.database, clinic.organisation, AuditFilters(id=event_id), Position(), 1)
-    found = await events(clinic, site, records)
+    found = await events(clinic, site, await shown(clinic, principal, records))
     return found[0] if found else None
 
 
 async def search(
     clinic: Clinic,
+    principal: Principal,
     site: Site,
     terms: Sequence[Term],
     courses: tuple[str, ...] | None,
@@ -59,7 +62,7 @@ async def search(
     found: list[AuditEvent] = []
     for _chunk in range(CHUNKS_MAX):
         records = await audit.page(clinic.database, clinic.organisation, filters, after, size, newest_first=newest_first)
-        for event in await events(clinic, site, records):
+        for event in await events(clinic, site, await shown(clinic, principal, records)):
             if all(term.matches(event) for term in terms):
                 if len(found) == limit:
                     return AuditEventPage(tuple(found), after)
@@ -67,6 +70,7 @@ async def search(
             after = Position(event.recorded, str(event.id))
         if len(records) < size:
             return AuditEventPage(tuple(found), None)
+        after = Position(records[-1].recorded_at, records[-1].id)
     return AuditEventPage(tuple(found), after)
 
 

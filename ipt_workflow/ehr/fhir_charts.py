@@ -72,7 +72,7 @@ class ChartReader:
         `first` is how many courses are read at once at the beginning. With `patients`, each chart has its Patient. With `whole`, a
         chart holds all courses of the client, and stands at the first.
         """
-        filters, size = _visible(principal, filters), min(first, CHUNK)
+        filters, size = self._visible(principal, filters), min(first, CHUNK)
         while True:
             page = await self.clinic.read(stored_courses.caseload, filters, after, size, self.clinic.clock.now())
             theirs = await self._client_courses(principal, page) if patients or whole else {}
@@ -94,7 +94,7 @@ class ChartReader:
     async def patient(self, principal: Principal, site: Site, client: str) -> Patient | None:
         """A client with the courses of theirs that the caller may see; None without any."""
         stored = await self.clinic.read(
-            stored_courses.caseload, _visible(principal, Filters(client=client)), "", CHUNK, self.clinic.clock.now()
+            stored_courses.caseload, self._visible(principal, Filters(client=client)), "", CHUNK, self.clinic.clock.now()
         )
         courses = [each.course.id for each in stored]
         return patient(site, client, stored[0].client_ref, courses) if stored else None
@@ -104,32 +104,22 @@ class ChartReader:
         found = await self.patient(principal, site, client)
         if found:
             return found
-        if hidden := await self.clinic.read(stored_courses.courses_of_clients, [client], None):
-            raise await self.clinic.hidden(principal, "see a client", [each.course_id for each in hidden], NOT_THERE)
+        if hidden := await self.clinic.read(stored_courses.courses_of, client):
+            raise await self.clinic.hidden(principal, "see a client", hidden, NOT_THERE)
         raise NotFound(NOT_THERE)
 
     async def _client_courses(self, principal: Principal, page: Sequence[StoredCourse]) -> dict[str, list[str]]:
         clients = sorted({stored.course.client for stored in page})
         found: dict[str, list[str]] = {}
-        for each in await self.clinic.read(stored_courses.courses_of_clients, clients, therapist_of(principal)):
+        who, now = self.clinic.viewer(principal), self.clinic.clock.now()
+        for each in await self.clinic.read(stored_courses.courses_of_clients, clients, who, now):
             found.setdefault(each.client_id, []).append(each.course_id)
         return found
+
+    def _visible(self, principal: Principal, filters: Filters) -> Filters:
+        return msgspec.structs.replace(filters, viewer=self.clinic.viewer(principal))
 
     async def _others(self, page: Sequence[StoredCourse], theirs: dict[str, list[str]]) -> list[StoredCourse]:
         present = {stored.course.id for stored in page}
         missing = [course for courses in theirs.values() for course in courses if course not in present]
         return await self.clinic.read(stored_courses.courses_by_id, missing) if missing else []
-
-
-def therapist_of(principal: Principal) -> str | None:
-    """Whose courses alone the caller may see; None for all."""
-    return principal.person if principal.role == "therapist" else None
-
-
-def _visible(principal: Principal, filters: Filters) -> Filters:
-    mine = therapist_of(principal)
-    if mine is None or filters.therapist == mine:
-        return filters
-    if filters.therapist is not None:
-        return msgspec.structs.replace(filters, ids=())
-    return msgspec.structs.replace(filters, therapist=mine)

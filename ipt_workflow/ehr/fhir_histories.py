@@ -9,13 +9,12 @@ import msgspec
 from msgspec import Meta
 
 from ipt_workflow import journal
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr import fhir_audit_log
 from ipt_workflow.ehr.fhir.kinds import Served, served_as
 from ipt_workflow.ehr.fhir.record import Record, Site, about
 from ipt_workflow.ehr.fhir.types import Resource
-from ipt_workflow.ehr.fhir_charts import CHUNK, NOT_THERE, ChartReader, therapist_of
+from ipt_workflow.ehr.fhir_charts import CHUNK, NOT_THERE, ChartReader
 from ipt_workflow.ehr.fhir_searches import courses_in
 from ipt_workflow.errors import NotFound
 from ipt_workflow.journal import Entry
@@ -79,7 +78,7 @@ class FhirHistories:
         seqs = [seq for seq in _seqs_of(served, entries, number) if since is None or entries[seq - 1].written.recorded_at >= since]
         seqs = seqs if served.versions == "course" else [seq for seq in seqs if version(seq)]
         page = [seq for seq in reversed(seqs) if before.version is None or seq < before.version]
-        await self.clinic.log(principal, "read", f"fhir history {kind}", [course_id])
+        await self.clinic.log(principal, "read", f"fhir history {kind}", [stored])
         found = [each for seq in page[:limit] for each in version(seq)]
         rest = HistoryPosition(page[limit - 1]) if 0 < limit < len(page) else None
         return Versions(tuple(found), len(seqs), rest)
@@ -91,7 +90,9 @@ class FhirHistories:
         served = _versioned(kind)
         await self.clinic.require(principal, served.question)
         if kind == "AuditEvent":
-            page = await fhir_audit_log.search(self.clinic, site, (), None, before.entry, limit, newest_first=True, since=since)
+            page = await fhir_audit_log.search(
+                self.clinic, principal, site, (), None, before.entry, limit, newest_first=True, since=since
+            )
             await self.clinic.log(
                 principal, "read", "fhir history AuditEvent", [name for each in page.events for name in courses_in(each)]
             )
@@ -105,7 +106,8 @@ class FhirHistories:
         for _chunk in range(max(1, self.clinic.settings.page_limit_max // CHUNK)):
             if rest is None or len(found) >= limit:
                 break
-            entries = await self.clinic.read(newest_entries, therapist_of(principal), since, rest, CHUNK)
+            who, now = self.clinic.viewer(principal), self.clinic.clock.now()
+            entries = await self.clinic.read(newest_entries, who, now, since, rest, CHUNK)
             made = await self._versions_of(principal, site, served, entries)
             taken = _fitting(made, limit - len(found))
             found += [version for _, versions in made[:taken] for version in versions]
@@ -124,13 +126,12 @@ class FhirHistories:
     ) -> list[tuple[PlaceInTime, list[Resource]]]:
         """Entries, each with the versions that it made."""
         ids = sorted({entry.course_id for entry in entries})
-        courses = {stored.course.id: stored for stored in await self.clinic.read(stored_courses.courses_by_id, ids)}
+        courses = await self.clinic.all_seen(principal, await self.clinic.read(stored_courses.courses_by_id, ids))
         journals = await self.clinic.read(stored_courses.entries_of, ids)
         made = []
         for entry in entries:
             stored = courses.get(entry.course_id)
-            seen = stored is not None and policy.may_see(principal, stored.course)
-            versions = self._made_by(served, site, stored, journals[entry.course_id], entry.seq) if stored and seen else ()
+            versions = self._made_by(served, site, stored, journals[entry.course_id], entry.seq) if stored else ()
             made.append((entry, list(versions)))
             await asyncio.sleep(0)  # other requests have their turn between two entries
         return made
@@ -155,7 +156,7 @@ class FhirHistories:
         limit: int,
     ) -> Versions:
         """The one version of a resource that never changes."""
-        event = await fhir_audit_log.one(self.clinic, site, resource_id) if kind == "AuditEvent" else None
+        event = await fhir_audit_log.one(self.clinic, principal, site, resource_id) if kind == "AuditEvent" else None
         plans = self.charts.plans(site) if kind == "PlanDefinition" else []
         found: list[Resource] = [event] if event else [each for each in plans if each.id == resource_id]
         if not found:

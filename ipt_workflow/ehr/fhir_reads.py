@@ -84,7 +84,7 @@ class FhirReader:
         if kind == "Patient":
             return await self.charts.visible_patient(principal, site, resource_id)
         if kind == "AuditEvent":
-            event = await fhir_audit_log.one(self.clinic, site, resource_id)
+            event = await fhir_audit_log.one(self.clinic, principal, site, resource_id)
             return _only([event] if event else (), resource_id)
         return _only(self.charts.plans(site), resource_id)
 

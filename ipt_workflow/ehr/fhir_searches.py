@@ -174,7 +174,7 @@ class FhirSearches:
         position = Position(after.at, after.after) if after.at else None
         newest_first = any(order.descending for order in query.orders)
         page = await fhir_audit_log.search(
-            self.clinic, site, query.terms, await self._courses_of(query), position, limit, newest_first=newest_first
+            self.clinic, principal, site, query.terms, await self._courses_of(query), position, limit, newest_first=newest_first
         )
         courses = [course for event in page.events for course in courses_in(event)]
         await self.clinic.log(principal, "read", "fhir search AuditEvent", courses)
@@ -185,7 +185,9 @@ class FhirSearches:
         courses = await self._courses_of(query)
         await self.clinic.log(principal, "read", "fhir search AuditEvent", courses or ())
         while True:
-            page = await fhir_audit_log.search(self.clinic, site, query.terms, courses, position, self.clinic.settings.export_chunk)
+            page = await fhir_audit_log.search(
+                self.clinic, principal, site, query.terms, courses, position, self.clinic.settings.export_chunk
+            )
             total += len(page.events)
             if page.rest is None:
                 return total

@@ -13,6 +13,8 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     """One record of the audit log. `action` is the trigger, or the name of the read. `courses` are all courses that it touched.
 
     `rules` are those that refused, or that the actor of a transition overrode. Transitions with the same `group_session` belong to one session of a group.
+
+    `basis` is why the actor might: their relation to the courses; nothing if they might not. `purpose` is a code of v3-PurposeOfUse.
     """
 
     id: str
@@ -30,6 +32,9 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     rules: tuple[str, ...]
     request_id: str | None
     group_session: str | None = None
+    basis: str | None = None
+    purpose: str | None = None
+    on_behalf_of: str | None = None
 
 
 OVERRIDING = b'"overridden":["'  # in the canonical bytes of an entry that overrode rules
@@ -60,6 +65,9 @@ def audit_record(row: Sequence[Any], touched: Mapping[str, tuple[str, ...]]) -> 
         rules,
         request_id,
         group_session,
+        basis,
+        purpose,
+        on_behalf_of,
         canonical,
     ) = row
     is_trigger = kind == "transition" or (kind == "refusal" and " " not in action)  # a refused read has a name of several words
@@ -79,6 +87,9 @@ def audit_record(row: Sequence[Any], touched: Mapping[str, tuple[str, ...]]) -> 
         rules=tuple(rules.split(",")) if rules else _overridden(canonical),
         request_id=request_id,
         group_session=group_session,
+        basis=basis,
+        purpose=purpose,
+        on_behalf_of=on_behalf_of,
     )
 
 

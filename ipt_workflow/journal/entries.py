@@ -23,8 +23,11 @@ GENESIS = "0" * 64
 SALT_BYTES = 16
 
 
-class Written(Fact, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """An entry's canonical bytes, decoded: a fact, and its place in the chain."""
+class Written(Fact, frozen=True, kw_only=True, omit_defaults=True, rename={"from_": "from"}):
+    """An entry's canonical bytes, decoded: a fact, and its place in the chain.
+
+    `on_behalf_of` is the therapist for whom the actor covered. Bytes without cover do not have the key.
+    """
 
     organisation: str
     id: str
@@ -32,6 +35,7 @@ class Written(Fact, frozen=True, kw_only=True, rename={"from_": "from"}):
     to: str
     data_digest: str
     prev_hash: str
+    on_behalf_of: str | None = None
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -60,7 +64,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(self.sealed, type=Sealed) if self.sealed is not None else None
 
 
-def seal(draft: Draft, *, organisation: str, entry_id: str, prev_hash: str, salt: bytes) -> Entry:
+def seal(draft: Draft, *, organisation: str, entry_id: str, prev_hash: str, salt: bytes, on_behalf_of: str | None = None) -> Entry:
     """Turns an accepted draft into an entry: seals its document, and hashes the rest."""
     sealed = canonical(
         {"data": draft.given, "reason": draft.reason, "override": msgspec.to_builtins(draft.override) if draft.override else None}
@@ -85,6 +89,7 @@ def seal(draft: Draft, *, organisation: str, entry_id: str, prev_hash: str, salt
             "data": fact.data,
             "data_digest": data_digest(salt, sealed),
             "prev_hash": prev_hash,
+            **({"on_behalf_of": on_behalf_of} if on_behalf_of else {}),
         }
     )
     return read(written, salt=salt.hex(), sealed=sealed)

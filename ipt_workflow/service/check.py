@@ -2,7 +2,7 @@
 
 from ipt_workflow.store import identities
 from ipt_workflow.store.database import Connection
-from ipt_workflow.store.schema import pages, revision
+from ipt_workflow.store.schema import pages, revision, row_security
 
 
 def faults(connection: Connection) -> list[str]:
@@ -15,4 +15,7 @@ def faults(connection: Connection) -> list[str]:
         return [*damage, f"revision: it is {found or 'none'}, and must be {revision.HEAD}: run ipt-workflow db upgrade"]
     guards = [f"guard {name}: it is missing" for name in migrate.missing_guards(connection)]
     tables = [f"table: {each}" for each in migrate.differences(connection)]
-    return [*damage, *guards, *tables, *([] if tables else identities.faults(connection))]
+    if tables:
+        return [*damage, *guards, *tables]
+    row_security.tell_all(connection)
+    return [*damage, *guards, *row_security.faults(connection), *identities.faults(connection)]

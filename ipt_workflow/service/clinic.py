@@ -9,8 +9,9 @@ import msgspec
 from uuid_utils import uuid7
 
 from ipt_workflow import journal
-from ipt_workflow.access import policy
+from ipt_workflow.access import policy, relations
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.relations import AccessRules, Relation, Viewer
 from ipt_workflow.course import Course, attention
 from ipt_workflow.course.rules import Context
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SettingsInvalid
@@ -25,6 +26,8 @@ from ipt_workflow.service.installation import Installation, install
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import lookups, organisations, sandbox
 from ipt_workflow.store import protocols as stored_protocols
+from ipt_workflow.store import relations as stored_relations
+from ipt_workflow.store.clinic_database import ClinicDatabase
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.loader import PendingLookup
@@ -35,6 +38,9 @@ from ipt_workflow.store.units import KeptAnswer, LoggedEvent
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 HIDDEN = "hidden"  # the rule in the record of an attempt to see what exists for others
+ROLE = "role"  # the rule where the person's role may not
+DENIED = {(HIDDEN,), (ROLE,)}
+Touched = StoredCourse | str  # a course that an event names: as it was read for the principal, or its id
 NOT_SEEN = "There is no such course, or none that you may see."
 
 
@@ -53,18 +59,20 @@ class Clinic:
         self.installation = installation
         self.organisation = organisation
         self.zone = zone or installation.settings.zone
-        self.database = installation.database
+        self.database = ClinicDatabase(installation.database, organisation)
         self.committer = installation.committer
         self.catalogue = installation.catalogue
         self.settings = installation.settings
+        self.access_rules = AccessRules()
         self.clock = installation.clock
         self.metrics = installation.metrics
         self.courses = installation.loader(organisation, lookups.COURSES)
+        self.tokens = installation.loader(organisation, lookups.TOKEN_TERMS)
+        self.people = installation.loader(organisation, lookups.PEOPLE)
         self.clients = installation.loader(organisation, lookups.CLIENTS)
         self.notices = installation.loader(organisation, lookups.NOTICES)
         self.measures = installation.loader(organisation, lookups.MEASURES)
         self.versions = installation.loader(organisation, lookups.VERSIONS_OF_RESOURCE)
-        self.people = installation.loader(organisation, lookups.PEOPLE)
         self.openings: list[Callable[[], None]] = []  # called after a course was opened
         self.sources = installation.loader(organisation, lookups.SOURCES)
         self._by_digest = {protocol.digest: protocol for protocol in self.catalogue.protocols.values()}
@@ -129,9 +137,51 @@ class Clinic:
         stored = await (pending or self.courses.start(course_id))
         if stored is None:
             raise NotFound(NOT_SEEN)
-        if not policy.may_see(principal, stored.course):
+        seen = await self.seen(principal, stored)
+        if seen is None:
             raise await self.hidden(principal, "see a course", [course_id])
-        return stored
+        return seen
+
+    def viewer(self, principal: Principal) -> Viewer:
+        """The principal as the question of what they may see is asked."""
+        return relations.viewer(principal, self.access_rules)
+
+    async def seen(self, principal: Principal, stored: StoredCourse) -> StoredCourse | None:
+        """The course with the principal's relation to it; None if it does not exist for them.
+
+        Asks the database only if the course's own row does not tell.
+        """
+        found = relations.at_once(self.viewer(principal), stored.course.therapist, restricted=stored.restricted)
+        if found is not None:
+            return msgspec.structs.replace(stored, relation=found)
+        return (await self.all_seen(principal, [stored])).get(stored.course.id)
+
+    async def all_seen(self, principal: Principal, courses: Iterable[StoredCourse]) -> dict[str, StoredCourse]:
+        """Those courses that exist for the principal, by id, each with their relation to it."""
+        who, known = self.viewer(principal), {each.course.id: each for each in courses}
+        found = {
+            course_id: relations.at_once(who, each.course.therapist, restricted=each.restricted)
+            for course_id, each in known.items()
+        }
+        found |= await self.relations_of(principal, [course_id for course_id, relation in found.items() if relation is None])
+        return {
+            course_id: msgspec.structs.replace(known[course_id], relation=relation)
+            for course_id, relation in found.items()
+            if relation is not None
+        }
+
+    async def relations_of(self, principal: Principal, ids: Sequence[str]) -> dict[str, Relation]:
+        """How the principal is related to those of these courses that exist for them, where it takes their ties to tell."""
+        who = self.viewer(principal)
+        if not (ids and who.has_ties):
+            return {}
+        return await self.read(stored_relations.relations_of, who, ids, self.clock.now())
+
+    async def unseen(self, principal: Principal, ids: Sequence[str]) -> set[str]:
+        """Those of these courses that do not exist for the principal. Asked of readers of the organisation, who seldom lack any."""
+        if not ids or not await self.read(stored_relations.hides_any, self.viewer(principal)):
+            return set()
+        return set(ids) - (await self.relations_of(principal, ids)).keys()
 
     async def kept_answer(self, scope: str) -> KeptAnswer | None:
         """The answer kept under an idempotency key, unless it has expired."""
@@ -178,7 +228,7 @@ class Clinic:
     async def require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:
         """Checks the policy before a read or a write. If the principal may not, records the attempt and raises Forbidden."""
         if not policy.may(principal, question):
-            await self.log(principal, "refusal", question, courses, ["role"])
+            await self.log(principal, "refusal", question, courses, [ROLE])
         policy.require(principal, question)
 
     async def hidden(self, principal: Principal, action: str, courses: Sequence[str] = (), message: str = NOT_SEEN) -> NotFound:
@@ -187,26 +237,42 @@ class Clinic:
         return NotFound(message)
 
     async def log(
-        self, principal: Principal, kind: str, action: str, courses: Iterable[str] = (), rules: Iterable[str] = ()
+        self, principal: Principal, kind: str, action: str, courses: Iterable[Touched] = (), rules: Iterable[str] = ()
     ) -> None:
-        """Writes an event to the audit log, with every course it names."""
-        await self.committer.commit(self.event(principal, kind, action, courses, rules))
+        """Writes an event to the audit log, with every course it names: an event for each relation that the principal has to them.
+
+        Courses that were not read for the principal, but shown to them as parts of something else, are looked up.
+        """
+        touched, broken = list(courses), tuple(rules)
+        shown = [] if kind == "refusal" else [each for each in touched if isinstance(each, str)]
+        known = await self.relations_of(principal, shown) if not self.viewer(principal).sees_organisation else {}
+        by_relation: dict[Relation | None, list[Touched]] = {}
+        for each in touched:
+            why = known.get(each) if isinstance(each, str) else each.relation
+            by_relation.setdefault(why, []).append(each)
+        for why, group in (by_relation or {None: []}).items():
+            await self.committer.commit(self.event(principal, kind, action, group, broken, why=why))
 
     def event(
         self,
         principal: Principal,
         kind: str,
         action: str,
-        courses: Iterable[str] = (),
+        courses: Iterable[Touched] = (),
         rules: Iterable[str] = (),
         *,
+        why: Relation | None = None,
         publish: bool = False,
         command: bytes | None = None,
     ) -> LoggedEvent:
         """An event of the audit log, to be committed with other writes. With `publish`, subscribers receive it.
 
-        `command` is the encoded RefusedCommand of a refusal.
+        Its basis is `why`: else the relation to a course that was read for the principal, else that of their role. What was denied
+        has no basis. `command` is the encoded RefusedCommand of a refusal.
         """
+        touched, broken = list(courses), tuple(rules)
+        why = why or next((each.relation for each in touched if isinstance(each, StoredCourse) and each.relation), None)
+        why = why or relations.standing(self.viewer(principal))
         return LoggedEvent(
             organisation=self.organisation,
             id=new_id(),
@@ -216,10 +282,12 @@ class Clinic:
             role=principal.role,
             via=principal.via,
             action=action,
-            rules=tuple(rules),
+            rules=broken,
             request_id=principal.request_id,
+            basis=None if kind == "refusal" and broken in DENIED else why.basis,
+            purpose=why.purpose,
             command=command,
-            courses=tuple(courses),
+            courses=tuple(each.course.id if isinstance(each, StoredCourse) else each for each in touched),
             published=publish,
         )
 
@@ -266,6 +334,7 @@ def _of_settings(connection: Connection, organisation: str) -> StoredOrganisatio
 async def clinic_of(installation: Installation, record: StoredOrganisation, *, reads_only: bool = False) -> Clinic:
     """The clinic of an organisation. Raises ProtocolInvalid if a file has changed and its version has not."""
     clinic = Clinic(installation, record.id, ZoneInfo(record.zone) if record.zone else None)
+    clinic.access_rules = relations.access_rules(record.settings)
     await clinic.load_protocols(reads_only=reads_only)
     return clinic
 

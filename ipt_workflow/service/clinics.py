@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ipt_workflow.access.relations import access_rules
 from ipt_workflow.service.background import one_round
 from ipt_workflow.service.clinic import Clinic, clinic_of
 from ipt_workflow.service.installation import Installation
@@ -50,6 +51,7 @@ class Clinics:
         self._records[record.id] = record
         if record.id in self._open:
             self._open[record.id].zone = ZoneInfo(record.zone) if record.zone else self.installation.settings.zone
+            self._open[record.id].access_rules = access_rules(record.settings)
 
     def is_active(self, organisation: str) -> bool:
         """Whether an organisation was active when this process last looked."""

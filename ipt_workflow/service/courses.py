@@ -11,6 +11,7 @@ import msgspec
 from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.relations import CRISIS_CALL
 from ipt_workflow.course import Course, triggers
 from ipt_workflow.course.follow_up import carried_over
 from ipt_workflow.course.rules import Context
@@ -112,7 +113,7 @@ class Courses:
         client = await self.decisions.new_client(stored.course, commands)
         context = await self.decisions.context(principal, stored, commands, client)
         option, answer = self.clinic.machine_of(stored.course).option(stored.course, commands, context)
-        await self.clinic.log(principal, "read", "preview", [course_id])
+        await self.clinic.log(principal, "read", "preview", [stored])
         course = answer.course if isinstance(answer, Accepted) else stored.course
         return Preview(
             option=option, course=self.clinic.course_view(course, context, stored.head, stored.client_ref, asked=stored.asked)
@@ -127,7 +128,7 @@ class Courses:
         async def replay(kept: KeptAnswer) -> Committed:
             stored = await self.clinic.courses.get(kept.course_id)
             assert stored is not None  # courses are never removed
-            if not policy.may_see(principal, stored.course):
+            if await self.clinic.seen(principal, stored) is None:
                 raise await self.clinic.hidden(principal, "see a course", [kept.course_id], REPLAY_NOT_SEEN)
             known = [entry for entry in await self.clinic.entries(kept.course_id) if entry.written.seq <= kept.last_seq]
             written = [entry for entry in known if entry.written.seq >= kept.first_seq]
@@ -157,7 +158,7 @@ class Courses:
             decided = await self.decisions.opening(principal, opening)
             commands, context = (decided.command,), decided.context
             accepted = await self.decisions.accepted(principal, None, decided.answer, commands, context, opening.protocol)
-            change = self.decisions.opened(accepted)
+            change = self.decisions.opened(principal, accepted)
             unit = Unit(
                 organisation=self.clinic.organisation,
                 changes=(change,),
@@ -207,7 +208,8 @@ class Courses:
             raise CommandInvalid([*faults, *faults_together(commands)][:FAULTS_MAX])
 
         async def attempt() -> Committed:
-            stored = await find()
+            called = await find()
+            stored = await self.clinic.seen(principal, called) or msgspec.structs.replace(called, relation=CRISIS_CALL)
             context = await self.decisions.context(principal, stored, commands)
             answer = self.decisions.decide(stored, commands, context)
             accepted = await self.decisions.accepted(principal, stored, answer, commands, context)
@@ -240,10 +242,10 @@ class Courses:
         change = self.decisions.change(stored, accepted)
         changes = [change]
         if accepted.drafts[-1].fact.trigger == "open_followup":
-            changes.append(self.decisions.opened(followup(accepted, context)))
+            changes.append(self.decisions.opened(principal, followup(accepted, context), after=stored))
         moved = None
         if accepted.elsewhere:
-            changes.append(await self.decisions.arrival(accepted.elsewhere))
+            changes.append(await self.decisions.arrival(principal, accepted.elsewhere))
             moved = self.decisions.moved(accepted.drafts[-1], accepted.elsewhere, context)
         unit = Unit(
             organisation=self.clinic.organisation,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ipt_workflow import groups, journal
-from ipt_workflow.access import people, policy
+from ipt_workflow.access import people, relations
 from ipt_workflow.access.people import Named
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, references, triggers
@@ -180,7 +180,7 @@ class Decisions:
         """The course to which entries move; None if it is not another one that the principal may see."""
         payload, _ = decode(MoveEntries, command.data)
         stored = await self.clinic.courses.get(payload.course) if payload else None
-        if payload is None or stored is None or stored.course.id == course.id or not policy.may_see(principal, stored.course):
+        if payload is None or stored is None or stored.course.id == course.id or not await self.clinic.seen(principal, stored):
             return None
         entries = (await self.clinic.entries(payload.course))[: stored.course.version]
         return OtherCourse(course=stored.course, history=journal.facts(entries), given=journal.given(entries), reasons=reasons)
@@ -226,9 +226,14 @@ class Decisions:
         except CommandInvalid as error:
             raise CommandInvalid([*error.faults, *command_faults(command)]) from None
 
-    def opened(self, accepted: Accepted) -> CourseChange:
-        """The new course with its first entry, sealed as the first of its chain."""
-        return seal.change(self.clinic, accepted.course, accepted.drafts, GENESIS, 0)
+    def opened(self, principal: Principal, accepted: Accepted, after: StoredCourse | None = None) -> CourseChange:
+        """The new course with its first entry, sealed as the first of its chain.
+
+        A course `after` another one is restricted as that one is, and opened by the same relation.
+        """
+        why = after.relation if after else relations.standing(self.clinic.viewer(principal))
+        change = seal.change(self.clinic, accepted.course, accepted.drafts, GENESIS, 0, why)
+        return msgspec.structs.replace(change, restricted_as=after.course.id) if after and after.restricted else change
 
     # Deciding and committing
 
@@ -267,19 +272,23 @@ class Decisions:
         if len(commands) == 1:
             kept = msgspec.json.encode(refused_command(self.clinic.machine_of(course), course, commands[0], context))
         rules = [each.rule for each in answer.refusals]
-        return self.clinic.event(principal, "refusal", answer.trigger, [course.id], rules, publish=True, command=kept)
+        return self.clinic.event(principal, "refusal", answer.trigger, [stored], rules, publish=True, command=kept)
 
     def change(self, stored: StoredCourse, accepted: Accepted) -> CourseChange:
         """The course with its new entries, sealed onto its chain."""
-        return seal.change(self.clinic, accepted.course, accepted.drafts, stored.head, stored.course.version)
+        return seal.change(
+            self.clinic, accepted.course, accepted.drafts, stored.head, stored.course.version, relation=stored.relation
+        )
 
-    async def arrival(self, arrived: Arrived) -> CourseChange:
+    async def arrival(self, principal: Principal, arrived: Arrived) -> CourseChange:
         """The other course with the entries that were moved to it. Raises OtherCourseStale if it has changed since it was read."""
         stored = await self.clinic.courses.get(arrived.course.id)
         assert stored is not None  # courses are never removed
+        seen = await self.clinic.seen(principal, stored)
         if stored.course.version != arrived.course.version - len(arrived.drafts):
             raise OtherCourseStale(stored.course.version)
-        return seal.change(self.clinic, arrived.course, arrived.drafts, stored.head, stored.course.version)
+        why = seen.relation if seen else None
+        return seal.change(self.clinic, arrived.course, arrived.drafts, stored.head, stored.course.version, why)
 
     def moved(self, left: Draft, arrived: Arrived, context: Context) -> MovedEntries:
         """What a move changes beside the two courses: the text that it empties, and the notices that follow."""
@@ -340,7 +349,7 @@ class Decisions:
                 actor = written[-1].actor
                 by = Principal(person=actor.person, role=actor.role, via=actor.via)  # type: ignore[arg-type]  # as recorded
                 lapsed.append(DecidedProposal(id=proposal.id, by=None, at=unit.recorded_at, status="lapsed", reason=reason))
-                events.append(self.clinic.event(by, "proposal", "lapsed", [proposal.course_id]))
+                events.append(self.clinic.event(by, "proposal", "lapsed", [proposal.course_id], why=change.relation))
         return msgspec.structs.replace(unit, lapsed=tuple(lapsed), events=tuple(events))
 
     def count_refused(self, protocol: str, answer: Refused) -> None:

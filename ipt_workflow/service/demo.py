@@ -288,7 +288,7 @@ async def _fire(clinic: Clinic, courses: Courses, principal: Principal, course_i
     """
     name, fields = step
     stored = await clinic.visible_course(principal, course_id)
-    context = clinic.context(principal, clinic.clock.now())
+    context = clinic.context(principal, clinic.clock.now(), example_supervisor=SUBJECTS["supervisor"])
     if name == "amend":
         body: dict[str, Any] = {"trigger": name, **fields, "data": {"supersedes": stored.course.sessions[-1].seq, **fields["data"]}}
     else:

@@ -65,6 +65,7 @@ class Installation:
         self._loaders: dict[Lookup[Any], SharedLoader[Any]] = {}
         self.tokens = self.loader(None, lookups.TOKENS)
         self.sessions = self.loader(None, lookups.SESSIONS)
+        self.access_tokens = self.loader(None, lookups.ACCESS_TOKENS)
         self.long_requests = LongRequests(settings.long_requests_max)
         self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))

@@ -28,7 +28,7 @@ def may_lapse(entries: Iterable[Written]) -> bool:
 
 def lapse(protocol: Protocol, proposal: StoredProposal, course: Course, *, has_moved: bool) -> LapseReason | None:
     """Why the proposal has lapsed on the course as it is; None if it can still pass. `has_moved`: `moved` since it was made."""
-    if proposal.proposed_role == "therapist" and course.therapist != proposal.proposed_by:
+    if proposal.proposed_role == "therapist" and course.therapist != (proposal.therapist or proposal.proposed_by):
         return "proposer"
     row = triggers.find(proposal.trigger, protocol)
     meant_for_then = row is not None and (row.changes_state or row.name in OF_THE_PHASE)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.relations import Supervision, access_rules
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.runtime.settings import is_zone
 from ipt_workflow.service.clinic import Clinic, new_organisation
@@ -30,20 +31,25 @@ class NewOrganisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class OrganisationChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body that changes an organisation. A suspended one keeps its data, and nobody signs in or sends anything to it."""
+    """The body that changes an organisation. A suspended one keeps its data, and nobody signs in or sends anything to it.
+
+    `supervision` says whether supervisors see its courses, or those of their supervisees.
+    """
 
     title: Title | None = None
     zone: str | None = None
     status: OrganisationStatus | None = None
+    supervision: Supervision | None = None
 
 
 class OrganisationView(msgspec.Struct, frozen=True, kw_only=True):
-    """An organisation, without what it sets. `zone` is null if its days are those of the setting `time_zone`."""
+    """An organisation. `zone` is null if its days are those of the setting `time_zone`."""
 
     id: str
     title: str
     zone: str | None
     status: str
+    supervision: Supervision
     version: int
     created_at: dt.datetime
 
@@ -92,7 +98,8 @@ class Organisations:
         changed = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not None}
         while True:
             before = await self._found(organisation)
-            after = msgspec.structs.replace(before, **changed, version=before.version + 1)
+            columns = {name: value for name, value in changed.items() if name != "supervision"}
+            after = msgspec.structs.replace(before, **columns, settings=_settings(before, change), version=before.version + 1)
             if await self._database.write(stored.change, after):
                 break
         for name, value in changed.items():
@@ -116,12 +123,20 @@ def _check_zone(zone: str | None) -> None:
         raise CommandInvalid([Fault("zone", "must be an IANA time zone such as Europe/Berlin")])
 
 
+def _settings(before: StoredOrganisation, change: OrganisationChange) -> bytes:
+    """What the organisation sets, with what the change says of it."""
+    if change.supervision is None:
+        return before.settings
+    return msgspec.json.encode({**msgspec.json.decode(before.settings), "supervision": change.supervision}, order="deterministic")
+
+
 def _view(record: StoredOrganisation) -> OrganisationView:
     return OrganisationView(
         id=record.id,
         title=record.title,
         zone=record.zone,
         status=record.status,
+        supervision=access_rules(record.settings).supervision,
         version=record.version,
         created_at=record.created_at,
     )

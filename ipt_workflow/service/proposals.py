@@ -57,9 +57,10 @@ class Proposals:
             proposed_role=principal.role,
             proposed_at=context.now,
             status="waiting",
+            therapist=stored.course.therapist,
         )
         await self.clinic.write(stored_proposals.insert, proposal)
-        await self.clinic.log(principal, "proposal", "proposed", [course_id])
+        await self.clinic.log(principal, "proposal", "proposed", [stored])
         return _view(await self._find(proposal.id))
 
     async def _to_propose(self, principal: Principal, stored: StoredCourse, write: Write) -> tuple[Command, Context]:
@@ -149,12 +150,14 @@ class Proposals:
             return
         lapsed = DecidedProposal(id=proposal.id, by=None, at=self.clinic.clock.now(), status="lapsed", reason=reason)
         if await self.clinic.write(single.decide_proposal, lapsed):
-            await self.clinic.log(principal, "proposal", "lapsed", [proposal.course_id])
+            await self.clinic.log(principal, "proposal", "lapsed", [stored])
         raise ProposalDecided(stored.course.version, "lapsed", reason)
 
     async def _lapse(self, proposal: StoredProposal, stored: StoredCourse) -> LapseReason | None:
-        stripped = await self.clinic.read(tokens.stripped, proposal.proposed_by, proposal.proposed_role)
-        if stripped or await self.decisions.staff.has_lost(proposal.proposed_by, proposal.proposed_role):
+        by, role = proposal.proposed_by, proposal.proposed_role
+        if await self.clinic.read(tokens.stripped, by, role) or await self.decisions.staff.has_lost(by, role):
+            return "proposer"
+        if not await self.clinic.seen(_proposer(proposal), stored):
             return "proposer"
         entries = await self.clinic.read(stored_courses.load_entries, proposal.course_id, proposal.version)
         protocol = self.clinic.machine_of(stored.course).protocol
@@ -162,12 +165,7 @@ class Proposals:
 
     async def _context(self, proposal: StoredProposal, stored: StoredCourse, command: Command, cosigner: Principal) -> Context:
         """The context of the proposed command: the proposer fires it, and it is cosigned now."""
-        proposer = Principal(
-            person=proposal.proposed_by,
-            role=proposal.proposed_role,  # type: ignore[arg-type]  # the column holds roles only
-            via=cosigner.via,
-            request_id=cosigner.request_id,
-        )
+        proposer = msgspec.structs.replace(_proposer(proposal), via=cosigner.via, request_id=cosigner.request_id)
         context = await self.decisions.context(proposer, stored, (command,))
         return msgspec.structs.replace(context, cosigner=cosigner.actor if cosigner.role == "supervisor" else ANY_SUPERVISOR)
 
@@ -178,14 +176,14 @@ class Proposals:
         if proposal.status != "waiting" or not await self.clinic.write(single.decide_proposal, decided):
             found = await self._find(proposal_id)
             raise ProposalDecided(stored.course.version, found.status, found.reason)
-        await self.clinic.log(principal, "proposal", "declined", [proposal.course_id])
+        await self.clinic.log(principal, "proposal", "declined", [stored])
         return _view(await self._find(proposal_id))
 
     async def page(self, principal: Principal, status: str | None, after: str, limit: int) -> list[ProposalView]:
-        """Proposals in the order they were made. A therapist sees those on their own courses."""
+        """Proposals in the order they were made, on courses that the caller may see."""
         await self.clinic.require(principal, "read proposals")
-        own = principal.person if principal.role == "therapist" else None
-        found = await self.clinic.read(stored_proposals.page, status=status, therapist=own, after=after, limit=limit)
+        who, now = self.clinic.viewer(principal), self.clinic.clock.now()
+        found = await self.clinic.read(stored_proposals.page, who, now, status=status, after=after, limit=limit)
         await self.clinic.log(principal, "read", "proposals", [proposal.course_id for proposal in found])
         return await self._views(found)
 
@@ -193,7 +191,7 @@ class Proposals:
         """A proposal, with what has been recorded since, and why it would be refused if a supervisor cosigned it now."""
         proposal, stored = await self._visible(principal, proposal_id)
         await self.clinic.require(principal, "read proposals", [proposal.course_id])
-        await self.clinic.log(principal, "read", f"proposal {proposal.id}", [proposal.course_id])
+        await self.clinic.log(principal, "read", f"proposal {proposal.id}", [stored])
         refusals: tuple[Refusal, ...] = ()
         if proposal.body is not None:
             command = msgspec.json.decode(proposal.body, type=Command)
@@ -241,6 +239,10 @@ class Proposals:
         if proposed_by == principal.person:
             await self.clinic.log(principal, "refusal", "decide own proposal", [course_id], ["role"])
             raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
+
+
+def _proposer(proposal: StoredProposal) -> Principal:
+    return Principal(person=proposal.proposed_by, role=proposal.proposed_role)  # type: ignore[arg-type]  # the column holds roles only
 
 
 def _view(proposal: StoredProposal, entries: Sequence[EntrySince] = ()) -> ProposalView:

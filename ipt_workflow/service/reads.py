@@ -33,7 +33,7 @@ class CourseReads:
         """A course now, or as it was at `as_of`, by the entries that had been recorded at `known_at`. With words from its journal."""
         stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "read courses", [course_id])
-        await self.clinic.log(principal, "read", "course", [course_id])
+        await self.clinic.log(principal, "read", "course", [stored])
         context = self.clinic.context(principal, as_of or known_at or self.clinic.clock.now())
         if as_of is None and known_at is None:
             view = self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, asked=stored.asked)
@@ -85,7 +85,7 @@ class CourseReads:
             (await self.clinic.entries(course_id))[: course.version],
         )
         items = machine.options(course, lambda name: self._context_of(stored, name, context), at)
-        await self.clinic.log(principal, "read", "options", [course_id])
+        await self.clinic.log(principal, "read", "options", [stored])
         return Options(version=course.version, items=items)
 
     def _context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
@@ -105,10 +105,7 @@ class CourseReads:
     async def caseload(self, principal: Principal, filters: Filters, after: str, limit: int) -> list[CourseView]:
         """Courses that the caller may see, in the order they were opened."""
         await self.clinic.require(principal, "read courses")
-        if principal.role == "therapist":
-            if filters.therapist not in {None, principal.person}:
-                return []
-            filters = msgspec.structs.replace(filters, therapist=principal.person)
+        filters = msgspec.structs.replace(filters, viewer=self.clinic.viewer(principal))
         return await self._courses(principal, "caseload", filters, after, limit)
 
     async def search(
@@ -123,8 +120,9 @@ class CourseReads:
 
     async def _courses(self, principal: Principal, action: str, filters: Filters, after: str, limit: int) -> list[CourseView]:
         now = self.clinic.clock.now()
-        found = await self.clinic.read(stored_courses.caseload, filters, after, limit, now)
-        await self.clinic.log(principal, "read", action, [stored.course.id for stored in found])
+        read = await self.clinic.read(stored_courses.caseload, filters, after, limit, now)
+        found = list((await self.clinic.all_seen(principal, read)).values())
+        await self.clinic.log(principal, "read", action, found)
         context = self.clinic.context(principal, now)
         return [
             self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, asked=stored.asked) for stored in found
@@ -132,9 +130,9 @@ class CourseReads:
 
     async def history(self, principal: Principal, course_id: str, after: int, limit: int) -> list[EntryView]:
         """A course's journal, oldest first."""
-        await self.clinic.visible_course(principal, course_id)
+        stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "read courses", [course_id])
-        await self.clinic.log(principal, "read", "history", [course_id])
+        await self.clinic.log(principal, "read", "history", [stored])
         known = await self.clinic.entries(course_id)
         return list(views.entry_views([entry for entry in known if entry.written.seq > after][:limit], known))
 

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Sequence
 
 from ipt_workflow import journal
+from ipt_workflow.access.relations import Relation
 from ipt_workflow.course import Course, attention
 from ipt_workflow.course.drafts import Draft
 from ipt_workflow.journal import Entry
@@ -13,8 +14,13 @@ from ipt_workflow.service.writes import IdempotencyKey
 from ipt_workflow.store.units import CourseChange, KeptAnswer
 
 
-def change(clinic: Clinic, course: Course, drafts: Sequence[Draft], head: str, expected: int) -> CourseChange:
-    """The course with these drafts sealed as entries. Before them it was at version `expected`, and `head` was its last hash."""
+def change(
+    clinic: Clinic, course: Course, drafts: Sequence[Draft], head: str, expected: int, relation: Relation | None = None
+) -> CourseChange:
+    """The course with these drafts sealed as entries. Before them it was at version `expected`, and `head` was its last hash.
+
+    `relation` is that of the person who writes.
+    """
     entries: list[Entry] = []
     for draft in drafts:
         sealed = journal.seal(
@@ -23,12 +29,13 @@ def change(clinic: Clinic, course: Course, drafts: Sequence[Draft], head: str, e
             entry_id=new_id(),
             prev_hash=entries[-1].hash if entries else head,
             salt=secrets.token_bytes(journal.SALT_BYTES),
+            on_behalf_of=relation.on_behalf_of if relation else None,
         )
         entries.append(sealed)
     assert [entry.written.seq for entry in entries] == list(range(expected + 1, expected + len(entries) + 1))
     machine = clinic.machine_of(course)
     due = attention.attention(machine.protocol, machine.bound, course, clinic.zone)
-    return CourseChange(course=course, expected=expected, entries=tuple(entries), attention=due)
+    return CourseChange(course=course, expected=expected, entries=tuple(entries), attention=due, relation=relation)
 
 
 def kept_answer(clinic: Clinic, key: IdempotencyKey, subject: str, first_seq: int, last_seq: int, at: dt.datetime) -> KeptAnswer:

@@ -76,7 +76,7 @@ async def page(
     conditions = {name: value for name, value in msgspec.structs.asdict(filters).items() if value or value == ()}
     statement = _page(database.dialect, transitions, events, frozenset(conditions), newest_first)
     parameters = {**conditions, "organisation": organisation, "after": after.at, "after_id": after.id, "limit": limit}
-    rows = await database.fetch(statement.sql, *statement.values(parameters))
+    rows = await database.fetch(statement.sql, *statement.values(parameters), organisations=(organisation,))
     read = _READ_TIME[database.dialect]
     rows = [(read(row[0]), *row[1:]) for row in rows] if read else rows
     touched = await _subjects(database, organisation, [row[ID] for row in rows if row[COURSE] is None])
@@ -126,6 +126,9 @@ def _transitions(dialect: str, filters: frozenset[str]) -> sa.Select[Any]:
         sa.null().label("rules"),
         entry.c.request_id,
         entry.c.group_session,
+        entry.c.basis,
+        entry.c.purpose,
+        entry.c.on_behalf_of,
         _OVERRIDING[dialect].label("canonical"),
     ]
     statement = _narrowed(sa.select(*columns), entry, filters)
@@ -151,8 +154,10 @@ def _events(dialect: str, filters: frozenset[str]) -> sa.Select[Any]:
         *transitions_only,
     ]
     group_session = sa.cast(sa.null(), sa.String).label("group_session")
+    on_behalf_of = sa.cast(sa.null(), sa.String).label("on_behalf_of")
     canonical = sa.cast(sa.null(), sa.LargeBinary).label("canonical")
-    statement = _narrowed(sa.select(*columns, event.c.rules, event.c.request_id, group_session, canonical), event, filters)
+    columns += [event.c.rules, event.c.request_id, group_session, event.c.basis, event.c.purpose, on_behalf_of, canonical]
+    statement = _narrowed(sa.select(*columns), event, filters)
     if "kind" in filters:
         statement = statement.where(event.c.kind == sa.bindparam("kind"))
     if "trigger" in filters:
@@ -186,7 +191,7 @@ async def _subjects(database: Database, organisation: str, events: list[str]) ->
     statement = _SUBJECTS[database.dialect]
     touched: dict[str, list[str]] = {}
     parameters = {"organisation": organisation, "events": events}
-    for event_id, course_id in await database.fetch(statement.sql, *statement.values(parameters)):
+    for event_id, course_id in await database.fetch(statement.sql, *statement.values(parameters), organisations=(organisation,)):
         touched.setdefault(event_id, []).append(course_id)
     return {event_id: tuple(courses) for event_id, courses in touched.items()}
 

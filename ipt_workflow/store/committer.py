@@ -19,6 +19,7 @@ A cancelled caller leaves its unit in the queue. The unit may still be committed
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from ipt_workflow.errors import Busy, DatabaseNotReady, IptError, Locked, StaleVersion, Unreachable
@@ -155,7 +156,7 @@ class Committer:
             return [self._waiting.popleft()]
         taken: list[CommitJob] = []
         left: list[CommitJob] = []
-        courses: set[str] = set()
+        courses: set[tuple[str, str]] = set()
         while self._waiting and len(taken) < self._batch_max:
             job = self._waiting.popleft()
             touched = _courses(job)
@@ -215,26 +216,27 @@ class Committer:
             job.end(error)
         self.signal(job.work.organisation)
 
-    async def _write_held(self, *args: Any) -> Any:
+    async def _write_held(self, *args: Any, **named: Any) -> Any:
         try:
             async with asyncio.timeout(self._patience):
                 await self._held_tries.acquire()
         except TimeoutError:
             raise Busy(WAITED_TOO_LONG) from None
         try:
-            return await self._database.write(*args)
+            return await self._database.write(*args, **named)
         finally:
             self._held_tries.release()
 
     async def _report_lost(self, jobs: list[CommitJob], attempts: int) -> None:
         """Reports StaleVersion or KeyTaken to losers of a batch. After a retry, first checks whether the earlier attempt committed."""
         units = [job.work for job in jobs if isinstance(job.work, Unit)]
-        versions: dict[str, int] = {}
+        versions: dict[str, dict[str, int]] = {}  # by organisation and course: two organisations may have courses of the same id
         try:
             for organisation in {unit.organisation for unit in units}:
-                versions |= await self._database.find(VERSIONS, organisation, [course for unit in units for course in unit.courses])
+                asked = [course for unit in units if unit.organisation == organisation for course in unit.courses]
+                versions[organisation] = await self._database.find(VERSIONS, organisation, asked)
             for job, unit in zip(jobs, units, strict=True):
-                lost = _why_lost(unit, versions.get(unit.courses[0], 0))
+                lost = _why_lost(unit, versions[unit.organisation].get(unit.courses[0], 0))
                 job.end(await self._outcome(unit, lost) if attempts > 1 else lost)
         except IptError as error:
             for job in jobs:
@@ -247,7 +249,8 @@ class Committer:
             if isinstance(job.work, LoggedEvent):
                 await attempts.run(self._database.put, [], [job.work])
             else:
-                await attempts.run(held or self._database.write, single.commit, job.work, until=None if held else Locked)
+                write = partial(held or self._database.write, single.commit, job.work, organisations=job.work.organisations)
+                await attempts.run(write, until=None if held else Locked)
         except Locked as error:
             if held:
                 job.end(await self._outcome(job.work, error))
@@ -261,7 +264,7 @@ class Committer:
     async def _outcome(self, work: Unit | LoggedEvent, error: Exception) -> Exception | None:
         """The error to report for work that failed after several attempts; None if an earlier attempt has written it."""
         try:
-            return None if await self._database.read(single.is_written, work) else error
+            return None if await self._database.read(single.is_written, work, organisations=work.organisations) else error
         except IptError as unknown:
             return unknown
 
@@ -300,6 +303,6 @@ def _may_share(job: CommitJob) -> bool:
     return isinstance(job.work, LoggedEvent) or job.work.plain
 
 
-def _courses(job: CommitJob) -> tuple[str, ...]:
-    """The courses that the job writes; none for an event."""
-    return job.work.courses if isinstance(job.work, Unit) else ()
+def _courses(job: CommitJob) -> tuple[tuple[str, str], ...]:
+    """The courses that the job writes, each with its organisation; none for an event."""
+    return tuple((job.work.organisation, course) for course in job.work.courses) if isinstance(job.work, Unit) else ()

@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from ipt_workflow.access import people
+from ipt_workflow.access.relations import Relation, Viewer
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.protocols.definition import ENDED
-from ipt_workflow.store import roles
+from ipt_workflow.store import relations, roles
 from ipt_workflow.store.schema.tables import client, course, entry, entry_data, notice, person
 
 course_decoder = msgspec.json.Decoder(Course)  # of snapshots
@@ -22,13 +23,15 @@ class StoredCourse(msgspec.Struct, frozen=True):
     """A course as its row holds it. `client_ref` is None if the client was erased.
 
     `asked` is the attention that its journal knows nothing of, since when by kind: that of waiting notices, and `unassigned` where the
-    therapist is no person who may give therapy here.
+    therapist is no person who may give therapy here. `relation` is that of the person who sees the course, once it is known.
     """
 
     course: Course
     head: str
     client_ref: str | None
     asked: Mapping[str, dt.datetime] = {}
+    restricted: bool = False
+    relation: Relation | None = None
 
 
 def one_of(column: sa.ColumnElement[Any], ids: str, values: Sequence[str] | None = None) -> dict[str, sa.ColumnElement[bool]]:
@@ -76,7 +79,7 @@ def _waiting(*more: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
 
 _attention_of_notices = (_waiting().label("waits_since"), _waiting(notice.c.risk).label("risk_since"))
 COLUMNS = (
-    *(course.c.id, course.c.snapshot, course.c.head, client.c.ref),
+    *(course.c.id, course.c.snapshot, course.c.head, client.c.ref, course.c.restricted),
     *(*_attention_of_notices, person.c.roles, person.c.status, person.c.left_at),
 )  # of a stored course
 _select_course = sa.select(*COLUMNS).select_from(WITH_PEOPLE)
@@ -87,6 +90,7 @@ def stored_course(
     snapshot: bytes,
     head: str,
     ref: str | None,
+    restricted: bool,
     waits_since: dt.datetime | None,
     risk_since: dt.datetime | None,
     *therapist: Any,
@@ -95,7 +99,7 @@ def stored_course(
     found = course_decoder.decode(snapshot)
     known = roles.staff_member(found.therapist or "", *therapist) if therapist[0] is not None else None
     asked = {"notices": waits_since, "risk": risk_since, "unassigned": people.unassigned_since(found, known)}
-    return StoredCourse(found, head, ref, {kind: since for kind, since in asked.items() if since is not None})
+    return StoredCourse(found, head, ref, {kind: since for kind, since in asked.items() if since is not None}, restricted)
 
 
 WITH_DATA = entry.outerjoin(
@@ -223,8 +227,9 @@ def courses_of(connection: sa.Connection, organisation: str, client_id: str) -> 
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """A course is listed if it meets all that are set."""
+    """A course is listed if it meets all that are set. With a `viewer`: only what this person may see."""
 
+    viewer: Viewer | None = None
     state: str | None = None
     states: tuple[str, ...] | None = None  # any of these
     phase: str | None = None
@@ -240,7 +245,13 @@ def caseload(
     connection: sa.Connection, organisation: str, filters: Filters, after: str, limit: int, now: dt.datetime
 ) -> list[StoredCourse]:
     """A page of courses after an id, in the order they were opened (ids are UUIDv7)."""
+    sight = relations.sight(connection, organisation, filters.viewer, now) if filters.viewer else relations.Sight(None)
+    if sight.own_only and filters.viewer:  # as a filter, so that the index of therapists serves all the others beside it
+        if filters.therapist not in {None, filters.viewer.person}:
+            return []
+        filters, sight = msgspec.structs.replace(filters, therapist=filters.viewer.person), relations.Sight(None)
     named, due = _by_what_is_due(connection, organisation, filters, now)
+    due += [] if sight.condition is None else [sight.condition]
     named += [] if filters.ids is None else [set(filters.ids)]
     conditions = [course.c.organisation == organisation, *_conditions(filters), *due]
     if named:  # without a range of ids, in which a database would read every course
@@ -374,14 +385,15 @@ class ClientCourse(msgspec.Struct, frozen=True):
 
 
 def courses_of_clients(
-    connection: sa.Connection, organisation: str, client_ids: Sequence[str], therapist: str | None
+    connection: sa.Connection, organisation: str, client_ids: Sequence[str], who: Viewer, now: dt.datetime
 ) -> list[ClientCourse]:
-    """The courses of several clients, in the order they were opened. With `therapist`: only this therapist's."""
+    """The courses of several clients, in the order they were opened, as far as the viewer may see them at this moment."""
     statement = sa.select(course.c.client_id, course.c.id).where(
         course.c.organisation == organisation, course.c.client_id.in_(client_ids)
     )
-    if therapist is not None:
-        statement = statement.where(course.c.therapist == therapist)
+    condition = relations.sight(connection, organisation, who, now).condition
+    if condition is not None:
+        statement = statement.where(condition)
     return [ClientCourse(row.client_id, row.id) for row in connection.execute(statement.order_by(course.c.id))]
 
 
@@ -428,12 +440,13 @@ def courses_by_state(connection: sa.Connection, organisation: str) -> list[tuple
 
 
 def _without_therapist(organisation: str) -> sa.Select[Any]:
-    """The open courses whose therapist is no person who may give therapy here, as `access.people.unassigned_since` says it."""
-    theirs = course.alias()
-    known = (
-        sa.exists()
-        .where(person.c.organisation == theirs.c.organisation, person.c.id == theirs.c.therapist, roles.acts_as("therapist"))
-        .correlate(theirs)
-    )
-    named = (theirs.c.organisation == organisation, theirs.c.state.not_in(ENDED), theirs.c.therapist.is_not(None))
-    return sa.select(theirs.c.id).where(*named, ~known)
+    """The open courses whose therapist is no person who may give therapy here, as `access.people.unassigned_since` says it.
+
+    Therapists are few and courses many, so each therapist is looked up once.
+    """
+    theirs, named = course.alias(), course.alias()
+    therapist = sa.select(named.c.therapist).where(named.c.organisation == organisation).distinct().subquery()
+    here = sa.select(person.c.id).where(person.c.organisation == organisation, roles.acts_as("therapist")).correlate(None)
+    strangers = sa.select(therapist.c.therapist).where(therapist.c.therapist.is_not(None), therapist.c.therapist.not_in(here))
+    its = (theirs.c.organisation == organisation, theirs.c.state.not_in(ENDED), theirs.c.therapist.in_(strangers))
+    return sa.select(theirs.c.id).where(*its)

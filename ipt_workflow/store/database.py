@@ -2,9 +2,12 @@
 
 Most of the store is plain functions of a connection; `read` and `write` run one of them in a transaction of its own. Every request
 needs `find` and `put`, many at once. These two use the bare driver: the layers above it cost more time than the database itself.
+
+Whoever uses it names the organisations. On PostgreSQL it then sees and writes their rows alone, whatever its statements say. Without
+any it sees none, but for the few tables of the whole installation (`store/schema/row_security.py`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -22,11 +25,11 @@ class Database:
     dialect: str
     records_apart: bool  # whether events are put at the same time as units: a unit may wait for a row, and a record never does
 
-    async def read(self, function: Callable[..., Result], *args: Any) -> Result:
+    async def read(self, function: Callable[..., Result], *args: Any, organisations: Collection[str] = ()) -> Result:
         """Runs `function(connection, *args)` on one snapshot of the database."""
         raise NotImplementedError
 
-    async def write(self, function: Callable[..., Result], *args: Any) -> Result:
+    async def write(self, function: Callable[..., Result], *args: Any, organisations: Collection[str] = ()) -> Result:
         """Runs `function(connection, *args)` and commits. Rolls back if the function raises, and raises the same."""
         raise NotImplementedError
 
@@ -40,7 +43,7 @@ class Database:
         """What is stored under ids of several organisations, by organisation and id."""
         return {organisation: await self.find(lookup, organisation, ids) for organisation, ids in wanted.items()}
 
-    async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[DriverRow]:
+    async def fetch(self, sql: Mapping[str, str], *args: Any, organisations: Collection[str] = ()) -> Sequence[DriverRow]:
         """The rows of a statement that only reads. `sql` holds its text by dialect."""
         raise NotImplementedError
 

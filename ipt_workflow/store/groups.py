@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from ipt_workflow.errors import GroupStale
 from ipt_workflow.groups import Group, GroupSession, MemberAttendance, MemberEvent, members
 from ipt_workflow.store.notices import NoticeDetail, decode_detail
+from ipt_workflow.store.relations import facilitated
 from ipt_workflow.store.schema.tables import group_facilitator as facilitator
 from ipt_workflow.store.schema.tables import group_member as member
 from ipt_workflow.store.schema.tables import group_session as session
@@ -92,28 +93,15 @@ def labelled(connection: sa.Connection, organisation: str, label: str) -> list[G
 
 
 def page(
-    connection: sa.Connection, organisation: str, *, person: str | None, protocol: str | None, after: str, limit: int
+    connection: sa.Connection, organisation: str, *, people: Iterable[str] | None, protocol: str | None, after: str, limit: int
 ) -> list[Group]:
-    """A page of groups after an id, in the order they were made. With a person: those that the person facilitates now."""
+    """A page of groups after an id, in the order they were made. With `people`: those that any of them facilitates now."""
     statement = sa.select(group).where(group.c.organisation == organisation, group.c.id > after)
     if protocol is not None:
         statement = statement.where(group.c.protocol == protocol)
-    if person is not None:
-        statement = statement.where(group.c.id.in_(_facilitated(organisation, person)))
+    if people is not None:
+        statement = statement.where(group.c.id.in_(facilitated(organisation, *people)))
     return _folded(connection, organisation, statement.order_by(group.c.id).limit(limit))
-
-
-def _facilitated(organisation: str, person: str) -> sa.Select[Any]:
-    """The groups that a person facilitates: the latest line that names facilitators names the person."""
-    later = facilitator.alias()
-    replaced = sa.exists().where(
-        later.c.organisation == facilitator.c.organisation,
-        later.c.group_id == facilitator.c.group_id,
-        later.c.seq > facilitator.c.seq,
-    )
-    return sa.select(facilitator.c.group_id).where(
-        facilitator.c.organisation == organisation, facilitator.c.person == person, ~replaced
-    )
 
 
 def _folded(connection: sa.Connection, organisation: str, statement: sa.Select[Any], version: int | None = None) -> list[Group]:

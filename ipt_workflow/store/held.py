@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Job = TypeVar("Job")
 
@@ -13,11 +13,11 @@ class HeldJobs(Generic[Job]):
 
     def __init__(self, commit: Callable[[Job], Awaitable[None]]) -> None:
         self._commit = commit
-        self._queues: dict[str, deque[Job]] = {}
+        self._queues: dict[Any, deque[Job]] = {}  # by course
         self._tasks: set[asyncio.Task[None]] = set()
         self.count = 0
 
-    def hold(self, job: Job, courses: Iterable[str]) -> None:
+    def hold(self, job: Job, courses: Iterable[Any]) -> None:
         """Tries a job in a task of its own, and then those that were queued behind it."""
         queue = deque([job])
         free = [course for course in courses if course not in self._queues]
@@ -27,7 +27,7 @@ class HeldJobs(Generic[Job]):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def take(self, job: Job, courses: Iterable[str]) -> bool:
+    def take(self, job: Job, courses: Iterable[Any]) -> bool:
         """Queues a job behind a held one of the same course. Returns False if none of its courses is held."""
         queue = next((self._queues[course] for course in courses if course in self._queues), None)
         if queue is None:
@@ -41,7 +41,7 @@ class HeldJobs(Generic[Job]):
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _run(self, queue: deque[Job], courses: list[str]) -> None:
+    async def _run(self, queue: deque[Job], courses: list[Any]) -> None:
         while queue:
             await self._commit(queue[0])
             queue.popleft()

@@ -13,6 +13,7 @@ from ipt_workflow.course import Course
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal import Checked, Entry
 from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import restrictions
 from ipt_workflow.store.commits import rows
 from ipt_workflow.store.lookups import DIALECTS
 from ipt_workflow.store.schema import tables
@@ -33,10 +34,27 @@ def check_courses(
     """Checks courses in every way. `due` returns the attention that a course needs; without it, attention is not checked."""
     entries = stored_courses.raw_entries(connection, organisation, ids)
     courses = stored_courses.raw_courses(connection, organisation, ids)
-    return [
-        (course_id, _check(connection, organisation, course_id, entries[course_id], courses.get(course_id), due))
-        for course_id in ids
-    ]
+    restricted = restrictions.in_force(connection, organisation, ids)
+    checked = []
+    for course_id in ids:
+        row = courses.get(course_id)
+        found = _check(connection, organisation, course_id, entries[course_id], row, due)
+        if row is not None and not found.fault:
+            found = _restriction(connection, found, row, restricted=course_id in restricted)
+        checked.append((course_id, found))
+    return checked
+
+
+def _restriction(connection: sa.Connection, checked: Checked, row: sa.RowMapping, *, restricted: bool) -> Checked:
+    """A fault if the course's row and the restrictions differ."""
+    if _same(connection, tables.course.c.restricted, restricted, row["restricted"]):
+        return checked
+    return Checked(
+        entries=checked.entries,
+        erased=checked.erased,
+        bad_seq=max(1, checked.entries),
+        fault="course.restricted: it differs from the restriction in force",
+    )
 
 
 def _check(
@@ -89,9 +107,7 @@ def _column_fault(connection: sa.Connection, entry: Entry, row: sa.Row[Any]) -> 
 @cache
 def _forms(dialect: str) -> tuple[tuple[str, int, Callable[[Any], Any] | None], ...]:
     """Every column of an entry that repeats its bytes: name, position in a row, and conversion of its values for the driver."""
-    columns = [
-        (column, position) for position, column in enumerate(tables.entry.c) if column.name not in {"canonical", "request_id"}
-    ]
+    columns = [(column, position) for position, column in enumerate(tables.entry.c) if column.name not in rows.BESIDE_THE_BYTES]
     return tuple((column.name, position, stored_courses.to_driver(column, DIALECTS[dialect])) for column, position in columns)
 
 

@@ -16,7 +16,7 @@ from ipt_workflow.journal import Entry, read
 from ipt_workflow.store import courses, notices, roles, sources, structs
 from ipt_workflow.store.access import StoredSession
 from ipt_workflow.store.courses import StoredCourse, one_of, to_driver
-from ipt_workflow.store.schema import tables
+from ipt_workflow.store.schema import row_security, tables
 from ipt_workflow.store.units import KeptAnswer
 
 Found = TypeVar("Found")
@@ -41,15 +41,11 @@ class Lookup(Generic[Found]):
         assert isinstance(id_column, sa.Column)
         found = sa.select(*columns).where(*only)
         found = found.select_from(joined) if joined is not None else found
-        ours = self._ours(found, id_column.table)
+        ours = found.where(id_column.table.c.organisation == sa.bindparam("organisation"))
         self._make = make
         self.sql = {dialect: _text(ours.where(named), dialect, "ids") for dialect, named in one_of(id_column, "ids").items()}
         self.sql_of_pairs = _of_pairs(found, columns)
         self._read = {name: [from_driver(column, dialect) for column in columns] for name, dialect in DIALECTS.items()}
-
-    def _ours(self, found: sa.Select[Any], table: Any) -> sa.Select[Any]:
-        """The rows of one organisation."""
-        return found.where(table.c.organisation == sa.bindparam("organisation"))
 
     def found(self, dialect: str, rows: Iterable[DriverRow]) -> dict[str, Found]:
         """The results that `make` returns for the driver's rows, by id."""
@@ -70,10 +66,31 @@ class Lookup(Generic[Found]):
 
 
 class CredentialLookup(Lookup[Found]):
-    """Finds credentials, whose ids are unique in the installation. What is found tells the organisation."""
+    """Finds credentials of any organisation by their digests, with their organisation's status and version.
 
-    def _ours(self, found: sa.Select[Any], _table: Any) -> sa.Select[Any]:
-        return found
+    Nobody can be told the organisation before. So on PostgreSQL a function finds them, which sees the credentials of all.
+    """
+
+    def __init__(self, table: sa.Table, digest: str, names: Sequence[str], make: Callable[..., Found]) -> None:
+        """`names` are the columns that `make` takes, the digest's first. It takes status and version after them."""
+        find = getattr(sa.func, row_security.function_of(table.name))
+        given = sa.bindparam("ids", type_=postgresql.ARRAY(sa.String))
+        by_function = find(given).table_valued(*(sa.column(each.name, each.type) for each in table.c), name=table.name)
+        listed = one_of(table.c[digest], "ids")["sqlite"]
+        columns = [*(table.c[name] for name in names), tables.organisation.c.status, tables.organisation.c.version]
+        self._make = make
+        self.sql = {
+            "sqlite": _text(_with_organisation(table, names).where(listed), "sqlite", "ids"),
+            "postgresql": _text(_with_organisation(by_function, names), "postgresql", "ids"),
+        }
+        self._read = {name: [from_driver(column, dialect) for column in columns] for name, dialect in DIALECTS.items()}
+
+
+def _with_organisation(rows: sa.FromClause, names: Sequence[str]) -> sa.Select[Any]:
+    """Columns of rows, then the status and the version of their organisation."""
+    theirs = tables.organisation.c
+    joined = rows.join(tables.organisation, theirs.id == rows.c.organisation)
+    return sa.select(*(rows.c[name] for name in names), theirs.status, theirs.version).select_from(joined)
 
 
 class ManyRowLookup(Lookup[Found]):
@@ -140,9 +157,9 @@ def _version(_id: str, version: int) -> int:
 class StoredToken(msgspec.Struct, frozen=True):
     """A token as requests are checked against it, with its organisation's status and version."""
 
+    secret_hash: str
     id: str
     organisation: str
-    secret_hash: str
     role: str
     subject: str
     expires_at: dt.datetime
@@ -153,6 +170,13 @@ class StoredToken(msgspec.Struct, frozen=True):
     organisation_version: int
 
 
+class TokenTerms(msgspec.Struct, frozen=True):
+    """For how long a token is valid."""
+
+    expires_at: dt.datetime
+    revoked_at: dt.datetime | None
+
+
 class KnownSession(msgspec.Struct, frozen=True):
     """A session as requests are checked against it, with its organisation's status and version."""
 
@@ -161,16 +185,26 @@ class KnownSession(msgspec.Struct, frozen=True):
     organisation_version: int
 
 
-def _session(*values: Any) -> KnownSession:
-    return KnownSession(StoredSession(**dict(zip(StoredSession.__struct_fields__, values, strict=False))), *values[-2:])
-
-
 class KnownClient(msgspec.Struct, frozen=True):
     """A client's record, with their courses in the order they were opened, without the attention of notices."""
 
     id: str
     ref: str
     courses: tuple[StoredCourse, ...]
+
+
+def _by_digest(column: str) -> "CredentialLookup[KnownSession]":
+    """Sessions by one of their digests."""
+    names = (column, *(each for each in StoredSession.__struct_fields__ if each != column))
+
+    def make(*values: Any) -> KnownSession:
+        return KnownSession(StoredSession(**dict(zip(names, values[:-2], strict=True))), *values[-2:])
+
+    return CredentialLookup(tables.sign_in_session, column, names, make)
+
+
+def _terms(_id: str, *terms: Any) -> TokenTerms:
+    return TokenTerms(*terms)
 
 
 def _notice(_key: str, *found: Any) -> notices.StoredNotice:
@@ -190,7 +224,12 @@ def _client(rows: list[list[Any]]) -> KnownClient:
     ref, client_id = rows[0][:2]
     held = sorted(row[2:] for row in rows if row[2] is not None)
     return KnownClient(
-        client_id, ref, tuple(StoredCourse(courses.course_decoder.decode(snapshot), head, ref) for _, snapshot, head in held)
+        client_id,
+        ref,
+        tuple(
+            StoredCourse(courses.course_decoder.decode(snapshot), head, ref, restricted=restricted)
+            for _, snapshot, head, restricted in held
+        ),
     )
 
 
@@ -213,7 +252,7 @@ _of_client = sa.and_(_course.c.organisation == _client_row.c.organisation, _cour
 NOTICES = Lookup((_notice_row.c.key, *notices.COLUMNS), _notice)  # by the digest of the message
 VERSIONS_OF_RESOURCE = ManyRowLookup((_notice_row.c.resource_key, *notices.COLUMNS), _versions)
 CLIENTS = ManyRowLookup(
-    (_client_row.c.ref, _client_row.c.id, _course.c.id, _course.c.snapshot, _course.c.head),
+    (_client_row.c.ref, _client_row.c.id, _course.c.id, _course.c.snapshot, _course.c.head, _course.c.restricted),
     _client,
     _client_row.outerjoin(_course, _of_client),
 )
@@ -227,20 +266,10 @@ MEASURES = ManyRowLookup(
 )  # the bare column would let the database search all measures of the organisation by their index
 COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_PEOPLE)
 PEOPLE = Lookup(roles.MEMBER_COLUMNS, roles.staff_member)
-TOKENS = CredentialLookup(
-    (
-        *(tables.token.c[name] for name in StoredToken.__struct_fields__[:-2]),
-        tables.organisation.c.status,
-        tables.organisation.c.version,
-    ),
-    StoredToken,
-    tables.token.join(tables.organisation, tables.organisation.c.id == tables.token.c.organisation),
-)
-SESSIONS = CredentialLookup(
-    (*structs.columns(tables.sign_in_session, StoredSession), tables.organisation.c.status, tables.organisation.c.version),
-    _session,
-    tables.sign_in_session.join(tables.organisation, tables.organisation.c.id == tables.sign_in_session.c.organisation),
-)
+TOKENS = CredentialLookup(tables.token, "secret_hash", StoredToken.__struct_fields__[:-2], StoredToken)
+SESSIONS = _by_digest("secret_hash")  # by the cookie's secret
+ACCESS_TOKENS = _by_digest("access_hash")  # by the secret of the token that a program sends
+TOKEN_TERMS = Lookup((tables.token.c.id, *structs.columns(tables.token, TokenTerms)), _terms)
 SOURCES = ManyRowLookup(sources.WITH_KEYS_COLUMNS, sources.keyed_source, sources.WITH_KEYS)
 ANSWERS = Lookup(structs.columns(tables.idempotency, KeptAnswer), KeptAnswer)
 VERSIONS = Lookup((tables.course.c.id, tables.course.c.version), _version)

@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ipt_workflow.access.relations import Viewer
 from ipt_workflow.errors import Fault, IptError, Refusal
 from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import relations
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.upserts import insert_or
 
@@ -100,7 +102,6 @@ class ListedNotice(msgspec.Struct, frozen=True):
 
     notice: StoredNotice
     course_id: str | None
-    therapist: str | None
     client_ref: str | None
 
 
@@ -109,7 +110,7 @@ class NoticeFilters(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None = None
     course: str | None = None
     risk: bool | None = None
-    therapist: str | None = None
+    viewer: Viewer | None = None
 
 
 COLUMNS = [column for column in notice.columns if column.name != "organisation"]
@@ -206,10 +207,15 @@ def awaiting_course(connection: sa.Connection, organisation: str, client_id: str
     return [_read(found) for found in connection.execute(statement)]
 
 
-def page(connection: sa.Connection, organisation: str, filters: NoticeFilters, after: str, limit: int) -> list[ListedNotice]:
-    """Notices in the order they came. A notice that names no course is listed with its client's newest course."""
+def page(
+    connection: sa.Connection, organisation: str, filters: NoticeFilters, after: str, limit: int, now: dt.datetime
+) -> list[ListedNotice]:
+    """Notices in the order they came. A notice that names no course is listed with its client's newest course.
+
+    With a viewer: those on courses that this person may see at this moment. A supervisor also sees those without a course.
+    """
     statement = (
-        sa.select(*COLUMNS, course.c.id, course.c.therapist, client.c.ref)
+        sa.select(*COLUMNS, course.c.id, client.c.ref)
         .select_from(
             notice.outerjoin(
                 client, sa.and_(client.c.organisation == notice.c.organisation, client.c.id == notice.c.client_id)
@@ -222,11 +228,13 @@ def page(connection: sa.Connection, organisation: str, filters: NoticeFilters, a
         (notice.c.source_id, filters.source),
         (course.c.id, filters.course),
         (notice.c.risk, filters.risk),
-        (course.c.therapist, filters.therapist),
     ):
         if value is not None:
             statement = statement.where(column == value)
-    return [ListedNotice(_read(found), *found[-3:]) for found in connection.execute(statement.order_by(notice.c.id).limit(limit))]
+    visible = relations.sight(connection, organisation, filters.viewer, now).condition if filters.viewer else None
+    if visible is not None and filters.viewer:
+        statement = statement.where(sa.or_(visible, course.c.id.is_(None)) if filters.viewer.role == "supervisor" else visible)
+    return [ListedNotice(_read(found), *found[-2:]) for found in connection.execute(statement.order_by(notice.c.id).limit(limit))]
 
 
 def _course_of_notice() -> sa.ScalarSelect[Any]:
@@ -248,13 +256,10 @@ def one(connection: sa.Connection, organisation: str, notice_id: str) -> ListedN
             sa.select(sa.func.max(course.c.id)).where(course.c.organisation == organisation, course.c.client_id == found.client_id)
         ).scalar()
     )
-    therapist = connection.execute(
-        sa.select(course.c.therapist).where(course.c.organisation == organisation, course.c.id == course_id)
-    ).scalar()
     client_ref = connection.execute(
         sa.select(client.c.ref).where(client.c.organisation == organisation, client.c.id == found.client_id)
     ).scalar()
-    return ListedNotice(found, course_id, therapist, client_ref)
+    return ListedNotice(found, course_id, client_ref)
 
 
 # Feeds

@@ -7,15 +7,19 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store import structs
-from ipt_workflow.store.schema.tables import course, entry
+from ipt_workflow.access.relations import Viewer
+from ipt_workflow.store import relations, structs
+from ipt_workflow.store.schema.tables import entry
 from ipt_workflow.store.schema.tables import proposal as table
 
 LapseReason = Literal["course_ended", "moved_on", "proposer"]
 
 
 class StoredProposal(msgspec.Struct, frozen=True, kw_only=True):
-    """A proposal. `body` is the command as JSON, None once the proposal is decided or has lapsed. `reason` says why it lapsed."""
+    """A proposal. `body` is the command as JSON, None once the proposal is decided or has lapsed. `reason` says why it lapsed.
+
+    `therapist` was the course's when it was made. Proposals from before cover have none: their proposers were the therapists.
+    """
 
     id: str
     course_id: str
@@ -26,6 +30,7 @@ class StoredProposal(msgspec.Struct, frozen=True, kw_only=True):
     proposed_role: str
     proposed_at: dt.datetime
     status: str
+    therapist: str | None = None
     decided_by: str | None = None
     decided_at: dt.datetime | None = None
     entry_seq: int | None = None
@@ -52,15 +57,15 @@ def insert(connection: sa.Connection, organisation: str, proposal: StoredProposa
 
 
 def page(
-    connection: sa.Connection, organisation: str, *, status: str | None, therapist: str | None, after: str, limit: int
+    connection: sa.Connection, organisation: str, who: Viewer, now: dt.datetime, *, status: str | None, after: str, limit: int
 ) -> list[StoredProposal]:
-    """A page of proposals after an id, in the order they were made. With a therapist: those on the therapist's courses."""
+    """A page of proposals after an id, in the order they were made: those on courses that the viewer may see at this moment."""
     statement = _select.where(table.c.organisation == organisation, table.c.id > after)
     if status:
         statement = statement.where(table.c.status == status)
-    if therapist is not None:
-        own = sa.select(course.c.id).where(course.c.organisation == organisation, course.c.therapist == therapist)
-        statement = statement.where(table.c.course_id.in_(own))
+    visible = relations.visible_ids(connection, organisation, who, now)
+    if visible is not None:
+        statement = statement.where(table.c.course_id.in_(visible))
     return structs.read_all(connection, statement.order_by(table.c.id).limit(limit), StoredProposal)
 
 

@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ipt_workflow.access.relations import Viewer
+from ipt_workflow.store import relations
 from ipt_workflow.store.audit import Position
-from ipt_workflow.store.schema.tables import course, entry
+from ipt_workflow.store.schema.tables import entry
 from ipt_workflow.store.structs import columns, read_all
 
 
@@ -21,13 +23,21 @@ class PlaceInTime(msgspec.Struct, frozen=True):
 
 
 def newest_entries(
-    connection: sa.Connection, organisation: str, therapist: str | None, since: dt.datetime | None, before: Position, limit: int
+    connection: sa.Connection,
+    organisation: str,
+    who: Viewer,
+    now: dt.datetime,
+    since: dt.datetime | None,
+    before: Position,
+    limit: int,
 ) -> list[PlaceInTime]:
-    """A page of entries before a position, the latest first. With `therapist`: of the courses that are this therapist's now."""
+    """A page of entries before a position, the latest first: of the courses that the viewer may see at this moment."""
     all_entries = sa.select(*columns(entry, PlaceInTime)).where(entry.c.organisation == organisation)
     source: Any = entry.c
-    if therapist is not None:
-        theirs = sa.select(course.c.id).where(course.c.organisation == organisation, course.c.therapist == therapist)
+    theirs = relations.visible_ids(connection, organisation, who, now)
+    if theirs is not None and who.sees_organisation:
+        all_entries = all_entries.where(entry.c.course_id.in_(theirs))
+    elif theirs is not None:
         # Read by course, then sorted: a walk through time would meet those of all other courses.
         source = all_entries.where(entry.c.course_id.in_(theirs)).cte().prefix_with("MATERIALIZED").c
         all_entries = sa.select(*(source[name] for name in PlaceInTime.__struct_fields__))

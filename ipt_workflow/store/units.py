@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ipt_workflow.access.relations import Relation
 from ipt_workflow.course import Course
 from ipt_workflow.errors import IptError, StaleVersion
 from ipt_workflow.groups import GroupSession
@@ -40,12 +41,17 @@ class NewClient(msgspec.Struct, frozen=True):
 
 
 class CourseChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One course's new entries, and the course after them. `expected` is the version they were decided on, 0 for a new course."""
+    """One course's new entries, and the course after them. `expected` is the version they were decided on, 0 for a new course.
+
+    `relation` is that of the person who writes to the course. A new course is `restricted_as` an earlier one of its client.
+    """
 
     course: Course
     expected: int
     entries: tuple[Entry, ...]
     attention: Mapping[str, dt.datetime]
+    relation: Relation | None = None
+    restricted_as: str | None = None
 
 
 class KeptAnswer(msgspec.Struct, frozen=True):
@@ -132,6 +138,11 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     courses: tuple[str, ...] = ()
     published: bool = False
 
+    @property
+    def organisations(self) -> frozenset[str]:
+        """Whose rows it writes."""
+        return frozenset({self.organisation})
+
 
 class MovedEntries(msgspec.Struct, frozen=True, kw_only=True):
     """Entries that a unit moves from one course to another. `numbers` are their seqs in the other course, by their seqs here.
@@ -164,6 +175,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     settled: tuple[SettledNotice, ...] = ()
     events: tuple[LoggedEvent, ...] = ()
     request_id: str | None = None
+
+    @property
+    def organisations(self) -> frozenset[str]:
+        """Whose rows it writes."""
+        return frozenset({self.organisation, *(event.organisation for event in self.events)})
 
     @property
     def courses(self) -> tuple[str, ...]:

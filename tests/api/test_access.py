@@ -80,6 +80,14 @@ WAIVER = {"trigger": "waive_sick_role", "reason": "Not wanted."}  # a therapist 
 REFERRAL = {"client_ref": "EHR-new", "protocol": "ipt", "data": {"source": "General practitioner", "indication": "depression"}}
 CRISIS_CALL = {"client_ref": "EHR-1", "together": [{"trigger": "record_contact", "data": {"kind": "crisis"}}]}
 GROUP = {"protocol": group_walk.PROTOCOL, "label": "G-1", "facilitators": ["therapist-1", "therapist-2"]}
+COVER = {
+    "therapist": "therapist-1",
+    "colleague": "therapist-3",
+    "until": "2026-01-12T09:00:00Z",
+    "client_told": True,
+    "reason": "Annual leave",
+}
+RESTRICTION = {"people": ["supervisor-1"], "reason": "The client works here."}
 GROUP_WRITE = "201 404 201 403 403 404"
 ALL_READ = "200 200 200 200 200 200"
 ADMIN = "403 403 403 403 403 {}"
@@ -113,6 +121,14 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/courses/{course_id}/transitions?dry_run=true"): Row("200 404 200 403 403 404", NOTE),
     # A supervisor may propose, but needs no other supervisor for this.
     ("POST", "/v1/courses/{course_id}/proposals"): Row("201 404 422 403 403 404", WAIVER, "first phase"),
+    ("GET", "/v1/courses/{course_id}/restriction"): Row("403 404 200 200 403 200 404", needs="restriction"),
+    ("PUT", "/v1/courses/{course_id}/restriction"): Row("403 404 200 403 403 200 404", RESTRICTION),
+    ("DELETE", "/v1/courses/{course_id}/restriction"): Row("403 404 204 403 403 204 404", needs="restriction"),
+    # A therapist arranges cover for their own courses: the other one is told so.
+    ("POST", "/v1/cover"): Row("201 422 201 403 403 201", COVER),
+    ("GET", "/v1/cover"): Row("200 200 200 200 403 200"),
+    ("GET", "/v1/cover/{cover_id}"): Row("200 404 200 200 403 200", needs="cover"),
+    ("POST", "/v1/cover/{cover_id}/end"): Row("200 404 200 403 403 200", needs="cover"),
     ("GET", "/v1/proposals"): Row("200 200 200 200 403 403"),
     ("GET", "/v1/proposals/{proposal_id}"): Row("200 404 200 200 403 404", needs="proposal"),
     ("POST", "/v1/proposals/{proposal_id}/cosign"): Row("403 404 201 403 403 404", needs="proposal"),
@@ -185,6 +201,7 @@ LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
 OF_NO_COURSE = (
     "/v1/organisations",
+    "/v1/cover",
     "/v1/people",
     "/v1/subscriptions",
     "/v1/deliveries",
@@ -251,8 +268,8 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
     elif row.needs in {"source", "bound", "system"}:
         names["source_id"] = names["system_id"] = ref.lower()
         await ehr_or_system(api, row.needs, ref.lower())
-    elif row.needs in {"person", "one who left"}:
-        names["person_id"] = await person(api, ref.lower(), has_left=row.needs == "one who left")
+    elif row.needs in {"cover", "restriction", "person", "one who left"}:
+        names |= await of_staff(api, course, row.needs, ref.lower())
     elif row.needs != "course":
         await api.walk(course, "record_consent", "start")
     if row.needs == "client":
@@ -277,6 +294,15 @@ async def ehr_or_system(api: Api, needs: str, name: str) -> None:
     await Sources(api.clinic).add(OPERATOR, lambda: NewSource(id=name))
     if needs == "bound":
         api.tokens["ehr"] = (await token(api, "ehr", "ehr-1", source=name)).token
+
+
+async def of_staff(api: Api, course: str, needs: str, name: str) -> dict[str, str]:
+    """A person; or cover of therapist-1, and a restriction of the course."""
+    if needs in {"person", "one who left"}:
+        return {"person_id": await person(api, name, has_left=needs == "one who left")}
+    headers = api.headers("admin")
+    assert (await api.client.put(f"/v1/courses/{course}/restriction", json=RESTRICTION, headers=headers)).status_code == 200
+    return {"cover_id": (await api.post("/v1/cover", COVER)).json()["id"]}
 
 
 async def person(api: Api, name: str, *, has_left: bool) -> str:

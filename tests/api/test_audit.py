@@ -20,6 +20,7 @@ from ipt_workflow.store.schema import guards
 
 RECORD = {
     "id", "kind", "recorded_at", "actor", "cosigned_by", "action", "trigger", "from", "to", "courses", "seq", "hash", "rules", "request_id", "group_session",
+    "basis", "purpose", "on_behalf_of",
 }  # fmt: skip
 SAID = "What nobody else is to read"
 

@@ -95,10 +95,10 @@ def test_counts_wait_while_the_database_cannot_take_them(api, monkeypatch):
         await fail(api)
         with monkeypatch.context() as patch:
 
-            async def fails(*_: object) -> None:
+            async def fails(*_: object, **__: object) -> None:
                 raise OSError("the disk is gone")
 
-            patch.setattr(api.clinic.database, "write", fails)
+            patch.setattr(api.clinic.installation.database, "write", fails)
             with pytest.raises(OSError, match="gone"):
                 await api.application._edge.failures.keep()
         await fail(api)

@@ -28,9 +28,7 @@ def test_people_are_listed_in_pages_by_role_and_status(api):
         assert (left.status_code, left.json()["ended"]) == (200, {"tokens": 0})
         first = await api.get("/v1/people?role=supervisor&limit=2", "admin")
         rest = await api.get(first.headers["link"].partition(">")[0].lstrip("<"), "admin")
-        assert [each["id"] for each in first.json()["items"] + rest.json()["items"]] == [
-            *("new-1", "supervisor", "supervisor-1", "supervisor-2")
-        ]
+        assert [each["id"] for each in first.json()["items"] + rest.json()["items"]] == [*("new-1", "supervisor-1", "supervisor-2")]
         assert [each["id"] for each in (await api.get("/v1/people?status=left", "admin")).json()["items"]] == ["new-1"]
         for query in ("role=ehr", "status=gone", "cursor=x"):
             assert (await api.get(f"/v1/people?{query}", "admin")).status_code in {400, 422}

@@ -25,6 +25,13 @@ ARGUMENTS = {  # of commands that take more than their name
         "move-entries": [COURSE, COURSE, "--entry", "1", "--as", "a", "--reason", "r"],
         "together": [COURSE, "[]", "--as", "a"],
     },
+    "person": {
+        "add": ["a", "--name", "a", "--role", "admin"],
+        "show": ["a"],
+        "set": ["a", "--name", "a"],
+        "leave": ["a"],
+        "return": ["a"],
+    },
     "token": {"create": ["--role", "admin", "--name", "a"], "revoke": ["a"]},
     "organisation": {"create": ["a"], "show": ["a"], "change": ["a"], "suspend": ["a"], "resume": ["a"]},
     "source": {"add": ["a"], "set": ["a", "--all-visits"], "rotate": ["a"], "disable": ["a"], "enable": ["a"]},

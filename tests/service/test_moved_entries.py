@@ -197,8 +197,8 @@ def test_a_write_to_the_other_course_in_between_is_decided_again(clinic):
         courses, others = Courses(clinic), []
         decide = courses.decisions.arrival
 
-        async def overtaken(arrived):
-            change = await decide(arrived)
+        async def overtaken(principal, arrived):
+            change = await decide(principal, arrived)
             if not others:
                 others.append(await told(clinic, right, "note", {"text": "Called."}))
             return change
@@ -221,8 +221,8 @@ def test_a_cosigned_move_with_a_version_is_decided_again_if_the_other_course_cha
             THERAPIST, wrong, Write(decode=lambda: (move(right, SESSION, SCALE, REVIEW),), version=SIGNATURE)
         )
 
-        async def overtaken(arrived):
-            change = await decide(arrived)
+        async def overtaken(principal, arrived):
+            change = await decide(principal, arrived)
             if not others:
                 others.append(await told(clinic, right, "note", {"text": "Called."}))
             return change

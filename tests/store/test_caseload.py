@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 from support import databases, service_walk
 
+from ipt_workflow.access.relations import Viewer
 from ipt_workflow.service import demo
 from ipt_workflow.store import courses
 from ipt_workflow.store.courses import Filters
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema.tables import course
 
 SOON = dt.timedelta(days=40)  # so that some attention is due
@@ -33,7 +33,7 @@ def stored(server, tmp_path_factory):
     statement = sa.select(*(course.c[name] for name in names)).order_by(course.c.id)
 
     async def read():
-        database = open_database(settings.database_url)
+        database = databases.opened(settings.database_url)
         rows = await database.read(lambda connection: [dict(row) for row in connection.execute(statement).mappings()])
         await database.close()
         return rows
@@ -45,7 +45,7 @@ def pages(settings: databases.Settings, filters: Filters, limit: int, now: dt.da
     """The ids on all pages."""
 
     async def read():
-        database = open_database(settings.database_url)
+        database = databases.opened(settings.database_url)
         found, after = [], ""
         while True:
             page = await database.read(courses.caseload, "default", filters, after, limit, now)
@@ -104,13 +104,13 @@ def test_the_clients_of_a_page_have_all_their_courses(stored):
     settings, rows = stored
     twice = rows[-1]["client_id"]
 
-    async def read(therapist):
-        database = open_database(settings.database_url)
-        found = await database.read(courses.courses_of_clients, "default", [twice, rows[0]["client_id"]], therapist)
+    async def read(who):
+        database, now = databases.opened(settings.database_url), dt.datetime.now(dt.UTC)
+        found = await database.read(courses.courses_of_clients, "default", [twice, rows[0]["client_id"]], who, now)
         await database.close()
         return [(each.client_id, each.course_id) for each in found]
 
     theirs = [(row["client_id"], row["id"]) for row in rows if row["client_id"] in {twice, rows[0]["client_id"]}]
-    assert asyncio.run(read(None)) == theirs
+    assert asyncio.run(read(Viewer("auditor-1", "auditor"))) == theirs
     assert len(theirs) == 3
-    assert asyncio.run(read("nobody")) == []
+    assert asyncio.run(read(Viewer("nobody", "therapist"))) == []

@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from support import databases, service_walk
 
 from ipt_workflow.store import claims
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import tables
 
 NOW = service_walk.START
@@ -86,7 +85,7 @@ def test_the_first_of_a_lane_is_found_by_its_index_whatever_the_database_knows_o
     settings = databases.empty(tmp_path, server)
 
     async def run():
-        database = open_database(settings.database_url)
+        database = databases.opened(settings.database_url)
         try:
             return database.dialect, await database.write(planned, known)
         finally:

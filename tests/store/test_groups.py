@@ -15,7 +15,6 @@ from support.group_walk import GroupWalk
 from ipt_workflow.errors import GroupStale, StaleVersion, Unreachable
 from ipt_workflow.store import groups
 from ipt_workflow.store.commits import single
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate, tables
 from ipt_workflow.store.units import CourseGrouped, GroupLine, MemberMove, Unit
 
@@ -138,16 +137,17 @@ def test_a_session_whose_answer_was_lost_on_the_way_is_recorded_once(clinic):
         a, b = await clinic.started("EHR-1"), await clinic.started("EHR-2")
         group = await clinic.group(a, b)
         clinic.clock.advance(group_walk.WEEK)
-        write, broken = clinic.clinic.database.write, []
+        database, broken = clinic.clinic.installation.database, []
+        write = database.write
 
-        async def write_and_break(function, *args):
-            result = await write(function, *args)
+        async def write_and_break(function, *args, **named):
+            result = await write(function, *args, **named)
             if function is single.commit and not broken:
                 broken.append(function)
                 raise Unreachable("gone")
             return result
 
-        clinic.clinic.database.write = write_and_break
+        database.write = write_and_break
         recorded = (await clinic.record(group, {a: "5", b: "5"})).recorded
         assert (len(broken), len(recorded.accepted)) == (1, 2)
         assert len((await clinic.view(group)).sessions) == 1
@@ -222,7 +222,7 @@ def test_contacts_and_consents_that_were_recorded_before_they_were_counted_by_ki
 
 def on(settings, function):
     async def inside():
-        database = open_database(settings.database_url)
+        database = databases.opened(settings.database_url)
         try:
             return await database.write(function)
         finally:

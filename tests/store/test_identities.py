@@ -4,9 +4,9 @@ import asyncio
 import datetime as dt
 
 import sqlalchemy as sa
+from support import databases
 
 from ipt_workflow.service import check
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.identities import REPORTED_MAX
 from ipt_workflow.store.schema import tables
 
@@ -17,7 +17,7 @@ def found_after(url: str, *statements: sa.Insert) -> list[str]:
     """What the check finds after these statements."""
 
     async def run() -> list[str]:
-        database = open_database(url)
+        database = databases.opened(url)
         try:
             await database.write(lambda connection: [connection.execute(each) for each in statements] and None)
             return await database.read(check.faults)

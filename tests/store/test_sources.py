@@ -10,7 +10,6 @@ from alembic import command
 from support import databases
 
 from ipt_workflow.store import lookups, sources
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate
 from ipt_workflow.store.sources import SourceUpdate, StoredSource, StoredSourceKey
 
@@ -37,7 +36,7 @@ def key(name: str, of: str, days: int | None = None) -> StoredSourceKey:
 
 def on(url: str, test):
     async def inside():
-        database = open_database(url)
+        database = databases.opened(url)
         try:
             return await test(database)
         finally:
@@ -49,7 +48,8 @@ def on(url: str, test):
 def test_a_source_is_found_with_all_its_keys_and_no_others(database_url):
     async def test(database):
         for organisation in ("default", "other"):
-            await database.write(sources.add, organisation, source("north"), key(f"{organisation}-1", "north"))
+            new = source("north"), key(f"{organisation}-1", "north")
+            await database.write(sources.add, organisation, *new, organisations=(organisation,))
         await database.write(sources.add, "default", source("south"), key("south-1", "south"))
         await database.write(sources.rotate, "default", key("default-2", "north"), AT + dt.timedelta(days=1))
         await database.write(sources.update, "default", "south", SourceUpdate(all_visits=False, other_visits="wait"))

@@ -39,7 +39,6 @@ from ipt_workflow.service.protocols.replay import Trial
 from ipt_workflow.service.upgrade import upgrade
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.commits import rows
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.notices import NoticeDetail
 from ipt_workflow.store.schema import migrate, tables
 from ipt_workflow.values.canonical import canonical
@@ -83,7 +82,7 @@ def filled(folder: Path, server: str | None) -> Settings:
     url = databases.create(server) if server else f"sqlite:///{folder / 'written.db'}"
 
     async def fill() -> None:
-        database = open_database(url)
+        database = databases.opened(url)
         await database.write(_fill, databases.settings_of(url))
         await database.close()
 
@@ -179,7 +178,7 @@ def test_every_row_is_found_with_the_values_that_were_written(written):
             assert found == [{name: _value(table.c[name], value) for name, value in row.items()} for row in known]
 
     async def inside():
-        database = open_database(written.database_url)
+        database = databases.opened(written.database_url)
         await database.read(look)
         await database.close()
 

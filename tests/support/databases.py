@@ -10,7 +10,7 @@ import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -21,10 +21,14 @@ import sqlalchemy as sa
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.upgrade import upgrade
+from ipt_workflow.store.clinic_database import ClinicDatabase
+from ipt_workflow.store.database import Connection
 from ipt_workflow.store.databases.factory import open_database
+from ipt_workflow.store.schema import row_security
 from support import staff
 
 SERVER_VARIABLE = "IPT_TEST_POSTGRES_URL"
+OWNER = "ipt_tests"  # owns the databases, and is bound by row-level security, which a superuser is not
 TEMPLATES = tempfile.TemporaryDirectory(prefix="ipt-")  # removed when the worker ends
 
 
@@ -81,8 +85,19 @@ def _migrated(server: str | None) -> str:
 async def _migrate(url: str) -> None:
     database = open_database(url)
     await database.write(upgrade, settings_of(url))
-    await database.write(staff.add)
+    await database.write(staff.add, organisations=(settings_of(url).organisation,))
     await database.close()
+
+
+class OpenDatabase(ClinicDatabase):
+    """A database as one organisation sees it, that a test opens by itself."""
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+def opened(url: str, organisation: str = "default") -> OpenDatabase:
+    return OpenDatabase(open_database(url), organisation)
 
 
 def copy(settings: Settings, folder: Path) -> Settings:
@@ -101,11 +116,15 @@ def create(server: str, template: str = "template0") -> str:
 
     async def create() -> None:
         connection = await asyncpg.connect(server)
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")  # half the time of the default
+        with suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):  # another worker may have made it
+            await connection.execute(f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE")
+        await connection.execute(
+            f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template} STRATEGY FILE_COPY"
+        )  # half the time of the default
         await connection.close()
 
     asyncio.run(create())
-    return sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+    return sa.make_url(server).set(database=name, username=OWNER).render_as_string(hide_password=False)
 
 
 def path_of(settings: Settings) -> str:
@@ -114,12 +133,16 @@ def path_of(settings: Settings) -> str:
 
 
 def select(settings: Settings, statement: str) -> list[tuple]:
-    """The rows of a statement, read through the connection alone and none of the queries under test."""
+    """The rows of a statement, of all organisations, read through the connection alone and none of the queries under test."""
+
+    def rows(connection: Connection) -> list[tuple]:
+        row_security.tell_all(connection)
+        return [tuple(row) for row in connection.exec_driver_sql(statement)]
 
     async def run() -> list[tuple]:
         database = open_database(settings.database_url)
         try:
-            return await database.read(lambda connection: [tuple(row) for row in connection.exec_driver_sql(statement)])
+            return await database.read(rows)
         finally:
             await database.close()
 

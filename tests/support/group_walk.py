@@ -103,7 +103,7 @@ class GroupWalk:
         """Fires a trigger with this data, or with that of its example."""
         self.clock.advance(dt.timedelta(minutes=1))
         stored = await self.clinic.visible_course(by, course)
-        context = self.clinic.context(by, self.clock.now())
+        context = self.clinic.context(by, self.clock.now(), example_supervisor=SUPERVISOR.person)
         body = examples.example(self.clinic.machine_of(stored.course).protocol, stored.course, trigger, context)
         command = msgspec.structs.replace(msgspec.convert(body, Command), **({"data": data} if data is not None else {}), **more)
         return await self.courses.fire(by, course, Write(decode=lambda: (command,), version_required=False))

@@ -72,7 +72,7 @@ async def open_course(clinic: Clinic, ref: str = "EHR-1", principal: Principal =
 async def example(clinic: Clinic, course_id: str, trigger: str, principal: Principal = THERAPIST) -> Command:
     """The example that `options` offers for a trigger."""
     stored = await clinic.visible_course(principal, course_id)
-    context = clinic.context(principal, clinic.clock.now())
+    context = clinic.context(principal, clinic.clock.now(), example_supervisor=SUPERVISOR.person)
     return msgspec.convert(examples.example(clinic.machine_of(stored.course).protocol, stored.course, trigger, context), Command)
 
 
@@ -80,7 +80,9 @@ async def offered(clinic: Clinic, course_id: str, trigger: str) -> tuple[int, di
     """The version, and the body that `options` offers for one trigger; it overrides soft rules. `options` itself tries every trigger."""
     course = (await clinic.visible_course(THERAPIST, course_id)).course
     now = max(clinic.clock.now(), course.last_recorded_at)
-    context = clinic.with_history(clinic.context(THERAPIST, now), (await clinic.entries(course_id))[: course.version])
+    context = clinic.with_history(
+        clinic.context(THERAPIST, now, example_supervisor=SUPERVISOR.person), (await clinic.entries(course_id))[: course.version]
+    )
     machine = clinic.machine_of(course)
     command = msgspec.convert(examples.example(machine.protocol, course, trigger, context), Command)
     option, _ = machine.option(course, (command,), context)

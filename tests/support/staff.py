@@ -9,7 +9,7 @@ from ipt_workflow.store.people import StoredPerson
 
 ADDED = dt.datetime(2025, 1, 6, 9, 0, tzinfo=dt.UTC)
 THERAPISTS = tuple(f"therapist-{number}" for number in range(1, 10))
-SUPERVISORS = ("supervisor", "supervisor-1", "supervisor-2")
+SUPERVISORS = ("supervisor-1", "supervisor-2")
 
 
 def add(connection: Connection) -> None:

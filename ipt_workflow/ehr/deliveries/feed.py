@@ -49,7 +49,9 @@ class Feed:
         await fan_out.fan_out_all(self.clinic)
         found = await self.clinic.read(stored_events.after, await self._position(after), limit + 1)
         page = found[:limit]
-        shown = [(each, item) for each in page if (item := _item(each, principal, subscription))]
+        unseen = await self.clinic.unseen(principal, list({each.course for each in page if each.course}))
+        seen = [each for each in page if each.course not in unseen]
+        shown = [(each, item) for each in seen if (item := _item(each, principal, subscription))]
         await self.clinic.log(principal, "read", "events", [each.course for each, _ in shown if each.course])
         last = events.webhook_id(page[-1].id) if page else after
         return FeedPage(items=[item for _, item in shown], next=last if len(found) > limit else None, last=last)

@@ -22,6 +22,7 @@ EVENT_TYPE = "http://terminology.hl7.org/CodeSystem/audit-event-type"
 INTERACTION = "http://hl7.org/fhir/restful-interaction"
 ENTITY_TYPE = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
 OBJECT_ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
+ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 REST = Coding(system=EVENT_TYPE, code="rest", display="Restful Operation")
 AUTHENTICATION = Coding(system=DICOM, code="110114", display="User Authentication")
 LOGIN = Coding(system=DICOM, code="110122", display="Login")
@@ -88,6 +89,7 @@ def audit_event(record: AuditRecord, clients: Mapping[str, Reference], site: Sit
         recorded=record.recorded_at,
         outcome=REFUSED if record.kind == "refusal" else DONE,
         outcome_desc=f"Refused: {', '.join(record.rules)}" if record.kind == "refusal" else None,
+        purpose_of_event=(concept(Coding(system=ACT_REASON, code=record.purpose)),) if record.purpose else (),
         agent=tuple(_agents(record, performed, site)),
         source=AuditSource(observer=_service(site), type=(APPLICATION_SERVER,)),
         entity=tuple(_entities(record, performed, patients, site)),
@@ -164,12 +166,19 @@ def _subjects(record: AuditRecord, performed: Interaction, site: Site) -> list[A
         ]
         query = base64.b64encode(f"{record.kind} {record.action}".encode()).decode()
         return [
-            AuditEntity(type=_entity_type("2", "System Object"), role=_object_role("24", "Query"), query=query),
+            AuditEntity(
+                type=_entity_type("2", "System Object"),
+                role=_object_role("24", "Query"),
+                query=query,
+                detail=_details({"basis": record.basis}),
+            ),
             *shown,
         ]
     details = {
         "action": record.action,
+        "basis": record.basis,
         "cosigned_by": record.cosigned_by,
+        "on_behalf_of": record.on_behalf_of,
         "group_session": record.group_session,
         "overridden": ", ".join(record.rules) if record.kind == "transition" else None,
     }
@@ -178,9 +187,13 @@ def _subjects(record: AuditRecord, performed: Interaction, site: Site) -> list[A
             what=_resource(record, site),
             type=_entity_type("2", "System Object"),
             role=_object_role("4", "Domain Resource"),
-            detail=tuple(AuditDetail(type=name, value_string=value) for name, value in details.items() if value),
+            detail=_details(details),
         )
     ]
+
+
+def _details(values: Mapping[str, str | None]) -> tuple[AuditDetail, ...]:
+    return tuple(AuditDetail(type=name, value_string=value) for name, value in values.items() if value)
 
 
 def _resource(record: AuditRecord, site: Site) -> Reference:

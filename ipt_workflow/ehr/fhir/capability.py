@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import ipt_workflow
-from ipt_workflow.ehr.fhir.kinds import KINDS, Relation, Served, relations_from, relations_to
+from ipt_workflow.ehr.fhir.kinds import KINDS, KindReference, Served, relations_from, relations_to
 from ipt_workflow.ehr.fhir.record import Site
 from ipt_workflow.ehr.fhir.resources import (
     CapabilityStatement,
@@ -72,5 +72,5 @@ def _resource(served: Served) -> RestResource:
     )
 
 
-def _names(relations: Iterable[Relation]) -> tuple[str, ...]:
+def _names(relations: Iterable[KindReference]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.name for each in relations))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ipt_workflow.ehr.fhir.kinds import KINDS, Relation
+from ipt_workflow.ehr.fhir.kinds import KINDS, KindReference
 from ipt_workflow.ehr.fhir.record import Record
 from ipt_workflow.ehr.fhir.search import Term
 from ipt_workflow.ehr.fhir.types import Reference, Resource
@@ -19,7 +19,7 @@ class Chart:
     def __init__(self, records: Sequence[Record], plans: Sequence[Resource], patients: Sequence[Resource] = ()) -> None:
         self._records = records
         self._made: dict[str, Sequence[Resource]] = {"PlanDefinition": plans, "Patient": patients}
-        self._links: dict[Relation, Links] = {}
+        self._links: dict[KindReference, Links] = {}
 
     def of(self, kind: str) -> Sequence[Resource]:
         """All resources of a kind, in the order of courses and of seqs."""
@@ -28,7 +28,7 @@ class Chart:
             self._made[kind] = [each for record in self._records for each in make(record)] if make else []
         return self._made[kind]
 
-    def links(self, relation: Relation) -> "Links":
+    def links(self, relation: KindReference) -> "Links":
         """Which resources refer to which. A reference to a version leads to the resource as it is now."""
         if relation not in self._links:
             targets = {name: each for each in self.of(relation.target) for name in _names(each)}
@@ -50,7 +50,7 @@ class Links(msgspec.Struct):
 class Has(msgspec.Struct, frozen=True):
     """`_has`: another resource refers to the resource and matches a term."""
 
-    relation: Relation
+    relation: KindReference
     term: Term
 
     @property
@@ -64,7 +64,7 @@ class Has(msgspec.Struct, frozen=True):
 class Include(msgspec.Struct, frozen=True):
     """`_include`; with `reverse`, `_revinclude`."""
 
-    relation: Relation
+    relation: KindReference
     reverse: bool = False
 
     def found(self, chart: Chart, resource: Resource) -> Sequence[Resource]:

@@ -293,7 +293,7 @@ def served_as(kind: str) -> Served:
         raise NotFound(f"This service has no resources of this kind. It has {', '.join(KINDS)}.") from None
 
 
-class Relation(msgspec.Struct, frozen=True):
+class KindReference(msgspec.Struct, frozen=True):
     """References from one kind to another by a search parameter, as `_include` and `_revinclude` name them."""
 
     kind: str
@@ -306,14 +306,14 @@ class Relation(msgspec.Struct, frozen=True):
 
 
 RELATIONS = tuple(
-    Relation(served.name, param, target) for served in KINDS.values() for param in served.params for target in param.targets
+    KindReference(served.name, param, target) for served in KINDS.values() for param in served.params for target in param.targets
 )
 
 
-def relations_from(kind: str) -> tuple[Relation, ...]:
+def relations_from(kind: str) -> tuple[KindReference, ...]:
     return tuple(each for each in RELATIONS if each.kind == kind)
 
 
-def relations_to(kind: str) -> tuple[Relation, ...]:
+def relations_to(kind: str) -> tuple[KindReference, ...]:
     """A PlanDefinition has none: courses all over refer to it, and a page of a search reads a few."""
     return tuple(each for each in RELATIONS if each.target == kind != "PlanDefinition")

@@ -64,6 +64,7 @@ def _agents(site: Site, written: Written) -> list[ProvenanceAgent]:
             type=codes.participant_type("author"),
             role=(concept(site.coding("role", actor.role)),),
             who=site.person(actor.person, actor.role),
+            on_behalf_of=site.person(written.on_behalf_of, "therapist") if written.on_behalf_of else None,
         )
     ]
     if written.cosigned_by:

@@ -162,10 +162,11 @@ class QuestionnaireResponse(Resource, frozen=True, kw_only=True, rename="camel")
     item: tuple[Item, ...] = ()
 
 
-class ProvenanceAgent(Element, frozen=True, kw_only=True):
+class ProvenanceAgent(Element, frozen=True, kw_only=True, rename={"on_behalf_of": "onBehalfOf"}):
     type: CodeableConcept | None = None
     role: tuple[CodeableConcept, ...] = ()
     who: Reference
+    on_behalf_of: Reference | None = None
 
 
 class ProvenanceEntity(Element, frozen=True, kw_only=True):
@@ -218,13 +219,14 @@ class AuditEntity(Element, frozen=True, kw_only=True):
     detail: tuple[AuditDetail, ...] = ()
 
 
-class AuditEvent(Resource, frozen=True, kw_only=True, rename={"outcome_desc": "outcomeDesc"}):
+class AuditEvent(Resource, frozen=True, kw_only=True, rename={"outcome_desc": "outcomeDesc", "purpose_of_event": "purposeOfEvent"}):
     type: Coding
     subtype: tuple[Coding, ...] = ()
     action: str | None = None
     recorded: dt.datetime
     outcome: str | None = None
     outcome_desc: str | None = None
+    purpose_of_event: tuple[CodeableConcept, ...] = ()
     agent: tuple[AuditAgent, ...]
     source: AuditSource
     entity: tuple[AuditEntity, ...] = ()

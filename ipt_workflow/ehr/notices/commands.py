@@ -15,7 +15,7 @@ from ipt_workflow.course import triggers
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, Refusal
 from ipt_workflow.machine import Accepted
-from ipt_workflow.service.clinic import NOT_SEEN, Clinic
+from ipt_workflow.service.clinic import NOT_SEEN, ROLE, Clinic
 from ipt_workflow.service.decisions import Client, Decisions, refused
 from ipt_workflow.service.writes import Opening
 from ipt_workflow.store.courses import StoredCourse
@@ -74,8 +74,10 @@ class NoticeCommands:
         self, principal: Principal, stored: StoredCourse, command: Command, about: int | None = None, client: Client | None = None
     ) -> DecidedNotice:
         """Decides a command on a course. `about` is the entry it is about, if not its own. `client` is whom `relink_client` names."""
-        if not policy.may_see(principal, stored.course):
+        seen = await self.clinic.seen(principal, stored)
+        if seen is None:
             return waiting(NOT_SEEN)
+        stored = seen
         forbidden = next(self.decisions.forbidden(principal, [command.trigger]), None)
         if forbidden:
             return self._forbidden(principal, forbidden, command.trigger, stored, about)
@@ -107,7 +109,7 @@ class NoticeCommands:
         self, principal: Principal, error: Forbidden, trigger: str, stored: StoredCourse, about: int | None
     ) -> DecidedNotice:
         """The principal's role may not fire the trigger. The attempt is recorded."""
-        event = self.clinic.event(principal, "refusal", trigger, [stored.course.id], ["role"])
+        event = self.clinic.event(principal, "refusal", trigger, [stored.course.id], [ROLE])
         return msgspec.structs.replace(waiting(str(error), stored, about), events=(event,))
 
     async def fire_on_every(self, principal: Principal, courses: Sequence[tuple[StoredCourse, Command]]) -> DecidedNotice:
@@ -140,7 +142,7 @@ class NoticeCommands:
             event = self.clinic.event(principal, "refusal", answer.trigger, (), [each.rule for each in answer.refusals])
             outcome = NoticeOutcome(status="waiting", refusals=answer.refusals, why=refused(answer).summary)
             return DecidedNotice(outcome=outcome, events=(event,))
-        change = self.decisions.opened(answer)
+        change = self.decisions.opened(principal, answer)
         outcome = NoticeOutcome(status="applied", course=change.course.id, seq=1, about_seq=1)
         return DecidedNotice(outcome=outcome, changes=(change,), client=decided.client.new)
 

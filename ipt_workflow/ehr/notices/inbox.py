@@ -11,7 +11,6 @@ from typing import Any, Literal
 import msgspec
 
 from ipt_workflow import groups
-from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.notices import group_records
 from ipt_workflow.ehr.notices.commands import DecidedNotice, waiting
@@ -24,6 +23,7 @@ from ipt_workflow.errors import CommandInvalid, CommandMalformed, Fault, NotFoun
 from ipt_workflow.service.decisions import retrying
 from ipt_workflow.store import notices as stored
 from ipt_workflow.store import sources as stored_sources
+from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.notices import (
     ListedNotice,
     NoticeDetail,
@@ -90,11 +90,10 @@ class Inbox:
         self.clinic = notices.clinic
 
     async def page(self, principal: Principal, filters: NoticeFilters, after: str, limit: int) -> list[NoticeView]:
-        """Notices in the order they came. A therapist sees those about their own courses."""
+        """Notices in the order they came, about courses that the caller may see. A supervisor also sees those about no course."""
         await self.clinic.require(principal, "read notices")
-        if principal.role == "therapist":
-            filters = msgspec.structs.replace(filters, therapist=principal.person)
-        found = await self.clinic.read(stored.page, filters, after, limit)
+        filters = msgspec.structs.replace(filters, viewer=self.clinic.viewer(principal))
+        found = await self.clinic.read(stored.page, filters, after, limit, self.clinic.clock.now())
         await self.clinic.log(principal, "read", "notices", [each.course_id for each in found if each.course_id])
         sources = {source.id: source for source in await self.clinic.read(stored_sources.every)}
         return [self._view(each, sources.get(each.notice.source_id)) for each in found]
@@ -143,7 +142,8 @@ class Inbox:
             decided_by=principal.person,
             decided_at=self.clinic.clock.now(),
         )
-        event = self.clinic.event(principal, "notice", f"{notice.type} dismissed", _courses(listed))
+        seen = await self._seen(principal, listed)
+        event = self.clinic.event(principal, "notice", f"{notice.type} dismissed", [seen] if seen else _courses(listed))
         settled = (SettledNotice(notice.id, "waiting", result),)
         await self.clinic.committer.commit(
             Unit(organisation=self.clinic.organisation, changes=(), settled=settled, events=(event,))
@@ -179,14 +179,19 @@ class Inbox:
     async def _visible(self, principal: Principal, notice_id: str) -> tuple[ListedNotice, StoredSource | None]:
         """A notice that the principal may see, with its source; no source for a group's record. Raises NotFound."""
         listed = await self.clinic.read(stored.one, notice_id) if "\x00" not in notice_id else None
-        own = listed is not None and principal.role == "therapist" and listed.therapist == principal.person
         if listed is None:
             raise NotFound(NO_NOTICE)
-        if not (own or principal.role in policy.SEES_ORGANISATION):
+        about_none = listed.course_id is None and principal.role in {"supervisor", "auditor", "ehr"}
+        if not (about_none or await self._seen(principal, listed)):
             raise await self.clinic.hidden(principal, "see a notice", _courses(listed), NO_NOTICE)
         source = await self.clinic.read(stored_sources.find, listed.notice.source_id)
         assert source is not None or listed.notice.source_id == groups.SOURCE  # sources are disabled, never removed
         return listed, source
+
+    async def _seen(self, principal: Principal, listed: ListedNotice) -> StoredCourse | None:
+        """The course that the notice is listed with, if the principal may see it."""
+        course = await self.clinic.courses.get(listed.course_id) if listed.course_id else None
+        return await self.clinic.seen(principal, course) if course else None
 
     def _view(self, listed: ListedNotice, source: StoredSource | None) -> NoticeView:
         notice = listed.notice

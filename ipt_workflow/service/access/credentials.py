@@ -34,8 +34,8 @@ class Credentials:
             of_session, session = await sessions.identify(self.clinics, in_session, by_access_token=True)
             return of_session, sessions.acting(session, "api", request_id)
         parsed = tokens.parse(text)
-        row = await self.clinics.installation.tokens.get(parsed[0]) if parsed else None
-        if parsed is None or row is None or not tokens.matches(parsed[1], row.secret_hash):
+        row = await self.clinics.installation.tokens.get(tokens.digest(parsed[1])) if parsed else None
+        if parsed is None or row is None or row.id != parsed[0]:
             raise Unauthenticated(NEEDED)
         now = self.clinics.installation.clock.now()
         check_valid(row, now)

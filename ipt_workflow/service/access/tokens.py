@@ -15,7 +15,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.views import TokenView
 from ipt_workflow.store import sources as stored_sources
 from ipt_workflow.store import tokens as stored_tokens
-from ipt_workflow.store.lookups import StoredToken
+from ipt_workflow.store.lookups import StoredToken, TokenTerms
 from ipt_workflow.store.people import PersonLeft
 from ipt_workflow.store.tokens import TokenRecord
 from ipt_workflow.values.types import Person
@@ -55,7 +55,7 @@ class CreatedToken(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] | None
 
 
-def check_valid(row: StoredToken, now: dt.datetime) -> None:
+def check_valid(row: StoredToken | TokenTerms, now: dt.datetime) -> None:
     """Raises Unauthenticated if a token was revoked or has expired."""
     if row.revoked_at is not None or row.expires_at <= now:
         raise Unauthenticated("The token has been revoked or has expired. Ask an administrator for a new one.")
@@ -69,7 +69,7 @@ class Tokens:
 
     async def check(self, principal: Principal) -> None:
         """Raises Unauthenticated if the principal's token has been revoked or has expired since."""
-        row = await self.clinic.installation.tokens.get(principal.token) if principal.token else None
+        row = await self.clinic.tokens.get(principal.token) if principal.token else None
         if row is not None:
             check_valid(row, self.clinic.clock.now())
 

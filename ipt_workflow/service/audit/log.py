@@ -9,6 +9,7 @@ from ipt_workflow.errors import ReadOnly
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit import verification
+from ipt_workflow.service.audit.shown import shown
 from ipt_workflow.service.audit.verification import Progress
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.views import Verification
@@ -26,9 +27,15 @@ class AuditLog:
         self._tokens = Tokens(clinic)
 
     async def page(self, principal: Principal, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
-        """Records in the order they were written."""
+        """Records in the order they were written, as far as they are about courses that the caller may see."""
         await self.clinic.require(principal, "read the audit log")
-        records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, limit)
+        records: list[AuditRecord] = []
+        while len(records) < limit:
+            read = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, limit)
+            records += (await shown(self.clinic, principal, read))[: limit - len(records)]
+            if len(read) < limit:
+                break
+            after = Position(read[-1].recorded_at, read[-1].id)
         await self.clinic.log(principal, "read", "audit", [course for each in records for course in each.courses])
         return records
 

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from ipt_workflow import groups
-from ipt_workflow.access import policy
+from ipt_workflow.access import relations
 from ipt_workflow.access.people import Named
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.relations import FACILITATOR, Relation
 from ipt_workflow.errors import CommandInvalid, Fault, GroupRefused, GroupStale, NotFound, Refusal, VersionRequired
 from ipt_workflow.groups import Group, views
 from ipt_workflow.groups.bodies import Facilitating, Joining, LeaveReason, Leaving, NewGroup
@@ -27,6 +28,7 @@ from ipt_workflow.service.decisions import retrying
 from ipt_workflow.service.idempotency import Idempotency
 from ipt_workflow.service.writes import GroupWrite, IdempotencyKey
 from ipt_workflow.store import groups as stored
+from ipt_workflow.store import relations as stored_relations
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.units import CourseGrouped, GroupLine, KeptAnswer, MemberMove, NamedFacilitators, NewTherapyGroup, Unit
 from ipt_workflow.values.faults import time_faults
@@ -59,7 +61,7 @@ class Groups:
 
         async def replay(kept: KeptAnswer) -> GroupCommitted:
             await self.visible_group(principal, kept.course_id)
-            return await self._replay(kept)
+            return await self._replay(principal, kept)
 
         return await self._idempotency.run(key, replay, lambda: self._create(principal, decode(), key))
 
@@ -80,13 +82,15 @@ class Groups:
         named = NamedFacilitators(people=facilitators, recorded_by=principal.person, recorded_at=now)
         line = GroupLine(group=new_id(), expected=0, content=named, new=new)
         await self._write(principal, line, "created", (), key)
-        return await self._committed(line.group, 1)
+        return await self._committed(principal, line.group, 1)
 
     async def page(self, principal: Principal, protocol: str | None, after: str, limit: int) -> list[GroupSummary]:
         """Groups in the order they were made. A therapist sees those that they facilitate."""
         await self.clinic.require(principal, "read groups")
-        person = principal.person if principal.role == "therapist" else None
-        found = await self.clinic.read(stored.page, person=person, protocol=protocol, after=after, limit=limit)
+        people = (
+            None if self.clinic.viewer(principal).sees_organisation else {principal.person, *await self._supervisees(principal)}
+        )
+        found = await self.clinic.read(stored.page, people=people, protocol=protocol, after=after, limit=limit)
         await self.clinic.log(principal, "read", "groups", dict.fromkeys(course for group in found for course in group.courses))
         return [views.summary(group) for group in found]
 
@@ -95,7 +99,7 @@ class Groups:
         group = await self.visible_group(principal, group_id)
         await self.clinic.require(principal, "read groups", group.courses)
         await self.clinic.log(principal, "read", f"group {group.id}", group.courses)
-        return await self.group_view(group)
+        return await self.group_view(principal, group)
 
     async def join(self, principal: Principal, group_id: str, write: GroupWrite) -> GroupCommitted:
         """Adds a course to the group, if the caller may see the course."""
@@ -127,11 +131,15 @@ class Groups:
             change = await decide(principal, group, decoded(write, group))
             line = GroupLine(group=group.id, expected=group.version, content=change.content)
             await self._write(principal, line, change.action, change.courses, write.key)
-            return await self._committed(group_id, line.expected + 1)
+            return await self._committed(principal, group_id, line.expected + 1)
 
         overtaken = (CourseGrouped, *(() if write.version is not None else (GroupStale,)))
         busy = "The group is being written by others. Try again."
-        return await self._idempotency.run(write.key, self._replay, lambda: retrying(attempt, *overtaken, busy=busy))
+
+        async def replay(kept: KeptAnswer) -> GroupCommitted:
+            return await self._replay(principal, kept)
+
+        return await self._idempotency.run(write.key, replay, lambda: retrying(attempt, *overtaken, busy=busy))
 
     async def _join(self, principal: Principal, group: Group, body: Joining) -> GroupChange:
         course = await self._course(principal, body.course)
@@ -162,9 +170,16 @@ class Groups:
         group = await self.clinic.read(stored.find, group_id)
         if group is None:
             raise NotFound(NO_GROUP)
-        if not policy.may_see_group(principal, group.facilitators):
+        supervisees = await self._supervisees(principal)
+        if not relations.may_see_group(self.clinic.viewer(principal), frozenset(group.facilitators), supervisees):
             raise await self.clinic.hidden(principal, "see a group", group.courses, NO_GROUP)
         return group
+
+    async def _supervisees(self, principal: Principal) -> frozenset[str]:
+        """The people whose groups a supervisor sees, if they see those alone."""
+        if not self.clinic.viewer(principal).sees_supervisees:
+            return frozenset()
+        return await self.clinic.read(stored_relations.supervisees_of, principal.person)
 
     def spec(self, group: Group) -> GroupSpec:
         """The group's part of its protocol."""
@@ -181,17 +196,25 @@ class Groups:
         found = await asyncio.gather(*(self.clinic.courses.get(each) for each in course_ids))
         return {course_id: course for course_id, course in zip(course_ids, found, strict=True) if course}
 
-    async def group_view(self, group: Group) -> GroupView:
-        return views.view(group, self.spec(group), await self.known(group))
+    async def facilitated_courses(self, principal: Principal, ids: Iterable[str]) -> dict[str, StoredCourse]:
+        """The members' courses for who records the group's sessions on them, also where they see the course by nothing else."""
+        found = await self.courses(ids)
+        seen = await self.clinic.all_seen(principal, found.values())
+        return {each: seen.get(each) or msgspec.structs.replace(course, relation=FACILITATOR) for each, course in found.items()}
 
-    async def known(self, group: Group) -> MemberFacts:
-        """The facts that a group's view needs beside the group's log."""
+    async def group_view(self, principal: Principal, group: Group) -> GroupView:
+        return views.view(group, self.spec(group), await self.known(principal, group))
+
+    async def known(self, principal: Principal, group: Group) -> MemberFacts:
+        """The facts that a group's view needs beside the group's log. Whom a restriction shuts out is not told the client."""
         courses = await self.courses(group.courses)
+        restricted = [each for each in courses.values() if each.restricted]
+        unnamed = {each.course.id for each in restricted} - (await self.clinic.all_seen(principal, restricted)).keys()
         notice_ids = [each.notice for session in group.sessions for each in session.told.values() if each.notice]
         found = await self.clinic.read(stored.held_records, notice_ids)
         return MemberFacts(
             courses={course_id: each.course for course_id, each in courses.items()},
-            client_refs={course_id: each.client_ref for course_id, each in courses.items()},
+            client_refs={each: None if each in unnamed else course.client_ref for each, course in courses.items()},
             notices={notice_id: each.status for notice_id, each in found.items()},
         )
 
@@ -244,18 +267,22 @@ class Groups:
             changes=(),
             answer=seal.kept_answer(self.clinic, key, line.group, seq, seq, now) if key else None,
             line=line,
-            events=(self.clinic.event(principal, "config", f"group {line.group} {action}", courses),),
+            events=(self.clinic.event(principal, "config", f"group {line.group} {action}", courses, why=self._why(principal)),),
         )
         await self.clinic.committer.commit(unit)
 
-    async def _committed(self, group_id: str, version: int, *, replayed: bool = False) -> GroupCommitted:
+    def _why(self, principal: Principal) -> Relation | None:
+        """The relation of who changes a group, if it is one to the group."""
+        return FACILITATOR if principal.role == "therapist" else None
+
+    async def _committed(self, principal: Principal, group_id: str, version: int, *, replayed: bool = False) -> GroupCommitted:
         """The group as it was at a version."""
         group = await self.clinic.read(stored.find, group_id, version)
         assert group is not None  # a commit has written this version
-        return GroupCommitted(group=await self.group_view(group), replayed=replayed)
+        return GroupCommitted(group=await self.group_view(principal, group), replayed=replayed)
 
-    async def _replay(self, kept: KeptAnswer) -> GroupCommitted:
-        return await self._committed(kept.course_id, kept.last_seq, replayed=True)
+    async def _replay(self, principal: Principal, kept: KeptAnswer) -> GroupCommitted:
+        return await self._committed(principal, kept.course_id, kept.last_seq, replayed=True)
 
 
 def decoded(write: GroupWrite, group: Group) -> Any:

@@ -83,7 +83,11 @@ class GroupSessions:
         """
         group = await self.groups.visible_group(principal, group_id)
         await self.clinic.require(principal, QUESTION, group.courses)
-        return await self._idempotency.run(write.key, self._replay, lambda: self._record(principal, group_id, write))
+
+        async def replay(kept: KeptAnswer) -> SessionCommitted:
+            return await self._replay(principal, kept)
+
+        return await self._idempotency.run(write.key, replay, lambda: self._record(principal, group_id, write))
 
     async def _record(self, principal: Principal, group_id: str, write: GroupWrite) -> SessionCommitted:
         session_id, now = new_id(), self.clinic.clock.now()
@@ -101,7 +105,7 @@ class GroupSessions:
         self, principal: Principal, group: Group, body: NewSession, session_id: str, at: dt.datetime
     ) -> list[MemberDecision]:
         """How every member's course answers. Raises CommandInvalid with every fault of the body."""
-        courses = await self.groups.courses(dict.fromkeys([*group.there(at), *body.attendance]))
+        courses = await self.groups.facilitated_courses(principal, dict.fromkeys([*group.there(at), *body.attendance]))
         closed = [course for course, each in courses.items() if not each.course.open]
         faults = groups.attendance_faults(group, at, body, closed)
         if faults:
@@ -233,14 +237,14 @@ class GroupSessions:
             detail=NoticeDetail(why=member.why, refusals=member.refusals),
         )
 
-    async def _replay(self, kept: KeptAnswer) -> SessionCommitted:
+    async def _replay(self, principal: Principal, kept: KeptAnswer) -> SessionCommitted:
         """Answers a used key with what the courses accepted and refused then, and with the present status of each attendance."""
         group = await self.clinic.read(stored_groups.find, kept.course_id, kept.last_seq)
         assert group is not None  # one commit wrote the group's line and the key
         session = next(each for each in group.sessions if each.seq == kept.last_seq)
         waiting = {course: each.notice for course, each in session.told.items() if each.notice}
         found = await self.clinic.read(stored_groups.held_records, list(waiting.values()))
-        known = await self.groups.known(group)
+        known = await self.groups.known(principal, group)
         recorded = Recorded(
             session=views.session_view(session, known),
             version=session.seq,
@@ -262,7 +266,7 @@ class GroupSessions:
         command, session = groups.command_of(record)
 
         async def attempt() -> int:
-            stored = await self._member(course_id)
+            stored = (await self.groups.facilitated_courses(principal, [course_id]))[course_id]
             recorded = _recorded(stored.course, record.session)
             if recorded is not None:
                 return recorded
@@ -278,11 +282,6 @@ class GroupSessions:
             return recorded
 
         return await retrying(attempt, StaleVersion)
-
-    async def _member(self, course_id: str) -> StoredCourse:
-        stored = await self.clinic.courses.get(course_id)
-        assert stored is not None  # courses are never removed
-        return stored
 
 
 def _recorded(course: Course, session: str) -> int | None:

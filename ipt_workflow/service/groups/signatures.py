@@ -137,7 +137,7 @@ class GroupSignatures:
     async def _decided(self, principal: Principal, chosen: list[ChosenSession]) -> list[CourseSignatures]:
         """How every course answers on which the caller has something to sign."""
         members = sorted({course for each in chosen for course in each.session.told})  # always in this order: see `GroupSessions`
-        stored = await self.groups.courses(members)
+        stored = await self.groups.facilitated_courses(principal, members)
         answered = [await self._decide(principal, stored[course], chosen) for course in members]
         return [each for each in answered if each]
 

@@ -92,7 +92,7 @@ class Trial:
         specs = {(each.id, each.version): each.group for each in self.clinic.protocols}
         after = ""
         while found := await self.clinic.read(
-            stored_groups.page, person=None, protocol=self.candidate.id, after=after, limit=BATCH
+            stored_groups.page, people=None, protocol=self.candidate.id, after=after, limit=BATCH
         ):
             await self.clinic.log(
                 principal, "read", "protocol trial", dict.fromkeys(each for group in found for each in group.courses)

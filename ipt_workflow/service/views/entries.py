@@ -16,6 +16,7 @@ from ipt_workflow.journal import Entry, EntryActor
 class EntryView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """One entry. `data_digest` is SHA-256(salt ‖ JCS of `{data, reason, override}`); `hash` is the SHA-256 of `canonical`.
 
+    `on_behalf_of` is the therapist for whom the actor covered.
     If the entry put the course under another protocol or version, `move` says what carried over and what did not.
     If the entry was erased, `data` is the part that the canonical bytes keep, and `salt`, `reason` and `override` are null.
     """
@@ -27,6 +28,7 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "fro
     to: str
     actor: EntryActor
     cosigned_by: str | None
+    on_behalf_of: str | None
     occurred_at: dt.datetime
     recorded_at: dt.datetime
     reason: str | None
@@ -63,6 +65,7 @@ def _entry(entry: Entry, superseded: int | None, contradicted: int | None) -> En
         to=written.to,
         actor=written.actor,
         cosigned_by=written.cosigned_by,
+        on_behalf_of=written.on_behalf_of,
         occurred_at=written.occurred_at,
         recorded_at=written.recorded_at,
         reason=document.reason if document else None,

@@ -33,7 +33,7 @@ class Columns:
     """The columns of one or several tables. Columns with the same name hold the same value, so several rows are passed as one."""
 
     def __init__(self, tables_of_row: Sequence[sa.Table], dialect: sa.Dialect) -> None:
-        unique = {column.name: column for table in tables_of_row for column in table.c}.values()
+        unique = {column.name: column for table in tables_of_row for column in table.c if column not in rows.NOT_COMMITTED}.values()
         self.names = tuple(dialect.identifier_preparer.quote(column.name) for column in unique)
         self.types = tuple(column.type.dialect_impl(dialect).compile(dialect).partition("(")[0] for column in unique)
         self.of_bytes = tuple(column.name for column in unique if isinstance(column.type, sa.LargeBinary))
@@ -70,7 +70,7 @@ def write_sqlite(connection: sqlite3.Connection, units: Sequence[Unit], events: 
     winners = list(compress(units, won))
     kept = [rows.kept_answer(unit.organisation, unit.answer) for unit in winners if unit.answer]
     _insert_sqlite(connection, tables.idempotency, kept)
-    written = [rows.journal(entry, unit.request_id) for unit in winners for change in unit.changes for entry in change.entries]
+    written = [row for unit in winners for change in unit.changes for row in rows.journal(unit, change)]
     for table in JOURNAL:
         _insert_sqlite(connection, table, written)
     _insert_sqlite(connection, tables.notice, [notices.row(unit.organisation, each) for unit in winners for each in unit.notices])
@@ -133,20 +133,23 @@ Arguments = tuple[str] | tuple[str, list[bytes]]  # rows as JSON; their bytes, w
 
 
 async def write_postgres(fetch: Fetch, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
-    """Writes units and events. Returns for each unit whether it won. `fetch` runs a statement with its arguments; raises what it raises."""
+    """Writes units and events. Returns for each unit whether it won.
+
+    `fetch` runs a statement with its arguments for organisations; raises what it raises.
+    """
     won: set[int] = set()
     if units:
         numbered = sorted(
-            enumerate(units), key=lambda each: each[1].courses
+            enumerate(units), key=lambda each: (each[1].organisation, each[1].courses)
         )  # always in the same order: else two processes may deadlock
         recorded = any(unit.notices or unit.events for unit in units)
         arguments = (*_of_units(numbered), *(_of_records(numbered) if recorded else ()))
-        won = {row[0] for row in await fetch(_commit_sql(records=recorded), *arguments)}
+        organisations = frozenset().union(*(unit.organisations for unit in units))
+        won = {row[0] for row in await fetch(organisations, _commit_sql(records=recorded), *arguments)}
     if events:
         by_table = rows.of_events(events)
-        await fetch(
-            _events_sql(), *(each for table in by_table for each in _arguments(columns("postgresql", table), by_table[table]))
-        )
+        arguments = tuple(each for table in by_table for each in _arguments(columns("postgresql", table), by_table[table]))
+        await fetch({event.organisation for event in events}, _events_sql(), *arguments)
     return [number in won for number in range(len(units))]
 
 
@@ -156,7 +159,7 @@ def _of_units(numbered: Sequence[tuple[int, Unit]]) -> tuple[str | list[bytes], 
         for change in unit.changes:
             conditions = {"n": number, "expected": change.expected, "scope": _scope(unit)}
             courses.append({**rows.course_columns(unit.organisation, change), **conditions})
-            entries += [{**rows.journal(entry, unit.request_id), "n": number} for entry in change.entries]
+            entries += [{**row, "n": number} for row in rows.journal(unit, change)]
         if unit.answer:
             answers.append({**rows.kept_answer(unit.organisation, unit.answer), "n": number})
     return (

@@ -14,6 +14,8 @@ from ipt_workflow.store.units import CourseChange, KeptAnswer, LoggedEvent, Unit
 
 Row = dict[str, Any]
 SINCE = tuple((kind, f"{kind}_from") for kind in ATTENTION)  # each kind of attention with its column
+NOT_COMMITTED = frozenset({tables.course.c.restricted})  # no part of the fold: changed by itself, and kept by every commit
+BESIDE_THE_BYTES = frozenset({"canonical", "request_id", "basis", "purpose"})  # the columns of an entry that no hash covers
 RULES_MAX = 2000  # characters that the column holds
 
 
@@ -43,13 +45,15 @@ def snapshot(course: Course) -> bytes:
     return msgspec.json.encode(course, order="deterministic")
 
 
-def journal(written: Entry, request_id: str | None) -> Row:
-    """An entry's rows in three tables as one. Columns with the same name hold the same value."""
-    return {**outbox(written), **entry_data(written), **entry(written, request_id)}
+def journal(unit: Unit, change: CourseChange) -> list[Row]:
+    """The rows of a change's entries in three tables, each entry's as one. Columns with the same name hold the same value."""
+    return [{**outbox(each), **entry_data(each), **row} for each, row in zip(change.entries, entries(unit, change), strict=True)]
 
 
-def entry(entry: Entry, request_id: str | None) -> Row:
-    return {**entry_columns(entry), "canonical": entry.canonical, "request_id": request_id}
+def entries(unit: Unit, change: CourseChange) -> list[Row]:
+    why = change.relation
+    beside = {"request_id": unit.request_id, "basis": why.basis if why else None, "purpose": why.purpose if why else None}
+    return [{**entry_columns(each), "canonical": each.canonical, **beside} for each in change.entries]
 
 
 def entry_columns(entry: Entry) -> Row:
@@ -67,6 +71,7 @@ def entry_columns(entry: Entry) -> Row:
         "role": written.actor.role,
         "via": written.actor.via,
         "cosigned_by": written.cosigned_by,
+        "on_behalf_of": written.on_behalf_of,
         "occurred_at": written.occurred_at,
         "recorded_at": written.recorded_at,
         "protocol_digest": written.protocol_digest,

@@ -2,13 +2,17 @@
 
 The driver's own pool creates two tasks for every statement. That costs this process as much time as the statement itself
 (`docs/performance.md`).
+
+Each statement is run for a set of organisations, and by preference on a connection that was told just this set.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import asyncpg
+
+from ipt_workflow.store.databases.told import Told
 
 IDLE_SECONDS = 300.0  # after a longer pause, a firewall or proxy may have dropped the connection
 
@@ -16,17 +20,20 @@ IDLE_SECONDS = 300.0  # after a longer pause, a firewall or proxy may have dropp
 class Connections:
     """At most `most` connections, opened by `connect` when they are needed."""
 
-    def __init__(self, connect: Callable[[], Awaitable[asyncpg.Connection]], most: int) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[asyncpg.Connection]], most: int, told: Told) -> None:
         self._connect = connect
         self._most = most
+        self._told = told
         self._free = asyncio.Semaphore(most)
         self._idle: list[tuple[asyncpg.Connection, float]] = []  # with the time it became idle; the last used comes last
 
-    async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
-        """Runs a statement as a transaction of its own. Raises what the driver raises."""
+    async def fetch(self, organisations: Collection[str], sql: str, *args: Any) -> Sequence[Any]:
+        """Runs a statement for organisations, as a transaction of its own. Raises what the driver raises."""
         async with self._free:
-            connection = self._one_idle() or await self._connect()
+            connection = self._one_idle(organisations) or await self._connect()
             try:
+                await self._told.tell(connection, organisations)
+                assert self._told.knows(connection, organisations)  # else an update would miss rows, and say nothing
                 rows: Sequence[Any] = await connection.fetch(sql, *args)
             except asyncpg.PostgresError:
                 self._keep(connection)  # the server has answered, so the connection can be used again
@@ -37,14 +44,18 @@ class Connections:
             self._keep(connection)
             return rows
 
-    def _one_idle(self) -> asyncpg.Connection | None:
+    def _one_idle(self, organisations: Collection[str]) -> asyncpg.Connection | None:
+        """The last used of the connections that were told this set; else the one that was used longest ago, which is told anew."""
         since = asyncio.get_running_loop().time() - IDLE_SECONDS
-        while self._idle:
-            connection, used = self._idle.pop()
+        usable = []
+        for connection, used in self._idle:
             if used >= since and not connection.is_closed():
-                return connection
-            connection.terminate()
-        return None
+                usable.append((connection, used))
+            else:
+                connection.terminate()
+        self._idle = usable
+        told = (index for index in reversed(range(len(usable))) if self._told.knows(usable[index][0], organisations))
+        return usable.pop(next(told, 0))[0] if usable else None
 
     def _keep(self, connection: asyncpg.Connection) -> None:
         if not connection.is_closed():

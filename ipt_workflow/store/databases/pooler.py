@@ -10,7 +10,8 @@ from ipt_workflow.errors import DatabaseNotReady
 HEARD_SECONDS = 5.0
 CHANNEL = "ipt_sessions"
 REFUSAL = (
-    "A pooler before the database pools transactions or statements, and this service needs sessions: it prepares statements and listens. "
+    "A pooler before the database pools transactions or statements, and this service needs sessions: it prepares statements, listens, and "
+    "tells each session whose rows it sees. "
     "Set pool_mode = session in PgBouncer, or connect to the database itself."
 )
 

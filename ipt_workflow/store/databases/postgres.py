@@ -1,11 +1,13 @@
 """PostgreSQL. `read` and `write` run functions through SQLAlchemy on asyncpg.
 
 `find`, `fetch` and `put` run one statement each on asyncpg itself, without a transaction around it.
+
+Every connection is told the organisations before it is used (`told.py`).
 """
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 
@@ -21,6 +23,7 @@ from ipt_workflow.store.databases import pooler
 from ipt_workflow.store.databases.connections import Connections
 from ipt_workflow.store.databases.meanings import AWAY, Meaning, of_sqlstate
 from ipt_workflow.store.databases.postgres_address import PostgresAddress
+from ipt_workflow.store.databases.told import Told
 from ipt_workflow.store.lookups import DriverRow, Lookup, of_organisation
 from ipt_workflow.store.probe import PROBE
 from ipt_workflow.store.units import LoggedEvent, Unit
@@ -69,32 +72,46 @@ class PostgresDatabase(Database):
             pool_pre_ping=True,
         )
         self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self._bare = Connections(lambda: self._address.connect(**BY_KEY, **for_batches), connections)
+        self._told = Told()
+        self._bare = Connections(lambda: self._address.connect(**BY_KEY, **for_batches), connections, self._told)
 
-    async def read(self, function: Callable[..., Result], *args: Any) -> Result:
+    async def read(self, function: Callable[..., Result], *args: Any, organisations: Collection[str] = ()) -> Result:
         async with self._our_errors(), self._snapshot.connect() as connection, _invalidated(connection):
+            await self._tell(connection, organisations)
             return await connection.run_sync(function, *args)
 
-    async def write(self, function: Callable[..., Result], *args: Any) -> Result:
+    async def write(self, function: Callable[..., Result], *args: Any, organisations: Collection[str] = ()) -> Result:
         async with self._our_errors(), self._engine.begin() as connection, _invalidated(connection):
+            await self._tell(connection, organisations)
             return await connection.run_sync(function, *args)
+
+    async def _tell(self, connection: AsyncConnection, organisations: Collection[str]) -> None:
+        """Tells a connection its organisations before its transaction begins, with the first statement: a rollback would untell it."""
+        bare = (await connection.get_raw_connection()).driver_connection
+        try:
+            await self._told.tell(bare, organisations)
+        except BaseException:
+            await connection.invalidate()
+            raise
 
     async def find(self, lookup: Lookup[Result], organisation: str | None, ids: Sequence[str]) -> dict[str, Result]:
-        return lookup.found("postgresql", await self.fetch(lookup.sql, *of_organisation(organisation), ids))
+        ours = of_organisation(organisation)
+        return lookup.found("postgresql", await self.fetch(lookup.sql, *ours, ids, organisations=ours))
 
     async def find_each(
         self, lookup: Lookup[Result], wanted: Mapping[str | None, Sequence[str]]
     ) -> dict[str | None, dict[str, Result]]:
         pairs = [(organisation, row_id) for organisation, ids in wanted.items() for row_id in ids]
         organisations, row_ids = zip(*pairs, strict=True)
-        found = lookup.found_each(await self.fetch(lookup.sql_of_pairs, organisations, row_ids))
+        rows = await self.fetch(lookup.sql_of_pairs, organisations, row_ids, organisations=set(organisations))
+        found = lookup.found_each(rows)
         return {organisation: found.get(organisation, {}) for organisation in wanted}
 
-    async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[DriverRow]:
+    async def fetch(self, sql: Mapping[str, str], *args: Any, organisations: Collection[str] = ()) -> Sequence[DriverRow]:
         try:
-            return await self._fetch(sql["postgresql"], *args)
+            return await self._fetch(organisations, sql["postgresql"], *args)
         except Unreachable:  # the server may have been restarted since the connection was opened
-            return await self._fetch(sql["postgresql"], *args)
+            return await self._fetch(organisations, sql["postgresql"], *args)
 
     async def put(self, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:
         return await batches.write_postgres(self._fetch, units, events)
@@ -121,12 +138,12 @@ class PostgresDatabase(Database):
             connection.terminate()
 
     async def notify(self, channel: str, text: str) -> None:
-        await self._fetch("SELECT pg_notify($1, $2)", channel, text)
+        await self._fetch((), "SELECT pg_notify($1, $2)", channel, text)
 
-    async def _fetch(self, sql: str, *args: Any) -> Sequence[DriverRow]:
+    async def _fetch(self, organisations: Collection[str], sql: str, *args: Any) -> Sequence[DriverRow]:
         """Runs one statement as a transaction of its own."""
         try:
-            return await self._bare.fetch(sql, *args)
+            return await self._bare.fetch(organisations, sql, *args)
         except FAILURES as error:
             await self._fail(error)
 
@@ -156,7 +173,7 @@ class PostgresDatabase(Database):
         raise meant.raised() from error
 
     async def probe(self, organisation: str) -> None:
-        await self._fetch(PROBE["postgresql"], organisation)
+        await self._fetch((organisation,), PROBE["postgresql"], organisation)
 
     async def close(self) -> None:
         await self._bare.close()
@@ -198,6 +215,8 @@ def _meaning(error: Exception) -> Meaning | None:
     """What a driver's error means for the caller; None if it is an error of the statement or its values."""
     if isinstance(error, sa.exc.TimeoutError):
         return NO_CONNECTION
+    if "row-level security" in str(error):
+        return None  # a row of an organisation that the connection was not told: no grant would help
     if isinstance(error, sa.exc.DBAPIError):
         known = of_sqlstate(getattr(error.orig, "sqlstate", None))
         lost = error.connection_invalidated or isinstance(error.driver_exception, asyncpg.InternalClientError)

@@ -8,7 +8,7 @@ steps go to the writer's thread: the commit, and waiting for another process.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -47,13 +47,13 @@ class SqliteDatabase(Database):
         self._finding: sqlite3.Connection | None = None
         self._putting: sqlite3.Connection | None = None
 
-    async def read(self, function: Callable[..., Result], *args: Any) -> Result:
+    async def read(self, function: Callable[..., Result], *args: Any, organisations: Collection[str] = ()) -> Result:  # noqa: ARG002 - a file has no row security
         lanes = self._read_lanes
         found: Result = await asyncio.get_running_loop().run_in_executor(lanes, _run, self._reader, function, args)
         self._file.check_read()
         return found
 
-    async def write(self, function: Callable[..., Result], *args: Any) -> Result:
+    async def write(self, function: Callable[..., Result], *args: Any, organisations: Collection[str] = ()) -> Result:  # noqa: ARG002
         async with self._writing:
             written: Result = await self._in_write_lane(_run, self._writer, function, args)
         self._file.check()
@@ -67,7 +67,7 @@ class SqliteDatabase(Database):
         self._file.check_read()
         return lookup.found("sqlite", rows)
 
-    async def fetch(self, sql: Mapping[str, str], *args: Any) -> Sequence[DriverRow]:
+    async def fetch(self, sql: Mapping[str, str], *args: Any, organisations: Collection[str] = ()) -> Sequence[DriverRow]:  # noqa: ARG002
         return await self.read(_fetch, sql["sqlite"], args)
 
     async def put(self, units: Sequence[Unit], events: Sequence[LoggedEvent]) -> list[bool]:

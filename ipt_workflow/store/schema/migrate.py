@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from ipt_workflow.errors import DatabaseNotReady
-from ipt_workflow.store.schema import guards, revision, snapshots, tables
+from ipt_workflow.store.schema import guards, revision, row_security, snapshots, tables
 
 # By PostgreSQL's error code
 CANNOT_UPGRADE: Mapping[str | None, str] = {
@@ -30,8 +30,9 @@ def _config(connection: sa.Connection | None = None) -> Config:
 
 
 def upgrade(connection: sa.Connection) -> str:
-    """Runs the migrations that are missing, then rebuilds snapshots of an older shape. Returns the new revision.
+    """Runs the migrations that are missing, protects the tables, then rebuilds snapshots of an older shape. Returns the new revision.
 
+    From then on the connection is told every organisation, until the end of its transaction.
     Another process that migrates the database at the same time waits, and then finds nothing to do.
     Raises DatabaseNotReady if the database is not ours, is newer than this version, or may not be changed.
     """
@@ -39,12 +40,15 @@ def upgrade(connection: sa.Connection) -> str:
     before = revision.current(connection)
     _check_ours(connection, before)
     try:
+        row_security.tell_all(connection)
         command.upgrade(_config(connection), "head")
+        row_security.establish(connection)
     except sa.exc.DBAPIError as error:
         sentence = CANNOT_UPGRADE.get(getattr(error.orig, "sqlstate", ""))
         if sentence is None:
             raise
         raise DatabaseNotReady(sentence) from error
+    row_security.tell_all(connection)
     if before is not None and before < revision.SNAPSHOTS:
         snapshots.rebuild(connection)
     return revision.HEAD

@@ -43,8 +43,9 @@ async def ids(clinic, after: int = 0) -> list[str]:
 
 def test_what_began_earlier_and_commits_later_comes_after_what_was_read_meanwhile(postgres, tmp_path):
     async def test(clinic):
-        async with clinic.database._engine.connect() as slow:
+        async with clinic.installation.database._engine.connect() as slow:
             begun = await slow.begin()
+            await slow.exec_driver_sql("SELECT set_config('ipt.organisations', 'default', true)")
             await slow.run_sync(events.publish, "default", disabled("slow", minutes=0))
             await clinic.database.write(events.publish, "default", disabled("quick", minutes=1))
             await fan_out.fan_out_all(clinic)
@@ -61,8 +62,9 @@ def test_a_new_subscription_gets_nothing_published_before_it_though_another_proc
         course = await service_walk.open_course(clinic)
         await fan_out.fan_out_all(clinic)
         await service_walk.fire(clinic, course, NOTE)
-        async with clinic.database._engine.connect() as slow:
+        async with clinic.installation.database._engine.connect() as slow:
             begun = await slow.begin()
+            await slow.exec_driver_sql("SELECT set_config('ipt.organisations', 'default', true)")
             await slow.run_sync(events.lock_task, "default", events.NUMBERING)
             body = NewSubscription(url="https://ehr.example/in", types=["course.changed"])
             creating = asyncio.create_task(Subscriptions(clinic).create(ADMIN, lambda: body))

@@ -251,13 +251,13 @@ def test_many_messages_at_once_share_their_lookups(clocked):
         sources = Sources(api.clinic)
         senders = [await Ehr.register(api, f"s-{n}", "bearer") for n in range(5)]
         statements = []
-        fetched = api.clinic.database.find
+        fetched = api.clinic.installation.database.find
 
         async def find(lookup, organisation, ids):
             statements.append((lookup, sorted(ids)))
             return await fetched(lookup, organisation, ids)
 
-        api.clinic.database.find = find
+        api.clinic.installation.database.find = find
         asked = [sources.verify(ehr.name, ehr.proof(b"{}"), has_come(b"{}")) for ehr in senders * 20]
         found = await asyncio.gather(*asked)
         assert [sender.source.id for sender, _ in found] == [ehr.name for ehr in senders * 20]

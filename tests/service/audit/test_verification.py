@@ -16,7 +16,9 @@ from ipt_workflow.store import integrity
 from ipt_workflow.store.schema import guards, tables
 
 LENGTH = 12
-ENTRY = [column.name for column in tables.entry.columns if column.name != "request_id"]  # that one is in no hash
+ENTRY = [
+    column.name for column in tables.entry.columns if column.name not in {"request_id", "basis", "purpose"}
+]  # those are in no hash
 ENTRY_DATA = [column.name for column in tables.entry_data.columns]
 COURSE = [column.name for column in tables.course.columns if column.name not in integrity.BY_ZONE]
 

@@ -48,14 +48,16 @@ def store(empty, tmp_path):
     return lambda test: service_walk.with_clinic(settings, test)
 
 
-def change(clinic, course_id="course-1", client="client-1", salt=b"0" * 16) -> CourseChange:
+def change(clinic, course_id="course-1", client="client-1", salt=b"0" * 16, organisation=ORGANISATION) -> CourseChange:
     """A referral as the machine accepts it, sealed."""
     protocol = clinic.protocol("ipt", None)
     context = clinic.context(
         service_walk.THERAPIST, clinic.clock.now(), course_id=course_id, client=client, therapist="therapist-1"
     )
     accepted = machine_for(protocol).fire(None, REFERRAL, context)
-    return CourseChange(course=accepted.course, expected=0, entries=_sealed(accepted, course_id, salt), attention={})
+    return CourseChange(
+        course=accepted.course, expected=0, entries=_sealed(accepted, course_id, salt, organisation=organisation), attention={}
+    )
 
 
 def next_change(clinic, before: CourseChange, trigger="record_consent", expected=None) -> CourseChange:
@@ -68,11 +70,11 @@ def next_change(clinic, before: CourseChange, trigger="record_consent", expected
     return CourseChange(course=accepted.course, expected=at, entries=entries, attention={})
 
 
-def _sealed(accepted, course_id, salt, prev=journal.GENESIS):
+def _sealed(accepted, course_id, salt, prev=journal.GENESIS, organisation=ORGANISATION):
     return tuple(
         journal.seal(
             draft,
-            organisation=ORGANISATION,
+            organisation=organisation,
             entry_id=f"{course_id}-{draft.fact.seq}",
             prev_hash=prev,
             salt=salt,
@@ -220,8 +222,10 @@ def test_a_client_of_another_organisation_does_not_stand_in_the_way(store):
     async def test(clinic):
         made = change(clinic)
         await clinic.database.write(single.commit, unit(made, client=NewClient("client-1", "EHR-1")))
-        elsewhere = Unit(organisation="other", changes=(change(clinic, "course-2"),), client=NewClient("client-1", "EHR-1"))
-        await clinic.database.write(single.commit, elsewhere)
+        elsewhere = Unit(
+            organisation="other", changes=(change(clinic, "course-2", organisation="other"),), client=NewClient("client-1", "EHR-1")
+        )
+        await clinic.database.write(single.commit, elsewhere, organisations=elsewhere.organisations)
 
     store(test)
 
@@ -306,7 +310,10 @@ def test_every_role_kind_and_status_is_checked_by_the_database(store):
     async def test(clinic):
         for column in enums():
             for value in (*column.type.enums, "impostor", "", column.type.enums[0].upper()):
-                assert await clinic.database.write(_takes, column, value) == (value in column.type.enums), (column, value)
+                assert await clinic.database.write(_takes, column, value, organisations=("x",)) == (value in column.type.enums), (
+                    column,
+                    value,
+                )
 
     store(test)
 
@@ -339,8 +346,8 @@ def _some(column: sa.Column) -> object:
 
 
 OF_THE_INSTALLATION = {"authentication_failure", "organisation"}  # who fails to authenticate belongs to no organisation
-BY_CREDENTIAL = {"ix_token_id"}  # whose id tells the organisation
-OF_SUBSCRIPTIONS = {"ix_delivery_waiting", "ix_delivery_in_lane"}  # see `claims.within`
+OTHERWISE_FIRST = {"ix_delivery_waiting": "subscription_id", "ix_delivery_in_lane": "subscription_id"}  # see `claims.within`
+OTHERWISE_FIRST |= {"ix_token_id": "id", "ix_token_secret_hash": "secret_hash"}  # a credential tells the organisation
 
 
 def test_every_table_is_keyed_by_organisation_first():
@@ -349,7 +356,7 @@ def test_every_table_is_keyed_by_organisation_first():
             continue
         assert next(iter(table.primary_key.columns)).name == "organisation", name
         for index in table.indexes:
-            first = "subscription_id" if index.name in OF_SUBSCRIPTIONS else "id" if index.name in BY_CREDENTIAL else "organisation"
+            first = OTHERWISE_FIRST.get(index.name, "organisation")
             assert next(iter(index.columns)).name == first, index.name
         for constraint in table.constraints:
             if isinstance(constraint, sa.UniqueConstraint):
@@ -383,8 +390,8 @@ def test_a_write_that_raises_leaves_the_database_open_for_the_next(store):
             raise RuntimeError("stop")
 
         with pytest.raises(RuntimeError):
-            await clinic.database.write(broken)
-        assert await clinic.database.read(stored_courses.client_id, "o", "r") is None
+            await clinic.database.write(broken, organisations=("o",))
+        assert await clinic.database.read(stored_courses.client_id, "o", "r", organisations=("o",)) is None
         await asyncio.gather(*(clinic.database.read(stored_tokens.every, ORGANISATION) for _ in range(20)))
         await clinic.database.write(single.commit, unit(change(clinic)))
 

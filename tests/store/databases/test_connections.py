@@ -8,6 +8,7 @@ import pytest
 
 from ipt_workflow.store.databases import connections
 from ipt_workflow.store.databases.connections import Connections
+from ipt_workflow.store.databases.told import Told
 
 MOST = 3
 WHO = "SELECT pg_backend_pid() AS pid"
@@ -26,7 +27,7 @@ def some(postgres):
             made.append(await asyncpg.connect(postgres))
             return made[-1]
 
-        ours = Connections(connect, MOST)
+        ours = Connections(connect, MOST, Told())
         try:
             yield ours, made
         finally:
@@ -44,7 +45,7 @@ def some(postgres):
 
 
 async def pid(ours, sql: str = WHO) -> int:
-    return (await ours.fetch(sql))[0]["pid"]
+    return (await ours.fetch((), sql))[0]["pid"]
 
 
 def test_one_after_the_other_share_one_connection(some):
@@ -65,7 +66,7 @@ def test_a_statement_that_the_server_refuses_costs_no_connection(some):
     async def test(ours, made):
         first = await pid(ours)
         with pytest.raises(asyncpg.DivisionByZeroError):
-            await ours.fetch("SELECT 1 / 0")
+            await ours.fetch((), "SELECT 1 / 0")
         assert await pid(ours) == first
         assert len(made) == 1
 
@@ -92,9 +93,9 @@ def test_a_connection_whose_caller_has_gone_away_is_not_used_again(some):
 def test_one_that_the_server_has_ended_is_replaced(some):
     async def test(ours, made):
         ended = await pid(ours)
-        other = asyncio.create_task(ours.fetch("SELECT pg_sleep(0.1)"))
+        other = asyncio.create_task(ours.fetch((), "SELECT pg_sleep(0.1)"))
         await asyncio.sleep(0.02)
-        await ours.fetch("SELECT pg_terminate_backend($1)", ended)
+        await ours.fetch((), "SELECT pg_terminate_backend($1)", ended)
         with pytest.raises((asyncpg.AdminShutdownError, asyncpg.ConnectionDoesNotExistError)):
             await other
         assert await pid(ours) != ended
@@ -131,5 +132,74 @@ def test_closing_waits_for_what_is_under_way(some):
         await ours.close()
         assert waiting.done()
         assert await waiting
+
+    some(test)
+
+
+TOLD = "SELECT current_setting('ipt.organisations') AS told, pg_backend_pid() AS pid"
+
+
+def test_a_statement_runs_for_the_organisations_that_it_names_and_no_others(some):
+    async def test(ours, made):
+        for organisations in (("a",), ("b", "a"), ("a", "b"), (), ("a",)):
+            (row,) = await ours.fetch(organisations, TOLD)
+            assert row["told"] == ",".join(sorted(organisations))
+        assert len(made) == 1
+
+    some(test)
+
+
+def test_a_connection_is_told_only_when_its_organisations_change(some):
+    async def test(ours, made):
+        await ours.fetch(("a",), TOLD)
+        sent = []
+        made[0].add_query_logger(lambda record: sent.append(record.query))
+        for organisations in (["a"], {"a"}, ("a", "b"), {"b", "a"}, ("b",)):
+            await ours.fetch(organisations, WHO)
+        await asyncio.sleep(0)  # until the last is logged
+        assert [query == WHO for query in sent] == [True, True, False, True, True, False, True]
+
+    some(test)
+
+
+def test_a_connection_that_was_told_the_same_is_preferred(some):
+    async def test(ours, made):
+        pids = {}
+        for organisation in ("a", "b", "c"):
+            waiting = [asyncio.create_task(pid(ours, SLEEP)) for _ in range(len(made))]
+            await asyncio.sleep(0.02)
+            pids[organisation] = (await ours.fetch((organisation,), TOLD))[0]["pid"]
+            await asyncio.gather(*waiting)
+        assert len(made) == len(set(pids.values())) == MOST
+        for organisation in ("b", "a", "c", "b", "c", "a"):
+            await ours.fetch((organisation,), TOLD)
+        again = {organisation: (await ours.fetch((organisation,), TOLD))[0]["pid"] for organisation in pids}
+        assert len(set(again.values())) == MOST
+
+    some(test)
+
+
+def test_nothing_is_sent_on_a_connection_that_was_not_told(some, monkeypatch):
+    async def test(ours, made):
+        await ours.fetch(("a",), TOLD)
+        sent = []
+        made[0].add_query_logger(lambda record: sent.append(record.query))
+
+        async def silent(*_) -> None:
+            return None
+
+        monkeypatch.setattr(ours._told, "tell", silent)
+        with pytest.raises(AssertionError):
+            await ours.fetch(("a", "b"), TOLD)
+        assert sent == []
+
+    some(test)
+
+
+@pytest.mark.parametrize("organisation", ("", "a,b"))
+def test_an_id_that_would_read_as_several_is_not_told(some, organisation):
+    async def test(ours, _made):
+        with pytest.raises(ValueError, match="empty or holds a comma"):
+            await ours.fetch((organisation,), TOLD)
 
     some(test)

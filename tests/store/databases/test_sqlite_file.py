@@ -160,7 +160,7 @@ def test_a_full_database_is_answered_with_503_until_there_is_room(settings):
         async with running(settings) as api:
             course = (await api.open())["id"]
             await api.get(f"/v1/courses/{course}")
-            writer = api.clinic.database._putting
+            writer = api.clinic.installation.database._putting
             writer.execute("PRAGMA max_page_count = 1")  # at least the pages that there are
             answers = [await api.fire(course, "note", {"text": "x" * 3000}, version=1 + n) for n in range(6)]
             assert 503 in {answer.status_code for answer in answers} <= {201, 503, 412}

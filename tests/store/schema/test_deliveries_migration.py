@@ -9,7 +9,6 @@ from alembic import command
 from support import databases
 
 from ipt_workflow.store import attempts
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate, tables
 from ipt_workflow.store.units import LoggedEvent
 
@@ -38,7 +37,7 @@ def upgraded(request, tmp_path):
 
     def run(*functions):
         async def inside():
-            database = open_database(url)
+            database = databases.opened(url)
             try:
                 await database.write(lambda c: command.upgrade(migrate._config(c), "0002"))
                 await database.write(record_of_then)

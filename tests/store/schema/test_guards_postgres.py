@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from support import databases, service_walk
 
 from ipt_workflow.service.reads import CourseReads
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate, revision
 
 APPEND_ONLY = ("entry", "audit_event", "audit_subject")
@@ -30,7 +29,7 @@ def kept(filled, tmp_path):
 
     def run(function):
         async def inside():
-            database = open_database(settings.database_url)
+            database = databases.opened(settings.database_url)
             try:
                 return await database.write(function)
             finally:

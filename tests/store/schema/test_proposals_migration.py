@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from alembic import command
 from support import databases
 
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import migrate, tables
 
 AT = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
@@ -61,7 +60,7 @@ def test_proposals_on_courses_that_have_ended_lapse(kind, request, tmp_path):
     url = f"sqlite:///{tmp_path}/ipt.db" if kind == "sqlite" else databases.create(request.getfixturevalue("postgres"))
 
     async def inside():
-        database = open_database(url)
+        database = databases.opened(url)
         try:
             await database.write(lambda c: command.upgrade(migrate._config(c), "0015"))
             await database.write(fill)

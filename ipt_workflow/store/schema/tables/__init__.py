@@ -87,6 +87,16 @@ from ipt_workflow.store.schema.tables.people import (
     person_supervisor,
 )
 from ipt_workflow.store.schema.tables.probe import ProbeRow, probe
+from ipt_workflow.store.schema.tables.relations import (
+    CoverCourseRow,
+    CoverRow,
+    RestrictionPersonRow,
+    RestrictionRow,
+    cover,
+    cover_course,
+    restriction,
+    restriction_person,
+)
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
 from ipt_workflow.store.schema.tables.sign_in import (
     METHODS,
@@ -122,6 +132,8 @@ __all__ = [
     "AuthenticationFailureRow",
     "ClientRow",
     "CourseRow",
+    "CoverCourseRow",
+    "CoverRow",
     "DeliveryRow",
     "EntryDataRow",
     "EntryRow",
@@ -143,6 +155,8 @@ __all__ = [
     "ProposalRow",
     "ProtocolRow",
     "RelayTaskRow",
+    "RestrictionPersonRow",
+    "RestrictionRow",
     "SandboxMoveRow",
     "SignInSessionRow",
     "SourceKeyRow",
@@ -158,6 +172,8 @@ __all__ = [
     "authentication_failure",
     "client",
     "course",
+    "cover",
+    "cover_course",
     "delivery",
     "entry",
     "entry_data",
@@ -179,6 +195,8 @@ __all__ = [
     "proposal",
     "protocol",
     "relay_task",
+    "restriction",
+    "restriction_person",
     "sandbox_move",
     "sign_in_session",
     "source",

@@ -17,7 +17,11 @@ class TokenRow(SQLModel, table=True):
     """
 
     __tablename__ = "token"
-    __table_args__ = (sa.Index("ix_token_id", "id", unique=True), sa.Index("ix_token_system", "organisation", "system"))
+    __table_args__ = (
+        sa.Index("ix_token_id", "id", unique=True),
+        sa.Index("ix_token_secret_hash", "secret_hash"),
+        sa.Index("ix_token_system", "organisation", "system"),
+    )
 
     organisation: str = Field(primary_key=True, max_length=64)
     id: str = Field(primary_key=True, max_length=32)

@@ -97,6 +97,7 @@ class CourseRow(SQLModel, table=True):
     head: str = Field(max_length=64)
     last_recorded_at: dt.datetime
     snapshot: bytes
+    restricted: bool = Field(sa_column_kwargs={"server_default": sa.false()})  # no part of the fold
     overdue_from: dt.datetime | None = None
     blocked_from: dt.datetime | None = None
     ending_from: dt.datetime | None = None
@@ -138,6 +139,7 @@ class ProposalRow(SQLModel, table=True):
     proposed_by: str = Field(max_length=128)
     proposed_role: str = Field(sa_type=one_of("proposal_role", ROLES))
     proposed_at: dt.datetime
+    therapist: str | None = Field(default=None, max_length=128)  # of the course when it was made
     status: str = Field(sa_type=one_of("proposal_status", ("waiting", "cosigned", "declined", "lapsed")))
     decided_by: str | None = Field(default=None, max_length=128)
     decided_at: dt.datetime | None = None

@@ -46,6 +46,9 @@ class EntryRow(SQLModel, table=True):
     group_session: str | None = Field(default=None, max_length=36)
     canonical: bytes
     request_id: str | None = Field(default=None, max_length=64)  # of the request that wrote it; in no hash
+    basis: str | None = Field(default=None, max_length=16)  # why the person might: the relation to the course; in no hash
+    purpose: str | None = Field(default=None, max_length=16)  # of use; in no hash
+    on_behalf_of: str | None = Field(default=None, max_length=128)  # the therapist for whom the person covered
 
 
 class EntryDataRow(SQLModel, table=True):

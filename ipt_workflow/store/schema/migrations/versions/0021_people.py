@@ -50,8 +50,10 @@ def upgrade() -> None:
         for subject, revoked in taken_away.items()
         if subject not in roles
     ]
-    if rows:
-        connection.execute(sa.insert(PERSON), rows)
+    known = {(row.organisation, row.id) for row in connection.execute(sa.select(PERSON.c.organisation, PERSON.c.id))}
+    new = [row for row in rows if (row["organisation"], row["id"]) not in known]
+    if new:
+        connection.execute(sa.insert(PERSON), new)
 
 
 def _row(subject: Subject, roles: set[str], now: dt.datetime, left_at: dt.datetime | None) -> dict[str, Any]:

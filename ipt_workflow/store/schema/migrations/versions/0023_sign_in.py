@@ -5,7 +5,7 @@ import sqlmodel
 from alembic import op
 
 revision = "0023"
-down_revision = "0021"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 
@@ -53,7 +53,8 @@ def upgrade() -> None:
         sa.Column("logout_hint", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("organisation", "id", name=op.f("pk_sign_in_session")),
     )
-    op.create_index("ix_sign_in_session_id", "sign_in_session", ["id"], unique=True)
+    op.create_index("ix_sign_in_session_secret_hash", "sign_in_session", ["secret_hash"])
+    op.create_index("ix_sign_in_session_access_hash", "sign_in_session", ["access_hash"])
     op.create_index("ix_sign_in_session_person", "sign_in_session", ["organisation", "person"])
     op.create_index("ix_sign_in_session_subject", "sign_in_session", ["organisation", "issuer", "subject"])
     op.create_table(

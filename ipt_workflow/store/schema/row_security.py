@@ -1,0 +1,123 @@
+"""Row-level security on PostgreSQL: a connection sees and writes the rows of the organisations that it was told, and no others.
+
+The condition reads the setting in a sub-select, which hides its value from the planner. Without it, a statement that was planned before
+the setting was told expects one row, and keeps a plan that is hundreds of times slower (`docs/decisions/0029`).
+
+A credential is found before anybody can be told its organisation. A function finds it by its digest, for whoever may execute it.
+
+`db upgrade` establishes all this after its migrations, for every table that has an organisation. So a new table cannot be forgotten.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import sqlalchemy as sa
+
+from ipt_workflow.store.schema import tables
+
+SETTING = "ipt.organisations"
+SEPARATOR = ","  # no id of an organisation holds it
+TOLD = "told"  # the policy for everybody, the owner of the tables included
+CONDITION = f"organisation = ANY ((SELECT string_to_array(NULLIF(current_setting('{SETTING}', true), ''), '{SEPARATOR}'))::text[])"
+RESOLVED = "resolved"  # the policy under which the function reads credentials, as their owner
+RESOLVING = "(SELECT current_setting('ipt.resolving', true)) = 'on'"
+# Both conditions as PostgreSQL shows them.
+SHOWN = (
+    f"((organisation)::text = ANY (( SELECT string_to_array(NULLIF(current_setting('{SETTING}'::text, true), ''::text),"
+    f" '{SEPARATOR}'::text) AS string_to_array)::text[]))"
+)
+SHOWN_RESOLVING = "(( SELECT current_setting('ipt.resolving'::text, true) AS current_setting) = 'on'::text)"
+# The tables without it, each with the reason.
+OPEN: Mapping[str, str] = {
+    "alembic_version": "the revision of the database, which every start reads first",
+    "authentication_failure": "who fails to sign in belongs to no organisation",
+    "organisation": "a connection is told organisations that were found here; it holds nothing about clients or staff",
+    "sandbox_move": "the mark and the clock of a whole database, read at the start",
+}
+PROTECTED = tuple(sorted(name for name, table in tables.METADATA.tables.items() if "organisation" in table.c and name not in OPEN))
+CREDENTIALS: Mapping[str, tuple[str, ...]] = {  # tables of credentials, each with the columns of digests
+    "sign_in_session": ("secret_hash", "access_hash"),
+    "token": ("secret_hash",),
+}
+
+_POLICIES = (
+    "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, p.policyname, p.qual, p.with_check, p.cmd, p.permissive, p.roles::text"
+    " FROM pg_class c LEFT JOIN pg_policies p ON p.schemaname = current_schema() AND p.tablename = c.relname"
+    " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')"
+)
+_FUNCTIONS = "SELECT proname, prosrc, prosecdef, proconfig FROM pg_proc WHERE pronamespace = current_schema()::regnamespace"
+_PATH = ["search_path=pg_catalog, pg_temp"]
+_BODY = (
+    "BEGIN PERFORM set_config('ipt.resolving', 'on', true);"
+    " RETURN QUERY SELECT * FROM {rows} WHERE {named};"
+    " PERFORM set_config('ipt.resolving', 'off', true); END"
+)
+
+
+def function_of(table: str) -> str:
+    """The function that finds credentials in a table."""
+    return f"{table}_by_digest"
+
+
+def together(organisations: Iterable[str]) -> str:
+    """Organisations as the setting holds them. Raises ValueError for an id that would read as several."""
+    ids = sorted(organisations)
+    if any(SEPARATOR in each or not each for each in ids):
+        raise ValueError("The id of an organisation is empty or holds a comma.")
+    return SEPARATOR.join(ids)
+
+
+def tell_all(connection: sa.Connection) -> None:
+    """Tells a connection every organisation, until its transaction ends: for what is done to a database as a whole."""
+    if connection.dialect.name == "postgresql" and sa.inspect(connection).has_table(tables.organisation.name):
+        ids = connection.execute(sa.select(tables.organisation.c.id)).scalars()
+        connection.execute(sa.select(sa.func.set_config(SETTING, together(ids), True)))
+
+
+def establish(connection: sa.Connection) -> None:
+    """Protects what is not protected yet. Only the owner of the tables may."""
+    for _, statement in _missing(connection):
+        connection.exec_driver_sql(statement)
+
+
+def faults(connection: sa.Connection) -> list[str]:
+    """What is not protected as it must be, each in a line."""
+    names = dict.fromkeys(name for name, _ in _missing(connection))
+    return [f"row security: {name} is not protected; run ipt-workflow db upgrade" for name in names]
+
+
+def _missing(connection: sa.Connection) -> Iterator[tuple[str, str]]:
+    """The statements that protect what is not protected, each with the name of the table or function."""
+    if connection.dialect.name != "postgresql":
+        return
+    found = connection.exec_driver_sql(_POLICIES).all()
+    enabled = {row[0]: (row[1], row[2]) for row in found}
+    policies = {(row[0], row[3]): tuple(row[4:]) for row in found if row[3]}
+    for table in PROTECTED:
+        for switch, done in zip(("ENABLE", "FORCE"), enabled.get(table, (False, False)), strict=True):
+            if not done:
+                yield table, f"ALTER TABLE {table} {switch} ROW LEVEL SECURITY"
+        if policies.get((table, TOLD)) != (SHOWN, SHOWN, "ALL", "PERMISSIVE", "{public}"):
+            yield from _policy(table, TOLD, f"USING ({CONDITION}) WITH CHECK ({CONDITION})", policies)
+    functions = {row.proname: row for row in connection.exec_driver_sql(_FUNCTIONS)}
+    schema = connection.exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
+    for table, digests in CREDENTIALS.items():
+        named = " OR ".join(f"{digest} = ANY (digests)" for digest in digests)
+        if policies.get((table, RESOLVED), ())[:4] != (SHOWN_RESOLVING, None, "SELECT", "PERMISSIVE"):
+            yield from _policy(table, RESOLVED, f"FOR SELECT TO CURRENT_USER USING ({RESOLVING})", policies)
+        name, body = function_of(table), _BODY.format(rows=f"{schema}.{table}", named=named)
+        known = functions.get(name)
+        if known is None or (known.prosrc, known.prosecdef, known.proconfig) != (body, True, _PATH):
+            yield (
+                name,
+                (
+                    f"CREATE OR REPLACE FUNCTION {name}(digests text[]) RETURNS SETOF {table} LANGUAGE plpgsql STABLE SECURITY DEFINER"
+                    f" SET search_path = pg_catalog, pg_temp ROWS 1 AS $${body}$$"
+                ),
+            )
+            yield name, f"REVOKE ALL ON FUNCTION {name}(text[]) FROM PUBLIC"
+
+
+def _policy(table: str, name: str, policy: str, known: Mapping[tuple[str, str], object]) -> Iterator[tuple[str, str]]:
+    if (table, name) in known:
+        yield table, f"DROP POLICY {name} ON {table}"
+    yield table, f"CREATE POLICY {name} ON {table} {policy}"

@@ -1,0 +1,149 @@
+"""Who may see a course: the predicate as SQL and as Python agree, for every role, whatever ties people to courses."""
+
+import asyncio
+import datetime as dt
+import itertools
+import uuid
+from typing import get_args
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+from support import databases
+
+from ipt_workflow.access.relations import Supervision, Ties, Viewer, relation
+from ipt_workflow.course.triggers import Role
+from ipt_workflow.store import relations, restrictions
+from ipt_workflow.store.databases.factory import open_database
+from ipt_workflow.store.restrictions import StoredRestriction
+from ipt_workflow.store.schema import tables
+
+NOW = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
+PEOPLE = ("ann", "ben", "cem")
+COURSES = ("c1", "c2", "c3", "c4")
+GROUPS = ("g1", "g2")
+VIEWERS = [Viewer(*each) for each in itertools.product((*PEOPLE, "zoe"), get_args(Role), get_args(Supervision))]
+
+person = some.sampled_from(PEOPLE)
+hours = some.integers(-2, 2)
+a_cover = some.fixed_dictionaries(
+    {
+        "therapist": person,
+        "colleague": person,
+        "start": hours,
+        "end": hours,
+        "ended": some.none() | some.just(-1),
+        "courses": some.none() | some.sets(some.sampled_from(COURSES), min_size=1),
+    }
+)
+a_clinic = some.fixed_dictionaries(
+    {
+        "therapists": some.fixed_dictionaries(dict.fromkeys(COURSES, some.none() | person)),
+        "restricted": some.dictionaries(some.sampled_from(COURSES), some.sets(person)),
+        "facilitators": some.fixed_dictionaries(
+            dict.fromkeys(GROUPS, some.lists(some.sets(person, min_size=1), min_size=1, max_size=2))
+        ),
+        "moves": some.fixed_dictionaries(
+            dict.fromkeys(COURSES, some.lists(some.tuples(some.sampled_from(GROUPS), some.booleans()), max_size=2))
+        ),
+        "covers": some.lists(a_cover, max_size=4),
+        "supervisors": some.sets(some.tuples(person, person), max_size=4),
+    }
+)
+
+
+def fill(connection: sa.Connection, organisation: str, clinic: dict) -> None:
+    """The rows of a clinic, in an organisation of its own."""
+
+    def insert(table: sa.Table, *rows: dict) -> None:
+        if rows:
+            connection.execute(sa.insert(table), [{"organisation": organisation, **row} for row in rows])
+
+    plain = {"client_id": "x", "protocol": "ipt", "protocol_version": 2, "protocol_digest": "d", "state": "initial", "phase": None}
+    more = {"active_acute": False, "version": 1, "head": "h", "last_recorded_at": NOW, "snapshot": b"{}"}
+    insert(tables.course, *({"id": each, "therapist": who, **plain, **more} for each, who in clinic["therapists"].items()))
+    told = {"told_by": "ann", "told_at": NOW}
+    for group, named in clinic["facilitators"].items():
+        for seq, people in enumerate(named, start=1):
+            insert(tables.group_facilitator, *({"group_id": group, "seq": seq, "person": each, **told} for each in people))
+    seqs = itertools.count(10)
+    for course, moves in clinic["moves"].items():
+        for nth, (group, joined) in enumerate(moves, start=1):
+            where = {"course_id": course, "nth": nth, "group_id": group, "seq": next(seqs)}
+            insert(tables.group_member, {**where, "joined": joined, "at": NOW, "reason": None, **told})
+    for number, cover in enumerate(clinic["covers"]):
+        ended = None if cover["ended"] is None else NOW + cover["ended"] * HOUR
+        span = {"starts_at": NOW + cover["start"] * HOUR, "ends_at": NOW + cover["end"] * HOUR, "ended_at": ended}
+        who = {"therapist": cover["therapist"], "colleague": cover["colleague"], "everything": cover["courses"] is None}
+        made = {"client_told": True, "reason": "Leave", "set_by": "ann", "set_role": "therapist", "set_at": NOW, "ended_by": None}
+        insert(tables.cover, {"id": str(number), **span, **who, **made})
+        insert(tables.cover_course, *({"cover_id": str(number), "course_id": each} for each in cover["courses"] or ()))
+    insert(tables.person_supervisor, *({"person": one, "supervisor": other} for one, other in clinic["supervisors"]))
+    for course, people in clinic["restricted"].items():
+        restriction = StoredRestriction(id=course, course_id=course, people=tuple(people), reason="Staff", set_by="ann", set_at=NOW)
+        restrictions.restrict(connection, organisation, restriction)
+
+
+def expected(clinic: dict, who: Viewer, course: str) -> Ties:
+    """What ties somebody to a course, by a reading of the whole clinic."""
+    therapist, moves = clinic["therapists"][course], clinic["moves"][course]
+    group = moves[-1][0] if moves and moves[-1][1] else None
+    covers = [
+        each
+        for each in clinic["covers"]
+        if each["colleague"] == who.person
+        and each["therapist"] == therapist
+        and each["start"] <= 0 < each["end"]
+        and each["ended"] is None
+        and course in (each["courses"] or COURSES)
+    ]
+    return Ties(
+        named=who.person in clinic["restricted"].get(course, ()),
+        facilitates=group is not None and who.person in clinic["facilitators"][group][-1],
+        covers=bool(covers),
+        supervises=(therapist, who.person) in clinic["supervisors"],
+    )
+
+
+@pytest.fixture(scope="module")
+def stored(server, tmp_path_factory):
+    """An open database with the loop that runs it."""
+    with asyncio.Runner() as runner:
+        database = open_database(databases.empty(tmp_path_factory.mktemp("relations"), server).database_url)
+        yield runner, database
+        runner.run(database.close())
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(clinic=a_clinic)
+def test_lists_single_reads_and_the_predicate_agree(stored, clinic):
+    runner, database = stored
+    organisation = str(uuid.uuid4())
+    runner.run(database.write(lambda connection: fill(connection, organisation, clinic)))
+
+    def asked(connection: sa.Connection) -> list[tuple]:
+        found = []
+        for who in VIEWERS:
+            condition = relations.sight(connection, organisation, who, NOW).condition
+            listed = sa.select(tables.course.c.id).where(tables.course.c.organisation == organisation)
+            listed = listed if condition is None else listed.where(condition)
+            related = relations.relations_of(connection, organisation, who, COURSES, NOW)
+            hides = relations.hides_any(connection, organisation, who)
+            found.append((who, set(connection.execute(listed).scalars()), related, hides))
+        return found
+
+    for who, listed, related, hides in runner.run(database.read(asked)):
+        right = {
+            course: found
+            for course in COURSES
+            if (
+                found := relation(
+                    who, clinic["therapists"][course], expected(clinic, who, course), restricted=course in clinic["restricted"]
+                )
+            )
+        }
+        assert related == right, who
+        assert listed == set(right), who
+        assert hides or listed == set(COURSES), who
