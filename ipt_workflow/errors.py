@@ -15,15 +15,18 @@ IptError
 ├── ScopeMissing               the scopes of the caller's token do not cover this
 ├── Forbidden                  the caller's role does not allow this
 │   └── TriggerNotPermitted        the caller's role may never fire this trigger
+│       └── EmergencyWriteOnly         the caller sees the course by emergency access alone, which does not allow this trigger
 ├── PersonNeeded               only a person who signed in may do this, and no fixed token
 ├── SignInRefused              an identity provider's answer, a link or a choice of role does not let somebody in
 ├── ProviderUnusable           an identity provider cannot be reached, or its description is not what it must be
+├── SignInThrottled            somebody tried to sign in too often, at one account or from one address
 ├── SourceUnbound              the caller's token is bound to no source, or to a disabled one
 ├── NotFound                   the thing does not exist, or the caller may not see it
 ├── VersionRequired            a write does not name the version it was decided on
 ├── StaleVersion               the course has moved on since that version
 │   ├── GroupStale                 the group has moved on since that version
 │   └── ProposalDecided            the proposal no longer waits: somebody decided it, or it lapsed
+├── EmergencyReviewed          a supervisor has reviewed the emergency access already
 ├── GroupRefused               rules of groups refuse the write; it lists all of them
 ├── GroupSessionRefused        a session for all members or nobody was refused; it lists the courses that refused
 ├── KeyReused                  the idempotency key was used before with another body
@@ -32,6 +35,7 @@ IptError
 ├── Busy                       the service cannot take the request now; the caller may try again
 │   ├── LongRequestsFull           as many exports and verifications run as may run at once
 │   └── Locked                     another transaction holds a row that the write needs
+├── QuotaExceeded              a credential, an organisation or an address sent more requests than it may
 ├── SecretUnreadable           a stored secret was sealed under a key that the operator did not give
 ├── JournalBroken              a stored entry is not the one that was written
 └── DatabaseNotReady           the database is missing, or its migrations are not those of this version
@@ -40,6 +44,7 @@ IptError
 """
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -227,6 +232,15 @@ class SignInRefused(IptError):
         super().__init__(message)
 
 
+class SignInThrottled(IptError):
+    """Somebody tried to sign in too often, at one account or from one address. Try again after `wait`."""
+
+    def __init__(self, wait: dt.timedelta) -> None:
+        self.retry_seconds = max(1, math.ceil(wait.total_seconds()))
+        minutes = math.ceil(self.retry_seconds / 60)
+        super().__init__(f"Somebody tried to sign in too often. Try again in {minutes} minute{'' if minutes == 1 else 's'}.")
+
+
 class ProviderUnusable(IptError):
     """An identity provider cannot be reached, or its description is not what it must be."""
 
@@ -247,6 +261,14 @@ class TriggerNotPermitted(Forbidden):
     def __init__(self, trigger: str, role: str, allowed: Sequence[str]) -> None:
         self.trigger = trigger
         super().__init__(f"fire {trigger}", role, allowed)
+
+
+class EmergencyWriteOnly(TriggerNotPermitted):
+    """The caller sees the course by emergency access alone, which does not allow this trigger."""
+
+    def __init__(self, trigger: str, role: str, triggers: Sequence[str]) -> None:
+        super().__init__(trigger, role, ())
+        self.args = (f"Emergency access does not allow {trigger}; it allows {', '.join(triggers)}.",)
 
 
 class SourceUnbound(IptError):
@@ -293,6 +315,13 @@ class ProposalDecided(StaleVersion):
         super().__init__(current)
         why = f"has lapsed: {self.SENTENCES[reason]}" if reason else f"is {status} already"
         self.args = (f"The proposal {why}. Propose the command again if it is still wanted.",)
+
+
+class EmergencyReviewed(IptError):
+    """A supervisor has reviewed the emergency access already, and their judgement stands."""
+
+    def __init__(self) -> None:
+        super().__init__("This emergency access has been reviewed already. Read it to see the review.")
 
 
 class GroupRefused(IptError):
@@ -363,6 +392,23 @@ class LongRequestsFull(Busy):
 
 class Locked(Busy):
     """Another transaction holds a row that the write needs. Other writes may succeed."""
+
+
+class QuotaExceeded(IptError):
+    """More requests came than may come. `policy` says whose: credential, organisation or address. Try again after `retry_seconds`."""
+
+    WHOSE: ClassVar = {
+        "credential": "this credential",
+        "organisation": "this organisation",
+        "address": "this address without a credential",
+    }
+
+    def __init__(self, policy: str, retry_seconds: int) -> None:
+        self.policy = policy
+        self.retry_seconds = retry_seconds
+        super().__init__(
+            f"Too many requests of {self.WHOSE[policy]}. Try again after the seconds in Retry-After, and send fewer at a time."
+        )
 
 
 class SecretUnreadable(IptError):

@@ -1,8 +1,8 @@
 """The policy: every question that is checked before a read or a write, and the roles that may.
 
 Which courses exist for somebody is not asked here, but in `relations`. Auditors never write. An administrator manages people, tokens and
-cover, may refer clients, and sees no course. The operator belongs to the installation: they manage organisations and read metrics, and see no
-course.
+cover, may refer clients, and sees no course. The operator belongs to the installation: they manage organisations and read metrics, and
+see no course.
 
 A facilitator records and signs the group's sessions on the courses of all who were members then, restricted courses among them.
 
@@ -19,6 +19,11 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "open a course": ("therapist", "supervisor", "ehr", "admin"),
     "change a course": ("therapist", "supervisor", "ehr"),
     "take a crisis call": ("therapist", "supervisor"),
+    "take emergency access": ("therapist", "supervisor"),
+    "read emergency access": ("therapist", "supervisor", "auditor"),
+    "review emergency access": ("supervisor",),
+    "unmask sealed text": ("auditor",),
+    "read unmaskings": ("supervisor", "auditor"),
     "try a protocol": ("supervisor", "auditor", "admin"),
     "propose": PROPOSERS,
     "read proposals": ("therapist", "supervisor", "auditor"),
@@ -29,6 +34,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "manage tokens": ("admin",),
     "manage systems": ("admin",),
     "manage sessions": ("admin",),
+    "manage sign-in": ("admin",),
     "manage people": ("admin",),
     "read sessions to attest": ("supervisor",),
     "manage subscriptions": ("admin",),

@@ -4,13 +4,15 @@ It is decided in two steps. What the course's row says decides most cases: the t
 organisation. Only if that does not suffice are the person's ties to the course looked up: groups, cover, supervision.
 
 A restricted course admits its therapist and the people named for it. A name admits and does not grant: it takes a relation as well.
-Systems and auditors are no colleagues, so a restriction does not bind them.
+Systems and auditors are no colleagues, so a restriction does not bind them. A system sees a course as long as the consent to share it
+is not withdrawn. Emergency access opens every course of a client, also a restricted one, where no other relation does.
 """
 
 from typing import Literal
 
 import msgspec
 
+from ipt_workflow.access.break_glass import EMERGENCY_WRITES, AuditorText
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Role
 
@@ -31,21 +33,30 @@ PURPOSES: dict[Role, Purpose] = {
 
 
 class Relation(msgspec.Struct, frozen=True):
-    """How a person is related to a course that they may see, and what they use it for. `on_behalf_of` is whom they cover for."""
+    """How a person is related to a course that they may see, and what they use it for. `on_behalf_of` is whom they cover for.
+
+    `writes` are the only triggers that it allows; None for all that the person's role may fire.
+    """
 
     basis: Basis
     purpose: Purpose
     on_behalf_of: str | None = None
+    writes: tuple[str, ...] | None = None
 
 
 FACILITATOR = Relation("group", "TREAT")  # of who facilitates a member's group
+EMERGENCY = Relation("emergency", "ETREAT", writes=EMERGENCY_WRITES)
 CRISIS_CALL = Relation("emergency", "ETREAT")  # of who takes a call in a crisis, and sees nothing of the course
 
 
 class AccessRules(msgspec.Struct, frozen=True):
-    """What an organisation decides: whether supervisors see its courses, or those of their supervisees."""
+    """What an organisation decides: whether supervisors see its courses, or those of their supervisees.
+
+    `auditor_text`: whether auditors read sealed text at any time (`open`), after they unmasked it (`unmask`), or `never`.
+    """
 
     supervision: Supervision = "organisation"
+    auditor_text: AuditorText = "open"
 
 
 def access_rules(settings: bytes) -> AccessRules:
@@ -70,6 +81,11 @@ class Viewer(msgspec.Struct, frozen=True):
         return self.role in UNRESTRICTED
 
     @property
+    def bound_by_sharing(self) -> bool:
+        """Whether they see only courses that are shared."""
+        return self.role == "ehr"
+
+    @property
     def sees_organisation(self) -> bool:
         """Whether they see every course of the organisation that is not restricted."""
         return self.unrestricted or (self.role == "supervisor" and self.supervision == "organisation")
@@ -80,33 +96,45 @@ class Viewer(msgspec.Struct, frozen=True):
 
 
 class Ties(msgspec.Struct, frozen=True, kw_only=True):
-    """What ties a person to a course that is not their own. `named`: a restriction of the course names them."""
+    """What ties a person to a course that is not their own. `named`: a restriction of the course names them.
+
+    `emergency`: they have emergency access to the courses of its client.
+    """
 
     named: bool = False
     facilitates: bool = False
     covers: bool = False
     supervises: bool = False
+    emergency: bool = False
 
 
 def viewer(principal: Principal, rules: AccessRules) -> Viewer:
     return Viewer(principal.person, principal.role, rules.supervision)
 
 
-def at_once(who: Viewer, therapist: str | None, *, restricted: bool) -> Relation | None:
+def at_once(who: Viewer, therapist: str | None, *, restricted: bool, shared: bool = True) -> Relation | None:
     """The relation that the course's own row shows; None if there is none, or if it takes the person's ties to tell."""
     if therapist == who.person and who.has_ties:
         return Relation("own", "TREAT")
+    if who.bound_by_sharing and not shared:
+        return None
     if who.unrestricted or (who.sees_organisation and not restricted):
         return standing(who)
     return None
 
 
-def relation(who: Viewer, therapist: str | None, ties: Ties, *, restricted: bool) -> Relation | None:
+def relation(who: Viewer, therapist: str | None, ties: Ties, *, restricted: bool, shared: bool = True) -> Relation | None:
     """How the person is related to a course; None if it does not exist for them."""
-    if found := at_once(who, therapist, restricted=restricted):
+    if found := at_once(who, therapist, restricted=restricted, shared=shared):
         return found
-    if not who.has_ties or (restricted and not ties.named):
+    if not who.has_ties:
         return None
+    found = None if restricted and not ties.named else _tied(who, therapist, ties)
+    return found or (EMERGENCY if ties.emergency else None)
+
+
+def _tied(who: Viewer, therapist: str | None, ties: Ties) -> Relation | None:
+    """The closest of the lasting relations."""
     if ties.facilitates:
         return FACILITATOR
     if ties.covers:

@@ -5,6 +5,7 @@ token. Neither stands for the other: the two secrets differ, and only their SHA-
 """
 
 import datetime as dt
+import hmac
 import re
 import secrets
 from typing import Protocol
@@ -68,6 +69,11 @@ def of_access_token(text: str) -> SessionSecret | None:
 def is_id(text: str) -> bool:
     """Whether a text has the form of a session's id."""
     return _ID.fullmatch(text) is not None
+
+
+def same_hash(given: str, known: str) -> bool:
+    """Compares in constant time."""
+    return hmac.compare_digest(given, known)
 
 
 def is_over(session: SessionTimes, now: dt.datetime, idle: dt.timedelta) -> bool:

@@ -29,6 +29,13 @@ def absolute(request: ServedRequest, path: str) -> str:
     return f"{request.app.state.settings.public_url or _listening(request)}{path}"
 
 
+def of_pages(request: ServedRequest) -> str:
+    """The address of the pages, as browsers reach them. Without the setting `public_url`, this machine by its name."""
+    settings = request.app.state.settings
+    _, port = request.scope.get("server") or (None, None)
+    return settings.public_url or f"http://localhost:{port or settings.port}"
+
+
 def _listening(request: ServedRequest) -> str:
     settings = request.app.state.settings
     host, port = request.scope.get("server") or (settings.host, settings.port)

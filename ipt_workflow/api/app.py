@@ -16,7 +16,9 @@ import ipt_workflow
 from ipt_workflow.api import (
     access,
     audit,
+    break_glass,
     courses,
+    credentials,
     feed,
     fhir,
     groups,
@@ -40,6 +42,7 @@ from ipt_workflow.api import sandbox as sandbox_routes
 from ipt_workflow.api.auth import Addressed, Anybody, Bearer
 from ipt_workflow.api.edge import Edge
 from ipt_workflow.api.fast_path import FastRoute
+from ipt_workflow.api.rate_limits import OpenToAll, RateLimits
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.api.services import FrontDesk
 from ipt_workflow.ehr.calls import Calls
@@ -141,6 +144,7 @@ def install(app: Litestar, clinics: Clinics, calls: Calls) -> None:
     app.state.providers = Providers(calls, clinics.installation.clock)
     app.state.smart_servers = SmartServers(calls, clinics.installation.clock)
     app.state.draining = False
+    app.state.rate_limits = RateLimits(clinics.first.settings, clinics.first.metrics)
     app.state.front_desk = FrontDesk(clinics, calls)
     if isinstance(clinics.first.clock, SandboxClock):
         app.state.rehearsal = Rehearsal(clinics.first, clinics.first.clock)
@@ -157,6 +161,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *sessions.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
+        *break_glass.HANDLERS,
         *subscriptions.HANDLERS,
         *feed.HANDLERS,
         *sources.HANDLERS,
@@ -164,17 +169,19 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *messages.HANDLERS,
         *notices.HANDLERS,
         *groups.HANDLERS,
+        *credentials.HANDLERS,
         *organisations.HANDLERS,
         *health.HANDLERS,
         *fhir.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
-    open_to_all = [*health.OPEN_HANDLERS, *oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS]
+    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[
             Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
-            Router("/", route_handlers=open_to_all, middleware=[Anybody(), NoNul()]),
+            Router("/", route_handlers=health.OPEN_HANDLERS, middleware=[Anybody(), NoNul()]),
+            Router("/", route_handlers=open_to_all, middleware=[OpenToAll(), Anybody(), NoNul()]),
             Router("/", route_handlers=[*notices.SIGNED_HANDLERS, *notices.FHIR_HANDLERS], middleware=[NoNul(), Addressed()]),
             *pages,
         ],

@@ -7,16 +7,17 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.api.rate_limits import rate_limits
 from ipt_workflow.api.requests import RequestParts
 from ipt_workflow.api.scopes import require_route
 from ipt_workflow.api.services import FrontDesk, front_desk
 from ipt_workflow.ehr.notices.sources import NOT_AUTHENTIC
-from ipt_workflow.errors import SignatureInvalid
+from ipt_workflow.errors import SignatureInvalid, Unauthenticated
 from ipt_workflow.service.clinic import Clinic
 
 
 class Bearer(ASGIMiddleware):
-    """Puts the principal and their clinic's services into the scope. Raises Unauthenticated or ScopeMissing."""
+    """Puts the principal and their clinic's services into the scope. Raises Unauthenticated, QuotaExceeded or ScopeMissing."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -36,7 +37,7 @@ class Anybody(ASGIMiddleware):
 
 
 class Addressed(ASGIMiddleware):
-    """For signed messages: puts the services of the address's organisation into the scope. Raises SignatureInvalid."""
+    """For signed messages: puts the services of the address's organisation into the scope. Raises SignatureInvalid or QuotaExceeded."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -48,11 +49,16 @@ class Addressed(ASGIMiddleware):
 async def authenticate(scope: Any) -> Clinic:
     """Puts the principal and their clinic's services into the scope.
 
-    Raises Unauthenticated, or ScopeMissing if the principal's scopes do not cover the route.
+    Raises Unauthenticated, QuotaExceeded, or ScopeMissing if the principal's scopes do not cover the route.
     """
-    desk = front_desk(scope)
+    desk, limits = front_desk(scope), rate_limits(scope)
     request_id = str(scope.get("ipt_request_id") or "") or None
-    clinic, scope["ipt_principal"] = await desk.credentials.identify(_token(scope), request_id)
+    try:
+        clinic, principal = await desk.credentials.identify(_token(scope), request_id)
+    except Unauthenticated as error:
+        raise limits.refused(scope, error) from None
+    scope["ipt_principal"] = principal
+    limits.admit(scope, clinic.organisation, str(principal.token or principal.session))
     scope["ipt_services"] = desk.of(clinic)
     await require_route(clinic, scope["ipt_principal"], scope)
     return clinic
@@ -66,13 +72,13 @@ def likely_clinic(scope: Any) -> Clinic | None:
 async def address_clinic(scope: Any) -> None:
     """Puts the services of the address's organisation into the scope. Old addresses name none and mean the first.
 
-    Raises SignatureInvalid, so that nobody learns which organisations there are.
+    Raises SignatureInvalid, so that nobody learns which organisations there are, or QuotaExceeded.
     """
     desk: FrontDesk = front_desk(scope)
     named = scope.get("ipt_organisation")
     clinic = await desk.clinics.of(named) if named else desk.clinics.first
     if clinic is None or not desk.clinics.is_active(clinic.organisation):
-        raise SignatureInvalid(NOT_AUTHENTIC)
+        raise rate_limits(scope).refused(scope, SignatureInvalid(NOT_AUTHENTIC))
     scope["ipt_services"] = desk.of(clinic)
 
 

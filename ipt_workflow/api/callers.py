@@ -31,12 +31,19 @@ class Callers:
                     break
         return str(found)
 
+    def network(self, scope: Any) -> str:
+        """The caller's address; of IPv6 its network of 64 bits, in which one caller may have every address."""
+        address = self.address(scope)
+        return str(ipaddress.ip_network(f"{address}/64", strict=False)) if ":" in address else address
+
     def _is_proxy(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         return any(address in network for network in self._proxies)
 
 
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address; one of IPv4 as such, also where a socket of both kinds writes it as IPv6."""
     try:
-        return ipaddress.ip_address(text)
+        found = ipaddress.ip_address(text)
     except ValueError:
         return None
+    return getattr(found, "ipv4_mapped", None) or found

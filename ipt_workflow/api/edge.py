@@ -61,7 +61,7 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _headers(message["headers"], request_id)
+                message["headers"] = [*_headers(message["headers"], request_id), *own.get("ipt_rate_limits", ())]
                 if exchange is not None and exchange.more_body:
                     exchange.keep_alive = False  # the request has not arrived whole, so its connection ends with the answer
             await send(message)
@@ -78,7 +78,7 @@ class Edge:
             self._record(own, method, status or 500, time.perf_counter() - started)
 
     def _record(self, scope: Any, method: str, status: int, seconds: float) -> None:
-        if status == 401:
+        if status == 401 or scope.get("ipt_unauthenticated"):
             self.failures.count(self._callers.address(scope))
         route = str(scope.get("path_template") or "unmatched")
         method = method if method in METHODS else "other"  # a made-up method would add a label to the metrics

@@ -23,6 +23,7 @@ CODES = {
     "unsupported-media-type": "not-supported",
     "malformed": "structure",
     "invalid": "value",
+    "quota-exceeded": "throttled",
     "busy": "transient",
     "internal": "exception",
 }

@@ -10,6 +10,7 @@ from litestar.params import FromPath, FromQuery
 from ipt_workflow.api import hook_answers, requests
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
+from ipt_workflow.api.rate_limits import rate_limits
 from ipt_workflow.api.request_reader import incoming_of
 from ipt_workflow.api.requests import (
     ApiRequest,
@@ -175,14 +176,19 @@ async def _hook(request: ApiRequest, source: str, name: str | None) -> Response[
 async def _authentic(request: NoticeRequest, source: str) -> tuple[VerifiedSender, bytes]:
     """The sender and the body, which is read only if the headers may prove it.
 
-    Raises SignatureInvalid, HTTPException for a body that is too large, or Busy.
+    Raises SignatureInvalid, QuotaExceeded, HTTPException for a body that is too large, or Busy.
     """
     incoming = incoming_of(request)
     sources: Sources = services_of(request).notices.sources
     try:
-        return await sources.verify(source, incoming.headers, incoming.body)
-    except (HTTPException, SignatureInvalid) as error:
+        verified = await sources.verify(source, incoming.headers, incoming.body)
+    except SignatureInvalid as error:
+        _counted(request, "unknown", error)
+        raise rate_limits(request.scope).refused(request.scope, error) from None
+    except HTTPException as error:
         raise _counted(request, "unknown", error) from None
+    rate_limits(request.scope).admit(request.scope, sources.clinic.organisation, f"source {source}")
+    return verified
 
 
 def _media_problem(request: NoticeRequest, known: frozenset[str]) -> Exception | None:

@@ -24,6 +24,7 @@ MEMBERS: dict[str, dict[str, Any]] = {  # what a kind has beside the members of 
     "scope-missing": {"scope": str},
     "stale-version": {"version": int},
     "invalid": {"errors": tuple[Fault, ...]},
+    "quota-exceeded": {"violated-policies": tuple[str, ...]},
     "internal": {"request_id": str | None},
 }
 OF_EVERY_PROBLEM = {"title": {"type": "string"}, "detail": {"type": "string"}, "instance": {"type": "string"}}
@@ -70,6 +71,8 @@ def responses(path: str, method: str, reference: str) -> dict[str, Any]:
 def _possible(problem: Problem, path: str, method: str) -> bool:
     writes = method in {"post", "put", "patch", "delete"}
     if problem.slug in OF_CONNECTIONS | ONLY_FHIR or (not writes and (problem.status in ONLY_WRITES or problem.slug in AREAS)):
+        return False
+    if problem.slug == "quota-exceeded" and path.startswith("/health/"):
         return False
     return path.startswith(AREAS.get(problem.slug, ""))
 

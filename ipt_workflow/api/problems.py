@@ -43,6 +43,7 @@ _ROWS = (
     Problem("transition-refused", 409, "Transition refused", "One or more rules refuse the trigger; `refusals` lists each with its remedies. The refusal is recorded."),
     Problem("group-refused", 409, "Refused by a rule of groups", "One or more rules of groups refuse the request; `refusals` lists each with its remedies. The refusal is recorded."),
     Problem("group-session-refused", 409, "Group session refused", "With `all`, a session is recorded for every member or for nobody. `members` lists the courses that refuse it, with their refusals. The refusal is recorded."),
+    Problem("emergency-reviewed", 409, "Reviewed already", "A supervisor has reviewed the emergency access already, and their judgement stands. Read it to see the review."),
     Problem("notice-reused", 409, "Notice id reused", "This notice id was used before with another body. Send a changed notice under a new id. The attempt is recorded."),
     Problem("subscription-exists", 409, "Subscription exists", "A subscription of the organisation has the same URL, types, courses and scope; `subscription` is its id. Use, change, resume or delete that one. For a new secret, rotate its keys."),
     Problem("key-in-flight", 409, "Request still running", "A request with the same Idempotency-Key is still running. Send it again a little later."),
@@ -54,6 +55,7 @@ _ROWS = (
     Problem("invalid", 422, "Not valid", "The request is well-formed, but some fields are not valid. `errors` lists every one: where it is and what would be valid."),
     Problem("key-reused", 422, "Idempotency key reused", "The Idempotency-Key was used before with another body. Use a new key for a new request."),
     Problem("version-required", 428, "Version required", "A write to a course or group needs If-Match with the version that the caller saw."),
+    Problem("quota-exceeded", 429, "Too many requests", "The credential, its organisation, or an address without a valid credential sent more requests than it may; `violated-policies` says which. Try again after the seconds in `Retry-After`, and send fewer at a time."),
     Problem("head-too-large", 431, "Head too large", "The head of the request or its trailers have more than 64 KiB, or more than 100 headers. The connection is closed. Send less."),
     Problem("internal", 500, "Internal error", "An error occurred in the service. Report the request id; it finds the error in the logs."),
     Problem("provider-unusable", 502, "Identity provider unusable", "An identity provider cannot be reached, or says of itself what it must not. Try again; if it stays, ask the operator."),
@@ -78,13 +80,21 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.GroupSessionRefused: "group-session-refused",
     errors.KeyInFlight: "key-in-flight",
     errors.NoticeReused: "notice-reused",
+    errors.EmergencyReviewed: "emergency-reviewed",
     errors.SubscriptionExists: "subscription-exists",
     errors.StaleVersion: "stale-version",
     errors.CommandInvalid: "invalid",
     errors.KeyReused: "key-reused",
     errors.VersionRequired: "version-required",
+    errors.QuotaExceeded: "quota-exceeded",
     errors.Busy: "busy",
     errors.DatabaseNotReady: "busy",
+}
+_MEMBER: dict[type[IptError], tuple[str, str]] = {  # errors with one more member: its name, and the attribute that holds it
+    errors.GroupRefused: ("refusals", "refusals"),
+    errors.GroupSessionRefused: ("members", "members"),
+    errors.StaleVersion: ("version", "current"),
+    errors.SubscriptionExists: ("subscription", "existing"),
 }
 _BY_STATUS = {
     400: "malformed",
@@ -139,19 +149,15 @@ def from_error(request: Request[Any, Any, Any], error: IptError) -> Response[byt
             "refusals": error.refusals,
         }
         return response(request, slug, error.summary, **fields)
-    if isinstance(error, errors.GroupRefused):
-        return response(request, slug, str(error), refusals=error.refusals)
-    if isinstance(error, errors.GroupSessionRefused):
-        return response(request, slug, str(error), members=error.members)
+    if named := next((_MEMBER[kind] for kind in type(error).__mro__ if kind in _MEMBER), None):
+        return response(request, slug, str(error), **{named[0]: getattr(error, named[1])})
     if isinstance(error, errors.CommandInvalid):
         detail = f"{len(error.faults)} field{' is' if len(error.faults) == 1 else 's are'} not valid"
         return response(request, slug, detail, errors=error.faults)
-    if isinstance(error, errors.StaleVersion):
-        return response(request, slug, str(error), version=error.current)
-    if isinstance(error, errors.SubscriptionExists):
-        return response(request, slug, str(error), subscription=error.existing)
     if isinstance(error, errors.TriggerNotPermitted):
         return response(request, slug, str(error), trigger=error.trigger, roles=error.allowed)
+    if isinstance(error, errors.QuotaExceeded):
+        return response(request, slug, str(error), _headers(error, slug), **{"violated-policies": [error.policy]})
     if isinstance(error, errors.ScopeMissing):
         return response(request, slug, str(error), _headers(error, slug), scope=error.scope)
     return response(request, slug, str(error), _headers(error, slug))
@@ -166,8 +172,10 @@ def _headers(error: IptError, slug: str) -> dict[str, str]:
         wanted = f', error="insufficient_user_authentication", max_age="{int(error.within.total_seconds())}"'
     if wanted or slug == "unauthenticated":
         return {"WWW-Authenticate": f'Bearer realm="ipt"{wanted}'}
+    if isinstance(error, errors.Busy | errors.QuotaExceeded):
+        return {"Retry-After": str(error.retry_seconds)}
     if slug == "busy":
-        return {"Retry-After": str(error.retry_seconds if isinstance(error, errors.Busy) else errors.Busy.retry_seconds)}
+        return {"Retry-After": str(errors.Busy.retry_seconds)}
     return {}
 
 

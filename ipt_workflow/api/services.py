@@ -18,8 +18,10 @@ from ipt_workflow.ehr.smart.access_tokens import AccessTokens
 from ipt_workflow.ehr.smart.published_keys import PublishedKeys
 from ipt_workflow.ehr.smart.systems import Systems
 from ipt_workflow.service.access.attestations import Attestations
+from ipt_workflow.service.access.break_glass import EmergencyAccesses
 from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.access.credentials import Credentials
+from ipt_workflow.service.access.masks import Unmaskings
 from ipt_workflow.service.access.people import People
 from ipt_workflow.service.access.restrictions import Restrictions
 from ipt_workflow.service.access.sessions import SignInSessions
@@ -44,6 +46,8 @@ class Services:
         self.organisations = Organisations(clinic, clinics)
         self.courses = Courses(clinic)
         self.proposals = Proposals(clinic)
+        self.emergencies = EmergencyAccesses(clinic)
+        self.unmaskings = Unmaskings(clinic)
         self.covers = Covers(clinic)
         self.restrictions = Restrictions(clinic)
         self.reads = CourseReads(clinic)

@@ -5,11 +5,13 @@ from typing import Annotated
 import msgspec
 import typer
 
+from ipt_workflow.access.break_glass import NewUnmasking
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import bar, err, out, print_json, print_table, run, write_json
+from ipt_workflow.cli.output import bar, err, of_options, out, print_json, print_table, run, write_json
 from ipt_workflow.cli.process import FAILED
 from ipt_workflow.cli.token import operator
 from ipt_workflow.service.access.failures import AuthenticationFailures
+from ipt_workflow.service.access.masks import Unmaskings
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.reads import CourseReads
@@ -63,6 +65,23 @@ def verify(
         err.print(f"Course {bad['course']}, entry {bad['seq']}: {bad['fault']}", markup=False)
     if not found.ok:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def unmask(
+    course: Annotated[str, typer.Argument(help="The course's id.")],
+    reason: Annotated[str, typer.Option(help="Why its sealed text must be read.")],
+    minutes: Annotated[int | None, typer.Option(help="How long it stays readable, at most 480; default: 60.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read the sealed text of a course for a while, as an auditor of an organisation that asks for a reason."""
+    given = {"course": course, "reason": reason, **({} if minutes is None else {"minutes": minutes})}
+    new = of_options(NewUnmasking, given)
+    made = run(lambda clinic: Unmaskings(clinic).unmask(_auditor(), lambda: new))
+    if as_json:
+        print_json(made)
+        return
+    out.print(f"The sealed text of {made.course} can be read until {made.until.isoformat()}.", markup=False)
 
 
 @app.command()

@@ -9,9 +9,11 @@ from ipt_workflow.cli import (
     audit,
     course,
     database,
+    emergency,
     group,
     launch,
     organisation,
+    passkey,
     person,
     proposal,
     protocol,
@@ -36,6 +38,7 @@ app.add_typer(database.app, name="db")
 app.add_typer(organisation.app, name="organisation")
 app.add_typer(token.app, name="token")
 app.add_typer(person.app, name="person")
+app.add_typer(passkey.app, name="passkey")
 app.add_typer(source.app, name="source")
 app.add_typer(system.app, name="system")
 app.add_typer(launch.app, name="launch")
@@ -45,6 +48,7 @@ app.add_typer(proposal.app, name="proposal")
 app.add_typer(group.app, name="group")
 app.add_typer(access.cover, name="cover")
 app.add_typer(access.restriction, name="restriction")
+app.add_typer(emergency.app, name="emergency")
 app.add_typer(audit.app, name="audit")
 app.command("import")(import_file)
 app.command("demo")(demo)

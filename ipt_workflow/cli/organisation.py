@@ -61,10 +61,14 @@ def change(
     supervision: Annotated[
         str | None, typer.Option(help="Which courses supervisors see: those of the `organisation`, or of their `supervisees`.")
     ] = None,
+    auditor_text: Annotated[
+        str | None,
+        typer.Option(help="When auditors read sealed text: at any time (`open`), after they unmasked it (`unmask`), or `never`."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change an organisation's title or time zone, or which courses its supervisors see."""
-    given = {"title": title, "zone": zone, "supervision": supervision}
+    """Change an organisation's title or time zone, which courses its supervisors see, or when its auditors read sealed text."""
+    given = {"title": title, "zone": zone, "supervision": supervision, "auditor_text": auditor_text}
     wanted = {name: value for name, value in given.items() if value is not None}
     changed = _change(organisation, of_options(OrganisationChange, wanted))
     _show(changed, f"{changed.id} is changed.", as_json)

@@ -23,6 +23,8 @@ KINDS = {
     "unsigned": "A session that was held is not signed.",
     "deviation": "A session was held beyond a cap, and no supervisor has acknowledged it.",
     "notices": "A notice from an EHR, or a group's session that the course refused, waits for a person.",
+    "emergency": "Somebody took emergency access to the course, and no supervisor has reviewed it.",
+    "emergency_overdue": "An emergency access to the course has waited for its review for more than 72 hours.",
     "unassigned": "The course has no therapist, or one who has left or is not known here.",
     "owed": "An early ending that was agreed lacks its outcome, gains or end measures, or its outcome contradicts the scales.",
     "contradicted": "An entry that was recorded later contradicts an entry.",

@@ -78,7 +78,7 @@ class ChartReader:
             theirs = await self._client_courses(principal, page) if patients or whole else {}
             others = await self._others(page, theirs) if whole else []
             held = {stored.course.id: stored for stored in [*page, *others]}
-            journals = await self.clinic.read(stored_courses.entries_of, list(held))
+            journals = await self.clinic.journals_for(principal, list(held))
             plans = self.plans(site)
             for stored in page:
                 client, course = stored.course.client, stored.course.id

@@ -67,7 +67,7 @@ class FhirHistories:
             return await self._only_version(principal, site, kind, resource_id, since, limit)
         course_id, _, number = resource_id.partition(".")
         stored = await self.clinic.visible_course(principal, course_id)
-        entries = await self.clinic.entries(course_id)
+        entries = await self.clinic.entries_for(principal, course_id)
         now = self.charts.record(site, stored, entries)
         if now is None or all(each.id != resource_id for each in _resources(served, now)):
             raise NotFound(NOT_THERE)
@@ -127,7 +127,7 @@ class FhirHistories:
         """Entries, each with the versions that it made."""
         ids = sorted({entry.course_id for entry in entries})
         courses = await self.clinic.all_seen(principal, await self.clinic.read(stored_courses.courses_by_id, ids))
-        journals = await self.clinic.read(stored_courses.entries_of, ids)
+        journals = await self.clinic.journals_for(principal, ids)
         made = []
         for entry in entries:
             stored = courses.get(entry.course_id)

@@ -76,7 +76,7 @@ class FhirReader:
             return await self._without_course(principal, site, kind, resource_id)
         course_id = resource_id.partition(".")[0]
         stored = await self.clinic.visible_course(principal, course_id)
-        entries = await self.clinic.entries(course_id)
+        entries = await self.clinic.entries_for(principal, course_id)
         record = self.charts.record(site, stored, entries, None if served.versions == "one" else version)
         return _only(served.make(record) if record else (), resource_id)
 

@@ -47,13 +47,14 @@ class Sealed(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a course's journal. `salt` (hex) and `sealed` are None if the entry was erased."""
+    """One entry of a course's journal. `salt` (hex) and `sealed` are None if the entry was erased, or `masked` for its reader."""
 
     written: Written
     canonical: bytes
     hash: str
     salt: str | None
     sealed: bytes | None
+    masked: bool = False
 
     @property
     def fact(self) -> Fact:
@@ -117,6 +118,11 @@ def read(canonical: bytes, *, salt: str | None, sealed: bytes | None) -> Entry:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise JournalBroken("The canonical bytes are not those of an entry.") from error
     return Entry(written=written, canonical=canonical, hash=entry_hash(canonical), salt=salt, sealed=sealed)
+
+
+def masked(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries without their sealed text. Without the salt too: with it, a text that somebody guesses could be proved."""
+    return [msgspec.structs.replace(each, salt=None, sealed=None, masked=each.sealed is not None) for each in entries]
 
 
 def facts(entries: Iterable[Entry]) -> tuple[Fact, ...]:

@@ -52,6 +52,10 @@ class Settings(pydantic.BaseModel):
     body_seconds: Annotated[int, Field(ge=1, le=3600)]
     answer_seconds: Annotated[int, Field(ge=1, le=3600)]
     long_requests_max: Annotated[int, Field(ge=1, le=100)]
+    rate_limit_seconds: Annotated[int, Field(ge=1, le=3600)]
+    rate_limit_credential: Annotated[int, Field(ge=0, le=10_000_000)]
+    rate_limit_organisation: Annotated[int, Field(ge=0, le=10_000_000)]
+    rate_limit_address: Annotated[int, Field(ge=0, le=10_000_000)]
     proxy_networks: str
     log_addresses: bool
     failure_days: Annotated[int, Field(ge=1, le=3650)]

@@ -14,7 +14,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import AccessRules, Relation, Viewer
 from ipt_workflow.course import Course, attention
 from ipt_workflow.course.rules import Context
-from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SettingsInvalid
+from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, NotFound, SettingsInvalid
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.protocols import files as protocol_files
@@ -24,7 +24,7 @@ from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import views
 from ipt_workflow.service.installation import Installation, install
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.store import lookups, organisations, sandbox
+from ipt_workflow.store import lookups, organisations, sandbox, unmaskings
 from ipt_workflow.store import protocols as stored_protocols
 from ipt_workflow.store import relations as stored_relations
 from ipt_workflow.store.clinic_database import ClinicDatabase
@@ -39,7 +39,8 @@ Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 HIDDEN = "hidden"  # the rule in the record of an attempt to see what exists for others
 ROLE = "role"  # the rule where the person's role may not
-DENIED = {(HIDDEN,), (ROLE,)}
+SIGN_IN = "sign_in"  # the rule where the person must sign in, or sign in again
+DENIED = {(HIDDEN,), (ROLE,), (SIGN_IN,)}
 Touched = StoredCourse | str  # a course that an event names: as it was read for the principal, or its id
 NOT_SEEN = "There is no such course, or none that you may see."
 
@@ -151,18 +152,19 @@ class Clinic:
 
         Asks the database only if the course's own row does not tell.
         """
-        found = relations.at_once(self.viewer(principal), stored.course.therapist, restricted=stored.restricted)
+        found = _at_once(self.viewer(principal), stored)
         if found is not None:
             return msgspec.structs.replace(stored, relation=found)
         return (await self.all_seen(principal, [stored])).get(stored.course.id)
 
+    def withheld(self, principal: Principal, course: Course) -> bool:
+        """Whether the principal may not see the course because consent to share it is withdrawn."""
+        return self.viewer(principal).bound_by_sharing and not course.shared
+
     async def all_seen(self, principal: Principal, courses: Iterable[StoredCourse]) -> dict[str, StoredCourse]:
         """Those courses that exist for the principal, by id, each with their relation to it."""
         who, known = self.viewer(principal), {each.course.id: each for each in courses}
-        found = {
-            course_id: relations.at_once(who, each.course.therapist, restricted=each.restricted)
-            for course_id, each in known.items()
-        }
+        found = {course_id: _at_once(who, each) for course_id, each in known.items()}
         found |= await self.relations_of(principal, [course_id for course_id, relation in found.items() if relation is None])
         return {
             course_id: msgspec.structs.replace(known[course_id], relation=relation)
@@ -192,6 +194,25 @@ class Clinic:
         """A course's journal; with `triggers`, only their entries."""
         return await self.read(stored_courses.load_entries, course_id, triggers=triggers)
 
+    async def entries_for(self, principal: Principal, course_id: str, triggers: Sequence[str] = ()) -> list[Entry]:
+        """A course's journal as the principal may read it: perhaps without its sealed text."""
+        found = await self.entries(course_id, triggers)
+        return journal.masked(found) if await self.masked(principal, [course_id]) else found
+
+    async def journals_for(self, principal: Principal, ids: Sequence[str]) -> dict[str, list[Entry]]:
+        """The journals of several courses as the principal may read them."""
+        masked = await self.masked(principal, ids)
+        found = await self.read(stored_courses.entries_of, ids)
+        return {each: journal.masked(entries) if each in masked else entries for each, entries in found.items()}
+
+    async def masked(self, principal: Principal, ids: Iterable[str]) -> set[str]:
+        """Those of these courses whose sealed text is hidden from the principal."""
+        if principal.role != "auditor" or self.access_rules.auditor_text == "open":
+            return set()
+        if self.access_rules.auditor_text == "never":
+            return set(ids)
+        return set(ids) - await self.read(unmaskings.in_force, principal.person, self.clock.now())
+
     def context(self, principal: Principal, now: dt.datetime, **more: Any) -> Context:
         return Context(
             now=now,
@@ -217,12 +238,12 @@ class Clinic:
     ) -> views.CourseView:
         """A course as callers see it.
 
-        `due` says when each kind of attention begins; it is computed if not given. `asked` are the kinds that the journal knows
-        nothing of.
+        `due` says when each kind of attention begins; it is computed if not given. `asked` says the same of the kinds that the journal
+        knows nothing of.
         """
         machine = self.machine_of(course)
         due = attention.attention(machine.protocol, machine.bound, course, self.zone) if due is None else due
-        kinds = sorted({*(kind for kind, since in due.items() if since <= context.now), *(asked or ())})
+        kinds = sorted({kind for kind, since in (*due.items(), *(asked or {}).items()) if since <= context.now})
         return views.course_view(machine, course, context, head=head, client_ref=client_ref, attention=kinds)
 
     async def require(self, principal: Principal, question: str, courses: Sequence[str] = ()) -> None:
@@ -230,6 +251,12 @@ class Clinic:
         if not policy.may(principal, question):
             await self.log(principal, "refusal", question, courses, [ROLE])
         policy.require(principal, question)
+
+    async def require_lasting(self, principal: Principal, question: str, stored: StoredCourse) -> None:
+        """Raises Forbidden if the principal sees the course by emergency access alone, and records the attempt."""
+        if stored.is_glimpse:
+            await self.log(principal, "refusal", question, [stored.course.id], [ROLE])
+            raise Forbidden(f"{question} with emergency access", principal.role, ("somebody with another relation to the course",))
 
     async def hidden(self, principal: Principal, action: str, courses: Sequence[str] = (), message: str = NOT_SEEN) -> NotFound:
         """The error for what exists, but not for this principal. The attempt is recorded, although the answer does not tell."""
@@ -290,6 +317,11 @@ class Clinic:
             courses=tuple(each.course.id if isinstance(each, StoredCourse) else each for each in touched),
             published=publish,
         )
+
+
+def _at_once(who: Viewer, stored: StoredCourse) -> Relation | None:
+    course = stored.course
+    return relations.at_once(who, course.therapist, restricted=stored.restricted, shared=course.shared)
 
 
 def _definition(protocol: Protocol, now: dt.datetime) -> StoredProtocol:

@@ -73,7 +73,7 @@ class Courses:
         """Fires one trigger, or several together. `pending` is the lookup of the course, if the caller has started it."""
         stored = await self.clinic.visible_course(principal, course_id, pending)
         await self.clinic.require(principal, "change a course", [course_id])
-        await self.decisions.permit(principal, write.triggers, [course_id])
+        await self.decisions.permit(principal, write.triggers, stored)
         replay = self.replay_for(principal, entries_only=write.entries_only)
         return await self._idempotency.run(write.key, replay, lambda: self._fire(principal, stored, write), check_key_first=False)
 
@@ -106,7 +106,7 @@ class Courses:
         """Shows what firing would do. Records the read and nothing else."""
         stored = await self.clinic.visible_course(principal, course_id)
         policy.require(principal, "change a course")  # a preview records no refusal
-        for forbidden in self.decisions.forbidden(principal, write.triggers):
+        for forbidden in self.decisions.forbidden(principal, write.triggers, stored):
             raise forbidden
         commands = checked_commands(write, stored.course)
         await self.decisions.check_named(principal, commands)
@@ -257,8 +257,9 @@ class Courses:
             request_id=principal.request_id,
         )
         ref = client.ref if client else stored.client_ref
+        unseen = self.clinic.withheld(principal, change.course)  # by this command
         asked = await self.decisions.asked_after(stored, change.course)
-        return await self._commit(unit, context, ref, asked, entries_only=entries_only)
+        return await self._commit(unit, context, ref, asked, entries_only=entries_only or unseen)
 
     async def _commit(
         self, unit: Unit, context: Context, client_ref: str | None, asked: Mapping[str, dt.datetime], *, entries_only: bool

@@ -25,14 +25,14 @@ from ipt_workflow.course.payloads import MoveEntries
 from ipt_workflow.course.rules import Context, OtherCourse
 from ipt_workflow.course.rules.moved_entries import emptied
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import Busy, CommandInvalid, Fault, TransitionRefused, TriggerNotPermitted
+from ipt_workflow.errors import Busy, CommandInvalid, EmergencyWriteOnly, Fault, TransitionRefused, TriggerNotPermitted
 from ipt_workflow.gate.replay import refused_command
 from ipt_workflow.journal import GENESIS
 from ipt_workflow.machine import Accepted, Refused, machine_for
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service import lapses, seal
 from ipt_workflow.service.access.staff import Staff
-from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.clinic import ROLE, Clinic, new_id
 from ipt_workflow.service.writes import IdempotencyKey, Opening
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import groups as stored_groups
@@ -109,19 +109,24 @@ class Decisions:
 
     # Permission
 
-    async def permit(self, principal: Principal, names: Sequence[str], courses: Sequence[str] = ()) -> None:
-        """Raises TriggerNotPermitted if the principal's role may never fire one of these triggers, and records the attempt."""
-        for forbidden in self.forbidden(principal, names):
-            await self.clinic.log(principal, "refusal", forbidden.trigger, courses, ["role"])
+    async def permit(self, principal: Principal, names: Sequence[str], stored: StoredCourse | None = None) -> None:
+        """Raises TriggerNotPermitted as `forbidden` finds it, and records the attempt."""
+        for forbidden in self.forbidden(principal, names, stored):
+            await self.clinic.log(principal, "refusal", forbidden.trigger, [stored.course.id] if stored else (), [ROLE])
             raise forbidden
 
-    def forbidden(self, principal: Principal, names: Sequence[str]) -> Iterator[TriggerNotPermitted]:
-        """The triggers among these that the principal's role may never fire."""
+    def forbidden(
+        self, principal: Principal, names: Sequence[str], stored: StoredCourse | None = None
+    ) -> Iterator[TriggerNotPermitted]:
+        """The triggers among these that the principal's role may never fire, or their relation to the course does not allow."""
+        allowed = stored.relation.writes if stored and stored.relation else None
         for name in names:
             row = triggers.row_of(name)
             if row is not None and principal.role not in row.roles:
                 known = name if name in self.clinic.installation.trigger_names else row.name  # else it is free text of the caller
                 yield TriggerNotPermitted(known, principal.role, row.roles)
+            elif row is not None and allowed is not None and name not in allowed:
+                yield EmergencyWriteOnly(row.name, principal.role, allowed)
 
     async def check_named(self, principal: Principal, commands: tuple[Command, ...]) -> None:
         """Raises CommandInvalid, with every fault of the commands, if they name somebody who may not be named so."""
@@ -177,10 +182,13 @@ class Decisions:
     async def _other_course(
         self, principal: Principal, course: Course, command: Command, reasons: Mapping[int, str]
     ) -> OtherCourse | None:
-        """The course to which entries move; None if it is not another one that the principal may see."""
+        """The course to which entries move; None if it is not another one that the principal may see and write."""
         payload, _ = decode(MoveEntries, command.data)
         stored = await self.clinic.courses.get(payload.course) if payload else None
-        if payload is None or stored is None or stored.course.id == course.id or not await self.clinic.seen(principal, stored):
+        if payload is None or stored is None or stored.course.id == course.id:
+            return None
+        seen = await self.clinic.seen(principal, stored)
+        if seen is None or seen.is_glimpse:
             return None
         entries = (await self.clinic.entries(payload.course))[: stored.course.version]
         return OtherCourse(course=stored.course, history=journal.facts(entries), given=journal.given(entries), reasons=reasons)

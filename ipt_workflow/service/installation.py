@@ -13,6 +13,7 @@ from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import Clock, SystemClock
 from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.access.sign_in_limits import SignInLimits
 from ipt_workflow.service.access.token_uses import TokenUses
 from ipt_workflow.service.probe import WriteProbe
 from ipt_workflow.store import lookups
@@ -62,10 +63,10 @@ class Installation:
         self.clock = clock
         self.metrics = Metrics()
         self.token_uses = TokenUses(database)
+        self.sign_in_limits = SignInLimits()
         self._loaders: dict[Lookup[Any], SharedLoader[Any]] = {}
         self.tokens = self.loader(None, lookups.TOKENS)
         self.sessions = self.loader(None, lookups.SESSIONS)
-        self.access_tokens = self.loader(None, lookups.ACCESS_TOKENS)
         self.long_requests = LongRequests(settings.long_requests_max)
         self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from ipt_workflow.access.break_glass import AuditorText
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.access.relations import Supervision, access_rules
+from ipt_workflow.access.relations import AccessRules, Supervision, access_rules
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.runtime.settings import is_zone
 from ipt_workflow.service.clinic import Clinic, new_organisation
@@ -34,12 +35,14 @@ class OrganisationChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """The body that changes an organisation. A suspended one keeps its data, and nobody signs in or sends anything to it.
 
     `supervision` says whether supervisors see its courses, or those of their supervisees.
+    `auditor_text` says when auditors read sealed text: at any time (`open`), after they unmasked it (`unmask`), or `never`.
     """
 
     title: Title | None = None
     zone: str | None = None
     status: OrganisationStatus | None = None
     supervision: Supervision | None = None
+    auditor_text: AuditorText | None = None
 
 
 class OrganisationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +53,7 @@ class OrganisationView(msgspec.Struct, frozen=True, kw_only=True):
     zone: str | None
     status: str
     supervision: Supervision
+    auditor_text: AuditorText
     version: int
     created_at: dt.datetime
 
@@ -98,7 +102,7 @@ class Organisations:
         changed = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not None}
         while True:
             before = await self._found(organisation)
-            columns = {name: value for name, value in changed.items() if name != "supervision"}
+            columns = {name: value for name, value in changed.items() if name not in AccessRules.__struct_fields__}
             after = msgspec.structs.replace(before, **columns, settings=_settings(before, change), version=before.version + 1)
             if await self._database.write(stored.change, after):
                 break
@@ -125,18 +129,21 @@ def _check_zone(zone: str | None) -> None:
 
 def _settings(before: StoredOrganisation, change: OrganisationChange) -> bytes:
     """What the organisation sets, with what the change says of it."""
-    if change.supervision is None:
+    chosen = {name: value for name in AccessRules.__struct_fields__ if (value := getattr(change, name)) is not None}
+    if not chosen:
         return before.settings
-    return msgspec.json.encode({**msgspec.json.decode(before.settings), "supervision": change.supervision}, order="deterministic")
+    return msgspec.json.encode({**msgspec.json.decode(before.settings), **chosen}, order="deterministic")
 
 
 def _view(record: StoredOrganisation) -> OrganisationView:
+    rules = access_rules(record.settings)
     return OrganisationView(
         id=record.id,
         title=record.title,
         zone=record.zone,
         status=record.status,
-        supervision=access_rules(record.settings).supervision,
+        supervision=rules.supervision,
+        auditor_text=rules.auditor_text,
         version=record.version,
         created_at=record.created_at,
     )

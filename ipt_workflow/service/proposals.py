@@ -42,7 +42,7 @@ class Proposals:
         """Keeps a command until a supervisor decides. Refuses a command that needs no co-signature, or that none could help."""
         stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "propose", [course_id])
-        await self.decisions.permit(principal, write.triggers, [course_id])
+        await self.decisions.permit(principal, write.triggers, stored)
         command, context = await self._to_propose(principal, stored, write)
         cosigned = msgspec.structs.replace(context, cosigner=ANY_SUPERVISOR)
         answer = self.decisions.decide(stored, (command,), cosigned)
@@ -76,9 +76,9 @@ class Proposals:
 
     async def import_cosigned(self, principal: Principal, cosigner: Principal, course_id: str, write: Write) -> Committed:
         """Fires a command that a supervisor agreed to elsewhere, as if it were proposed and cosigned at once."""
-        await self.clinic.visible_course(principal, course_id)
+        stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "propose", [course_id])
-        await self.decisions.permit(principal, write.triggers, [course_id])
+        await self.decisions.permit(principal, write.triggers, stored)
         await self._may_decide(cosigner, course_id, proposed_by=principal.person)
 
         async def attempt() -> Committed:
@@ -185,7 +185,7 @@ class Proposals:
         who, now = self.clinic.viewer(principal), self.clinic.clock.now()
         found = await self.clinic.read(stored_proposals.page, who, now, status=status, after=after, limit=limit)
         await self.clinic.log(principal, "read", "proposals", [proposal.course_id for proposal in found])
-        return await self._views(found)
+        return await self._views(principal, found)
 
     async def one(self, principal: Principal, proposal_id: str) -> ProposalReview:
         """A proposal, with what has been recorded since, and why it would be refused if a supervisor cosigned it now."""
@@ -198,10 +198,12 @@ class Proposals:
             context = await self._context(proposal, stored, command, principal)
             answer = self.decisions.decide(stored, (command,), context)
             refusals = answer.refusals if isinstance(answer, Refused) else ()
-        (view,) = await self._views([proposal])
+        (view,) = await self._views(principal, [proposal])
         return ProposalReview(proposal=view, course_version=stored.course.version, refusals=refusals)
 
-    async def _views(self, found: list[StoredProposal]) -> list[ProposalView]:
+    async def _views(self, principal: Principal, found: list[StoredProposal]) -> list[ProposalView]:
+        masked = await self.clinic.masked(principal, [each.course_id for each in found])
+        found = [msgspec.structs.replace(each, body=None) if each.course_id in masked else each for each in found]
         waiting = [proposal for proposal in found if proposal.status == "waiting"]
         oldest: dict[str, int] = {}
         for proposal in waiting:
@@ -230,6 +232,7 @@ class Proposals:
     async def _to_decide(self, principal: Principal, proposal_id: str) -> tuple[StoredProposal, StoredCourse]:
         """A proposal that the principal may decide, with its course."""
         proposal, stored = await self._visible(principal, proposal_id)
+        await self.clinic.require_lasting(principal, "decide proposals", stored)
         await self._may_decide(principal, proposal.course_id, proposed_by=proposal.proposed_by)
         return proposal, stored
 

@@ -37,9 +37,10 @@ class CourseReads:
         context = self.clinic.context(principal, as_of or known_at or self.clinic.clock.now())
         if as_of is None and known_at is None:
             view = self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, asked=stored.asked)
-            read = await self.clinic.entries(course_id, details.READ)  # perhaps later ones too, which this answer leaves out
+            # perhaps later ones too, which this answer leaves out
+            read = await self.clinic.entries_for(principal, course_id, details.READ)
             return self._details(view, stored.course, [each for each in read if each.written.seq <= view.version], context)
-        entries = await self.clinic.entries(course_id)
+        entries = await self.clinic.entries_for(principal, course_id)
         course = journal.replay(entries, as_of=as_of, known_at=known_at)
         if course is None:
             raise NotFound("The course had not been opened then. Choose a later time.")
@@ -85,6 +86,8 @@ class CourseReads:
             (await self.clinic.entries(course_id))[: course.version],
         )
         items = machine.options(course, lambda name: self._context_of(stored, name, context), at)
+        if stored.relation and (allowed := stored.relation.writes) is not None:
+            items = tuple(each for each in items if each.trigger in allowed)
         await self.clinic.log(principal, "read", "options", [stored])
         return Options(version=course.version, items=items)
 
@@ -133,7 +136,7 @@ class CourseReads:
         stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "read courses", [course_id])
         await self.clinic.log(principal, "read", "history", [stored])
-        known = await self.clinic.entries(course_id)
+        known = await self.clinic.entries_for(principal, course_id)
         return list(views.entry_views([entry for entry in known if entry.written.seq > after][:limit], known))
 
     async def entry(self, principal: Principal, course_id: str, seq: int) -> EntryView:

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ipt_workflow.store.attention import WAITING
 from ipt_workflow.store.claims import ClaimedDelivery
 from ipt_workflow.store.commits import rows
-from ipt_workflow.store.courses import WAITING, one_of
+from ipt_workflow.store.courses import one_of
 from ipt_workflow.store.inserts import insert_all
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import LoggedEvent

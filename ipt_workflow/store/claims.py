@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store.courses import WAITING, one_of
+from ipt_workflow.store.attention import WAITING
+from ipt_workflow.store.courses import one_of
 from ipt_workflow.store.schema import tables
 
 delivery, subscription = tables.delivery, tables.subscription

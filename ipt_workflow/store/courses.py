@@ -13,8 +13,8 @@ from ipt_workflow.access.relations import Relation, Viewer
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.protocols.definition import ENDED
-from ipt_workflow.store import relations, roles
-from ipt_workflow.store.schema.tables import client, course, entry, entry_data, notice, person
+from ipt_workflow.store import attention, relations, roles
+from ipt_workflow.store.schema.tables import client, course, entry, entry_data, person
 
 course_decoder = msgspec.json.Decoder(Course)  # of snapshots
 
@@ -22,8 +22,9 @@ course_decoder = msgspec.json.Decoder(Course)  # of snapshots
 class StoredCourse(msgspec.Struct, frozen=True):
     """A course as its row holds it. `client_ref` is None if the client was erased.
 
-    `asked` is the attention that its journal knows nothing of, since when by kind: that of waiting notices, and `unassigned` where the
-    therapist is no person who may give therapy here. `relation` is that of the person who sees the course, once it is known.
+    `asked` is the attention that its journal knows nothing of, since when by kind: that of waiting notices and unreviewed emergency
+    accesses, and `unassigned` where the therapist is no person who may give therapy here. `relation` is that of the person who sees the
+    course, once it is known.
     """
 
     course: Course
@@ -32,6 +33,11 @@ class StoredCourse(msgspec.Struct, frozen=True):
     asked: Mapping[str, dt.datetime] = {}
     restricted: bool = False
     relation: Relation | None = None
+
+    @property
+    def is_glimpse(self) -> bool:
+        """Whether the person sees the course by emergency access alone, which allows to read and to record a little."""
+        return self.relation is not None and self.relation.writes is not None
 
 
 def one_of(column: sa.ColumnElement[Any], ids: str, values: Sequence[str] | None = None) -> dict[str, sa.ColumnElement[bool]]:
@@ -60,27 +66,10 @@ WITH_CLIENT = course.outerjoin(client, sa.and_(client.c.organisation == course.c
 WITH_PEOPLE = WITH_CLIENT.outerjoin(
     person, sa.and_(person.c.organisation == course.c.organisation, person.c.id == course.c.therapist)
 )
-# A literal, worded as in the partial indexes: with a parameter the databases would not use them.
-WAITING: sa.ColumnElement[str] = sa.literal_column("'waiting'")
-
-
-def _waiting(*more: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
-    """Since when notices wait about a course, or about its client alone. Two queries, since each uses an index of its own."""
-
-    def received(*about: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        ours = (notice.c.organisation == course.c.organisation, notice.c.status == WAITING, *more)
-        return sa.select(notice.c.received_at.label("at")).where(*ours, *about).correlate(course)
-
-    either = received(notice.c.course_id == course.c.id).union_all(
-        received(notice.c.course_id.is_(None), notice.c.client_id == course.c.client_id)
-    )
-    return sa.select(sa.func.min(either.subquery("waiting").c.at)).scalar_subquery()
-
-
-_attention_of_notices = (_waiting().label("waits_since"), _waiting(notice.c.risk).label("risk_since"))
 COLUMNS = (
     *(course.c.id, course.c.snapshot, course.c.head, client.c.ref, course.c.restricted),
-    *(*_attention_of_notices, person.c.roles, person.c.status, person.c.left_at),
+    attention.UNREVIEWED_SINCE.label("emergency_since"),
+    *(*attention.ATTENTION_OF_NOTICES, person.c.roles, person.c.status, person.c.left_at),
 )  # of a stored course
 _select_course = sa.select(*COLUMNS).select_from(WITH_PEOPLE)
 
@@ -91,6 +80,7 @@ def stored_course(
     head: str,
     ref: str | None,
     restricted: bool,
+    emergency_since: dt.datetime | None,
     waits_since: dt.datetime | None,
     risk_since: dt.datetime | None,
     *therapist: Any,
@@ -99,7 +89,8 @@ def stored_course(
     found = course_decoder.decode(snapshot)
     known = roles.staff_member(found.therapist or "", *therapist) if therapist[0] is not None else None
     asked = {"notices": waits_since, "risk": risk_since, "unassigned": people.unassigned_since(found, known)}
-    return StoredCourse(found, head, ref, {kind: since for kind, since in asked.items() if since is not None}, restricted)
+    since = {kind: at for kind, at in asked.items() if at is not None}
+    return StoredCourse(found, head, ref, since | attention.kinds_since(emergency_since), restricted)
 
 
 WITH_DATA = entry.outerjoin(
@@ -328,10 +319,10 @@ def _by_what_is_due(
     """
     named, conditions = [], []
     if filters.attention:
-        selects = [] if filters.therapist else _needing_ids(organisation, filters.attention, now)
+        selects = [] if filters.therapist else attention.needing_ids(organisation, filters.attention, now)
         few = _few(connection, *selects)
         named += few
-        conditions += [] if few else [_needing(organisation, filters.attention, now)]
+        conditions += [] if few else [attention.needing(organisation, filters.attention, now)]
     if filters.changed_since:
         entries = sa.select(entry.c.course_id).where(entry.c.organisation == organisation)
         named += _few(connection, entries.where(entry.c.recorded_at >= filters.changed_since))
@@ -343,38 +334,6 @@ def _few(connection: sa.Connection, *selects: sa.Select[Any]) -> list[set[str]]:
     """The ids that any of the statements finds, if they are few."""
     rows = [list(connection.execute(select.limit(FEW + 1)).scalars()) for select in selects]
     return [set().union(*rows)] if rows and all(len(each) <= FEW for each in rows) else []
-
-
-def _needing_ids(organisation: str, kind: str, now: dt.datetime) -> list[sa.Select[Any]]:
-    itself = course.alias()
-    own = sa.select(itself.c.id).where(itself.c.organisation == organisation)
-    return [*_not_by_itself(organisation, kind), *([] if kind == "notices" else [own.where(itself.c[f"{kind}_from"] <= now)])]
-
-
-def _needing(organisation: str, kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:
-    """The condition that a course needs attention: by itself, because a notice waits, or because its therapist has left."""
-    by_itself = [] if kind == "notices" else [course.c[f"{kind}_from"] <= now]
-    return sa.or_(*by_itself, *(course.c.id.in_(select) for select in _not_by_itself(organisation, kind)))
-
-
-def _not_by_itself(organisation: str, kind: str) -> tuple[sa.Select[Any], ...]:
-    """The courses that need attention of a kind for something that their own rows do not hold."""
-    if kind == "unassigned":
-        return (_without_therapist(organisation),)
-    if kind == "notices":
-        return _with_notices(organisation)
-    return _with_notices(organisation, notice.c.risk) if kind == "risk" else ()
-
-
-def _with_notices(organisation: str, *more: sa.ColumnElement[bool]) -> tuple[sa.Select[Any], sa.Select[Any]]:
-    """The courses that waiting notices name, and the courses of clients that waiting notices name without a course."""
-    waiting = (notice.c.organisation == organisation, notice.c.status == WAITING, *more)
-    theirs = course.alias()
-    clients = sa.select(notice.c.client_id).where(notice.c.course_id.is_(None), *waiting)
-    return (
-        sa.select(notice.c.course_id.label("id")).where(notice.c.course_id.is_not(None), *waiting),
-        sa.select(theirs.c.id).where(theirs.c.organisation == organisation, theirs.c.client_id.in_(clients)),
-    )
 
 
 class ClientCourse(msgspec.Struct, frozen=True):
@@ -437,16 +396,3 @@ def courses_by_state(connection: sa.Connection, organisation: str) -> list[tuple
         .group_by(course.c.protocol, course.c.state)
     )
     return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
-
-
-def _without_therapist(organisation: str) -> sa.Select[Any]:
-    """The open courses whose therapist is no person who may give therapy here, as `access.people.unassigned_since` says it.
-
-    Therapists are few and courses many, so each therapist is looked up once.
-    """
-    theirs, named = course.alias(), course.alias()
-    therapist = sa.select(named.c.therapist).where(named.c.organisation == organisation).distinct().subquery()
-    here = sa.select(person.c.id).where(person.c.organisation == organisation, roles.acts_as("therapist")).correlate(None)
-    strangers = sa.select(therapist.c.therapist).where(therapist.c.therapist.is_not(None), therapist.c.therapist.not_in(here))
-    its = (theirs.c.organisation == organisation, theirs.c.state.not_in(ENDED), theirs.c.therapist.in_(strangers))
-    return sa.select(theirs.c.id).where(*its)

@@ -24,7 +24,7 @@ NUMBERING, ATTENTION_SCAN, SUBSCRIBING = "place", "clocks", "subscribing"  # the
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event for the outbox. `detail` is the kind of attention, or the reason why a subscription was disabled."""
+    """An event for the outbox. `detail` is the kind of attention, the id of an emergency access, or why a subscription was disabled."""
 
     id: str
     kind: str

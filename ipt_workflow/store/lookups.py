@@ -185,22 +185,16 @@ class KnownSession(msgspec.Struct, frozen=True):
     organisation_version: int
 
 
+def _session(*values: Any) -> KnownSession:
+    return KnownSession(StoredSession(**dict(zip(StoredSession.__struct_fields__, values, strict=False))), *values[-2:])
+
+
 class KnownClient(msgspec.Struct, frozen=True):
     """A client's record, with their courses in the order they were opened, without the attention of notices."""
 
     id: str
     ref: str
     courses: tuple[StoredCourse, ...]
-
-
-def _by_digest(column: str) -> "CredentialLookup[KnownSession]":
-    """Sessions by one of their digests."""
-    names = (column, *(each for each in StoredSession.__struct_fields__ if each != column))
-
-    def make(*values: Any) -> KnownSession:
-        return KnownSession(StoredSession(**dict(zip(names, values[:-2], strict=True))), *values[-2:])
-
-    return CredentialLookup(tables.sign_in_session, column, names, make)
 
 
 def _terms(_id: str, *terms: Any) -> TokenTerms:
@@ -267,9 +261,8 @@ MEASURES = ManyRowLookup(
 COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_PEOPLE)
 PEOPLE = Lookup(roles.MEMBER_COLUMNS, roles.staff_member)
 TOKENS = CredentialLookup(tables.token, "secret_hash", StoredToken.__struct_fields__[:-2], StoredToken)
-SESSIONS = _by_digest("secret_hash")  # by the cookie's secret
-ACCESS_TOKENS = _by_digest("access_hash")  # by the secret of the token that a program sends
 TOKEN_TERMS = Lookup((tables.token.c.id, *structs.columns(tables.token, TokenTerms)), _terms)
+SESSIONS = CredentialLookup(tables.sign_in_session, "id", StoredSession.__struct_fields__, _session)
 SOURCES = ManyRowLookup(sources.WITH_KEYS_COLUMNS, sources.keyed_source, sources.WITH_KEYS)
 ANSWERS = Lookup(structs.columns(tables.idempotency, KeptAnswer), KeptAnswer)
 VERSIONS = Lookup((tables.course.c.id, tables.course.c.version), _version)

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from ipt_workflow.access.relations import Viewer
 from ipt_workflow.errors import Fault, IptError, Refusal
-from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import relations
+from ipt_workflow.store.attention import WAITING
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.upserts import insert_or
 
@@ -166,7 +166,7 @@ def find(connection: sa.Connection, organisation: str, notice_id: str) -> Stored
 
 def waiting(connection: sa.Connection, organisation: str, source_id: str, most: int) -> int:
     """How many notices of a source wait, counted up to `most`."""
-    of_source = (notice.c.organisation == organisation, notice.c.source_id == source_id, notice.c.status == stored_courses.WAITING)
+    of_source = (notice.c.organisation == organisation, notice.c.source_id == source_id, notice.c.status == WAITING)
     some = sa.select(sa.literal(1)).where(*of_source).limit(most)
     return int(connection.execute(sa.select(sa.func.count()).select_from(some.subquery())).scalar() or 0)
 
@@ -175,7 +175,7 @@ def waiting_by_source(connection: sa.Connection, organisation: str) -> list[tupl
     """How many notices of each source wait: `(source, risk, count)`."""
     statement = (
         sa.select(notice.c.source_id, notice.c.risk, sa.func.count())
-        .where(notice.c.organisation == organisation, notice.c.status == stored_courses.WAITING)
+        .where(notice.c.organisation == organisation, notice.c.status == WAITING)
         .group_by(notice.c.source_id, notice.c.risk)
     )
     return [(found[0], bool(found[1]), found[2]) for found in connection.execute(statement)]
@@ -195,14 +195,14 @@ def clients_referred(connection: sa.Connection, organisation: str, most: int) ->
         .select_from(
             notice.join(course, sa.and_(course.c.organisation == notice.c.organisation, course.c.client_id == notice.c.client_id))
         )
-        .where(notice.c.organisation == organisation, notice.c.status == stored_courses.WAITING, notice.c.awaits_course)
+        .where(notice.c.organisation == organisation, notice.c.status == WAITING, notice.c.awaits_course)
     )
     return list(connection.execute(statement.limit(most)).scalars())
 
 
 def awaiting_course(connection: sa.Connection, organisation: str, client_id: str) -> list[StoredNotice]:
     """A client's notices that await a course, in the order they came."""
-    of_client = (notice.c.organisation == organisation, notice.c.client_id == client_id, notice.c.status == stored_courses.WAITING)
+    of_client = (notice.c.organisation == organisation, notice.c.client_id == client_id, notice.c.status == WAITING)
     statement = _select.where(*of_client, notice.c.awaits_course).order_by(notice.c.id)
     return [_read(found) for found in connection.execute(statement)]
 

@@ -15,6 +15,8 @@ from ipt_workflow.store.schema.tables import (
     course,
     cover,
     cover_course,
+    emergency_access,
+    emergency_end,
     group_facilitator,
     group_member,
     person_supervisor,
@@ -50,6 +52,27 @@ class _Tied:
                 restriction_person.c.organisation == self.organisation,
                 restriction_person.c.person == self.person,
                 restriction.c.ended_at.is_(None),
+            )
+        )
+
+    def emergency(self) -> Ids:
+        """The courses of the clients to whose courses the person has emergency access at this moment."""
+        opened = course.alias()
+        ended = sa.exists().where(
+            emergency_end.c.organisation == emergency_access.c.organisation, emergency_end.c.access_id == emergency_access.c.id
+        )
+        theirs = sa.and_(
+            opened.c.organisation == emergency_access.c.organisation, opened.c.client_id == emergency_access.c.client_id
+        )
+        return (
+            sa.select(opened.c.id)
+            .select_from(emergency_access.join(opened, theirs))
+            .where(
+                emergency_access.c.organisation == self.organisation,
+                emergency_access.c.person == self.person,
+                emergency_access.c.starts_at <= self.now,
+                emergency_access.c.ends_at > self.now,
+                ~ended,
             )
         )
 
@@ -126,13 +149,13 @@ def relations_of(
 ) -> dict[str, Relation]:
     """How a person is related to each of these courses at this moment, as far as the courses exist for them."""
     tied = _Tied(organisation, who, now)
-    kinds = {"named": tied.named, **tied.kinds}
+    kinds = {"named": tied.named, "emergency": tied.emergency, **tied.kinds}
     columns = [course.c.id.in_(ids_of()).label(kind) for kind, ids_of in kinds.items()]
-    statement = sa.select(course.c.id, course.c.therapist, course.c.restricted, *columns)
+    statement = sa.select(course.c.id, course.c.therapist, course.c.restricted, course.c.shared, *columns)
     related = {}
     for row in connection.execute(statement.where(course.c.organisation == organisation, course.c.id.in_(ids))).mappings():
         ties = Ties(**{kind: bool(row[kind]) for kind in kinds})
-        related[row["id"]] = relation(who, row["therapist"], ties, restricted=row["restricted"])
+        related[row["id"]] = relation(who, row["therapist"], ties, restricted=row["restricted"], shared=row["shared"])
     return {course_id: found for course_id, found in related.items() if found}
 
 
@@ -146,24 +169,26 @@ class Sight(msgspec.Struct, frozen=True):
 def sight(connection: sa.Connection, organisation: str, who: Viewer, now: dt.datetime) -> Sight:
     """What a person may see at this moment."""
     if who.unrestricted:
-        return Sight(None)
+        return Sight(course.c.shared if who.bound_by_sharing else None)
     if not who.has_ties:
         return Sight(sa.false())
     tied = _Tied(organisation, who, now)
     own = course.c.therapist == who.person
     if who.sees_organisation:
-        return Sight(sa.or_(~course.c.restricted, own, course.c.id.in_(tied.named())))
-    found = (
-        connection.execute(sa.select(*(sa.exists(ids_of()).label(kind) for kind, ids_of in tied.kinds.items()))).mappings().one()
-    )
+        return Sight(sa.or_(~course.c.restricted, own, course.c.id.in_(tied.named()), course.c.id.in_(tied.emergency())))
+    ties = {**tied.kinds, "emergency": tied.emergency}
+    found = connection.execute(sa.select(*(sa.exists(ids_of()).label(kind) for kind, ids_of in ties.items()))).mappings().one()
     kinds = [ids_of() for kind, ids_of in tied.kinds.items() if found[kind]]
-    if not kinds:
+    opened = [tied.emergency()] if found["emergency"] else []
+    if not kinds and not opened:
         return Sight(own, own_only=True)
     itself = course.alias()  # the ids in one statement: beside an OR, no database would use the index of therapists
     ours = sa.select(itself.c.id).where(itself.c.organisation == organisation)
     admitted = sa.or_(~itself.c.restricted, itself.c.id.in_(tied.named()))
     either = sa.union_all(
-        ours.where(itself.c.therapist == who.person), *(ours.where(itself.c.id.in_(ids), admitted) for ids in kinds)
+        ours.where(itself.c.therapist == who.person),
+        *(ours.where(itself.c.id.in_(ids), admitted) for ids in kinds),
+        *(ours.where(itself.c.id.in_(ids)) for ids in opened),
     ).subquery()
     return Sight(course.c.id.in_(sa.select(either.c.id)))
 

@@ -5,7 +5,7 @@ import datetime as dt
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store.courses import WAITING
+from ipt_workflow.store.attention import WAITING
 from ipt_workflow.store.schema import tables
 
 moves, course, reported = tables.sandbox_move, tables.course, tables.attention_told

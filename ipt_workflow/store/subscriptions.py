@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
 
 from ipt_workflow.store import events, structs
-from ipt_workflow.store.courses import WAITING
+from ipt_workflow.store.attention import WAITING
 from ipt_workflow.store.lookups import Lookup
 from ipt_workflow.store.schema import tables
 

@@ -6,7 +6,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 
 from ipt_workflow.api import problems
-from ipt_workflow.errors import Busy, IptError, SessionOver, SignInRefused
+from ipt_workflow.errors import Busy, IptError, SessionOver, SignInRefused, SignInThrottled
 from ipt_workflow.web.pages import PageRequest, no_cookie, page, redirect
 from ipt_workflow.web.visitors import COOKIE
 
@@ -24,6 +24,10 @@ def from_error(request: PageRequest, error: IptError) -> Response[Any]:
         organisation = error.organisation or request.app.state.settings.organisation
         response = redirect(request, f"/o/{organisation}/sign-in")
         response.cookies.append(no_cookie(COOKIE))
+        return response
+    if isinstance(error, SignInThrottled):
+        response = _error(request, 429, str(error))
+        response.headers["Retry-After"] = str(error.retry_seconds)
         return response
     slug = problems.slug_of(error)
     if slug == "internal":

@@ -1,6 +1,6 @@
 """How a page is made: a template, its headers, and the addresses in it.
 
-Pages run no script. Their style is one file of this service, and every form goes to this service.
+Only pages with passkeys run a script, a file of this service. Their style is one file of this service, and every form goes to this service.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from ipt_workflow.runtime.settings import Settings
 
 HERE = Path(__file__).parent
 POLICY = "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'; object-src 'none'"
-TYPES = {"style.css": "text/css"}
+TYPES = {"style.css": "text/css", "passkey.js": "text/javascript", "icon.svg": "image/svg+xml"}
 A_YEAR = 31_536_000
 PageRequest = Request[Any, Any, State]
 

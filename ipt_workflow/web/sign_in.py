@@ -2,23 +2,25 @@
 
 import re
 import secrets
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 
 from ipt_workflow.access.oidc import public_keys
+from ipt_workflow.access.passkeys import relying_party
 from ipt_workflow.errors import NotFound, ProviderUnusable, SignInRefused
 from ipt_workflow.service.access.sessions import SignedIn
 from ipt_workflow.service.access.sign_in import NO_SIGN_IN
 from ipt_workflow.service.access.sign_in_links import SignInLinks, is_this_machine
 from ipt_workflow.web import forgery
 from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirect
-from ipt_workflow.web.visitors import BROWSER_COOKIE, COOKIE, browser_of, clinic_of, request_id, sign_in_of, visitor
+from ipt_workflow.web.visitors import BROWSER_COOKIE, COOKIE, address, browser_of, clinic_of, request_id, sign_in_of, visitor
 
 BEGUN_SECONDS = 600
 PARAMETERS = ("state", "code", "iss", "error")
+Content = TypeVar("Content")
 _BROWSER = re.compile(r"[A-Za-z0-9_-]{43}")
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -28,7 +30,12 @@ async def choice(request: PageRequest, organisation: FromPath[str]) -> Response[
     """The ways of signing in to an organisation."""
     clinic = await clinic_of(request, organisation)
     settings = await (await sign_in_of(request, organisation)).settings()
-    return page(request, "sign_in.html", organisation=organisation, title=await clinic.title(), oidc=settings.oidc)
+    known: dict[str, Any] = {
+        "oidc": settings.oidc,
+        "passkeys": relying_party(address(request)) is not None,
+        "passwords": settings.passwords,
+    }
+    return page(request, "sign_in.html", organisation=organisation, title=await clinic.title(), **known)
 
 
 @get("/o/{organisation:str}/sign-in/start", include_in_schema=False)
@@ -67,7 +74,11 @@ async def callback(request: PageRequest, organisation: FromPath[str]) -> Respons
 
 def signed_in(request: PageRequest, done: SignedIn, path: str = "/") -> Response[None]:
     """Gives the browser its new session. What it knew before somebody signed in is forgotten."""
-    response = redirect(request, path)
+    return with_session(redirect(request, path), done)
+
+
+def with_session(response: Response[Content], done: SignedIn) -> Response[Content]:
+    """An answer that gives the browser its new session."""
     response.cookies.extend([cookie(COOKIE, done.secret.cookie), no_cookie(BROWSER_COOKIE), no_cookie(forgery.COOKIE)])
     return response
 

@@ -51,6 +51,8 @@ async def access_token(request: PageRequest) -> Response[bytes]:
 async def confirm(request: PageRequest) -> Response[None]:
     """Lets the person prove again who they are, for what needs that they did so lately."""
     session = session_of(request)
+    if session.method in {"passkey", "password", "recovery"}:
+        return redirect(request, f"/o/{session.organisation}/sign-in")
     if session.method != "oidc":
         raise SignInRefused("link", BY_LINK, forbidden=True)
     return await sign_in.begin(request, session.organisation, again=True)

@@ -8,6 +8,8 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from ipt_workflow.access.sessions import of_cookie
+from ipt_workflow.api import addresses
+from ipt_workflow.api.callers import Callers
 from ipt_workflow.api.services import front_desk, services_of
 from ipt_workflow.errors import NotFound, Unauthenticated
 from ipt_workflow.service.access import sessions
@@ -74,6 +76,11 @@ def request_id(scope: Any) -> str | None:
     return str(scope.get("ipt_request_id") or "") or None
 
 
+def caller_address(request: PageRequest) -> str:
+    """Where a request comes from, for what is counted by address."""
+    return Callers(request.app.state.settings.proxy_networks).address(request.scope)
+
+
 async def clinic_of(request: PageRequest, organisation: str) -> Clinic:
     """The clinic that a path names before somebody is signed in. Raises NotFound, also for a suspended one."""
     clinics = front_desk(request.scope).clinics
@@ -93,9 +100,5 @@ def sessions_of(request: PageRequest) -> SignInSessions:
 
 
 def address(request: PageRequest) -> str:
-    """The address of this service, as providers and browsers reach it. Without `public_url`, this machine's."""
-    settings = request.app.state.settings
-    if settings.public_url:
-        return str(settings.public_url)
-    _, port = request.scope.get("server") or (None, settings.port)
-    return f"http://localhost:{port}"
+    """The address of this service, as providers and browsers reach it."""
+    return addresses.of_pages(request)

@@ -15,6 +15,9 @@ from support import group_walk
 from support.http_client import OPERATOR, START, Api
 from support.smart import JWKS
 
+from ipt_workflow.access.break_glass import NewEmergencyAccess
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.relations import AccessRules
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.fhir_outcomes import CODES
 from ipt_workflow.api.problems import PROBLEM_JSON
@@ -79,11 +82,11 @@ NOTE = {"trigger": "note", "data": {"text": "x"}}
 WAIVER = {"trigger": "waive_sick_role", "reason": "Not wanted."}  # a therapist needs a supervisor for it
 REFERRAL = {"client_ref": "EHR-new", "protocol": "ipt", "data": {"source": "General practitioner", "indication": "depression"}}
 CRISIS_CALL = {"client_ref": "EHR-1", "together": [{"trigger": "record_contact", "data": {"kind": "crisis"}}]}
+EMERGENCY = {"client_ref": "EHR-1", "code": "ETREAT", "reason": "She called."}
 GROUP = {"protocol": group_walk.PROTOCOL, "label": "G-1", "facilitators": ["therapist-1", "therapist-2"]}
 COVER = {
     "therapist": "therapist-1",
     "colleague": "therapist-3",
-    "until": "2026-01-12T09:00:00Z",
     "client_told": True,
     "reason": "Annual leave",
 }
@@ -112,6 +115,13 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/courses"): Row("200 200 200 200 200 403"),
     ("POST", "/v1/courses"): Row("201 201 201 403 201 201", REFERRAL),
     ("POST", "/v1/courses/crisis-calls"): Row("201 201 201 403 403 403", CRISIS_CALL),
+    ("POST", "/v1/emergency-access"): Row("403 403 403 403 403 403", EMERGENCY),  # it takes a person who signed in, and no token
+    ("GET", "/v1/emergency-access"): Row("200 200 200 200 403 403"),
+    ("GET", "/v1/emergency-access/{access_id}"): Row("200 404 200 200 404 404", needs="emergency"),
+    ("POST", "/v1/emergency-access/{access_id}/end"): Row("403 404 200 403 404 404", needs="emergency"),
+    ("POST", "/v1/emergency-access/{access_id}/review"): Row("403 404 201 403 404 404", {"verdict": "justified"}, "emergency"),
+    ("POST", "/v1/unmasking"): Row("403 403 403 201 403 403", {"course": "{course_id}", "reason": "A complaint."}, "masked"),
+    ("GET", "/v1/unmasking"): Row("403 403 200 200 403 403"),
     ("POST", "/v1/courses/search"): Row("200 200 200 200 200 403", {"client_ref": "EHR-1"}),
     ("GET", "/v1/courses/{course_id}"): Row(COURSE_READ),
     ("GET", "/v1/courses/{course_id}/options"): Row(COURSE_READ),
@@ -158,6 +168,10 @@ TABLE: dict[tuple[str, str], Row] = {
     ("PATCH", "/v1/people/{person_id}"): Row(ADMIN.format(200), {"roles": ["auditor"]}, "person"),
     ("POST", "/v1/people/{person_id}/leave"): Row(ADMIN.format(200), needs="person"),
     ("POST", "/v1/people/{person_id}/return"): Row(ADMIN.format(200), needs="one who left"),
+    # What gives or takes a way in needs an administrator who has just signed in (tests/service/access/test_enrolment.py).
+    ("POST", "/v1/people/{person_id}/enrolment-link"): Row(ADMIN.format(403), needs="person"),
+    ("GET", "/v1/people/{person_id}/credentials"): Row(ADMIN.format(200), needs="person"),
+    ("DELETE", "/v1/people/{person_id}/credentials"): Row(ADMIN.format(403), needs="person"),
     ("GET", "/v1/sessions-to-attest"): Row("403 403 200 403 403 403"),
     ("GET", "/v1/groups"): Row("200 200 200 200 403 403"),
     ("POST", "/v1/groups"): Row("201 201 201 403 403 403", GROUP),
@@ -196,8 +210,11 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/subscriptions/{subscription_id}/deliveries"): Row("403 403 403 200 403 200", needs="subscription"),
     ("POST", "/v1/deliveries/{delivery_id}/replay"): Row(ADMIN.format(202), needs="subscription"),
 }
-# They are posted and write nothing; and everybody ends their own sessions.
-LOOKING = {"/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search", "/v1/sessions/{session_id}"}
+# They are posted and write nothing of a course; and everybody ends their own sessions.
+LOOKING = {
+    *("/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search"),
+    *("/v1/sessions/{session_id}", "/v1/unmasking"),
+}
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
 OF_NO_COURSE = (
     "/v1/organisations",
@@ -210,7 +227,7 @@ OF_NO_COURSE = (
     "/v1/courses/crisis-calls",
 )
 UNRECORDED = ("bound to no source", "/problems/person-needed")
-MAKES = ("/v1/courses", "/v1/groups")
+MAKES = ("/v1/courses", "/v1/groups", "/v1/emergency-access")
 SERVED = {
     (method, route.path_format)
     for route in litestar_app(configuration.load({})).routes
@@ -277,13 +294,28 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         names |= {"kind": "Patient", "resource_id": episode["patient"]["reference"].partition("/")[2], "member": "Encounter"}
     if row.needs == "group":
         names |= await group(api, course, ref)
-    if row.needs == "notice":
-        names["notice_id"] = await waiting(api, ref)
+    if row.needs in MADE:
+        names |= await MADE[row.needs](api, ref)
     if row.needs == "proposal":
         answer = await api.post(f"/v1/courses/{course}/proposals", WAIVER, If_Match='"3"')
         assert answer.status_code == 201, answer.text
         names["proposal_id"] = answer.json()["id"]
     return names
+
+
+async def of_staff(api: Api, course: str, needs: str, name: str) -> dict[str, str]:
+    """A person; or cover of therapist-1, and a restriction of the course."""
+    if needs in {"person", "one who left"}:
+        return {"person_id": await person(api, name, has_left=needs == "one who left")}
+    headers = api.headers("admin")
+    assert (await api.client.put(f"/v1/courses/{course}/restriction", json=RESTRICTION, headers=headers)).status_code == 200
+    made = await api.post("/v1/cover", a_week_of(COVER, api))
+    assert made.status_code == 201, made.text
+    return {"cover_id": made.json()["id"]}
+
+
+def a_week_of(cover: dict[str, Any], api: Api) -> dict[str, Any]:
+    return {**cover, "until": (api.clinic.clock.now() + dt.timedelta(days=7)).isoformat()}
 
 
 async def ehr_or_system(api: Api, needs: str, name: str) -> None:
@@ -296,15 +328,6 @@ async def ehr_or_system(api: Api, needs: str, name: str) -> None:
         api.tokens["ehr"] = (await token(api, "ehr", "ehr-1", source=name)).token
 
 
-async def of_staff(api: Api, course: str, needs: str, name: str) -> dict[str, str]:
-    """A person; or cover of therapist-1, and a restriction of the course."""
-    if needs in {"person", "one who left"}:
-        return {"person_id": await person(api, name, has_left=needs == "one who left")}
-    headers = api.headers("admin")
-    assert (await api.client.put(f"/v1/courses/{course}/restriction", json=RESTRICTION, headers=headers)).status_code == 200
-    return {"cover_id": (await api.post("/v1/cover", COVER)).json()["id"]}
-
-
 async def person(api: Api, name: str, *, has_left: bool) -> str:
     """A person of the staff, who perhaps has left."""
     people = People(api.clinic)
@@ -312,6 +335,19 @@ async def person(api: Api, name: str, *, has_left: bool) -> str:
     if has_left:
         await people.leave(OPERATOR, name)
     return name
+
+
+async def emergency(api: Api, ref: str) -> dict[str, str]:
+    """An emergency access of somebody else to the client's course."""
+    new = msgspec.convert({**EMERGENCY, "client_ref": ref}, NewEmergencyAccess)
+    taken = await api.services.emergencies.start(Principal(person="therapist-3", role="therapist", via="cli"), lambda: new)
+    return {"access_id": taken.id}
+
+
+async def masked(api: Api, _ref: str) -> dict[str, str]:
+    """An organisation whose auditors must unmask sealed text."""
+    api.clinic.access_rules = AccessRules(auditor_text="unmask")
+    return {}
 
 
 async def group(api: Api, course: str, ref: str) -> dict[str, str]:
@@ -325,7 +361,7 @@ async def group(api: Api, course: str, ref: str) -> dict[str, str]:
     return {"group_id": made.json()["group"]["id"], "session_id": recorded.json()["session"]["id"], "other_id": other["id"]}
 
 
-async def waiting(api: Api, ref: str) -> str:
+async def waiting(api: Api, ref: str) -> dict[str, str]:
     """A notice about a client's course, which waits: nobody says who cancelled."""
     name = ref.lower()
     made = await Sources(api.clinic).add(OPERATOR, lambda: NewSource(id=name, kind="bearer"))
@@ -333,19 +369,24 @@ async def waiting(api: Api, ref: str) -> str:
     headers = {"accept": "application/json", "Authorization": f"Bearer {made.secret}"}
     answer = await api.client.post(f"/v1/ehr/fhir/{name}", json=visit, headers=headers)
     assert answer.json()["status"] == "waiting", answer.text
-    return answer.json()["id"]
+    return {"notice_id": answer.json()["id"]}
+
+
+MADE = {"emergency": emergency, "masked": masked, "notice": waiting}
 
 
 async def call(api: Api, key: tuple[str, str], row: Row, names: dict[str, str], **headers: str) -> httpx.Response:
     method, path = key
-    body = row.body
+    body = json.dumps(row.body)
+    for name, value in names.items():
+        body = body.replace(f"{{{name}}}", value)
     if "{group_id}" in path:
         headers["If-Match"] = (await api.get(f"/v1/groups/{names['group_id']}", "supervisor")).headers["etag"]
-        for name in ("course_id", "other_id", "session_id"):
-            body = json.loads(json.dumps(body).replace(f"{{{name}}}", names[name]))
+    elif path == "/v1/cover" and method == "POST":
+        body = json.dumps(a_week_of(json.loads(body), api))
     elif method == "POST" and "{course_id}" in path:
         headers["If-Match"] = f'"{await api.version(names["course_id"])}"'
-    return await api.client.request(method, path.format(**names), json=body, headers=headers)
+    return await api.client.request(method, path.format(**names), json=json.loads(body), headers=headers)
 
 
 async def refusals(api: Api, **sought: str) -> list[dict[str, Any]]:
@@ -379,7 +420,11 @@ def test_each_role_is_answered_as_its_cell_says(api, key):
                 is_problem(answer, "forbidden")
             elif answer.status_code == 403:
                 assert answer.headers["content-type"] == PROBLEM_JSON
-                assert answer.json()["type"] in {"/problems/forbidden", "/problems/trigger-not-permitted"}
+                assert answer.json()["type"] in {
+                    "/problems/forbidden",
+                    "/problems/person-needed",
+                    "/problems/trigger-not-permitted",
+                }
             assert bool(await refused_to(api, column)) == is_recorded(answer, key, row), (column, answer.text)
 
     api(test)
@@ -389,7 +434,7 @@ async def refused_to(api: Api, column: str) -> list[dict[str, Any]]:
     return [
         each
         for each in await refusals(api, actor="therapist-2" if column == "foreign" else f"{column}-1")
-        if each["rules"] in (["role"], ["hidden"])
+        if each["rules"] in (["role"], ["hidden"], ["sign_in"])
     ]
 
 
@@ -459,7 +504,7 @@ def test_an_auditor_never_writes_and_that_they_tried_is_recorded(api, key):
         assert recorded[0]["actor"] == {"person": "auditor-1", "role": "auditor", "via": "api"}
         assert recorded[0]["courses"] == ([] if key[1] in MAKES or key[1].startswith(OF_NO_COURSE) else [names["course_id"]])
 
-    api(test)
+    api(test, VirtualClock(START))
 
 
 def test_an_auditor_may_not_write_even_what_no_paperwork_blocks(api):

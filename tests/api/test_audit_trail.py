@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import datetime as dt
 import io
 import json
 from typing import Any
@@ -14,8 +15,10 @@ from support.http_server import served, token
 from support.raw_http import RawClient, exchange, request
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.errors import LongRequestsFull, Unauthenticated
+from ipt_workflow.errors import LongRequestsFull, NotFound, Unauthenticated
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.service.access import streams
+from ipt_workflow.service.access.streams import RunningStream
 from ipt_workflow.service.access.tokens import NewToken
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.store.audit import AuditFilters
@@ -148,18 +151,77 @@ def test_an_export_ends_when_its_token_is_revoked(settings, end):
     asyncio.run(test())
 
 
+def test_a_token_that_merely_expires_ends_no_export_for_an_hour(settings):
+    async def test() -> None:
+        clock = VirtualClock(START)
+        async with running(few(settings), clock) as api:
+            await api.open()
+            principal, _ = await auditor(api)
+            clock.advance(dt.timedelta(seconds=1))  # an export is of what was recorded before it
+            chunks = await AuditLog(api.clinic).export(principal, AuditFilters())
+            await anext(chunks)
+            clock.advance(-dt.timedelta(seconds=1))
+            for passed in (dt.timedelta(days=settings.token_days), streams.GRACE - dt.timedelta(seconds=1)):
+                clock.advance(passed)
+                assert len(await anext(chunks)) == 1
+            clock.advance(dt.timedelta(seconds=1))
+            with pytest.raises(Unauthenticated):
+                await anext(chunks)
+
+    asyncio.run(test())
+
+
+def test_an_export_ends_when_its_organisation_is_suspended(settings):
+    async def test() -> None:
+        async with running(few(settings)) as api:
+            await api.open()
+            principal, _ = await auditor(api)
+            chunks = await AuditLog(api.clinic).export(principal, AuditFilters())
+            await anext(chunks)
+            suspended = {"status": "suspended"}
+            changed = await api.client.patch("/v1/organisations/default", json=suspended, headers=api.headers("operator"))
+            assert changed.status_code == 200
+            with pytest.raises(Unauthenticated, match="suspended"):
+                await anext(chunks)
+
+    asyncio.run(test())
+
+
+def test_a_stream_about_a_course_ends_when_its_reader_sees_the_course_no_more(api):
+    async def test(api):
+        course = (await api.open())["id"]
+        principal = Principal(person="therapist-1", role="therapist")
+        stream = RunningStream(api.clinic, principal, [course])
+        await stream.check()
+        await api.fire(course, "transfer", {"therapist": "therapist-2", "handover": "Talked through."}, reason="Moved.")
+        with pytest.raises(NotFound):
+            await stream.check()
+
+    api(test)
+
+
+def test_an_export_at_the_command_line_has_no_token_that_could_end(settings):
+    async def test() -> None:
+        async with running(few(settings)) as api:
+            await api.open()
+            auditing = Principal(person="auditor-1", role="auditor", via="cli")
+            assert len([chunk async for chunk in await AuditLog(api.clinic).export(auditing, AuditFilters())]) > 3
+
+    asyncio.run(test())
+
+
 def test_who_reads_an_export_that_ends_early_does_not_take_it_for_whole(settings, monkeypatch):
     """The connection ends without the last chunk."""
     settings = few(settings)
     bearer = token(settings, "auditor")
     checked = []
 
-    async def check(self: object, principal: Principal) -> None:
-        checked.append(principal.token)
+    async def check(self: RunningStream) -> None:
+        checked.append(self.principal.token)
         if len(checked) > 1:
             raise Unauthenticated("The token has been revoked.")
 
-    monkeypatch.setattr("ipt_workflow.service.access.tokens.Tokens.check", check)
+    monkeypatch.setattr("ipt_workflow.service.access.streams.RunningStream.check", check)
     with served(settings) as url, RawClient(url) as client:
         client.send(request("GET", "/v1/audit/export", f"Authorization: Bearer {bearer}"))
         with pytest.raises(EOFError):

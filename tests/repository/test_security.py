@@ -1,4 +1,4 @@
-"""docs/security.md has a row for every requirement of ASVS 5.0.0, levels 1 and 2, and names tests that exist."""
+"""docs/security.md has a row for every requirement of ASVS 5.0.0, levels 1 and 2. Its tests, and those of docs/access.md, exist."""
 
 import ast
 import re
@@ -9,6 +9,7 @@ import pytest
 
 TESTS = Path(__file__).parent.parent
 PAGE = TESTS.parent / "docs" / "security.md"
+ACCESS = TESTS.parent / "docs" / "access.md"
 ID = re.compile(r"[0-9]+(?:\.[0-9]+){0,2}")
 TEST = re.compile(r"`([a-z0-9_/]+\.py)::(test_\w+)`")
 OPEN = re.compile(r"\*\*open\*\*: (issue [0-9]+|no time frame)")
@@ -56,3 +57,13 @@ def test_a_row_names_tests_that_exist_or_says_what_is_open(row):
     assert tests or OPEN.search(row[2]) or LINK.search(row[2]), row
     assert row[2].count("::") == len(tests)
     assert [name for path, name in tests if name not in functions(path)] == []
+
+
+CLAIMS = [line for line in ACCESS.read_text(encoding="utf-8").splitlines() if "::test_" in line]
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=[each.split("|")[1].strip() for each in CLAIMS])
+def test_a_claim_about_access_names_tests_that_exist(claim):
+    tests = TEST.findall(claim)
+    assert claim.count("::") == len(tests) > 0
+    assert [name for path, name in tests if not (TESTS / path).is_file() or name not in functions(path)] == []

@@ -58,19 +58,17 @@ def run(database_url):
     return run
 
 
-def test_a_session_is_found_by_the_digest_of_either_secret_and_tells_its_organisation(run, database_url):
+def test_a_session_is_found_by_its_id_alone_and_tells_its_organisation(run, database_url):
     async def test(write):
         database = open_database(database_url)
-        by_cookie, by_token = (SharedLoader(database, each) for each in (lookups.SESSIONS, lookups.ACCESS_TOKENS))
+        loader = SharedLoader(database, lookups.SESSIONS)
         await write(organisations.insert, new_organisation("north", START))
-        theirs = session(id="1" * 16, organisation="north", secret_hash="t" * 64, access_hash="a" * 64)
+        theirs = session(id="1" * 16, organisation="north")
         for each in (session(), theirs):
             await write(access.insert, each.organisation, each, START)
             assert await write(access.find, each.organisation, each.id) == each
-            assert await by_cookie.start(None, each.secret_hash) == KnownSession(each, "active", 1)
-            assert await by_token.start(None, each.secret_hash) is None
-        assert await by_token.start(None, "a" * 64) == KnownSession(theirs, "active", 1)
-        assert await by_cookie.start(None, "a" * 64) is None
+            assert await loader.start(None, each.id) == KnownSession(each, "active", 1)
+        assert await loader.start(None, "2" * 16) is None
         assert await write(access.find, "default", theirs.id) is None
         await database.close()
 

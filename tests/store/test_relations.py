@@ -23,6 +23,7 @@ NOW = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
 PEOPLE = ("ann", "ben", "cem")
 COURSES = ("c1", "c2", "c3", "c4")
+CLIENTS = ("x", "y")  # of the first two courses, and of the others
 GROUPS = ("g1", "g2")
 VIEWERS = [Viewer(*each) for each in itertools.product((*PEOPLE, "zoe"), get_args(Role), get_args(Supervision))]
 
@@ -38,8 +39,13 @@ a_cover = some.fixed_dictionaries(
         "courses": some.none() | some.sets(some.sampled_from(COURSES), min_size=1),
     }
 )
+an_emergency = some.fixed_dictionaries(
+    {"person": person, "client": some.sampled_from(CLIENTS), "start": hours, "end": hours, "ended": some.booleans()}
+)
 a_clinic = some.fixed_dictionaries(
     {
+        "withheld": some.sets(some.sampled_from(COURSES)),
+        "emergencies": some.lists(an_emergency, max_size=3),
         "therapists": some.fixed_dictionaries(dict.fromkeys(COURSES, some.none() | person)),
         "restricted": some.dictionaries(some.sampled_from(COURSES), some.sets(person)),
         "facilitators": some.fixed_dictionaries(
@@ -54,6 +60,10 @@ a_clinic = some.fixed_dictionaries(
 )
 
 
+def client_of(course: str) -> str:
+    return CLIENTS[0] if course in COURSES[:2] else CLIENTS[1]
+
+
 def fill(connection: sa.Connection, organisation: str, clinic: dict) -> None:
     """The rows of a clinic, in an organisation of its own."""
 
@@ -61,9 +71,15 @@ def fill(connection: sa.Connection, organisation: str, clinic: dict) -> None:
         if rows:
             connection.execute(sa.insert(table), [{"organisation": organisation, **row} for row in rows])
 
-    plain = {"client_id": "x", "protocol": "ipt", "protocol_version": 2, "protocol_digest": "d", "state": "initial", "phase": None}
+    plain = {"protocol": "ipt", "protocol_version": 2, "protocol_digest": "d", "state": "initial", "phase": None}
     more = {"active_acute": False, "version": 1, "head": "h", "last_recorded_at": NOW, "snapshot": b"{}"}
-    insert(tables.course, *({"id": each, "therapist": who, **plain, **more} for each, who in clinic["therapists"].items()))
+    insert(
+        tables.course,
+        *(
+            {"id": each, "therapist": who, "client_id": client_of(each), "shared": each not in clinic["withheld"], **plain, **more}
+            for each, who in clinic["therapists"].items()
+        ),
+    )
     told = {"told_by": "ann", "told_at": NOW}
     for group, named in clinic["facilitators"].items():
         for seq, people in enumerate(named, start=1):
@@ -84,6 +100,11 @@ def fill(connection: sa.Connection, organisation: str, clinic: dict) -> None:
     for course, people in clinic["restricted"].items():
         restriction = StoredRestriction(id=course, course_id=course, people=tuple(people), reason="Staff", set_by="ann", set_at=NOW)
         restrictions.restrict(connection, organisation, restriction)
+    for number, taken in enumerate(clinic["emergencies"]):
+        span = {"starts_at": NOW + taken["start"] * HOUR, "ends_at": NOW + taken["end"] * HOUR}
+        why = {"role": "therapist", "via": "api", "code": "ETREAT", "restricted": False, "text_digest": "d"}
+        insert(tables.emergency_access, {"id": str(number), "client_id": taken["client"], "person": taken["person"], **span, **why})
+        insert(tables.emergency_end, *[{"access_id": str(number), "ended_at": NOW, "ended_by": "ann"}][: taken["ended"]])
 
 
 def expected(clinic: dict, who: Viewer, course: str) -> Ties:
@@ -104,6 +125,13 @@ def expected(clinic: dict, who: Viewer, course: str) -> Ties:
         facilitates=group is not None and who.person in clinic["facilitators"][group][-1],
         covers=bool(covers),
         supervises=(therapist, who.person) in clinic["supervisors"],
+        emergency=any(
+            each["person"] == who.person
+            and each["client"] == client_of(course)
+            and each["start"] <= 0 < each["end"]
+            and not each["ended"]
+            for each in clinic["emergencies"]
+        ),
     )
 
 
@@ -121,7 +149,7 @@ def stored(server, tmp_path_factory):
 def test_lists_single_reads_and_the_predicate_agree(stored, clinic):
     runner, database = stored
     organisation = str(uuid.uuid4())
-    runner.run(database.write(lambda connection: fill(connection, organisation, clinic)))
+    runner.run(database.write(lambda connection: fill(connection, organisation, clinic), organisations=(organisation,)))
 
     def asked(connection: sa.Connection) -> list[tuple]:
         found = []
@@ -134,16 +162,21 @@ def test_lists_single_reads_and_the_predicate_agree(stored, clinic):
             found.append((who, set(connection.execute(listed).scalars()), related, hides))
         return found
 
-    for who, listed, related, hides in runner.run(database.read(asked)):
+    for who, listed, related, hides in runner.run(database.read(asked, organisations=(organisation,))):
         right = {
             course: found
             for course in COURSES
             if (
                 found := relation(
-                    who, clinic["therapists"][course], expected(clinic, who, course), restricted=course in clinic["restricted"]
+                    who,
+                    clinic["therapists"][course],
+                    expected(clinic, who, course),
+                    restricted=course in clinic["restricted"],
+                    shared=course not in clinic["withheld"],
                 )
             )
         }
         assert related == right, who
         assert listed == set(right), who
-        assert hides or listed == set(COURSES), who
+        withheld = clinic["withheld"] if who.bound_by_sharing else set()
+        assert hides or listed == set(COURSES) - withheld, who

@@ -19,8 +19,9 @@ THIN, CLINICAL = "thin", "clinical"
 CHANGED, REFUSED, ATTENTION = "course.changed", "course.refused", "course.attention"
 DISABLED, PING = "subscription.disabled", "subscription.ping"
 WITHHELD, RESUMED = "course.withheld", "course.resumed"
+EMERGENCY = "access.emergency"
 NAMED, EVERY_NAME = "course.", "course.*"
-DEFAULT_TYPES = (CHANGED, ATTENTION, DISABLED)
+DEFAULT_TYPES = (CHANGED, ATTENTION, EMERGENCY, DISABLED)
 SHARING = {consents.WITHHELD: WITHHELD, consents.RESUMED: RESUMED}  # types by the kind of their events
 ID_PREFIX = "evt_"
 
@@ -63,14 +64,21 @@ class CourseAttention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     kind: str | None = None
 
 
+class EmergencyStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody took emergency access to the courses of a client: one event for each course. `access` is its id, for reading it."""
+
+    course: str
+    access: str
+
+
 class CourseWithheld(msgspec.Struct, frozen=True, kw_only=True):
-    """Consent to share a course was withdrawn: its further events are withheld. Sent with any type that begins with `course.`."""
+    """Consent to share a course was withdrawn: its further events are withheld. Sent with any type about courses."""
 
     course: str
 
 
 class CourseResumed(msgspec.Struct, frozen=True, kw_only=True):
-    """Consent to share a course was given again: its events are sent again. Sent with any type that begins with `course.`."""
+    """Consent to share a course was given again: its events are sent again. Sent with any type about courses."""
 
     course: str
 
@@ -93,6 +101,7 @@ Data = (
     | CourseTransition
     | CourseRefused
     | CourseAttention
+    | EmergencyStarted
     | CourseWithheld
     | CourseResumed
     | SubscriptionDisabled
@@ -118,6 +127,7 @@ SHAPES: dict[str, type[msgspec.Struct]] = {
     CHANGED: CourseChanged,
     REFUSED: CourseRefused,
     ATTENTION: CourseAttention,
+    EMERGENCY: EmergencyStarted,
     WITHHELD: CourseWithheld,
     RESUMED: CourseResumed,
     DISABLED: SubscriptionDisabled,
@@ -134,7 +144,7 @@ def fault_in_type(name: str, scope: str) -> str | None:
     """Why a subscription cannot have this type; None if it can."""
     trigger = name.removeprefix(NAMED) if name.startswith(NAMED) else ""
     named = trigger in triggers.BY_NAME or trigger.startswith(triggers.BEGIN_PREFIX)
-    others = (CHANGED, REFUSED, ATTENTION, WITHHELD, RESUMED, DISABLED, EVERY_NAME)
+    others = (CHANGED, REFUSED, ATTENTION, EMERGENCY, WITHHELD, RESUMED, DISABLED, EVERY_NAME)
     if name not in others and not named:
         return f"must be {', '.join(others)}, or `course.` with a trigger's name"
     if scope != CLINICAL and (named or name in CLINICAL_TYPES):
@@ -158,8 +168,8 @@ def type_for(kind: str, trigger: str | None, types: Sequence[str], scope: str) -
     if kind == "ping":
         return PING
     if kind in SHARING:
-        return SHARING[kind] if any(name.startswith(NAMED) for name in types) else None
-    name = {"attention": ATTENTION, "disabled": DISABLED}[kind]
+        return SHARING[kind] if any(name.startswith((NAMED, EMERGENCY)) for name in types) else None
+    name = {"attention": ATTENTION, "emergency": EMERGENCY, "disabled": DISABLED}[kind]
     return name if name in types else None
 
 
@@ -183,6 +193,8 @@ def _data(event: StoredEvent, name: str, scope: str) -> Data | None:
         return CourseRefused(course=course, refusal=event.id, trigger=event.refused or "", rules=event.rules)
     if event.kind == "attention":
         return CourseAttention(course=course, kind=event.detail if scope == CLINICAL else None)
+    if event.kind == "emergency":
+        return EmergencyStarted(course=course, access=event.detail or "")
     if event.kind == consents.WITHHELD:
         return CourseWithheld(course=course)
     if event.kind == consents.RESUMED:
@@ -234,6 +246,7 @@ def example(name: str) -> WebhookEvent:
             "rules": ("sick_role_resolved",),
         },
         ATTENTION: {"course": course, "kind": "overdue"},
+        EMERGENCY: {"course": course, "access": "0197c8f4-51b2-7e09-a3d4-7b1c9e2f4d88"},
         WITHHELD: {"course": course},
         RESUMED: {"course": course},
         DISABLED: {"subscription": subscription, "reason": "failing"},

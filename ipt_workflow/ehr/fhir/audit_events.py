@@ -26,6 +26,12 @@ ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 REST = Coding(system=EVENT_TYPE, code="rest", display="Restful Operation")
 AUTHENTICATION = Coding(system=DICOM, code="110114", display="User Authentication")
 LOGIN = Coding(system=DICOM, code="110122", display="Login")
+SECURITY_ALERT = Coding(system=DICOM, code="110113", display="Security Alert")
+OVERRIDES = {  # by the actions of emergency access
+    "emergency access started": Coding(system=DICOM, code="110127", display="Emergency Override Started"),
+    "emergency access ended": Coding(system=DICOM, code="110138", display="Emergency Override Stopped"),
+}
+BREAK_THE_GLASS = Coding(system=ACT_REASON, code="BTG", display="break the glass")
 APPLICATION_SERVER = Coding(
     system="http://terminology.hl7.org/CodeSystem/security-source-type", code="4", display="Application Server"
 )
@@ -81,19 +87,35 @@ def audit_event(record: AuditRecord, clients: Mapping[str, Reference], site: Sit
     return AuditEvent(
         id=record.id,
         meta=Meta(version_id="1", last_updated=record.recorded_at, profile=_profile(record, performed, patients)),
-        type=AUTHENTICATION if record.kind == "sign_in" else REST,
-        subtype=(LOGIN,)
-        if record.kind == "sign_in"
-        else (Coding(system=INTERACTION, code=performed.code, display=performed.code),),
+        type=_type(record),
+        subtype=(_subtype(record, performed),),
         action=performed.action,
         recorded=record.recorded_at,
         outcome=REFUSED if record.kind == "refusal" else DONE,
         outcome_desc=f"Refused: {', '.join(record.rules)}" if record.kind == "refusal" else None,
-        purpose_of_event=(concept(Coding(system=ACT_REASON, code=record.purpose)),) if record.purpose else (),
+        purpose_of_event=tuple(concept(each) for each in _purposes(record)),
         agent=tuple(_agents(record, performed, site)),
         source=AuditSource(observer=_service(site), type=(APPLICATION_SERVER,)),
         entity=tuple(_entities(record, performed, patients, site)),
     )
+
+
+def _type(record: AuditRecord) -> Coding:
+    if record.action in OVERRIDES:
+        return SECURITY_ALERT
+    return AUTHENTICATION if record.kind == "sign_in" else REST
+
+
+def _subtype(record: AuditRecord, performed: Interaction) -> Coding:
+    if record.action in OVERRIDES:
+        return OVERRIDES[record.action]
+    return LOGIN if record.kind == "sign_in" else Coding(system=INTERACTION, code=performed.code, display=performed.code)
+
+
+def _purposes(record: AuditRecord) -> list[Coding]:
+    """What the record's use was for. Emergency access is itself a breaking of the glass."""
+    purposes = [Coding(system=ACT_REASON, code=record.purpose)] if record.purpose else []
+    return [*purposes, BREAK_THE_GLASS] if record.action in OVERRIDES else purposes
 
 
 def _profile(record: AuditRecord, performed: Interaction, patients: list[Reference]) -> tuple[str, ...]:
@@ -158,20 +180,17 @@ def _entities(record: AuditRecord, performed: Interaction, patients: list[Refere
 
 
 def _subjects(record: AuditRecord, performed: Interaction, site: Site) -> list[AuditEntity]:
-    """For a query, its name and every course that it showed; otherwise the resource that was written or read."""
+    """For a query, its name, its basis (a query has no detail) and every course that it showed; otherwise the resource that was written or read."""
     if performed.action == "E":
         shown = [
             AuditEntity(what=Reference(reference=f"EpisodeOfCare/{course}"), type=_entity_type("4", "Other"))
             for course in record.courses
         ]
         query = base64.b64encode(f"{record.kind} {record.action}".encode()).decode()
+        basis = Reference(identifier=Identifier(system=site.own("basis"), value=record.basis))
         return [
-            AuditEntity(
-                type=_entity_type("2", "System Object"),
-                role=_object_role("24", "Query"),
-                query=query,
-                detail=_details({"basis": record.basis}),
-            ),
+            AuditEntity(type=_entity_type("2", "System Object"), role=_object_role("24", "Query"), query=query),
+            *([AuditEntity(what=basis, type=site.coding("audit-entity-type", "basis"))] if record.basis else []),
             *shown,
         ]
     details = {
@@ -187,13 +206,9 @@ def _subjects(record: AuditRecord, performed: Interaction, site: Site) -> list[A
             what=_resource(record, site),
             type=_entity_type("2", "System Object"),
             role=_object_role("4", "Domain Resource"),
-            detail=_details(details),
+            detail=tuple(AuditDetail(type=name, value_string=value) for name, value in details.items() if value),
         )
     ]
-
-
-def _details(values: Mapping[str, str | None]) -> tuple[AuditDetail, ...]:
-    return tuple(AuditDetail(type=name, value_string=value) for name, value in values.items() if value)
 
 
 def _resource(record: AuditRecord, site: Site) -> Reference:

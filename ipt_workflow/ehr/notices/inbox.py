@@ -96,18 +96,21 @@ class Inbox:
         found = await self.clinic.read(stored.page, filters, after, limit, self.clinic.clock.now())
         await self.clinic.log(principal, "read", "notices", [each.course_id for each in found if each.course_id])
         sources = {source.id: source for source in await self.clinic.read(stored_sources.every)}
-        return [self._view(each, sources.get(each.notice.source_id)) for each in found]
+        views = [self._view(each, sources.get(each.notice.source_id)) for each in found]
+        return await self._masked(principal, views)
 
     async def one(self, principal: Principal, notice_id: str) -> NoticeView:
         listed, source = await self._visible(principal, notice_id)
         await self.clinic.require(principal, "read notices", _courses(listed))
         await self.clinic.log(principal, "read", "notice", _courses(listed))
-        return self._view(listed, source)
+        return (await self._masked(principal, [self._view(listed, source)]))[0]
 
     async def resolve(self, principal: Principal, notice_id: str, decode: Callable[[], Resolution]) -> NoticeView:
         """Raises CommandInvalid for a correction that cannot be used, StaleVersion if the notice no longer waits."""
         listed, source = await self._visible(principal, notice_id)
         await self.clinic.require(principal, "resolve notices", _courses(listed))
+        if seen := await self._seen(principal, listed):
+            await self.clinic.require_lasting(principal, "resolve notices", seen)
         resolution = decode()
         _check(resolution)
         async with self.notices.lock(notice_id):
@@ -192,6 +195,12 @@ class Inbox:
         """The course that the notice is listed with, if the principal may see it."""
         course = await self.clinic.courses.get(listed.course_id) if listed.course_id else None
         return await self.clinic.seen(principal, course) if course else None
+
+    async def _masked(self, principal: Principal, views: list[NoticeView]) -> list[NoticeView]:
+        """The notices without what was written about a client, where it is hidden from an auditor. Of no course, it is all hidden."""
+        masked = await self.clinic.masked(principal, [each.course or "" for each in views])
+        hidden = {"content": None, "proposes": None, "says": (), "why": None}
+        return [msgspec.structs.replace(each, **hidden) if (each.course or "") in masked else each for each in views]
 
     def _view(self, listed: ListedNotice, source: StoredSource | None) -> NoticeView:
         notice = listed.notice

@@ -40,9 +40,10 @@ class Attestations:
         await self.clinic.require(principal, "read sessions to attest")
         items: list[CourseToAttest] = []
         while True:
-            filters, now = Filters(attention="unsigned", viewer=self.clinic.viewer(principal)), self.clinic.clock.now()
-            found = await self.clinic.read(stored_courses.caseload, filters, after, BATCH, now)
-            items += await self._of(found)
+            filters = Filters(viewer=self.clinic.viewer(principal), attention="unsigned")
+            found = await self.clinic.read(stored_courses.caseload, filters, after, BATCH, self.clinic.clock.now())
+            seen = (await self.clinic.all_seen(principal, found)).values()
+            items += await self._of([each for each in seen if not each.is_glimpse])
             if len(found) < BATCH or len(items) >= limit:
                 break
             after = found[-1].course.id

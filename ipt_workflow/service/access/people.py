@@ -14,7 +14,7 @@ from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.runtime.settings import is_zone
 from ipt_workflow.service.access.staff import Staff
 from ipt_workflow.service.clinic import Clinic
-from ipt_workflow.store import access, covers, tokens
+from ipt_workflow.store import access, covers, credentials, emergencies, tokens
 from ipt_workflow.store import people as stored
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.people import PersonFilters, PersonUpdate, StoredPerson
@@ -23,8 +23,10 @@ from ipt_workflow.values.types import Identity, Person, whole
 # What ends at once when a person loses roles, by leaving or by a change: a statement for each, which returns how many ended.
 ENDS: dict[str, Callable[[Connection, str, str, Sequence[str], dt.datetime], int]] = {
     "tokens": tokens.revoke_roles,
-    "sessions": access.end_roles,
     "cover": covers.end_of,
+    "emergency accesses": emergencies.end_of,
+    "sessions": access.end_roles,
+    "passkeys": credentials.end_roles,
 }
 EVERY_ROLE = (*people.STAFF_ROLES, "ehr", "operator")
 NO_PERSON = "There is no such person. `ipt-workflow person list` shows those that exist."

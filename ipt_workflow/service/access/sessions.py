@@ -54,9 +54,9 @@ async def identify(
     clinics: Clinics, secret: SessionSecret | None, *, by_access_token: bool = False
 ) -> tuple[Clinic, StoredSession]:
     """The clinic and the session of a cookie or an access token. Notes that it was used. Raises SessionOver."""
-    loader = clinics.installation.access_tokens if by_access_token else clinics.installation.sessions
-    known = await loader.get(secret.hash) if secret else None
-    if secret is None or known is None or known.session.id != secret.id:
+    known = await clinics.installation.sessions.get(secret.id) if secret else None
+    hashed = (known.session.access_hash if by_access_token else known.session.secret_hash) if known else None
+    if secret is None or known is None or hashed is None or not sessions.same_hash(secret.hash, hashed):
         raise SessionOver
     session, now = known.session, clinics.installation.clock.now()
     if sessions.is_over(session, now, clinics.installation.settings.session_idle):

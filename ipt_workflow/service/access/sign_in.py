@@ -33,9 +33,10 @@ NO_ROLE = "You have an account here, but no role that lets you in. Ask your admi
 
 
 class SignInSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How an organisation's people sign in."""
+    """How an organisation's people sign in. With `passwords` they may also by a password and a second factor."""
 
     oidc: OidcSettings | None = None
+    passwords: bool = False
 
 
 class OrganisationSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -43,6 +44,11 @@ class OrganisationSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defau
 
     sign_in: SignInSettings = SignInSettings()
     launch: tuple[EhrSettings, ...] = ()
+
+
+async def settings_of(clinic: Clinic) -> SignInSettings:
+    """How the people of a clinic sign in."""
+    return (await organisation_settings(clinic)).sign_in
 
 
 class SignIn:
@@ -61,7 +67,7 @@ class SignIn:
         return f"{self._address}/sign-in/callback"
 
     async def settings(self) -> SignInSettings:
-        return (await organisation_settings(self.clinic)).sign_in
+        return await settings_of(self.clinic)
 
     async def _oidc(self) -> OidcSettings:
         found = (await self.settings()).oidc

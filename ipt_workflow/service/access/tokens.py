@@ -67,12 +67,6 @@ class Tokens:
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
 
-    async def check(self, principal: Principal) -> None:
-        """Raises Unauthenticated if the principal's token has been revoked or has expired since."""
-        row = await self.clinic.tokens.get(principal.token) if principal.token else None
-        if row is not None:
-            check_valid(row, self.clinic.clock.now())
-
     async def create(self, principal: Principal, new: NewToken) -> CreatedToken:
         await self.clinic.require(principal, "manage tokens")
         require_fresh(principal, self.clinic.clock.now(), self.clinic.settings.reauthentication)

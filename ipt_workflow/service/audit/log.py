@@ -7,7 +7,7 @@ import msgspec
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import ReadOnly
 from ipt_workflow.journal.audit import AuditRecord
-from ipt_workflow.service.access.tokens import Tokens
+from ipt_workflow.service.access.streams import RunningStream
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.audit.shown import shown
 from ipt_workflow.service.audit.verification import Progress
@@ -24,7 +24,6 @@ class AuditLog:
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
-        self._tokens = Tokens(clinic)
 
     async def page(self, principal: Principal, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
         """Records in the order they were written, as far as they are about courses that the caller may see."""
@@ -48,7 +47,8 @@ class AuditLog:
     ) -> AsyncIterator[list[AuditRecord]]:
         """The whole log up to now, a chunk at a time. The export is recorded before the first chunk.
 
-        With `unrecorded` it goes on where the database can only be read; without, it raises ReadOnly then. Raises LongRequestsFull. The chunks raise Unauthenticated once the principal's token is revoked.
+        With `unrecorded` it goes on where the database can only be read; without, it raises ReadOnly then. Raises LongRequestsFull. The chunks raise an
+        IptError once the principal's access has ended.
         """
         await self.require_export(principal)
         until = self.clinic.clock.now()
@@ -64,8 +64,9 @@ class AuditLog:
             await self._record(principal, "export", "audit", filters.course, unrecorded)
             yield []
             after, size = Position(), self.clinic.settings.export_chunk
+            stream = RunningStream(self.clinic, principal)
             while True:
-                await self._tokens.check(principal)
+                await stream.check()
                 records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, size)
                 if records:
                     yield records

@@ -246,9 +246,11 @@ class Groups:
 
     async def _course(self, principal: Principal, course_id: str) -> StoredCourse:
         try:
-            return await self.clinic.visible_course(principal, course_id)
+            seen = await self.clinic.visible_course(principal, course_id)
         except NotFound:
             raise CommandInvalid([Fault("course", "is no course that you may see")]) from None
+        await self.clinic.require_lasting(principal, "manage groups", seen)
+        return seen
 
     def _move(
         self, principal: Principal, course: str, nth: int, *, joined: bool, at: dt.datetime, reason: LeaveReason | None = None

@@ -18,7 +18,7 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "fro
 
     `on_behalf_of` is the therapist for whom the actor covered.
     If the entry put the course under another protocol or version, `move` says what carried over and what did not.
-    If the entry was erased, `data` is the part that the canonical bytes keep, and `salt`, `reason` and `override` are null.
+    If the entry was erased, or is `masked` for an auditor, `data` is the part that the canonical bytes keep, and `salt`, `reason` and `override` are null.
     """
 
     id: str
@@ -39,6 +39,7 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "fro
     superseded_by: int | None
     contradicted_by: int | None
     erased: bool
+    masked: bool
     protocol_digest: str
     canonical: str
     salt: str | None
@@ -75,7 +76,8 @@ def _entry(entry: Entry, superseded: int | None, contradicted: int | None) -> En
         move=carry_over.move(written.data) if written.trigger in MOVES else None,
         superseded_by=superseded,
         contradicted_by=contradicted,
-        erased=document is None,
+        erased=document is None and not entry.masked,
+        masked=entry.masked,
         protocol_digest=written.protocol_digest,
         canonical=entry.canonical.decode(),
         salt=entry.salt,

@@ -36,6 +36,7 @@ def course_columns(organisation: str, change: CourseChange) -> Row:
         "head": change.entries[-1].hash,
         "last_recorded_at": course.last_recorded_at,
         "snapshot": snapshot(course),
+        "shared": course.shared,
         **{column: change.attention.get(kind) for kind, column in SINCE},
     }
 

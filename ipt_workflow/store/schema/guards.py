@@ -7,7 +7,20 @@ from collections.abc import Iterator
 
 from ipt_workflow.store.schema import tables
 
-APPEND_ONLY = ("entry", "audit_event", "audit_subject", "group_facilitator", "group_member", "group_session", "sandbox_move")
+APPEND_ONLY = (
+    "entry",
+    "audit_event",
+    "audit_subject",
+    "group_facilitator",
+    "group_member",
+    "group_session",
+    "sandbox_move",
+    "emergency_access",
+    "emergency_end",
+    "emergency_review",
+    "unmasking",
+)
+ERASABLE = {"entry_data": "guard_erasure", "access_text": "guard_access_text"}  # with PostgreSQL's function for each
 KEYS = {
     "entry": ("organisation", "course_id", "seq"),
     "audit_event": ("organisation", "id"),
@@ -17,6 +30,11 @@ KEYS = {
     "group_member": ("organisation", "course_id", "nth"),
     "group_session": ("organisation", "id"),
     "sandbox_move": ("organisation", "nth"),
+    "emergency_access": ("organisation", "id"),
+    "emergency_end": ("organisation", "access_id"),
+    "emergency_review": ("organisation", "access_id"),
+    "unmasking": ("organisation", "id"),
+    "access_text": ("organisation", "id", "kind"),
 }
 ALSO_UNIQUE = {
     "entry": ("organisation", "id"),
@@ -32,13 +50,12 @@ def sqlite() -> Iterator[tuple[str, str]]:
     """
     for table in APPEND_ONLY:
         yield _sqlite(table, "UPDATE", "1", f"{table} is append-only")
-    for table in (*APPEND_ONLY, "entry_data"):
+    for table in (*APPEND_ONLY, *ERASABLE):
         yield _sqlite(table, "DELETE", "1", f"{table} is append-only")
         yield _sqlite(table, "INSERT", " OR ".join(_present(table)), f"{table} has this row already")
-    keeps_key = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in (*KEYS["entry_data"], "rowid"))
-    yield _sqlite(
-        "entry_data", "UPDATE", f"NEW.salt IS NOT NULL OR NEW.sealed IS NOT NULL OR {keeps_key}", "entry_data can only be erased"
-    )
+    for table in ERASABLE:
+        moves = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in (*KEYS[table], "rowid"))
+        yield _sqlite(table, "UPDATE", f"NEW.salt IS NOT NULL OR NEW.sealed IS NOT NULL OR {moves}", f"{table} can only be erased")
 
 
 def _present(table: str) -> Iterator[str]:
@@ -60,23 +77,23 @@ def postgresql() -> Iterator[tuple[str, str]]:
         "CREATE FUNCTION guard_append_only() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$",
     )
-    keeps_key = " OR ".join(f"NEW.{column} IS DISTINCT FROM OLD.{column}" for column in KEYS["entry_data"])
-    yield (
-        "guard_erasure",
-        "CREATE FUNCTION guard_erasure() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN IF NEW.salt IS NOT NULL OR NEW.sealed IS NOT NULL OR {keeps_key} THEN "
-        "RAISE EXCEPTION 'entry_data can only be erased' USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END $$",
-    )
-    for table in (*APPEND_ONLY, "entry_data"):
-        verbs = "DELETE" if table == "entry_data" else "UPDATE OR DELETE"
+    for table, function in ERASABLE.items():
+        moves = " OR ".join(f"NEW.{column} IS DISTINCT FROM OLD.{column}" for column in KEYS[table])
+        yield (
+            function,
+            f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN IF NEW.salt IS NOT NULL OR NEW.sealed IS NOT NULL OR {moves} THEN "
+            f"RAISE EXCEPTION '{table} can only be erased' USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END $$",
+        )
+    for table in (*APPEND_ONLY, *ERASABLE):
+        verbs = "DELETE" if table in ERASABLE else "UPDATE OR DELETE"
         name = f"guard_{table}_rows"
         yield name, f"CREATE TRIGGER {name} BEFORE {verbs} ON {table} FOR EACH ROW EXECUTE FUNCTION guard_append_only()"
         name = f"guard_{table}_truncate"
         yield name, f"CREATE TRIGGER {name} BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION guard_append_only()"
-    yield (
-        "guard_entry_data_erasure",
-        "CREATE TRIGGER guard_entry_data_erasure BEFORE UPDATE ON entry_data FOR EACH ROW EXECUTE FUNCTION guard_erasure()",
-    )
+    for table, function in ERASABLE.items():
+        name = f"guard_{table}_erasure"
+        yield name, f"CREATE TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()"
 
 
 def statements(dialect: str) -> Iterator[tuple[str, str]]:

@@ -30,7 +30,7 @@ def _config(connection: sa.Connection | None = None) -> Config:
 
 
 def upgrade(connection: sa.Connection) -> str:
-    """Runs the migrations that are missing, protects the tables, then rebuilds snapshots of an older shape. Returns the new revision.
+    """Runs the migrations that are missing, protects the tables, then rebuilds what is stored with every course. Returns the new revision.
 
     From then on the connection is told every organisation, until the end of its transaction.
     Another process that migrates the database at the same time waits, and then finds nothing to do.
@@ -51,6 +51,8 @@ def upgrade(connection: sa.Connection) -> str:
     row_security.tell_all(connection)
     if before is not None and before < revision.SNAPSHOTS:
         snapshots.rebuild(connection)
+    if before is not None and before < revision.SHARING:
+        snapshots.note_sharing(connection)
     return revision.HEAD
 
 

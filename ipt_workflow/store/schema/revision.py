@@ -5,8 +5,9 @@ Every start and `/health/ready` compare them. Neither loads Alembic, which only 
 
 import sqlalchemy as sa
 
-HEAD = "0025"  # the newest of migrations/versions
+HEAD = "0027"  # the newest of migrations/versions
 ATTENTION = "0017"  # the first whose courses note all kinds of attention of today
+SHARING = "0026"  # the first whose courses note whether they are shared
 FOREIGN = "of another program"
 SNAPSHOTS = "0015"  # the first whose snapshots have the shape of today's `Course`; a new shape needs a new revision
 

@@ -3,7 +3,8 @@
 The condition reads the setting in a sub-select, which hides its value from the planner. Without it, a statement that was planned before
 the setting was told expects one row, and keeps a plan that is hundreds of times slower (`docs/decisions/0029`).
 
-A credential is found before anybody can be told its organisation. A function finds it by its digest, for whoever may execute it.
+A credential is found before anybody can be told its organisation. A function of its table finds it by its digest, for whoever may
+execute that.
 
 `db upgrade` establishes all this after its migrations, for every table that has an organisation. So a new table cannot be forgotten.
 """
@@ -34,10 +35,8 @@ OPEN: Mapping[str, str] = {
     "sandbox_move": "the mark and the clock of a whole database, read at the start",
 }
 PROTECTED = tuple(sorted(name for name, table in tables.METADATA.tables.items() if "organisation" in table.c and name not in OPEN))
-CREDENTIALS: Mapping[str, tuple[str, ...]] = {  # tables of credentials, each with the columns of digests
-    "sign_in_session": ("secret_hash", "access_hash"),
-    "token": ("secret_hash",),
-}
+# Tables of credentials, each with the column by which one is found: a digest, or a random id.
+CREDENTIALS: Mapping[str, str] = {"token": "secret_hash", "sign_in_session": "id"}
 
 _POLICIES = (
     "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, p.policyname, p.qual, p.with_check, p.cmd, p.permissive, p.roles::text"
@@ -48,7 +47,7 @@ _FUNCTIONS = "SELECT proname, prosrc, prosecdef, proconfig FROM pg_proc WHERE pr
 _PATH = ["search_path=pg_catalog, pg_temp"]
 _BODY = (
     "BEGIN PERFORM set_config('ipt.resolving', 'on', true);"
-    " RETURN QUERY SELECT * FROM {rows} WHERE {named};"
+    " RETURN QUERY SELECT * FROM {rows} WHERE {digest} = ANY (digests);"
     " PERFORM set_config('ipt.resolving', 'off', true); END"
 )
 
@@ -100,11 +99,10 @@ def _missing(connection: sa.Connection) -> Iterator[tuple[str, str]]:
             yield from _policy(table, TOLD, f"USING ({CONDITION}) WITH CHECK ({CONDITION})", policies)
     functions = {row.proname: row for row in connection.exec_driver_sql(_FUNCTIONS)}
     schema = connection.exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
-    for table, digests in CREDENTIALS.items():
-        named = " OR ".join(f"{digest} = ANY (digests)" for digest in digests)
+    for table, digest in CREDENTIALS.items():
         if policies.get((table, RESOLVED), ())[:4] != (SHOWN_RESOLVING, None, "SELECT", "PERMISSIVE"):
             yield from _policy(table, RESOLVED, f"FOR SELECT TO CURRENT_USER USING ({RESOLVING})", policies)
-        name, body = function_of(table), _BODY.format(rows=f"{schema}.{table}", named=named)
+        name, body = function_of(table), _BODY.format(rows=f"{schema}.{table}", digest=digest)
         known = functions.get(name)
         if known is None or (known.prosrc, known.prosecdef, known.proconfig) != (body, True, _PATH):
             yield (

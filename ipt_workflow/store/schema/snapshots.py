@@ -38,6 +38,17 @@ def note_attention(connection: sa.Connection, due: Due) -> None:
         _update(connection, organisation, course_id, {f"{kind}_from": since.get(kind) for kind in tables.ATTENTION})
 
 
+def note_sharing(connection: sa.Connection) -> None:
+    """Stores which courses are not shared. A course with an unreadable snapshot is left out."""
+    for organisation, course_id, snapshot in _courses(connection):
+        try:
+            shared = course_decoder.decode(snapshot).shared
+        except msgspec.DecodeError:
+            continue
+        if not shared:
+            _update(connection, organisation, course_id, {"shared": False})
+
+
 def _courses(connection: sa.Connection) -> Iterator[tuple[str, str, bytes]]:
     """Every course: its organisation, its id and its snapshot."""
     course = tables.course

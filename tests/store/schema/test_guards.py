@@ -7,14 +7,18 @@ from contextlib import closing
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from support import databases, service_walk
+from support import databases, emergencies, service_walk
 
 from ipt_workflow.errors import ReadOnly
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import guards, migrate, revision, tables
 
-GUARDED = ("entry", "audit_event", "audit_subject", "entry_data")
+RECORDED = (
+    *("entry", "audit_event", "audit_subject"),
+    *("emergency_access", "emergency_end", "emergency_review", "unmasking"),
+)
+GUARDED = (*RECORDED, "entry_data", "access_text")
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +30,8 @@ def filled(tmp_path_factory):
         await service_walk.walk(clinic, course, "record_consent", "start", "record_session")
         for _ in range(3):
             await CourseReads(clinic).course(service_walk.THERAPIST, course)
+        for _ in range(2):
+            await emergencies.walk(clinic, course)
 
     return service_walk.database(tmp_path_factory.mktemp("guards"), fill)
 
@@ -61,7 +67,7 @@ def refused(connection, table, statement, values=()) -> None:
     assert dump(connection, table) == before
 
 
-@pytest.mark.parametrize("table", ("entry", "audit_event", "audit_subject"))
+@pytest.mark.parametrize("table", RECORDED)
 def test_no_column_of_what_was_recorded_can_be_updated(kept, table):
     for column in columns(table):
         refused(kept, table, f"UPDATE {table} SET {column} = {column}")
@@ -145,6 +151,13 @@ def test_what_was_erased_cannot_be_written_again(kept):
     salt, sealed = kept.execute("SELECT salt, sealed FROM entry_data WHERE seq = 2").fetchone()
     kept.execute("UPDATE entry_data SET salt = NULL, sealed = NULL WHERE seq = 2")
     refused(kept, "entry_data", "UPDATE entry_data SET salt = ?, sealed = ? WHERE seq = 2", (salt, sealed))
+
+
+def test_a_text_about_access_can_be_erased_and_changed_in_no_other_way(kept):
+    for change in ("salt = NULL", "sealed = NULL", "sealed = x'7b7d'", "salt = NULL, sealed = NULL, kind = 'other'", "salt = salt"):
+        refused(kept, "access_text", f"UPDATE OR REPLACE access_text SET {change}")
+    kept.execute("UPDATE access_text SET salt = NULL, sealed = NULL")
+    assert kept.execute("SELECT DISTINCT salt, sealed FROM access_text").fetchall() == [(None, None)]
 
 
 def test_erasing_twice_is_no_fault(kept):

@@ -4,12 +4,15 @@ import asyncio
 
 import pytest
 import sqlalchemy as sa
-from support import databases, service_walk
+from support import databases, emergencies, service_walk
 
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store.schema import migrate, revision
 
-APPEND_ONLY = ("entry", "audit_event", "audit_subject")
+APPEND_ONLY = (
+    *("entry", "audit_event", "audit_subject"),
+    *("emergency_access", "emergency_end", "emergency_review", "unmasking"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +21,7 @@ def filled(tmp_path_factory, postgres):
         course = await service_walk.open_course(clinic)
         await service_walk.walk(clinic, course, "record_consent", "start")
         await CourseReads(clinic).course(service_walk.THERAPIST, course)
+        await emergencies.walk(clinic, course)
 
     return service_walk.database(tmp_path_factory.mktemp("guards"), fill, postgres)
 
@@ -48,7 +52,7 @@ def refused(kept, table, statement) -> None:
     assert kept(lambda connection: list(connection.exec_driver_sql(f"SELECT * FROM {table}"))) == before
 
 
-@pytest.mark.parametrize("table", (*APPEND_ONLY, "entry_data"))
+@pytest.mark.parametrize("table", (*APPEND_ONLY, "entry_data", "access_text"))
 def test_nothing_that_was_recorded_can_be_deleted_or_truncated(kept, table):
     refused(kept, table, f"DELETE FROM {table}")
     refused(kept, table, f"TRUNCATE {table}")
@@ -81,3 +85,13 @@ def test_a_guard_that_was_dropped_is_named(kept):
         assert migrate.missing_guards(connection) == ["guard_entry_rows"]
 
     kept(check)
+
+
+def test_a_text_about_access_can_be_erased_and_nothing_else(kept):
+    kept(
+        lambda connection: (
+            connection.exec_driver_sql("UPDATE access_text SET salt = NULL, sealed = NULL WHERE kind = 'reason'") and None
+        )
+    )
+    for change in ("salt = 'x', sealed = 'x'", "salt = NULL", "salt = NULL, sealed = NULL, kind = 'other'"):
+        refused(kept, "access_text", f"UPDATE access_text SET {change} WHERE kind = 'comment'")

@@ -97,6 +97,7 @@ class CourseRow(SQLModel, table=True):
     head: str = Field(max_length=64)
     last_recorded_at: dt.datetime
     snapshot: bytes
+    shared: bool = Field(sa_column_kwargs={"server_default": sa.true()})
     restricted: bool = Field(sa_column_kwargs={"server_default": sa.false()})  # no part of the fold
     overdue_from: dt.datetime | None = None
     blocked_from: dt.datetime | None = None

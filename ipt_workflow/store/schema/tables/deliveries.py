@@ -7,7 +7,7 @@ from sqlmodel import Field, SQLModel
 
 from ipt_workflow.store.schema.tables.columns import one_of
 
-OUTBOX_KINDS = ("entry", "refusal", "attention", "disabled", "ping")
+OUTBOX_KINDS = ("entry", "refusal", "attention", "disabled", "ping", "emergency")
 EVENT_KINDS = (*OUTBOX_KINDS, "withheld", "resumed")  # the last two are found when events are numbered
 SCOPES = ("thin", "clinical")
 SUBSCRIPTION_STATUSES = ("active", "paused", "disabled", "deleted")
@@ -26,7 +26,7 @@ class OutboxRow(SQLModel, table=True):
     """An event to publish, written in the transaction that caused it. It refers to the content and holds none of it.
 
     The relay moves it to `event`. An `entry` is named by course and seq, a `refusal` by its id in the audit log. `detail` is the kind of
-    an `attention` or the reason of a `disabled`; `subscription_id` is the subscription of a `disabled` or `ping`.
+    an `attention`, the id of an `emergency` access or the reason of a `disabled`; `subscription_id` is the subscription of a `disabled` or `ping`.
     """
 
     __tablename__ = "outbox"

@@ -7,12 +7,12 @@ from sqlmodel import Field, SQLModel
 
 from ipt_workflow.store.schema.tables.columns import ROLES, one_of
 
-METHODS = ("oidc", "passkey", "password", "link", "smart")
+METHODS = ("oidc", "passkey", "password", "recovery", "link", "smart")
 ONE_TIME_KINDS = ("oidc", "smart", "link", "enrolment", "passkey", "logout", "assertion")
 
 
 class SignInSessionRow(SQLModel, table=True):
-    """A session of a signed-in person. Of its secrets, only the SHA-256 is stored, and either tells the organisation.
+    """A session of a signed-in person. Its id alone tells its organisation. Of its secrets, only the SHA-256 is stored.
 
     `role` is the one acted in, of the `roles` that the person has; it is empty until they choose. `authenticated_at` is when they last
     proved who they are, if that is known. `access_hash` is that of the token by which programs act in the session.
@@ -20,8 +20,7 @@ class SignInSessionRow(SQLModel, table=True):
 
     __tablename__ = "sign_in_session"
     __table_args__ = (
-        sa.Index("ix_sign_in_session_secret_hash", "secret_hash"),
-        sa.Index("ix_sign_in_session_access_hash", "access_hash"),
+        sa.Index("ix_sign_in_session_id", "id", unique=True),
         sa.Index("ix_sign_in_session_person", "organisation", "person"),
         sa.Index("ix_sign_in_session_subject", "organisation", "issuer", "subject"),
     )

@@ -10,7 +10,7 @@ branch_labels = None
 depends_on = None
 
 ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
-METHODS = ("oidc", "passkey", "password", "link", "smart")
+METHODS = ("oidc", "passkey", "password", "recovery", "link", "smart")
 KINDS = ("oidc", "smart", "link", "enrolment", "passkey", "logout", "assertion")
 SQLITE_GUARDS = (
     "CREATE TRIGGER guard_audit_event_update BEFORE UPDATE ON audit_event WHEN 1 BEGIN SELECT RAISE(ABORT, 'audit_event is append-only'); END",
@@ -53,8 +53,7 @@ def upgrade() -> None:
         sa.Column("logout_hint", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("organisation", "id", name=op.f("pk_sign_in_session")),
     )
-    op.create_index("ix_sign_in_session_secret_hash", "sign_in_session", ["secret_hash"])
-    op.create_index("ix_sign_in_session_access_hash", "sign_in_session", ["access_hash"])
+    op.create_index("ix_sign_in_session_id", "sign_in_session", ["id"], unique=True)
     op.create_index("ix_sign_in_session_person", "sign_in_session", ["organisation", "person"])
     op.create_index("ix_sign_in_session_subject", "sign_in_session", ["organisation", "issuer", "subject"])
     op.create_table(

@@ -1,0 +1,163 @@
+"""Every command under IPT_ORGANISATION of another organisation: nothing of ours is printed, and nothing changed.
+
+A command that is new fails here until it has its place: what it is given, and what comes of it.
+"""
+
+import asyncio
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import typer
+from api.test_access import Row, prepared, token
+from support import databases, group_walk
+from support.http_client import running
+from support.two_clinics import OTHER, ids_in, other_clinic, rows_of
+from typer.testing import CliRunner
+
+from ipt_workflow.cli.main import app
+
+THERAPIST = "--as therapist-1"
+SUPERVISOR = "--as supervisor-1 --role supervisor"
+NOT_THERE = {  # what names something of ours: to others it never was
+    "course show": "{course_id}",
+    "course options": f"{{course_id}} {THERAPIST}",
+    "course fire": f'{{course_id}} note --data {{{{"text":"x"}}}} {THERAPIST}',
+    "course together": f'{{course_id}} [{{{{"trigger":"note","data":{{{{"text":"x"}}}}}}}}] {THERAPIST}',
+    "course move-entries": f"{{course_id}} {{other_id}} --entry 2 --reason x {THERAPIST}",
+    "proposal show": "{proposal_id}",
+    "proposal cosign": "{proposal_id} --as supervisor-1",
+    "proposal decline": "{proposal_id} --as supervisor-1",
+    "group show": "{group_id}",
+    "group join": f"{{group_id}} {{other_id}} {THERAPIST}",
+    "group leave": f"{{group_id}} {{course_id}} --reason moved {THERAPIST}",
+    "group facilitators": f"{{group_id}} therapist-2 therapist-3 {SUPERVISOR}",
+    "group record": f"{{group_id}} {{course_id}}=5 {THERAPIST}",
+    "group sign": f"{{group_id}} {{session_id}} {THERAPIST}",
+    "token revoke": "{token_id}",
+    "source set": "{source_id} --all-visits",
+    "source rotate": "{source_id}",
+    "source disable": "{source_id}",
+    "source enable": "{source_id}",
+}
+THEIR_OWN = {  # what lists, makes or checks: only what is theirs
+    "course list": "",
+    "proposal list": "",
+    "group list": "",
+    "group create": f"Tuesday --protocol {group_walk.PROTOCOL} {THERAPIST}",
+    "token create": "--role auditor --name a-2",
+    "token list": "",
+    "source list": "",
+    "source add": "east",
+    "import": "{lines}",
+    "demo": "",
+    "audit verify": "",
+    "audit export": "",
+    "protocol migrate": "--from ipt@2 --to ipt@3 --plan --file {candidate}",
+    "protocol replay": "{protocol}",
+    "protocol list": "",
+    "protocol show": "ipt",
+    "protocol lint": "",
+    "protocol diagram": "ipt",
+}
+INSTALLATION = {  # for whoever may reach the whole database
+    "audit failures": "",
+    "db upgrade": "",
+    "db check": "",
+    "db grants": "ipt_app",
+    "organisation create": "east",
+    "organisation list": "",
+    "organisation show": "south",
+    "organisation change": "south --title South",
+    "organisation suspend": "south",
+    "organisation resume": "south",
+}
+RUN_ON = {"serve", "relay", "receive", "sandbox"}  # they serve every organisation, send for them, or need no database
+
+
+def commands(group: Any, *before: str) -> list[str]:
+    found = []
+    for name, command in group.commands.items():
+        path = (*before, name)
+        found += commands(command, *path) if hasattr(command, "commands") else [" ".join(path)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A database with two organisations, what the first has of every kind, and an id for every name in the commands."""
+    folder = tmp_path_factory.mktemp("two")
+    settings = group_walk.settings(folder)
+    names: dict[str, str] = {}
+
+    async def fill() -> None:
+        async with running(settings) as api:
+            await other_clinic(api)
+            for needs in ("notice", "subscription", "source", "proposal", "group"):
+                names.update(await prepared(api, Row("", needs=needs), f"EHR-{needs}"))
+            names["proposal_id"] = (await api.get("/v1/proposals", "supervisor")).json()["items"][0]["id"]
+            names["token_id"] = (await token(api, "auditor", "auditor-2")).id
+
+    asyncio.run(fill())
+    lines, protocol = folder / "lines.jsonl", settings.config_dir / "protocols" / f"{group_walk.PROTOCOL}.toml"
+    lines.write_text("", encoding="utf-8")
+    candidate, shipped = folder / "ipt.toml", (settings.config_dir / "protocols" / "ipt.toml").read_text(encoding="utf-8")
+    candidate.write_text(shipped.replace("version = 2", "version = 3", 1), encoding="utf-8")
+    return settings, {**names, "lines": str(lines), "protocol": str(protocol), "candidate": str(candidate)}
+
+
+@pytest.fixture
+def run(made, tmp_path, monkeypatch):
+    """Runs a command as the other organisation. Returns what it printed and its exit code."""
+    settings, names = made
+    url = databases.copy(settings, tmp_path).database_url
+    monkeypatch.setenv("IPT_DATABASE_URL", url)
+    monkeypatch.setenv("IPT_CONFIG_DIR", str(settings.config_dir))
+    monkeypatch.setenv("IPT_ORGANISATION", OTHER)
+    engine = sa.create_engine(url)
+
+    def kept(organisation: str) -> Any:
+        with engine.connect() as connection:
+            return rows_of(connection, organisation)
+
+    def run(command: str, arguments: str) -> tuple[str, int]:
+        before, ours = kept("default"), ids_in(kept("default")) - ids_in(kept(OTHER))
+        given = [each.format(**names) for each in arguments.split()]
+        result = CliRunner().invoke(app, [*command.split(), *given])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        printed = result.output
+        for each in given:
+            printed = printed.replace(each, "")
+        assert [each for each in ours if each in printed] == [], printed
+        assert kept("default") == before
+        return result.output, result.exit_code
+
+    yield run
+    engine.dispose()
+
+
+def test_every_command_has_its_place():
+    placed = [*NOT_THERE, *THEIR_OWN, *INSTALLATION, *RUN_ON]
+    assert sorted(placed) == sorted(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.matrix(3)
+@pytest.mark.parametrize("command", NOT_THERE)
+def test_what_is_ours_never_was_at_the_command_line_of_others(run, command):
+    output, code = run(command, NOT_THERE[command])
+    assert code == 1, output
+    assert "There is no" in output
+
+
+@pytest.mark.matrix(3)
+@pytest.mark.parametrize("command", THEIR_OWN)
+def test_a_command_of_others_prints_nothing_of_ours(run, command):
+    output, code = run(command, THEIR_OWN[command])
+    assert code == 0, output
+
+
+@pytest.mark.matrix(3)
+@pytest.mark.parametrize("command", INSTALLATION)
+def test_what_belongs_to_the_installation_changes_nothing_of_ours(run, command):
+    output, code = run(command, INSTALLATION[command])
+    assert code == 0, output
