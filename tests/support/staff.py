@@ -12,8 +12,7 @@ THERAPISTS = tuple(f"therapist-{number}" for number in range(1, 10))
 SUPERVISORS = ("supervisor-1", "supervisor-2")
 
 
-def add(connection: Connection) -> None:
-    organisation = configuration.load({}).organisation
+def add(connection: Connection, organisation: str = configuration.load({}).organisation) -> None:
     for role, ids in (("therapist", THERAPISTS), ("supervisor", SUPERVISORS)):
         for each in ids:
             people.insert(connection, organisation, StoredPerson(id=each, name=each, roles=(role,), created_at=ADDED))
