@@ -12,7 +12,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import alone, audit, bundles, ceiling, deliveries, goals, minimal, notices, postgres, report, scale, transitions
+from bench import (
+    alone,
+    audit,
+    bundles,
+    ceiling,
+    deliveries,
+    goals,
+    minimal,
+    notices,
+    organisations,
+    postgres,
+    report,
+    scale,
+    transitions,
+)
 from bench.figures import Goal, Row, failed, short
 from bench.processes import BenchFailed
 from bench.run import Progress, Run, prepared
@@ -27,6 +41,7 @@ PARTS: tuple[tuple[str, str, Callable[[Run], list[Row]], Sequence[Goal]], ...] =
         transitions.postgresql,
         (*goals.POSTGRESQL.values(), *goals.POSTGRESQL_TWO.values()),
     ),
+    ("organisations", "transitions of several organisations", organisations.run_all, tuple(goals.ORGANISATIONS.values())),
     ("sqlite", "transitions on SQLite", transitions.sqlite, tuple(goals.SQLITE.values())),
     ("minimal", "answers without the course", minimal.run_all, tuple(goals.MINIMAL.values())),
     ("notices", "signed notices", notices.run_all, (*goals.NOTICES.values(), *goals.NOTICE_P50.values())),

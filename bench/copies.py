@@ -34,12 +34,13 @@ class Template:
         (course,), (client,) = rows["course"], rows["client"]
         entries = rows["entry"]
         self._known: Names = {course["id"].encode(): b"course", client["id"].encode(): b"client", client["ref"].encode(): b"ref"}
+        self._known[_owner(course["organisation"])] = b"owner"
         for entry in entries:
             self._known[entry["id"].encode()] = b"id%d" % entry["seq"]
             self._known[entry["hash"].encode()] = b"hash%d" % entry["seq"]
         self._times: dict[bytes, dt.datetime] = {}
         self._canonical = [(entry["seq"], self._with_names(entry["canonical"])) for entry in entries]
-        self._cells = {table: [[self._cell(value) for value in row.values()] for row in rows[table]] for table in TABLES}
+        self._cells = {table: [[self._cell(*cell) for cell in row.items()] for row in rows[table]] for table in TABLES}
 
     @property
     def entries(self) -> int:
@@ -49,10 +50,11 @@ class Template:
         """When the last entry of the copy with this number was recorded."""
         return max(self._times.values()).replace(tzinfo=dt.UTC) - number * APART
 
-    def copy(self, number: int) -> dict[str, list[tuple[Any, ...]]]:
-        """The rows of the copy with this number, by table."""
+    def copy(self, number: int, organisation: str = "default") -> dict[str, list[tuple[Any, ...]]]:
+        """The rows of the copy with this number, by table. Copies of several organisations have the same ids."""
         shift = number * APART
         names = {name: (time - shift).isoformat(timespec="microseconds").encode() for name, time in self._times.items()}
+        names[b"organisation"], names[b"owner"] = organisation.encode(), _owner(organisation)
         names[b"course"] = COURSE_ID.format(course=number).encode()
         names[b"client"] = b"019a0000-0000-7000-9000-%012d" % number
         names[b"ref"] = b"BENCH-%d" % number
@@ -70,8 +72,10 @@ class Template:
         known = re.compile(b"|".join(re.escape(each) for each in self._known))
         return known.sub(lambda found: b"%(" + self._known[found[0]] + b")b", text.replace(b"%", b"%%"))
 
-    def _cell(self, value: Any) -> Callable[[Names, dt.timedelta], Any]:
+    def _cell(self, column: str, value: Any) -> Callable[[Names, dt.timedelta], Any]:
         """A function that makes a column's value for a copy."""
+        if column == "organisation":
+            return lambda names, _shift: names[b"organisation"].decode()
         if isinstance(value, dt.datetime):
             return lambda _names, shift: value - shift
         if isinstance(value, str) and _TIME.fullmatch(value.encode()):
@@ -85,14 +89,19 @@ class Template:
         return lambda _names, _shift: value
 
 
+def _owner(organisation: str) -> bytes:
+    """How hashed bytes name their organisation."""
+    return b'"organisation":"%b"' % organisation.encode()
+
+
 def _batches(count: int) -> Iterator[range]:
     return (range(first, min(first + BATCH, count + 1)) for first in range(1, count + 1, BATCH))
 
 
-def _together(template: Template, numbers: range) -> dict[str, list[tuple[Any, ...]]]:
+def _together(template: Template, numbers: range, organisation: str = "default") -> dict[str, list[tuple[Any, ...]]]:
     rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
     for number in numbers:
-        for table, copied in template.copy(number).items():
+        for table, copied in template.copy(number, organisation).items():
             rows[table] += copied
     return rows
 
@@ -113,13 +122,15 @@ async def read_postgres(place: Mapping[str, str], version: int, therapist: str) 
         await connection.close()
 
 
-async def fill_postgres(place: Mapping[str, str], template: Template, count: int, progress: Callable[[int], None]) -> None:
-    """Writes `count` copies. Calls `progress` with the number written so far."""
+async def fill_postgres(
+    place: Mapping[str, str], template: Template, count: int, progress: Callable[[int], None], organisation: str = "default"
+) -> None:
+    """Writes `count` copies for an organisation. Calls `progress` with the number written so far."""
     connection = await _connect(place)
     try:
         await connection.execute("SET synchronous_commit = off")
         for numbers in _batches(count):
-            for table, rows in _together(template, numbers).items():
+            for table, rows in _together(template, numbers, organisation).items():
                 await connection.copy_records_to_table(table, records=rows, columns=template.columns[table])
             progress(numbers.stop - 1)
     finally:

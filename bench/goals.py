@@ -30,6 +30,12 @@ POSTGRESQL_TWO = {
     )
     for clients in CLIENTS[1:]
 }
+ORGANISATIONS = {
+    clients: _more(
+        f"organisations-{clients}", f"transitions/s of 8 organisations ÷ of one, PostgreSQL, {_clients(clients)}", 0.9, 1.0
+    )
+    for clients in CLIENTS
+}
 SQLITE = {
     clients: _more(f"sqlite-{clients}", f"transitions/s, SQLite ÷ a tight sqlite3 loop, {_clients(clients)}", goal, stretch)
     for clients, goal, stretch in zip(CLIENTS_SQLITE, (0.75, 0.80), (0.85, 0.90), strict=True)

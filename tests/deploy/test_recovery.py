@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from faults.histories import Load
 from faults.postgres import Server
 from faults.service import Service, command, filled
@@ -117,8 +118,10 @@ def test_a_dump_of_postgresql_holds_what_was_acknowledged(server, tmp_path):
     (tmp_path / "backup").mkdir()
     database, empty = (asyncio.run(server.new_database()) for _ in range(2))
     path = str(server._server.bin_path)
+    assert command(database, "db", "upgrade", "--roles", "ipt").returncode == 0
+    role = sa.make_url(database).set(username="ipt_backup").render_as_string(hide_password=False)
     load, before, token = asyncio.run(
-        backed_up(database, tmp_path, lambda: run(line(BACKUP, "PostgreSQL"), tmp_path, path, IPT_DATABASE_URL=database))
+        backed_up(database, tmp_path, lambda: run(line(BACKUP, "PostgreSQL"), tmp_path, path, BACKUP_URL=role))
     )
     run(line(RESTORE, "PostgreSQL"), tmp_path, path, IPT_DATABASE_URL=empty)
     found = asyncio.run(restored(empty, tmp_path, load, token))

@@ -59,6 +59,7 @@ class Attempts:
                 request_id=request.request_id,
             )
         )
+        self.clinic.metrics.authentication_failures.inc()
         raise SignInRefused(why, NOT_ACCEPTED)
 
     def _named(self, account: str) -> str:

@@ -43,6 +43,7 @@ def test_an_answer_without_user_verification_is_refused_and_recorded(local):
         await local.enrol("anna", authenticator)
         await refused(local.by_passkey(authenticator, flags=FLAG.UP), "user_verification")
         assert (await local.log())[-1] == ("anna", "nobody", REFUSED, "user_verification")
+        assert "ipt_authentication_failures_total 1.0" in local.clinic.metrics.text().decode()
 
     local(test)
 
