@@ -10,6 +10,7 @@ from litestar.params import FromPath
 
 from ipt_workflow.access.oidc import public_keys
 from ipt_workflow.access.passkeys import relying_party
+from ipt_workflow.api.rate_limits import OpenToAll
 from ipt_workflow.errors import NotFound, ProviderUnusable, SignInRefused
 from ipt_workflow.service.access.sessions import SignedIn
 from ipt_workflow.service.access.sign_in import NO_SIGN_IN
@@ -130,7 +131,7 @@ async def keys(request: PageRequest, organisation: FromPath[str]) -> Response[by
     return Response(msgspec.json.encode(public_keys(found)), media_type="application/jwk-set+json")
 
 
-@post("/o/{organisation:str}/sign-in/back-channel", include_in_schema=False, status_code=200)
+@post("/o/{organisation:str}/sign-in/back-channel", include_in_schema=False, status_code=200, middleware=[OpenToAll()])
 async def back_channel(request: PageRequest, organisation: FromPath[str]) -> Response[Any]:
     """An identity provider says that somebody signed out there. It sends no cookie: its signed token says who it is."""
     form = await request.form()

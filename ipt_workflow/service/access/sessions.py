@@ -157,12 +157,6 @@ class SignInSessions:
         await self.clinic.log(acting(session, "pages", request_id), "sign_in", f"access token of session {session.id} made")
         return secret
 
-    async def check(self, principal: Principal) -> None:
-        """Raises SessionOver if the principal's session was ended since. One that merely expires meanwhile is not over here."""
-        session = await self.clinic.read(stored.find, principal.session) if principal.session else None
-        if principal.session and (session is None or session.ended_at is not None):
-            raise SessionOver(self.clinic.organisation)
-
     async def list(self, principal: Principal, person: str | None = None) -> list[SignInSessionView]:
         """The open sessions of a person: one's own, or for an administrator anybody's."""
         if person not in {None, principal.person}:
