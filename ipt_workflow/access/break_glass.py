@@ -48,7 +48,7 @@ class NewUnmasking(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     minutes: Minutes = MINUTES
 
 
-class Span(Protocol):
+class EmergencySpan(Protocol):
     """An emergency access as it was started, or ended since."""
 
     @property
@@ -61,16 +61,16 @@ class Span(Protocol):
     def ended_at(self) -> dt.datetime | None: ...
 
 
-def in_force(access: Span, now: dt.datetime) -> bool:
+def in_force(access: EmergencySpan, now: dt.datetime) -> bool:
     return access.ended_at is None and access.starts_at <= now < access.ends_at
 
 
-def overdue_at(access: Span) -> dt.datetime:
+def overdue_at(access: EmergencySpan) -> dt.datetime:
     """When an access that nobody has reviewed is overdue."""
     return access.starts_at + REVIEW_WITHIN
 
 
-def is_often(access: Span, starts: Iterable[dt.datetime]) -> bool:
+def is_often(access: EmergencySpan, starts: Iterable[dt.datetime]) -> bool:
     """Whether the access was one too many. `starts` are those of all accesses of the same person, in any order."""
     since = access.starts_at - OFTEN_WITHIN
     return sum(since < each <= access.starts_at for each in starts) > OFTEN

@@ -12,7 +12,7 @@ import msgspec
 from joserfc import jwk, jws, jwt
 from joserfc.errors import JoseError
 
-from ipt_workflow.access.oidc import UNLIKE_OURS, OidcSettings, Question, digest
+from ipt_workflow.access.oidc import UNLIKE_OURS, OidcSettings, SignInQuestion, digest
 from ipt_workflow.errors import ProviderUnusable, SignInRefused
 
 ALGORITHMS = ("ES256", "RS256", "PS256")
@@ -170,7 +170,7 @@ def _authenticated_at(claims: Mapping[str, Any], now: dt.datetime) -> dt.datetim
     return min(dt.datetime.fromtimestamp(seconds, dt.UTC), now)
 
 
-def check_age(claims: Claims, asked: Question, now: dt.datetime, max_age: dt.timedelta) -> None:
+def check_age(claims: Claims, asked: SignInQuestion, now: dt.datetime, max_age: dt.timedelta) -> None:
     """That the person proved who they are as lately as they were asked to. Raises SignInRefused."""
     if claims.authenticated_at is None:
         if asked.again:

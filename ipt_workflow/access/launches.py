@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from ipt_workflow.access import oidc
-from ipt_workflow.access.oidc import Description, OidcSettings, Question
+from ipt_workflow.access.oidc import Description, OidcSettings, SignInQuestion
 from ipt_workflow.errors import ProviderUnusable, SignInRefused
 from ipt_workflow.values.types import whole
 
@@ -58,7 +58,7 @@ class SmartServer(msgspec.Struct, frozen=True, kw_only=True):
 class LaunchQuestion(msgspec.Struct, frozen=True, kw_only=True):
     """What a launch asks, and by which EHR."""
 
-    asked: Question
+    asked: SignInQuestion
     iss: str
 
 
@@ -99,7 +99,9 @@ def settings_of(ehr: EhrSettings, server: SmartServer) -> OidcSettings:
     )
 
 
-def authorization_url(ehr: EhrSettings, server: SmartServer, asked: Question, state: str, redirect_uri: str, launch: str) -> str:
+def authorization_url(
+    ehr: EhrSettings, server: SmartServer, asked: SignInQuestion, state: str, redirect_uri: str, launch: str
+) -> str:
     """Where the browser goes, so that the EHR says who it is and which client is in context."""
     query = {
         "response_type": "code",

@@ -57,7 +57,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     authorization_response_iss_parameter_supported: bool = False
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class SignInQuestion(msgspec.Struct, frozen=True, kw_only=True):
     """What a sign-in asks, and must find in the answer. `again` is the session of somebody who proves again who they are."""
 
     nonce: str
@@ -85,8 +85,8 @@ def description_of(content: bytes, issuer: str) -> Description:
     return found
 
 
-def question(browser: str, again: str | None = None) -> Question:
-    return Question(nonce=secrets.token_urlsafe(32), verifier=secrets.token_urlsafe(48), browser=digest(browser), again=again)
+def question(browser: str, again: str | None = None) -> SignInQuestion:
+    return SignInQuestion(nonce=secrets.token_urlsafe(32), verifier=secrets.token_urlsafe(48), browser=digest(browser), again=again)
 
 
 def challenge(verifier: str) -> str:
@@ -99,7 +99,7 @@ def digest(text: str) -> str:
 
 
 def authorization_url(
-    settings: OidcSettings, found: Description, asked: Question, state: str, redirect_uri: str, max_age: dt.timedelta
+    settings: OidcSettings, found: Description, asked: SignInQuestion, state: str, redirect_uri: str, max_age: dt.timedelta
 ) -> str:
     """Where the browser goes to sign in. Somebody who proves again who they are must do so even if the provider knows them still."""
     query = {
@@ -133,7 +133,7 @@ def code_of(query: Mapping[str, str], found: Description) -> str:
 
 
 def token_request(
-    settings: OidcSettings, secret: str, found: Description, asked: Question, code: str, redirect_uri: str, now: dt.datetime
+    settings: OidcSettings, secret: str, found: Description, asked: SignInQuestion, code: str, redirect_uri: str, now: dt.datetime
 ) -> tuple[dict[str, str], bytes]:
     """Headers and body of the request that turns a code into an ID token. `secret` is no longer sealed."""
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": asked.verifier}

@@ -12,7 +12,7 @@ from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, one_of, page, read_body
 from ipt_workflow.api.services import services_of
 from ipt_workflow.service.access.break_glass import EmergencyAccessView
-from ipt_workflow.service.access.unmasking import UnmaskingView
+from ipt_workflow.service.access.masks import UnmaskingView
 
 REVIEWED = {"waiting": False, "reviewed": True}
 
@@ -32,7 +32,7 @@ async def take_emergency_access(request: ApiRequest) -> Response[EmergencyAccess
     """Opens the courses of the client with exactly this reference, for an hour unless `minutes` says otherwise.
 
     The caller reads them, and records `raise_risk`, `review_risk`, `record_contact` and `note` on them. Needs a person who signed in
-    lately, and no fixed token. The therapist and the supervisors are told at once, and a supervisor reviews it.
+    lately, and no fixed token. The therapist and the supervisors see it at once, and a supervisor reviews it.
     """
     body = await read_body(request)
     started = await services_of(request).emergencies.start(principal_of(request), lambda: body.shape(NewEmergencyAccess))

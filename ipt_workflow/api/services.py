@@ -21,11 +21,11 @@ from ipt_workflow.service.access.attestations import Attestations
 from ipt_workflow.service.access.break_glass import EmergencyAccesses
 from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.access.credentials import Credentials
+from ipt_workflow.service.access.masks import Unmaskings
 from ipt_workflow.service.access.people import People
 from ipt_workflow.service.access.restrictions import Restrictions
 from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
-from ipt_workflow.service.access.unmasking import Unmaskings
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics

@@ -7,11 +7,11 @@ from litestar.params import FromPath, FromQuery
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest, FilterText
 from ipt_workflow.api.services import services_of
-from ipt_workflow.service.access.sessions import SessionView
+from ipt_workflow.service.access.sessions import SignInSessionView
 
 
 class SessionList(msgspec.Struct, frozen=True):
-    items: list[SessionView]
+    items: list[SignInSessionView]
 
 
 @get("/v1/sessions", summary="Sessions of a person", tags=["sessions"])

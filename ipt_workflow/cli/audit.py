@@ -11,7 +11,7 @@ from ipt_workflow.cli.output import bar, err, of_options, out, print_json, print
 from ipt_workflow.cli.process import FAILED
 from ipt_workflow.cli.token import operator
 from ipt_workflow.service.access.failures import AuthenticationFailures
-from ipt_workflow.service.access.unmasking import Unmaskings
+from ipt_workflow.service.access.masks import Unmaskings
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.reads import CourseReads

@@ -90,8 +90,8 @@ def leave(person: PersonId, as_json: AsJson = False) -> None:
     if as_json:
         print_json(departure)
         return
-    ended = ", ".join(f"{count} {what}" for what, count in departure.ended.items())
-    out.print(f"{person} has left. Ended: {ended}.", markup=False)
+    ended = ", ".join(f"{count} {what}" for what, count in departure.ended.items() if count)
+    out.print(f"{person} has left. Ended: {ended or 'nothing'}.", markup=False)
 
 
 @app.command("return")

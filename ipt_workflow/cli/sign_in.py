@@ -33,7 +33,7 @@ def _operator() -> Principal:
 @app.command("set")
 def set_up(
     organisation: Name,
-    file: Annotated[Path, typer.Option(help="A TOML file with everything about signing in: docs/sign-in.md.")],
+    file: Annotated[Path, typer.Option(help="A TOML file with everything about signing in.")],
     client_secret_file: Annotated[
         str | None, typer.Option(help="A file with the client's secret alone; - reads it from standard input.")
     ] = None,

@@ -24,13 +24,18 @@ class Content(msgspec.Struct, frozen=True):
 
 
 class Calls:
-    """Makes calls and reads what comes back. `seconds` limits a whole call. Call `close` at the end."""
+    """Makes calls and reads what comes back. `seconds` limits a whole call; default: SECONDS. Call `close` at the end."""
 
     def __init__(
-        self, reach: Reach, seconds: float = SECONDS, *, resolve: Resolve | None = None, ssl_context: ssl.SSLContext | None = None
+        self,
+        reach: Reach,
+        seconds: float | None = None,
+        *,
+        resolve: Resolve | None = None,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._reach = reach
-        self._seconds = seconds
+        self._seconds = SECONDS if seconds is None else seconds
         self._connections = Connecting(reach, resolve, ssl_context)
 
     async def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> tuple[int, bytes]:

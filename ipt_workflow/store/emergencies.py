@@ -105,6 +105,17 @@ def finish(connection: sa.Connection, organisation: str, access_id: str, by: str
         attempts.log(connection, [record])
 
 
+def end_of(connection: sa.Connection, organisation: str, person: str, roles: Sequence[str], now: dt.datetime) -> int:
+    """Ends the accesses that a person took in roles that they lose. Returns how many."""
+    mine = (access.c.organisation == organisation, access.c.person == person, access.c.role.in_(roles))
+    still = sa.select(access.c.id).where(*mine, access.c.starts_at <= now, access.c.ends_at > now)
+    rows = [
+        {"organisation": organisation, "access_id": row.id, "ended_at": now, "ended_by": person}
+        for row in connection.execute(still).all()
+    ]
+    return sum(_insert_once(connection, end, row) for row in rows)
+
+
 def _insert_once(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> bool:
     """Inserts the only row of an access. Returns False if it is there: SQLite's guard would not let it be inserted again."""
     there = sa.select(table.c.access_id).where(table.c.organisation == row["organisation"], table.c.access_id == row["access_id"])

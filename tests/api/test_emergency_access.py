@@ -202,6 +202,17 @@ def test_who_took_it_or_a_supervisor_ends_it_before_its_time(api, clock):
     api(test, clock)
 
 
+def test_it_ends_with_the_role_of_whoever_took_it(api, clock):
+    async def test(api):
+        await on_duty(api)
+        access = await start(api)
+        answer = await api.post("/v1/people/therapist-2/leave", None, "admin")
+        assert answer.json()["ended"]["emergency accesses"] == 1, answer.text
+        assert not (await api.get(f"{ACCESS}/{access.id}", "supervisor")).json()["in_force"]
+
+    api(test, clock)
+
+
 def test_a_fixed_token_cannot_take_it_nor_somebody_who_signed_in_too_long_ago(api, clock):
     async def test(api):
         await on_duty(api)
@@ -315,6 +326,42 @@ def test_more_than_three_of_one_person_in_thirty_days_are_flagged(api, clock):
         assert not (await start(api)).often
         shown = (await api.get(f"{ACCESS}?review=waiting", "supervisor")).json()["items"]
         assert [each["often"] for each in shown] == [False, False, False, True, False, False]
+
+    api(test, clock)
+
+
+def test_a_restricted_course_is_opened_and_the_access_is_flagged(api, clock):
+    async def test(api):
+        course = await on_duty(api)
+        assert not (await start(api)).restricted
+        clock.advance(HOUR)
+        restriction = {"people": ["supervisor-1"], "reason": "The client works here."}
+        await api.client.put(f"/v1/courses/{course}/restriction", json=restriction, headers=api.headers("admin"))
+        assert (await api.get(f"/v1/courses/{course}", "duty")).status_code == 404
+        assert (await start(api)).restricted
+        assert (await api.get(f"/v1/courses/{course}", "duty")).status_code == 200
+        assert [each["id"] for each in (await api.get("/v1/courses", "duty")).json()["items"]] == [course]
+        flagged = [each["restricted"] for each in (await api.get(ACCESS, "supervisor")).json()["items"]]
+        assert flagged == [False, True]
+
+    api(test, clock)
+
+
+def test_it_does_not_let_a_supervisor_decide_proposals(api, clock):
+    async def test(api):
+        course = await on_duty(api)
+        waiver = {"trigger": "waive_sick_role", "reason": "Not wanted."}
+        proposed = await api.post(f"/v1/courses/{course}/proposals", waiver, If_Match=f'"{await api.version(course)}"')
+        api.clinic.access_rules = AccessRules(supervision="supervisees")
+        supervisor = signed_in(api, "supervisor-1", "supervisor")
+        path = f"/v1/proposals/{proposed.json()['id']}"
+        assert (await api.get(path, "supervisor")).status_code == 404
+        await start(api, supervisor)
+        assert (await api.get(path, "supervisor")).status_code == 200
+        for verb in ("cosign", "decline"):
+            answer = await api.post(f"{path}/{verb}", None, "supervisor")
+            assert (answer.status_code, "with emergency access" in answer.json()["detail"]) == (403, True)
+        assert (await api.get(path)).json()["proposal"]["status"] == "waiting"
 
     api(test, clock)
 

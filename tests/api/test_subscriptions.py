@@ -79,7 +79,7 @@ def test_a_secret_is_shown_once_and_never_again(api):
         one = f"/v1/subscriptions/{shown['subscription']['id']}"
         assert (await api.get(one, "admin")).json() == shown["subscription"]
         assert shown["subscription"]["status"] == "active"
-        assert shown["subscription"]["types"] == ["course.changed", "course.attention", "subscription.disabled"]
+        assert shown["subscription"]["types"] == ["course.changed", "course.attention", "access.emergency", "subscription.disabled"]
         rotated = (await api.post(f"{one}/rotate", {}, "admin")).json()
         assert rotated["secret"] != shown["secret"]
         for path in (one, "/v1/subscriptions", f"{one}/deliveries", "/v1/audit"):

@@ -35,7 +35,7 @@ def test_a_person_is_added_changed_leaves_and_comes_back(run):
     assert run("person", "show", "new/1").stdout == "new/1: Zoë Brandt, therapist, supervised by supervisor-1\n"
     token = run("token", "create", "--role", "supervisor", "--name", "new/1").stdout.splitlines()[0]
     assert run("person", "set", "new/1", "--no-supervisor", "--name", "Zoë").stdout == "new/1: Zoë, therapist and supervisor\n"
-    assert run("person", "leave", "new/1").stdout == "new/1 has left. Ended: 1 tokens, 0 sessions.\n"
+    assert run("person", "leave", "new/1").stdout == "new/1 has left. Ended: 1 tokens.\n"
     assert token not in run("token", "list").stdout
     shown = run("person", "list", "--status", "left").stdout
     assert "new/1" in shown

@@ -44,8 +44,12 @@ def run(database_url):
     def run(test):
         async def inside():
             database = open_database(database_url)
+
+            async def write(function, *args):
+                return await database.write(function, *args, organisations=("default", "north"))
+
             try:
-                return await test(database.write)
+                return await test(write)
             finally:
                 await database.close()
 
@@ -58,14 +62,14 @@ def test_a_session_is_found_by_its_id_alone_and_tells_its_organisation(run, data
     async def test(write):
         database = open_database(database_url)
         loader = SharedLoader(database, lookups.SESSIONS)
-        for name in ("default", "north"):
-            await write(organisations.insert, new_organisation(name, START))
-        for organisation, each in (("default", session()), ("north", session(id="1" * 16, organisation="north"))):
-            await write(access.insert, organisation, each, START)
-            assert await write(access.find, organisation, each.id) == each
+        await write(organisations.insert, new_organisation("north", START))
+        theirs = session(id="1" * 16, organisation="north")
+        for each in (session(), theirs):
+            await write(access.insert, each.organisation, each, START)
+            assert await write(access.find, each.organisation, each.id) == each
             assert await loader.start(None, each.id) == KnownSession(each, "active", 1)
-        assert await write(access.find, "default", "1" * 16) is None
         assert await loader.start(None, "2" * 16) is None
+        assert await write(access.find, "default", theirs.id) is None
         await database.close()
 
     run(test)

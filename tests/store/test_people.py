@@ -10,7 +10,9 @@ from support import databases, service_walk, staff
 from ipt_workflow.access import people as rules
 from ipt_workflow.access.people import STAFF_ROLES
 from ipt_workflow.store import courses, people, tokens
+from ipt_workflow.store.clinic_database import ClinicDatabase
 from ipt_workflow.store.courses import Filters
+from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.people import PersonFilters, PersonLeft, PersonUpdate, StoredPerson
 from ipt_workflow.store.tokens import TokenRecord
@@ -23,13 +25,24 @@ def stored(person: str, *roles: str, **more) -> StoredPerson:
     return StoredPerson(id=person, name=person, roles=roles, created_at=AT, **more)
 
 
+class ForAll(ClinicDatabase):
+    """A database as all the organisations of these tests see it."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "other")
+        self._ours = ("other", "another", *(f"clinic-{number}" for number in range(10)))
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
 @pytest.fixture
 def on(database_url):
-    """Runs what is done with an open database."""
+    """Runs what is done with a database, open for all the organisations here."""
 
     def run(work):
         async def inside():
-            database = open_database(database_url)
+            database = ForAll(open_database(database_url))
             try:
                 return await work(database)
             finally:
@@ -127,7 +140,7 @@ def caseload(server, tmp_path_factory):
 
 def test_the_list_of_unassigned_courses_is_what_each_course_says_of_itself(caseload):
     async def read():
-        database = open_database(caseload.database_url)
+        database = databases.opened(caseload.database_url)
         now = dt.datetime.now(dt.UTC)
         every = await database.read(courses.caseload, "default", Filters(), "", 100, now)
         found = await database.read(courses.caseload, "default", Filters(attention="unassigned"), "", 100, now)

@@ -149,7 +149,7 @@ def stored(server, tmp_path_factory):
 def test_lists_single_reads_and_the_predicate_agree(stored, clinic):
     runner, database = stored
     organisation = str(uuid.uuid4())
-    runner.run(database.write(lambda connection: fill(connection, organisation, clinic)))
+    runner.run(database.write(lambda connection: fill(connection, organisation, clinic), organisations=(organisation,)))
 
     def asked(connection: sa.Connection) -> list[tuple]:
         found = []
@@ -162,7 +162,7 @@ def test_lists_single_reads_and_the_predicate_agree(stored, clinic):
             found.append((who, set(connection.execute(listed).scalars()), related, hides))
         return found
 
-    for who, listed, related, hides in runner.run(database.read(asked)):
+    for who, listed, related, hides in runner.run(database.read(asked, organisations=(organisation,))):
         right = {
             course: found
             for course in COURSES

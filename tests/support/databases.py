@@ -85,7 +85,7 @@ def _migrated(server: str | None) -> str:
 async def _migrate(url: str) -> None:
     database = open_database(url)
     await database.write(upgrade, settings_of(url))
-    await database.write(staff.add)
+    await database.write(staff.add, organisations=[staff.ORGANISATION])
     await database.close()
 
 

@@ -4,7 +4,7 @@ from ipt_workflow.access.break_glass import NewEmergencyAccess, NewReview, NewUn
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import AccessRules
 from ipt_workflow.service.access.break_glass import EmergencyAccesses
-from ipt_workflow.service.access.unmasking import Unmaskings
+from ipt_workflow.service.access.masks import Unmaskings
 
 
 async def walk(clinic, course: str) -> None:

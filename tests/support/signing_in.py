@@ -79,7 +79,7 @@ def on_database(settings: Settings, function: Callable[..., Any], *args: Any) ->
     async def inside() -> Any:
         database = open_database(settings.database_url)
         try:
-            return await database.write(function, *args)
+            return await database.write(function, *args, organisations=("default",))
         finally:
             await database.close()
 

@@ -7,13 +7,13 @@ from ipt_workflow.store import people
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.people import StoredPerson
 
+ORGANISATION = configuration.load({}).organisation
 ADDED = dt.datetime(2025, 1, 6, 9, 0, tzinfo=dt.UTC)
 THERAPISTS = tuple(f"therapist-{number}" for number in range(1, 10))
 SUPERVISORS = ("supervisor-1", "supervisor-2")
 
 
 def add(connection: Connection) -> None:
-    organisation = configuration.load({}).organisation
     for role, ids in (("therapist", THERAPISTS), ("supervisor", SUPERVISORS)):
         for each in ids:
-            people.insert(connection, organisation, StoredPerson(id=each, name=each, roles=(role,), created_at=ADDED))
+            people.insert(connection, ORGANISATION, StoredPerson(id=each, name=each, roles=(role,), created_at=ADDED))

@@ -180,20 +180,17 @@ def _entities(record: AuditRecord, performed: Interaction, patients: list[Refere
 
 
 def _subjects(record: AuditRecord, performed: Interaction, site: Site) -> list[AuditEntity]:
-    """For a query, its name and every course that it showed; otherwise the resource that was written or read."""
+    """For a query, its name, its basis (a query has no detail) and every course that it showed; otherwise the resource that was written or read."""
     if performed.action == "E":
         shown = [
             AuditEntity(what=Reference(reference=f"EpisodeOfCare/{course}"), type=_entity_type("4", "Other"))
             for course in record.courses
         ]
         query = base64.b64encode(f"{record.kind} {record.action}".encode()).decode()
+        basis = Reference(identifier=Identifier(system=site.own("basis"), value=record.basis))
         return [
-            AuditEntity(
-                type=_entity_type("2", "System Object"),
-                role=_object_role("24", "Query"),
-                query=query,
-                detail=_details({"basis": record.basis}),
-            ),
+            AuditEntity(type=_entity_type("2", "System Object"), role=_object_role("24", "Query"), query=query),
+            *([AuditEntity(what=basis, type=site.coding("audit-entity-type", "basis"))] if record.basis else []),
             *shown,
         ]
     details = {
@@ -209,13 +206,9 @@ def _subjects(record: AuditRecord, performed: Interaction, site: Site) -> list[A
             what=_resource(record, site),
             type=_entity_type("2", "System Object"),
             role=_object_role("4", "Domain Resource"),
-            detail=_details(details),
+            detail=tuple(AuditDetail(type=name, value_string=value) for name, value in details.items() if value),
         )
     ]
-
-
-def _details(values: Mapping[str, str | None]) -> tuple[AuditDetail, ...]:
-    return tuple(AuditDetail(type=name, value_string=value) for name, value in values.items() if value)
 
 
 def _resource(record: AuditRecord, site: Site) -> Reference:

@@ -22,7 +22,7 @@ SUMMARIES: dict[str, frozenset[str]] = {
     "Provenance": frozenset({"target", "recorded"}),
     "PlanDefinition": frozenset({"url", "identifier", "version", "name", "title", "type", "status", "publisher",
                                  "description"}),
-    "AuditEvent": frozenset({"type", "subtype", "action", "recorded", "outcome", "outcomeDesc"}),
+    "AuditEvent": frozenset({"type", "subtype", "action", "recorded", "outcome", "outcomeDesc", "purposeOfEvent"}),
 }  # fmt: skip
 """The elements that R4 marks as a resource's summary, among those that are filled here."""
 

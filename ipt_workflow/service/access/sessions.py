@@ -20,7 +20,7 @@ FORGET_AFTER = dt.timedelta(days=30)
 NO_SESSION = "There is no such session, or it has ended."
 
 
-class SessionView(msgspec.Struct, frozen=True, kw_only=True):
+class SignInSessionView(msgspec.Struct, frozen=True, kw_only=True):
     """A session of a person. `current` says whether the caller acts in it."""
 
     id: str
@@ -155,11 +155,11 @@ class SignInSessions:
 
     async def check(self, principal: Principal) -> None:
         """Raises SessionOver if the principal's session was ended since. One that merely expires meanwhile is not over here."""
-        known = await self.clinic.installation.sessions.get(principal.session) if principal.session else None
-        if principal.session and (known is None or known.session.ended_at is not None):
+        session = await self.clinic.read(stored.find, principal.session) if principal.session else None
+        if principal.session and (session is None or session.ended_at is not None):
             raise SessionOver(self.clinic.organisation)
 
-    async def list(self, principal: Principal, person: str | None = None) -> list[SessionView]:
+    async def list(self, principal: Principal, person: str | None = None) -> list[SignInSessionView]:
         """The open sessions of a person: one's own, or for an administrator anybody's."""
         if person not in {None, principal.person}:
             await self.clinic.require(principal, "manage sessions")
@@ -191,8 +191,8 @@ class SignInSessions:
         return len(ended)
 
 
-def _view(session: StoredSession, principal: Principal) -> SessionView:
-    return SessionView(
+def _view(session: StoredSession, principal: Principal) -> SignInSessionView:
+    return SignInSessionView(
         id=session.id,
         person=session.person,
         role=session.role,

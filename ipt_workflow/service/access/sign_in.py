@@ -9,7 +9,7 @@ import msgspec
 from ipt_workflow.access import id_tokens, oidc, people
 from ipt_workflow.access.id_tokens import Claims
 from ipt_workflow.access.launches import EhrSettings
-from ipt_workflow.access.oidc import OidcSettings, Question
+from ipt_workflow.access.oidc import OidcSettings, SignInQuestion
 from ipt_workflow.access.principal import NOBODY
 from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.errors import IptError, NotFound, ProviderUnusable, SignInRefused
@@ -94,7 +94,7 @@ class SignIn:
             raise SignInRefused("waiting", "Too many sign-ins have begun. Try again in some minutes.")
         return oidc.authorization_url(settings, found, asked, state, self.callback, self._max_age(asked))
 
-    def _max_age(self, asked: Question) -> dt.timedelta:
+    def _max_age(self, asked: SignInQuestion) -> dt.timedelta:
         return self.clinic.settings.reauthentication if asked.again else self.clinic.settings.session_length
 
     async def complete(
@@ -106,7 +106,7 @@ class SignIn:
         """
         settings, now = await self._oidc(), self.clinic.clock.now()
         kept = await self.clinic.write(stored.use, "oidc", oidc.digest(query.get("state", "")), now)
-        asked = msgspec.json.decode(kept.data, type=Question) if kept else None
+        asked = msgspec.json.decode(kept.data, type=SignInQuestion) if kept else None
         if asked is None or not secrets.compare_digest(asked.browser, oidc.digest(browser)):
             raise SignInRefused("state", EXPIRED)
         known: list[str] = []  # who it is, as far as that is known
@@ -138,7 +138,7 @@ class SignIn:
             request_id=request_id,
         )
 
-    async def _claims(self, settings: OidcSettings, query: Mapping[str, str], asked: Question) -> tuple[Claims, str]:
+    async def _claims(self, settings: OidcSettings, query: Mapping[str, str], asked: SignInQuestion) -> tuple[Claims, str]:
         """Who signed in, and the ID token that says so."""
         found, now = await self._providers.description(settings.issuer), self.clinic.clock.now()
         code = oidc.code_of(query, found)
@@ -186,7 +186,7 @@ class SignIn:
         return await self.sessions.end_of_provider(settings.issuer, found.session, found.subject, request_id)
 
 
-def _before(person: str, asked: Question, current: StoredSession | None) -> StoredSession | None:
+def _before(person: str, asked: SignInQuestion, current: StoredSession | None) -> StoredSession | None:
     """The session of somebody who proved again who they are. Raises SignInRefused for somebody else."""
     if asked.again is None:
         return None

@@ -27,13 +27,17 @@ class Connections:
         self._free = asyncio.Semaphore(most)
         self._idle: list[tuple[asyncpg.Connection, float]] = []  # with the time it became idle; the last used comes last
 
-    async def fetch(self, organisations: Collection[str], sql: str, *args: Any) -> Sequence[Any]:
-        """Runs a statement for organisations, as a transaction of its own. Raises what the driver raises."""
+    async def fetch(self, organisations: Collection[str] | None, sql: str, *args: Any) -> Sequence[Any]:
+        """Runs a statement for organisations, as a transaction of its own. Raises what the driver raises.
+
+        None is for a statement to which it makes no difference what its connection was told.
+        """
         async with self._free:
             connection = self._one_idle(organisations) or await self._connect()
             try:
-                await self._told.tell(connection, organisations)
-                assert self._told.knows(connection, organisations)  # else an update would miss rows, and say nothing
+                if organisations is not None:
+                    await self._told.tell(connection, organisations)
+                    assert self._told.knows(connection, organisations)  # else an update would miss rows, and say nothing
                 rows: Sequence[Any] = await connection.fetch(sql, *args)
             except asyncpg.PostgresError:
                 self._keep(connection)  # the server has answered, so the connection can be used again
@@ -44,7 +48,7 @@ class Connections:
             self._keep(connection)
             return rows
 
-    def _one_idle(self, organisations: Collection[str]) -> asyncpg.Connection | None:
+    def _one_idle(self, organisations: Collection[str] | None) -> asyncpg.Connection | None:
         """The last used of the connections that were told this set; else the one that was used longest ago, which is told anew."""
         since = asyncio.get_running_loop().time() - IDLE_SECONDS
         usable = []
@@ -54,8 +58,9 @@ class Connections:
             else:
                 connection.terminate()
         self._idle = usable
-        told = (index for index in reversed(range(len(usable))) if self._told.knows(usable[index][0], organisations))
-        return usable.pop(next(told, 0))[0] if usable else None
+        last_used = reversed(range(len(usable)))
+        fits = (index for index in last_used if organisations is None or self._told.knows(usable[index][0], organisations))
+        return usable.pop(next(fits, 0))[0] if usable else None
 
     def _keep(self, connection: asyncpg.Connection) -> None:
         if not connection.is_closed():

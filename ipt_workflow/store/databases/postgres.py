@@ -95,8 +95,9 @@ class PostgresDatabase(Database):
             raise
 
     async def find(self, lookup: Lookup[Result], organisation: str | None, ids: Sequence[str]) -> dict[str, Result]:
+        """A lookup without an organisation is a function's, which sees the same whatever its connection was told."""
         ours = of_organisation(organisation)
-        return lookup.found("postgresql", await self.fetch(lookup.sql, *ours, ids, organisations=ours))
+        return lookup.found("postgresql", await self._fetch_twice(ours or None, lookup.sql, *ours, ids))
 
     async def find_each(
         self, lookup: Lookup[Result], wanted: Mapping[str | None, Sequence[str]]
@@ -108,6 +109,9 @@ class PostgresDatabase(Database):
         return {organisation: found.get(organisation, {}) for organisation in wanted}
 
     async def fetch(self, sql: Mapping[str, str], *args: Any, organisations: Collection[str] = ()) -> Sequence[DriverRow]:
+        return await self._fetch_twice(organisations, sql, *args)
+
+    async def _fetch_twice(self, organisations: Collection[str] | None, sql: Mapping[str, str], *args: Any) -> Sequence[DriverRow]:
         try:
             return await self._fetch(organisations, sql["postgresql"], *args)
         except Unreachable:  # the server may have been restarted since the connection was opened
@@ -138,9 +142,9 @@ class PostgresDatabase(Database):
             connection.terminate()
 
     async def notify(self, channel: str, text: str) -> None:
-        await self._fetch((), "SELECT pg_notify($1, $2)", channel, text)
+        await self._fetch(None, "SELECT pg_notify($1, $2)", channel, text)
 
-    async def _fetch(self, organisations: Collection[str], sql: str, *args: Any) -> Sequence[DriverRow]:
+    async def _fetch(self, organisations: Collection[str] | None, sql: str, *args: Any) -> Sequence[DriverRow]:
         """Runs one statement as a transaction of its own."""
         try:
             return await self._bare.fetch(organisations, sql, *args)

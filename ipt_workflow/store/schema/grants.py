@@ -17,6 +17,7 @@ EMPTIED = {
     "outbox",
     "passkey",
     "password",
+    "person_identity",
     "recovery_code",
     "sign_in_session",
     "source_key",

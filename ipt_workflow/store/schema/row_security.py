@@ -3,7 +3,8 @@
 The condition reads the setting in a sub-select, which hides its value from the planner. Without it, a statement that was planned before
 the setting was told expects one row, and keeps a plan that is hundreds of times slower (`docs/decisions/0029`).
 
-A credential is found before anybody can be told its organisation. A function finds it by its digest, for whoever may execute it.
+A credential is found before anybody can be told its organisation. A function of its table finds it by its digest, for whoever may
+execute that.
 
 `db upgrade` establishes all this after its migrations, for every table that has an organisation. So a new table cannot be forgotten.
 """

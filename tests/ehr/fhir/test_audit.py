@@ -50,6 +50,10 @@ RECORDS = {
     "a referral": (record("transition", "refer", seq=1), "PatientCreate"),
     "a course taken over": (record("transition", "adopt", seq=1, cosigned_by="supervisor-1"), "PatientCreate"),
     "a transition": (record("transition", "record_session", seq=4), "PatientUpdate"),
+    "one for a colleague": (
+        record("transition", "sign_session", seq=5, basis="cover", purpose="TREAT", on_behalf_of="therapist-2"),
+        "PatientUpdate",
+    ),
     "a cosigned transition": (record("transition", "extend_phase", seq=5, cosigned_by="supervisor-1"), "PatientUpdate"),
     "one by an EHR": (record("transition", "record_measure", seq=6, actor=EntryActor("ehr-1", "ehr", "api")), "PatientUpdate"),
     "a course read": (record(action="course"), "PatientRead"),
@@ -64,7 +68,7 @@ RECORDS = {
     "a FHIR search that showed two": (record(action="fhir search Encounter", courses=(ONE, TWO)), "Query"),
     "a FHIR search that showed one": (record(action="fhir search Encounter"), "PatientQuery"),
     "an AuditEvent read": (record(action="fhir read AuditEvent"), "PatientQuery"),
-    "a caseload of two": (record(action="caseload", courses=(ONE, TWO)), "Query"),
+    "a caseload of two": (record(action="caseload", courses=(ONE, TWO), basis="cover", purpose="TREAT"), "Query"),
     "a caseload of one": (record(action="caseload"), "PatientQuery"),
     "an empty caseload": (record(action="caseload", courses=()), "Query"),
     "the audit log read": (record(action="audit", courses=(ONE, TWO)), "Query"),
@@ -85,6 +89,7 @@ RECORDS = {
     "a notice": (record("notice", "applied", (ONE,)), None),
     "a feed of one course": (record(action="events", courses=(ONE,)), "PatientQuery"),
     "a subscription made": (record("config", "subscription 0197c8f2-9b1c-7f44-8a2d-0a4d6f1e2b33 created", ()), "Create"),
+    "a restricted course": (record("access", "course restricted", (ONE,), basis="organisation", purpose="HQUALIMP"), None),
     "emergency access": (record("access", "emergency access started", (ONE,), basis="emergency", purpose="ETREAT"), None),
     "emergency access ended": (record("access", "emergency access ended", (ONE,), basis="emergency", purpose="ETREAT"), None),
     "a review of emergency access": (record("access", "emergency access reviewed", (ONE, TWO)), None),
@@ -148,6 +153,12 @@ def test_a_read_of_several_courses_names_every_course_and_every_client(events):
     assert [each["what"]["identifier"]["value"] for each in entities if each["type"]["code"] == "1"] == ["EHR-1", "EHR-2"]
 
 
+def test_the_basis_of_a_query_is_an_entity_of_its_own(events):
+    (basis,) = [each for each in events["a caseload of two"]["entity"] if each["type"]["code"] == "basis"]
+    assert basis["what"]["identifier"]["value"] == "cover"
+    assert not any(each["type"]["code"] == "basis" for each in events["a caseload of one"]["entity"])
+
+
 def test_a_query_holds_the_name_of_what_was_asked_and_nothing_of_the_request(events):
     query = next(each for each in events["a FHIR search that showed two"]["entity"] if "query" in each)
     assert base64.b64decode(query["query"]) == b"read fhir search Encounter"
@@ -172,7 +183,9 @@ def test_reading_as_fhir_is_itself_an_audit_event(api):
         await api.get(f"/fhir/R4/EpisodeOfCare/{course}")
         found = (await api.get(f"/fhir/R4/AuditEvent?entity=EpisodeOfCare/{course}&action=R", "auditor")).json()
         (read,) = [entry["resource"] for entry in found["entry"]]
-        assert read["entity"][0]["detail"] == [{"type": "action", "valueString": "fhir read EpisodeOfCare"}]
+        details = {each["type"]: each["valueString"] for each in read["entity"][0]["detail"]}
+        assert details == {"action": "fhir read EpisodeOfCare", "basis": "own"}
+        assert read["purposeOfEvent"][0]["coding"][0]["code"] == "TREAT"
         assert read["agent"][2]["who"]["identifier"]["value"] == "therapist-1"
         one = (await api.get(f"/fhir/R4/AuditEvent/{read['id']}", "auditor")).json()
         assert one == read

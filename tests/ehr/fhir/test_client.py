@@ -1,6 +1,10 @@
 """A FHIR client that nobody here wrote (`fhirpy`) reads a course over a socket."""
 
+import asyncio
 import datetime as dt
+import json
+import subprocess
+import sys
 from collections import Counter
 
 import httpx
@@ -8,21 +12,22 @@ import pytest
 from fhirpy import SyncFHIRClient
 from fhirpy.base.exceptions import ForbiddenError, OperationOutcome, ResourceNotFound
 from support import http_server, service_walk, smart
+from support.pages import blocks
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.smart.systems import NewSystem, Systems
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service import demo
 from ipt_workflow.service.access.tokens import NewToken, Tokens
-from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.service.installation import Installation
 
 CLOCK = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """A service on a port of its own, with two courses: one that was completed, and one that begins."""
+def filled(tmp_path_factory):
+    """Settings and a token of a database with two courses: one that was completed, and one that begins."""
     created = {}
 
     async def fill(clinic):
@@ -41,8 +46,15 @@ def served(tmp_path_factory):
         await Systems(clinic).add(operator, lambda: system)
 
     settings = service_walk.database(tmp_path_factory.mktemp("client"), fill)
+    return settings, created["token"]
+
+
+@pytest.fixture(scope="module")
+def served(filled):
+    """A service on a port of its own."""
+    settings, token = filled
     with http_server.served(settings) as url:
-        yield SyncFHIRClient(f"{url}/fhir/R4", authorization=f"Bearer {created['token']}")
+        yield SyncFHIRClient(f"{url}/fhir/R4", authorization=f"Bearer {token}")
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +119,25 @@ def test_a_client_that_proves_itself_by_its_key_reads_what_its_scopes_cover(serv
         by_key.resources("Observation").fetch()
     again = httpx.post(url, data=smart.form(asserted))
     assert (again.status_code, again.json()["error"]) == (401, "invalid_client")
+
+
+def test_the_example_of_the_page_registers_its_key_and_reads(served, filled, tmp_path):
+    (example,) = blocks("fhir.md", "python")
+    command = [sys.executable, "-c", example, served.url, "default.example"]
+    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "Register jwks.json" in first.stderr
+    keys = json.loads((tmp_path / "jwks.json").read_text(encoding="utf-8"))
+
+    async def register():
+        clinic = await open_clinic(filled[0])
+        try:
+            await Systems(clinic).add(http_server.OPERATOR, lambda: NewSystem(id="example", scopes=("system/*.rs",), jwks=keys))
+        finally:
+            await clinic.installation.close()
+
+    asyncio.run(register())
+    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (second.returncode, second.stdout) == (0, "2 courses\n"), second.stderr
 
 
 def test_what_is_not_there_and_what_it_may_not_see_it_understands(served):

@@ -11,6 +11,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound, ProposalDecided
 from ipt_workflow.service.access.cover import Covers
+from ipt_workflow.service.access.people import People
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.proposals import Proposals
@@ -220,5 +221,25 @@ def test_lists_of_cover_show_a_therapist_their_own_and_a_supervisor_all(clinic):
         arranged = await arrange(clinic, 1, 15)
         for who, seen in ((THERAPIST, True), (COLLEAGUE, True), (SUPERVISOR, True), (ADMIN, True), (STRANGER, False)):
             assert [each.id for each in await Covers(clinic).page(who, "", 10)] == ([arranged.id] if seen else [])
+
+    clinic(test)
+
+
+def test_who_covers_and_who_is_covered_for_are_known_therapists(clinic):
+    async def test(clinic, courses):
+        with pytest.raises(CommandInvalid) as refused:
+            await arrange(clinic, 0, 7, SUPERVISOR, therapist="nobody", colleague=SUPERVISOR.person)
+        assert [each.where for each in refused.value.faults] == ["therapist", "colleague"]
+
+    clinic(test)
+
+
+def test_cover_ends_when_one_of_the_two_leaves(clinic):
+    async def test(clinic, courses):
+        arranged = await arrange(clinic, 0, 14)
+        departure = await People(clinic).leave(ADMIN, COLLEAGUE.person)
+        assert departure.ended["cover"] == 1
+        assert (await Covers(clinic).one(THERAPIST, arranged.id)).status == "ended"
+        assert not await sees(clinic, COLLEAGUE, courses[0])
 
     clinic(test)

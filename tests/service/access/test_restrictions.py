@@ -13,7 +13,7 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.ehr.fhir_reads import FhirReader
 from ipt_workflow.ehr.fhir_searches import FhirSearches, Query, SearchPosition
-from ipt_workflow.errors import Forbidden, NotFound
+from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound
 from ipt_workflow.service.access.restrictions import NewRestriction, Restrictions
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.audit.log import AuditLog
@@ -170,13 +170,23 @@ def test_supervisors_see_their_supervisees_where_the_organisation_says_so(clinic
 
 def test_a_restriction_of_one_moment_ends_where_the_next_begins(clinic):
     async def test(clinic, courses):
-        await restrict(clinic, courses[0], "a", "b", "a")
+        await restrict(clinic, courses[0], "therapist-2", "supervisor-2", "therapist-2")
         clinic.clock.advance(dt.timedelta(hours=1))
-        second = await restrict(clinic, courses[0], "c", by=ADMIN)
-        assert (second.people, second.set_by) == (("c",), ADMIN.person)
+        second = await restrict(clinic, courses[0], "therapist-3", by=ADMIN)
+        assert (second.people, second.set_by) == (("therapist-3",), ADMIN.person)
         rows = await clinic.database.read(
             lambda connection: connection.exec_driver_sql("SELECT ended_at IS NULL, ended_by FROM restriction ORDER BY id").all()
         )
         assert [(bool(open_), by) for open_, by in rows] == [(False, ADMIN.person), (True, None)]
+
+    clinic(test)
+
+
+def test_a_restriction_names_known_people(clinic):
+    async def test(clinic, courses):
+        with pytest.raises(CommandInvalid) as refused:
+            await restrict(clinic, courses[0], SUPERVISOR.person, "nobody", THERAPIST.person)
+        assert [each.where for each in refused.value.faults] == ["people[1]"]
+        assert not (await clinic.courses.get(courses[0])).restricted
 
     clinic(test)

@@ -162,6 +162,19 @@ def test_a_connection_is_told_only_when_its_organisations_change(some):
     some(test)
 
 
+def test_a_statement_to_which_it_makes_no_difference_costs_no_telling(some):
+    async def test(ours, made):
+        await ours.fetch(("a",), TOLD)
+        sent = []
+        made[0].add_query_logger(lambda record: sent.append(record.query))
+        for organisations in (None, ("a",), None, ("a",)):
+            await ours.fetch(organisations, WHO)
+        await asyncio.sleep(0)
+        assert sent == [WHO] * 4
+
+    some(test)
+
+
 def test_a_connection_that_was_told_the_same_is_preferred(some):
     async def test(ours, made):
         pids = {}

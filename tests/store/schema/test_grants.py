@@ -12,7 +12,7 @@ from support.fhir_bodies import START
 
 from ipt_workflow.errors import ReadOnly
 from ipt_workflow.store.sandbox import ClockMove, record
-from ipt_workflow.store.schema import grants, guards, tables
+from ipt_workflow.store.schema import grants, guards, row_security, tables
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_every_table_is_granted_and_no_append_only_one_for_changes():
     granted = list(grants.of_service("ipt"))
     statements = [each for each in granted if " ON FUNCTION " not in each]
     assert [each for each in granted if each not in statements] == [
-        'GRANT EXECUTE ON FUNCTION public.token_by_digest(text[]) TO "ipt";'
+        f'GRANT EXECUTE ON FUNCTION public.{table}_by_digest(text[]) TO "ipt";' for table in row_security.CREDENTIALS
     ]
     named = {match[1]: match[0] for each in statements if (match := re.search(r"public\.(\w+)", each))}
     assert set(named) == {*tables.METADATA.tables, "alembic_version"}

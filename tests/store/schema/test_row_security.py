@@ -121,8 +121,11 @@ def test_every_policy_has_the_form_whose_value_the_planner_cannot_see(filled):
     told = [
         (table, "told", "PERMISSIVE", ["public"], "ALL", row_security.SHOWN, row_security.SHOWN) for table in row_security.PROTECTED
     ]
-    resolved = ("token", "resolved", "PERMISSIVE", [databases.OWNER], "SELECT", row_security.SHOWN_RESOLVING, None)
-    assert found == sorted([*told, resolved], key=lambda row: row[:2])
+    resolved = [
+        (table, "resolved", "PERMISSIVE", [databases.OWNER], "SELECT", row_security.SHOWN_RESOLVING, None)
+        for table in row_security.CREDENTIALS
+    ]
+    assert found == sorted([*told, *resolved], key=lambda row: row[:2])
     for shown in (row_security.SHOWN, row_security.SHOWN_RESOLVING):
         assert "( SELECT " in shown.partition("current_setting")[0]
 
@@ -211,7 +214,7 @@ def test_a_credential_is_found_by_its_digest_alone_whatever_was_told(filled, app
     assert connected(app, test) == 0  # the setting of the function is of no use to others
 
 
-def test_one_function_sees_more_than_its_caller_and_only_the_app_role_may_call_it(filled):
+def test_functions_that_see_more_than_their_caller_find_credentials_alone_and_only_the_app_role_may_call_them(filled):
     names = {kind: databases.as_role(filled, role.granted) for kind, role in roles.ROLES.items() if kind != "backup"}
     roles_of = {kind: settings.database_url.partition("//")[2].partition("@")[0].rstrip(":") for kind, settings in names.items()}
 
@@ -220,14 +223,17 @@ def test_one_function_sees_more_than_its_caller_and_only_the_app_role_may_call_i
             "SELECT proname, pg_get_function_identity_arguments(oid) AS arguments, proconfig FROM pg_proc"
             " WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         )
-        assert [tuple(row) for row in functions] == [("token_by_digest", "digests text[]", ["search_path=pg_catalog, pg_temp"])]
-        may = "SELECT has_function_privilege($1, 'token_by_digest(text[])', 'EXECUTE')"
-        return {kind: await connection.fetchval(may, role) for kind, role in roles_of.items()} | {
-            "public": await connection.fetchval(
-                "SELECT proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0) FROM pg_proc"
-                " WHERE proname = 'token_by_digest'"
-            )
-        }
+        assert sorted(map(tuple, functions)) == [
+            (f"{table}_by_digest", "digests text[]", ["search_path=pg_catalog, pg_temp"])
+            for table in sorted(row_security.CREDENTIALS)
+        ]
+        may = "SELECT bool_or(has_function_privilege($1, name || '_by_digest(text[])', 'EXECUTE')) FROM unnest($2::text[]) AS name"
+        found = {kind: await connection.fetchval(may, role, list(row_security.CREDENTIALS)) for kind, role in roles_of.items()}
+        public = (
+            "SELECT bool_or(proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0)) FROM pg_proc"
+            " WHERE proname LIKE '%\\_by\\_digest'"
+        )
+        return {**found, "public": await connection.fetchval(public)}
 
     assert connected(filled, test) == {"app": True, "relay": False, "verifier": False, "public": False}
 
