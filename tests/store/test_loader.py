@@ -45,7 +45,7 @@ def test_lookups_that_arrive_while_one_runs_share_the_next_statement_whatever_th
     async def test(first, second):
         pairs = [(clinic, await service_walk.open_course(clinic, f"EHR-{n}")) for clinic in (first, second) for n in range(4)]
         statements = []
-        database = first.database
+        database = first.installation.database
         for name in ("find", "find_each"):
             setattr(database, name, _counted(getattr(database, name), statements))
         found = await asyncio.gather(*(clinic.courses.get(course) for clinic, course in pairs))
@@ -56,8 +56,8 @@ def test_lookups_that_arrive_while_one_runs_share_the_next_statement_whatever_th
 
 
 def _counted(run, statements):
-    async def counted(*args):
+    async def counted(*args, **named):
         statements.append(run.__name__)
-        return await run(*args)
+        return await run(*args, **named)
 
     return counted
