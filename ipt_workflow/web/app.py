@@ -3,6 +3,7 @@
 from litestar import Router
 
 from ipt_workflow.api.app import Application
+from ipt_workflow.api.rate_limits import OpenToAll
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
@@ -23,7 +24,7 @@ def routers(settings: Settings) -> tuple[Router, ...]:
     forms = [NoNul(), OwnPages(), token_check(settings)]
     return (
         _router((*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS), [*forms, Visitor()]),
-        _router((*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS), forms),
+        _router((*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS), [*forms, OpenToAll()]),
         _router((*sign_in.UNFORGEABLE_HANDLERS, pages.static), [NoNul()]),
     )
 

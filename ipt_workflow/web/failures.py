@@ -6,7 +6,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 
 from ipt_workflow.api import problems
-from ipt_workflow.errors import Busy, IptError, SessionOver, SignInRefused, SignInThrottled
+from ipt_workflow.errors import Busy, IptError, QuotaExceeded, SessionOver, SignInRefused, SignInThrottled
 from ipt_workflow.web.pages import PageRequest, no_cookie, page, redirect
 from ipt_workflow.web.visitors import COOKIE
 
@@ -36,7 +36,7 @@ def from_error(request: PageRequest, error: IptError) -> Response[Any]:
     if isinstance(error, SignInRefused):
         status = 403 if error.forbidden else 400
     response = _error(request, status, str(error))
-    if isinstance(error, Busy):
+    if isinstance(error, Busy | QuotaExceeded):
         response.headers["Retry-After"] = str(error.retry_seconds)
     return response
 

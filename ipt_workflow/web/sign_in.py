@@ -10,6 +10,7 @@ from litestar.params import FromPath
 
 from ipt_workflow.access.oidc import public_keys
 from ipt_workflow.access.passkeys import relying_party
+from ipt_workflow.api.rate_limits import OpenToAll
 from ipt_workflow.errors import NotFound, ProviderUnusable, SignInRefused
 from ipt_workflow.service.access.sessions import SignedIn
 from ipt_workflow.service.access.sign_in import NO_SIGN_IN
@@ -19,6 +20,9 @@ from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirec
 from ipt_workflow.web.visitors import BROWSER_COOKIE, COOKIE, address, browser_of, clinic_of, request_id, sign_in_of, visitor
 
 BEGUN_SECONDS = 600
+NO_ADDRESS = (
+    "This service does not know its own address, so no identity provider can send you back. Its operator sets IPT_PUBLIC_URL."
+)
 PARAMETERS = ("state", "code", "iss", "error")
 Content = TypeVar("Content")
 _BROWSER = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -46,6 +50,9 @@ async def start(request: PageRequest, organisation: FromPath[str]) -> Response[N
 
 async def begin(request: PageRequest, organisation: str, *, again: bool = False) -> Response[None]:
     """Sends the browser to the identity provider. `again`: so that the person of its session proves once more who they are."""
+    settings = request.app.state.settings
+    if not settings.public_url and not settings.development:
+        raise SignInRefused("address", NO_ADDRESS)
     browser, session = new_browser(request), await visitor(request) if again else None
     return sent_away(await (await sign_in_of(request, organisation)).begin(browser, session), browser)
 
@@ -124,7 +131,7 @@ async def keys(request: PageRequest, organisation: FromPath[str]) -> Response[by
     return Response(msgspec.json.encode(public_keys(found)), media_type="application/jwk-set+json")
 
 
-@post("/o/{organisation:str}/sign-in/back-channel", include_in_schema=False, status_code=200)
+@post("/o/{organisation:str}/sign-in/back-channel", include_in_schema=False, status_code=200, middleware=[OpenToAll()])
 async def back_channel(request: PageRequest, organisation: FromPath[str]) -> Response[Any]:
     """An identity provider says that somebody signed out there. It sends no cookie: its signed token says who it is."""
     form = await request.form()

@@ -10,6 +10,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from ipt_workflow.access.sessions import of_cookie
 from ipt_workflow.api import addresses
 from ipt_workflow.api.callers import Callers
+from ipt_workflow.api.rate_limits import rate_limits
 from ipt_workflow.api.services import front_desk, services_of
 from ipt_workflow.errors import NotFound, Unauthenticated
 from ipt_workflow.service.access import sessions
@@ -25,13 +26,18 @@ BROWSER_COOKIE = "__Host-ipt-sign-in"
 
 
 class Visitor(ASGIMiddleware):
-    """Puts the session and its principal into the scope. Raises Unauthenticated."""
+    """Puts the session and its principal into the scope. Raises Unauthenticated or QuotaExceeded."""
 
     scopes = (ScopeType.HTTP,)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         state: Any = scope
-        clinic, session = await _identified(scope)
+        limits = rate_limits(scope)
+        try:
+            clinic, session = await _identified(scope)
+        except Unauthenticated as error:
+            raise limits.refused(scope, error) from None
+        limits.admit(scope, clinic.organisation, session.id)
         state["ipt_services"] = front_desk(scope).of(clinic)
         state["ipt_session"] = session
         state["ipt_principal"] = acting(session, "pages", request_id(scope))

@@ -12,10 +12,11 @@ import pytest
 from api.test_access import NOBODY, NOTE, REFERRAL, TABLE, URL, Row, prepared, token
 from support import group_walk
 from support.ehr_sender import Ehr
-from support.http_client import OPERATOR, ROLES, Api
+from support.http_client import OPERATOR, ROLES, START, Api
 from support.two_clinics import ids_of, kept_of, other_clinic, said
 
 from ipt_workflow.ehr.notices.sources import NewSource, Sources
+from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
@@ -97,7 +98,7 @@ def test_what_is_ours_is_answered_to_others_as_if_it_never_was(api, key):
             assert answers[0] == answers[1], role
         assert await kept_of(api) == before
 
-    api(test)
+    api(test, VirtualClock(START))
 
 
 @pytest.mark.matrix(4)
@@ -119,7 +120,7 @@ def test_no_other_answer_to_others_names_what_is_ours(api, key):
             assert told == [], role
         assert await kept_of(api) == before
 
-    api(test)
+    api(test, VirtualClock(START))
 
 
 # Cursors, idempotency keys, versions
@@ -134,6 +135,12 @@ LISTS = {  # every list with a cursor: the role that reads it, and what it is fi
     "/v1/subscriptions": ("admin", "subscription"),
     "/v1/audit": ("auditor", "course"),
     "/v1/ehr/messages": ("ehr", "message"),
+    "/v1/people": ("admin", "person"),
+    "/v1/cover": ("supervisor", "cover"),
+    "/v1/systems": ("admin", "system"),
+    "/v1/emergency-access": ("supervisor", "emergency"),
+    "/v1/unmasking": ("supervisor", "unmasking"),
+    "/v1/sessions-to-attest": ("supervisor", "left unsigned"),
 }
 
 
@@ -149,7 +156,16 @@ def test_every_list_with_a_cursor_is_tried():
 
 async def fill(api: Api, needs: str) -> None:
     """Three of what a list shows."""
-    if needs == "message":
+    if needs == "unmasking":
+        for number in range(3):
+            names = await prepared(api, Row("", needs="masked"), f"EHR-{number}")
+            unmasked = await api.post("/v1/unmasking", {"course": names["course_id"], "reason": "A complaint."}, "auditor")
+            assert unmasked.status_code == 201, unmasked.text
+    elif needs == "left unsigned":
+        for number in range(3):
+            await api.walk((await api.open(f"EHR-{number}"))["id"], "record_consent", "start", "record_session")
+        assert (await api.post("/v1/people/therapist-1/leave", role="admin")).status_code == 200
+    elif needs == "message":
         north = await Ehr.register(api, "north")
         for number in range(3):
             consent = {"client_ref": f"EHR-{number}", "scope": "sharing"}
@@ -180,7 +196,7 @@ def test_a_cursor_of_ours_continues_nothing_but_the_others_own_list(api, path):
         assert answer.status_code == 200, answer.text
         assert [each for each in ours if each in answer.text.replace(cursor, "")] == []
 
-    api(test)
+    api(test, VirtualClock(START))
 
 
 def test_a_place_in_our_feed_shows_others_only_their_own_events(api):
@@ -197,7 +213,7 @@ def test_a_place_in_our_feed_shows_others_only_their_own_events(api):
             assert answer.status_code in {200, 404, 422}, answer.text
             assert [each for each in ours if each in answer.text and each != after] == []
 
-    api(test)
+    api(test, VirtualClock(START))
 
 
 def test_nothing_of_ours_is_delivered_to_a_subscription_of_others(api):
@@ -218,7 +234,7 @@ def test_nothing_of_ours_is_delivered_to_a_subscription_of_others(api):
         assert events[1] == deliveries[1] == []
         assert (await other.get(subscriptions[0], "admin")).status_code == 404
 
-    api(test)
+    api(test, VirtualClock(START))
 
 
 def test_a_cursor_of_our_fhir_search_shows_others_only_their_own(api):
@@ -236,7 +252,7 @@ def test_a_cursor_of_our_fhir_search_shows_others_only_their_own(api):
             entries = str(answer.json().get("entry", ()))
             assert [each for each in ours if each in entries] == []
 
-    api(test)
+    api(test, VirtualClock(START))
 
 
 def test_an_idempotency_key_of_ours_replays_nothing_to_others(api):
@@ -254,7 +270,7 @@ def test_an_idempotency_key_of_ours_replays_nothing_to_others(api):
         assert replayed.status_code == 404
         assert (await api.post(path, NOTE, Idempotency_Key="n", If_Match='"1"')).headers["idempotent-replayed"] == "true"
 
-    api(test)
+    api(test, VirtualClock(START))
 
 
 def test_a_version_of_ours_is_no_version_of_theirs(api):
@@ -269,4 +285,4 @@ def test_a_version_of_ours_is_no_version_of_theirs(api):
         for path, tag in ((f"/v1/courses/{theirs}", f'"{version}"'), (f"/fhir/R4/EpisodeOfCare/{theirs}", f'W/"{version}"')):
             assert (await other.get(path, If_None_Match=tag)).status_code == 200
 
-    api(test)
+    api(test, VirtualClock(START))

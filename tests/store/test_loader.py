@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from support import databases, service_walk
+from support import databases, service_walk, staff
 
 from ipt_workflow.service.clinic import Clinic, new_organisation
 from ipt_workflow.service.clinics import Clinics
@@ -18,6 +18,7 @@ def two(server, tmp_path):
         async def inside(first: Clinic):
             await first.database.write(organisations.insert, new_organisation("south", first.clock.now()))
             second = await Clinics(first).of("south")
+            await second.write(staff.add)
             await test(first, second)
 
         service_walk.with_clinic(databases.empty(tmp_path, server), inside)

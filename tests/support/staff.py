@@ -13,7 +13,7 @@ THERAPISTS = tuple(f"therapist-{number}" for number in range(1, 10))
 SUPERVISORS = ("supervisor-1", "supervisor-2")
 
 
-def add(connection: Connection) -> None:
+def add(connection: Connection, organisation: str = ORGANISATION) -> None:
     for role, ids in (("therapist", THERAPISTS), ("supervisor", SUPERVISORS)):
         for each in ids:
-            people.insert(connection, ORGANISATION, StoredPerson(id=each, name=each, roles=(role,), created_at=ADDED))
+            people.insert(connection, organisation, StoredPerson(id=each, name=each, roles=(role,), created_at=ADDED))

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from ipt_workflow.course.triggers import Role
 from ipt_workflow.service.access.tokens import NewToken
 from ipt_workflow.store.schema.tables import METADATA
+from support import staff
 from support.http_client import OPERATOR, ROLES, Api
 
 OTHER = "south"
@@ -26,6 +27,7 @@ async def other_clinic(api: Api) -> Api:
     other = Api(api.client, {}, api.application)
     other.services = api.front_desk.of(clinic)
     other.clinic = clinic
+    await clinic.database.write(staff.add, OTHER)
     roles: tuple[Role, ...] = tuple(role for role in ROLES if role != "operator")
     for role in roles:
         made_token = await other.services.tokens.create(OPERATOR, NewToken(role=role, name=role, subject=f"{role}-1"))

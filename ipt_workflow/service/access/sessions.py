@@ -146,18 +146,16 @@ class SignInSessions:
             raise SessionOver(self.clinic.organisation)
 
     async def open_access(self, session: StoredSession, request_id: str | None = None) -> SessionSecret:
-        """A token by which a program acts in this session, and ends with it. A new one replaces the old."""
+        """A token by which a program acts in this session, and ends with it. A new one replaces the old.
+
+        Raises ReauthenticationNeeded unless the person proved lately who they are, and SessionOver before they have taken a role.
+        """
+        sessions.require_fresh(acting(session, "pages"), self.clinic.clock.now(), self.clinic.settings.reauthentication)
         secret = sessions.new_secret(session.id)
         if session.role is None or not await self.clinic.write(stored.change, session.id, {"access_hash": secret.hash}):
             raise SessionOver(self.clinic.organisation)
         await self.clinic.log(acting(session, "pages", request_id), "sign_in", f"access token of session {session.id} made")
         return secret
-
-    async def check(self, principal: Principal) -> None:
-        """Raises SessionOver if the principal's session was ended since. One that merely expires meanwhile is not over here."""
-        session = await self.clinic.read(stored.find, principal.session) if principal.session else None
-        if principal.session and (session is None or session.ended_at is not None):
-            raise SessionOver(self.clinic.organisation)
 
     async def list(self, principal: Principal, person: str | None = None) -> list[SignInSessionView]:
         """The open sessions of a person: one's own, or for an administrator anybody's."""

@@ -7,10 +7,11 @@ import datetime as dt
 from collections.abc import Awaitable, Callable, Sequence
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.errors import Unauthenticated
+from ipt_workflow.access.sessions import is_over
+from ipt_workflow.errors import SessionOver, Unauthenticated
 from ipt_workflow.service.access.credentials import SUSPENDED
 from ipt_workflow.service.clinic import Clinic
-from ipt_workflow.store import organisations
+from ipt_workflow.store import access, organisations
 
 GRACE = dt.timedelta(hours=1)
 ENDED = "The token has been revoked, or it expired an hour ago. Ask an administrator for a new one."
@@ -39,6 +40,16 @@ async def token_ended(stream: RunningStream) -> None:
         raise Unauthenticated(ENDED)
 
 
+async def session_ended(stream: RunningStream) -> None:
+    """Raises Unauthenticated if the session was ended, or ran out long ago."""
+    if stream.principal.session is None:
+        return
+    clinic = stream.clinic
+    session = await clinic.read(access.find, stream.principal.session)
+    if session is None or is_over(session, clinic.clock.now() - GRACE, clinic.settings.session_idle):
+        raise SessionOver
+
+
 async def organisation_suspended(stream: RunningStream) -> None:
     """Raises Unauthenticated if the organisation was suspended. At the command line its data can be exported all the same."""
     if stream.principal.token or stream.principal.session:
@@ -56,6 +67,7 @@ async def relation_ended(stream: RunningStream) -> None:
 
 ENDINGS: tuple[Callable[[RunningStream], Awaitable[None]], ...] = (
     token_ended,
+    session_ended,
     organisation_suspended,
     relation_ended,
 )  # each raises an IptError

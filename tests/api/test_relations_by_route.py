@@ -1,0 +1,89 @@
+"""Every route that does not exist for a stranger: as a colleague before, during and after cover, and with emergency access.
+
+The routes are those of the table in `test_access`. Who covers is answered as the course's therapist. So is who has emergency access, but for what
+that does not allow.
+"""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from api.test_access import TABLE, call, prepared, status, with_foreigner
+from support import group_walk
+from support.http_client import START, Api
+
+from ipt_workflow.access.break_glass import NewEmergencyAccess
+from ipt_workflow.access.cover import NewCover
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.runtime.settings import Settings
+
+HIDDEN = {key: row for key, row in TABLE.items() if status(row, "foreign") == 404}
+DAY, HOUR = dt.timedelta(days=1), dt.timedelta(hours=1)
+OF_NAMED = ("{group_id}", "{cover_id}", "{access_id}")  # they exist for the people whom they name, whatever courses these see
+TOO_MUCH_IN_AN_EMERGENCY = {("POST", "/v1/courses/{course_id}/proposals"), ("POST", "/v1/notices/{notice_id}/resolve")}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """With a protocol for groups."""
+    return group_walk.settings(tmp_path)
+
+
+def as_therapist(key: tuple[str, str]) -> int:
+    return 404 if any(each in key[1] for each in OF_NAMED) else status(TABLE[key], "therapist")
+
+
+async def cover(api: Api) -> None:
+    """Therapist-2 covers for therapist-1, from tomorrow for a day."""
+    supervisor, tomorrow = Principal(person="supervisor-1", role="supervisor"), api.clinic.clock.now() + DAY
+    new: dict[str, Any] = {"therapist": "therapist-1", "colleague": "therapist-2", "client_told": True, "reason": "Leave."}
+    dates = {"from": tomorrow, "until": tomorrow + DAY}
+    await api.services.covers.arrange(supervisor, lambda: msgspec.convert({**new, **dates}, NewCover))
+
+
+async def emergency(api: Api, ref: str) -> None:
+    """Therapist-2 takes emergency access for an hour."""
+    duty = Principal(person="therapist-2", role="therapist", session="0123456789abcdef", authenticated_at=api.clinic.clock.now())
+    new = NewEmergencyAccess(client_ref=ref, code="ETREAT", reason="She called.")
+    await api.services.emergencies.start(duty, lambda: new)
+
+
+@pytest.mark.matrix(4)
+@pytest.mark.parametrize("key", HIDDEN, ids=" ".join)
+def test_cover_holds_during_its_dates_and_not_before_or_after(api, key):
+    clock = VirtualClock(START)
+
+    async def test(api: Api) -> None:
+        await with_foreigner(api)
+        names = await prepared(api, TABLE[key])
+        await cover(api)
+        statuses = []
+        for _ in range(3):
+            answer = await call(api, key, TABLE[key], names, **api.headers("foreign"))
+            statuses.append(answer.status_code)
+            clock.advance(DAY)
+        assert statuses == [404, as_therapist(key), 404], answer.text
+
+    api(test, clock)
+
+
+@pytest.mark.matrix(4)
+@pytest.mark.parametrize("key", HIDDEN, ids=" ".join)
+def test_emergency_access_opens_what_can_be_read_for_an_hour(api, key):
+    clock = VirtualClock(START)
+
+    async def test(api: Api) -> None:
+        await with_foreigner(api)
+        names = await prepared(api, TABLE[key])
+        statuses = [(await call(api, key, TABLE[key], names, **api.headers("foreign"))).status_code]
+        await emergency(api, "EHR-1")
+        for _ in range(2):
+            answer = await call(api, key, TABLE[key], names, **api.headers("foreign"))
+            statuses.append(answer.status_code)
+            clock.advance(HOUR)
+        assert statuses == [404, 403 if key in TOO_MUCH_IN_AN_EMERGENCY else as_therapist(key), 404], answer.text
+
+    api(test, clock)
