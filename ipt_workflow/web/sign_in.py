@@ -20,6 +20,9 @@ from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirec
 from ipt_workflow.web.visitors import BROWSER_COOKIE, COOKIE, address, browser_of, clinic_of, request_id, sign_in_of, visitor
 
 BEGUN_SECONDS = 600
+NO_ADDRESS = (
+    "This service does not know its own address, so no identity provider can send you back. Its operator sets IPT_PUBLIC_URL."
+)
 PARAMETERS = ("state", "code", "iss", "error")
 Content = TypeVar("Content")
 _BROWSER = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -47,6 +50,9 @@ async def start(request: PageRequest, organisation: FromPath[str]) -> Response[N
 
 async def begin(request: PageRequest, organisation: str, *, again: bool = False) -> Response[None]:
     """Sends the browser to the identity provider. `again`: so that the person of its session proves once more who they are."""
+    settings = request.app.state.settings
+    if not settings.public_url and not settings.development:
+        raise SignInRefused("address", NO_ADDRESS)
     browser, session = new_browser(request), await visitor(request) if again else None
     return sent_away(await (await sign_in_of(request, organisation)).begin(browser, session), browser)
 

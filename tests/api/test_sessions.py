@@ -5,9 +5,11 @@ import datetime as dt
 
 import pytest
 from support import page_client
+from support.http_client import OPERATOR
 
 from ipt_workflow.errors import PersonNeeded, ReauthenticationNeeded
 from ipt_workflow.service.access import sessions
+from ipt_workflow.service.access.people import People, PersonChange
 from ipt_workflow.service.access.tokens import NewToken, Tokens
 
 NEW = NewToken(role="ehr", name="ehr-2")
@@ -90,6 +92,21 @@ def test_a_token_is_made_by_a_person_who_proved_lately_who_they_are_and_by_no_to
         clinic, principal = await pages.credentials.identify(await pages.token("admin", "admin-1"))
         with pytest.raises(PersonNeeded):
             await Tokens(clinic).create(principal, NEW)
+
+    run(test)
+
+
+def test_who_leaves_or_loses_a_role_can_do_nothing_more_in_their_sessions(run):
+    async def test(pages, clock):
+        people = People(pages.clinic)
+        leaving, demoted = await pages.signed_in(), await pages.signed_in("supervisor-1", ("supervisor",))
+        headers = [await bearer(pages, each) for each in (leaving, demoted)]
+        departure = await people.leave(OPERATOR, "therapist-1")
+        assert departure.ended["sessions"] == 1
+        await people.change(OPERATOR, "supervisor-1", lambda: PersonChange(roles=("therapist",)))
+        for signed_in, header in zip((leaving, demoted), headers, strict=True):
+            assert (await pages.get("/v1/sessions", **header)).status_code == 401
+            assert (await pages.get("/", signed_in.secret.cookie)).status_code == 303
 
     run(test)
 

@@ -22,6 +22,7 @@ from faults import launcher
 ROOMS = [folder for folder in Path(ipt_workflow.__file__).parent.rglob("*") if folder.is_dir()]
 OURS = ("ipt_workflow/", *(f"{folder.name}/" for folder in ROOMS))  # how frames of the service begin in its logs
 ROLES = ("therapist", "auditor")
+COLLEAGUE = "therapist-2"  # for whom a therapist may open a course
 START_SECONDS = 20
 STOP_SECONDS = 20
 
@@ -144,8 +145,9 @@ def command(database: str, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 def filled(database: str) -> dict[str, str]:
-    """Creates the tables, and a token for each of ROLES."""
+    """Creates the tables, a colleague, and a token for each of ROLES."""
     _done(command(database, "db", "upgrade"))
+    _done(command(database, "person", "add", COLLEAGUE, "--name", "A colleague", "--role", "therapist"))
     made = {role: _done(command(database, "token", "create", "--role", role, "--name", f"{role}-1", "--json")) for role in ROLES}
     return {role: json.loads(text)["token"] for role, text in made.items()}
 

@@ -17,7 +17,7 @@ import pytest
 from support.raw_http import RawAnswer, RawClient, exchange, request
 
 from faults.conftest import Place
-from faults.service import Service
+from faults.service import COLLEAGUE, Service
 
 LIVE = request("GET", "/health/live")
 LAST = request("GET", "/health/live", "Connection: close")
@@ -180,7 +180,7 @@ def doubled_headers(played: Round, chance: random.Random) -> None:
 def replays(played: Round, chance: random.Random) -> None:
     """An opening for another therapist is written once, and repeated to nobody who may not see it."""
     ref = f"EHR-{chance.random()}"
-    body = {**REFERRAL, "client_ref": ref, "therapist": "somebody-else"}
+    body = {**REFERRAL, "client_ref": ref, "therapist": COLLEAGUE}
     sent = request("POST", "/v1/courses", played.by["therapist"], f"Idempotency-Key: {ref}", body=body)
     answers: list[RawAnswer] = [exchange(played.url, sent) for _ in range(3)]
     assert [each.status for each in answers] == [201, 404, 404]

@@ -43,7 +43,10 @@ def run(database_url):
             database = open_database(database_url)
 
             async def write(query, *args, organisation="default", **named):
-                return await database.write(lambda connection: query(connection, organisation, *args, **named))
+                def work(connection):
+                    return query(connection, organisation, *args, **named)
+
+                return await database.write(work, organisations=(organisation,))
 
             try:
                 return await test(write)

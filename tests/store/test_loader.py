@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from support import databases, service_walk
+from support import databases, service_walk, staff
 
 from ipt_workflow.service.clinic import Clinic, new_organisation
 from ipt_workflow.service.clinics import Clinics
@@ -18,6 +18,7 @@ def two(server, tmp_path):
         async def inside(first: Clinic):
             await first.database.write(organisations.insert, new_organisation("south", first.clock.now()))
             second = await Clinics(first).of("south")
+            await second.write(staff.add)
             await test(first, second)
 
         service_walk.with_clinic(databases.empty(tmp_path, server), inside)
@@ -45,7 +46,7 @@ def test_lookups_that_arrive_while_one_runs_share_the_next_statement_whatever_th
     async def test(first, second):
         pairs = [(clinic, await service_walk.open_course(clinic, f"EHR-{n}")) for clinic in (first, second) for n in range(4)]
         statements = []
-        database = first.database
+        database = first.installation.database
         for name in ("find", "find_each"):
             setattr(database, name, _counted(getattr(database, name), statements))
         found = await asyncio.gather(*(clinic.courses.get(course) for clinic, course in pairs))
@@ -56,8 +57,8 @@ def test_lookups_that_arrive_while_one_runs_share_the_next_statement_whatever_th
 
 
 def _counted(run, statements):
-    async def counted(*args):
+    async def counted(*args, **named):
         statements.append(run.__name__)
-        return await run(*args)
+        return await run(*args, **named)
 
     return counted

@@ -16,7 +16,6 @@ from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.sign_in import OrganisationSettings, SignInSettings
 from ipt_workflow.store import organisations, people, person_identities
-from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.people import PersonUpdate, StoredPerson
 from ipt_workflow.web.app import application
 from support import databases, http_server
@@ -77,7 +76,7 @@ class Site(msgspec.Struct, frozen=True):
 
 def on_database(settings: Settings, function: Callable[..., Any], *args: Any) -> Any:
     async def inside() -> Any:
-        database = open_database(settings.database_url)
+        database = databases.opened(settings.database_url)
         try:
             return await database.write(function, *args, organisations=("default",))
         finally:

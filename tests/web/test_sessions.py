@@ -164,6 +164,18 @@ def test_an_access_token_acts_in_the_role_of_its_session_and_ends_with_it(pages)
     pages(test)
 
 
+def test_an_access_token_is_given_to_who_proved_lately_who_they_are(pages):
+    async def test(pages, clock):
+        cookie = (await pages.signed_in()).secret.cookie
+        clock.advance(minutes(6))
+        answer = await pages.post("/access-token", cookie)
+        assert answer.status_code == 401
+        assert "within the last 5 minutes" in answer.text
+        assert "ipts_" not in answer.text
+
+    pages(test)
+
+
 def test_somebody_who_has_not_chosen_a_role_gets_no_access_token(pages):
     async def test(pages, clock):
         signed_in = await pages.signed_in("supervisor-1", ("therapist", "supervisor"))
@@ -287,6 +299,16 @@ def test_a_link_is_not_taken_from_another_machine(settings, clock):
     async def inside():
         async with page_client.running(settings.model_copy(update={"development": True}), clock, "192.0.2.7") as pages:
             assert (await pages.get(await SignInLinks(pages.clinic).make("therapist-1"))).status_code == 404
+
+    asyncio.run(inside())
+
+
+def test_a_service_that_does_not_know_its_address_sends_nobody_to_a_provider(settings, clock):
+    async def inside():
+        async with page_client.running(settings, clock) as pages:
+            answer = await pages.get(f"{SIGN_IN}/start")
+            assert answer.status_code == 400
+            assert "IPT_PUBLIC_URL" in answer.text
 
     asyncio.run(inside())
 

@@ -146,7 +146,11 @@ class SignInSessions:
             raise SessionOver(self.clinic.organisation)
 
     async def open_access(self, session: StoredSession, request_id: str | None = None) -> SessionSecret:
-        """A token by which a program acts in this session, and ends with it. A new one replaces the old."""
+        """A token by which a program acts in this session, and ends with it. A new one replaces the old.
+
+        Raises ReauthenticationNeeded unless the person proved lately who they are, and SessionOver before they have taken a role.
+        """
+        sessions.require_fresh(acting(session, "pages"), self.clinic.clock.now(), self.clinic.settings.reauthentication)
         secret = sessions.new_secret(session.id)
         if session.role is None or not await self.clinic.write(stored.change, session.id, {"access_hash": secret.hash}):
             raise SessionOver(self.clinic.organisation)

@@ -27,7 +27,7 @@ class TokenUses:
         for organisation in list(self._waiting):
             uses = self._waiting.pop(organisation)
             try:
-                await self._database.write(tokens.note_uses, organisation, uses)
+                await self._database.write(tokens.note_uses, organisation, uses, organisations=(organisation,))
             except BaseException:
                 self._waiting[organisation] = uses | self._waiting.get(organisation, {})
                 raise

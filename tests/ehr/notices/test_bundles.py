@@ -168,7 +168,7 @@ def test_patients_without_a_course_store_nothing(with_ehr):
         for more in ({}, {"deceasedBoolean": True}, {"link": [{"type": "replaces", "other": {"reference": "Patient/Y"}}]}):
             answer = (await ehr.fhir({"resourceType": "Patient", "id": "X", **more})).json()
             assert (answer["id"], answer["status"]) == (None, "ignored")
-        rows = await api.clinic.installation.database.read(
+        rows = await api.clinic.database.read(
             lambda connection: [
                 connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() for table in ("notice", "client")
             ]

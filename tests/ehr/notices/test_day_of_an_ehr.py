@@ -161,7 +161,7 @@ def expected(day: Day) -> dict[str, dict]:
 
 async def nothing_is_lost(run: Run) -> None:
     """Each message was applied or waits, or was ignored with a known reason; what was kept is there, and each ignored one was counted."""
-    stored = {row[0]: row[1] for row in await run.api.clinic.installation.database.read(kept)}
+    stored = {row[0]: row[1] for row in await run.api.clinic.database.read(kept)}
     for receipt in run.receipts:
         assert receipt["status"] in {"applied", "waiting", "ignored"}, receipt
         assert receipt["id"] in stored if receipt["id"] else receipt["reason"] in REASONS, receipt

@@ -111,7 +111,8 @@ def test_an_applied_notice_is_one_write_and_reads_no_journal(on_both, monkeypatc
         monkeypatch.setattr(clinic, "entries", lambda *args: journals.append(args) or entries(*args))
         await ehr.fhir(encounter("E0", period={"start": at(2), "end": at(2, minutes=50)}))
         calls = collections.Counter()
-        for owner in (clinic.committer, clinic.versions, clinic.clients, clinic.notices, clinic.courses):
+        loaders = (clinic.versions, clinic.clients, clinic.notices, clinic.courses)
+        for owner in (clinic.committer, *(each._shared for each in loaders)):
             monkeypatch.setattr(owner, "_database", Counting(owner._database, calls))
         assert (await ehr.fhir(encounter("E1"))).json()["status"] == "applied"
         assert (calls["put"], calls["write"], calls["read"]) == (1, 0, 0)

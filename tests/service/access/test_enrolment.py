@@ -5,6 +5,7 @@ import datetime as dt
 import json
 
 import pytest
+from support import databases, local_sign_in
 from support.authenticator import FLAG, SoftwareAuthenticator
 from support.local_sign_in import OPERATOR, PASSWORD
 
@@ -257,3 +258,22 @@ def test_a_weak_password_or_a_wrong_code_is_told_and_the_link_is_not_used_up(loc
         assert await local.clinic.read(credentials.find_password, "anna") is None
 
     local(test)
+
+
+def test_a_person_enrols_signs_in_by_each_way_and_is_stopped_on_both_databases(database_url, clock, monkeypatch):
+    local_sign_in.hashes_cost_little(monkeypatch)
+
+    async def test(local):
+        authenticator = SoftwareAuthenticator(counts=True)
+        codes = (await local.enrol("anna", authenticator)).codes
+        assert (await local.by_passkey(authenticator)).session.method == "passkey"
+        assert (await local.sign_in.by_recovery_code("anna", codes[0], local.request())).session.method == "recovery"
+        await local.set_password("anna", SECRET)
+        local.clinic.clock.advance(dt.timedelta(seconds=30))
+        done = await local.sign_in.by_password("anna", PASSWORD, local.code(SECRET), local.request())
+        assert done.session.method == "password"
+        await local.enrolment.revoke(OPERATOR, "anna")
+        await refused(local.by_passkey(authenticator), "unknown")
+        assert (await local.log())[-1] == ("unknown", "nobody", "sign-in refused", "unknown")
+
+    local_sign_in.run(databases.settings_of(database_url), clock, test)

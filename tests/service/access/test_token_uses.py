@@ -42,7 +42,7 @@ def test_the_last_use_of_each_token_is_written_and_never_goes_back(database_url)
 
 def test_uses_that_could_not_be_written_wait_and_what_came_since_is_kept():
     class Away:
-        async def write(self, *_):
+        async def write(self, *_, organisations):
             uses.note("default", "a", START + dt.timedelta(minutes=1))
             raise Unreachable
 
