@@ -68,7 +68,7 @@ class Lookup(Generic[Found]):
 class CredentialLookup(Lookup[Found]):
     """Finds credentials of any organisation by their digests, with their organisation's status and version.
 
-    Nobody can be told the organisation before. So on PostgreSQL a function finds them, which sees the credentials of all.
+    Nobody knows the organisation before. So on PostgreSQL a function finds them, which sees the credentials of all.
     """
 
     def __init__(self, table: sa.Table, digest: str, names: Sequence[str], make: Callable[..., Found]) -> None:

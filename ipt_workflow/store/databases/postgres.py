@@ -2,7 +2,7 @@
 
 `find`, `fetch` and `put` run one statement each on asyncpg itself, without a transaction around it.
 
-Every connection is told the organisations before it is used (`told.py`).
+Every connection is bound to its organisations before it is used (`bindings.py`).
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from ipt_workflow.runtime.database_urls import DatabaseUrl
 from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
 from ipt_workflow.store.databases import pooler
+from ipt_workflow.store.databases.bindings import Bindings
 from ipt_workflow.store.databases.connections import Connections
 from ipt_workflow.store.databases.meanings import AWAY, Meaning, of_sqlstate
 from ipt_workflow.store.databases.postgres_address import PostgresAddress
-from ipt_workflow.store.databases.told import Told
 from ipt_workflow.store.lookups import DriverRow, Lookup, of_organisation
 from ipt_workflow.store.probe import PROBE
 from ipt_workflow.store.units import LoggedEvent, Unit
@@ -72,30 +72,30 @@ class PostgresDatabase(Database):
             pool_pre_ping=True,
         )
         self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self._told = Told()
-        self._bare = Connections(lambda: self._address.connect(**BY_KEY, **for_batches), connections, self._told)
+        self._bindings = Bindings()
+        self._bare = Connections(lambda: self._address.connect(**BY_KEY, **for_batches), connections, self._bindings)
 
     async def read(self, function: Callable[..., Result], *args: Any, organisations: Collection[str] = ()) -> Result:
         async with self._our_errors(), self._snapshot.connect() as connection, _invalidated(connection):
-            await self._tell(connection, organisations)
+            await self._bind(connection, organisations)
             return await connection.run_sync(function, *args)
 
     async def write(self, function: Callable[..., Result], *args: Any, organisations: Collection[str] = ()) -> Result:
         async with self._our_errors(), self._engine.begin() as connection, _invalidated(connection):
-            await self._tell(connection, organisations)
+            await self._bind(connection, organisations)
             return await connection.run_sync(function, *args)
 
-    async def _tell(self, connection: AsyncConnection, organisations: Collection[str]) -> None:
-        """Tells a connection its organisations before its transaction begins, with the first statement: a rollback would untell it."""
+    async def _bind(self, connection: AsyncConnection, organisations: Collection[str]) -> None:
+        """Binds a connection before its transaction begins, with the first statement: a rollback would undo it."""
         bare = (await connection.get_raw_connection()).driver_connection
         try:
-            await self._told.tell(bare, organisations)
+            await self._bindings.bind(bare, organisations)
         except BaseException:
             await connection.invalidate()
             raise
 
     async def find(self, lookup: Lookup[Result], organisation: str | None, ids: Sequence[str]) -> dict[str, Result]:
-        """A lookup without an organisation is a function's, which sees the same whatever its connection was told."""
+        """A lookup without an organisation is a function's, which sees the same whatever its connection is bound to."""
         ours = of_organisation(organisation)
         return lookup.found("postgresql", await self._fetch_twice(ours or None, lookup.sql, *ours, ids))
 
@@ -220,7 +220,7 @@ def _meaning(error: Exception) -> Meaning | None:
     if isinstance(error, sa.exc.TimeoutError):
         return NO_CONNECTION
     if "row-level security" in str(error):
-        return None  # a row of an organisation that the connection was not told: no grant would help
+        return None  # a row of an organisation that the connection is not bound to: no grant would help
     if isinstance(error, sa.exc.DBAPIError):
         known = of_sqlstate(getattr(error.orig, "sqlstate", None))
         lost = error.connection_invalidated or isinstance(error.driver_exception, asyncpg.InternalClientError)

@@ -32,7 +32,7 @@ def _config(connection: sa.Connection | None = None) -> Config:
 def upgrade(connection: sa.Connection) -> str:
     """Runs the migrations that are missing, protects the tables, then rebuilds what is stored with every course. Returns the new revision.
 
-    From then on the connection is told every organisation, until the end of its transaction.
+    From then on the connection is bound to every organisation, until the end of its transaction.
     Another process that migrates the database at the same time waits, and then finds nothing to do.
     Raises DatabaseNotReady if the database is not ours, is newer than this version, or may not be changed.
     """
@@ -40,7 +40,7 @@ def upgrade(connection: sa.Connection) -> str:
     before = revision.current(connection)
     _check_ours(connection, before)
     try:
-        row_security.tell_all(connection)
+        row_security.bind_to_all(connection)
         command.upgrade(_config(connection), "head")
         row_security.establish(connection)
     except sa.exc.DBAPIError as error:
@@ -48,7 +48,7 @@ def upgrade(connection: sa.Connection) -> str:
         if sentence is None:
             raise
         raise DatabaseNotReady(sentence) from error
-    row_security.tell_all(connection)
+    row_security.bind_to_all(connection)
     if before is not None and before < revision.SNAPSHOTS:
         snapshots.rebuild(connection)
     if before is not None and before < revision.SHARING:

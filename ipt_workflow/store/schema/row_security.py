@@ -1,9 +1,9 @@
-"""Row-level security on PostgreSQL: a connection sees and writes the rows of the organisations that it was told, and no others.
+"""Row-level security on PostgreSQL: a connection sees and writes the rows of the organisations that it was bound to, and no others.
 
 The condition reads the setting in a sub-select, which hides its value from the planner. Without it, a statement that was planned before
-the setting was told expects one row, and keeps a plan that is hundreds of times slower (`docs/decisions/0029`).
+the setting was set expects one row, and keeps a plan that is hundreds of times slower (`docs/decisions/0029`).
 
-A credential is found before anybody can be told its organisation. A function of its table finds it by its digest, for whoever may
+A credential is found before anybody knows its organisation. A function of its table finds it by its digest, for whoever may
 execute that.
 
 `db upgrade` establishes all this after its migrations, for every table that has an organisation. So a new table cannot be forgotten.
@@ -17,7 +17,7 @@ from ipt_workflow.store.schema import tables
 
 SETTING = "ipt.organisations"
 SEPARATOR = ","  # no id of an organisation holds it
-TOLD = "told"  # the policy for everybody, the owner of the tables included
+BOUND = "bound"  # the policy for everybody, the owner of the tables included
 CONDITION = f"organisation = ANY ((SELECT string_to_array(NULLIF(current_setting('{SETTING}', true), ''), '{SEPARATOR}'))::text[])"
 RESOLVED = "resolved"  # the policy under which the function reads credentials, as their owner
 RESOLVING = "(SELECT current_setting('ipt.resolving', true)) = 'on'"
@@ -31,7 +31,7 @@ SHOWN_RESOLVING = "(( SELECT current_setting('ipt.resolving'::text, true) AS cur
 OPEN: Mapping[str, str] = {
     "alembic_version": "the revision of the database, which every start reads first",
     "authentication_failure": "who fails to sign in belongs to no organisation",
-    "organisation": "a connection is told organisations that were found here; it holds nothing about clients or staff",
+    "organisation": "a connection is bound to organisations that were found here; it holds nothing about clients or staff",
     "sandbox_move": "the mark and the clock of a whole database, read at the start",
 }
 PROTECTED = tuple(sorted(name for name, table in tables.METADATA.tables.items() if "organisation" in table.c and name not in OPEN))
@@ -65,8 +65,8 @@ def together(organisations: Iterable[str]) -> str:
     return SEPARATOR.join(ids)
 
 
-def tell_all(connection: sa.Connection) -> None:
-    """Tells a connection every organisation, until its transaction ends: for what is done to a database as a whole."""
+def bind_to_all(connection: sa.Connection) -> None:
+    """Binds a connection to every organisation, until its transaction ends: for what is done to a database as a whole."""
     if connection.dialect.name == "postgresql" and sa.inspect(connection).has_table(tables.organisation.name):
         ids = connection.execute(sa.select(tables.organisation.c.id)).scalars()
         connection.execute(sa.select(sa.func.set_config(SETTING, together(ids), True)))
@@ -95,8 +95,8 @@ def _missing(connection: sa.Connection) -> Iterator[tuple[str, str]]:
         for switch, done in zip(("ENABLE", "FORCE"), enabled.get(table, (False, False)), strict=True):
             if not done:
                 yield table, f"ALTER TABLE {table} {switch} ROW LEVEL SECURITY"
-        if policies.get((table, TOLD)) != (SHOWN, SHOWN, "ALL", "PERMISSIVE", "{public}"):
-            yield from _policy(table, TOLD, f"USING ({CONDITION}) WITH CHECK ({CONDITION})", policies)
+        if policies.get((table, BOUND)) != (SHOWN, SHOWN, "ALL", "PERMISSIVE", "{public}"):
+            yield from _policy(table, BOUND, f"USING ({CONDITION}) WITH CHECK ({CONDITION})", policies)
     functions = {row.proname: row for row in connection.exec_driver_sql(_FUNCTIONS)}
     schema = connection.exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
     for table, digest in CREDENTIALS.items():

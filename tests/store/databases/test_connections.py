@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 
 from ipt_workflow.store.databases import connections
+from ipt_workflow.store.databases.bindings import Bindings
 from ipt_workflow.store.databases.connections import Connections
-from ipt_workflow.store.databases.told import Told
 
 MOST = 3
 WHO = "SELECT pg_backend_pid() AS pid"
@@ -27,7 +27,7 @@ def some(postgres):
             made.append(await asyncpg.connect(postgres))
             return made[-1]
 
-        ours = Connections(connect, MOST, Told())
+        ours = Connections(connect, MOST, Bindings())
         try:
             yield ours, made
         finally:
@@ -201,7 +201,7 @@ def test_nothing_is_sent_on_a_connection_that_was_not_told(some, monkeypatch):
         async def silent(*_) -> None:
             return None
 
-        monkeypatch.setattr(ours._told, "tell", silent)
+        monkeypatch.setattr(ours._bindings, "bind", silent)
         with pytest.raises(AssertionError):
             await ours.fetch(("a", "b"), TOLD)
         assert sent == []

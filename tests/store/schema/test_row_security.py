@@ -119,7 +119,8 @@ def test_every_policy_has_the_form_whose_value_the_planner_cannot_see(filled):
     """Any other form makes statements that were planned before the setting was told hundreds of times slower."""
     found = [tuple(row) for row in connected(filled, lambda connection: connection.fetch(POLICIES))]
     told = [
-        (table, "told", "PERMISSIVE", ["public"], "ALL", row_security.SHOWN, row_security.SHOWN) for table in row_security.PROTECTED
+        (table, "bound", "PERMISSIVE", ["public"], "ALL", row_security.SHOWN, row_security.SHOWN)
+        for table in row_security.PROTECTED
     ]
     resolved = [
         (table, "resolved", "PERMISSIVE", [databases.OWNER], "SELECT", row_security.SHOWN_RESOLVING, None)
@@ -154,7 +155,7 @@ async def read_by_a_plan_from_before(connection, condition: str) -> tuple[int, s
     for table in ("course_of_many", "client_of_many"):
         await connection.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         await connection.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-        await connection.execute(f"CREATE POLICY told ON {table} USING ({condition}) WITH CHECK ({condition})")
+        await connection.execute(f"CREATE POLICY bound ON {table} USING ({condition}) WITH CHECK ({condition})")
     await connection.execute("SET plan_cache_mode = force_generic_plan")
     sql = (
         COURSES.sql["postgresql"].replace("course ", "course_of_many AS course ").replace(" client ", " client_of_many AS client ")
@@ -246,9 +247,9 @@ def test_functions_that_see_more_than_their_caller_find_credentials_alone_and_on
     (
         ("ALTER TABLE entry DISABLE ROW LEVEL SECURITY", "entry"),
         ("ALTER TABLE client NO FORCE ROW LEVEL SECURITY", "client"),
-        ("DROP POLICY told ON notice", "notice"),
-        ("DROP POLICY told ON course; CREATE POLICY told ON course USING (true)", "course"),
-        ("ALTER POLICY told ON course TO CURRENT_USER", "course"),
+        ("DROP POLICY bound ON notice", "notice"),
+        ("DROP POLICY bound ON course; CREATE POLICY bound ON course USING (true)", "course"),
+        ("ALTER POLICY bound ON course TO CURRENT_USER", "course"),
         ("DROP POLICY resolved ON token", "token"),
         ("DROP FUNCTION token_by_digest(text[])", "token_by_digest"),
         ("ALTER FUNCTION token_by_digest(text[]) SECURITY INVOKER", "token_by_digest"),

@@ -1,0 +1,32 @@
+"""What connections are bound to: the organisations whose rows they see and write (`store/schema/row_security.py`).
+
+A connection is bound anew only when its organisations change. So with one organisation it is bound once, and that costs nothing.
+"""
+
+from collections.abc import Collection
+from weakref import WeakKeyDictionary
+
+import asyncpg
+
+from ipt_workflow.store.schema import row_security
+
+BIND = f"SELECT set_config('{row_security.SETTING}', $1, false)"
+
+
+class Bindings:
+    """What each connection of a process is bound to."""
+
+    def __init__(self) -> None:
+        self._last: WeakKeyDictionary[asyncpg.Connection, frozenset[str]] = WeakKeyDictionary()
+
+    def knows(self, connection: asyncpg.Connection, organisations: Collection[str]) -> bool:
+        """Whether a connection is bound to just these organisations."""
+        return self._last.get(connection) == frozenset(organisations)
+
+    async def bind(self, connection: asyncpg.Connection, organisations: Collection[str]) -> None:
+        """Binds a connection which has no open transaction, if it is bound to others. Raises what the driver raises."""
+        if self.knows(connection, organisations):
+            return
+        self._last.pop(connection, None)  # not known until the server has answered
+        await connection.fetch(BIND, row_security.together(organisations))
+        self._last[connection] = frozenset(organisations)
