@@ -7,13 +7,13 @@ from ipt_workflow.api import addresses
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest
 from ipt_workflow.api.services import services_of
-from ipt_workflow.service.access.attempts import Attempts
+from ipt_workflow.service.access.attempts import SignInAttempts
 from ipt_workflow.service.access.enrolment import CredentialsView, Enrolment, EnrolmentLink
 
 
 def _enrolment(request: ApiRequest) -> Enrolment:
     clinic = services_of(request).clinic
-    attempts = Attempts(clinic, clinic.installation.sign_in_limits)
+    attempts = SignInAttempts(clinic, clinic.installation.sign_in_limits)
     return Enrolment(clinic, attempts, f"{addresses.of_pages(request)}/o/{clinic.organisation}")
 
 

@@ -27,7 +27,7 @@ def arrange(
     course: Annotated[
         list[str] | None, typer.Option(help="A course; may be repeated. Default: every course of the therapist.")
     ] = None,
-    client_told: Annotated[bool, typer.Option("--client-told/--client-not-told", help="Whether the clients were told.")] = False,
+    client_told: Annotated[bool, typer.Option("--client-informed/--client-not-informed", help="Whether the clients know.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Arrange cover."""

@@ -6,7 +6,7 @@ import typer
 
 from ipt_workflow.cli.output import out, print_json, print_table, run
 from ipt_workflow.cli.token import operator
-from ipt_workflow.service.access.attempts import Attempts
+from ipt_workflow.service.access.attempts import SignInAttempts
 from ipt_workflow.service.access.enrolment import Enrolment
 from ipt_workflow.service.clinic import Clinic
 
@@ -17,7 +17,7 @@ PersonId = Annotated[str, typer.Argument(help="The person's id.")]
 
 def _enrolment(clinic: Clinic) -> Enrolment:
     address = clinic.settings.public_url or f"http://localhost:{clinic.settings.port}"
-    attempts = Attempts(clinic, clinic.installation.sign_in_limits)
+    attempts = SignInAttempts(clinic, clinic.installation.sign_in_limits)
     return Enrolment(clinic, attempts, f"{address}/o/{clinic.organisation}")
 
 

@@ -17,5 +17,5 @@ def faults(connection: Connection) -> list[str]:
     tables = [f"table: {each}" for each in migrate.differences(connection)]
     if tables:
         return [*damage, *guards, *tables]
-    row_security.bind_to_all(connection)
+    row_security.bind_all(connection)
     return [*damage, *guards, *row_security.faults(connection), *identities.faults(connection)]

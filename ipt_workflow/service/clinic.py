@@ -12,9 +12,10 @@ from ipt_workflow import journal
 from ipt_workflow.access import policy, relations
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import AccessRules, Relation, Viewer
+from ipt_workflow.access.sessions import require_fresh
 from ipt_workflow.course import Course, attention
 from ipt_workflow.course.rules import Context
-from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, NotFound, SettingsInvalid
+from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, NotFound, PersonNeeded, ReauthenticationNeeded, SettingsInvalid
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.protocols import files as protocol_files
@@ -257,6 +258,14 @@ class Clinic:
         if stored.is_glimpse:
             await self.log(principal, "refusal", question, [stored.course.id], [ROLE])
             raise Forbidden(f"{question} with emergency access", principal.role, ("somebody with another relation to the course",))
+
+    async def require_fresh(self, principal: Principal, question: str) -> None:
+        """Raises PersonNeeded or ReauthenticationNeeded unless a person proved lately who they are, and records the attempt."""
+        try:
+            require_fresh(principal, self.clock.now(), self.settings.reauthentication)
+        except (PersonNeeded, ReauthenticationNeeded):
+            await self.log(principal, "refusal", question, (), [SIGN_IN])
+            raise
 
     async def hidden(self, principal: Principal, action: str, courses: Sequence[str] = (), message: str = NOT_SEEN) -> NotFound:
         """The error for what exists, but not for this principal. The attempt is recorded, although the answer does not tell."""

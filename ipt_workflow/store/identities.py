@@ -26,6 +26,8 @@ def _in_use() -> Iterator[Found]:
     live = sa.select(token.c.id, token.c.subject).where(token.c.revoked_at.is_(None))
     yield "token.subject", "revoke the token and create another", live
     yield "token.name", "revoke the token and create another", live.with_only_columns(token.c.id, token.c.name)
+    here = sa.select(tables.person.c.id, tables.person.c.id).where(tables.person.c.status == "active")
+    yield "person.id", "record that the person left, and add them under another id", here
     yield "source.id", "add another source and disable this one", sa.select(source.c.id, source.c.id)
     yield "source.client_prefix", "add another source and disable this one", sa.select(source.c.id, source.c.client_prefix)
     yield "therapy_group.label", "make another group", sa.select(tables.therapy_group.c.id, tables.therapy_group.c.label)

@@ -6,7 +6,7 @@ from litestar.params import FromPath
 
 from ipt_workflow.access import passwords
 from ipt_workflow.errors import CommandInvalid, SignInRefused
-from ipt_workflow.service.access.attempts import Attempts, SignInRequest
+from ipt_workflow.service.access.attempts import SignInAttempts, SignInRequest
 from ipt_workflow.service.access.enrolment import Enrolled, Enrolment, TypedPassword
 from ipt_workflow.service.access.local_sign_in import LocalSignIn
 from ipt_workflow.service.clinic import Clinic
@@ -19,7 +19,7 @@ JSON = "application/json"
 
 async def local_sign_in_of(request: PageRequest, organisation: str) -> LocalSignIn:
     clinic = await clinic_of(request, organisation)
-    return LocalSignIn(clinic, Attempts(clinic, clinic.installation.sign_in_limits), f"{address(request)}/o/{organisation}")
+    return LocalSignIn(clinic, SignInAttempts(clinic, clinic.installation.sign_in_limits), f"{address(request)}/o/{organisation}")
 
 
 async def _enrolment_of(request: PageRequest, organisation: str) -> Enrolment:
@@ -27,7 +27,7 @@ async def _enrolment_of(request: PageRequest, organisation: str) -> Enrolment:
 
 
 def enrolment_in(request: PageRequest, clinic: Clinic) -> Enrolment:
-    attempts = Attempts(clinic, clinic.installation.sign_in_limits)
+    attempts = SignInAttempts(clinic, clinic.installation.sign_in_limits)
     return Enrolment(clinic, attempts, f"{address(request)}/o/{clinic.organisation}")
 
 

@@ -5,6 +5,7 @@ by hand.
 """
 
 import base64
+import datetime as dt
 import json
 import os
 import socket
@@ -52,6 +53,7 @@ NAMING = {  # made up, a body names no course that there is, or no trigger of a 
     "/v1/groups/{group_id}/members",
     "/v1/groups/{group_id}/sessions",
     "/v1/courses/crisis-calls",
+    "/v1/cover",  # nor people who are known
 }
 VISIT = {
     "resourceType": "Encounter",
@@ -104,6 +106,13 @@ DOCUMENT = document()
 OPERATIONS = [(method, path) for path, item in DOCUMENT["paths"].items() for method in item]
 SOURCE = "south"  # administrators may change it, and nobody sends from it
 UUID = "0197c8f2-0000-7000-8000-000000000000"
+COVER = {
+    "therapist": "therapist-1",
+    "colleague": "therapist-2",
+    "client_told": True,
+    "until": (dt.datetime.now(dt.UTC) + dt.timedelta(days=7)).isoformat(),
+    "reason": "Holiday.",
+}
 REFERRAL = {"client_ref": "EHR-1", "protocol": "ipt", "data": {"source": "General practitioner"}}
 
 
@@ -138,6 +147,11 @@ class Server:
         answer = self.post(f"/v1/groups/{self.group}/sessions", {"attendance": {self.member: "3"}}, If_Match='"2"')
         assert answer.status_code == 201, answer.text
         self.group_session = answer.json()["session"]["id"]
+        made = self.post("/v1/people", {"id": "fuzzed-1", "name": "Fuzzed", "roles": ["therapist"]}, "admin")
+        assert made.status_code == 201, made.text
+        made = self.post("/v1/cover", COVER, "admin")
+        assert made.status_code == 201, made.text
+        self.cover = made.json()["id"]
 
     def etag(self, path: str) -> str:
         """Of what a path leads to: the course, or the group."""
@@ -162,7 +176,8 @@ class Server:
             fhir = {"kind": "Patient", "resource_id": episode["patient"]["reference"].partition("/")[2], "member": "Encounter"}
         return {**fhir, "course_id": self.course, "proposal_id": self.proposal, "protocol_id": "ipt", "version": 2, "seq": 1,
                 "subscription_id": self.subscription, "delivery_id": self.delivery,
-                "notice_id": self.notice, "source": "north", "its_id": "1", "source_id": SOURCE, "system_id": SOURCE, "organisation": "default"}  # fmt: skip
+                "notice_id": self.notice, "source": "north", "its_id": "1", "source_id": SOURCE, "system_id": SOURCE, "organisation": "default",
+                "person_id": "fuzzed-1", "cover_id": self.cover, "session_id": UUID, "access_id": UUID}  # fmt: skip
 
     def headers(self, role: str, **more: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[role]}", **{name.replace("_", "-"): value for name, value in more.items()}}

@@ -79,7 +79,7 @@ def test_metrics_are_for_those_who_run_and_oversee_the_service(api):
     async def test(api):
         for role in api.tokens:
             answer = await api.get("/metrics", role)
-            assert answer.status_code == (200 if role in {"admin", "auditor"} else 403)
+            assert answer.status_code == (200 if role in {"admin", "auditor", "operator"} else 403)
         assert (await api.client.get("/metrics")).status_code == 401
         content_type = (await api.get("/metrics", "admin")).headers["content-type"]
         assert content_type.startswith("text/plain; version=0.0.4")

@@ -73,6 +73,7 @@ def test_what_is_stored_already_is_read_and_reported_and_can_be_mended(settings,
         assert (answer.json()["client_ref"], answer.json()["therapist"]) == ("EHR-1\n", "Zoe\u0308")
         assert (await api.get(f"/v1/courses/{course}/transitions", "auditor")).status_code == 200
         assert (await api.get("/v1/audit/verify", "auditor")).json()["ok"]
+        await api.post("/v1/people", {"id": "Zoë", "name": "Zoë", "roles": ["therapist"]}, "admin")
         for trigger, data in (
             ("transfer", {"therapist": "Zoë", "handover": "Told"}),
             ("relink_client", {"client_ref": "EHR-1", "kind": "merge"}),

@@ -80,7 +80,6 @@ THEIR_OWN = {  # what lists, makes or checks: only what is theirs
     "protocol replay": "{protocol}",
     "protocol list": "",
     "protocol show": "ipt",
-    "protocol lint": "",
     "protocol diagram": "ipt",
     "person list": "",
     "person add": "somebody --name Some --role therapist",
@@ -110,7 +109,13 @@ INSTALLATION = {  # for whoever may reach the whole database
     "organisation sign-in unlink": "south subject-1",
 }
 NOT_SET_UP = "organisation sign-in"  # nobody signs in there yet, which these commands say
-RUN_ON = {"serve", "relay", "receive", "sandbox"}  # they serve every organisation, send for them, or need no database
+RUN_ON = {
+    "serve",
+    "relay",
+    "receive",
+    "sandbox",
+    "protocol lint",
+}  # they serve every organisation, send for them, or read no database
 
 
 def commands(group: Any, *before: str) -> list[str]:

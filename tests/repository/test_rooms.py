@@ -11,7 +11,7 @@ import ipt_workflow
 
 PACKAGE = Path(ipt_workflow.__file__).parent
 FILES = [file for file in sorted(PACKAGE.rglob("*.py")) if "migrations" not in file.parts]
-NOUNS_OF_THE_FIELD = {"opening", "ending", "setting"}  # of a course, of therapy, of care
+NOUNS_OF_THE_FIELD = {"opening", "ending", "setting", "unmasking"}  # of a course, of therapy, of care, of text
 ENTRY = "Entry"  # of a journal, and of a bundle's report, where it is a public name of the OpenAPI document
 
 

@@ -44,6 +44,11 @@ def facilitator(seq: int, person: str) -> sa.Insert:
     return sa.insert(tables.group_facilitator).values(row)
 
 
+def person(person_id: str, status: str = "active") -> sa.Insert:
+    row = {"organisation": "default", "id": person_id, "name": "a", "roles": "therapist", "status": status, "created_at": AT}
+    return sa.insert(tables.person).values(row)
+
+
 def group(label: str) -> sa.Insert:
     row = {"organisation": "default", "id": "g1", "label": label, "protocol": "ipt-group", "protocol_version": 2, "version": 2}
     return sa.insert(tables.therapy_group).values({**row, "created_at": AT, "created_by": "a"})
@@ -68,6 +73,12 @@ def test_each_unsound_row_is_named_with_what_mends_it(database_url):
         "name the group's facilitators again",
     ]
     assert "Zoe" not in "".join(found)
+
+
+def test_a_person_with_an_unsound_id_is_named_while_they_are_here(database_url):
+    assert found_after(database_url, person("b "), person("c ", "left"), person("Zoë")) == [
+        "identity person.id of 'b ': it must not begin or end with a space; record that the person left, and add them under another id"
+    ]
 
 
 def test_what_is_not_in_use_any_more_is_not_named(database_url):

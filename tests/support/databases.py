@@ -136,7 +136,7 @@ def select(settings: Settings, statement: str) -> list[tuple]:
     """The rows of a statement, of all organisations, read through the connection alone and none of the queries under test."""
 
     def rows(connection: Connection) -> list[tuple]:
-        row_security.bind_to_all(connection)
+        row_security.bind_all(connection)
         return [tuple(row) for row in connection.exec_driver_sql(statement)]
 
     async def run() -> list[tuple]:

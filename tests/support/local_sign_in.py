@@ -17,7 +17,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access import sessions
-from ipt_workflow.service.access.attempts import Attempts, SignInRequest
+from ipt_workflow.service.access.attempts import SignInAttempts, SignInRequest
 from ipt_workflow.service.access.enrolment import Enrolled, Enrolment, TypedPassword
 from ipt_workflow.service.access.local_sign_in import LocalSignIn
 from ipt_workflow.service.access.sessions import SignedIn
@@ -58,7 +58,7 @@ class Local:
         self.clinic = clinic
         self.now = 0.0
         self.limits = SignInLimits(lambda: self.now)
-        attempts = Attempts(clinic, self.limits)
+        attempts = SignInAttempts(clinic, self.limits)
         self.sign_in = LocalSignIn(clinic, attempts, ADDRESS)
         self.enrolment = Enrolment(clinic, attempts, ADDRESS)
 

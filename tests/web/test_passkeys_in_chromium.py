@@ -9,7 +9,7 @@ from support.chromium import VirtualAuthenticator, in_chromium
 from support.signing_in import on_database
 
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.service.access.attempts import Attempts
+from ipt_workflow.service.access.attempts import SignInAttempts
 from ipt_workflow.service.access.enrolment import Enrolment
 from ipt_workflow.service.clinic import open_clinic
 from ipt_workflow.web.app import application
@@ -32,7 +32,7 @@ def link(settings: Settings, address: str, person: str) -> str:
     async def make() -> str:
         clinic = await open_clinic(settings)
         try:
-            attempts = Attempts(clinic, clinic.installation.sign_in_limits)
+            attempts = SignInAttempts(clinic, clinic.installation.sign_in_limits)
             made = await Enrolment(clinic, attempts, f"{address}/o/default").make_link(local_sign_in.OPERATOR, person)
             return made.link
         finally:

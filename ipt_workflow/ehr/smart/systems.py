@@ -10,7 +10,6 @@ from msgspec import UNSET, Meta, UnsetType
 from ipt_workflow.access import key_sets, scopes
 from ipt_workflow.access.assertions import client_id
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.access.sessions import require_fresh
 from ipt_workflow.ehr.deliveries.addresses import reach_of
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.runtime.documents import json_value
@@ -76,7 +75,7 @@ class Systems:
     async def add(self, principal: Principal, decode: Callable[[], NewSystem]) -> SystemView:
         """Registers a system: a credential, so the person must have proved lately who they are. Raises CommandInvalid."""
         await self.clinic.require(principal, "manage systems")
-        self._require_fresh(principal)
+        await self.clinic.require_fresh(principal, "manage systems")
         new = decode()
         url, keys = self._keys(new.jwks_url, new.jwks)
         row = StoredSystem(
@@ -111,7 +110,7 @@ class Systems:
     async def change(self, principal: Principal, system_id: str, decode: Callable[[], SystemChange]) -> SystemView:
         """Changes a system. Its access tokens end, so that a change holds from its next one on. Raises NotFound or CommandInvalid."""
         await self.one(principal, system_id)
-        self._require_fresh(principal)
+        await self.clinic.require_fresh(principal, "manage systems")
         body = decode()
         changed = SystemUpdate(name=body.name, scopes=" ".join(scopes.normal(body.scopes)) if body.scopes is not UNSET else UNSET)
         if body.jwks_url is not UNSET or body.jwks is not UNSET:
@@ -132,9 +131,6 @@ class Systems:
             raise NotFound(NO_SYSTEM)
         await self.clinic.log(principal, "config", f"system {system_id} revoked")
         return await self.one(principal, system_id)
-
-    def _require_fresh(self, principal: Principal) -> None:
-        require_fresh(principal, self.clinic.clock.now(), self.clinic.settings.reauthentication)
 
     def _keys(self, url: str | None, keys: dict[str, Any] | None) -> tuple[str | None, bytes | None]:
         """Where a system's keys are, or the keys. Raises CommandInvalid."""

@@ -1,4 +1,4 @@
-"""Attempts to sign in here, without an identity provider: how many there may be, and the record of those that failed.
+"""SignInAttempts to sign in here, without an identity provider: how many there may be, and the record of those that failed.
 
 Every failure has one answer and one record, whether or not the name is known, so that nobody learns names by trying.
 """
@@ -27,7 +27,7 @@ class SignInRequest(msgspec.Struct, frozen=True, kw_only=True):
     current: StoredSession | None = None
 
 
-class Attempts:
+class SignInAttempts:
     """Counts and records the attempts of a clinic."""
 
     def __init__(self, clinic: Clinic, limits: SignInLimits) -> None:

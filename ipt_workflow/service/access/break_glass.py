@@ -11,9 +11,8 @@ from ipt_workflow.access import break_glass
 from ipt_workflow.access.break_glass import NewEmergencyAccess, NewReview
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import EMERGENCY
-from ipt_workflow.access.sessions import require_fresh
-from ipt_workflow.errors import EmergencyReviewed, Forbidden, NotFound, PersonNeeded, ReauthenticationNeeded
-from ipt_workflow.service.clinic import ROLE, SIGN_IN, Clinic, new_id
+from ipt_workflow.errors import EmergencyReviewed, Forbidden, NotFound
+from ipt_workflow.service.clinic import ROLE, Clinic, new_id
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import emergencies as stored
 from ipt_workflow.store.emergencies import AccessFilters, SealedText, StoredAccess, StoredReview
@@ -71,7 +70,7 @@ class EmergencyAccesses:
         """Opens the courses of the client with this reference. Raises PersonNeeded or ReauthenticationNeeded."""
         await self.clinic.require(principal, "take emergency access")
         now = self.clinic.clock.now()
-        await self._require_fresh(principal, now)
+        await self.clinic.require_fresh(principal, "take emergency access")
         new = decode()
         client = await self.clinic.read(stored_courses.client_id, new.client_ref)
         courses = await self.clinic.read(stored_courses.of_client, client) if client else []
@@ -95,14 +94,6 @@ class EmergencyAccesses:
         await self.clinic.write(stored.start, access, sealed(new.reason), record, published)
         self.clinic.committer.signal()
         return await self._view(principal, access.id)
-
-    async def _require_fresh(self, principal: Principal, now: dt.datetime) -> None:
-        """Raises PersonNeeded or ReauthenticationNeeded, and records the attempt."""
-        try:
-            require_fresh(principal, now, self.clinic.settings.reauthentication)
-        except (PersonNeeded, ReauthenticationNeeded):
-            await self.clinic.log(principal, "refusal", "take emergency access", (), [SIGN_IN])
-            raise
 
     async def end(self, principal: Principal, access_id: str) -> EmergencyAccessView:
         """Ends an access before its time: by whoever took it, or a supervisor. One that is over stays as it is."""

@@ -18,7 +18,7 @@ from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.access.tokens import digest
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SignInRefused
 from ipt_workflow.runtime.settings import listed
-from ipt_workflow.service.access.attempts import Attempts, SignInRequest
+from ipt_workflow.service.access.attempts import SignInAttempts, SignInRequest
 from ipt_workflow.service.access.local_sign_in import Asked, Challenges
 from ipt_workflow.service.access.sessions import SignedIn, SignInSessions
 from ipt_workflow.service.access.sign_in import NO_SIGN_IN, settings_of
@@ -92,7 +92,7 @@ class TypedPassword(msgspec.Struct, frozen=True, kw_only=True):
 class Enrolment:
     """Enrols the people of a clinic. `address` is that of the clinic's own pages, without a slash at the end."""
 
-    def __init__(self, clinic: Clinic, attempts: Attempts, address: str) -> None:
+    def __init__(self, clinic: Clinic, attempts: SignInAttempts, address: str) -> None:
         self.clinic = clinic
         self.sessions = SignInSessions(clinic)
         self._attempts = attempts

@@ -8,7 +8,6 @@ from msgspec import Meta
 
 from ipt_workflow.access import scopes, tokens
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.access.sessions import require_fresh
 from ipt_workflow.course.triggers import Role
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, Unauthenticated
 from ipt_workflow.service.clinic import Clinic
@@ -69,7 +68,7 @@ class Tokens:
 
     async def create(self, principal: Principal, new: NewToken) -> CreatedToken:
         await self.clinic.require(principal, "manage tokens")
-        require_fresh(principal, self.clinic.clock.now(), self.clinic.settings.reauthentication)
+        await self.clinic.require_fresh(principal, "manage tokens")
         await self._check(new)
         narrowed = scopes.normal(new.scopes) if new.scopes is not None else None
         minted, now = tokens.mint(), self.clinic.clock.now()

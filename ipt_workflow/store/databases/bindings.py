@@ -1,6 +1,6 @@
 """What connections are bound to: the organisations whose rows they see and write (`store/schema/row_security.py`).
 
-A connection is bound anew only when its organisations change. So with one organisation it is bound once, and that costs nothing.
+A connection is bound again only when its organisations change. So with one organisation it is bound once, and that costs nothing.
 """
 
 from collections.abc import Collection
@@ -19,13 +19,13 @@ class Bindings:
     def __init__(self) -> None:
         self._last: WeakKeyDictionary[asyncpg.Connection, frozenset[str]] = WeakKeyDictionary()
 
-    def knows(self, connection: asyncpg.Connection, organisations: Collection[str]) -> bool:
+    def binds(self, connection: asyncpg.Connection, organisations: Collection[str]) -> bool:
         """Whether a connection is bound to just these organisations."""
         return self._last.get(connection) == frozenset(organisations)
 
     async def bind(self, connection: asyncpg.Connection, organisations: Collection[str]) -> None:
         """Binds a connection which has no open transaction, if it is bound to others. Raises what the driver raises."""
-        if self.knows(connection, organisations):
+        if self.binds(connection, organisations):
             return
         self._last.pop(connection, None)  # not known until the server has answered
         await connection.fetch(BIND, row_security.together(organisations))

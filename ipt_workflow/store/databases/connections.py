@@ -37,7 +37,7 @@ class Connections:
             try:
                 if organisations is not None:
                     await self._bindings.bind(connection, organisations)
-                    assert self._bindings.knows(connection, organisations)  # else an update would miss rows, and say nothing
+                    assert self._bindings.binds(connection, organisations)  # else an update would miss rows, and say nothing
                 rows: Sequence[Any] = await connection.fetch(sql, *args)
             except asyncpg.PostgresError:
                 self._keep(connection)  # the server has answered, so the connection can be used again
@@ -49,7 +49,7 @@ class Connections:
             return rows
 
     def _one_idle(self, organisations: Collection[str] | None) -> asyncpg.Connection | None:
-        """The last used of the connections that are bound to this set; else the one that was used longest ago, which is bound anew."""
+        """The last used of the connections that are bound to this set; else the one that was used longest ago, which is bound again."""
         since = asyncio.get_running_loop().time() - IDLE_SECONDS
         usable = []
         for connection, used in self._idle:
@@ -59,7 +59,7 @@ class Connections:
                 connection.terminate()
         self._idle = usable
         last_used = reversed(range(len(usable)))
-        fits = (index for index in last_used if organisations is None or self._bindings.knows(usable[index][0], organisations))
+        fits = (index for index in last_used if organisations is None or self._bindings.binds(usable[index][0], organisations))
         return usable.pop(next(fits, 0))[0] if usable else None
 
     def _keep(self, connection: asyncpg.Connection) -> None:

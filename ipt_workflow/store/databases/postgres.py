@@ -2,7 +2,7 @@
 
 `find`, `fetch` and `put` run one statement each on asyncpg itself, without a transaction around it.
 
-Every connection is bound to its organisations before it is used (`bindings.py`).
+Every connection is bound to organisations before it is used (`bindings.py`).
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class PostgresDatabase(Database):
             return await connection.run_sync(function, *args)
 
     async def _bind(self, connection: AsyncConnection, organisations: Collection[str]) -> None:
-        """Binds a connection before its transaction begins, with the first statement: a rollback would undo it."""
+        """Binds a connection to its organisations before its transaction begins, with the first statement: a rollback would undo that."""
         bare = (await connection.get_raw_connection()).driver_connection
         try:
             await self._bindings.bind(bare, organisations)

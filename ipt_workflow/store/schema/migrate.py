@@ -40,7 +40,7 @@ def upgrade(connection: sa.Connection) -> str:
     before = revision.current(connection)
     _check_ours(connection, before)
     try:
-        row_security.bind_to_all(connection)
+        row_security.bind_all(connection)
         command.upgrade(_config(connection), "head")
         row_security.establish(connection)
     except sa.exc.DBAPIError as error:
@@ -48,7 +48,7 @@ def upgrade(connection: sa.Connection) -> str:
         if sentence is None:
             raise
         raise DatabaseNotReady(sentence) from error
-    row_security.bind_to_all(connection)
+    row_security.bind_all(connection)
     if before is not None and before < revision.SNAPSHOTS:
         snapshots.rebuild(connection)
     if before is not None and before < revision.SHARING:

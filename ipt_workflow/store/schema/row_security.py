@@ -1,4 +1,4 @@
-"""Row-level security on PostgreSQL: a connection sees and writes the rows of the organisations that it was bound to, and no others.
+"""Row-level security on PostgreSQL: a connection sees and writes the rows of the organisations that it is bound to, and no others.
 
 The condition reads the setting in a sub-select, which hides its value from the planner. Without it, a statement that was planned before
 the setting was set expects one row, and keeps a plan that is hundreds of times slower (`docs/decisions/0029`).
@@ -65,7 +65,7 @@ def together(organisations: Iterable[str]) -> str:
     return SEPARATOR.join(ids)
 
 
-def bind_to_all(connection: sa.Connection) -> None:
+def bind_all(connection: sa.Connection) -> None:
     """Binds a connection to every organisation, until its transaction ends: for what is done to a database as a whole."""
     if connection.dialect.name == "postgresql" and sa.inspect(connection).has_table(tables.organisation.name):
         ids = connection.execute(sa.select(tables.organisation.c.id)).scalars()

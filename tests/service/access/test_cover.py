@@ -243,3 +243,23 @@ def test_cover_ends_when_one_of_the_two_leaves(clinic):
         assert not await sees(clinic, COLLEAGUE, courses[0])
 
     clinic(test)
+
+
+def test_an_own_course_and_a_reader_of_the_organisation_take_no_further_question(clinic):
+    async def test(clinic, courses):
+        asked = []
+        ask = clinic.relations_of
+
+        async def counted(principal, ids):
+            asked.extend(ids)
+            return await ask(principal, ids)
+
+        clinic.relations_of = counted
+        await fire(clinic, courses[0], MEASURE)
+        await fire(clinic, courses[0], Command("note", {"text": "Discussed."}), SUPERVISOR)
+        assert await sees(clinic, AUDITOR, courses[0])
+        assert asked == []
+        assert not await sees(clinic, STRANGER, courses[0])
+        assert asked == [courses[0]]
+
+    clinic(test)

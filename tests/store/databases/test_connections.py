@@ -136,14 +136,14 @@ def test_closing_waits_for_what_is_under_way(some):
     some(test)
 
 
-TOLD = "SELECT current_setting('ipt.organisations') AS told, pg_backend_pid() AS pid"
+BOUND = "SELECT current_setting('ipt.organisations') AS bound, pg_backend_pid() AS pid"
 
 
 def test_a_statement_runs_for_the_organisations_that_it_names_and_no_others(some):
     async def test(ours, made):
         for organisations in (("a",), ("b", "a"), ("a", "b"), (), ("a",)):
-            (row,) = await ours.fetch(organisations, TOLD)
-            assert row["told"] == ",".join(sorted(organisations))
+            (row,) = await ours.fetch(organisations, BOUND)
+            assert row["bound"] == ",".join(sorted(organisations))
         assert len(made) == 1
 
     some(test)
@@ -151,7 +151,7 @@ def test_a_statement_runs_for_the_organisations_that_it_names_and_no_others(some
 
 def test_a_connection_is_told_only_when_its_organisations_change(some):
     async def test(ours, made):
-        await ours.fetch(("a",), TOLD)
+        await ours.fetch(("a",), BOUND)
         sent = []
         made[0].add_query_logger(lambda record: sent.append(record.query))
         for organisations in (["a"], {"a"}, ("a", "b"), {"b", "a"}, ("b",)):
@@ -164,7 +164,7 @@ def test_a_connection_is_told_only_when_its_organisations_change(some):
 
 def test_a_statement_to_which_it_makes_no_difference_costs_no_telling(some):
     async def test(ours, made):
-        await ours.fetch(("a",), TOLD)
+        await ours.fetch(("a",), BOUND)
         sent = []
         made[0].add_query_logger(lambda record: sent.append(record.query))
         for organisations in (None, ("a",), None, ("a",)):
@@ -181,12 +181,12 @@ def test_a_connection_that_was_told_the_same_is_preferred(some):
         for organisation in ("a", "b", "c"):
             waiting = [asyncio.create_task(pid(ours, SLEEP)) for _ in range(len(made))]
             await asyncio.sleep(0.02)
-            pids[organisation] = (await ours.fetch((organisation,), TOLD))[0]["pid"]
+            pids[organisation] = (await ours.fetch((organisation,), BOUND))[0]["pid"]
             await asyncio.gather(*waiting)
         assert len(made) == len(set(pids.values())) == MOST
         for organisation in ("b", "a", "c", "b", "c", "a"):
-            await ours.fetch((organisation,), TOLD)
-        again = {organisation: (await ours.fetch((organisation,), TOLD))[0]["pid"] for organisation in pids}
+            await ours.fetch((organisation,), BOUND)
+        again = {organisation: (await ours.fetch((organisation,), BOUND))[0]["pid"] for organisation in pids}
         assert len(set(again.values())) == MOST
 
     some(test)
@@ -194,7 +194,7 @@ def test_a_connection_that_was_told_the_same_is_preferred(some):
 
 def test_nothing_is_sent_on_a_connection_that_was_not_told(some, monkeypatch):
     async def test(ours, made):
-        await ours.fetch(("a",), TOLD)
+        await ours.fetch(("a",), BOUND)
         sent = []
         made[0].add_query_logger(lambda record: sent.append(record.query))
 
@@ -203,7 +203,7 @@ def test_nothing_is_sent_on_a_connection_that_was_not_told(some, monkeypatch):
 
         monkeypatch.setattr(ours._bindings, "bind", silent)
         with pytest.raises(AssertionError):
-            await ours.fetch(("a", "b"), TOLD)
+            await ours.fetch(("a", "b"), BOUND)
         assert sent == []
 
     some(test)
@@ -213,6 +213,6 @@ def test_nothing_is_sent_on_a_connection_that_was_not_told(some, monkeypatch):
 def test_an_id_that_would_read_as_several_is_not_told(some, organisation):
     async def test(ours, _made):
         with pytest.raises(ValueError, match="empty or holds a comma"):
-            await ours.fetch((organisation,), TOLD)
+            await ours.fetch((organisation,), BOUND)
 
     some(test)

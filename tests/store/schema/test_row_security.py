@@ -17,7 +17,7 @@ from ipt_workflow.store.lookups import COURSES
 from ipt_workflow.store.schema import grants, roles, row_security, tables
 
 POLICIES = "SELECT tablename, policyname, permissive, roles::text[], cmd, qual, with_check FROM pg_policies ORDER BY 1, 2"
-TELL = "SELECT set_config('ipt.organisations', $1, false)"
+BIND = "SELECT set_config('ipt.organisations', $1, false)"
 # The condition as examples on the web have it: the planner sees the value.
 PLAIN = "organisation = ANY (string_to_array(current_setting('ipt.organisations', true), ','))"
 
@@ -58,23 +58,23 @@ async def rows_of(connection) -> dict[str, int]:
 
 
 def test_raw_sql_as_the_app_role_without_a_setting_sees_no_row_of_any_table(filled, app):
-    async def told(connection):
-        await connection.execute(TELL.replace("$1", "'default'"))
+    async def bound(connection):
+        await connection.execute(BIND.replace("$1", "'default'"))
         return await rows_of(connection)
 
-    there = connected(filled, told)
+    there = connected(filled, bound)
     assert {"client", "course", "entry", "entry_data", "audit_event", "notice", "token", "event"} <= {
         table for table, count in there.items() if count
     }
     for settings in (app, filled):  # the owner is bound as well
         assert connected(settings, rows_of) == dict.fromkeys(row_security.PROTECTED, 0)
-    assert connected(app, told) == there
+    assert connected(app, bound) == there
 
 
 @pytest.mark.parametrize("setting", ("", ",", "other", "default ", "DEFAULT", "def,ault", "%", "default,"))
 def test_a_setting_that_names_others_shows_nothing(app, setting):
     async def test(connection):
-        await connection.fetch(TELL, setting)
+        await connection.fetch(BIND, setting)
         return sum((await rows_of(connection)).values())
 
     found = connected(app, test)
@@ -83,7 +83,7 @@ def test_a_setting_that_names_others_shows_nothing(app, setting):
 
 def test_nobody_writes_a_row_of_an_organisation_that_was_not_told(app):
     async def test(connection):
-        await connection.fetch(TELL, "other")
+        await connection.fetch(BIND, "other")
         assert await connection.execute("UPDATE course SET version = version + 1") == "UPDATE 0"
         assert await connection.execute("DELETE FROM delivery") == "DELETE 0"
         for statement in (
@@ -94,7 +94,7 @@ def test_nobody_writes_a_row_of_an_organisation_that_was_not_told(app):
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
                 async with connection.transaction():
                     await connection.execute(statement)
-        await connection.fetch(TELL, "default")
+        await connection.fetch(BIND, "default")
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
             async with connection.transaction():
                 await connection.execute("UPDATE course SET organisation = 'other'")
@@ -118,15 +118,14 @@ def test_every_table_is_protected_or_named_with_its_reason(filled):
 def test_every_policy_has_the_form_whose_value_the_planner_cannot_see(filled):
     """Any other form makes statements that were planned before the setting was told hundreds of times slower."""
     found = [tuple(row) for row in connected(filled, lambda connection: connection.fetch(POLICIES))]
-    told = [
-        (table, "bound", "PERMISSIVE", ["public"], "ALL", row_security.SHOWN, row_security.SHOWN)
-        for table in row_security.PROTECTED
+    bound = [
+        (table, "bound", "PERMISSIVE", ["public"], "ALL", row_security.SHOWN, row_security.SHOWN) for table in row_security.PROTECTED
     ]
     resolved = [
         (table, "resolved", "PERMISSIVE", [databases.OWNER], "SELECT", row_security.SHOWN_RESOLVING, None)
         for table in row_security.CREDENTIALS
     ]
-    assert found == sorted([*told, *resolved], key=lambda row: row[:2])
+    assert found == sorted([*bound, *resolved], key=lambda row: row[:2])
     for shown in (row_security.SHOWN, row_security.SHOWN_RESOLVING):
         assert "( SELECT " in shown.partition("current_setting")[0]
 
@@ -198,7 +197,7 @@ def token(filled):
 
 def test_a_credential_is_found_by_its_digest_alone_whatever_was_told(filled, app, token):
     async def digest(connection):
-        await connection.fetch(TELL, "default")
+        await connection.fetch(BIND, "default")
         return await connection.fetchval("SELECT secret_hash FROM token WHERE id = $1", token)
 
     known = connected(filled, digest)
