@@ -119,7 +119,8 @@ def test_every_policy_has_the_form_whose_value_the_planner_cannot_see(filled):
     """Any other form makes statements that were planned before the setting was told hundreds of times slower."""
     found = [tuple(row) for row in connected(filled, lambda connection: connection.fetch(POLICIES))]
     bound = [
-        (table, "bound", "PERMISSIVE", ["public"], "ALL", row_security.SHOWN, row_security.SHOWN) for table in row_security.PROTECTED
+        (table, "bound", "PERMISSIVE", ["public"], "ALL", row_security.SHOWN, row_security.SHOWN)
+        for table in row_security.PROTECTED
     ]
     resolved = [
         (table, "resolved", "PERMISSIVE", [databases.OWNER], "SELECT", row_security.SHOWN_RESOLVING, None)
