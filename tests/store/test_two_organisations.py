@@ -230,13 +230,13 @@ def test_a_unit_of_an_organisation_that_is_not_told_is_never_sent_as_if_it_had_l
         south = Writer(Clinic(clinic.installation, "south"), counted["example"])
         await south._open("alone")
         unit = Unit(organisation="south", changes=(south.noted("alone"),))
-        told = clinic.installation.database._told
+        told = clinic.installation.database._bindings
 
         async def silent(*_) -> None:
             return None
 
         with monkeypatch.context() as patch:
-            patch.setattr(told, "tell", silent)
+            patch.setattr(told, "bind", silent)
             with pytest.raises(AssertionError):
                 await clinic.installation.database.put([unit], [])
         assert await clinic.installation.database.put([unit], []) == [True]

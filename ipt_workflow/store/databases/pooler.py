@@ -11,7 +11,7 @@ HEARD_SECONDS = 5.0
 CHANNEL = "ipt_sessions"
 REFUSAL = (
     "A pooler before the database pools transactions or statements, and this service needs sessions: it prepares statements, listens, and "
-    "tells each session whose rows it sees. "
+    "binds each session to the rows that it sees. "
     "Set pool_mode = session in PgBouncer, or connect to the database itself."
 )
 

@@ -347,7 +347,11 @@ def _some(column: sa.Column) -> object:
 
 OF_THE_INSTALLATION = {"authentication_failure", "organisation"}  # who fails to authenticate belongs to no organisation
 OTHERWISE_FIRST = {"ix_delivery_waiting": "subscription_id", "ix_delivery_in_lane": "subscription_id"}  # see `claims.within`
-OTHERWISE_FIRST |= {"ix_token_id": "id", "ix_token_secret_hash": "secret_hash"}  # a credential tells the organisation
+OTHERWISE_FIRST |= {
+    "ix_token_id": "id",
+    "ix_sign_in_session_id": "id",
+    "ix_token_secret_hash": "secret_hash",
+}  # a credential tells the organisation
 
 
 def test_every_table_is_keyed_by_organisation_first():
