@@ -129,7 +129,7 @@ class Proposals:
             raise ProposalDecided(stored.course.version, proposal.status, proposal.reason)
         if version is not None and version != stored.course.version:
             raise StaleVersion(stored.course.version)
-        await self._check_lapse(principal, proposal, stored)
+        theirs = await self._as_proposed(principal, proposal, stored)
         command = msgspec.json.decode(proposal.body, type=Command)
         await self.decisions.check_named(principal, (command,))
         context = await self._context(proposal, stored, command, principal)
@@ -138,16 +138,19 @@ class Proposals:
         decided = DecidedProposal(
             id=proposal.id, by=principal.person, at=context.now, status="cosigned", entry_seq=accepted.course.version
         )
-        return await self.courses.commit(principal, stored, accepted, context, key, decided=decided, entries_only=entries_only)
+        proposer = _proposer(proposal, principal)
+        return await self.courses.commit(proposer, theirs, accepted, context, key, decided=decided, entries_only=entries_only)
 
-    async def _check_lapse(self, principal: Principal, proposal: StoredProposal, stored: StoredCourse) -> None:
-        """If the proposal can never pass any more, it lapses: also where that came about without an entry of the course.
+    async def _as_proposed(self, principal: Principal, proposal: StoredProposal, stored: StoredCourse) -> StoredCourse:
+        """The course with the proposer's relation to it: the entry is theirs, and so is what it rests on.
 
-        Raises ProposalDecided.
+        If the proposal can never pass any more, it lapses, also where that came about without an entry of the course. Then raises
+        ProposalDecided.
         """
-        reason = await self._lapse(proposal, stored)
-        if reason is None:
-            return
+        theirs = await self.clinic.seen(_proposer(proposal, principal), stored)
+        reason = await self._lapse(proposal, stored) if theirs else "proposer"
+        if theirs and reason is None:
+            return theirs
         lapsed = DecidedProposal(id=proposal.id, by=None, at=self.clinic.clock.now(), status="lapsed", reason=reason)
         if await self.clinic.write(single.decide_proposal, lapsed):
             await self.clinic.log(principal, "proposal", "lapsed", [stored])
@@ -157,16 +160,13 @@ class Proposals:
         by, role = proposal.proposed_by, proposal.proposed_role
         if await self.clinic.read(tokens.stripped, by, role) or await self.decisions.staff.has_lost(by, role):
             return "proposer"
-        if not await self.clinic.seen(_proposer(proposal), stored):
-            return "proposer"
         entries = await self.clinic.read(stored_courses.load_entries, proposal.course_id, proposal.version)
         protocol = self.clinic.machine_of(stored.course).protocol
         return lapses.lapse(protocol, proposal, stored.course, has_moved=lapses.moved(each.written for each in entries))
 
     async def _context(self, proposal: StoredProposal, stored: StoredCourse, command: Command, cosigner: Principal) -> Context:
         """The context of the proposed command: the proposer fires it, and it is cosigned now."""
-        proposer = msgspec.structs.replace(_proposer(proposal), via=cosigner.via, request_id=cosigner.request_id)
-        context = await self.decisions.context(proposer, stored, (command,))
+        context = await self.decisions.context(_proposer(proposal, cosigner), stored, (command,))
         return msgspec.structs.replace(context, cosigner=cosigner.actor if cosigner.role == "supervisor" else ANY_SUPERVISOR)
 
     async def decline(self, principal: Principal, proposal_id: str) -> ProposalView:
@@ -244,8 +244,10 @@ class Proposals:
             raise Forbidden("decide their own proposal", principal.role, ("another supervisor",))
 
 
-def _proposer(proposal: StoredProposal) -> Principal:
-    return Principal(person=proposal.proposed_by, role=proposal.proposed_role)  # type: ignore[arg-type]  # the column holds roles only
+def _proposer(proposal: StoredProposal, cosigner: Principal) -> Principal:
+    """The proposer, in the request of who decides."""
+    by, role = proposal.proposed_by, proposal.proposed_role
+    return Principal(person=by, role=role, via=cosigner.via, request_id=cosigner.request_id)  # type: ignore[arg-type]  # as recorded
 
 
 def _view(proposal: StoredProposal, entries: Sequence[EntrySince] = ()) -> ProposalView:

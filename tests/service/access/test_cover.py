@@ -208,6 +208,10 @@ def test_a_colleagues_proposal_lapses_with_the_cover_and_not_before(clinic):
         await service_walk.walk(clinic, courses[0], "record_session")
         cosigned = (await Proposals(clinic).cosign(SUPERVISOR, first)).entries[-1]
         assert (cosigned.actor.person, cosigned.cosigned_by) == (COLLEAGUE.person, SUPERVISOR.person)
+        assert cosigned.on_behalf_of == THERAPIST.person
+        told = max(await logged(clinic, kind="transition", course=courses[0]), key=lambda each: each.seq)
+        assert (told.basis, told.purpose, told.on_behalf_of) == ("cover", "TREAT", THERAPIST.person)
+        assert (await verification.verify(clinic)).ok
         clinic.clock.advance(15 * DAY)
         with pytest.raises(ProposalDecided):
             await Proposals(clinic).cosign(SUPERVISOR, second)
