@@ -347,6 +347,24 @@ def test_a_restricted_course_is_opened_and_the_access_is_flagged(api, clock):
     api(test, clock)
 
 
+def test_it_does_not_let_a_supervisor_change_the_restriction_that_shuts_them_out(api, clock):
+    async def test(api):
+        course = await on_duty(api)
+        path, body = f"/v1/courses/{course}/restriction", {"people": ["therapist-2"], "reason": "The client works here."}
+        await api.client.put(path, json=body, headers=api.headers("admin"))
+        await start(api, signed_in(api, "supervisor-1", "supervisor"))
+        assert (await api.get(f"/v1/courses/{course}", "supervisor")).status_code == 200
+        themselves = {**body, "people": ["supervisor-1"]}
+        for method, content in (("PUT", themselves), ("DELETE", None)):
+            answer = await api.client.request(method, path, json=content, headers=api.headers("supervisor"))
+            assert (answer.status_code, "with emergency access" in answer.json()["detail"]) == (403, True), answer.text
+        clock.advance(HOUR)
+        assert (await api.get(f"/v1/courses/{course}", "supervisor")).status_code == 404
+        assert (await api.get(path, "admin")).json()["people"] == ["therapist-2"]
+
+    api(test, clock)
+
+
 def test_it_does_not_let_a_supervisor_decide_proposals(api, clock):
     async def test(api):
         course = await on_duty(api)

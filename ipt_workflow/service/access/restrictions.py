@@ -12,6 +12,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.service.clinic import NOT_SEEN, Clinic, Touched, new_id
 from ipt_workflow.store import restrictions as stored_restrictions
+from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.restrictions import StoredRestriction
 from ipt_workflow.values.types import Person, Text
 
@@ -50,8 +51,7 @@ class Restrictions:
 
     async def restrict(self, principal: Principal, course_id: str, decode: Callable[[], NewRestriction]) -> RestrictionView:
         """Restricts a course from now on, in place of the restriction that it has."""
-        course = await self._course(principal, course_id)
-        await self.clinic.require(principal, "restrict a course", [course_id])
+        course = await self._to_restrict(principal, course_id)
         new = decode()
         await self._check(new)
         restriction = StoredRestriction(
@@ -67,8 +67,7 @@ class Restrictions:
         return await self._in_force(course_id)
 
     async def lift(self, principal: Principal, course_id: str) -> None:
-        course = await self._course(principal, course_id)
-        await self.clinic.require(principal, "restrict a course", [course_id])
+        course = await self._to_restrict(principal, course_id)
         if not await self.clinic.write(stored_restrictions.end, course_id, principal.person, self.clinic.clock.now()):
             raise NotFound(NOT_RESTRICTED)
         await self.clinic.log(principal, "access", "restriction lifted", [course])
@@ -90,6 +89,14 @@ class Restrictions:
         if "\x00" in course_id or await self.clinic.courses.get(course_id) is None:
             raise NotFound(NOT_SEEN)
         return course_id
+
+    async def _to_restrict(self, principal: Principal, course_id: str) -> Touched:
+        """A course that the principal may restrict. Not by emergency access alone: they would let themselves in for good."""
+        course = await self._course(principal, course_id)
+        await self.clinic.require(principal, "restrict a course", [course_id])
+        if isinstance(course, StoredCourse):
+            await self.clinic.require_lasting(principal, "restrict a course", course)
+        return course
 
     async def _in_force(self, course_id: str) -> RestrictionView:
         found = await self.clinic.read(stored_restrictions.find, course_id)

@@ -6,8 +6,10 @@ import pytest
 from support import databases, group_walk
 from support.group_walk import AUDITOR, FACILITATOR, OUTSIDER, SUPERVISOR, GroupWalk
 
+from ipt_workflow.access.break_glass import NewEmergencyAccess
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.errors import NotFound
+from ipt_workflow.errors import Forbidden, NotFound
+from ipt_workflow.service.access.break_glass import EmergencyAccesses
 from ipt_workflow.service.access.restrictions import NewRestriction, Restrictions
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.reads import CourseReads
@@ -71,6 +73,22 @@ def test_who_facilitates_no_more_sees_the_members_no_more(clinic):
         await clinic.facilitate(group, "therapist-5")
         assert await listed(clinic, FACILITATOR) == {own}
         assert await listed(clinic, Principal(person="therapist-5", role="therapist")) == {own, other}
+
+    clinic(test)
+
+
+def test_a_course_that_somebody_sees_by_emergency_access_joins_no_group_of_theirs(clinic):
+    async def test(clinic, own, other):
+        group = await clinic.group(own)
+        duty = Principal(person=FACILITATOR.person, role="therapist", via="cli")
+        new = NewEmergencyAccess(client_ref="EHR-2", code="ETREAT", reason="She called.")
+        await EmergencyAccesses(clinic.clinic).start(duty, lambda: new)
+        assert await listed(clinic, FACILITATOR) == {own, other}
+        with pytest.raises(Forbidden, match="with emergency access"):
+            await clinic.join(group, other, FACILITATOR)
+        assert [each.course for each in (await clinic.view(group)).members] == [own]
+        clinic.clock.advance(dt.timedelta(hours=1))
+        assert await listed(clinic, FACILITATOR) == {own}
 
     clinic(test)
 
