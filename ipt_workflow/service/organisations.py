@@ -1,11 +1,11 @@
 """The verbs of the operator about organisations: create, list, show, change, suspend and resume them."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from ipt_workflow.access.break_glass import AuditorText
 from ipt_workflow.access.principal import Principal
@@ -34,15 +34,16 @@ class NewOrganisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class OrganisationChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body that changes an organisation. A suspended one keeps its data, and nobody signs in or sends anything to it.
 
+    Fields that are left out keep their values. With null as its `zone`, its days are those of the setting `time_zone`.
     `supervision` says whether supervisors see its courses, or those of their supervisees.
     `auditor_text` says when auditors read sealed text: at any time (`open`), after they unmasked it (`unmask`), or `never`.
     """
 
-    title: Title | None = None
-    zone: str | None = None
-    status: OrganisationStatus | None = None
-    supervision: Supervision | None = None
-    auditor_text: AuditorText | None = None
+    title: Title | UnsetType = UNSET
+    zone: str | UnsetType | None = UNSET
+    status: OrganisationStatus | UnsetType = UNSET
+    supervision: Supervision | UnsetType = UNSET
+    auditor_text: AuditorText | UnsetType = UNSET
 
 
 class OrganisationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,16 +99,16 @@ class Organisations:
         await self.clinic.require(principal, "manage organisations")
         await self._found(organisation)
         change = decode()
-        _check_zone(change.zone)
-        changed = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not None}
+        changed = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not UNSET}
+        _check_zone(changed.get("zone"))
         while True:
             before = await self._found(organisation)
             columns = {name: value for name, value in changed.items() if name not in AccessRules.__struct_fields__}
-            after = msgspec.structs.replace(before, **columns, settings=_settings(before, change), version=before.version + 1)
+            after = msgspec.structs.replace(before, **columns, settings=_settings(before, changed), version=before.version + 1)
             if await self._database.write(stored.change, after):
                 break
         for name, value in changed.items():
-            await self._record(principal, after, f"{name} {value}" if name != "title" else "title changed")
+            await self._record(principal, after, f"{name} {value or 'of the setting'}" if name != "title" else "title changed")
         return _view(after)
 
     async def _found(self, organisation: str) -> StoredOrganisation:
@@ -127,9 +128,9 @@ def _check_zone(zone: str | None) -> None:
         raise CommandInvalid([Fault("zone", "must be an IANA time zone such as Europe/Berlin")])
 
 
-def _settings(before: StoredOrganisation, change: OrganisationChange) -> bytes:
-    """What the organisation sets, with what the change says of it."""
-    chosen = {name: value for name in AccessRules.__struct_fields__ if (value := getattr(change, name)) is not None}
+def _settings(before: StoredOrganisation, changed: Mapping[str, str]) -> bytes:
+    """What the organisation sets, with what is changed of it."""
+    chosen = {name: value for name, value in changed.items() if name in AccessRules.__struct_fields__}
     if not chosen:
         return before.settings
     return msgspec.json.encode({**msgspec.json.decode(before.settings), **chosen}, order="deterministic")

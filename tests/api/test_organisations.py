@@ -2,14 +2,19 @@
 
 import asyncio
 import datetime as dt
+from typing import Any
 
 import httpx
+import msgspec
 import pytest
+import sqlalchemy as sa
 from support.http_client import OPERATOR, Api
 
 from ipt_workflow.api.services import Services
 from ipt_workflow.ehr.notices.sources import NewSource, Sources
 from ipt_workflow.service.access.tokens import NewToken
+from ipt_workflow.store import organisations
+from ipt_workflow.store.schema.tables import organisation
 
 SOUTH = {"id": "south", "title": "South Clinic", "zone": "Pacific/Auckland"}
 CONSENT = {"type": "consent.given", "data": {"client_ref": "EHR-1", "scope": "treatment"}}
@@ -136,6 +141,42 @@ def test_what_the_operator_did_is_in_the_organisations_own_log(api):
             ("organisation title changed", "operator"),
             ("organisation zone Europe/Berlin", "operator"),
         ]
+
+    api(test)
+
+
+def test_what_an_organisation_decides_counts_from_the_next_request_and_leaves_its_other_settings(api):
+    async def test(api):
+        await with_south(api)
+        course, kept = await open_south(api), b'{"launch":[],"sign_in":{"passwords":true}}'
+        update = sa.update(organisation).where(organisation.c.id == "south").values(settings=kept)
+        await api.clinic.database.write(lambda connection: connection.execute(update))
+        path = "/v1/organisations/south"
+
+        async def change(**body: str | None) -> dict[str, Any]:
+            answer = await api.client.patch(path, json=body, headers=api.headers("operator"))
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        async def seen() -> tuple[int, bool]:
+            """Whether the supervisor sees the course, and the auditor its text."""
+            entry = await api.get(f"/v1/courses/{course}/transitions/1", "south auditor")
+            return (await api.get(f"/v1/courses/{course}", "south supervisor")).status_code, "General" in entry.text
+
+        assert await seen() == (200, True)
+        await change(supervision="supervisees")
+        assert await seen() == (404, True)
+        changed = await change(auditor_text="never")
+        assert (changed["supervision"], changed["auditor_text"], changed["zone"]) == ("supervisees", "never", SOUTH["zone"])
+        assert await seen() == (404, False)
+        await change(supervision="organisation", auditor_text="open", zone=None)
+        assert await seen() == (200, True)
+        record = await api.clinic.database.read(lambda connection: organisations.find(connection, "south"))
+        settings = msgspec.json.decode(record.settings)
+        assert (record.zone, settings["sign_in"], settings["launch"]) == (None, {"passwords": True}, [])
+        for body in ({"supervision": None}, {"auditor_text": "sometimes"}, {"status": "gone"}, {"zone": "Berlin"}):
+            answer = await api.client.patch(path, json=body, headers=api.headers("operator"))
+            assert (answer.status_code, [each["where"] for each in answer.json()["errors"]]) == (422, list(body))
 
     api(test)
 
