@@ -80,7 +80,7 @@ class NoticeCommands:
         if seen is None:
             return waiting(NOT_SEEN)
         stored = seen
-        forbidden = next(self.decisions.forbidden(principal, [command.trigger]), None)
+        forbidden = next(self.decisions.forbidden(principal, [command.trigger], stored), None)
         if forbidden:
             return self._forbidden(principal, forbidden, command.trigger, stored, about)
         try:

@@ -6,6 +6,8 @@ import pytest
 from support.ehr_sender import Ehr, course, inbox, journal, resolve, started, status
 from support.pages import erase
 
+from ipt_workflow.access.break_glass import NewEmergencyAccess
+from ipt_workflow.access.principal import Principal
 from ipt_workflow.runtime.clock import VirtualClock
 
 START = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
@@ -88,6 +90,24 @@ def test_a_mistyped_client_is_corrected(with_ehr):
         assert "record_consent" in refused.json()["why"]
         done = await resolve(api, notice, "supervisor", action="dismiss", reason="Sent again under the right number.")
         assert (done.json()["status"], done.json()["why"]) == ("dismissed", "Sent again under the right number.")
+
+    with_ehr(test)
+
+
+def test_a_correction_records_no_more_on_a_course_seen_by_emergency_access_than_that_allows(with_ehr):
+    async def test(api, ehr, course_id):
+        body = {"client_ref": "EHR-2", "protocol": "ipt", "therapist": "therapist-2", "data": {"source": "General practitioner"}}
+        theirs = (await api.post("/v1/courses", body, "supervisor")).json()["course"]["id"]
+        duty = Principal(person="therapist-1", role="therapist", via="cli")
+        taken = NewEmergencyAccess(client_ref="EHR-2", code="ETREAT", reason="She called.")
+        await api.services.emergencies.start(duty, lambda: taken)
+        assert (await api.get(f"/v1/courses/{theirs}")).status_code == 200
+        told = {"client_ref": "EHR-1", "instrument": "phq9", "items": [1, 2], "taken_at": at(3), "ref": "F/1"}
+        notice = await waiting(api, ehr, "measure.completed", told)
+        data = {"client_ref": "EHR-2", "items": [1, 2, 1, 1, 1, 0, 0, 0, 0]}
+        done = await resolve(api, notice, "therapist", action="correct", reason="Mistyped.", data=data)
+        assert done.json()["status"] == "waiting", done.text
+        assert [each["trigger"] for each in await journal(api, theirs)] == ["refer"]
 
     with_ehr(test)
 
