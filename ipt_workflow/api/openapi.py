@@ -13,6 +13,7 @@ import msgspec
 from litestar import Litestar, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 
+from ipt_workflow.access.break_glass import NewEmergencyAccess, NewReview, NewUnmasking
 from ipt_workflow.access.cover import NewCover
 from ipt_workflow.api import oauth_errors, problem_schemas
 from ipt_workflow.api.audit import AuditSearch
@@ -37,7 +38,9 @@ from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.ehr.smart.systems import NewSystem, SystemChange
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing, SigningSeveral
 from ipt_workflow.protocols.files import load_catalogue
+from ipt_workflow.service.access.people import NewPerson, PersonChange
 from ipt_workflow.service.access.restrictions import NewRestriction
+from ipt_workflow.service.organisations import NewOrganisation, OrganisationChange
 from ipt_workflow.service.writes import CrisisCall, Opening
 from ipt_workflow.values.types import NO_NEWLINE
 
@@ -51,6 +54,13 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/courses/{course_id}/proposals", "post"): (Command,),
     ("/v1/courses/{course_id}/restriction", "put"): (NewRestriction,),
     ("/v1/cover", "post"): (NewCover,),
+    ("/v1/emergency-access", "post"): (NewEmergencyAccess,),
+    ("/v1/emergency-access/{access_id}/review", "post"): (NewReview,),
+    ("/v1/unmasking", "post"): (NewUnmasking,),
+    ("/v1/people", "post"): (NewPerson,),
+    ("/v1/people/{person_id}", "patch"): (PersonChange,),
+    ("/v1/organisations", "post"): (NewOrganisation,),
+    ("/v1/organisations/{organisation}", "patch"): (OrganisationChange,),
     ("/v1/subscriptions", "post"): (NewSubscription,),
     ("/v1/subscriptions/{subscription_id}", "patch"): (SubscriptionChange,),
     ("/v1/subscriptions/{subscription_id}/rotate", "post"): (Rotation,),

@@ -50,6 +50,7 @@ EXAMPLES = {
 PAST_THE_DOOR = {200, 201, 202, 204, 403, 404, 409, 412}
 SIGNED = {"/v1/ehr/notices/{source}", "/oauth/token"}  # made up, nothing is signed
 NAMING = {  # made up, a body names no course that there is, or no trigger of a crisis
+    "/v1/unmasking",
     "/v1/groups/{group_id}/members",
     "/v1/groups/{group_id}/sessions",
     "/v1/courses/crisis-calls",

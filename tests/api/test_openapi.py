@@ -92,6 +92,18 @@ def test_every_route_of_the_application_is_in_the_document(app, document):
     assert len(served) >= 25
 
 
+def test_every_route_that_reads_a_body_says_which(app, document):
+    reading = {
+        (method.lower(), re.sub(r":\w+\}", "}", route.path_format))
+        for route in app.routes
+        for handler in getattr(route, "route_handlers", ())
+        if "read_body" in handler.fn.__code__.co_names
+        for method in handler.http_methods
+    }
+    assert len(reading) >= 30
+    assert [key for key in sorted(reading) if "requestBody" not in operations(document)[key]] == []
+
+
 def test_every_part_of_a_path_is_a_parameter_that_must_be_given(document):
     for (method, path), operation in operations(document).items():
         parameters = {each["name"]: each for each in operation["parameters"] if each["in"] == "path"}
